@@ -1,0 +1,6 @@
+#![doc = include_str!("../docs/architecture.md")]
+
+pub mod model;
+pub mod sim;
+pub mod source;
+pub mod table;

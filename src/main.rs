@@ -1,0 +1,3 @@
+//! The feishu-pulse binary.
+
+fn main() {}

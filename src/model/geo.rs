@@ -1,0 +1,133 @@
+//! The places Feishu keeps data in, and when a day of each is produced.
+
+use std::{fmt, str::FromStr};
+
+use jiff::{
+    Timestamp,
+    civil::{DateTime, time},
+    tz::{Offset, TimeZone},
+};
+
+use super::Day;
+
+/// One of upstream's data residencies. Each holds only its own people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Geo {
+    /// China (UTC+8).
+    Cn,
+    /// United States.
+    Us,
+    /// Singapore.
+    Sg,
+    /// Japan.
+    Jp,
+}
+
+/// A text that names no geo.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected one of cn, us, sg, jp")]
+pub struct ParseGeoError;
+
+impl Geo {
+    /// Every geo there is.
+    pub const ALL: [Self; 4] = [Self::Cn, Self::Us, Self::Sg, Self::Jp];
+
+    /// Upstream's own name, as sent in `target_geo`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cn => "cn",
+            Self::Us => "us",
+            Self::Sg => "sg",
+            Self::Jp => "jp",
+        }
+    }
+
+    /// The offset in which the geo's days and times are written: UTC+8 for cn, UTC for all others
+    /// (documented by upstream; neither changes over the year).
+    #[must_use]
+    pub const fn offset(self) -> Offset {
+        match self {
+            Self::Cn => Offset::constant(8),
+            Self::Us | Self::Sg | Self::Jp => Offset::UTC,
+        }
+    }
+
+    /// The day that `now` falls on in this geo's calendar.
+    #[must_use]
+    pub fn today(self, now: Timestamp) -> Day {
+        Day::from_date(self.offset().to_datetime(now).date())
+    }
+
+    /// The instant of a civil time of this geo.
+    #[must_use]
+    pub fn instant(self, civil: DateTime) -> Timestamp {
+        self.offset().to_timestamp(civil).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The instant at which `day` begins.
+    #[must_use]
+    pub fn starts_at(self, day: Day) -> Timestamp {
+        self.instant(day.date().at(0, 0, 0, 0))
+    }
+
+    /// The instant at which upstream promises the data of `day`: 09:30 of the day after.
+    #[must_use]
+    pub fn produced_at(self, day: Day) -> Timestamp {
+        self.instant(day.next().date().to_datetime(time(9, 30, 0, 0)))
+    }
+
+    /// The latest day whose data should be there by `now`.
+    #[must_use]
+    pub fn latest_produced(self, now: Timestamp) -> Day {
+        let yesterday = self.today(now).plus(-1);
+        if self.produced_at(yesterday) <= now { yesterday } else { yesterday.plus(-1) }
+    }
+
+    /// The instant written in RFC 3339 with this geo's offset.
+    #[must_use]
+    pub fn rfc3339(self, instant: Timestamp) -> String {
+        let zoned = instant.to_zoned(TimeZone::fixed(self.offset()));
+        zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    }
+}
+
+impl fmt::Display for Geo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Geo {
+    type Err = ParseGeoError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|geo| geo.name() == text).ok_or(ParseGeoError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(Geo::Cn, "2026-11-22T01:29:59Z", "2026-11-20")]
+    #[case(Geo::Cn, "2026-11-22T01:30:00Z", "2026-11-21")]
+    #[case(Geo::Us, "2026-11-22T09:29:59Z", "2026-11-20")]
+    #[case(Geo::Us, "2026-11-22T09:30:00Z", "2026-11-21")]
+    #[case(Geo::Cn, "2026-11-21T23:00:00Z", "2026-11-20")]
+    fn a_day_is_produced_at_half_past_nine_of_the_next(#[case] geo: Geo, #[case] now: Timestamp, #[case] latest: Day) {
+        assert_eq!(geo.latest_produced(now), latest);
+        assert!(geo.produced_at(latest) <= now);
+        assert!(geo.produced_at(latest.next()) > now);
+    }
+
+    #[test]
+    fn an_instant_is_written_with_the_offset_of_its_geo() {
+        let instant: Timestamp = "2026-11-22T01:30:00Z".parse().expect("an instant");
+        assert_eq!(Geo::Cn.rfc3339(instant), "2026-11-22T09:30:00+08:00");
+        assert_eq!(Geo::Jp.rfc3339(instant), "2026-11-22T01:30:00+00:00");
+    }
+}

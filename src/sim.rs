@@ -1,0 +1,3 @@
+//! The simulated Feishu.
+
+pub mod limit;

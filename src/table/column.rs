@@ -1,0 +1,95 @@
+//! A column of counters in the fewest bytes that hold its largest value.
+
+/// Unsigned figures, one per row. Most days most counters fit a byte; many are zero throughout and take no space.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CounterColumn {
+    /// Every value is zero.
+    #[default]
+    Zero,
+    /// Values up to 255.
+    U8(Box<[u8]>),
+    /// Values up to 65,535.
+    U16(Box<[u16]>),
+    /// Values up to 4,294,967,295.
+    U32(Box<[u32]>),
+    /// Anything larger.
+    U64(Box<[u64]>),
+}
+
+impl CounterColumn {
+    /// The narrowest column of these values.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the width was chosen by the largest value")]
+    pub fn pack(values: &[u64]) -> Self {
+        match values.iter().copied().max().unwrap_or(0) {
+            0 => Self::Zero,
+            max if u8::try_from(max).is_ok() => Self::U8(values.iter().map(|value| *value as u8).collect()),
+            max if u16::try_from(max).is_ok() => Self::U16(values.iter().map(|value| *value as u16).collect()),
+            max if u32::try_from(max).is_ok() => Self::U32(values.iter().map(|value| *value as u32).collect()),
+            _ => Self::U64(values.into()),
+        }
+    }
+
+    /// The value of a row.
+    ///
+    /// # Panics
+    /// Where there is no such row and the column is not all zero.
+    #[must_use]
+    pub fn get(&self, row: usize) -> u64 {
+        match self {
+            Self::Zero => 0,
+            Self::U8(values) => u64::from(values[row]),
+            Self::U16(values) => u64::from(values[row]),
+            Self::U32(values) => u64::from(values[row]),
+            Self::U64(values) => values[row],
+        }
+    }
+
+    /// The sum over all rows; saturates.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        match self {
+            Self::Zero => 0,
+            Self::U8(values) => values.iter().map(|value| u64::from(*value)).sum(),
+            Self::U16(values) => values.iter().map(|value| u64::from(*value)).sum(),
+            Self::U32(values) => values.iter().map(|value| u64::from(*value)).sum(),
+            Self::U64(values) => values.iter().fold(0, |sum, value| sum.saturating_add(*value)),
+        }
+    }
+
+    /// Bytes on the heap.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Zero => 0,
+            Self::U8(values) => size_of_val(&**values),
+            Self::U16(values) => size_of_val(&**values),
+            Self::U32(values) => size_of_val(&**values),
+            Self::U64(values) => size_of_val(&**values),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_column_gives_back_what_was_packed(shift in 0_u32..64, values in proptest::collection::vec(any::<u64>(), 0..50)) {
+            let values: Vec<u64> = values.iter().map(|value| value >> shift).collect();
+            let column = CounterColumn::pack(&values);
+            prop_assert!(values.iter().enumerate().all(|(row, value)| column.get(row) == *value));
+            prop_assert_eq!(column.sum(), values.iter().fold(0_u64, |sum, value| sum.saturating_add(*value)));
+        }
+    }
+
+    #[test]
+    fn a_column_is_as_narrow_as_its_values() {
+        assert_eq!(CounterColumn::pack(&[0; 100]).bytes(), 0);
+        assert_eq!(CounterColumn::pack(&[255; 100]).bytes(), 100);
+        assert_eq!(CounterColumn::pack(&[256; 100]).bytes(), 200);
+    }
+}

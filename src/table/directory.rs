@@ -1,0 +1,225 @@
+//! The directory: strings that repeat from day to day, held once and known by number.
+
+use std::{
+    borrow::Borrow,
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use fixedbitset::FixedBitSet;
+use jiff::Timestamp;
+
+/// A person's number: the same on every day and in every geo, so that sets of people are bitmaps.
+pub type PersonNo = u32;
+
+/// The number of a [`Profile`].
+pub type ProfileNo = u32;
+
+/// What seldom changes about a person. A change of name or department makes a new profile of the same person.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Profile {
+    /// Who it is; `None` where upstream withholds the id.
+    pub person: Option<PersonNo>,
+    /// The id as upstream sent it; `None` where withheld.
+    pub user_id: Option<Arc<str>>,
+    /// The person's name.
+    pub user_name: Arc<str>,
+    /// The number of the person's department.
+    pub department: u32,
+    /// When the account was made.
+    pub create_time: Option<Timestamp>,
+    /// When the account was activated.
+    pub register_time: Option<Timestamp>,
+}
+
+/// A department as rows name it. Upstream sends no department id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Department {
+    /// Its own name.
+    pub name: Arc<str>,
+    /// Its path from the root, joined by slashes.
+    pub path: Arc<str>,
+}
+
+/// One operating system with the Feishu client on it; `None` for upstream's `-`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Client {
+    /// The system and its version, such as `ios 14.2`.
+    pub os: Option<Arc<str>>,
+    /// The client and its version, such as `feishu 3.40.0`.
+    pub client: Option<Arc<str>>,
+}
+
+/// Everything a row says of a person's devices. The same few hundred combinations come again and again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Devices {
+    /// From `active_os`.
+    pub clients: Vec<Client>,
+    /// From `app_package_type`.
+    pub app_packages: Vec<Arc<str>>,
+    /// From `os_name`.
+    pub os_names: Vec<Arc<str>>,
+}
+
+/// Numbers for people, profiles, departments and devices. It only grows: with the people of a tenant and
+/// their changes, not with the days held.
+///
+/// One directory serves one kind of user id: an open id and a union id never name the same number.
+#[derive(Debug, Default)]
+pub struct Directory {
+    inner: RwLock<Tables>,
+}
+
+/// The directory's tables, for looking many things up under one lock.
+#[derive(Debug, Default)]
+pub struct Tables {
+    people: Interner<str>,
+    profiles: Interner<Profile>,
+    departments: Interner<Department>,
+    devices: Interner<Devices>,
+}
+
+#[derive(Debug)]
+struct Interner<T: ?Sized> {
+    numbers: HashMap<Arc<T>, u32>,
+    values: Vec<Arc<T>>,
+}
+
+impl Directory {
+    /// Opens the tables for reading. Keep it short: rows that arrive wait meanwhile.
+    pub fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the tables for adding rows.
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    /// The profile of that number.
+    ///
+    /// # Panics
+    /// Where the number is not of this directory.
+    #[must_use]
+    pub fn profile(&self, number: ProfileNo) -> &Arc<Profile> {
+        self.profiles.get(number)
+    }
+
+    /// The department of that number.
+    ///
+    /// # Panics
+    /// Where the number is not of this directory.
+    #[must_use]
+    pub fn department(&self, number: u32) -> &Arc<Department> {
+        self.departments.get(number)
+    }
+
+    /// The devices of that number.
+    ///
+    /// # Panics
+    /// Where the number is not of this directory.
+    #[must_use]
+    pub fn devices(&self, number: u32) -> &Arc<Devices> {
+        self.devices.get(number)
+    }
+
+    /// The number of the person with that id, where it has been seen.
+    #[must_use]
+    pub fn person(&self, user_id: &str) -> Option<PersonNo> {
+        self.people.numbers.get(user_id).copied()
+    }
+
+    /// How many people have a number: one more than the largest.
+    #[must_use]
+    pub fn people(&self) -> usize {
+        self.people.values.len()
+    }
+
+    /// The numbers of the department with that path and of all below it, matched on whole segments.
+    #[must_use]
+    pub fn departments_within(&self, path: &str) -> FixedBitSet {
+        let below =
+            |candidate: &str| candidate.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let all = self.departments.values.iter().enumerate();
+        let mut within = FixedBitSet::with_capacity(self.departments.values.len());
+        within.extend(all.filter(|(_, department)| below(&department.path)).map(|(number, _)| number));
+        within
+    }
+
+    pub(super) fn intern_person(&mut self, user_id: &str) -> (PersonNo, Arc<str>) {
+        let number = self.people.intern(user_id, |id| Arc::from(id));
+        (number, self.people.get(number).clone())
+    }
+
+    pub(super) fn intern_profile(&mut self, profile: &Profile) -> ProfileNo {
+        self.profiles.intern(profile, |profile| Arc::new(profile.clone()))
+    }
+
+    pub(super) fn intern_department(&mut self, department: &Department) -> u32 {
+        self.departments.intern(department, |department| Arc::new(department.clone()))
+    }
+
+    pub(super) fn intern_devices(&mut self, devices: &Devices) -> u32 {
+        self.devices.intern(devices, |devices| Arc::new(devices.clone()))
+    }
+}
+
+impl<T: ?Sized> Default for Interner<T> {
+    fn default() -> Self {
+        Self { numbers: HashMap::new(), values: Vec::new() }
+    }
+}
+
+impl<T: ?Sized + Eq + Hash> Interner<T> {
+    fn intern(&mut self, value: &T, own: impl FnOnce(&T) -> Arc<T>) -> u32
+    where
+        Arc<T>: Borrow<T>,
+    {
+        if let Some(number) = self.numbers.get(value) {
+            return *number;
+        }
+        let number = u32::try_from(self.values.len()).expect("fewer than four billion distinct values");
+        let value = own(value);
+        self.values.push(Arc::clone(&value));
+        self.numbers.insert(value, number);
+        number
+    }
+
+    fn get(&self, number: u32) -> &Arc<T> {
+        &self.values[number as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_department_matches_on_whole_segments() {
+        let directory = Directory::default();
+        let number = |path: &str| {
+            directory.write().intern_department(&Department { name: "x".into(), path: path.into() }) as usize
+        };
+        let (own, below, sibling, above) =
+            (number("总部/研发"), number("总部/研发/平台"), number("总部/研发二部"), number("总部"));
+
+        let within = directory.read().departments_within("总部/研发");
+
+        assert!(within[own] && within[below]);
+        assert!(!within[sibling] && !within[above]);
+    }
+
+    #[test]
+    fn the_same_value_keeps_its_number() {
+        let directory = Directory::default();
+        let first = directory.write().intern_person("ou_1").0;
+        let other = directory.write().intern_person("ou_2").0;
+        assert_eq!(directory.write().intern_person("ou_1").0, first);
+        assert_ne!(first, other);
+        assert_eq!(directory.read().person("ou_2"), Some(other));
+        assert_eq!(directory.read().people(), 2);
+    }
+}

@@ -1,0 +1,80 @@
+//! Which rows of a day are meant.
+
+use fixedbitset::FixedBitSet;
+
+use super::{
+    directory::{PersonNo, Tables},
+    partition::Partition,
+    schema::Flag,
+};
+
+/// What rows must be, in the caller's words. All conditions hold at once; none at all means every row.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Selection {
+    /// In the department with this path, or in one below it; matched on whole segments.
+    pub department_path: Option<String>,
+    /// Of this person.
+    pub user_id: Option<String>,
+    /// Active that day, or not.
+    pub active: Option<bool>,
+}
+
+/// A [`Selection`] worked out against one directory, so that a row costs a few bit tests.
+#[derive(Debug)]
+pub struct Selector<'a> {
+    tables: &'a Tables,
+    departments: Option<FixedBitSet>,
+    person: Person,
+    active: Option<bool>,
+}
+
+#[derive(Debug)]
+enum Person {
+    Anyone,
+    Only(PersonNo),
+    /// Somebody who has no number, so none of the rows.
+    Nobody,
+}
+
+impl Selection {
+    /// Whether every row is meant.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Works the selection out against a directory.
+    #[must_use]
+    pub fn against<'a>(&self, tables: &'a Tables) -> Selector<'a> {
+        Selector {
+            tables,
+            departments: self.department_path.as_deref().map(|path| tables.departments_within(path)),
+            person: match self.user_id.as_deref() {
+                None => Person::Anyone,
+                Some(user_id) => tables.person(user_id).map_or(Person::Nobody, Person::Only),
+            },
+            active: self.active,
+        }
+    }
+}
+
+impl Selector<'_> {
+    /// The rows of `day` that are meant, in order.
+    pub fn rows<'s>(&'s self, day: &'s Partition) -> impl Iterator<Item = usize> + 's {
+        (0..day.rows()).filter(move |row| self.takes(day, *row))
+    }
+
+    fn takes(&self, day: &Partition, row: usize) -> bool {
+        if self.active.is_some_and(|active| day.flags()[row].has(Flag::Active) != active) {
+            return false;
+        }
+        let profile = || self.tables.profile(day.profiles()[row]);
+        let within = |departments: &FixedBitSet| departments.contains(profile().department as usize);
+        self.departments.as_ref().is_none_or(within)
+            && match self.person {
+                Person::Anyone => true,
+                Person::Only(person) => profile().person == Some(person),
+                Person::Nobody => false,
+            }
+    }
+}
