@@ -1,6 +1,11 @@
 #![doc = include_str!("../docs/architecture.md")]
 
+pub mod api;
+pub mod feishu;
 pub mod model;
+pub mod query;
+pub mod report;
 pub mod sim;
 pub mod source;
+pub mod store;
 pub mod table;

@@ -19,7 +19,7 @@ pub trait DaySource: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`LoadError`] says what is in the way and whether asking again can help.
-    async fn load(&self, key: &DayKey, context: &LoadContext) -> Result<Arc<Partition>, LoadError>;
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError>;
 }
 
 /// On whose behalf a day is loaded.

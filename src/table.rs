@@ -6,12 +6,14 @@
 pub mod builder;
 pub mod column;
 pub mod directory;
+pub mod item;
 pub mod partition;
 pub mod schema;
 pub mod select;
 
 pub use builder::{PartitionBuilder, Row};
-pub use directory::{Client, Department, Devices, Directory, PersonNo, Profile, ProfileNo};
+pub use directory::{Client, Department, Devices, Directories, Directory, PersonNo, Profile, ProfileNo};
+pub use item::{Field, Fields, Item};
 pub use partition::Partition;
 pub use schema::{Counter, Feature, Flag, Flags};
 pub use select::{Selection, Selector};

@@ -15,11 +15,11 @@ use crate::model::DayKey;
 
 /// One user-day as it is added to a day.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Row<'a> {
+pub struct Row {
     /// The person's id; `None` where upstream withholds it.
-    pub user_id: Option<&'a str>,
+    pub user_id: Option<String>,
     /// The person's name.
-    pub user_name: &'a str,
+    pub user_name: String,
     /// The person's department, that day.
     pub department: Department,
     /// When the account was made.
@@ -46,6 +46,7 @@ pub struct PartitionBuilder {
     directory: Arc<Directory>,
     rows: Vec<Packed>,
     seen: HashMap<PersonNo, usize>,
+    doubtful: bool,
 }
 
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl PartitionBuilder {
     /// A day without rows.
     #[must_use]
     pub fn new(key: DayKey, directory: Arc<Directory>) -> Self {
-        Self { key, directory, rows: Vec::new(), seen: HashMap::new() }
+        Self { key, directory, rows: Vec::new(), seen: HashMap::new(), doubtful: false }
     }
 
     /// How many rows there are by now.
@@ -77,13 +78,13 @@ impl PartitionBuilder {
     }
 
     /// Adds a row, or replaces the one of the same person.
-    pub fn push(&mut self, row: &Row<'_>) {
+    pub fn push(&mut self, row: &Row) {
         let mut tables = self.directory.write();
-        let person = row.user_id.map(|id| tables.intern_person(id));
+        let person = row.user_id.as_deref().map(|id| tables.intern_person(id));
         let profile = Profile {
             person: person.as_ref().map(|(number, _)| *number),
             user_id: person.map(|(_, id)| id),
-            user_name: row.user_name.into(),
+            user_name: row.user_name.as_str().into(),
             department: tables.intern_department(&row.department),
             create_time: row.create_time,
             register_time: row.register_time,
@@ -104,10 +105,23 @@ impl PartitionBuilder {
         }
     }
 
+    /// Forgets all rows.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.seen.clear();
+    }
+
+    /// Marks the day as one that may lack rows, though upstream reported no failure.
+    #[must_use]
+    pub fn doubtful(mut self, doubtful: bool) -> Self {
+        self.doubtful = doubtful;
+        self
+    }
+
     /// The finished day. Sorting and hashing 100,000 rows takes tens of milliseconds: keep it off the async threads.
     #[must_use]
     pub fn finish(self, fetched_at: Timestamp) -> Partition {
-        let Self { key, directory, mut rows, .. } = self;
+        let Self { key, directory, mut rows, doubtful, .. } = self;
         let tables = directory.read();
         rows.sort_by(|one, other| order(&tables, one).cmp(&order(&tables, other)));
         let hash = content_hash(&tables, &rows);
@@ -121,7 +135,7 @@ impl PartitionBuilder {
                 CounterColumn::pack(&rows.iter().map(|row| row.counters[counter]).collect::<Vec<_>>())
             }),
         };
-        Partition { key, fetched_at, hash, directory, columns }
+        Partition { key, fetched_at, hash, doubtful, directory, columns }
     }
 }
 
@@ -206,7 +220,7 @@ mod tests {
     fn build(directory: &Arc<Directory>, rows: &[(Option<&str>, u64)]) -> Partition {
         let mut builder = PartitionBuilder::new(key(), directory.clone());
         for (user_id, messages) in rows {
-            let mut row = Row { user_id: *user_id, user_name: "张三", ..Row::default() };
+            let mut row = Row { user_id: user_id.map(Into::into), user_name: "张三".into(), ..Row::default() };
             row.counters[Counter::SendMessengerNum.index()] = *messages;
             builder.push(&row);
         }

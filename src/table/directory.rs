@@ -9,6 +9,9 @@ use std::{
 
 use fixedbitset::FixedBitSet;
 use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::model::UserIdType;
 
 /// A person's number: the same on every day and in every geo, so that sets of people are bitmaps.
 pub type PersonNo = u32;
@@ -43,7 +46,7 @@ pub struct Department {
 }
 
 /// One operating system with the Feishu client on it; `None` for upstream's `-`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Client {
     /// The system and its version, such as `ios 14.2`.
     pub os: Option<Arc<str>>,
@@ -64,11 +67,15 @@ pub struct Devices {
 
 /// Numbers for people, profiles, departments and devices. It only grows: with the people of a tenant and
 /// their changes, not with the days held.
-///
-/// One directory serves one kind of user id: an open id and a union id never name the same number.
 #[derive(Debug, Default)]
 pub struct Directory {
     inner: RwLock<Tables>,
+}
+
+/// A directory for each kind of user id: an open id and a union id never name the same number.
+#[derive(Debug, Default)]
+pub struct Directories {
+    by_type: [Arc<Directory>; 3],
 }
 
 /// The directory's tables, for looking many things up under one lock.
@@ -84,6 +91,14 @@ pub struct Tables {
 struct Interner<T: ?Sized> {
     numbers: HashMap<Arc<T>, u32>,
     values: Vec<Arc<T>>,
+}
+
+impl Directories {
+    /// The directory of one kind of user id.
+    #[must_use]
+    pub const fn of(&self, user_id_type: UserIdType) -> &Arc<Directory> {
+        &self.by_type[user_id_type as usize]
+    }
 }
 
 impl Directory {

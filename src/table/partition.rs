@@ -19,6 +19,7 @@ pub struct Partition {
     pub(super) key: DayKey,
     pub(super) fetched_at: Timestamp,
     pub(super) hash: ContentHash,
+    pub(super) doubtful: bool,
     pub(super) directory: Arc<Directory>,
     pub(super) columns: Columns,
 }
@@ -54,6 +55,12 @@ impl Partition {
     #[must_use]
     pub const fn hash(&self) -> &ContentHash {
         &self.hash
+    }
+
+    /// Whether rows may be missing, though upstream reported no failure.
+    #[must_use]
+    pub const fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
     /// The directory that its numbers are of.

@@ -61,7 +61,18 @@ impl Selection {
 impl Selector<'_> {
     /// The rows of `day` that are meant, in order.
     pub fn rows<'s>(&'s self, day: &'s Partition) -> impl Iterator<Item = usize> + 's {
-        (0..day.rows()).filter(move |row| self.takes(day, *row))
+        self.rows_from(day, 0)
+    }
+
+    /// The same, from row number `first` on.
+    pub fn rows_from<'s>(&'s self, day: &'s Partition, first: usize) -> impl Iterator<Item = usize> + 's {
+        (first..day.rows()).filter(move |row| self.takes(day, *row))
+    }
+
+    /// The number of the person a row is of; `None` where upstream withholds the id.
+    #[must_use]
+    pub fn person_of(&self, day: &Partition, row: usize) -> Option<PersonNo> {
+        self.tables.profile(day.profiles()[row]).person
     }
 
     fn takes(&self, day: &Partition, row: usize) -> bool {

@@ -1,0 +1,48 @@
+//! The OpenAPI document and Swagger UI, both served from the binary.
+
+use axum::{Json, Router, routing::get};
+use utoipa::{OpenApi, openapi};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::router::{self, ApiState};
+
+/// What the document says besides the routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "feishu-pulse",
+        description = "Who in the company uses which part of Feishu, day by day: Feishu's `admin_user_stats` behind one \
+            REST call per question.\n\nTokens, pages of 60 rows, windows of 31 days, rate limits and the monthly quota \
+            stay inside. A past day is fetched once and never again. Days are produced by Feishu at 09:30 of the next \
+            day (UTC+8 in `cn`, UTC elsewhere); until then they are *pending*, for some hours *provisional*, then \
+            *final*.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "/", description = "this service")),
+    tags(
+        (name = "data", description = "User-days: one item per person and day"),
+        (name = "reports", description = "Figures over user-days"),
+        (name = "coverage", description = "Which days are held, and how far they can be relied on"),
+        (name = "operations", description = "For probes and for people who look after the service"),
+    ),
+    security(()),
+)]
+struct Base;
+
+/// The document without routes.
+#[must_use]
+pub fn base() -> openapi::OpenApi {
+    Base::openapi()
+}
+
+/// The whole document, as it is served and as it stands in `openapi/openapi.json`.
+#[must_use]
+pub fn openapi() -> openapi::OpenApi {
+    router::documented().into_openapi()
+}
+
+/// `/openapi.json` and `/docs`.
+pub fn routes(document: openapi::OpenApi) -> Router<ApiState> {
+    let ui = SwaggerUi::new("/docs").config(Config::from("/openapi.json").try_it_out_enabled(true));
+    Router::new().route("/openapi.json", get(async move || Json(document))).merge(ui)
+}

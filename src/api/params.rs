@@ -1,0 +1,187 @@
+//! Query strings, read so that every fault is found at once.
+
+use std::{borrow::Cow, fmt::Display, str::FromStr};
+
+use axum::http::Uri;
+use percent_encoding::percent_decode_str;
+use utoipa::{IntoParams, openapi::path::ParameterIn};
+
+use super::problem::{Fault, Problem};
+
+/// The longest value that is accepted, in bytes.
+const LONGEST: usize = 512;
+
+/// The parameters of one request, and what is wrong with them.
+#[derive(Debug, Default)]
+pub struct Params {
+    values: Vec<(String, String)>,
+    faults: Vec<Fault>,
+}
+
+impl Params {
+    /// Reads the query of `uri`, in which the `known` parameters may occur. Take those from [`documented`], so that
+    /// none can be accepted undocumented.
+    #[must_use]
+    pub fn of(uri: &Uri, known: &[String]) -> Self {
+        Self::read(uri.query().unwrap_or_default(), known)
+    }
+
+    fn read(query: &str, known: &[String]) -> Self {
+        let mut params = Self::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            params.take(pair, known);
+        }
+        params
+    }
+
+    fn take(&mut self, pair: &str, known: &[String]) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (Ok(name), Ok(value)) = (decode(name), decode(value)) else {
+            self.fault(decode_lossy(name).as_ref(), "is not valid UTF-8 once percent-decoded");
+            return;
+        };
+        if !known.contains(&name) {
+            self.fault(&name, format!("is unknown here; known are {}", known.join(", ")));
+        } else if self.values.iter().any(|(other, _)| *other == name) {
+            self.fault(&name, "is given more than once");
+        } else if value.len() > LONGEST {
+            self.fault(&name, format!("is longer than {LONGEST} bytes"));
+        } else if value.chars().any(char::is_control) {
+            self.fault(&name, "contains a control character");
+        } else {
+            self.values.push((name, value));
+        }
+    }
+
+    /// Takes note of a fault. Names that a caller made up are cut short.
+    pub fn fault(&mut self, parameter: &str, detail: impl Into<String>) {
+        let parameter = parameter.chars().take(64).collect();
+        self.faults.push(Fault { parameter, detail: detail.into() });
+    }
+
+    /// The value of a parameter, where it is given. An empty value is a fault.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        let value = self.values.iter().find(|(other, _)| other == name)?.1.clone();
+        if value.is_empty() {
+            self.fault(name, "is empty");
+            return None;
+        }
+        Some(value)
+    }
+
+    /// The value, made sense of; where that fails, the error tells the caller what was expected.
+    pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        let value = self.text(name)?;
+        value.parse().map_err(|error: T::Err| self.fault(name, error.to_string())).ok()
+    }
+
+    /// A value out of a list; the fault names them all.
+    pub fn one_of<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let value = self.text(name)?;
+        let chosen = choices.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice);
+        if chosen.is_none() {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            self.fault(name, format!("expected one of {}", words.join(", ")));
+        }
+        chosen
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&mut self, name: &str) -> Option<bool> {
+        self.one_of(name, &[("true", true), ("false", false)])
+    }
+
+    /// A whole number within bounds, both included.
+    pub fn number(&mut self, name: &str, bounds: std::ops::RangeInclusive<usize>) -> Option<usize> {
+        let value = self.text(name)?;
+        let number = value.parse().ok().filter(|number| bounds.contains(number));
+        if number.is_none() {
+            self.fault(name, format!("expected a whole number from {} to {}", bounds.start(), bounds.end()));
+        }
+        number
+    }
+
+    /// The items of a list with commas, each made sense of by `item`. Empty and repeated items are faults.
+    pub fn list<T: PartialEq>(&mut self, name: &str, item: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
+        let value = self.text(name)?;
+        let mut items = Vec::new();
+        for text in value.split(',') {
+            match item(text) {
+                Ok(item) if items.contains(&item) => self.fault(name, format!("names {text} more than once")),
+                Ok(item) => items.push(item),
+                Err(detail) => self.fault(name, detail),
+            }
+        }
+        Some(items)
+    }
+
+    /// Whether the parameter is given, sound or not.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.values.iter().any(|(other, _)| other == name)
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// The problem that names every fault, where there is any.
+    pub fn finish(self) -> Result<(), Problem> {
+        if self.faults.is_empty() { Ok(()) } else { Err(Problem::faults(self.faults)) }
+    }
+}
+
+/// The names of the query parameters that `P` documents.
+#[must_use]
+pub fn documented<P: IntoParams>() -> Vec<String> {
+    P::into_params(|| Some(ParameterIn::Query)).into_iter().map(|parameter| parameter.name).collect()
+}
+
+fn decode(text: &str) -> Result<String, std::str::Utf8Error> {
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned)
+}
+
+fn decode_lossy(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(IntoParams)]
+    #[expect(dead_code, reason = "only its documentation is used")]
+    struct Known {
+        name: String,
+        size: usize,
+    }
+
+    fn params(query: &str) -> Params {
+        Params::read(query, &documented::<Known>())
+    }
+
+    #[test]
+    fn all_faults_are_found_at_once() {
+        let mut params = params("size=x&colour=red&name=a&name=b&%FF=1");
+        params.number("size", 1..=10);
+        let named: Vec<_> = params.faults.iter().map(|fault| fault.parameter.as_str()).collect();
+        assert_eq!(named, ["colour", "name", "\u{fffd}", "size"]);
+        assert!(params.finish().is_err());
+    }
+
+    #[test]
+    fn a_value_is_decoded() {
+        assert_eq!(params("name=%E6%80%BB%E9%83%A8%2F%E7%A0%94+%E5%8F%91").text("name").as_deref(), Some("总部/研 发"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_makes_the_reader_panic(query in "\\PC{0,60}") {
+            let mut params = params(&query);
+            let _ = (params.text("name"), params.number("size", 1..=5));
+            let _ = params.finish();
+        }
+    }
+}

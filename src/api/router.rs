@@ -1,0 +1,74 @@
+//! All routes. Each is registered through its documentation, so that none can exist undocumented.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::Router;
+use tokio::time::Instant;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    docs, layers, ops,
+    problem::{Problem, ProblemCode},
+    v1,
+};
+use crate::{
+    model::Geo,
+    query::{Asking, Engine},
+};
+
+/// What handlers need.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Answers questions.
+    pub engine: Engine,
+    /// The geos that are served; the first is the tenant's own.
+    pub geos: Arc<[Geo]>,
+    /// How long a request may wait for days.
+    pub request_timeout: Duration,
+    /// Set when the process is about to end.
+    pub draining: Arc<AtomicBool>,
+}
+
+impl ApiState {
+    /// A caller who asks now and has the usual time.
+    #[must_use]
+    pub fn asking(&self, allow_partial: bool) -> Asking {
+        Asking { deadline: Instant::now() + self.request_timeout, allow_partial }
+    }
+
+    /// Whether the process is about to end.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// The whole service.
+pub fn router(state: ApiState) -> Router {
+    let (routes, openapi) = documented().split_for_parts();
+    let routes = routes
+        .merge(docs::routes(openapi))
+        .fallback(async || Problem::new(ProblemCode::NotFound, "no such path; see /docs"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(ProblemCode::MethodNotAllowed, "the path is there, but not for this method")
+        })
+        .with_state(state);
+    layers::around(routes)
+}
+
+/// The routes with their documentation.
+pub(super) fn documented() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(docs::base())
+        .routes(routes!(v1::user_days::get))
+        .routes(routes!(v1::activity::get))
+        .routes(routes!(v1::coverage::get))
+        .routes(routes!(ops::problem))
+        .routes(routes!(ops::livez))
+        .routes(routes!(ops::readyz))
+}

@@ -1,0 +1,7 @@
+//! The endpoints, one a file: parameters, response, handler.
+
+pub mod activity;
+pub mod coverage;
+pub mod figures;
+pub mod user_day;
+pub mod user_days;

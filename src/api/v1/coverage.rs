@@ -1,0 +1,136 @@
+//! `GET /v1/coverage`: which days are held, and how far they can be relied on. Asks nothing of Feishu.
+
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    api::{
+        envelope::Meta,
+        params::{Params, documented},
+        problem::Problem,
+        responses::CommonProblems,
+        router::ApiState,
+        selection::{self, RangeParams},
+    },
+    model::{Day, DayKey},
+    query::{Gathered, NotAnswered, Period, plan},
+    store::State as DayState,
+};
+
+/// What is shown where the caller names no range.
+const DEFAULT: Period = Period::Latest(30);
+
+/// The state of days.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CoverageAnswer {
+    /// One item per geo and day, by day.
+    data: Vec<CoverageItem>,
+    meta: Meta,
+}
+
+/// The state of one day of one geo.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CoverageItem {
+    /// The geo.
+    #[schema(example = "cn")]
+    geo: &'static str,
+    /// The day.
+    #[schema(value_type = String, format = Date, example = "2026-11-01")]
+    date: Day,
+    /// How far it can be relied on.
+    state: Coverage,
+    /// How many rows are held.
+    #[schema(example = 2000)]
+    rows: Option<usize>,
+    /// When Feishu was asked. RFC 3339.
+    #[schema(format = DateTime, example = "2026-11-02T16:12:00+08:00")]
+    fetched_at: Option<String>,
+    /// Where it is held.
+    held: Option<Held>,
+}
+
+/// How far a day can be relied on.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Coverage {
+    /// Held, and cannot change any more.
+    Final,
+    /// Held, and may still change.
+    Provisional,
+    /// Not produced yet by Feishu.
+    Pending,
+    /// Not held; it is fetched when it is asked for.
+    Missing,
+}
+
+/// Where a day is held.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// In the memory of the process.
+    Memory,
+}
+
+/// Which days are held
+///
+/// Shows without asking Feishu for anything. Without a range, the latest 30 days. `meta.days.missing` lists the days
+/// that are not held.
+#[utoipa::path(
+    get, path = "/v1/coverage", tag = "coverage", operation_id = "coverage",
+    params(RangeParams),
+    responses((status = 200, description = "The state of each day", body = CoverageAnswer), CommonProblems),
+)]
+pub(in crate::api) async fn get(
+    State(state): State<ApiState>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Json<CoverageAnswer>, Problem> {
+    let mut params = Params::of(&uri, &documented::<RangeParams>());
+    let query = selection::read_range(&mut params, &state.geos, Some(DEFAULT));
+    params.finish()?;
+
+    let plan = plan(&query, state.engine.now());
+    let pending = plan.pending.iter().map(|(geo, day)| CoverageItem::without(geo.name(), *day, Coverage::Pending));
+    let mut data: Vec<_> = pending.collect();
+    let mut gathered = Gathered { plan, days: Vec::new(), missing: Vec::new(), states: Vec::new() };
+    for key in &gathered.plan.keys {
+        if let Some((day, of)) = state.engine.held(key).await {
+            data.push(CoverageItem::held(key, day.rows(), key.geo.rfc3339(day.fetched_at()), of));
+            gathered.days.push(day);
+            gathered.states.push(of);
+        } else {
+            data.push(CoverageItem::without(key.geo.name(), key.day, Coverage::Missing));
+            gathered.missing.push((key.clone(), NotAnswered::NotInTime));
+        }
+    }
+    data.sort_by_key(|item| item.date);
+    Ok(Json(CoverageAnswer { data, meta: Meta::of(&gathered) }))
+}
+
+impl CoverageItem {
+    const fn without(geo: &'static str, date: Day, state: Coverage) -> Self {
+        Self { geo, date, state, rows: None, fetched_at: None, held: None }
+    }
+
+    fn held(key: &DayKey, rows: usize, fetched_at: String, state: DayState) -> Self {
+        Self {
+            rows: Some(rows),
+            fetched_at: Some(fetched_at),
+            held: Some(Held::Memory),
+            ..Self::without(key.geo.name(), key.day, state.into())
+        }
+    }
+}
+
+impl From<DayState> for Coverage {
+    fn from(state: DayState) -> Self {
+        match state {
+            DayState::Pending => Self::Pending,
+            DayState::Provisional => Self::Provisional,
+            DayState::Final => Self::Final,
+        }
+    }
+}

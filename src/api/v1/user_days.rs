@@ -1,0 +1,239 @@
+//! `GET /v1/user-days`: the rows themselves, in pages of JSON or as a stream of lines.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{OriginalUri, State},
+    http::{HeaderMap, HeaderValue, Uri, header},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::user_day::UserDay;
+use crate::{
+    api::{
+        cursor::{self, Cursor},
+        envelope::Meta,
+        negotiate::Format,
+        params::{Params, documented},
+        problem::{Problem, ProblemCode},
+        responses::{CommonProblems, UpstreamProblems},
+        router::ApiState,
+        selection::{self, PeopleParams, RangeParams, Selected},
+    },
+    query::Gathered,
+    table::{Field, Fields, Item, Partition, Selection},
+};
+
+const DEFAULT_LIMIT: usize = 100;
+const LARGEST_LIMIT: usize = 10_000;
+
+/// Rows that are rendered at once while a stream is written: about 250 KB.
+const CHUNK: usize = 512;
+
+/// The parameters of this endpoint alone.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents what `Asked::read` reads")]
+pub struct UserDaysParams {
+    /// Only people who were active that day (`true`), or who were not (`false`).
+    active: Option<bool>,
+    /// Only these fields, with commas, in this order. Default: all.
+    #[param(example = "date,user_id,active,send_messenger_num")]
+    fields: Option<String>,
+    /// Rows a page (JSON only). Default: 100.
+    #[param(minimum = 1, maximum = 10_000, example = 100)]
+    limit: Option<usize>,
+    /// The `next_cursor` of the page before (JSON only).
+    cursor: Option<String>,
+    /// The format; overrides `Accept`.
+    #[param(inline)]
+    format: Option<FormatParam>,
+}
+
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "documents what `Asked::read` reads")]
+enum FormatParam {
+    Json,
+    Ndjson,
+}
+
+/// A page of user-days.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserDaysAnswer<'a> {
+    /// One item per person and day: by day, then geo, then user id.
+    #[schema(value_type = Vec<UserDay>)]
+    data: Vec<Fields<'a>>,
+    meta: Meta,
+}
+
+/// A request as it was understood.
+struct Asked {
+    selected: Selected,
+    fields: Vec<Field>,
+    limit: usize,
+    cursor: Option<Cursor>,
+}
+
+/// A place among the rows of the gathered days.
+#[derive(Clone, Copy)]
+struct Place {
+    day: usize,
+    row: usize,
+}
+
+/// User-days
+///
+/// One item per person and day. As JSON in pages, with a cursor; as NDJSON (`format=ndjson` or
+/// `Accept: application/x-ndjson`) the whole selection as a stream.
+#[utoipa::path(
+    get, path = "/v1/user-days", tag = "data", operation_id = "userDays",
+    params(RangeParams, PeopleParams, UserDaysParams),
+    responses(
+        (status = 200, description = "The rows", content(
+            (UserDaysAnswer<'_> = "application/json"),
+            (String = "application/x-ndjson", example = "{\"date\":\"2026-11-01\",\"user_id\":\"ou_1\",\"active\":true}\n"),
+        ), headers(("Link" = String, description = "The next page (`rel=\"next\"`), where there is one"))),
+        (status = 406, description = "`not_acceptable`: no acceptable format", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`stale_cursor`: a provisional day has changed between two pages; begin again",
+            body = Problem, content_type = "application/problem+json"),
+        CommonProblems, UpstreamProblems,
+    ),
+)]
+pub(in crate::api) async fn get(
+    State(state): State<ApiState>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let known = [selection::shared(), documented::<UserDaysParams>()].concat();
+    let mut params = Params::of(&uri, &known);
+    let asked = Asked::read(&mut params, &state, &uri);
+    let format = Format::wanted(&mut params, &headers, &[Format::Json, Format::Ndjson])?;
+    if format == Format::Ndjson {
+        for name in ["limit", "cursor"].into_iter().filter(|name| params.has(name)).collect::<Vec<_>>() {
+            params.fault(name, "goes only with JSON; the other formats are streams of the whole selection");
+        }
+    }
+    params.finish()?;
+
+    let asking = state.asking(asked.selected.allow_partial);
+    let gathered = state.engine.gather(&asked.selected.query, asking).await;
+    let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
+    match format {
+        Format::Json => {
+            // A page of 10,000 rows takes tens of milliseconds to write.
+            let page = tokio::task::spawn_blocking(move || page(&gathered, &asked, &uri)).await;
+            page.unwrap_or_else(|_| Err(Problem::new(ProblemCode::Internal, "the page broke off")))
+        }
+        Format::Ndjson => Ok(lines(gathered, asked)),
+    }
+}
+
+impl Asked {
+    fn read(params: &mut Params, state: &ApiState, uri: &Uri) -> Self {
+        let mut selected = selection::read(params, &state.geos);
+        selected.query.selection.active = params.flag("active");
+        let known = |name: &str| {
+            let names = || Field::all().map(Field::name).collect::<Vec<_>>().join(", ");
+            Field::by_name(name).ok_or_else(|| format!("{name:?} is no field; there are {}", names()))
+        };
+        let fields = params.list("fields", known).unwrap_or_else(|| Field::all().collect());
+        let limit = params.number("limit", 1..=LARGEST_LIMIT).unwrap_or(DEFAULT_LIMIT);
+        let cursor = params.text("cursor").and_then(|text| {
+            let cursor = Cursor::decode(&text).map_err(|error| error.to_string());
+            let same = |cursor: &Cursor| cursor.question == cursor::question(uri);
+            let cursor = cursor
+                .and_then(|cursor| same(&cursor).then_some(cursor).ok_or_else(|| "is of another question".to_owned()));
+            cursor.map_err(|detail| params.fault("cursor", detail)).ok()
+        });
+        Self { selected, fields, limit, cursor }
+    }
+}
+
+/// One page as JSON, with the way to the next.
+fn page(gathered: &Gathered, asked: &Asked, uri: &Uri) -> Result<Response, Problem> {
+    let start = start(gathered, asked.cursor.as_ref())?;
+    let days = &gathered.days;
+    let tables: Vec<_> = days.first().map(|day| day.directory().read()).into_iter().collect();
+    let mut rows: Vec<Place> = Vec::new();
+    if let Some(tables) = tables.first() {
+        let selector = asked.selected.query.selection.against(tables);
+        let places = days.iter().enumerate().skip(start.day).flat_map(|(at, day)| {
+            let from = if at == start.day { start.row } else { 0 };
+            selector.rows_from(day, from).map(move |row| Place { day: at, row })
+        });
+        // One more than the page holds: where the next one begins.
+        rows = places.take(asked.limit + 1).collect();
+    }
+    let next = (rows.len() > asked.limit).then(|| rows.pop()).flatten();
+    let next = next.map(|place| cursor_at(&days[place.day], place.row, uri).encode());
+    let items: Vec<_> = match tables.first() {
+        Some(tables) => rows.iter().map(|place| Item::new(tables, &days[place.day], place.row)).collect(),
+        None => Vec::new(),
+    };
+    let data = items.iter().map(|item| Fields { item, fields: &asked.fields }).collect();
+    let meta = Meta { next_cursor: next.clone(), ..Meta::of(gathered) };
+    let mut response = axum::Json(UserDaysAnswer { data, meta }).into_response();
+    let link = next.and_then(|cursor| HeaderValue::from_str(&cursor::next_link(uri, &cursor)).ok());
+    response.headers_mut().extend(link.map(|link| (header::LINK, link)));
+    Ok(response)
+}
+
+/// Where the cursor says the page begins.
+fn start(gathered: &Gathered, cursor: Option<&Cursor>) -> Result<Place, Problem> {
+    let Some(cursor) = cursor else { return Ok(Place { day: 0, row: 0 }) };
+    let is_there = |day: &Arc<Partition>| day.key().day == cursor.day && day.key().geo == cursor.geo;
+    let at = gathered.days.iter().position(is_there);
+    match at.filter(|at| version(&gathered.days[*at]) == cursor.version) {
+        Some(day) => Ok(Place { day, row: cursor.row }),
+        None => Err(Problem::new(ProblemCode::StaleCursor, format!("{} has changed since", cursor.day))),
+    }
+}
+
+fn cursor_at(day: &Partition, row: usize, uri: &Uri) -> Cursor {
+    let key = day.key();
+    Cursor { day: key.day, geo: key.geo, row, version: version(day), question: cursor::question(uri) }
+}
+
+fn version(day: &Partition) -> [u8; 4] {
+    let [a, b, c, d, ..] = *day.hash();
+    [a, b, c, d]
+}
+
+/// The whole selection, a line a row, rendered as fast as the caller reads.
+fn lines(gathered: Gathered, asked: Asked) -> Response {
+    let Asked { selected, fields, .. } = asked;
+    let begin = (gathered.days, Place { day: 0, row: 0 });
+    let chunks = stream::unfold(begin, move |(days, place)| {
+        let chunk = chunk(&days, place, &selected.query.selection, &fields);
+        std::future::ready(chunk.map(|(chunk, next)| (Ok::<_, std::convert::Infallible>(chunk), (days, next))))
+    });
+    let media_type = HeaderValue::from_static(Format::Ndjson.media_type());
+    ([(header::CONTENT_TYPE, media_type)], Body::from_stream(chunks)).into_response()
+}
+
+/// The next rows of one day, and where to go on; `None` at the end.
+fn chunk(days: &[Arc<Partition>], place: Place, selection: &Selection, fields: &[Field]) -> Option<(Bytes, Place)> {
+    let day = days.get(place.day)?;
+    let tables = day.directory().read();
+    let selector = selection.against(&tables);
+    let mut rows = selector.rows_from(day, place.row);
+    let mut out = Vec::new();
+    for row in rows.by_ref().take(CHUNK) {
+        let item = Item::new(&tables, day, row);
+        // Writing to memory does not fail.
+        let _ = serde_json::to_writer(&mut out, &Fields { item: &item, fields });
+        out.push(b'\n');
+    }
+    let next = match rows.next() {
+        Some(row) => Place { row, ..place },
+        None => Place { day: place.day + 1, row: 0 },
+    };
+    Some((out.into(), next))
+}

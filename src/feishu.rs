@@ -1,0 +1,24 @@
+//! Floor 2: the upstream. Turns Feishu's tokens, pages, windows, limits and oddities into days.
+//!
+//! ```text
+//! source ── spans ── pages ── transport ─┬─ quota     whether the month has calls left
+//!           │                            ├─ token     a valid tenant_access_token
+//!           └─ plan                      ├─ throttle  a turn at the rate that upstream allows
+//!                                        ├─ http      the exchange
+//!                                        └─ verdict   what the reply means; wire and decode: what it says
+//! ```
+
+pub mod decode;
+pub mod http;
+pub mod pages;
+pub mod plan;
+pub mod quota;
+pub mod source;
+pub mod spans;
+pub mod throttle;
+pub mod token;
+pub mod transport;
+pub mod verdict;
+pub mod wire;
+
+pub use source::{FeishuConfig, FeishuSource};

@@ -1,0 +1,75 @@
+//! Feishu as a source of days: the bottom of the stack, where every load that nothing above could answer ends.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use reqwest::Url;
+
+use super::{
+    http::Http,
+    quota::Quota,
+    spans::Spans,
+    throttle::{Throttle, ThrottleConfig},
+    token::{Credentials, Tokens},
+    transport::Transport,
+};
+use crate::{
+    model::{Clock, DayKey, Geo},
+    source::{DaySource, LoadContext, LoadError},
+    table::{Directories, Partition},
+};
+
+/// How upstream is reached.
+#[derive(Clone, Debug)]
+pub struct FeishuConfig {
+    /// The address, such as `https://open.feishu.cn`.
+    pub base_url: Url,
+    /// Who the gateway is.
+    pub credentials: Credentials,
+    /// The tenant's own geo.
+    pub home: Geo,
+    /// How fast it may be asked.
+    pub throttle: ThrottleConfig,
+    /// The longest that one call may take.
+    pub call_timeout: Duration,
+}
+
+/// Fetches days from Feishu.
+#[derive(Clone, Debug)]
+pub struct FeishuSource {
+    spans: Spans,
+    throttle: Throttle,
+    directories: Arc<Directories>,
+}
+
+impl FeishuSource {
+    /// A source that has not spoken with upstream yet. The people it meets are numbered in `directories`.
+    ///
+    /// # Errors
+    /// Where TLS cannot be set up, which is nearly always a missing CA bundle.
+    pub fn new(
+        config: FeishuConfig,
+        directories: Arc<Directories>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, reqwest::Error> {
+        let http = Http::new(config.base_url, config.call_timeout)?;
+        let tokens = Tokens::new(http.clone(), config.credentials);
+        let throttle = Throttle::new(&config.throttle);
+        let quota = Quota::new(Arc::clone(&clock));
+        let transport = Transport::new(http, tokens, throttle.clone(), quota, config.home);
+        Ok(Self { spans: Spans::new(transport, clock), throttle, directories })
+    }
+
+    /// The throttle, for what it knows of the rate.
+    #[must_use]
+    pub const fn throttle(&self) -> &Throttle {
+        &self.throttle
+    }
+}
+
+#[async_trait]
+impl DaySource for FeishuSource {
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
+        self.spans.day(key, self.directories.of(key.user_id_type), context).await
+    }
+}

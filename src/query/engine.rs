@@ -1,0 +1,141 @@
+//! Gathers the days of a plan: all at once, in order, in the time that the caller has.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::plan::{Plan, Query, plan};
+use crate::{
+    model::{Clock, Day, DayKey, Geo},
+    source::{CallerId, DaySource, LoadContext, LoadError, Priority},
+    store::{Memory, State},
+    table::Partition,
+};
+
+/// Days of one plan that are asked for at the same time. Below, they become spans and wait for their turns; the bound
+/// only keeps a question about ten years from holding ten years of waiters.
+const FAN_OUT: usize = 512;
+
+/// Answers plans from the top of the read path.
+#[derive(Clone)]
+pub struct Engine {
+    source: Arc<dyn DaySource>,
+    memory: Arc<Memory>,
+    clock: Arc<dyn Clock>,
+    callers: Arc<AtomicU64>,
+}
+
+/// How a caller asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// Until when the caller waits.
+    pub deadline: Instant,
+    /// Whether an answer that lacks days is better than none.
+    pub allow_partial: bool,
+}
+
+/// The days of a plan.
+#[derive(Debug)]
+pub struct Gathered {
+    /// The plan.
+    pub plan: Plan,
+    /// The days that were had: by day, then geo.
+    pub days: Vec<Arc<Partition>>,
+    /// The days that were not, where the caller allows it.
+    pub missing: Vec<(DayKey, NotAnswered)>,
+    /// The days' states, in the order of `days`.
+    pub states: Vec<State>,
+}
+
+/// Why days could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnswered {
+    /// Loading a day failed.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Not in the time that the caller has. The fetch goes on.
+    #[error("the days could not be fetched in time; the fetch goes on")]
+    NotInTime,
+}
+
+impl Engine {
+    /// An engine over the read path `source`, whose memory is `memory`.
+    pub fn new(source: Arc<dyn DaySource>, memory: Arc<Memory>, clock: Arc<dyn Clock>) -> Self {
+        Self { source, memory, clock, callers: Arc::default() }
+    }
+
+    /// The days that `query` needs, as of now.
+    ///
+    /// # Errors
+    /// [`NotAnswered`] for the first day that could not be had, unless the caller allows an answer without it.
+    pub async fn gather(&self, query: &Query, asking: Asking) -> Result<Gathered, NotAnswered> {
+        let plan = plan(query, self.clock.now());
+        let context = LoadContext { priority: Priority::Interactive, caller: self.next_caller() };
+        let keys = plan.keys.clone().into_iter().enumerate();
+        let loads = keys.map(|(at, key)| self.load(at, key, context, asking));
+        let mut loaded: Vec<_> = stream::iter(loads).buffer_unordered(FAN_OUT).try_collect().await?;
+        loaded.sort_unstable_by_key(|(at, _)| *at);
+        Ok(self.gathered(plan, loaded.into_iter().map(|(_, day)| day).collect()))
+    }
+
+    /// The day, where it is in memory, with its state.
+    pub async fn held(&self, key: &DayKey) -> Option<(Arc<Partition>, State)> {
+        self.memory.held(key).await.map(|held| (held.day, held.state))
+    }
+
+    /// The present time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    async fn load(
+        &self,
+        at: usize,
+        key: DayKey,
+        context: LoadContext,
+        asking: Asking,
+    ) -> Result<(usize, Result<Arc<Partition>, NotAnswered>), NotAnswered> {
+        let loaded = tokio::time::timeout_at(asking.deadline, self.source.load(&key, context)).await;
+        let loaded = loaded.map_or(Err(NotAnswered::NotInTime), |loaded| loaded.map_err(NotAnswered::Load));
+        match loaded {
+            Err(error) if !asking.allow_partial => Err(error),
+            loaded => Ok((at, loaded)),
+        }
+    }
+
+    fn gathered(&self, plan: Plan, loaded: Vec<Result<Arc<Partition>, NotAnswered>>) -> Gathered {
+        let (mut days, mut missing) = (Vec::with_capacity(loaded.len()), Vec::new());
+        for (key, loaded) in plan.keys.iter().zip(loaded) {
+            match loaded {
+                Ok(day) => days.push(day),
+                Err(error) => missing.push((key.clone(), error)),
+            }
+        }
+        let states = days.iter().map(|day| self.memory.state(day)).collect();
+        Gathered { plan, days, missing, states }
+    }
+
+    fn next_caller(&self) -> CallerId {
+        CallerId(self.callers.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Gathered {
+    /// The selected days that were had, each with its state.
+    pub fn selected(&self) -> impl Iterator<Item = (&Arc<Partition>, State)> {
+        let selected = |day: &Partition| self.plan.range.contains(day.key().day);
+        self.days.iter().zip(self.states.iter().copied()).filter(move |(day, _)| selected(day))
+    }
+
+    /// The selected days that were not had.
+    pub fn selected_missing(&self) -> impl Iterator<Item = (Geo, Day)> {
+        let missing = self.missing.iter().map(|(key, _)| (key.geo, key.day));
+        missing.filter(|(_, day)| self.plan.range.contains(*day))
+    }
+}

@@ -1,0 +1,18 @@
+//! Floor 3: days that are held. Each file is one layer of the read path, or a pure rule of it.
+//!
+//! ```text
+//! Subset      a narrow question that a held whole day answers costs nothing
+//! Recall      a day in memory is answered at once; a provisional one is fetched anew behind the answer
+//! SingleFlight  at most one fetch per day, and it always runs to its end
+//! Keep        what was fetched is kept, though everyone who asked has left
+//! ```
+
+pub mod flight;
+pub mod freshness;
+pub mod memory;
+pub mod subset;
+
+pub use flight::SingleFlight;
+pub use freshness::{Policy, State};
+pub use memory::{Keep, Memory, Recall};
+pub use subset::Subset;

@@ -1,0 +1,157 @@
+//! Single-flight: at most one fetch per day, and it always runs to its end.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::{
+    model::DayKey,
+    source::{DaySource, LoadContext, LoadError},
+    table::Partition,
+};
+
+/// The fetch runs on a task of its own: a client that hangs up neither cancels it nor makes the next
+/// waiter start again from page one.
+#[derive(Debug)]
+pub struct SingleFlight<S> {
+    inner: Arc<S>,
+    flights: Arc<Flights>,
+}
+
+type Outcome = Option<Result<Arc<Partition>, LoadError>>;
+type Flights = Mutex<HashMap<DayKey, watch::Receiver<Outcome>>>;
+
+/// Takes the flight off the list, also when the fetch panics: an entry left behind would block its day for ever.
+struct Landing {
+    flights: Arc<Flights>,
+    key: DayKey,
+}
+
+impl<S: DaySource> SingleFlight<S> {
+    /// At most one load of a day from `inner` at a time.
+    pub fn new(inner: S) -> Self {
+        Self { inner: Arc::new(inner), flights: Arc::default() }
+    }
+
+    /// Joins the flight for this day, or starts it.
+    fn join(&self, key: &DayKey, context: LoadContext) -> watch::Receiver<Outcome> {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        match flights.entry(key.clone()) {
+            Entry::Occupied(flight) => flight.get().clone(),
+            Entry::Vacant(place) => place.insert(self.start(key.clone(), context)).clone(),
+        }
+    }
+
+    fn start(&self, key: DayKey, context: LoadContext) -> watch::Receiver<Outcome> {
+        let (outcome, landed) = watch::channel(None);
+        let inner = Arc::clone(&self.inner);
+        let landing = Landing { flights: Arc::clone(&self.flights), key };
+        tokio::spawn(async move {
+            let loaded = inner.load(&landing.key, context).await;
+            drop(landing);
+            // Nobody may be waiting any more; what counts was kept below.
+            let _ = outcome.send(Some(loaded));
+        });
+        landed
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+#[async_trait]
+impl<S: DaySource> DaySource for SingleFlight<S> {
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
+        let mut flight = self.join(key, context);
+        let landed = flight.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
+        landed.ok().flatten().unwrap_or(Err(LoadError::Abandoned))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        model::{Day, Geo, Scope, UserIdType},
+        source::{CallerId, Priority},
+        table::PartitionBuilder,
+    };
+
+    const CONTEXT: LoadContext = LoadContext { priority: Priority::Interactive, caller: CallerId(1) };
+
+    /// Takes a minute for a day, and panics on the day it is told to.
+    #[derive(Default)]
+    struct Slow {
+        loads: AtomicUsize,
+        ended: AtomicUsize,
+        panics: bool,
+    }
+
+    #[async_trait]
+    impl DaySource for Arc<Slow> {
+        async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<Partition>, LoadError> {
+            self.loads.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert!(!self.panics, "told to");
+            self.ended.fetch_add(1, Ordering::SeqCst);
+            Ok(Arc::new(PartitionBuilder::new(key.clone(), Arc::default()).finish(Timestamp::UNIX_EPOCH)))
+        }
+    }
+
+    fn key(day: i8) -> DayKey {
+        let day = Day::new(2026, 11, day).unwrap();
+        DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_of_the_same_day_share_one_fetch() {
+        let slow = Arc::new(Slow::default());
+        let flight = SingleFlight::new(slow.clone());
+        let (one, two) = (key(1), key(2));
+
+        let (a, b, c) =
+            tokio::join!(flight.load(&one, CONTEXT), flight.load(&one, CONTEXT), flight.load(&two, CONTEXT));
+
+        assert!(Arc::ptr_eq(&a.unwrap(), &b.unwrap()));
+        assert_eq!(c.unwrap().key(), &two);
+        assert_eq!(slow.loads.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_leaves_does_not_cancel_the_fetch() {
+        let slow = Arc::new(Slow::default());
+        let flight = SingleFlight::new(slow.clone());
+
+        let left = tokio::time::timeout(Duration::from_secs(1), flight.load(&key(1), CONTEXT)).await;
+        let joined = flight.load(&key(1), CONTEXT).await;
+
+        assert!(left.is_err());
+        assert!(joined.is_ok());
+        assert_eq!((slow.loads.load(Ordering::SeqCst), slow.ended.load(Ordering::SeqCst)), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_that_panics_does_not_block_its_day() {
+        let slow = Arc::new(Slow { panics: true, ..Slow::default() });
+        let flight = SingleFlight::new(slow.clone());
+
+        assert_eq!(flight.load(&key(1), CONTEXT).await.err(), Some(LoadError::Abandoned));
+        assert_eq!(flight.load(&key(1), CONTEXT).await.err(), Some(LoadError::Abandoned));
+
+        assert_eq!(slow.loads.load(Ordering::SeqCst), 2);
+    }
+}

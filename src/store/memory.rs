@@ -1,0 +1,171 @@
+//! Days in memory: bounded by bytes, judged by their freshness at the moment they are asked for.
+//!
+//! The memory stands at two places of the read path. [`Recall`] answers from it before anything else happens;
+//! [`Keep`] fills it below the single-flight, on the task that fetched, so that a day is kept even when everyone
+//! who asked for it has left.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use async_trait::async_trait;
+use moka::{future::Cache, policy::EvictionPolicy};
+
+use super::freshness::{Fetched, Policy, State};
+use crate::{
+    model::{Clock, Day, DayKey, DayRange, Scope},
+    source::{DaySource, LoadContext, LoadError, Priority},
+    table::Partition,
+};
+
+/// Days on either side of a day that its number of rows is compared with.
+const NEIGHBOURHOOD: i32 = 7;
+
+/// The days that are held in memory.
+#[derive(Debug)]
+pub struct Memory {
+    days: Cache<DayKey, Arc<Partition>>,
+    /// Rows by day of every series but those of single people, also of days that were evicted since.
+    rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
+    policy: Policy,
+    clock: Arc<dyn Clock>,
+}
+
+/// A day that is held, with its state as of now.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The day.
+    pub day: Arc<Partition>,
+    /// Whether it can still change.
+    pub state: State,
+    /// Whether it is provisional and due to be fetched anew.
+    pub due: bool,
+}
+
+impl Memory {
+    /// A memory of at most about `bytes` bytes of days. moka enforces that lazily: a burst may exceed it for a moment.
+    #[must_use]
+    pub fn new(bytes: u64, policy: Policy, clock: Arc<dyn Clock>) -> Self {
+        let weigh = |_: &DayKey, day: &Arc<Partition>| u32::try_from(day.bytes()).unwrap_or(u32::MAX);
+        // Least recently used, not moka's usual frequency: a day that was just fetched at a cost must not be turned
+        // away because older days were asked for more often.
+        let days = Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build();
+        Self { days, rows: RwLock::default(), policy, clock }
+    }
+
+    /// The day, where it is held.
+    pub async fn held(&self, key: &DayKey) -> Option<Held> {
+        let day = self.days.get(key).await?;
+        let state = self.state(&day);
+        let due = state == State::Provisional && self.policy.is_stale(day.fetched_at(), self.clock.now());
+        Some(Held { day, state, due })
+    }
+
+    /// The state of a day, held or not, as of now.
+    #[must_use]
+    pub fn state(&self, day: &Partition) -> State {
+        let key = day.key();
+        let matter = self.policy.rows_matter(key.geo, key.day, day.fetched_at());
+        let fetched = Fetched {
+            at: day.fetched_at(),
+            rows: day.rows(),
+            doubtful: day.is_doubtful(),
+            neighbours: matter.then(|| self.usual_rows(key)).flatten(),
+        };
+        self.policy.state(key.geo, key.day, &fetched, self.clock.now())
+    }
+
+    /// Keeps a day. What is kept already gives way only to what was fetched later.
+    async fn keep(&self, day: Arc<Partition>) {
+        let key = day.key();
+        self.count_rows(key, day.rows());
+        let newer = |held: &Partition| held.fetched_at() > day.fetched_at();
+        if !self.days.get(key).await.is_some_and(|held| newer(&held)) {
+            self.days.insert(key.clone(), day).await;
+        }
+    }
+
+    fn count_rows(&self, key: &DayKey, rows: usize) {
+        if matches!(key.scope, Scope::User(_)) {
+            return;
+        }
+        let mut counts = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        counts.entry(series(key)).or_default().insert(key.day, rows);
+    }
+
+    /// The median of the rows of the days around a day.
+    fn usual_rows(&self, key: &DayKey) -> Option<usize> {
+        let around = DayRange::new(key.day.plus(-NEIGHBOURHOOD), key.day.plus(NEIGHBOURHOOD))?;
+        let counts = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let near = counts.get(&series(key))?.range(around.first()..=around.last());
+        let mut rows: Vec<usize> = near.filter(|(day, _)| **day != key.day).map(|(_, rows)| *rows).collect();
+        rows.sort_unstable();
+        rows.get(rows.len() / 2).copied()
+    }
+}
+
+/// All days of one series share this key.
+fn series(key: &DayKey) -> DayKey {
+    key.on(Day::from_date(jiff::civil::Date::ZERO))
+}
+
+/// Answers from memory; what is not held is loaded from below.
+#[derive(Debug)]
+pub struct Recall<S> {
+    memory: Arc<Memory>,
+    inner: Arc<S>,
+}
+
+impl<S> Recall<S> {
+    /// Looks into `memory` before it asks `inner`.
+    pub const fn new(memory: Arc<Memory>, inner: Arc<S>) -> Self {
+        Self { memory, inner }
+    }
+}
+
+#[async_trait]
+impl<S: DaySource> DaySource for Recall<S> {
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
+        let Some(held) = self.memory.held(key).await else {
+            return self.inner.load(key, context).await;
+        };
+        if held.due {
+            let (inner, key) = (Arc::clone(&self.inner), key.clone());
+            let context = LoadContext { priority: Priority::Background, ..context };
+            tokio::spawn(async move {
+                if let Err(error) = inner.load(&key, context).await {
+                    tracing::warn!(%key, %error, "a provisional day could not be fetched anew; it is served as it is");
+                }
+            });
+        }
+        Ok(held.day)
+    }
+}
+
+/// Keeps what is loaded from below.
+#[derive(Debug)]
+pub struct Keep<S> {
+    memory: Arc<Memory>,
+    inner: S,
+}
+
+impl<S> Keep<S> {
+    /// Puts what `inner` loads into `memory`.
+    pub const fn new(memory: Arc<Memory>, inner: S) -> Self {
+        Self { memory, inner }
+    }
+}
+
+#[async_trait]
+impl<S: DaySource> DaySource for Keep<S> {
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
+        // A flight may have landed between the caller's look into memory and the start of this one.
+        if let Some(held) = self.memory.held(key).await.filter(|held| !held.due) {
+            return Ok(held.day);
+        }
+        let day = self.inner.load(key, context).await?;
+        self.memory.keep(Arc::clone(&day)).await;
+        Ok(day)
+    }
+}
