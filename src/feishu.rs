@@ -1,0 +1,3 @@
+//! The upstream: everything that knows Feishu's `admin_user_stats`.
+
+pub mod throttle;
