@@ -30,6 +30,7 @@
 //! ```
 
 mod api;
+mod args;
 mod chance;
 mod config;
 mod faults;
@@ -42,6 +43,7 @@ mod tenant;
 
 pub use self::{
     api::StatsQuery,
+    args::SimulateArgs,
     config::{Drift, PageTokenStyle, RateHints, RefusalStatus, ResetHint, RowOrder, SimConfig, TokenStyle},
     faults::{Calls, Fault, Faults, Mishap, Twist},
     ledger::{Call, Ledger, Outcome, PathKind},

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use clap::ValueEnum;
+
 use super::limit::Limits;
 use crate::model::Geo;
 
@@ -72,7 +74,7 @@ pub enum TokenStyle {
 }
 
 /// What page tokens look like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum PageTokenStyle {
     /// `2`, `3`, …: the number of the next page, as in upstream's samples.
     #[default]
@@ -82,7 +84,7 @@ pub enum PageTokenStyle {
 }
 
 /// The order of rows over a span of several days; upstream promises none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, ValueEnum)]
 pub enum RowOrder {
     /// All people of the first day, then all of the second.
     #[default]
@@ -94,25 +96,28 @@ pub enum RowOrder {
 }
 
 /// How far the types of a row stray from the documentation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Drift {
     /// Exactly as documented.
     Off,
     /// As users report: most rows as documented; in others the mail and search counters are integers, or zeros and
     /// empty texts become `""`, `null` or absent; unknown fields turn up.
     #[default]
+    #[value(alias = "on")]
     Usual,
     /// Every row is ragged, and documented integers may be strings as well.
     Wild,
 }
 
 /// The HTTP status of a call over the rate limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum RefusalStatus {
     /// 429, as documented.
     #[default]
+    #[value(name = "429")]
     TooManyRequests,
     /// 400, as on older APIs.
+    #[value(name = "400")]
     BadRequest,
 }
 
