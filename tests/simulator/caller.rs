@@ -39,7 +39,7 @@ impl Caller {
     /// Gets a token, and keeps it.
     pub(crate) async fn log_in(&mut self) {
         let reply = self.ask_for_token("cli_demo", "demo-secret").await;
-        self.token = reply.body["tenant_access_token"].as_str().expect("a token").to_owned();
+        reply.body["tenant_access_token"].as_str().expect("a token").clone_into(&mut self.token);
     }
 
     pub(crate) async fn ask_for_token(&self, app_id: &str, secret: &str) -> Reply {

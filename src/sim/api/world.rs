@@ -21,6 +21,8 @@ use crate::{
 };
 
 const LOG_ID: u64 = mix_text("log_id");
+/// What a successful reply says of the limit: upstream calls the number opaque.
+const OPAQUE_LIMIT: u32 = 100;
 const JITTER: u64 = mix_text("jitter");
 
 /// The simulated Feishu, but for the socket.
@@ -105,10 +107,10 @@ impl World {
 
     /// The headers about limits that a successful reply carries, if it does.
     pub(crate) fn hint_at_success(&self, answer: Answer) -> Answer {
-        if self.config.rate_hints.on_success { self.hint(answer, 100, Duration::ZERO) } else { answer }
+        if self.config.rate_hints.on_success { self.hint(answer, OPAQUE_LIMIT, Duration::ZERO) } else { answer }
     }
 
-    /// Takes the time that upstream takes, sees to it that `mishap` happens, and keeps the books.
+    /// Takes the time that upstream takes, then sends the answer and enters what it was.
     pub(crate) async fn reply(&self, visit: Visit, answer: impl Future<Output = Answer>) -> axum::response::Response {
         tokio::time::sleep(self.delay(visit.entry.number())).await;
         let answer = answer.await.with_header("x-tt-logid", visit.log_id);

@@ -3,6 +3,7 @@
 //! Workdays differ from weekends, people from one another, and a few do most of everything.
 
 use fastrand::Rng;
+use jiff::civil::date;
 
 use super::{
     badge::geo_number,
@@ -31,11 +32,11 @@ pub(super) struct Habits {
     mails: bool,
 }
 
-/// A day, prepared for asking about many people.
-#[derive(Clone, Copy, Debug)]
+/// A day as a number, for asking about many people and many days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Calendar {
-    number: u64,
-    weekend: bool,
+    /// Days since 1970-01-01, a Thursday.
+    number: i64,
 }
 
 /// Whose figures of which day; `revision` counts how often upstream has changed its mind about them.
@@ -71,19 +72,33 @@ impl Habits {
 
 impl Calendar {
     pub(super) fn of(day: Day) -> Self {
-        let number = u64::try_from(day.since(Day::from_date(jiff::civil::Date::ZERO))).unwrap_or(0);
-        Self { number, weekend: day.is_weekend() }
+        Self { number: day.date().duration_since(date(1970, 1, 1)).as_hours() / 24 }
     }
 
-    pub(super) const fn number(self) -> u64 {
-        self.number
+    /// The day this many days before.
+    pub(super) fn before(self, days: i32) -> Self {
+        Self { number: self.number - i64::from(days) }
+    }
+
+    /// Days from `earlier` to this day.
+    pub(super) fn since(self, earlier: Self) -> i32 {
+        i32::try_from(self.number - earlier.number).unwrap_or(0)
+    }
+
+    /// The day as a part of what chance belongs to.
+    pub(super) const fn lot(self) -> u64 {
+        self.number.cast_unsigned()
+    }
+
+    const fn is_weekend(self) -> bool {
+        (self.number + 3).rem_euclid(7) >= 5
     }
 }
 
 impl Doings {
     /// Whether the person used anything that day, given that they could.
     pub(super) fn is_active(&self, habits: Habits) -> bool {
-        let chance = if self.calendar.weekend { habits.diligence * 0.18 } else { habits.diligence };
+        let chance = if self.calendar.is_weekend() { habits.diligence * 0.18 } else { habits.diligence };
         self.rng(ACTIVE).f64() < chance
     }
 
@@ -109,7 +124,7 @@ impl Doings {
 
     fn rng(&self, label: u64) -> Rng {
         let (geo, person, revision) = (geo_number(self.geo), u64::from(self.person), u64::from(self.revision));
-        draw(&[self.seed, geo, person, self.calendar.number, revision, label])
+        draw(&[self.seed, geo, person, self.calendar.lot(), revision, label])
     }
 }
 
@@ -168,6 +183,17 @@ mod tests {
 
         assert!((0.6..0.95).contains(&friday), "{friday}");
         assert!((0.05..0.3).contains(&saturday), "{saturday}");
+    }
+
+    #[test]
+    fn a_day_by_number_is_the_same_day() {
+        let day: Day = "2026-11-21".parse().expect("a day");
+
+        for offset in 0..14 {
+            let (one, earlier) = (Calendar::of(day), Calendar::of(day.plus(-offset)));
+            assert_eq!((one.before(offset), one.since(earlier)), (earlier, offset));
+            assert_eq!(earlier.is_weekend(), day.plus(-offset).is_weekend());
+        }
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl People {
 
     /// The numbers of the people with a row, in ascending order.
     pub(super) fn on(&self, place: Place, day: Day, filter: Filter, state: DayState) -> Vec<u32> {
-        let (offset, calendar) = (day.since(place.first_day), Calendar::of(day));
+        let (offset, calendar) = place.position(day);
         if offset < 0 || state.permille == 0 {
             return Vec::new();
         }
@@ -92,9 +92,10 @@ impl People {
 
     /// The row of somebody who has one that day.
     pub(super) fn row(&self, place: Place, day: Day, person: u32, state: DayState) -> TruthRow {
-        let (geo, seed, offset) = (place.geo, self.company.seed, day.since(place.first_day));
+        let (geo, seed) = (place.geo, self.company.seed);
+        let (offset, calendar) = place.position(day);
         let life = Life::of(&self.company, geo, person);
-        let doings = self.doings(geo, person, Calendar::of(day), state);
+        let doings = self.doings(geo, person, calendar, state);
         let active = self.is_active(&life, offset, doings);
         let figures = doings.figures(Habits::of(seed, geo, person), active);
         let Devices { active_os, app_package_type, os_name } =
@@ -113,7 +114,7 @@ impl People {
             department_path: path.clone(),
             create_time: place.civil(life.created),
             register_time: life.activated_by(offset).map(|moment| place.civil(moment)),
-            last_active_time: self.last_active(place, &life, day, doings),
+            last_active_time: self.last_active(place, &life, offset, doings),
             user_active: life.activated_by(offset).is_some(),
             suite_active: active,
             im_active: figures.im,
@@ -133,11 +134,10 @@ impl People {
         life.activated_by(offset).is_some() && doings.is_active(habits)
     }
 
-    fn last_active(&self, place: Place, life: &Life, day: Day, today: Doings) -> Option<DateTime> {
-        let offset = day.since(place.first_day);
+    fn last_active(&self, place: Place, life: &Life, offset: i32, today: Doings) -> Option<DateTime> {
         (0..MEMORY_DAYS).find_map(|back| {
             let revision = if back == 0 { today.revision } else { 0 };
-            let doings = Doings { calendar: Calendar::of(day.plus(-back)), revision, ..today };
+            let doings = Doings { calendar: today.calendar.before(back), revision, ..today };
             let moment = Moment { day: offset - back, second: doings.last_second() };
             self.is_active(life, offset - back, doings).then(|| place.civil(moment))
         })
@@ -146,18 +146,24 @@ impl People {
     /// A revision changes a quarter of the people.
     fn doings(&self, geo: Geo, person: u32, calendar: Calendar, state: DayState) -> Doings {
         let seed = self.company.seed;
-        let lot = [seed, geo_number(geo), u64::from(person), calendar.number(), u64::from(state.revision), REVISED];
+        let lot = [seed, geo_number(geo), u64::from(person), calendar.lot(), u64::from(state.revision), REVISED];
         let revision = if mix(&lot).is_multiple_of(4) { state.revision } else { 0 };
         Doings { seed, geo, person, calendar, revision }
     }
 
     fn is_produced(&self, geo: Geo, person: u32, calendar: Calendar, state: DayState) -> bool {
-        let lot = [self.company.seed, geo_number(geo), u64::from(person), calendar.number(), PRODUCED];
+        let lot = [self.company.seed, geo_number(geo), u64::from(person), calendar.lot(), PRODUCED];
         state.permille >= 1000 || mix(&lot) % 1000 < u64::from(state.permille)
     }
 }
 
 impl Place {
+    /// A day as an offset from the first day, and as a number.
+    fn position(self, day: Day) -> (i32, Calendar) {
+        let calendar = Calendar::of(day);
+        (calendar.since(Calendar::of(self.first_day)), calendar)
+    }
+
     /// A moment of the history, in the geo's civil time.
     fn civil(self, moment: Moment) -> DateTime {
         let part = |number: u32| i8::try_from(number).unwrap_or(0);
