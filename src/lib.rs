@@ -1,6 +1,8 @@
 #![doc = include_str!("../docs/architecture.md")]
 
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod feishu;
 pub mod model;
 pub mod query;

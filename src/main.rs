@@ -1,3 +1,8 @@
-//! The feishu-pulse binary.
+//! The feishu-pulse binary: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    feishu_pulse::cli::run().await
+}

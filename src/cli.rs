@@ -1,0 +1,131 @@
+//! The command line: what can be asked of the binary, and what each answer needs.
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+
+mod demo;
+mod settings;
+
+pub use demo::DemoArgs;
+pub use settings::{Settings, UnusableSetting};
+
+use crate::{
+    api,
+    app::{self, telemetry},
+    model::SystemClock,
+    sim::{SimulateArgs, Simulator},
+};
+
+/// The exit code for a setting that is missing or impossible.
+const BAD_SETTING: u8 = 2;
+
+/// A caching HTTP proxy and aggregation service in front of Feishu's `admin_user_stats` API.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the gateway
+    Serve(Box<Settings>),
+    /// Try it: a simulated Feishu and the gateway in one process, on loopback
+    Demo(Box<DemoArgs>),
+    /// Serve the simulated Feishu alone
+    Simulate(Box<SimulateArgs>),
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+/// Why a command ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A setting is missing or impossible.
+    #[error(transparent)]
+    Setting(#[from] UnusableSetting),
+    /// The address can't be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The operating system refused something.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Does what the command line says; a failure is one line on standard error.
+pub async fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    match cli.command.run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(if matches!(failure, Failure::Setting(_)) { BAD_SETTING } else { 1 })
+        }
+    }
+}
+
+impl Command {
+    async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Serve(settings) => serve(&settings).await,
+            Self::Demo(args) => demo::run(&args).await,
+            Self::Simulate(args) => simulate(&args).await,
+            Self::Openapi => {
+                let document = api::openapi().to_pretty_json().map_err(std::io::Error::other)?;
+                Ok(writeln!(std::io::stdout().lock(), "{document}")?)
+            }
+        }
+    }
+}
+
+async fn serve(settings: &Settings) -> Result<(), Failure> {
+    let config = settings.gateway()?;
+    telemetry::init(&settings.log, settings.log_format).map_err(|error| UnusableSetting::log(&error))?;
+    let ending = app::shutdown_signal()?;
+    let gateway = app::build(config, std::sync::Arc::new(SystemClock)).map_err(|error| UnusableSetting::tls(&error))?;
+    let listener = listen(settings.listen).await?;
+    tracing::info!(address = %listener.local_addr()?, upstream = %settings.base_url, "serving");
+    app::serve(gateway, listener, ending).await;
+    Ok(())
+}
+
+async fn simulate(args: &SimulateArgs) -> Result<(), Failure> {
+    let ending = app::shutdown_signal()?;
+    let config = args.config();
+    let (address, app_id, app_secret) = (config.listen, config.app_id.clone(), config.app_secret.clone());
+    let simulator = Simulator::start(config, std::sync::Arc::new(SystemClock)).await;
+    let simulator = simulator.map_err(|error| Failure::Listen { address, error })?;
+    println!("The simulated Feishu is at {}. Its app is {app_id} with the secret {app_secret}.", simulator.base_url());
+    ending.await;
+    simulator.shutdown().await;
+    Ok(())
+}
+
+async fn listen(address: std::net::SocketAddr) -> Result<tokio::net::TcpListener, Failure> {
+    tokio::net::TcpListener::bind(address).await.map_err(|error| Failure::Listen { address, error })
+}
+
+/// Help goes to standard output; of an error, the first line says it all.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    let wanted = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.is_empty());
+    eprintln!("{}", wanted.collect::<Vec<_>>().join(" "));
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+    }
+    ExitCode::from(BAD_SETTING)
+}

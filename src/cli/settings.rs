@@ -1,0 +1,237 @@
+//! The settings of `serve`. Each can be given as an option or in the environment; `--help` is their reference.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use clap::Args;
+use reqwest::Url;
+use secrecy::SecretString;
+
+use crate::{
+    app::{GatewayConfig, telemetry::LogFormat},
+    feishu::{FeishuConfig, throttle::ThrottleConfig, token::Credentials},
+    model::Geo,
+    store::Policy,
+};
+
+/// The longest that one call of upstream may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What an operator can set.
+#[derive(Clone, Debug, Args)]
+pub struct Settings {
+    /// The app's id, from Feishu's developer console (`cli_…`)
+    #[arg(long, env = "FEISHU_APP_ID", value_name = "ID")]
+    pub app_id: Option<String>,
+
+    /// The app's secret. Rather set it in the environment, or in a file: a command line can be seen by others
+    #[arg(long, env = "FEISHU_APP_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub app_secret: Option<SecretString>,
+
+    /// A file that holds the app's secret, instead of the secret itself
+    #[arg(long, env = "FEISHU_APP_SECRET_FILE", value_name = "PATH")]
+    pub app_secret_file: Option<PathBuf>,
+
+    /// The address of Feishu; `https://open.larksuite.com` for Lark
+    #[arg(long, env = "FEISHU_BASE_URL", value_name = "URL", default_value = "https://open.feishu.cn", value_parser = base_url)]
+    pub base_url: Url,
+
+    /// Where to listen. Anything but loopback also needs access control, or --allow-anonymous
+    #[arg(long, env = "PULSE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// Serve everyone who can reach the address, without access control
+    #[arg(long, env = "PULSE_ALLOW_ANONYMOUS")]
+    pub allow_anonymous: bool,
+
+    /// How long a request may wait for days that are not held yet, such as 60s or 2min
+    #[arg(long, env = "PULSE_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub request_timeout: Duration,
+
+    /// How much memory days may take, such as 512MiB or 4GiB
+    #[arg(long, env = "PULSE_CACHE_BYTES", value_name = "SIZE", default_value = "1GiB")]
+    pub cache_bytes: ByteSize,
+
+    /// The most calls a second that Feishu is asked; without it, only Feishu's own limit counts, which is found out
+    #[arg(long, env = "PULSE_UPSTREAM_RATE", value_name = "CALLS", value_parser = rate)]
+    pub upstream_rate: Option<f64>,
+
+    /// The geos that the tenant has (cn, us, sg, jp), with commas; the first is the tenant's own
+    #[arg(long, env = "PULSE_GEOS", value_name = "GEO,…", default_value = "cn", value_delimiter = ',')]
+    pub geos: Vec<Geo>,
+
+    /// What to log: a level, or levels by target such as `info,feishu_pulse::feishu=debug`
+    #[arg(long, env = "PULSE_LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+
+    /// How log lines are written
+    #[arg(long, env = "PULSE_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+/// A setting that is missing or impossible. One line says which, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnusableSetting(String);
+
+impl Settings {
+    /// The gateway that is wanted.
+    ///
+    /// # Errors
+    /// The first setting that is missing or impossible.
+    pub fn gateway(&self) -> Result<GatewayConfig, UnusableSetting> {
+        self.check_listen()?;
+        let geos = self.distinct_geos()?;
+        Ok(GatewayConfig {
+            feishu: FeishuConfig {
+                base_url: self.base_url.clone(),
+                credentials: self.credentials()?,
+                home: geos[0],
+                throttle: ThrottleConfig { ceiling: self.upstream_rate, ..ThrottleConfig::default() },
+                call_timeout: CALL_TIMEOUT,
+            },
+            geos,
+            cache_bytes: self.cache_bytes.as_u64(),
+            request_timeout: self.request_timeout,
+            freshness: Policy::default(),
+        })
+    }
+
+    fn check_listen(&self) -> Result<(), UnusableSetting> {
+        if self.listen.ip().is_loopback() || self.allow_anonymous {
+            return Ok(());
+        }
+        Err(UnusableSetting(format!(
+            "PULSE_LISTEN is {}, which others can reach, and there is no access control: listen on 127.0.0.1, or say \
+             --allow-anonymous (PULSE_ALLOW_ANONYMOUS=true) if everyone who can reach it may see everything",
+            self.listen
+        )))
+    }
+
+    fn distinct_geos(&self) -> Result<Vec<Geo>, UnusableSetting> {
+        let mut geos: Vec<Geo> = Vec::new();
+        for geo in &self.geos {
+            if geos.contains(geo) {
+                return Err(UnusableSetting(format!("PULSE_GEOS names {geo} more than once")));
+            }
+            geos.push(*geo);
+        }
+        if geos.is_empty() { Err(UnusableSetting("PULSE_GEOS names no geo".into())) } else { Ok(geos) }
+    }
+
+    fn credentials(&self) -> Result<Credentials, UnusableSetting> {
+        let app_id = self.app_id.as_deref().map(str::trim).filter(|id| !id.is_empty());
+        let app_id = app_id.ok_or_else(|| {
+            UnusableSetting("FEISHU_APP_ID is not set: the app's id, from Feishu's developer console".into())
+        })?;
+        Ok(Credentials { app_id: app_id.to_owned(), app_secret: self.secret()? })
+    }
+
+    fn secret(&self) -> Result<SecretString, UnusableSetting> {
+        use secrecy::ExposeSecret as _;
+        let given = self.app_secret.as_ref().filter(|secret| !secret.expose_secret().is_empty());
+        match (given, &self.app_secret_file) {
+            (Some(secret), None) => Ok(secret.clone()),
+            (None, Some(path)) => {
+                let read = std::fs::read_to_string(path).map_err(|error| {
+                    UnusableSetting(format!("FEISHU_APP_SECRET_FILE ({}) cannot be read: {error}", path.display()))
+                })?;
+                let secret = read.trim();
+                if secret.is_empty() {
+                    return Err(UnusableSetting(format!("FEISHU_APP_SECRET_FILE ({}) is empty", path.display())));
+                }
+                Ok(secret.into())
+            }
+            (Some(_), Some(_)) => Err(UnusableSetting(
+                "FEISHU_APP_SECRET and FEISHU_APP_SECRET_FILE are both set: keep one of them".into(),
+            )),
+            (None, None) => Err(UnusableSetting(
+                "FEISHU_APP_SECRET is not set, nor FEISHU_APP_SECRET_FILE: the app's secret, from Feishu's developer console"
+                    .into(),
+            )),
+        }
+    }
+}
+
+impl UnusableSetting {
+    pub(super) fn log(error: &impl std::fmt::Display) -> Self {
+        Self(format!("PULSE_LOG is no log filter: {error}"))
+    }
+
+    pub(super) fn listen(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+
+    pub(super) fn tls(error: &impl std::fmt::Debug) -> Self {
+        Self(format!("TLS cannot be set up; is there a CA bundle (package ca-certificates)? {error:?}"))
+    }
+}
+
+fn base_url(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|_| "expected a URL such as https://open.feishu.cn".to_owned())?;
+    let is_base = matches!(url.scheme(), "http" | "https") && url.host().is_some();
+    if !is_base || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err("expected an http or https address without query, fragment or credentials".to_owned());
+    }
+    Ok(url)
+}
+
+/// A positive duration of at most a day, such as `60s` or `2min`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    let sound = parsed.filter(|duration| (1..=86_400_000).contains(&duration.as_millis()));
+    sound.ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let sound = text.parse().ok().filter(|rate: &f64| (0.001..=1000.0).contains(rate));
+    sound.ok_or_else(|| "expected calls a second, from 0.001 to 1000".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Wrapper {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn settings(options: &[&str]) -> Result<GatewayConfig, String> {
+        let usual = ["feishu-pulse", "--app-id", "cli_a"];
+        let parsed = Wrapper::try_parse_from(usual.iter().chain(options));
+        parsed.map_err(|error| error.to_string())?.settings.gateway().map_err(|error| error.to_string())
+    }
+
+    #[rstest]
+    #[case(&[], "FEISHU_APP_SECRET is not set")]
+    #[case(&["--app-secret", "s", "--app-secret-file", "x"], "both set")]
+    #[case(&["--app-secret-file", "/no/such/file"], "cannot be read")]
+    #[case(&["--app-secret", "s", "--listen", "0.0.0.0:80"], "no access control")]
+    #[case(&["--app-secret", "s", "--geos", "cn,cn"], "more than once")]
+    #[case(&["--app-secret", "s", "--geos", "mars"], "one of cn, us, sg, jp")]
+    #[case(&["--app-secret", "s", "--base-url", "ftp://x"], "http or https")]
+    #[case(&["--app-secret", "s", "--upstream-rate", "0"], "calls a second")]
+    #[case(&["--app-secret", "s", "--request-timeout", "-1s"], "such as 60s")]
+    fn an_impossible_setting_is_told_in_plain_words(#[case] options: &[&str], #[case] told: &str) {
+        let error = settings(options).expect_err("an impossible setting");
+        assert!(error.contains(told), "{error}");
+    }
+
+    #[test]
+    fn the_first_geo_is_the_tenants_own() {
+        let config = settings(&["--app-secret", "s", "--geos", "sg,us", "--cache-bytes", "512MiB"]).unwrap();
+        assert_eq!((config.feishu.home, config.geos), (Geo::Sg, vec![Geo::Sg, Geo::Us]));
+        assert_eq!(config.cache_bytes, 512 << 20);
+    }
+
+    #[test]
+    fn anything_but_loopback_is_served_only_when_said_so() {
+        assert!(settings(&["--app-secret", "s", "--listen", "0.0.0.0:80", "--allow-anonymous"]).is_ok());
+        assert!(settings(&["--app-secret", "s", "--listen", "[::1]:80"]).is_ok());
+    }
+}
