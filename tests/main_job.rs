@@ -1,0 +1,99 @@
+//! The main job over real sockets: one REST call in, a fetched, merged and cached answer out.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use feishu_pulse::{
+    model::Day,
+    sim::{SimConfig, TruthRow},
+};
+use serde_json::Value;
+use support::Setup;
+
+/// 500 people over the 45 days that end with the latest final day.
+async fn five_hundred() -> (Setup, BTreeMap<Day, Vec<TruthRow>>) {
+    let setup = Setup::new(SimConfig { users: 500, days: 60, ..SimConfig::default() }).await;
+    let last: Day = "2026-11-20".parse().unwrap();
+    let days = (0..45).map(|back| last.plus(-back));
+    let truth = days.map(|day| (day, setup.simulator.tenant().rows_of(setup.home(), day))).collect();
+    (setup, truth)
+}
+
+const RANGE: &str = "start_date=2026-10-07&end_date=2026-11-20";
+
+type HasFlag = fn(&TruthRow) -> bool;
+type CounterOf = fn(&TruthRow) -> u64;
+
+const FEATURES: [(&str, HasFlag); 5] = [
+    ("im", |row| row.im_active),
+    ("docs", |row| row.docs_active),
+    ("cal", |row| row.cal_active),
+    ("vc", |row| row.vc_active),
+    ("search", |row| row.search_active),
+];
+
+const COUNTERS: [(&str, CounterOf); 15] = [
+    ("send_messenger_num", |row| row.counters.send_messenger_num.into()),
+    ("create_docs_num", |row| row.counters.create_docs_num.into()),
+    ("create_cal_num", |row| row.counters.create_cal_num.into()),
+    ("vc_duration", |row| row.counters.vc_duration.into()),
+    ("vc_num", |row| row.counters.vc_num.into()),
+    ("create_task_num", |row| row.counters.create_task_num.into()),
+    ("email_send_count", |row| row.counters.email_send_count.into()),
+    ("email_receive_count", |row| row.counters.email_receive_count.into()),
+    ("email_send_ext_count", |row| row.counters.email_send_ext_count.into()),
+    ("email_receive_ext_count", |row| row.counters.email_receive_ext_count.into()),
+    ("email_send_in_count", |row| row.counters.email_send_in_count.into()),
+    ("email_receive_in_count", |row| row.counters.email_receive_in_count.into()),
+    ("total_search_count", |row| row.counters.total_search_count.into()),
+    ("quick_search_count", |row| row.counters.quick_search_count.into()),
+    ("tab_search_count", |row| row.counters.tab_search_count.into()),
+];
+
+fn distinct<'a>(rows: impl Iterator<Item = &'a TruthRow>, flag: HasFlag) -> u64 {
+    rows.filter(|row| flag(row)).map(|row| row.person).collect::<BTreeSet<_>>().len() as u64
+}
+
+#[tokio::test]
+async fn forty_five_days_in_one_call_equal_the_truth() {
+    let (setup, truth) = five_hundred().await;
+
+    let answer = setup.get(&format!("/v1/reports/activity?{RANGE}")).await.json();
+
+    let items = answer["data"].as_array().unwrap();
+    assert_eq!(items.len(), 45);
+    for (item, (day, rows)) in items.iter().zip(&truth) {
+        assert_eq!(item["start_date"], day.to_string());
+        assert_eq!(item["users"], rows.len());
+        assert_eq!(item["activated"], distinct(rows.iter(), |row| row.user_active));
+        assert_eq!(item["active"], distinct(rows.iter(), |row| row.suite_active));
+        for (name, flag) in FEATURES {
+            assert_eq!(item["features"][name]["active"], distinct(rows.iter(), flag), "{name} on {day}");
+        }
+        for (name, counter) in COUNTERS {
+            assert_eq!(item["counters"][name], rows.iter().map(counter).sum::<u64>(), "{name} on {day}");
+        }
+        let trail = |length: i32| {
+            let from = day.plus(1 - length);
+            let whole = truth.contains_key(&from);
+            whole.then(|| distinct(truth.range(from..=*day).flat_map(|(_, rows)| rows), |row| row.suite_active))
+        };
+        assert_eq!(item["wau"], Value::from(trail(7)), "wau on {day}");
+        assert_eq!(item["mau"], Value::from(trail(30)), "mau on {day}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_call_asks_feishu_nothing() {
+    let (setup, _) = five_hundred().await;
+    let path = format!("/v1/reports/activity?{RANGE}&interval=month");
+
+    let first = setup.get(&path).await.json();
+    let spent = setup.upstream_calls();
+    let second = setup.get(&path).await.json();
+
+    assert_eq!(first, second);
+    assert_eq!(setup.upstream_calls(), spent);
+    assert_eq!(setup.simulator.ledger().token_calls().len(), 1);
+}
