@@ -46,8 +46,8 @@ struct Page {
 /// Answers a call to the stats path.
 pub(crate) async fn stats(State(world): State<Arc<World>>, headers: HeaderMap, uri: Uri) -> Response {
     let query = StatsQuery::read(&uri);
-    let visit = world.receive(PathKind::Stats, query.as_ref().ok().cloned());
-    if let Err(away) = world.admit(&headers) {
+    let (visit, admission) = world.receive_limited(query.as_ref().ok(), &headers);
+    if let Err(away) = admission {
         let answer = world.turn_away(&away, &visit);
         return world.reply(visit, async { answer }).await;
     }
@@ -63,12 +63,10 @@ pub(crate) async fn stats(State(world): State<Arc<World>>, headers: HeaderMap, u
 
 /// The page asked for, charged to the quota.
 fn give(world: &World, query: &StatsQuery, twist: Option<Twist>) -> Result<Answer, Failure> {
-    let today = world.today();
-    if !world.quota.has_left(today) {
+    let page = page(world, query, twist)?;
+    if !world.quota.charge(world.today()) {
         return Err(Failure::of(99_991_403));
     }
-    let page = page(world, query, twist)?;
-    world.quota.charge(today);
     Ok(world.hint_at_success(write(world, query, &page)))
 }
 
