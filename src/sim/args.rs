@@ -143,6 +143,13 @@ mod tests {
     }
 
     #[test]
+    fn drift_can_be_switched_on_and_off() {
+        let drift = |words: &str| parse(words).expect("a simulation").drift;
+
+        assert_eq!([drift("--drift on"), drift("--drift off")], [Drift::Usual, Drift::Off]);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for wrong in ["--limit fast", "--latency 100", "--latency -1s", "--geos cn,de", "--refuse-with 503", "--days 0"]
         {

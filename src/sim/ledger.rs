@@ -6,7 +6,10 @@ use tokio::time::Instant;
 
 use super::{Mishap, StatsQuery, shared::Shared};
 
-/// Everything that was asked of the simulator, in the order of arrival.
+/// As many calls are remembered at least; a simulator that runs for weeks forgets older ones.
+const REMEMBERED: usize = 100_000;
+
+/// What was asked of the simulator, in the order of arrival: the last hundred thousand calls at least.
 #[derive(Debug)]
 pub struct Ledger {
     started: Instant,
@@ -82,6 +85,7 @@ struct Book {
 pub(crate) struct Entry {
     ledger: Arc<Ledger>,
     number: u64,
+    offset: Duration,
 }
 
 impl Ledger {
@@ -145,17 +149,20 @@ impl Ledger {
     /// Forgets all calls so far, also those that are still being answered.
     pub fn clear(&self) {
         let mut book = self.book.lock();
-        book.first += book.calls.len() as u64;
-        book.calls.clear();
+        let all = book.calls.len();
+        book.forget(all);
     }
 
     /// Enters a call that arrives now.
     pub(crate) fn open(self: &Arc<Self>, path: PathKind, query: Option<StatsQuery>, page: Option<usize>) -> Entry {
         let mut book = self.book.lock();
+        if book.calls.len() >= 2 * REMEMBERED {
+            book.forget(REMEMBERED);
+        }
         let (number, arrived) = (book.first + book.calls.len() as u64, Instant::now());
         let (offset, outcome) = (arrived - self.started, Outcome::Pending);
         book.calls.push(Call { number, path, arrived, offset, finished: None, query, page, mishap: None, outcome });
-        Entry { ledger: Arc::clone(self), number }
+        Entry { ledger: Arc::clone(self), number, offset }
     }
 
     fn select(&self, wanted: impl Fn(&Call) -> bool) -> Vec<Call> {
@@ -163,9 +170,22 @@ impl Ledger {
     }
 }
 
+impl Book {
+    /// Forgets the earliest calls.
+    fn forget(&mut self, calls: usize) {
+        self.first += calls as u64;
+        self.calls.drain(..calls);
+    }
+}
+
 impl Entry {
     pub(crate) const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// When the call arrived, counted from the simulator's start.
+    pub(crate) const fn offset(&self) -> Duration {
+        self.offset
     }
 
     /// What will be done to the call on purpose.

@@ -133,11 +133,11 @@ impl Tenant {
         let produced = span.days().filter(|day| geo.produced_at(*day) <= now);
         let keys = produced.map(|day| RosterKey { geo, day, filter, state: self.production.state(geo, day) });
         let keys: Vec<RosterKey> = keys.collect();
-        let shuffle = mix(&[self.seed, keys.len() as u64]);
-        self.chains.get_or_make(keys.clone(), || {
+        let make = || {
             let rosters = keys.iter().map(|key| Roster { day: key.day, state: key.state, people: self.roster(*key) });
-            Arc::new(Chain::new(rosters.collect(), self.order, shuffle))
-        })
+            Arc::new(Chain::new(rosters.collect(), self.order, mix(&[self.seed, keys.len() as u64])))
+        };
+        if filter.is_cheap() { make() } else { self.chains.get_or_make(keys.clone(), make) }
     }
 
     /// The row at an address that a chain of this geo gave.
@@ -153,8 +153,9 @@ impl Tenant {
 
     fn roster(&self, key: RosterKey) -> Arc<[u32]> {
         let RosterKey { geo, day, filter, state } = key;
-        let make = || self.place(geo).map_or_else(Vec::new, |place| self.people.on(place, day, filter, state));
-        self.rosters.get_or_make(key, || make().into())
+        let people = || self.place(geo).map_or_else(Vec::new, |place| self.people.on(place, day, filter, state));
+        let make = || Arc::from(people());
+        if filter.is_cheap() { make() } else { self.rosters.get_or_make(key, make) }
     }
 
     fn place(&self, geo: Geo) -> Option<Place> {

@@ -75,8 +75,8 @@ impl Caller {
         while let Some(sent) = token {
             let reply = self.ask(&format!("{query}&page_token={sent}")).await;
             assert_eq!(reply.code(), 0, "{:?}", reply.body);
-            pages.push(reply.items().to_vec());
             token = reply.page_token();
+            pages.push(reply.into_items());
         }
         pages
     }
@@ -109,6 +109,13 @@ impl Reply {
 
     pub(crate) fn items(&self) -> &[Value] {
         self.body["data"]["items"].as_array().map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn into_items(mut self) -> Vec<Value> {
+        match self.body["data"]["items"].take() {
+            Value::Array(items) => items,
+            _ => Vec::new(),
+        }
     }
 
     pub(crate) fn page_token(&self) -> Option<String> {

@@ -113,6 +113,19 @@ async fn a_caller_who_gives_up_on_a_hanging_call_has_abandoned_it() {
 }
 
 #[tokio::test]
+async fn calls_that_hang_are_all_in_flight_at_once() {
+    let caller = caller().await;
+    caller.simulator.faults().push(Fault::new(Mishap::Hang).times(3));
+
+    tokio::select! {
+        _ = async { tokio::join!(caller.call(DAY), caller.call(DAY), caller.call(DAY)) } => panic!("a reply"),
+        () = async { while outcomes(&caller).len() < 3 { tokio::task::yield_now().await } } => {}
+    }
+
+    assert_eq!(caller.simulator.ledger().max_in_flight(), 3);
+}
+
+#[tokio::test]
 async fn a_slow_call_is_answered_all_the_same() {
     let caller = caller().await;
     caller.simulator.faults().push(Fault::new(Mishap::Slow(Duration::from_millis(20))));

@@ -23,18 +23,13 @@ impl Quota {
         Self { most, spent: Shared::default() }
     }
 
-    /// Whether the month that `today` lies in has calls left.
-    pub(crate) fn has_left(&self, today: Day) -> bool {
+    /// Charges a call to the month that `today` lies in; `false` where nothing is left of it.
+    pub(crate) fn charge(&self, today: Day) -> bool {
         let mut spent = self.spent.lock();
         spent.turn_to(today.month());
-        self.most.is_none_or(|most| spent.calls < most)
-    }
-
-    /// Charges a call that succeeded.
-    pub(crate) fn charge(&self, today: Day) {
-        let mut spent = self.spent.lock();
-        spent.turn_to(today.month());
-        spent.calls += 1;
+        let has_left = self.most.is_none_or(|most| spent.calls < most);
+        spent.calls += u64::from(has_left);
+        has_left
     }
 }
 
@@ -55,12 +50,8 @@ mod tests {
         let day = |text: &str| text.parse::<Day>().expect("a day");
         let quota = Quota::new(Some(2));
 
-        quota.charge(day("2026-11-29"));
-        let one_left = quota.has_left(day("2026-11-30"));
-        quota.charge(day("2026-11-30"));
+        let charged = ["2026-11-29", "2026-11-30", "2026-11-30", "2026-12-01"].map(|today| quota.charge(day(today)));
 
-        assert!(one_left);
-        assert!(!quota.has_left(day("2026-11-30")));
-        assert!(quota.has_left(day("2026-12-01")));
+        assert_eq!(charged, [true, true, false, true]);
     }
 }

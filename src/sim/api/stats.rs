@@ -36,7 +36,17 @@ struct Data<'a> {
     items: Option<Vec<WireRow<'a>>>,
 }
 
-/// A page as it is meant.
+/// Where a call stands in its chain.
+struct Bookmark<'a> {
+    world: &'a World,
+    query: &'a StatsQuery,
+    geo: Geo,
+    chain: Arc<Chain>,
+    /// The number of the page, from 0.
+    page: usize,
+}
+
+/// A page, before it is written.
 struct Page {
     rows: Vec<TruthRow>,
     has_more: bool,
@@ -46,8 +56,8 @@ struct Page {
 /// Answers a call to the stats path.
 pub(crate) async fn stats(State(world): State<Arc<World>>, headers: HeaderMap, uri: Uri) -> Response {
     let query = StatsQuery::read(&uri);
-    let visit = world.receive(PathKind::Stats, query.as_ref().ok().cloned());
-    if let Err(away) = world.admit(&headers) {
+    let (visit, admission) = world.receive_limited(query.as_ref().ok(), &headers);
+    if let Err(away) = admission {
         let answer = world.turn_away(&away, &visit);
         return world.reply(visit, async { answer }).await;
     }
@@ -63,39 +73,47 @@ pub(crate) async fn stats(State(world): State<Arc<World>>, headers: HeaderMap, u
 
 /// The page asked for, charged to the quota.
 fn give(world: &World, query: &StatsQuery, twist: Option<Twist>) -> Result<Answer, Failure> {
-    let today = world.today();
-    if !world.quota.has_left(today) {
+    let bookmark = Bookmark::of(world, query)?;
+    if !world.quota.charge(world.today()) {
         return Err(Failure::of(99_991_403));
     }
-    let page = page(world, query, twist)?;
-    world.quota.charge(today);
-    Ok(world.hint_at_success(write(world, query, &page)))
+    let page = twist.map_or_else(|| bookmark.page(), |twist| bookmark.twisted(twist));
+    Ok(world.hint_at_success(write(world, query, page)))
 }
 
-fn page(world: &World, query: &StatsQuery, twist: Option<Twist>) -> Result<Page, Failure> {
-    let number = world.pages.page_of(query).ok_or_else(|| Failure::invalid("page_token"))?;
-    let geo = query.target_geo.unwrap_or_else(|| world.config.home());
-    let chain = chain(world, query, geo)?;
-    let rows = chain.page(number, query.page_size).filter_map(|row| world.tenant.row(geo, row)).collect();
-    let has_more = chain.has_more(number, query.page_size);
-    let token = has_more.then(|| world.pages.issue(query, number + 1));
-    let honest = Page { rows, has_more, token };
-    Ok(match twist {
-        None => honest,
-        Some(Twist::Empty) => {
-            let token = Some(world.pages.issue_afresh(query, number));
-            Page { rows: Vec::new(), has_more: true, token }
+impl<'a> Bookmark<'a> {
+    fn of(world: &'a World, query: &'a StatsQuery) -> Result<Self, Failure> {
+        let page = world.pages.page_of(query).ok_or_else(|| Failure::invalid("page_token"))?;
+        let geo = query.target_geo.unwrap_or_else(|| world.config.home());
+        let chain = chain(world, query, geo)?;
+        Ok(Self { world, query, geo, chain, page })
+    }
+
+    fn page(&self) -> Page {
+        let has_more = self.chain.has_more(self.page, self.query.page_size);
+        let token = has_more.then(|| self.world.pages.issue(self.query, self.page + 1));
+        Page { rows: self.rows(self.page, self.query.page_size), has_more, token }
+    }
+
+    fn twisted(&self, twist: Twist) -> Page {
+        let honest = self.page();
+        match twist {
+            Twist::Empty => {
+                let token = self.world.pages.issue_afresh(self.query, self.page);
+                Page { rows: Vec::new(), has_more: true, token: Some(token) }
+            }
+            Twist::WithoutToken => Page { has_more: true, token: None, ..honest },
+            Twist::SameToken => match self.query.page_token.clone() {
+                Some(sent) => Page { has_more: true, token: Some(sent), ..honest },
+                None => honest,
+            },
+            Twist::RowAgain => Page { rows: [self.rows(0, 1), honest.rows].concat(), ..honest },
         }
-        Some(Twist::WithoutToken) => Page { has_more: true, token: None, ..honest },
-        Some(Twist::SameToken) => {
-            let sent = query.page_token.clone();
-            Page { has_more: has_more || sent.is_some(), token: sent.or(honest.token), ..honest }
-        }
-        Some(Twist::RowAgain) => {
-            let first = chain.page(0, 1).filter_map(|row| world.tenant.row(geo, row));
-            Page { rows: first.chain(honest.rows).collect(), ..honest }
-        }
-    })
+    }
+
+    fn rows(&self, page: usize, size: usize) -> Vec<TruthRow> {
+        self.chain.page(page, size).filter_map(|address| self.world.tenant.row(self.geo, address)).collect()
+    }
 }
 
 /// All rows that the query asks for.
@@ -121,12 +139,12 @@ fn person(world: &World, query: &StatsQuery, geo: Geo) -> Result<Option<u32>, Fa
     Ok(Some(if found.0 == geo { found.1 } else { u32::MAX }))
 }
 
-fn write(world: &World, query: &StatsQuery, page: &Page) -> Answer {
+fn write(world: &World, query: &StatsQuery, page: Page) -> Answer {
     let (kind, drift, seed) = (query.user_id_type, world.config.drift, world.config.seed);
     let withheld = kind == UserIdType::UserId && !world.config.employee_ids;
     let rows: Vec<_> = page.rows.iter().map(|row| WireRow::new(row, kind, withheld, drift, seed)).collect();
     let items = Some(rows).filter(|rows| !rows.is_empty() || keeps_empty_items(drift, query));
-    let data = Data { has_more: page.has_more, page_token: page.token.clone(), items };
+    let data = Data { has_more: page.has_more, page_token: page.token, items };
     Answer::json(&Body { code: 0, msg: "success", data }, Outcome::Rows(page.rows.len()))
 }
 

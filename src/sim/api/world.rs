@@ -37,7 +37,6 @@ pub(crate) struct World {
     pub(crate) pages: PageTokens,
     pub(crate) quota: Quota,
     limits: Shared<Limits>,
-    started: Instant,
 }
 
 /// A call that is being answered.
@@ -63,7 +62,6 @@ impl World {
             pages: PageTokens::new(config.page_tokens, config.seed),
             quota: Quota::new(config.quota),
             limits: Shared::new(config.limits.clone()),
-            started: Instant::now(),
             config,
             clock,
         }
@@ -83,17 +81,21 @@ impl World {
         Visit { entry, log_id }
     }
 
-    /// Whether a stats call gets past the door: with a valid access token, and within the limits.
-    pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<(), TurnedAway> {
-        let turned_away = |code| TurnedAway { failure: Failure::of(code), refusal: None };
-        let token = bearer(headers).ok_or_else(|| turned_away(99_991_661))?;
-        if !self.access.is_valid(token, Instant::now()) {
-            return Err(turned_away(99_991_663));
-        }
+    /// Enters a stats call, and says whether it gets past the door: with a valid access token, and within the limits.
+    ///
+    /// The limits judge by the instant that the ledger shows, so that both tell the same story to the nanosecond.
+    pub(crate) fn receive_limited(
+        &self,
+        query: Option<&StatsQuery>,
+        headers: &HeaderMap,
+    ) -> (Visit, Result<(), TurnedAway>) {
         let mut limits = self.limits.lock();
-        limits
-            .admit(self.started.elapsed())
-            .map_err(|refusal| TurnedAway { failure: self.over_the_limit(), refusal: Some(refusal) })
+        let visit = self.receive(PathKind::Stats, query.cloned());
+        let admission = self.authorise(headers).and_then(|()| {
+            let over = |refusal| TurnedAway { failure: self.over_the_limit(), refusal: Some(refusal) };
+            limits.admit(visit.entry.offset()).map_err(over)
+        });
+        (visit, admission)
     }
 
     /// What a call is told that was turned away.
@@ -116,6 +118,13 @@ impl World {
         let answer = answer.await.with_header("x-tt-logid", visit.log_id);
         visit.entry.finish(answer.outcome());
         answer.into_response()
+    }
+
+    fn authorise(&self, headers: &HeaderMap) -> Result<(), TurnedAway> {
+        let turned_away = |code| TurnedAway { failure: Failure::of(code), refusal: None };
+        let token = bearer(headers).ok_or_else(|| turned_away(99_991_661))?;
+        let is_valid = self.access.is_valid(token, Instant::now());
+        is_valid.then_some(()).ok_or_else(|| turned_away(99_991_663))
     }
 
     /// How long a call takes.
@@ -153,4 +162,50 @@ impl Visit {
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     value.strip_prefix("Bearer ").map(str::trim).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+    use crate::model::ManualClock;
+
+    fn world(config: SimConfig) -> World {
+        World::new(config, Arc::new(ManualClock::at("2026-11-22T04:00:00Z".parse().expect("an instant"))))
+    }
+
+    #[tokio::test]
+    async fn a_call_takes_as_long_as_its_number_says() {
+        let (latency, jitter) = (Duration::from_millis(100), Duration::from_millis(50));
+        let config = SimConfig { latency, jitter, ..SimConfig::default() };
+        let (one, other) = (world(config.clone()), world(config));
+
+        let delays: Vec<Duration> = (0..50).map(|number| one.delay(number)).collect();
+
+        assert!(delays.iter().all(|delay| (latency..latency + jitter).contains(delay)));
+        assert!(delays[1..].iter().all(|delay| *delay != delays[0]));
+        assert_eq!(delays, (0..50).map(|number| other.delay(number)).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn every_call_has_a_log_id_of_its_own() {
+        let world = world(SimConfig::default());
+
+        let [one, other] = [(); 2].map(|()| world.receive(PathKind::Other, None).log_id);
+
+        assert!(one.starts_with("20261122120000") && one.len() == 34, "{one}");
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_token_comes_after_the_word_bearer() {
+        let sent = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
+            bearer(&headers).map(str::to_owned)
+        };
+
+        assert_eq!(sent("Bearer t-1"), Some("t-1".to_owned()));
+        assert_eq!([sent("t-1"), sent("Bearer "), sent("Basic dDox")], [None, None, None]);
+    }
 }

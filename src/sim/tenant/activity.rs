@@ -85,6 +85,18 @@ impl Calendar {
         i32::try_from(self.number - earlier.number).unwrap_or(0)
     }
 
+    /// How long it is until the next day whose number leaves `rest` when divided by `cycle`; today counts.
+    pub(super) fn days_until(self, rest: i32, cycle: i32) -> i32 {
+        let left = (i64::from(rest) - self.number).rem_euclid(i64::from(cycle));
+        i32::try_from(left).unwrap_or(0)
+    }
+
+    /// How long ago the last such day was; today counts.
+    pub(super) fn days_since(self, rest: i32, cycle: i32) -> i32 {
+        let gone = (self.number - i64::from(rest)).rem_euclid(i64::from(cycle));
+        i32::try_from(gone).unwrap_or(0)
+    }
+
     /// The day as a part of what chance belongs to.
     pub(super) const fn lot(self) -> u64 {
         self.number.cast_unsigned()

@@ -17,7 +17,7 @@ pub struct Department {
     pub name: String,
     /// The names from the top department down to this one, joined by `/`.
     pub path: String,
-    /// The place of the department above it in [`Departments`]; `None` at the top.
+    /// The place of the department above it in [`Tenant::departments`](super::Tenant::departments); `None` at the top.
     pub parent: Option<usize>,
     depth: usize,
 }

@@ -3,13 +3,17 @@
 //! Days are counted from the first day of the history, which makes asking "who was there?" of a hundred thousand
 //! people a matter of comparing integers.
 
-use super::badge::geo_number;
+use super::{activity::Calendar, badge::geo_number};
 use crate::{
     model::Geo,
     sim::chance::{draw, mix_text},
 };
 
 const LIFE: u64 = mix_text("life");
+/// Those who were there before the history have been so for more days than this …
+const SETTLED: i32 = 30;
+/// … and for at most so many more.
+const LONGEST: i32 = 2000;
 
 /// What all lives have in common.
 #[derive(Clone, Copy, Debug)]
@@ -46,22 +50,27 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn of(company: &Company, geo: Geo, person: u32) -> Self {
+    /// The life of a person, told in days from `start`, the first day of the history.
+    ///
+    /// What is drawn is not the distance from `start` but a day of an endless calendar, so that a simulator started
+    /// tomorrow tells nearly everybody's life as it does today.
+    pub(super) fn of(company: &Company, geo: Geo, start: Calendar, person: u32) -> Self {
         let mut rng = draw(&[company.seed, geo_number(geo), u64::from(person), LIFE]);
-        let some_day = rng.i32(1..company.days.max(2));
+        let turn = start.days_until(rng.i32(0..company.days), company.days);
         let fate = rng.f64();
         let joins = fate < company.turnover / 2.0;
         let leaves = !joins && fate < company.turnover;
-        let created =
-            Moment { day: if joins { some_day } else { -rng.i32(30..2000) }, second: rng.u32(9 * 3600..19 * 3600) };
+        let seniority = SETTLED + start.days_since(rng.i32(0..LONGEST), LONGEST);
+        let created = Moment { day: if joins { turn } else { -seniority }, second: rng.u32(9 * 3600..19 * 3600) };
         let wait = if rng.u8(..4) == 0 { rng.i32(0..5) } else { 0 };
         let activated = Moment { day: created.day + wait, second: (created.second + rng.u32(30..7000)).min(86_399) };
+        let move_day = start.days_until(rng.i32(0..company.days), company.days);
         Self {
             created,
             activated: (rng.u8(..100) >= 4).then_some(activated),
-            left: leaves.then_some(some_day - 1),
+            left: leaves.then_some(turn),
             department: some_department(rng.f64(), company.departments),
-            moved: (rng.u8(..100) < 6).then(|| (rng.i32(1..company.days.max(2)), rng.usize(..company.departments))),
+            moved: (rng.u8(..100) < 6).then(|| (move_day, rng.usize(..company.departments))),
         }
     }
 
@@ -97,23 +106,37 @@ mod tests {
 
     const COMPANY: Company = Company { seed: 3, days: 60, turnover: 0.1, departments: 20 };
 
-    fn lives() -> impl Iterator<Item = Life> {
-        (0..2000).map(|person| Life::of(&COMPANY, Geo::Cn, person))
+    fn lives(start: &str) -> Vec<Life> {
+        let start = Calendar::of(start.parse().expect("a day"));
+        (0..2000).map(|person| Life::of(&COMPANY, Geo::Cn, start, person)).collect()
     }
 
     #[test]
     fn people_join_leave_move_and_some_never_log_in() {
-        assert!(lives().any(|life| !life.holds(0) && life.holds(59)));
-        assert!(lives().any(|life| life.holds(0) && !life.holds(59)));
-        assert!(lives().any(|life| life.department_on(0) != life.department_on(59)));
-        assert!(lives().any(|life| life.activated.is_none()));
-        assert!(lives().all(|life| life.holds(0) || life.holds(59)));
+        let lives = lives("2026-09-23");
+
+        assert!(lives.iter().any(|life| !life.holds(0) && life.holds(59)));
+        assert!(lives.iter().any(|life| life.holds(0) && !life.holds(59)));
+        assert!(lives.iter().any(|life| life.department_on(0) != life.department_on(59)));
+        assert!(lives.iter().any(|life| life.activated.is_none()));
+        assert!(lives.iter().all(|life| life.holds(0) || life.holds(59)));
+    }
+
+    #[test]
+    fn a_history_that_starts_a_day_later_tells_nearly_all_lives_alike() {
+        let (one, later) = (lives("2026-09-23"), lives("2026-09-24"));
+
+        let alike = |one: &Life, later: &Life| (1..60).all(|day| one.holds(day) == later.holds(day - 1));
+        let same = one.iter().zip(&later).filter(|(one, later)| alike(one, later)).count();
+
+        assert!((1980..2000).contains(&same), "{same}");
     }
 
     #[test]
     fn without_turnover_everybody_is_always_there() {
         let quiet = Company { turnover: 0.0, days: 1, ..COMPANY };
+        let start = Calendar::of("2026-09-23".parse().expect("a day"));
 
-        assert!((0..500).all(|person| Life::of(&quiet, Geo::Us, person).holds(0)));
+        assert!((0..500).all(|person| Life::of(&quiet, Geo::Us, start, person).holds(0)));
     }
 }

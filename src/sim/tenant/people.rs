@@ -52,6 +52,13 @@ pub(super) struct People {
     inactive_rows: bool,
 }
 
+impl Filter {
+    /// Whether it is answered without asking everybody, and so not worth remembering.
+    pub(super) const fn is_cheap(self) -> bool {
+        self.person.is_some()
+    }
+}
+
 impl People {
     pub(super) fn new(config: &SimConfig) -> Self {
         let departments = Departments::grow(config.seed, config.users);
@@ -80,7 +87,7 @@ impl People {
         }
         let candidates = filter.person.map_or(0..self.users, |person| person..person.saturating_add(1).min(self.users));
         let has_row = |person: &u32| {
-            let life = Life::of(&self.company, place.geo, *person);
+            let life = place.life(&self.company, *person);
             life.holds(offset)
                 && filter.department.is_none_or(|top| self.departments.is_within(life.department_on(offset), top))
                 && self.is_produced(place.geo, *person, calendar, state)
@@ -94,7 +101,7 @@ impl People {
     pub(super) fn row(&self, place: Place, day: Day, person: u32, state: DayState) -> TruthRow {
         let (geo, seed) = (place.geo, self.company.seed);
         let (offset, calendar) = place.position(day);
-        let life = Life::of(&self.company, geo, person);
+        let life = place.life(&self.company, person);
         let doings = self.doings(geo, person, calendar, state);
         let active = self.is_active(&life, offset, doings);
         let figures = doings.figures(Habits::of(seed, geo, person), active);
@@ -162,6 +169,10 @@ impl Place {
     fn position(self, day: Day) -> (i32, Calendar) {
         let calendar = Calendar::of(day);
         (calendar.since(Calendar::of(self.first_day)), calendar)
+    }
+
+    fn life(self, company: &Company, person: u32) -> Life {
+        Life::of(company, self.geo, Calendar::of(self.first_day), person)
     }
 
     /// A moment of the history, in the geo's civil time.
