@@ -103,7 +103,7 @@ pub(in crate::api) async fn get(
             gathered.states.push(of);
         } else {
             data.push(CoverageItem::without(key.geo.name(), key.day, Coverage::Missing));
-            gathered.missing.push((key.clone(), NotAnswered::NotInTime));
+            gathered.missing.push((key.clone(), NotAnswered::NotInTime { left: None }));
         }
     }
     data.sort_by_key(|item| item.date);
