@@ -19,6 +19,7 @@ use super::{
     v1,
 };
 use crate::{
+    feishu::quota::Quota,
     model::Geo,
     query::{Asking, Engine},
 };
@@ -28,6 +29,8 @@ use crate::{
 pub struct ApiState {
     /// Answers questions.
     pub engine: Engine,
+    /// The month's calls of upstream.
+    pub quota: Arc<Quota>,
     /// The geos that are served; the first is the tenant's own.
     pub geos: Arc<[Geo]>,
     /// How long a request may wait for days.
