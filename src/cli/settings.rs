@@ -170,7 +170,12 @@ impl UnusableSetting {
 fn base_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|_| "expected a URL such as https://open.feishu.cn".to_owned())?;
     let is_base = matches!(url.scheme(), "http" | "https") && url.host().is_some();
-    if !is_base || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+    if !is_base
+        || url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
         return Err("expected an http or https address without query, fragment or credentials".to_owned());
     }
     Ok(url)
