@@ -150,6 +150,24 @@ impl Shared {
         }
     }
 
+    /// Tells those who wait what their own chains would be told too, and spares a call for each of them.
+    fn refuse_waiting(&self, series: &Series, error: &LoadError) {
+        let concerns_all = match error {
+            LoadError::Unauthorized { .. } | LoadError::Forbidden { .. } => true,
+            // Whose id is not known on one day is not known on the next; what else is rejected may depend on the day.
+            LoadError::Rejected { .. } => series.scope != Scope::Everyone,
+            LoadError::QuotaExhausted { .. }
+            | LoadError::Throttled { .. }
+            | LoadError::Unavailable { .. }
+            | LoadError::Abandoned => false,
+        };
+        let mut desks = self.desks();
+        let Some(desk) = desks.get_mut(series).filter(|_| concerns_all) else { return };
+        for taker in std::mem::take(&mut desk.waiting).into_values().flat_map(|order| order.takers) {
+            let _ = taker.send(Err(error.clone()));
+        }
+    }
+
     /// Closes the desk unless an order has come in meanwhile.
     fn close(&self, series: &Series) -> bool {
         let mut desks = self.desks();
@@ -165,8 +183,27 @@ impl Shared {
     }
 }
 
+/// Clears the desk away where the one who serves it ends before its time: nobody else would, and who ordered would
+/// wait for ever.
+struct Attendance {
+    shared: Arc<Shared>,
+    series: Series,
+    over: bool,
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        if !self.over {
+            // Whoever has ordered is told by the end of the channel, outside the lock.
+            let desk = self.shared.desks().remove(&self.series);
+            drop(desk);
+        }
+    }
+}
+
 /// Serves one desk until nothing is wanted any more.
 async fn run_desk(shared: Arc<Shared>, series: Series) {
+    let mut attendance = Attendance { shared: Arc::clone(&shared), series: series.clone(), over: false };
     let Some(changed) = shared.desks().get(&series).map(|desk| Arc::clone(&desk.changed)) else { return };
     tokio::time::sleep(GATHERING).await;
     let mut chains = JoinSet::new();
@@ -175,6 +212,7 @@ async fn run_desk(shared: Arc<Shared>, series: Series) {
             chains.spawn(run_chain(Arc::clone(&shared), series.clone(), span, orders));
         }
         if chains.is_empty() && shared.close(&series) {
+            attendance.over = true;
             return;
         }
         tokio::select! {
@@ -196,8 +234,12 @@ async fn run_chain(shared: Arc<Shared>, series: Series, span: DayRange, orders: 
         shared.page_came(&series, pages);
     });
     let fetched = fetched.await.map(|days| days.into_iter().map(Arc::new).collect::<Vec<_>>());
-    if let Ok(days) = &fetched {
-        shared.learn_size(&series, days);
+    match &fetched {
+        Ok(days) => shared.learn_size(&series, days),
+        Err(error) => {
+            tracing::warn!(%error, geo = %series.geo, %span, "a span could not be fetched");
+            shared.refuse_waiting(&series, error);
+        }
     }
     for (day, order) in orders {
         let delivery = match &fetched {
