@@ -184,7 +184,12 @@ impl UnusableSetting {
 fn base_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|_| "expected a URL such as https://open.feishu.cn".to_owned())?;
     let is_base = matches!(url.scheme(), "http" | "https") && url.host().is_some();
-    if !is_base || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+    if !is_base
+        || url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
         return Err("expected an http or https address without query, fragment or credentials".to_owned());
     }
     Ok(url)
@@ -235,7 +240,7 @@ mod tests {
     #[case(&["--app-secret", "s", "--geos", "mars"], "one of cn, us, sg, jp")]
     #[case(&["--app-secret", "s", "--base-url", "ftp://x"], "http or https")]
     #[case(&["--app-secret", "s", "--upstream-rate", "0"], "calls a second")]
-    #[case(&["--app-secret", "s", "--request-timeout", "0s"], "such as 60s")]
+    #[case(&["--app-secret", "s", "--request-timeout=-1s"], "such as 60s")]
     fn an_impossible_setting_is_told_in_plain_words(#[case] options: &[&str], #[case] told: &str) {
         let error = settings(options).expect_err("an impossible setting");
         assert!(error.contains(told), "{error}");

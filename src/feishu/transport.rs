@@ -248,7 +248,12 @@ impl From<LoadError> for PageError {
 impl From<PageError> for LoadError {
     fn from(error: PageError) -> Self {
         match error {
-            PageError::PageToken(error) | PageError::Load(error) => error,
+            // The page tokens are upstream's own: that it takes none of them is no fault of whoever asked.
+            PageError::PageToken(error) => Self::Unavailable {
+                upstream: error.upstream().cloned().unwrap_or_default(),
+                reason: "it does not accept its own page tokens".into(),
+            },
+            PageError::Load(error) => error,
         }
     }
 }

@@ -1,10 +1,8 @@
 //! The month's calls: counted, shown, kept across restarts and within what the operator allows.
 
-mod support;
-
+use crate::support::Setup;
 use feishu_pulse::{feishu::quota::QuotaConfig, sim::SimConfig};
 use reqwest::StatusCode;
-use support::Setup;
 
 const WEEK: &str = "/v1/reports/activity?start_date=2026-11-09&end_date=2026-11-15";
 
