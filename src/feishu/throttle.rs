@@ -21,7 +21,7 @@ use tokio::{
 use crate::source::{LoadContext, Priority};
 
 mod config;
-mod controller;
+pub mod controller;
 mod hints;
 mod learned;
 mod queue;
@@ -148,7 +148,7 @@ impl Throttle {
         let now = self.shared.now();
         let state = self.shared.lock();
         let slots = self.shared.slots(&state, calls, priority);
-        let held = match state.controller.slot() {
+        let held = match state.controller.slot(now) {
             Slot::At(at) => at.saturating_sub(now),
             Slot::AfterReply => Duration::ZERO,
         };
@@ -182,7 +182,7 @@ impl Throttle {
     /// Begins with what was learned before a restart, unless it is more than a day old at `now`.
     pub fn recall(&self, learned: &Learned, now: Timestamp) {
         if learned.holds_at(now) {
-            self.shared.lock().controller.recall(learned);
+            self.shared.lock().controller.recall(learned.calls, learned.window());
         }
     }
 
@@ -242,7 +242,7 @@ impl Shared {
                 return None;
             }
             let now = shared.now();
-            let slot = state.controller.slot();
+            let slot = state.controller.slot(now);
             if !matches!(slot, Slot::At(at) if at <= now) {
                 return Some(slot);
             }
@@ -274,9 +274,9 @@ impl Shared {
 impl Drop for Grant {
     fn drop(&mut self) {
         if let Some(mut permit) = self.0.take() {
-            permit.end(|state, _, _| {
+            permit.end(|state, sent_at, _| {
                 state.sent -= 1;
-                state.controller.on_lost();
+                state.controller.on_unsent(sent_at);
             });
         }
     }
