@@ -120,7 +120,7 @@ proptest! {
 }
 
 #[rstest]
-#[case::per_second(100, SECOND)]
+#[case::per_second(50, SECOND)]
 #[case::few_per_second(10, SECOND)]
 #[case::per_minute(1000, MINUTE)]
 #[case::few_per_minute(100, MINUTE)]
@@ -129,7 +129,8 @@ fn a_limit_that_drops_to_a_tenth_and_rises_again_is_followed(
     #[case] window: Duration,
     #[values(Headers::Exact, Headers::Absent)] headers: Headers,
 ) {
-    let (drop, rise, end) = (seconds(1200), seconds(3600), seconds(3600 + 7200));
+    let patience = if window == SECOND { 1 } else { 3 };
+    let (drop, rise, end) = (seconds(600 * patience), seconds(1200 * patience), seconds(3600 * patience));
     let limits = vec![
         (Duration::ZERO, fixed(calls, window, 0.3)),
         (drop, fixed(calls / 10, window, 0.6)),
@@ -139,11 +140,11 @@ fn a_limit_that_drops_to_a_tenth_and_rises_again_is_followed(
 
     let run = worked_off(upstream, end, 7);
 
-    let windows = 600 / u32::try_from(window.as_secs()).expect("short");
+    let windows = 300 / u32::try_from(window.as_secs()).expect("short");
     for (until, calls) in [(drop, calls), (rise, calls / 10), (end, calls)] {
-        let (taken, refused) = shares(&run, until.saturating_sub(seconds(600)), until, calls * windows);
+        let (taken, refused) = shares(&run, until.saturating_sub(seconds(300)), until, calls * windows);
         assert!(taken > 0.9, "{taken} before {until:?}");
-        assert!(refused < 0.02, "{refused} before {until:?}");
+        assert!(refused < 0.03, "{refused} before {until:?}");
     }
 }
 

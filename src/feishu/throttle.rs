@@ -4,7 +4,7 @@
 //! the throttle finds the unpublished limit, stays just under it, and keeps as many calls in flight as the rate needs
 //! at the measured latency. `docs/throttle.md` tells how, with figures.
 //!
-//! It is made of a pure [`controller`] (when may a call go), a pure [`queue`] (whose turn is it), and this front,
+//! It is made of a pure [`controller`] (when may a call go), a pure `queue` (whose turn is it), and this front,
 //! which owns the one clock and wakes those who wait.
 
 use std::{
@@ -56,6 +56,8 @@ pub struct Permit {
 pub struct Snapshot {
     /// The rate that is kept at present, calls per second.
     pub rate: f64,
+    /// Calls that upstream takes in each window, once known.
+    pub limit: Option<f64>,
     /// The limit's window, once known.
     pub window: Option<Duration>,
     /// Interactive calls that wait for a permit.
@@ -131,7 +133,7 @@ impl Throttle {
         let asked = Instant::now();
         loop {
             let (place, turn) = self.queue(context);
-            // Nobody answers only where the runtime ends; then neither does this.
+            // Every turn comes; should one ever be lost, this queues again.
             if let Ok(mut grant) = turn.await
                 && let Some(permit) = grant.0.take()
             {
@@ -162,6 +164,7 @@ impl Throttle {
         let state = self.shared.lock();
         Snapshot {
             rate: state.controller.rate(),
+            limit: state.controller.limit().map(|(calls, _)| calls),
             window: state.controller.limit().map(|(_, window)| window),
             queued_interactive: state.queue.len(Priority::Interactive),
             queued_background: state.queue.len(Priority::Background),

@@ -1,8 +1,8 @@
 //! When the next call may go. Pure: time is an argument, counted from an epoch of the caller's choice.
 //!
-//! While nothing is known, the rate grows a little faster than what has been accepted ([`caution`] where a minute's
-//! limit may lie). The first [`closure`] tells what the limit is ([`window`]); from then on a [`belief`] is held and
-//! corrected, filled in step with its [`phase`] where that helps, and doubted by [`probing`] for more. A closure that
+//! While nothing is known, the rate grows a little faster than what has been accepted (`caution` where a minute's
+//! limit may lie). The first `closure` tells what the limit is (`window`); from then on a `belief` is held and
+//! corrected, filled in step with its `phase` where that helps, and doubted by `probing` for more. A closure that
 //! the belief does not explain starts it afresh.
 
 use std::time::Duration;

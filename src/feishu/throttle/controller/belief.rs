@@ -33,6 +33,8 @@ pub(super) struct Belief {
     pub(super) phase: Option<Phase>,
     /// What a header said of the limit.
     named: Option<f64>,
+    /// The calls with which filling windows went wrong.
+    out_of_step: Option<f64>,
     margin: f64,
     step: f64,
     /// Calls accepted since the last refusal or try for more, at full rate.
@@ -47,7 +49,17 @@ impl Belief {
         let margin = if window == Window::Second { MARGIN } else { MINUTE_MARGIN };
         let first = (2.0 * calls).clamp(6.0, 100.0);
         let probing = Probing::new(first, usual_patience(window, calls), (calls * 0.02).max(1.0));
-        Self { window, calls, phase, named, margin, step: (0.2 / calls).clamp(0.004, 0.04), quiet: 0.0, probing }
+        Self {
+            window,
+            calls,
+            phase,
+            named,
+            out_of_step: None,
+            margin,
+            step: (0.2 / calls).clamp(0.004, 0.04),
+            quiet: 0.0,
+            probing,
+        }
     }
 
     /// Calls a window that may be sent at present.
@@ -140,11 +152,25 @@ impl Belief {
             self.calls *= 1.0 - self.margin;
             self.margin = MARGIN;
         }
+        self.settle(refusal);
+    }
+
+    /// A pace that refusals bring down to a published level may have met fixed windows of just that level.
+    fn settle(&mut self, refusal: &Refusal) {
+        let rate = self.calls * (1.0 - self.margin);
+        let near = |level: &f64| {
+            (0.85..=1.05).contains(&(rate / level)) && self.out_of_step.is_none_or(|tried| tried > 1.05 * level)
+        };
+        let level = self.window.levels().iter().copied().find(near).filter(|_| self.window == Window::Second);
+        if let Some(level) = level {
+            *self = Self::new(self.window, level, Some(Phase::new(refusal.sent)), self.named);
+        }
     }
 
     /// Goes on at a pace.
     pub(super) fn forget_phase(&mut self) {
         self.phase = None;
+        self.out_of_step = Some(self.calls);
         self.margin = MARGIN;
         let patience = usual_patience(self.window, self.calls);
         self.probing = Probing::new(patience, patience, self.calls * 0.03);

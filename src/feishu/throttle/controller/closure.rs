@@ -158,3 +158,51 @@ impl Closure {
         now + (0.25 * f64::from(2_u32.saturating_pow(doublings))).min(15.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(sent: f64, reset: Option<f64>) -> Refusal {
+        Refusal { sent, known: sent + 0.1, reset }
+    }
+
+    #[test]
+    fn everybody_waits_as_long_as_the_header_says() {
+        let closure = Closure::begin(&refusal(10.0, Some(40.0)), None, 0.0);
+        assert!((closure.until() - 50.0).abs() < 1e-9);
+        assert!(!closure.is_probed(None));
+    }
+
+    #[test]
+    fn one_refusal_close_to_a_limit_of_a_second_stops_nobody() {
+        let mut closure = Closure::begin(&refusal(10.0, Some(1.0)), Some(Window::Second), 0.0);
+        assert!(closure.until() <= 10.0);
+
+        closure.extend(&refusal(10.05, Some(1.0)), Some(Window::Second), 0.0);
+        closure.extend(&refusal(10.06, Some(1.0)), Some(Window::Second), 0.0);
+
+        assert!((closure.until() - 11.1).abs() < 1e-9);
+    }
+
+    #[test]
+    fn without_headers_a_minute_is_waited_out_with_three_calls() {
+        let mut closure = Closure::begin(&refusal(10.0, None), None, 0.0);
+        let mut asked = 0;
+        while closure.until() < 70.0 {
+            closure.extend(&refusal(closure.until(), None), None, 0.0);
+            asked += 1;
+        }
+        assert!(asked <= 3, "{asked} calls");
+        assert!(closure.is_probed(None));
+    }
+
+    #[test]
+    fn a_header_that_was_wrong_again_and_again_is_doubted() {
+        let mut closure = Closure::begin(&refusal(10.0, Some(0.01)), Some(Window::Second), 0.0);
+        for _ in 0..10 {
+            closure.extend(&refusal(closure.until() + 0.2, Some(0.01)), Some(Window::Second), 0.0);
+        }
+        assert!(closure.until() - closure.known > 10.0);
+    }
+}

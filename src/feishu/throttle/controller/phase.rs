@@ -10,7 +10,7 @@ const WINDOW: f64 = 1.0;
 /// Refusals, less what calls accepted since have made good, after which the windows are not fixed ones after all.
 const GIVE_UP: f64 = 3.0;
 /// How much of a refusal one accepted call makes good.
-const MAKES_GOOD: f64 = 0.008;
+const MAKES_GOOD: f64 = 0.006;
 /// How long after a call refused without a header its window is taken to end.
 const SHORTLY: f64 = 0.03;
 
