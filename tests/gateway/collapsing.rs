@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use feishu_pulse::sim::{Outcome, SimConfig};
+use feishu_pulse::sim::{Outcome, PageTokenStyle, SimConfig};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 
@@ -12,7 +12,8 @@ const RANGE: &str = "start_date=2026-11-10&end_date=2026-11-16";
 
 /// 300 people: five pages a day, one chain to find that out and one for the rest.
 fn simulation() -> SimConfig {
-    SimConfig { users: 300, days: 30, turnover: 0.0, latency: Duration::from_millis(10), ..SimConfig::default() }
+    let (page_tokens, latency) = (PageTokenStyle::Opaque, Duration::from_millis(10));
+    SimConfig { users: 300, days: 30, turnover: 0.0, page_tokens, latency, ..SimConfig::default() }
 }
 
 const PAGES: usize = 7 * 5;
