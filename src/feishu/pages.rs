@@ -86,8 +86,9 @@ impl<'a> Chain<'a> {
                     let Some(named) = self.take(page) else { break };
                     self.advance(&mut window, named);
                 }
-                Err(PageError::PageToken(_)) if asked.guessed => {
-                    // Right as the guess was, it came too early: upstream wants tokens that it has given out.
+                Err(PageError::PageToken(_) | PageError::Load(LoadError::Rejected { .. })) if asked.guessed => {
+                    // Right as the guess was, it came too early: upstream wants tokens that it has given out, whatever
+                    // code it says so with.
                     self.tokens.refute();
                     window = Window::default();
                     self.ask(&mut window, asked.token, false);

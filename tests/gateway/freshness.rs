@@ -27,8 +27,8 @@ fn truth(setup: &Setup, date: &str) -> (Value, Value) {
 
 /// How many of the answer's days are final and provisional.
 fn states(answer: &Value) -> (u64, u64) {
-    let days = &answer["meta"]["days"];
-    (days["final"].as_u64().unwrap(), days["provisional"].as_u64().unwrap())
+    let count = |state: &str| answer["meta"]["days"][state].as_u64().expect("a count");
+    (count("final"), count("provisional"))
 }
 
 #[tokio::test]
