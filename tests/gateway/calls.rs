@@ -33,8 +33,10 @@ async fn calls_stay_within_two_percent_and_one_a_chain(
     let chains = calls.iter().filter(|call| call.page == Some(1)).count();
     assert!(chains <= most_chains, "{chains} chains");
     assert!(100 * calls.len() <= 102 * ideal + 100 * chains, "{} calls for {ideal} pages of rows", calls.len());
-    let different: BTreeSet<_> =
-        calls.iter().filter_map(|call| Some((call.query.as_ref()?.span.first(), call.page))).collect();
+    let different: BTreeSet<_> = calls
+        .iter()
+        .filter_map(|call| Some((call.query.as_ref()?.span.first(), call.query.as_ref()?.page_token.clone())))
+        .collect();
     assert_eq!(different.len(), calls.len(), "a page was asked for twice");
     assert!(calls.iter().all(|call| call.query.as_ref().is_some_and(|query| query.page_size == 60)));
 }

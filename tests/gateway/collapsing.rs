@@ -12,8 +12,14 @@ const RANGE: &str = "start_date=2026-11-10&end_date=2026-11-16";
 
 /// 300 people: five pages a day, one chain to find that out and one for the rest.
 fn simulation() -> SimConfig {
-    let (page_tokens, latency) = (PageTokenStyle::Opaque, Duration::from_millis(10));
-    SimConfig { users: 300, days: 30, turnover: 0.0, page_tokens, latency, ..SimConfig::default() }
+    SimConfig {
+        users: 300,
+        days: 30,
+        turnover: 0.0,
+        latency: Duration::from_millis(10),
+        page_tokens: PageTokenStyle::Opaque,
+        ..SimConfig::default()
+    }
 }
 
 const PAGES: usize = 7 * 5;

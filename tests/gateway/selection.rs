@@ -4,7 +4,6 @@ use feishu_pulse::{
     model::{DepartmentIdType, Geo, UserIdType},
     sim::{Department, SimConfig},
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::StatusCode;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -38,7 +37,7 @@ fn department(setup: &Setup) -> Department {
 }
 
 fn is_within(row: &Value, path: &str) -> bool {
-    let own = row["department_path"].as_str().expect("a path");
+    let own = row["department_path"].as_str().unwrap();
     own == path || own.starts_with(&format!("{path}/"))
 }
 
@@ -48,7 +47,7 @@ fn within(setup: &Setup, path: &str) -> Vec<Value> {
 
 /// The person with the first row.
 fn somebody(setup: &Setup) -> (String, Vec<Value>) {
-    let person = all(setup)[0]["user_id"].as_str().expect("an id").to_owned();
+    let person = all(setup)[0]["user_id"].as_str().unwrap().to_owned();
     let own = all(setup).into_iter().filter(|row| row["user_id"] == *person).collect();
     (person, own)
 }
@@ -57,7 +56,7 @@ fn somebody(setup: &Setup) -> (String, Vec<Value>) {
 async fn a_department_is_chosen_by_its_path_from_days_that_are_held_for_all() {
     let setup = setup().await;
     let path = department(&setup).path;
-    let encoded = utf8_percent_encode(&path, NON_ALPHANUMERIC);
+    let encoded: String = path.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).map(char::from).collect();
 
     let one = lines(&setup, &format!("{RANGE}&department_path={path}")).await;
     let calls = setup.upstream_calls();
@@ -264,19 +263,19 @@ async fn pages_through_cursors_and_the_stream_tell_the_same_rows() {
     let streamed = setup.get(&format!("/v1/user-days?{RANGE}&active=false&format=ndjson")).await.lines();
     let calls = setup.upstream_calls();
 
-    let (mut read, mut pages) = (Vec::new(), 0);
+    let (mut rows, mut pages) = (Vec::new(), 0);
     let mut next = Some(format!("/v1/user-days?{RANGE}&active=false&limit=37"));
     while let Some(path) = next {
         let answer = setup.get(&path).await;
         let body = answer.json();
-        read.extend(body["data"].as_array().unwrap().iter().cloned());
+        rows.extend(body["data"].as_array().unwrap().iter().cloned());
         pages += 1;
         let link = answer.headers.get("link").map(|link| link.to_str().unwrap());
         next = link.map(|link| link.strip_prefix('<').unwrap().split_once(">; rel=\"next\"").unwrap().0.to_owned());
         assert_eq!(body["meta"]["next_cursor"].as_str().is_some(), next.is_some());
     }
 
-    assert_eq!(read, streamed);
+    assert_eq!(rows, streamed);
     assert_eq!(pages, streamed.len().div_ceil(37));
     assert_eq!(setup.upstream_calls(), calls);
 }

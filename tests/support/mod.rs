@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use feishu_pulse::{
     app::{self, GatewayConfig},
-    feishu::{FeishuConfig, throttle::ThrottleConfig, token::Credentials},
+    feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Day, Geo, ManualClock},
     sim::{SimConfig, Simulator},
     store::Policy,
@@ -54,6 +54,8 @@ impl Setup {
                 home: geos[0],
                 // Tests are about what is asked, not how fast: nothing here has a limit unless it says so.
                 throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
+                quota: QuotaConfig::default(),
+                memo: None,
                 call_timeout: Duration::from_secs(5),
             },
             geos,
