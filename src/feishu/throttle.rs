@@ -25,8 +25,6 @@ pub mod controller;
 mod hints;
 mod learned;
 mod queue;
-#[cfg(test)]
-mod tests;
 
 use controller::{Controller, Slot};
 use queue::{Queue, Ticket};

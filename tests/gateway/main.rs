@@ -15,6 +15,7 @@ mod lookahead;
 mod main_job;
 mod openapi;
 mod pages;
+mod priorities;
 mod process;
 mod quota;
 mod selection;

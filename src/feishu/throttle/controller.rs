@@ -308,7 +308,8 @@ impl Controller {
         let named = self.named.filter(|_| closure.reset.is_some());
         let fit = window.fit(counted, named);
         let calls = if fit < 0.95 * disproved { fit } else { (0.8 * disproved).max(1.0) };
-        self.belief = Some(Belief::new(window, calls, Some(Phase::new(closure.boundary())), named));
+        let belief = Belief::new(window, calls, Some(Phase::new(closure.boundary())), named);
+        self.belief = Some(if disproved.is_finite() { belief.after(disproved) } else { belief });
     }
 }
 

@@ -62,6 +62,12 @@ impl Belief {
         }
     }
 
+    /// The same belief, in mind of `former` calls a window that were taken before.
+    pub(super) fn after(mut self, former: f64) -> Self {
+        self.probing.remember(former);
+        self
+    }
+
     /// Calls a window that may be sent at present.
     pub(super) fn allowance(&self) -> f64 {
         self.calls + self.probing.extra()
@@ -196,5 +202,5 @@ impl Belief {
 
 /// Accepted calls between two tries for more: some minutes' worth.
 fn usual_patience(window: Window, calls: f64) -> f64 {
-    (calls / window.seconds() * 150.0).clamp(60.0, 300.0)
+    (calls / window.seconds() * 150.0).clamp(80.0, 300.0)
 }

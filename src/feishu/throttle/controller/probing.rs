@@ -3,7 +3,7 @@
 use super::log::Log;
 
 /// How many times its first value the patience between two tries may reach.
-const LONGEST: f64 = 16.0;
+const LONGEST: f64 = 4.0;
 
 /// When to try for more, and by how much.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(super) struct Probing {
     usual_patience: f64,
     /// Tries for the least that were refused, one after the other.
     failures: u32,
+    /// The limit that there once was: where it begins to rise again, it may be back.
+    former: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +45,12 @@ pub(super) struct Measure {
 impl Probing {
     /// After `first` accepted calls for the first time, later after `usual` and more; by `unit` calls a window at least.
     pub(super) fn new(first: f64, usual: f64, unit: f64) -> Self {
-        Self { running: None, extra: unit, unit, patience: first, usual_patience: usual, failures: 0 }
+        Self { running: None, extra: unit, unit, patience: first, usual_patience: usual, failures: 0, former: None }
+    }
+
+    /// Keeps in mind that the limit was `calls` a window before it dropped.
+    pub(super) fn remember(&mut self, calls: f64) {
+        self.former = Some(calls);
     }
 
     /// Calls a window to send above the limit at present.
@@ -73,13 +80,18 @@ impl Probing {
             return Some(0.0);
         }
         self.failures = 0;
-        // A minute's limit costs a handful wherever it is met; a second's costs what it is exceeded by.
-        self.extra = if measure.window > 1.0 {
-            (4.0 * probe.extra).min(0.7 * measure.calls).max(self.unit)
-        } else {
-            (2.0 * probe.extra).min(self.unit.max(4.0))
-        };
+        self.extra = self.next_extra(probe.extra, measure);
         Some(probe.extra)
+    }
+
+    /// A minute's limit costs a handful wherever it is met; a second's costs what it is exceeded by.
+    fn next_extra(&mut self, won: f64, measure: &Measure) -> f64 {
+        if measure.window <= 1.0 {
+            return (2.0 * won).min(self.unit.max(4.0));
+        }
+        let to_former = self.former.take().map(|former| former - measure.calls - won);
+        let step = to_former.filter(|step| *step > won).unwrap_or((4.0 * won).min(0.7 * measure.calls));
+        step.max(self.unit)
     }
 
     /// Takes note of a refusal: true where a running try explains it. The try is given up, and the next is smaller,
@@ -87,7 +99,7 @@ impl Probing {
     pub(super) fn on_refused(&mut self) -> bool {
         let Some(probe) = self.running.take() else { return false };
         if probe.extra > self.unit * 1.01 {
-            self.extra = (probe.extra / 2.0).max(self.unit);
+            self.extra = (probe.extra / 4.0).max(self.unit);
             self.patience = self.usual_patience / 4.0;
         } else {
             self.failures += 1;
@@ -136,7 +148,7 @@ mod tests {
     #[test]
     fn tries_that_are_refused_become_rare() {
         let mut probing = Probing::new(10.0, 300.0, 1.0);
-        for quiet in [300.0, 600.0, 1200.0, 2400.0, 4800.0, 4800.0] {
+        for quiet in [300.0, 600.0, 1200.0, 1200.0] {
             probing.begin(0.0, &MEASURE);
             assert!(probing.on_refused());
             assert!(!probing.is_due(quiet) && probing.is_due(quiet + 1.0), "{quiet}");
