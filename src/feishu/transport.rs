@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use super::{
-    decode::{self, DecodedPage},
+    decode::{self, DecodedPage, Next},
     http::{Http, NoReply, RawReply},
     quota::{Charge, Quota},
     throttle::{Permit, Throttle},
@@ -228,11 +228,13 @@ impl Transport {
     }
 }
 
-/// A success whose payload can't be read is a failure that may pass: the reply was cut or mangled on its way.
+/// A success whose payload can't be read is a failure that may pass: the reply was cut or mangled on its way. Without
+/// any payload it may be the end of the chain, or may not.
 fn page(body: Option<&wire::Reply<'_>>, geo: Geo, upstream: Upstream) -> Outcome {
-    let data = body.and_then(|reply| reply.data).map_or("{}", serde_json::value::RawValue::get);
+    let data = body.and_then(|reply| reply.data).map_or("null", serde_json::value::RawValue::get);
     match serde_json::from_str::<Option<wire::Page<'_>>>(data) {
-        Ok(page) => Outcome::Page(decode::page(&page.unwrap_or_default(), geo)),
+        Ok(Some(page)) => Outcome::Page(decode::page(&page, geo)),
+        Ok(None) => Outcome::Page(DecodedPage { next: Next::Lost, ..DecodedPage::default() }),
         Err(_) => {
             Outcome::Passing(LoadError::Unavailable { upstream, reason: "the page of a reply is unreadable".into() })
         }

@@ -6,10 +6,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
 use moka::{future::Cache, policy::EvictionPolicy};
 
 use super::freshness::{Fetched, Policy, State};
@@ -21,6 +22,9 @@ use crate::{
 
 /// Days on either side of a day that its number of rows is compared with.
 const NEIGHBOURHOOD: i32 = 7;
+
+/// A refresh that failed is not tried again within this time, however often the day is asked for.
+const RETRY_REFRESH: SignedDuration = SignedDuration::from_secs(60);
 
 /// The days that are held in memory.
 #[derive(Debug)]
@@ -86,6 +90,15 @@ impl Memory {
         }
     }
 
+    /// The day, no longer doubtful where what is held says the same.
+    async fn confirmed(&self, day: Arc<Partition>) -> Arc<Partition> {
+        if !day.is_doubtful() {
+            return day;
+        }
+        let held = self.days.get(day.key()).await;
+        if held.is_some_and(|held| held.hash() == day.hash()) { Arc::new(day.without_doubt()) } else { day }
+    }
+
     fn count_rows(&self, key: &DayKey, rows: usize) {
         if matches!(key.scope, Scope::User(_)) {
             return;
@@ -115,12 +128,38 @@ fn series(key: &DayKey) -> DayKey {
 pub struct Recall<S> {
     memory: Arc<Memory>,
     inner: Arc<S>,
+    /// When the refresh of a day was last begun, while it has not succeeded.
+    refreshes: Arc<Mutex<HashMap<DayKey, Timestamp>>>,
 }
 
 impl<S> Recall<S> {
     /// Looks into `memory` before it asks `inner`.
-    pub const fn new(memory: Arc<Memory>, inner: Arc<S>) -> Self {
-        Self { memory, inner }
+    pub fn new(memory: Arc<Memory>, inner: Arc<S>) -> Self {
+        Self { memory, inner, refreshes: Arc::default() }
+    }
+}
+
+impl<S: DaySource> Recall<S> {
+    /// Fetches a day anew behind the answer, unless that was tried a moment ago.
+    fn refresh(&self, key: &DayKey, context: LoadContext) {
+        let now = self.memory.clock.now();
+        let mut refreshes = self.refreshes.lock().unwrap_or_else(PoisonError::into_inner);
+        if refreshes.get(key).is_some_and(|begun| now.duration_since(*begun) < RETRY_REFRESH) {
+            return;
+        }
+        refreshes.insert(key.clone(), now);
+        let (inner, key, refreshes) = (Arc::clone(&self.inner), key.clone(), Arc::clone(&self.refreshes));
+        let context = LoadContext { priority: Priority::Background, ..context };
+        tokio::spawn(async move {
+            match inner.load(&key, context).await {
+                Ok(_) => {
+                    refreshes.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                }
+                Err(error) => {
+                    tracing::warn!(%key, %error, "a provisional day could not be fetched anew; it is served as it is");
+                }
+            }
+        });
     }
 }
 
@@ -131,13 +170,7 @@ impl<S: DaySource> DaySource for Recall<S> {
             return self.inner.load(key, context).await;
         };
         if held.due {
-            let (inner, key) = (Arc::clone(&self.inner), key.clone());
-            let context = LoadContext { priority: Priority::Background, ..context };
-            tokio::spawn(async move {
-                if let Err(error) = inner.load(&key, context).await {
-                    tracing::warn!(%key, %error, "a provisional day could not be fetched anew; it is served as it is");
-                }
-            });
+            self.refresh(key, context);
         }
         Ok(held.day)
     }
@@ -174,10 +207,11 @@ impl<S: DaySource> DaySource for Keep<S> {
         if let Some(held) = self.memory.held(key).await.filter(|held| !held.due) {
             return Ok(held.day);
         }
-        let day = self.inner.load(key, context).await?;
+        let day = self.memory.confirmed(self.inner.load(key, context).await?).await;
         self.memory.keep(Arc::clone(&day)).await;
         Ok(day)
     }
+
     async fn forecast(&self, keys: &[DayKey]) -> Forecast {
         self.inner.forecast(keys).await
     }
