@@ -10,6 +10,7 @@
 
 pub mod decode;
 pub mod http;
+pub mod lookahead;
 pub mod pages;
 pub mod plan;
 pub mod quota;

@@ -14,7 +14,7 @@ use support::Setup;
 /// 500 people over the 45 days that end with the latest final day.
 async fn five_hundred() -> (Setup, BTreeMap<Day, Vec<TruthRow>>) {
     let setup = Setup::new(SimConfig { users: 500, days: 60, ..SimConfig::default() }).await;
-    let last: Day = "2026-11-20".parse().unwrap();
+    let last: Day = "2026-11-20".parse().expect("a day");
     let days = (0..45).map(|back| last.plus(-back));
     let truth = days.map(|day| (day, setup.simulator.tenant().rows_of(setup.home(), day))).collect();
     (setup, truth)

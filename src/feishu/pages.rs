@@ -1,14 +1,16 @@
 //! A chain of pages: from the first to the one that says it is the last, through whatever happens on the way.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashSet, VecDeque},
     sync::Arc,
 };
 
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use jiff::Timestamp;
 
 use super::{
     decode::{DecodedPage, Next},
+    lookahead::TokenRun,
     transport::{Ask, PageError, Transport},
 };
 use crate::{
@@ -23,23 +25,45 @@ use crate::{
 #[derive(Debug)]
 pub struct Chain<'a> {
     transport: &'a Transport,
-    ask: Ask,
+    ask: Arc<Ask>,
     context: LoadContext,
     days: BTreeMap<Day, PartitionBuilder>,
     seen: HashSet<Arc<str>>,
+    tokens: TokenRun,
     doubtful: bool,
 }
 
+/// Calls under way, in the order in which their pages count. The first asks with a token that was named; any behind it
+/// with guesses.
+struct Window<'a> {
+    tokens: VecDeque<Asked>,
+    replies: FuturesOrdered<BoxFuture<'a, Result<DecodedPage, PageError>>>,
+}
+
+/// What a call asks with.
+#[derive(Clone, Debug)]
+struct Asked {
+    token: Option<Arc<str>>,
+    /// Whether it was asked before the page before it had named the token.
+    guessed: bool,
+}
+
 impl<'a> Chain<'a> {
-    /// A chain that has not begun.
+    /// A chain that has not begun. `tokens` is to see its page tokens.
     #[must_use]
-    pub fn new(transport: &'a Transport, ask: Ask, directory: &Arc<Directory>, context: LoadContext) -> Self {
+    pub fn new(
+        transport: &'a Transport,
+        ask: Ask,
+        directory: &Arc<Directory>,
+        tokens: TokenRun,
+        context: LoadContext,
+    ) -> Self {
         let days = ask.span.days().map(|day| {
             let key = DayKey { geo: ask.geo, user_id_type: ask.user_id_type, scope: ask.scope.clone(), day };
             (day, PartitionBuilder::new(key, Arc::clone(directory)))
         });
         let days = days.collect();
-        Self { transport, ask, context, days, seen: HashSet::new(), doubtful: false }
+        Self { transport, ask: Arc::new(ask), context, days, seen: HashSet::new(), tokens, doubtful: false }
     }
 
     /// Asks for page after page; `on_page` hears of each. The days are as of `begun`, when the chain was begun: what
@@ -49,26 +73,58 @@ impl<'a> Chain<'a> {
     /// The [`LoadError`] of the page that could not be had. A page token that upstream no longer accepts is not one:
     /// the chain is begun anew, once.
     pub async fn fetch(mut self, begun: Timestamp, mut on_page: impl FnMut()) -> Result<Vec<Partition>, LoadError> {
-        let mut token: Option<Arc<str>> = None;
         let mut restarted = false;
-        loop {
-            match self.transport.page(&self.ask, token.as_deref(), self.context).await {
+        let mut window = Window::default();
+        self.ask(&mut window, None, false);
+        while let Some((asked, page)) = window.next().await {
+            match page {
                 Ok(page) => {
                     on_page();
-                    token = self.take(page);
-                    if token.is_none() {
-                        return self.finish(begun).await;
-                    }
+                    let Some(named) = self.take(page) else { break };
+                    self.advance(&mut window, named);
+                }
+                Err(PageError::PageToken(_)) if asked.guessed => {
+                    // Right as the guess was, it came too early: upstream wants tokens that it has given out.
+                    self.tokens.refute();
+                    window = Window::default();
+                    self.ask(&mut window, asked.token, false);
                 }
                 Err(PageError::PageToken(error)) if !restarted => {
                     tracing::warn!(%error, span = %self.ask.span, "the page token was rejected; the chain begins anew");
                     restarted = true;
-                    token = None;
                     self.reset();
+                    window = Window::default();
+                    self.ask(&mut window, None, false);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
+        self.finish(begun).await
+    }
+
+    /// Goes on to the page whose token was named: it is the next guess, or there is no guessing any more.
+    fn advance(&mut self, window: &mut Window<'a>, named: Arc<str>) {
+        self.tokens.named(&named);
+        match window.tokens.front() {
+            Some(guess) if guess.token.as_ref() == Some(&named) => {}
+            Some(_) => {
+                self.tokens.refute();
+                *window = Window::default();
+                self.ask(window, Some(named), false);
+            }
+            None => self.ask(window, Some(named), false),
+        }
+        let under_way = window.tokens.len() - 1;
+        for guess in self.tokens.guesses().skip(under_way) {
+            self.ask(window, Some(guess), true);
+        }
+    }
+
+    fn ask(&self, window: &mut Window<'a>, token: Option<Arc<str>>, guessed: bool) {
+        let (transport, ask, context) = (self.transport, Arc::clone(&self.ask), self.context);
+        window.tokens.push_back(Asked { token: token.clone(), guessed });
+        let call = async move { transport.page(&ask, token.as_deref(), context).await };
+        window.replies.push_back(call.boxed());
     }
 
     /// Keeps the rows of a page and says how to go on.
@@ -98,6 +154,7 @@ impl<'a> Chain<'a> {
 
     fn reset(&mut self) {
         self.seen.clear();
+        self.tokens.restart();
         self.days.values_mut().for_each(PartitionBuilder::clear);
     }
 
@@ -106,5 +163,18 @@ impl<'a> Chain<'a> {
         let Self { days, doubtful, .. } = self;
         let finish = move || days.into_values().map(|day| day.doubtful(doubtful).finish(begun)).collect();
         tokio::task::spawn_blocking(finish).await.map_err(|_| LoadError::Abandoned)
+    }
+}
+
+impl Default for Window<'_> {
+    fn default() -> Self {
+        Self { tokens: VecDeque::new(), replies: FuturesOrdered::new() }
+    }
+}
+
+impl Window<'_> {
+    async fn next(&mut self) -> Option<(Asked, Result<DecodedPage, PageError>)> {
+        let page = self.replies.next().await?;
+        self.tokens.pop_front().map(|asked| (asked, page))
     }
 }

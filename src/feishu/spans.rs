@@ -12,9 +12,10 @@ use tokio::{
 };
 
 use super::{
+    lookahead::LookAhead,
     pages::Chain,
     plan::{self, Size},
-    transport::{Ask, Transport},
+    transport::{Ask, PAGE_SIZE, Transport},
 };
 use crate::{
     model::{Clock, Day, DayKey, DayRange, Geo, Scope, UserIdType},
@@ -39,6 +40,7 @@ pub struct Spans {
 struct Shared {
     transport: Transport,
     clock: Arc<dyn Clock>,
+    lookahead: LookAhead,
     desks: Mutex<HashMap<Series, Desk>>,
     /// Rows a day, by what was seen last. Kept when the desk closes.
     sizes: Mutex<HashMap<Series, f64>>,
@@ -75,7 +77,8 @@ impl Spans {
     /// Fetches through `transport`.
     #[must_use]
     pub fn new(transport: Transport, clock: Arc<dyn Clock>) -> Self {
-        Self { shared: Arc::new(Shared { transport, clock, desks: Mutex::default(), sizes: Mutex::default() }) }
+        let (lookahead, desks, sizes) = (LookAhead::default(), Mutex::default(), Mutex::default());
+        Self { shared: Arc::new(Shared { transport, clock, lookahead, desks, sizes }) }
     }
 
     /// One day, fetched together with whatever else of its series is wanted now.
@@ -135,6 +138,15 @@ impl Shared {
         sizes.get(series).map_or(Size::AtLeast(pages), |rows| Size::Known(*rows))
     }
 
+    /// Pages that a chain over `span` probably has, where that can be told.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small whole number")]
+    fn expected_pages(&self, series: &Series, span: DayRange) -> Option<usize> {
+        match self.size(series, 0) {
+            Size::Known(rows) => Some((rows * span.len() as f64 / PAGE_SIZE as f64).ceil() as usize),
+            Size::AtLeast(_) => None,
+        }
+    }
+
     fn learn_size(&self, series: &Series, days: &[Arc<Partition>]) {
         if matches!(series.scope, Scope::User(_)) || days.is_empty() {
             return;
@@ -189,7 +201,8 @@ async fn run_chain(shared: Arc<Shared>, series: Series, span: DayRange, orders: 
     let Some((_, first)) = orders.iter().min_by_key(|(_, order)| order.context.priority) else { return };
     let Series { geo, user_id_type, scope } = series.clone();
     let ask = Ask { geo, user_id_type, scope, span };
-    let chain = Chain::new(&shared.transport, ask, &first.directory, first.context);
+    let tokens = shared.lookahead.begin(shared.expected_pages(&series, span));
+    let chain = Chain::new(&shared.transport, ask, &first.directory, tokens, first.context);
     let mut pages = 0;
     let fetched = chain.fetch(shared.clock.now(), || {
         pages += 1;

@@ -76,9 +76,11 @@ pub enum TokenStyle {
 /// What page tokens look like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum PageTokenStyle {
-    /// `2`, `3`, …: the number of the next page, as in upstream's samples.
+    /// `2`, `3`, …: the number of the next page, as in upstream's samples, good only for the query it was issued to.
     #[default]
     Numeric,
+    /// The same numbers, taken at their word: any page can be asked for, issued or not.
+    PageNumber,
     /// Random-looking text, different for each query.
     Opaque,
 }

@@ -58,6 +58,7 @@ impl PageTokens {
                 self.issued.lock().insert((fingerprint, number));
                 (number + 1).to_string()
             }
+            PageTokenStyle::PageNumber => (number + 1).to_string(),
             PageTokenStyle::Opaque => {
                 let disguised = self.disguise(fingerprint).apply(number);
                 let bytes = [disguised.to_be_bytes(), self.proof(fingerprint, disguised).to_be_bytes()];
@@ -72,6 +73,7 @@ impl PageTokens {
                 let number = token.parse::<u64>().ok()?.checked_sub(1)?;
                 self.issued.lock().contains(&(fingerprint, number)).then_some(number)
             }
+            PageTokenStyle::PageNumber => token.parse::<u64>().ok()?.checked_sub(1),
             PageTokenStyle::Opaque => {
                 let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
                 let (disguised, proof) = bytes.split_first_chunk::<8>()?;
