@@ -22,6 +22,14 @@ pub trait DaySource: Send + Sync + 'static {
     async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError>;
 }
 
+/// A source that is shared, or whose kind is decided when the process starts.
+#[async_trait]
+impl<S: DaySource + ?Sized> DaySource for Arc<S> {
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
+        (**self).load(key, context).await
+    }
+}
+
 /// On whose behalf a day is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LoadContext {

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     model::Geo,
     query::{Asking, Engine},
+    store::Archive,
 };
 
 /// What handlers need.
@@ -27,6 +28,8 @@ use crate::{
 pub struct ApiState {
     /// Answers questions.
     pub engine: Engine,
+    /// Days that outlive the process, where they shall.
+    pub archive: Option<Arc<Archive>>,
     /// The geos that are served; the first is the tenant's own.
     pub geos: Arc<[Geo]>,
     /// How long a request may wait for days.

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[async_trait]
-    impl DaySource for Arc<Slow> {
+    impl DaySource for Slow {
         async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<Partition>, LoadError> {
             self.loads.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_secs(60)).await;

@@ -9,7 +9,7 @@ use feishu_pulse::{
     feishu::{FeishuConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Geo, ManualClock},
     sim::{SimConfig, Simulator},
-    store::Policy,
+    store::{Location, Policy},
 };
 use jiff::Timestamp;
 use reqwest::{Response, StatusCode};
@@ -60,6 +60,7 @@ impl Setup {
             cache_bytes: 256 << 20,
             request_timeout: Duration::from_secs(60),
             freshness: Policy::default(),
+            archive: Location::Memory,
         };
         change(&mut config);
         let gateway = app::build(config, clock.clone()).expect("a gateway");
