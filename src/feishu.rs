@@ -9,6 +9,7 @@
 //! ```
 
 pub mod decode;
+pub mod desk;
 pub mod http;
 pub mod lookahead;
 pub mod pages;

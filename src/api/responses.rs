@@ -1,6 +1,6 @@
-//! The ways in which every data endpoint can fail, for the documentation.
+//! What data endpoints have in common, for the documentation: how they can fail, and how long callers wait.
 
-use utoipa::IntoResponses;
+use utoipa::{IntoParams, IntoResponses};
 
 use super::problem::Problem;
 
@@ -31,4 +31,15 @@ pub enum CommonProblems {
     /// `internal`: a defect of this service.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(#[to_schema] Problem),
+}
+
+/// The header of endpoints that may have to ask Feishu. Read by [`Wait`](super::prefer::Wait).
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "documents what is read")]
+pub struct PreferHeader {
+    /// `wait=N`: wait at most N seconds for days that are not held yet (RFC 7240). Without it, as long as the service
+    /// is set to. What cannot be had in that time is told at once, with the estimate in `Retry-After`.
+    #[param(rename = "Prefer")]
+    prefer: Option<String>,
 }

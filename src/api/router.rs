@@ -8,12 +8,13 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, middleware::from_fn};
 use tokio::time::Instant;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     docs, layers, ops,
+    prefer::{self, Wait},
     problem::{Problem, ProblemCode},
     v1,
 };
@@ -39,10 +40,11 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    /// A caller who asks now and has the usual time.
+    /// A caller who asks now and has the usual time, or less if they want to wait less.
     #[must_use]
-    pub fn asking(&self, allow_partial: bool) -> Asking {
-        Asking { deadline: Instant::now() + self.request_timeout, allow_partial }
+    pub fn asking(&self, Wait(wait): Wait, allow_partial: bool) -> Asking {
+        let wait = wait.map_or(self.request_timeout, |wait| wait.min(self.request_timeout));
+        Asking { deadline: Instant::now() + wait, allow_partial }
     }
 
     /// Whether the process is about to end.
@@ -70,6 +72,8 @@ pub(super) fn documented() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(docs::base())
         .routes(routes!(v1::user_days::get))
         .routes(routes!(v1::activity::get))
+        // Only those above may have to wait for Feishu.
+        .route_layer(from_fn(prefer::heed))
         .routes(routes!(v1::coverage::get))
         .routes(routes!(ops::problem))
         .routes(routes!(ops::livez))

@@ -8,14 +8,14 @@ use reqwest::Url;
 use super::{
     http::Http,
     quota::Quota,
-    spans::Spans,
+    spans::{CallsAhead, Spans},
     throttle::{Throttle, ThrottleConfig},
     token::{Credentials, Tokens},
     transport::Transport,
 };
 use crate::{
     model::{Clock, DayKey, Geo},
-    source::{DaySource, LoadContext, LoadError},
+    source::{DaySource, Forecast, LoadContext, LoadError, Priority},
     table::{Directories, Partition},
 };
 
@@ -39,7 +39,6 @@ pub struct FeishuConfig {
 pub struct FeishuSource {
     spans: Spans,
     throttle: Throttle,
-    directories: Arc<Directories>,
 }
 
 impl FeishuSource {
@@ -57,7 +56,7 @@ impl FeishuSource {
         let throttle = Throttle::new(&config.throttle);
         let quota = Quota::new(Arc::clone(&clock));
         let transport = Transport::new(http, tokens, throttle.clone(), quota, config.home);
-        Ok(Self { spans: Spans::new(transport, clock), throttle, directories })
+        Ok(Self { spans: Spans::new(transport, directories, clock), throttle })
     }
 
     /// The throttle, for what it knows of the rate.
@@ -70,6 +69,19 @@ impl FeishuSource {
 #[async_trait]
 impl DaySource for FeishuSource {
     async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        self.spans.day(key, self.directories.of(key.user_id_type), context).await
+        self.spans.day(key, context).await
+    }
+
+    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+        let limit_is_known = self.throttle.snapshot().window.is_some();
+        match self.spans.calls_ahead(keys) {
+            Some(CallsAhead { own, others }) => {
+                // Turns go round between callers: the others' calls delay these by as many at most.
+                let turns = (own + others.min(own)) as u64;
+                let wait = limit_is_known.then(|| self.throttle.estimate(turns, Priority::Interactive));
+                Forecast { calls: own as u64, wait }
+            }
+            None => Forecast { calls: keys.len() as u64, wait: None },
+        }
     }
 }

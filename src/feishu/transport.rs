@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use tokio::sync::watch;
+
 use super::{
     decode::{self, DecodedPage},
     http::{Http, NoReply, RawReply},
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     model::{Backoff, DayRange, Geo, Scope, UserIdType},
-    source::{LoadContext, LoadError, Upstream},
+    source::{CallerId, LoadContext, LoadError, Priority, Upstream},
 };
 
 const PATH: &str = "/open-apis/admin/v1/admin_user_stats";
@@ -42,6 +44,15 @@ pub struct Ask {
     pub scope: Scope,
     /// The days; at most 31.
     pub span: DayRange,
+}
+
+/// Whose turn a call takes, which may become more urgent while the call waits for it.
+#[derive(Clone, Debug)]
+pub struct Urgency {
+    /// Who caused the call.
+    pub caller: CallerId,
+    /// How urgent it is.
+    pub priority: watch::Receiver<Priority>,
 }
 
 /// Makes calls of upstream.
@@ -93,15 +104,10 @@ impl Transport {
     ///
     /// # Errors
     /// [`PageError`], after every retry that makes sense.
-    pub async fn page(
-        &self,
-        ask: &Ask,
-        page_token: Option<&str>,
-        context: LoadContext,
-    ) -> Result<DecodedPage, PageError> {
+    pub async fn page(&self, ask: &Ask, page_token: Option<&str>, urgency: &Urgency) -> Result<DecodedPage, PageError> {
         let (mut failures, mut refusals, mut token_rejected) = (0, 0, false);
         loop {
-            match self.call(ask, page_token, context).await? {
+            match self.call(ask, page_token, urgency).await? {
                 Outcome::Page(page) => return Ok(page),
                 Outcome::Failed(error) => return Err(error),
                 Outcome::TokenRejected(_) if !token_rejected => token_rejected = true,
@@ -122,11 +128,11 @@ impl Transport {
         }
     }
 
-    async fn call(&self, ask: &Ask, page_token: Option<&str>, context: LoadContext) -> Result<Outcome, LoadError> {
+    async fn call(&self, ask: &Ask, page_token: Option<&str>, urgency: &Urgency) -> Result<Outcome, LoadError> {
         self.quota.check()?;
         // Before the permit, so that no turn passes while a token is fetched.
         self.tokens.current().await?;
-        let permit = self.throttle.acquire(context).await;
+        let permit = self.permit(urgency).await;
         // Again, since the wait for a turn may have been long.
         self.quota.check()?;
         let token = self.tokens.current().await?;
@@ -135,6 +141,18 @@ impl Transport {
             Ok(reply) => Ok(self.conclude(ask, page_token, &token, &reply, permit)),
             Err(NoReply(reason)) => {
                 Ok(Outcome::Passing(LoadError::Unavailable { upstream: Upstream::default(), reason }))
+            }
+        }
+    }
+
+    /// Waits for a turn, and moves forward in the queue when the call becomes more urgent meanwhile.
+    async fn permit(&self, urgency: &Urgency) -> Permit {
+        let mut changes = urgency.priority.clone();
+        loop {
+            let context = LoadContext { priority: *changes.borrow_and_update(), caller: urgency.caller };
+            tokio::select! {
+                permit = self.throttle.acquire(context) => return permit,
+                Ok(()) = changes.changed() => {}
             }
         }
     }

@@ -1,8 +1,11 @@
 //! Gathers the days of a plan: all at once, in order, in the time that the caller has.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -20,6 +23,9 @@ use crate::{
 /// Days of one plan that are asked for at the same time. Below, they become spans and wait for their turns; the bound
 /// only keeps a question about ten years from holding ten years of waiters.
 const FAN_OUT: usize = 512;
+
+/// The share of an estimate that must not fit into the caller's time before the caller is turned away.
+const ESTIMATES_ERR_BY: f64 = 0.7;
 
 /// Answers plans from the top of the read path.
 #[derive(Clone)]
@@ -60,7 +66,10 @@ pub enum NotAnswered {
     Load(#[from] LoadError),
     /// Not in the time that the caller has. The fetch goes on.
     #[error("the days could not be fetched in time; the fetch goes on")]
-    NotInTime,
+    NotInTime {
+        /// How long it probably still takes, where that can be told.
+        left: Option<Duration>,
+    },
 }
 
 impl Engine {
@@ -76,11 +85,46 @@ impl Engine {
     pub async fn gather(&self, query: &Query, asking: Asking) -> Result<Gathered, NotAnswered> {
         let plan = plan(query, self.clock.now());
         let context = LoadContext { priority: Priority::Interactive, caller: self.next_caller() };
+        if !asking.allow_partial {
+            self.refuse_what_takes_too_long(&plan, context, asking.deadline).await?;
+        }
         let keys = plan.keys.clone().into_iter().enumerate();
         let loads = keys.map(|(at, key)| self.load(at, key, context, asking));
-        let mut loaded: Vec<_> = stream::iter(loads).buffer_unordered(FAN_OUT).try_collect().await?;
+        let loaded = stream::iter(loads).buffer_unordered(FAN_OUT).try_collect::<Vec<_>>().await;
+        let mut loaded = match loaded {
+            Err(NotAnswered::NotInTime { .. }) => {
+                // Told as it is now, at the end of the wait.
+                let left = self.source.forecast(&plan.keys).await.wait;
+                return Err(NotAnswered::NotInTime { left });
+            }
+            loaded => loaded?,
+        };
         loaded.sort_unstable_by_key(|(at, _)| *at);
         Ok(self.gathered(plan, loaded.into_iter().map(|(_, day)| day).collect()))
+    }
+
+    /// Says at once what can be foreseen: a caller who would wait in vain learns how long it takes instead. The fetch
+    /// is begun all the same.
+    async fn refuse_what_takes_too_long(
+        &self,
+        plan: &Plan,
+        context: LoadContext,
+        deadline: Instant,
+    ) -> Result<(), NotAnswered> {
+        let Some(left) = self.source.forecast(&plan.keys).await.wait else { return Ok(()) };
+        // An estimate is no promise: only a clear miss is refused.
+        if left.mul_f64(ESTIMATES_ERR_BY) <= deadline.saturating_duration_since(Instant::now()) {
+            return Ok(());
+        }
+        let (source, keys) = (Arc::clone(&self.source), plan.keys.clone());
+        tokio::spawn(async move {
+            let loads = keys.into_iter().map(|key| {
+                let source = Arc::clone(&source);
+                async move { source.load(&key, context).await }
+            });
+            stream::iter(loads).buffer_unordered(FAN_OUT).for_each(|_| std::future::ready(())).await;
+        });
+        Err(NotAnswered::NotInTime { left: Some(left) })
     }
 
     /// The day, where it is in memory, with its state.
@@ -102,7 +146,8 @@ impl Engine {
         asking: Asking,
     ) -> Result<(usize, Result<Arc<Partition>, NotAnswered>), NotAnswered> {
         let loaded = tokio::time::timeout_at(asking.deadline, self.source.load(&key, context)).await;
-        let loaded = loaded.map_or(Err(NotAnswered::NotInTime), |loaded| loaded.map_err(NotAnswered::Load));
+        let loaded =
+            loaded.map_or(Err(NotAnswered::NotInTime { left: None }), |loaded| loaded.map_err(NotAnswered::Load));
         match loaded {
             Err(error) if !asking.allow_partial => Err(error),
             loaded => Ok((at, loaded)),

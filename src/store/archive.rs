@@ -13,7 +13,7 @@ mod location;
 mod shelves;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -31,7 +31,7 @@ pub use self::{
 use super::{freshness::State, memory::Memory};
 use crate::{
     model::{Backoff, Day, DayKey, DayRange, Geo, Scope, UserIdType},
-    source::{DaySource, LoadContext, LoadError},
+    source::{DaySource, Forecast, LoadContext, LoadError},
     table::{
         Directories, Partition,
         parquet::{self, Label, Unreadable},
@@ -102,6 +102,18 @@ impl Archive {
         let wanted = listed.into_iter().filter(|(day, _)| range.contains(*day));
         let labels = stream::iter(wanted.map(|(day, tag)| self.label(key(day), tag))).buffer_unordered(READERS);
         labels.filter_map(async |label| label.map(|label| (label.key.day, label))).collect().await
+    }
+
+    /// Takes the days that have a file off a list. An archive that fails has none.
+    async fn strike_out_listed(&self, keys: &mut Vec<DayKey>) {
+        let whole = keys.iter().filter(|key| key.scope == Scope::Everyone);
+        let series: BTreeSet<_> = whole.map(|key| (key.geo, key.user_id_type)).collect();
+        for (geo, user_id_type) in series.into_iter().filter(|_| !self.watch.is_paused()) {
+            let listed = self.shelves.list(geo, user_id_type).await.unwrap_or_default();
+            let of_series =
+                |key: &DayKey| key.scope == Scope::Everyone && (key.geo, key.user_id_type) == (geo, user_id_type);
+            keys.retain(|key| !of_series(key) || !listed.contains_key(&key.day));
+        }
     }
 
     /// Done when the day does not wait to be written any more.
@@ -264,5 +276,11 @@ impl<S: DaySource> DaySource for Archived<S> {
             self.archive.keep(&day);
         }
         Ok(day)
+    }
+
+    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+        let mut missing = keys.to_vec();
+        self.archive.strike_out_listed(&mut missing).await;
+        if missing.is_empty() { Forecast::NOTHING } else { self.inner.forecast(&missing).await }
     }
 }

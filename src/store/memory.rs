@@ -15,7 +15,7 @@ use moka::{future::Cache, policy::EvictionPolicy};
 use super::freshness::{Fetched, Policy, State};
 use crate::{
     model::{Clock, Day, DayKey, DayRange, Scope},
-    source::{DaySource, LoadContext, LoadError, Priority},
+    source::{DaySource, Forecast, LoadContext, LoadError, Priority},
     table::Partition,
 };
 
@@ -141,6 +141,16 @@ impl<S: DaySource> DaySource for Recall<S> {
         }
         Ok(held.day)
     }
+
+    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+        let mut unknown = Vec::new();
+        for key in keys {
+            if self.memory.held(key).await.is_none() {
+                unknown.push(key.clone());
+            }
+        }
+        if unknown.is_empty() { Forecast::NOTHING } else { self.inner.forecast(&unknown).await }
+    }
 }
 
 /// Keeps what is loaded from below.
@@ -167,5 +177,8 @@ impl<S: DaySource> DaySource for Keep<S> {
         let day = self.inner.load(key, context).await?;
         self.memory.keep(Arc::clone(&day)).await;
         Ok(day)
+    }
+    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+        self.inner.forecast(keys).await
     }
 }

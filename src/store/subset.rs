@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::memory::Memory;
 use crate::{
     model::{DayKey, Scope},
-    source::{DaySource, LoadContext, LoadError},
+    source::{DaySource, Forecast, LoadContext, LoadError},
     table::Partition,
 };
 
@@ -36,5 +36,13 @@ impl<S: DaySource> DaySource for Subset<S> {
             return self.inner.load(held.day.key(), context).await;
         }
         self.inner.load(key, context).await
+    }
+    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+        let mut needed = Vec::new();
+        for key in keys {
+            let is_part = matches!(key.scope, Scope::User(_)) && self.memory.held(&key.everyone()).await.is_some();
+            needed.extend((!is_part).then(|| key.clone()));
+        }
+        self.inner.forecast(&needed).await
     }
 }

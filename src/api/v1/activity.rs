@@ -16,8 +16,9 @@ use crate::{
         envelope::Meta,
         negotiate::Format,
         params::{Params, documented},
+        prefer::Wait,
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, UpstreamProblems},
+        responses::{CommonProblems, PreferHeader, UpstreamProblems},
         router::ApiState,
         selection::{self, PeopleParams, RangeParams, Selected},
     },
@@ -119,7 +120,7 @@ struct Asked {
 /// People, active people, use of each feature and every counter, by day, week or month.
 #[utoipa::path(
     get, path = "/v1/reports/activity", tag = "reports", operation_id = "activityReport",
-    params(RangeParams, PeopleParams, ActivityParams),
+    params(RangeParams, PeopleParams, ActivityParams, PreferHeader),
     responses(
         (status = 200, description = "The figures", body = ActivityAnswer),
         (status = 406, description = "`not_acceptable`: no acceptable format", body = Problem,
@@ -130,6 +131,7 @@ struct Asked {
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
+    wait: Wait,
     headers: HeaderMap,
 ) -> Result<Json<ActivityAnswer>, Problem> {
     let known = [selection::shared(), documented::<ActivityParams>()].concat();
@@ -139,7 +141,7 @@ pub(in crate::api) async fn get(
     params.finish()?;
     let Asked { selected: Selected { query, allow_partial }, interval } = asked;
 
-    let gathered = state.engine.gather(&query, state.asking(allow_partial)).await;
+    let gathered = state.engine.gather(&query, state.asking(wait, allow_partial)).await;
     let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
     let before = held_before(&state, &gathered).await;
 

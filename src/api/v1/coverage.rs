@@ -116,7 +116,7 @@ pub(in crate::api) async fn get(
             data.push(CoverageItem::held(key, label.rows, label.fetched_at, DayState::Final, Held::Archive));
         } else {
             data.push(CoverageItem::without(key.geo.name(), key.day, Coverage::Missing));
-            gathered.missing.push((key.clone(), NotAnswered::NotInTime));
+            gathered.missing.push((key.clone(), NotAnswered::NotInTime { left: None }));
         }
     }
     data.sort_by_key(|item| item.date);

@@ -20,8 +20,9 @@ use crate::{
         envelope::Meta,
         negotiate::Format,
         params::{Params, documented},
+        prefer::Wait,
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, UpstreamProblems},
+        responses::{CommonProblems, PreferHeader, UpstreamProblems},
         router::ApiState,
         selection::{self, PeopleParams, RangeParams, Selected},
     },
@@ -93,7 +94,7 @@ struct Place {
 /// `Accept: application/x-ndjson`) the whole selection as a stream.
 #[utoipa::path(
     get, path = "/v1/user-days", tag = "data", operation_id = "userDays",
-    params(RangeParams, PeopleParams, UserDaysParams),
+    params(RangeParams, PeopleParams, UserDaysParams, PreferHeader),
     responses(
         (status = 200, description = "The rows", content(
             (UserDaysAnswer<'_> = "application/json"),
@@ -109,6 +110,7 @@ struct Place {
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
+    wait: Wait,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let known = [selection::shared(), documented::<UserDaysParams>()].concat();
@@ -122,7 +124,7 @@ pub(in crate::api) async fn get(
     }
     params.finish()?;
 
-    let asking = state.asking(asked.selected.allow_partial);
+    let asking = state.asking(wait, asked.selected.allow_partial);
     let gathered = state.engine.gather(&asked.selected.query, asking).await;
     let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
     match format {
