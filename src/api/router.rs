@@ -75,6 +75,7 @@ pub(super) fn documented() -> OpenApiRouter<ApiState> {
         // Only those above may have to wait for Feishu.
         .route_layer(from_fn(prefer::heed))
         .routes(routes!(v1::coverage::get))
+        .routes(routes!(v1::days::delete))
         .routes(routes!(ops::problem))
         .routes(routes!(ops::livez))
         .routes(routes!(ops::readyz))

@@ -132,6 +132,11 @@ impl Engine {
         self.memory.held(key).await.map(|held| (held.day, held.state))
     }
 
+    /// Drops a day of one geo and kind of id from memory, whomever it is about.
+    pub async fn forget(&self, key: &DayKey) {
+        self.memory.forget(key).await;
+    }
+
     /// The present time.
     #[must_use]
     pub fn now(&self) -> Timestamp {

@@ -22,11 +22,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future, stream};
 use object_store::ObjectStore;
+use tokio::sync::RwLock;
 
 use self::{backlog::Backlog, health::Watch, shelves::Shelves};
 pub use self::{
     health::Health,
     location::{Location, ParseLocationError, UnusableLocation},
+    shelves::NotDone,
 };
 use super::{freshness::State, memory::Memory};
 use crate::{
@@ -56,6 +58,8 @@ pub struct Archive {
     shelves: Shelves,
     directories: Arc<Directories>,
     backlog: Backlog,
+    /// Held for reading while days are written, for writing while one is removed.
+    writing: RwLock<()>,
     watch: Watch,
     /// What was read of each file besides its rows, with the tag of the file it was read from.
     labels: Mutex<HashMap<DayKey, (String, Label)>>,
@@ -78,6 +82,7 @@ impl Archive {
             shelves: Shelves::new(store),
             directories,
             backlog: Backlog::new(BACKLOG),
+            writing: RwLock::default(),
             watch: Watch::default(),
             labels: Mutex::default(),
         }
@@ -121,6 +126,19 @@ impl Archive {
         self.backlog.settled(key).await;
     }
 
+    /// Removes a day, whether it is written or waits for it.
+    ///
+    /// # Errors
+    /// Where the store does not do it: the day may still be there.
+    pub async fn forget(&self, key: &DayKey) -> Result<(), NotDone> {
+        // Nobody is in the middle of writing it.
+        let _alone = self.writing.write().await;
+        self.backlog.forget(key);
+        self.labels().remove(key);
+        let removed = self.shelves.remove(key).await;
+        removed.inspect_err(|error| self.watch.ill(&error.to_string()))
+    }
+
     /// Writes a final day, some time soon.
     fn keep(self: &Arc<Self>, day: &Arc<Partition>) {
         let added = self.backlog.add(Arc::clone(day));
@@ -137,11 +155,13 @@ impl Archive {
     async fn write_backlog(self: Arc<Self>) {
         let mut failures = 0;
         loop {
+            let writing = self.writing.read().await;
             let days = self.backlog.next(WRITERS);
             if days.is_empty() {
                 return;
             }
             let written = future::join_all(days.iter().map(|day| self.write(day))).await;
+            drop(writing);
             failures = if written.contains(&true) { 0 } else { failures + 1 };
             if failures > 0 {
                 tokio::time::sleep(AGAIN.base.max(AGAIN.wait(failures, fastrand::f64()))).await;

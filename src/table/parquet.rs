@@ -2,7 +2,7 @@
 //!
 //! The file is self-contained: names and departments stand in every row, as they were that day. Side tables would save
 //! two thirds of the bytes and cost every reader two joins on the right version of a person.
-//! `docs/archive.md` is the schema's reference for readers; [`schema`] is its one definition.
+//! `docs/archive.md` is the schema's reference for readers; `schema` its one definition.
 
 mod label;
 mod read;

@@ -131,3 +131,26 @@ async fn geos_and_kinds_of_id_have_folders_of_their_own() {
     let name = |geo| format!("user_days/geo={geo}/user_id_type=union_id/date=2026-11-19/part-0.parquet");
     assert_eq!(lake.files(), [name("sg"), name("us")]);
 }
+
+#[tokio::test]
+async fn a_forgotten_day_is_gone_everywhere_and_fetched_anew() {
+    let lake = Lake::new();
+    let gateway = lake.gateway().await;
+    let path = format!("/v1/reports/activity?{RANGE}");
+    let before = gateway.get(&path).await.json();
+    lake.holds(DAYS).await;
+    let spent = gateway.upstream_calls();
+
+    let url = format!("{}/v1/days/2026-11-15", gateway.base);
+    let forgotten = gateway.http.delete(&url).send().await.expect("an answer");
+    let left = lake.files().len();
+    let after = gateway.get(&path).await.json();
+
+    assert_eq!(forgotten.status(), 204);
+    assert_eq!(left, DAYS - 1);
+    assert_eq!(after["data"], before["data"]);
+    assert!(gateway.upstream_calls() > spent);
+    lake.holds(DAYS).await;
+    let faulty = gateway.http.delete(format!("{}/v1/days/yesterday", gateway.base)).send().await.expect("an answer");
+    assert_eq!(faulty.status(), 400);
+}

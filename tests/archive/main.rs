@@ -2,6 +2,7 @@
 
 mod damage;
 mod days;
+mod examples;
 mod faults;
 mod lake;
 #[path = "../support/mod.rs"]

@@ -27,7 +27,7 @@ pub(super) struct Shelves {
 /// The store did not do what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct NotDone(Arc<str>);
+pub struct NotDone(Arc<str>);
 
 impl Shelves {
     pub(super) const fn new(store: Arc<dyn ObjectStore>) -> Self {
