@@ -9,17 +9,17 @@ use super::problem::Problem;
 pub enum UpstreamProblems {
     /// `upstream_rejected`: Feishu does not know the user or department id.
     #[response(status = 422, content_type = "application/problem+json")]
-    Rejected(#[to_schema] Problem),
+    Rejected(Problem),
     /// `upstream_unauthorized`, `upstream_forbidden` or `upstream_unavailable`: Feishu does not answer this app.
     #[response(status = 502, content_type = "application/problem+json")]
-    BadGateway(#[to_schema] Problem),
+    BadGateway(Problem),
     /// `not_ready_in_time`, `upstream_throttled` or `upstream_quota_exhausted`: ask again after `Retry-After` seconds.
     #[response(
         status = 503,
         content_type = "application/problem+json",
         headers(("Retry-After" = u64, description = "Seconds after which asking again makes sense"))
     )]
-    Unavailable(#[to_schema] Problem),
+    Unavailable(Problem),
 }
 
 /// Problems of every endpoint that takes parameters.
@@ -27,10 +27,10 @@ pub enum UpstreamProblems {
 pub enum CommonProblems {
     /// `invalid_parameters`: every faulty parameter is named in `errors`. Nothing was asked of Feishu.
     #[response(status = 400, content_type = "application/problem+json")]
-    Invalid(#[to_schema] Problem),
+    Invalid(Problem),
     /// `internal`: a defect of this service.
     #[response(status = 500, content_type = "application/problem+json")]
-    Internal(#[to_schema] Problem),
+    Internal(Problem),
 }
 
 /// The header of endpoints that may have to ask Feishu. Read by [`Wait`](super::prefer::Wait).

@@ -19,6 +19,7 @@ use super::{
     v1,
 };
 use crate::{
+    feishu::quota::Quota,
     model::Geo,
     query::{Asking, Engine},
     store::Archive,
@@ -31,6 +32,8 @@ pub struct ApiState {
     pub engine: Engine,
     /// Days that outlive the process, where they shall.
     pub archive: Option<Arc<Archive>>,
+    /// The month's calls of upstream.
+    pub quota: Arc<Quota>,
     /// The geos that are served; the first is the tenant's own.
     pub geos: Arc<[Geo]>,
     /// How long a request may wait for days.

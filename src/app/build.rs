@@ -64,6 +64,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let memory = Arc::new(Memory::new(config.cache_bytes, config.freshness, Arc::clone(&clock)));
     let directories = Arc::new(Directories::default());
     let feishu = FeishuSource::new(config.feishu, Arc::clone(&directories), Arc::clone(&clock))?;
+    let quota = Arc::clone(feishu.quota());
     let archive = config.archive.open()?.map(|store| Arc::new(Archive::new(store, directories)));
     // The bottom of the read path: Feishu, behind what outlives the process, where anything shall.
     let lasting: Arc<dyn DaySource> = match &archive {
@@ -92,6 +93,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let state = ApiState {
         engine: Engine::new(source, memory, clock),
         archive,
+        quota,
         geos: config.geos.into(),
         request_timeout: config.request_timeout,
         draining: Arc::clone(&draining),

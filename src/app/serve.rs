@@ -71,6 +71,10 @@ fn attend(
     let _ = stream.set_nodelay(true);
     let (router, server, watcher) = (gateway.router.clone(), Arc::clone(server), graceful.watcher());
     tokio::spawn(async move {
+        // hyper's own timeout begins with the first byte, from which it tells HTTP/1 from HTTP/2.
+        if !matches!(tokio::time::timeout(HEADER_TIMEOUT, stream.peek(&mut [0])).await, Ok(Ok(1))) {
+            return;
+        }
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let router = router.clone();
             async move {

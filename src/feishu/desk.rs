@@ -104,6 +104,13 @@ impl Desk {
         Some(run)
     }
 
+    /// Tells everyone who waits for a day that is not asked for yet that it is of no use to ask.
+    pub fn turn_away(&mut self, error: &LoadError) {
+        for taker in std::mem::take(&mut self.waiting).into_values().flat_map(|order| order.takers) {
+            let _ = taker.send(Err(error.clone()));
+        }
+    }
+
     /// Takes a chain that has ended off the desk.
     pub fn end(&mut self, run: &Arc<Run>) {
         self.running.retain(|_, other| !Arc::ptr_eq(run, other));

@@ -80,6 +80,9 @@ impl<'a> Chain<'a> {
             match page {
                 Ok(page) => {
                     on_page();
+                    if asked.guessed {
+                        self.tokens.confirm();
+                    }
                     let Some(named) = self.take(page) else { break };
                     self.advance(&mut window, named);
                 }

@@ -175,6 +175,22 @@ impl Shared {
         Some((all.max(own), own))
     }
 
+    /// Tells those who wait what their own chains would be told too, and spares a call for each of them.
+    fn turn_away(&self, series: &Series, error: &LoadError) {
+        let concerns_all = match error {
+            LoadError::Unauthorized { .. } | LoadError::Forbidden { .. } => true,
+            // Whose id is not known on one day is not known on the next; what else is rejected may depend on the day.
+            LoadError::Rejected { .. } => series.scope != Scope::Everyone,
+            LoadError::QuotaExhausted { .. }
+            | LoadError::Throttled { .. }
+            | LoadError::Unavailable { .. }
+            | LoadError::Abandoned => false,
+        };
+        if let Some(desk) = self.desks().get_mut(series).filter(|_| concerns_all) {
+            desk.turn_away(error);
+        }
+    }
+
     /// Closes the desk unless an order has come in meanwhile.
     fn close(&self, series: &Series) -> bool {
         let mut desks = self.desks();
@@ -198,8 +214,27 @@ impl Drop for Ending {
     }
 }
 
+/// Clears the desk away where the one who serves it ends before its time: nobody else would, and who ordered would
+/// wait for ever.
+struct Attendance {
+    shared: Arc<Shared>,
+    series: Series,
+    over: bool,
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        if !self.over {
+            // Whoever has ordered is told by the end of the channel, outside the lock.
+            let desk = self.shared.desks().remove(&self.series);
+            drop(desk);
+        }
+    }
+}
+
 /// Serves one desk until nothing is wanted any more.
 async fn run_desk(shared: Arc<Shared>, series: Series) {
+    let mut attendance = Attendance { shared: Arc::clone(&shared), series: series.clone(), over: false };
     let Some(changed) = shared.desks().get(&series).map(Desk::changed) else { return };
     tokio::time::sleep(GATHERING).await;
     let mut chains = JoinSet::new();
@@ -209,6 +244,9 @@ async fn run_desk(shared: Arc<Shared>, series: Series) {
             chains.spawn(run_chain(ending));
         }
         if shared.close(&series) {
+            attendance.over = true;
+            // What is left has taken itself off the desk and only hands out what it brought.
+            chains.detach_all();
             return;
         }
         // A chain that ends says so too.
@@ -223,7 +261,8 @@ async fn run_chain(ending: Ending) {
     let Series { geo, user_id_type, scope } = series.clone();
     let ask = Ask { geo, user_id_type, scope, span: run.span };
     let directory = shared.directories.of(user_id_type);
-    let chain = Chain::new(&shared.transport, ask, directory, shared.lookahead.begin(run.expected), run.urgency());
+    let tokens = shared.lookahead.begin(run.expected);
+    let chain = Chain::new(&shared.transport, ask, directory, tokens, run.urgency());
     let fetched = chain.fetch(shared.clock.now(), || {
         let pages = run.page_came();
         if let Some(desk) = shared.desks().get_mut(series) {
@@ -231,8 +270,12 @@ async fn run_chain(ending: Ending) {
         }
     });
     let fetched = fetched.await.map(|days| days.into_iter().map(Arc::new).collect::<Vec<_>>());
-    if let Ok(days) = &fetched {
-        shared.learn_size(series, days);
+    match &fetched {
+        Ok(days) => shared.learn_size(series, days),
+        Err(error) => {
+            tracing::warn!(%error, geo = %series.geo, span = %run.span, "a span could not be fetched");
+            shared.turn_away(series, error);
+        }
     }
     let run = Arc::clone(run);
     // Off the desk first: whoever orders from now on is not among those who are told.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::plan::{Plan, Query, plan};
 use crate::{
-    model::{Clock, Day, DayKey, Geo},
+    model::{Clock, Day, DayKey, Geo, Scope},
     source::{CallerId, DaySource, LoadContext, LoadError, Priority},
     store::{Memory, State},
     table::Partition,
@@ -127,9 +127,13 @@ impl Engine {
         Err(NotAnswered::NotInTime { left: Some(left) })
     }
 
-    /// The day, where it is in memory, with its state.
+    /// The day, where it is in memory, with its state. The day of everyone stands in for that of one person.
     pub async fn held(&self, key: &DayKey) -> Option<(Arc<Partition>, State)> {
-        self.memory.held(key).await.map(|held| (held.day, held.state))
+        let mut held = self.memory.held(key).await;
+        if held.is_none() && matches!(key.scope, Scope::User(_)) {
+            held = self.memory.held(&key.everyone()).await.filter(|held| held.day.names_everyone());
+        }
+        held.map(|held| (held.day, held.state))
     }
 
     /// Drops a day of one geo and kind of id from memory, whomever it is about.

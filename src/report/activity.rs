@@ -67,9 +67,10 @@ impl Interval {
 pub fn activity(selected: DayRange, interval: Interval, days: &BTreeMap<Day, Digest>) -> Vec<Bucket> {
     let mut buckets = Vec::new();
     let mut next = Some(selected.first());
-    while let Some(first) = next.filter(|day| selected.contains(*day)) {
+    while let Some(first) = next {
         let last = interval.around(first).last().min(selected.last());
-        next = Some(last.next());
+        // Not simply the day after: the calendar has an end.
+        next = (last < selected.last()).then(|| last.next());
         buckets.extend(DayRange::new(first, last).and_then(|range| bucket(range, days)));
     }
     buckets

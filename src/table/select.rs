@@ -7,6 +7,7 @@ use super::{
     partition::Partition,
     schema::Flag,
 };
+use crate::model::Scope;
 
 /// What rows must be, in the caller's words. All conditions hold at once; none at all means every row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -81,11 +82,13 @@ impl Selector<'_> {
         }
         let profile = || self.tables.profile(day.profiles()[row]);
         let within = |departments: &FixedBitSet| departments.contains(profile().department as usize);
+        // The day of one person has no other rows, though upstream may withhold whose they are.
+        let withheld = || profile().person.is_none() && matches!(day.key().scope, Scope::User(_));
         self.departments.as_ref().is_none_or(within)
             && match self.person {
                 Person::Anyone => true,
-                Person::Only(person) => profile().person == Some(person),
-                Person::Nobody => false,
+                Person::Only(person) => profile().person == Some(person) || withheld(),
+                Person::Nobody => withheld(),
             }
     }
 }

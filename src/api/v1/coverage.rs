@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::{
     api::{
-        envelope::Meta,
+        envelope::{Days, Meta},
         params::{Params, documented},
         problem::Problem,
         responses::CommonProblems,
@@ -33,7 +33,29 @@ const DEFAULT: Period = Period::Latest(30);
 pub struct CoverageAnswer {
     /// One item per geo and day, by day.
     data: Vec<CoverageItem>,
+    meta: CoverageMeta,
+}
+
+/// What the answer is based on, and what it may still cost.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CoverageMeta {
+    #[serde(flatten)]
     meta: Meta,
+    upstream_calls: UpstreamCalls,
+}
+
+/// The calls of Feishu that this service has made this month. Feishu limits them per month and tenant.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UpstreamCalls {
+    /// First day of the month, in UTC+8.
+    #[schema(value_type = String, format = Date, example = "2026-11-01")]
+    month: Day,
+    /// Successful calls; Feishu counts no others.
+    #[schema(example = 5168)]
+    calls: u64,
+    /// Calls that the operator allows this service; null where that is not limited.
+    #[schema(example = 50_000)]
+    limit: Option<u64>,
 }
 
 /// The state of one day of one geo.
@@ -120,7 +142,9 @@ pub(in crate::api) async fn get(
         }
     }
     data.sort_by_key(|item| item.date);
-    let meta = with_archived(Meta::of(&gathered), &data, &archived);
+    let made = state.quota.made();
+    let upstream_calls = UpstreamCalls { month: made.month, calls: made.calls, limit: state.quota.monthly() };
+    let meta = CoverageMeta { meta: with_archived(&gathered, &data, &archived), upstream_calls };
     Ok(Json(CoverageAnswer { data, meta }))
 }
 
@@ -136,12 +160,16 @@ async fn archived(state: &ApiState, plan: &Plan) -> BTreeMap<DayKey, Label> {
 }
 
 /// Days that are held in the archive alone are no less held.
-fn with_archived(mut meta: Meta, data: &[CoverageItem], archived: &BTreeMap<DayKey, Label>) -> Meta {
-    meta.days.r#final += data.iter().filter(|item| item.held == Some(Held::Archive)).count();
-    let latest = archived.values().max_by_key(|label| label.fetched_at);
-    let latest = latest.map(|label| label.key.geo.rfc3339(label.fetched_at));
-    meta.data_as_of = meta.data_as_of.or(latest);
-    meta
+fn with_archived(gathered: &Gathered, data: &[CoverageItem], archived: &BTreeMap<DayKey, Label>) -> Meta {
+    let meta = Meta::of(gathered);
+    let all_final = meta.days.r#final + data.iter().filter(|item| item.held == Some(Held::Archive)).count();
+    let remembered = gathered.days.iter().map(|day| (day.fetched_at(), day.key().geo));
+    let latest = remembered.chain(archived.values().map(|label| (label.fetched_at, label.key.geo))).max();
+    Meta {
+        days: Days { r#final: all_final, ..meta.days },
+        data_as_of: latest.map(|(fetched_at, geo)| geo.rfc3339(fetched_at)),
+        ..meta
+    }
 }
 
 impl CoverageItem {

@@ -1,12 +1,10 @@
 //! How long callers wait, and what they are told when it takes longer.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Answer, Setup};
 use feishu_pulse::sim::SimConfig;
 use reqwest::StatusCode;
-use support::{Answer, Setup};
 
 const MONTH: &str = "/v1/reports/activity?start_date=2026-10-01&end_date=2026-10-31";
 
