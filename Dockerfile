@@ -16,7 +16,8 @@ RUN mkdir -p src benches/throttle \
 COPY docs/architecture.md docs/
 COPY src src
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --locked --profile dist --bin feishu-pulse
+    && cargo build --locked --profile dist --bin feishu-pulse \
+    && mkdir /archive
 
 # glibc and libgcc, CA certificates, an unprivileged user; no shell, no package manager. Not `static`: that takes a musl
 # target, whose allocator is slow under many threads, for 20 MB less.
@@ -32,12 +33,16 @@ LABEL org.opencontainers.image.title="feishu-pulse" \
 
 COPY --from=build /build/target/dist/feishu-pulse /feishu-pulse
 
+# Where days are archived unless PULSE_ARCHIVE says otherwise. Mount a volume here, or they vanish with the container.
+COPY --from=build --chown=65532:65532 /archive /var/lib/feishu-pulse
+
 # As a number, so that Kubernetes can see that it is not root.
 USER 65532:65532
 
 # Reachable from outside the container. Started like this it refuses, until it is told that letting everyone in is meant
 # (PULSE_ALLOW_ANONYMOUS=true): an image must not be the one to decide that.
 ENV PULSE_LISTEN=0.0.0.0:8080 \
+    PULSE_ARCHIVE=file:///var/lib/feishu-pulse \
     PULSE_LOG_FORMAT=json
 EXPOSE 8080
 

@@ -4,5 +4,5 @@ pub mod build;
 pub mod serve;
 pub mod telemetry;
 
-pub use build::{Gateway, GatewayConfig, build};
+pub use build::{BuildError, Gateway, GatewayConfig, build};
 pub use serve::{serve, shutdown_signal};

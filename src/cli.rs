@@ -92,7 +92,8 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     let config = settings.gateway()?;
     telemetry::init(&settings.log, settings.log_format).map_err(|error| UnusableSetting::log(&error))?;
     let ending = app::shutdown_signal()?;
-    let gateway = app::build(config, std::sync::Arc::new(SystemClock)).map_err(|error| UnusableSetting::tls(&error))?;
+    let gateway =
+        app::build(config, std::sync::Arc::new(SystemClock)).map_err(|error| UnusableSetting::build(&error))?;
     let listener = listen(settings.listen).await?;
     tracing::info!(address = %listener.local_addr()?, upstream = %settings.base_url, "serving");
     app::serve(gateway, listener, ending).await;

@@ -39,6 +39,18 @@ impl Forecast {
     pub const NOTHING: Self = Self { calls: 0, wait: Some(Duration::ZERO) };
 }
 
+/// A source that is shared, or whose kind is decided when the process starts.
+#[async_trait]
+impl<S: DaySource + ?Sized> DaySource for Arc<S> {
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
+        (**self).load(key, context).await
+    }
+
+    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+        (**self).forecast(keys).await
+    }
+}
+
 /// On whose behalf a day is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LoadContext {

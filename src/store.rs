@@ -5,13 +5,16 @@
 //! Recall      a day in memory is answered at once; a provisional one is fetched anew behind the answer
 //! SingleFlight  at most one fetch per day, and it always runs to its end
 //! Keep        what was fetched is kept, though everyone who asked has left
+//! Archived    final days outlive the process
 //! ```
 
+pub mod archive;
 pub mod flight;
 pub mod freshness;
 pub mod memory;
 pub mod subset;
 
+pub use archive::{Archive, Archived, Location};
 pub use flight::SingleFlight;
 pub use freshness::{Policy, State};
 pub use memory::{Keep, Memory, Recall};

@@ -7,6 +7,7 @@ pub mod builder;
 pub mod column;
 pub mod directory;
 pub mod item;
+pub mod parquet;
 pub mod partition;
 pub mod schema;
 pub mod select;

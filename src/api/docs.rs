@@ -23,6 +23,7 @@ use super::router::{self, ApiState};
         (name = "data", description = "User-days: one item per person and day"),
         (name = "reports", description = "Figures over user-days"),
         (name = "coverage", description = "Which days are held, and how far they can be relied on"),
+        (name = "archive", description = "What is kept for good: fill it, forget parts of it"),
         (name = "operations", description = "For probes and for people who look after the service"),
     ),
     security(()),

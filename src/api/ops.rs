@@ -1,5 +1,7 @@
 //! For probes, and for people who want a problem explained.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
@@ -13,6 +15,7 @@ use super::{
     problem::{Problem, ProblemCode},
     router::ApiState,
 };
+use crate::store::archive;
 
 /// How the process is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,6 +23,36 @@ pub struct Health {
     /// In a word.
     #[schema(example = "ok")]
     status: &'static str,
+}
+
+/// Whether the process should get requests, and how its parts are.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Readiness {
+    /// In a word: `ready` or `draining`.
+    #[schema(example = "ready")]
+    status: &'static str,
+    /// How the archive is; null where there is none. It does not decide readiness: without it, days come from Feishu.
+    archive: Option<ArchiveHealth>,
+}
+
+/// How the archive is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ArchiveHealth {
+    /// In a word: `ok` or `failing`.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// What is wrong, where it fails.
+    #[schema(value_type = Option<String>)]
+    fault: Option<Arc<str>>,
+    /// Days that wait to be written.
+    #[schema(example = 0)]
+    unwritten: usize,
+    /// Days given up unwritten since the start, because too many waited. They are archived when they are fetched again.
+    #[schema(example = 0)]
+    forgone: u64,
+    /// Files found damaged since the start, and set aside.
+    #[schema(example = 0)]
+    damaged: u64,
 }
 
 /// A kind of problem, explained.
@@ -48,19 +81,26 @@ pub(in crate::api) async fn livez() -> Json<Health> {
 
 /// Should the process get requests?
 ///
-/// Readiness does not depend on Feishu: what is held can be served while Feishu is down.
+/// Readiness depends neither on Feishu nor on the archive: what is held can be served while either is down.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations", operation_id = "readyz",
     responses(
-        (status = 200, description = "It should", body = Health),
-        (status = 503, description = "It is about to end and gets no new requests", body = Health),
+        (status = 200, description = "It should", body = Readiness),
+        (status = 503, description = "It is about to end and gets no new requests", body = Readiness),
     ),
 )]
 pub(in crate::api) async fn readyz(State(state): State<ApiState>) -> Response {
-    if state.is_draining() {
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "draining" })).into_response();
+    let archive = state.archive.as_ref().map(|archive| archive.health().into());
+    let (code, status) =
+        if state.is_draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining") } else { (StatusCode::OK, "ready") };
+    (code, Json(Readiness { status, archive })).into_response()
+}
+
+impl From<archive::Health> for ArchiveHealth {
+    fn from(health: archive::Health) -> Self {
+        let archive::Health { fault, unwritten, forgone, damaged } = health;
+        Self { status: if fault.is_some() { "failing" } else { "ok" }, fault, unwritten, forgone, damaged }
     }
-    Json(Health { status: "ready" }).into_response()
 }
 
 /// What does a problem mean?

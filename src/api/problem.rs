@@ -37,6 +37,7 @@ pub enum ProblemCode {
     UpstreamThrottled,
     UpstreamQuotaExhausted,
     NotReadyInTime,
+    ArchiveUnavailable,
     Internal,
 }
 
@@ -100,7 +101,7 @@ pub struct Fault {
 
 impl ProblemCode {
     /// Every kind of problem.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidParameters,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -113,6 +114,7 @@ impl ProblemCode {
         Self::UpstreamThrottled,
         Self::UpstreamQuotaExhausted,
         Self::NotReadyInTime,
+        Self::ArchiveUnavailable,
         Self::Internal,
     ];
 
@@ -132,6 +134,7 @@ impl ProblemCode {
             Self::UpstreamThrottled => "upstream_throttled",
             Self::UpstreamQuotaExhausted => "upstream_quota_exhausted",
             Self::NotReadyInTime => "not_ready_in_time",
+            Self::ArchiveUnavailable => "archive_unavailable",
             Self::Internal => "internal",
         }
     }
@@ -214,6 +217,12 @@ impl ProblemCode {
                 "Ask again after `retry_after` seconds: the fetch goes on, and what was fetched is kept. Or ask for \
                  fewer days, or with `allow_partial=true`.",
             ),
+            Self::ArchiveUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The archive does not do what it was asked for",
+                "The folder or bucket of PULSE_ARCHIVE is full, read-only, or cannot be reached.",
+                "The operator looks at `/readyz` and the log, which name the fault; then ask again.",
+            ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Something is wrong inside this service",
@@ -276,6 +285,12 @@ impl Problem {
                 Self::new(ProblemCode::NotReadyInTime, detail).retry_after(left.unwrap_or(UNKNOWN_WAIT))
             }
         }
+    }
+
+    /// The problem of an archive that did not do what it was asked for.
+    #[must_use]
+    pub fn archive(error: &impl std::fmt::Display) -> Self {
+        Self::new(ProblemCode::ArchiveUnavailable, error.to_string()).retry_after(Duration::from_secs(60))
     }
 
     fn load_error(error: &LoadError, now: jiff::Timestamp) -> Self {

@@ -22,6 +22,7 @@ use crate::{
     feishu::quota::Quota,
     model::Geo,
     query::{Asking, Engine},
+    store::Archive,
 };
 
 /// What handlers need.
@@ -29,6 +30,8 @@ use crate::{
 pub struct ApiState {
     /// Answers questions.
     pub engine: Engine,
+    /// Days that outlive the process, where they shall.
+    pub archive: Option<Arc<Archive>>,
     /// The month's calls of upstream.
     pub quota: Arc<Quota>,
     /// The geos that are served; the first is the tenant's own.
@@ -75,6 +78,7 @@ pub(super) fn documented() -> OpenApiRouter<ApiState> {
         // Only those above may have to wait for Feishu.
         .route_layer(from_fn(prefer::heed))
         .routes(routes!(v1::coverage::get))
+        .routes(routes!(v1::days::delete))
         .routes(routes!(ops::problem))
         .routes(routes!(ops::livez))
         .routes(routes!(ops::readyz))

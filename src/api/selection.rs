@@ -155,7 +155,8 @@ fn dates_span(params: &mut Params, first: Day, last: Day) -> Span {
     }
 }
 
-fn geos(params: &mut Params, served: &[Geo]) -> Vec<Geo> {
+/// Reads the geos. Without any, the tenant's own.
+pub fn geos(params: &mut Params, served: &[Geo]) -> Vec<Geo> {
     let known = |text: &str| {
         let geo: Geo = text.parse().map_err(|error: crate::model::geo::ParseGeoError| error.to_string())?;
         let names: Vec<&str> = served.iter().map(|geo| geo.name()).collect();

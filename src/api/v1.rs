@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod coverage;
+pub mod days;
 pub mod figures;
 pub mod user_day;
 pub mod user_days;

@@ -13,7 +13,9 @@ use crate::{
     model::{Clock, Geo},
     query::Engine,
     source::DaySource,
-    store::{Keep, Memory, Policy, Recall, SingleFlight, Subset},
+    store::{
+        Archive, Archived, Keep, Location, Memory, Policy, Recall, SingleFlight, Subset, archive::UnusableLocation,
+    },
     table::Directories,
 };
 
@@ -30,6 +32,19 @@ pub struct GatewayConfig {
     pub request_timeout: Duration,
     /// When a day can still change.
     pub freshness: Policy,
+    /// Where final days are archived.
+    pub archive: Location,
+}
+
+/// Why a gateway cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// TLS cannot be set up, which is nearly always a missing CA bundle.
+    #[error("TLS cannot be set up; is there a CA bundle (package ca-certificates)? {0:?}")]
+    Tls(#[from] reqwest::Error),
+    /// The place of the archive cannot be used.
+    #[error("PULSE_ARCHIVE: {0}")]
+    Archive(#[from] UnusableLocation),
 }
 
 /// The gateway, ready to be served.
@@ -44,12 +59,18 @@ pub struct Gateway {
 /// Builds the gateway. Nothing is asked of upstream until somebody asks the gateway.
 ///
 /// # Errors
-/// Where TLS cannot be set up, which is nearly always a missing CA bundle.
-pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, reqwest::Error> {
+/// [`BuildError`] says what cannot be set up.
+pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, BuildError> {
     let memory = Arc::new(Memory::new(config.cache_bytes, config.freshness, Arc::clone(&clock)));
-    let feishu = FeishuSource::new(config.feishu, Arc::new(Directories::default()), Arc::clone(&clock))?;
-
+    let directories = Arc::new(Directories::default());
+    let feishu = FeishuSource::new(config.feishu, Arc::clone(&directories), Arc::clone(&clock))?;
     let quota = Arc::clone(feishu.quota());
+    let archive = config.archive.open()?.map(|store| Arc::new(Archive::new(store, directories)));
+    // The bottom of the read path: Feishu, behind what outlives the process, where anything shall.
+    let lasting: Arc<dyn DaySource> = match &archive {
+        Some(archive) => Arc::new(Archived::new(Arc::clone(archive), Arc::clone(&memory), feishu)),
+        None => Arc::new(feishu),
+    };
 
     // The read path, from the question inwards:
     let source: Arc<dyn DaySource> = Arc::new(Subset::new(
@@ -62,8 +83,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, re
             Arc::new(SingleFlight::new(Keep::new(
                 // what it brings is kept, though everyone may have left;
                 Arc::clone(&memory),
-                // and it comes from Feishu.
-                feishu,
+                // and it comes from the archive, or from Feishu.
+                lasting,
             ))),
         ),
     ));
@@ -71,6 +92,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, re
     let draining = Arc::new(AtomicBool::new(false));
     let state = ApiState {
         engine: Engine::new(source, memory, clock),
+        archive,
         quota,
         geos: config.geos.into(),
         request_timeout: config.request_timeout,

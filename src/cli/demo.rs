@@ -15,7 +15,7 @@ use crate::{
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::SystemClock,
     sim::{Limits, SimConfig, Simulator},
-    store::Policy,
+    store::{Location, Policy},
 };
 
 /// What the demonstration shows.
@@ -56,7 +56,7 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     let config = gateway(&simulation);
     let simulator = Simulator::start(simulation, Arc::new(SystemClock)).await?;
     let config = config(&simulator);
-    let gateway = app::build(config, Arc::new(SystemClock)).map_err(|error| UnusableSetting::tls(&error))?;
+    let gateway = app::build(config, Arc::new(SystemClock)).map_err(|error| UnusableSetting::build(&error))?;
     let listener = listen(args.listen).await?;
     print_guide(args, &simulator.base_url(), listener.local_addr()?);
     // Ends both at once: nobody waits for a demonstration to drain.
@@ -88,6 +88,7 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         cache_bytes: 1 << 30,
         request_timeout: Duration::from_secs(60),
         freshness: Policy::default(),
+        archive: Location::Memory,
     }
 }
 

@@ -8,10 +8,10 @@ use reqwest::Url;
 use secrecy::SecretString;
 
 use crate::{
-    app::{GatewayConfig, telemetry::LogFormat},
+    app::{BuildError, GatewayConfig, telemetry::LogFormat},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::Geo,
-    store::Policy,
+    store::{Location, Policy},
 };
 
 /// The longest that one call of upstream may take.
@@ -51,6 +51,11 @@ pub struct Settings {
     /// How much memory days may take, such as 512MiB or 4GiB
     #[arg(long, env = "PULSE_CACHE_BYTES", value_name = "SIZE", default_value = "1GiB")]
     pub cache_bytes: ByteSize,
+
+    /// Where finished days are archived: a path or `file:///path`, `s3://bucket/prefix` (with the usual `AWS_…` variables,
+    /// `AWS_ENDPOINT_URL` among them), `memory://` or `none`
+    #[arg(long, env = "PULSE_ARCHIVE", value_name = "URL", default_value = "data")]
+    pub archive: Location,
 
     /// The most calls a second that Feishu is asked; without it, only Feishu's own limit counts, which is found out
     #[arg(long, env = "PULSE_UPSTREAM_RATE", value_name = "CALLS", value_parser = rate)]
@@ -108,6 +113,7 @@ impl Settings {
             cache_bytes: self.cache_bytes.as_u64(),
             request_timeout: self.request_timeout,
             freshness: Policy::default(),
+            archive: self.archive.clone(),
         })
     }
 
@@ -176,8 +182,8 @@ impl UnusableSetting {
         Self(why.to_owned())
     }
 
-    pub(super) fn tls(error: &impl std::fmt::Debug) -> Self {
-        Self(format!("TLS cannot be set up; is there a CA bundle (package ca-certificates)? {error:?}"))
+    pub(super) fn build(error: &BuildError) -> Self {
+        Self(error.to_string())
     }
 }
 

@@ -136,6 +136,11 @@ impl Engine {
         held.map(|held| (held.day, held.state))
     }
 
+    /// Drops a day of one geo and kind of id from memory, whomever it is about.
+    pub async fn forget(&self, key: &DayKey) {
+        self.memory.forget(key).await;
+    }
+
     /// The present time.
     #[must_use]
     pub fn now(&self) -> Timestamp {

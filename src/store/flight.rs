@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[async_trait]
-    impl DaySource for Arc<Slow> {
+    impl DaySource for Slow {
         async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
             self.loads.fetch_add(1, Ordering::SeqCst);
             self.urgencies.lock().unwrap().push(context.priority);

@@ -80,6 +80,19 @@ impl Memory {
         self.policy.state(key.geo, key.day, &fetched, self.clock.now())
     }
 
+    /// Drops a day of one geo and kind of id, whomever it is about.
+    pub async fn forget(&self, day: &DayKey) {
+        let same = |key: &DayKey| key.everyone() == day.everyone();
+        let held: Vec<Arc<DayKey>> = self.days.iter().map(|(key, _)| key).filter(|key| same(key)).collect();
+        for key in held {
+            self.days.invalidate(&*key).await;
+        }
+        let mut counts = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        for (_, rows) in counts.iter_mut().filter(|(series, _)| same(&series.on(day.day))) {
+            rows.remove(&day.day);
+        }
+    }
+
     /// Keeps a day. What is kept already gives way only to what was fetched later.
     async fn keep(&self, day: Arc<Partition>) {
         let key = day.key();

@@ -9,7 +9,7 @@ use feishu_pulse::{
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Day, Geo, ManualClock},
     sim::{SimConfig, Simulator},
-    store::Policy,
+    store::{Location, Policy},
 };
 use jiff::Timestamp;
 use reqwest::{Response, StatusCode};
@@ -62,6 +62,7 @@ impl Setup {
             cache_bytes: 256 << 20,
             request_timeout: Duration::from_secs(60),
             freshness: Policy::default(),
+            archive: Location::Nowhere,
         };
         change(&mut config);
         let gateway = app::build(config, clock.clone()).expect("a gateway");

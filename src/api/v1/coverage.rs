@@ -1,15 +1,18 @@
 //! `GET /v1/coverage`: which days are held, and how far they can be relied on. Asks nothing of Feishu.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::{OriginalUri, State},
 };
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     api::{
-        envelope::Meta,
+        envelope::{Days, Meta},
         params::{Params, documented},
         problem::Problem,
         responses::CommonProblems,
@@ -17,8 +20,9 @@ use crate::{
         selection::{self, RangeParams},
     },
     model::{Day, DayKey},
-    query::{Gathered, NotAnswered, Period, plan},
+    query::{Gathered, NotAnswered, Period, Plan, plan},
     store::State as DayState,
+    table::parquet::Label,
 };
 
 /// What is shown where the caller names no range.
@@ -90,11 +94,15 @@ pub enum Coverage {
 }
 
 /// Where a day is held.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Held {
     /// In the memory of the process.
     Memory,
+    /// In the archive.
+    Archive,
+    /// In both.
+    Both,
 }
 
 /// Which days are held
@@ -115,14 +123,19 @@ pub(in crate::api) async fn get(
     params.finish()?;
 
     let plan = plan(&query, state.engine.now());
+    let archived = archived(&state, &plan).await;
     let pending = plan.pending.iter().map(|(geo, day)| CoverageItem::without(geo.name(), *day, Coverage::Pending));
     let mut data: Vec<_> = pending.collect();
     let mut gathered = Gathered { plan, days: Vec::new(), missing: Vec::new(), states: Vec::new() };
     for key in &gathered.plan.keys {
+        let label = archived.get(key);
         if let Some((day, of)) = state.engine.held(key).await {
-            data.push(CoverageItem::held(key, day.rows(), key.geo.rfc3339(day.fetched_at()), of));
+            let held = if label.is_some() { Held::Both } else { Held::Memory };
+            data.push(CoverageItem::held(key, day.rows(), day.fetched_at(), of, held));
             gathered.days.push(day);
             gathered.states.push(of);
+        } else if let Some(label) = label {
+            data.push(CoverageItem::held(key, label.rows, label.fetched_at, DayState::Final, Held::Archive));
         } else {
             data.push(CoverageItem::without(key.geo.name(), key.day, Coverage::Missing));
             gathered.missing.push((key.clone(), NotAnswered::NotInTime { left: None }));
@@ -131,7 +144,32 @@ pub(in crate::api) async fn get(
     data.sort_by_key(|item| item.date);
     let made = state.quota.made();
     let upstream_calls = UpstreamCalls { month: made.month, calls: made.calls, limit: state.quota.monthly() };
-    Ok(Json(CoverageAnswer { data, meta: CoverageMeta { meta: Meta::of(&gathered), upstream_calls } }))
+    let meta = CoverageMeta { meta: with_archived(&gathered, &data, &archived), upstream_calls };
+    Ok(Json(CoverageAnswer { data, meta }))
+}
+
+/// What the archive holds of the planned days.
+async fn archived(state: &ApiState, plan: &Plan) -> BTreeMap<DayKey, Label> {
+    let mut labels = BTreeMap::new();
+    let (Some(archive), Some(key)) = (&state.archive, plan.keys.first()) else { return labels };
+    for geo in &plan.geos {
+        let held = archive.held(*geo, key.user_id_type, plan.range).await;
+        labels.extend(held.into_values().map(|label| (label.key.clone(), label)));
+    }
+    labels
+}
+
+/// Days that are held in the archive alone are no less held.
+fn with_archived(gathered: &Gathered, data: &[CoverageItem], archived: &BTreeMap<DayKey, Label>) -> Meta {
+    let meta = Meta::of(gathered);
+    let all_final = meta.days.r#final + data.iter().filter(|item| item.held == Some(Held::Archive)).count();
+    let remembered = gathered.days.iter().map(|day| (day.fetched_at(), day.key().geo));
+    let latest = remembered.chain(archived.values().map(|label| (label.fetched_at, label.key.geo))).max();
+    Meta {
+        days: Days { r#final: all_final, ..meta.days },
+        data_as_of: latest.map(|(fetched_at, geo)| geo.rfc3339(fetched_at)),
+        ..meta
+    }
 }
 
 impl CoverageItem {
@@ -139,11 +177,11 @@ impl CoverageItem {
         Self { geo, date, state, rows: None, fetched_at: None, held: None }
     }
 
-    fn held(key: &DayKey, rows: usize, fetched_at: String, state: DayState) -> Self {
+    fn held(key: &DayKey, rows: usize, fetched_at: Timestamp, state: DayState, held: Held) -> Self {
         Self {
             rows: Some(rows),
-            fetched_at: Some(fetched_at),
-            held: Some(Held::Memory),
+            fetched_at: Some(key.geo.rfc3339(fetched_at)),
+            held: Some(held),
             ..Self::without(key.geo.name(), key.day, state.into())
         }
     }

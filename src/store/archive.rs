@@ -1,0 +1,306 @@
+//! The archive: final days as Parquet files in a folder or a bucket. They outlive the process, are shared by replicas,
+//! and are a data lake for whoever reads Parquet. `docs/archive.md` tells readers what they find there.
+//!
+//! Nobody waits for a day to be written: it goes to a backlog, and whoever asks for it meanwhile has it from there. A
+//! file that was read is checked against its row count and content hash; one that does not hold is set aside, reported,
+//! and the day comes from Feishu again. An archive that fails delays nobody for long and loses nothing that it held:
+//! days come from Feishu, and wait to be written.
+
+mod backlog;
+mod health;
+mod layout;
+mod location;
+mod shelves;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, future, stream};
+use object_store::ObjectStore;
+use tokio::sync::RwLock;
+
+use self::{backlog::Backlog, health::Watch, shelves::Shelves};
+pub use self::{
+    health::Health,
+    location::{Location, ParseLocationError, UnusableLocation},
+    shelves::NotDone,
+};
+use super::{freshness::State, memory::Memory};
+use crate::{
+    model::{Backoff, Day, DayKey, DayRange, Geo, Scope, UserIdType},
+    source::{DaySource, Forecast, LoadContext, LoadError},
+    table::{
+        Directories, Partition,
+        parquet::{self, Label, Unreadable},
+    },
+};
+
+/// Bytes of days that may wait to be written: about a year of 20,000 people.
+const BACKLOG: usize = 256 << 20;
+
+/// Files written at the same time.
+const WRITERS: usize = 8;
+
+/// Footers read at the same time.
+const READERS: usize = 32;
+
+/// How long to wait before a failed archive is written to again.
+const AGAIN: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
+
+/// The days that are held in the archive.
+#[derive(Debug)]
+pub struct Archive {
+    shelves: Shelves,
+    directories: Arc<Directories>,
+    backlog: Backlog,
+    /// Held for reading while days are written, for writing while one is removed.
+    writing: RwLock<()>,
+    watch: Watch,
+    /// What was read of each file besides its rows, with the tag of the file it was read from.
+    labels: Mutex<HashMap<DayKey, (String, Label)>>,
+}
+
+/// What the archive says about a day.
+enum Found {
+    Day(Arc<Partition>),
+    /// It has none, cannot be asked, or had one that was damaged.
+    Nothing,
+    /// It has one that a later version of this program wrote: good for others, and not to be overwritten.
+    Foreign,
+}
+
+impl Archive {
+    /// An archive in `store`. The people it meets are numbered in `directories`.
+    #[must_use]
+    pub fn new(store: Arc<dyn ObjectStore>, directories: Arc<Directories>) -> Self {
+        Self {
+            shelves: Shelves::new(store),
+            directories,
+            backlog: Backlog::new(BACKLOG),
+            writing: RwLock::default(),
+            watch: Watch::default(),
+            labels: Mutex::default(),
+        }
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.watch.health(self.backlog.len())
+    }
+
+    /// The days of a range that have a file, by what the files say of themselves. An archive that fails holds none.
+    pub async fn held(&self, geo: Geo, user_id_type: UserIdType, range: DayRange) -> BTreeMap<Day, Label> {
+        let listed = match self.shelves.list(geo, user_id_type).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                self.watch.ill(&error.to_string());
+                return BTreeMap::new();
+            }
+        };
+        let key = |day| DayKey { geo, user_id_type, scope: Scope::Everyone, day };
+        let wanted = listed.into_iter().filter(|(day, _)| range.contains(*day));
+        let labels = stream::iter(wanted.map(|(day, tag)| self.label(key(day), tag))).buffer_unordered(READERS);
+        labels.filter_map(async |label| label.map(|label| (label.key.day, label))).collect().await
+    }
+
+    /// Takes the days that have a file off a list. An archive that fails has none.
+    async fn strike_out_listed(&self, keys: &mut Vec<DayKey>) {
+        let whole = keys.iter().filter(|key| key.scope == Scope::Everyone);
+        let series: BTreeSet<_> = whole.map(|key| (key.geo, key.user_id_type)).collect();
+        for (geo, user_id_type) in series.into_iter().filter(|_| !self.watch.is_paused()) {
+            let listed = self.shelves.list(geo, user_id_type).await.unwrap_or_default();
+            let of_series =
+                |key: &DayKey| key.scope == Scope::Everyone && (key.geo, key.user_id_type) == (geo, user_id_type);
+            keys.retain(|key| !of_series(key) || !listed.contains_key(&key.day));
+        }
+    }
+
+    /// Done when the day does not wait to be written any more.
+    pub async fn settled(&self, key: &DayKey) {
+        self.backlog.settled(key).await;
+    }
+
+    /// Removes a day, whether it is written or waits for it.
+    ///
+    /// # Errors
+    /// Where the store does not do it: the day may still be there.
+    pub async fn forget(&self, key: &DayKey) -> Result<(), NotDone> {
+        // Nobody is in the middle of writing it.
+        let _alone = self.writing.write().await;
+        self.backlog.forget(key);
+        self.labels().remove(key);
+        let removed = self.shelves.remove(key).await;
+        removed.inspect_err(|error| self.watch.ill(&error.to_string()))
+    }
+
+    /// Writes a final day, some time soon.
+    fn keep(self: &Arc<Self>, day: &Arc<Partition>) {
+        let added = self.backlog.add(Arc::clone(day));
+        if added.forgone > 0 {
+            self.watch.forgone(added.forgone);
+            tracing::warn!(days = added.forgone, "too many days wait for the archive; some will not be in it");
+        }
+        if added.unattended {
+            tokio::spawn(Arc::clone(self).write_backlog());
+        }
+    }
+
+    /// Writes until nothing waits any more, however long the archive is down.
+    async fn write_backlog(self: Arc<Self>) {
+        let mut failures = 0;
+        loop {
+            let writing = self.writing.read().await;
+            let days = self.backlog.next(WRITERS);
+            if days.is_empty() {
+                return;
+            }
+            let written = future::join_all(days.iter().map(|day| self.write(day))).await;
+            drop(writing);
+            failures = if written.contains(&true) { 0 } else { failures + 1 };
+            if failures > 0 {
+                tokio::time::sleep(AGAIN.base.max(AGAIN.wait(failures, fastrand::f64()))).await;
+            }
+        }
+    }
+
+    /// Writes a day; tells whether that went well.
+    async fn write(&self, day: &Arc<Partition>) -> bool {
+        let encoding = tokio::task::spawn_blocking({
+            let day = Arc::clone(day);
+            move || parquet::encode(&day)
+        });
+        let file = match encoding.await {
+            Ok(Ok(file)) => file,
+            failed => {
+                let reason = failed.map(|encoded| encoded.err().map(|error| error.to_string()));
+                tracing::error!(key = %day.key(), ?reason, "a day cannot be written as Parquet and is not archived");
+                self.backlog.written(day);
+                return true;
+            }
+        };
+        let bytes = file.len();
+        match self.shelves.write(day.key(), file).await {
+            Ok(()) => {
+                tracing::debug!(key = %day.key(), rows = day.rows(), bytes, "a day was archived");
+                self.watch.well();
+                self.backlog.written(day);
+                true
+            }
+            Err(error) => {
+                self.watch.ill(&error.to_string());
+                false
+            }
+        }
+    }
+
+    /// The day, as far as the archive can give it now.
+    async fn find(&self, key: &DayKey) -> Found {
+        if let Some(day) = self.backlog.get(key) {
+            return Found::Day(day);
+        }
+        if self.watch.is_paused() {
+            return Found::Nothing;
+        }
+        match self.shelves.read(key).await {
+            Ok(Some(file)) => self.open(key, file).await,
+            Ok(None) => Found::Nothing,
+            Err(error) => {
+                self.watch.ill(&error.to_string());
+                Found::Nothing
+            }
+        }
+    }
+
+    async fn open(&self, key: &DayKey, file: Bytes) -> Found {
+        let directory = Arc::clone(self.directories.of(key.user_id_type));
+        let wanted = key.clone();
+        let decoding = tokio::task::spawn_blocking(move || parquet::decode(file, &wanted, &directory));
+        // Parquet's reader may panic on nonsense.
+        let decoded = decoding.await.unwrap_or_else(|panic| Err(Unreadable::damaged(panic)));
+        match decoded {
+            Ok(day) => Found::Day(Arc::new(day)),
+            Err(error @ Unreadable::TooNew { .. }) => {
+                tracing::warn!(%key, %error, "an archived day is of a later version; it comes from Feishu instead");
+                Found::Foreign
+            }
+            Err(error @ Unreadable::Damaged { .. }) => {
+                self.set_aside(key, &error).await;
+                Found::Nothing
+            }
+        }
+    }
+
+    async fn set_aside(&self, key: &DayKey, why: &Unreadable) {
+        self.watch.damaged();
+        match self.shelves.set_aside(key).await {
+            Ok(()) => tracing::error!(%key, %why, "an archived day is set aside and fetched anew"),
+            // The day is fetched and written over it all the same.
+            Err(error) => tracing::error!(%key, %why, %error, "an archived day is fetched anew"),
+        }
+    }
+
+    /// The label of a listed file, read once for each content of it.
+    async fn label(&self, key: DayKey, tag: String) -> Option<Label> {
+        let known = self.labels().get(&key).filter(|(known, _)| *known == tag).map(|(_, label)| label.clone());
+        if known.is_some() {
+            return known;
+        }
+        let footer = self.shelves.read_footer(&key).await.ok().flatten()?;
+        // A damaged one is reported when its day is read.
+        let label = parquet::read_label(&footer).ok().filter(|label| label.key == key)?;
+        self.labels().insert(key, (tag, label.clone()));
+        Some(label)
+    }
+
+    fn labels(&self) -> std::sync::MutexGuard<'_, HashMap<DayKey, (String, Label)>> {
+        self.labels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes final days from the archive, and gives it those that come from below.
+///
+/// Only whole days are archived: what a single person or department was asked for is a part of one. And only final
+/// ones: a provisional day is fetched again anyway, and readers of the lake must not have to tell them apart.
+#[derive(Debug)]
+pub struct Archived<S> {
+    archive: Arc<Archive>,
+    memory: Arc<Memory>,
+    inner: S,
+}
+
+impl<S> Archived<S> {
+    /// Looks into `archive` before it asks `inner`. What is final, `memory` knows: it has seen the neighbours.
+    pub const fn new(archive: Arc<Archive>, memory: Arc<Memory>, inner: S) -> Self {
+        Self { archive, memory, inner }
+    }
+}
+
+#[async_trait]
+impl<S: DaySource> DaySource for Archived<S> {
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
+        if key.scope != Scope::Everyone {
+            return self.inner.load(key, context).await;
+        }
+        let found = self.archive.find(key).await;
+        if let Found::Day(day) = found {
+            return Ok(day);
+        }
+        let day = self.inner.load(key, context).await?;
+        if matches!(found, Found::Nothing) && self.memory.state(&day) == State::Final {
+            self.archive.keep(&day);
+        }
+        Ok(day)
+    }
+
+    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+        let mut missing = keys.to_vec();
+        self.archive.strike_out_listed(&mut missing).await;
+        if missing.is_empty() { Forecast::NOTHING } else { self.inner.forecast(&missing).await }
+    }
+}

@@ -1,0 +1,104 @@
+//! The shelves: days as objects in the store. Every exchange has an end, and every failure a reason.
+
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path};
+
+use super::layout;
+use crate::model::{Day, DayKey, Geo, UserIdType};
+
+/// Whoever waits for a day waits for the archive no longer than this; Feishu has the day too.
+const READING: Duration = Duration::from_secs(15);
+
+/// Nobody waits for a day to be written.
+const WRITING: Duration = Duration::from_secs(60);
+
+/// A file's footer with its metadata is far smaller than this.
+const FOOTER: u64 = 64 << 10;
+
+/// The object store, and nothing but days in it.
+#[derive(Clone, Debug)]
+pub(super) struct Shelves {
+    store: Arc<dyn ObjectStore>,
+}
+
+/// The store did not do what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotDone(Arc<str>);
+
+impl Shelves {
+    pub(super) const fn new(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store }
+    }
+
+    /// The file of a day, where there is one.
+    pub(super) async fn read(&self, key: &DayKey) -> Result<Option<Bytes>, NotDone> {
+        self.get(&layout::file(key), GetOptions::default()).await
+    }
+
+    /// The end of the file of a day, with its whole footer.
+    pub(super) async fn read_footer(&self, key: &DayKey) -> Result<Option<Bytes>, NotDone> {
+        let options = GetOptions { range: Some(GetRange::Suffix(FOOTER)), ..GetOptions::default() };
+        self.get(&layout::file(key), options).await
+    }
+
+    /// Writes the file of a day, in one piece: until it is whole, the store shows nothing or what was there before.
+    ///
+    /// Never only-if-absent: some stores ignore that, one does not know it, and a day that is written twice is the same.
+    pub(super) async fn write(&self, key: &DayKey, file: Vec<u8>) -> Result<(), NotDone> {
+        let path = layout::file(key);
+        let put = self.store.put(&path, PutPayload::from(file));
+        in_time(WRITING, put).await.map(|_| ())
+    }
+
+    /// Moves the file of a day out of everybody's sight.
+    pub(super) async fn set_aside(&self, key: &DayKey) -> Result<(), NotDone> {
+        let (from, to) = (layout::file(key), layout::aside(key));
+        in_time(WRITING, self.store.rename(&from, &to)).await
+    }
+
+    /// Removes the file of a day. It is no failure where there is none.
+    pub(super) async fn remove(&self, key: &DayKey) -> Result<(), NotDone> {
+        let path = layout::file(key);
+        let removed = in_time(WRITING, async {
+            match self.store.delete(&path).await {
+                Err(Error::NotFound { .. }) => Ok(()),
+                removed => removed,
+            }
+        });
+        removed.await
+    }
+
+    /// The days of a series that have a file, each with what tells one content of the file from another.
+    pub(super) async fn list(&self, geo: Geo, user_id_type: UserIdType) -> Result<BTreeMap<Day, String>, NotDone> {
+        let folder = layout::series(geo, user_id_type);
+        let found: Vec<_> = in_time(READING, self.store.list(Some(&folder)).try_collect()).await?;
+        let days = found.into_iter().filter_map(|object| Some((layout::key(&object.location)?.day, tag(object))));
+        Ok(days.collect())
+    }
+
+    async fn get(&self, path: &Path, options: GetOptions) -> Result<Option<Bytes>, NotDone> {
+        let got = in_time(READING, async {
+            match self.store.get_opts(path, options).await {
+                Ok(found) => found.bytes().await.map(Some),
+                Err(Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        got.await
+    }
+}
+
+fn tag(object: ObjectMeta) -> String {
+    object.e_tag.unwrap_or_else(|| format!("{}/{}", object.last_modified, object.size))
+}
+
+async fn in_time<T>(limit: Duration, exchange: impl Future<Output = object_store::Result<T>>) -> Result<T, NotDone> {
+    match tokio::time::timeout(limit, exchange).await {
+        Ok(done) => done.map_err(|error| NotDone(error.to_string().into())),
+        Err(_) => Err(NotDone(format!("no answer within {} s", limit.as_secs()).into())),
+    }
+}

@@ -1,0 +1,156 @@
+//! Which days are archived, and what a restart finds.
+
+use feishu_pulse::sim::SimConfig;
+
+use crate::{
+    lake::{DAYS, Lake, RANGE, eventually},
+    support::Setup,
+};
+
+#[tokio::test]
+async fn final_days_outlive_the_process_and_cost_nothing_more() {
+    let lake = Lake::new();
+    let path = format!("/v1/reports/activity?{RANGE}");
+    let before = lake.gateway().await.get(&path).await.json();
+    lake.holds(DAYS).await;
+
+    let restarted = lake.gateway().await;
+    let after = restarted.get(&path).await.json();
+
+    assert_eq!(after, before);
+    assert_eq!(restarted.upstream_calls(), 0);
+}
+
+#[tokio::test]
+async fn rows_read_back_as_they_were_fetched() {
+    let lake = Lake::new();
+    let path = format!("/v1/user-days?{RANGE}&format=ndjson");
+    let before = lake.gateway().await.get(&path).await.lines();
+    lake.holds(DAYS).await;
+
+    let after = lake.gateway().await.get(&path).await.lines();
+
+    assert!(before.len() > 500, "{}", before.len());
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn a_day_that_may_still_change_is_not_archived() {
+    let lake = Lake::new();
+    let gateway = lake.gateway().await;
+
+    // The 21st was produced this morning, the 20th is final.
+    gateway.get("/v1/reports/activity?start_date=2026-11-20&end_date=2026-11-21").await.json();
+    lake.holds(1).await;
+
+    assert!(lake.file("2026-11-20").exists());
+}
+
+#[tokio::test]
+async fn a_provisional_day_is_archived_once_it_was_fetched_late_enough() {
+    let lake = Lake::new();
+    let gateway = lake.gateway().await;
+    gateway.get("/v1/reports/activity?start_date=2026-11-21&end_date=2026-11-21").await.json();
+
+    gateway.set_time("2026-11-22T09:00:00Z");
+    gateway.get("/v1/reports/activity?start_date=2026-11-21&end_date=2026-11-21").await.json();
+
+    lake.holds(1).await;
+}
+
+#[tokio::test]
+async fn what_one_person_was_asked_for_is_no_day() {
+    let lake = Lake::new();
+    let gateway = lake.gateway().await;
+    let person = &gateway.simulator.tenant().rows_of(gateway.home(), "2026-11-20".parse().expect("a day"))[0];
+
+    let one = gateway.get(&format!("/v1/user-days?{RANGE}&user_id={}&format=ndjson", person.open_id)).await;
+    gateway.get("/v1/reports/activity?start_date=2026-11-20&end_date=2026-11-20").await.json();
+    lake.holds(1).await;
+
+    assert_eq!(one.lines().len(), DAYS);
+    assert!(lake.file("2026-11-20").exists());
+}
+
+#[tokio::test]
+async fn replicas_that_write_the_same_days_at_once_leave_each_day_once() {
+    let lake = Lake::new();
+    let (one, other) = (lake.gateway().await, lake.gateway().await);
+    let path = format!("/v1/user-days?{RANGE}&format=ndjson");
+
+    let (first, second) = tokio::join!(one.get(&path), other.get(&path));
+    lake.holds(DAYS).await;
+
+    let third = lake.gateway().await;
+    assert_eq!(first.lines(), second.lines());
+    assert_eq!(third.get(&path).await.lines(), first.lines());
+    assert_eq!(third.upstream_calls(), 0);
+}
+
+#[tokio::test]
+async fn coverage_tells_where_a_day_is_held() {
+    let lake = Lake::new();
+    let path = format!("/v1/coverage?{RANGE}");
+    let first = lake.gateway().await;
+    first.get(&format!("/v1/reports/activity?{RANGE}")).await.json();
+    lake.holds(DAYS).await;
+    eventually(async || held(&first, &path).await == ["both"; DAYS]).await;
+
+    let restarted = lake.gateway().await;
+    assert_eq!(held(&restarted, &path).await, ["archive"; DAYS]);
+    restarted.get("/v1/user-days?start_date=2026-11-12&end_date=2026-11-12&limit=1").await.json();
+    let answer = restarted.get(&path).await.json();
+
+    assert_eq!(answer["data"][0]["held"], "archive");
+    assert_eq!(answer["data"][1]["held"], "both");
+    assert_eq!(answer["data"][0]["state"], "final");
+    assert!(answer["data"].as_array().expect("items").iter().all(|item| item["rows"].as_u64() > Some(50)));
+    assert_eq!(answer["meta"]["days"]["final"], DAYS);
+    assert_eq!(answer["meta"]["days"]["missing"].as_array().map(Vec::len), Some(0));
+    assert!(answer["meta"]["data_as_of"].is_string());
+    assert_eq!(restarted.upstream_calls(), 0);
+}
+
+async fn held(gateway: &Setup, path: &str) -> Vec<String> {
+    let answer = gateway.get(path).await.json();
+    let items = answer["data"].as_array().expect("items");
+    items.iter().map(|item| item["held"].as_str().unwrap_or("nowhere").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn geos_and_kinds_of_id_have_folders_of_their_own() {
+    use feishu_pulse::model::Geo;
+    let lake = Lake::new();
+    let simulation = SimConfig { users: 20, geos: vec![Geo::Sg, Geo::Us], ..SimConfig::default() };
+    let gateway = lake.gateway_before(simulation).await;
+
+    let day = "start_date=2026-11-19&end_date=2026-11-19&geo=sg,us&user_id_type=union_id";
+    gateway.get(&format!("/v1/reports/activity?{day}")).await.json();
+    lake.holds(2).await;
+
+    let name = |geo| format!("user_days/geo={geo}/user_id_type=union_id/date=2026-11-19/part-0.parquet");
+    assert_eq!(lake.files(), [name("sg"), name("us")]);
+}
+
+#[tokio::test]
+async fn a_forgotten_day_is_gone_everywhere_and_fetched_anew() {
+    let lake = Lake::new();
+    let gateway = lake.gateway().await;
+    let path = format!("/v1/reports/activity?{RANGE}");
+    let before = gateway.get(&path).await.json();
+    lake.holds(DAYS).await;
+    let spent = gateway.upstream_calls();
+
+    let url = format!("{}/v1/days/2026-11-15", gateway.base);
+    let forgotten = gateway.http.delete(&url).send().await.expect("an answer");
+    let left = lake.files().len();
+    let after = gateway.get(&path).await.json();
+
+    assert_eq!(forgotten.status(), 204);
+    assert_eq!(left, DAYS - 1);
+    assert_eq!(after["data"], before["data"]);
+    assert!(gateway.upstream_calls() > spent);
+    lake.holds(DAYS).await;
+    let faulty = gateway.http.delete(format!("{}/v1/days/yesterday", gateway.base)).send().await.expect("an answer");
+    assert_eq!(faulty.status(), 400);
+}

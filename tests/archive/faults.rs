@@ -1,0 +1,43 @@
+//! An archive that does not work: nobody notices but the operator.
+
+use std::fs;
+
+use crate::lake::{DAYS, Lake, RANGE, eventually};
+
+#[tokio::test]
+async fn days_that_could_not_be_written_are_written_when_the_archive_is_back() {
+    let lake = Lake::new();
+    // Where the folder of days should be, a file is in the way.
+    let obstacle = lake.root().join("user_days");
+    fs::write(&obstacle, "in the way").expect("a writable folder");
+    let gateway = lake.gateway().await;
+
+    let during = gateway.get(&format!("/v1/user-days?{RANGE}&format=ndjson")).await.lines();
+    eventually(async || gateway.get("/readyz").await.json()["archive"]["status"] == "failing").await;
+    let health = gateway.get("/readyz").await.json();
+    fs::remove_file(&obstacle).expect("a writable folder");
+    lake.holds(DAYS).await;
+
+    assert_eq!(health["status"], "ready");
+    assert!(health["archive"]["unwritten"].as_u64() > Some(0), "{health}");
+    assert!(health["archive"]["fault"].is_string(), "{health}");
+    eventually(async || gateway.get("/readyz").await.json()["archive"]["status"] == "ok").await;
+    let restarted = lake.gateway().await;
+    assert_eq!(restarted.get(&format!("/v1/user-days?{RANGE}&format=ndjson")).await.lines(), during);
+    assert_eq!(restarted.upstream_calls(), 0);
+}
+
+#[tokio::test]
+async fn an_archive_that_cannot_be_read_is_answered_from_feishu() {
+    let lake = Lake::new();
+    let before = lake.gateway().await.get(&format!("/v1/user-days?{RANGE}&format=ndjson")).await.lines();
+    lake.holds(DAYS).await;
+    fs::remove_dir_all(lake.root().join("user_days")).expect("a writable folder");
+    fs::write(lake.root().join("user_days"), "in the way").expect("a writable folder");
+
+    let restarted = lake.gateway().await;
+    let after = restarted.get(&format!("/v1/user-days?{RANGE}&format=ndjson")).await.lines();
+
+    assert_eq!(after, before);
+    assert!(restarted.upstream_calls() > 0);
+}
