@@ -7,6 +7,7 @@
 //! Keep        what was fetched is kept, though everyone who asked has left
 //! ```
 
+mod figures;
 pub mod flight;
 pub mod freshness;
 pub mod memory;

@@ -10,10 +10,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use moka::{future::Cache, policy::EvictionPolicy};
+use moka::{future::Cache, notification::RemovalCause, policy::EvictionPolicy};
 
+use super::figures::Lookup;
 use super::freshness::{Fetched, Policy, State};
 use crate::{
+    meter::{Count, Tally},
     model::{Clock, Day, DayKey, DayRange, Scope},
     source::{DaySource, Forecast, LoadContext, LoadError, Priority},
     table::Partition,
@@ -30,6 +32,8 @@ pub struct Memory {
     rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
     policy: Policy,
     clock: Arc<dyn Clock>,
+    pub(super) lookups: Tally<Lookup>,
+    pub(super) evicted: Arc<Count>,
 }
 
 /// A day that is held, with its state as of now.
@@ -50,8 +54,19 @@ impl Memory {
         let weigh = |_: &DayKey, day: &Arc<Partition>| u32::try_from(day.bytes()).unwrap_or(u32::MAX);
         // Least recently used, not moka's usual frequency: a day that was just fetched at a cost must not be turned
         // away because older days were asked for more often.
-        let days = Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build();
-        Self { days, rows: RwLock::default(), policy, clock }
+        let evicted = Arc::<Count>::default();
+        let count = Arc::clone(&evicted);
+        let days = Cache::builder()
+            .max_capacity(bytes)
+            .weigher(weigh)
+            .eviction_policy(EvictionPolicy::lru())
+            .eviction_listener(move |_, _, cause| {
+                if cause == RemovalCause::Size {
+                    count.add_one();
+                }
+            })
+            .build();
+        Self { days, rows: RwLock::default(), policy, clock, lookups: Tally::default(), evicted }
     }
 
     /// The day, where it is held.
@@ -74,6 +89,16 @@ impl Memory {
             neighbours: matter.then(|| self.usual_rows(key)).flatten(),
         };
         self.policy.state(key.geo, key.day, &fetched, self.clock.now())
+    }
+
+    /// Every day that is held, with its state as of now.
+    pub(super) fn states(&self) -> impl Iterator<Item = State> {
+        self.days.iter().map(|(_, day)| self.state(&day))
+    }
+
+    /// Bytes of the days that are held, and how many there may be.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.days.weighted_size(), self.days.policy().max_capacity().unwrap_or(u64::MAX))
     }
 
     /// Keeps a day. What is kept already gives way only to what was fetched later.
@@ -127,7 +152,9 @@ impl<S> Recall<S> {
 #[async_trait]
 impl<S: DaySource> DaySource for Recall<S> {
     async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        let Some(held) = self.memory.held(key).await else {
+        let held = self.memory.held(key).await;
+        self.memory.lookups.add_one(Lookup::of(held.as_ref()));
+        let Some(held) = held else {
             return self.inner.load(key, context).await;
         };
         if held.due {
