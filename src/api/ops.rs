@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
@@ -13,6 +13,7 @@ use super::{
     problem::{Problem, ProblemCode},
     router::ApiState,
 };
+use crate::meter::Exposition;
 
 /// How the process is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -61,6 +62,18 @@ pub(in crate::api) async fn readyz(State(state): State<ApiState>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "draining" })).into_response();
     }
     Json(Health { status: "ready" }).into_response()
+}
+
+/// How is the service doing?
+///
+/// Counters, gauges and latencies in Prometheus' text format; each is described on the page itself. Nothing about
+/// people is on it. With `PULSE_ADMIN_LISTEN` it is served at that address alone.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations", operation_id = "metrics",
+    responses((status = 200, description = "All figures as they are now", body = String, content_type = "text/plain")),
+)]
+pub(in crate::api) async fn metrics(State(state): State<ApiState>) -> Response {
+    ([(header::CONTENT_TYPE, Exposition::MEDIA_TYPE)], state.meters.page()).into_response()
 }
 
 /// What does a problem mean?

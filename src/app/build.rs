@@ -7,9 +7,11 @@ use std::{
 
 use axum::Router;
 
+use super::process::Process;
 use crate::{
-    api::{self, ApiState},
+    api::{self, ApiState, MetricsPlace, Traffic},
     feishu::{FeishuConfig, FeishuSource},
+    meter::{Meter, Meters},
     model::{Clock, Geo},
     query::Engine,
     source::DaySource,
@@ -30,6 +32,8 @@ pub struct GatewayConfig {
     pub request_timeout: Duration,
     /// When a day can still change.
     pub freshness: Policy,
+    /// Where `/metrics` is served.
+    pub metrics: MetricsPlace,
 }
 
 /// The gateway, ready to be served.
@@ -37,6 +41,8 @@ pub struct GatewayConfig {
 pub struct Gateway {
     /// All routes with their layers.
     pub router: Router,
+    /// Probes and metrics alone, for an address of their own.
+    pub operations: Router,
     /// Set it to tell probes that the process is about to end.
     pub draining: Arc<AtomicBool>,
 }
@@ -50,31 +56,39 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, re
     let feishu = FeishuSource::new(config.feishu, Arc::new(Directories::default()), Arc::clone(&clock))?;
 
     let quota = Arc::clone(feishu.quota());
+    let traffic = Arc::<Traffic>::default();
+    let upstream: Arc<dyn Meter> = Arc::new(feishu.clone());
+    let process: Arc<dyn Meter> = Arc::new(Process::new(clock.now()));
 
-    // The read path, from the question inwards:
+    // The read path, from Feishu outwards. One fetch serves all who ask for a day, and runs to its end;
+    let flight = Arc::new(SingleFlight::new(Keep::new(
+        // what it brings is kept, though everyone may have left;
+        Arc::clone(&memory),
+        // and it comes from Feishu.
+        feishu,
+    )));
+    // Before anything is fetched,
     let source: Arc<dyn DaySource> = Arc::new(Subset::new(
         // a person's day is taken from the day of everyone, where that is held;
         Arc::clone(&memory),
         Recall::new(
             // a day in memory is answered at once;
             Arc::clone(&memory),
-            // otherwise one fetch serves all who ask for it, and runs to its end;
-            Arc::new(SingleFlight::new(Keep::new(
-                // what it brings is kept, though everyone may have left;
-                Arc::clone(&memory),
-                // and it comes from Feishu.
-                feishu,
-            ))),
+            // otherwise it is fetched.
+            Arc::clone(&flight),
         ),
     ));
 
     let draining = Arc::new(AtomicBool::new(false));
     let state = ApiState {
+        meters: Meters::new([process, upstream, memory.clone(), flight, traffic.clone()]),
+        traffic,
         engine: Engine::new(source, memory, clock),
         quota,
         geos: config.geos.into(),
         request_timeout: config.request_timeout,
         draining: Arc::clone(&draining),
     };
-    Ok(Gateway { router: api::router(state), draining })
+    let operations = api::operations(state.clone());
+    Ok(Gateway { router: api::router(state, config.metrics), operations, draining })
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, extract::Request};
+use axum::{Router, body::Body, extract::Request};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -28,6 +28,16 @@ const DRAIN: Duration = Duration::from_secs(25);
 /// How long to wait after an accept failed, as it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Serves probes and metrics on a listener of their own, for as long as it is polled: also while the gateway drains.
+pub async fn serve_operations(routes: Router, listener: TcpListener) {
+    let (graceful, server) = (GracefulShutdown::new(), server());
+    loop {
+        if let Some(stream) = accept(&listener).await {
+            attend(&routes, &server, &graceful, stream);
+        }
+    }
+}
+
 /// Serves the gateway on `listener` until `ending` is done, then lets requests under way end.
 pub async fn serve(gateway: Gateway, listener: TcpListener, ending: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
@@ -35,12 +45,8 @@ pub async fn serve(gateway: Gateway, listener: TcpListener, ending: impl Future<
     let mut ending = std::pin::pin!(ending);
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => attend(&gateway, &server, &graceful, stream),
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+            accepted = accept(&listener) => if let Some(stream) = accepted {
+                attend(&gateway.router, &server, &graceful, stream);
             },
             () = &mut ending => break,
         }
@@ -53,6 +59,18 @@ pub async fn serve(gateway: Gateway, listener: TcpListener, ending: impl Future<
     }
 }
 
+/// The next connection; `None`, after a while, where it could not be accepted.
+async fn accept(listener: &TcpListener) -> Option<TcpStream> {
+    match listener.accept().await {
+        Ok((stream, _)) => Some(stream),
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
 fn server() -> Arc<auto::Builder<TokioExecutor>> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -61,15 +79,10 @@ fn server() -> Arc<auto::Builder<TokioExecutor>> {
 }
 
 /// Serves one connection on a task of its own.
-fn attend(
-    gateway: &Gateway,
-    server: &Arc<auto::Builder<TokioExecutor>>,
-    graceful: &GracefulShutdown,
-    stream: TcpStream,
-) {
+fn attend(router: &Router, server: &Arc<auto::Builder<TokioExecutor>>, graceful: &GracefulShutdown, stream: TcpStream) {
     // Answers are written whole; waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
-    let (router, server, watcher) = (gateway.router.clone(), Arc::clone(server), graceful.watcher());
+    let (router, server, watcher) = (router.clone(), Arc::clone(server), graceful.watcher());
     tokio::spawn(async move {
         // hyper's own timeout begins with the first byte, from which it tells HTTP/1 from HTTP/2.
         if !matches!(tokio::time::timeout(HEADER_TIMEOUT, stream.peek(&mut [0])).await, Ok(Ok(1))) {

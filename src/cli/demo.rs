@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{Failure, UnusableSetting};
 use crate::{
+    api::MetricsPlace,
     app::{
         self, GatewayConfig,
         telemetry::{self, LogFormat},
@@ -88,6 +89,7 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         cache_bytes: 1 << 30,
         request_timeout: Duration::from_secs(60),
         freshness: Policy::default(),
+        metrics: MetricsPlace::default(),
     }
 }
 

@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use feishu_pulse::{
+    api::MetricsPlace,
     app::{self, GatewayConfig},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Day, Geo, ManualClock},
@@ -62,6 +63,7 @@ impl Setup {
             cache_bytes: 256 << 20,
             request_timeout: Duration::from_secs(60),
             freshness: Policy::default(),
+            metrics: MetricsPlace::default(),
         };
         change(&mut config);
         let gateway = app::build(config, clock.clone()).expect("a gateway");
