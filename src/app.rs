@@ -1,8 +1,9 @@
 //! Floor 6: the process. Builds the stack, serves it, and tells what it does.
 
 pub mod build;
+pub mod process;
 pub mod serve;
 pub mod telemetry;
 
 pub use build::{BuildError, Gateway, GatewayConfig, build};
-pub use serve::{serve, shutdown_signal};
+pub use serve::{serve, serve_operations, shutdown_signal};

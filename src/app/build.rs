@@ -7,9 +7,11 @@ use std::{
 
 use axum::Router;
 
+use super::process::Process;
 use crate::{
-    api::{self, ApiState},
+    api::{self, ApiState, MetricsPlace, Traffic},
     feishu::{FeishuConfig, FeishuSource},
+    meter::{Meter, Meters},
     model::{Clock, Geo},
     query::Engine,
     source::DaySource,
@@ -34,6 +36,8 @@ pub struct GatewayConfig {
     pub freshness: Policy,
     /// Where final days are archived.
     pub archive: Location,
+    /// Where `/metrics` is served.
+    pub metrics: MetricsPlace,
 }
 
 /// Why a gateway cannot be built.
@@ -52,6 +56,8 @@ pub enum BuildError {
 pub struct Gateway {
     /// All routes with their layers.
     pub router: Router,
+    /// Probes and metrics alone, for an address of their own.
+    pub operations: Router,
     /// Set it to tell probes that the process is about to end.
     pub draining: Arc<AtomicBool>,
 }
@@ -65,6 +71,9 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let directories = Arc::new(Directories::default());
     let feishu = FeishuSource::new(config.feishu, Arc::clone(&directories), Arc::clone(&clock))?;
     let quota = Arc::clone(feishu.quota());
+    let traffic = Arc::<Traffic>::default();
+    let upstream: Arc<dyn Meter> = Arc::new(feishu.clone());
+    let process: Arc<dyn Meter> = Arc::new(Process::new(clock.now()));
     let archive = config.archive.open()?.map(|store| Arc::new(Archive::new(store, directories)));
     // The bottom of the read path: Feishu, behind what outlives the process, where anything shall.
     let lasting: Arc<dyn DaySource> = match &archive {
@@ -72,25 +81,29 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         None => Arc::new(feishu),
     };
 
-    // The read path, from the question inwards:
+    // The read path, from Feishu outwards. One fetch serves all who ask for a day, and runs to its end;
+    let flight = Arc::new(SingleFlight::new(Keep::new(
+        // what it brings is kept, though everyone may have left;
+        Arc::clone(&memory),
+        // and it comes from the archive, or from Feishu.
+        lasting,
+    )));
+    // Before anything is fetched,
     let source: Arc<dyn DaySource> = Arc::new(Subset::new(
         // a person's day is taken from the day of everyone, where that is held;
         Arc::clone(&memory),
         Recall::new(
             // a day in memory is answered at once;
             Arc::clone(&memory),
-            // otherwise one fetch serves all who ask for it, and runs to its end;
-            Arc::new(SingleFlight::new(Keep::new(
-                // what it brings is kept, though everyone may have left;
-                Arc::clone(&memory),
-                // and it comes from the archive, or from Feishu.
-                lasting,
-            ))),
+            // otherwise it is fetched.
+            Arc::clone(&flight),
         ),
     ));
 
     let draining = Arc::new(AtomicBool::new(false));
     let state = ApiState {
+        meters: Meters::new([process, upstream, memory.clone(), flight, traffic.clone()]),
+        traffic,
         engine: Engine::new(source, memory, clock),
         archive,
         quota,
@@ -98,5 +111,6 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         request_timeout: config.request_timeout,
         draining: Arc::clone(&draining),
     };
-    Ok(Gateway { router: api::router(state), draining })
+    let operations = api::operations(state.clone());
+    Ok(Gateway { router: api::router(state, config.metrics), operations, draining })
 }

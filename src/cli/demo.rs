@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{Failure, UnusableSetting};
 use crate::{
+    api::MetricsPlace,
     app::{
         self, GatewayConfig,
         telemetry::{self, LogFormat},
@@ -89,6 +90,7 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         request_timeout: Duration::from_secs(60),
         freshness: Policy::default(),
         archive: Location::Memory,
+        metrics: MetricsPlace::default(),
     }
 }
 

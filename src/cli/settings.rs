@@ -8,6 +8,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 
 use crate::{
+    api::MetricsPlace,
     app::{BuildError, GatewayConfig, telemetry::LogFormat},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::Geo,
@@ -39,6 +40,11 @@ pub struct Settings {
     /// Where to listen. Anything but loopback also needs access control, or --allow-anonymous
     #[arg(long, env = "PULSE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+
+    /// Where to serve /metrics, /livez and /readyz for operators, and /metrics nowhere else. Nothing about people is told
+    /// there, so it may be reachable by others
+    #[arg(long, env = "PULSE_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub admin_listen: Option<SocketAddr>,
 
     /// Serve everyone who can reach the address, without access control
     #[arg(long, env = "PULSE_ALLOW_ANONYMOUS")]
@@ -114,6 +120,7 @@ impl Settings {
             request_timeout: self.request_timeout,
             freshness: Policy::default(),
             archive: self.archive.clone(),
+            metrics: if self.admin_listen.is_some() { MetricsPlace::Apart } else { MetricsPlace::Here },
         })
     }
 

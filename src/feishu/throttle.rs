@@ -22,6 +22,7 @@ use crate::source::{LoadContext, Priority};
 
 mod config;
 pub mod controller;
+mod figures;
 mod hints;
 mod learned;
 mod queue;

@@ -11,10 +11,12 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use moka::{future::Cache, policy::EvictionPolicy};
+use moka::{future::Cache, notification::RemovalCause, policy::EvictionPolicy};
 
+use super::figures::Lookup;
 use super::freshness::{Fetched, Policy, State};
 use crate::{
+    meter::{Count, Tally},
     model::{Clock, Day, DayKey, DayRange, Scope},
     source::{DaySource, Forecast, LoadContext, LoadError, Priority},
     table::Partition,
@@ -34,6 +36,8 @@ pub struct Memory {
     rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
     policy: Policy,
     clock: Arc<dyn Clock>,
+    pub(super) lookups: Tally<Lookup>,
+    pub(super) evicted: Arc<Count>,
 }
 
 /// A day that is held, with its state as of now.
@@ -54,8 +58,19 @@ impl Memory {
         let weigh = |_: &DayKey, day: &Arc<Partition>| u32::try_from(day.bytes()).unwrap_or(u32::MAX);
         // Least recently used, not moka's usual frequency: a day that was just fetched at a cost must not be turned
         // away because older days were asked for more often.
-        let days = Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build();
-        Self { days, rows: RwLock::default(), policy, clock }
+        let evicted = Arc::<Count>::default();
+        let count = Arc::clone(&evicted);
+        let days = Cache::builder()
+            .max_capacity(bytes)
+            .weigher(weigh)
+            .eviction_policy(EvictionPolicy::lru())
+            .eviction_listener(move |_, _, cause| {
+                if cause == RemovalCause::Size {
+                    count.add_one();
+                }
+            })
+            .build();
+        Self { days, rows: RwLock::default(), policy, clock, lookups: Tally::default(), evicted }
     }
 
     /// The day, where it is held.
@@ -91,6 +106,16 @@ impl Memory {
         for (_, rows) in counts.iter_mut().filter(|(series, _)| same(&series.on(day.day))) {
             rows.remove(&day.day);
         }
+    }
+
+    /// Every day that is held, with its state as of now.
+    pub(super) fn states(&self) -> impl Iterator<Item = State> {
+        self.days.iter().map(|(_, day)| self.state(&day))
+    }
+
+    /// Bytes of the days that are held, and how many there may be.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.days.weighted_size(), self.days.policy().max_capacity().unwrap_or(u64::MAX))
     }
 
     /// Keeps a day. What is kept already gives way only to what was fetched later.
@@ -179,7 +204,9 @@ impl<S: DaySource> Recall<S> {
 #[async_trait]
 impl<S: DaySource> DaySource for Recall<S> {
     async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        let Some(held) = self.memory.held(key).await else {
+        let held = self.memory.held(key).await;
+        self.memory.lookups.add_one(Lookup::of(held.as_ref()));
+        let Some(held) = held else {
             return self.inner.load(key, context).await;
         };
         if held.due {

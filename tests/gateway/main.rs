@@ -13,6 +13,7 @@ mod freshness;
 mod limits;
 mod lookahead;
 mod main_job;
+mod metrics;
 mod openapi;
 mod pages;
 mod priorities;

@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use feishu_pulse::{
+    api::MetricsPlace,
     app::{self, GatewayConfig},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Day, Geo, ManualClock},
@@ -63,6 +64,7 @@ impl Setup {
             request_timeout: Duration::from_secs(60),
             freshness: Policy::default(),
             archive: Location::Nowhere,
+            metrics: MetricsPlace::default(),
         };
         change(&mut config);
         let gateway = app::build(config, clock.clone()).expect("a gateway");
