@@ -110,6 +110,7 @@ fn the_help_is_the_reference_of_every_setting() {
         "FEISHU_APP_SECRET_FILE",
         "FEISHU_BASE_URL",
         "PULSE_LISTEN",
+        "PULSE_ADMIN_LISTEN",
         "PULSE_ALLOW_ANONYMOUS",
         "PULSE_REQUEST_TIMEOUT",
         "PULSE_CACHE_BYTES",
