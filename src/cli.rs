@@ -2,11 +2,14 @@
 
 use std::{io::Write as _, process::ExitCode};
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{Parser, Subcommand};
 
+mod check;
 mod demo;
+mod refusal;
 mod settings;
 
+pub use check::CheckArgs;
 pub use demo::DemoArgs;
 pub use settings::{Settings, UnusableSetting};
 
@@ -36,6 +39,8 @@ enum Command {
     Demo(Box<DemoArgs>),
     /// Serve the simulated Feishu alone
     Simulate(Box<SimulateArgs>),
+    /// See whether everything is set up: settings, credentials, scope, data range; or whether a gateway runs
+    Check(Box<CheckArgs>),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -63,10 +68,10 @@ pub enum Failure {
 pub async fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+        Err(error) => return refusal::refuse(error),
     };
     match cli.command.run().await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("error: {failure}");
             ExitCode::from(if matches!(failure, Failure::Setting(_)) { BAD_SETTING } else { 1 })
@@ -75,16 +80,18 @@ pub async fn run() -> ExitCode {
 }
 
 impl Command {
-    async fn run(self) -> Result<(), Failure> {
+    async fn run(self) -> Result<ExitCode, Failure> {
         match self {
-            Self::Serve(settings) => serve(&settings).await,
-            Self::Demo(args) => demo::run(&args).await,
-            Self::Simulate(args) => simulate(&args).await,
+            Self::Serve(settings) => serve(&settings).await?,
+            Self::Demo(args) => demo::run(&args).await?,
+            Self::Simulate(args) => simulate(&args).await?,
+            Self::Check(args) => return check::run(&args).await,
             Self::Openapi => {
                 let document = api::openapi().to_pretty_json().map_err(std::io::Error::other)?;
-                Ok(writeln!(std::io::stdout().lock(), "{document}")?)
+                writeln!(std::io::stdout().lock(), "{document}")?;
             }
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -119,19 +126,4 @@ async fn simulate(args: &SimulateArgs) -> Result<(), Failure> {
 
 async fn listen(address: std::net::SocketAddr) -> Result<tokio::net::TcpListener, Failure> {
     tokio::net::TcpListener::bind(address).await.map_err(|error| Failure::Listen { address, error })
-}
-
-/// Help goes to standard output; of an error, the first line says it all.
-fn refuse(error: &clap::Error) -> ExitCode {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
-    }
-    let text = error.render().to_string();
-    let wanted = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.is_empty());
-    eprintln!("{}", wanted.collect::<Vec<_>>().join(" "));
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let _ = error.print();
-    }
-    ExitCode::from(BAD_SETTING)
 }

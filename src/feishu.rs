@@ -17,6 +17,7 @@ pub mod lookahead;
 pub mod memo;
 pub mod pages;
 pub mod plan;
+pub mod probe;
 pub mod quota;
 pub mod source;
 pub mod spans;

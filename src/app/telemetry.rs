@@ -12,6 +12,14 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether `filter` can be understood.
+///
+/// # Errors
+/// Where the filter makes no sense.
+pub fn check(filter: &str) -> Result<(), ParseError> {
+    EnvFilter::builder().parse(filter).map(drop)
+}
+
 /// Begins to log. `filter` is a level, or levels by target such as `info,feishu_pulse::feishu=debug`.
 ///
 /// # Errors

@@ -9,7 +9,10 @@ use secrecy::SecretString;
 
 use crate::{
     api::MetricsPlace,
-    app::{BuildError, GatewayConfig, telemetry::LogFormat},
+    app::{
+        BuildError, GatewayConfig,
+        telemetry::{self, LogFormat},
+    },
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::Geo,
     store::{Location, Policy},
@@ -124,6 +127,19 @@ impl Settings {
         })
     }
 
+    /// Every setting that is missing or impossible.
+    #[must_use]
+    pub fn faults(&self) -> Vec<UnusableSetting> {
+        let faults = [
+            self.check_listen().err(),
+            self.app_id().err(),
+            self.secret().err(),
+            self.distinct_geos().err(),
+            telemetry::check(&self.log).err().map(|error| UnusableSetting::log(&error)),
+        ];
+        faults.into_iter().flatten().collect()
+    }
+
     fn check_listen(&self) -> Result<(), UnusableSetting> {
         if self.listen.ip().is_loopback() || self.allow_anonymous {
             return Ok(());
@@ -147,11 +163,14 @@ impl Settings {
     }
 
     fn credentials(&self) -> Result<Credentials, UnusableSetting> {
+        Ok(Credentials { app_id: self.app_id()?.to_owned(), app_secret: self.secret()? })
+    }
+
+    fn app_id(&self) -> Result<&str, UnusableSetting> {
         let app_id = self.app_id.as_deref().map(str::trim).filter(|id| !id.is_empty());
-        let app_id = app_id.ok_or_else(|| {
+        app_id.ok_or_else(|| {
             UnusableSetting("FEISHU_APP_ID is not set: the app's id, from Feishu's developer console".into())
-        })?;
-        Ok(Credentials { app_id: app_id.to_owned(), app_secret: self.secret()? })
+        })
     }
 
     fn secret(&self) -> Result<SecretString, UnusableSetting> {
@@ -194,7 +213,7 @@ impl UnusableSetting {
     }
 }
 
-fn base_url(text: &str) -> Result<Url, String> {
+pub(super) fn base_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|_| "expected a URL such as https://open.feishu.cn".to_owned())?;
     let is_base = matches!(url.scheme(), "http" | "https") && url.host().is_some();
     if !is_base

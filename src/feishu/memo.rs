@@ -85,6 +85,14 @@ impl Drop for Memo {
     }
 }
 
+/// The calls that a gateway has noted at `path`; `None` where there is no such file yet.
+///
+/// # Errors
+/// Where the file cannot be read, or makes no sense.
+pub fn noted_calls(path: &Path) -> io::Result<Option<MonthlyCalls>> {
+    Ok(read(path)?.map(|content| content.calls))
+}
+
 fn read(path: &Path) -> io::Result<Option<Content>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),

@@ -67,6 +67,12 @@ impl Quota {
         Self { clock, config, state: Mutex::new(state) }
     }
 
+    /// The first day of the month at `now`, as upstream counts months.
+    #[must_use]
+    pub fn month_at(now: Timestamp) -> Day {
+        month(now)
+    }
+
     /// Goes on counting where a former process stopped, if that was in the same month.
     pub fn resume(&self, made: &MonthlyCalls) {
         let mut state = self.current();

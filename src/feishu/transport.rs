@@ -130,7 +130,7 @@ impl Transport {
     pub async fn page(&self, ask: &Ask, page_token: Option<&str>, urgency: &Urgency) -> Result<DecodedPage, PageError> {
         let (mut failures, mut refusals, mut token_rejected) = (0, 0, false);
         loop {
-            match self.call(ask, page_token, urgency).await? {
+            match self.call(ask, page_token, PAGE_SIZE, urgency).await? {
                 Outcome::Page(page) => return Ok(page),
                 Outcome::Failed(error) => return Err(error),
                 Outcome::TokenRejected(_) if !token_rejected => token_rejected = true,
@@ -151,7 +151,27 @@ impl Transport {
         }
     }
 
-    async fn call(&self, ask: &Ask, page_token: Option<&str>, urgency: &Urgency) -> Result<Outcome, LoadError> {
+    /// One page of at most `rows` rows, asked for once: whatever upstream says to it is the answer.
+    ///
+    /// # Errors
+    /// [`LoadError`], without any further try.
+    pub async fn try_once(&self, ask: &Ask, rows: usize, urgency: &Urgency) -> Result<DecodedPage, LoadError> {
+        match self.call(ask, None, rows, urgency).await? {
+            Outcome::Page(page) => Ok(page),
+            Outcome::Failed(error) => Err(error.into()),
+            Outcome::TokenRejected(upstream) => Err(LoadError::Unauthorized { upstream, retry_after: GIVEN_UP }),
+            Outcome::Refused(upstream) => Err(LoadError::Throttled { upstream, retry_after: GIVEN_UP }),
+            Outcome::Passing(error) => Err(error),
+        }
+    }
+
+    async fn call(
+        &self,
+        ask: &Ask,
+        page_token: Option<&str>,
+        rows: usize,
+        urgency: &Urgency,
+    ) -> Result<Outcome, LoadError> {
         self.quota.check(urgency.now())?;
         // Before the permit, so that no turn passes while a token is fetched.
         self.tokens.current().await?;
@@ -159,7 +179,7 @@ impl Transport {
         // Again, since the wait for a turn may have been long.
         let charge = self.quota.charge(urgency.now())?;
         let token = self.tokens.current().await?;
-        let request = self.http.get(PATH).query(&self.parameters(ask, page_token)).bearer_auth(token.expose());
+        let request = self.http.get(PATH).query(&self.parameters(ask, page_token, rows)).bearer_auth(token.expose());
         let turn = Turn { permit, charge, timed: self.calls.begin() };
         match self.http.send(request).await {
             Ok(reply) => Ok(self.conclude(ask, page_token, &token, &reply, turn)),
@@ -219,12 +239,17 @@ impl Transport {
         }
     }
 
-    fn parameters<'a>(&self, ask: &'a Ask, page_token: Option<&'a str>) -> Vec<(&'static str, Cow<'a, str>)> {
+    fn parameters<'a>(
+        &self,
+        ask: &'a Ask,
+        page_token: Option<&'a str>,
+        rows: usize,
+    ) -> Vec<(&'static str, Cow<'a, str>)> {
         let mut parameters = vec![
             ("user_id_type", ask.user_id_type.name().into()),
             ("start_date", ask.span.first().to_string().into()),
             ("end_date", ask.span.last().to_string().into()),
-            ("page_size", PAGE_SIZE.to_string().into()),
+            ("page_size", rows.to_string().into()),
         ];
         match &ask.scope {
             Scope::Everyone => {}

@@ -7,6 +7,7 @@ mod support;
 mod truth;
 
 mod calls;
+mod check;
 mod collapsing;
 mod faulty_requests;
 mod freshness;

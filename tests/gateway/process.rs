@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::support::eventually;
 
-const CREDENTIALS: [(&str, &str); 2] = [("FEISHU_APP_ID", "cli_demo"), ("FEISHU_APP_SECRET", "demo-secret")];
+pub(crate) const CREDENTIALS: [(&str, &str); 2] = [("FEISHU_APP_ID", "cli_demo"), ("FEISHU_APP_SECRET", "demo-secret")];
 
 /// The binary with nothing of this machine's environment.
 fn binary(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
@@ -26,19 +26,19 @@ fn binary(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     command
 }
 
-fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     binary(arguments, environment).output().expect("the binary")
 }
 
-fn text(bytes: &[u8]) -> &str {
+pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("UTF-8")
 }
 
 /// Ended with the test, however that ends.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
-    fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         Self(binary(arguments, environment).spawn().expect("the binary"))
     }
 
@@ -110,6 +110,7 @@ fn the_help_is_the_reference_of_every_setting() {
         "FEISHU_APP_SECRET_FILE",
         "FEISHU_BASE_URL",
         "PULSE_LISTEN",
+        "PULSE_ADMIN_LISTEN",
         "PULSE_ALLOW_ANONYMOUS",
         "PULSE_REQUEST_TIMEOUT",
         "PULSE_CACHE_BYTES",
