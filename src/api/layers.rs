@@ -12,7 +12,10 @@ use axum::{
 use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
 use tracing::{Span, field};
 
-use super::problem::{self, Problem, ProblemCode};
+use super::{
+    compat,
+    problem::{self, Problem, ProblemCode},
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -25,7 +28,9 @@ pub fn around(routes: Router) -> Router {
     routes
         // Innermost: one broken handler must not close the client's connection.
         .layer(CatchPanicLayer::custom(panicked))
-        // Turns problems into documents, also the one of a panic.
+        // Below /open-apis/, turns problems into upstream's own errors, also those of a panic and of unknown paths.
+        .layer(from_fn(compat::render))
+        // Turns all other problems into documents.
         .layer(from_fn(problem::render))
         // Sees the final status of all that, within the span that carries the request's id.
         // A failure is logged where it is handled; here it would be logged a second time, as an error of ours.

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    compat::{self, AccessTokens},
     docs, layers, ops,
     prefer::{self, Wait},
     problem::{Problem, ProblemCode},
@@ -33,6 +34,8 @@ pub struct ApiState {
     pub quota: Arc<Quota>,
     /// The geos that are served; the first is the tenant's own.
     pub geos: Arc<[Geo]>,
+    /// The access tokens of callers with an official SDK.
+    pub access_tokens: AccessTokens,
     /// How long a request may wait for days.
     pub request_timeout: Duration,
     /// Set when the process is about to end.
@@ -72,9 +75,11 @@ pub(super) fn documented() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(docs::base())
         .routes(routes!(v1::user_days::get))
         .routes(routes!(v1::activity::get))
+        .routes(routes!(compat::stats::get))
         // Only those above may have to wait for Feishu.
         .route_layer(from_fn(prefer::heed))
         .routes(routes!(v1::coverage::get))
+        .routes(routes!(compat::token::post))
         .routes(routes!(ops::problem))
         .routes(routes!(ops::livez))
         .routes(routes!(ops::readyz))

@@ -8,7 +8,7 @@ use std::{
 use axum::Router;
 
 use crate::{
-    api::{self, ApiState},
+    api::{self, AccessTokens, ApiState},
     feishu::{FeishuConfig, FeishuSource},
     model::{Clock, Geo},
     query::Engine,
@@ -47,6 +47,7 @@ pub struct Gateway {
 /// Where TLS cannot be set up, which is nearly always a missing CA bundle.
 pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, reqwest::Error> {
     let memory = Arc::new(Memory::new(config.cache_bytes, config.freshness, Arc::clone(&clock)));
+    let access_tokens = AccessTokens::new(&config.feishu.credentials.app_secret);
     let feishu = FeishuSource::new(config.feishu, Arc::new(Directories::default()), Arc::clone(&clock))?;
 
     let quota = Arc::clone(feishu.quota());
@@ -73,6 +74,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, re
         engine: Engine::new(source, memory, clock),
         quota,
         geos: config.geos.into(),
+        access_tokens,
         request_timeout: config.request_timeout,
         draining: Arc::clone(&draining),
     };

@@ -55,7 +55,8 @@ pub async fn serve(gateway: Gateway, listener: TcpListener, ending: impl Future<
 
 fn server() -> Arc<auto::Builder<TokioExecutor>> {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    // Names of headers as `X-Tt-Logid`: the Python SDK looks for that one letter by letter.
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).title_case_headers(true);
     server.http2().timer(TokioTimer::new());
     Arc::new(server)
 }

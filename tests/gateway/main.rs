@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod sdk;
 #[path = "../support/mod.rs"]
 mod support;
 mod truth;
 
 mod calls;
 mod collapsing;
+mod dropin;
+mod dropin_errors;
 mod faulty_requests;
 mod freshness;
 mod limits;
