@@ -14,6 +14,7 @@ redocly_version=2.77.0
 node_sdk_version=1.74.0
 
 # Puts the tools of requirements.txt on the PATH; with an argument, those of requirements-ARGUMENT.txt.
+# shellcheck disable=SC2120 # called without, too
 python_tools() {
   local list=".ci/requirements${1:+-$1}.txt" venv="$cache/venv${1:+-$1}"
   if ! cmp -s "$list" "$venv/installed.txt"; then

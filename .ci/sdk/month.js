@@ -53,7 +53,7 @@ async function checkErrors(sdk) {
   assert.equal(refused.response.data.error.log_id, refused.response.headers['x-tt-logid']);
   assert.equal(refused.response.data.error.field_violations[0].field, 'page_size');
 
-  const stranger = await caught(list({ params: { start_date, end_date } }, lark.withTenantToken('t-made-up')));
+  const stranger = await caught(list({ params: { start_date, end_date } }, lark.withUserAccessToken('u-made-up')));
   assert.equal(stranger.response.status, 400);
   assert.equal(stranger.response.data.code, 99991663);
 
