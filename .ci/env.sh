@@ -11,8 +11,10 @@ say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 
 # Whatever needs more than a Rust toolchain is installed once into the user's cache, in the versions named here.
 redocly_version=2.77.0
+node_sdk_version=1.74.0
 
 # Puts the tools of requirements.txt on the PATH; with an argument, those of requirements-ARGUMENT.txt.
+# shellcheck disable=SC2120 # called without, too
 python_tools() {
   local list=".ci/requirements${1:+-$1}.txt" venv="$cache/venv${1:+-$1}"
   if ! cmp -s "$list" "$venv/installed.txt"; then
@@ -22,6 +24,15 @@ python_tools() {
     cp "$list" "$venv/installed.txt"
   fi
   export PATH="$venv/bin:$PATH"
+}
+
+# Lets `node` find Feishu's SDK.
+node_sdk() {
+  local folder="$cache/node-sdk-$node_sdk_version"
+  if [ ! -d "$folder/node_modules/@larksuiteoapi/node-sdk" ]; then
+    npm install --silent --no-audit --no-fund --no-save --prefix "$folder" "@larksuiteoapi/node-sdk@$node_sdk_version"
+  fi
+  export NODE_PATH="$folder/node_modules"
 }
 
 # Puts `redocly` on the PATH.

@@ -1,5 +1,6 @@
 //! Floor 5: HTTP. Parses what callers ask, hands it to the engine, writes what comes back.
 
+pub mod compat;
 pub mod cursor;
 pub mod docs;
 pub mod envelope;
@@ -15,6 +16,7 @@ pub mod selection;
 pub mod traffic;
 pub mod v1;
 
+pub use compat::AccessTokens;
 pub use docs::openapi;
 pub use router::{ApiState, MetricsPlace, operations, router};
 pub use traffic::Traffic;

@@ -1,10 +1,15 @@
 //! Where a page ended: opaque to callers, bound to the question and to the version of the day it stands in.
 
+use std::sync::Arc;
+
 use axum::http::Uri;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{Day, Geo};
+use crate::{
+    model::{Day, Geo},
+    table::Partition,
+};
 
 /// The place of the next row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +53,20 @@ fn kept_pairs(uri: &Uri) -> impl Iterator<Item = &str> {
 }
 
 impl Cursor {
+    /// The cursor of a row of `day`.
+    #[must_use]
+    pub fn at(day: &Partition, row: usize, question: [u8; 8]) -> Self {
+        let key = day.key();
+        Self { day: key.day, geo: key.geo, row, version: version(day), question }
+    }
+
+    /// Which of `days` the row is in; `None` where its day is not there, or has changed since.
+    #[must_use]
+    pub fn find(&self, days: &[Arc<Partition>]) -> Option<usize> {
+        let is_there = |day: &Arc<Partition>| day.key().day == self.day && day.key().geo == self.geo;
+        days.iter().position(is_there).filter(|at| version(&days[*at]) == self.version)
+    }
+
     /// The cursor as callers see it.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -77,6 +96,11 @@ impl Cursor {
             question: *question,
         })
     }
+}
+
+fn version(day: &Partition) -> [u8; 4] {
+    let [a, b, c, d, ..] = *day.hash();
+    [a, b, c, d]
 }
 
 #[cfg(test)]

@@ -1,10 +1,19 @@
 //! The OpenAPI document and Swagger UI, both served from the binary.
 
 use axum::{Json, Router, routing::get};
-use utoipa::{OpenApi, openapi};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        self,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::router::{self, ApiState};
+use super::{
+    compat,
+    router::{self, ApiState},
+};
 
 /// What the document says besides the routes.
 #[derive(OpenApi)]
@@ -24,11 +33,26 @@ use super::router::{self, ApiState};
         (name = "reports", description = "Figures over user-days"),
         (name = "coverage", description = "Which days are held, and how far they can be relied on"),
         (name = "archive", description = "What is kept for good: fill it, forget parts of it"),
+        (name = "drop-in", description = "Feishu's own contract, so that an official SDK works unchanged: only its base \
+            URL changes. Errors here are Feishu's, not problem documents"),
         (name = "operations", description = "For probes and for people who look after the service"),
     ),
+    modifiers(&BearerToken),
     security(()),
 )]
 struct Base;
+
+/// The access token that an official SDK fetches for itself.
+struct BearerToken;
+
+impl Modify for BearerToken {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+        let described = scheme.description(Some("From `/open-apis/auth/v3/tenant_access_token/internal`."));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(compat::BEARER, SecurityScheme::Http(described.build()));
+    }
+}
 
 /// The document without routes.
 #[must_use]

@@ -13,6 +13,7 @@ use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
 use tracing::{Span, field};
 
 use super::{
+    compat,
     problem::{self, Problem, ProblemCode},
     traffic::{self, Traffic},
 };
@@ -28,7 +29,9 @@ pub fn around(routes: Router, traffic: Arc<Traffic>) -> Router {
     routes
         // Innermost: one broken handler must not close the client's connection.
         .layer(CatchPanicLayer::custom(panicked))
-        // Turns problems into documents, also the one of a panic.
+        // Below /open-apis/, turns problems into upstream's own errors, also those of a panic and of unknown paths.
+        .layer(from_fn(compat::render))
+        // Turns all other problems into documents.
         .layer(from_fn(problem::render))
         // Sees the final status of all that, within the span that carries the request's id.
         // A failure is logged where it is handled; here it would be logged a second time, as an error of ours.

@@ -68,9 +68,9 @@ pub struct Problem {
     #[schema(example = 400)]
     status: u16,
     /// The kind of problem, for programs.
-    code: ProblemCode,
+    pub(super) code: ProblemCode,
     /// What happened this time.
-    detail: String,
+    pub(super) detail: String,
     /// Finds the request in the logs. The same as the header `x-request-id`.
     request_id: String,
     /// Every faulty parameter of the request, not only the first.
@@ -78,14 +78,14 @@ pub struct Problem {
     errors: Vec<Fault>,
     /// The code that Feishu answered with, where Feishu is behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_code: Option<i64>,
+    pub(super) upstream_code: Option<i64>,
     /// Finds the call in Feishu's own log search.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    upstream_log_id: Option<Arc<str>>,
+    pub(super) upstream_log_id: Option<Arc<str>>,
     /// Seconds after which asking again makes sense. The same as the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after: Option<u64>,
+    pub(super) retry_after: Option<u64>,
 }
 
 /// One faulty parameter.

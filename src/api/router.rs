@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    compat::{self, AccessTokens},
     docs, layers, ops,
     prefer::{self, Wait},
     problem::{Problem, ProblemCode},
@@ -38,6 +39,8 @@ pub struct ApiState {
     pub quota: Arc<Quota>,
     /// The geos that are served; the first is the tenant's own.
     pub geos: Arc<[Geo]>,
+    /// The access tokens of callers with an official SDK.
+    pub access_tokens: AccessTokens,
     /// How long a request may wait for days.
     pub request_timeout: Duration,
     /// Everything that `/metrics` tells.
@@ -109,10 +112,12 @@ fn documented_without_metrics() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(docs::base())
         .routes(routes!(v1::user_days::get))
         .routes(routes!(v1::activity::get))
+        .routes(routes!(compat::stats::get))
         // Only those above may have to wait for Feishu.
         .route_layer(from_fn(prefer::heed))
         .routes(routes!(v1::coverage::get))
         .routes(routes!(v1::days::delete))
+        .routes(routes!(compat::token::post))
         .routes(routes!(ops::problem))
         .routes(routes!(ops::livez))
         .routes(routes!(ops::readyz))

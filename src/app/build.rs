@@ -9,7 +9,7 @@ use axum::Router;
 
 use super::process::Process;
 use crate::{
-    api::{self, ApiState, MetricsPlace, Traffic},
+    api::{self, AccessTokens, ApiState, MetricsPlace, Traffic},
     feishu::{FeishuConfig, FeishuSource},
     meter::{Meter, Meters},
     model::{Clock, Geo},
@@ -68,6 +68,7 @@ pub struct Gateway {
 /// [`BuildError`] says what cannot be set up.
 pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, BuildError> {
     let memory = Arc::new(Memory::new(config.cache_bytes, config.freshness, Arc::clone(&clock)));
+    let access_tokens = AccessTokens::new(&config.feishu.credentials.app_secret);
     let directories = Arc::new(Directories::default());
     let feishu = FeishuSource::new(config.feishu, Arc::clone(&directories), Arc::clone(&clock))?;
     let quota = Arc::clone(feishu.quota());
@@ -108,6 +109,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         archive,
         quota,
         geos: config.geos.into(),
+        access_tokens,
         request_timeout: config.request_timeout,
         draining: Arc::clone(&draining),
     };

@@ -82,7 +82,8 @@ async fn accept(listener: &TcpListener) -> Option<TcpStream> {
 impl Host {
     fn new(router: Router) -> Self {
         let mut server = auto::Builder::new(TokioExecutor::new());
-        server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+        // Names of headers as `X-Tt-Logid`: the Python SDK looks for that one letter by letter.
+        server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).title_case_headers(true);
         server.http2().timer(TokioTimer::new());
         let (graceful, draining) = (GracefulShutdown::new(), CancellationToken::new());
         Self { router, server: Arc::new(server), graceful, draining }

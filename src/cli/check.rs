@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::{BAD_SETTING, Failure, Settings, UnusableSetting, settings::base_url};
 use crate::{
-    app::GatewayConfig,
+    app::{BuildError, GatewayConfig},
     feishu::{
         memo,
         probe::Probe,
@@ -73,7 +73,8 @@ pub(super) async fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
 
 async fn look(config: &GatewayConfig) -> Result<Vec<Finding>, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let probe = Probe::new(&config.feishu, Arc::clone(&clock)).map_err(|error| UnusableSetting::tls(&error))?;
+    let probe = Probe::new(&config.feishu, Arc::clone(&clock))
+        .map_err(|error| UnusableSetting::build(&BuildError::from(error)))?;
     let mut findings = vec![Finding::well("settings", "usable"), token(&probe).await];
     // Without a token there is nothing to be had; saying so again for each geo would bury the cause.
     if findings.iter().all(Finding::is_well) {

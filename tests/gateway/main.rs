@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod sdk;
 #[path = "../support/mod.rs"]
 mod support;
 mod truth;
@@ -9,6 +10,8 @@ mod truth;
 mod calls;
 mod check;
 mod collapsing;
+mod dropin;
+mod dropin_errors;
 mod faulty_requests;
 mod freshness;
 mod limits;

@@ -174,7 +174,7 @@ fn page(gathered: &Gathered, asked: &Asked, uri: &Uri) -> Result<Response, Probl
         rows = places.take(asked.limit + 1).collect();
     }
     let next = (rows.len() > asked.limit).then(|| rows.pop()).flatten();
-    let next = next.map(|place| cursor_at(&days[place.day], place.row, uri).encode());
+    let next = next.map(|place| Cursor::at(&days[place.day], place.row, cursor::question(uri)).encode());
     let items: Vec<_> = match tables.first() {
         Some(tables) => rows.iter().map(|place| Item::new(tables, &days[place.day], place.row)).collect(),
         None => Vec::new(),
@@ -190,22 +190,10 @@ fn page(gathered: &Gathered, asked: &Asked, uri: &Uri) -> Result<Response, Probl
 /// Where the cursor says the page begins.
 fn start(gathered: &Gathered, cursor: Option<&Cursor>) -> Result<Place, Problem> {
     let Some(cursor) = cursor else { return Ok(Place { day: 0, row: 0 }) };
-    let is_there = |day: &Arc<Partition>| day.key().day == cursor.day && day.key().geo == cursor.geo;
-    let at = gathered.days.iter().position(is_there);
-    match at.filter(|at| version(&gathered.days[*at]) == cursor.version) {
+    match cursor.find(&gathered.days) {
         Some(day) => Ok(Place { day, row: cursor.row }),
         None => Err(Problem::new(ProblemCode::StaleCursor, format!("{} has changed since", cursor.day))),
     }
-}
-
-fn cursor_at(day: &Partition, row: usize, uri: &Uri) -> Cursor {
-    let key = day.key();
-    Cursor { day: key.day, geo: key.geo, row, version: version(day), question: cursor::question(uri) }
-}
-
-fn version(day: &Partition) -> [u8; 4] {
-    let [a, b, c, d, ..] = *day.hash();
-    [a, b, c, d]
 }
 
 /// The whole selection, a line a row, rendered as fast as the caller reads.
