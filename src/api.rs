@@ -1,5 +1,6 @@
 //! Floor 5: HTTP. Parses what callers ask, hands it to the engine, writes what comes back.
 
+pub mod answer;
 pub mod cursor;
 pub mod docs;
 pub mod envelope;
@@ -12,6 +13,7 @@ pub mod responses;
 pub mod router;
 pub mod selection;
 pub mod v1;
+pub mod work;
 
 pub use docs::openapi;
 pub use router::{ApiState, router};

@@ -16,6 +16,7 @@ use super::{
     docs, layers, ops,
     problem::{Problem, ProblemCode},
     v1,
+    work::Desks,
 };
 use crate::{
     model::Geo,
@@ -31,6 +32,8 @@ pub struct ApiState {
     pub geos: Arc<[Geo]>,
     /// How long a request may wait for days.
     pub request_timeout: Duration,
+    /// Where exports are written.
+    pub desks: Desks,
     /// Set when the process is about to end.
     pub draining: Arc<AtomicBool>,
 }
@@ -66,7 +69,13 @@ pub fn router(state: ApiState) -> Router {
 pub(super) fn documented() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(docs::base())
         .routes(routes!(v1::user_days::get))
+        .routes(routes!(v1::users::get))
+        .routes(routes!(v1::user::get))
+        .routes(routes!(v1::summary::get))
         .routes(routes!(v1::activity::get))
+        .routes(routes!(v1::departments::get))
+        .routes(routes!(v1::retention::get))
+        .routes(routes!(v1::clients::get))
         .routes(routes!(v1::coverage::get))
         .routes(routes!(ops::problem))
         .routes(routes!(ops::livez))

@@ -8,7 +8,7 @@ use std::{
 use axum::Router;
 
 use crate::{
-    api::{self, ApiState},
+    api::{self, ApiState, work::Desks},
     feishu::{FeishuConfig, FeishuSource},
     model::{Clock, Geo},
     query::Engine,
@@ -71,6 +71,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, re
         engine: Engine::new(source, memory, clock),
         geos: config.geos.into(),
         request_timeout: config.request_timeout,
+        desks: Desks::default(),
         draining: Arc::clone(&draining),
     };
     Ok(Gateway { router: api::router(state), draining })

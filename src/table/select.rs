@@ -3,7 +3,7 @@
 use fixedbitset::FixedBitSet;
 
 use super::{
-    directory::{PersonNo, Tables},
+    directory::{PersonNo, Profile, Tables},
     partition::Partition,
     schema::Flag,
 };
@@ -75,17 +75,22 @@ impl Selector<'_> {
         self.tables.profile(day.profiles()[row]).person
     }
 
-    fn takes(&self, day: &Partition, row: usize) -> bool {
-        if self.active.is_some_and(|active| day.flags()[row].has(Flag::Active) != active) {
-            return false;
-        }
-        let profile = || self.tables.profile(day.profiles()[row]);
-        let within = |departments: &FixedBitSet| departments.contains(profile().department as usize);
+    /// Whether rows with this profile are meant, as far as that depends on the profile.
+    #[must_use]
+    pub fn takes_profile(&self, profile: &Profile) -> bool {
+        let within = |departments: &FixedBitSet| departments.contains(profile.department as usize);
         self.departments.as_ref().is_none_or(within)
             && match self.person {
                 Person::Anyone => true,
-                Person::Only(person) => profile().person == Some(person),
+                Person::Only(person) => profile.person == Some(person),
                 Person::Nobody => false,
             }
+    }
+
+    fn takes(&self, day: &Partition, row: usize) -> bool {
+        let is_active = || day.flags()[row].has(Flag::Active);
+        let takes_all = self.departments.is_none() && matches!(self.person, Person::Anyone);
+        self.active.is_none_or(|active| is_active() == active)
+            && (takes_all || self.takes_profile(self.tables.profile(day.profiles()[row])))
     }
 }
