@@ -8,6 +8,7 @@ pub mod layers;
 pub mod negotiate;
 pub mod ops;
 pub mod params;
+pub mod prefer;
 pub mod problem;
 pub mod responses;
 pub mod router;

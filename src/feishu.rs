@@ -9,8 +9,10 @@
 //! ```
 
 pub mod decode;
+pub mod desk;
 pub mod http;
 pub mod lookahead;
+pub mod memo;
 pub mod pages;
 pub mod plan;
 pub mod quota;

@@ -20,6 +20,23 @@ pub trait DaySource: Send + Sync + 'static {
     /// # Errors
     /// [`LoadError`] says what is in the way and whether asking again can help.
     async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError>;
+
+    /// What loading these days would take, as far as that can be told without doing it.
+    async fn forecast(&self, keys: &[DayKey]) -> Forecast;
+}
+
+/// What loading days would take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forecast {
+    /// Upstream calls that these days still cost.
+    pub calls: u64,
+    /// How long until the last of them is answered; `None` while the rate limit or the size of the tenant is not known.
+    pub wait: Option<Duration>,
+}
+
+impl Forecast {
+    /// Nothing has to be asked for.
+    pub const NOTHING: Self = Self { calls: 0, wait: Some(Duration::ZERO) };
 }
 
 /// On whose behalf a day is loaded.

@@ -28,7 +28,8 @@ pub fn around(routes: Router) -> Router {
         // Turns problems into documents, also the one of a panic.
         .layer(from_fn(problem::render))
         // Sees the final status of all that, within the span that carries the request's id.
-        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(
+        // A failure is logged where it is handled; here it would be logged a second time, as an error of ours.
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_failure(()).on_response(
             |response: &Response, latency: std::time::Duration, _: &Span| {
                 let (status, took_ms) = (response.status().as_u16(), latency.as_secs_f64() * 1e3);
                 tracing::info!(http.status = status, took_ms, "answered");

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -75,8 +75,9 @@ pub(in crate::api) async fn readyz(State(state): State<ApiState>) -> Response {
             content_type = "application/problem+json"),
     ),
 )]
-pub(in crate::api) async fn problem(Path(name): Path<String>) -> Result<Json<ProblemPage>, Problem> {
-    let code = ProblemCode::ALL.into_iter().find(|code| code.name() == name);
+pub(in crate::api) async fn problem(name: Result<Path<String>, PathRejection>) -> Result<Json<ProblemPage>, Problem> {
+    // A name that is not even text is no problem's name; axum would say so in plain text.
+    let code = name.ok().and_then(|Path(name)| ProblemCode::ALL.into_iter().find(|code| code.name() == name));
     let code = code.ok_or_else(|| Problem::new(ProblemCode::NotFound, "there is no such problem"))?;
     let explained = code.explain();
     Ok(Json(ProblemPage {

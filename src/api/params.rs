@@ -11,9 +11,14 @@ use super::problem::{Fault, Problem};
 /// The longest value that is accepted, in bytes.
 const LONGEST: usize = 512;
 
+/// Faults that one answer tells. Whoever has more has sent no request but noise, which is not to be echoed at length.
+const MOST_FAULTS: usize = 50;
+
 /// The parameters of one request, and what is wrong with them.
 #[derive(Debug, Default)]
 pub struct Params {
+    /// The names of all known parameters that are given, sound or not.
+    given: Vec<String>,
     values: Vec<(String, String)>,
     faults: Vec<Fault>,
 }
@@ -36,13 +41,15 @@ impl Params {
 
     fn take(&mut self, pair: &str, known: &[String]) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (Ok(name), Ok(value)) = (decode(name), decode(value)) else {
-            self.fault(decode_lossy(name).as_ref(), "is not valid UTF-8 once percent-decoded");
-            return;
-        };
+        let (name, value) = (decode_lossy(name), decode(value));
         if !known.contains(&name) {
             self.fault(&name, format!("is unknown here; known are {}", known.join(", ")));
-        } else if self.values.iter().any(|(other, _)| *other == name) {
+            return;
+        }
+        let again = self.has(&name);
+        self.given.push(name.clone());
+        let Ok(value) = value else { return self.fault(&name, "is not valid UTF-8 once percent-decoded") };
+        if again {
             self.fault(&name, "is given more than once");
         } else if value.len() > LONGEST {
             self.fault(&name, format!("is longer than {LONGEST} bytes"));
@@ -53,8 +60,11 @@ impl Params {
         }
     }
 
-    /// Takes note of a fault. Names that a caller made up are cut short.
+    /// Takes note of a fault, up to a number. Names that a caller made up are cut short.
     pub fn fault(&mut self, parameter: &str, detail: impl Into<String>) {
+        if self.faults.len() == MOST_FAULTS {
+            return;
+        }
         let parameter = parameter.chars().take(64).collect();
         self.faults.push(Fault { parameter, detail: detail.into() });
     }
@@ -118,7 +128,7 @@ impl Params {
     /// Whether the parameter is given, sound or not.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.values.iter().any(|(other, _)| other == name)
+        self.given.iter().any(|other| other == name)
     }
 
     /// Ends the reading.
@@ -141,8 +151,9 @@ fn decode(text: &str) -> Result<String, std::str::Utf8Error> {
     percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned)
 }
 
-fn decode_lossy(text: &str) -> Cow<'_, str> {
-    percent_decode_str(text).decode_utf8_lossy()
+/// No known name holds the character that stands in for what is not UTF-8.
+fn decode_lossy(text: &str) -> String {
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

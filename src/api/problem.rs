@@ -17,6 +17,9 @@ use crate::{
     source::{LoadError, Upstream},
 };
 
+/// When to come back where nobody knows how long it takes.
+const UNKNOWN_WAIT: Duration = Duration::from_secs(10);
+
 /// Every kind of problem there is. Callers may rely on the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -146,7 +149,7 @@ impl ProblemCode {
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
                 "There is nothing here",
-                "The path is none of this service.",
+                "The path is none of this service, or names something that is not there.",
                 "See /docs for the paths there are.",
             ),
             Self::MethodNotAllowed => (
@@ -265,11 +268,13 @@ impl Problem {
     pub fn not_answered(error: &NotAnswered, now: jiff::Timestamp) -> Self {
         match error {
             NotAnswered::Load(error) => Self::load_error(error, now),
-            NotAnswered::NotInTime => Self::new(
-                ProblemCode::NotReadyInTime,
-                "the days are being fetched; the fetch goes on after this answer",
-            )
-            .retry_after(Duration::from_secs(10)),
+            NotAnswered::NotInTime { left } => {
+                let detail = left.map_or_else(
+                    || "the days are being fetched; how long it takes cannot be told yet".to_owned(),
+                    |left| format!("the days are being fetched; it takes about {} s more", left.as_secs().max(1)),
+                );
+                Self::new(ProblemCode::NotReadyInTime, detail).retry_after(left.unwrap_or(UNKNOWN_WAIT))
+            }
         }
     }
 

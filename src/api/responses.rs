@@ -1,6 +1,6 @@
-//! The ways in which every data endpoint can fail, for the documentation.
+//! What data endpoints have in common, for the documentation: how they can fail, and how long callers wait.
 
-use utoipa::IntoResponses;
+use utoipa::{IntoParams, IntoResponses};
 
 use super::problem::Problem;
 
@@ -9,17 +9,17 @@ use super::problem::Problem;
 pub enum UpstreamProblems {
     /// `upstream_rejected`: Feishu does not know the user or department id.
     #[response(status = 422, content_type = "application/problem+json")]
-    Rejected(#[to_schema] Problem),
+    Rejected(Problem),
     /// `upstream_unauthorized`, `upstream_forbidden` or `upstream_unavailable`: Feishu does not answer this app.
     #[response(status = 502, content_type = "application/problem+json")]
-    BadGateway(#[to_schema] Problem),
+    BadGateway(Problem),
     /// `not_ready_in_time`, `upstream_throttled` or `upstream_quota_exhausted`: ask again after `Retry-After` seconds.
     #[response(
         status = 503,
         content_type = "application/problem+json",
         headers(("Retry-After" = u64, description = "Seconds after which asking again makes sense"))
     )]
-    Unavailable(#[to_schema] Problem),
+    Unavailable(Problem),
 }
 
 /// Problems of every endpoint that takes parameters.
@@ -27,8 +27,19 @@ pub enum UpstreamProblems {
 pub enum CommonProblems {
     /// `invalid_parameters`: every faulty parameter is named in `errors`. Nothing was asked of Feishu.
     #[response(status = 400, content_type = "application/problem+json")]
-    Invalid(#[to_schema] Problem),
+    Invalid(Problem),
     /// `internal`: a defect of this service.
     #[response(status = 500, content_type = "application/problem+json")]
-    Internal(#[to_schema] Problem),
+    Internal(Problem),
+}
+
+/// The header of endpoints that may have to ask Feishu. Read by [`Wait`](super::prefer::Wait).
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "documents what is read")]
+pub struct PreferHeader {
+    /// `wait=N`: wait at most N seconds for days that are not held yet (RFC 7240). Without it, as long as the service
+    /// is set to. What cannot be had in that time is told at once, with the estimate in `Retry-After`.
+    #[param(rename = "Prefer")]
+    prefer: Option<String>,
 }

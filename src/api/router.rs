@@ -8,17 +8,19 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, middleware::from_fn};
 use tokio::time::Instant;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     docs, layers, ops,
+    prefer::{self, Wait},
     problem::{Problem, ProblemCode},
     v1,
     work::Desks,
 };
 use crate::{
+    feishu::quota::Quota,
     model::Geo,
     query::{Asking, Engine},
 };
@@ -28,6 +30,8 @@ use crate::{
 pub struct ApiState {
     /// Answers questions.
     pub engine: Engine,
+    /// The month's calls of upstream.
+    pub quota: Arc<Quota>,
     /// The geos that are served; the first is the tenant's own.
     pub geos: Arc<[Geo]>,
     /// How long a request may wait for days.
@@ -39,10 +43,11 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    /// A caller who asks now and has the usual time.
+    /// A caller who asks now and has the usual time, or less if they want to wait less.
     #[must_use]
-    pub fn asking(&self, allow_partial: bool) -> Asking {
-        Asking { deadline: Instant::now() + self.request_timeout, allow_partial }
+    pub fn asking(&self, Wait(wait): Wait, allow_partial: bool) -> Asking {
+        let wait = wait.map_or(self.request_timeout, |wait| wait.min(self.request_timeout));
+        Asking { deadline: Instant::now() + wait, allow_partial }
     }
 
     /// Whether the process is about to end.
@@ -76,6 +81,8 @@ pub(super) fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(v1::departments::get))
         .routes(routes!(v1::retention::get))
         .routes(routes!(v1::clients::get))
+        // Only those above may have to wait for Feishu.
+        .route_layer(from_fn(prefer::heed))
         .routes(routes!(v1::coverage::get))
         .routes(routes!(ops::problem))
         .routes(routes!(ops::livez))

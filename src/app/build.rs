@@ -49,6 +49,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, re
     let memory = Arc::new(Memory::new(config.cache_bytes, config.freshness, Arc::clone(&clock)));
     let feishu = FeishuSource::new(config.feishu, Arc::new(Directories::default()), Arc::clone(&clock))?;
 
+    let quota = Arc::clone(feishu.quota());
+
     // The read path, from the question inwards:
     let source: Arc<dyn DaySource> = Arc::new(Subset::new(
         // a person's day is taken from the day of everyone, where that is held;
@@ -69,6 +71,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, re
     let draining = Arc::new(AtomicBool::new(false));
     let state = ApiState {
         engine: Engine::new(source, memory, clock),
+        quota,
         geos: config.geos.into(),
         request_timeout: config.request_timeout,
         desks: Desks::default(),

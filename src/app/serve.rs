@@ -15,6 +15,7 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::build::Gateway;
@@ -31,12 +32,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves the gateway on `listener` until `ending` is done, then lets requests under way end.
 pub async fn serve(gateway: Gateway, listener: TcpListener, ending: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
-    let server = server();
+    let (server, draining) = (server(), CancellationToken::new());
     let mut ending = std::pin::pin!(ending);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => attend(&gateway, &server, &graceful, stream),
+                Ok((stream, _)) => attend(&gateway, &server, &graceful, &draining, stream),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -46,6 +47,7 @@ pub async fn serve(gateway: Gateway, listener: TcpListener, ending: impl Future<
         }
     }
     gateway.draining.store(true, Ordering::Relaxed);
+    draining.cancel();
     drop(listener);
     tracing::info!("ending; requests under way may end first");
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
@@ -65,12 +67,24 @@ fn attend(
     gateway: &Gateway,
     server: &Arc<auto::Builder<TokioExecutor>>,
     graceful: &GracefulShutdown,
+    draining: &CancellationToken,
     stream: TcpStream,
 ) {
     // Answers are written whole; waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
     let (router, server, watcher) = (gateway.router.clone(), Arc::clone(server), graceful.watcher());
+    let draining = draining.clone();
     tokio::spawn(async move {
+        // hyper's own timeout begins with the first byte, from which it tells HTTP/1 from HTTP/2.
+        let mut first = [0];
+        let begun = tokio::select! {
+            begun = tokio::time::timeout(HEADER_TIMEOUT, stream.peek(&mut first)) => matches!(begun, Ok(Ok(1))),
+            // Nothing is under way here that could end first.
+            () = draining.cancelled() => false,
+        };
+        if !begun {
+            return;
+        }
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let router = router.clone();
             async move {

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use crate::{
     app::{GatewayConfig, telemetry::LogFormat},
-    feishu::{FeishuConfig, throttle::ThrottleConfig, token::Credentials},
+    feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::Geo,
     store::Policy,
 };
@@ -56,6 +56,18 @@ pub struct Settings {
     #[arg(long, env = "PULSE_UPSTREAM_RATE", value_name = "CALLS", value_parser = rate)]
     pub upstream_rate: Option<f64>,
 
+    /// The most calls a month (UTC+8) that Feishu is asked; without it, only the tenant's own quota counts
+    #[arg(long, env = "PULSE_UPSTREAM_MONTHLY_QUOTA", value_name = "CALLS")]
+    pub upstream_monthly_quota: Option<u64>,
+
+    /// The share of those calls, 0 to 1, that is kept for requests: background work stops short of it
+    #[arg(long, env = "PULSE_QUOTA_RESERVE", value_name = "SHARE", default_value = "0.2", value_parser = share)]
+    pub quota_reserve: f64,
+
+    /// Where to keep what a restart must not forget: the month's calls and the rate limit that was found
+    #[arg(long, env = "PULSE_STATE_DIR", value_name = "PATH", default_value = "data")]
+    pub state_dir: PathBuf,
+
     /// The geos that the tenant has (cn, us, sg, jp), with commas; the first is the tenant's own
     #[arg(long, env = "PULSE_GEOS", value_name = "GEO,…", default_value = "cn", value_delimiter = ',')]
     pub geos: Vec<Geo>,
@@ -88,6 +100,8 @@ impl Settings {
                 credentials: self.credentials()?,
                 home: geos[0],
                 throttle: ThrottleConfig { ceiling: self.upstream_rate, ..ThrottleConfig::default() },
+                quota: QuotaConfig { monthly: self.upstream_monthly_quota, reserve: self.quota_reserve },
+                memo: Some(self.state_dir.join("upstream.json")),
                 call_timeout: CALL_TIMEOUT,
             },
             geos,
@@ -170,7 +184,12 @@ impl UnusableSetting {
 fn base_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|_| "expected a URL such as https://open.feishu.cn".to_owned())?;
     let is_base = matches!(url.scheme(), "http" | "https") && url.host().is_some();
-    if !is_base || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+    if !is_base
+        || url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
         return Err("expected an http or https address without query, fragment or credentials".to_owned());
     }
     Ok(url)
@@ -181,6 +200,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
     let sound = parsed.filter(|duration| (1..=86_400_000).contains(&duration.as_millis()));
     sound.ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let sound = text.parse().ok().filter(|share: &f64| (0.0..=1.0).contains(share));
+    sound.ok_or_else(|| "expected a share from 0 to 1, such as 0.2".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -216,7 +240,7 @@ mod tests {
     #[case(&["--app-secret", "s", "--geos", "mars"], "one of cn, us, sg, jp")]
     #[case(&["--app-secret", "s", "--base-url", "ftp://x"], "http or https")]
     #[case(&["--app-secret", "s", "--upstream-rate", "0"], "calls a second")]
-    #[case(&["--app-secret", "s", "--request-timeout", "-1s"], "such as 60s")]
+    #[case(&["--app-secret", "s", "--request-timeout=-1s"], "such as 60s")]
     fn an_impossible_setting_is_told_in_plain_words(#[case] options: &[&str], #[case] told: &str) {
         let error = settings(options).expect_err("an impossible setting");
         assert!(error.contains(told), "{error}");

@@ -11,11 +11,11 @@ use jiff::Timestamp;
 use super::{
     decode::{DecodedPage, Next},
     lookahead::TokenRun,
-    transport::{Ask, PageError, Transport},
+    transport::{Ask, PageError, Transport, Urgency},
 };
 use crate::{
     model::{Day, DayKey},
-    source::{LoadContext, LoadError},
+    source::LoadError,
     table::{Directory, Partition, PartitionBuilder},
 };
 
@@ -26,7 +26,7 @@ use crate::{
 pub struct Chain<'a> {
     transport: &'a Transport,
     ask: Arc<Ask>,
-    context: LoadContext,
+    urgency: Urgency,
     days: BTreeMap<Day, PartitionBuilder>,
     seen: HashSet<Arc<str>>,
     tokens: TokenRun,
@@ -49,21 +49,21 @@ struct Asked {
 }
 
 impl<'a> Chain<'a> {
-    /// A chain that has not begun. `tokens` is to see its page tokens.
+    /// A chain that has not begun. `tokens` is to see its page tokens; `urgency` says whose turns it takes.
     #[must_use]
     pub fn new(
         transport: &'a Transport,
         ask: Ask,
         directory: &Arc<Directory>,
         tokens: TokenRun,
-        context: LoadContext,
+        urgency: Urgency,
     ) -> Self {
         let days = ask.span.days().map(|day| {
             let key = DayKey { geo: ask.geo, user_id_type: ask.user_id_type, scope: ask.scope.clone(), day };
             (day, PartitionBuilder::new(key, Arc::clone(directory)))
         });
         let days = days.collect();
-        Self { transport, ask: Arc::new(ask), context, days, seen: HashSet::new(), tokens, doubtful: false }
+        Self { transport, ask: Arc::new(ask), urgency, days, seen: HashSet::new(), tokens, doubtful: false }
     }
 
     /// Asks for page after page; `on_page` hears of each. The days are as of `begun`, when the chain was begun: what
@@ -80,11 +80,15 @@ impl<'a> Chain<'a> {
             match page {
                 Ok(page) => {
                     on_page();
+                    if asked.guessed {
+                        self.tokens.confirm();
+                    }
                     let Some(named) = self.take(page) else { break };
                     self.advance(&mut window, named);
                 }
-                Err(PageError::PageToken(_)) if asked.guessed => {
-                    // Right as the guess was, it came too early: upstream wants tokens that it has given out.
+                Err(PageError::PageToken(_) | PageError::Load(LoadError::Rejected { .. })) if asked.guessed => {
+                    // Right as the guess was, it came too early: upstream wants tokens that it has given out, whatever
+                    // code it says so with.
                     self.tokens.refute();
                     window = Window::default();
                     self.ask(&mut window, asked.token, false);
@@ -121,9 +125,9 @@ impl<'a> Chain<'a> {
     }
 
     fn ask(&self, window: &mut Window<'a>, token: Option<Arc<str>>, guessed: bool) {
-        let (transport, ask, context) = (self.transport, Arc::clone(&self.ask), self.context);
+        let (transport, ask, urgency) = (self.transport, Arc::clone(&self.ask), self.urgency.clone());
         window.tokens.push_back(Asked { token: token.clone(), guessed });
-        let call = async move { transport.page(&ask, token.as_deref(), context).await };
+        let call = async move { transport.page(&ask, token.as_deref(), &urgency).await };
         window.replies.push_back(call.boxed());
     }
 

@@ -25,6 +25,18 @@ pub enum Size {
     AtLeast(usize),
 }
 
+impl Size {
+    /// Calls that a chain over so many days costs, where that can be told.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small whole number")]
+    #[must_use]
+    pub fn pages(self, days: usize) -> Option<usize> {
+        match self {
+            Self::Known(rows) => Some(((rows * days as f64 / PAGE_SIZE as f64).ceil() as usize).max(1)),
+            Self::AtLeast(_) => None,
+        }
+    }
+}
+
 /// The spans to begin now, out of the days that wait (in order, no day twice), while `running` chains are under way
 /// and no more than `most` shall be.
 #[must_use]

@@ -1,21 +1,22 @@
 //! Feishu as a source of days: the bottom of the stack, where every load that nothing above could answer ends.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use reqwest::Url;
 
 use super::{
     http::Http,
-    quota::Quota,
-    spans::Spans,
+    memo::Memo,
+    quota::{Quota, QuotaConfig},
+    spans::{CallsAhead, Spans},
     throttle::{Throttle, ThrottleConfig},
     token::{Credentials, Tokens},
     transport::Transport,
 };
 use crate::{
     model::{Clock, DayKey, Geo},
-    source::{DaySource, LoadContext, LoadError},
+    source::{DaySource, Forecast, LoadContext, LoadError, Priority},
     table::{Directories, Partition},
 };
 
@@ -30,6 +31,10 @@ pub struct FeishuConfig {
     pub home: Geo,
     /// How fast it may be asked.
     pub throttle: ThrottleConfig,
+    /// How often it may be asked in a month.
+    pub quota: QuotaConfig,
+    /// The file that keeps across restarts what is known of upstream; without it, a restart forgets.
+    pub memo: Option<PathBuf>,
     /// The longest that one call may take.
     pub call_timeout: Duration,
 }
@@ -39,7 +44,7 @@ pub struct FeishuConfig {
 pub struct FeishuSource {
     spans: Spans,
     throttle: Throttle,
-    directories: Arc<Directories>,
+    quota: Arc<Quota>,
 }
 
 impl FeishuSource {
@@ -47,6 +52,9 @@ impl FeishuSource {
     ///
     /// # Errors
     /// Where TLS cannot be set up, which is nearly always a missing CA bundle.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, where there is a memo to keep.
     pub fn new(
         config: FeishuConfig,
         directories: Arc<Directories>,
@@ -55,9 +63,18 @@ impl FeishuSource {
         let http = Http::new(config.base_url, config.call_timeout)?;
         let tokens = Tokens::new(http.clone(), config.credentials);
         let throttle = Throttle::new(&config.throttle);
-        let quota = Quota::new(Arc::clone(&clock));
-        let transport = Transport::new(http, tokens, throttle.clone(), quota, config.home);
-        Ok(Self { spans: Spans::new(transport, clock), throttle, directories })
+        let quota = Arc::new(Quota::new(config.quota, Arc::clone(&clock)));
+        if let Some(path) = config.memo {
+            Memo::open(path, Arc::clone(&quota), throttle.clone(), Arc::clone(&clock)).keep();
+        }
+        let transport = Transport::new(http, tokens, throttle.clone(), Arc::clone(&quota), config.home);
+        Ok(Self { spans: Spans::new(transport, directories, clock), throttle, quota })
+    }
+
+    /// The month's calls.
+    #[must_use]
+    pub const fn quota(&self) -> &Arc<Quota> {
+        &self.quota
     }
 
     /// The throttle, for what it knows of the rate.
@@ -70,6 +87,19 @@ impl FeishuSource {
 #[async_trait]
 impl DaySource for FeishuSource {
     async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        self.spans.day(key, self.directories.of(key.user_id_type), context).await
+        self.spans.day(key, context).await
+    }
+
+    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+        let limit_is_known = self.throttle.snapshot().window.is_some();
+        match self.spans.calls_ahead(keys) {
+            Some(CallsAhead { own, others }) => {
+                // Turns go round between callers: the others' calls delay these by as many at most.
+                let turns = (own + others.min(own)) as u64;
+                let wait = limit_is_known.then(|| self.throttle.estimate(turns, Priority::Interactive));
+                Forecast { calls: own as u64, wait }
+            }
+            None => Forecast { calls: keys.len() as u64, wait: None },
+        }
     }
 }

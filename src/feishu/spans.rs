@@ -1,26 +1,24 @@
 //! Days wanted at the same moment become spans: one chain of pages brings several days, and several callers.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::{
-    sync::{Notify, oneshot},
-    task::JoinSet,
-};
+use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{
+    desk::{Delivery, Desk, Run, Taker},
     lookahead::LookAhead,
     pages::Chain,
     plan::{self, Size},
-    transport::{Ask, PAGE_SIZE, Transport},
+    transport::{Ask, Transport},
 };
 use crate::{
     model::{Clock, Day, DayKey, DayRange, Geo, Scope, UserIdType},
     source::{LoadContext, LoadError},
-    table::{Directory, Partition},
+    table::{Directories, Partition},
 };
 
 /// How long the first day waits for others that are wanted with it. A request asks for all its days at once, so
@@ -39,6 +37,7 @@ pub struct Spans {
 #[derive(Debug)]
 struct Shared {
     transport: Transport,
+    directories: Arc<Directories>,
     clock: Arc<dyn Clock>,
     lookahead: LookAhead,
     desks: Mutex<HashMap<Series, Desk>>,
@@ -54,80 +53,88 @@ struct Series {
     scope: Scope,
 }
 
-/// Where the days of one series are asked for, open while any is wanted.
-#[derive(Debug, Default)]
-struct Desk {
-    waiting: BTreeMap<Day, Order>,
-    /// Pages that the longest chain has brought, while no chain has ended.
-    pages: usize,
-    changed: Arc<Notify>,
+/// Takes the chain off its desk, also when it panics: its days would be on their way for ever.
+struct Ending {
+    shared: Arc<Shared>,
+    series: Series,
+    run: Arc<Run>,
 }
-
-/// A day that is wanted.
-#[derive(Debug)]
-struct Order {
-    context: LoadContext,
-    directory: Arc<Directory>,
-    takers: Vec<oneshot::Sender<Delivery>>,
-}
-
-type Delivery = Result<Arc<Partition>, LoadError>;
 
 impl Spans {
-    /// Fetches through `transport`.
+    /// Fetches through `transport`; the people of the days are numbered in `directories`.
     #[must_use]
-    pub fn new(transport: Transport, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(transport: Transport, directories: Arc<Directories>, clock: Arc<dyn Clock>) -> Self {
         let (lookahead, desks, sizes) = (LookAhead::default(), Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { transport, clock, lookahead, desks, sizes }) }
+        Self { shared: Arc::new(Shared { transport, directories, clock, lookahead, desks, sizes }) }
     }
 
     /// One day, fetched together with whatever else of its series is wanted now.
     ///
     /// # Errors
     /// The [`LoadError`] of the chain that was to bring it.
-    pub async fn day(&self, key: &DayKey, directory: &Arc<Directory>, context: LoadContext) -> Delivery {
+    pub async fn day(&self, key: &DayKey, context: LoadContext) -> Delivery {
         let (taker, delivery) = oneshot::channel();
-        let series = Series { geo: key.geo, user_id_type: key.user_id_type, scope: key.scope.clone() };
-        if self.shared.order(&series, key.day, directory, context, taker) {
+        let series = Series::of(key);
+        if self.shared.order(&series, key.day, context, taker) {
             tokio::spawn(run_desk(Arc::clone(&self.shared), series));
         }
         delivery.await.unwrap_or(Err(LoadError::Abandoned))
+    }
+
+    /// Calls that the days of `keys` still cost, and calls that are owed to others; `None` where the size of a series
+    /// is not known yet.
+    #[must_use]
+    pub fn calls_ahead(&self, keys: &[DayKey]) -> Option<CallsAhead> {
+        let mut wanted: HashMap<Series, Vec<Day>> = HashMap::new();
+        for key in keys {
+            wanted.entry(Series::of(key)).or_default().push(key.day);
+        }
+        let desks = self.shared.desks();
+        let empty = Desk::default();
+        let mut ahead = CallsAhead::default();
+        for (series, desk) in desks.iter().filter(|(series, _)| !wanted.contains_key(series)) {
+            ahead.others += self.shared.calls_of(series, desk, &[])?.0;
+        }
+        for (series, days) in &wanted {
+            let (all, own) = self.shared.calls_of(series, desks.get(series).unwrap_or(&empty), days)?;
+            ahead.own += own;
+            ahead.others += all - own;
+        }
+        Some(ahead)
+    }
+}
+
+/// Upstream calls that have still to be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallsAhead {
+    /// Those that bring what was asked about.
+    pub own: usize,
+    /// Those that bring what others wait for.
+    pub others: usize,
+}
+
+impl Series {
+    fn of(key: &DayKey) -> Self {
+        Self { geo: key.geo, user_id_type: key.user_id_type, scope: key.scope.clone() }
     }
 }
 
 impl Shared {
     /// Puts an order on the series' desk. True where the desk had to be opened.
-    fn order(
-        &self,
-        series: &Series,
-        day: Day,
-        directory: &Arc<Directory>,
-        context: LoadContext,
-        taker: oneshot::Sender<Delivery>,
-    ) -> bool {
+    fn order(&self, series: &Series, day: Day, context: LoadContext, taker: Taker) -> bool {
         let mut desks = self.desks();
         let opened = !desks.contains_key(series);
-        let desk = desks.entry(series.clone()).or_default();
-        let fresh = || Order { context, directory: Arc::clone(directory), takers: Vec::new() };
-        let order = desk.waiting.entry(day).or_insert_with(fresh);
-        if context.priority < order.context.priority {
-            order.context = context;
-        }
-        order.takers.push(taker);
-        desk.changed.notify_one();
+        desks.entry(series.clone()).or_default().order(day, context, taker);
         opened
     }
 
-    /// The spans to begin now, with the orders they fulfil.
-    fn take_spans(&self, series: &Series, running: usize) -> Vec<(DayRange, Vec<(Day, Order)>)> {
+    /// The chains to begin now.
+    fn begin(&self, series: &Series) -> Vec<Arc<Run>> {
         let mut desks = self.desks();
         let Some(desk) = desks.get_mut(series) else { return Vec::new() };
-        let urgent = desk.waiting.values().map(|order| order.context.priority).min();
-        let now = |order: &Order| Some(order.context.priority) == urgent;
-        let waiting: Vec<Day> = desk.waiting.iter().filter(|(_, order)| now(order)).map(|(day, _)| *day).collect();
-        let spans = plan::next_spans(&waiting, running, self.size(series, desk.pages), CHAINS);
-        let mut take = |span: DayRange| span.days().filter_map(|day| desk.waiting.remove_entry(&day)).collect();
-        spans.into_iter().map(|span| (span, take(span))).collect()
+        let known = self.size(series, 0);
+        let expected = |span: DayRange| known.pages(span.len());
+        desk.begin(|pages| self.size(series, pages), CHAINS, expected)
     }
 
     fn size(&self, series: &Series, pages: usize) -> Size {
@@ -138,15 +145,6 @@ impl Shared {
         sizes.get(series).map_or(Size::AtLeast(pages), |rows| Size::Known(*rows))
     }
 
-    /// Pages that a chain over `span` probably has, where that can be told.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small whole number")]
-    fn expected_pages(&self, series: &Series, span: DayRange) -> Option<usize> {
-        match self.size(series, 0) {
-            Size::Known(rows) => Some((rows * span.len() as f64 / PAGE_SIZE as f64).ceil() as usize),
-            Size::AtLeast(_) => None,
-        }
-    }
-
     fn learn_size(&self, series: &Series, days: &[Arc<Partition>]) {
         if matches!(series.scope, Scope::User(_)) || days.is_empty() {
             return;
@@ -155,17 +153,48 @@ impl Shared {
         self.sizes.lock().unwrap_or_else(PoisonError::into_inner).insert(series.clone(), rows);
     }
 
-    fn page_came(&self, series: &Series, pages: usize) {
-        if let Some(desk) = self.desks().get_mut(series).filter(|desk| desk.pages < pages) {
-            desk.pages = pages;
-            desk.changed.notify_one();
+    /// Calls that everything on the desk and `days` still cost, and which of them bring `days` or what shares a chain
+    /// with them.
+    fn calls_of(&self, series: &Series, desk: &Desk, days: &[Day]) -> Option<(usize, usize)> {
+        let size = self.size(series, 0);
+        let (mut all, mut own) = (0, 0);
+        for run in desk.runs() {
+            let calls = run.remaining()?;
+            all += calls;
+            own += if days.iter().any(|day| run.span.contains(*day)) { calls } else { 0 };
+        }
+        let is_running = |day: &Day| desk.runs().any(|run| run.span.contains(*day));
+        let cost = |mut days: Vec<Day>| -> Option<usize> {
+            days.sort_unstable();
+            days.dedup();
+            plan::next_spans(&days, 0, size, usize::MAX).iter().map(|span| size.pages(span.len())).sum()
+        };
+        let new: Vec<Day> = days.iter().copied().filter(|day| !is_running(day)).collect();
+        own += cost(new.clone())?;
+        all += cost(desk.waiting().chain(new).collect())?;
+        Some((all.max(own), own))
+    }
+
+    /// Tells those who wait what their own chains would be told too, and spares a call for each of them.
+    fn turn_away(&self, series: &Series, error: &LoadError) {
+        let concerns_all = match error {
+            LoadError::Unauthorized { .. } | LoadError::Forbidden { .. } => true,
+            // Whose id is not known on one day is not known on the next; what else is rejected may depend on the day.
+            LoadError::Rejected { .. } => series.scope != Scope::Everyone,
+            LoadError::QuotaExhausted { .. }
+            | LoadError::Throttled { .. }
+            | LoadError::Unavailable { .. }
+            | LoadError::Abandoned => false,
+        };
+        if let Some(desk) = self.desks().get_mut(series).filter(|_| concerns_all) {
+            desk.turn_away(error);
         }
     }
 
     /// Closes the desk unless an order has come in meanwhile.
     fn close(&self, series: &Series) -> bool {
         let mut desks = self.desks();
-        let idle = desks.get(series).is_none_or(|desk| desk.waiting.is_empty());
+        let idle = desks.get(series).is_none_or(Desk::is_idle);
         if idle {
             desks.remove(series);
         }
@@ -177,49 +206,79 @@ impl Shared {
     }
 }
 
-/// Serves one desk until nothing is wanted any more.
-async fn run_desk(shared: Arc<Shared>, series: Series) {
-    let Some(changed) = shared.desks().get(&series).map(|desk| Arc::clone(&desk.changed)) else { return };
-    tokio::time::sleep(GATHERING).await;
-    let mut chains = JoinSet::new();
-    loop {
-        for (span, orders) in shared.take_spans(&series, chains.len()) {
-            chains.spawn(run_chain(Arc::clone(&shared), series.clone(), span, orders));
-        }
-        if chains.is_empty() && shared.close(&series) {
-            return;
-        }
-        tokio::select! {
-            _ = chains.join_next(), if !chains.is_empty() => {}
-            () = changed.notified() => {}
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(desk) = self.shared.desks().get_mut(&self.series) {
+            desk.end(&self.run);
         }
     }
 }
 
-/// Fetches one span and hands its days to everyone who ordered one.
-async fn run_chain(shared: Arc<Shared>, series: Series, span: DayRange, orders: Vec<(Day, Order)>) {
-    let Some((_, first)) = orders.iter().min_by_key(|(_, order)| order.context.priority) else { return };
-    let Series { geo, user_id_type, scope } = series.clone();
-    let ask = Ask { geo, user_id_type, scope, span };
-    let tokens = shared.lookahead.begin(shared.expected_pages(&series, span));
-    let chain = Chain::new(&shared.transport, ask, &first.directory, tokens, first.context);
-    let mut pages = 0;
-    let fetched = chain.fetch(shared.clock.now(), || {
-        pages += 1;
-        shared.page_came(&series, pages);
-    });
-    let fetched = fetched.await.map(|days| days.into_iter().map(Arc::new).collect::<Vec<_>>());
-    if let Ok(days) = &fetched {
-        shared.learn_size(&series, days);
-    }
-    for (day, order) in orders {
-        let delivery = match &fetched {
-            Ok(days) => days.iter().find(|one| one.key().day == day).cloned().ok_or(LoadError::Abandoned),
-            Err(error) => Err(error.clone()),
-        };
-        for taker in order.takers {
-            // Whoever has left needs nothing.
-            let _ = taker.send(delivery.clone());
+/// Clears the desk away where the one who serves it ends before its time: nobody else would, and who ordered would
+/// wait for ever.
+struct Attendance {
+    shared: Arc<Shared>,
+    series: Series,
+    over: bool,
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        if !self.over {
+            // Whoever has ordered is told by the end of the channel, outside the lock.
+            let desk = self.shared.desks().remove(&self.series);
+            drop(desk);
         }
     }
+}
+
+/// Serves one desk until nothing is wanted any more.
+async fn run_desk(shared: Arc<Shared>, series: Series) {
+    let mut attendance = Attendance { shared: Arc::clone(&shared), series: series.clone(), over: false };
+    let Some(changed) = shared.desks().get(&series).map(Desk::changed) else { return };
+    tokio::time::sleep(GATHERING).await;
+    let mut chains = JoinSet::new();
+    loop {
+        for run in shared.begin(&series) {
+            let ending = Ending { shared: Arc::clone(&shared), series: series.clone(), run };
+            chains.spawn(run_chain(ending));
+        }
+        if shared.close(&series) {
+            attendance.over = true;
+            // What is left has taken itself off the desk and only hands out what it brought.
+            chains.detach_all();
+            return;
+        }
+        // A chain that ends says so too.
+        changed.notified().await;
+        while chains.try_join_next().is_some() {}
+    }
+}
+
+/// Fetches one span and hands its days to everyone who ordered one.
+async fn run_chain(ending: Ending) {
+    let Ending { shared, series, run } = &ending;
+    let Series { geo, user_id_type, scope } = series.clone();
+    let ask = Ask { geo, user_id_type, scope, span: run.span };
+    let directory = shared.directories.of(user_id_type);
+    let tokens = shared.lookahead.begin(run.expected);
+    let chain = Chain::new(&shared.transport, ask, directory, tokens, run.urgency());
+    let fetched = chain.fetch(shared.clock.now(), || {
+        let pages = run.page_came();
+        if let Some(desk) = shared.desks().get_mut(series) {
+            desk.page_came(pages);
+        }
+    });
+    let fetched = fetched.await.map(|days| days.into_iter().map(Arc::new).collect::<Vec<_>>());
+    match &fetched {
+        Ok(days) => shared.learn_size(series, days),
+        Err(error) => {
+            tracing::warn!(%error, geo = %series.geo, span = %run.span, "a span could not be fetched");
+            shared.turn_away(series, error);
+        }
+    }
+    let run = Arc::clone(run);
+    // Off the desk first: whoever orders from now on is not among those who are told.
+    drop(ending);
+    run.deliver(&fetched);
 }

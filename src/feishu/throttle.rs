@@ -4,7 +4,7 @@
 //! the throttle finds the unpublished limit, stays just under it, and keeps as many calls in flight as the rate needs
 //! at the measured latency. `docs/throttle.md` tells how, with figures.
 //!
-//! It is made of a pure [`controller`] (when may a call go), a pure [`queue`] (whose turn is it), and this front,
+//! It is made of a pure [`controller`] (when may a call go), a pure `queue` (whose turn is it), and this front,
 //! which owns the one clock and wakes those who wait.
 
 use std::{
@@ -21,12 +21,10 @@ use tokio::{
 use crate::source::{LoadContext, Priority};
 
 mod config;
-mod controller;
+pub mod controller;
 mod hints;
 mod learned;
 mod queue;
-#[cfg(test)]
-mod tests;
 
 use controller::{Controller, Slot};
 use queue::{Queue, Ticket};
@@ -56,6 +54,8 @@ pub struct Permit {
 pub struct Snapshot {
     /// The rate that is kept at present, calls per second.
     pub rate: f64,
+    /// Calls that upstream takes in each window, once known.
+    pub limit: Option<f64>,
     /// The limit's window, once known.
     pub window: Option<Duration>,
     /// Interactive calls that wait for a permit.
@@ -131,7 +131,7 @@ impl Throttle {
         let asked = Instant::now();
         loop {
             let (place, turn) = self.queue(context);
-            // Nobody answers only where the runtime ends; then neither does this.
+            // Every turn comes; should one ever be lost, this queues again.
             if let Ok(mut grant) = turn.await
                 && let Some(permit) = grant.0.take()
             {
@@ -148,7 +148,7 @@ impl Throttle {
         let now = self.shared.now();
         let state = self.shared.lock();
         let slots = self.shared.slots(&state, calls, priority);
-        let held = match state.controller.slot() {
+        let held = match state.controller.slot(now) {
             Slot::At(at) => at.saturating_sub(now),
             Slot::AfterReply => Duration::ZERO,
         };
@@ -162,6 +162,7 @@ impl Throttle {
         let state = self.shared.lock();
         Snapshot {
             rate: state.controller.rate(),
+            limit: state.controller.limit().map(|(calls, _)| calls),
             window: state.controller.limit().map(|(_, window)| window),
             queued_interactive: state.queue.len(Priority::Interactive),
             queued_background: state.queue.len(Priority::Background),
@@ -182,7 +183,7 @@ impl Throttle {
     /// Begins with what was learned before a restart, unless it is more than a day old at `now`.
     pub fn recall(&self, learned: &Learned, now: Timestamp) {
         if learned.holds_at(now) {
-            self.shared.lock().controller.recall(learned);
+            self.shared.lock().controller.recall(learned.calls, learned.window());
         }
     }
 
@@ -242,7 +243,7 @@ impl Shared {
                 return None;
             }
             let now = shared.now();
-            let slot = state.controller.slot();
+            let slot = state.controller.slot(now);
             if !matches!(slot, Slot::At(at) if at <= now) {
                 return Some(slot);
             }
@@ -274,9 +275,9 @@ impl Shared {
 impl Drop for Grant {
     fn drop(&mut self) {
         if let Some(mut permit) = self.0.take() {
-            permit.end(|state, _, _| {
+            permit.end(|state, sent_at, _| {
                 state.sent -= 1;
-                state.controller.on_lost();
+                state.controller.on_unsent(sent_at);
             });
         }
     }

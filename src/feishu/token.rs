@@ -138,15 +138,24 @@ impl Tokens {
         if self.inner.refreshing.swap(true, Ordering::AcqRel) {
             return;
         }
-        let inner = Arc::clone(&self.inner);
+        let refresh = Refresh(Arc::clone(&self.inner));
         tokio::spawn(async move {
+            let Refresh(inner) = &refresh;
             let mut failure = inner.fetching.lock().await;
             if let Err(error) = inner.fetch(&mut failure).await {
                 tracing::warn!(%error, "the access token could not be refreshed ahead of its end");
                 inner.postpone_refresh();
             }
-            inner.refreshing.store(false, Ordering::Release);
         });
+    }
+}
+
+/// A refresh under way. Says that it is over also where it panics: else there would never be another.
+struct Refresh(Arc<Inner>);
+
+impl Drop for Refresh {
+    fn drop(&mut self) {
+        self.0.refreshing.store(false, Ordering::Release);
     }
 }
 

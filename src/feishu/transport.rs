@@ -1,11 +1,13 @@
 //! One page of user-days, asked for until there is an answer or no sense in asking: permit, token, send, judge, retry.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
 
 use super::{
     decode::{self, DecodedPage},
     http::{Http, NoReply, RawReply},
-    quota::Quota,
+    quota::{Charge, Quota},
     throttle::{Permit, Throttle},
     token::{Token, Tokens},
     verdict::{self, Judged, Verdict},
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     model::{Backoff, DayRange, Geo, Scope, UserIdType},
-    source::{LoadContext, LoadError, Upstream},
+    source::{CallerId, LoadContext, LoadError, Priority, Upstream},
 };
 
 const PATH: &str = "/open-apis/admin/v1/admin_user_stats";
@@ -44,13 +46,22 @@ pub struct Ask {
     pub span: DayRange,
 }
 
+/// Whose turn a call takes, which may become more urgent while the call waits for it.
+#[derive(Clone, Debug)]
+pub struct Urgency {
+    /// Who caused the call.
+    pub caller: CallerId,
+    /// How urgent it is.
+    pub priority: watch::Receiver<Priority>,
+}
+
 /// Makes calls of upstream.
 #[derive(Debug)]
 pub struct Transport {
     http: Http,
     tokens: Tokens,
     throttle: Throttle,
-    quota: Quota,
+    quota: Arc<Quota>,
     /// The tenant's own geo, which is asked without `target_geo`: naming a geo needs a feature that may be off.
     home: Geo,
 }
@@ -76,10 +87,18 @@ enum Outcome {
     Failed(PageError),
 }
 
+impl Urgency {
+    /// How urgent the call is by now.
+    #[must_use]
+    pub fn now(&self) -> Priority {
+        *self.priority.borrow()
+    }
+}
+
 impl Transport {
     /// A transport made of its parts.
     #[must_use]
-    pub const fn new(http: Http, tokens: Tokens, throttle: Throttle, quota: Quota, home: Geo) -> Self {
+    pub const fn new(http: Http, tokens: Tokens, throttle: Throttle, quota: Arc<Quota>, home: Geo) -> Self {
         Self { http, tokens, throttle, quota, home }
     }
 
@@ -93,15 +112,10 @@ impl Transport {
     ///
     /// # Errors
     /// [`PageError`], after every retry that makes sense.
-    pub async fn page(
-        &self,
-        ask: &Ask,
-        page_token: Option<&str>,
-        context: LoadContext,
-    ) -> Result<DecodedPage, PageError> {
+    pub async fn page(&self, ask: &Ask, page_token: Option<&str>, urgency: &Urgency) -> Result<DecodedPage, PageError> {
         let (mut failures, mut refusals, mut token_rejected) = (0, 0, false);
         loop {
-            match self.call(ask, page_token, context).await? {
+            match self.call(ask, page_token, urgency).await? {
                 Outcome::Page(page) => return Ok(page),
                 Outcome::Failed(error) => return Err(error),
                 Outcome::TokenRejected(_) if !token_rejected => token_rejected = true,
@@ -122,19 +136,31 @@ impl Transport {
         }
     }
 
-    async fn call(&self, ask: &Ask, page_token: Option<&str>, context: LoadContext) -> Result<Outcome, LoadError> {
-        self.quota.check()?;
+    async fn call(&self, ask: &Ask, page_token: Option<&str>, urgency: &Urgency) -> Result<Outcome, LoadError> {
+        self.quota.check(urgency.now())?;
         // Before the permit, so that no turn passes while a token is fetched.
         self.tokens.current().await?;
-        let permit = self.throttle.acquire(context).await;
+        let permit = self.permit(urgency).await;
         // Again, since the wait for a turn may have been long.
-        self.quota.check()?;
+        let charge = self.quota.charge(urgency.now())?;
         let token = self.tokens.current().await?;
         let request = self.http.get(PATH).query(&self.parameters(ask, page_token)).bearer_auth(token.expose());
         match self.http.send(request).await {
-            Ok(reply) => Ok(self.conclude(ask, page_token, &token, &reply, permit)),
+            Ok(reply) => Ok(self.conclude(ask, page_token, &token, &reply, permit, charge)),
             Err(NoReply(reason)) => {
                 Ok(Outcome::Passing(LoadError::Unavailable { upstream: Upstream::default(), reason }))
+            }
+        }
+    }
+
+    /// Waits for a turn, and moves forward in the queue when the call becomes more urgent meanwhile.
+    async fn permit(&self, urgency: &Urgency) -> Permit {
+        let mut changes = urgency.priority.clone();
+        loop {
+            let context = LoadContext { priority: *changes.borrow_and_update(), caller: urgency.caller };
+            tokio::select! {
+                permit = self.throttle.acquire(context) => return permit,
+                Ok(()) = changes.changed() => {}
             }
         }
     }
@@ -147,6 +173,7 @@ impl Transport {
         token: &Token,
         reply: &RawReply,
         permit: Permit,
+        charge: Charge,
     ) -> Outcome {
         let Judged { verdict, upstream, reply: body } =
             verdict::judge(reply.status, reply.log_id.as_deref(), &reply.body);
@@ -157,9 +184,12 @@ impl Transport {
             _ => permit.accepted(&reply.hints),
         }
         match verdict {
-            Verdict::Success => page(body.as_ref(), ask.geo, upstream),
+            Verdict::Success => {
+                charge.spend();
+                page(body.as_ref(), ask.geo, upstream)
+            }
             Verdict::Throttled => Outcome::Refused(upstream),
-            Verdict::QuotaSpent => Outcome::Failed(self.quota.spent(upstream).into()),
+            Verdict::QuotaSpent => Outcome::Failed(self.quota.refused(upstream).into()),
             Verdict::TokenRejected => {
                 self.tokens.reject(token);
                 Outcome::TokenRejected(upstream)
@@ -218,7 +248,12 @@ impl From<LoadError> for PageError {
 impl From<PageError> for LoadError {
     fn from(error: PageError) -> Self {
         match error {
-            PageError::PageToken(error) | PageError::Load(error) => error,
+            // The page tokens are upstream's own: that it takes none of them is no fault of whoever asked.
+            PageError::PageToken(error) => Self::Unavailable {
+                upstream: error.upstream().cloned().unwrap_or_default(),
+                reason: "it does not accept its own page tokens".into(),
+            },
+            PageError::Load(error) => error,
         }
     }
 }

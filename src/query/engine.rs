@@ -1,8 +1,11 @@
 //! Gathers the days of a plan: all at once, in order, in the time that the caller has.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -11,7 +14,7 @@ use tokio::time::Instant;
 
 use super::plan::{Plan, Query, plan};
 use crate::{
-    model::{Clock, Day, DayKey, Geo},
+    model::{Clock, Day, DayKey, Geo, Scope},
     report::Digest,
     source::{CallerId, DaySource, LoadContext, LoadError, Priority},
     store::{Memory, State},
@@ -21,6 +24,9 @@ use crate::{
 /// Days of one plan that are asked for at the same time. Below, they become spans and wait for their turns; the bound
 /// only keeps a question about ten years from holding ten years of waiters.
 const FAN_OUT: usize = 512;
+
+/// The share of an estimate that must not fit into the caller's time before the caller is turned away.
+const ESTIMATES_ERR_BY: f64 = 0.7;
 
 /// Answers plans from the top of the read path.
 #[derive(Clone)]
@@ -61,7 +67,10 @@ pub enum NotAnswered {
     Load(#[from] LoadError),
     /// Not in the time that the caller has. The fetch goes on.
     #[error("the days could not be fetched in time; the fetch goes on")]
-    NotInTime,
+    NotInTime {
+        /// How long it probably still takes, where that can be told.
+        left: Option<Duration>,
+    },
 }
 
 impl Engine {
@@ -76,11 +85,12 @@ impl Engine {
     /// [`NotAnswered`] for the first day that could not be had, unless the caller allows an answer without it.
     pub async fn gather(&self, query: &Query, asking: Asking) -> Result<Gathered, NotAnswered> {
         let (plan, context) = (plan(query, self.clock.now()), self.context());
-        self.all(plan, asking, |key| {
+        let keys = plan.keys.clone();
+        let load = |key| {
             let source = Arc::clone(&self.source);
             async move { source.load(&key, context).await }
-        })
-        .await
+        };
+        self.all(plan, &keys, (context, asking), load).await
     }
 
     /// The digests of the days that `query` needs. Rows are loaded only for days whose digest is not held. Not for
@@ -90,11 +100,17 @@ impl Engine {
     /// As [`Self::gather`].
     pub async fn digests(&self, query: &Query, asking: Asking) -> Result<Gathered<Digest>, NotAnswered> {
         let (plan, context) = (plan(query, self.clock.now()), self.context());
-        self.all(plan, asking, |key| {
+        let mut keys = Vec::new();
+        for key in &plan.keys {
+            if self.memory.held_digest(key).await.is_none() {
+                keys.push(key.clone());
+            }
+        }
+        let load = |key| {
             let engine = self.clone();
             async move { engine.digest(&key, context).await }
-        })
-        .await
+        };
+        self.all(plan, &keys, (context, asking), load).await
     }
 
     async fn digest(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Digest>, LoadError> {
@@ -104,26 +120,72 @@ impl Engine {
         }
     }
 
+    /// All days of a plan, of which only `rows` may have to be loaded as rows.
     async fn all<D: Origin, F: Future<Output = Result<Arc<D>, LoadError>>>(
         &self,
         plan: Plan,
-        asking: Asking,
+        rows: &[DayKey],
+        (context, asking): (LoadContext, Asking),
         load: impl Fn(DayKey) -> F,
     ) -> Result<Gathered<D>, NotAnswered> {
+        if !asking.allow_partial {
+            self.refuse_what_takes_too_long(rows, context, asking.deadline).await?;
+        }
         let loads: Vec<_> = plan.keys.iter().cloned().map(load).enumerate().map(|load| in_time(load, asking)).collect();
-        let mut loaded: Vec<_> = stream::iter(loads).buffer_unordered(FAN_OUT).try_collect().await?;
+        let loaded = stream::iter(loads).buffer_unordered(FAN_OUT).try_collect::<Vec<_>>().await;
+        let mut loaded = match loaded {
+            Err(NotAnswered::NotInTime { .. }) => {
+                // Told as it is now, at the end of the wait.
+                let left = self.source.forecast(rows).await.wait;
+                return Err(NotAnswered::NotInTime { left });
+            }
+            loaded => loaded?,
+        };
         loaded.sort_unstable_by_key(|(at, _)| *at);
         Ok(self.gathered(plan, loaded.into_iter().map(|(_, day)| day).collect()))
     }
 
-    /// The day, where it is in memory, with its state.
+    /// Says at once what can be foreseen: a caller who would wait in vain learns how long it takes instead. The fetch
+    /// is begun all the same.
+    async fn refuse_what_takes_too_long(
+        &self,
+        keys: &[DayKey],
+        context: LoadContext,
+        deadline: Instant,
+    ) -> Result<(), NotAnswered> {
+        let Some(left) = self.source.forecast(keys).await.wait else { return Ok(()) };
+        // An estimate is no promise: only a clear miss is refused.
+        if left.mul_f64(ESTIMATES_ERR_BY) <= deadline.saturating_duration_since(Instant::now()) {
+            return Ok(());
+        }
+        let (source, keys) = (Arc::clone(&self.source), keys.to_vec());
+        tokio::spawn(async move {
+            let loads = keys.into_iter().map(|key| {
+                let source = Arc::clone(&source);
+                async move { source.load(&key, context).await }
+            });
+            stream::iter(loads).buffer_unordered(FAN_OUT).for_each(|_| std::future::ready(())).await;
+        });
+        Err(NotAnswered::NotInTime { left: Some(left) })
+    }
+
+    /// The day, where it is in memory, with its state. The day of everyone stands in for that of one person.
     pub async fn held(&self, key: &DayKey) -> Option<(Arc<Partition>, State)> {
-        self.memory.held(key).await.map(|held| (held.day, held.state))
+        let mut held = self.memory.held(key).await;
+        if held.is_none() && matches!(key.scope, Scope::User(_)) {
+            held = self.memory.held(&key.everyone()).await.filter(|held| held.day.names_everyone());
+        }
+        held.map(|held| (held.day, held.state))
     }
 
     /// The digest of the day, where it is in memory.
     pub async fn held_digest(&self, key: &DayKey) -> Option<Arc<Digest>> {
         self.memory.held_digest(key).await.map(|held| held.day)
+    }
+
+    /// The days that are held.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The present time.
@@ -157,7 +219,7 @@ async fn in_time<D, F: Future<Output = Result<Arc<D>, LoadError>>>(
     asking: Asking,
 ) -> Result<(usize, Result<Arc<D>, NotAnswered>), NotAnswered> {
     let loaded = tokio::time::timeout_at(asking.deadline, load).await;
-    let loaded = loaded.map_or(Err(NotAnswered::NotInTime), |loaded| loaded.map_err(NotAnswered::Load));
+    let loaded = loaded.map_or(Err(NotAnswered::NotInTime { left: None }), |loaded| loaded.map_err(NotAnswered::Load));
     match loaded {
         Err(error) if !asking.allow_partial => Err(error),
         loaded => Ok((at, loaded)),

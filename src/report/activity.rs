@@ -71,7 +71,8 @@ impl Interval {
 pub fn buckets(selected: DayRange, interval: Interval) -> impl Iterator<Item = DayRange> {
     let cut = move |first: Day| DayRange::new(first, interval.around(first).last().min(selected.last()));
     std::iter::successors(cut(selected.first()), move |bucket| {
-        Some(bucket.last().next()).filter(|day| selected.contains(*day)).and_then(cut)
+        // Not simply the day after: the calendar has an end.
+        (bucket.last() < selected.last()).then(|| bucket.last().next()).and_then(cut)
     })
 }
 

@@ -2,18 +2,18 @@
 //!
 //! All people are counted by the one figure that decides about them; the rest is added up only for those on the page.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{borrow::Cow, cmp::Ordering, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 
 use super::sheet::Sheet;
 use crate::{
     model::Day,
-    table::{Counter, Feature, PersonNo, Profile, ProfileNo, Selection, directory::Tables},
+    table::{
+        Counter, Feature, Partition, PersonNo, Profile, ProfileNo, Selection, Selector,
+        directory::{NOBODY, Tables},
+    },
 };
-
-/// Stands for a person who is not meant.
-const NOBODY: PersonNo = PersonNo::MAX;
 
 /// What people are ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +117,10 @@ impl<'a> Tally<'a> {
     }
 
     /// The person of each profile whose rows count; [`NOBODY`] for the others.
-    fn people_by_profile(self, selection: &Selection) -> Vec<PersonNo> {
+    fn people_by_profile(self, selection: &Selection) -> Cow<'a, [PersonNo]> {
+        if selection.department_path.is_none() && selection.user_id.is_none() {
+            return Cow::Borrowed(self.tables.owners());
+        }
         let selector = selection.against(self.tables);
         let person = |profile: &Arc<Profile>| profile.person.filter(|_| selector.takes_profile(profile));
         self.tables.profiles().map(|profile| person(profile).unwrap_or(NOBODY)).collect()
@@ -131,7 +134,7 @@ impl<'a> Tally<'a> {
             places[*person as usize] = place;
         }
         let place = |person: PersonNo| places.get(person as usize).copied().unwrap_or(usize::MAX);
-        let places: Vec<usize> = self.people_by_profile(selection).into_iter().map(place).collect();
+        let places: Vec<usize> = self.people_by_profile(selection).iter().map(|person| place(*person)).collect();
         let mut totals: Vec<Option<Total>> = vec![None; people.len()];
         for sheet in self.sheets {
             for (row, profile) in sheet.profiles().iter().enumerate() {
@@ -199,6 +202,22 @@ impl Total {
             let sum = &mut self.counters[counter.index()];
             *sum = sum.saturating_add(sheet.counter(counter).get(row));
         }
+    }
+}
+
+impl Total {
+    /// What the rows that `selector` takes add up to, as what one person did; `None` where there are none.
+    #[must_use]
+    pub fn of_rows(days: &[Arc<Partition>], selector: &Selector<'_>, tables: &Tables) -> Option<Self> {
+        let mut total: Option<Self> = None;
+        for day in days {
+            let sheet = Sheet::Day(Arc::clone(day));
+            for row in selector.rows(day) {
+                let profile = tables.profile(day.profiles()[row]);
+                total.get_or_insert_with(|| Self::of(profile)).add(profile, &sheet, row);
+            }
+        }
+        total
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::{
     model::DayKey,
-    source::{DaySource, LoadContext, LoadError},
+    source::{DaySource, Forecast, LoadContext, LoadError, Priority},
     table::Partition,
 };
 
@@ -23,7 +23,14 @@ pub struct SingleFlight<S> {
 }
 
 type Outcome = Option<Result<Arc<Partition>, LoadError>>;
-type Flights = Mutex<HashMap<DayKey, watch::Receiver<Outcome>>>;
+type Flights = Mutex<HashMap<DayKey, Flight>>;
+
+/// A fetch under way.
+#[derive(Debug)]
+struct Flight {
+    landed: watch::Receiver<Outcome>,
+    priority: Priority,
+}
 
 /// Takes the flight off the list, also when the fetch panics: an entry left behind would block its day for ever.
 struct Landing {
@@ -41,8 +48,17 @@ impl<S: DaySource> SingleFlight<S> {
     fn join(&self, key: &DayKey, context: LoadContext) -> watch::Receiver<Outcome> {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         match flights.entry(key.clone()) {
-            Entry::Occupied(flight) => flight.get().clone(),
-            Entry::Vacant(place) => place.insert(self.start(key.clone(), context)).clone(),
+            Entry::Occupied(mut flight) => {
+                if context.priority < flight.get().priority {
+                    flight.get_mut().priority = context.priority;
+                    self.hurry(key.clone(), context);
+                }
+                flight.get().landed.clone()
+            }
+            Entry::Vacant(place) => {
+                let landed = self.start(key.clone(), context);
+                place.insert(Flight { landed, priority: context.priority }).landed.clone()
+            }
         }
     }
 
@@ -57,6 +73,12 @@ impl<S: DaySource> SingleFlight<S> {
             let _ = outcome.send(Some(loaded));
         });
         landed
+    }
+
+    /// Asks for the day once more, urgently: below, that lends its urgency to the fetch under way.
+    fn hurry(&self, key: DayKey, context: LoadContext) {
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move { inner.load(&key, context).await });
     }
 }
 
@@ -73,6 +95,10 @@ impl<S: DaySource> DaySource for SingleFlight<S> {
         let landed = flight.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
         landed.ok().flatten().unwrap_or(Err(LoadError::Abandoned))
     }
+
+    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+        self.inner.forecast(keys).await
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +113,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{Day, Geo, Scope, UserIdType},
-        source::{CallerId, Priority},
+        source::CallerId,
         table::PartitionBuilder,
     };
 
@@ -98,17 +124,23 @@ mod tests {
     struct Slow {
         loads: AtomicUsize,
         ended: AtomicUsize,
+        urgencies: Mutex<Vec<Priority>>,
         panics: bool,
     }
 
     #[async_trait]
     impl DaySource for Arc<Slow> {
-        async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<Partition>, LoadError> {
+        async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
             self.loads.fetch_add(1, Ordering::SeqCst);
+            self.urgencies.lock().unwrap().push(context.priority);
             tokio::time::sleep(Duration::from_secs(60)).await;
             assert!(!self.panics, "told to");
             self.ended.fetch_add(1, Ordering::SeqCst);
             Ok(Arc::new(PartitionBuilder::new(key.clone(), Arc::default()).finish(Timestamp::UNIX_EPOCH)))
+        }
+
+        async fn forecast(&self, _: &[DayKey]) -> Forecast {
+            Forecast::default()
         }
     }
 
@@ -142,6 +174,18 @@ mod tests {
         assert!(left.is_err());
         assert!(joined.is_ok());
         assert_eq!((slow.loads.load(Ordering::SeqCst), slow.ended.load(Ordering::SeqCst)), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_in_a_hurry_lends_its_urgency_to_the_fetch_under_way() {
+        let slow = Arc::new(Slow::default());
+        let flight = SingleFlight::new(slow.clone());
+        let background = LoadContext { priority: Priority::Background, ..CONTEXT };
+
+        let (patient, hasty) = (key(1), key(1));
+        let _ = tokio::join!(flight.load(&patient, background), flight.load(&hasty, CONTEXT));
+
+        assert_eq!(*slow.urgencies.lock().unwrap(), [Priority::Background, Priority::Interactive]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Days in memory: bounded by bytes, judged by their freshness at the moment they are asked for.
 //!
 //! Each is held as rows and as a digest of a tenth of their size, with bounds of their own: a year of digests stays
-//! when the rows do not, and most reports need no more.
+//! when the rows do not, and most reports need no more. Months that were added up person by person are kept as well.
 //!
 //! The memory stands at two places of the read path. [`Recall`] answers from it before anything else happens;
 //! [`Keep`] fills it below the single-flight, on the task that fetched, so that a day is kept even when everyone
@@ -18,13 +18,16 @@ use moka::{future::Cache, policy::EvictionPolicy};
 use super::freshness::{Fetched, Policy, State};
 use crate::{
     model::{Clock, Day, DayKey, DayRange, Scope},
-    report::Digest,
-    source::{DaySource, LoadContext, LoadError, Priority},
-    table::{Origin, Partition},
+    report::{Digest, sheet::Month},
+    source::{DaySource, Forecast, LoadContext, LoadError, Priority},
+    table::{Origin, Partition, partition::ContentHash},
 };
 
 /// The share of the bytes that is kept for digests: one in so many.
 const DIGESTS: u64 = 5;
+
+/// The share of the bytes that is kept for months.
+const MONTHS: u64 = 20;
 
 /// Days on either side of a day that its number of rows is compared with.
 const NEIGHBOURHOOD: i32 = 7;
@@ -34,6 +37,8 @@ const NEIGHBOURHOOD: i32 = 7;
 pub struct Memory {
     days: Cache<DayKey, Arc<Partition>>,
     digests: Cache<DayKey, Arc<Digest>>,
+    /// By the first day.
+    months: Cache<DayKey, Arc<Month>>,
     /// Rows by day of every series but those of single people, also of days that were evicted since.
     rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
     policy: Policy,
@@ -55,10 +60,11 @@ impl Memory {
     /// A memory of at most about `bytes` bytes of days. moka enforces that lazily: a burst may exceed it for a moment.
     #[must_use]
     pub fn new(bytes: u64, policy: Policy, clock: Arc<dyn Clock>) -> Self {
-        let digests = bytes / DIGESTS;
+        let (digests, months) = (bytes / DIGESTS, bytes / MONTHS);
         Self {
-            days: cache(bytes - digests, Partition::bytes),
+            days: cache(bytes - digests - months, Partition::bytes),
             digests: cache(digests, Digest::bytes),
+            months: cache(months, Month::bytes),
             rows: RwLock::default(),
             policy,
             clock,
@@ -92,6 +98,17 @@ impl Memory {
         let digest = made.map_err(|_| LoadError::Abandoned)?;
         self.digests.insert(day.key().clone(), Arc::clone(&digest)).await;
         Ok(digest)
+    }
+
+    /// What people did in the month that begins with the day of `first`, where it is held and made of these versions
+    /// of its days.
+    pub async fn month(&self, first: &DayKey, versions: &[ContentHash]) -> Option<Arc<Month>> {
+        self.months.get(first).await.filter(|month| month.versions() == versions)
+    }
+
+    /// Keeps a month.
+    pub async fn keep_month(&self, first: DayKey, month: Arc<Month>) {
+        self.months.insert(first, month).await;
     }
 
     async fn neighbour(&self, key: &DayKey) -> Option<Arc<Digest>> {
@@ -198,6 +215,16 @@ impl<S: DaySource> DaySource for Recall<S> {
         }
         Ok(held.day)
     }
+
+    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+        let mut unknown = Vec::new();
+        for key in keys {
+            if self.memory.held(key).await.is_none() {
+                unknown.push(key.clone());
+            }
+        }
+        if unknown.is_empty() { Forecast::NOTHING } else { self.inner.forecast(&unknown).await }
+    }
 }
 
 /// Keeps what is loaded from below.
@@ -224,5 +251,8 @@ impl<S: DaySource> DaySource for Keep<S> {
         let day = self.inner.load(key, context).await?;
         self.memory.keep(Arc::clone(&day)).await;
         Ok(day)
+    }
+    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+        self.inner.forecast(keys).await
     }
 }

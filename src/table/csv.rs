@@ -97,6 +97,8 @@ mod tests {
     #[case("=1+1", "'=1+1")]
     #[case("@a,b", "\"'@a,b\"")]
     #[case("-", "'-")]
+    #[case("'=", "''=")]
+    #[case("'s", "'s")]
     #[case("محمد 🎉", "محمد 🎉")]
     fn a_text_is_written_so_that_no_reader_mistakes_it(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(written(text), expected);

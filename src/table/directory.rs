@@ -16,6 +16,9 @@ use crate::model::UserIdType;
 /// A person's number: the same on every day and in every geo, so that sets of people are bitmaps.
 pub type PersonNo = u32;
 
+/// The number of nobody.
+pub const NOBODY: PersonNo = PersonNo::MAX;
+
 /// The number of a [`Profile`].
 pub type ProfileNo = u32;
 
@@ -83,6 +86,8 @@ pub struct Directories {
 pub struct Tables {
     people: Interner<str>,
     profiles: Interner<Profile>,
+    /// The person of each profile, by number; [`NOBODY`] where the id is withheld.
+    owners: Vec<PersonNo>,
     departments: Interner<Department>,
     devices: Interner<Devices>,
     /// The place of each person in the order of ids; made when asked for, forgotten when somebody new comes.
@@ -128,6 +133,12 @@ impl Tables {
     /// All profiles, by number.
     pub fn profiles(&self) -> impl ExactSizeIterator<Item = &Arc<Profile>> {
         self.profiles.values.iter()
+    }
+
+    /// The person of each profile, by number; [`NOBODY`] where the id is withheld.
+    #[must_use]
+    pub fn owners(&self) -> &[PersonNo] {
+        &self.owners
     }
 
     /// The id of the person with that number.
@@ -209,7 +220,11 @@ impl Tables {
     }
 
     pub(super) fn intern_profile(&mut self, profile: &Profile) -> ProfileNo {
-        self.profiles.intern(profile, |profile| Arc::new(profile.clone()))
+        let number = self.profiles.intern(profile, |profile| Arc::new(profile.clone()));
+        if self.owners.len() < self.profiles.values.len() {
+            self.owners.push(profile.person.unwrap_or(NOBODY));
+        }
+        number
     }
 
     pub(super) fn intern_department(&mut self, department: &Department) -> u32 {

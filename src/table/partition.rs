@@ -81,6 +81,13 @@ impl Partition {
         self.doubtful
     }
 
+    /// Whether every row says whose it is. Rows without an id stand last.
+    #[must_use]
+    pub fn names_everyone(&self) -> bool {
+        let tables = self.directory.read();
+        self.columns.profiles.last().is_none_or(|last| tables.profile(*last).user_id.is_some())
+    }
+
     /// The directory that its numbers are of.
     #[must_use]
     pub const fn directory(&self) -> &Arc<Directory> {

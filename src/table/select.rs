@@ -7,6 +7,7 @@ use super::{
     partition::Partition,
     schema::Flag,
 };
+use crate::model::Scope;
 
 /// What rows must be, in the caller's words. All conditions hold at once; none at all means every row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -78,19 +79,32 @@ impl Selector<'_> {
     /// Whether rows with this profile are meant, as far as that depends on the profile.
     #[must_use]
     pub fn takes_profile(&self, profile: &Profile) -> bool {
-        let within = |departments: &FixedBitSet| departments.contains(profile.department as usize);
-        self.departments.as_ref().is_none_or(within)
-            && match self.person {
-                Person::Anyone => true,
-                Person::Only(person) => profile.person == Some(person),
-                Person::Nobody => false,
-            }
+        self.is_within(profile) && self.is_person(profile)
     }
 
     fn takes(&self, day: &Partition, row: usize) -> bool {
-        let is_active = || day.flags()[row].has(Flag::Active);
-        let takes_all = self.departments.is_none() && matches!(self.person, Person::Anyone);
-        self.active.is_none_or(|active| is_active() == active)
-            && (takes_all || self.takes_profile(self.tables.profile(day.profiles()[row])))
+        if self.active.is_some_and(|active| day.flags()[row].has(Flag::Active) != active) {
+            return false;
+        }
+        if self.departments.is_none() && matches!(self.person, Person::Anyone) {
+            return true;
+        }
+        let profile = self.tables.profile(day.profiles()[row]);
+        // The day of one person has no other rows, though upstream may withhold whose they are.
+        let withheld = || profile.person.is_none() && matches!(day.key().scope, Scope::User(_));
+        self.is_within(profile) && (self.is_person(profile) || withheld())
+    }
+
+    fn is_within(&self, profile: &Profile) -> bool {
+        let within = |departments: &FixedBitSet| departments.contains(profile.department as usize);
+        self.departments.as_ref().is_none_or(within)
+    }
+
+    fn is_person(&self, profile: &Profile) -> bool {
+        match self.person {
+            Person::Anyone => true,
+            Person::Only(person) => profile.person == Some(person),
+            Person::Nobody => false,
+        }
     }
 }

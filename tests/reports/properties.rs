@@ -188,7 +188,9 @@ proptest! {
         let digests = digests(&partitions(&tenant));
         let days = within(&digests, None);
         let mut present = FixedBitSet::new();
-        digests.iter().for_each(|digest| present.union_with(&digest.whole().present.known));
+        for digest in &digests {
+            present.union_with(&digest.whole().present.known);
+        }
         let mut began: BTreeMap<Day, FixedBitSet> = BTreeMap::new();
         for (person, day) in activations(&digests[0].directory().read(), Geo::Cn, &present) {
             began.entry(day).or_default().grow_and_insert(person as usize);

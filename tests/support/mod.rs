@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 
 use feishu_pulse::{
     app::{self, GatewayConfig},
-    feishu::{FeishuConfig, throttle::ThrottleConfig, token::Credentials},
-    model::{Geo, ManualClock},
+    feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
+    model::{Day, Geo, ManualClock},
     sim::{SimConfig, Simulator},
     store::Policy,
 };
@@ -54,6 +54,8 @@ impl Setup {
                 home: geos[0],
                 // Tests are about what is asked, not how fast: nothing here has a limit unless it says so.
                 throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
+                quota: QuotaConfig::default(),
+                memo: None,
                 call_timeout: Duration::from_secs(5),
             },
             geos,
@@ -118,4 +120,21 @@ impl Answer {
 
 pub fn at(instant: &str) -> Timestamp {
     instant.parse().expect("an instant")
+}
+
+pub fn day(text: &str) -> Day {
+    text.parse().expect("a day")
+}
+
+/// Waits until something that happens in the background has happened.
+///
+/// # Panics
+/// When it has not after half a minute.
+pub async fn eventually(mut happened: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !happened().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), looking).await.expect("it to happen at last");
 }

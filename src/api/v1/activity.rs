@@ -15,8 +15,9 @@ use crate::{
         envelope::Meta,
         negotiate::{FormatParams, Wanted},
         params::{Params, documented},
+        prefer::Wait,
         problem::Problem,
-        responses::{CommonProblems, UpstreamProblems},
+        responses::{CommonProblems, PreferHeader, UpstreamProblems},
         router::ApiState,
         selection::{self, PeopleParams, RangeParams, Selected},
         work::compute,
@@ -101,7 +102,7 @@ struct Asked {
 /// People, active people, use of each feature and every counter, by day, week or month.
 #[utoipa::path(
     get, path = "/v1/reports/activity", tag = "reports", operation_id = "activityReport",
-    params(RangeParams, PeopleParams, ActivityParams, FormatParams),
+    params(RangeParams, PeopleParams, ActivityParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "One item per bucket, in time order. A bucket none of whose days is there \
             (pending, missing) is left out.", content(
@@ -115,6 +116,7 @@ struct Asked {
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
+    wait: Wait,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let known = [selection::shared(), documented::<ActivityParams>(), documented::<FormatParams>()].concat();
@@ -124,7 +126,7 @@ pub(in crate::api) async fn get(
     params.finish()?;
     let Asked { selected: Selected { query, allow_partial }, interval } = asked;
 
-    let basis = state.engine.basis(&query, state.asking(allow_partial)).await;
+    let basis = state.engine.basis(&query, state.asking(wait, allow_partial)).await;
     let mut basis = basis.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
     state.engine.look_back(&mut basis, activity::LONGEST_TRAIL - 1).await;
     compute(move || answer(&basis, &query.selection, interval).written(wanted, "activity")).await

@@ -18,8 +18,9 @@ use crate::{
         envelope::{Meta, WITHHELD},
         negotiate::{Format, FormatParams, Wanted},
         params::{Params, documented},
+        prefer::Wait,
         problem::Problem,
-        responses::{CommonProblems, UpstreamProblems},
+        responses::{CommonProblems, PreferHeader, UpstreamProblems},
         router::ApiState,
         selection::{self, PeopleParams, RangeParams, Selected},
         work::compute,
@@ -83,7 +84,7 @@ pub struct ClientsLine {
 /// range. As CSV or NDJSON: one line for each.
 #[utoipa::path(
     get, path = "/v1/reports/clients", tag = "reports", operation_id = "clientsReport",
-    params(RangeParams, PeopleParams, FormatParams),
+    params(RangeParams, PeopleParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "What is used, the most used first", content(
             (ClientsAnswer = "application/json"), (String = "text/csv"), (ClientsLine = "application/x-ndjson"),
@@ -96,6 +97,7 @@ pub struct ClientsLine {
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
+    wait: Wait,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let known = [selection::shared(), documented::<FormatParams>()].concat();
@@ -104,7 +106,7 @@ pub(in crate::api) async fn get(
     let wanted = Wanted::read(&mut params, &headers)?;
     params.finish()?;
 
-    let gathered = state.engine.gather(&query, state.asking(allow_partial)).await;
+    let gathered = state.engine.gather(&query, state.asking(wait, allow_partial)).await;
     let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
     compute(move || answer(&gathered, &query.selection, wanted)).await
 }

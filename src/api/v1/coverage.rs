@@ -29,7 +29,29 @@ const DEFAULT: Period = Period::Latest(30);
 pub struct CoverageAnswer {
     /// One item per geo and day, by day.
     data: Vec<CoverageItem>,
+    meta: CoverageMeta,
+}
+
+/// What the answer is based on, and what it may still cost.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CoverageMeta {
+    #[serde(flatten)]
     meta: Meta,
+    upstream_calls: UpstreamCalls,
+}
+
+/// The calls of Feishu that this service has made this month. Feishu limits them per month and tenant.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UpstreamCalls {
+    /// First day of the month, in UTC+8.
+    #[schema(value_type = String, format = Date, example = "2026-11-01")]
+    month: Day,
+    /// Successful calls; Feishu counts no others.
+    #[schema(example = 5168)]
+    calls: u64,
+    /// Calls that the operator allows this service; null where that is not limited.
+    #[schema(example = 50_000)]
+    limit: Option<u64>,
 }
 
 /// The state of one day of one geo.
@@ -103,11 +125,13 @@ pub(in crate::api) async fn get(
             gathered.states.push(of);
         } else {
             data.push(CoverageItem::without(key.geo.name(), key.day, Coverage::Missing));
-            gathered.missing.push((key.clone(), NotAnswered::NotInTime));
+            gathered.missing.push((key.clone(), NotAnswered::NotInTime { left: None }));
         }
     }
     data.sort_by_key(|item| item.date);
-    Ok(Json(CoverageAnswer { data, meta: Meta::of(&gathered) }))
+    let made = state.quota.made();
+    let upstream_calls = UpstreamCalls { month: made.month, calls: made.calls, limit: state.quota.monthly() };
+    Ok(Json(CoverageAnswer { data, meta: CoverageMeta { meta: Meta::of(&gathered), upstream_calls } }))
 }
 
 impl CoverageItem {

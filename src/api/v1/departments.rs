@@ -18,8 +18,9 @@ use crate::{
         envelope::{Meta, WITHHELD},
         negotiate::{Format, FormatParams, Wanted},
         params::{Params, documented},
+        prefer::Wait,
         problem::Problem,
-        responses::{CommonProblems, UpstreamProblems},
+        responses::{CommonProblems, PreferHeader, UpstreamProblems},
         router::ApiState,
         selection::{self, PeopleParams, RangeParams, Selected},
         work::compute,
@@ -102,7 +103,7 @@ struct Shown {
 /// above: so `active` of the parts may add up to more than the whole.
 #[utoipa::path(
     get, path = "/v1/reports/departments", tag = "reports", operation_id = "departmentsReport",
-    params(RangeParams, PeopleParams, DepartmentsParams, FormatParams),
+    params(RangeParams, PeopleParams, DepartmentsParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The departments, each before those below it", content(
             (Answer<DepartmentItem> = "application/json"), (String = "text/csv"),
@@ -116,6 +117,7 @@ struct Shown {
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
+    wait: Wait,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let known = [selection::shared(), documented::<DepartmentsParams>(), documented::<FormatParams>()].concat();
@@ -129,7 +131,7 @@ pub(in crate::api) async fn get(
     }
     params.finish()?;
 
-    let gathered = state.engine.digests(&query, state.asking(allow_partial)).await;
+    let gathered = state.engine.digests(&query, state.asking(wait, allow_partial)).await;
     let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
     compute(move || answer(&gathered, &query.selection, Shown { depth, tree }, wanted)).await
 }

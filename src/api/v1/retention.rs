@@ -19,8 +19,9 @@ use crate::{
         envelope::{Meta, WITHHELD_PEOPLE},
         negotiate::{Format, FormatParams, Wanted},
         params::{Params, documented},
+        prefer::Wait,
         problem::Problem,
-        responses::{CommonProblems, UpstreamProblems},
+        responses::{CommonProblems, PreferHeader, UpstreamProblems},
         router::ApiState,
         selection::{self, PeopleParams, RangeParams, Selected},
         work::compute,
@@ -112,7 +113,7 @@ pub struct RetentionLine {
 /// selection count. As CSV or NDJSON: one line per cohort and period.
 #[utoipa::path(
     get, path = "/v1/reports/retention", tag = "reports", operation_id = "retentionReport",
-    params(RangeParams, PeopleParams, RetentionParams, FormatParams),
+    params(RangeParams, PeopleParams, RetentionParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The cohorts, the earliest first", content(
             (Answer<CohortItem> = "application/json"), (String = "text/csv"), (RetentionLine = "application/x-ndjson"),
@@ -125,6 +126,7 @@ pub struct RetentionLine {
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
+    wait: Wait,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let known = [selection::shared(), documented::<RetentionParams>(), documented::<FormatParams>()].concat();
@@ -135,7 +137,7 @@ pub(in crate::api) async fn get(
     let wanted = Wanted::read(&mut params, &headers)?;
     params.finish()?;
 
-    let gathered = state.engine.digests(&query, state.asking(allow_partial)).await;
+    let gathered = state.engine.digests(&query, state.asking(wait, allow_partial)).await;
     let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
     compute(move || answer(gathered, &query.selection, interval, wanted)).await
 }

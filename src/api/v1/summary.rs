@@ -18,8 +18,9 @@ use crate::{
         envelope::Meta,
         negotiate::{Format, FormatParams, Wanted},
         params::{Params, documented},
+        prefer::Wait,
         problem::Problem,
-        responses::{CommonProblems, UpstreamProblems},
+        responses::{CommonProblems, PreferHeader, UpstreamProblems},
         router::ApiState,
         selection::{self, PeopleParams, RangeParams, Selected},
         work::compute,
@@ -96,7 +97,7 @@ pub struct SummaryFigure {
 /// fetched where it is not held. As CSV or NDJSON: one line a figure.
 #[utoipa::path(
     get, path = "/v1/reports/summary", tag = "reports", operation_id = "summaryReport",
-    params(RangeParams, PeopleParams, FormatParams),
+    params(RangeParams, PeopleParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The figures", content(
             (SummaryAnswer = "application/json"), (String = "text/csv"), (SummaryFigure = "application/x-ndjson"),
@@ -109,6 +110,7 @@ pub struct SummaryFigure {
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
+    wait: Wait,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let known = [selection::shared(), documented::<FormatParams>()].concat();
@@ -119,7 +121,7 @@ pub(in crate::api) async fn get(
     let length = query.span.days(&query.geos, state.engine.now()).len();
     query.lead = u16::try_from(length).unwrap_or(u16::MAX);
 
-    let basis = state.engine.basis(&query, state.asking(allow_partial)).await;
+    let basis = state.engine.basis(&query, state.asking(wait, allow_partial)).await;
     let basis = basis.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
     compute(move || answer(&basis, &query.selection, wanted)).await
 }

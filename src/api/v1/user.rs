@@ -1,7 +1,5 @@
 //! `GET /v1/users/{user_id}`: one person's totals and days.
 
-use std::sync::Arc;
-
 use axum::{
     Json,
     extract::{OriginalUri, Path, State},
@@ -19,15 +17,16 @@ use crate::{
         envelope::Meta,
         negotiate::{Format, FormatParams, Wanted},
         params::{Params, documented},
+        prefer::Wait,
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, UpstreamProblems},
+        responses::{CommonProblems, PreferHeader, UpstreamProblems},
         router::ApiState,
         selection::{self, RangeParams},
         work::compute,
     },
     model::Scope,
     query::{Gathered, Query},
-    report::{sheet::Sheet, tally::Tally},
+    report::tally::Total,
     table::{Counter, Feature, Field, Fields, Flag, Item, Lines, Selection, Syntax, csv, directory::Tables},
 };
 
@@ -66,7 +65,7 @@ pub struct UserData<'a> {
     params(
         ("user_id" = String, Path, description = "The person's id, of the kind that `user_id_type` says",
             example = "ou_7dab8a3d3cdcc9da365777c7ad535d62"),
-        RangeParams, UserParams, FormatParams,
+        RangeParams, UserParams, FormatParams, PreferHeader,
     ),
     responses(
         (status = 200, description = "What the person did", content(
@@ -83,6 +82,7 @@ pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     Path(user_id): Path<String>,
     OriginalUri(uri): OriginalUri,
+    wait: Wait,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let known = [documented::<RangeParams>(), documented::<UserParams>(), documented::<FormatParams>()].concat();
@@ -92,7 +92,7 @@ pub(in crate::api) async fn get(
     let wanted = Wanted::read(&mut params, &headers)?;
     params.finish()?;
 
-    let gathered = state.engine.gather(&query, state.asking(allow_partial)).await;
+    let gathered = state.engine.gather(&query, state.asking(wait, allow_partial)).await;
     let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
     compute(move || answer(&gathered, &query.selection, wanted)).await?
 }
@@ -110,10 +110,8 @@ fn answer(gathered: &Gathered, selection: &Selection, wanted: Wanted) -> Result<
     let nobody = || Problem::new(ProblemCode::NotFound, "the person has no row in the range");
     let directory = gathered.days.first().map(|day| day.directory()).ok_or_else(nobody)?;
     let tables = directory.read();
-    let person = selection.user_id.as_deref().and_then(|id| tables.person(id)).ok_or_else(nobody)?;
-    let sheets: Vec<Sheet> = gathered.days.iter().map(|day| Sheet::Day(Arc::clone(day))).collect();
-    let total = Tally { sheets: &sheets, tables: &tables }.totals(&[person], selection);
-    let total = UserItem::new(total.first().ok_or_else(nobody)?, &tables);
+    let total = Total::of_rows(&gathered.days, &selection.against(&tables), &tables).ok_or_else(nobody)?;
+    let total = UserItem::new(&total, &tables);
     let fields = fields();
     if wanted.format != Format::Json {
         let body = written(gathered, selection, &tables, wanted, &fields);

@@ -19,8 +19,9 @@ use crate::{
         envelope::Meta,
         negotiate::{Format, FormatParams, Wanted},
         params::{Params, documented},
+        prefer::Wait,
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, UpstreamProblems},
+        responses::{CommonProblems, PreferHeader, UpstreamProblems},
         router::ApiState,
         selection::{self, PeopleParams, RangeParams, Selected},
         work::{Chunks, compute},
@@ -83,7 +84,7 @@ struct Place {
 /// as Feishu does: `ios 14.2,feishu 3.40.0`.
 #[utoipa::path(
     get, path = "/v1/user-days", tag = "data", operation_id = "userDays",
-    params(RangeParams, PeopleParams, UserDaysParams, FormatParams),
+    params(RangeParams, PeopleParams, UserDaysParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The rows", content(
             (UserDaysAnswer<'_> = "application/json"),
@@ -100,6 +101,7 @@ struct Place {
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
+    wait: Wait,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let known = [selection::shared(), documented::<UserDaysParams>(), documented::<FormatParams>()].concat();
@@ -113,7 +115,7 @@ pub(in crate::api) async fn get(
     }
     params.finish()?;
 
-    let asking = state.asking(asked.selected.allow_partial);
+    let asking = state.asking(wait, asked.selected.allow_partial);
     let gathered = state.engine.gather(&asked.selected.query, asking).await;
     let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
     let syntax = match wanted.format {

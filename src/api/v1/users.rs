@@ -19,8 +19,9 @@ use crate::{
         envelope::{Meta, WITHHELD_PEOPLE},
         negotiate::{Format, FormatParams, Wanted},
         params::{Params, documented},
+        prefer::Wait,
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, UpstreamProblems},
+        responses::{CommonProblems, PreferHeader, UpstreamProblems},
         router::ApiState,
         selection::{self, PeopleParams, RangeParams, Selected},
         work::{Chunks, compute},
@@ -76,7 +77,7 @@ struct Asked {
 /// department count. People whose id Feishu withholds cannot be told apart and are left out.
 #[utoipa::path(
     get, path = "/v1/users", tag = "data", operation_id = "users",
-    params(RangeParams, PeopleParams, UsersParams, FormatParams),
+    params(RangeParams, PeopleParams, UsersParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The people", content(
             (Answer<UserItem> = "application/json"), (String = "text/csv"), (UserItem = "application/x-ndjson"),
@@ -91,6 +92,7 @@ struct Asked {
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
+    wait: Wait,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let known = [selection::shared(), documented::<UsersParams>(), documented::<FormatParams>()].concat();
@@ -102,7 +104,7 @@ pub(in crate::api) async fn get(
     }
     params.finish()?;
 
-    let asking = state.asking(asked.selected.allow_partial);
+    let asking = state.asking(wait, asked.selected.allow_partial);
     let sheets = state.engine.sheets(&asked.selected.query, asking).await;
     let sheets = sheets.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
     if wanted.format == Format::Json {

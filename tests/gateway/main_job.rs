@@ -1,15 +1,13 @@
 //! The main job over real sockets: one REST call in, a fetched, merged and cached answer out.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::support::Setup;
 use feishu_pulse::{
     model::Day,
     sim::{SimConfig, TruthRow},
 };
 use serde_json::Value;
-use support::Setup;
 
 /// 500 people over the 45 days that end with the latest final day.
 async fn five_hundred() -> (Setup, BTreeMap<Day, Vec<TruthRow>>) {

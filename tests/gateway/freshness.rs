@@ -1,0 +1,176 @@
+//! Freshness: what is not there is not asked for, what may change is looked at again, what cannot change never.
+
+use feishu_pulse::sim::SimConfig;
+use serde_json::{Value, json};
+
+use crate::support::{Setup, day, eventually};
+
+const DAY_20: &str = "/v1/reports/activity?start_date=2026-11-20&end_date=2026-11-20";
+const DAY_21: &str = "/v1/reports/activity?start_date=2026-11-21&end_date=2026-11-21";
+
+async fn setup() -> Setup {
+    Setup::new(SimConfig { users: 100, days: 30, turnover: 0.0, ..SimConfig::default() }).await
+}
+
+/// People and messages of the report's only bucket, as told.
+fn told(answer: &Value) -> (Value, Value) {
+    let bucket = &answer["data"][0];
+    (bucket["users"].clone(), bucket["counters"]["send_messenger_num"].clone())
+}
+
+/// The same in truth.
+fn truth(setup: &Setup, date: &str) -> (Value, Value) {
+    let rows = setup.simulator.tenant().rows_of(setup.home(), day(date));
+    let messages: u32 = rows.iter().map(|row| row.counters.send_messenger_num).sum();
+    (rows.len().into(), messages.into())
+}
+
+/// How many of the answer's days are final and provisional.
+fn states(answer: &Value) -> (u64, u64) {
+    let count = |state: &str| answer["meta"]["days"][state].as_u64().expect("a count");
+    (count("final"), count("provisional"))
+}
+
+#[tokio::test]
+async fn days_that_are_not_produced_are_listed_and_never_asked_for() {
+    let setup = setup().await;
+
+    let answer = setup.get("/v1/reports/activity?start_date=2026-11-20&end_date=2026-11-24").await.json();
+    let none = setup.get("/v1/user-days?start_date=2026-11-22&end_date=2030-01-01").await.json();
+
+    let pending = |date: &str| json!({ "geo": "cn", "date": date });
+    let expected = [pending("2026-11-22"), pending("2026-11-23"), pending("2026-11-24")];
+    assert_eq!(answer["meta"]["days"]["pending"], json!(expected));
+    assert_eq!((states(&answer), answer["data"].as_array().map(Vec::len)), ((1, 1), Some(2)));
+    assert_eq!((&none["data"], states(&none)), (&json!([]), (0, 0)));
+    let spans: Vec<_> = setup.simulator.ledger().stats_calls().into_iter().filter_map(|call| call.query).collect();
+    assert!(!spans.is_empty() && spans.iter().all(|query| query.span.last() <= day("2026-11-21")));
+}
+
+#[tokio::test]
+async fn a_day_is_asked_for_from_half_past_nine_on() {
+    let setup = setup().await;
+
+    setup.set_time("2026-11-22T01:29:59Z");
+    let before = setup.get(DAY_21).await.json();
+    let calls_before = setup.simulator.ledger().calls().len();
+    setup.set_time("2026-11-22T01:30:00Z");
+    let after = setup.get(DAY_21).await.json();
+
+    assert_eq!((&before["data"], calls_before), (&json!([]), 0));
+    assert_eq!(told(&after), truth(&setup, "2026-11-21"));
+}
+
+#[tokio::test]
+async fn a_final_day_is_never_asked_for_again() {
+    let setup = setup().await;
+    let first = setup.get(DAY_20).await.json();
+    let calls = setup.upstream_calls();
+
+    setup.simulator.production().revise(setup.home(), day("2026-11-20"));
+    setup.set_time("2027-11-22T04:00:00Z");
+    let much_later = setup.get(DAY_20).await.json();
+
+    assert_eq!(states(&first), (1, 0));
+    assert_eq!(first, much_later);
+    assert_eq!(setup.upstream_calls(), calls);
+}
+
+#[tokio::test]
+async fn a_provisional_day_is_served_at_once_and_fetched_anew_behind_the_answer() {
+    let setup = setup().await;
+    let first = setup.get(DAY_21).await.json();
+    let (calls, before) = (setup.upstream_calls(), truth(&setup, "2026-11-21"));
+    setup.simulator.production().revise(setup.home(), day("2026-11-21"));
+
+    setup.set_time("2026-11-22T04:30:00Z");
+    let young = setup.get(DAY_21).await.json();
+    let calls_while_young = setup.upstream_calls() - calls;
+    setup.set_time("2026-11-22T04:30:01Z");
+    let old = setup.get(DAY_21).await.json();
+    eventually(async || told(&setup.get(DAY_21).await.json()) == truth(&setup, "2026-11-21")).await;
+
+    assert_ne!(before, truth(&setup, "2026-11-21"));
+    assert_eq!((states(&first), told(&first)), ((0, 1), before));
+    assert_eq!((young, calls_while_young), (first.clone(), 0));
+    assert_eq!(old, first);
+    assert_eq!(setup.upstream_calls(), 2 * calls);
+}
+
+#[tokio::test]
+async fn a_day_fetched_six_hours_after_its_production_is_final() {
+    let setup = setup().await;
+    setup.get(DAY_21).await.json();
+
+    setup.set_time("2026-11-22T07:30:00Z");
+    eventually(async || states(&setup.get(DAY_21).await.json()) == (1, 0)).await;
+    let calls = setup.upstream_calls();
+    setup.set_time("2026-12-22T07:30:00Z");
+    setup.get(DAY_21).await.json();
+
+    assert_eq!(setup.upstream_calls(), calls);
+}
+
+#[tokio::test]
+async fn a_day_that_comes_empty_is_fetched_anew() {
+    let setup = setup().await;
+    setup.simulator.production().late(setup.home(), day("2026-11-20"));
+
+    let empty = setup.get(DAY_20).await.json();
+    setup.simulator.production().finish(setup.home(), day("2026-11-20"));
+    setup.set_time("2026-11-22T04:31:00Z");
+    eventually(async || told(&setup.get(DAY_20).await.json()) == truth(&setup, "2026-11-20")).await;
+
+    assert_eq!((states(&empty), told(&empty)), ((0, 1), (0.into(), 0.into())));
+    assert_eq!(states(&setup.get(DAY_20).await.json()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_day_far_smaller_than_its_neighbours_is_fetched_anew() {
+    let setup = setup().await;
+    setup.get("/v1/reports/activity?start_date=2026-11-14&end_date=2026-11-19").await.json();
+    setup.simulator.production().partial(setup.home(), day("2026-11-20"), 300);
+
+    let part = setup.get(DAY_20).await.json();
+    setup.simulator.production().finish(setup.home(), day("2026-11-20"));
+    setup.set_time("2026-11-22T04:31:00Z");
+    eventually(async || told(&setup.get(DAY_20).await.json()) == truth(&setup, "2026-11-20")).await;
+
+    assert_eq!(states(&part), (0, 1));
+    assert!(part["data"][0]["users"].as_u64().is_some_and(|users| (1..50).contains(&users)), "{part}");
+    assert_eq!(states(&setup.get(DAY_20).await.json()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_day_that_looks_incomplete_is_looked_at_once_more_after_three_days() {
+    let setup = setup().await;
+    setup.simulator.production().late(setup.home(), day("2026-11-20"));
+    setup.get(DAY_20).await.json();
+
+    setup.set_time("2026-11-28T04:00:00Z");
+    eventually(async || states(&setup.get(DAY_20).await.json()) == (1, 0)).await;
+    let calls = setup.upstream_calls();
+    setup.set_time("2026-12-28T04:00:00Z");
+    setup.get(DAY_20).await.json();
+
+    assert_eq!((calls, setup.upstream_calls()), (2, 2));
+}
+
+#[tokio::test]
+async fn the_coverage_tells_each_days_state_and_asks_nothing() {
+    let setup = setup().await;
+    setup.get("/v1/user-days?start_date=2026-11-20&end_date=2026-11-21").await.json();
+    let calls = setup.upstream_calls();
+
+    let coverage = setup.get("/v1/coverage?start_date=2026-11-19&end_date=2026-11-22").await.json();
+
+    let states: Vec<_> = coverage["data"].as_array().unwrap().iter().map(|item| &item["state"]).collect();
+    assert_eq!(states, ["missing", "final", "provisional", "pending"]);
+    let held = &coverage["data"][1];
+    assert_eq!(
+        (&held["rows"], &held["held"], &held["fetched_at"]),
+        (&json!(100), &json!("memory"), &json!("2026-11-22T12:00:00+08:00"))
+    );
+    assert_eq!(coverage["data"][0]["rows"], Value::Null);
+    assert_eq!(setup.upstream_calls(), calls);
+}

@@ -1,0 +1,23 @@
+//! The gateway as its callers meet it, before a simulated Feishu: one file per promise.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../support/mod.rs"]
+mod support;
+mod truth;
+
+mod calls;
+mod collapsing;
+mod faulty_requests;
+mod freshness;
+mod limits;
+mod lookahead;
+mod main_job;
+mod openapi;
+mod pages;
+mod priorities;
+mod process;
+mod quota;
+mod selection;
+mod token;
+mod waiting;

@@ -1,0 +1,311 @@
+//! The selection: exactly the rows that were asked for, at the least cost.
+
+use feishu_pulse::{
+    model::{DepartmentIdType, Geo, UserIdType},
+    sim::{Department, SimConfig},
+};
+use reqwest::StatusCode;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::{
+    support::{Setup, day, eventually},
+    truth::{lines, rows},
+};
+
+const RANGE: &str = "start_date=2026-11-16&end_date=2026-11-20";
+
+async fn setup_of(config: SimConfig) -> Setup {
+    Setup::new(SimConfig { users: 150, days: 40, ..config }).await
+}
+
+async fn setup() -> Setup {
+    setup_of(SimConfig::default()).await
+}
+
+fn all(setup: &Setup) -> Vec<Value> {
+    rows(setup, setup.home(), "2026-11-16", "2026-11-20", UserIdType::OpenId)
+}
+
+/// A department with others below it.
+fn department(setup: &Setup) -> Department {
+    let departments = setup.simulator.tenant().departments();
+    let has_rows = |path: &str| {
+        all(setup).iter().filter(|row| row["department_path"].as_str() != Some(path)).any(|row| is_within(row, path))
+    };
+    departments.iter().find(|one| has_rows(&one.path)).expect("a department with people below it").clone()
+}
+
+fn is_within(row: &Value, path: &str) -> bool {
+    let own = row["department_path"].as_str().unwrap();
+    own == path || own.starts_with(&format!("{path}/"))
+}
+
+fn within(setup: &Setup, path: &str) -> Vec<Value> {
+    all(setup).into_iter().filter(|row| is_within(row, path)).collect()
+}
+
+/// The person with the first row.
+fn somebody(setup: &Setup) -> (String, Vec<Value>) {
+    let person = all(setup)[0]["user_id"].as_str().unwrap().to_owned();
+    let own = all(setup).into_iter().filter(|row| row["user_id"] == *person).collect();
+    (person, own)
+}
+
+#[tokio::test]
+async fn a_department_is_chosen_by_its_path_from_days_that_are_held_for_all() {
+    let setup = setup().await;
+    let path = department(&setup).path;
+    let encoded: String = path.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).map(char::from).collect();
+
+    let one = lines(&setup, &format!("{RANGE}&department_path={path}")).await;
+    let calls = setup.upstream_calls();
+    let same = lines(&setup, &format!("{RANGE}&department_path=/{encoded}/")).await;
+    let half_a_name = lines(&setup, &format!("{RANGE}&department_path={}", &path[..path.len() - 3])).await;
+
+    assert_eq!(one, within(&setup, &path));
+    assert!(one.len() < all(&setup).len());
+    assert_eq!(same, one);
+    assert_eq!(half_a_name, within(&setup, &path[..path.len() - 3]));
+    assert_eq!(setup.upstream_calls(), calls);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_department_is_resolved_by_upstream_from_its_id(
+    #[values(DepartmentIdType::OpenDepartmentId, DepartmentIdType::DepartmentId)] kind: DepartmentIdType,
+) {
+    let setup = setup().await;
+    let Department { open_department_id, department_id, path, .. } = department(&setup);
+    let id = if kind == DepartmentIdType::OpenDepartmentId { open_department_id } else { department_id };
+
+    let told = lines(&setup, &format!("{RANGE}&department_id={id}&department_id_type={}", kind.name())).await;
+
+    assert_eq!(told, within(&setup, &path));
+    let queries: Vec<_> = setup.simulator.ledger().stats_calls().into_iter().filter_map(|call| call.query).collect();
+    assert!(queries.iter().all(|query| query.department_id.as_ref() == Some(&id) && query.department_id_type == kind));
+}
+
+#[rstest]
+#[case("user_id=ou_nobody", 99_992_351)]
+#[case("department_id=od-nothing", 99_992_357)]
+#[tokio::test]
+async fn an_id_that_upstream_does_not_know_is_the_callers_fault(#[case] id: &str, #[case] code: i64) {
+    let setup = setup().await;
+
+    let answer = setup.get(&format!("/v1/user-days?{RANGE}&{id}")).await;
+
+    assert_eq!(
+        (answer.status, answer.problem()["code"].as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, Some("upstream_rejected"))
+    );
+    assert_eq!(answer.problem()["upstream_code"], code);
+    assert_eq!(setup.upstream_calls(), 1);
+}
+
+#[tokio::test]
+async fn one_person_is_asked_for_alone_while_the_days_are_not_held() {
+    let setup = setup().await;
+    let (person, own) = somebody(&setup);
+
+    let told = lines(&setup, &format!("{RANGE}&user_id={person}")).await;
+
+    let calls = setup.simulator.ledger().stats_calls();
+    assert_eq!(told, own);
+    assert_eq!(calls.len(), 1);
+    assert_eq!(calls[0].query.as_ref().unwrap().user_id.as_ref(), Some(&person));
+}
+
+#[tokio::test]
+async fn one_person_costs_no_call_once_the_days_are_held() {
+    let setup = setup().await;
+    let (person, own) = somebody(&setup);
+    setup.get(&format!("/v1/reports/activity?{RANGE}")).await.json();
+    let calls = setup.upstream_calls();
+
+    let told = lines(&setup, &format!("{RANGE}&user_id={person}")).await;
+
+    assert_eq!(told, own);
+    assert_eq!(setup.upstream_calls(), calls);
+}
+
+#[tokio::test]
+async fn one_persons_trailing_figures_look_back_over_days_held_for_all() {
+    let setup = setup().await;
+    let (person, _) = somebody(&setup);
+    setup.get("/v1/reports/activity?start_date=2026-10-20&end_date=2026-11-20").await.json();
+
+    let report =
+        setup.get(&format!("/v1/reports/activity?start_date=2026-11-20&end_date=2026-11-20&user_id={person}")).await;
+
+    let bucket = &report.json()["data"][0];
+    assert_eq!(bucket["users"], 1);
+    assert!(bucket["wau"].is_u64() && bucket["mau"].is_u64(), "{bucket}");
+}
+
+#[rstest]
+#[tokio::test]
+async fn ids_are_of_the_type_that_was_asked_for(
+    #[values(UserIdType::OpenId, UserIdType::UnionId, UserIdType::UserId)] kind: UserIdType,
+) {
+    let setup = setup().await;
+
+    let told = lines(&setup, &format!("{RANGE}&user_id_type={}", kind.name())).await;
+    let person = told[0]["user_id"].as_str().unwrap();
+    let own = lines(&setup, &format!("{RANGE}&user_id_type={}&user_id={person}", kind.name())).await;
+
+    assert_eq!(told, rows(&setup, setup.home(), "2026-11-16", "2026-11-20", kind));
+    assert_eq!(own, told.iter().filter(|row| row["user_id"] == person).cloned().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn where_ids_are_withheld_rows_have_none_and_distinct_counts_are_not_guessed() {
+    let setup = setup_of(SimConfig { employee_ids: false, ..SimConfig::default() }).await;
+
+    let told = lines(&setup, &format!("{RANGE}&user_id_type=user_id")).await;
+    let daily = setup.get(&format!("/v1/reports/activity?{RANGE}&user_id_type=user_id")).await.json();
+    let weekly = setup.get(&format!("/v1/reports/activity?{RANGE}&user_id_type=user_id&interval=week")).await.json();
+
+    let active = all(&setup).iter().filter(|row| row["date"] == "2026-11-16" && row["active"] == true).count();
+    assert_eq!(told.len(), all(&setup).len());
+    assert!(told.iter().all(|row| row["user_id"].is_null()));
+    assert_eq!(daily["data"][0]["active"], active);
+    assert_eq!(
+        (&weekly["data"][0]["active"], &weekly["data"][0]["features"]["im"]["active"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert!(weekly["meta"]["notes"][0].as_str().is_some_and(|note| note.contains("withholds")));
+}
+
+#[rstest]
+#[tokio::test]
+async fn one_person_is_found_though_ids_are_withheld(#[values(false, true)] whole_days_are_held: bool) {
+    let setup = setup_of(SimConfig { employee_ids: false, ..SimConfig::default() }).await;
+    let truth = rows(&setup, setup.home(), "2026-11-16", "2026-11-20", UserIdType::UserId);
+    let person = truth[0]["user_id"].as_str().unwrap();
+    if whole_days_are_held {
+        setup.get(&format!("/v1/reports/activity?{RANGE}&user_id_type=user_id")).await.json();
+    }
+
+    let told = lines(&setup, &format!("{RANGE}&user_id_type=user_id&user_id={person}")).await;
+
+    let nameless = |row: &Value| {
+        let mut row = row.clone();
+        row["user_id"] = Value::Null;
+        row
+    };
+    let own: Vec<_> = truth.iter().filter(|row| row["user_id"] == person).map(nameless).collect();
+    assert!(!own.is_empty());
+    assert_eq!(told, own);
+}
+
+#[tokio::test]
+async fn several_geos_are_merged() {
+    let setup = setup_of(SimConfig { geos: vec![Geo::Cn, Geo::Us], ..SimConfig::default() }).await;
+    let of = |geo| rows(&setup, geo, "2026-11-16", "2026-11-16", UserIdType::OpenId);
+
+    let told = lines(&setup, "start_date=2026-11-16&end_date=2026-11-16&geo=cn,us").await;
+    let report = setup.get("/v1/reports/activity?start_date=2026-11-16&end_date=2026-11-16&geo=us,cn").await.json();
+    let home = lines(&setup, "start_date=2026-11-16&end_date=2026-11-16").await;
+
+    assert_eq!(told, [of(Geo::Cn), of(Geo::Us)].concat());
+    assert_eq!(home, of(Geo::Cn));
+    assert_eq!(report["data"][0]["users"], told.len());
+    assert_eq!(report["meta"]["geos"], json!(["us", "cn"]));
+    let asked: Vec<_> =
+        setup.simulator.ledger().stats_calls().into_iter().filter_map(|call| call.query?.target_geo).collect();
+    assert!(!asked.is_empty() && asked.iter().all(|geo| *geo == Geo::Us), "the home geo is asked for without a name");
+}
+
+#[rstest]
+#[case("7d", "2026-11-15", "2026-11-21")]
+#[case("yesterday", "2026-11-21", "2026-11-21")]
+#[case("2026-10", "2026-10-01", "2026-10-31")]
+#[case("2026-11", "2026-11-01", "2026-11-21")]
+#[tokio::test]
+async fn a_period_stands_for_two_dates(#[case] period: &str, #[case] first: &str, #[case] last: &str) {
+    let setup = setup().await;
+
+    let by_period = setup.get(&format!("/v1/reports/activity?period={period}")).await.json();
+    let by_dates = setup.get(&format!("/v1/reports/activity?start_date={first}&end_date={last}")).await.json();
+
+    assert_eq!((&by_period["meta"]["start_date"], &by_period["meta"]["end_date"]), (&json!(first), &json!(last)));
+    assert_eq!(by_period, by_dates);
+}
+
+#[tokio::test]
+async fn the_end_of_the_calendar_is_a_day_like_any_other() {
+    let setup = setup().await;
+
+    let report = setup.get("/v1/reports/activity?start_date=9999-12-30&end_date=9999-12-31").await.json();
+    let beginning = setup.get("/v1/coverage?start_date=0000-01-01&end_date=0000-01-02").await.json();
+
+    assert_eq!((&report["data"], report["meta"]["days"]["pending"].as_array().map(Vec::len)), (&json!([]), Some(2)));
+    assert_eq!(beginning["data"].as_array().map(Vec::len), Some(2));
+    assert_eq!(setup.upstream_calls(), 0);
+}
+
+#[tokio::test]
+async fn only_the_fields_that_were_asked_for_are_told_in_their_order() {
+    let setup = setup().await;
+
+    let answer =
+        setup.get(&format!("/v1/user-days?{RANGE}&format=ndjson&fields=active,date,clients&active=true")).await;
+
+    assert!(answer.lines().iter().all(|row| row["active"] == true && row["clients"].is_array()));
+    assert!(answer.text.lines().all(|line| line.starts_with(r#"{"active":true,"date":"2026-11-"#)), "{}", answer.text);
+    assert_eq!(answer.headers["content-type"], "application/x-ndjson");
+}
+
+#[tokio::test]
+async fn pages_through_cursors_and_the_stream_tell_the_same_rows() {
+    let setup = setup().await;
+    let streamed = setup.get(&format!("/v1/user-days?{RANGE}&active=false&format=ndjson")).await.lines();
+    let calls = setup.upstream_calls();
+
+    let (mut rows, mut pages) = (Vec::new(), 0);
+    let mut next = Some(format!("/v1/user-days?{RANGE}&active=false&limit=37"));
+    while let Some(path) = next {
+        let answer = setup.get(&path).await;
+        let body = answer.json();
+        rows.extend(body["data"].as_array().unwrap().iter().cloned());
+        pages += 1;
+        let link = answer.headers.get("link").map(|link| link.to_str().unwrap());
+        next = link.map(|link| link.strip_prefix('<').unwrap().split_once(">; rel=\"next\"").unwrap().0.to_owned());
+        assert_eq!(body["meta"]["next_cursor"].as_str().is_some(), next.is_some());
+    }
+
+    assert_eq!(rows, streamed);
+    assert_eq!(pages, streamed.len().div_ceil(37));
+    assert_eq!(setup.upstream_calls(), calls);
+}
+
+#[tokio::test]
+async fn a_cursor_into_a_day_that_has_changed_is_stale() {
+    let setup = setup().await;
+    let path = "/v1/user-days?period=yesterday&limit=40";
+    let cursor = setup.get(path).await.json()["meta"]["next_cursor"].as_str().unwrap().to_owned();
+    let next = format!("{path}&cursor={cursor}");
+    let before = setup.get(&next).await;
+
+    setup.simulator.production().revise(setup.home(), day("2026-11-21"));
+    setup.set_time("2026-11-22T04:31:00Z");
+    eventually(async || setup.get(&next).await.status == StatusCode::CONFLICT).await;
+    let after = setup.get(&next).await;
+
+    assert_eq!(before.json()["data"].as_array().map(Vec::len), Some(40));
+    assert_eq!(after.problem()["code"], "stale_cursor");
+    assert_eq!(setup.get(path).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_question_is_refused() {
+    let setup = setup().await;
+    let body = setup.get(&format!("/v1/user-days?{RANGE}&limit=5")).await.json();
+    let cursor = body["meta"]["next_cursor"].as_str().unwrap();
+
+    let answer = setup.get(&format!("/v1/user-days?{RANGE}&limit=5&active=true&cursor={cursor}")).await;
+
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(answer.problem()["errors"][0]["parameter"], "cursor");
+}
