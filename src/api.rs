@@ -1,5 +1,6 @@
 //! Floor 5: HTTP. Parses what callers ask, hands it to the engine, writes what comes back.
 
+pub mod answer;
 pub mod compat;
 pub mod cursor;
 pub mod docs;
@@ -15,6 +16,7 @@ pub mod router;
 pub mod selection;
 pub mod traffic;
 pub mod v1;
+pub mod work;
 
 pub use compat::AccessTokens;
 pub use docs::openapi;

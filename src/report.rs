@@ -1,7 +1,19 @@
 //! Floor 2: from days to figures. Pure functions; what each figure means stands in `docs/metrics.md`.
 
 pub mod activity;
+pub mod by_day;
+pub mod clients;
+pub mod departments;
 pub mod digest;
+pub mod figures;
+pub mod retention;
+pub mod sheet;
+pub mod sliding;
+pub mod summary;
+pub mod tally;
+pub mod tree;
 
-pub use activity::{Bucket, Interval};
-pub use digest::Digest;
+pub use activity::{Bucket, FiguresByDay, Interval};
+pub use by_day::by_day;
+pub use digest::{Digest, Narrowed};
+pub use figures::{Figures, People, Sums, share};

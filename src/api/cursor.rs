@@ -26,6 +26,17 @@ pub struct Cursor {
     pub question: [u8; 8],
 }
 
+/// The place of the next item of a sorted list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offset {
+    /// How many items come before it.
+    pub skip: usize,
+    /// The version of the data that was sorted.
+    pub version: [u8; 8],
+    /// What the question was, see [`question`].
+    pub question: [u8; 8],
+}
+
 /// A text that is no cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a cursor of this service")]
@@ -98,6 +109,31 @@ impl Cursor {
     }
 }
 
+impl Offset {
+    /// The cursor as callers see it.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode([(self.skip as u64).to_be_bytes(), self.version, self.question].concat())
+    }
+
+    /// Reads a cursor back.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn decode(text: &str) -> Result<Self, ParseCursorError> {
+        Self::read(text).ok_or(ParseCursorError)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (skip, rest) = bytes.split_first_chunk::<8>()?;
+        let (version, question) = rest.split_first_chunk::<8>()?;
+        let skip = usize::try_from(u64::from_be_bytes(*skip)).ok()?;
+        Some(Self { skip, version: *version, question: question.try_into().ok()? })
+    }
+}
+
+/// The part of a day's content hash that cursors carry.
 fn version(day: &Partition) -> [u8; 4] {
     let [a, b, c, d, ..] = *day.hash();
     [a, b, c, d]
@@ -118,8 +154,14 @@ mod tests {
         }
 
         #[test]
+        fn an_offset_reads_back_as_written(skip: usize, version: [u8; 8], question: [u8; 8]) {
+            let offset = Offset { skip, version, question };
+            prop_assert_eq!(Offset::decode(&offset.encode()), Ok(offset));
+        }
+
+        #[test]
         fn no_text_makes_the_reader_panic(text in "\\PC{0,60}") {
-            let _ = Cursor::decode(&text);
+            let _ = (Cursor::decode(&text), Offset::decode(&text));
         }
     }
 

@@ -4,10 +4,20 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    model::{Day, Geo},
-    query::Gathered,
+    model::{Day, DayRange, Geo},
+    query::{Basis, Gathered},
+    report::FiguresByDay,
     store::State,
+    table::Origin,
 };
+
+/// Why counts of different people may be null.
+pub const WITHHELD: &str =
+    "Feishu withholds user_id from this app: counts of different people over several days are null";
+
+/// Why people may be missing.
+pub const WITHHELD_PEOPLE: &str =
+    "Feishu withholds user_id from this app: people without one cannot be told apart and are left out";
 
 /// What an answer is based on.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -28,6 +38,9 @@ pub struct Meta {
     pub data_as_of: Option<String>,
     /// Asks for the next page; null on the last and where there are no pages.
     pub next_cursor: Option<String>,
+    /// How many items there are on all pages; null where that is not counted.
+    #[schema(example = 1234)]
+    pub total: Option<usize>,
     /// What a caller should know about the figures, in words. Usually empty.
     pub notes: Vec<&'static str>,
 }
@@ -61,7 +74,7 @@ pub struct GeoDay {
 impl Meta {
     /// What is to be said of the gathered days.
     #[must_use]
-    pub fn of(gathered: &Gathered) -> Self {
+    pub fn of<D: Origin>(gathered: &Gathered<D>) -> Self {
         let count = |state: State| gathered.selected().filter(|(_, one)| *one == state).count();
         let latest = gathered.selected().max_by_key(|(day, _)| day.fetched_at());
         Self {
@@ -76,8 +89,41 @@ impl Meta {
             },
             data_as_of: latest.map(|(day, _)| day.key().geo.rfc3339(day.fetched_at())),
             next_cursor: None,
+            total: None,
             notes: Vec::new(),
         }
+    }
+}
+
+impl Meta {
+    /// What is to be said of the days that a report is made of.
+    #[must_use]
+    pub fn of_basis(basis: &Basis) -> Self {
+        match basis {
+            Basis::Digests(gathered) => Self::of(gathered),
+            Basis::Rows(gathered) => Self::of(gathered),
+        }
+    }
+
+    /// The same, and whether figures are null for want of ids.
+    #[must_use]
+    pub fn of_figures(basis: &Basis, days: &FiguresByDay<'_>) -> Self {
+        let meta = Self::of_basis(basis);
+        let withheld = days.values().any(|figures| figures.present.unknown > 0);
+        meta.noting(withheld.then_some(WITHHELD))
+    }
+
+    /// The days of the selection.
+    #[must_use]
+    pub fn range(&self) -> DayRange {
+        DayRange::new(self.start_date, self.end_date).unwrap_or(DayRange::single(self.start_date))
+    }
+
+    /// With a note, where there is one.
+    #[must_use]
+    pub fn noting(mut self, note: Option<&'static str>) -> Self {
+        self.notes.extend(note);
+        self
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which format an answer is written in: `format=` where it is given, else the header `Accept` with its q-values.
 
 use axum::http::{HeaderMap, header};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     params::Params,
@@ -14,10 +15,59 @@ pub enum Format {
     Json,
     /// A JSON object a line, the whole selection as a stream.
     Ndjson,
+    /// Comma-separated values with a line of names.
+    Csv,
+}
+
+/// How a table is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The format.
+    pub format: Format,
+    /// Whether a CSV begins with a byte order mark.
+    pub bom: bool,
+}
+
+/// The format of a table. Read by [`Wanted::read`].
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents what is read")]
+pub struct FormatParams {
+    /// The format; overrides `Accept`. `csv` is RFC 4180 in UTF-8; texts that a spreadsheet would run as a formula
+    /// (they begin with `=`, `+`, `-`, `@`, a tab or a carriage return) get an apostrophe in front. `ndjson` is one
+    /// JSON object a line.
+    #[param(inline)]
+    format: Option<FormatParam>,
+    /// `true`: the CSV begins with a byte order mark, by which Excel knows UTF-8. Default: `false`.
+    bom: Option<bool>,
+}
+
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "documents what is read")]
+enum FormatParam {
+    Json,
+    Csv,
+    Ndjson,
+}
+
+impl Wanted {
+    /// The format of a table that the caller wants most.
+    ///
+    /// # Errors
+    /// A problem (406) where nothing on offer is acceptable. Faulty parameters are faults of `params`.
+    pub fn read(params: &mut Params, headers: &HeaderMap) -> Result<Self, Problem> {
+        let format = Format::wanted(params, headers, &[Format::Json, Format::Csv, Format::Ndjson])?;
+        let bom = params.flag("bom");
+        if bom.is_some() && format != Format::Csv {
+            params.fault("bom", "goes only with CSV");
+        }
+        Ok(Self { format, bom: bom.unwrap_or(false) })
+    }
 }
 
 impl Format {
-    const ALL: [(&'static str, Self); 2] = [("json", Self::Json), ("ndjson", Self::Ndjson)];
+    const ALL: [(&'static str, Self); 3] = [("json", Self::Json), ("csv", Self::Csv), ("ndjson", Self::Ndjson)];
 
     /// The media type.
     #[must_use]
@@ -25,6 +75,25 @@ impl Format {
         match self {
             Self::Json => "application/json",
             Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv",
+        }
+    }
+
+    /// The media type with its parameters, as an answer names it.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::Json | Self::Ndjson => self.media_type(),
+        }
+    }
+
+    /// How the name of a file ends, for the formats that are saved rather than read.
+    #[must_use]
+    pub const fn extension(self) -> Option<&'static str> {
+        match self {
+            Self::Csv => Some("csv"),
+            Self::Json | Self::Ndjson => None,
         }
     }
 

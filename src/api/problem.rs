@@ -152,7 +152,7 @@ impl ProblemCode {
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
                 "There is nothing here",
-                "The path is none of this service.",
+                "The path is none of this service, or names something that is not there.",
                 "See /docs for the paths there are.",
             ),
             Self::MethodNotAllowed => (

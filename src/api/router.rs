@@ -19,6 +19,7 @@ use super::{
     problem::{Problem, ProblemCode},
     traffic::Traffic,
     v1,
+    work::Desks,
 };
 use crate::{
     feishu::quota::Quota,
@@ -47,6 +48,8 @@ pub struct ApiState {
     pub meters: Meters,
     /// The part of it that is about requests.
     pub traffic: Arc<Traffic>,
+    /// Where exports are written.
+    pub desks: Desks,
     /// Set when the process is about to end.
     pub draining: Arc<AtomicBool>,
 }
@@ -111,8 +114,14 @@ pub(super) fn documented() -> OpenApiRouter<ApiState> {
 fn documented_without_metrics() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(docs::base())
         .routes(routes!(v1::user_days::get))
+        .routes(routes!(v1::users::get))
+        .routes(routes!(v1::user::get))
+        .routes(routes!(v1::summary::get))
         .routes(routes!(v1::activity::get))
         .routes(routes!(compat::stats::get))
+        .routes(routes!(v1::departments::get))
+        .routes(routes!(v1::retention::get))
+        .routes(routes!(v1::clients::get))
         // Only those above may have to wait for Feishu.
         .route_layer(from_fn(prefer::heed))
         .routes(routes!(v1::coverage::get))

@@ -108,6 +108,14 @@ pub fn read(params: &mut Params, served: &[Geo]) -> Selected {
     }
 }
 
+/// Reads the shared parameters for a report on groups of people, which makes no sense of one person.
+pub fn read_groups(params: &mut Params, served: &[Geo]) -> Selected {
+    if params.has("user_id") {
+        params.fault("user_id", "does not go with a report on groups of people; see /v1/users/{user_id}");
+    }
+    read(params, served)
+}
+
 /// Reads the parameters of the range alone, about everyone. Without any, the range is `default`, if there is one.
 pub fn read_range(params: &mut Params, served: &[Geo], default: Option<Period>) -> Query {
     Query {

@@ -1,8 +1,15 @@
 //! The endpoints, one a file: parameters, response, handler.
 
 pub mod activity;
+pub mod clients;
 pub mod coverage;
 pub mod days;
+pub mod departments;
 pub mod figures;
+pub mod retention;
+pub mod summary;
+pub mod user;
 pub mod user_day;
 pub mod user_days;
+pub mod user_item;
+pub mod users;

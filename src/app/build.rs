@@ -9,7 +9,7 @@ use axum::Router;
 
 use super::process::Process;
 use crate::{
-    api::{self, AccessTokens, ApiState, MetricsPlace, Traffic},
+    api::{self, AccessTokens, ApiState, MetricsPlace, Traffic, work::Desks},
     feishu::{FeishuConfig, FeishuSource},
     meter::{Meter, Meters},
     model::{Clock, Geo},
@@ -111,6 +111,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         geos: config.geos.into(),
         access_tokens,
         request_timeout: config.request_timeout,
+        desks: Desks::default(),
         draining: Arc::clone(&draining),
     };
     let operations = api::operations(state.clone());

@@ -15,9 +15,10 @@ use tokio::time::Instant;
 use super::plan::{Plan, Query, plan};
 use crate::{
     model::{Clock, Day, DayKey, Geo, Scope},
+    report::Digest,
     source::{CallerId, DaySource, LoadContext, LoadError, Priority},
     store::{Memory, State},
-    table::Partition,
+    table::{Origin, Partition},
 };
 
 /// Days of one plan that are asked for at the same time. Below, they become spans and wait for their turns; the bound
@@ -45,13 +46,13 @@ pub struct Asking {
     pub allow_partial: bool,
 }
 
-/// The days of a plan.
+/// The days of a plan: their rows, or their digests.
 #[derive(Debug)]
-pub struct Gathered {
+pub struct Gathered<D = Partition> {
     /// The plan.
     pub plan: Plan,
     /// The days that were had: by day, then geo.
-    pub days: Vec<Arc<Partition>>,
+    pub days: Vec<Arc<D>>,
     /// The days that were not, where the caller allows it.
     pub missing: Vec<(DayKey, NotAnswered)>,
     /// The days' states, in the order of `days`.
@@ -78,23 +79,64 @@ impl Engine {
         Self { source, memory, clock, callers: Arc::default() }
     }
 
-    /// The days that `query` needs, as of now.
+    /// The rows of the days that `query` needs, as of now.
     ///
     /// # Errors
     /// [`NotAnswered`] for the first day that could not be had, unless the caller allows an answer without it.
     pub async fn gather(&self, query: &Query, asking: Asking) -> Result<Gathered, NotAnswered> {
-        let plan = plan(query, self.clock.now());
-        let context = LoadContext { priority: Priority::Interactive, caller: self.next_caller() };
-        if !asking.allow_partial {
-            self.refuse_what_takes_too_long(&plan, context, asking.deadline).await?;
+        let (plan, context) = (plan(query, self.clock.now()), self.context());
+        let keys = plan.keys.clone();
+        let load = |key| {
+            let source = Arc::clone(&self.source);
+            async move { source.load(&key, context).await }
+        };
+        self.all(plan, &keys, (context, asking), load).await
+    }
+
+    /// The digests of the days that `query` needs. Rows are loaded only for days whose digest is not held. Not for
+    /// questions about one person, whose rows are as small.
+    ///
+    /// # Errors
+    /// As [`Self::gather`].
+    pub async fn digests(&self, query: &Query, asking: Asking) -> Result<Gathered<Digest>, NotAnswered> {
+        let (plan, context) = (plan(query, self.clock.now()), self.context());
+        let mut keys = Vec::new();
+        for key in &plan.keys {
+            if self.memory.held_digest(key).await.is_none() {
+                keys.push(key.clone());
+            }
         }
-        let keys = plan.keys.clone().into_iter().enumerate();
-        let loads = keys.map(|(at, key)| self.load(at, key, context, asking));
+        let load = |key| {
+            let engine = self.clone();
+            async move { engine.digest(&key, context).await }
+        };
+        self.all(plan, &keys, (context, asking), load).await
+    }
+
+    async fn digest(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Digest>, LoadError> {
+        match self.memory.held_digest(key).await {
+            Some(held) if !held.due => Ok(held.day),
+            _ => self.memory.digest(&self.source.load(key, context).await?).await,
+        }
+    }
+
+    /// All days of a plan, of which only `rows` may have to be loaded as rows.
+    async fn all<D: Origin, F: Future<Output = Result<Arc<D>, LoadError>>>(
+        &self,
+        plan: Plan,
+        rows: &[DayKey],
+        (context, asking): (LoadContext, Asking),
+        load: impl Fn(DayKey) -> F,
+    ) -> Result<Gathered<D>, NotAnswered> {
+        if !asking.allow_partial {
+            self.refuse_what_takes_too_long(rows, context, asking.deadline).await?;
+        }
+        let loads: Vec<_> = plan.keys.iter().cloned().map(load).enumerate().map(|load| in_time(load, asking)).collect();
         let loaded = stream::iter(loads).buffer_unordered(FAN_OUT).try_collect::<Vec<_>>().await;
         let mut loaded = match loaded {
             Err(NotAnswered::NotInTime { .. }) => {
                 // Told as it is now, at the end of the wait.
-                let left = self.source.forecast(&plan.keys).await.wait;
+                let left = self.source.forecast(rows).await.wait;
                 return Err(NotAnswered::NotInTime { left });
             }
             loaded => loaded?,
@@ -107,16 +149,16 @@ impl Engine {
     /// is begun all the same.
     async fn refuse_what_takes_too_long(
         &self,
-        plan: &Plan,
+        keys: &[DayKey],
         context: LoadContext,
         deadline: Instant,
     ) -> Result<(), NotAnswered> {
-        let Some(left) = self.source.forecast(&plan.keys).await.wait else { return Ok(()) };
+        let Some(left) = self.source.forecast(keys).await.wait else { return Ok(()) };
         // An estimate is no promise: only a clear miss is refused.
         if left.mul_f64(ESTIMATES_ERR_BY) <= deadline.saturating_duration_since(Instant::now()) {
             return Ok(());
         }
-        let (source, keys) = (Arc::clone(&self.source), plan.keys.clone());
+        let (source, keys) = (Arc::clone(&self.source), keys.to_vec());
         tokio::spawn(async move {
             let loads = keys.into_iter().map(|key| {
                 let source = Arc::clone(&source);
@@ -141,29 +183,23 @@ impl Engine {
         self.memory.forget(key).await;
     }
 
+    /// The digest of the day, where it is in memory.
+    pub async fn held_digest(&self, key: &DayKey) -> Option<Arc<Digest>> {
+        self.memory.held_digest(key).await.map(|held| held.day)
+    }
+
+    /// The days that are held.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// The present time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    async fn load(
-        &self,
-        at: usize,
-        key: DayKey,
-        context: LoadContext,
-        asking: Asking,
-    ) -> Result<(usize, Result<Arc<Partition>, NotAnswered>), NotAnswered> {
-        let loaded = tokio::time::timeout_at(asking.deadline, self.source.load(&key, context)).await;
-        let loaded =
-            loaded.map_or(Err(NotAnswered::NotInTime { left: None }), |loaded| loaded.map_err(NotAnswered::Load));
-        match loaded {
-            Err(error) if !asking.allow_partial => Err(error),
-            loaded => Ok((at, loaded)),
-        }
-    }
-
-    fn gathered(&self, plan: Plan, loaded: Vec<Result<Arc<Partition>, NotAnswered>>) -> Gathered {
+    fn gathered<D: Origin>(&self, plan: Plan, loaded: Vec<Result<Arc<D>, NotAnswered>>) -> Gathered<D> {
         let (mut days, mut missing) = (Vec::with_capacity(loaded.len()), Vec::new());
         for (key, loaded) in plan.keys.iter().zip(loaded) {
             match loaded {
@@ -171,19 +207,34 @@ impl Engine {
                 Err(error) => missing.push((key.clone(), error)),
             }
         }
-        let states = days.iter().map(|day| self.memory.state(day)).collect();
+        let states = days.iter().map(|day| self.memory.state(&**day)).collect();
         Gathered { plan, days, missing, states }
     }
 
-    fn next_caller(&self) -> CallerId {
-        CallerId(self.callers.fetch_add(1, Ordering::Relaxed))
+    /// A caller who waits, and has not asked before.
+    fn context(&self) -> LoadContext {
+        let caller = CallerId(self.callers.fetch_add(1, Ordering::Relaxed));
+        LoadContext { priority: Priority::Interactive, caller }
     }
 }
 
-impl Gathered {
+/// A day and its place, or why it could not be had in time; an error where that fails the whole question.
+async fn in_time<D, F: Future<Output = Result<Arc<D>, LoadError>>>(
+    (at, load): (usize, F),
+    asking: Asking,
+) -> Result<(usize, Result<Arc<D>, NotAnswered>), NotAnswered> {
+    let loaded = tokio::time::timeout_at(asking.deadline, load).await;
+    let loaded = loaded.map_or(Err(NotAnswered::NotInTime { left: None }), |loaded| loaded.map_err(NotAnswered::Load));
+    match loaded {
+        Err(error) if !asking.allow_partial => Err(error),
+        loaded => Ok((at, loaded)),
+    }
+}
+
+impl<D: Origin> Gathered<D> {
     /// The selected days that were had, each with its state.
-    pub fn selected(&self) -> impl Iterator<Item = (&Arc<Partition>, State)> {
-        let selected = |day: &Partition| self.plan.range.contains(day.key().day);
+    pub fn selected(&self) -> impl Iterator<Item = (&Arc<D>, State)> {
+        let selected = |day: &D| self.plan.range.contains(day.key().day);
         self.days.iter().zip(self.states.iter().copied()).filter(move |(day, _)| selected(day))
     }
 

@@ -1,8 +1,11 @@
 //! Activity over time: who used what, in buckets of a day, a week or a month.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use super::digest::{Digest, People};
+use super::{
+    figures::{Figures, People, Sums, share},
+    sliding::distinct_in_windows,
+};
 use crate::{
     model::{Day, DayRange},
     table::{Counter, Feature, Flag},
@@ -19,6 +22,9 @@ pub enum Interval {
     /// A calendar month.
     Month,
 }
+
+/// The figures of each day that is there, in every geo that was asked for.
+pub type FiguresByDay<'a> = BTreeMap<Day, Cow<'a, Figures>>;
 
 /// Days that the longest trailing figure looks back over, its own day included.
 pub const LONGEST_TRAIL: u16 = 30;
@@ -61,64 +67,75 @@ impl Interval {
     }
 }
 
-/// The activity over `selected`, from the digests of the days that are there. These may reach back before it, for the
-/// trailing figures. A bucket none of whose days is there is left out.
-#[must_use]
-pub fn activity(selected: DayRange, interval: Interval, days: &BTreeMap<Day, Digest>) -> Vec<Bucket> {
-    let mut buckets = Vec::new();
-    let mut next = Some(selected.first());
-    while let Some(first) = next {
-        let last = interval.around(first).last().min(selected.last());
+/// The buckets of a range, in order; the first and the last are cut to it.
+pub fn buckets(selected: DayRange, interval: Interval) -> impl Iterator<Item = DayRange> {
+    let cut = move |first: Day| DayRange::new(first, interval.around(first).last().min(selected.last()));
+    std::iter::successors(cut(selected.first()), move |bucket| {
         // Not simply the day after: the calendar has an end.
-        next = (last < selected.last()).then(|| last.next());
-        buckets.extend(DayRange::new(first, last).and_then(|range| bucket(range, days)));
-    }
-    buckets
+        (bucket.last() < selected.last()).then(|| bucket.last().next()).and_then(cut)
+    })
 }
 
-fn bucket(range: DayRange, days: &BTreeMap<Day, Digest>) -> Option<Bucket> {
-    let inside: Vec<(&Day, &Digest)> = days.range(range.first()..=range.last()).collect();
-    let (last_day, last) = inside.last()?;
-    let with_rows = inside.iter().rev().map(|(_, digest)| *digest).find(|digest| digest.users > 0).unwrap_or(last);
-    let distinct = |flag: Flag| match &inside[..] {
-        [(_, only)] => Some(only.people(flag).count()),
-        several => united(several.iter().map(|(_, digest)| digest.people(flag))).distinct(),
-    };
-    let mau = trailing(**last_day, LONGEST_TRAIL, days);
-    Some(Bucket {
+/// The activity over `selected`, from the days that are there. These may reach back before it, for the trailing
+/// figures. A bucket none of whose days is there is left out.
+#[must_use]
+pub fn activity(selected: DayRange, interval: Interval, days: &FiguresByDay<'_>) -> Vec<Bucket> {
+    let (week, month) = (trailing(days, WEEK), trailing(days, LONGEST_TRAIL));
+    let filled = buckets(selected, interval).filter_map(|range| bucket(range, days));
+    filled
+        .map(|(last, bucket)| {
+            let of = |trail: &BTreeMap<Day, u64>| trail.get(&last).copied();
+            let (wau, mau) = (of(&week), of(&month));
+            let stickiness = share(days[&last].sums.flag(Flag::Active), mau);
+            Bucket { wau, mau, stickiness, ..bucket }
+        })
+        .collect()
+}
+
+/// The figures of one bucket but for those that trail, and its last day that is there.
+fn bucket(range: DayRange, days: &FiguresByDay<'_>) -> Option<(Day, Bucket)> {
+    let inside: Vec<(Day, &Figures)> =
+        days.range(range.first()..=range.last()).map(|(day, figures)| (*day, figures.as_ref())).collect();
+    let (last_day, last) = *inside.last()?;
+    let with_rows = inside.iter().rev().map(|(_, figures)| figures.sums).find(|sums| sums.users > 0);
+    let at_the_end = with_rows.unwrap_or(last.sums);
+    let distinct = |flag: Flag| distinct(inside.iter().map(|(_, figures)| *figures), flag);
+    let mut counters = Sums::default();
+    for (_, figures) in &inside {
+        counters.add_counters(&figures.sums);
+    }
+    let bucket = Bucket {
         days: range,
-        users: with_rows.users,
-        activated: with_rows.people(Flag::Activated).count(),
+        users: at_the_end.users,
+        activated: at_the_end.flag(Flag::Activated),
         active: distinct(Flag::Active),
         features: Feature::ALL.map(|feature| distinct(Flag::Feature(feature))),
-        counters: Counter::ALL.map(|counter| {
-            inside.iter().fold(0, |sum, (_, digest)| digest.counters[counter.index()].saturating_add(sum))
-        }),
-        wau: trailing(**last_day, WEEK, days),
-        mau,
-        stickiness: share(last.people(Flag::Active).count(), mau),
-    })
+        counters: counters.counters,
+        wau: None,
+        mau: None,
+        stickiness: None,
+    };
+    Some((last_day, bucket))
 }
 
-/// Different people active in the `length` days that end with `last`, if all of them are there.
-fn trailing(last: Day, length: u16, days: &BTreeMap<Day, Digest>) -> Option<u64> {
-    let range = DayRange::ending(last, length);
-    let inside = days.range(range.first()..=range.last());
-    let complete = inside.clone().count() == range.len();
-    complete.then(|| united(inside.map(|(_, digest)| digest.people(Flag::Active))).distinct()).flatten()
+/// Different people who have the flag on any of these days.
+pub(super) fn distinct<'a>(mut days: impl ExactSizeIterator<Item = &'a Figures>, flag: Flag) -> Option<u64> {
+    if days.len() == 1 {
+        return days.next().map(|only| only.sums.flag(flag));
+    }
+    People::united(days.map(|figures| figures.people(flag))).distinct()
 }
 
-fn united<'a>(sets: impl Iterator<Item = &'a People>) -> People {
-    sets.fold(People::default(), |mut all, people| {
-        all.unite(people);
-        all
-    })
-}
-
-/// A share of a whole; `None` where there is no whole.
-#[must_use]
-pub fn share(part: u64, whole: Option<u64>) -> Option<f64> {
-    whole.filter(|whole| *whole > 0).map(|whole| part as f64 / whole as f64)
+/// Different people active in the `length` days that end with each day, where all of them are there.
+fn trailing(days: &FiguresByDay<'_>, length: u16) -> BTreeMap<Day, u64> {
+    let mut counts = BTreeMap::new();
+    let days: Vec<(Day, &People)> = days.iter().map(|(day, figures)| (*day, figures.people(Flag::Active))).collect();
+    for run in days.chunk_by(|(day, _), (next, _)| day.next() == *next) {
+        let sets: Vec<&People> = run.iter().map(|(_, people)| *people).collect();
+        let windows = run.iter().zip(distinct_in_windows(&sets, length.into()));
+        counts.extend(windows.filter_map(|((day, _), count)| Some((*day, count?))));
+    }
+    counts
 }
 
 #[cfg(test)]
@@ -128,24 +145,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::table::Flags;
 
     /// A small tenant, naively: who was active on which day, and how many messages they sent.
-    type Naive = BTreeMap<Day, BTreeMap<usize, (bool, u64)>>;
+    type Naive = BTreeMap<Day, BTreeMap<u32, (bool, u64)>>;
 
     fn first() -> Day {
         Day::new(2026, 9, 25).unwrap()
     }
 
-    fn digest(people: &BTreeMap<usize, (bool, u64)>) -> Digest {
-        let mut digest = Digest { users: people.len() as u64, ..Digest::default() };
+    fn figures(people: &BTreeMap<u32, (bool, u64)>) -> Cow<'static, Figures> {
+        let mut figures = Figures::default();
         for (person, (active, messages)) in people {
-            digest.flags[Flag::Activated.index()].add(Some(*person));
-            if *active {
-                digest.flags[Flag::Active.index()].add(Some(*person));
-            }
-            digest.counters[Counter::SendMessengerNum.index()] += messages;
+            let flags = Flags::default().with(Flag::Activated, true).with(Flag::Active, *active);
+            figures.add_person(Some(*person), flags);
+            let counter = |counter| if counter == Counter::SendMessengerNum { *messages } else { 0 };
+            figures.sums.add_row(flags, counter);
         }
-        digest
+        Cow::Owned(figures)
     }
 
     fn active_in(tenant: &Naive, range: DayRange) -> u64 {
@@ -156,7 +173,7 @@ mod tests {
 
     prop_compose! {
         fn tenant()(days in proptest::collection::vec(
-            proptest::collection::btree_map(0_usize..40, (any::<bool>(), 0_u64..100), 0..20), 1..80,
+            proptest::collection::btree_map(0_u32..40, (any::<bool>(), 0_u64..100), 0..20), 1..80,
         )) -> Naive {
             days.into_iter().enumerate().map(|(at, people)| (first().plus(i32::try_from(at).unwrap()), people)).collect()
         }
@@ -167,10 +184,10 @@ mod tests {
         fn every_figure_equals_the_naive_one(
             tenant in tenant(), interval in proptest::sample::select(vec![Interval::Day, Interval::Week, Interval::Month]),
         ) {
-            let digests: BTreeMap<_, _> = tenant.iter().map(|(day, people)| (*day, digest(people))).collect();
+            let days: FiguresByDay<'_> = tenant.iter().map(|(day, people)| (*day, figures(people))).collect();
             let selected = DayRange::new(first(), *tenant.keys().last().unwrap()).unwrap();
 
-            let buckets = activity(selected, interval, &digests);
+            let buckets = activity(selected, interval, &days);
 
             prop_assert_eq!(buckets.iter().flat_map(|bucket| bucket.days.days()).collect::<Vec<_>>(), selected.days().collect::<Vec<_>>());
             for bucket in buckets {
@@ -189,9 +206,11 @@ mod tests {
 
     #[test]
     fn people_whose_id_is_withheld_count_on_one_day_and_not_over_several() {
-        let mut anonymous = Digest { users: 1, ..Digest::default() };
-        anonymous.flags[Flag::Active.index()].add(None);
-        let days: BTreeMap<_, _> = (0..2).map(|at| (first().plus(at), anonymous.clone())).collect();
+        let active = Flags::default().with(Flag::Active, true);
+        let mut anonymous = Figures::default();
+        anonymous.add_person(None, active);
+        anonymous.sums.add_row(active, |_| 0);
+        let days: FiguresByDay<'_> = (0..2).map(|at| (first().plus(at), Cow::Borrowed(&anonymous))).collect();
         let range = DayRange::new(first(), first().next()).unwrap();
 
         let daily = activity(range, Interval::Day, &days);
@@ -203,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_bucket_none_of_whose_days_is_there_is_left_out() {
-        let days = BTreeMap::from([(first(), digest(&BTreeMap::new()))]);
+        let days = BTreeMap::from([(first(), figures(&BTreeMap::new()))]);
         let buckets = activity(DayRange::new(first(), first().next()).unwrap(), Interval::Day, &days);
         assert_eq!(buckets.len(), 1);
     }

@@ -1,97 +1,216 @@
-//! The digest of a day: what reports need of it, once and for all. Sums add up and sets unite, so the report of a
-//! year is a merge of small parts.
+//! The digest of a day: what most reports need of it, made once, a few bytes a person, and held when the rows are not.
+//!
+//! ```text
+//! whole        sums, and a bitmap of people for each flag
+//! departments  for each that has rows of its own: sums, and who they are (its crew)
+//! ```
+//!
+//! Sums add up along the path of a department, since a person has one row a day and so one department. People do not:
+//! who is in two departments over a week is one person. So crews are kept, and sets are made of them when asked for.
+
+use std::{collections::HashMap, sync::Arc};
 
 use fixedbitset::FixedBitSet;
+use jiff::Timestamp;
 
-use crate::table::{Counter, Flag, Partition, Selector};
+use super::figures::{Figures, People, Sums};
+use crate::{
+    model::DayKey,
+    table::{Directory, Flag, Origin, Partition, PersonNo, partition::ContentHash},
+};
 
-/// Figures of the selected rows of one day.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The people of one department on one day, by number, ascending. Most days it is the day before's, and then shared
+/// with it.
+pub type Crew = Arc<[PersonNo]>;
+
+/// What is held of a day apart from its rows.
+#[derive(Debug)]
 pub struct Digest {
-    /// How many rows: people that upstream knows that day.
-    pub users: u64,
-    /// Who has each flag, by [`Flag::index`].
-    pub flags: [People; Flag::COUNT],
-    /// The sum of each counter, by [`Counter::index`]; saturates.
-    pub counters: [u64; Counter::COUNT],
+    key: DayKey,
+    fetched_at: Timestamp,
+    hash: ContentHash,
+    doubtful: bool,
+    directory: Arc<Directory>,
+    whole: Figures,
+    departments: Box<[Part]>,
+    bytes: usize,
 }
 
-/// A set of people, some of whom may be unknown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct People {
-    /// Those whose id is known, by number.
-    pub known: FixedBitSet,
-    /// How many there are whose id upstream withholds. Nobody can tell whether they are the same on another day.
-    pub unknown: u64,
+/// The rows of one department, without those below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The department's number.
+    pub department: u32,
+    /// What adds up.
+    pub sums: Sums,
+    /// Who they are, as far as their ids are known.
+    pub crew: Crew,
+}
+
+/// Gives the people of a few departments small numbers of their own, so that their sets are as small as the
+/// departments and not as large as the company.
+#[derive(Debug)]
+pub struct Narrowed {
+    departments: FixedBitSet,
+    /// By person number; [`Self::UNSEEN`] until met.
+    numbers: Vec<PersonNo>,
+    next: PersonNo,
 }
 
 impl Digest {
-    /// The digest of the rows of `day` that `selector` takes.
+    /// The digest of a day. Crews that equal those of `neighbour`, best the day before, are shared with it.
     #[must_use]
-    pub fn of(day: &Partition, selector: &Selector<'_>) -> Self {
-        let mut digest = Self::default();
-        for row in selector.rows(day) {
-            digest.users += 1;
-            let person = selector.person_of(day, row).map(|person| person as usize);
+    pub fn of(day: &Partition, neighbour: Option<&Self>) -> Self {
+        let mut whole = Figures::default();
+        let mut parts: HashMap<u32, (Sums, Vec<PersonNo>)> = HashMap::new();
+        let tables = day.directory().read();
+        for row in 0..day.rows() {
+            let profile = tables.profile(day.profiles()[row]);
             let flags = day.flags()[row];
-            for (flag, people) in Flag::ALL.into_iter().zip(&mut digest.flags) {
-                if flags.has(flag) {
-                    people.add(person);
-                }
-            }
-            for (counter, sum) in Counter::ALL.into_iter().zip(&mut digest.counters) {
-                *sum = sum.saturating_add(day.counter(counter).get(row));
-            }
+            let (sums, crew) = parts.entry(profile.department).or_default();
+            sums.add_row(flags, |counter| day.counter(counter).get(row));
+            crew.extend(profile.person);
+            whole.add_person(profile.person, flags);
         }
-        digest
+        drop(tables);
+        let mut parts: Vec<_> = parts.into_iter().collect();
+        parts.sort_unstable_by_key(|(department, _)| *department);
+        let departments: Box<[Part]> = parts
+            .into_iter()
+            .map(|(department, (sums, crew))| Part { department, sums, crew: shared(crew, department, neighbour) })
+            .collect();
+        for part in &departments {
+            whole.sums.add(&part.sums);
+        }
+        Self {
+            key: day.key().clone(),
+            fetched_at: day.fetched_at(),
+            hash: *day.hash(),
+            doubtful: day.is_doubtful(),
+            directory: Arc::clone(day.directory()),
+            bytes: bytes(&whole, &departments),
+            whole,
+            departments,
+        }
     }
 
-    /// Adds the figures of the same day in another geo, whose people are others.
-    pub fn merge(&mut self, other: &Self) {
-        self.users += other.users;
-        for (people, others) in self.flags.iter_mut().zip(&other.flags) {
-            people.unite(others);
-        }
-        for (sum, other) in self.counters.iter_mut().zip(other.counters) {
-            *sum = sum.saturating_add(other);
-        }
-    }
-
-    /// Who has the flag.
+    /// The directory that its numbers are of.
     #[must_use]
-    pub const fn people(&self, flag: Flag) -> &People {
-        &self.flags[flag.index()]
+    pub const fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// The figures of all rows.
+    #[must_use]
+    pub const fn whole(&self) -> &Figures {
+        &self.whole
+    }
+
+    /// The departments that have rows of their own, by number.
+    #[must_use]
+    pub const fn departments(&self) -> &[Part] {
+        &self.departments
+    }
+
+    /// Bytes that it takes in memory; crews that it shared with its neighbour when it was made count there.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn part(&self, department: u32) -> Option<&Part> {
+        let at = self.departments.binary_search_by_key(&department, |part| part.department);
+        at.ok().map(|at| &self.departments[at])
     }
 }
 
-impl People {
-    /// Adds a person, known by number or not at all.
-    pub(super) fn add(&mut self, person: Option<usize>) {
-        match person {
-            Some(person) => {
-                self.known.grow(person + 1);
-                self.known.insert(person);
+impl Origin for Digest {
+    fn key(&self) -> &DayKey {
+        &self.key
+    }
+
+    fn fetched_at(&self) -> Timestamp {
+        self.fetched_at
+    }
+
+    fn rows(&self) -> usize {
+        usize::try_from(self.whole.sums.users).unwrap_or(usize::MAX)
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
+    fn hash(&self) -> &ContentHash {
+        &self.hash
+    }
+}
+
+impl Narrowed {
+    const UNSEEN: PersonNo = PersonNo::MAX;
+
+    /// For the departments with these numbers.
+    #[must_use]
+    pub const fn to(departments: FixedBitSet) -> Self {
+        Self { departments, numbers: Vec::new(), next: 0 }
+    }
+
+    /// The figures of those departments on one day. People keep their small numbers from day to day.
+    pub fn figures(&mut self, digest: &Digest) -> Figures {
+        let mut figures = Figures::default();
+        for part in &digest.departments {
+            if !self.departments.contains(part.department as usize) {
+                continue;
             }
-            None => self.unknown += 1,
+            figures.sums.add(&part.sums);
+            for person in &*part.crew {
+                let number = Some(self.number(*person));
+                figures.present.add(number);
+                for (people, all) in figures.flags.iter_mut().zip(&digest.whole.flags) {
+                    if all.has(*person) {
+                        people.add(number);
+                    }
+                }
+            }
         }
+        // Whoever has a row and is in no crew is unknown.
+        figures.present.unknown = figures.sums.users - figures.present.count();
+        for (people, count) in figures.flags.iter_mut().zip(figures.sums.flags) {
+            people.unknown = count - people.count();
+        }
+        figures
     }
 
-    /// Adds the people of another set.
-    pub fn unite(&mut self, other: &Self) {
-        self.known.union_with(&other.known);
-        self.unknown += other.unknown;
-    }
-
-    /// How many people there are, where the set is of one day.
+    /// The small number of a person, where the person has been met.
     #[must_use]
-    pub fn count(&self) -> u64 {
-        self.known.count_ones(..) as u64 + self.unknown
+    pub fn known_number(&self, person: PersonNo) -> Option<PersonNo> {
+        self.numbers.get(person as usize).copied().filter(|number| *number != Self::UNSEEN)
     }
 
-    /// How many different people there are, where the set is united from several days: `None` where an id was
-    /// withheld, since the same person may be in it several times.
-    #[must_use]
-    pub fn distinct(&self) -> Option<u64> {
-        (self.unknown == 0).then(|| self.count())
+    fn number(&mut self, person: PersonNo) -> PersonNo {
+        let at = person as usize;
+        if self.numbers.len() <= at {
+            self.numbers.resize(at + 1, Self::UNSEEN);
+        }
+        if self.numbers[at] == Self::UNSEEN {
+            self.numbers[at] = self.next;
+            self.next += 1;
+        }
+        self.numbers[at]
     }
+}
+
+/// The crew, taken from the neighbour where it is the same there.
+fn shared(mut crew: Vec<PersonNo>, department: u32, neighbour: Option<&Digest>) -> Crew {
+    crew.sort_unstable();
+    let same = neighbour.and_then(|digest| digest.part(department)).filter(|part| *part.crew == *crew);
+    same.map_or_else(|| crew.into(), |part| Arc::clone(&part.crew))
+}
+
+fn bytes(whole: &Figures, departments: &[Part]) -> usize {
+    let own = departments.iter().filter(|part| Arc::strong_count(&part.crew) == 1);
+    let crews = own.map(|part| size_of_val(&*part.crew)).sum::<usize>();
+    let sets: usize =
+        Flag::ALL.into_iter().map(|flag| whole.people(flag)).chain([&whole.present]).map(People::bytes).sum();
+    size_of::<Digest>() + sets + size_of_val(departments) + crews
 }

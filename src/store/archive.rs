@@ -292,7 +292,7 @@ impl<S: DaySource> DaySource for Archived<S> {
             return Ok(day);
         }
         let day = self.inner.load(key, context).await?;
-        if matches!(found, Found::Nothing) && self.memory.state(&day) == State::Final {
+        if matches!(found, Found::Nothing) && self.memory.state(&*day) == State::Final {
             self.archive.keep(&day);
         }
         Ok(day)

@@ -1,5 +1,8 @@
 //! Days in memory: bounded by bytes, judged by their freshness at the moment they are asked for.
 //!
+//! Each is held as rows and as a digest of a tenth of their size, with bounds of their own: a year of digests stays
+//! when the rows do not, and most reports need no more. Months that were added up person by person are kept as well.
+//!
 //! The memory stands at two places of the read path. [`Recall`] answers from it before anything else happens;
 //! [`Keep`] fills it below the single-flight, on the task that fetched, so that a day is kept even when everyone
 //! who asked for it has left.
@@ -18,9 +21,16 @@ use super::freshness::{Fetched, Policy, State};
 use crate::{
     meter::{Count, Tally},
     model::{Clock, Day, DayKey, DayRange, Scope},
+    report::{Digest, sheet::Month},
     source::{DaySource, Forecast, LoadContext, LoadError, Priority},
-    table::Partition,
+    table::{Origin, Partition, partition::ContentHash},
 };
+
+/// The share of the bytes that is kept for digests: one in so many.
+const DIGESTS: u64 = 5;
+
+/// The share of the bytes that is kept for months.
+const MONTHS: u64 = 20;
 
 /// Days on either side of a day that its number of rows is compared with.
 const NEIGHBOURHOOD: i32 = 7;
@@ -32,6 +42,9 @@ const RETRY_REFRESH: SignedDuration = SignedDuration::from_secs(60);
 #[derive(Debug)]
 pub struct Memory {
     days: Cache<DayKey, Arc<Partition>>,
+    digests: Cache<DayKey, Arc<Digest>>,
+    /// By the first day.
+    months: Cache<DayKey, Arc<Month>>,
     /// Rows by day of every series but those of single people, also of days that were evicted since.
     rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
     policy: Policy,
@@ -40,11 +53,11 @@ pub struct Memory {
     pub(super) evicted: Arc<Count>,
 }
 
-/// A day that is held, with its state as of now.
+/// A day that is held, as rows or as a digest, with its state as of now.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct Held<D = Partition> {
     /// The day.
-    pub day: Arc<Partition>,
+    pub day: Arc<D>,
     /// Whether it can still change.
     pub state: State,
     /// Whether it is provisional and due to be fetched anew.
@@ -55,35 +68,74 @@ impl Memory {
     /// A memory of at most about `bytes` bytes of days. moka enforces that lazily: a burst may exceed it for a moment.
     #[must_use]
     pub fn new(bytes: u64, policy: Policy, clock: Arc<dyn Clock>) -> Self {
-        let weigh = |_: &DayKey, day: &Arc<Partition>| u32::try_from(day.bytes()).unwrap_or(u32::MAX);
-        // Least recently used, not moka's usual frequency: a day that was just fetched at a cost must not be turned
-        // away because older days were asked for more often.
         let evicted = Arc::<Count>::default();
-        let count = Arc::clone(&evicted);
-        let days = Cache::builder()
-            .max_capacity(bytes)
-            .weigher(weigh)
-            .eviction_policy(EvictionPolicy::lru())
-            .eviction_listener(move |_, _, cause| {
-                if cause == RemovalCause::Size {
-                    count.add_one();
-                }
-            })
-            .build();
-        Self { days, rows: RwLock::default(), policy, clock, lookups: Tally::default(), evicted }
+        let (digests, months) = (bytes / DIGESTS, bytes / MONTHS);
+        Self {
+            days: cache(bytes - digests - months, Partition::bytes, Some(&evicted)),
+            digests: cache(digests, Digest::bytes, None),
+            months: cache(months, Month::bytes, None),
+            rows: RwLock::default(),
+            policy,
+            clock,
+            lookups: Tally::default(),
+            evicted,
+        }
     }
 
-    /// The day, where it is held.
+    /// The day, where its rows are held.
     pub async fn held(&self, key: &DayKey) -> Option<Held> {
-        let day = self.days.get(key).await?;
-        let state = self.state(&day);
+        self.days.get(key).await.map(|day| self.judged(day))
+    }
+
+    /// The day's digest, where it is held.
+    pub async fn held_digest(&self, key: &DayKey) -> Option<Held<Digest>> {
+        self.digests.get(key).await.map(|digest| self.judged(digest))
+    }
+
+    /// The digest of these rows, made where it is not held.
+    ///
+    /// # Errors
+    /// [`LoadError::Abandoned`] where making it panics.
+    pub async fn digest(&self, day: &Arc<Partition>) -> Result<Arc<Digest>, LoadError> {
+        let held = self.digests.get(day.key()).await;
+        let same = held.filter(|digest| digest.fetched_at() == day.fetched_at() && digest.hash() == day.hash());
+        if let Some(digest) = same {
+            return Ok(digest);
+        }
+        let neighbour = self.neighbour(day.key()).await;
+        let rows = Arc::clone(day);
+        // A large day takes some ten milliseconds.
+        let made = tokio::task::spawn_blocking(move || Arc::new(Digest::of(&rows, neighbour.as_deref()))).await;
+        let digest = made.map_err(|_| LoadError::Abandoned)?;
+        self.digests.insert(day.key().clone(), Arc::clone(&digest)).await;
+        Ok(digest)
+    }
+
+    /// What people did in the month that begins with the day of `first`, where it is held and made of these versions
+    /// of its days.
+    pub async fn month(&self, first: &DayKey, versions: &[ContentHash]) -> Option<Arc<Month>> {
+        self.months.get(first).await.filter(|month| month.versions() == versions)
+    }
+
+    /// Keeps a month.
+    pub async fn keep_month(&self, first: DayKey, month: Arc<Month>) {
+        self.months.insert(first, month).await;
+    }
+
+    async fn neighbour(&self, key: &DayKey) -> Option<Arc<Digest>> {
+        let before = self.digests.get(&key.on(key.day.plus(-1))).await;
+        if before.is_some() { before } else { self.digests.get(&key.on(key.day.next())).await }
+    }
+
+    fn judged<D: Origin>(&self, day: Arc<D>) -> Held<D> {
+        let state = self.state(&*day);
         let due = state == State::Provisional && self.policy.is_stale(day.fetched_at(), self.clock.now());
-        Some(Held { day, state, due })
+        Held { day, state, due }
     }
 
     /// The state of a day, held or not, as of now.
     #[must_use]
-    pub fn state(&self, day: &Partition) -> State {
+    pub fn state(&self, day: &impl Origin) -> State {
         let key = day.key();
         let matter = self.policy.rows_matter(key.geo, key.day, day.fetched_at());
         let fetched = Fetched {
@@ -98,10 +150,11 @@ impl Memory {
     /// Drops a day of one geo and kind of id, whomever it is about.
     pub async fn forget(&self, day: &DayKey) {
         let same = |key: &DayKey| key.everyone() == day.everyone();
-        let held: Vec<Arc<DayKey>> = self.days.iter().map(|(key, _)| key).filter(|key| same(key)).collect();
-        for key in held {
-            self.days.invalidate(&*key).await;
-        }
+        let same_month =
+            |key: &DayKey| key.on(day.day).everyone() == day.everyone() && key.day.month() == day.day.month();
+        drop_those(&self.days, same).await;
+        drop_those(&self.digests, same).await;
+        drop_those(&self.months, same_month).await;
         let mut counts = self.rows.write().unwrap_or_else(PoisonError::into_inner);
         for (_, rows) in counts.iter_mut().filter(|(series, _)| same(&series.on(day.day))) {
             rows.remove(&day.day);
@@ -110,7 +163,7 @@ impl Memory {
 
     /// Every day that is held, with its state as of now.
     pub(super) fn states(&self) -> impl Iterator<Item = State> {
-        self.days.iter().map(|(_, day)| self.state(&day))
+        self.days.iter().map(|(_, day)| self.state(&*day))
     }
 
     /// Bytes of the days that are held, and how many there may be.
@@ -118,14 +171,21 @@ impl Memory {
         (self.days.weighted_size(), self.days.policy().max_capacity().unwrap_or(u64::MAX))
     }
 
-    /// Keeps a day. What is kept already gives way only to what was fetched later.
+    /// Keeps a day and its digest. What is kept already gives way only to what was fetched later.
     async fn keep(&self, day: Arc<Partition>) {
         let key = day.key();
         self.count_rows(key, day.rows());
         let newer = |held: &Partition| held.fetched_at() > day.fetched_at();
-        if !self.days.get(key).await.is_some_and(|held| newer(&held)) {
-            self.days.insert(key.clone(), day).await;
+        if self.days.get(key).await.is_some_and(|held| newer(&held)) {
+            return;
         }
+        // One person's day is as small as its digest would be, and reports on him read it.
+        if !matches!(key.scope, Scope::User(_))
+            && let Err(error) = self.digest(&day).await
+        {
+            tracing::error!(%key, %error, "a day could not be digested; it is tried again when it is asked for");
+        }
+        self.days.insert(key.clone(), day).await;
     }
 
     /// The day, no longer doubtful where what is held says the same.
@@ -153,6 +213,33 @@ impl Memory {
         let mut rows: Vec<usize> = near.filter(|(day, _)| **day != key.day).map(|(_, rows)| *rows).collect();
         rows.sort_unstable();
         rows.get(rows.len() / 2).copied()
+    }
+}
+
+/// Least recently used, not moka's usual frequency: a day that was just fetched at a cost must not be turned away
+/// because older days were asked for more often.
+///
+/// Days that give way to others are counted by `evicted`.
+fn cache<D: Send + Sync + 'static>(
+    bytes: u64,
+    of: fn(&D) -> usize,
+    evicted: Option<&Arc<Count>>,
+) -> Cache<DayKey, Arc<D>> {
+    let weigh = move |_: &DayKey, day: &Arc<D>| u32::try_from(of(day)).unwrap_or(u32::MAX);
+    let cache = Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru());
+    let Some(count) = evicted.map(Arc::clone) else { return cache.build() };
+    let listen = move |_: Arc<DayKey>, _: Arc<D>, cause: RemovalCause| {
+        if cause == RemovalCause::Size {
+            count.add_one();
+        }
+    };
+    cache.eviction_listener(listen).build()
+}
+
+async fn drop_those<D: Send + Sync + 'static>(cache: &Cache<DayKey, Arc<D>>, which: impl Fn(&DayKey) -> bool) {
+    let held: Vec<Arc<DayKey>> = cache.iter().map(|(key, _)| key).filter(|key| which(key)).collect();
+    for key in held {
+        cache.invalidate(&*key).await;
     }
 }
 

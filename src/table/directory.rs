@@ -4,7 +4,7 @@ use std::{
     borrow::Borrow,
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use fixedbitset::FixedBitSet;
@@ -15,6 +15,9 @@ use crate::model::UserIdType;
 
 /// A person's number: the same on every day and in every geo, so that sets of people are bitmaps.
 pub type PersonNo = u32;
+
+/// The number of nobody.
+pub const NOBODY: PersonNo = PersonNo::MAX;
 
 /// The number of a [`Profile`].
 pub type ProfileNo = u32;
@@ -83,8 +86,12 @@ pub struct Directories {
 pub struct Tables {
     people: Interner<str>,
     profiles: Interner<Profile>,
+    /// The person of each profile, by number; [`NOBODY`] where the id is withheld.
+    owners: Vec<PersonNo>,
     departments: Interner<Department>,
     devices: Interner<Devices>,
+    /// The place of each person in the order of ids; made when asked for, forgotten when somebody new comes.
+    ranks: OnceLock<Box<[u32]>>,
 }
 
 #[derive(Debug)]
@@ -123,6 +130,26 @@ impl Tables {
         self.profiles.get(number)
     }
 
+    /// All profiles, by number.
+    pub fn profiles(&self) -> impl ExactSizeIterator<Item = &Arc<Profile>> {
+        self.profiles.values.iter()
+    }
+
+    /// The person of each profile, by number; [`NOBODY`] where the id is withheld.
+    #[must_use]
+    pub fn owners(&self) -> &[PersonNo] {
+        &self.owners
+    }
+
+    /// The id of the person with that number.
+    ///
+    /// # Panics
+    /// Where the number is not of this directory.
+    #[must_use]
+    pub fn user_id(&self, person: PersonNo) -> &Arc<str> {
+        self.people.get(person)
+    }
+
     /// The department of that number.
     ///
     /// # Panics
@@ -147,6 +174,20 @@ impl Tables {
         self.people.numbers.get(user_id).copied()
     }
 
+    /// The place of each person, by number, in the order of ids.
+    #[must_use]
+    pub fn ranks(&self) -> &[u32] {
+        self.ranks.get_or_init(|| {
+            let mut people: Vec<PersonNo> = (0..).take(self.people()).collect();
+            people.sort_unstable_by_key(|person| self.user_id(*person));
+            let mut ranks = vec![0; people.len()];
+            for (rank, person) in (0..).zip(people) {
+                ranks[person as usize] = rank;
+            }
+            ranks.into()
+        })
+    }
+
     /// How many people have a number: one more than the largest.
     #[must_use]
     pub fn people(&self) -> usize {
@@ -164,13 +205,26 @@ impl Tables {
         within
     }
 
+    /// All departments, by number.
+    pub fn departments(&self) -> impl ExactSizeIterator<Item = &Arc<Department>> {
+        self.departments.values.iter()
+    }
+
     pub(super) fn intern_person(&mut self, user_id: &str) -> (PersonNo, Arc<str>) {
+        let before = self.people();
         let number = self.people.intern(user_id, |id| Arc::from(id));
+        if self.people() > before {
+            self.ranks = OnceLock::new();
+        }
         (number, self.people.get(number).clone())
     }
 
     pub(super) fn intern_profile(&mut self, profile: &Profile) -> ProfileNo {
-        self.profiles.intern(profile, |profile| Arc::new(profile.clone()))
+        let number = self.profiles.intern(profile, |profile| Arc::new(profile.clone()));
+        if self.owners.len() < self.profiles.values.len() {
+            self.owners.push(profile.person.unwrap_or(NOBODY));
+        }
+        number
     }
 
     pub(super) fn intern_department(&mut self, department: &Department) -> u32 {

@@ -13,6 +13,24 @@ use crate::{model::DayKey, table::column::CounterColumn};
 /// The content hash of a day: equal exactly when the rows are.
 pub type ContentHash = [u8; 16];
 
+/// What is known of a day, whatever of it is held.
+pub trait Origin {
+    /// What the day is known by.
+    fn key(&self) -> &DayKey;
+
+    /// When upstream was asked for it.
+    fn fetched_at(&self) -> Timestamp;
+
+    /// How many rows it has.
+    fn rows(&self) -> usize;
+
+    /// Whether rows may be missing, though upstream reported no failure.
+    fn is_doubtful(&self) -> bool;
+
+    /// The hash of its rows.
+    fn hash(&self) -> &ContentHash;
+}
+
 /// One whole day of one scope. Rows are sorted by user id and no person has two.
 #[derive(Clone, Debug)]
 pub struct Partition {
@@ -129,5 +147,27 @@ impl Partition {
             + size_of_val(&*columns.last_active)
             + size_of_val(&*columns.devices)
             + columns.counters.iter().map(CounterColumn::bytes).sum::<usize>()
+    }
+}
+
+impl Origin for Partition {
+    fn key(&self) -> &DayKey {
+        &self.key
+    }
+
+    fn fetched_at(&self) -> Timestamp {
+        self.fetched_at
+    }
+
+    fn rows(&self) -> usize {
+        self.columns.profiles.len()
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
+    fn hash(&self) -> &ContentHash {
+        &self.hash
     }
 }

@@ -3,7 +3,7 @@
 use fixedbitset::FixedBitSet;
 
 use super::{
-    directory::{PersonNo, Tables},
+    directory::{PersonNo, Profile, Tables},
     partition::Partition,
     schema::Flag,
 };
@@ -76,19 +76,35 @@ impl Selector<'_> {
         self.tables.profile(day.profiles()[row]).person
     }
 
+    /// Whether rows with this profile are meant, as far as that depends on the profile.
+    #[must_use]
+    pub fn takes_profile(&self, profile: &Profile) -> bool {
+        self.is_within(profile) && self.is_person(profile)
+    }
+
     fn takes(&self, day: &Partition, row: usize) -> bool {
         if self.active.is_some_and(|active| day.flags()[row].has(Flag::Active) != active) {
             return false;
         }
-        let profile = || self.tables.profile(day.profiles()[row]);
-        let within = |departments: &FixedBitSet| departments.contains(profile().department as usize);
+        if self.departments.is_none() && matches!(self.person, Person::Anyone) {
+            return true;
+        }
+        let profile = self.tables.profile(day.profiles()[row]);
         // The day of one person has no other rows, though upstream may withhold whose they are.
-        let withheld = || profile().person.is_none() && matches!(day.key().scope, Scope::User(_));
+        let withheld = || profile.person.is_none() && matches!(day.key().scope, Scope::User(_));
+        self.is_within(profile) && (self.is_person(profile) || withheld())
+    }
+
+    fn is_within(&self, profile: &Profile) -> bool {
+        let within = |departments: &FixedBitSet| departments.contains(profile.department as usize);
         self.departments.as_ref().is_none_or(within)
-            && match self.person {
-                Person::Anyone => true,
-                Person::Only(person) => profile().person == Some(person) || withheld(),
-                Person::Nobody => withheld(),
-            }
+    }
+
+    fn is_person(&self, profile: &Profile) -> bool {
+        match self.person {
+            Person::Anyone => true,
+            Person::Only(person) => profile.person == Some(person),
+            Person::Nobody => false,
+        }
     }
 }

@@ -96,7 +96,14 @@ async fn a_faulty_range_is_told_by_every_data_endpoint(
 #[case("/v1/user-days?period=7d&allow_partial=yes", &["allow_partial"])]
 #[case("/v1/reports/activity?period=7d&interval=year", &["interval"])]
 #[case("/v1/reports/activity?period=7d&trailing=all", &["trailing"])]
-#[case("/v1/reports/activity?period=7d&format=ndjson", &["format"])]
+#[case("/v1/reports/activity?period=7d&format=xml", &["format"])]
+#[case("/v1/users?period=7d&sort=-salary&inactive_for=soon", &["inactive_for", "sort"])]
+#[case("/v1/users?period=7d&cursor=zzz&limit=0", &["limit", "cursor"])]
+#[case("/v1/users/ou_1?period=7d&user_id=ou_2", &["user_id"])]
+#[case("/v1/reports/departments?period=7d&depth=0&layout=round", &["depth", "layout"])]
+#[case("/v1/reports/departments?period=7d&layout=tree&format=csv", &["layout"])]
+#[case("/v1/reports/retention?period=7d&interval=day", &["interval"])]
+#[case("/v1/reports/summary?period=7d&bom=true", &["bom"])]
 #[case("/v1/reports/activity?period=7d&limit=5&cursor=a", &["limit", "cursor"])]
 #[case("/v1/reports/activity?period=7d&allow_partial=1&user_id=", &["allow_partial", "user_id"])]
 #[case("/v1/coverage?user_id=ou_1&allow_partial=true", &["user_id", "allow_partial"])]
@@ -162,9 +169,9 @@ async fn what_is_not_there_is_a_problem_too(
 }
 
 #[rstest]
-#[case("/v1/user-days?period=7d", "text/csv")]
+#[case("/v1/user-days?period=7d", "text/html")]
 #[case("/v1/user-days?period=7d", "application/json;q=0")]
-#[case("/v1/reports/activity?period=7d", "application/x-ndjson")]
+#[case("/v1/reports/activity?period=7d", "application/xml, text/csv;q=0")]
 #[tokio::test]
 async fn a_format_that_is_not_served_is_not_acceptable(#[case] path: &str, #[case] accept: &str) {
     let setup = setup().await;

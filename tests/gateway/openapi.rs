@@ -4,7 +4,7 @@ use feishu_pulse::{api, sim::SimConfig};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::support::Setup;
+use crate::support::{Setup, day};
 
 fn document() -> Value {
     serde_json::to_value(api::openapi()).expect("JSON")
@@ -128,11 +128,12 @@ async fn every_documented_parameter_is_read() {
 #[tokio::test]
 async fn the_documents_own_examples_work() {
     let (setup, document) = (small().await, document());
+    let person = setup.simulator.tenant().rows_of(setup.home(), day("2026-11-05"))[0].open_id.clone();
     for (path, operation) in readings(&document) {
         let examples = query_parameters(operation).into_iter().filter(|one| !one["example"].is_null());
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let query: Vec<_> = examples.map(|one| format!("{}={}", name(one), text(&one["example"]))).collect();
-        let code = path.replace("{code}", "invalid_parameters");
+        let code = path.replace("{code}", "invalid_parameters").replace("{user_id}", &person);
 
         let answer = setup.get(&format!("{code}?{}", query.join("&"))).await;
 

@@ -1,11 +1,9 @@
 //! `GET /v1/reports/activity`: who used what over time.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use axum::{
-    Json,
     extract::{OriginalUri, State},
     http::HeaderMap,
+    response::Response,
 };
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -13,19 +11,21 @@ use utoipa::{IntoParams, ToSchema};
 use super::figures::{Counters, Features, rounded};
 use crate::{
     api::{
+        answer::Answer,
         envelope::Meta,
-        negotiate::Format,
+        negotiate::{FormatParams, Wanted},
         params::{Params, documented},
         prefer::Wait,
-        problem::{Problem, ProblemCode},
+        problem::Problem,
         responses::{CommonProblems, PreferHeader, UpstreamProblems},
         router::ApiState,
         selection::{self, PeopleParams, RangeParams, Selected},
+        work::compute,
     },
-    model::{Day, DayKey, DayRange},
-    query::Gathered,
-    report::{Bucket, Digest, Interval, activity},
-    table::{Partition, Selection},
+    model::Day,
+    query::Basis,
+    report::{Bucket, Interval, activity},
+    table::{Cell, Column, Kind, Record, Selection},
 };
 
 /// The parameters of this endpoint alone.
@@ -40,9 +40,6 @@ pub struct ActivityParams {
     /// `fetch`: the others, up to 29 before the selection, are fetched.
     #[param(inline)]
     trailing: Option<TrailingParam>,
-    /// The format; overrides `Accept`.
-    #[param(inline)]
-    format: Option<FormatParam>,
 }
 
 #[derive(Debug, ToSchema)]
@@ -60,21 +57,6 @@ enum IntervalParam {
 enum TrailingParam {
     Held,
     Fetch,
-}
-
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `Asked::read` reads")]
-enum FormatParam {
-    Json,
-}
-
-/// Activity over time.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ActivityAnswer {
-    /// One item per bucket, in time order. A bucket none of whose days is there (pending, missing) is left out.
-    data: Vec<ActivityItem>,
-    meta: Meta,
 }
 
 /// The figures of one bucket. Distinct counts are exact.
@@ -120,9 +102,12 @@ struct Asked {
 /// People, active people, use of each feature and every counter, by day, week or month.
 #[utoipa::path(
     get, path = "/v1/reports/activity", tag = "reports", operation_id = "activityReport",
-    params(RangeParams, PeopleParams, ActivityParams, PreferHeader),
+    params(RangeParams, PeopleParams, ActivityParams, FormatParams, PreferHeader),
     responses(
-        (status = 200, description = "The figures", body = ActivityAnswer),
+        (status = 200, description = "One item per bucket, in time order. A bucket none of whose days is there \
+            (pending, missing) is left out.", content(
+            (Answer<ActivityItem> = "application/json"), (String = "text/csv"), (ActivityItem = "application/x-ndjson"),
+        )),
         (status = 406, description = "`not_acceptable`: no acceptable format", body = Problem,
             content_type = "application/problem+json"),
         CommonProblems, UpstreamProblems,
@@ -133,21 +118,18 @@ pub(in crate::api) async fn get(
     OriginalUri(uri): OriginalUri,
     wait: Wait,
     headers: HeaderMap,
-) -> Result<Json<ActivityAnswer>, Problem> {
-    let known = [selection::shared(), documented::<ActivityParams>()].concat();
+) -> Result<Response, Problem> {
+    let known = [selection::shared(), documented::<ActivityParams>(), documented::<FormatParams>()].concat();
     let mut params = Params::of(&uri, &known);
     let asked = Asked::read(&mut params, &state);
-    Format::wanted(&mut params, &headers, &[Format::Json])?;
+    let wanted = Wanted::read(&mut params, &headers)?;
     params.finish()?;
     let Asked { selected: Selected { query, allow_partial }, interval } = asked;
 
-    let gathered = state.engine.gather(&query, state.asking(wait, allow_partial)).await;
-    let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
-    let before = held_before(&state, &gathered).await;
-
-    // Digests of large days take milliseconds each.
-    let answer = tokio::task::spawn_blocking(move || answer(&gathered, &before, &query.selection, interval));
-    answer.await.map(Json).map_err(|_| Problem::new(ProblemCode::Internal, "the report broke off"))
+    let basis = state.engine.basis(&query, state.asking(wait, allow_partial)).await;
+    let mut basis = basis.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
+    state.engine.look_back(&mut basis, activity::LONGEST_TRAIL - 1).await;
+    compute(move || answer(&basis, &query.selection, interval).written(wanted, "activity")).await
 }
 
 impl Asked {
@@ -161,47 +143,11 @@ impl Asked {
     }
 }
 
-/// Days before the selection that trailing figures look back over and that happen to be held.
-async fn held_before(state: &ApiState, gathered: &Gathered) -> Vec<Arc<Partition>> {
-    let Some(first) = gathered.plan.keys.first() else { return Vec::new() };
-    let lead = DayRange::ending(gathered.plan.range.first().plus(-1), activity::LONGEST_TRAIL - 1);
-    let mut held = Vec::new();
-    for day in lead.days().filter(|day| *day < first.day) {
-        for geo in &gathered.plan.geos {
-            let key = DayKey { geo: *geo, ..first.on(day) };
-            held.extend(state.engine.held(&key).await.map(|(day, _)| day));
-        }
-    }
-    held
-}
-
-fn answer(gathered: &Gathered, before: &[Arc<Partition>], selection: &Selection, interval: Interval) -> ActivityAnswer {
-    let days = digests(before.iter().chain(&gathered.days), gathered.plan.geos.len(), selection);
-    let buckets = activity::activity(gathered.plan.range, interval, &days);
-    let mut meta = Meta::of(gathered);
-    if days.values().any(|digest| digest.flags.iter().any(|people| people.unknown > 0)) {
-        meta.notes.push(
-            "Feishu withholds user_id from this app: distinct counts over several days (active, features, wau, mau) are null",
-        );
-    }
-    ActivityAnswer { data: buckets.iter().map(ActivityItem::from).collect(), meta }
-}
-
-/// The digest of each day that is there in every geo. A day that lacks a geo is not there: it would look like a drop.
-fn digests<'a>(
-    days: impl Iterator<Item = &'a Arc<Partition>>,
-    geos: usize,
-    selection: &Selection,
-) -> BTreeMap<Day, Digest> {
-    let mut merged: BTreeMap<Day, (usize, Digest)> = BTreeMap::new();
-    for day in days {
-        let tables = day.directory().read();
-        let digest = Digest::of(day, &selection.against(&tables));
-        let (parts, all) = merged.entry(day.key().day).or_default();
-        *parts += 1;
-        all.merge(&digest);
-    }
-    merged.into_iter().filter(|(_, (parts, _))| *parts == geos).map(|(day, (_, digest))| (day, digest)).collect()
+fn answer(basis: &Basis, selection: &Selection, interval: Interval) -> Answer<ActivityItem> {
+    let days = basis.figures(selection);
+    let buckets = activity::activity(basis.plan().range, interval, &days);
+    let data = buckets.iter().map(ActivityItem::from).collect();
+    Answer { data, meta: Meta::of_figures(basis, &days) }
 }
 
 impl From<&Bucket> for ActivityItem {
@@ -218,5 +164,21 @@ impl From<&Bucket> for ActivityItem {
             features: Features::new(bucket.features, bucket.active),
             counters: Counters(bucket.counters),
         }
+    }
+}
+
+impl Record for ActivityItem {
+    fn columns() -> Vec<Column> {
+        let days = ["start_date", "end_date"].map(|name| Column::new(name, Kind::Day));
+        let counts = ["users", "activated", "active", "wau", "mau"].map(|name| Column::new(name, Kind::Count));
+        let head = days.into_iter().chain(counts).chain([Column::new("stickiness", Kind::Number)]);
+        head.chain(Features::columns()).chain(Counters::columns()).collect()
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        let days = [Cell::Day(self.start_date), Cell::Day(self.end_date)];
+        let counts = [Some(self.users), Some(self.activated), self.active, self.wau, self.mau].map(Cell::from);
+        let head = days.into_iter().chain(counts).chain([self.stickiness.into()]);
+        head.chain(self.features.cells()).chain(self.counters.cells()).collect()
     }
 }

@@ -10,8 +10,8 @@ use utoipa::{
 };
 
 use crate::{
-    report::activity::share,
-    table::{Counter, Feature},
+    report::share,
+    table::{Cell, Column, Counter, Feature, Kind},
 };
 
 /// The sum of every counter, under upstream's names.
@@ -33,6 +33,17 @@ pub struct FeatureUse {
     pub adoption: Option<f64>,
 }
 
+/// On how many days each feature was used, under upstream's names.
+#[derive(Clone, Copy, Debug)]
+pub struct FeatureDays(pub [u64; Feature::COUNT]);
+
+#[derive(Debug, Serialize, ToSchema)]
+struct DaysOfUse {
+    /// On how many days it was used.
+    #[schema(example = 17)]
+    active_days: u64,
+}
+
 impl Features {
     /// The use of each feature by `users` of it, out of `active` people.
     #[must_use]
@@ -41,6 +52,45 @@ impl Features {
             active: users,
             adoption: users.and_then(|users| share(users, active)).map(rounded),
         }))
+    }
+}
+
+impl Counters {
+    /// A column for each.
+    pub fn columns() -> impl Iterator<Item = Column> {
+        Counter::ALL.into_iter().map(|counter| Column::new(counter.name(), Kind::Count))
+    }
+
+    /// A cell for each.
+    pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
+        self.0.into_iter().map(Cell::Count)
+    }
+}
+
+impl Features {
+    /// Two columns for each: `im_active`, `im_adoption` and so on.
+    pub fn columns() -> impl Iterator<Item = Column> {
+        Feature::ALL.into_iter().flat_map(|feature| {
+            let name = feature.name();
+            [Column::new(format!("{name}_active"), Kind::Count), Column::new(format!("{name}_adoption"), Kind::Number)]
+        })
+    }
+
+    /// Two cells for each.
+    pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
+        self.0.iter().flat_map(|used| [used.active.into(), used.adoption.into()])
+    }
+}
+
+impl FeatureDays {
+    /// A column for each: `im_active_days` and so on.
+    pub fn columns() -> impl Iterator<Item = Column> {
+        Feature::ALL.into_iter().map(|feature| Column::new(format!("{}_active_days", feature.name()), Kind::Count))
+    }
+
+    /// A cell for each.
+    pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
+        self.0.into_iter().map(Cell::Count)
     }
 }
 
@@ -69,6 +119,27 @@ impl Serialize for Features {
         map.end()
     }
 }
+
+impl Serialize for FeatureDays {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(Feature::COUNT))?;
+        for (feature, active_days) in Feature::ALL.into_iter().zip(self.0) {
+            map.serialize_entry(feature.name(), &DaysOfUse { active_days })?;
+        }
+        map.end()
+    }
+}
+
+impl PartialSchema for FeatureDays {
+    fn schema() -> RefOr<Schema> {
+        let properties = Feature::ALL.into_iter().fold(ObjectBuilder::new(), |object, feature| {
+            object.property(feature.name(), DaysOfUse::schema()).required(feature.name())
+        });
+        properties.description(Some("On how many days each feature was used")).into()
+    }
+}
+
+impl ToSchema for FeatureDays {}
 
 impl PartialSchema for Counters {
     fn schema() -> RefOr<Schema> {

@@ -3,38 +3,38 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
     extract::{OriginalUri, State},
     http::{HeaderMap, HeaderValue, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use futures_util::stream;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::user_day::UserDay;
 use crate::{
     api::{
+        answer,
         cursor::{self, Cursor},
         envelope::Meta,
-        negotiate::Format,
+        negotiate::{Format, FormatParams, Wanted},
         params::{Params, documented},
         prefer::Wait,
         problem::{Problem, ProblemCode},
         responses::{CommonProblems, PreferHeader, UpstreamProblems},
         router::ApiState,
         selection::{self, PeopleParams, RangeParams, Selected},
+        work::{Chunks, compute},
     },
     query::Gathered,
-    table::{Field, Fields, Item, Partition, Selection},
+    table::{Field, Fields, Item, Lines, Partition, Selection, Syntax, csv},
 };
 
 const DEFAULT_LIMIT: usize = 100;
 const LARGEST_LIMIT: usize = 10_000;
 
-/// Rows that are rendered at once while a stream is written: about 250 KB.
-const CHUNK: usize = 512;
+/// Rows that are written at once while an export is: about 2 MB.
+const CHUNK: usize = 4096;
 
 /// The parameters of this endpoint alone.
 #[derive(Debug, IntoParams)]
@@ -51,17 +51,6 @@ pub struct UserDaysParams {
     limit: Option<usize>,
     /// The `next_cursor` of the page before (JSON only).
     cursor: Option<String>,
-    /// The format; overrides `Accept`.
-    #[param(inline)]
-    format: Option<FormatParam>,
-}
-
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `Asked::read` reads")]
-enum FormatParam {
-    Json,
-    Ndjson,
 }
 
 /// A page of user-days.
@@ -90,14 +79,16 @@ struct Place {
 
 /// User-days
 ///
-/// One item per person and day. As JSON in pages, with a cursor; as NDJSON (`format=ndjson` or
-/// `Accept: application/x-ndjson`) the whole selection as a stream.
+/// One item per person and day. As JSON in pages, with a cursor; as CSV or NDJSON (`format=csv` or `Accept: text/csv`,
+/// and so on) the whole selection as a stream. In CSV the items of a list are joined by `;`, and a client is written
+/// as Feishu does: `ios 14.2,feishu 3.40.0`.
 #[utoipa::path(
     get, path = "/v1/user-days", tag = "data", operation_id = "userDays",
-    params(RangeParams, PeopleParams, UserDaysParams, PreferHeader),
+    params(RangeParams, PeopleParams, UserDaysParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The rows", content(
             (UserDaysAnswer<'_> = "application/json"),
+            (String = "text/csv", example = "date,user_id,active\r\n2026-11-01,ou_1,true\r\n"),
             (String = "application/x-ndjson", example = "{\"date\":\"2026-11-01\",\"user_id\":\"ou_1\",\"active\":true}\n"),
         ), headers(("Link" = String, description = "The next page (`rel=\"next\"`), where there is one"))),
         (status = 406, description = "`not_acceptable`: no acceptable format", body = Problem,
@@ -113,11 +104,11 @@ pub(in crate::api) async fn get(
     wait: Wait,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let known = [selection::shared(), documented::<UserDaysParams>()].concat();
+    let known = [selection::shared(), documented::<UserDaysParams>(), documented::<FormatParams>()].concat();
     let mut params = Params::of(&uri, &known);
     let asked = Asked::read(&mut params, &state, &uri);
-    let format = Format::wanted(&mut params, &headers, &[Format::Json, Format::Ndjson])?;
-    if format == Format::Ndjson {
+    let wanted = Wanted::read(&mut params, &headers)?;
+    if wanted.format != Format::Json {
         for name in ["limit", "cursor"].into_iter().filter(|name| params.has(name)).collect::<Vec<_>>() {
             params.fault(name, "goes only with JSON; the other formats are streams of the whole selection");
         }
@@ -127,14 +118,25 @@ pub(in crate::api) async fn get(
     let asking = state.asking(wait, asked.selected.allow_partial);
     let gathered = state.engine.gather(&asked.selected.query, asking).await;
     let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
-    match format {
-        Format::Json => {
-            // A page of 10,000 rows takes tens of milliseconds to write.
-            let page = tokio::task::spawn_blocking(move || page(&gathered, &asked, &uri)).await;
-            page.unwrap_or_else(|_| Err(Problem::new(ProblemCode::Internal, "the page broke off")))
-        }
-        Format::Ndjson => Ok(lines(gathered, asked)),
-    }
+    let syntax = match wanted.format {
+        // A page of 10,000 rows takes tens of milliseconds to write.
+        Format::Json => return compute(move || page(&gathered, &asked, &uri)).await?,
+        Format::Ndjson => Syntax::Ndjson,
+        Format::Csv => Syntax::Csv,
+    };
+    let range = gathered.plan.range;
+    let export = Export::new(gathered, asked, syntax, wanted.bom);
+    Ok(answer::file(wanted.format, "user-days", range, state.desks.body(export)))
+}
+
+/// The whole selection, a line a row.
+struct Export {
+    days: Vec<Arc<Partition>>,
+    selection: Selection,
+    lines: Lines,
+    /// What stands before the first row.
+    head: Vec<u8>,
+    place: Place,
 }
 
 impl Asked {
@@ -181,7 +183,7 @@ fn page(gathered: &Gathered, asked: &Asked, uri: &Uri) -> Result<Response, Probl
     };
     let data = items.iter().map(|item| Fields { item, fields: &asked.fields }).collect();
     let meta = Meta { next_cursor: next.clone(), ..Meta::of(gathered) };
-    let mut response = axum::Json(UserDaysAnswer { data, meta }).into_response();
+    let mut response = answer::negotiated(axum::Json(UserDaysAnswer { data, meta }).into_response());
     let link = next.and_then(|cursor| HeaderValue::from_str(&cursor::next_link(uri, &cursor)).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     Ok(response)
@@ -196,34 +198,40 @@ fn start(gathered: &Gathered, cursor: Option<&Cursor>) -> Result<Place, Problem>
     }
 }
 
-/// The whole selection, a line a row, rendered as fast as the caller reads.
-fn lines(gathered: Gathered, asked: Asked) -> Response {
-    let Asked { selected, fields, .. } = asked;
-    let begin = (gathered.days, Place { day: 0, row: 0 });
-    let chunks = stream::unfold(begin, move |(days, place)| {
-        let chunk = chunk(&days, place, &selected.query.selection, &fields);
-        std::future::ready(chunk.map(|(chunk, next)| (Ok::<_, std::convert::Infallible>(chunk), (days, next))))
-    });
-    let media_type = HeaderValue::from_static(Format::Ndjson.media_type());
-    ([(header::CONTENT_TYPE, media_type)], Body::from_stream(chunks)).into_response()
+impl Export {
+    fn new(gathered: Gathered, asked: Asked, syntax: Syntax, bom: bool) -> Self {
+        let mut head = if bom { csv::BOM.to_vec() } else { Vec::new() };
+        if syntax == Syntax::Csv {
+            csv::push_header(&mut head, asked.fields.iter().map(|field| field.name()));
+        }
+        Self {
+            days: gathered.days,
+            selection: asked.selected.query.selection,
+            lines: Lines::new(syntax, &asked.fields),
+            head,
+            place: Place { day: 0, row: 0 },
+        }
+    }
 }
 
-/// The next rows of one day, and where to go on; `None` at the end.
-fn chunk(days: &[Arc<Partition>], place: Place, selection: &Selection, fields: &[Field]) -> Option<(Bytes, Place)> {
-    let day = days.get(place.day)?;
-    let tables = day.directory().read();
-    let selector = selection.against(&tables);
-    let mut rows = selector.rows_from(day, place.row);
-    let mut out = Vec::new();
-    for row in rows.by_ref().take(CHUNK) {
-        let item = Item::new(&tables, day, row);
-        // Writing to memory does not fail.
-        let _ = serde_json::to_writer(&mut out, &Fields { item: &item, fields });
-        out.push(b'\n');
+impl Chunks for Export {
+    fn next_chunk(&mut self) -> Option<Bytes> {
+        let mut out = std::mem::take(&mut self.head);
+        if let Some(day) = self.days.get(self.place.day) {
+            out.reserve(CHUNK * 512);
+            let tables = day.directory().read();
+            let selector = self.selection.against(&tables);
+            let mut rows = selector.rows_from(day, self.place.row);
+            for row in rows.by_ref().take(CHUNK) {
+                self.lines.push(&mut out, &tables, day, row);
+            }
+            self.place = match rows.next() {
+                Some(row) => Place { row, ..self.place },
+                None => Place { day: self.place.day + 1, row: 0 },
+            };
+        } else if out.is_empty() {
+            return None;
+        }
+        Some(out.into())
     }
-    let next = match rows.next() {
-        Some(row) => Place { row, ..place },
-        None => Place { day: place.day + 1, row: 0 },
-    };
-    Some((out.into(), next))
 }

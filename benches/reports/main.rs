@@ -1,0 +1,156 @@
+//! How fast reports are answered over HTTP, and what they take in memory: `cargo bench --bench reports`.
+//!
+//! 100,000 people × 365 days × 300 departments, made by a formula that `rivals.py` knows too. Prints one line of JSON
+//! a question; `benches/reports/run` puts them beside those of `DuckDB` and Polars.
+
+#![allow(clippy::cast_possible_truncation, reason = "the formula is made of remainders")]
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use axum::Router;
+use feishu_pulse::{
+    api::{self, AccessTokens, ApiState, MetricsPlace, work::Desks},
+    app::{self, Gateway},
+    feishu::quota::{Quota, QuotaConfig},
+    meter::Meters,
+    model::{Clock, Geo, ManualClock},
+    query::Engine,
+    source::DaySource,
+    store::{Keep, Memory, Policy, Recall, SingleFlight},
+};
+use tokio::{net::TcpListener, time::Instant};
+
+mod company;
+
+use company::{Company, PEOPLE};
+
+const ROUNDS: usize = 21;
+const BYTES: u64 = 16 << 30;
+
+const YEAR: &str = "start_date=2025-11-01&end_date=2026-10-31";
+const MONTH: &str = "start_date=2026-10-01&end_date=2026-10-31";
+const DEPARTMENT: &str = "department_path=%E6%80%BB%E9%83%A8/%E9%83%A83/%E7%BB%847";
+const FIELDS: &str = "fields=date,user_id,user_name,department_path,activated,active,im_active,docs_active,cal_active,\
+    vc_active,search_active,send_messenger_num,create_docs_num,create_cal_num,vc_duration,vc_num,create_task_num,\
+    email_send_count,email_receive_count,email_send_ext_count,email_receive_ext_count,email_send_in_count,\
+    email_receive_in_count,total_search_count,quick_search_count,tab_search_count";
+
+/// The questions, by the names that `rivals.py` gives them.
+fn questions() -> Vec<(&'static str, String)> {
+    vec![
+        ("activity_by_day", format!("/v1/reports/activity?{YEAR}")),
+        ("rolling_one_department", format!("/v1/reports/activity?{YEAR}&{DEPARTMENT}")),
+        ("departments_of_a_month", format!("/v1/reports/departments?{MONTH}")),
+        ("top_100_by_messages", format!("/v1/users?{YEAR}&sort=-send_messenger_num&limit=100")),
+        ("inactive_for_30_days", format!("/v1/users?{YEAR}&inactive_for=30d&limit=100")),
+        ("small_request", "/v1/reports/activity?start_date=2026-10-31&end_date=2026-10-31".to_owned()),
+        ("month_as_csv", format!("/v1/user-days?{MONTH}&{FIELDS}&format=csv")),
+        ("month_as_ndjson", format!("/v1/user-days?{MONTH}&{FIELDS}&format=ndjson")),
+    ]
+}
+
+#[tokio::main]
+async fn main() {
+    let clock = Arc::new(ManualClock::at("2026-12-01T04:00:00Z".parse().expect("an instant")));
+    let (base, memory) = serve(clock).await;
+    let http = reqwest::Client::builder().no_gzip().build().expect("a client");
+
+    let started = Instant::now();
+    let warm = format!("{base}/v1/reports/activity?{YEAR}&interval=month");
+    http.get(warm).send().await.expect("an answer").bytes().await.expect("a body");
+    println!("{}", serde_json::json!({ "note": "made the data", "seconds": started.elapsed().as_secs_f64() }));
+    weigh(&memory).await;
+
+    for (name, path) in questions() {
+        let rounds = if name.starts_with("month_as") { 5 } else { ROUNDS };
+        let mut times = Vec::new();
+        let mut bytes = 0;
+        for _ in 0..=rounds {
+            let started = Instant::now();
+            let mut answer = http.get(format!("{base}{path}")).send().await.expect("an answer");
+            assert!(answer.status().is_success(), "{path}");
+            bytes = 0;
+            while let Some(chunk) = answer.chunk().await.expect("a chunk") {
+                bytes += chunk.len();
+            }
+            times.push(started.elapsed());
+        }
+        let first = times.remove(0);
+        times.sort_unstable();
+        let ms = |time: Duration| (time.as_secs_f64() * 1e5).round() / 100.0;
+        let line = serde_json::json!({
+            "question": name, "ms": ms(times[times.len() / 2]), "least_ms": ms(times[0]), "first_ms": ms(first), "bytes": bytes,
+        });
+        println!("{line}");
+    }
+    beside_an_export(&http, &base).await;
+}
+
+/// Small requests while an export runs.
+async fn beside_an_export(http: &reqwest::Client, base: &str) {
+    let (name, export) = questions().remove(6);
+    let (client, url) = (http.clone(), format!("{base}{export}"));
+    let running = tokio::spawn(async move {
+        let mut answer = client.get(url).send().await.expect("an answer");
+        while answer.chunk().await.expect("a chunk").is_some() {}
+    });
+    let small = format!("{base}{}", questions()[5].1);
+    let mut times = Vec::new();
+    while !running.is_finished() {
+        let started = Instant::now();
+        http.get(&small).send().await.expect("an answer").bytes().await.expect("a body");
+        times.push(started.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    times.sort_unstable();
+    let ms = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1e3;
+    let line =
+        serde_json::json!({ "note": format!("small requests beside {name}"), "p50_ms": ms(50), "p99_ms": ms(99) });
+    println!("{line}");
+}
+
+/// The gateway as it is, with the company where Feishu would be.
+async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
+    let clock: Arc<dyn Clock> = clock;
+    let memory = Arc::new(Memory::new(BYTES, Policy::default(), Arc::clone(&clock)));
+    let company = Company::new(Arc::clone(&clock));
+    let kept = SingleFlight::new(Keep::new(Arc::clone(&memory), company));
+    let source: Arc<dyn DaySource> = Arc::new(Recall::new(Arc::clone(&memory), Arc::new(kept)));
+    let draining = Arc::new(AtomicBool::new(false));
+    let state = ApiState {
+        meters: Meters::new([]),
+        traffic: Arc::default(),
+        archive: None,
+        access_tokens: AccessTokens::new(&"no secret".into()),
+        engine: Engine::new(source, Arc::clone(&memory), Arc::clone(&clock)),
+        quota: Arc::new(Quota::new(QuotaConfig::default(), clock)),
+        geos: [Geo::Cn].into(),
+        request_timeout: Duration::from_secs(3600),
+        desks: Desks::default(),
+        draining: Arc::clone(&draining),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    let router = api::router(state, MetricsPlace::default());
+    let gateway = Gateway { router, operations: Router::new(), draining };
+    tokio::spawn(app::serve(gateway, listener, std::future::pending()));
+    (base, memory)
+}
+
+/// Bytes per user-day.
+async fn weigh(memory: &Memory) {
+    let (mut rows, mut digests) = (0, 0);
+    for day in company::days().days() {
+        let key = company::key(day);
+        rows += memory.held(&key).await.map_or(0, |held| held.day.bytes());
+        digests += memory.held_digest(&key).await.map_or(0, |held| held.day.bytes());
+    }
+    let user_days = f64::from(PEOPLE) * company::days().len() as f64;
+    let line = serde_json::json!({
+        "note": "bytes per user-day", "rows": rows as f64 / user_days, "digest": digests as f64 / user_days,
+    });
+    println!("{line}");
+}

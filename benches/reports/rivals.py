@@ -1,0 +1,161 @@
+"""The questions of main.rs, asked of DuckDB and Polars in process, over the same data in memory.
+
+Prints one line of JSON a question and engine. Needs duckdb, polars, pyarrow and numpy.
+"""
+
+import datetime
+import json
+import os
+import statistics
+import tempfile
+import time
+
+import duckdb
+import numpy as np
+import polars as pl
+
+PEOPLE, DAYS, DEPARTMENTS = 100_000, 365, 300
+FIRST = datetime.date(2025, 11, 1)
+COUNTERS = [
+    "send_messenger_num", "create_docs_num", "create_cal_num", "vc_duration", "vc_num", "create_task_num",
+    "email_send_count", "email_receive_count", "email_send_ext_count", "email_receive_ext_count",
+    "email_send_in_count", "email_receive_in_count", "total_search_count", "quick_search_count", "tab_search_count",
+]
+FEATURES = ["im_active", "docs_active", "cal_active", "vc_active", "search_active"]
+person = np.arange(PEOPLE, dtype=np.uint64)
+
+
+def hashed(day, purpose):
+    x = (person << np.uint64(20)) ^ np.uint64((day << 8) ^ purpose)
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def of_day(day):
+    first = hashed(0, 1) % DEPARTMENTS
+    moves = (hashed(0, 2) % 20 == 0) & (day >= hashed(0, 6) % 365)
+    department = np.where(moves, (first + 1) % DEPARTMENTS, first)
+    propensity = 20 + hashed(0, 3) % 70
+    today = propensity // 4 if day % 7 >= 5 else propensity
+    active = hashed(day, 0) % 100 < today
+    if day >= 300:
+        active &= hashed(0, 4) % 20 != 0
+    r, s = hashed(day, 5), hashed(day, 7)
+
+    def used(shift, share):
+        return active & (((r >> np.uint64(shift)) & np.uint64(127)) < share)
+
+    features = im, docs, cal, vc, search = used(0, 120), used(7, 64), used(14, 51), used(21, 38), used(28, 25)
+    limits = [
+        (im, 0, 120), (docs, 8, 4), (cal, 16, 4), (vc, 24, 180), (vc, 24, 5), (cal, 32, 3), (active, 40, 10),
+        (active, 48, 30), (active, 40, 4), (active, 48, 9), (active, 40, 7), (active, 48, 22), (search, 56, 8),
+        (search, 56, 5), (search, 56, 3),
+    ]
+    columns = {
+        "date": np.full(PEOPLE, np.datetime64(FIRST + datetime.timedelta(days=day), "D")),
+        "person": person.astype(np.int32),
+        "department": department.astype(np.int16),
+        "activated": person % 50 != 0,
+        "active": active,
+    }
+    columns |= dict(zip(FEATURES, features))
+    for name, (on, shift, below) in zip(COUNTERS, limits):
+        column = ((s >> np.uint64(shift)) & np.uint64(255)) % below
+        columns[name] = np.where(on, column, 0).astype(np.int16)
+    return pl.DataFrame(columns)
+
+
+def timed(engine, question, ask, rounds=5):
+    answer = ask()
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        ask()
+        times.append((time.perf_counter() - started) * 1e3)
+    line = {"engine": engine, "question": question, "ms": round(statistics.median(times), 2), "check": answer}
+    print(json.dumps(line, default=str), flush=True)
+
+
+def load():
+    con = duckdb.connect()
+    con.execute("CREATE TABLE department AS SELECT i::SMALLINT AS department, "
+                "'总部/部' || (i // 30) || '/组' || (i % 30) AS path, i // 30 AS above FROM range(300) t(i)")
+    frames = []
+    for day in range(DAYS):
+        frame = of_day(day)
+        # Ids, names and paths as text, as rows have them; numbers beside them, so that questions need no text.
+        con.execute(
+            ("CREATE TABLE t AS" if day == 0 else "INSERT INTO t")
+            + " SELECT f.*, format('ou_{:06d}', person) AS user_id, '员工 ' || person AS user_name, path AS "
+            "department_path FROM frame f JOIN department USING (department) ORDER BY person"
+        )
+        frames.append(frame)
+    return con, pl.concat(frames)
+
+
+def duck(con):
+    def run(sql):
+        return con.execute(sql).fetchall()
+
+    sums = ", ".join(f"sum({name})" for name in COUNTERS)
+    flags = ", ".join(f"count(*) FILTER ({name})" for name in ["activated", "active", *FEATURES])
+    timed("duckdb", "activity_by_day", lambda: run(f"SELECT date, count(*), {flags}, {sums} FROM t GROUP BY date ORDER BY date")[0][3])
+
+    def rolling(where):
+        # One row per person and window: each active day spreads to the days whose window it lies in, once.
+        return [
+            run(f"""WITH d AS (SELECT DISTINCT date, person FROM t WHERE active {where}),
+                g AS (SELECT person, date, coalesce(lead(date) OVER (PARTITION BY person ORDER BY date), DATE '9999-01-01') AS later FROM d),
+                e AS (SELECT date AS at, 1 AS c FROM g UNION ALL
+                      SELECT least(later, date + {length}) AS at, -1 FROM g)
+                SELECT at, sum(sum(c)) OVER (ORDER BY at) FROM e GROUP BY at ORDER BY at""")[200][1]
+            for length in (7, 30)
+        ]
+
+    timed("duckdb", "rolling_company", lambda: rolling(""), rounds=3)
+    timed("duckdb", "rolling_one_department", lambda: rolling(f"AND department = {3 * 30 + 7}"), rounds=3)
+    month = "date BETWEEN DATE '2026-10-01' AND DATE '2026-10-31'"
+    people = ", ".join(f"count(DISTINCT person) FILTER ({name})" for name in ["active", *FEATURES])
+    timed("duckdb", "departments_of_a_month", lambda: run(
+        f"SELECT above, department, {people}, {sums} FROM t JOIN department USING (department) WHERE {month} "
+        "GROUP BY ROLLUP (above, department) ORDER BY above NULLS FIRST, department NULLS FIRST")[0][2], rounds=3)
+    timed("duckdb", "departments_of_a_month_sums", lambda: len(run(
+        f"SELECT above, department, {sums} FROM t JOIN department USING (department) WHERE {month} "
+        "GROUP BY ROLLUP (above, department)")))
+    timed("duckdb", "top_100_by_messages", lambda: run(
+        "SELECT person, sum(send_messenger_num) AS n FROM t GROUP BY person ORDER BY n DESC, person LIMIT 100")[0])
+    timed("duckdb", "inactive_for_30_days", lambda: run(
+        "SELECT person, count(*) OVER () FROM t GROUP BY person "
+        "HAVING coalesce(max(date) FILTER (active), DATE '1970-01-01') < DATE '2026-10-02' ORDER BY person LIMIT 100")[0])
+    names = ", ".join(["date", "user_id", "user_name", "department_path", "activated", "active", *FEATURES, *COUNTERS])
+    for name, options in [("month_as_csv", "FORMAT csv, HEADER"), ("month_as_ndjson", "FORMAT json")]:
+        path = os.path.join(tempfile.gettempdir(), name)
+        timed("duckdb", name, lambda: run(f"COPY (SELECT {names} FROM t WHERE {month}) TO '{path}' ({options})")[0][0], rounds=3)
+        os.remove(path)
+
+
+def polars(frame):
+    lazy = frame.lazy()
+    flags = ["activated", "active", *FEATURES]
+    timed("polars", "activity_by_day", lambda: lazy.group_by("date").agg(
+        pl.len(), *[pl.col(name).sum() for name in flags + COUNTERS]).sort("date").collect()["active"][0])
+    october = lazy.filter(pl.col("date") >= datetime.date(2026, 10, 1)).with_columns(above=pl.col("department") // 30)
+    people = [pl.col("person").filter(pl.col(name)).n_unique().alias(name) for name in ["active", *FEATURES]]
+    sums = [pl.col(name).sum() for name in COUNTERS]
+    timed("polars", "departments_of_a_month", lambda: [
+        october.group_by(*by).agg(*people, *sums).collect().height if by else october.select(*people, *sums).collect()["active"][0]
+        for by in ([], ["above"], ["department"])][0], rounds=3)
+    timed("polars", "top_100_by_messages", lambda: lazy.group_by("person").agg(
+        pl.col("send_messenger_num").cast(pl.Int64).sum()).top_k(100, by="send_messenger_num").collect()["send_messenger_num"].max())
+    timed("polars", "inactive_for_30_days", lambda: lazy.group_by("person").agg(
+        last=pl.col("date").filter(pl.col("active")).max()).filter(
+        pl.col("last").is_null() | (pl.col("last") < datetime.date(2026, 10, 2))).sort("person").collect().height)
+
+
+if __name__ == "__main__":
+    con, frame = load()
+    duck(con)
+    del con
+    polars(frame)

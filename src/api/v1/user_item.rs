@@ -1,0 +1,66 @@
+//! What a person did over a range, as callers see it.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::figures::{Counters, FeatureDays};
+use crate::{
+    model::Day,
+    report::tally::Total,
+    table::{Cell, Column, Kind, Record, directory::Tables},
+};
+
+/// What one person did over the range.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserItem {
+    /// The person's id, of the kind asked for.
+    #[schema(value_type = String, example = "ou_7dab8a3d3cdcc9da365777c7ad535d62")]
+    user_id: Option<Arc<str>>,
+    /// The person's name, as of the last day that has a row.
+    #[schema(value_type = String, example = "张三")]
+    user_name: Arc<str>,
+    /// The path of the person's department, as of the same day.
+    #[schema(value_type = String, example = "总部/研发")]
+    department_path: Arc<str>,
+    /// On how many days of the range the person was active.
+    #[schema(example = 17)]
+    active_days: u64,
+    /// The last of them; null where there is none in the range.
+    #[schema(value_type = Option<String>, format = Date, example = "2026-11-06")]
+    last_active_date: Option<Day>,
+    features: FeatureDays,
+    counters: Counters,
+}
+
+impl UserItem {
+    /// What `total` says.
+    #[must_use]
+    pub fn new(total: &Total, tables: &Tables) -> Self {
+        let profile = &total.profile;
+        Self {
+            user_id: profile.user_id.clone(),
+            user_name: Arc::clone(&profile.user_name),
+            department_path: Arc::clone(&tables.department(profile.department).path),
+            active_days: total.active_days,
+            last_active_date: total.last_active_date,
+            features: FeatureDays(total.feature_days),
+            counters: Counters(total.counters),
+        }
+    }
+}
+
+impl Record for UserItem {
+    fn columns() -> Vec<Column> {
+        let texts = ["user_id", "user_name", "department_path"].map(|name| Column::new(name, Kind::Text));
+        let days = [Column::new("active_days", Kind::Count), Column::new("last_active_date", Kind::Day)];
+        texts.into_iter().chain(days).chain(FeatureDays::columns()).chain(Counters::columns()).collect()
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        let texts = [self.user_id.as_deref(), Some(&*self.user_name), Some(&*self.department_path)].map(Cell::from);
+        let days = [Cell::Count(self.active_days), self.last_active_date.into()];
+        texts.into_iter().chain(days).chain(self.features.cells()).chain(self.counters.cells()).collect()
+    }
+}

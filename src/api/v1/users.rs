@@ -1,0 +1,254 @@
+//! `GET /v1/users`: what each person did over the range, in any order, in pages or as an export.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+    http::{HeaderMap, HeaderValue, Uri, header},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use utoipa::IntoParams;
+
+use super::user_item::UserItem;
+use crate::{
+    api::{
+        answer::{self, Answer},
+        cursor::{self, Offset},
+        envelope::{Meta, WITHHELD_PEOPLE},
+        negotiate::{Format, FormatParams, Wanted},
+        params::{Params, documented},
+        prefer::Wait,
+        problem::{Problem, ProblemCode},
+        responses::{CommonProblems, PreferHeader, UpstreamProblems},
+        router::ApiState,
+        selection::{self, PeopleParams, RangeParams, Selected},
+        work::{Chunks, compute},
+    },
+    model::DayRange,
+    query::{Period, Sheets},
+    report::tally::{self, Key, Sort, Tally},
+    table::{Counter, Directory, PersonNo, Selection},
+};
+
+const DEFAULT_LIMIT: usize = 100;
+const LARGEST_LIMIT: usize = 10_000;
+
+/// People that are written at once while an export is.
+const CHUNK: usize = 16_384;
+
+/// The parameters of this endpoint alone.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents what `Asked::read` reads")]
+pub struct UsersParams {
+    /// A counter such as `send_messenger_num`, `active_days`, `last_active_date`, `user_name` or `user_id`; with a
+    /// minus sign in front, the largest first. Equals stand by user id. Default: `user_id`.
+    #[param(example = "-send_messenger_num")]
+    sort: Option<String>,
+    /// Only people with an active day in the range (`true`), or without one (`false`).
+    active: Option<bool>,
+    /// Only people without an active day in so many days up to the end of the range, such as `30d`. Days before the
+    /// range are looked at too where the range is shorter.
+    #[param(example = "30d")]
+    inactive_for: Option<String>,
+    /// People a page. Default: 100. In the other formats: how many people altogether. Default: all.
+    #[param(minimum = 1, maximum = 10_000, example = 100)]
+    limit: Option<usize>,
+    /// The `next_cursor` of the page before (JSON only).
+    cursor: Option<String>,
+}
+
+/// A request as it was understood.
+struct Asked {
+    selected: Selected,
+    sort: Sort,
+    active: Option<bool>,
+    inactive_for: Option<u16>,
+    limit: Option<usize>,
+    cursor: Option<Offset>,
+}
+
+/// People over a range
+///
+/// One item per person that has a row in the range: active days, the last of them, use of each feature, every counter
+/// summed. `meta.total` counts the people on all pages. With `department_path`, only the days that people spent in that
+/// department count. People whose id Feishu withholds cannot be told apart and are left out.
+#[utoipa::path(
+    get, path = "/v1/users", tag = "data", operation_id = "users",
+    params(RangeParams, PeopleParams, UsersParams, FormatParams, PreferHeader),
+    responses(
+        (status = 200, description = "The people", content(
+            (Answer<UserItem> = "application/json"), (String = "text/csv"), (UserItem = "application/x-ndjson"),
+        ), headers(("Link" = String, description = "The next page (`rel=\"next\"`), where there is one"))),
+        (status = 406, description = "`not_acceptable`: no acceptable format", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`stale_cursor`: a day has changed between two pages; begin again",
+            body = Problem, content_type = "application/problem+json"),
+        CommonProblems, UpstreamProblems,
+    ),
+)]
+pub(in crate::api) async fn get(
+    State(state): State<ApiState>,
+    OriginalUri(uri): OriginalUri,
+    wait: Wait,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let known = [selection::shared(), documented::<UsersParams>(), documented::<FormatParams>()].concat();
+    let mut params = Params::of(&uri, &known);
+    let asked = Asked::read(&mut params, &state, &uri);
+    let wanted = Wanted::read(&mut params, &headers)?;
+    if wanted.format != Format::Json && params.has("cursor") {
+        params.fault("cursor", "goes only with JSON; the other formats have no pages");
+    }
+    params.finish()?;
+
+    let asking = state.asking(wait, asked.selected.allow_partial);
+    let sheets = state.engine.sheets(&asked.selected.query, asking).await;
+    let sheets = sheets.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
+    if wanted.format == Format::Json {
+        return compute(move || page(&sheets, &asked, &uri)).await?;
+    }
+    let range = sheets.basis.plan().range;
+    let export = compute(move || Export::new(sheets, &asked, wanted)).await?;
+    Ok(answer::file(wanted.format, "users", range, state.desks.body(export)))
+}
+
+impl Asked {
+    fn read(params: &mut Params, state: &ApiState, uri: &Uri) -> Self {
+        let mut selected = selection::read(params, &state.geos);
+        let inactive_for = params.parsed("inactive_for").and_then(|period| match period {
+            Period::Latest(days) => Some(days),
+            Period::Yesterday | Period::Month(_) => {
+                params.fault("inactive_for", "expected a number of days such as 30d");
+                None
+            }
+        });
+        let days = u16::try_from(selected.query.span.days(&selected.query.geos, state.engine.now()).len());
+        let lead = inactive_for.map(|idle| idle.saturating_sub(days.unwrap_or(u16::MAX)));
+        selected.query.lead = lead.unwrap_or(0);
+        Self {
+            selected,
+            sort: sort(params),
+            active: params.flag("active"),
+            inactive_for,
+            limit: params.number("limit", 1..=LARGEST_LIMIT),
+            cursor: offset(params, uri),
+        }
+    }
+
+    fn wanted(&self, sheets: &Sheets) -> tally::Wanted {
+        let last = sheets.basis.plan().range.last();
+        let since = self.inactive_for.map(|days| DayRange::ending(last, days).first());
+        tally::Wanted {
+            selection: self.selected.query.selection.clone(),
+            active: self.active,
+            except: since.map(|since| sheets.basis.active_since(since)),
+        }
+    }
+}
+
+fn sort(params: &mut Params) -> Sort {
+    let text = params.text("sort").unwrap_or_else(|| "user_id".to_owned());
+    let (name, descending) = text.strip_prefix('-').map_or((&*text, false), |name| (name, true));
+    let key = match name {
+        "active_days" => Some(Key::ActiveDays),
+        "last_active_date" => Some(Key::LastActiveDate),
+        "user_name" => Some(Key::UserName),
+        "user_id" => Some(Key::UserId),
+        counter => Counter::by_name(counter).map(Key::Counter),
+    };
+    if key.is_none() {
+        let counters = Counter::ALL.map(Counter::name).join(", ");
+        let others = "active_days, last_active_date, user_name, user_id";
+        params.fault("sort", format!("expected, perhaps after a minus sign, one of {others}, {counters}"));
+    }
+    Sort { key: key.unwrap_or(Key::UserId), descending }
+}
+
+fn offset(params: &mut Params, uri: &Uri) -> Option<Offset> {
+    let offset = Offset::decode(&params.text("cursor")?);
+    match offset {
+        Ok(offset) if offset.question == cursor::question(uri) => return Some(offset),
+        Ok(_) => params.fault("cursor", "is of another question"),
+        Err(error) => params.fault("cursor", error.to_string()),
+    }
+    None
+}
+
+/// One page as JSON, with the way to the next.
+fn page(sheets: &Sheets, asked: &Asked, uri: &Uri) -> Result<Response, Problem> {
+    let version = sheets.basis.version();
+    if asked.cursor.is_some_and(|cursor| cursor.version != version) {
+        return Err(Problem::new(ProblemCode::StaleCursor, "a day of the range has changed since"));
+    }
+    let (skip, limit) = (asked.cursor.map_or(0, |cursor| cursor.skip), asked.limit.unwrap_or(DEFAULT_LIMIT));
+    let mut meta = meta(sheets, &asked.selected.query.selection);
+    let mut data = Vec::new();
+    if let Some(directory) = sheets.directory() {
+        let tables = directory.read();
+        let tally = Tally { sheets: &sheets.sheets, tables: &tables };
+        let ranking = tally.ranking(&asked.wanted(sheets), asked.sort);
+        let people = ranking.page(skip, limit);
+        let totals = tally.totals(&people, &asked.selected.query.selection);
+        data = totals.iter().map(|total| UserItem::new(total, &tables)).collect();
+        meta.total = Some(ranking.total());
+    }
+    let next = (meta.total > Some(skip + limit)).then_some(skip + limit);
+    meta.next_cursor = next.map(|skip| Offset { skip, version, question: cursor::question(uri) }.encode());
+    let link = meta.next_cursor.as_deref().map(|cursor| cursor::next_link(uri, cursor));
+    let mut response = answer::negotiated(Json(Answer { data, meta }).into_response());
+    let link = link.and_then(|link| HeaderValue::from_str(&link).ok());
+    response.headers_mut().extend(link.map(|link| (header::LINK, link)));
+    Ok(response)
+}
+
+fn meta(sheets: &Sheets, selection: &Selection) -> Meta {
+    let figures = sheets.basis.figures(selection);
+    let withheld = figures.values().any(|figures| figures.present.unknown > 0);
+    let meta = Meta { total: Some(0), ..Meta::of_basis(&sheets.basis) };
+    meta.noting(withheld.then_some(WITHHELD_PEOPLE))
+}
+
+/// All people, in order.
+struct Export {
+    sheets: Sheets,
+    directory: Option<Arc<Directory>>,
+    selection: Selection,
+    people: std::vec::IntoIter<PersonNo>,
+    wanted: Wanted,
+    /// What stands before the first person.
+    head: Vec<u8>,
+}
+
+impl Export {
+    fn new(sheets: Sheets, asked: &Asked, wanted: Wanted) -> Self {
+        let directory = sheets.directory().cloned();
+        let people = directory.as_ref().map(|directory| {
+            let tables = directory.read();
+            let tally = Tally { sheets: &sheets.sheets, tables: &tables };
+            tally.ranking(&asked.wanted(&sheets), asked.sort).page(0, asked.limit.unwrap_or(usize::MAX))
+        });
+        let head = if wanted.format == Format::Csv { answer::table::<UserItem>(&[], wanted.bom) } else { Vec::new() };
+        let selection = asked.selected.query.selection.clone();
+        Self { sheets, directory, selection, people: people.unwrap_or_default().into_iter(), wanted, head }
+    }
+}
+
+impl Chunks for Export {
+    fn next_chunk(&mut self) -> Option<Bytes> {
+        let mut out = std::mem::take(&mut self.head);
+        let people: Vec<PersonNo> = self.people.by_ref().take(CHUNK).collect();
+        if let Some(directory) = self.directory.as_ref().filter(|_| !people.is_empty()) {
+            let tables = directory.read();
+            let totals = Tally { sheets: &self.sheets.sheets, tables: &tables }.totals(&people, &self.selection);
+            let items: Vec<UserItem> = totals.iter().map(|total| UserItem::new(total, &tables)).collect();
+            match self.wanted.format {
+                Format::Csv => answer::push_rows(&mut out, &items),
+                Format::Json | Format::Ndjson => out.extend(answer::lines(&items)),
+            }
+        }
+        (!out.is_empty()).then(|| out.into())
+    }
+}

@@ -1,0 +1,119 @@
+//! What a report is made of: digests where they answer the question, rows where it is about one person.
+
+use std::{borrow::Cow, sync::Arc};
+
+use super::{
+    engine::{Asking, Engine, Gathered, NotAnswered},
+    plan::{Plan, Query},
+};
+use crate::{
+    model::{Day, DayKey, DayRange},
+    report::{Digest, Figures, FiguresByDay, Narrowed, by_day},
+    table::{Origin, Partition, PersonNo, Selection},
+};
+
+/// The days that a report is made of. Those before the selected ones serve figures that look back.
+#[derive(Debug)]
+pub enum Basis {
+    /// Days of everyone, or of a department named by its id.
+    Digests(Gathered<Digest>),
+    /// Days that one person is looked up in.
+    Rows(Gathered),
+}
+
+/// The numbers that people have in sets of people.
+#[derive(Debug)]
+pub enum Numbers {
+    /// Those of the directory.
+    Own,
+    /// Small ones.
+    Narrowed(Narrowed),
+}
+
+impl Engine {
+    /// The days that a report on `query` is made of.
+    ///
+    /// # Errors
+    /// As [`Engine::gather`].
+    pub async fn basis(&self, query: &Query, asking: Asking) -> Result<Basis, NotAnswered> {
+        Ok(match query.selection.user_id {
+            None => Basis::Digests(self.digests(query, asking).await?),
+            Some(_) => Basis::Rows(self.gather(query, asking).await?),
+        })
+    }
+
+    /// Adds those of the `days` days before the selected ones that happen to be held.
+    pub async fn look_back(&self, basis: &mut Basis, days: u16) {
+        let plan = basis.plan();
+        let Some(first) = plan.keys.first() else { return };
+        let lead = DayRange::ending(plan.range.first().plus(-1), days);
+        let keys = lead.days().filter(|day| *day < first.day);
+        let keys: Vec<_> =
+            keys.flat_map(|day| plan.geos.iter().map(move |geo| DayKey { geo: *geo, ..first.on(day) })).collect();
+        for key in keys {
+            match basis {
+                Basis::Digests(gathered) => gathered.days.extend(self.held_digest(&key).await),
+                Basis::Rows(gathered) => gathered.days.extend(self.held(&key).await.map(|(day, _)| day)),
+            }
+        }
+    }
+}
+
+impl Basis {
+    /// The plan that was carried out.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        match self {
+            Self::Digests(gathered) => &gathered.plan,
+            Self::Rows(gathered) => &gathered.plan,
+        }
+    }
+
+    /// The figures of the selected people by day. `selection.active` is not looked at.
+    #[must_use]
+    pub fn figures<'a>(&'a self, selection: &Selection) -> FiguresByDay<'a> {
+        self.numbered_figures(selection).0
+    }
+
+    /// The same, with the numbers that people have in the sets of people.
+    #[must_use]
+    pub fn numbered_figures<'a>(&'a self, selection: &Selection) -> (FiguresByDay<'a>, Numbers) {
+        let geos = self.plan().geos.len();
+        match self {
+            Self::Digests(gathered) => {
+                let (parts, numbers) = of_digests(&gathered.days, selection);
+                (by_day(parts.into_iter(), geos), numbers)
+            }
+            Self::Rows(gathered) => (by_day(of_rows(&gathered.days, selection), geos), Numbers::Own),
+        }
+    }
+}
+
+impl Numbers {
+    /// The number of a person, where the person is in any of the sets.
+    #[must_use]
+    pub fn of(&self, person: PersonNo) -> Option<PersonNo> {
+        match self {
+            Self::Own => Some(person),
+            Self::Narrowed(narrowed) => narrowed.known_number(person),
+        }
+    }
+}
+
+fn of_digests<'a>(days: &'a [Arc<Digest>], selection: &Selection) -> (Vec<(Day, Cow<'a, Figures>)>, Numbers) {
+    let path = selection.department_path.as_deref();
+    let within = path.zip(days.first()).map(|(path, day)| day.directory().read().departments_within(path));
+    let Some(departments) = within else {
+        return (days.iter().map(|day| (day.key().day, Cow::Borrowed(day.whole()))).collect(), Numbers::Own);
+    };
+    let mut narrowed = Narrowed::to(departments);
+    let figures = days.iter().map(|day| (day.key().day, Cow::Owned(narrowed.figures(day)))).collect();
+    (figures, Numbers::Narrowed(narrowed))
+}
+
+fn of_rows<'a>(days: &'a [Arc<Partition>], selection: &Selection) -> impl Iterator<Item = (Day, Cow<'a, Figures>)> {
+    days.iter().map(|day| {
+        let tables = day.directory().read();
+        (day.key().day, Cow::Owned(Figures::of(day, &selection.against(&tables))))
+    })
+}

@@ -1,0 +1,261 @@
+//! Each endpoint over real sockets, against the simulator's truth.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use feishu_pulse::{
+    model::Day,
+    sim::{SimConfig, TruthRow},
+};
+use serde_json::Value;
+
+use super::support::Setup;
+
+const RANGE: &str = "start_date=2026-10-22&end_date=2026-11-20";
+
+pub type Truth = BTreeMap<Day, Vec<TruthRow>>;
+
+/// 200 people over the 30 days that end with the latest final day.
+pub async fn two_hundred() -> (Setup, Truth) {
+    let setup = Setup::new(SimConfig { users: 200, days: 70, turnover: 0.3, ..SimConfig::default() }).await;
+    let last: Day = "2026-11-20".parse().unwrap();
+    let days = (0..30).map(|back| last.plus(-back));
+    let truth = days.map(|day| (day, setup.simulator.tenant().rows_of(setup.home(), day))).collect();
+    (setup, truth)
+}
+
+fn rows(truth: &Truth) -> impl Iterator<Item = &TruthRow> {
+    truth.values().flatten()
+}
+
+fn messages(truth: &Truth) -> BTreeMap<&str, u64> {
+    rows(truth).fold(BTreeMap::new(), |mut sums, row| {
+        *sums.entry(&*row.open_id).or_default() += u64::from(row.counters.send_messenger_num);
+        sums
+    })
+}
+
+#[tokio::test]
+async fn the_pages_of_users_are_the_whole_list_in_order() {
+    let (setup, truth) = two_hundred().await;
+    let mut expected: Vec<(&str, u64)> = messages(&truth).into_iter().collect();
+    expected.sort_by_key(|(id, sum)| (std::cmp::Reverse(*sum), *id));
+
+    let mut found: Vec<(String, u64)> = Vec::new();
+    let mut next = Some(format!("/v1/users?{RANGE}&sort=-send_messenger_num&limit=70"));
+    while let Some(path) = next {
+        let answer = setup.get(&path).await;
+        let page = answer.json();
+        assert_eq!(page["meta"]["total"], expected.len());
+        for item in page["data"].as_array().unwrap() {
+            let sum = item["counters"]["send_messenger_num"].as_u64().unwrap();
+            found.push((item["user_id"].as_str().unwrap().to_owned(), sum));
+        }
+        let cursor = page["meta"]["next_cursor"].as_str();
+        assert_eq!(answer.headers.contains_key("link"), cursor.is_some());
+        next = cursor.map(|cursor| format!("/v1/users?{RANGE}&sort=-send_messenger_num&limit=70&cursor={cursor}"));
+    }
+
+    assert_eq!(found, expected.iter().map(|(id, sum)| ((*id).to_owned(), *sum)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn people_inactive_for_a_week_are_those_without_an_active_day_in_it() {
+    let (setup, truth) = two_hundred().await;
+    let week: Day = "2026-11-14".parse().unwrap();
+    let active: BTreeSet<&str> = truth
+        .range(week..)
+        .flat_map(|(_, rows)| rows)
+        .filter(|row| row.suite_active)
+        .map(|row| &*row.open_id)
+        .collect();
+    let all: BTreeSet<&str> = rows(&truth).map(|row| &*row.open_id).collect();
+
+    let page = setup.get(&format!("/v1/users?{RANGE}&inactive_for=7d&limit=1000")).await.json();
+    let short =
+        setup.get("/v1/users?start_date=2026-11-20&end_date=2026-11-20&inactive_for=7d&limit=1000").await.json();
+
+    let ids = |page: &Value| -> BTreeSet<String> {
+        page["data"].as_array().unwrap().iter().map(|item| item["user_id"].as_str().unwrap().to_owned()).collect()
+    };
+    let expected: BTreeSet<String> = all.difference(&active).map(|id| (*id).to_owned()).collect();
+    assert_eq!(ids(&page), expected);
+    let last: BTreeSet<&str> = truth.values().last().unwrap().iter().map(|row| &*row.open_id).collect();
+    assert_eq!(ids(&short), expected.into_iter().filter(|id| last.contains(&**id)).collect());
+}
+
+#[tokio::test]
+async fn a_cursor_is_refused_once_a_day_has_changed() {
+    let (setup, _) = two_hundred().await;
+    let path = "/v1/users?start_date=2026-11-20&end_date=2026-11-21&limit=5";
+    let cursor = setup.get(path).await.json()["meta"]["next_cursor"].as_str().unwrap().to_owned();
+    setup.simulator.tenant().production().revise(setup.home(), "2026-11-21".parse().unwrap());
+
+    setup.set_time("2026-11-22T14:00:00Z");
+    setup.get(path).await.json();
+    let mut answer = setup.get(&format!("{path}&cursor={cursor}")).await;
+    for _ in 0..50 {
+        if answer.status != 200 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        answer = setup.get(&format!("{path}&cursor={cursor}")).await;
+    }
+
+    assert_eq!(answer.status, 409);
+    assert_eq!(answer.problem()["code"], "stale_cursor");
+}
+
+#[tokio::test]
+async fn one_person_is_asked_for_alone_where_the_days_are_not_held() {
+    let (setup, truth) = two_hundred().await;
+    let person = &truth.values().last().unwrap()[3];
+    let own: Vec<&TruthRow> = rows(&truth).filter(|row| row.open_id == person.open_id).collect();
+
+    let answer = setup.get(&format!("/v1/users/{}?{RANGE}", person.open_id)).await.json();
+
+    let calls = setup.simulator.ledger().stats_calls().len();
+    assert!(calls <= 2, "{calls}");
+    assert_eq!(answer["data"]["days"].as_array().unwrap().len(), own.len());
+    assert_eq!(answer["data"]["total"]["active_days"], own.iter().filter(|row| row.suite_active).count());
+    let minutes: u64 = own.iter().map(|row| u64::from(row.counters.vc_duration)).sum();
+    assert_eq!(answer["data"]["total"]["counters"]["vc_duration"], minutes);
+}
+
+#[tokio::test]
+async fn a_person_without_a_row_is_not_found() {
+    let (setup, truth) = two_hundred().await;
+    let person = truth.values().last().unwrap()[3].open_id.clone();
+
+    let answer = setup.get(&format!("/v1/users/{person}?start_date=2020-01-01&end_date=2020-01-02")).await;
+
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.problem()["code"], "not_found");
+}
+
+#[tokio::test]
+async fn the_summary_compares_with_the_range_before() {
+    let (setup, truth) = two_hundred().await;
+
+    let answer = setup.get("/v1/reports/summary?start_date=2026-11-14&end_date=2026-11-20").await.json();
+
+    let day = |text: &str| text.parse::<Day>().unwrap();
+    let sum = |from: &str, to: &str| -> u64 {
+        let days = truth.range(day(from)..=day(to));
+        days.flat_map(|(_, rows)| rows).map(|row| u64::from(row.counters.send_messenger_num)).sum()
+    };
+    let (now, before) = (sum("2026-11-14", "2026-11-20"), sum("2026-11-07", "2026-11-13"));
+    assert_eq!(answer["data"]["current"]["counters"]["send_messenger_num"], now);
+    assert_eq!(answer["data"]["previous"]["counters"]["send_messenger_num"], before);
+    assert_eq!(answer["data"]["previous"]["start_date"], "2026-11-07");
+    let figures = answer["data"]["figures"].as_array().unwrap();
+    let change = figures.iter().find(|figure| figure["figure"] == "send_messenger_num").unwrap();
+    let expected = ((now as f64 - before as f64) / before as f64 * 1000.0).round() / 1000.0;
+    assert_eq!(change["change"], expected);
+}
+
+#[tokio::test]
+async fn departments_count_everyone_below_them_once() {
+    let (setup, truth) = two_hundred().await;
+
+    let flat = setup.get(&format!("/v1/reports/departments?{RANGE}")).await.json();
+    let tree = setup.get(&format!("/v1/reports/departments?{RANGE}&layout=tree&depth=2")).await.json();
+
+    for item in flat["data"].as_array().unwrap() {
+        let path = item["department_path"].as_str().unwrap();
+        let inside =
+            |row: &&TruthRow| row.department_path == path || row.department_path.starts_with(&format!("{path}/"));
+        let active: BTreeSet<u32> =
+            rows(&truth).filter(inside).filter(|row| row.suite_active).map(|row| row.person).collect();
+        assert_eq!(item["active"], active.len(), "{path}");
+        let docs: u64 = rows(&truth).filter(inside).map(|row| u64::from(row.counters.create_docs_num)).sum();
+        assert_eq!(item["counters"]["create_docs_num"], docs, "{path}");
+    }
+    let top = &tree["data"][0];
+    assert_eq!(top["depth"], 1);
+    assert!(
+        top["children"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|child| child["depth"] == 2 && child["children"] == serde_json::json!([]))
+    );
+}
+
+#[tokio::test]
+async fn a_department_in_the_report_is_the_activity_of_its_path() {
+    let (setup, _) = two_hundred().await;
+    let flat = setup.get(&format!("/v1/reports/departments?{RANGE}")).await.json();
+    let item = flat["data"].as_array().unwrap().iter().find(|item| item["depth"] == 2).unwrap();
+    let path = item["department_path"].as_str().unwrap();
+
+    let department = setup.http.get(format!("{}/v1/reports/departments?{RANGE}", setup.base));
+    let alone: Value = department.query(&[("department_path", path)]).send().await.unwrap().json().await.unwrap();
+
+    assert_eq!(&alone["data"][0], item);
+}
+
+#[tokio::test]
+async fn retention_follows_those_who_joined() {
+    let (setup, truth) = two_hundred().await;
+
+    let answer = setup.get(&format!("/v1/reports/retention?{RANGE}&interval=month")).await.json();
+
+    let cohort = &answer["data"][1];
+    assert_eq!(cohort["start_date"], "2026-11-01");
+    let joined = |row: &&TruthRow| {
+        row.register_time
+            .is_some_and(|time| time.date().year() == 2026 && time.date().month() == 11 && time.date().day() <= 20)
+    };
+    let people: BTreeSet<u32> = rows(&truth).filter(joined).map(|row| row.person).collect();
+    assert_eq!(cohort["people"], people.len());
+    let active: BTreeSet<u32> = truth
+        .range("2026-11-01".parse::<Day>().unwrap()..)
+        .flat_map(|(_, rows)| rows)
+        .filter(|row| row.suite_active && people.contains(&row.person))
+        .map(|row| row.person)
+        .collect();
+    assert_eq!(cohort["periods"][0]["active"], active.len());
+}
+
+#[tokio::test]
+async fn clients_are_counted_by_their_users() {
+    let (setup, truth) = two_hundred().await;
+
+    let answer = setup.get(&format!("/v1/reports/clients?{RANGE}")).await.json();
+
+    let names = answer["data"]["os_names"].as_array().unwrap();
+    assert!(!names.is_empty());
+    for item in names {
+        let name = item["name"].as_str().unwrap();
+        let spelt = if name == "Android" { "Andorid" } else { name };
+        let users: BTreeSet<u32> =
+            rows(&truth).filter(|row| row.os_name.split(',').any(|os| os == spelt)).map(|row| row.person).collect();
+        assert_eq!(item["users"], users.len(), "{name}");
+    }
+    assert!(!answer["data"]["clients"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn where_ids_are_withheld_the_answer_says_so() {
+    let setup = Setup::new(SimConfig { users: 20, days: 40, employee_ids: false, ..SimConfig::default() }).await;
+
+    let departments = setup.get(&format!("/v1/reports/departments?{RANGE}&user_id_type=user_id")).await.json();
+    let users = setup.get(&format!("/v1/users?{RANGE}&user_id_type=user_id")).await.json();
+
+    assert_eq!(departments["data"][0]["active"], Value::Null);
+    assert_eq!(users["data"], serde_json::json!([]));
+    for answer in [departments, users] {
+        assert!(answer["meta"]["notes"][0].as_str().unwrap().contains("withholds user_id"));
+    }
+}
+
+#[tokio::test]
+async fn a_report_on_groups_refuses_one_person() {
+    let (setup, _) = two_hundred().await;
+    for report in ["departments", "retention"] {
+        let answer = setup.get(&format!("/v1/reports/{report}?{RANGE}&user_id=ou_1&depht=1")).await;
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.problem()["errors"].as_array().unwrap().len(), 2);
+    }
+    assert_eq!(setup.upstream_calls(), 0);
+}

@@ -1,0 +1,11 @@
+//! Every report against a naive count: over random small tenants without a network, and over the simulator's socket.
+
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests are tests, and of this binary alone")]
+
+mod endpoints;
+mod formats;
+mod naive;
+mod properties;
+#[path = "../support/mod.rs"]
+mod support;
+mod tenant;
