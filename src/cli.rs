@@ -4,9 +4,11 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
+mod backfill;
 mod demo;
 mod settings;
 
+pub use backfill::BackfillArgs;
 pub use demo::DemoArgs;
 pub use settings::{Settings, UnusableSetting};
 
@@ -34,6 +36,8 @@ enum Command {
     Serve(Box<Settings>),
     /// Try it: a simulated Feishu and the gateway in one process, on loopback
     Demo(Box<DemoArgs>),
+    /// Fill the archive with the days of a range; safe to break off and to run again
+    Backfill(Box<BackfillArgs>),
     /// Serve the simulated Feishu alone
     Simulate(Box<SimulateArgs>),
     /// Print the OpenAPI document
@@ -54,6 +58,9 @@ pub enum Failure {
         /// Why not.
         error: std::io::Error,
     },
+    /// A day could not be fetched.
+    #[error("{0}; what was fetched by then is archived: run it again to go on")]
+    Backfill(#[from] crate::source::LoadError),
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -79,6 +86,7 @@ impl Command {
         match self {
             Self::Serve(settings) => serve(&settings).await,
             Self::Demo(args) => demo::run(&args).await,
+            Self::Backfill(args) => backfill::run(&args).await,
             Self::Simulate(args) => simulate(&args).await,
             Self::Openapi => {
                 let document = api::openapi().to_pretty_json().map_err(std::io::Error::other)?;

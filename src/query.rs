@@ -1,7 +1,11 @@
 //! Floor 4: from a question to the days that answer it.
 
+pub mod backfill;
 pub mod engine;
+pub mod jobs;
 pub mod plan;
 
+pub use backfill::{Filler, Meter, Progress, Wanted};
 pub use engine::{Asking, Engine, Gathered, NotAnswered};
+pub use jobs::{Backfills, Job, JobState};
 pub use plan::{Period, Plan, Query, Span, plan};

@@ -11,7 +11,7 @@ use crate::{
     api::{self, ApiState},
     feishu::{FeishuConfig, FeishuSource},
     model::{Clock, Geo},
-    query::Engine,
+    query::{Backfills, Engine, Filler, Meter},
     source::DaySource,
     store::{
         Archive, Archived, Keep, Location, Memory, Policy, Recall, SingleFlight, Subset, archive::UnusableLocation,
@@ -48,10 +48,13 @@ pub enum BuildError {
 }
 
 /// The gateway, ready to be served.
-#[derive(Debug)]
 pub struct Gateway {
     /// All routes with their layers.
     pub router: Router,
+    /// Fills the archive.
+    pub filler: Filler,
+    /// The same as jobs. Those that an earlier process left are taken up by [`Backfills::resume`].
+    pub backfills: Backfills,
     /// Set it to tell probes that the process is about to end.
     pub draining: Arc<AtomicBool>,
 }
@@ -65,6 +68,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let directories = Arc::new(Directories::default());
     let feishu = FeishuSource::new(config.feishu, Arc::clone(&directories), Arc::clone(&clock))?;
     let quota = Arc::clone(feishu.quota());
+    let throttle = feishu.throttle().clone();
+    let meter: Meter = Arc::new(move || throttle.snapshot().sent);
     let archive = config.archive.open()?.map(|store| Arc::new(Archive::new(store, directories)));
     // The bottom of the read path: Feishu, behind what outlives the process, where anything shall.
     let lasting: Arc<dyn DaySource> = match &archive {
@@ -90,13 +95,17 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     ));
 
     let draining = Arc::new(AtomicBool::new(false));
+    let engine = Engine::new(source, memory, clock);
+    let filler = Filler::new(engine.clone(), archive.clone(), meter);
+    let backfills = Backfills::new(filler.clone());
     let state = ApiState {
-        engine: Engine::new(source, memory, clock),
+        engine,
+        backfills: backfills.clone(),
         archive,
         quota,
         geos: config.geos.into(),
         request_timeout: config.request_timeout,
         draining: Arc::clone(&draining),
     };
-    Ok(Gateway { router: api::router(state), draining })
+    Ok(Gateway { router: api::router(state), filler, backfills, draining })
 }

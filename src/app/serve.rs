@@ -30,6 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves the gateway on `listener` until `ending` is done, then lets requests under way end.
 pub async fn serve(gateway: Gateway, listener: TcpListener, ending: impl Future<Output = ()>) {
+    let backfills = gateway.backfills.clone();
+    tokio::spawn(async move { backfills.resume().await });
     let graceful = GracefulShutdown::new();
     let server = server();
     let mut ending = std::pin::pin!(ending);

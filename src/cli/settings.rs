@@ -98,6 +98,14 @@ impl Settings {
     /// The first setting that is missing or impossible.
     pub fn gateway(&self) -> Result<GatewayConfig, UnusableSetting> {
         self.check_listen()?;
+        self.without_listening()
+    }
+
+    /// The same for a command that listens nowhere.
+    ///
+    /// # Errors
+    /// The first setting that is missing or impossible.
+    pub fn without_listening(&self) -> Result<GatewayConfig, UnusableSetting> {
         let geos = self.distinct_geos()?;
         Ok(GatewayConfig {
             feishu: FeishuConfig {
@@ -174,6 +182,14 @@ impl Settings {
 }
 
 impl UnusableSetting {
+    pub(super) fn range() -> Self {
+        Self("--to comes before --from".to_owned())
+    }
+
+    pub(super) fn no_archive() -> Self {
+        Self("PULSE_ARCHIVE is none: there is nothing to fill".to_owned())
+    }
+
     pub(super) fn log(error: &impl std::fmt::Display) -> Self {
         Self(format!("PULSE_LOG is no log filter: {error}"))
     }

@@ -136,6 +136,14 @@ impl Engine {
         held.map(|held| (held.day, held.state))
     }
 
+    /// One day, on behalf of nobody who waits.
+    ///
+    /// # Errors
+    /// The [`LoadError`] of the fetch.
+    pub async fn load_unasked(&self, key: &DayKey, caller: CallerId) -> Result<Arc<Partition>, LoadError> {
+        self.source.load(key, LoadContext { priority: Priority::Background, caller }).await
+    }
+
     /// Drops a day of one geo and kind of id from memory, whomever it is about.
     pub async fn forget(&self, key: &DayKey) {
         self.memory.forget(key).await;
@@ -175,7 +183,8 @@ impl Engine {
         Gathered { plan, days, missing, states }
     }
 
-    fn next_caller(&self) -> CallerId {
+    /// A caller that shares turns at the upstream with all others.
+    pub(super) fn next_caller(&self) -> CallerId {
         CallerId(self.callers.fetch_add(1, Ordering::Relaxed))
     }
 }

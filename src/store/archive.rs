@@ -10,6 +10,7 @@ mod backlog;
 mod health;
 mod layout;
 mod location;
+mod notes;
 mod shelves;
 
 use std::{

@@ -1,9 +1,12 @@
 //! The archive over real sockets and real files: what is kept, what outlives a restart, what damage and faults do.
 
+mod backfills;
 mod damage;
 mod days;
 mod examples;
 mod faults;
+mod killed;
 mod lake;
 #[path = "../support/mod.rs"]
 mod support;
+mod truth;

@@ -62,14 +62,7 @@ impl Shelves {
 
     /// Removes the file of a day. It is no failure where there is none.
     pub(super) async fn remove(&self, key: &DayKey) -> Result<(), NotDone> {
-        let path = layout::file(key);
-        let removed = in_time(WRITING, async {
-            match self.store.delete(&path).await {
-                Err(Error::NotFound { .. }) => Ok(()),
-                removed => removed,
-            }
-        });
-        removed.await
+        self.remove_object(&layout::file(key)).await
     }
 
     /// The days of a series that have a file, each with what tells one content of the file from another.
@@ -78,6 +71,35 @@ impl Shelves {
         let found: Vec<_> = in_time(READING, self.store.list(Some(&folder)).try_collect()).await?;
         let days = found.into_iter().filter_map(|object| Some((layout::key(&object.location)?.day, tag(object))));
         Ok(days.collect())
+    }
+
+    pub(super) async fn put_note(&self, folder: &str, name: &str, text: Vec<u8>) -> Result<(), NotDone> {
+        let path = layout::note(folder, name);
+        in_time(WRITING, self.store.put(&path, PutPayload::from(text))).await.map(|_| ())
+    }
+
+    pub(super) async fn notes(&self, folder: &str) -> Result<Vec<Bytes>, NotDone> {
+        let folder = Path::from(folder);
+        let listed: Vec<_> = in_time(READING, self.store.list(Some(&folder)).try_collect()).await?;
+        let mut notes = Vec::with_capacity(listed.len());
+        for object in listed {
+            notes.extend(self.get(&object.location, GetOptions::default()).await?);
+        }
+        Ok(notes)
+    }
+
+    pub(super) async fn remove_note(&self, folder: &str, name: &str) -> Result<(), NotDone> {
+        self.remove_object(&layout::note(folder, name)).await
+    }
+
+    async fn remove_object(&self, path: &Path) -> Result<(), NotDone> {
+        let removed = in_time(WRITING, async {
+            match self.store.delete(path).await {
+                Err(Error::NotFound { .. }) => Ok(()),
+                removed => removed,
+            }
+        });
+        removed.await
     }
 
     async fn get(&self, path: &Path, options: GetOptions) -> Result<Option<Bytes>, NotDone> {
