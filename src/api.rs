@@ -12,7 +12,9 @@ pub mod problem;
 pub mod responses;
 pub mod router;
 pub mod selection;
+pub mod traffic;
 pub mod v1;
 
 pub use docs::openapi;
-pub use router::{ApiState, router};
+pub use router::{ApiState, MetricsPlace, operations, router};
+pub use traffic::Traffic;

@@ -104,6 +104,11 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         app::build(config, std::sync::Arc::new(SystemClock)).map_err(|error| UnusableSetting::build(&error))?;
     let listener = listen(settings.listen).await?;
     tracing::info!(address = %listener.local_addr()?, upstream = %settings.base_url, "serving");
+    if let Some(address) = settings.admin_listen {
+        let listener = listen(address).await?;
+        tracing::info!(address = %listener.local_addr()?, "serving probes and metrics");
+        tokio::spawn(app::serve_operations(gateway.operations.clone(), listener));
+    }
     app::serve(gateway, listener, ending).await;
     Ok(())
 }

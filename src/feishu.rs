@@ -5,9 +5,11 @@
 //!           │                            ├─ token     a valid tenant_access_token
 //!           └─ plan                      ├─ throttle  a turn at the rate that upstream allows
 //!                                        ├─ http      the exchange
+//!                                        ├─ calls     how many, how they ended, how long they took
 //!                                        └─ verdict   what the reply means; wire and decode: what it says
 //! ```
 
+pub mod calls;
 pub mod decode;
 pub mod desk;
 pub mod http;

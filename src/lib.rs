@@ -4,6 +4,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod feishu;
+pub mod meter;
 pub mod model;
 pub mod query;
 pub mod report;

@@ -4,8 +4,9 @@ pub mod backfill;
 pub mod engine;
 pub mod jobs;
 pub mod plan;
+pub mod warm;
 
-pub use backfill::{Filler, Meter, Progress, Wanted};
+pub use backfill::{CallCount, Filler, Progress, Wanted};
 pub use engine::{Asking, Engine, Gathered, NotAnswered};
 pub use jobs::{Backfills, Job, JobState};
 pub use plan::{Period, Plan, Query, Span, plan};

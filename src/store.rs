@@ -9,6 +9,7 @@
 //! ```
 
 pub mod archive;
+mod figures;
 pub mod flight;
 pub mod freshness;
 pub mod memory;

@@ -1,18 +1,21 @@
 //! What every request passes on its way in and out.
 
-use std::{any::Any, convert::Infallible};
+use std::{any::Any, convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
     extract::{FromRequestParts, MatchedPath, Request},
     http::{HeaderName, HeaderValue, request::Parts},
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
 use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
 use tracing::{Span, field};
 
-use super::problem::{self, Problem, ProblemCode};
+use super::{
+    problem::{self, Problem, ProblemCode},
+    traffic::{self, Traffic},
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -21,7 +24,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct RequestId(pub String);
 
 /// Puts the layers around the routes.
-pub fn around(routes: Router) -> Router {
+pub fn around(routes: Router, traffic: Arc<Traffic>) -> Router {
     routes
         // Innermost: one broken handler must not close the client's connection.
         .layer(CatchPanicLayer::custom(panicked))
@@ -35,6 +38,8 @@ pub fn around(routes: Router) -> Router {
                 tracing::info!(http.status = status, took_ms, "answered");
             },
         ))
+        // Counts what the caller sees, like the log.
+        .layer(from_fn_with_state(traffic, traffic::count))
         // Outermost: everything below knows the id.
         .layer(from_fn(identify))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
@@ -15,7 +15,7 @@ use super::{
     problem::{Problem, ProblemCode},
     router::ApiState,
 };
-use crate::store::archive;
+use crate::{meter::Exposition, store::archive};
 
 /// How the process is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -101,6 +101,18 @@ impl From<archive::Health> for ArchiveHealth {
         let archive::Health { fault, unwritten, forgone, damaged } = health;
         Self { status: if fault.is_some() { "failing" } else { "ok" }, fault, unwritten, forgone, damaged }
     }
+}
+
+/// How is the service doing?
+///
+/// Counters, gauges and latencies in Prometheus' text format; each is described on the page itself. Nothing about
+/// people is on it. With `PULSE_ADMIN_LISTEN` it is served at that address alone.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations", operation_id = "metrics",
+    responses((status = 200, description = "All figures as they are now", body = String, content_type = "text/plain")),
+)]
+pub(in crate::api) async fn metrics(State(state): State<ApiState>) -> Response {
+    ([(header::CONTENT_TYPE, Exposition::MEDIA_TYPE)], state.meters.page()).into_response()
 }
 
 /// What does a problem mean?

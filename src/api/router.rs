@@ -16,10 +16,12 @@ use super::{
     docs, layers, ops,
     prefer::{self, Wait},
     problem::{Problem, ProblemCode},
+    traffic::Traffic,
     v1,
 };
 use crate::{
     feishu::quota::Quota,
+    meter::Meters,
     model::Geo,
     query::{Asking, Backfills, Engine},
     store::Archive,
@@ -40,6 +42,10 @@ pub struct ApiState {
     pub geos: Arc<[Geo]>,
     /// How long a request may wait for days.
     pub request_timeout: Duration,
+    /// Everything that `/metrics` tells.
+    pub meters: Meters,
+    /// The part of it that is about requests.
+    pub traffic: Arc<Traffic>,
     /// Set when the process is about to end.
     pub draining: Arc<AtomicBool>,
 }
@@ -59,21 +65,49 @@ impl ApiState {
     }
 }
 
+/// Where `/metrics` is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsPlace {
+    /// Beside everything else.
+    #[default]
+    Here,
+    /// At an address of its own, by [`operations`].
+    Apart,
+}
+
 /// The whole service.
-pub fn router(state: ApiState) -> Router {
-    let (routes, openapi) = documented().split_for_parts();
+pub fn router(state: ApiState, metrics: MetricsPlace) -> Router {
+    let routes = match metrics {
+        MetricsPlace::Here => documented(),
+        MetricsPlace::Apart => documented_without_metrics(),
+    };
+    let (routes, openapi) = routes.split_for_parts();
+    finish(routes.merge(docs::routes(openapi)), state)
+}
+
+/// What an operator's own address serves: probes and metrics, nothing about people.
+pub fn operations(state: ApiState) -> Router {
+    let routes = OpenApiRouter::new().routes(routes!(ops::livez)).routes(routes!(ops::readyz));
+    finish(routes.routes(routes!(ops::metrics)).into(), state)
+}
+
+fn finish(routes: Router<ApiState>, state: ApiState) -> Router {
+    let traffic = Arc::clone(&state.traffic);
     let routes = routes
-        .merge(docs::routes(openapi))
         .fallback(async || Problem::new(ProblemCode::NotFound, "no such path; see /docs"))
         .method_not_allowed_fallback(async || {
             Problem::new(ProblemCode::MethodNotAllowed, "the path is there, but not for this method")
         })
         .with_state(state);
-    layers::around(routes)
+    layers::around(routes, traffic)
 }
 
 /// The routes with their documentation.
 pub(super) fn documented() -> OpenApiRouter<ApiState> {
+    documented_without_metrics().routes(routes!(ops::metrics))
+}
+
+fn documented_without_metrics() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(docs::base())
         .routes(routes!(v1::user_days::get))
         .routes(routes!(v1::activity::get))

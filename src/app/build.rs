@@ -7,11 +7,16 @@ use std::{
 
 use axum::Router;
 
+use super::{
+    process::Process,
+    upkeep::{Upkeep, UpkeepConfig},
+};
 use crate::{
-    api::{self, ApiState},
+    api::{self, ApiState, MetricsPlace, Traffic},
     feishu::{FeishuConfig, FeishuSource},
+    meter::{Meter, Meters},
     model::{Clock, Geo},
-    query::{Backfills, Engine, Filler, Meter},
+    query::{Backfills, CallCount, Engine, Filler},
     source::DaySource,
     store::{
         Archive, Archived, Keep, Location, Memory, Policy, Recall, SingleFlight, Subset, archive::UnusableLocation,
@@ -34,6 +39,10 @@ pub struct GatewayConfig {
     pub freshness: Policy,
     /// Where final days are archived.
     pub archive: Location,
+    /// What is done though nobody has asked.
+    pub upkeep: UpkeepConfig,
+    /// Where `/metrics` is served.
+    pub metrics: MetricsPlace,
 }
 
 /// Why a gateway cannot be built.
@@ -55,6 +64,10 @@ pub struct Gateway {
     pub filler: Filler,
     /// The same as jobs. Those that an earlier process left are taken up by [`Backfills::resume`].
     pub backfills: Backfills,
+    /// Probes and metrics alone, for an address of their own.
+    pub operations: Router,
+    /// What is to be done though nobody has asked, once it [runs](Upkeep::run).
+    pub upkeep: Upkeep,
     /// Set it to tell probes that the process is about to end.
     pub draining: Arc<AtomicBool>,
 }
@@ -69,7 +82,10 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let feishu = FeishuSource::new(config.feishu, Arc::clone(&directories), Arc::clone(&clock))?;
     let quota = Arc::clone(feishu.quota());
     let throttle = feishu.throttle().clone();
-    let meter: Meter = Arc::new(move || throttle.snapshot().sent);
+    let calls: CallCount = Arc::new(move || throttle.snapshot().sent);
+    let traffic = Arc::<Traffic>::default();
+    let upstream: Arc<dyn Meter> = Arc::new(feishu.clone());
+    let process: Arc<dyn Meter> = Arc::new(Process::new(clock.now()));
     let archive = config.archive.open()?.map(|store| Arc::new(Archive::new(store, directories)));
     // The bottom of the read path: Feishu, behind what outlives the process, where anything shall.
     let lasting: Arc<dyn DaySource> = match &archive {
@@ -77,35 +93,52 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         None => Arc::new(feishu),
     };
 
-    // The read path, from the question inwards:
+    // The read path, from Feishu outwards. One fetch serves all who ask for a day, and runs to its end;
+    let flight = Arc::new(SingleFlight::new(Keep::new(
+        // what it brings is kept, though everyone may have left;
+        Arc::clone(&memory),
+        // and it comes from the archive, or from Feishu.
+        lasting,
+    )));
+    // Before anything is fetched,
     let source: Arc<dyn DaySource> = Arc::new(Subset::new(
         // a person's day is taken from the day of everyone, where that is held;
         Arc::clone(&memory),
         Recall::new(
             // a day in memory is answered at once;
             Arc::clone(&memory),
-            // otherwise one fetch serves all who ask for it, and runs to its end;
-            Arc::new(SingleFlight::new(Keep::new(
-                // what it brings is kept, though everyone may have left;
-                Arc::clone(&memory),
-                // and it comes from the archive, or from Feishu.
-                lasting,
-            ))),
+            // otherwise it is fetched.
+            Arc::clone(&flight),
         ),
     ));
 
     let draining = Arc::new(AtomicBool::new(false));
-    let engine = Engine::new(source, memory, clock);
-    let filler = Filler::new(engine.clone(), archive.clone(), meter);
+    let mut meters: Vec<Arc<dyn Meter>> = vec![process, upstream, memory.clone(), flight, traffic.clone()];
+    meters.extend(archive.clone().map(|archive| archive as Arc<dyn Meter>));
+    let engine = Engine::new(source, memory, Arc::clone(&clock));
+    let filler = Filler::new(engine.clone(), archive.clone(), calls);
     let backfills = Backfills::new(filler.clone());
+    let geos: Arc<[Geo]> = config.geos.into();
+    let upkeep = Upkeep {
+        config: config.upkeep,
+        engine: engine.clone(),
+        archive: archive.clone(),
+        geos: Arc::clone(&geos),
+        policy: config.freshness,
+        clock,
+    };
     let state = ApiState {
         engine,
         backfills: backfills.clone(),
+        meters: Meters::new(meters),
+        traffic,
         archive,
         quota,
-        geos: config.geos.into(),
+        geos,
         request_timeout: config.request_timeout,
         draining: Arc::clone(&draining),
     };
-    Ok(Gateway { router: api::router(state), filler, backfills, draining })
+    let operations = api::operations(state.clone());
+    let router = api::router(state, config.metrics);
+    Ok(Gateway { router, filler, backfills, operations, upkeep, draining })
 }

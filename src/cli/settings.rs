@@ -3,12 +3,13 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use reqwest::Url;
 use secrecy::SecretString;
 
 use crate::{
-    app::{BuildError, GatewayConfig, telemetry::LogFormat},
+    api::MetricsPlace,
+    app::{BuildError, GatewayConfig, telemetry::LogFormat, upkeep::UpkeepConfig},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::Geo,
     store::{Location, Policy},
@@ -40,6 +41,11 @@ pub struct Settings {
     #[arg(long, env = "PULSE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
+    /// Where to serve /metrics, /livez and /readyz for operators, and /metrics nowhere else. Nothing about people is told
+    /// there, so it may be reachable by others
+    #[arg(long, env = "PULSE_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub admin_listen: Option<SocketAddr>,
+
     /// Serve everyone who can reach the address, without access control
     #[arg(long, env = "PULSE_ALLOW_ANONYMOUS")]
     pub allow_anonymous: bool,
@@ -56,6 +62,18 @@ pub struct Settings {
     /// `AWS_ENDPOINT_URL` among them), `memory://` or `none`
     #[arg(long, env = "PULSE_ARCHIVE", value_name = "URL", default_value = "data")]
     pub archive: Location,
+
+    /// Whether days are fetched as they are produced, before anybody asks
+    #[arg(long, env = "PULSE_WARM", value_name = "SWITCH", value_enum, default_value_t)]
+    pub warm: Switch,
+
+    /// How many of the latest days are fetched at the start, where they are not held
+    #[arg(long, env = "PULSE_WARM_DAYS", value_name = "DAYS", default_value_t = 35, value_parser = clap::value_parser!(u16).range(..=3660))]
+    pub warm_days: u16,
+
+    /// Days older than this are deleted from the archive, such as 730d; without it, none are
+    #[arg(long, env = "PULSE_RETENTION", value_name = "DAYS", value_parser = retention)]
+    pub retention: Option<u16>,
 
     /// The most calls a second that Feishu is asked; without it, only Feishu's own limit counts, which is found out
     #[arg(long, env = "PULSE_UPSTREAM_RATE", value_name = "CALLS", value_parser = rate)]
@@ -84,6 +102,16 @@ pub struct Settings {
     /// How log lines are written
     #[arg(long, env = "PULSE_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
+}
+
+/// Something that is done or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is done.
+    #[default]
+    On,
+    /// It is not.
+    Off,
 }
 
 /// A setting that is missing or impossible. One line says which, and what to do.
@@ -122,6 +150,12 @@ impl Settings {
             request_timeout: self.request_timeout,
             freshness: Policy::default(),
             archive: self.archive.clone(),
+            upkeep: UpkeepConfig {
+                warm_days: (self.warm == Switch::On).then_some(self.warm_days),
+                retention_days: self.retention,
+                ..UpkeepConfig::default()
+            },
+            metrics: if self.admin_listen.is_some() { MetricsPlace::Apart } else { MetricsPlace::Here },
         })
     }
 
@@ -227,6 +261,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn share(text: &str) -> Result<f64, String> {
     let sound = text.parse().ok().filter(|share: &f64| (0.0..=1.0).contains(share));
     sound.ok_or_else(|| "expected a share from 0 to 1, such as 0.2".to_owned())
+}
+
+/// A number of days such as `730d`.
+fn retention(text: &str) -> Result<u16, String> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| (1..=36_600).contains(days));
+    days.ok_or_else(|| "expected a number of days, such as 730d".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -19,6 +19,9 @@ use crate::{
     table::{Directory, Partition, PartitionBuilder},
 };
 
+/// Empty pages in a row after which a chain is taken to lead nowhere. A narrow data range may well produce hundreds.
+const EMPTY_PAGES: usize = 2000;
+
 /// One chain: the days of one span, page by page.
 ///
 /// Rows may come in any order, so no day of the span is whole before the last page is there.
@@ -30,6 +33,8 @@ pub struct Chain<'a> {
     days: BTreeMap<Day, PartitionBuilder>,
     seen: HashSet<Arc<str>>,
     tokens: TokenRun,
+    /// Pages without rows, in a row.
+    empty: usize,
     doubtful: bool,
 }
 
@@ -63,7 +68,7 @@ impl<'a> Chain<'a> {
             (day, PartitionBuilder::new(key, Arc::clone(directory)))
         });
         let days = days.collect();
-        Self { transport, ask: Arc::new(ask), urgency, days, seen: HashSet::new(), tokens, doubtful: false }
+        Self { transport, ask: Arc::new(ask), urgency, days, seen: HashSet::new(), tokens, empty: 0, doubtful: false }
     }
 
     /// Asks for page after page; `on_page` hears of each. The days are as of `begun`, when the chain was begun: what
@@ -86,8 +91,9 @@ impl<'a> Chain<'a> {
                     let Some(named) = self.take(page) else { break };
                     self.advance(&mut window, named);
                 }
-                Err(PageError::PageToken(_)) if asked.guessed => {
-                    // Right as the guess was, it came too early: upstream wants tokens that it has given out.
+                Err(PageError::PageToken(_) | PageError::Load(LoadError::Rejected { .. })) if asked.guessed => {
+                    // Right as the guess was, it came too early: upstream wants tokens that it has given out, whatever
+                    // code it says so with.
                     self.tokens.refute();
                     window = Window::default();
                     self.ask(&mut window, asked.token, false);
@@ -132,20 +138,10 @@ impl<'a> Chain<'a> {
 
     /// Keeps the rows of a page and says how to go on.
     fn take(&mut self, page: DecodedPage) -> Option<Arc<str>> {
-        let only = (self.days.len() == 1).then(|| self.ask.span.first());
-        let mut strays = 0_usize;
-        for (day, row) in &page.rows {
-            match day.or(only).and_then(|day| self.days.get_mut(&day)) {
-                Some(builder) => builder.push(row),
-                None => strays += 1,
-            }
-        }
-        if strays + page.unreadable > 0 {
-            tracing::warn!(rows.strays = strays, values.unreadable = page.unreadable, span = %self.ask.span,
-                "upstream sent rows of days nobody asked for, or values that make no sense");
-        }
+        self.keep_rows(&page);
+        self.empty = if page.rows.is_empty() { self.empty + 1 } else { 0 };
         match page.next {
-            Next::Token(token) if self.seen.insert(Arc::clone(&token)) => Some(token),
+            Next::Token(token) if self.empty < EMPTY_PAGES && self.seen.insert(Arc::clone(&token)) => Some(token),
             Next::End => None,
             Next::Token(_) | Next::Lost => {
                 tracing::warn!(span = %self.ask.span, "upstream promised more pages and did not say how to get them");
@@ -155,8 +151,27 @@ impl<'a> Chain<'a> {
         }
     }
 
+    fn keep_rows(&mut self, page: &DecodedPage) {
+        let only = (self.days.len() == 1).then(|| self.ask.span.first());
+        let (mut strays, mut undated) = (0_usize, 0_usize);
+        for (day, row) in &page.rows {
+            match day.or(only).map(|day| self.days.get_mut(&day)) {
+                Some(Some(builder)) => builder.push(row),
+                Some(None) => strays += 1,
+                None => undated += 1,
+            }
+        }
+        // A row without a day is missing from one of them.
+        self.doubtful |= undated > 0;
+        if strays + undated + page.unreadable > 0 {
+            tracing::warn!(rows.strays = strays, rows.undated = undated, values.unreadable = page.unreadable,
+                span = %self.ask.span, "upstream sent rows of days nobody asked for, or values that make no sense");
+        }
+    }
+
     fn reset(&mut self) {
         self.seen.clear();
+        self.empty = 0;
         self.tokens.restart();
         self.days.values_mut().for_each(PartitionBuilder::clear);
     }

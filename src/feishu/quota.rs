@@ -6,6 +6,7 @@ use jiff::{Timestamp, ToSpan as _, civil::Date, tz::Offset};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    meter::{Exposition, Meter},
     model::{Clock, Day},
     source::{LoadError, Priority, Upstream},
 };
@@ -154,6 +155,21 @@ impl Quota {
             *state = State::of(month);
         }
         state
+    }
+}
+
+impl Meter for Quota {
+    fn write(&self, page: &mut Exposition) {
+        let (used, spent) = {
+            let state = self.current();
+            (state.made.calls, state.refused.is_some())
+        };
+        page.gauge("feishu_pulse_upstream_quota_used_calls", "Successful calls of Feishu in this month (UTC+8).")
+            .value(used as f64);
+        page.gauge("feishu_pulse_upstream_quota_limit_calls", "Calls a month that the operator allows.")
+            .known(self.config.monthly.map(|calls| calls as f64));
+        page.gauge("feishu_pulse_upstream_quota_spent", "1 while Feishu refuses calls for the rest of the month.")
+            .value(f64::from(u8::from(spent)));
     }
 }
 

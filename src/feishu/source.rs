@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use reqwest::Url;
 
 use super::{
+    calls::Calls,
     http::Http,
     memo::Memo,
     quota::{Quota, QuotaConfig},
@@ -15,6 +16,7 @@ use super::{
     transport::Transport,
 };
 use crate::{
+    meter::{Exposition, Meter},
     model::{Clock, DayKey, Geo},
     source::{DaySource, Forecast, LoadContext, LoadError, Priority},
     table::{Directories, Partition},
@@ -45,6 +47,8 @@ pub struct FeishuSource {
     spans: Spans,
     throttle: Throttle,
     quota: Arc<Quota>,
+    tokens: Tokens,
+    calls: Arc<Calls>,
 }
 
 impl FeishuSource {
@@ -67,8 +71,9 @@ impl FeishuSource {
         if let Some(path) = config.memo {
             Memo::open(path, Arc::clone(&quota), throttle.clone(), Arc::clone(&clock)).keep();
         }
-        let transport = Transport::new(http, tokens, throttle.clone(), Arc::clone(&quota), config.home);
-        Ok(Self { spans: Spans::new(transport, directories, clock), throttle, quota })
+        let transport = Transport::new(http, tokens.clone(), throttle.clone(), Arc::clone(&quota), config.home);
+        let calls = Arc::clone(transport.calls());
+        Ok(Self { spans: Spans::new(transport, directories, clock), throttle, quota, tokens, calls })
     }
 
     /// The month's calls.
@@ -81,6 +86,15 @@ impl FeishuSource {
     #[must_use]
     pub const fn throttle(&self) -> &Throttle {
         &self.throttle
+    }
+}
+
+impl Meter for FeishuSource {
+    fn write(&self, page: &mut Exposition) {
+        self.calls.write(page);
+        self.throttle.write(page);
+        self.quota.write(page);
+        self.tokens.write(page);
     }
 }
 

@@ -22,11 +22,10 @@ use crate::source::{LoadContext, Priority};
 
 mod config;
 pub mod controller;
+mod figures;
 mod hints;
 mod learned;
 mod queue;
-#[cfg(test)]
-mod tests;
 
 use controller::{Controller, Slot};
 use queue::{Queue, Ticket};

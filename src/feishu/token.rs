@@ -18,6 +18,7 @@ use super::{
     wire::TokenReply,
 };
 use crate::{
+    meter::{Exposition, Label, Meter, Tally},
     model::Backoff,
     source::{LoadError, Upstream},
 };
@@ -63,6 +64,7 @@ struct Inner {
     /// Held while a token is fetched; remembers the last failure for as long as it stands.
     fetching: Mutex<Option<Failure>>,
     refreshing: AtomicBool,
+    requests: Tally<Outcome>,
 }
 
 /// A token and how long it serves.
@@ -71,6 +73,16 @@ pub struct Token {
     value: Arc<SecretString>,
     expires: Instant,
     refresh: Instant,
+}
+
+/// How a token request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Success,
+    /// The credentials are wrong, or not enough.
+    Rejected,
+    /// No reply, or none that makes sense; it may pass.
+    Failed,
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +115,7 @@ impl Tokens {
             current: RwLock::default(),
             fetching: Mutex::default(),
             refreshing: AtomicBool::new(false),
+            requests: Tally::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -178,7 +191,9 @@ impl Inner {
         }
         let mut attempt = 0;
         loop {
-            match self.attempt().await {
+            let attempt_ended = self.attempt().await;
+            self.requests.add_one(Outcome::of(&attempt_ended));
+            match attempt_ended {
                 Ok(token) => return Ok(token),
                 Err(LoadError::Unavailable { .. }) if attempt + 1 < ATTEMPTS => {
                     tokio::time::sleep(BACKOFF.wait(attempt, fastrand::f64())).await;
@@ -220,6 +235,36 @@ impl Inner {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         tracing::debug!(life_seconds = life, "got an access token");
         Ok(token)
+    }
+}
+
+impl Outcome {
+    const fn of(attempt: &Result<Token, LoadError>) -> Self {
+        match attempt {
+            Ok(_) => Self::Success,
+            Err(error) if error.is_retryable() => Self::Failed,
+            Err(_) => Self::Rejected,
+        }
+    }
+}
+
+impl Label for Outcome {
+    const NAME: &'static str = "outcome";
+    const ALL: &'static [Self] = &[Self::Success, Self::Rejected, Self::Failed];
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Meter for Tokens {
+    fn write(&self, page: &mut Exposition) {
+        page.counter("feishu_pulse_token_requests_total", "Requests for an access token by how they ended.")
+            .tally(&self.inner.requests);
     }
 }
 

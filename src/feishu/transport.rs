@@ -5,7 +5,8 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use super::{
-    decode::{self, DecodedPage},
+    calls::{Calls, Timed},
+    decode::{self, DecodedPage, Next},
     http::{Http, NoReply, RawReply},
     quota::{Charge, Quota},
     throttle::{Permit, Throttle},
@@ -62,8 +63,16 @@ pub struct Transport {
     tokens: Tokens,
     throttle: Throttle,
     quota: Arc<Quota>,
+    calls: Arc<Calls>,
     /// The tenant's own geo, which is asked without `target_geo`: naming a geo needs a feature that may be off.
     home: Geo,
+}
+
+/// What a call holds while it is under way.
+struct Turn {
+    permit: Permit,
+    charge: Charge,
+    timed: Timed,
 }
 
 /// Why a page was not had.
@@ -98,14 +107,20 @@ impl Urgency {
 impl Transport {
     /// A transport made of its parts.
     #[must_use]
-    pub const fn new(http: Http, tokens: Tokens, throttle: Throttle, quota: Arc<Quota>, home: Geo) -> Self {
-        Self { http, tokens, throttle, quota, home }
+    pub fn new(http: Http, tokens: Tokens, throttle: Throttle, quota: Arc<Quota>, home: Geo) -> Self {
+        Self { http, tokens, throttle, quota, calls: Arc::default(), home }
     }
 
     /// The throttle that every call goes through.
     #[must_use]
     pub const fn throttle(&self) -> &Throttle {
         &self.throttle
+    }
+
+    /// The calls that were made.
+    #[must_use]
+    pub const fn calls(&self) -> &Arc<Calls> {
+        &self.calls
     }
 
     /// One page: the first without a token, or the one that `page_token` asks for.
@@ -145,9 +160,11 @@ impl Transport {
         let charge = self.quota.charge(urgency.now())?;
         let token = self.tokens.current().await?;
         let request = self.http.get(PATH).query(&self.parameters(ask, page_token)).bearer_auth(token.expose());
+        let turn = Turn { permit, charge, timed: self.calls.begin() };
         match self.http.send(request).await {
-            Ok(reply) => Ok(self.conclude(ask, page_token, &token, &reply, permit, charge)),
+            Ok(reply) => Ok(self.conclude(ask, page_token, &token, &reply, turn)),
             Err(NoReply(reason)) => {
+                turn.timed.not_replied();
                 Ok(Outcome::Passing(LoadError::Unavailable { upstream: Upstream::default(), reason }))
             }
         }
@@ -166,17 +183,11 @@ impl Transport {
     }
 
     /// Judges a reply and tells everyone whom it concerns.
-    fn conclude(
-        &self,
-        ask: &Ask,
-        page_token: Option<&str>,
-        token: &Token,
-        reply: &RawReply,
-        permit: Permit,
-        charge: Charge,
-    ) -> Outcome {
+    fn conclude(&self, ask: &Ask, page_token: Option<&str>, token: &Token, reply: &RawReply, turn: Turn) -> Outcome {
+        let Turn { permit, charge, timed } = turn;
         let Judged { verdict, upstream, reply: body } =
             verdict::judge(reply.status, reply.log_id.as_deref(), &reply.body);
+        timed.replied(&verdict);
         match &verdict {
             Verdict::Throttled => permit.refused(&reply.hints),
             // A server that fails says nothing about its limit.
@@ -228,11 +239,13 @@ impl Transport {
     }
 }
 
-/// A success whose payload can't be read is a failure that may pass: the reply was cut or mangled on its way.
+/// A success whose payload can't be read is a failure that may pass: the reply was cut or mangled on its way. Without
+/// any payload it may be the end of the chain, or may not.
 fn page(body: Option<&wire::Reply<'_>>, geo: Geo, upstream: Upstream) -> Outcome {
-    let data = body.and_then(|reply| reply.data).map_or("{}", serde_json::value::RawValue::get);
+    let data = body.and_then(|reply| reply.data).map_or("null", serde_json::value::RawValue::get);
     match serde_json::from_str::<Option<wire::Page<'_>>>(data) {
-        Ok(page) => Outcome::Page(decode::page(&page.unwrap_or_default(), geo)),
+        Ok(Some(page)) => Outcome::Page(decode::page(&page, geo)),
+        Ok(None) => Outcome::Page(DecodedPage { next: Next::Lost, ..DecodedPage::default() }),
         Err(_) => {
             Outcome::Passing(LoadError::Unavailable { upstream, reason: "the page of a reply is unreadable".into() })
         }

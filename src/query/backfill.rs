@@ -21,7 +21,7 @@ const TRIES: u32 = 6;
 const AGAIN: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(60) };
 
 /// Reads how many calls of upstream were made since the process began.
-pub type Meter = Arc<dyn Fn() -> u64 + Send + Sync>;
+pub type CallCount = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Which days shall be held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct Progress {
 pub struct Filler {
     engine: Engine,
     archive: Option<Arc<Archive>>,
-    meter: Meter,
+    calls: CallCount,
 }
 
 impl Progress {
@@ -74,8 +74,8 @@ impl Progress {
 
 impl Filler {
     /// Fetches through `engine` what `archive` lacks. Without an archive, memory is filled.
-    pub const fn new(engine: Engine, archive: Option<Arc<Archive>>, meter: Meter) -> Self {
-        Self { engine, archive, meter }
+    pub const fn new(engine: Engine, archive: Option<Arc<Archive>>, calls: CallCount) -> Self {
+        Self { engine, archive, calls }
     }
 
     /// The engine it fetches through.
@@ -94,7 +94,7 @@ impl Filler {
     /// # Errors
     /// The first [`LoadError`] that trying again did not help. Days fetched by then are kept.
     pub async fn fill(&self, wanted: &Wanted, progress: &watch::Sender<Progress>) -> Result<(), LoadError> {
-        let (began, calls_before) = (Instant::now(), (self.meter)());
+        let (began, calls_before) = (Instant::now(), (self.calls)());
         let (days, missing) = self.missing(wanted).await;
         progress.send_replace(Progress { days, done: days - missing.len(), ..Progress::default() });
         let caller = self.engine.next_caller();
@@ -103,7 +103,7 @@ impl Filler {
             progress.send_modify(|progress| {
                 progress.done += 1;
                 progress.fetched += 1;
-                progress.calls = (self.meter)() - calls_before;
+                progress.calls = (self.calls)() - calls_before;
                 progress.elapsed = began.elapsed();
             });
             std::future::ready(Ok(()))

@@ -184,7 +184,8 @@ impl Engine {
     }
 
     /// A caller that shares turns at the upstream with all others.
-    pub(super) fn next_caller(&self) -> CallerId {
+    #[must_use]
+    pub fn next_caller(&self) -> CallerId {
         CallerId(self.callers.fetch_add(1, Ordering::Relaxed))
     }
 }

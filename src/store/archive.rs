@@ -7,6 +7,7 @@
 //! days come from Feishu, and wait to be written.
 
 mod backlog;
+mod figures;
 mod health;
 mod layout;
 mod location;
@@ -120,6 +121,13 @@ impl Archive {
                 |key: &DayKey| key.scope == Scope::Everyone && (key.geo, key.user_id_type) == (geo, user_id_type);
             keys.retain(|key| !of_series(key) || !listed.contains_key(&key.day));
         }
+    }
+
+    /// The archived days of a series that come before `oldest`. An archive that fails has none.
+    pub async fn older_than(&self, oldest: Day, geo: Geo, user_id_type: UserIdType) -> Vec<DayKey> {
+        let listed = self.shelves.list(geo, user_id_type).await.unwrap_or_default();
+        let key = |day| DayKey { geo, user_id_type, scope: Scope::Everyone, day };
+        listed.into_keys().filter(|day| *day < oldest).map(key).collect()
     }
 
     /// Done when the day does not wait to be written any more.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::{
+    meter::{Count, Exposition, Meter},
     model::DayKey,
     source::{DaySource, Forecast, LoadContext, LoadError, Priority},
     table::Partition,
@@ -20,6 +21,8 @@ use crate::{
 pub struct SingleFlight<S> {
     inner: Arc<S>,
     flights: Arc<Flights>,
+    started: Count,
+    collapsed: Count,
 }
 
 type Outcome = Option<Result<Arc<Partition>, LoadError>>;
@@ -41,7 +44,8 @@ struct Landing {
 impl<S: DaySource> SingleFlight<S> {
     /// At most one load of a day from `inner` at a time.
     pub fn new(inner: S) -> Self {
-        Self { inner: Arc::new(inner), flights: Arc::default() }
+        let (started, collapsed) = (Count::default(), Count::default());
+        Self { inner: Arc::new(inner), flights: Arc::default(), started, collapsed }
     }
 
     /// Joins the flight for this day, or starts it.
@@ -49,6 +53,7 @@ impl<S: DaySource> SingleFlight<S> {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         match flights.entry(key.clone()) {
             Entry::Occupied(mut flight) => {
+                self.collapsed.add_one();
                 if context.priority < flight.get().priority {
                     flight.get_mut().priority = context.priority;
                     self.hurry(key.clone(), context);
@@ -56,6 +61,7 @@ impl<S: DaySource> SingleFlight<S> {
                 flight.get().landed.clone()
             }
             Entry::Vacant(place) => {
+                self.started.add_one();
                 let landed = self.start(key.clone(), context);
                 place.insert(Flight { landed, priority: context.priority }).landed.clone()
             }
@@ -85,6 +91,20 @@ impl<S: DaySource> SingleFlight<S> {
 impl Drop for Landing {
     fn drop(&mut self) {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+impl<S: DaySource> Meter for SingleFlight<S> {
+    fn write(&self, page: &mut Exposition) {
+        let under_way = self.flights.lock().unwrap_or_else(PoisonError::into_inner).len();
+        page.counter("feishu_pulse_day_fetches_total", "Fetches of a day that were begun.")
+            .value(self.started.get() as f64);
+        page.counter(
+            "feishu_pulse_collapsed_callers_total",
+            "Callers who waited for a fetch that was already under way.",
+        )
+        .value(self.collapsed.get() as f64);
+        page.gauge("feishu_pulse_day_fetches_in_flight", "Fetches of a day under way.").value(under_way as f64);
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Fetched {
     pub at: Timestamp,
     /// How many rows came.
     pub rows: usize,
-    /// Whether upstream broke off without saying so.
+    /// Whether upstream broke off without saying so, and no second fetch has brought the same.
     pub doubtful: bool,
     /// The usual number of rows of the days around it, where any are held.
     pub neighbours: Option<usize>,
@@ -55,7 +55,8 @@ impl Policy {
     /// The state of a day, seen at `now`.
     ///
     /// A day that looked incomplete stays provisional until it has been fetched at an age of [`Policy::doubt`]: merely
-    /// growing old with nobody asking again proves nothing.
+    /// growing old with nobody asking again proves nothing. A day that was broken off stays so until a second fetch has
+    /// brought the same.
     #[must_use]
     pub fn state(&self, geo: Geo, day: Day, fetched: &Fetched, now: Timestamp) -> State {
         let produced = geo.produced_at(day);
@@ -63,7 +64,7 @@ impl Policy {
             return State::Pending;
         }
         let too_early = fetched.at < produced + self.settling;
-        let in_doubt = fetched.looks_incomplete() && fetched.at < produced + self.doubt;
+        let in_doubt = fetched.doubtful || (fetched.looks_small() && fetched.at < produced + self.doubt);
         if too_early || in_doubt { State::Provisional } else { State::Final }
     }
 
@@ -81,9 +82,9 @@ impl Policy {
 }
 
 impl Fetched {
-    /// Empty, broken off, or fewer than half the rows of its neighbours.
-    fn looks_incomplete(&self) -> bool {
-        self.doubtful || self.rows == 0 || self.neighbours.is_some_and(|usual| self.rows * 2 < usual)
+    /// Empty, or fewer than half the rows of its neighbours.
+    fn looks_small(&self) -> bool {
+        self.rows == 0 || self.neighbours.is_some_and(|usual| self.rows * 2 < usual)
     }
 }
 
@@ -148,16 +149,17 @@ mod tests {
             if state == State::Final {
                 prop_assert!(now >= 0);
                 prop_assert!(fetched.at >= hours(Geo::Cn, 6));
-                prop_assert!(!fetched.looks_incomplete() || fetched.at >= hours(Geo::Cn, 72));
+                prop_assert!(!fetched.doubtful);
+                prop_assert!(!fetched.looks_small() || fetched.at >= hours(Geo::Cn, 72));
             } else {
-                prop_assert!(now < 0 || fetched.at < hours(Geo::Cn, 72));
+                prop_assert!(now < 0 || fetched.doubtful || fetched.at < hours(Geo::Cn, 72));
             }
         }
 
         #[test]
         fn rows_that_do_not_matter_do_not_change_the_state(fetched in any_fetched(), now in 0_i64..400) {
             if !POLICY().rows_matter(Geo::Cn, day(), fetched.at) {
-                let whole = Fetched { rows: 1, doubtful: false, neighbours: None, ..fetched };
+                let whole = Fetched { rows: 1, neighbours: None, ..fetched };
                 let state = |fetched| POLICY().state(Geo::Cn, day(), fetched, hours(Geo::Cn, now));
                 prop_assert_eq!(state(&fetched), state(&whole));
             }

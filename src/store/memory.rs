@@ -6,14 +6,17 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use async_trait::async_trait;
-use moka::{future::Cache, policy::EvictionPolicy};
+use jiff::{SignedDuration, Timestamp};
+use moka::{future::Cache, notification::RemovalCause, policy::EvictionPolicy};
 
+use super::figures::Lookup;
 use super::freshness::{Fetched, Policy, State};
 use crate::{
+    meter::{Count, Tally},
     model::{Clock, Day, DayKey, DayRange, Scope},
     source::{DaySource, Forecast, LoadContext, LoadError, Priority},
     table::Partition,
@@ -21,6 +24,9 @@ use crate::{
 
 /// Days on either side of a day that its number of rows is compared with.
 const NEIGHBOURHOOD: i32 = 7;
+
+/// A refresh that failed is not tried again within this time, however often the day is asked for.
+const RETRY_REFRESH: SignedDuration = SignedDuration::from_secs(60);
 
 /// The days that are held in memory.
 #[derive(Debug)]
@@ -30,6 +36,8 @@ pub struct Memory {
     rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
     policy: Policy,
     clock: Arc<dyn Clock>,
+    pub(super) lookups: Tally<Lookup>,
+    pub(super) evicted: Arc<Count>,
 }
 
 /// A day that is held, with its state as of now.
@@ -50,8 +58,19 @@ impl Memory {
         let weigh = |_: &DayKey, day: &Arc<Partition>| u32::try_from(day.bytes()).unwrap_or(u32::MAX);
         // Least recently used, not moka's usual frequency: a day that was just fetched at a cost must not be turned
         // away because older days were asked for more often.
-        let days = Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build();
-        Self { days, rows: RwLock::default(), policy, clock }
+        let evicted = Arc::<Count>::default();
+        let count = Arc::clone(&evicted);
+        let days = Cache::builder()
+            .max_capacity(bytes)
+            .weigher(weigh)
+            .eviction_policy(EvictionPolicy::lru())
+            .eviction_listener(move |_, _, cause| {
+                if cause == RemovalCause::Size {
+                    count.add_one();
+                }
+            })
+            .build();
+        Self { days, rows: RwLock::default(), policy, clock, lookups: Tally::default(), evicted }
     }
 
     /// The day, where it is held.
@@ -89,6 +108,16 @@ impl Memory {
         }
     }
 
+    /// Every day that is held, with its state as of now.
+    pub(super) fn states(&self) -> impl Iterator<Item = State> {
+        self.days.iter().map(|(_, day)| self.state(&day))
+    }
+
+    /// Bytes of the days that are held, and how many there may be.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.days.weighted_size(), self.days.policy().max_capacity().unwrap_or(u64::MAX))
+    }
+
     /// Keeps a day. What is kept already gives way only to what was fetched later.
     async fn keep(&self, day: Arc<Partition>) {
         let key = day.key();
@@ -97,6 +126,15 @@ impl Memory {
         if !self.days.get(key).await.is_some_and(|held| newer(&held)) {
             self.days.insert(key.clone(), day).await;
         }
+    }
+
+    /// The day, no longer doubtful where what is held says the same.
+    async fn confirmed(&self, day: Arc<Partition>) -> Arc<Partition> {
+        if !day.is_doubtful() {
+            return day;
+        }
+        let held = self.days.get(day.key()).await;
+        if held.is_some_and(|held| held.hash() == day.hash()) { Arc::new(day.without_doubt()) } else { day }
     }
 
     fn count_rows(&self, key: &DayKey, rows: usize) {
@@ -128,29 +166,51 @@ fn series(key: &DayKey) -> DayKey {
 pub struct Recall<S> {
     memory: Arc<Memory>,
     inner: Arc<S>,
+    /// When the refresh of a day was last begun, while it has not succeeded.
+    refreshes: Arc<Mutex<HashMap<DayKey, Timestamp>>>,
 }
 
 impl<S> Recall<S> {
     /// Looks into `memory` before it asks `inner`.
-    pub const fn new(memory: Arc<Memory>, inner: Arc<S>) -> Self {
-        Self { memory, inner }
+    pub fn new(memory: Arc<Memory>, inner: Arc<S>) -> Self {
+        Self { memory, inner, refreshes: Arc::default() }
+    }
+}
+
+impl<S: DaySource> Recall<S> {
+    /// Fetches a day anew behind the answer, unless that was tried a moment ago.
+    fn refresh(&self, key: &DayKey, context: LoadContext) {
+        let now = self.memory.clock.now();
+        let mut refreshes = self.refreshes.lock().unwrap_or_else(PoisonError::into_inner);
+        if refreshes.get(key).is_some_and(|begun| now.duration_since(*begun) < RETRY_REFRESH) {
+            return;
+        }
+        refreshes.insert(key.clone(), now);
+        let (inner, key, refreshes) = (Arc::clone(&self.inner), key.clone(), Arc::clone(&self.refreshes));
+        let context = LoadContext { priority: Priority::Background, ..context };
+        tokio::spawn(async move {
+            match inner.load(&key, context).await {
+                Ok(_) => {
+                    refreshes.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                }
+                Err(error) => {
+                    tracing::warn!(%key, %error, "a provisional day could not be fetched anew; it is served as it is");
+                }
+            }
+        });
     }
 }
 
 #[async_trait]
 impl<S: DaySource> DaySource for Recall<S> {
     async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        let Some(held) = self.memory.held(key).await else {
+        let held = self.memory.held(key).await;
+        self.memory.lookups.add_one(Lookup::of(held.as_ref()));
+        let Some(held) = held else {
             return self.inner.load(key, context).await;
         };
         if held.due {
-            let (inner, key) = (Arc::clone(&self.inner), key.clone());
-            let context = LoadContext { priority: Priority::Background, ..context };
-            tokio::spawn(async move {
-                if let Err(error) = inner.load(&key, context).await {
-                    tracing::warn!(%key, %error, "a provisional day could not be fetched anew; it is served as it is");
-                }
-            });
+            self.refresh(key, context);
         }
         Ok(held.day)
     }
@@ -187,10 +247,11 @@ impl<S: DaySource> DaySource for Keep<S> {
         if let Some(held) = self.memory.held(key).await.filter(|held| !held.due) {
             return Ok(held.day);
         }
-        let day = self.inner.load(key, context).await?;
+        let day = self.memory.confirmed(self.inner.load(key, context).await?).await;
         self.memory.keep(Arc::clone(&day)).await;
         Ok(day)
     }
+
     async fn forecast(&self, keys: &[DayKey]) -> Forecast {
         self.inner.forecast(keys).await
     }

@@ -58,6 +58,14 @@ struct Packed {
     counters: [u64; Counter::COUNT],
 }
 
+/// A row with what its numbers stand for.
+struct Spelled {
+    packed: Packed,
+    profile: Arc<Profile>,
+    department: Arc<Department>,
+    devices: Arc<Devices>,
+}
+
 impl PartitionBuilder {
     /// A day without rows.
     #[must_use]
@@ -121,11 +129,14 @@ impl PartitionBuilder {
     /// The finished day. Sorting and hashing 100,000 rows takes tens of milliseconds: keep it off the async threads.
     #[must_use]
     pub fn finish(self, fetched_at: Timestamp) -> Partition {
-        let Self { key, directory, mut rows, doubtful, .. } = self;
+        let Self { key, directory, rows, doubtful, .. } = self;
         let tables = directory.read();
-        rows.sort_by(|one, other| order(&tables, one).cmp(&order(&tables, other)));
-        let hash = content_hash(&tables, &rows);
+        let mut rows: Vec<Spelled> = rows.into_iter().map(|row| Spelled::new(&tables, row)).collect();
+        // Sorting and hashing is the long part; those who add rows need not wait for it.
         drop(tables);
+        rows.sort_by(|one, other| one.order().cmp(&other.order()));
+        let hash = content_hash(&rows);
+        let rows: Vec<Packed> = rows.into_iter().map(|row| row.packed).collect();
         let columns = Columns {
             profiles: rows.iter().map(|row| row.profile).collect(),
             flags: rows.iter().map(|row| row.flags).collect(),
@@ -146,18 +157,24 @@ fn derived(flags: Flags, counters: &[u64; Counter::COUNT]) -> Flags {
     flags.with(Flag::Feature(Feature::Email), email).with(Flag::Feature(Feature::Task), task)
 }
 
-/// Rows stand by user id, those without one last and by name: an order that no refetch changes.
-fn order<'a>(tables: &'a Tables, row: &Packed) -> (bool, &'a str, &'a str) {
-    let profile = tables.profile(row.profile);
-    (profile.user_id.is_none(), profile.user_id.as_deref().unwrap_or_default(), &profile.user_name)
+impl Spelled {
+    fn new(tables: &Tables, packed: Packed) -> Self {
+        let profile = Arc::clone(tables.profile(packed.profile));
+        let department = Arc::clone(tables.department(profile.department));
+        Self { profile, department, devices: Arc::clone(tables.devices(packed.devices)), packed }
+    }
+
+    /// Rows stand by user id, those without one last and by name: an order that no refetch changes.
+    fn order(&self) -> (bool, &str, &str) {
+        let id = self.profile.user_id.as_deref();
+        (id.is_none(), id.unwrap_or_default(), &self.profile.user_name)
+    }
 }
 
 /// Hashes what the rows say, not the numbers they are held by, which differ from process to process.
-fn content_hash(tables: &Tables, rows: &[Packed]) -> ContentHash {
+fn content_hash(rows: &[Spelled]) -> ContentHash {
     let mut hash = Sha256::new();
-    for row in rows {
-        let profile = tables.profile(row.profile);
-        let department = tables.department(profile.department);
+    for Spelled { packed: row, profile, department, devices } in rows {
         text(&mut hash, profile.user_id.as_deref());
         text(&mut hash, Some(&profile.user_name));
         text(&mut hash, Some(&department.name));
@@ -170,13 +187,13 @@ fn content_hash(tables: &Tables, rows: &[Packed]) -> ContentHash {
         for counter in row.counters {
             hash.update(counter.to_le_bytes());
         }
-        devices(&mut hash, tables.devices(row.devices));
+        hash_devices(&mut hash, devices);
     }
     let digest = hash.finalize();
     std::array::from_fn(|byte| digest[byte])
 }
 
-fn devices(hash: &mut Sha256, devices: &Devices) {
+fn hash_devices(hash: &mut Sha256, devices: &Devices) {
     length(hash, devices.clients.len());
     for client in &devices.clients {
         text(hash, client.os.as_deref());

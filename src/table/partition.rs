@@ -14,7 +14,7 @@ use crate::{model::DayKey, table::column::CounterColumn};
 pub type ContentHash = [u8; 16];
 
 /// One whole day of one scope. Rows are sorted by user id and no person has two.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Partition {
     pub(super) key: DayKey,
     pub(super) fetched_at: Timestamp,
@@ -25,7 +25,7 @@ pub struct Partition {
 }
 
 /// The columns of a day, all of one length.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
     pub(super) profiles: Box<[ProfileNo]>,
     pub(super) flags: Box<[Flags]>,
@@ -68,6 +68,12 @@ impl Partition {
     pub fn names_everyone(&self) -> bool {
         let tables = self.directory.read();
         self.columns.profiles.last().is_none_or(|last| tables.profile(*last).user_id.is_some())
+    }
+
+    /// The same day, known to lack nothing.
+    #[must_use]
+    pub fn without_doubt(&self) -> Self {
+        Self { doubtful: false, ..self.clone() }
     }
 
     /// The directory that its numbers are of.

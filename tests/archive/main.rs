@@ -7,6 +7,8 @@ mod examples;
 mod faults;
 mod killed;
 mod lake;
+mod servers;
 #[path = "../support/mod.rs"]
 mod support;
 mod truth;
+mod upkeep;

@@ -19,8 +19,9 @@ async fn calls_stay_within_two_percent_and_one_a_chain(
     #[case] users: u32,
     #[case] first: &str,
     #[case] most_chains: usize,
+    #[values(PageTokenStyle::PageNumber, PageTokenStyle::Opaque)] page_tokens: PageTokenStyle,
 ) {
-    let setup = Setup::new(SimConfig { users, page_tokens: PageTokenStyle::Opaque, ..SimConfig::default() }).await;
+    let setup = Setup::new(SimConfig { users, page_tokens, ..SimConfig::default() }).await;
     let range = DayRange::new(day(first), day("2026-11-20")).unwrap();
     let rows: usize = range.days().map(|day| setup.simulator.tenant().rows_of(setup.home(), day).len()).sum();
 

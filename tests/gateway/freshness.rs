@@ -1,6 +1,6 @@
 //! Freshness: what is not there is not asked for, what may change is looked at again, what cannot change never.
 
-use feishu_pulse::sim::SimConfig;
+use feishu_pulse::sim::{Calls, Fault, Mishap, SimConfig, Twist};
 use serde_json::{Value, json};
 
 use crate::support::{Setup, day, eventually};
@@ -27,8 +27,8 @@ fn truth(setup: &Setup, date: &str) -> (Value, Value) {
 
 /// How many of the answer's days are final and provisional.
 fn states(answer: &Value) -> (u64, u64) {
-    let days = &answer["meta"]["days"];
-    (days["final"].as_u64().unwrap(), days["provisional"].as_u64().unwrap())
+    let count = |state: &str| answer["meta"]["days"][state].as_u64().expect("a count");
+    (count("final"), count("provisional"))
 }
 
 #[tokio::test]
@@ -173,4 +173,35 @@ async fn the_coverage_tells_each_days_state_and_asks_nothing() {
     );
     assert_eq!(coverage["data"][0]["rows"], Value::Null);
     assert_eq!(setup.upstream_calls(), calls);
+}
+
+#[tokio::test]
+async fn an_old_day_that_was_broken_off_is_looked_at_once_more_before_it_is_final() {
+    const OLD: &str = "/v1/reports/activity?start_date=2026-11-02&end_date=2026-11-02";
+    let setup = setup().await;
+    setup.simulator.faults().push(Fault::new(Mishap::Page(Twist::WithoutToken)).on(Calls::FirstPages));
+    let broken_off = setup.get(OLD).await.json();
+
+    setup.set_time("2026-11-22T04:31:00Z");
+    setup.get(OLD).await.json();
+    eventually(async || states(&setup.get(OLD).await.json()) == (1, 0)).await;
+
+    assert_eq!((states(&broken_off), &broken_off["data"][0]["users"]), ((0, 1), &json!(60)));
+    assert_eq!(told(&setup.get(OLD).await.json()), truth(&setup, "2026-11-02"));
+}
+
+#[tokio::test]
+async fn a_chain_that_upstream_always_breaks_off_is_believed_the_second_time() {
+    const OLD: &str = "/v1/reports/activity?start_date=2026-11-02&end_date=2026-11-02";
+    let setup = setup().await;
+    setup.simulator.faults().push(Fault::new(Mishap::Page(Twist::WithoutToken)).on(Calls::FirstPages).times(99));
+    setup.get(OLD).await.json();
+
+    setup.set_time("2026-11-22T04:31:00Z");
+    setup.get(OLD).await.json();
+    eventually(async || states(&setup.get(OLD).await.json()) == (1, 0)).await;
+    setup.set_time("2026-11-23T04:31:00Z");
+    setup.get(OLD).await.json();
+
+    assert_eq!(setup.upstream_calls(), 2);
 }

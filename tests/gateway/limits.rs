@@ -47,7 +47,7 @@ async fn a_refusal_is_waited_out_however_it_comes(
 #[tokio::test]
 async fn nothing_is_asked_before_the_time_that_a_refusal_names() {
     let rate_hints = RateHints { reset: ResetHint::Fixed("1".to_owned()), on_success: true };
-    let config = SimConfig { limits: "bucket:40/s:3".parse().expect("limits"), rate_hints, ..simulation() };
+    let config = SimConfig { limits: "bucket:1/s:2".parse().expect("limits"), rate_hints, ..simulation() };
     let throttle = ThrottleConfig { start_rate: 1_000.0, max_in_flight: 1, ..ThrottleConfig::default() };
     let setup = Setup::with(config, |config| config.feishu.throttle = throttle).await;
 

@@ -116,6 +116,21 @@ async fn a_rejected_page_token_begins_the_chain_anew_once() {
 }
 
 #[tokio::test]
+async fn a_page_asked_for_ahead_fails_no_chain_whatever_upstream_says_of_it() {
+    // Ten pages, of a tenant whose size is known; the calls are spaced so that they arrive in order.
+    let config = SimConfig { users: 600, page_tokens: PageTokenStyle::PageNumber, ..simulation() };
+    let setup = Setup::with(config, |config| config.feishu.throttle.start_rate = 100.0).await;
+    setup.get("/v1/user-days?start_date=2026-11-10&end_date=2026-11-10").await.json();
+    let fault = Mishap::Error { status: 400, code: 99_992_402, message: "field validation failed".to_owned() };
+    setup.simulator.faults().push(Fault::new(fault).on(Calls::LaterPages).after(4));
+
+    let told = lines(&setup, DAY).await;
+
+    assert_eq!(setup.simulator.faults().left(), 0);
+    assert_eq!(told, truth(&setup));
+}
+
+#[tokio::test]
 async fn page_tokens_that_are_always_rejected_are_upstreams_failure_and_not_the_callers() {
     let setup = Setup::new(simulation()).await;
     setup.simulator.faults().push(Fault::new(Mishap::RejectPageToken).on(Calls::LaterPages).times(u32::MAX));

@@ -172,7 +172,9 @@ async fn requests_under_way_may_end_first_when_the_process_is_told_to_end(#[valu
     let mut first = String::new();
     log.read_line(&mut first).expect("a line");
     let serving: Value = serde_json::from_str(&first).expect("JSON");
-    let url = format!("http://{}/v1/user-days?period=7d", serving["address"].as_str().expect("an address"));
+    let address = serving["address"].as_str().expect("an address");
+    let url = format!("http://{address}/v1/user-days?period=7d");
+    let _silent = std::net::TcpStream::connect(address).expect("a connection");
 
     let request = tokio::spawn(reqwest::get(url));
     eventually(async || !simulator.ledger().stats_calls().is_empty()).await;

@@ -5,7 +5,8 @@
 use std::{sync::Arc, time::Duration};
 
 use feishu_pulse::{
-    app::{self, GatewayConfig},
+    api::MetricsPlace,
+    app::{self, GatewayConfig, upkeep::UpkeepConfig},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Day, Geo, ManualClock},
     sim::{SimConfig, Simulator},
@@ -63,6 +64,8 @@ impl Setup {
             request_timeout: Duration::from_secs(60),
             freshness: Policy::default(),
             archive: Location::Nowhere,
+            upkeep: UpkeepConfig { warm_days: None, poll: Duration::from_millis(10), ..UpkeepConfig::default() },
+            metrics: MetricsPlace::default(),
         };
         change(&mut config);
         let gateway = app::build(config, clock.clone()).expect("a gateway");

@@ -9,7 +9,7 @@ use feishu_pulse::{
 use proptest::prelude::*;
 use rstest::rstest;
 
-#[path = "../benches/throttle/simulation.rs"]
+#[path = "../../benches/throttle/simulation.rs"]
 mod simulation;
 
 use simulation::{Headers, Run, Upstream, simulate};

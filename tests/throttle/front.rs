@@ -6,8 +6,8 @@ use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Hints, Learned, Throttle, ThrottleConfig};
-use crate::{
+use feishu_pulse::{
+    feishu::throttle::{Hints, Learned, Throttle, ThrottleConfig},
     sim::limit::Limits,
     source::{CallerId, LoadContext, Priority},
 };

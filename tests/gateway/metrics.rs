@@ -1,0 +1,227 @@
+//! Metrics: they show what happened, in a form that Prometheus reads, and nothing about people.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
+
+use feishu_pulse::{
+    api::MetricsPlace,
+    feishu::{quota::QuotaConfig, throttle::ThrottleConfig},
+    sim::{Calls, Fault, Mishap, PageTokenStyle, SimConfig},
+};
+use futures_util::future::join_all;
+use reqwest::StatusCode;
+
+use crate::support::{Answer, Setup, eventually};
+
+const WEEK: &str = "/v1/reports/activity?start_date=2026-11-10&end_date=2026-11-16";
+
+fn simulation() -> SimConfig {
+    // Opaque page tokens: no page is asked for ahead, so that every call is wanted to its end.
+    SimConfig { users: 300, days: 30, turnover: 0.0, page_tokens: PageTokenStyle::Opaque, ..SimConfig::default() }
+}
+
+/// A page of metrics, read as strictly as its format is written down.
+#[derive(Debug, Default)]
+struct Page {
+    kinds: BTreeMap<String, String>,
+    samples: BTreeMap<String, f64>,
+}
+
+impl Page {
+    async fn of(setup: &Setup) -> Self {
+        Self::read(&setup.get("/metrics").await)
+    }
+
+    fn read(answer: &Answer) -> Self {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        assert_eq!(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+        assert!(answer.text.ends_with('\n'));
+        let (mut page, mut family) = (Self::default(), String::new());
+        for line in answer.text.lines() {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, text) = help.split_once(' ').expect("a help text");
+                assert!(is_name(name) && !text.is_empty(), "{line}");
+                name.clone_into(&mut family);
+            } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = kind.split_once(' ').expect("a type");
+                assert_eq!(name, family, "a type follows the help of the same name");
+                let twice = page.kinds.insert(name.to_owned(), kind.to_owned());
+                assert_eq!(twice, None, "{name} is there twice");
+            } else {
+                page.sample(&family, line);
+            }
+        }
+        page
+    }
+
+    fn sample(&mut self, family: &str, line: &str) {
+        let (series, value) = line.rsplit_once(' ').expect("a value");
+        let name = series.split('{').next().expect("a name");
+        let suffixes: &[&str] = match self.kinds[family].as_str() {
+            "counter" => {
+                assert!(family.ends_with("_total"), "{line}");
+                &[""]
+            }
+            "gauge" => &[""],
+            "histogram" => &["_bucket", "_sum", "_count"],
+            kind => panic!("{kind} of {family}"),
+        };
+        assert!(suffixes.iter().any(|suffix| name == format!("{family}{suffix}")), "{line} below {family}");
+        assert!(labels(&series[name.len()..]).is_some(), "{line}");
+        let value: f64 = value.parse().expect("a number");
+        assert!(value >= 0.0, "{line}");
+        assert_eq!(self.samples.insert(series.to_owned(), value), None, "{line} is there twice");
+    }
+
+    fn value(&self, series: &str) -> f64 {
+        *self.samples.get(series).unwrap_or_else(|| panic!("no {series} in {:#?}", self.samples))
+    }
+
+    fn is(&self, series: &str, expected: usize) -> bool {
+        (self.value(series) - expected as f64).abs() < f64::EPSILON
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// `{name="value",…}`, or nothing at all. No value of ours needs an escape.
+fn labels(text: &str) -> Option<Vec<(&str, &str)>> {
+    if text.is_empty() {
+        return Some(Vec::new());
+    }
+    let inside = text.strip_prefix('{')?.strip_suffix("\"}")?;
+    let pairs = inside.split("\",").map(|pair| pair.split_once("=\""));
+    pairs.map(|pair| pair.filter(|(name, value)| is_name(name) && !value.contains(['"', '\\', ' ']))).collect()
+}
+
+#[tokio::test]
+async fn a_scrape_shows_what_the_simulated_feishu_has_seen() {
+    let setup = Setup::new(simulation()).await;
+
+    setup.get(WEEK).await.json();
+    setup.get(WEEK).await.json();
+
+    let (page, ledger) = (Page::of(&setup).await, setup.simulator.ledger());
+    let calls = ledger.ok_stats_calls().len();
+    for series in [
+        "feishu_pulse_upstream_calls_total{outcome=\"success\"}",
+        "feishu_pulse_upstream_call_seconds_count",
+        "feishu_pulse_upstream_permits_total",
+        "feishu_pulse_upstream_quota_used_calls",
+    ] {
+        assert!(page.is(series, calls), "{series} is {} of {calls}", page.value(series));
+    }
+    assert!(page.is("feishu_pulse_token_requests_total{outcome=\"success\"}", ledger.token_calls().len()));
+    assert!(page.is("feishu_pulse_memory_lookups_total{result=\"miss\"}", 7));
+    assert!(page.is("feishu_pulse_memory_lookups_total{result=\"hit\"}", 7));
+    assert!(page.is("feishu_pulse_day_fetches_total", 7));
+    assert!(page.is("feishu_pulse_memory_partitions{state=\"final\"}", 7));
+    let requests =
+        "feishu_pulse_http_request_seconds_count{route=\"/v1/reports/activity\",method=\"GET\",status=\"2xx\"}";
+    assert!(page.is(requests, 2));
+    eventually(async || Page::of(&setup).await.value("feishu_pulse_memory_bytes") > 0.0).await;
+}
+
+#[tokio::test]
+async fn refusals_rejected_tokens_and_failures_are_told_apart() {
+    let config = SimConfig { limits: "bucket:40/s:3".parse().expect("limits"), ..simulation() };
+    let throttle = ThrottleConfig { start_rate: 1_000.0, ..ThrottleConfig::default() };
+    let setup = Setup::with(config, |config| config.feishu.throttle = throttle).await;
+    setup.simulator.faults().push(Fault::new(Mishap::RejectAccessToken));
+    setup.simulator.faults().push(Fault::new(Mishap::Html { status: 502 }));
+    setup.simulator.faults().push(Fault::new(Mishap::Reset));
+    setup.simulator.faults().push(Fault::new(Mishap::Html { status: 502 }).on(Calls::Token));
+
+    setup.get(WEEK).await.json();
+
+    let (page, refused) = (Page::of(&setup).await, setup.simulator.ledger().refusals().len());
+    assert!(refused > 0 && page.is("feishu_pulse_upstream_refusals_total", refused));
+    for (outcome, expected) in [("throttled", refused), ("token_rejected", 1), ("failed", 1), ("no_reply", 1)] {
+        let series = format!("feishu_pulse_upstream_calls_total{{outcome=\"{outcome}\"}}");
+        assert!(page.is(&series, expected), "{series} is {}", page.value(&series));
+    }
+    assert!(page.is("feishu_pulse_token_requests_total{outcome=\"failed\"}", 1));
+    assert!(page.is("feishu_pulse_token_requests_total{outcome=\"success\"}", 2));
+    assert!(page.value("feishu_pulse_upstream_wait_seconds_total") > 0.0);
+}
+
+#[tokio::test]
+async fn callers_who_share_a_fetch_are_counted() {
+    let config = SimConfig { latency: Duration::from_millis(50), ..simulation() };
+    let setup = Setup::new(config).await;
+
+    join_all((0..4).map(|_| setup.get(WEEK))).await;
+
+    let page = Page::of(&setup).await;
+    assert!(page.is("feishu_pulse_day_fetches_total", 7));
+    assert!(page.is("feishu_pulse_collapsed_callers_total", 3 * 7));
+}
+
+#[tokio::test]
+async fn what_is_not_known_is_not_shown_as_zero() {
+    let quota = QuotaConfig { monthly: Some(5_000), reserve: 0.0 };
+    let limited = Setup::with(simulation(), |config| config.feishu.quota = quota).await;
+    let unlimited = Setup::new(simulation()).await;
+
+    let (limited, unlimited) = (Page::of(&limited).await, Page::of(&unlimited).await);
+
+    assert!(limited.is("feishu_pulse_upstream_quota_limit_calls", 5_000));
+    assert!(!unlimited.samples.contains_key("feishu_pulse_upstream_quota_limit_calls"));
+    assert!(!unlimited.samples.contains_key("feishu_pulse_upstream_limit_calls"));
+}
+
+#[tokio::test]
+async fn no_caller_can_make_up_a_series_and_nobody_is_named() {
+    let setup = Setup::new(simulation()).await;
+    let people = setup.get("/v1/user-days?start_date=2026-11-10&end_date=2026-11-10&limit=300").await.json();
+    let before = Page::of(&setup).await.samples.len();
+
+    for made_up in ["one", "two", "three"] {
+        setup.get(&format!("/{made_up}?user_id=ou_{made_up}")).await;
+        setup.get(&format!("/problems/{made_up}")).await;
+        let method = reqwest::Method::from_bytes(made_up.to_uppercase().as_bytes()).expect("a method");
+        let request = setup.http.request(method, format!("{}/livez", setup.base));
+        request.send().await.expect("an answer");
+    }
+
+    let answer = setup.get("/metrics").await;
+    let kinds: HashSet<_> = Page::read(&answer)
+        .samples
+        .into_keys()
+        .filter(|series| series.starts_with("feishu_pulse_http_request_seconds_count"))
+        .collect();
+    // /v1/user-days, /metrics, /problems/{code}, no route at all, and /livez by an odd method.
+    assert_eq!(kinds.len(), 5, "{kinds:?}");
+    assert!(Page::read(&answer).samples.len() > before);
+    for person in people["data"].as_array().expect("people") {
+        for field in ["user_id", "user_name", "department_name"] {
+            let private = person[field].as_str().expect("a text");
+            assert!(!answer.text.contains(private), "{private} is in the metrics");
+        }
+    }
+    assert!(!answer.text.contains("made_up") && !answer.text.contains("three"));
+}
+
+#[tokio::test]
+async fn two_gateways_in_one_process_do_not_see_each_others_figures() {
+    let (busy, idle) = (Setup::new(simulation()).await, Setup::new(simulation()).await);
+
+    busy.get(WEEK).await.json();
+
+    assert!(Page::of(&idle).await.is("feishu_pulse_upstream_permits_total", 0));
+}
+
+#[tokio::test]
+async fn metrics_that_stand_apart_are_not_told_to_callers() {
+    let setup = Setup::with(simulation(), |config| config.metrics = MetricsPlace::Apart).await;
+
+    let answer = setup.get("/metrics").await;
+
+    assert_eq!(answer.problem()["code"], "not_found");
+    assert_eq!(setup.get("/openapi.json").await.json()["paths"]["/metrics"], serde_json::Value::Null);
+}
