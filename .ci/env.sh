@@ -12,9 +12,14 @@ say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 # Whatever needs more than a Rust toolchain is installed once into the user's cache, in the versions named here.
 redocly_version=2.77.0
 
-# Puts the tools of requirements.txt on the PATH; with an argument, those of requirements-ARGUMENT.txt.
-python_tools() {
-  local list=".ci/requirements${1:+-$1}.txt" venv="$cache/venv${1:+-$1}"
+# Puts the tools of the checks on the PATH.
+python_tools() { virtual_environment .ci/requirements.txt "$cache/venv"; }
+
+# Puts readers of the archive and servers for it on the PATH.
+archive_tools() { virtual_environment .ci/requirements-archive.txt "$cache/venv-archive"; }
+
+virtual_environment() {
+  local list=$1 venv=$2
   if ! cmp -s "$list" "$venv/installed.txt"; then
     rm -rf "$venv"
     python3 -m venv "$venv"
