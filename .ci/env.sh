@@ -13,10 +13,17 @@ say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 redocly_version=2.77.0
 node_sdk_version=1.74.0
 
-# Puts the tools of requirements.txt on the PATH; with an argument, those of requirements-ARGUMENT.txt.
-# shellcheck disable=SC2120 # called without, too
-python_tools() {
-  local list=".ci/requirements${1:+-$1}.txt" venv="$cache/venv${1:+-$1}"
+# Puts the tools of the checks on the PATH.
+python_tools() { virtual_environment .ci/requirements.txt "$cache/venv"; }
+
+# Puts readers of the archive and servers for it on the PATH.
+archive_tools() { virtual_environment .ci/requirements-archive.txt "$cache/venv-archive"; }
+
+# Puts Feishu's SDK for Python on the PATH.
+sdk_tools() { virtual_environment .ci/requirements-sdk.txt "$cache/venv-sdk"; }
+
+virtual_environment() {
+  local list=$1 venv=$2
   if ! cmp -s "$list" "$venv/installed.txt"; then
     rm -rf "$venv"
     python3 -m venv "$venv"

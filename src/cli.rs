@@ -4,11 +4,13 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+mod backfill;
 mod check;
 mod demo;
 mod refusal;
 mod settings;
 
+pub use backfill::BackfillArgs;
 pub use check::CheckArgs;
 pub use demo::DemoArgs;
 pub use settings::{Settings, UnusableSetting};
@@ -37,6 +39,8 @@ enum Command {
     Serve(Box<Settings>),
     /// Try it: a simulated Feishu and the gateway in one process, on loopback
     Demo(Box<DemoArgs>),
+    /// Fill the archive with the days of a range; safe to break off and to run again
+    Backfill(Box<BackfillArgs>),
     /// Serve the simulated Feishu alone
     Simulate(Box<SimulateArgs>),
     /// See whether everything is set up: settings, credentials, scope, data range; or whether a gateway runs
@@ -59,6 +63,9 @@ pub enum Failure {
         /// Why not.
         error: std::io::Error,
     },
+    /// A day could not be fetched.
+    #[error("{0}; what was fetched by then is archived: run it again to go on")]
+    Backfill(#[from] crate::source::LoadError),
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -84,6 +91,7 @@ impl Command {
         match self {
             Self::Serve(settings) => serve(&settings).await?,
             Self::Demo(args) => demo::run(&args).await?,
+            Self::Backfill(args) => backfill::run(&args).await?,
             Self::Simulate(args) => simulate(&args).await?,
             Self::Check(args) => return check::run(&args).await,
             Self::Openapi => {

@@ -1,11 +1,16 @@
 //! Floor 4: from a question to the days that answer it.
 
+pub mod backfill;
 pub mod basis;
 pub mod engine;
+pub mod jobs;
 pub mod plan;
 pub mod sheets;
+pub mod warm;
 
+pub use backfill::{CallCount, Filler, Progress, Wanted};
 pub use basis::{Basis, Numbers};
 pub use engine::{Asking, Engine, Gathered, NotAnswered};
+pub use jobs::{Backfills, Job, JobState};
 pub use plan::{Period, Plan, Query, Span, plan};
 pub use sheets::Sheets;

@@ -13,11 +13,14 @@ use std::{
 use axum::Router;
 use feishu_pulse::{
     api::{self, AccessTokens, ApiState, MetricsPlace, work::Desks},
-    app::{self, Gateway},
+    app::{
+        self, Gateway,
+        upkeep::{Upkeep, UpkeepConfig},
+    },
     feishu::quota::{Quota, QuotaConfig},
     meter::Meters,
     model::{Clock, Geo, ManualClock},
-    query::Engine,
+    query::{Backfills, Engine, Filler},
     source::DaySource,
     store::{Keep, Memory, Policy, Recall, SingleFlight},
 };
@@ -120,14 +123,27 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     let kept = SingleFlight::new(Keep::new(Arc::clone(&memory), company));
     let source: Arc<dyn DaySource> = Arc::new(Recall::new(Arc::clone(&memory), Arc::new(kept)));
     let draining = Arc::new(AtomicBool::new(false));
+    let engine = Engine::new(source, Arc::clone(&memory), Arc::clone(&clock));
+    let filler = Filler::new(engine.clone(), None, Arc::new(|| 0));
+    let backfills = Backfills::new(filler.clone());
+    let geos: Arc<[Geo]> = [Geo::Cn].into();
+    let upkeep = Upkeep {
+        config: UpkeepConfig { warm_days: None, ..UpkeepConfig::default() },
+        engine: engine.clone(),
+        archive: None,
+        geos: Arc::clone(&geos),
+        policy: Policy::default(),
+        clock: Arc::clone(&clock),
+    };
     let state = ApiState {
+        backfills: backfills.clone(),
         meters: Meters::new([]),
         traffic: Arc::default(),
         archive: None,
         access_tokens: AccessTokens::new(&"no secret".into()),
-        engine: Engine::new(source, Arc::clone(&memory), Arc::clone(&clock)),
+        engine,
         quota: Arc::new(Quota::new(QuotaConfig::default(), clock)),
-        geos: [Geo::Cn].into(),
+        geos,
         request_timeout: Duration::from_secs(3600),
         desks: Desks::default(),
         draining: Arc::clone(&draining),
@@ -135,7 +151,7 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
     let router = api::router(state, MetricsPlace::default());
-    let gateway = Gateway { router, operations: Router::new(), draining };
+    let gateway = Gateway { router, filler, backfills, operations: Router::new(), upkeep, draining };
     tokio::spawn(app::serve(gateway, listener, std::future::pending()));
     (base, memory)
 }

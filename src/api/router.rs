@@ -25,7 +25,7 @@ use crate::{
     feishu::quota::Quota,
     meter::Meters,
     model::Geo,
-    query::{Asking, Engine},
+    query::{Asking, Backfills, Engine},
     store::Archive,
 };
 
@@ -34,6 +34,8 @@ use crate::{
 pub struct ApiState {
     /// Answers questions.
     pub engine: Engine,
+    /// Jobs that fill the archive.
+    pub backfills: Backfills,
     /// Days that outlive the process, where they shall.
     pub archive: Option<Arc<Archive>>,
     /// The month's calls of upstream.
@@ -126,6 +128,9 @@ fn documented_without_metrics() -> OpenApiRouter<ApiState> {
         .route_layer(from_fn(prefer::heed))
         .routes(routes!(v1::coverage::get))
         .routes(routes!(v1::days::delete))
+        .routes(routes!(v1::backfills::post, v1::backfills::list))
+        .routes(routes!(v1::backfills::get, v1::backfills::delete))
+        .routes(routes!(v1::backfills::events))
         .routes(routes!(compat::token::post))
         .routes(routes!(ops::problem))
         .routes(routes!(ops::livez))

@@ -7,13 +7,16 @@ use std::{
 
 use axum::Router;
 
-use super::process::Process;
+use super::{
+    process::Process,
+    upkeep::{Upkeep, UpkeepConfig},
+};
 use crate::{
     api::{self, AccessTokens, ApiState, MetricsPlace, Traffic, work::Desks},
     feishu::{FeishuConfig, FeishuSource},
     meter::{Meter, Meters},
     model::{Clock, Geo},
-    query::Engine,
+    query::{Backfills, CallCount, Engine, Filler},
     source::DaySource,
     store::{
         Archive, Archived, Keep, Location, Memory, Policy, Recall, SingleFlight, Subset, archive::UnusableLocation,
@@ -36,6 +39,8 @@ pub struct GatewayConfig {
     pub freshness: Policy,
     /// Where final days are archived.
     pub archive: Location,
+    /// What is done though nobody has asked.
+    pub upkeep: UpkeepConfig,
     /// Where `/metrics` is served.
     pub metrics: MetricsPlace,
 }
@@ -52,12 +57,17 @@ pub enum BuildError {
 }
 
 /// The gateway, ready to be served.
-#[derive(Debug)]
 pub struct Gateway {
     /// All routes with their layers.
     pub router: Router,
+    /// Fills the archive.
+    pub filler: Filler,
+    /// The same as jobs. Those that an earlier process left are taken up by [`Backfills::resume`].
+    pub backfills: Backfills,
     /// Probes and metrics alone, for an address of their own.
     pub operations: Router,
+    /// What is to be done though nobody has asked, once it [runs](Upkeep::run).
+    pub upkeep: Upkeep,
     /// Set it to tell probes that the process is about to end.
     pub draining: Arc<AtomicBool>,
 }
@@ -72,6 +82,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let directories = Arc::new(Directories::default());
     let feishu = FeishuSource::new(config.feishu, Arc::clone(&directories), Arc::clone(&clock))?;
     let quota = Arc::clone(feishu.quota());
+    let throttle = feishu.throttle().clone();
+    let calls: CallCount = Arc::new(move || throttle.snapshot().sent);
     let traffic = Arc::<Traffic>::default();
     let upstream: Arc<dyn Meter> = Arc::new(feishu.clone());
     let process: Arc<dyn Meter> = Arc::new(Process::new(clock.now()));
@@ -102,18 +114,34 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     ));
 
     let draining = Arc::new(AtomicBool::new(false));
+    let mut meters: Vec<Arc<dyn Meter>> = vec![process, upstream, memory.clone(), flight, traffic.clone()];
+    meters.extend(archive.clone().map(|archive| archive as Arc<dyn Meter>));
+    let engine = Engine::new(source, memory, Arc::clone(&clock));
+    let filler = Filler::new(engine.clone(), archive.clone(), calls);
+    let backfills = Backfills::new(filler.clone());
+    let geos: Arc<[Geo]> = config.geos.into();
+    let upkeep = Upkeep {
+        config: config.upkeep,
+        engine: engine.clone(),
+        archive: archive.clone(),
+        geos: Arc::clone(&geos),
+        policy: config.freshness,
+        clock,
+    };
     let state = ApiState {
-        meters: Meters::new([process, upstream, memory.clone(), flight, traffic.clone()]),
+        engine,
+        backfills: backfills.clone(),
+        meters: Meters::new(meters),
         traffic,
-        engine: Engine::new(source, memory, clock),
         archive,
         quota,
-        geos: config.geos.into(),
+        geos,
         access_tokens,
         request_timeout: config.request_timeout,
         desks: Desks::default(),
         draining: Arc::clone(&draining),
     };
     let operations = api::operations(state.clone());
-    Ok(Gateway { router: api::router(state, config.metrics), operations, draining })
+    let router = api::router(state, config.metrics);
+    Ok(Gateway { router, filler, backfills, operations, upkeep, draining })
 }

@@ -49,6 +49,9 @@ pub async fn serve_operations(routes: Router, listener: TcpListener) {
 
 /// Serves the gateway on `listener` until `ending` is done, then lets requests under way end.
 pub async fn serve(gateway: Gateway, listener: TcpListener, ending: impl Future<Output = ()>) {
+    tokio::spawn(gateway.upkeep.run());
+    let backfills = gateway.backfills;
+    tokio::spawn(async move { backfills.resume().await });
     let host = Host::new(gateway.router);
     let mut ending = std::pin::pin!(ending);
     loop {

@@ -12,6 +12,7 @@ use crate::{
     app::{
         self, GatewayConfig,
         telemetry::{self, LogFormat},
+        upkeep::UpkeepConfig,
     },
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::SystemClock,
@@ -90,6 +91,8 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         request_timeout: Duration::from_secs(60),
         freshness: Policy::default(),
         archive: Location::Memory,
+        // What is shown is what the visitor asks for.
+        upkeep: UpkeepConfig { warm_days: None, ..UpkeepConfig::default() },
         metrics: MetricsPlace::default(),
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use reqwest::Url;
 use secrecy::SecretString;
 
@@ -12,6 +12,7 @@ use crate::{
     app::{
         BuildError, GatewayConfig,
         telemetry::{self, LogFormat},
+        upkeep::UpkeepConfig,
     },
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::Geo,
@@ -66,6 +67,18 @@ pub struct Settings {
     #[arg(long, env = "PULSE_ARCHIVE", value_name = "URL", default_value = "data")]
     pub archive: Location,
 
+    /// Whether days are fetched as they are produced, before anybody asks
+    #[arg(long, env = "PULSE_WARM", value_name = "SWITCH", value_enum, default_value_t)]
+    pub warm: Switch,
+
+    /// How many of the latest days are fetched at the start, where they are not held
+    #[arg(long, env = "PULSE_WARM_DAYS", value_name = "DAYS", default_value_t = 35, value_parser = clap::value_parser!(u16).range(..=3660))]
+    pub warm_days: u16,
+
+    /// Days older than this are deleted from the archive, such as 730d; without it, none are
+    #[arg(long, env = "PULSE_RETENTION", value_name = "DAYS", value_parser = retention)]
+    pub retention: Option<u16>,
+
     /// The most calls a second that Feishu is asked; without it, only Feishu's own limit counts, which is found out
     #[arg(long, env = "PULSE_UPSTREAM_RATE", value_name = "CALLS", value_parser = rate)]
     pub upstream_rate: Option<f64>,
@@ -95,6 +108,16 @@ pub struct Settings {
     pub log_format: LogFormat,
 }
 
+/// Something that is done or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is done.
+    #[default]
+    On,
+    /// It is not.
+    Off,
+}
+
 /// A setting that is missing or impossible. One line says which, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -107,6 +130,14 @@ impl Settings {
     /// The first setting that is missing or impossible.
     pub fn gateway(&self) -> Result<GatewayConfig, UnusableSetting> {
         self.check_listen()?;
+        self.without_listening()
+    }
+
+    /// The same for a command that listens nowhere.
+    ///
+    /// # Errors
+    /// The first setting that is missing or impossible.
+    pub fn without_listening(&self) -> Result<GatewayConfig, UnusableSetting> {
         let geos = self.distinct_geos()?;
         Ok(GatewayConfig {
             feishu: FeishuConfig {
@@ -123,6 +154,11 @@ impl Settings {
             request_timeout: self.request_timeout,
             freshness: Policy::default(),
             archive: self.archive.clone(),
+            upkeep: UpkeepConfig {
+                warm_days: (self.warm == Switch::On).then_some(self.warm_days),
+                retention_days: self.retention,
+                ..UpkeepConfig::default()
+            },
             metrics: if self.admin_listen.is_some() { MetricsPlace::Apart } else { MetricsPlace::Here },
         })
     }
@@ -200,6 +236,14 @@ impl Settings {
 }
 
 impl UnusableSetting {
+    pub(super) fn range() -> Self {
+        Self("--to comes before --from".to_owned())
+    }
+
+    pub(super) fn no_archive() -> Self {
+        Self("PULSE_ARCHIVE is none: there is nothing to fill".to_owned())
+    }
+
     pub(super) fn log(error: &impl std::fmt::Display) -> Self {
         Self(format!("PULSE_LOG is no log filter: {error}"))
     }
@@ -237,6 +281,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn share(text: &str) -> Result<f64, String> {
     let sound = text.parse().ok().filter(|share: &f64| (0.0..=1.0).contains(share));
     sound.ok_or_else(|| "expected a share from 0 to 1, such as 0.2".to_owned())
+}
+
+/// A number of days such as `730d`.
+fn retention(text: &str) -> Result<u16, String> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| (1..=36_600).contains(days));
+    days.ok_or_else(|| "expected a number of days, such as 730d".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -178,6 +178,14 @@ impl Engine {
         held.map(|held| (held.day, held.state))
     }
 
+    /// One day, on behalf of nobody who waits.
+    ///
+    /// # Errors
+    /// The [`LoadError`] of the fetch.
+    pub async fn load_unasked(&self, key: &DayKey, caller: CallerId) -> Result<Arc<Partition>, LoadError> {
+        self.source.load(key, LoadContext { priority: Priority::Background, caller }).await
+    }
+
     /// Drops a day of one geo and kind of id from memory, whomever it is about.
     pub async fn forget(&self, key: &DayKey) {
         self.memory.forget(key).await;
@@ -213,8 +221,13 @@ impl Engine {
 
     /// A caller who waits, and has not asked before.
     fn context(&self) -> LoadContext {
-        let caller = CallerId(self.callers.fetch_add(1, Ordering::Relaxed));
-        LoadContext { priority: Priority::Interactive, caller }
+        LoadContext { priority: Priority::Interactive, caller: self.next_caller() }
+    }
+
+    /// A caller that shares turns at the upstream with all others.
+    #[must_use]
+    pub fn next_caller(&self) -> CallerId {
+        CallerId(self.callers.fetch_add(1, Ordering::Relaxed))
     }
 }
 

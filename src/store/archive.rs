@@ -7,9 +7,11 @@
 //! days come from Feishu, and wait to be written.
 
 mod backlog;
+mod figures;
 mod health;
 mod layout;
 mod location;
+mod notes;
 mod shelves;
 
 use std::{
@@ -24,7 +26,11 @@ use futures_util::{StreamExt as _, future, stream};
 use object_store::ObjectStore;
 use tokio::sync::RwLock;
 
-use self::{backlog::Backlog, health::Watch, shelves::Shelves};
+use self::{
+    backlog::Backlog,
+    health::Watch,
+    shelves::{Listed, Shelves},
+};
 pub use self::{
     health::Health,
     location::{Location, ParseLocationError, UnusableLocation},
@@ -61,8 +67,8 @@ pub struct Archive {
     /// Held for reading while days are written, for writing while one is removed.
     writing: RwLock<()>,
     watch: Watch,
-    /// What was read of each file besides its rows, with the tag of the file it was read from.
-    labels: Mutex<HashMap<DayKey, (String, Label)>>,
+    /// What was read of each file besides its rows, with the listing it was read after.
+    labels: Mutex<HashMap<DayKey, (Listed, Label)>>,
 }
 
 /// What the archive says about a day.
@@ -105,7 +111,7 @@ impl Archive {
         };
         let key = |day| DayKey { geo, user_id_type, scope: Scope::Everyone, day };
         let wanted = listed.into_iter().filter(|(day, _)| range.contains(*day));
-        let labels = stream::iter(wanted.map(|(day, tag)| self.label(key(day), tag))).buffer_unordered(READERS);
+        let labels = stream::iter(wanted.map(|(day, file)| self.label(key(day), file))).buffer_unordered(READERS);
         labels.filter_map(async |label| label.map(|label| (label.key.day, label))).collect().await
     }
 
@@ -119,6 +125,13 @@ impl Archive {
                 |key: &DayKey| key.scope == Scope::Everyone && (key.geo, key.user_id_type) == (geo, user_id_type);
             keys.retain(|key| !of_series(key) || !listed.contains_key(&key.day));
         }
+    }
+
+    /// The archived days of a series that come before `oldest`. An archive that fails has none.
+    pub async fn older_than(&self, oldest: Day, geo: Geo, user_id_type: UserIdType) -> Vec<DayKey> {
+        let listed = self.shelves.list(geo, user_id_type).await.unwrap_or_default();
+        let key = |day| DayKey { geo, user_id_type, scope: Scope::Everyone, day };
+        listed.into_keys().filter(|day| *day < oldest).map(key).collect()
     }
 
     /// Done when the day does not wait to be written any more.
@@ -246,19 +259,23 @@ impl Archive {
     }
 
     /// The label of a listed file, read once for each content of it.
-    async fn label(&self, key: DayKey, tag: String) -> Option<Label> {
-        let known = self.labels().get(&key).filter(|(known, _)| *known == tag).map(|(_, label)| label.clone());
+    async fn label(&self, key: DayKey, file: Listed) -> Option<Label> {
+        let known = self.labels().get(&key).filter(|(known, _)| *known == file).map(|(_, label)| label.clone());
         if known.is_some() {
             return known;
         }
-        let footer = self.shelves.read_footer(&key).await.ok().flatten()?;
-        // A damaged one is reported when its day is read.
-        let label = parquet::read_label(&footer).ok().filter(|label| label.key == key)?;
-        self.labels().insert(key, (tag, label.clone()));
+        let footer = self.shelves.read_footer(&key, &file).await;
+        let footer = footer.inspect_err(|error| self.watch.ill(&error.to_string())).ok().flatten()?;
+        // A damaged one is set aside when its day is read.
+        let label = parquet::read_label(&footer)
+            .inspect_err(|error| tracing::warn!(%key, %error, "an archived day cannot be read"))
+            .ok();
+        let label = label.filter(|label| label.key == key)?;
+        self.labels().insert(key, (file, label.clone()));
         Some(label)
     }
 
-    fn labels(&self) -> std::sync::MutexGuard<'_, HashMap<DayKey, (String, Label)>> {
+    fn labels(&self) -> std::sync::MutexGuard<'_, HashMap<DayKey, (Listed, Label)>> {
         self.labels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,14 @@
 //! The archive over real sockets and real files: what is kept, what outlives a restart, what damage and faults do.
 
+mod backfills;
 mod damage;
 mod days;
 mod examples;
 mod faults;
+mod killed;
 mod lake;
+mod servers;
 #[path = "../support/mod.rs"]
 mod support;
+mod truth;
+mod upkeep;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use feishu_pulse::{
     api::MetricsPlace,
-    app::{self, GatewayConfig},
+    app::{self, GatewayConfig, upkeep::UpkeepConfig},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Day, Geo, ManualClock},
     sim::{SimConfig, Simulator},
@@ -64,6 +64,7 @@ impl Setup {
             request_timeout: Duration::from_secs(60),
             freshness: Policy::default(),
             archive: Location::Nowhere,
+            upkeep: UpkeepConfig { warm_days: None, poll: Duration::from_millis(10), ..UpkeepConfig::default() },
             metrics: MetricsPlace::default(),
         };
         change(&mut config);

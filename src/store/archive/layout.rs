@@ -41,6 +41,11 @@ pub(super) fn aside(key: &DayKey) -> Path {
     Path::from(format!("{DAMAGED}/{}.damaged", file(key)))
 }
 
+/// A note: a small record of the gateway's own, for no reader of the lake.
+pub(super) fn note(folder: &str, name: &str) -> Path {
+    Path::from(format!("{folder}/{name}.json"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

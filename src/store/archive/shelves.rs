@@ -24,6 +24,13 @@ pub(super) struct Shelves {
     store: Arc<dyn ObjectStore>,
 }
 
+/// A file as a listing tells of it: enough to tell one content of it from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    tag: String,
+    size: u64,
+}
+
 /// The store did not do what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -40,9 +47,13 @@ impl Shelves {
     }
 
     /// The end of the file of a day, with its whole footer.
-    pub(super) async fn read_footer(&self, key: &DayKey) -> Result<Option<Bytes>, NotDone> {
-        let options = GetOptions { range: Some(GetRange::Suffix(FOOTER)), ..GetOptions::default() };
-        self.get(&layout::file(key), options).await
+    ///
+    /// A small file is read whole, and a large one from a place that is in it: a store that was tried with "the last
+    /// 64 KiB" of a smaller file answered nonsense.
+    pub(super) async fn read_footer(&self, key: &DayKey, listed: &Listed) -> Result<Option<Bytes>, NotDone> {
+        let from = listed.size.checked_sub(FOOTER).filter(|from| *from > 0);
+        let range = from.map(|from| GetRange::Bounded(from..listed.size));
+        self.get(&layout::file(key), GetOptions { range, ..GetOptions::default() }).await
     }
 
     /// Writes the file of a day, in one piece: until it is whole, the store shows nothing or what was there before.
@@ -62,22 +73,45 @@ impl Shelves {
 
     /// Removes the file of a day. It is no failure where there is none.
     pub(super) async fn remove(&self, key: &DayKey) -> Result<(), NotDone> {
-        let path = layout::file(key);
+        self.remove_object(&layout::file(key)).await
+    }
+
+    /// The days of a series that have a file.
+    pub(super) async fn list(&self, geo: Geo, user_id_type: UserIdType) -> Result<BTreeMap<Day, Listed>, NotDone> {
+        let folder = layout::series(geo, user_id_type);
+        let found: Vec<_> = in_time(READING, self.store.list(Some(&folder)).try_collect()).await?;
+        let days =
+            found.into_iter().filter_map(|object| Some((layout::key(&object.location)?.day, Listed::of(object))));
+        Ok(days.collect())
+    }
+
+    pub(super) async fn put_note(&self, folder: &str, name: &str, text: Vec<u8>) -> Result<(), NotDone> {
+        let path = layout::note(folder, name);
+        in_time(WRITING, self.store.put(&path, PutPayload::from(text))).await.map(|_| ())
+    }
+
+    pub(super) async fn notes(&self, folder: &str) -> Result<Vec<Bytes>, NotDone> {
+        let folder = Path::from(folder);
+        let listed: Vec<_> = in_time(READING, self.store.list(Some(&folder)).try_collect()).await?;
+        let mut notes = Vec::with_capacity(listed.len());
+        for object in listed {
+            notes.extend(self.get(&object.location, GetOptions::default()).await?);
+        }
+        Ok(notes)
+    }
+
+    pub(super) async fn remove_note(&self, folder: &str, name: &str) -> Result<(), NotDone> {
+        self.remove_object(&layout::note(folder, name)).await
+    }
+
+    async fn remove_object(&self, path: &Path) -> Result<(), NotDone> {
         let removed = in_time(WRITING, async {
-            match self.store.delete(&path).await {
+            match self.store.delete(path).await {
                 Err(Error::NotFound { .. }) => Ok(()),
                 removed => removed,
             }
         });
         removed.await
-    }
-
-    /// The days of a series that have a file, each with what tells one content of the file from another.
-    pub(super) async fn list(&self, geo: Geo, user_id_type: UserIdType) -> Result<BTreeMap<Day, String>, NotDone> {
-        let folder = layout::series(geo, user_id_type);
-        let found: Vec<_> = in_time(READING, self.store.list(Some(&folder)).try_collect()).await?;
-        let days = found.into_iter().filter_map(|object| Some((layout::key(&object.location)?.day, tag(object))));
-        Ok(days.collect())
     }
 
     async fn get(&self, path: &Path, options: GetOptions) -> Result<Option<Bytes>, NotDone> {
@@ -92,8 +126,11 @@ impl Shelves {
     }
 }
 
-fn tag(object: ObjectMeta) -> String {
-    object.e_tag.unwrap_or_else(|| format!("{}/{}", object.last_modified, object.size))
+impl Listed {
+    fn of(object: ObjectMeta) -> Self {
+        let tag = object.e_tag.unwrap_or_else(|| object.last_modified.to_string());
+        Self { tag, size: object.size }
+    }
 }
 
 async fn in_time<T>(limit: Duration, exchange: impl Future<Output = object_store::Result<T>>) -> Result<T, NotDone> {

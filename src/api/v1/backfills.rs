@@ -1,0 +1,252 @@
+//! `/v1/backfills`: jobs that fill the archive.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    Json,
+    extract::{OriginalUri, Path, State},
+    http::{StatusCode, header},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures_util::{Stream, stream};
+use serde::Serialize;
+use tokio::sync::watch;
+use utoipa::ToSchema;
+
+use crate::{
+    api::{
+        params::{Params, documented},
+        problem::{Problem, ProblemCode},
+        responses::CommonProblems,
+        router::ApiState,
+        selection::{self, RangeParams},
+    },
+    model::Day,
+    query::{Job, JobState, Wanted},
+};
+
+/// Events of one job come no faster than this.
+const PACE: Duration = Duration::from_millis(250);
+
+/// A job that fills the archive.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Backfill {
+    /// Its name.
+    #[schema(example = "20261122T040000Z-5f3a9c")]
+    id: String,
+    /// Whether it runs, and how it ended.
+    state: BackfillState,
+    /// First day.
+    #[schema(value_type = String, format = Date, example = "2026-08-01")]
+    start_date: Day,
+    /// Last day. Days that Feishu has not produced yet are left out.
+    #[schema(value_type = String, format = Date, example = "2026-10-31")]
+    end_date: Day,
+    /// The geos.
+    #[schema(example = json!(["cn"]))]
+    geos: Vec<&'static str>,
+    /// Which ids the rows carry.
+    #[schema(example = "open_id")]
+    user_id_type: &'static str,
+    /// When it was ordered. RFC 3339.
+    #[schema(format = DateTime, example = "2026-11-22T04:00:00Z")]
+    created_at: String,
+    /// How many days are wanted and how many are held by now; each of each geo counts.
+    days: BackfillDays,
+    /// Calls of Feishu since it began, those of other requests included.
+    #[schema(example = 512)]
+    calls: u64,
+    /// The same per second.
+    #[schema(example = 47.5)]
+    calls_per_second: f64,
+    /// How long the rest takes, if it goes on as it went; null while that cannot be told.
+    #[schema(example = 90)]
+    seconds_left: Option<u64>,
+    /// Why it failed.
+    error: Option<String>,
+}
+
+/// How far a backfill is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BackfillDays {
+    /// Days that are wanted and produced.
+    #[schema(example = 92)]
+    total: usize,
+    /// Those that are held.
+    #[schema(example = 40)]
+    done: usize,
+    /// Those that had to be fetched.
+    #[schema(example = 10)]
+    fetched: usize,
+}
+
+/// Whether a backfill runs, and how it ended.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BackfillState {
+    /// It runs.
+    Running,
+    /// All days are held.
+    Done,
+    /// Somebody cancelled it. What was fetched is kept.
+    Cancelled,
+    /// It met a failure that trying again did not help. What was fetched is kept; order it again to go on.
+    Failed,
+}
+
+/// All jobs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BackfillsAnswer {
+    /// The latest first.
+    data: Vec<Backfill>,
+}
+
+/// Fill the archive
+///
+/// Fetches the days of a range that are not archived yet, whenever nobody waits for an answer. The job goes on after a
+/// restart. Ordering the same range again is harmless: what is held is not fetched again.
+#[utoipa::path(
+    post, path = "/v1/backfills", tag = "archive", operation_id = "startBackfill",
+    params(RangeParams),
+    responses(
+        (status = 202, description = "The job that was started", body = Backfill,
+            headers(("Location" = String, description = "Where the job can be followed"))),
+        CommonProblems,
+    ),
+)]
+pub(in crate::api) async fn post(
+    State(state): State<ApiState>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Problem> {
+    let mut params = Params::of(&uri, &documented::<RangeParams>());
+    let query = selection::read_range(&mut params, &state.geos, None);
+    params.finish()?;
+    let range = query.span.days(&query.geos, state.engine.now());
+    let wanted = Wanted { range, geos: query.geos, user_id_type: query.user_id_type };
+    let job = Backfill::from(&state.backfills.start(wanted).await);
+    let location = format!("/v1/backfills/{}", job.id);
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(job)).into_response())
+}
+
+/// All backfills
+///
+/// Those that run, and the last hundred that ended since the process began.
+#[utoipa::path(
+    get, path = "/v1/backfills", tag = "archive", operation_id = "listBackfills",
+    responses((status = 200, description = "The latest first", body = BackfillsAnswer)),
+)]
+pub(in crate::api) async fn list(State(state): State<ApiState>) -> Json<BackfillsAnswer> {
+    Json(BackfillsAnswer { data: state.backfills.list().iter().map(Backfill::from).collect() })
+}
+
+/// How a backfill is
+#[utoipa::path(
+    get, path = "/v1/backfills/{id}", tag = "archive", operation_id = "getBackfill",
+    params(("id" = String, Path, description = "The job's `id`", example = "20261122T040000Z-5f3a9c")),
+    responses(
+        (status = 200, description = "The job", body = Backfill),
+        (status = 404, description = "`not_found`: there is no such job", body = Problem,
+            content_type = "application/problem+json"),
+    ),
+)]
+pub(in crate::api) async fn get(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+) -> Result<Json<Backfill>, Problem> {
+    let job = state.backfills.follow(&id).ok_or_else(no_such_job)?;
+    let backfill = Backfill::from(&*job.borrow());
+    Ok(Json(backfill))
+}
+
+/// Follow a backfill
+///
+/// Server-sent events named `progress`, each with the job as JSON. The stream ends with the job.
+#[utoipa::path(
+    get, path = "/v1/backfills/{id}/events", tag = "archive", operation_id = "followBackfill",
+    params(("id" = String, Path, description = "The job's `id`", example = "20261122T040000Z-5f3a9c")),
+    responses(
+        (status = 200, description = "The events", body = String, content_type = "text/event-stream"),
+        (status = 404, description = "`not_found`: there is no such job", body = Problem,
+            content_type = "application/problem+json"),
+    ),
+)]
+pub(in crate::api) async fn events(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    let job = state.backfills.follow(&id).ok_or_else(no_such_job)?;
+    Ok(Sse::new(progress(job)).keep_alive(KeepAlive::default()))
+}
+
+/// Cancel a backfill
+///
+/// What was fetched is kept. A job that has ended stays as it ended.
+#[utoipa::path(
+    delete, path = "/v1/backfills/{id}", tag = "archive", operation_id = "cancelBackfill",
+    params(("id" = String, Path, description = "The job's `id`", example = "20261122T040000Z-5f3a9c")),
+    responses(
+        (status = 200, description = "The job, as it ended", body = Backfill),
+        (status = 404, description = "`not_found`: there is no such job", body = Problem,
+            content_type = "application/problem+json"),
+    ),
+)]
+pub(in crate::api) async fn delete(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+) -> Result<Json<Backfill>, Problem> {
+    let job = state.backfills.cancel(&id).await.ok_or_else(no_such_job)?;
+    Ok(Json(Backfill::from(&job)))
+}
+
+/// The job as it is now, then each change of it, until it has ended.
+fn progress(job: watch::Receiver<Job>) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold((job, None), async |(mut job, told): (watch::Receiver<Job>, Option<bool>)| {
+        match told {
+            None => {}
+            Some(true) => return None,
+            Some(false) => {
+                job.changed().await.ok()?;
+                tokio::time::sleep(PACE).await;
+            }
+        }
+        let (backfill, has_ended) = {
+            let latest = job.borrow_and_update();
+            (Backfill::from(&*latest), latest.state != JobState::Running)
+        };
+        let event = Event::default().event("progress").json_data(&backfill).unwrap_or_default();
+        Some((Ok(event), (job, Some(has_ended))))
+    })
+}
+
+fn no_such_job() -> Problem {
+    Problem::new(ProblemCode::NotFound, "there is no such job")
+}
+
+impl From<&Job> for Backfill {
+    fn from(job: &Job) -> Self {
+        let (state, error) = match &job.state {
+            JobState::Running => (BackfillState::Running, None),
+            JobState::Done => (BackfillState::Done, None),
+            JobState::Cancelled => (BackfillState::Cancelled, None),
+            JobState::Failed(error) => (BackfillState::Failed, Some(error.to_string())),
+        };
+        let progress = &job.progress;
+        Self {
+            id: job.id.to_string(),
+            state,
+            start_date: job.wanted.range.first(),
+            end_date: job.wanted.range.last(),
+            geos: job.wanted.geos.iter().map(|geo| geo.name()).collect(),
+            user_id_type: job.wanted.user_id_type.name(),
+            created_at: job.created_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            days: BackfillDays { total: progress.days, done: progress.done, fetched: progress.fetched },
+            calls: progress.calls,
+            calls_per_second: progress.calls_per_second(),
+            seconds_left: progress.left().map(|left| left.as_secs()),
+            error,
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Backfills as jobs: started, followed and cancelled by others, and taken up again after a restart.
+//!
+//! Only the order itself is written down, not how far it is: what was fetched is in the archive, and a job that is taken
+//! up again sees it there.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::backfill::{Filler, Progress, Wanted};
+use crate::{
+    model::{Day, DayRange, Geo},
+    source::LoadError,
+};
+
+/// Where orders are written down.
+const FOLDER: &str = "backfills";
+
+/// Ended jobs that are remembered.
+const REMEMBERED: usize = 100;
+
+/// A job as it is at present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its name: when it was ordered, and a few random letters.
+    pub id: Arc<str>,
+    /// What is wanted.
+    pub wanted: Wanted,
+    /// When it was ordered.
+    pub created_at: Timestamp,
+    /// Whether it runs, and how it ended.
+    pub state: JobState,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// Whether a job runs, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// It runs.
+    Running,
+    /// All days are held.
+    Done,
+    /// Somebody cancelled it. What was fetched is kept.
+    Cancelled,
+    /// It met a failure that trying again did not help. What was fetched is kept.
+    Failed(LoadError),
+}
+
+/// All backfills of this process. Clones share them.
+#[derive(Clone)]
+pub struct Backfills {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    filler: Filler,
+    jobs: Mutex<BTreeMap<Arc<str>, Entry>>,
+}
+
+struct Entry {
+    job: watch::Sender<Job>,
+    stop: CancellationToken,
+}
+
+/// An order as it is written down.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    id: String,
+    start_date: Day,
+    end_date: Day,
+    geos: Vec<String>,
+    user_id_type: String,
+    created_at: Timestamp,
+}
+
+impl Backfills {
+    /// No jobs yet.
+    #[must_use]
+    pub fn new(filler: Filler) -> Self {
+        Self { shared: Arc::new(Shared { filler, jobs: Mutex::default() }) }
+    }
+
+    /// Starts a job. It runs on, whoever follows it.
+    pub async fn start(&self, wanted: Wanted) -> Job {
+        let created_at = self.shared.filler.engine().now();
+        let stamp = created_at.strftime("%Y%m%dT%H%M%SZ");
+        let id: Arc<str> = format!("{stamp}-{:06x}", fastrand::u32(..1 << 24)).into();
+        let job = Job { id, wanted, created_at, state: JobState::Running, progress: Progress::default() };
+        self.write_down(&job).await;
+        self.run(job.clone());
+        job
+    }
+
+    /// Takes up the jobs that had not ended when the process did.
+    pub async fn resume(&self) {
+        let Some(archive) = self.shared.filler.archive() else { return };
+        let notes = match archive.notes(FOLDER).await {
+            Ok(notes) => notes,
+            Err(error) => {
+                tracing::error!(%error, "the backfills under way could not be read; order them again");
+                return;
+            }
+        };
+        for job in notes.iter().filter_map(|note| serde_json::from_slice::<Note>(note).ok()?.job()) {
+            tracing::info!(job = %job.id, range = %job.wanted.range, "a backfill is taken up again");
+            self.run(job);
+        }
+    }
+
+    /// All jobs, the latest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<Job> {
+        self.shared.jobs().values().rev().map(|entry| entry.job.borrow().clone()).collect()
+    }
+
+    /// Follows a job.
+    #[must_use]
+    pub fn follow(&self, id: &str) -> Option<watch::Receiver<Job>> {
+        self.shared.jobs().get(id).map(|entry| entry.job.subscribe())
+    }
+
+    /// Cancels a job and tells how it is then. One that has ended stays as it ended.
+    pub async fn cancel(&self, id: &str) -> Option<Job> {
+        let mut job = {
+            let jobs = self.shared.jobs();
+            let entry = jobs.get(id)?;
+            entry.stop.cancel();
+            entry.job.subscribe()
+        };
+        let ended = job.wait_for(|job| job.state != JobState::Running).await;
+        ended.ok().map(|job| job.clone())
+    }
+
+    fn run(&self, job: Job) {
+        let (sender, stop) = (watch::Sender::new(job.clone()), CancellationToken::new());
+        let entry = Entry { job: sender.clone(), stop: stop.clone() };
+        self.shared.add(Arc::clone(&job.id), entry);
+        let backfills = self.clone();
+        tokio::spawn(async move {
+            let state = backfills.work(&job.wanted, &sender, &stop).await;
+            backfills.strike_out(&job.id).await;
+            tracing::info!(job = %job.id, range = %job.wanted.range, ?state, "a backfill has ended");
+            sender.send_modify(|job| job.state = state);
+        });
+    }
+
+    async fn work(&self, wanted: &Wanted, job: &watch::Sender<Job>, stop: &CancellationToken) -> JobState {
+        let progress = watch::Sender::new(Progress::default());
+        let mut changes = progress.subscribe();
+        let following = async {
+            while changes.changed().await.is_ok() {
+                let latest = *changes.borrow_and_update();
+                job.send_modify(|job| job.progress = latest);
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = self.shared.filler.fill(wanted, &progress) => outcome,
+            () = stop.cancelled() => return JobState::Cancelled,
+            () = following => unreachable!("the progress outlives its followers"),
+        };
+        job.send_modify(|job| job.progress = *progress.borrow());
+        outcome.map_or_else(JobState::Failed, |()| JobState::Done)
+    }
+
+    async fn write_down(&self, job: &Job) {
+        let Some(archive) = self.shared.filler.archive() else { return };
+        let text = serde_json::to_vec(&Note::of(job)).unwrap_or_default();
+        if let Err(error) = archive.put_note(FOLDER, &job.id, text).await {
+            tracing::warn!(job = %job.id, %error, "a backfill could not be written down; a restart will not take it up");
+        }
+    }
+
+    async fn strike_out(&self, id: &str) {
+        let Some(archive) = self.shared.filler.archive() else { return };
+        if let Err(error) = archive.remove_note(FOLDER, id).await {
+            tracing::warn!(job = id, %error, "an ended backfill is still written down; a restart takes it up again");
+        }
+    }
+}
+
+impl Shared {
+    /// Adds a job; the earliest that have ended are forgotten when there are many.
+    fn add(&self, id: Arc<str>, entry: Entry) {
+        let mut jobs = self.jobs();
+        jobs.insert(id, entry);
+        let ended = jobs.iter().filter(|(_, entry)| entry.job.borrow().state != JobState::Running);
+        let ended: Vec<_> = ended.map(|(id, _)| Arc::clone(id)).collect();
+        for id in ended.iter().take(ended.len().saturating_sub(REMEMBERED)) {
+            jobs.remove(id);
+        }
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Note {
+    fn of(job: &Job) -> Self {
+        Self {
+            id: job.id.to_string(),
+            start_date: job.wanted.range.first(),
+            end_date: job.wanted.range.last(),
+            geos: job.wanted.geos.iter().map(Geo::to_string).collect(),
+            user_id_type: job.wanted.user_id_type.name().to_owned(),
+            created_at: job.created_at,
+        }
+    }
+
+    /// The job; `None` where the note makes no sense.
+    fn job(self) -> Option<Job> {
+        let geos: Result<_, _> = self.geos.iter().map(|geo| geo.parse()).collect();
+        let wanted = Wanted {
+            range: DayRange::new(self.start_date, self.end_date)?,
+            geos: geos.ok()?,
+            user_id_type: self.user_id_type.parse().ok()?,
+        };
+        let (id, created_at) = (self.id.into(), self.created_at);
+        Some(Job { id, wanted, created_at, state: JobState::Running, progress: Progress::default() })
+    }
+}

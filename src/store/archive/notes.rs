@@ -1,0 +1,32 @@
+//! Notes: small records that belong to the archive and share its fate, such as which backfills are under way.
+
+use bytes::Bytes;
+
+use super::{Archive, NotDone};
+
+impl Archive {
+    /// Writes a note, or replaces it whole.
+    ///
+    /// # Errors
+    /// Where the store does not do it.
+    pub async fn put_note(&self, folder: &str, name: &str, text: Vec<u8>) -> Result<(), NotDone> {
+        let put = self.shelves.put_note(folder, name, text).await;
+        put.inspect(|()| self.watch.well()).inspect_err(|error| self.watch.ill(&error.to_string()))
+    }
+
+    /// All notes of a folder.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub async fn notes(&self, folder: &str) -> Result<Vec<Bytes>, NotDone> {
+        self.shelves.notes(folder).await.inspect_err(|error| self.watch.ill(&error.to_string()))
+    }
+
+    /// Removes a note. It is no failure where there is none.
+    ///
+    /// # Errors
+    /// Where the store does not do it.
+    pub async fn remove_note(&self, folder: &str, name: &str) -> Result<(), NotDone> {
+        self.shelves.remove_note(folder, name).await
+    }
+}
