@@ -114,9 +114,9 @@ impl Engine {
     }
 
     async fn digest(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Digest>, LoadError> {
-        match self.memory.held_digest(key).await {
-            Some(held) if !held.due => Ok(held.day),
-            _ => self.memory.digest(&self.source.load(key, context).await?).await,
+        match self.memory.fresh_digest(key).await {
+            Some(digest) => Ok(digest),
+            None => self.memory.digest(&self.source.load(key, context).await?).await,
         }
     }
 
