@@ -108,9 +108,9 @@ def duck(con):
         return [
             run(f"""WITH d AS (SELECT DISTINCT date, person FROM t WHERE active {where}),
                 g AS (SELECT person, date, coalesce(lead(date) OVER (PARTITION BY person ORDER BY date), DATE '9999-01-01') AS later FROM d),
-                e AS (SELECT date AS at, 1 AS c FROM g UNION ALL
-                      SELECT least(later, date + {length}) AS at, -1 FROM g)
-                SELECT at, sum(sum(c)) OVER (ORDER BY at) FROM e GROUP BY at ORDER BY at""")[200][1]
+                e AS (SELECT date AS moment, 1 AS c FROM g UNION ALL
+                      SELECT least(later, date + {length}) AS moment, -1 FROM g)
+                SELECT moment, sum(sum(c)) OVER (ORDER BY moment) FROM e GROUP BY moment ORDER BY moment""")[200][1]
             for length in (7, 30)
         ]
 

@@ -157,7 +157,9 @@ impl Narrowed {
 
     /// The figures of those departments on one day. People keep their small numbers from day to day.
     pub fn figures(&mut self, digest: &Digest) -> Figures {
-        let mut figures = Figures::default();
+        let parts = || digest.departments.iter().filter(|part| self.departments.contains(part.department as usize));
+        let most = self.next as usize + parts().map(|part| part.crew.len()).sum::<usize>();
+        let mut figures = Figures::with_room_for(most);
         for part in &digest.departments {
             if !self.departments.contains(part.department as usize) {
                 continue;

@@ -71,6 +71,13 @@ impl Sums {
 }
 
 impl Figures {
+    /// No figures yet, with sets that hold so many people without growing.
+    #[must_use]
+    pub fn with_room_for(people: usize) -> Self {
+        let set = || People { known: FixedBitSet::with_capacity(people), unknown: 0 };
+        Self { sums: Sums::default(), present: set(), flags: std::array::from_fn(|_| set()) }
+    }
+
     /// Adds the figures of other rows of the same day, such as those of another geo.
     pub fn merge(&mut self, other: &Self) {
         self.sums.add(&other.sums);

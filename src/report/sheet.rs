@@ -25,7 +25,7 @@ pub struct Month {
     last: Day,
     profiles: Box<[ProfileNo]>,
     active_days: CounterColumn,
-    /// How many days before the last day the person was active last; beyond the days where never.
+    /// How many days before the last day the person was active last; 0 where never.
     idle_days: CounterColumn,
     feature_days: [CounterColumn; Feature::COUNT],
     counters: [CounterColumn; Counter::COUNT],
@@ -61,20 +61,23 @@ impl Sheet {
         }
     }
 
-    /// On how many days the person was active, and the last of them.
+    /// The last day.
     #[must_use]
-    pub fn active(&self, row: usize) -> (u64, Option<Day>) {
+    pub fn last(&self) -> Day {
         match self {
-            Self::Day(day) => {
-                let active = day.flags()[row].has(Flag::Active);
-                (active.into(), active.then(|| day.key().day))
-            }
-            Self::Month(month) => {
-                let days = month.active_days.get(row);
-                let back = i32::try_from(month.idle_days.get(row)).unwrap_or(0);
-                (days, (days > 0).then(|| month.last.plus(-back)))
-            }
+            Self::Day(day) => day.key().day,
+            Self::Month(month) => month.last,
         }
+    }
+
+    /// On how many days the person was active, and how many days before [`Self::last`] the last of them was.
+    #[must_use]
+    pub fn active(&self, row: usize) -> Option<(u64, i32)> {
+        let (days, idle) = match self {
+            Self::Day(day) => (day.flags()[row].has(Flag::Active).into(), 0),
+            Self::Month(month) => (month.active_days.get(row), month.idle_days.get(row)),
+        };
+        (days > 0).then(|| (days, i32::try_from(idle).unwrap_or(i32::MAX)))
     }
 
     /// On how many days the person used a feature.

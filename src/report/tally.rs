@@ -5,15 +5,20 @@
 use std::{borrow::Cow, cmp::Ordering, sync::Arc};
 
 use fixedbitset::FixedBitSet;
+use jiff::civil::Date;
 
 use super::sheet::Sheet;
 use crate::{
     model::Day,
     table::{
         Counter, Feature, Partition, PersonNo, Profile, ProfileNo, Selection, Selector,
+        column::CounterColumn,
         directory::{NOBODY, Tables},
     },
 };
+
+/// Stands for "no active day".
+const NEVER: i32 = i32::MIN;
 
 /// What people are ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +94,8 @@ struct Standings {
     seen: FixedBitSet,
     profiles: Vec<ProfileNo>,
     active_days: Vec<u64>,
-    last_active: Vec<Option<Day>>,
+    /// In days since the first day of the calendar; [`NEVER`] where there is none.
+    last_active: Vec<i32>,
     sums: Vec<u64>,
 }
 
@@ -97,21 +103,26 @@ impl<'a> Tally<'a> {
     /// The people that are meant. Those whose id is withheld cannot be told apart and are left out.
     #[must_use]
     pub fn ranking(self, wanted: &Wanted, sort: Sort) -> Ranking<'a> {
-        let standings = self.standings(&wanted.selection, sort.key);
+        let standings = self.standings(wanted, sort.key);
         let is_wanted = |person: &usize| {
-            let last = standings.last_active[*person];
-            wanted.active.is_none_or(|active| last.is_some() == active)
+            wanted.active.is_none_or(|active| (standings.last_active[*person] != NEVER) == active)
                 && wanted.except.as_ref().is_none_or(|except| !except.contains(*person))
         };
         let people = standings.seen.ones().filter(is_wanted).filter_map(|person| PersonNo::try_from(person).ok());
         Ranking { people: people.collect(), standings, sort, tables: self.tables }
     }
 
-    fn standings(self, selection: &Selection, key: Key) -> Standings {
-        let people = self.people_by_profile(selection);
+    fn standings(self, wanted: &Wanted, key: Key) -> Standings {
+        let people = self.people_by_profile(&wanted.selection);
         let mut standings = Standings::of(self.tables.people());
         for sheet in self.sheets {
-            standings.add(sheet, &people, key);
+            standings.meet(sheet, &people);
+            if let Key::Counter(counter) = key {
+                standings.add(sheet.counter(counter), sheet, &people);
+            }
+            if wanted.active.is_some() || matches!(key, Key::ActiveDays | Key::LastActiveDate) {
+                standings.add_activity(sheet, &people);
+            }
         }
         standings
     }
@@ -154,26 +165,40 @@ impl Standings {
             seen: FixedBitSet::with_capacity(people),
             profiles: vec![0; people],
             active_days: vec![0; people],
-            last_active: vec![None; people],
+            last_active: vec![NEVER; people],
             sums: vec![0; people],
         }
     }
 
-    fn add(&mut self, sheet: &Sheet, people: &[PersonNo], key: Key) {
-        let counter = if let Key::Counter(counter) = key { Some(sheet.counter(counter)) } else { None };
+    /// Takes note of who has a row.
+    fn meet(&mut self, sheet: &Sheet, people: &[PersonNo]) {
+        for profile in sheet.profiles() {
+            let person = people[*profile as usize];
+            if person != NOBODY {
+                self.seen.insert(person as usize);
+                self.profiles[person as usize] = *profile;
+            }
+        }
+    }
+
+    fn add(&mut self, counter: &CounterColumn, sheet: &Sheet, people: &[PersonNo]) {
         for (row, profile) in sheet.profiles().iter().enumerate() {
             let person = people[*profile as usize];
-            if person == NOBODY {
-                continue;
+            if person != NOBODY {
+                let sum = &mut self.sums[person as usize];
+                *sum = sum.saturating_add(counter.get(row));
             }
-            let person = person as usize;
-            self.seen.insert(person);
-            self.profiles[person] = *profile;
-            let (days, last) = sheet.active(row);
-            self.active_days[person] += days;
-            self.last_active[person] = self.last_active[person].max(last);
-            if let Some(counter) = counter {
-                self.sums[person] = self.sums[person].saturating_add(counter.get(row));
+        }
+    }
+
+    fn add_activity(&mut self, sheet: &Sheet, people: &[PersonNo]) {
+        let last = sheet.last().since(Day::from_date(Date::ZERO));
+        for (row, profile) in sheet.profiles().iter().enumerate() {
+            let person = people[*profile as usize];
+            if let Some((days, idle)) = sheet.active(row).filter(|_| person != NOBODY) {
+                let at = person as usize;
+                self.active_days[at] += days;
+                self.last_active[at] = self.last_active[at].max(last - idle);
             }
         }
     }
@@ -192,9 +217,10 @@ impl Total {
 
     fn add(&mut self, profile: &Arc<Profile>, sheet: &Sheet, row: usize) {
         self.profile = Arc::clone(profile);
-        let (days, last) = sheet.active(row);
-        self.active_days += days;
-        self.last_active_date = self.last_active_date.max(last);
+        if let Some((days, idle)) = sheet.active(row) {
+            self.active_days += days;
+            self.last_active_date = self.last_active_date.max(Some(sheet.last().plus(-idle)));
+        }
         for feature in Feature::ALL {
             self.feature_days[feature.index()] += sheet.feature_days(row, feature);
         }
