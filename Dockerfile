@@ -43,6 +43,7 @@ USER 65532:65532
 # (PULSE_ALLOW_ANONYMOUS=true): an image must not be the one to decide that.
 ENV PULSE_LISTEN=0.0.0.0:8080 \
     PULSE_ARCHIVE=file:///var/lib/feishu-pulse \
+    PULSE_STATE_DIR=/var/lib/feishu-pulse \
     PULSE_LOG_FORMAT=json
 EXPOSE 8080
 

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt::Display, str::FromStr};
 
-use axum::http::Uri;
+use axum::{
+    extract::FromRequestParts,
+    http::{Uri, request::Parts},
+};
 use percent_encoding::percent_decode_str;
 use utoipa::{IntoParams, openapi::path::ParameterIn};
 
@@ -21,6 +24,18 @@ pub struct Params {
     given: Vec<String>,
     values: Vec<(String, String)>,
     faults: Vec<Fault>,
+}
+
+/// The parameters of a request that takes none: whoever sends one is told so.
+#[derive(Clone, Copy, Debug)]
+pub struct NoParams;
+
+impl<S: Sync> FromRequestParts<S> for NoParams {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Params::of(&parts.uri, &[]).finish().map(|()| Self)
+    }
 }
 
 impl Params {

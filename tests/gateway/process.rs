@@ -18,10 +18,13 @@ use crate::support::eventually;
 
 pub(crate) const CREDENTIALS: [(&str, &str); 2] = [("FEISHU_APP_ID", "cli_demo"), ("FEISHU_APP_SECRET", "demo-secret")];
 
-/// The binary with nothing of this machine's environment.
+/// The binary with nothing of this machine's environment, and nothing of what it would leave in the working directory.
 fn binary(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_feishu-pulse"));
-    command.env_clear().args(arguments).envs(environment.iter().copied());
+    let state = std::env::temp_dir().join(format!("feishu-pulse-{}", std::process::id()));
+    command.env_clear().args(arguments);
+    command.env("PULSE_ARCHIVE", "none").env("PULSE_WARM", "off").env("PULSE_STATE_DIR", state);
+    command.envs(environment.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use crate::{
     api::{
-        params::{Params, documented},
+        params::{NoParams, Params, documented},
         problem::{Problem, ProblemCode},
         responses::CommonProblems,
         router::ApiState,
@@ -136,9 +136,9 @@ pub(in crate::api) async fn post(
 /// Those that run, and the last hundred that ended since the process began.
 #[utoipa::path(
     get, path = "/v1/backfills", tag = "archive", operation_id = "listBackfills",
-    responses((status = 200, description = "The latest first", body = BackfillsAnswer)),
+    responses((status = 200, description = "The latest first", body = BackfillsAnswer), CommonProblems),
 )]
-pub(in crate::api) async fn list(State(state): State<ApiState>) -> Json<BackfillsAnswer> {
+pub(in crate::api) async fn list(State(state): State<ApiState>, _: NoParams) -> Json<BackfillsAnswer> {
     Json(BackfillsAnswer { data: state.backfills.list().iter().map(Backfill::from).collect() })
 }
 
@@ -150,11 +150,13 @@ pub(in crate::api) async fn list(State(state): State<ApiState>) -> Json<Backfill
         (status = 200, description = "The job", body = Backfill),
         (status = 404, description = "`not_found`: there is no such job", body = Problem,
             content_type = "application/problem+json"),
+        CommonProblems,
     ),
 )]
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     Path(id): Path<String>,
+    _: NoParams,
 ) -> Result<Json<Backfill>, Problem> {
     let job = state.backfills.follow(&id).ok_or_else(no_such_job)?;
     let backfill = Backfill::from(&*job.borrow());
@@ -171,11 +173,13 @@ pub(in crate::api) async fn get(
         (status = 200, description = "The events", body = String, content_type = "text/event-stream"),
         (status = 404, description = "`not_found`: there is no such job", body = Problem,
             content_type = "application/problem+json"),
+        CommonProblems,
     ),
 )]
 pub(in crate::api) async fn events(
     State(state): State<ApiState>,
     Path(id): Path<String>,
+    _: NoParams,
 ) -> Result<impl IntoResponse, Problem> {
     let job = state.backfills.follow(&id).ok_or_else(no_such_job)?;
     Ok(Sse::new(progress(job)).keep_alive(KeepAlive::default()))
@@ -191,11 +195,13 @@ pub(in crate::api) async fn events(
         (status = 200, description = "The job, as it ended", body = Backfill),
         (status = 404, description = "`not_found`: there is no such job", body = Problem,
             content_type = "application/problem+json"),
+        CommonProblems,
     ),
 )]
 pub(in crate::api) async fn delete(
     State(state): State<ApiState>,
     Path(id): Path<String>,
+    _: NoParams,
 ) -> Result<Json<Backfill>, Problem> {
     let job = state.backfills.cancel(&id).await.ok_or_else(no_such_job)?;
     Ok(Json(Backfill::from(&job)))
