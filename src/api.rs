@@ -11,14 +11,16 @@ pub mod ops;
 pub mod params;
 pub mod prefer;
 pub mod problem;
+pub mod request_id;
 pub mod responses;
 pub mod router;
 pub mod selection;
+pub mod state;
 pub mod traffic;
 pub mod v1;
 pub mod work;
 
 pub use compat::AccessTokens;
-pub use docs::openapi;
-pub use router::{ApiState, MetricsPlace, operations, router};
+pub use router::{MetricsPlace, openapi, operations, router};
+pub use state::ApiState;
 pub use traffic::Traffic;

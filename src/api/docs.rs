@@ -10,10 +10,7 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{
-    compat,
-    router::{self, ApiState},
-};
+use super::{compat, state::ApiState};
 
 /// What the document says besides the routes.
 #[derive(OpenApi)]
@@ -58,12 +55,6 @@ impl Modify for BearerToken {
 #[must_use]
 pub fn base() -> openapi::OpenApi {
     Base::openapi()
-}
-
-/// The whole document, as it is served and as it stands in `openapi/openapi.json`.
-#[must_use]
-pub fn openapi() -> openapi::OpenApi {
-    router::documented().into_openapi()
 }
 
 /// `/openapi.json` and `/docs`.

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::{
     problem::{Problem, ProblemCode},
-    router::ApiState,
+    state::ApiState,
 };
 use crate::{meter::Exposition, store::archive};
 

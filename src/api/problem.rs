@@ -11,7 +11,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::layers::RequestId;
+use super::request_id::RequestId;
 use crate::{
     query::NotAnswered,
     source::{LoadError, Upstream},

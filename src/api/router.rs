@@ -1,75 +1,17 @@
 //! All routes. Each is registered through its documentation, so that none can exist undocumented.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
 use axum::{Router, middleware::from_fn};
-use tokio::time::Instant;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    compat::{self, AccessTokens},
-    docs, layers, ops,
-    prefer::{self, Wait},
+    compat, docs, layers, ops, prefer,
     problem::{Problem, ProblemCode},
-    traffic::Traffic,
+    state::ApiState,
     v1,
-    work::Desks,
 };
-use crate::{
-    feishu::quota::Quota,
-    meter::Meters,
-    model::Geo,
-    query::{Asking, Backfills, Engine},
-    store::Archive,
-};
-
-/// What handlers need.
-#[derive(Clone)]
-pub struct ApiState {
-    /// Answers questions.
-    pub engine: Engine,
-    /// Jobs that fill the archive.
-    pub backfills: Backfills,
-    /// Days that outlive the process, where they shall.
-    pub archive: Option<Arc<Archive>>,
-    /// The month's calls of upstream.
-    pub quota: Arc<Quota>,
-    /// The geos that are served; the first is the tenant's own.
-    pub geos: Arc<[Geo]>,
-    /// The access tokens of callers with an official SDK.
-    pub access_tokens: AccessTokens,
-    /// How long a request may wait for days.
-    pub request_timeout: Duration,
-    /// Everything that `/metrics` tells.
-    pub meters: Meters,
-    /// The part of it that is about requests.
-    pub traffic: Arc<Traffic>,
-    /// Where exports are written.
-    pub desks: Desks,
-    /// Set when the process is about to end.
-    pub draining: Arc<AtomicBool>,
-}
-
-impl ApiState {
-    /// A caller who asks now and has the usual time, or less if they want to wait less.
-    #[must_use]
-    pub fn asking(&self, Wait(wait): Wait, allow_partial: bool) -> Asking {
-        let wait = wait.map_or(self.request_timeout, |wait| wait.min(self.request_timeout));
-        Asking { deadline: Instant::now() + wait, allow_partial }
-    }
-
-    /// Whether the process is about to end.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-}
 
 /// Where `/metrics` is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,4 +77,10 @@ fn documented_without_metrics() -> OpenApiRouter<ApiState> {
         .routes(routes!(ops::problem))
         .routes(routes!(ops::livez))
         .routes(routes!(ops::readyz))
+}
+
+/// The whole document, as it is served and as it stands in `openapi/openapi.json`.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    documented().into_openapi()
 }

@@ -65,7 +65,7 @@ pub struct Held<D = Partition> {
 }
 
 impl Memory {
-    /// A memory of at most about `bytes` bytes of days. moka enforces that lazily: a burst may exceed it for a moment.
+    /// A memory of at most about `bytes` bytes of days.
     #[must_use]
     pub fn new(bytes: u64, policy: Policy, clock: Arc<dyn Clock>) -> Self {
         let evicted = Arc::<Count>::default();
@@ -193,6 +193,8 @@ impl Memory {
             tracing::error!(%key, %error, "a day could not be digested; it is tried again when it is asked for");
         }
         self.days.insert(key.clone(), day).await;
+        // moka would weigh and evict at its leisure, and a burst of days exceed the bound meanwhile.
+        self.days.run_pending_tasks().await;
     }
 
     /// The day, no longer doubtful where what is held says the same.

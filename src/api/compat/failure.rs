@@ -15,8 +15,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::{
-    layers::RequestId,
     problem::{Problem, ProblemCode},
+    request_id::RequestId,
 };
 
 /// The paths that are upstream's.

@@ -26,7 +26,7 @@ use crate::{
         prefer::Wait,
         problem::{Problem, ProblemCode},
         responses::PreferHeader,
-        router::ApiState,
+        state::ApiState,
     },
     table::{Item, Partition},
 };

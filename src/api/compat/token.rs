@@ -15,7 +15,7 @@ use super::{
     access_token::{Holder, LIFETIME},
     failure::FailureBody,
 };
-use crate::api::router::ApiState;
+use crate::api::state::ApiState;
 
 /// The longest name of a holder, in bytes: it travels in every token.
 const LONGEST_NAME: usize = 64;

@@ -11,8 +11,8 @@ use crate::{
         params::{Params, documented},
         problem::{Fault, Problem},
         responses::CommonProblems,
-        router::ApiState,
         selection,
+        state::ApiState,
     },
     model::{Day, DayKey, Scope, UserIdType},
 };
