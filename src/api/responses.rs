@@ -22,6 +22,14 @@ pub enum UpstreamProblems {
     Unavailable(Problem),
 }
 
+/// The problem of an endpoint that answers in several formats.
+#[derive(IntoResponses)]
+pub enum FormatProblems {
+    /// `not_acceptable`: no acceptable format
+    #[response(status = 406, content_type = "application/problem+json")]
+    NotAcceptable(Problem),
+}
+
 /// Problems of every endpoint that takes parameters.
 #[derive(IntoResponses)]
 pub enum CommonProblems {

@@ -17,7 +17,7 @@ use crate::{
         params::{Params, documented},
         prefer::Wait,
         problem::Problem,
-        responses::{CommonProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
         selection::{self, PeopleParams, RangeParams, Selected},
         state::ApiState,
         work::compute,
@@ -108,9 +108,7 @@ struct Asked {
             (pending, missing) is left out.", content(
             (Answer<ActivityItem> = "application/json"), (String = "text/csv"), (ActivityItem = "application/x-ndjson"),
         )),
-        (status = 406, description = "`not_acceptable`: no acceptable format", body = Problem,
-            content_type = "application/problem+json"),
-        CommonProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamProblems,
     ),
 )]
 pub(in crate::api) async fn get(

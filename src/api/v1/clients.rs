@@ -20,7 +20,7 @@ use crate::{
         params::{Params, documented},
         prefer::Wait,
         problem::Problem,
-        responses::{CommonProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
         selection::{self, PeopleParams, RangeParams, Selected},
         state::ApiState,
         work::compute,
@@ -89,9 +89,7 @@ pub struct ClientsLine {
         (status = 200, description = "What is used, the most used first", content(
             (ClientsAnswer = "application/json"), (String = "text/csv"), (ClientsLine = "application/x-ndjson"),
         )),
-        (status = 406, description = "`not_acceptable`: no acceptable format", body = Problem,
-            content_type = "application/problem+json"),
-        CommonProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamProblems,
     ),
 )]
 pub(in crate::api) async fn get(

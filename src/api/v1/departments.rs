@@ -20,7 +20,7 @@ use crate::{
         params::{Params, documented},
         prefer::Wait,
         problem::Problem,
-        responses::{CommonProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
         selection::{self, PeopleParams, RangeParams, Selected},
         state::ApiState,
         work::compute,
@@ -109,9 +109,7 @@ struct Shown {
             (Answer<DepartmentItem> = "application/json"), (String = "text/csv"),
             (DepartmentItem = "application/x-ndjson"),
         )),
-        (status = 406, description = "`not_acceptable`: no acceptable format", body = Problem,
-            content_type = "application/problem+json"),
-        CommonProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamProblems,
     ),
 )]
 pub(in crate::api) async fn get(

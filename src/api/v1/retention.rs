@@ -21,7 +21,7 @@ use crate::{
         params::{Params, documented},
         prefer::Wait,
         problem::Problem,
-        responses::{CommonProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
         selection::{self, PeopleParams, RangeParams, Selected},
         state::ApiState,
         work::compute,
@@ -118,9 +118,7 @@ pub struct RetentionLine {
         (status = 200, description = "The cohorts, the earliest first", content(
             (Answer<CohortItem> = "application/json"), (String = "text/csv"), (RetentionLine = "application/x-ndjson"),
         )),
-        (status = 406, description = "`not_acceptable`: no acceptable format", body = Problem,
-            content_type = "application/problem+json"),
-        CommonProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamProblems,
     ),
 )]
 pub(in crate::api) async fn get(

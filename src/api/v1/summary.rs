@@ -20,7 +20,7 @@ use crate::{
         params::{Params, documented},
         prefer::Wait,
         problem::Problem,
-        responses::{CommonProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
         selection::{self, PeopleParams, RangeParams, Selected},
         state::ApiState,
         work::compute,
@@ -102,9 +102,7 @@ pub struct SummaryFigure {
         (status = 200, description = "The figures", content(
             (SummaryAnswer = "application/json"), (String = "text/csv"), (SummaryFigure = "application/x-ndjson"),
         )),
-        (status = 406, description = "`not_acceptable`: no acceptable format", body = Problem,
-            content_type = "application/problem+json"),
-        CommonProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamProblems,
     ),
 )]
 pub(in crate::api) async fn get(

@@ -19,7 +19,7 @@ use crate::{
         params::{Params, documented},
         prefer::Wait,
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
         selection::{self, RangeParams},
         state::ApiState,
         work::compute,
@@ -73,9 +73,7 @@ pub struct UserData<'a> {
         )),
         (status = 404, description = "`not_found`: the person has no row in the range", body = Problem,
             content_type = "application/problem+json"),
-        (status = 406, description = "`not_acceptable`: no acceptable format", body = Problem,
-            content_type = "application/problem+json"),
-        CommonProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamProblems,
     ),
 )]
 pub(in crate::api) async fn get(

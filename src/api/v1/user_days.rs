@@ -21,7 +21,7 @@ use crate::{
         params::{Params, documented},
         prefer::Wait,
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
         selection::{self, PeopleParams, RangeParams, Selected},
         state::ApiState,
         work::{Chunks, compute},
@@ -91,11 +91,9 @@ struct Place {
             (String = "text/csv", example = "date,user_id,active\r\n2026-11-01,ou_1,true\r\n"),
             (String = "application/x-ndjson", example = "{\"date\":\"2026-11-01\",\"user_id\":\"ou_1\",\"active\":true}\n"),
         ), headers(("Link" = String, description = "The next page (`rel=\"next\"`), where there is one"))),
-        (status = 406, description = "`not_acceptable`: no acceptable format", body = Problem,
-            content_type = "application/problem+json"),
         (status = 409, description = "`stale_cursor`: a provisional day has changed between two pages; begin again",
             body = Problem, content_type = "application/problem+json"),
-        CommonProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamProblems,
     ),
 )]
 pub(in crate::api) async fn get(

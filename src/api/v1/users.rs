@@ -21,7 +21,7 @@ use crate::{
         params::{Params, documented},
         prefer::Wait,
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
         selection::{self, PeopleParams, RangeParams, Selected},
         state::ApiState,
         work::{Chunks, compute},
@@ -82,11 +82,9 @@ struct Asked {
         (status = 200, description = "The people", content(
             (Answer<UserItem> = "application/json"), (String = "text/csv"), (UserItem = "application/x-ndjson"),
         ), headers(("Link" = String, description = "The next page (`rel=\"next\"`), where there is one"))),
-        (status = 406, description = "`not_acceptable`: no acceptable format", body = Problem,
-            content_type = "application/problem+json"),
         (status = 409, description = "`stale_cursor`: a day has changed between two pages; begin again",
             body = Problem, content_type = "application/problem+json"),
-        CommonProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamProblems,
     ),
 )]
 pub(in crate::api) async fn get(
