@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::figures::{Counters, Features};
 use crate::{
     api::{
-        answer::{self, Answer},
+        answer::Answer,
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD},
         negotiate::{Format, FormatParams, Wanted},
@@ -108,7 +108,7 @@ struct Shown {
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared(), documented::<DepartmentsParams>()]);
     let Selected { query, allow_partial } = selection::read_groups(&mut params, request.geos());
     let depth = params.number("depth", 1..=DEEPEST).unwrap_or(usize::MAX);
@@ -121,7 +121,7 @@ pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early>
 
     let gathered = request.engine().digests(&query, request.asking(allow_partial));
     let gathered = request.gathered(&query, gathered).await?;
-    Ok(compute(move || answer(&gathered, &query.selection, Shown { depth, tree }, wanted)).await?)
+    request.answered(compute(move || answer(&gathered, &query.selection, Shown { depth, tree }, wanted)).await?).await
 }
 
 fn answer(gathered: &Gathered<Digest>, selection: &Selection, shown: Shown, wanted: Wanted) -> Response {
@@ -138,7 +138,7 @@ fn answer(gathered: &Gathered<Digest>, selection: &Selection, shown: Shown, want
     let withheld = days.iter().any(|day| day.whole().present.unknown > 0);
     let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD));
     if shown.tree {
-        return answer::negotiated(Json(Answer { data: nested(data), meta }).into_response());
+        return Json(Answer { data: nested(data), meta }).into_response();
     }
     Answer { data, meta }.written(wanted, "departments")
 }
