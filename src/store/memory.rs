@@ -3,7 +3,7 @@
 //! Each is held as rows and as a digest of a tenth of their size, with bounds of their own: a year of digests stays
 //! when the rows do not, and most reports need no more. Months that were added up person by person are kept as well.
 //!
-//! The memory stands at two places of the read path. [`Recall`] answers from it before anything else happens;
+//! The memory stands at two places of the read path. [`Recall`](super::Recall) answers from it before anything else happens;
 //! [`Keep`] fills it below the single-flight, on the task that fetched, so that a day is kept even when everyone
 //! who asked for it has left.
 
