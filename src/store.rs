@@ -15,7 +15,7 @@ pub mod freshness;
 pub mod memory;
 pub mod subset;
 
-pub use archive::{Archive, Archived, Location};
+pub use archive::{Archive, Archived, Location, Owner};
 pub use flight::SingleFlight;
 pub use freshness::{Policy, State};
 pub use memory::{Keep, Memory, Recall};

@@ -151,7 +151,7 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
     let router = api::router(state, MetricsPlace::default());
-    let gateway = Gateway { router, filler, backfills, operations: Router::new(), upkeep, draining };
+    let gateway = Gateway { router, archive: None, filler, backfills, operations: Router::new(), upkeep, draining };
     tokio::spawn(app::serve(gateway, listener, std::future::pending()));
     (base, memory)
 }

@@ -19,7 +19,8 @@ use crate::{
     query::{Backfills, CallCount, Engine, Filler},
     source::DaySource,
     store::{
-        Archive, Archived, Keep, Location, Memory, Policy, Recall, SingleFlight, Subset, archive::UnusableLocation,
+        Archive, Archived, Keep, Location, Memory, Owner, Policy, Recall, SingleFlight, Subset,
+        archive::{NotOurs, UnusableLocation},
     },
     table::Directories,
 };
@@ -39,6 +40,8 @@ pub struct GatewayConfig {
     pub freshness: Policy,
     /// Where final days are archived.
     pub archive: Location,
+    /// Who archives there.
+    pub owner: Owner,
     /// What is done though nobody has asked.
     pub upkeep: UpkeepConfig,
     /// Where `/metrics` is served.
@@ -54,12 +57,22 @@ pub enum BuildError {
     /// The place of the archive cannot be used.
     #[error("PULSE_ARCHIVE: {0}")]
     Archive(#[from] UnusableLocation),
+    /// The archive is somebody else's.
+    #[error("PULSE_ARCHIVE: {location}: {reason}")]
+    NotOurs {
+        /// The place of the archive.
+        location: Location,
+        /// Whose it is.
+        reason: NotOurs,
+    },
 }
 
 /// The gateway, ready to be served.
 pub struct Gateway {
     /// All routes with their layers.
     pub router: Router,
+    /// Where final days are kept, with its place; `None` where they are not.
+    pub archive: Option<(Arc<Archive>, Location)>,
     /// Fills the archive.
     pub filler: Filler,
     /// The same as jobs. Those that an earlier process left are taken up by [`Backfills::resume`].
@@ -70,6 +83,27 @@ pub struct Gateway {
     pub upkeep: Upkeep,
     /// Set it to tell probes that the process is about to end.
     pub draining: Arc<AtomicBool>,
+}
+
+/// How long a start waits for the archive to say whose it is. Longer than that, it fails: then requests are answered
+/// from Feishu, and nothing is read or written before it has said so.
+const CLAIMING: Duration = Duration::from_secs(3);
+
+impl Gateway {
+    /// Sees that the archive is not somebody else's, and marks it as ours.
+    ///
+    /// # Errors
+    /// [`BuildError::NotOurs`]. An archive that cannot be asked is no error.
+    pub async fn claim_archive(&self) -> Result<(), BuildError> {
+        let Some((archive, location)) = &self.archive else { return Ok(()) };
+        match tokio::time::timeout(CLAIMING, archive.claim()).await {
+            Ok(Err(reason @ (NotOurs::Another { .. } | NotOurs::Unknown { .. }))) => {
+                Err(BuildError::NotOurs { location: location.clone(), reason })
+            }
+            // Whatever is wrong has been logged, or will be when it is known.
+            Ok(Ok(()) | Err(NotOurs::NotDone(_))) | Err(_) => Ok(()),
+        }
+    }
 }
 
 /// Builds the gateway. Nothing is asked of upstream until somebody asks the gateway.
@@ -87,7 +121,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let traffic = Arc::<Traffic>::default();
     let upstream: Arc<dyn Meter> = Arc::new(feishu.clone());
     let process: Arc<dyn Meter> = Arc::new(Process::new(clock.now()));
-    let archive = config.archive.open()?.map(|store| Arc::new(Archive::new(store, directories)));
+    let archive = config.archive.open()?.map(|store| Arc::new(Archive::new(store, directories, config.owner)));
     // The bottom of the read path: Feishu, behind what outlives the process, where anything shall.
     let lasting: Arc<dyn DaySource> = match &archive {
         Some(archive) => Arc::new(Archived::new(Arc::clone(archive), Arc::clone(&memory), feishu)),
@@ -133,7 +167,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         backfills: backfills.clone(),
         meters: Meters::new(meters),
         traffic,
-        archive,
+        archive: archive.clone(),
         quota,
         geos,
         access_tokens,
@@ -143,5 +177,6 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     };
     let operations = api::operations(state.clone());
     let router = api::router(state, config.metrics);
-    Ok(Gateway { router, filler, backfills, operations, upkeep, draining })
+    let archive = archive.map(|archive| (archive, config.archive));
+    Ok(Gateway { router, archive, filler, backfills, operations, upkeep, draining })
 }

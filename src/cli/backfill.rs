@@ -48,6 +48,7 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), Failure> {
     let ending = app::shutdown_signal()?;
     let wanted = Wanted { range, geos: config.geos.clone(), user_id_type: args.user_id_type };
     let gateway = app::build(config, Arc::new(SystemClock)).map_err(|error| UnusableSetting::build(&error))?;
+    gateway.claim_archive().await.map_err(|error| UnusableSetting::build(&error))?;
 
     let progress = watch::Sender::new(Progress::default());
     let shown = show(progress.subscribe());

@@ -12,6 +12,7 @@ mod health;
 mod layout;
 mod location;
 mod notes;
+mod owner;
 mod shelves;
 
 use std::{
@@ -34,6 +35,7 @@ use self::{
 pub use self::{
     health::Health,
     location::{Location, ParseLocationError, UnusableLocation},
+    owner::{Claim, NotOurs, Owner},
     shelves::NotDone,
 };
 use super::{freshness::State, memory::Memory};
@@ -81,11 +83,11 @@ enum Found {
 }
 
 impl Archive {
-    /// An archive in `store`. The people it meets are numbered in `directories`.
+    /// The archive of `owner` in `store`. The people it meets are numbered in `directories`.
     #[must_use]
-    pub fn new(store: Arc<dyn ObjectStore>, directories: Arc<Directories>) -> Self {
+    pub fn new(store: Arc<dyn ObjectStore>, directories: Arc<Directories>, owner: Owner) -> Self {
         Self {
-            shelves: Shelves::new(store),
+            shelves: Shelves::new(store, owner),
             directories,
             backlog: Backlog::new(BACKLOG),
             writing: RwLock::default(),

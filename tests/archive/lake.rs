@@ -61,9 +61,14 @@ impl Lake {
         found
     }
 
+    /// The files of days among them.
+    pub(crate) fn days(&self) -> Vec<String> {
+        self.files().into_iter().filter(|name| name.starts_with("user_days/")).collect()
+    }
+
     /// Waits until so many days have a file.
     pub(crate) async fn holds(&self, days: usize) {
-        eventually(async || self.files().iter().filter(|name| name.ends_with(".parquet")).count() == days).await;
+        eventually(async || self.days().iter().filter(|name| name.ends_with(".parquet")).count() == days).await;
     }
 }
 

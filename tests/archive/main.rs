@@ -7,6 +7,7 @@ mod examples;
 mod faults;
 mod killed;
 mod lake;
+mod owner;
 mod servers;
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,6 +7,9 @@ use crate::model::{Day, DayKey, Geo, Scope, UserIdType};
 /// Everything that is for readers is below this folder.
 const DAYS: &str = "user_days";
 
+/// Marks of who archives here are below this folder.
+pub(super) const OWNERS: &str = "owners";
+
 /// What was found damaged is moved below this folder.
 const DAMAGED: &str = "damaged";
 
