@@ -150,7 +150,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let draining = Arc::new(AtomicBool::new(false));
     let mut meters: Vec<Arc<dyn Meter>> = vec![process, upstream, memory.clone(), flight, traffic.clone()];
     meters.extend(archive.clone().map(|archive| archive as Arc<dyn Meter>));
-    let engine = Engine::new(source, memory, Arc::clone(&clock));
+    let engine = Engine::new(source, memory, Arc::clone(&clock)).with_archive(archive.clone());
     let filler = Filler::new(engine.clone(), archive.clone(), calls);
     let backfills = Backfills::new(filler.clone());
     let geos: Arc<[Geo]> = config.geos.into();

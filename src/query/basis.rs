@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use futures_util::{StreamExt as _, stream};
+
 use super::{
     engine::{Asking, Engine, Gathered, NotAnswered},
     plan::{Plan, Query},
@@ -50,10 +52,16 @@ impl Engine {
         let keys = lead.days().filter(|day| *day < first.day);
         let keys: Vec<_> =
             keys.flat_map(|day| plan.geos.iter().map(move |geo| DayKey { geo: *geo, ..first.on(day) })).collect();
-        for key in keys {
-            match basis {
-                Basis::Digests(gathered) => gathered.days.extend(self.held_digest(&key).await),
-                Basis::Rows(gathered) => gathered.days.extend(self.held(&key).await.map(|(day, _)| day)),
+        match basis {
+            Basis::Digests(gathered) => {
+                let held =
+                    stream::iter(keys).map(async |key| self.held_digest(&key).await).buffered(usize::from(days).max(1));
+                gathered.days.extend(held.filter_map(std::future::ready).collect::<Vec<_>>().await);
+            }
+            Basis::Rows(gathered) => {
+                for key in keys {
+                    gathered.days.extend(self.held(&key).await.map(|(day, _)| day));
+                }
             }
         }
     }

@@ -7,6 +7,7 @@
 //! days come from Feishu, and wait to be written.
 
 mod backlog;
+mod digests;
 mod figures;
 mod health;
 mod layout;
@@ -25,10 +26,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future, stream};
 use object_store::ObjectStore;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, Semaphore};
 
 use self::{
     backlog::Backlog,
+    digests::Listings,
+    figures::Reading,
     health::Watch,
     shelves::{Listed, Shelves},
 };
@@ -40,7 +43,9 @@ pub use self::{
 };
 use super::{freshness::State, memory::Memory};
 use crate::{
+    meter::Tally,
     model::{Backoff, Day, DayKey, DayRange, Geo, Scope, UserIdType},
+    report::digest::{self, Crews},
     source::{DaySource, Forecast, LoadContext, LoadError},
     table::{
         Directories, Partition,
@@ -54,7 +59,7 @@ const BACKLOG: usize = 256 << 20;
 /// Files written at the same time.
 const WRITERS: usize = 8;
 
-/// Footers read at the same time.
+/// Files read at the same time: what they hold is in memory meanwhile.
 const READERS: usize = 32;
 
 /// How long to wait before a failed archive is written to again.
@@ -65,7 +70,12 @@ const AGAIN: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::fr
 pub struct Archive {
     shelves: Shelves,
     directories: Arc<Directories>,
+    /// Who works where, by what digests say of it.
+    crews: Arc<Crews>,
     backlog: Backlog,
+    readers: Semaphore,
+    readings: Tally<Reading>,
+    listings: Listings,
     /// Held for reading while days are written, for writing while one is removed.
     writing: RwLock<()>,
     watch: Watch,
@@ -89,7 +99,11 @@ impl Archive {
         Self {
             shelves: Shelves::new(store, owner),
             directories,
+            crews: Arc::default(),
             backlog: Backlog::new(BACKLOG),
+            readers: Semaphore::new(READERS),
+            readings: Tally::default(),
+            listings: Listings::default(),
             writing: RwLock::default(),
             watch: Watch::default(),
             labels: Mutex::default(),
@@ -188,7 +202,7 @@ impl Archive {
     async fn write(&self, day: &Arc<Partition>) -> bool {
         let encoding = tokio::task::spawn_blocking({
             let day = Arc::clone(day);
-            move || parquet::encode(&day)
+            move || parquet::encode(&day, &digest::store(&day))
         });
         let file = match encoding.await {
             Ok(Ok(file)) => file,
@@ -222,6 +236,7 @@ impl Archive {
         if self.watch.is_paused() {
             return Found::Nothing;
         }
+        let _turn = self.readers.acquire().await;
         match self.shelves.read(key).await {
             Ok(Some(file)) => self.open(key, file).await,
             Ok(None) => Found::Nothing,
@@ -239,7 +254,10 @@ impl Archive {
         // Parquet's reader may panic on nonsense.
         let decoded = decoding.await.unwrap_or_else(|panic| Err(Unreadable::damaged(panic)));
         match decoded {
-            Ok(day) => Found::Day(Arc::new(day)),
+            Ok(day) => {
+                self.readings.add_one(Reading::Rows);
+                Found::Day(Arc::new(day))
+            }
             Err(error @ Unreadable::TooNew { .. }) => {
                 tracing::warn!(%key, %error, "an archived day is of a later version; it comes from Feishu instead");
                 Found::Foreign

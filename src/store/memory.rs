@@ -118,6 +118,16 @@ impl Memory {
         Ok(digest)
     }
 
+    /// Keeps a digest whose rows are elsewhere, unless a later one is held.
+    pub async fn keep_digest(&self, digest: &Arc<Digest>) {
+        self.lookups.add_one(Lookup::Miss);
+        self.count_rows(digest.key(), digest.rows());
+        let held = self.digests.get(digest.key()).await;
+        if held.is_none_or(|held| held.fetched_at() <= digest.fetched_at()) {
+            self.digests.insert(digest.key().clone(), Arc::clone(digest)).await;
+        }
+    }
+
     /// What people did in the month that begins with the day of `first`, where it is held and made of these versions
     /// of its days.
     pub async fn month(&self, first: &DayKey, versions: &[ContentHash]) -> Option<Arc<Month>> {

@@ -3,6 +3,7 @@
 mod backfills;
 mod damage;
 mod days;
+mod digests;
 mod examples;
 mod faults;
 mod killed;

@@ -16,7 +16,7 @@ use super::{Owner, layout};
 use crate::model::{Day, DayKey, Geo, UserIdType};
 
 /// Whoever waits for a day waits for the archive no longer than this; Feishu has the day too.
-const READING: Duration = Duration::from_secs(15);
+const READING: Duration = Duration::from_secs(10);
 
 /// Nobody waits for a day to be written.
 const WRITING: Duration = Duration::from_secs(60);
@@ -31,6 +31,9 @@ pub(super) struct Shelves {
     pub(super) owner: Owner,
     pub(super) claimed: OnceLock<()>,
 }
+
+/// The days of a series that have a file.
+pub(super) type Listing = BTreeMap<Day, Listed>;
 
 /// A file as a listing tells of it: enough to tell one content of it from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +96,7 @@ impl Shelves {
     }
 
     /// The days of a series that have a file.
-    pub(super) async fn list(&self, geo: Geo, user_id_type: UserIdType) -> Result<BTreeMap<Day, Listed>, NotDone> {
+    pub(super) async fn list(&self, geo: Geo, user_id_type: UserIdType) -> Result<Listing, NotDone> {
         self.ours().await?;
         let folder = layout::series(geo, user_id_type);
         let found: Vec<_> = in_time(READING, self.store.list(Some(&folder)).try_collect()).await?;
