@@ -14,7 +14,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -23,7 +26,8 @@ use super::build::Gateway;
 /// A client that has not sent its header by then is cut off.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Requests that are under way when the process is told to end get this long.
+/// Requests that are under way when the process is told to end get this long, and days that wait to be archived what is left
+/// of it.
 const DRAIN: Duration = Duration::from_secs(25);
 
 /// How long to wait after an accept failed, as it does when file descriptors run out.
@@ -65,8 +69,12 @@ pub async fn serve(gateway: Gateway, listener: TcpListener, ending: impl Future<
     gateway.draining.store(true, Ordering::Relaxed);
     drop(listener);
     tracing::info!("ending; requests under way may end first");
-    if tokio::time::timeout(DRAIN, host.drain()).await.is_err() {
+    let deadline = Instant::now() + DRAIN;
+    if tokio::time::timeout_at(deadline, host.drain()).await.is_err() {
         tracing::warn!(drain_seconds = DRAIN.as_secs(), "some requests did not end in time and are cut off");
+    }
+    if let Some((archive, _)) = gateway.archive {
+        archive.flush(deadline.saturating_duration_since(Instant::now())).await;
     }
 }
 

@@ -17,6 +17,9 @@ use crate::{
 /// Without a terminal, a line is written this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// How long days that were fetched may take to be written once the command is broken off.
+const ENDING: Duration = Duration::from_secs(10);
+
 /// What shall be held.
 #[derive(Clone, Debug, Args)]
 pub struct BackfillArgs {
@@ -56,6 +59,9 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), Failure> {
         filled = gateway.filler.fill(&wanted, &progress) => filled?,
         () = shown => {}
         () = ending => {
+            if let Some((archive, _)) = &gateway.archive {
+                archive.flush(ENDING).await;
+            }
             println!("broken off; {}. Run it again to go on.", line(&progress.borrow()));
             return Ok(());
         }

@@ -38,6 +38,13 @@ impl Lake {
         Setup::with(simulation, |config| config.archive = location).await
     }
 
+    /// The same, at another time.
+    pub(crate) async fn gateway_at(&self, now: &str) -> Setup {
+        let gateway = self.gateway().await;
+        gateway.set_time(now);
+        gateway
+    }
+
     pub(crate) fn file(&self, day: &str) -> PathBuf {
         self.root().join(format!("user_days/geo=cn/user_id_type=open_id/date={day}/part-0.parquet"))
     }

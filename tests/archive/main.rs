@@ -8,8 +8,11 @@ mod examples;
 mod faults;
 mod killed;
 mod lake;
+mod late;
+mod log;
 mod owner;
 mod servers;
+mod slow;
 #[path = "../support/mod.rs"]
 mod support;
 mod truth;

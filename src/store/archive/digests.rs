@@ -5,11 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{
-    Archive, NotDone,
-    figures::Reading,
-    shelves::{Listing, Shelves},
-};
+use super::{Archive, NotDone, figures::Reading, shelves::Listing};
 use crate::{
     model::{DayKey, Geo, Scope, UserIdType},
     report::{
@@ -49,13 +45,14 @@ impl Archive {
         if key.scope != Scope::Everyone || self.backlog.get(key).is_some() || self.watch.is_paused() {
             return None;
         }
-        let listed = self.listings.tell(key, &self.shelves).await;
-        listed.inspect_err(|error| self.watch.ill(&error.to_string())).ok().filter(|listed| *listed)?;
+        let listed = self.listings.tell(key, self).await;
+        listed.ok().filter(|listed| *listed)?;
         let _turn = self.readers.acquire().await;
         // While this one waited, others may have found that it fails.
-        let paused = self.watch.is_paused();
-        let read = if paused { return None } else { self.shelves.read(key).await };
-        let file = read.inspect_err(|error| self.watch.ill(&error.to_string())).ok().flatten()?;
+        if self.watch.is_paused() {
+            return None;
+        }
+        let file = self.read(self.shelves.read(key).await).ok().flatten()?;
         let (directory, crews) = (Arc::clone(self.directories.of(key.user_id_type)), Arc::clone(&self.crews));
         let wanted = key.clone();
         let reading = tokio::task::spawn_blocking(move || read_digest(file, &wanted, &directory, &crews));
@@ -82,14 +79,17 @@ impl Archive {
 
 impl Listings {
     /// Whether the day has a file. Whoever asks while another finds out waits for the same answer.
-    async fn tell(&self, key: &DayKey, shelves: &Shelves) -> Result<bool, NotDone> {
+    async fn tell(&self, key: &DayKey, archive: &Archive) -> Result<bool, NotDone> {
         let series = (key.geo, key.user_id_type);
         let mut listings = self.by_series.lock().await;
         let known = listings.get(&series).filter(|(listed_at, _)| listed_at.elapsed() < LISTED_FOR);
         if let Some((_, listing)) = known {
             return Ok(listing.contains_key(&key.day));
         }
-        let listing = shelves.list(key.geo, key.user_id_type).await?;
+        if archive.watch.is_paused() {
+            return Ok(false);
+        }
+        let listing = archive.read(archive.shelves.list(key.geo, key.user_id_type).await)?;
         let listed = listing.contains_key(&key.day);
         listings.insert(series, (Instant::now(), listing));
         Ok(listed)

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Archive, NotDone,
+    health::Exchange,
     layout::{self, OWNERS},
     shelves::Shelves,
 };
@@ -79,7 +80,7 @@ impl Archive {
     /// # Errors
     /// [`NotOurs`] says whose it is, or that it cannot be told.
     pub async fn claim(&self) -> Result<(), NotOurs> {
-        self.shelves.claim().await.inspect_err(|error| self.watch.ill(&error.to_string()))
+        self.shelves.claim().await.inspect_err(|error| self.watch.ill(Exchange::Reading, error))
     }
 
     /// Whether it is ours, without making it so.
