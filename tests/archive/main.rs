@@ -12,6 +12,7 @@ mod late;
 mod log;
 mod owner;
 mod servers;
+mod size;
 mod slow;
 #[path = "../support/mod.rs"]
 mod support;
