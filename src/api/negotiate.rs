@@ -9,9 +9,10 @@ use super::{
 };
 
 /// A format of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// One JSON document, in pages where it is long.
+    #[default]
     Json,
     /// A JSON object a line, the whole selection as a stream.
     Ndjson,
@@ -20,7 +21,7 @@ pub enum Format {
 }
 
 /// How a table is to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The format.
     pub format: Format,
@@ -52,17 +53,19 @@ enum FormatParam {
 }
 
 impl Wanted {
-    /// The format of a table that the caller wants most.
-    ///
-    /// # Errors
-    /// A problem (406) where nothing on offer is acceptable. Faulty parameters are faults of `params`.
-    pub fn read(params: &mut Params, headers: &HeaderMap) -> Result<Self, Problem> {
-        let format = Format::wanted(params, headers, &[Format::Json, Format::Csv, Format::Ndjson])?;
+    /// The format of a table that the caller wants most. Where nothing on offer is acceptable (406), or a parameter is
+    /// faulty, `params` knows.
+    pub fn read(params: &mut Params, headers: &HeaderMap) -> Self {
+        let format = Format::wanted(params, headers, &[Format::Json, Format::Csv, Format::Ndjson]);
+        let format = format.unwrap_or_else(|problem| {
+            params.refuse(problem);
+            Format::Json
+        });
         let bom = params.flag("bom");
         if bom.is_some() && format != Format::Csv {
             params.fault("bom", "goes only with CSV");
         }
-        Ok(Self { format, bom: bom.unwrap_or(false) })
+        Self { format, bom: bom.unwrap_or(false) }
     }
 }
 

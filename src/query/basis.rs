@@ -56,11 +56,11 @@ impl Engine {
             Basis::Digests(gathered) => {
                 let held =
                     stream::iter(keys).map(async |key| self.held_digest(&key).await).buffered(usize::from(days).max(1));
-                gathered.days.extend(held.filter_map(std::future::ready).collect::<Vec<_>>().await);
+                held.for_each(|held| std::future::ready(gathered.look_back_at(held))).await;
             }
             Basis::Rows(gathered) => {
                 for key in keys {
-                    gathered.days.extend(self.held(&key).await.map(|(day, _)| day));
+                    gathered.look_back_at(self.held(&key).await);
                 }
             }
         }

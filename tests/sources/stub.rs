@@ -83,6 +83,6 @@ impl DaySource for Stub {
     }
 
     async fn forecast(&self, keys: &[DayKey]) -> Forecast {
-        Forecast { calls: keys.len() as u64, wait: None }
+        Forecast { calls: keys.len() as u64, ..Forecast::default() }
     }
 }
