@@ -15,9 +15,10 @@ use feishu_pulse::{
     api::MetricsPlace,
     app::{self, GatewayConfig, upkeep::UpkeepConfig},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
-    model::{Clock as _, DayRange, Geo, SystemClock, UserIdType},
-    query::{Progress, Wanted},
+    model::{Clock as _, DayRange, Geo, Scope, SystemClock, UserIdType},
+    query::{Order, Progress},
     sim::{SimConfig, Simulator},
+    source::Priority,
     store::{Location, Owner, Policy},
 };
 use tokio::{net::TcpListener, sync::watch, time::Instant};
@@ -93,9 +94,15 @@ async fn fill(lake: &Path, simulator: &Simulator, year: DayRange) {
         metrics: MetricsPlace::default(),
     };
     let gateway = app::build(config, Arc::new(SystemClock)).expect("a gateway");
-    let wanted = Wanted { range: year, geos: vec![Geo::Cn], user_id_type: UserIdType::OpenId };
+    let order = Order {
+        range: year,
+        geos: vec![Geo::Cn],
+        user_id_type: UserIdType::OpenId,
+        scope: Scope::Everyone,
+        priority: Priority::Background,
+    };
     let (began, progress) = (Instant::now(), watch::Sender::new(Progress::default()));
-    gateway.filler.fill(&wanted, &progress).await.expect("a year");
+    gateway.filler.fill(&order, &progress).await.expect("a year");
     let fetched = progress.borrow().fetched;
     eprintln!("{fetched} days fetched and archived in {:.0} s", began.elapsed().as_secs_f64());
 }

@@ -127,7 +127,9 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let traffic = Arc::<Traffic>::default();
     let upstream: Arc<dyn Meter> = Arc::new(feishu.clone());
     let process: Arc<dyn Meter> = Arc::new(Process::new(clock.now()));
-    let archive = config.archive.open()?.map(|store| Arc::new(Archive::new(store, directories, config.owner)));
+    let folder = if let Location::Folder(path) = &config.archive { Some(path.clone()) } else { None };
+    let archive =
+        config.archive.open()?.map(|store| Arc::new(Archive::new(store, directories, config.owner).in_folder(folder)));
     // The bottom of the read path: Feishu, behind what outlives the process, where anything shall.
     let lasting: Arc<dyn DaySource> = match &archive {
         Some(archive) => Arc::new(Archived::new(Arc::clone(archive), Arc::clone(&memory), feishu)),

@@ -54,9 +54,10 @@ impl Engine {
             keys.flat_map(|day| plan.geos.iter().map(move |geo| DayKey { geo: *geo, ..first.on(day) })).collect();
         match basis {
             Basis::Digests(gathered) => {
-                let held =
-                    stream::iter(keys).map(async |key| self.held_digest(&key).await).buffered(usize::from(days).max(1));
-                held.for_each(|held| std::future::ready(gathered.look_back_at(held))).await;
+                let all = stream::iter(keys).map(async |key| self.held_digest(&key).await);
+                for held in all.buffered(usize::from(days).max(1)).collect::<Vec<_>>().await {
+                    gathered.look_back_at(held);
+                }
             }
             Basis::Rows(gathered) => {
                 for key in keys {

@@ -11,6 +11,7 @@ mod digests;
 mod figures;
 mod health;
 mod layout;
+mod leftovers;
 mod location;
 mod notes;
 mod owner;
@@ -19,6 +20,7 @@ mod writer;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -63,6 +65,8 @@ const READERS: usize = 32;
 #[derive(Debug)]
 pub struct Archive {
     shelves: Shelves,
+    /// Where it is, if that is a folder of this machine.
+    folder: Option<PathBuf>,
     directories: Arc<Directories>,
     /// Who works where, by what digests say of it.
     crews: Arc<Crews>,
@@ -94,6 +98,7 @@ impl Archive {
     pub fn new(store: Arc<dyn ObjectStore>, directories: Arc<Directories>, owner: Owner) -> Self {
         Self {
             shelves: Shelves::new(store, owner),
+            folder: None,
             directories,
             crews: Arc::default(),
             backlog: Backlog::new(BACKLOG),
@@ -105,6 +110,12 @@ impl Archive {
             watch: Watch::default(),
             labels: Mutex::default(),
         }
+    }
+
+    /// The same, which is known to be in this folder.
+    #[must_use]
+    pub fn in_folder(self, folder: Option<PathBuf>) -> Self {
+        Self { folder, ..self }
     }
 
     /// How it is.
