@@ -117,7 +117,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         tracing::info!(address = %listener.local_addr()?, "serving probes and metrics");
         tokio::spawn(app::serve_operations(gateway.operations.clone(), listener));
     }
-    app::serve(gateway, listener, ending).await;
+    app::serve(gateway, listener, ending).await.map_err(|error| UnusableSetting::tls(&error))?;
     Ok(())
 }
 

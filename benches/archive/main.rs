@@ -13,7 +13,7 @@ use std::{
 
 use feishu_pulse::{
     api::MetricsPlace,
-    app::{self, GatewayConfig, upkeep::UpkeepConfig},
+    app::{self, GatewayConfig, ServerConfig, upkeep::UpkeepConfig},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Clock as _, DayRange, Geo, Scope, SystemClock, UserIdType},
     query::{Order, Progress},
@@ -92,6 +92,7 @@ async fn fill(lake: &Path, simulator: &Simulator, year: DayRange) {
         owner,
         upkeep: UpkeepConfig { warm_days: None, ..UpkeepConfig::default() },
         metrics: MetricsPlace::default(),
+        server: ServerConfig::default(),
     };
     let gateway = app::build(config, Arc::new(SystemClock)).expect("a gateway");
     let order = Order {

@@ -9,10 +9,11 @@ use axum::Router;
 
 use super::{
     process::Process,
+    serve::ServerConfig,
     upkeep::{Upkeep, UpkeepConfig},
 };
 use crate::{
-    api::{self, AccessTokens, ApiState, Front, MetricsPlace, Traffic, work::Desks},
+    api::{self, AccessTokens, ApiState, Bounds, Front, MetricsPlace, Traffic, work::Desks},
     feishu::{FeishuConfig, FeishuSource},
     meter::{Meter, Meters},
     model::{Clock, Geo},
@@ -49,6 +50,8 @@ pub struct GatewayConfig {
     pub upkeep: UpkeepConfig,
     /// Where `/metrics` is served.
     pub metrics: MetricsPlace,
+    /// How all of it is served.
+    pub server: ServerConfig,
 }
 
 /// Why a gateway cannot be built.
@@ -88,6 +91,8 @@ pub struct Gateway {
     pub upkeep: Upkeep,
     /// Set it to tell probes that the process is about to end.
     pub draining: Arc<AtomicBool>,
+    /// How it is to be served.
+    pub server: ServerConfig,
 }
 
 /// How long a start waits for the archive to say whose it is. Longer than that, it fails: then requests are answered
@@ -187,7 +192,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         draining: Arc::clone(&draining),
     };
     let operations = api::operations(state.clone());
-    let router = api::router(state, config.metrics);
+    let bounds = Bounds::new(config.server.max_requests.get(), config.request_timeout);
+    let router = api::router(state, config.metrics, bounds);
     let archive = archive.map(|archive| (archive, config.archive));
-    Ok(Gateway { router, front, archive, filler, backfills, operations, upkeep, draining })
+    Ok(Gateway { router, front, archive, filler, backfills, operations, upkeep, draining, server: config.server })
 }
