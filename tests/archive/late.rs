@@ -16,13 +16,13 @@ async fn what_changed_is_logged_in_counts_and_the_last_word_is_archived() {
     let report = format!("/v1/reports/activity?start_date={DAY}&end_date={DAY}");
     let (home, production) = (gateway.home(), gateway.simulator.production());
     production.partial(home, day(DAY), 300);
-    let early = gateway.get(&report).await.json();
+    let before = gateway.get(&report).await.json();
 
     production.finish(home, day(DAY));
     gateway.set_time("2026-11-22T09:00:00Z");
     gateway.get(&report).await.json();
     eventually(async || gateway.get(&report).await.json()["meta"]["days"]["final"] == 1).await;
-    let late = gateway.get(&report).await.json();
+    let after = gateway.get(&report).await.json();
     lake.holds(1).await;
 
     let users = |answer: &serde_json::Value| answer["data"][0]["users"].as_u64().expect("a count");
@@ -30,15 +30,15 @@ async fn what_changed_is_logged_in_counts_and_the_last_word_is_archived() {
     let lines = log.lines("a day has changed");
     assert_eq!(lines.len(), 1, "{lines:?}");
     for part in [
-        format!("rows_before={}", users(&early)),
-        format!("rows={}", users(&late)),
-        format!("active_before={}", active(&early)),
-        format!("active={}", active(&late)),
+        format!("rows_before={}", users(&before)),
+        format!("rows={}", users(&after)),
+        format!("active_before={}", active(&before)),
+        format!("active={}", active(&after)),
     ] {
         assert!(lines[0].contains(&part), "{part}: {}", lines[0]);
     }
     assert!(!lines[0].contains("ou_"), "{}", lines[0]);
     let restarted = lake.gateway_at("2026-11-22T09:00:00Z").await;
-    assert_eq!(restarted.get(&report).await.json()["data"], late["data"]);
+    assert_eq!(restarted.get(&report).await.json()["data"], after["data"]);
     assert_eq!(restarted.upstream_calls(), 0);
 }
