@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod backfill;
 mod check;
 mod demo;
+mod problems;
 mod refusal;
 mod settings;
 
@@ -47,6 +48,9 @@ enum Command {
     Check(Box<CheckArgs>),
     /// Print the OpenAPI document
     Openapi,
+    /// Print what every kind of problem means, as Markdown
+    #[command(hide = true)]
+    Problems,
 }
 
 /// Why a command ended badly.
@@ -98,6 +102,7 @@ impl Command {
                 let document = api::openapi().to_pretty_json().map_err(std::io::Error::other)?;
                 writeln!(std::io::stdout().lock(), "{document}")?;
             }
+            Self::Problems => write!(std::io::stdout().lock(), "{}", problems::page())?,
         }
         Ok(ExitCode::SUCCESS)
     }
