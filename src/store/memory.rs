@@ -27,7 +27,7 @@ use crate::{
     model::{Clock, Day, DayKey, DayRange, Scope},
     report::{Digest, sheet::Month},
     source::{DaySource, Forecast, LoadContext, LoadError},
-    table::{Origin, Partition, partition::ContentHash},
+    table::{Flag, Origin, Partition, partition::ContentHash},
 };
 
 /// The share of the bytes that is kept for digests: one in so many.
@@ -135,6 +135,17 @@ impl Memory {
         Ok(digest)
     }
 
+    /// Keeps a digest whose rows are elsewhere, unless a later one is held.
+    pub async fn keep_digest(&self, digest: &Arc<Digest>) {
+        self.lookups.add_one(Lookup::Miss);
+        self.count_rows(digest.key(), digest.rows());
+        let held = self.digests.get(digest.key()).await;
+        if held.is_none_or(|held| held.fetched_at() <= digest.fetched_at()) {
+            self.digests.insert(digest.key().clone(), Arc::clone(digest)).await;
+            self.changes.fetch_add(1, Ordering::Release);
+        }
+    }
+
     /// What people did in the month that begins with the day of `first`, where it is held and made of these versions
     /// of its days.
     pub async fn month(&self, first: &DayKey, versions: &[ContentHash]) -> Option<Arc<Month>> {
@@ -239,11 +250,17 @@ impl Memory {
         if self.days.get(key).await.is_some_and(|held| newer(&held)) {
             return;
         }
+        let before = self.digests.get(key).await.filter(|before| before.hash() != day.hash());
         // One person's day is as small as its digest would be, and reports on him read it.
         if !matches!(key.scope, Scope::User(_))
             && let Err(error) = self.digest(&day).await
         {
             tracing::error!(%key, %error, "a day could not be digested; it is tried again when it is asked for");
+        }
+        if let Some(before) = before
+            && let Some(after) = self.digests.get(key).await
+        {
+            tell_change(&before, &after);
         }
         self.days.insert(key.clone(), day).await;
         self.changes.fetch_add(1, Ordering::Release);
@@ -297,6 +314,19 @@ fn cache<D: Send + Sync + 'static>(
         }
     };
     cache.eviction_listener(listen).build()
+}
+
+/// Late data: what a day said before and says now, in counts. Whatever was made of the day is made anew.
+fn tell_change(before: &Digest, after: &Digest) {
+    let active = |digest: &Digest| digest.whole().sums.flag(Flag::Active);
+    tracing::info!(
+        key = %after.key(),
+        rows_before = before.rows(),
+        rows = after.rows(),
+        active_before = active(before),
+        active = active(after),
+        "a day has changed since it was last fetched"
+    );
 }
 
 async fn drop_those<D: Send + Sync + 'static>(cache: &Cache<DayKey, Arc<D>>, which: impl Fn(&DayKey) -> bool) {
