@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod backfill;
 mod check;
 mod demo;
+mod reference;
 mod refusal;
 mod settings;
 
@@ -17,7 +18,7 @@ pub use settings::{Settings, UnusableSetting};
 
 use crate::{
     api,
-    app::{self, telemetry},
+    app::{self, GatewayConfig, telemetry},
     model::SystemClock,
     sim::{SimulateArgs, Simulator},
 };
@@ -47,6 +48,9 @@ enum Command {
     Check(Box<CheckArgs>),
     /// Print the OpenAPI document
     Openapi,
+    /// Print the reference of all settings, as Markdown
+    #[command(hide = true)]
+    Settings,
 }
 
 /// Why a command ended badly.
@@ -98,6 +102,7 @@ impl Command {
                 let document = api::openapi().to_pretty_json().map_err(std::io::Error::other)?;
                 writeln!(std::io::stdout().lock(), "{document}")?;
             }
+            Self::Settings => write!(std::io::stdout().lock(), "{}", reference::settings())?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -105,7 +110,8 @@ impl Command {
 
 async fn serve(settings: &Settings) -> Result<(), Failure> {
     let config = settings.gateway()?;
-    telemetry::init(&settings.log, settings.log_format).map_err(|error| UnusableSetting::log(&error))?;
+    let told = telemetry::init(&settings.telemetry()).map_err(|error| UnusableSetting::telemetry(&error))?;
+    let config = GatewayConfig { log_filter: Some(told.log_filter.clone()), ..config };
     let ending = app::shutdown_signal()?;
     let gateway =
         app::build(config, std::sync::Arc::new(SystemClock)).map_err(|error| UnusableSetting::build(&error))?;
@@ -113,10 +119,11 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     tracing::info!(address = %listener.local_addr()?, upstream = %settings.base_url, "serving");
     if let Some(address) = settings.admin_listen {
         let listener = listen(address).await?;
-        tracing::info!(address = %listener.local_addr()?, "serving probes and metrics");
+        tracing::info!(address = %listener.local_addr()?, "serving probes, metrics and the log level");
         tokio::spawn(app::serve_operations(gateway.operations.clone(), listener));
     }
     app::serve(gateway, listener, ending).await;
+    told.end().await;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    compat, docs, layers, ops, prefer,
+    compat, docs, layers, log_level, ops, prefer,
     problem::{Problem, ProblemCode},
     state::ApiState,
     v1,
@@ -33,10 +33,11 @@ pub fn router(state: ApiState, metrics: MetricsPlace) -> Router {
     finish(routes.merge(docs::routes(openapi)), state)
 }
 
-/// What an operator's own address serves: probes and metrics, nothing about people.
+/// What an operator's own address serves: probes, metrics and what is logged, nothing about people.
 pub fn operations(state: ApiState) -> Router {
     let routes = OpenApiRouter::new().routes(routes!(ops::livez)).routes(routes!(ops::readyz));
-    finish(routes.routes(routes!(ops::metrics)).into(), state)
+    let routes = routes.routes(routes!(ops::metrics)).routes(routes!(log_level::get, log_level::put));
+    finish(routes.into(), state)
 }
 
 fn finish(routes: Router<ApiState>, state: ApiState) -> Router {

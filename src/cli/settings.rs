@@ -11,7 +11,7 @@ use crate::{
     api::MetricsPlace,
     app::{
         BuildError, GatewayConfig,
-        telemetry::{self, LogFormat},
+        telemetry::{self, LogFormat, TelemetryConfig, TelemetryError},
         upkeep::UpkeepConfig,
     },
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
@@ -45,8 +45,8 @@ pub struct Settings {
     #[arg(long, env = "PULSE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Where to serve /metrics, /livez and /readyz for operators, and /metrics nowhere else. Nothing about people is told
-    /// there, so it may be reachable by others
+    /// Where to serve /metrics, /livez, /readyz and /log-level for operators, and /metrics nowhere else. Nothing about people
+    /// is told there, but whoever reaches it can change what is logged
     #[arg(long, env = "PULSE_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
 
@@ -98,6 +98,14 @@ pub struct Settings {
     /// The geos that the tenant has (cn, us, sg, jp), with commas; the first is the tenant's own
     #[arg(long, env = "PULSE_GEOS", value_name = "GEO,…", default_value = "cn", value_delimiter = ',')]
     pub geos: Vec<Geo>,
+
+    /// The OpenTelemetry collector that traces are sent to, such as `http://collector:4318`; without it, none are
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = base_url)]
+    pub otlp_endpoint: Option<Url>,
+
+    /// Whether /metrics tells figures of the newest final day: how many people were active, and with which feature
+    #[arg(long, env = "PULSE_BUSINESS_METRICS", value_name = "SWITCH", value_enum, default_value_t = Switch::Off)]
+    pub business_metrics: Switch,
 
     /// What to log: a level, or levels by target such as `info,feishu_pulse::feishu=debug`
     #[arg(long, env = "PULSE_LOG", value_name = "FILTER", default_value = "info")]
@@ -160,7 +168,15 @@ impl Settings {
                 ..UpkeepConfig::default()
             },
             metrics: if self.admin_listen.is_some() { MetricsPlace::Apart } else { MetricsPlace::Here },
+            business_metrics: self.business_metrics == Switch::On,
+            log_filter: None,
         })
+    }
+
+    /// What is logged and traced.
+    #[must_use]
+    pub fn telemetry(&self) -> TelemetryConfig {
+        TelemetryConfig { filter: self.log.clone(), format: self.log_format, collector: self.otlp_endpoint.clone() }
     }
 
     /// Every setting that is missing or impossible.
@@ -171,7 +187,7 @@ impl Settings {
             self.app_id().err(),
             self.secret().err(),
             self.distinct_geos().err(),
-            telemetry::check(&self.log).err().map(|error| UnusableSetting::log(&error)),
+            telemetry::check(&self.log).err().map(|error| UnusableSetting::telemetry(&error.into())),
         ];
         faults.into_iter().flatten().collect()
     }
@@ -244,8 +260,8 @@ impl UnusableSetting {
         Self("PULSE_ARCHIVE is none: there is nothing to fill".to_owned())
     }
 
-    pub(super) fn log(error: &impl std::fmt::Display) -> Self {
-        Self(format!("PULSE_LOG is no log filter: {error}"))
+    pub(super) fn telemetry(error: &TelemetryError) -> Self {
+        Self(error.to_string())
     }
 
     pub(super) fn listen(why: &str) -> Self {

@@ -26,4 +26,5 @@ mod process;
 mod quota;
 mod selection;
 mod token;
+mod traces;
 mod waiting;

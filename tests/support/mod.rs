@@ -66,6 +66,8 @@ impl Setup {
             archive: Location::Nowhere,
             upkeep: UpkeepConfig { warm_days: None, poll: Duration::from_millis(10), ..UpkeepConfig::default() },
             metrics: MetricsPlace::default(),
+            business_metrics: false,
+            log_filter: None,
         };
         change(&mut config);
         let gateway = app::build(config, clock.clone()).expect("a gateway");
