@@ -8,7 +8,7 @@ use std::{
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
 use feishu_pulse::{
-    model::SystemClock,
+    model::{Clock as _, Geo, SystemClock},
     sim::{PageTokenStyle, SimConfig, Simulator},
 };
 use opentelemetry_proto::tonic::{
@@ -106,7 +106,9 @@ async fn a_collector_gets_each_request_with_the_calls_below_it_and_a_link_from_t
     let (collector, upstream) = (Collector::default(), simulator.base_url());
     let endpoint = collector.start().await;
     let gateway = Gateway::start(&[("FEISHU_BASE_URL", &upstream), ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
-    let path = "/v1/user-days?period=yesterday&limit=1";
+    // Yesterday is not produced yet in the morning.
+    let day = Geo::Cn.latest_produced(SystemClock.now());
+    let path = &format!("/v1/user-days?start_date={day}&end_date={day}&limit=1");
     let traceparent = format!("00-{TRACE}-{CALLER}-01");
 
     let headers = [("traceparent", traceparent.as_str())];
