@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod backfill;
 mod check;
 mod demo;
+mod problems;
 mod reference;
 mod refusal;
 mod settings;
@@ -51,6 +52,9 @@ enum Command {
     /// Print the reference of all settings, as Markdown
     #[command(hide = true)]
     Settings,
+    /// Print what every kind of problem means, as Markdown
+    #[command(hide = true)]
+    Problems,
 }
 
 /// Why a command ended badly.
@@ -103,6 +107,7 @@ impl Command {
                 writeln!(std::io::stdout().lock(), "{document}")?;
             }
             Self::Settings => write!(std::io::stdout().lock(), "{}", reference::settings())?,
+            Self::Problems => write!(std::io::stdout().lock(), "{}", problems::page())?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -122,8 +127,9 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         tracing::info!(address = %listener.local_addr()?, "serving probes, metrics and the log level");
         tokio::spawn(app::serve_operations(gateway.operations.clone(), listener));
     }
-    app::serve(gateway, listener, ending).await;
+    let served = app::serve(gateway, listener, ending).await;
     told.end().await;
+    served.map_err(|error| UnusableSetting::tls(&error))?;
     Ok(())
 }
 

@@ -9,10 +9,11 @@ use axum::Router;
 
 use super::{
     process::Process,
+    serve::ServerConfig,
     upkeep::{Upkeep, UpkeepConfig},
 };
 use crate::{
-    api::{self, AccessTokens, ApiState, Front, LogFilter, MetricsPlace, Traffic, work::Desks},
+    api::{self, AccessTokens, ApiState, Bounds, Front, LogFilter, MetricsPlace, Traffic, work::Desks},
     feishu::{FeishuConfig, FeishuSource},
     meter::{Meter, Meters},
     model::{Clock, Geo},
@@ -50,6 +51,8 @@ pub struct GatewayConfig {
     pub business_metrics: bool,
     /// Changes what is logged, where the caller lets others do so.
     pub log_filter: Option<LogFilter>,
+    /// How all of it is served.
+    pub server: ServerConfig,
 }
 
 /// Why a gateway cannot be built.
@@ -79,6 +82,8 @@ pub struct Gateway {
     pub upkeep: Upkeep,
     /// Set it to tell probes that the process is about to end.
     pub draining: Arc<AtomicBool>,
+    /// How it is to be served.
+    pub server: ServerConfig,
 }
 
 /// Builds the gateway. Nothing is asked of upstream until somebody asks the gateway.
@@ -163,6 +168,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         draining: Arc::clone(&draining),
     };
     let operations = api::operations(state.clone());
-    let router = api::router(state, config.metrics);
-    Ok(Gateway { router, front, filler, backfills, operations, upkeep, draining })
+    let bounds = Bounds::new(config.server.max_requests.get(), config.request_timeout);
+    let router = api::router(state, config.metrics, bounds);
+    Ok(Gateway { router, front, filler, backfills, operations, upkeep, draining, server: config.server })
 }

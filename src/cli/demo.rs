@@ -10,7 +10,7 @@ use super::{Failure, UnusableSetting};
 use crate::{
     api::MetricsPlace,
     app::{
-        self, GatewayConfig,
+        self, GatewayConfig, ServerConfig,
         telemetry::{self, LogFormat, TelemetryConfig},
         upkeep::UpkeepConfig,
     },
@@ -65,7 +65,8 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     // Ends both at once: nobody waits for a demonstration to drain.
     tokio::select! {
         () = ending => {}
-        () = app::serve(gateway, listener, std::future::pending()) => {}
+        // Without TLS, serving cannot fail.
+        _ = app::serve(gateway, listener, std::future::pending()) => {}
     }
     Ok(())
 }
@@ -97,6 +98,7 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         metrics: MetricsPlace::default(),
         business_metrics: true,
         log_filter: None,
+        server: ServerConfig::default(),
     }
 }
 

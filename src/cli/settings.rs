@@ -1,6 +1,6 @@
 //! The settings of `serve`. Each can be given as an option or in the environment; `--help` is their reference.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZero, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use crate::{
     api::MetricsPlace,
     app::{
-        BuildError, GatewayConfig,
+        BuildError, GatewayConfig, ServerConfig, TlsFiles, UnusableTls,
         telemetry::{self, LogFormat, TelemetryConfig, TelemetryError},
         upkeep::UpkeepConfig,
     },
@@ -18,6 +18,10 @@ use crate::{
     model::Geo,
     store::{Location, Policy},
 };
+
+pub(super) mod values;
+
+use values::{base_url, delay, duration, rate, retention, share};
 
 /// The longest that one call of upstream may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,6 +61,28 @@ pub struct Settings {
     /// How long a request may wait for days that are not held yet, such as 60s or 2min
     #[arg(long, env = "PULSE_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub request_timeout: Duration,
+
+    /// The most requests under way at once, those that wait for Feishu included; more are turned away with 503
+    #[arg(long, env = "PULSE_MAX_REQUESTS", value_name = "COUNT", default_value = "1024")]
+    pub max_requests: NonZero<usize>,
+
+    /// The most connections at once; more wait until one is closed
+    #[arg(long, env = "PULSE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "16384")]
+    pub max_connections: NonZero<usize>,
+
+    /// A certificate (PEM, followed by those between it and the root): HTTPS is served instead of HTTP. Read again when
+    /// the file changes
+    #[arg(long, env = "PULSE_TLS_CERT", value_name = "PATH", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key (PEM)
+    #[arg(long, env = "PULSE_TLS_KEY", value_name = "PATH", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// How long requests are still taken after SIGTERM, while /readyz says that the process ends: as long as a load
+    /// balancer needs to notice
+    #[arg(long, env = "PULSE_DRAIN_DELAY", value_name = "DURATION", default_value = "0s", value_parser = delay)]
+    pub drain_delay: Duration,
 
     /// How much memory days may take, such as 512MiB or 4GiB
     #[arg(long, env = "PULSE_CACHE_BYTES", value_name = "SIZE", default_value = "1GiB")]
@@ -167,6 +193,12 @@ impl Settings {
                 retention_days: self.retention,
                 ..UpkeepConfig::default()
             },
+            server: ServerConfig {
+                tls: self.tls(),
+                max_connections: self.max_connections,
+                max_requests: self.max_requests,
+                drain_delay: self.drain_delay,
+            },
             metrics: if self.admin_listen.is_some() { MetricsPlace::Apart } else { MetricsPlace::Here },
             business_metrics: self.business_metrics == Switch::On,
             log_filter: None,
@@ -177,6 +209,11 @@ impl Settings {
     #[must_use]
     pub fn telemetry(&self) -> TelemetryConfig {
         TelemetryConfig { filter: self.log.clone(), format: self.log_format, collector: self.otlp_endpoint.clone() }
+    }
+
+    fn tls(&self) -> Option<TlsFiles> {
+        let pair = self.tls_cert.clone().zip(self.tls_key.clone());
+        pair.map(|(certificate, key)| TlsFiles { certificate, key })
     }
 
     /// Every setting that is missing or impossible.
@@ -268,46 +305,13 @@ impl UnusableSetting {
         Self(why.to_owned())
     }
 
+    pub(super) fn tls(error: &UnusableTls) -> Self {
+        Self(format!("PULSE_TLS_CERT and PULSE_TLS_KEY: {error}"))
+    }
+
     pub(super) fn build(error: &BuildError) -> Self {
         Self(error.to_string())
     }
-}
-
-pub(super) fn base_url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|_| "expected a URL such as https://open.feishu.cn".to_owned())?;
-    let is_base = matches!(url.scheme(), "http" | "https") && url.host().is_some();
-    if !is_base
-        || url.query().is_some()
-        || url.fragment().is_some()
-        || !url.username().is_empty()
-        || url.password().is_some()
-    {
-        return Err("expected an http or https address without query, fragment or credentials".to_owned());
-    }
-    Ok(url)
-}
-
-/// A positive duration of at most a day, such as `60s` or `2min`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    let sound = parsed.filter(|duration| (1..=86_400_000).contains(&duration.as_millis()));
-    sound.ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let sound = text.parse().ok().filter(|share: &f64| (0.0..=1.0).contains(share));
-    sound.ok_or_else(|| "expected a share from 0 to 1, such as 0.2".to_owned())
-}
-
-/// A number of days such as `730d`.
-fn retention(text: &str) -> Result<u16, String> {
-    let days = text.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| (1..=36_600).contains(days));
-    days.ok_or_else(|| "expected a number of days, such as 730d".to_owned())
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let sound = text.parse().ok().filter(|rate: &f64| (0.001..=1000.0).contains(rate));
-    sound.ok_or_else(|| "expected calls a second, from 0.001 to 1000".to_owned())
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod priorities;
 mod process;
 mod quota;
 mod selection;
+mod server;
 mod token;
 mod traces;
 mod waiting;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use feishu_pulse::{
     api::MetricsPlace,
-    app::{self, GatewayConfig, upkeep::UpkeepConfig},
+    app::{self, GatewayConfig, ServerConfig, upkeep::UpkeepConfig},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Day, Geo, ManualClock},
     sim::{SimConfig, Simulator},
@@ -68,6 +68,7 @@ impl Setup {
             metrics: MetricsPlace::default(),
             business_metrics: false,
             log_filter: None,
+            server: ServerConfig::default(),
         };
         change(&mut config);
         let gateway = app::build(config, clock.clone()).expect("a gateway");
