@@ -6,6 +6,8 @@
 //! SingleFlight  at most one fetch per day, and it always runs to its end
 //! Keep        what was fetched is kept, though everyone who asked has left
 //! Archived    final days outlive the process
+//!
+//! Viewed      shows of each day what a caller who may not see everything may see
 //! ```
 
 pub mod archive;
@@ -14,9 +16,11 @@ pub mod flight;
 pub mod freshness;
 pub mod memory;
 pub mod subset;
+pub mod viewed;
 
 pub use archive::{Archive, Archived, Location};
 pub use flight::SingleFlight;
 pub use freshness::{Policy, State};
 pub use memory::{Keep, Memory, Recall};
 pub use subset::Subset;
+pub use viewed::Viewed;

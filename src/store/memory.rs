@@ -3,13 +3,18 @@
 //! Each is held as rows and as a digest of a tenth of their size, with bounds of their own: a year of digests stays
 //! when the rows do not, and most reports need no more. Months that were added up person by person are kept as well.
 //!
+//! Views of the days ([`Viewed`](super::Viewed)) are held beside the whole days, within the same bounds.
+//!
 //! The memory stands at two places of the read path. [`Recall`] answers from it before anything else happens;
 //! [`Keep`] fills it below the single-flight, on the task that fetched, so that a day is kept even when everyone
 //! who asked for it has left.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -38,19 +43,36 @@ const NEIGHBOURHOOD: i32 = 7;
 /// A refresh that failed is not tried again within this time, however often the day is asked for.
 const RETRY_REFRESH: SignedDuration = SignedDuration::from_secs(60);
 
-/// The days that are held in memory.
+/// The days that are held in memory: the whole ones, or those of one view.
 #[derive(Debug)]
 pub struct Memory {
-    days: Cache<DayKey, Arc<Partition>>,
-    digests: Cache<DayKey, Arc<Digest>>,
+    held: Arc<Everything>,
+    view: ViewNo,
+}
+
+/// Tells the days of one view from those of others.
+type ViewNo = u32;
+
+/// The number of what is no view: the whole days.
+const WHOLE: ViewNo = 0;
+
+/// A day of one view.
+type Place = (ViewNo, DayKey);
+
+/// Whole days and views of them, within one set of bounds.
+#[derive(Debug)]
+struct Everything {
+    days: Cache<Place, Arc<Partition>>,
+    digests: Cache<Place, Arc<Digest>>,
     /// By the first day.
-    months: Cache<DayKey, Arc<Month>>,
-    /// Rows by day of every series but those of single people, also of days that were evicted since.
+    months: Cache<Place, Arc<Month>>,
+    /// Rows by whole day of every series but those of single people, also of days that were evicted since.
     rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
     policy: Policy,
     clock: Arc<dyn Clock>,
-    pub(super) lookups: Tally<Lookup>,
-    pub(super) evicted: Arc<Count>,
+    lookups: Tally<Lookup>,
+    evicted: Arc<Count>,
+    views: AtomicU32,
 }
 
 /// A day that is held, as rows or as a digest, with its state as of now.
@@ -70,7 +92,7 @@ impl Memory {
     pub fn new(bytes: u64, policy: Policy, clock: Arc<dyn Clock>) -> Self {
         let evicted = Arc::<Count>::default();
         let (digests, months) = (bytes / DIGESTS, bytes / MONTHS);
-        Self {
+        let held = Everything {
             days: cache(bytes - digests - months, Partition::bytes, Some(&evicted)),
             digests: cache(digests, Digest::bytes, None),
             months: cache(months, Month::bytes, None),
@@ -79,23 +101,40 @@ impl Memory {
             clock,
             lookups: Tally::default(),
             evicted,
-        }
+            views: AtomicU32::new(WHOLE),
+        };
+        Self { held: Arc::new(held), view: WHOLE }
+    }
+
+    /// The memory of a view that is new: within the same bounds, and forgetful of a day when the whole day is forgotten.
+    #[must_use]
+    pub fn of_a_view(&self) -> Self {
+        let view = self.held.views.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { held: Arc::clone(&self.held), view }
+    }
+
+    fn place(&self, key: &DayKey) -> Place {
+        (self.view, key.clone())
+    }
+
+    const fn is_of_a_view(&self) -> bool {
+        self.view != WHOLE
     }
 
     /// The day, where its rows are held.
     pub async fn held(&self, key: &DayKey) -> Option<Held> {
-        self.days.get(key).await.map(|day| self.judged(day))
+        self.held.days.get(&self.place(key)).await.map(|day| self.judged(day))
     }
 
     /// The day's digest, where it is held.
     pub async fn held_digest(&self, key: &DayKey) -> Option<Held<Digest>> {
-        self.digests.get(key).await.map(|digest| self.judged(digest))
+        self.held.digests.get(&self.place(key)).await.map(|digest| self.judged(digest))
     }
 
     /// The day's digest, where it answers a question without anything being fetched.
     pub async fn fresh_digest(&self, key: &DayKey) -> Option<Arc<Digest>> {
         let held = self.held_digest(key).await.filter(|held| !held.due)?;
-        self.lookups.add_one(Lookup::Hit);
+        self.held.lookups.add_one(Lookup::Hit);
         Some(held.day)
     }
 
@@ -104,7 +143,7 @@ impl Memory {
     /// # Errors
     /// [`LoadError::Abandoned`] where making it panics.
     pub async fn digest(&self, day: &Arc<Partition>) -> Result<Arc<Digest>, LoadError> {
-        let held = self.digests.get(day.key()).await;
+        let held = self.held.digests.get(&self.place(day.key())).await;
         let same = held.filter(|digest| digest.fetched_at() == day.fetched_at() && digest.hash() == day.hash());
         if let Some(digest) = same {
             return Ok(digest);
@@ -114,68 +153,81 @@ impl Memory {
         // A large day takes some ten milliseconds.
         let made = tokio::task::spawn_blocking(move || Arc::new(Digest::of(&rows, neighbour.as_deref()))).await;
         let digest = made.map_err(|_| LoadError::Abandoned)?;
-        self.digests.insert(day.key().clone(), Arc::clone(&digest)).await;
+        self.held.digests.insert(self.place(day.key()), Arc::clone(&digest)).await;
         Ok(digest)
     }
 
     /// What people did in the month that begins with the day of `first`, where it is held and made of these versions
     /// of its days.
     pub async fn month(&self, first: &DayKey, versions: &[ContentHash]) -> Option<Arc<Month>> {
-        self.months.get(first).await.filter(|month| month.versions() == versions)
+        self.held.months.get(&self.place(first)).await.filter(|month| month.versions() == versions)
     }
 
     /// Keeps a month.
-    pub async fn keep_month(&self, first: DayKey, month: Arc<Month>) {
-        self.months.insert(first, month).await;
+    pub async fn keep_month(&self, first: &DayKey, month: Arc<Month>) {
+        self.held.months.insert(self.place(first), month).await;
     }
 
     async fn neighbour(&self, key: &DayKey) -> Option<Arc<Digest>> {
-        let before = self.digests.get(&key.on(key.day.plus(-1))).await;
-        if before.is_some() { before } else { self.digests.get(&key.on(key.day.next())).await }
+        let digests = &self.held.digests;
+        let before = digests.get(&self.place(&key.on(key.day.plus(-1)))).await;
+        if before.is_some() { before } else { digests.get(&self.place(&key.on(key.day.next()))).await }
     }
 
     fn judged<D: Origin>(&self, day: Arc<D>) -> Held<D> {
         let state = self.state(&*day);
-        let due = state == State::Provisional && self.policy.is_stale(day.fetched_at(), self.clock.now());
+        let due = state == State::Provisional && self.held.policy.is_stale(day.fetched_at(), self.held.clock.now());
         Held { day, state, due }
     }
 
-    /// The state of a day, held or not, as of now.
+    /// The state of a day, held or not, as of now. That of a view is the state of the whole day.
     #[must_use]
     pub fn state(&self, day: &impl Origin) -> State {
-        let key = day.key();
-        let matter = self.policy.rows_matter(key.geo, key.day, day.fetched_at());
+        let (key, policy) = (day.key(), &self.held.policy);
+        let matter = policy.rows_matter(key.geo, key.day, day.fetched_at());
+        let whole = (self.is_of_a_view() && matter).then(|| self.rows_of(key)).flatten();
         let fetched = Fetched {
             at: day.fetched_at(),
-            rows: day.rows(),
+            rows: whole.unwrap_or(day.rows()),
             doubtful: day.is_doubtful(),
             neighbours: matter.then(|| self.usual_rows(key)).flatten(),
         };
-        self.policy.state(key.geo, key.day, &fetched, self.clock.now())
+        policy.state(key.geo, key.day, &fetched, self.held.clock.now())
     }
 
-    /// Drops a day of one geo and kind of id, whomever it is about.
+    /// Drops a day of one geo and kind of id, whomever it is about, and all views of it.
     pub async fn forget(&self, day: &DayKey) {
         let same = |key: &DayKey| key.everyone() == day.everyone();
         let same_month =
             |key: &DayKey| key.on(day.day).everyone() == day.everyone() && key.day.month() == day.day.month();
-        drop_those(&self.days, same).await;
-        drop_those(&self.digests, same).await;
-        drop_those(&self.months, same_month).await;
-        let mut counts = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        drop_those(&self.held.days, same).await;
+        drop_those(&self.held.digests, same).await;
+        drop_those(&self.held.months, same_month).await;
+        let mut counts = self.held.rows.write().unwrap_or_else(PoisonError::into_inner);
         for (_, rows) in counts.iter_mut().filter(|(series, _)| same(&series.on(day.day))) {
             rows.remove(&day.day);
         }
     }
 
-    /// Every day that is held, with its state as of now.
+    /// The state as of now of every day of this memory.
     pub(super) fn states(&self) -> impl Iterator<Item = State> {
-        self.days.iter().map(|(_, day)| self.state(&*day))
+        let own = self.held.days.iter().filter(|(place, _)| place.0 == self.view);
+        own.map(|(_, day)| self.state(&*day))
+    }
+
+    /// What looks into memory found.
+    pub(super) fn lookups(&self) -> &Tally<Lookup> {
+        &self.held.lookups
+    }
+
+    /// How many days had to leave for others.
+    pub(super) fn evicted(&self) -> u64 {
+        self.held.evicted.get()
     }
 
     /// Bytes of the days that are held, and how many there may be.
     pub(super) fn bytes(&self) -> (u64, u64) {
-        (self.days.weighted_size(), self.days.policy().max_capacity().unwrap_or(u64::MAX))
+        (self.held.days.weighted_size(), self.held.days.policy().max_capacity().unwrap_or(u64::MAX))
     }
 
     /// Keeps a day and its digest. What is kept already gives way only to what was fetched later.
@@ -183,7 +235,7 @@ impl Memory {
         let key = day.key();
         self.count_rows(key, day.rows());
         let newer = |held: &Partition| held.fetched_at() > day.fetched_at();
-        if self.days.get(key).await.is_some_and(|held| newer(&held)) {
+        if self.held.days.get(&self.place(key)).await.is_some_and(|held| newer(&held)) {
             return;
         }
         // One person's day is as small as its digest would be, and reports on him read it.
@@ -192,32 +244,38 @@ impl Memory {
         {
             tracing::error!(%key, %error, "a day could not be digested; it is tried again when it is asked for");
         }
-        self.days.insert(key.clone(), day).await;
+        self.held.days.insert(self.place(key), Arc::clone(&day)).await;
         // moka would weigh and evict at its leisure, and a burst of days exceed the bound meanwhile.
-        self.days.run_pending_tasks().await;
+        self.held.days.run_pending_tasks().await;
     }
 
-    /// The day, no longer doubtful where what is held says the same.
+    /// The day, no longer doubtful where what is held says the same. Two views of one doubtful day prove nothing.
     async fn confirmed(&self, day: Arc<Partition>) -> Arc<Partition> {
-        if !day.is_doubtful() {
+        if !day.is_doubtful() || self.is_of_a_view() {
             return day;
         }
-        let held = self.days.get(day.key()).await;
+        let held = self.held.days.get(&self.place(day.key())).await;
         if held.is_some_and(|held| held.hash() == day.hash()) { Arc::new(day.without_doubt()) } else { day }
     }
 
     fn count_rows(&self, key: &DayKey, rows: usize) {
-        if matches!(key.scope, Scope::User(_)) {
+        if matches!(key.scope, Scope::User(_)) || self.is_of_a_view() {
             return;
         }
-        let mut counts = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.held.rows.write().unwrap_or_else(PoisonError::into_inner);
         counts.entry(series(key)).or_default().insert(key.day, rows);
+    }
+
+    /// The rows of a whole day, held or not.
+    fn rows_of(&self, key: &DayKey) -> Option<usize> {
+        let counts = self.held.rows.read().unwrap_or_else(PoisonError::into_inner);
+        counts.get(&series(key))?.get(&key.day).copied()
     }
 
     /// The median of the rows of the days around a day.
     fn usual_rows(&self, key: &DayKey) -> Option<usize> {
         let around = DayRange::new(key.day.plus(-NEIGHBOURHOOD), key.day.plus(NEIGHBOURHOOD))?;
-        let counts = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.held.rows.read().unwrap_or_else(PoisonError::into_inner);
         let near = counts.get(&series(key))?.range(around.first()..=around.last());
         let mut rows: Vec<usize> = near.filter(|(day, _)| **day != key.day).map(|(_, rows)| *rows).collect();
         rows.sort_unstable();
@@ -233,11 +291,11 @@ fn cache<D: Send + Sync + 'static>(
     bytes: u64,
     of: fn(&D) -> usize,
     evicted: Option<&Arc<Count>>,
-) -> Cache<DayKey, Arc<D>> {
-    let weigh = move |_: &DayKey, day: &Arc<D>| u32::try_from(of(day)).unwrap_or(u32::MAX);
+) -> Cache<Place, Arc<D>> {
+    let weigh = move |_: &Place, day: &Arc<D>| u32::try_from(of(day)).unwrap_or(u32::MAX);
     let cache = Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru());
     let Some(count) = evicted.map(Arc::clone) else { return cache.build() };
-    let listen = move |_: Arc<DayKey>, _: Arc<D>, cause: RemovalCause| {
+    let listen = move |_: Arc<Place>, _: Arc<D>, cause: RemovalCause| {
         if cause == RemovalCause::Size {
             count.add_one();
         }
@@ -245,10 +303,10 @@ fn cache<D: Send + Sync + 'static>(
     cache.eviction_listener(listen).build()
 }
 
-async fn drop_those<D: Send + Sync + 'static>(cache: &Cache<DayKey, Arc<D>>, which: impl Fn(&DayKey) -> bool) {
-    let held: Vec<Arc<DayKey>> = cache.iter().map(|(key, _)| key).filter(|key| which(key)).collect();
-    for key in held {
-        cache.invalidate(&*key).await;
+async fn drop_those<D: Send + Sync + 'static>(cache: &Cache<Place, Arc<D>>, which: impl Fn(&DayKey) -> bool) {
+    let held: Vec<Arc<Place>> = cache.iter().map(|(place, _)| place).filter(|place| which(&place.1)).collect();
+    for place in held {
+        cache.invalidate(&*place).await;
     }
 }
 
@@ -276,7 +334,7 @@ impl<S> Recall<S> {
 impl<S: DaySource> Recall<S> {
     /// Fetches a day anew behind the answer, unless that was tried a moment ago.
     fn refresh(&self, key: &DayKey, context: LoadContext) {
-        let now = self.memory.clock.now();
+        let now = self.memory.held.clock.now();
         let mut refreshes = self.refreshes.lock().unwrap_or_else(PoisonError::into_inner);
         if refreshes.get(key).is_some_and(|begun| now.duration_since(*begun) < RETRY_REFRESH) {
             return;
@@ -301,7 +359,10 @@ impl<S: DaySource> Recall<S> {
 impl<S: DaySource> DaySource for Recall<S> {
     async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
         let held = self.memory.held(key).await;
-        self.memory.lookups.add_one(Lookup::of(held.as_ref()));
+        // What a view lacks is looked for in the whole day, and counted there.
+        if held.is_some() || !self.memory.is_of_a_view() {
+            self.memory.held.lookups.add_one(Lookup::of(held.as_ref()));
+        }
         let Some(held) = held else {
             return self.inner.load(key, context).await;
         };
