@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{Day, UserIdType},
-        table::{Department, Origin as _},
+        table::Department,
     };
 
     fn paths(paths: &[&str]) -> Vec<Arc<str>> {
