@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod compat;
 pub mod cursor;
+pub mod data_request;
 pub mod docs;
 pub mod envelope;
 pub mod layers;

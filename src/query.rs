@@ -9,7 +9,7 @@ pub mod sheets;
 pub mod views;
 pub mod warm;
 
-pub use backfill::{CallCount, Filler, Progress, Wanted};
+pub use backfill::{CallCount, Filler, Order, Progress};
 pub use basis::{Basis, Numbers};
 pub use engine::{Asking, Engine, Gathered, NotAnswered};
 pub use jobs::{Backfills, Job, JobState};

@@ -52,17 +52,19 @@ enum FormatParam {
 }
 
 impl Wanted {
-    /// The format of a table that the caller wants most.
-    ///
-    /// # Errors
-    /// A problem (406) where nothing on offer is acceptable. Faulty parameters are faults of `params`.
-    pub fn read(params: &mut Params, headers: &HeaderMap) -> Result<Self, Problem> {
-        let format = Format::wanted(params, headers, &[Format::Json, Format::Csv, Format::Ndjson])?;
+    /// The format of a table that the caller wants most. Where nothing on offer is acceptable (406), or a parameter is
+    /// faulty, `params` knows.
+    pub fn read(params: &mut Params, headers: &HeaderMap) -> Self {
+        let format = Format::wanted(params, headers, &[Format::Json, Format::Csv, Format::Ndjson]);
+        let format = format.unwrap_or_else(|problem| {
+            params.refuse(problem);
+            Format::Json
+        });
         let bom = params.flag("bom");
         if bom.is_some() && format != Format::Csv {
             params.fault("bom", "goes only with CSV");
         }
-        Ok(Self { format, bom: bom.unwrap_or(false) })
+        Self { format, bom: bom.unwrap_or(false) }
     }
 }
 

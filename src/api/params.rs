@@ -24,6 +24,7 @@ pub struct Params {
     given: Vec<String>,
     values: Vec<(String, String)>,
     faults: Vec<Fault>,
+    refusal: Option<Problem>,
 }
 
 /// The parameters of a request that takes none: whoever sends one is told so.
@@ -82,6 +83,11 @@ impl Params {
         }
         let parameter = parameter.chars().take(64).collect();
         self.faults.push(Fault { parameter, detail: detail.into() });
+    }
+
+    /// Takes note that the request cannot be answered, for something other than its parameters.
+    pub fn refuse(&mut self, problem: Problem) {
+        self.refusal.get_or_insert(problem);
     }
 
     /// The value of a parameter, where it is given. An empty value is a fault.
@@ -149,9 +155,12 @@ impl Params {
     /// Ends the reading.
     ///
     /// # Errors
-    /// The problem that names every fault, where there is any.
+    /// The problem that names every fault, where there is any; else what else is in the way.
     pub fn finish(self) -> Result<(), Problem> {
-        if self.faults.is_empty() { Ok(()) } else { Err(Problem::faults(self.faults)) }
+        if !self.faults.is_empty() {
+            return Err(Problem::faults(self.faults));
+        }
+        self.refusal.map_or(Ok(()), Err)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// When to come back where nobody knows how long it takes.
-const UNKNOWN_WAIT: Duration = Duration::from_secs(10);
+pub(super) const UNKNOWN_WAIT: Duration = Duration::from_secs(10);
 
 /// Every kind of problem there is. Callers may rely on the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -262,8 +262,7 @@ impl Problem {
     }
 
     fn retry_after(self, wait: Duration) -> Self {
-        let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        Self { retry_after: Some(whole.max(1)), ..self }
+        Self { retry_after: Some(whole_seconds(wait)), ..self }
     }
 
     fn upstream(self, upstream: &Upstream) -> Self {
@@ -309,6 +308,12 @@ impl Problem {
         let problem = Self::new(code, error.to_string()).upstream(error.upstream().unwrap_or(&Upstream::default()));
         wait.into_iter().fold(problem, Self::retry_after)
     }
+}
+
+/// A wait as `Retry-After` tells it: rounded up, and at least a second.
+#[must_use]
+pub fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// A problem travels as an extension of an empty response; [`render`] writes it, since only there the id is known.

@@ -2,11 +2,22 @@
 
 use utoipa::{IntoParams, IntoResponses};
 
-use super::problem::Problem;
+use super::{problem::Problem, v1::backfills::Backfill};
 
-/// Problems of an endpoint that may have to ask Feishu.
+/// What an endpoint that may have to ask Feishu answers besides the data.
 #[derive(IntoResponses)]
-pub enum UpstreamProblems {
+pub enum UpstreamAnswers {
+    /// The days are not held yet, and the caller prefers not to wait for them (`Prefer: respond-async`): they are being
+    /// fetched by this job. Ask the same question again when it is done.
+    #[response(
+        status = 202,
+        headers(
+            ("Location" = String, description = "Where the job can be followed"),
+            ("Retry-After" = u64, description = "Seconds that it probably takes"),
+            ("Preference-Applied" = String, description = "`respond-async`"),
+        )
+    )]
+    Accepted(Backfill),
     /// `upstream_rejected`: Feishu does not know the user or department id.
     #[response(status = 422, content_type = "application/problem+json")]
     Rejected(Problem),
@@ -41,13 +52,14 @@ pub enum CommonProblems {
     Internal(Problem),
 }
 
-/// The header of endpoints that may have to ask Feishu. Read by [`Wait`](super::prefer::Wait).
+/// The header of endpoints that may have to ask Feishu. Read by [`Preference`](super::prefer::Preference).
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "documents what is read")]
 pub struct PreferHeader {
     /// `wait=N`: wait at most N seconds for days that are not held yet (RFC 7240). Without it, as long as the service
     /// is set to. What cannot be had in that time is told at once, with the estimate in `Retry-After`.
+    /// `respond-async`: do not wait, answer `202` with the job that fetches the days. With both, wait first.
     #[param(rename = "Prefer")]
     prefer: Option<String>,
 }

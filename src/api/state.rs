@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{compat::AccessTokens, prefer::Wait, traffic::Traffic, work::Desks};
+use super::{compat::AccessTokens, prefer::Preference, traffic::Traffic, work::Desks};
 use crate::{
     feishu::quota::Quota,
     meter::Meters,
@@ -18,6 +18,9 @@ use crate::{
     query::{Asking, Backfills, Engine},
     store::Archive,
 };
+
+/// How long a caller waits who prefers not to: long enough to read days from the archive, not to ask Feishu.
+const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// What handlers need.
 #[derive(Clone)]
@@ -49,8 +52,9 @@ pub struct ApiState {
 impl ApiState {
     /// A caller who asks now and has the usual time, or less if they want to wait less.
     #[must_use]
-    pub fn asking(&self, Wait(wait): Wait, allow_partial: bool) -> Asking {
-        let wait = wait.map_or(self.request_timeout, |wait| wait.min(self.request_timeout));
+    pub fn asking(&self, preference: Preference, allow_partial: bool) -> Asking {
+        let usual = if preference.respond_async { AT_ONCE } else { self.request_timeout };
+        let wait = preference.wait.unwrap_or(usual).min(self.request_timeout);
         Asking { deadline: Instant::now() + wait, allow_partial }
     }
 

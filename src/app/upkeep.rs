@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     model::{Clock, DayKey, Geo, UserIdType},
     query::{Engine, warm},
-    source::CallerId,
+    source::{LoadContext, Priority},
     store::{Archive, Policy},
 };
 
@@ -71,15 +71,15 @@ impl Upkeep {
     /// Fetches the latest days that are not held or are due to be fetched anew.
     async fn warm(&self, now: Timestamp) {
         let Some(days) = self.config.warm_days else { return };
-        let caller = self.engine.next_caller();
+        let context = LoadContext { priority: Priority::Background, caller: self.engine.next_caller() };
         let keys = |geo: &Geo| warm::latest(*geo, UserIdType::default(), days, now);
         let keys: Vec<DayKey> = self.geos.iter().flat_map(keys).collect();
-        let loads = stream::iter(keys).map(|key| self.load(key, caller)).buffer_unordered(FAN_OUT);
+        let loads = stream::iter(keys).map(|key| self.load(key, context)).buffer_unordered(FAN_OUT);
         loads.for_each(|()| std::future::ready(())).await;
     }
 
-    async fn load(&self, key: DayKey, caller: CallerId) {
-        if let Err(error) = self.engine.load_unasked(&key, caller).await {
+    async fn load(&self, key: DayKey, context: LoadContext) {
+        if let Err(error) = self.engine.load(&key, context).await {
             tracing::warn!(%key, %error, "a day could not be fetched ahead; it is fetched when it is asked for");
         }
     }

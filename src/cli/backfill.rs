@@ -9,8 +9,9 @@ use tokio::sync::watch;
 use super::{Failure, Settings, UnusableSetting};
 use crate::{
     app::{self, telemetry},
-    model::{Day, DayRange, SystemClock, UserIdType},
-    query::{Progress, Wanted},
+    model::{Day, DayRange, Scope, SystemClock, UserIdType},
+    query::{Order, Progress},
+    source::Priority,
     store::Location,
 };
 
@@ -46,13 +47,19 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), Failure> {
     // The progress is what is shown; the log only where something is wrong.
     telemetry::init("warn", args.settings.log_format).map_err(|error| UnusableSetting::log(&error))?;
     let ending = app::shutdown_signal()?;
-    let wanted = Wanted { range, geos: config.geos.clone(), user_id_type: args.user_id_type };
+    let order = Order {
+        range,
+        geos: config.geos.clone(),
+        user_id_type: args.user_id_type,
+        scope: Scope::Everyone,
+        priority: Priority::Background,
+    };
     let gateway = app::build(config, Arc::new(SystemClock)).map_err(|error| UnusableSetting::build(&error))?;
 
     let progress = watch::Sender::new(Progress::default());
     let shown = show(progress.subscribe());
     tokio::select! {
-        filled = gateway.filler.fill(&wanted, &progress) => filled?,
+        filled = gateway.filler.fill(&order, &progress) => filled?,
         () = shown => {}
         () = ending => {
             println!("broken off; {}. Run it again to go on.", line(&progress.borrow()));

@@ -3,12 +3,13 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
-use super::engine::Engine;
+use super::{engine::Engine, plan::Query};
 use crate::{
     model::{Backoff, Day, DayKey, DayRange, Geo, Scope, UserIdType},
-    source::{CallerId, LoadError},
+    source::{LoadContext, LoadError, Priority},
     store::Archive,
 };
 
@@ -25,13 +26,17 @@ pub type CallCount = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Which days shall be held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Order {
     /// The days.
     pub range: DayRange,
     /// The geos.
     pub geos: Vec<Geo>,
     /// Which ids the rows carry.
     pub user_id_type: UserIdType,
+    /// Whose rows. Only those of everyone outlive the process.
+    pub scope: Scope,
+    /// How urgent it is.
+    pub priority: Priority,
 }
 
 /// How far a backfill has come.
@@ -47,6 +52,8 @@ pub struct Progress {
     pub calls: u64,
     /// Time since it began.
     pub elapsed: Duration,
+    /// How long all of it was expected to take when it began, where that could be told.
+    pub forecast: Option<Duration>,
 }
 
 /// Fetches what is not archived yet. Safe to run again at any time: what is archived is not fetched again.
@@ -57,6 +64,20 @@ pub struct Filler {
     calls: CallCount,
 }
 
+impl Order {
+    /// What `query` needs when it is asked at `now`, as a caller would need it who waits for it.
+    #[must_use]
+    pub fn of_question(query: &Query, now: Timestamp) -> Self {
+        Self {
+            range: query.needed(now),
+            geos: query.geos.clone(),
+            user_id_type: query.user_id_type,
+            scope: query.scope.clone(),
+            priority: Priority::Interactive,
+        }
+    }
+}
+
 impl Progress {
     /// Upstream calls a second.
     #[must_use]
@@ -64,9 +85,12 @@ impl Progress {
         self.calls as f64 / self.elapsed.as_secs_f64().max(0.001)
     }
 
-    /// How long the rest takes, if it goes on as it went.
+    /// How long the rest takes, if it goes on as it went, or, before a day has come, as it was expected to.
     #[must_use]
     pub fn left(&self) -> Option<Duration> {
+        if self.fetched == 0 {
+            return self.forecast.map(|forecast| forecast.saturating_sub(self.elapsed));
+        }
         let each = self.elapsed.as_secs_f64() / self.fetched as f64;
         Duration::try_from_secs_f64(each * (self.days - self.done) as f64).ok()
     }
@@ -93,12 +117,13 @@ impl Filler {
     ///
     /// # Errors
     /// The first [`LoadError`] that trying again did not help. Days fetched by then are kept.
-    pub async fn fill(&self, wanted: &Wanted, progress: &watch::Sender<Progress>) -> Result<(), LoadError> {
+    pub async fn fill(&self, order: &Order, progress: &watch::Sender<Progress>) -> Result<(), LoadError> {
         let (began, calls_before) = (Instant::now(), (self.calls)());
-        let (days, missing) = self.missing(wanted).await;
-        progress.send_replace(Progress { days, done: days - missing.len(), ..Progress::default() });
-        let caller = self.engine.next_caller();
-        let all = stream::iter(missing.into_iter().map(|key| self.fetch(key, caller))).buffer_unordered(FAN_OUT);
+        let (days, missing) = self.missing(order).await;
+        let forecast = self.engine.forecast(&missing).await;
+        progress.send_replace(Progress { days, done: days - missing.len(), forecast, ..Progress::default() });
+        let context = LoadContext { priority: order.priority, caller: self.engine.next_caller() };
+        let all = stream::iter(missing.into_iter().map(|key| self.fetch(key, context))).buffer_unordered(FAN_OUT);
         let each = all.try_for_each(|()| {
             progress.send_modify(|progress| {
                 progress.done += 1;
@@ -112,30 +137,30 @@ impl Filler {
     }
 
     /// How many days are wanted and produced, and those of them that are not archived.
-    async fn missing(&self, wanted: &Wanted) -> (usize, Vec<DayKey>) {
-        let (now, archived) = (self.engine.now(), self.archived(wanted).await);
-        let key = |geo, day| DayKey { geo, user_id_type: wanted.user_id_type, scope: Scope::Everyone, day };
-        let all = wanted.range.days().flat_map(|day| wanted.geos.iter().map(move |geo| (*geo, day)));
+    async fn missing(&self, order: &Order) -> (usize, Vec<DayKey>) {
+        let (now, archived) = (self.engine.now(), self.archived(order).await);
+        let key = |geo, day| DayKey { geo, user_id_type: order.user_id_type, scope: order.scope.clone(), day };
+        let all = order.range.days().flat_map(|day| order.geos.iter().map(move |geo| (*geo, day)));
         let produced: Vec<_> = all.filter(|(geo, day)| geo.produced_at(*day) <= now).collect();
         let missing = produced.iter().filter(|one| !archived.contains(one)).map(|(geo, day)| key(*geo, *day));
         (produced.len(), missing.collect())
     }
 
-    async fn archived(&self, wanted: &Wanted) -> BTreeSet<(Geo, Day)> {
+    async fn archived(&self, order: &Order) -> BTreeSet<(Geo, Day)> {
         let mut held = BTreeSet::new();
-        let Some(archive) = &self.archive else { return held };
-        for geo in &wanted.geos {
-            let labels = archive.held(*geo, wanted.user_id_type, wanted.range).await;
+        let Some(archive) = self.archive.as_ref().filter(|_| order.scope == Scope::Everyone) else { return held };
+        for geo in &order.geos {
+            let labels = archive.held(*geo, order.user_id_type, order.range).await;
             held.extend(labels.into_keys().map(|day| (*geo, day)));
         }
         held
     }
 
     /// Fetches a day and waits until it is written.
-    async fn fetch(&self, key: DayKey, caller: CallerId) -> Result<(), LoadError> {
+    async fn fetch(&self, key: DayKey, context: LoadContext) -> Result<(), LoadError> {
         let mut tries = 0;
         loop {
-            match self.engine.load_unasked(&key, caller).await {
+            match self.engine.load(&key, context).await {
                 Ok(_) => break,
                 Err(error) if tries + 1 >= TRIES || !helps_soon(&error) => return Err(error),
                 Err(error) => tracing::debug!(%key, %error, "a day is tried again"),

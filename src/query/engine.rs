@@ -149,7 +149,7 @@ impl Engine {
         let mut loaded = match loaded {
             Err(NotAnswered::NotInTime { .. }) => {
                 // Told as it is now, at the end of the wait.
-                let left = self.source.forecast(rows).await.wait;
+                let left = self.forecast(rows).await;
                 return Err(NotAnswered::NotInTime { left });
             }
             loaded => loaded?,
@@ -166,7 +166,7 @@ impl Engine {
         context: LoadContext,
         deadline: Instant,
     ) -> Result<(), NotAnswered> {
-        let Some(left) = self.source.forecast(keys).await.wait else { return Ok(()) };
+        let Some(left) = self.forecast(keys).await else { return Ok(()) };
         // An estimate is no promise: only a clear miss is refused.
         if left.mul_f64(ESTIMATES_ERR_BY) <= deadline.saturating_duration_since(Instant::now()) {
             return Ok(());
@@ -191,12 +191,17 @@ impl Engine {
         held.map(|held| (held.day, held.state))
     }
 
-    /// One day, on behalf of nobody who waits.
+    /// One day, as urgent as the context says.
     ///
     /// # Errors
     /// The [`LoadError`] of the fetch.
-    pub async fn load_unasked(&self, key: &DayKey, caller: CallerId) -> Result<Arc<Partition>, LoadError> {
-        self.source.load(key, LoadContext { priority: Priority::Background, caller }).await
+    pub async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
+        self.source.load(key, context).await
+    }
+
+    /// How long it takes to have all of these days, where that can be told.
+    pub async fn forecast(&self, keys: &[DayKey]) -> Option<Duration> {
+        self.source.forecast(keys).await.wait
     }
 
     /// Drops a day of one geo and kind of id from memory, whomever it is about.

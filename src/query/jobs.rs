@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::backfill::{Filler, Progress, Wanted};
+use super::backfill::{Filler, Order, Progress};
 use crate::{
-    model::{Day, DayRange, Geo},
-    source::LoadError,
+    model::{Day, DayRange, Geo, Scope},
+    source::{LoadError, Priority},
 };
 
 /// Where orders are written down.
@@ -30,8 +30,10 @@ const REMEMBERED: usize = 100;
 pub struct Job {
     /// Its name: when it was ordered, and a few random letters.
     pub id: Arc<str>,
-    /// What is wanted.
-    pub wanted: Wanted,
+    /// What was ordered.
+    pub order: Order,
+    /// The path and query of the question that it was ordered for, if it was for one.
+    pub question: Option<Arc<str>>,
     /// When it was ordered.
     pub created_at: Timestamp,
     /// Whether it runs, and how it ended.
@@ -64,9 +66,16 @@ struct Shared {
     jobs: Mutex<BTreeMap<Arc<str>, Entry>>,
 }
 
+#[derive(Clone)]
 struct Entry {
     job: watch::Sender<Job>,
     stop: CancellationToken,
+}
+
+/// What became of a job that was to be entered.
+enum Entered {
+    Anew(Entry),
+    Already(Entry),
 }
 
 /// An order as it is written down.
@@ -78,6 +87,8 @@ struct Note {
     geos: Vec<String>,
     user_id_type: String,
     created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    question: Option<Arc<str>>,
 }
 
 impl Backfills {
@@ -87,15 +98,21 @@ impl Backfills {
         Self { shared: Arc::new(Shared { filler, jobs: Mutex::default() }) }
     }
 
-    /// Starts a job. It runs on, whoever follows it.
-    pub async fn start(&self, wanted: Wanted) -> Job {
+    /// Starts a job. Where one is running to the same order and question, that one is it.
+    pub async fn start(&self, order: Order, question: Option<Arc<str>>) -> Job {
         let created_at = self.shared.filler.engine().now();
         let stamp = created_at.strftime("%Y%m%dT%H%M%SZ");
         let id: Arc<str> = format!("{stamp}-{:06x}", fastrand::u32(..1 << 24)).into();
-        let job = Job { id, wanted, created_at, state: JobState::Running, progress: Progress::default() };
-        self.write_down(&job).await;
-        self.run(job.clone());
-        job
+        let job = Job { id, order, question, created_at, state: JobState::Running, progress: Progress::default() };
+        match self.shared.enter(job) {
+            Entered::Anew(entry) => {
+                let job = entry.job.borrow().clone();
+                self.write_down(&job).await;
+                self.run(job.clone(), entry);
+                job
+            }
+            Entered::Already(entry) => entry.job.borrow().clone(),
+        }
     }
 
     /// Takes up the jobs that had not ended when the process did.
@@ -109,8 +126,10 @@ impl Backfills {
             }
         };
         for job in notes.iter().filter_map(|note| serde_json::from_slice::<Note>(note).ok()?.job()) {
-            tracing::info!(job = %job.id, range = %job.wanted.range, "a backfill is taken up again");
-            self.run(job);
+            tracing::info!(job = %job.id, range = %job.order.range, "a backfill is taken up again");
+            if let Entered::Anew(entry) = self.shared.enter(job.clone()) {
+                self.run(job, entry);
+            }
         }
     }
 
@@ -138,20 +157,17 @@ impl Backfills {
         ended.ok().map(|job| job.clone())
     }
 
-    fn run(&self, job: Job) {
-        let (sender, stop) = (watch::Sender::new(job.clone()), CancellationToken::new());
-        let entry = Entry { job: sender.clone(), stop: stop.clone() };
-        self.shared.add(Arc::clone(&job.id), entry);
+    fn run(&self, job: Job, Entry { job: sender, stop }: Entry) {
         let backfills = self.clone();
         tokio::spawn(async move {
-            let state = backfills.work(&job.wanted, &sender, &stop).await;
+            let state = backfills.work(&job.order, &sender, &stop).await;
             backfills.strike_out(&job.id).await;
-            tracing::info!(job = %job.id, range = %job.wanted.range, ?state, "a backfill has ended");
+            tracing::info!(job = %job.id, range = %job.order.range, ?state, "a backfill has ended");
             sender.send_modify(|job| job.state = state);
         });
     }
 
-    async fn work(&self, wanted: &Wanted, job: &watch::Sender<Job>, stop: &CancellationToken) -> JobState {
+    async fn work(&self, order: &Order, job: &watch::Sender<Job>, stop: &CancellationToken) -> JobState {
         let progress = watch::Sender::new(Progress::default());
         let mut changes = progress.subscribe();
         let following = async {
@@ -161,7 +177,7 @@ impl Backfills {
             }
         };
         let outcome = tokio::select! {
-            outcome = self.shared.filler.fill(wanted, &progress) => outcome,
+            outcome = self.shared.filler.fill(order, &progress) => outcome,
             () = stop.cancelled() => return JobState::Cancelled,
             () = following => unreachable!("the progress outlives its followers"),
         };
@@ -170,7 +186,9 @@ impl Backfills {
     }
 
     async fn write_down(&self, job: &Job) {
-        let Some(archive) = self.shared.filler.archive() else { return };
+        // What is asked of one person or department is not archived; whoever asked for it asks again after a restart.
+        let archive = self.shared.filler.archive().filter(|_| job.order.scope == Scope::Everyone);
+        let Some(archive) = archive else { return };
         let text = serde_json::to_vec(&Note::of(job)).unwrap_or_default();
         if let Err(error) = archive.put_note(FOLDER, &job.id, text).await {
             tracing::warn!(job = %job.id, %error, "a backfill could not be written down; a restart will not take it up");
@@ -186,15 +204,22 @@ impl Backfills {
 }
 
 impl Shared {
-    /// Adds a job; the earliest that have ended are forgotten when there are many.
-    fn add(&self, id: Arc<str>, entry: Entry) {
+    /// Enters a job into the list, unless one is running that does the same. The oldest that have ended are forgotten.
+    fn enter(&self, job: Job) -> Entered {
         let mut jobs = self.jobs();
-        jobs.insert(id, entry);
-        let ended = jobs.iter().filter(|(_, entry)| entry.job.borrow().state != JobState::Running);
-        let ended: Vec<_> = ended.map(|(id, _)| Arc::clone(id)).collect();
+        let running = |entry: &&Entry| entry.job.borrow().state == JobState::Running;
+        let same = |other: &Job| other.order == job.order && other.question == job.question;
+        if let Some(already) = jobs.values().filter(running).find(|entry| same(&entry.job.borrow())) {
+            return Entered::Already(already.clone());
+        }
+        let ended: Vec<_> = jobs.iter().filter(|(_, entry)| !running(entry)).map(|(id, _)| Arc::clone(id)).collect();
         for id in ended.iter().take(ended.len().saturating_sub(REMEMBERED)) {
             jobs.remove(id);
         }
+        let id = Arc::clone(&job.id);
+        let entry = Entry { job: watch::Sender::new(job), stop: CancellationToken::new() };
+        jobs.insert(id, entry.clone());
+        Entered::Anew(entry)
     }
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
@@ -206,23 +231,26 @@ impl Note {
     fn of(job: &Job) -> Self {
         Self {
             id: job.id.to_string(),
-            start_date: job.wanted.range.first(),
-            end_date: job.wanted.range.last(),
-            geos: job.wanted.geos.iter().map(Geo::to_string).collect(),
-            user_id_type: job.wanted.user_id_type.name().to_owned(),
+            start_date: job.order.range.first(),
+            end_date: job.order.range.last(),
+            geos: job.order.geos.iter().map(Geo::to_string).collect(),
+            user_id_type: job.order.user_id_type.name().to_owned(),
             created_at: job.created_at,
+            question: job.question.clone(),
         }
     }
 
     /// The job; `None` where the note makes no sense.
     fn job(self) -> Option<Job> {
         let geos: Result<_, _> = self.geos.iter().map(|geo| geo.parse()).collect();
-        let wanted = Wanted {
+        let order = Order {
             range: DayRange::new(self.start_date, self.end_date)?,
             geos: geos.ok()?,
             user_id_type: self.user_id_type.parse().ok()?,
+            scope: Scope::Everyone,
+            priority: if self.question.is_some() { Priority::Interactive } else { Priority::Background },
         };
-        let (id, created_at) = (self.id.into(), self.created_at);
-        Some(Job { id, wanted, created_at, state: JobState::Running, progress: Progress::default() })
+        let (id, question, created_at) = (self.id.into(), self.question, self.created_at);
+        Some(Job { id, order, question, created_at, state: JobState::Running, progress: Progress::default() })
     }
 }

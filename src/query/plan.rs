@@ -67,16 +67,24 @@ pub struct ParsePeriodError;
 /// The days that `query` needs when it is asked at `now`.
 #[must_use]
 pub fn plan(query: &Query, now: Timestamp) -> Plan {
-    let range = query.span.days(&query.geos, now);
-    let lead = DayRange::ending(range.last(), u16::try_from(range.len()).unwrap_or(u16::MAX) + query.lead);
+    let (range, needed) = (query.span.days(&query.geos, now), query.needed(now));
     let key = |geo, day| DayKey { geo, user_id_type: query.user_id_type, scope: query.scope.clone(), day };
-    let all = lead.days().flat_map(|day| query.geos.iter().map(move |geo| (*geo, day)));
+    let all = needed.days().flat_map(|day| query.geos.iter().map(move |geo| (*geo, day)));
     let (ready, pending): (Vec<_>, Vec<_>) = all.partition(|(geo, day)| geo.produced_at(*day) <= now);
     Plan {
         range,
         geos: query.geos.clone(),
         keys: ready.into_iter().map(|(geo, day)| key(geo, day)).collect(),
         pending: pending.into_iter().filter(|(_, day)| range.contains(*day)).collect(),
+    }
+}
+
+impl Query {
+    /// The selected days and those that lead up to them, as of `now`.
+    #[must_use]
+    pub fn needed(&self, now: Timestamp) -> DayRange {
+        let range = self.span.days(&self.geos, now);
+        DayRange::ending(range.last(), u16::try_from(range.len()).unwrap_or(u16::MAX).saturating_add(self.lead))
     }
 }
 

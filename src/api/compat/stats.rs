@@ -23,7 +23,7 @@ use super::{
 use crate::{
     api::{
         cursor::Cursor,
-        prefer::Wait,
+        prefer::Preference,
         problem::{Problem, ProblemCode},
         responses::PreferHeader,
         state::ApiState,
@@ -81,13 +81,14 @@ pub struct StatsPage<'a> {
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
-    wait: Wait,
+    preference: Preference,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let now = state.engine.now();
     authorise(&state.access_tokens, &headers, now)?;
     let asked = StatsQuery::read(&uri, &headers, &state.geos)?;
-    let gathered = state.engine.gather(&asked.query, state.asking(wait, false)).await;
+    let gathered =
+        state.engine.gather(&asked.query, state.asking(Preference { respond_async: false, ..preference }, false)).await;
     let gathered = gathered.map_err(|error| Problem::not_answered(&error, now))?;
     // A page of 10,000 rows takes tens of milliseconds to write.
     let page = tokio::task::spawn_blocking(move || page(&gathered.days, &asked)).await;

@@ -1,10 +1,6 @@
 //! `GET /v1/reports/activity`: who used what over time.
 
-use axum::{
-    extract::{OriginalUri, State},
-    http::HeaderMap,
-    response::Response,
-};
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -12,14 +8,12 @@ use super::figures::{Counters, Features, rounded};
 use crate::{
     api::{
         answer::Answer,
+        data_request::{DataRequest, Early},
         envelope::Meta,
-        negotiate::{FormatParams, Wanted},
+        negotiate::FormatParams,
         params::{Params, documented},
-        prefer::Wait,
-        problem::Problem,
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
-        state::ApiState,
         work::compute,
     },
     model::Day,
@@ -108,31 +102,25 @@ struct Asked {
             (pending, missing) is left out.", content(
             (Answer<ActivityItem> = "application/json"), (String = "text/csv"), (ActivityItem = "application/x-ndjson"),
         )),
-        CommonProblems, FormatProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(
-    State(state): State<ApiState>,
-    OriginalUri(uri): OriginalUri,
-    wait: Wait,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let known = [selection::shared(), documented::<ActivityParams>(), documented::<FormatParams>()].concat();
-    let mut params = Params::of(&uri, &known);
-    let asked = Asked::read(&mut params, &state);
-    let wanted = Wanted::read(&mut params, &headers)?;
+pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+    let mut params = request.params(&[selection::shared(), documented::<ActivityParams>()]);
+    let asked = Asked::read(&mut params, &request);
+    let wanted = request.wanted(&mut params);
     params.finish()?;
     let Asked { selected: Selected { query, allow_partial }, interval } = asked;
 
-    let basis = state.engine.basis(&query, state.asking(wait, allow_partial)).await;
-    let mut basis = basis.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
-    state.engine.look_back(&mut basis, activity::LONGEST_TRAIL - 1).await;
-    compute(move || answer(&basis, &query.selection, interval).written(wanted, "activity")).await
+    let basis = request.engine().basis(&query, request.asking(allow_partial));
+    let mut basis = request.gathered(&query, basis).await?;
+    request.engine().look_back(&mut basis, activity::LONGEST_TRAIL - 1).await;
+    Ok(compute(move || answer(&basis, &query.selection, interval).written(wanted, "activity")).await?)
 }
 
 impl Asked {
-    fn read(params: &mut Params, state: &ApiState) -> Self {
-        let mut selected = selection::read(params, &state.geos);
+    fn read(params: &mut Params, request: &DataRequest) -> Self {
+        let mut selected = selection::read(params, request.geos());
         let intervals = [("day", Interval::Day), ("week", Interval::Week), ("month", Interval::Month)];
         let interval = params.one_of("interval", &intervals).unwrap_or_default();
         let fetch = params.one_of("trailing", &[("held", false), ("fetch", true)]).unwrap_or(false);

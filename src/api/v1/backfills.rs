@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use axum::{
     Json,
     extract::{OriginalUri, Path, State},
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -19,13 +19,14 @@ use utoipa::ToSchema;
 use crate::{
     api::{
         params::{NoParams, Params, documented},
-        problem::{Problem, ProblemCode},
+        problem::{Problem, ProblemCode, whole_seconds},
         responses::CommonProblems,
         selection::{self, RangeParams},
         state::ApiState,
     },
-    model::Day,
-    query::{Job, JobState, Wanted},
+    model::{Day, Scope},
+    query::{Job, JobState, Order},
+    source::Priority,
 };
 
 /// Events of one job come no faster than this.
@@ -65,6 +66,10 @@ pub struct Backfill {
     /// How long the rest takes, if it goes on as it went; null while that cannot be told.
     #[schema(example = 90)]
     seconds_left: Option<u64>,
+    /// The path and query of the question that the days are fetched for: ask it again when the job is done. Null for a
+    /// job that was ordered by itself.
+    #[schema(example = "/v1/reports/activity?period=90d")]
+    question: Option<String>,
     /// Why it failed.
     error: Option<String>,
 }
@@ -125,10 +130,9 @@ pub(in crate::api) async fn post(
     let query = selection::read_range(&mut params, &state.geos, None);
     params.finish()?;
     let range = query.span.days(&query.geos, state.engine.now());
-    let wanted = Wanted { range, geos: query.geos, user_id_type: query.user_id_type };
-    let job = Backfill::from(&state.backfills.start(wanted).await);
-    let location = format!("/v1/backfills/{}", job.id);
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(job)).into_response())
+    let (geos, user_id_type) = (query.geos, query.user_id_type);
+    let order = Order { range, geos, user_id_type, scope: Scope::Everyone, priority: Priority::Background };
+    Ok(accepted(&state.backfills.start(order, None).await, None))
 }
 
 /// All backfills
@@ -227,6 +231,20 @@ fn progress(job: watch::Receiver<Job>) -> impl Stream<Item = Result<Event, Infal
     })
 }
 
+/// The answer that a job is under way, with when to look again, where that is known.
+pub(in crate::api) fn accepted(job: &Job, retry_after: Option<Duration>) -> Response {
+    let seconds = retry_after.map(whole_seconds);
+    let backfill = Backfill::from(job);
+    let backfill = Backfill { seconds_left: backfill.seconds_left.or(seconds), ..backfill };
+    let mut response = (StatusCode::ACCEPTED, Json(&backfill)).into_response();
+    let headers = response.headers_mut();
+    let location = HeaderValue::from_str(&format!("/v1/backfills/{}", job.id));
+    headers.extend(location.ok().map(|location| (header::LOCATION, location)));
+    headers.extend(seconds.map(|seconds| (header::RETRY_AFTER, seconds.into())));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 fn no_such_job() -> Problem {
     Problem::new(ProblemCode::NotFound, "there is no such job")
 }
@@ -243,14 +261,15 @@ impl From<&Job> for Backfill {
         Self {
             id: job.id.to_string(),
             state,
-            start_date: job.wanted.range.first(),
-            end_date: job.wanted.range.last(),
-            geos: job.wanted.geos.iter().map(|geo| geo.name()).collect(),
-            user_id_type: job.wanted.user_id_type.name(),
+            start_date: job.order.range.first(),
+            end_date: job.order.range.last(),
+            geos: job.order.geos.iter().map(|geo| geo.name()).collect(),
+            user_id_type: job.order.user_id_type.name(),
             created_at: job.created_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             days: BackfillDays { total: progress.days, done: progress.done, fetched: progress.fetched },
             calls: progress.calls,
             calls_per_second: progress.calls_per_second(),
+            question: job.question.as_deref().map(str::to_owned),
             seconds_left: progress.left().map(|left| left.as_secs()),
             error,
         }

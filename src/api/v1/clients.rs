@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{OriginalUri, State},
-    http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
@@ -15,14 +13,11 @@ use super::figures::rounded;
 use crate::{
     api::{
         answer::{self, Answer},
+        data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD},
         negotiate::{Format, FormatParams, Wanted},
-        params::{Params, documented},
-        prefer::Wait,
-        problem::Problem,
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
-        state::ApiState,
         work::compute,
     },
     query::Gathered,
@@ -89,24 +84,18 @@ pub struct ClientsLine {
         (status = 200, description = "What is used, the most used first", content(
             (ClientsAnswer = "application/json"), (String = "text/csv"), (ClientsLine = "application/x-ndjson"),
         )),
-        CommonProblems, FormatProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(
-    State(state): State<ApiState>,
-    OriginalUri(uri): OriginalUri,
-    wait: Wait,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let known = [selection::shared(), documented::<FormatParams>()].concat();
-    let mut params = Params::of(&uri, &known);
-    let Selected { query, allow_partial } = selection::read(&mut params, &state.geos);
-    let wanted = Wanted::read(&mut params, &headers)?;
+pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+    let mut params = request.params(&[selection::shared()]);
+    let Selected { query, allow_partial } = selection::read(&mut params, request.geos());
+    let wanted = request.wanted(&mut params);
     params.finish()?;
 
-    let gathered = state.engine.gather(&query, state.asking(wait, allow_partial)).await;
-    let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
-    compute(move || answer(&gathered, &query.selection, wanted)).await
+    let gathered = request.engine().gather(&query, request.asking(allow_partial));
+    let gathered = request.gathered(&query, gathered).await?;
+    Ok(compute(move || answer(&gathered, &query.selection, wanted)).await?)
 }
 
 fn answer(gathered: &Gathered, selection: &Selection, wanted: Wanted) -> Response {

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 
 use axum::{
     Json,
-    extract::{OriginalUri, State},
-    http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
@@ -15,14 +13,12 @@ use super::figures::{Counters, Features};
 use crate::{
     api::{
         answer::{self, Answer},
+        data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD},
         negotiate::{Format, FormatParams, Wanted},
-        params::{Params, documented},
-        prefer::Wait,
-        problem::Problem,
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
+        params::documented,
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
-        state::ApiState,
         work::compute,
     },
     query::Gathered,
@@ -109,29 +105,23 @@ struct Shown {
             (Answer<DepartmentItem> = "application/json"), (String = "text/csv"),
             (DepartmentItem = "application/x-ndjson"),
         )),
-        CommonProblems, FormatProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(
-    State(state): State<ApiState>,
-    OriginalUri(uri): OriginalUri,
-    wait: Wait,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let known = [selection::shared(), documented::<DepartmentsParams>(), documented::<FormatParams>()].concat();
-    let mut params = Params::of(&uri, &known);
-    let Selected { query, allow_partial } = selection::read_groups(&mut params, &state.geos);
+pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+    let mut params = request.params(&[selection::shared(), documented::<DepartmentsParams>()]);
+    let Selected { query, allow_partial } = selection::read_groups(&mut params, request.geos());
     let depth = params.number("depth", 1..=DEEPEST).unwrap_or(usize::MAX);
     let tree = params.one_of("layout", &[("flat", false), ("tree", true)]).unwrap_or(false);
-    let wanted = Wanted::read(&mut params, &headers)?;
+    let wanted = request.wanted(&mut params);
     if tree && wanted.format != Format::Json {
         params.fault("layout", "a tree goes only with JSON");
     }
     params.finish()?;
 
-    let gathered = state.engine.digests(&query, state.asking(wait, allow_partial)).await;
-    let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
-    compute(move || answer(&gathered, &query.selection, Shown { depth, tree }, wanted)).await
+    let gathered = request.engine().digests(&query, request.asking(allow_partial));
+    let gathered = request.gathered(&query, gathered).await?;
+    Ok(compute(move || answer(&gathered, &query.selection, Shown { depth, tree }, wanted)).await?)
 }
 
 fn answer(gathered: &Gathered<Digest>, selection: &Selection, shown: Shown, wanted: Wanted) -> Response {

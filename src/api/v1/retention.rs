@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json,
-    extract::{OriginalUri, State},
-    http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
 use fixedbitset::FixedBitSet;
@@ -16,14 +14,12 @@ use super::figures::rounded;
 use crate::{
     api::{
         answer::{self, Answer},
+        data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD_PEOPLE},
         negotiate::{Format, FormatParams, Wanted},
-        params::{Params, documented},
-        prefer::Wait,
-        problem::Problem,
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
+        params::documented,
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
-        state::ApiState,
         work::compute,
     },
     model::Day,
@@ -118,26 +114,20 @@ pub struct RetentionLine {
         (status = 200, description = "The cohorts, the earliest first", content(
             (Answer<CohortItem> = "application/json"), (String = "text/csv"), (RetentionLine = "application/x-ndjson"),
         )),
-        CommonProblems, FormatProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(
-    State(state): State<ApiState>,
-    OriginalUri(uri): OriginalUri,
-    wait: Wait,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let known = [selection::shared(), documented::<RetentionParams>(), documented::<FormatParams>()].concat();
-    let mut params = Params::of(&uri, &known);
-    let Selected { query, allow_partial } = selection::read_groups(&mut params, &state.geos);
+pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+    let mut params = request.params(&[selection::shared(), documented::<RetentionParams>()]);
+    let Selected { query, allow_partial } = selection::read_groups(&mut params, request.geos());
     let intervals = [("week", Interval::Week), ("month", Interval::Month)];
     let interval = params.one_of("interval", &intervals).unwrap_or(Interval::Week);
-    let wanted = Wanted::read(&mut params, &headers)?;
+    let wanted = request.wanted(&mut params);
     params.finish()?;
 
-    let gathered = state.engine.digests(&query, state.asking(wait, allow_partial)).await;
-    let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
-    compute(move || answer(gathered, &query.selection, interval, wanted)).await
+    let gathered = request.engine().digests(&query, request.asking(allow_partial));
+    let gathered = request.gathered(&query, gathered).await?;
+    Ok(compute(move || answer(gathered, &query.selection, interval, wanted)).await?)
 }
 
 fn answer(gathered: Gathered<Digest>, selection: &Selection, interval: Interval, wanted: Wanted) -> Response {

@@ -4,8 +4,6 @@ use std::borrow::Cow;
 
 use axum::{
     Json,
-    extract::{OriginalUri, State},
-    http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
@@ -15,14 +13,11 @@ use super::figures::{Counters, Features, rounded};
 use crate::{
     api::{
         answer::{self, Answer},
+        data_request::{DataRequest, Early},
         envelope::Meta,
         negotiate::{Format, FormatParams, Wanted},
-        params::{Params, documented},
-        prefer::Wait,
-        problem::Problem,
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
-        state::ApiState,
         work::compute,
     },
     model::{Day, DayRange},
@@ -102,26 +97,20 @@ pub struct SummaryFigure {
         (status = 200, description = "The figures", content(
             (SummaryAnswer = "application/json"), (String = "text/csv"), (SummaryFigure = "application/x-ndjson"),
         )),
-        CommonProblems, FormatProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(
-    State(state): State<ApiState>,
-    OriginalUri(uri): OriginalUri,
-    wait: Wait,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let known = [selection::shared(), documented::<FormatParams>()].concat();
-    let mut params = Params::of(&uri, &known);
-    let Selected { mut query, allow_partial } = selection::read(&mut params, &state.geos);
-    let wanted = Wanted::read(&mut params, &headers)?;
+pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+    let mut params = request.params(&[selection::shared()]);
+    let Selected { mut query, allow_partial } = selection::read(&mut params, request.geos());
+    let wanted = request.wanted(&mut params);
     params.finish()?;
-    let length = query.span.days(&query.geos, state.engine.now()).len();
+    let length = query.span.days(&query.geos, request.engine().now()).len();
     query.lead = u16::try_from(length).unwrap_or(u16::MAX);
 
-    let basis = state.engine.basis(&query, state.asking(wait, allow_partial)).await;
-    let basis = basis.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
-    compute(move || answer(&basis, &query.selection, wanted)).await
+    let basis = request.engine().basis(&query, request.asking(allow_partial));
+    let basis = request.gathered(&query, basis).await?;
+    Ok(compute(move || answer(&basis, &query.selection, wanted)).await?)
 }
 
 fn answer(basis: &Basis, selection: &Selection, wanted: Wanted) -> Response {

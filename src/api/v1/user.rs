@@ -2,8 +2,7 @@
 
 use axum::{
     Json,
-    extract::{OriginalUri, Path, State},
-    http::HeaderMap,
+    extract::Path,
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -14,14 +13,13 @@ use super::{user_day::UserDay, user_item::UserItem};
 use crate::{
     api::{
         answer,
+        data_request::{DataRequest, Early},
         envelope::Meta,
         negotiate::{Format, FormatParams, Wanted},
         params::{Params, documented},
-        prefer::Wait,
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
         selection::{self, RangeParams},
-        state::ApiState,
         work::compute,
     },
     model::Scope,
@@ -73,33 +71,26 @@ pub struct UserData<'a> {
         )),
         (status = 404, description = "`not_found`: the person has no row in the range", body = Problem,
             content_type = "application/problem+json"),
-        CommonProblems, FormatProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(
-    State(state): State<ApiState>,
-    Path(user_id): Path<String>,
-    OriginalUri(uri): OriginalUri,
-    wait: Wait,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let known = [documented::<RangeParams>(), documented::<UserParams>(), documented::<FormatParams>()].concat();
-    let mut params = Params::of(&uri, &known);
-    let query = asked(&mut params, &state, user_id);
+pub(in crate::api) async fn get(Path(user_id): Path<String>, request: DataRequest) -> Result<Response, Early> {
+    let mut params = request.params(&[documented::<RangeParams>(), documented::<UserParams>()]);
+    let query = asked(&mut params, &request, user_id);
     let allow_partial = params.flag("allow_partial").unwrap_or(false);
-    let wanted = Wanted::read(&mut params, &headers)?;
+    let wanted = request.wanted(&mut params);
     params.finish()?;
 
-    let gathered = state.engine.gather(&query, state.asking(wait, allow_partial)).await;
-    let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
-    compute(move || answer(&gathered, &query.selection, wanted)).await?
+    let gathered = request.engine().gather(&query, request.asking(allow_partial));
+    let gathered = request.gathered(&query, gathered).await?;
+    Ok(compute(move || answer(&gathered, &query.selection, wanted)).await??)
 }
 
-fn asked(params: &mut Params, state: &ApiState, user_id: String) -> Query {
+fn asked(params: &mut Params, request: &DataRequest, user_id: String) -> Query {
     if user_id.is_empty() || user_id.len() > 512 || user_id.chars().any(char::is_control) {
         params.fault("user_id", "is empty, longer than 512 bytes, or contains a control character");
     }
-    let range = selection::read_range(params, &state.geos, None);
+    let range = selection::read_range(params, request.geos(), None);
     let scope = Scope::User(user_id.as_str().into());
     Query { scope, selection: Selection { user_id: Some(user_id), ..Selection::default() }, ..range }
 }

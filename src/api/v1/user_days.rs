@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{OriginalUri, State},
-    http::{HeaderMap, HeaderValue, Uri, header},
+    http::{HeaderValue, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -16,14 +15,13 @@ use crate::{
     api::{
         answer,
         cursor::{self, Cursor},
+        data_request::{DataRequest, Early},
         envelope::Meta,
-        negotiate::{Format, FormatParams, Wanted},
+        negotiate::{Format, FormatParams},
         params::{Params, documented},
-        prefer::Wait,
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
-        state::ApiState,
         work::{Chunks, compute},
     },
     query::Gathered,
@@ -93,19 +91,13 @@ struct Place {
         ), headers(("Link" = String, description = "The next page (`rel=\"next\"`), where there is one"))),
         (status = 409, description = "`stale_cursor`: a provisional day has changed between two pages; begin again",
             body = Problem, content_type = "application/problem+json"),
-        CommonProblems, FormatProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(
-    State(state): State<ApiState>,
-    OriginalUri(uri): OriginalUri,
-    wait: Wait,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let known = [selection::shared(), documented::<UserDaysParams>(), documented::<FormatParams>()].concat();
-    let mut params = Params::of(&uri, &known);
-    let asked = Asked::read(&mut params, &state, &uri);
-    let wanted = Wanted::read(&mut params, &headers)?;
+pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+    let mut params = request.params(&[selection::shared(), documented::<UserDaysParams>()]);
+    let asked = Asked::read(&mut params, &request);
+    let wanted = request.wanted(&mut params);
     if wanted.format != Format::Json {
         for name in ["limit", "cursor"].into_iter().filter(|name| params.has(name)).collect::<Vec<_>>() {
             params.fault(name, "goes only with JSON; the other formats are streams of the whole selection");
@@ -113,18 +105,21 @@ pub(in crate::api) async fn get(
     }
     params.finish()?;
 
-    let asking = state.asking(wait, asked.selected.allow_partial);
-    let gathered = state.engine.gather(&asked.selected.query, asking).await;
-    let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
+    let asking = request.asking(asked.selected.allow_partial);
+    let gathered = request.engine().gather(&asked.selected.query, asking);
+    let gathered = request.gathered(&asked.selected.query, gathered).await?;
     let syntax = match wanted.format {
         // A page of 10,000 rows takes tens of milliseconds to write.
-        Format::Json => return compute(move || page(&gathered, &asked, &uri)).await?,
+        Format::Json => {
+            let uri = request.uri().clone();
+            return Ok(compute(move || page(&gathered, &asked, &uri)).await??);
+        }
         Format::Ndjson => Syntax::Ndjson,
         Format::Csv => Syntax::Csv,
     };
     let range = gathered.plan.range;
     let export = Export::new(gathered, asked, syntax, wanted.bom);
-    Ok(answer::file(wanted.format, "user-days", range, state.desks.body(export)))
+    Ok(answer::file(wanted.format, "user-days", range, request.state().desks.body(export)))
 }
 
 /// The whole selection, a line a row.
@@ -138,8 +133,8 @@ struct Export {
 }
 
 impl Asked {
-    fn read(params: &mut Params, state: &ApiState, uri: &Uri) -> Self {
-        let mut selected = selection::read(params, &state.geos);
+    fn read(params: &mut Params, request: &DataRequest) -> Self {
+        let mut selected = selection::read(params, request.geos());
         selected.query.selection.active = params.flag("active");
         let known = |name: &str| {
             let names = || Field::all().map(Field::name).collect::<Vec<_>>().join(", ");
@@ -149,7 +144,7 @@ impl Asked {
         let limit = params.number("limit", 1..=LARGEST_LIMIT).unwrap_or(DEFAULT_LIMIT);
         let cursor = params.text("cursor").and_then(|text| {
             let cursor = Cursor::decode(&text).map_err(|error| error.to_string());
-            let same = |cursor: &Cursor| cursor.question == cursor::question(uri);
+            let same = |cursor: &Cursor| cursor.question == cursor::question(request.uri());
             let cursor = cursor
                 .and_then(|cursor| same(&cursor).then_some(cursor).ok_or_else(|| "is of another question".to_owned()));
             cursor.map_err(|detail| params.fault("cursor", detail)).ok()

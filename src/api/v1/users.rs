@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{OriginalUri, State},
-    http::{HeaderMap, HeaderValue, Uri, header},
+    http::{HeaderValue, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -16,14 +15,13 @@ use crate::{
     api::{
         answer::{self, Answer},
         cursor::{self, Offset},
+        data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD_PEOPLE},
         negotiate::{Format, FormatParams, Wanted},
         params::{Params, documented},
-        prefer::Wait,
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamProblems},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
-        state::ApiState,
         work::{Chunks, compute},
     },
     model::DayRange,
@@ -84,38 +82,33 @@ struct Asked {
         ), headers(("Link" = String, description = "The next page (`rel=\"next\"`), where there is one"))),
         (status = 409, description = "`stale_cursor`: a day has changed between two pages; begin again",
             body = Problem, content_type = "application/problem+json"),
-        CommonProblems, FormatProblems, UpstreamProblems,
+        CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(
-    State(state): State<ApiState>,
-    OriginalUri(uri): OriginalUri,
-    wait: Wait,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let known = [selection::shared(), documented::<UsersParams>(), documented::<FormatParams>()].concat();
-    let mut params = Params::of(&uri, &known);
-    let asked = Asked::read(&mut params, &state, &uri);
-    let wanted = Wanted::read(&mut params, &headers)?;
+pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+    let mut params = request.params(&[selection::shared(), documented::<UsersParams>()]);
+    let asked = Asked::read(&mut params, &request);
+    let wanted = request.wanted(&mut params);
     if wanted.format != Format::Json && params.has("cursor") {
         params.fault("cursor", "goes only with JSON; the other formats have no pages");
     }
     params.finish()?;
 
-    let asking = state.asking(wait, asked.selected.allow_partial);
-    let sheets = state.engine.sheets(&asked.selected.query, asking).await;
-    let sheets = sheets.map_err(|error| Problem::not_answered(&error, state.engine.now()))?;
+    let asking = request.asking(asked.selected.allow_partial);
+    let sheets = request.engine().sheets(&asked.selected.query, asking);
+    let sheets = request.gathered(&asked.selected.query, sheets).await?;
     if wanted.format == Format::Json {
-        return compute(move || page(&sheets, &asked, &uri)).await?;
+        let uri = request.uri().clone();
+        return Ok(compute(move || page(&sheets, &asked, &uri)).await??);
     }
     let range = sheets.basis.plan().range;
     let export = compute(move || Export::new(sheets, &asked, wanted)).await?;
-    Ok(answer::file(wanted.format, "users", range, state.desks.body(export)))
+    Ok(answer::file(wanted.format, "users", range, request.state().desks.body(export)))
 }
 
 impl Asked {
-    fn read(params: &mut Params, state: &ApiState, uri: &Uri) -> Self {
-        let mut selected = selection::read(params, &state.geos);
+    fn read(params: &mut Params, request: &DataRequest) -> Self {
+        let mut selected = selection::read(params, request.geos());
         let inactive_for = params.parsed("inactive_for").and_then(|period| match period {
             Period::Latest(days) => Some(days),
             Period::Yesterday | Period::Month(_) => {
@@ -123,7 +116,7 @@ impl Asked {
                 None
             }
         });
-        let days = u16::try_from(selected.query.span.days(&selected.query.geos, state.engine.now()).len());
+        let days = u16::try_from(selected.query.span.days(&selected.query.geos, request.engine().now()).len());
         let lead = inactive_for.map(|idle| idle.saturating_sub(days.unwrap_or(u16::MAX)));
         selected.query.lead = lead.unwrap_or(0);
         Self {
@@ -132,7 +125,7 @@ impl Asked {
             active: params.flag("active"),
             inactive_for,
             limit: params.number("limit", 1..=LARGEST_LIMIT),
-            cursor: offset(params, uri),
+            cursor: offset(params, request.uri()),
         }
     }
 
