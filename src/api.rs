@@ -1,12 +1,16 @@
 //! Floor 5: HTTP. Parses what callers ask, hands it to the engine, writes what comes back.
 
 pub mod answer;
+pub mod audit;
 pub mod compat;
+mod cors;
 pub mod cursor;
 pub mod data_request;
 pub mod docs;
 pub mod envelope;
+pub mod gate;
 pub mod layers;
+pub mod needs;
 pub mod negotiate;
 pub mod ops;
 pub mod params;
@@ -22,6 +26,7 @@ pub mod v1;
 pub mod work;
 
 pub use compat::AccessTokens;
+pub use cors::cors;
 pub use router::{MetricsPlace, openapi, operations, router};
 pub use state::ApiState;
 pub use traffic::Traffic;

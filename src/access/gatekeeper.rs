@@ -73,13 +73,6 @@ pub struct Gatekeeper {
     allow_anonymous: bool,
 }
 
-/// A token of ours, and whom it was issued to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Issue {
-    /// Names the caller and the key, so that the token ends with the key.
-    pub holder: String,
-}
-
 impl Gatekeeper {
     /// Controls access as it is set.
     ///
@@ -145,29 +138,30 @@ impl Gatekeeper {
         }
     }
 
-    /// What a token of ours is issued for: an access key and its name. Where access is not controlled, any will do.
+    /// Whom a token of ours is issued to, who shows an access key and its name. It names the key too, so that the token
+    /// ends with the key. Where access is not controlled, anything will do.
     ///
     /// # Errors
     /// Where the key is not that of the name.
-    pub fn issue(&self, name: &str, key: &str) -> Result<Issue, Refusal> {
+    pub fn holder(&self, name: &str, key: &str) -> Result<String, Refusal> {
         if !self.is_controlled() {
-            return Ok(Issue { holder: name.to_owned() });
+            return Ok(name.to_owned());
         }
         let keys = self.keys.as_ref().ok_or(Refusal::Invalid)?.keys();
         let holder = keys.holder(key).filter(|caller| **caller.name() == *name).ok_or(Refusal::Invalid)?;
         let (fingerprint, _) = keys.named(holder.name()).ok_or(Refusal::Invalid)?;
-        Ok(Issue { holder: format!("{name}/{fingerprint}") })
+        Ok(format!("{name}/{fingerprint}"))
     }
 
     /// Whom a token of ours was issued to.
     ///
     /// # Errors
     /// Where the key is not valid any more that it was issued for.
-    pub fn bearer(&self, issue: &Issue) -> Result<Caller, Refusal> {
+    pub fn bearer(&self, holder: &str) -> Result<Caller, Refusal> {
         if !self.is_controlled() {
             return Ok(Caller::anyone());
         }
-        let (name, issued_for) = issue.holder.split_once('/').ok_or(Refusal::Invalid)?;
+        let (name, issued_for) = holder.split_once('/').ok_or(Refusal::Invalid)?;
         let keys = self.keys.as_ref().ok_or(Refusal::Invalid)?.keys();
         let (fingerprint, caller) = keys.named(name).ok_or(Refusal::Invalid)?;
         if fingerprint.to_string() == issued_for { Ok(caller.clone()) } else { Err(Refusal::Invalid) }

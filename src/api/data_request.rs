@@ -3,7 +3,7 @@
 //! A handler reads its parameters, has the days gathered, and computes. Whatever may end the request before that stands
 //! here: a problem, or the word that the days are being fetched.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, num::NonZeroU64, sync::Arc, time::Duration};
 
 use axum::{
     extract::FromRequestParts,
@@ -21,6 +21,7 @@ use super::{
     v1::backfills,
 };
 use crate::{
+    access::{Caller, Scope},
     model::Geo,
     query::{Asking, Engine, Job, NotAnswered, Order, Query},
 };
@@ -28,6 +29,8 @@ use crate::{
 /// A request to an endpoint that answers from days.
 pub struct DataRequest {
     state: ApiState,
+    caller: Caller,
+    engine: Engine,
     uri: Uri,
     headers: HeaderMap,
     preference: Preference,
@@ -42,6 +45,8 @@ pub enum Early {
     Accepted {
         /// What fetches them.
         job: Box<Job>,
+        /// Who asks.
+        caller: Box<Caller>,
         /// When it makes sense to ask again.
         retry_after: Duration,
     },
@@ -85,15 +90,31 @@ impl DataRequest {
 
     async fn accepted(&self, query: &Query, left: Option<Duration>) -> Early {
         let question = self.uri.path_and_query().map(|question| Arc::from(question.as_str()));
-        let job = self.state.backfills.start(Order::of_question(query, self.now()), question).await;
-        let retry_after = job.progress.left().or(left).unwrap_or(UNKNOWN_WAIT);
-        Early::Accepted { job: Box::new(job), retry_after }
+        let query = Query { scope: self.caller.view().source(&query.scope), ..query.clone() };
+        let (order, owner) = (Order::of_question(&query, self.now()), Arc::clone(self.caller.name()));
+        let job = self.state.backfills.start(order, question, owner).await;
+        // How long days take tells how many people there are.
+        let foreseen = job.progress.left().or(left).filter(|_| !self.caller.view().is_bound());
+        let (job, caller) = (Box::new(job), Box::new(self.caller.clone()));
+        Early::Accepted { job, caller, retry_after: foreseen.unwrap_or(UNKNOWN_WAIT) }
     }
 
-    /// What answers questions.
+    /// What answers questions: it sees what the caller may see, and nothing else.
     #[must_use]
     pub const fn engine(&self) -> &Engine {
-        &self.state.engine
+        &self.engine
+    }
+
+    /// The size of the smallest group of people whose figures the caller may see, where there is one.
+    #[must_use]
+    pub fn least_group(&self) -> Option<NonZeroU64> {
+        self.state.least_group.filter(|_| !self.caller.may(Scope::UsersRead))
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// The path and query that were asked for.
@@ -117,19 +138,23 @@ impl DataRequest {
     /// The present time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.state.engine.now()
+        self.state.now()
     }
 }
 
 impl FromRequestParts<ApiState> for DataRequest {
-    type Rejection = Infallible;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let Ok(preference) = Preference::from_request_parts(parts, state).await;
         Ok(Self {
+            engine: state.engine(&caller).await,
+            caller,
             state: state.clone(),
             uri: parts.uri.clone(),
             headers: parts.headers.clone(),
-            preference: Preference::from_request_parts(parts, state).await?,
+            preference,
         })
     }
 }
@@ -144,7 +169,7 @@ impl IntoResponse for Early {
     fn into_response(self) -> Response {
         match self {
             Self::Problem(problem) => problem.into_response(),
-            Self::Accepted { job, retry_after } => backfills::accepted(&job, Some(retry_after)),
+            Self::Accepted { job, caller, retry_after } => backfills::accepted(&job, &caller, Some(retry_after)),
         }
     }
 }

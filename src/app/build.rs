@@ -1,22 +1,24 @@
 //! The whole gateway, put together in one place.
 
 use std::{
+    num::NonZeroU64,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, http::HeaderValue};
 
 use super::{
     process::Process,
     upkeep::{Upkeep, UpkeepConfig},
 };
 use crate::{
+    access::{AccessConfig, Gatekeeper, UnusableAccess},
     api::{self, AccessTokens, ApiState, MetricsPlace, Traffic, work::Desks},
     feishu::{FeishuConfig, FeishuSource},
     meter::{Meter, Meters},
     model::{Clock, Geo},
-    query::{Backfills, CallCount, Engine, Filler},
+    query::{Backfills, CallCount, Engine, Filler, Views},
     source::DaySource,
     store::{
         Archive, Archived, Keep, Location, Memory, Policy, Recall, SingleFlight, Subset, archive::UnusableLocation,
@@ -43,6 +45,14 @@ pub struct GatewayConfig {
     pub upkeep: UpkeepConfig,
     /// Where `/metrics` is served.
     pub metrics: MetricsPlace,
+    /// How access is controlled.
+    pub access: AccessConfig,
+    /// The size of the smallest group of people whose figures are shown to callers who may not see rows; `None`: any.
+    pub least_group: Option<NonZeroU64>,
+    /// Origins whose web pages may read answers.
+    pub cors_origins: Vec<HeaderValue>,
+    /// Whether callers with an official SDK get the wider limits without asking for them.
+    pub drop_in_extended: bool,
 }
 
 /// Why a gateway cannot be built.
@@ -51,6 +61,9 @@ pub enum BuildError {
     /// TLS cannot be set up, which is nearly always a missing CA bundle.
     #[error("TLS cannot be set up; is there a CA bundle (package ca-certificates)? {0:?}")]
     Tls(#[from] reqwest::Error),
+    /// Access cannot be controlled as it is set.
+    #[error(transparent)]
+    Access(#[from] UnusableAccess),
     /// The place of the archive cannot be used.
     #[error("PULSE_ARCHIVE: {0}")]
     Archive(#[from] UnusableLocation),
@@ -68,6 +81,8 @@ pub struct Gateway {
     pub operations: Router,
     /// What is to be done though nobody has asked, once it [runs](Upkeep::run).
     pub upkeep: Upkeep,
+    /// Decides who is let in, and [watches](Gatekeeper::watch) its keys.
+    pub gatekeeper: Arc<Gatekeeper>,
     /// Set it to tell probes that the process is about to end.
     pub draining: Arc<AtomicBool>,
 }
@@ -77,6 +92,7 @@ pub struct Gateway {
 /// # Errors
 /// [`BuildError`] says what cannot be set up.
 pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, BuildError> {
+    let gatekeeper = Arc::new(Gatekeeper::new(&config.access)?);
     let memory = Arc::new(Memory::new(config.cache_bytes, config.freshness, Arc::clone(&clock)));
     let access_tokens = AccessTokens::new(&config.feishu.credentials.app_secret);
     let directories = Arc::new(Directories::default());
@@ -114,7 +130,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     ));
 
     let draining = Arc::new(AtomicBool::new(false));
-    let mut meters: Vec<Arc<dyn Meter>> = vec![process, upstream, memory.clone(), flight, traffic.clone()];
+    let mut meters: Vec<Arc<dyn Meter>> =
+        vec![process, upstream, memory.clone(), flight, traffic.clone(), gatekeeper.clone()];
     meters.extend(archive.clone().map(|archive| archive as Arc<dyn Meter>));
     let engine = Engine::new(source, memory, Arc::clone(&clock));
     let filler = Filler::new(engine.clone(), archive.clone(), calls);
@@ -129,7 +146,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         clock,
     };
     let state = ApiState {
-        engine,
+        gatekeeper: Arc::clone(&gatekeeper),
+        views: Views::new(engine, gatekeeper.pseudonyms().cloned()),
         backfills: backfills.clone(),
         meters: Meters::new(meters),
         traffic,
@@ -137,11 +155,14 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         quota,
         geos,
         access_tokens,
+        drop_in_extended: config.drop_in_extended,
+        least_group: config.least_group,
+        cors: api::cors(&config.cors_origins),
         request_timeout: config.request_timeout,
         desks: Desks::default(),
         draining: Arc::clone(&draining),
     };
     let operations = api::operations(state.clone());
     let router = api::router(state, config.metrics);
-    Ok(Gateway { router, filler, backfills, operations, upkeep, draining })
+    Ok(Gateway { router, filler, backfills, operations, upkeep, gatekeeper, draining })
 }

@@ -50,6 +50,8 @@ pub async fn serve_operations(routes: Router, listener: TcpListener) {
 /// Serves the gateway on `listener` until `ending` is done, then lets requests under way end.
 pub async fn serve(gateway: Gateway, listener: TcpListener, ending: impl Future<Output = ()>) {
     tokio::spawn(gateway.upkeep.run());
+    let gatekeeper = gateway.gatekeeper;
+    tokio::spawn(async move { gatekeeper.watch().await });
     let backfills = gateway.backfills;
     tokio::spawn(async move { backfills.resume().await });
     let host = Host::new(gateway.router);

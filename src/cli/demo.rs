@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{Failure, UnusableSetting};
 use crate::{
+    access::AccessConfig,
     api::MetricsPlace,
     app::{
         self, GatewayConfig,
@@ -94,6 +95,10 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         // What is shown is what the visitor asks for.
         upkeep: UpkeepConfig { warm_days: None, ..UpkeepConfig::default() },
         metrics: MetricsPlace::default(),
+        access: AccessConfig::default(),
+        least_group: None,
+        cors_origins: Vec::new(),
+        drop_in_extended: false,
     }
 }
 

@@ -26,12 +26,16 @@ impl<S> Viewed<S> {
     pub fn new(view: View, pseudonyms: Option<Pseudonyms>, inner: S) -> Self {
         Self { view, pseudonyms, directories: Directories::default(), inner }
     }
+
+    fn source(&self, key: &DayKey) -> DayKey {
+        DayKey { scope: self.view.source(&key.scope), ..key.clone() }
+    }
 }
 
 #[async_trait]
 impl<S: DaySource> DaySource for Viewed<S> {
     async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        let day = self.inner.load(&self.view.source(key), context).await?;
+        let day = self.inner.load(&self.source(key), context).await?;
         let (view, pseudonyms) = (self.view.clone(), self.pseudonyms.clone());
         let directory = Arc::clone(self.directories.of(key.user_id_type));
         let seen = tokio::task::spawn_blocking(move || Arc::new(view.of(&day, pseudonyms.as_ref(), &directory)));
@@ -43,7 +47,7 @@ impl<S: DaySource> DaySource for Viewed<S> {
         if self.view.is_bound() {
             return Forecast { calls: 0, wait: None };
         }
-        let keys: Vec<DayKey> = keys.iter().map(|key| self.view.source(key)).collect();
+        let keys: Vec<DayKey> = keys.iter().map(|key| self.source(key)).collect();
         self.inner.forecast(&keys).await
     }
 }

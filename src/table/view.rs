@@ -14,7 +14,7 @@ use super::{
     pseudonym::Pseudonyms,
     schema::Counter,
 };
-use crate::model::{DayKey, Geo, Scope};
+use crate::model::{Geo, Scope};
 
 /// What is seen of the days.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -56,13 +56,13 @@ impl View {
         self.pseudonymous
     }
 
-    /// The day that the view of a day is made from. Never that of one person: Feishu knows no pseudonyms, and what it
-    /// says of an id would tell whether there is such a person outside the view.
+    /// Whose day the view of a day is made from. But for the whole view, never that of one person: Feishu knows no
+    /// pseudonyms, and what it says of an id would tell whether there is such a person outside the view.
     #[must_use]
-    pub fn source(&self, key: &DayKey) -> DayKey {
-        match key.scope {
-            Scope::User(_) => key.everyone(),
-            Scope::Everyone | Scope::Department(..) => key.clone(),
+    pub fn source(&self, scope: &Scope) -> Scope {
+        match scope {
+            Scope::User(_) if !self.is_whole() => Scope::Everyone,
+            Scope::User(_) | Scope::Everyone | Scope::Department(..) => scope.clone(),
         }
     }
 
@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{Day, UserIdType},
+        model::{Day, DayKey, UserIdType},
         table::Department,
     };
 

@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use feishu_pulse::{
+    access::AccessConfig,
     api::MetricsPlace,
     app::{self, GatewayConfig, upkeep::UpkeepConfig},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
@@ -66,6 +67,10 @@ impl Setup {
             archive: Location::Nowhere,
             upkeep: UpkeepConfig { warm_days: None, poll: Duration::from_millis(10), ..UpkeepConfig::default() },
             metrics: MetricsPlace::default(),
+            access: AccessConfig::default(),
+            least_group: None,
+            cors_origins: Vec::new(),
+            drop_in_extended: false,
         };
         change(&mut config);
         let gateway = app::build(config, clock.clone()).expect("a gateway");

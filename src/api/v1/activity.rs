@@ -120,7 +120,7 @@ pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early>
 
 impl Asked {
     fn read(params: &mut Params, request: &DataRequest) -> Self {
-        let mut selected = selection::read(params, request.geos());
+        let mut selected = selection::read(params, request);
         let intervals = [("day", Interval::Day), ("week", Interval::Week), ("month", Interval::Month)];
         let interval = params.one_of("interval", &intervals).unwrap_or_default();
         let fetch = params.one_of("trailing", &[("held", false), ("fetch", true)]).unwrap_or(false);

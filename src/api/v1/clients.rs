@@ -89,7 +89,7 @@ pub struct ClientsLine {
 )]
 pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared()]);
-    let Selected { query, allow_partial } = selection::read(&mut params, request.geos());
+    let Selected { query, allow_partial } = selection::read(&mut params, &request);
     let wanted = request.wanted(&mut params);
     params.finish()?;
 

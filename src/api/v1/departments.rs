@@ -110,7 +110,7 @@ struct Shown {
 )]
 pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared(), documented::<DepartmentsParams>()]);
-    let Selected { query, allow_partial } = selection::read_groups(&mut params, request.geos());
+    let Selected { query, allow_partial } = selection::read_groups(&mut params, &request);
     let depth = params.number("depth", 1..=DEEPEST).unwrap_or(usize::MAX);
     let tree = params.one_of("layout", &[("flat", false), ("tree", true)]).unwrap_or(false);
     let wanted = request.wanted(&mut params);

@@ -119,7 +119,7 @@ pub struct RetentionLine {
 )]
 pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared(), documented::<RetentionParams>()]);
-    let Selected { query, allow_partial } = selection::read_groups(&mut params, request.geos());
+    let Selected { query, allow_partial } = selection::read_groups(&mut params, &request);
     let intervals = [("week", Interval::Week), ("month", Interval::Month)];
     let interval = params.one_of("interval", &intervals).unwrap_or(Interval::Week);
     let wanted = request.wanted(&mut params);

@@ -102,7 +102,7 @@ pub struct SummaryFigure {
 )]
 pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared()]);
-    let Selected { mut query, allow_partial } = selection::read(&mut params, request.geos());
+    let Selected { mut query, allow_partial } = selection::read(&mut params, &request);
     let wanted = request.wanted(&mut params);
     params.finish()?;
     let length = query.span.days(&query.geos, request.engine().now()).len();
