@@ -111,7 +111,7 @@ fn no_such_method<'a>(methods: impl Iterator<Item = &'a Method>) -> Response {
     let allowed: Vec<&str> = methods.flat_map(with_head).collect();
     let detail = "the path is there, but not for this method";
     let mut response = Problem::new(ProblemCode::MethodNotAllowed, detail).into_response();
-    let allowed = HeaderValue::from_str(&allowed.join(", ")).ok();
+    let allowed = HeaderValue::from_str(&allowed.join(",")).ok();
     response.headers_mut().extend(allowed.map(|allowed| (header::ALLOW, allowed)));
     response
 }

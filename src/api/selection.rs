@@ -122,6 +122,15 @@ pub fn read_groups(params: &mut Params, request: &DataRequest) -> Selected {
     read(params, request)
 }
 
+/// For reports that tell people apart by more than their department: where small groups are withheld, what is shown of a
+/// department could be taken from what is shown of all, and leave few.
+pub fn refuse_departments_of_small_groups(params: &mut Params, request: &DataRequest) {
+    if params.has("department_path") && request.least_group().is_some() {
+        let why = "department_path takes users:read with this report where small groups are withheld";
+        params.refuse(Problem::lacks(access::Scope::UsersRead, why));
+    }
+}
+
 /// What the caller may not select by.
 fn heed_limits(params: &mut Params, request: &DataRequest) {
     let caller = request.caller();

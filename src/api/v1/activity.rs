@@ -1,5 +1,7 @@
 //! `GET /v1/reports/activity`: who used what over time.
 
+use std::num::NonZeroU64;
+
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -9,7 +11,7 @@ use crate::{
     api::{
         answer::Answer,
         data_request::{DataRequest, Early},
-        envelope::Meta,
+        envelope::{Meta, WITHHELD_GROUPS},
         negotiate::FormatParams,
         params::{Params, documented},
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
@@ -99,7 +101,7 @@ struct Asked {
     params(RangeParams, PeopleParams, ActivityParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "One item per bucket, in time order. A bucket none of whose days is there \
-            (pending, missing) is left out.", content(
+            (pending, missing) is left out. None at all where the figures are withheld; then `meta.notes` says so.", content(
             (Answer<ActivityItem> = "application/json"), (String = "text/csv"), (ActivityItem = "application/x-ndjson"),
         )),
         CommonProblems, FormatProblems, UpstreamAnswers,
@@ -115,7 +117,8 @@ pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early>
     let basis = request.engine().basis(&query, request.asking(allow_partial));
     let mut basis = request.gathered(&query, basis).await?;
     request.engine().look_back(&mut basis, activity::LONGEST_TRAIL - 1).await;
-    Ok(compute(move || answer(&basis, &query.selection, interval).written(wanted, "activity")).await?)
+    let least = request.least_group();
+    Ok(compute(move || answer(&basis, &query.selection, interval, least).written(wanted, "activity")).await?)
 }
 
 impl Asked {
@@ -129,8 +132,11 @@ impl Asked {
     }
 }
 
-fn answer(basis: &Basis, selection: &Selection, interval: Interval) -> Answer<ActivityItem> {
+fn answer(basis: &Basis, selection: &Selection, interval: Interval, least: Option<NonZeroU64>) -> Answer<ActivityItem> {
     let days = basis.figures(selection);
+    if basis.hides(selection, least) {
+        return Answer { data: Vec::new(), meta: Meta::of_figures(basis, &days).noting(Some(WITHHELD_GROUPS)) };
+    }
     let buckets = activity::activity(basis.plan().range, interval, &days);
     let data = buckets.iter().map(ActivityItem::from).collect();
     Answer { data, meta: Meta::of_figures(basis, &days) }
