@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod audit;
+pub mod caching;
 pub mod compat;
 mod cors;
 pub mod cursor;
@@ -25,6 +26,7 @@ pub mod traffic;
 pub mod v1;
 pub mod work;
 
+pub use caching::Front;
 pub use compat::AccessTokens;
 pub use cors::cors;
 pub use router::{MetricsPlace, openapi, operations, router};

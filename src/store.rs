@@ -15,12 +15,15 @@ mod figures;
 pub mod flight;
 pub mod freshness;
 pub mod memory;
+pub mod recall;
+mod refresh;
 pub mod subset;
 pub mod viewed;
 
 pub use archive::{Archive, Archived, Location};
 pub use flight::SingleFlight;
 pub use freshness::{Policy, State};
-pub use memory::{Keep, Memory, Recall};
+pub use memory::{Generation, Keep, Memory};
+pub use recall::Recall;
 pub use subset::Subset;
 pub use viewed::Viewed;

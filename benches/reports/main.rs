@@ -12,7 +12,8 @@ use std::{
 
 use axum::Router;
 use feishu_pulse::{
-    api::{self, AccessTokens, ApiState, MetricsPlace, work::Desks},
+    access::{AccessConfig, Gatekeeper},
+    api::{self, AccessTokens, ApiState, Front, MetricsPlace, work::Desks},
     app::{
         self, Gateway,
         upkeep::{Upkeep, UpkeepConfig},
@@ -20,7 +21,7 @@ use feishu_pulse::{
     feishu::quota::{Quota, QuotaConfig},
     meter::Meters,
     model::{Clock, Geo, ManualClock},
-    query::{Backfills, Engine, Filler},
+    query::{Backfills, Engine, Filler, Views},
     source::DaySource,
     store::{Keep, Memory, Policy, Recall, SingleFlight},
 };
@@ -135,13 +136,21 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
         policy: Policy::default(),
         clock: Arc::clone(&clock),
     };
+    let gatekeeper = Arc::new(Gatekeeper::new(&AccessConfig::default()).expect("no access control"));
+    // Nothing is kept: what is measured is how long an answer takes to make.
+    let front = Arc::new(Front::new(0, engine.clone(), Arc::default(), Arc::clone(&gatekeeper)));
     let state = ApiState {
+        front: Arc::clone(&front),
         backfills: backfills.clone(),
         meters: Meters::new([]),
         traffic: Arc::default(),
         archive: None,
         access_tokens: AccessTokens::new(&"no secret".into()),
-        engine,
+        gatekeeper: Arc::clone(&gatekeeper),
+        views: Views::new(engine, None),
+        drop_in_extended: false,
+        least_group: None,
+        cors: None,
         quota: Arc::new(Quota::new(QuotaConfig::default(), clock)),
         geos,
         request_timeout: Duration::from_secs(3600),
@@ -151,7 +160,7 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
     let router = api::router(state, MetricsPlace::default());
-    let gateway = Gateway { router, filler, backfills, operations: Router::new(), upkeep, draining };
+    let gateway = Gateway { router, front, filler, backfills, operations: Router::new(), upkeep, gatekeeper, draining };
     tokio::spawn(app::serve(gateway, listener, std::future::pending()));
     (base, memory)
 }

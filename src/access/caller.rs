@@ -124,6 +124,12 @@ impl Caller {
         &self.view
     }
 
+    /// Whatever an answer depends on of a caller, in words: two callers of one sight are answered alike.
+    #[must_use]
+    pub fn sight(&self) -> String {
+        format!("{:?} {:?}", self.scopes, self.view)
+    }
+
     /// The number by which turns at the upstream are shared, where it is known who asks: one for all requests of one name.
     #[must_use]
     pub fn id(&self) -> Option<CallerId> {

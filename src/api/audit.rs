@@ -9,12 +9,13 @@ use std::sync::{
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{MatchedPath, Request},
+    http::Method,
     middleware::Next,
     response::Response,
 };
 use futures_util::StreamExt as _;
 
-use super::request_id::RequestId;
+use super::request_id::{REQUEST_ID, RequestId};
 use crate::access::Caller;
 
 /// How many rows about people an answer has; figures are none. An export counts while it is written.
@@ -67,6 +68,15 @@ pub async fn record(RequestId(request_id): RequestId, request: Request, next: Ne
     })
 }
 
+/// Tells the log of a request that was answered from what is kept.
+pub fn known(caller: &Caller, method: &Method, route: &str, response: &mut Response) {
+    let rows = response.extensions_mut().remove::<Rows>().unwrap_or_default();
+    let id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let (request_id, status) = (id.to_owned(), response.status().as_u16());
+    let (caller, method, route) = (caller.clone(), method.to_string(), route.to_owned());
+    drop(Entry { caller, method, route, status, rows, request_id });
+}
+
 /// A line of the log, written when it is dropped.
 struct Entry {
     caller: Caller,
@@ -80,6 +90,10 @@ struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let Self { caller, method, route, status, rows, request_id } = self;
+        // Anyone is nobody to be called to account.
+        if caller.id().is_none() {
+            return;
+        }
         let rows = rows.0.load(Ordering::Relaxed);
         tracing::info!(
             target: "audit",

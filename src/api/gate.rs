@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts},
+    http::{self, HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -15,10 +15,29 @@ use super::{
     problem::{Problem, ProblemCode, whole_seconds},
     state::ApiState,
 };
-use crate::access::{Caller, FairUse, Standing};
+use crate::access::{Caller, FairUse, Gatekeeper, Standing};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Who asks, where that can be told at once: with an access key, or anyone where there is no access control.
+#[must_use]
+pub fn known<B>(gatekeeper: &Gatekeeper, request: &http::Request<B>) -> Option<Caller> {
+    if gatekeeper.is_controlled() {
+        return gatekeeper.known(bearer(request.headers())?);
+    }
+    let is_let_in = !gatekeeper.is_for_loopback_alone() || is_asked_of_loopback(request);
+    is_let_in.then(Caller::anyone)
+}
+
+/// Whether the caller may read what that route tells.
+#[must_use]
+pub fn may_read(route: &str, caller: &Caller) -> bool {
+    match needs::decision(route, &Method::GET) {
+        Decision::Need(need @ Need::Scope(_)) => need.is_met_by(caller).is_ok(),
+        Decision::Need(Need::Nothing | Need::Token(_)) | Decision::NoSuchMethod(_) | Decision::Undecided => false,
+    }
+}
 
 /// Lets a request pass whose caller may ask it, and tells the handler who that is.
 pub async fn guard(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
@@ -53,10 +72,25 @@ pub async fn guard(State(state): State<ApiState>, mut request: Request, next: Ne
     };
     // For the audit log.
     response.extensions_mut().insert(caller);
-    if let Some(standing) = standing {
-        tell(standing, need, response.headers_mut());
+    mark(standing, response.headers_mut());
+    if let (Some(standing), Need::Token(_)) = (standing, need) {
+        // As Feishu would say it.
+        response.headers_mut().insert(compat::RATE_LIMIT, HeaderValue::from(standing.limit));
     }
     response
+}
+
+/// Says how the caller stands, as the IETF's draft on rate limit fields has it.
+pub fn mark(standing: Option<Standing>, headers: &mut HeaderMap) {
+    let Some(Standing { limit, left, full_in, .. }) = standing else { return };
+    let window = FairUse::WINDOW.as_secs();
+    let fields = [
+        (RATE_LIMIT, format!("\"requests\";r={left};t={}", whole_seconds(full_in))),
+        (RATE_LIMIT_POLICY, format!("\"requests\";q={limit};w={window}")),
+    ];
+    for (name, value) in fields {
+        headers.extend(HeaderValue::from_str(&value).ok().map(|value| (name, value)));
+    }
 }
 
 /// Who asks.
@@ -90,7 +124,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether the request was sent to a name of this machine. A browser always says which name it asked.
-fn is_asked_of_loopback(request: &Request) -> bool {
+fn is_asked_of_loopback<B>(request: &http::Request<B>) -> bool {
     let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
     let asked = [request.uri().authority().map(|authority| authority.as_str()), host];
     asked.into_iter().flatten().all(is_loopback)
@@ -114,20 +148,6 @@ fn no_such_method<'a>(methods: impl Iterator<Item = &'a Method>) -> Response {
     let allowed = HeaderValue::from_str(&allowed.join(",")).ok();
     response.headers_mut().extend(allowed.map(|allowed| (header::ALLOW, allowed)));
     response
-}
-
-/// How the caller stands: as the IETF's draft on rate limit fields has it, and to an SDK as Feishu would say it.
-fn tell(standing: Standing, need: Need, headers: &mut HeaderMap) {
-    let Standing { limit, left, full_in, .. } = standing;
-    let window = FairUse::WINDOW.as_secs();
-    let fields = [
-        (RATE_LIMIT, format!("\"requests\";r={left};t={}", whole_seconds(full_in))),
-        (RATE_LIMIT_POLICY, format!("\"requests\";q={limit};w={window}")),
-    ];
-    let upstreams = matches!(need, Need::Token(_)).then(|| (compat::RATE_LIMIT, limit.to_string()));
-    for (name, value) in fields.into_iter().chain(upstreams) {
-        headers.extend(HeaderValue::from_str(&value).ok().map(|value| (name, value)));
-    }
 }
 
 /// Handlers may ask who asks. Where the gate let somebody pass without knowing, the request ends here.

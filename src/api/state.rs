@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tower_http::cors::CorsLayer;
 
-use super::{compat::AccessTokens, prefer::Preference, traffic::Traffic, work::Desks};
+use super::{caching::Front, compat::AccessTokens, prefer::Preference, traffic::Traffic, work::Desks};
 use crate::{
     access::{Caller, Gatekeeper},
     feishu::quota::Quota,
@@ -55,6 +55,8 @@ pub struct ApiState {
     pub meters: Meters,
     /// The part of it that is about requests.
     pub traffic: Arc<Traffic>,
+    /// Answers that were given before.
+    pub front: Arc<Front>,
     /// Where exports are written.
     pub desks: Desks,
     /// Set when the process is about to end.

@@ -52,8 +52,8 @@ impl Engine {
             keys.flat_map(|day| plan.geos.iter().map(move |geo| DayKey { geo: *geo, ..first.on(day) })).collect();
         for key in keys {
             match basis {
-                Basis::Digests(gathered) => gathered.days.extend(self.held_digest(&key).await),
-                Basis::Rows(gathered) => gathered.days.extend(self.held(&key).await.map(|(day, _)| day)),
+                Basis::Digests(gathered) => gathered.look_back_at(self.held_digest(&key).await),
+                Basis::Rows(gathered) => gathered.look_back_at(self.held(&key).await),
             }
         }
     }

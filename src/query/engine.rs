@@ -16,8 +16,8 @@ use super::plan::{Plan, Query, plan};
 use crate::{
     model::{Clock, Day, DayKey, Geo, Scope},
     report::Digest,
-    source::{CallerId, DaySource, LoadContext, LoadError, Priority},
-    store::{Memory, State},
+    source::{CallerId, DaySource, Forecast, LoadContext, LoadError, Priority},
+    store::{Generation, Memory, State},
     table::{Origin, Partition},
 };
 
@@ -59,6 +59,28 @@ pub struct Gathered<D = Partition> {
     pub missing: Vec<(DayKey, NotAnswered)>,
     /// The days' states, in the order of `days`.
     pub states: Vec<State>,
+    /// Where they came from.
+    pub supply: Supply,
+}
+
+/// Where the days of a plan came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Supply {
+    /// Feishu had to be asked for none of them.
+    pub held: bool,
+    /// All that Feishu had to be asked for was being fetched already, for somebody else.
+    pub collapsed: bool,
+    /// Some days that a figure would look back over are not held, so the figure is left out.
+    pub without_lead: bool,
+    /// Provisional days that should have been fetched anew by now: that is under way, or failed.
+    pub stale: usize,
+    /// Those of them for which it failed.
+    pub failing: usize,
+}
+
+impl Supply {
+    /// All of it was held, and is as new as it should be.
+    pub const HELD: Self = Self { held: true, collapsed: false, without_lead: false, stale: 0, failing: 0 };
 }
 
 /// Why days could not be had.
@@ -141,8 +163,9 @@ impl Engine {
         (context, asking): (LoadContext, Asking),
         load: impl Fn(DayKey) -> F,
     ) -> Result<Gathered<D>, NotAnswered> {
+        let forecast = self.source.forecast(rows).await;
         if !asking.allow_partial {
-            self.refuse_what_takes_too_long(rows, context, asking.deadline).await?;
+            self.refuse_what_takes_too_long(forecast.wait, rows, context, asking.deadline)?;
         }
         let loads: Vec<_> = plan.keys.iter().cloned().map(load).enumerate().map(|load| in_time(load, asking)).collect();
         let loaded = stream::iter(loads).buffer_unordered(FAN_OUT).try_collect::<Vec<_>>().await;
@@ -155,18 +178,22 @@ impl Engine {
             loaded => loaded?,
         };
         loaded.sort_unstable_by_key(|(at, _)| *at);
-        Ok(self.gathered(plan, loaded.into_iter().map(|(_, day)| day).collect()))
+        let loaded = loaded.into_iter().map(|(_, day)| day).collect();
+        let held = forecast == Forecast::NOTHING;
+        let supply = Supply { held, collapsed: forecast.collapsed, ..Supply::HELD };
+        Ok(self.gathered(plan, loaded, supply))
     }
 
     /// Says at once what can be foreseen: a caller who would wait in vain learns how long it takes instead. The fetch
     /// is begun all the same.
-    async fn refuse_what_takes_too_long(
+    fn refuse_what_takes_too_long(
         &self,
+        left: Option<Duration>,
         keys: &[DayKey],
         context: LoadContext,
         deadline: Instant,
     ) -> Result<(), NotAnswered> {
-        let Some(left) = self.forecast(keys).await else { return Ok(()) };
+        let Some(left) = left else { return Ok(()) };
         // An estimate is no promise: only a clear miss is refused.
         if left.mul_f64(ESTIMATES_ERR_BY) <= deadline.saturating_duration_since(Instant::now()) {
             return Ok(());
@@ -209,9 +236,15 @@ impl Engine {
         self.memory.forget(key).await;
     }
 
-    /// The digest of the day, where it is in memory.
-    pub async fn held_digest(&self, key: &DayKey) -> Option<Arc<Digest>> {
-        self.memory.held_digest(key).await.map(|held| held.day)
+    /// The digest of the day, where it is in memory, with its state.
+    pub async fn held_digest(&self, key: &DayKey) -> Option<(Arc<Digest>, State)> {
+        self.memory.held_digest(key).await.map(|held| (held.day, held.state))
+    }
+
+    /// Tells the data that is held now from that held at another time.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.memory.generation()
     }
 
     /// The days that are held.
@@ -230,7 +263,7 @@ impl Engine {
         self.clock.now()
     }
 
-    fn gathered<D: Origin>(&self, plan: Plan, loaded: Vec<Result<Arc<D>, NotAnswered>>) -> Gathered<D> {
+    fn gathered<D: Origin>(&self, plan: Plan, loaded: Vec<Result<Arc<D>, NotAnswered>>, supply: Supply) -> Gathered<D> {
         let (mut days, mut missing) = (Vec::with_capacity(loaded.len()), Vec::new());
         for (key, loaded) in plan.keys.iter().zip(loaded) {
             match loaded {
@@ -238,8 +271,11 @@ impl Engine {
                 Err(error) => missing.push((key.clone(), error)),
             }
         }
-        let states = days.iter().map(|day| self.memory.state(&**day)).collect();
-        Gathered { plan, days, missing, states }
+        let states: Vec<State> = days.iter().map(|day| self.memory.state(&**day)).collect();
+        let stale = || days.iter().zip(&states).filter(|(day, state)| self.memory.is_due(&***day, **state));
+        let failing = stale().filter(|(day, _)| self.memory.failed_to_refresh(&***day)).count();
+        let supply = Supply { stale: stale().count(), failing, ..supply };
+        Gathered { plan, days, missing, states, supply }
     }
 
     /// A caller who waits; where nobody knows who it is, one who has not asked before.
@@ -269,6 +305,14 @@ async fn in_time<D, F: Future<Output = Result<Arc<D>, LoadError>>>(
 }
 
 impl<D: Origin> Gathered<D> {
+    /// Adds a day before the selected ones, where it is held.
+    pub(super) fn look_back_at(&mut self, held: Option<(Arc<D>, State)>) {
+        self.supply.without_lead |= held.is_none();
+        let (day, state) = held.unzip();
+        self.days.extend(day);
+        self.states.extend(state);
+    }
+
     /// The selected days that were had, each with its state.
     pub fn selected(&self) -> impl Iterator<Item = (&Arc<D>, State)> {
         let selected = |day: &D| self.plan.range.contains(day.key().day);

@@ -5,29 +5,30 @@
 //!
 //! Views of the days ([`Viewed`](super::Viewed)) are held beside the whole days, within the same bounds.
 //!
-//! The memory stands at two places of the read path. [`Recall`] answers from it before anything else happens;
+//! The memory stands at two places of the read path. [`Recall`](super::Recall) answers from it before anything else happens;
 //! [`Keep`] fills it below the single-flight, on the task that fetched, so that a day is kept even when everyone
 //! who asked for it has left.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicU32, Ordering},
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use moka::{future::Cache, notification::RemovalCause, policy::EvictionPolicy};
 
 use super::figures::Lookup;
 use super::freshness::{Fetched, Policy, State};
+use super::refresh::Refreshes;
 use crate::{
     meter::{Count, Tally},
     model::{Clock, Day, DayKey, DayRange, Scope},
     report::{Digest, sheet::Month},
-    source::{DaySource, Forecast, LoadContext, LoadError, Priority},
+    source::{DaySource, Forecast, LoadContext, LoadError},
     table::{Origin, Partition, partition::ContentHash},
 };
 
@@ -40,14 +41,12 @@ const MONTHS: u64 = 20;
 /// Days on either side of a day that its number of rows is compared with.
 const NEIGHBOURHOOD: i32 = 7;
 
-/// A refresh that failed is not tried again within this time, however often the day is asked for.
-const RETRY_REFRESH: SignedDuration = SignedDuration::from_secs(60);
-
 /// The days that are held in memory: the whole ones, or those of one view.
 #[derive(Debug)]
 pub struct Memory {
     held: Arc<Everything>,
     view: ViewNo,
+    refreshes: Arc<Refreshes>,
 }
 
 /// Tells the days of one view from those of others.
@@ -70,9 +69,13 @@ struct Everything {
     rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
     policy: Policy,
     clock: Arc<dyn Clock>,
+    /// Those of whole days.
+    refreshes: Arc<Refreshes>,
+    changes: AtomicU64,
+    forgotten: AtomicU64,
+    views: AtomicU32,
     lookups: Tally<Lookup>,
     evicted: Arc<Count>,
-    views: AtomicU32,
 }
 
 /// A day that is held, as rows or as a digest, with its state as of now.
@@ -86,12 +89,22 @@ pub struct Held<D = Partition> {
     pub due: bool,
 }
 
+/// Tells the data that is held at one time from that held at another. A number never comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// Days that came or changed so far.
+    pub changes: u64,
+    /// Days that were forgotten so far: the only way in which a final day can change.
+    pub forgotten: u64,
+}
+
 impl Memory {
     /// A memory of at most about `bytes` bytes of days.
     #[must_use]
     pub fn new(bytes: u64, policy: Policy, clock: Arc<dyn Clock>) -> Self {
         let evicted = Arc::<Count>::default();
         let (digests, months) = (bytes / DIGESTS, bytes / MONTHS);
+        let refreshes = Arc::<Refreshes>::default();
         let held = Everything {
             days: cache(bytes - digests - months, Partition::bytes, Some(&evicted)),
             digests: cache(digests, Digest::bytes, None),
@@ -99,18 +112,21 @@ impl Memory {
             rows: RwLock::default(),
             policy,
             clock,
+            refreshes: Arc::clone(&refreshes),
+            changes: AtomicU64::default(),
+            forgotten: AtomicU64::default(),
+            views: AtomicU32::new(WHOLE),
             lookups: Tally::default(),
             evicted,
-            views: AtomicU32::new(WHOLE),
         };
-        Self { held: Arc::new(held), view: WHOLE }
+        Self { held: Arc::new(held), view: WHOLE, refreshes }
     }
 
     /// The memory of a view that is new: within the same bounds, and forgetful of a day when the whole day is forgotten.
     #[must_use]
     pub fn of_a_view(&self) -> Self {
         let view = self.held.views.fetch_add(1, Ordering::Relaxed) + 1;
-        Self { held: Arc::clone(&self.held), view }
+        Self { held: Arc::clone(&self.held), view, refreshes: Arc::default() }
     }
 
     fn place(&self, key: &DayKey) -> Place {
@@ -154,6 +170,7 @@ impl Memory {
         let made = tokio::task::spawn_blocking(move || Arc::new(Digest::of(&rows, neighbour.as_deref()))).await;
         let digest = made.map_err(|_| LoadError::Abandoned)?;
         self.held.digests.insert(self.place(day.key()), Arc::clone(&digest)).await;
+        self.held.changes.fetch_add(1, Ordering::Release);
         Ok(digest)
     }
 
@@ -176,8 +193,43 @@ impl Memory {
 
     fn judged<D: Origin>(&self, day: Arc<D>) -> Held<D> {
         let state = self.state(&*day);
-        let due = state == State::Provisional && self.held.policy.is_stale(day.fetched_at(), self.held.clock.now());
+        let due = self.is_due(&*day, state);
         Held { day, state, due }
+    }
+
+    /// Whether a day in that state is to be fetched anew.
+    #[must_use]
+    pub fn is_due(&self, day: &impl Origin, state: State) -> bool {
+        state == State::Provisional && self.held.policy.is_stale(day.fetched_at(), self.now())
+    }
+
+    /// Whether the day was to be fetched anew, and that failed; for a view too it is the whole day that is fetched.
+    #[must_use]
+    pub fn failed_to_refresh(&self, day: &impl Origin) -> bool {
+        self.held.refreshes.has_failed(day.key())
+    }
+
+    /// The refreshes of provisional days.
+    pub(super) fn refreshes(&self) -> &Refreshes {
+        &self.refreshes
+    }
+
+    /// The present time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.held.clock.now()
+    }
+
+    /// When a provisional day is due to be fetched anew.
+    #[must_use]
+    pub fn due_at(&self, day: &impl Origin) -> Timestamp {
+        day.fetched_at() + self.held.policy.refresh
+    }
+
+    /// Which data answers are made of: another number whenever a day comes, changes or goes.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        let number = |counter: &AtomicU64| counter.load(Ordering::Acquire);
+        Generation { changes: number(&self.held.changes), forgotten: number(&self.held.forgotten) }
     }
 
     /// The state of a day, held or not, as of now. That of a view is the state of the whole day.
@@ -192,7 +244,7 @@ impl Memory {
             doubtful: day.is_doubtful(),
             neighbours: matter.then(|| self.usual_rows(key)).flatten(),
         };
-        policy.state(key.geo, key.day, &fetched, self.held.clock.now())
+        policy.state(key.geo, key.day, &fetched, self.now())
     }
 
     /// Drops a day of one geo and kind of id, whomever it is about, and all views of it.
@@ -203,6 +255,7 @@ impl Memory {
         drop_those(&self.held.days, same).await;
         drop_those(&self.held.digests, same).await;
         drop_those(&self.held.months, same_month).await;
+        self.held.forgotten.fetch_add(1, Ordering::Release);
         let mut counts = self.held.rows.write().unwrap_or_else(PoisonError::into_inner);
         for (_, rows) in counts.iter_mut().filter(|(series, _)| same(&series.on(day.day))) {
             rows.remove(&day.day);
@@ -213,6 +266,13 @@ impl Memory {
     pub(super) fn states(&self) -> impl Iterator<Item = State> {
         let own = self.held.days.iter().filter(|(place, _)| place.0 == self.view);
         own.map(|(_, day)| self.state(&*day))
+    }
+
+    /// Counts a look into memory. What a view lacks is looked for in the whole day, and counted there.
+    pub(super) fn looked_up(&self, found: Option<&Held>) {
+        if found.is_some() || !self.is_of_a_view() {
+            self.held.lookups.add_one(Lookup::of(found));
+        }
     }
 
     /// What looks into memory found.
@@ -245,6 +305,7 @@ impl Memory {
             tracing::error!(%key, %error, "a day could not be digested; it is tried again when it is asked for");
         }
         self.held.days.insert(self.place(key), Arc::clone(&day)).await;
+        self.held.changes.fetch_add(1, Ordering::Release);
         // moka would weigh and evict at its leisure, and a burst of days exceed the bound meanwhile.
         self.held.days.run_pending_tasks().await;
     }
@@ -313,74 +374,6 @@ async fn drop_those<D: Send + Sync + 'static>(cache: &Cache<Place, Arc<D>>, whic
 /// All days of one series share this key.
 fn series(key: &DayKey) -> DayKey {
     key.on(Day::from_date(jiff::civil::Date::ZERO))
-}
-
-/// Answers from memory; what is not held is loaded from below.
-#[derive(Debug)]
-pub struct Recall<S> {
-    memory: Arc<Memory>,
-    inner: Arc<S>,
-    /// When the refresh of a day was last begun, while it has not succeeded.
-    refreshes: Arc<Mutex<HashMap<DayKey, Timestamp>>>,
-}
-
-impl<S> Recall<S> {
-    /// Looks into `memory` before it asks `inner`.
-    pub fn new(memory: Arc<Memory>, inner: Arc<S>) -> Self {
-        Self { memory, inner, refreshes: Arc::default() }
-    }
-}
-
-impl<S: DaySource> Recall<S> {
-    /// Fetches a day anew behind the answer, unless that was tried a moment ago.
-    fn refresh(&self, key: &DayKey, context: LoadContext) {
-        let now = self.memory.held.clock.now();
-        let mut refreshes = self.refreshes.lock().unwrap_or_else(PoisonError::into_inner);
-        if refreshes.get(key).is_some_and(|begun| now.duration_since(*begun) < RETRY_REFRESH) {
-            return;
-        }
-        refreshes.insert(key.clone(), now);
-        let (inner, key, refreshes) = (Arc::clone(&self.inner), key.clone(), Arc::clone(&self.refreshes));
-        let context = LoadContext { priority: Priority::Background, ..context };
-        tokio::spawn(async move {
-            match inner.load(&key, context).await {
-                Ok(_) => {
-                    refreshes.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-                }
-                Err(error) => {
-                    tracing::warn!(%key, %error, "a provisional day could not be fetched anew; it is served as it is");
-                }
-            }
-        });
-    }
-}
-
-#[async_trait]
-impl<S: DaySource> DaySource for Recall<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        let held = self.memory.held(key).await;
-        // What a view lacks is looked for in the whole day, and counted there.
-        if held.is_some() || !self.memory.is_of_a_view() {
-            self.memory.held.lookups.add_one(Lookup::of(held.as_ref()));
-        }
-        let Some(held) = held else {
-            return self.inner.load(key, context).await;
-        };
-        if held.due {
-            self.refresh(key, context);
-        }
-        Ok(held.day)
-    }
-
-    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
-        let mut unknown = Vec::new();
-        for key in keys {
-            if self.memory.held(key).await.is_none() {
-                unknown.push(key.clone());
-            }
-        }
-        if unknown.is_empty() { Forecast::NOTHING } else { self.inner.forecast(&unknown).await }
-    }
 }
 
 /// Keeps what is loaded from below.

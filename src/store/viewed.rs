@@ -45,7 +45,7 @@ impl<S: DaySource> DaySource for Viewed<S> {
     /// How long the days take tells how many people there are. So those who may not see all of them are not told.
     async fn forecast(&self, keys: &[DayKey]) -> Forecast {
         if self.view.is_bound() {
-            return Forecast { calls: 0, wait: None };
+            return Forecast { calls: 0, wait: None, collapsed: false };
         }
         let keys: Vec<DayKey> = keys.iter().map(|key| self.source(key)).collect();
         self.inner.forecast(&keys).await

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::figures::{Counters, Features};
 use crate::{
     api::{
-        answer::{self, Answer},
+        answer::Answer,
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
@@ -115,7 +115,7 @@ struct Shown {
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared(), documented::<DepartmentsParams>()]);
     let Selected { query, allow_partial } = selection::read_groups(&mut params, &request);
     let depth = params.number("depth", 1..=DEEPEST).unwrap_or(usize::MAX);
@@ -129,7 +129,7 @@ pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early>
     let gathered = request.engine().digests(&query, request.asking(allow_partial));
     let gathered = request.gathered(&query, gathered).await?;
     let shown = Shown { depth, tree, least: request.least_group() };
-    Ok(compute(move || answer(&gathered, &query.selection, shown, wanted)).await?)
+    request.answered(compute(move || answer(&gathered, &query.selection, shown, wanted)).await?).await
 }
 
 fn answer(gathered: &Gathered<Digest>, selection: &Selection, shown: Shown, wanted: Wanted) -> Response {
@@ -153,7 +153,7 @@ fn answer(gathered: &Gathered<Digest>, selection: &Selection, shown: Shown, want
     let withheld = days.iter().any(|day| day.whole().present.unknown > 0);
     let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD)).noting(are_withheld.then_some(WITHHELD_GROUPS));
     if shown.tree {
-        return answer::negotiated(Json(Answer { data: nested(data), meta }).into_response());
+        return Json(Answer { data: nested(data), meta }).into_response();
     }
     Answer { data, meta }.written(wanted, "departments")
 }

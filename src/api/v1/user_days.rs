@@ -95,7 +95,7 @@ struct Place {
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared(), documented::<UserDaysParams>()]);
     let asked = Asked::read(&mut params, &request);
     let wanted = request.wanted(&mut params);
@@ -113,7 +113,7 @@ pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early>
         // A page of 10,000 rows takes tens of milliseconds to write.
         Format::Json => {
             let uri = request.uri().clone();
-            return Ok(compute(move || page(&gathered, &asked, &uri)).await??);
+            return request.answered(compute(move || page(&gathered, &asked, &uri)).await??).await;
         }
         Format::Ndjson => Syntax::Ndjson,
         Format::Csv => Syntax::Csv,
@@ -121,7 +121,7 @@ pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early>
     let range = gathered.plan.range;
     let export = Export::new(gathered, asked, syntax, wanted.bom);
     let rows = export.written.clone();
-    Ok(rows.on(answer::file(wanted.format, "user-days", range, request.state().desks.body(export))))
+    request.exported(export, |body| rows.on(answer::file(wanted.format, "user-days", range, body)))
 }
 
 /// The whole selection, a line a row.
@@ -179,8 +179,7 @@ fn page(gathered: &Gathered, asked: &Asked, uri: &Uri) -> Result<Response, Probl
     };
     let data = items.iter().map(|item| Fields { item, fields: &asked.fields }).collect();
     let meta = Meta { next_cursor: next.clone(), ..Meta::of(gathered) };
-    let response = answer::negotiated(axum::Json(UserDaysAnswer { data, meta }).into_response());
-    let mut response = Rows::of(items.len()).on(response);
+    let mut response = Rows::of(items.len()).on(axum::Json(UserDaysAnswer { data, meta }).into_response());
     let link = next.and_then(|cursor| HeaderValue::from_str(&cursor::next_link(uri, &cursor)).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     Ok(response)
