@@ -126,7 +126,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// Whether the request was sent to a name of this machine. A browser always says which name it asked.
 fn is_asked_of_loopback<B>(request: &http::Request<B>) -> bool {
     let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
-    let asked = [request.uri().authority().map(|authority| authority.as_str()), host];
+    let asked = [request.uri().authority().map(http::uri::Authority::as_str), host];
     asked.into_iter().flatten().all(is_loopback)
 }
 

@@ -6,7 +6,7 @@ use feishu_pulse::{access::Scope, model::Geo, sim::SimConfig, sim::TruthRow};
 use reqwest::{Method, StatusCode};
 
 use crate::{
-    callers::{Guarded, Key, sent},
+    callers::{Guarded, Key, encoded, sent},
     support::{Answer, Setup, day},
 };
 
@@ -17,8 +17,8 @@ fn questions(inside: &str, outside: &str, insider: &str, outsider: &str) -> Vec<
     let select = |by: String| [format!("{RANGE}&{by}"), format!("period=5d&{by}")];
     let selections: Vec<String> = [
         "allow_partial=false".to_owned(),
-        format!("department_path={inside}"),
-        format!("department_path={outside}"),
+        format!("department_path={}", encoded(inside)),
+        format!("department_path={}", encoded(outside)),
         "department_path=nowhere".to_owned(),
     ]
     .into_iter()
@@ -112,7 +112,7 @@ async fn no_answer_depends_on_who_else_there_is() {
             );
             let shown = one.text.replace(question.as_str(), "");
             assert!(
-                question.contains(outside_path.as_str()) || !shown.contains(&format!("\"{outside_path}\"")),
+                question.contains(&encoded(outside_path)) || !shown.contains(&format!("\"{outside_path}\"")),
                 "{question}"
             );
         }

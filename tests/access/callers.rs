@@ -83,6 +83,11 @@ impl Guarded {
     }
 }
 
+/// A text as part of an address.
+pub(crate) fn encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
 pub(crate) async fn sent(request: RequestBuilder) -> Answer {
     Answer::read(request.send().await.expect("an answer")).await
 }

@@ -6,22 +6,25 @@ use feishu_pulse::{access::Scope, sim::SimConfig};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::callers::{Guarded, Key};
+use crate::callers::{Guarded, Key, encoded};
 
 const LEAST: u64 = 12;
 
+/// More than use some clients.
+const MANY: u64 = 60;
+
 const RANGE: &str = "start_date=2026-11-18&end_date=2026-11-20";
 
-async fn guarded(keys: &[Key]) -> Guarded {
+async fn guarded(keys: &[Key], least: u64) -> Guarded {
     let simulation = SimConfig { users: 150, days: 20, turnover: 0.0, ..SimConfig::default() };
-    Guarded::with(simulation, keys, |config| config.least_group = NonZeroU64::new(LEAST)).await
+    Guarded::with(simulation, keys, |config| config.least_group = NonZeroU64::new(least)).await
 }
 
 #[tokio::test]
 async fn small_departments_are_shown_without_figures_and_cannot_be_worked_out() {
     let keys = [Key::new("reports", &[Scope::ReportsRead]), Key::new("users", &[Scope::UsersRead])];
     let [reports, users] = &keys;
-    let guarded = guarded(&keys).await;
+    let guarded = guarded(&keys, LEAST).await;
     let departments = async |key: &Key| -> BTreeMap<String, Value> {
         let answer = guarded.get(&format!("/v1/reports/departments?{RANGE}"), key).await.json();
         let items = answer["data"].as_array().unwrap().clone();
@@ -48,7 +51,7 @@ async fn small_departments_are_shown_without_figures_and_cannot_be_worked_out() 
         assert!(rest == 0 || rest >= LEAST, "{path} less its parts is {rest} people");
     }
     // The same departments are silent wherever they are asked for.
-    for path in hidden {
+    for path in hidden.into_iter().map(|path| encoded(path)) {
         let summary = guarded.get(&format!("/v1/reports/summary?{RANGE}&department_path={path}"), reports).await.json();
         assert!(summary["data"]["current"].is_null() && summary["data"]["previous"].is_null());
         assert!(summary["data"]["figures"].as_array().unwrap().iter().all(|figure| figure["current"].is_null()));
@@ -65,15 +68,17 @@ async fn small_departments_are_shown_without_figures_and_cannot_be_worked_out() 
 async fn small_cohorts_and_rare_clients_are_left_out() {
     let keys = [Key::new("reports", &[Scope::ReportsRead]), Key::new("users", &[Scope::UsersRead])];
     let [reports, users] = &keys;
-    let guarded = guarded(&keys).await;
+    let guarded = guarded(&keys, MANY).await;
 
     let clients = async |key: &Key| guarded.get(&format!("/v1/reports/clients?{RANGE}"), key).await.json();
     let sizes = |answer: &Value| -> Vec<u64> {
-        answer["data"]["clients"].as_array().unwrap().iter().map(|used| used["users"].as_u64().unwrap()).collect()
+        let kinds = ["os_names", "operating_systems", "clients", "app_packages"];
+        let used = kinds.iter().flat_map(|kind| answer["data"][kind].as_array().unwrap());
+        used.map(|used| used["users"].as_u64().unwrap()).collect()
     };
     let (shown, known) = (sizes(&clients(reports).await), sizes(&clients(users).await));
-    assert!(known.iter().any(|users| *users < LEAST));
-    assert_eq!(shown, known.into_iter().filter(|users| *users >= LEAST).collect::<Vec<_>>());
+    assert!(known.iter().any(|users| *users < MANY));
+    assert_eq!(shown, known.into_iter().filter(|users| *users >= MANY).collect::<Vec<_>>());
 
     for report in ["retention", "clients"] {
         let path = format!("/v1/reports/{report}?{RANGE}&department_path=x");

@@ -73,23 +73,24 @@ async fn a_gateway_takes_up_new_keys_audits_them_and_survives_a_faulty_file() {
             ("FEISHU_APP_SECRET", &simulator.config().app_secret),
         ])
         .envs([("FEISHU_BASE_URL", simulator.base_url().as_str()), ("PULSE_LISTEN", "0.0.0.0:0")])
-        .envs([("PULSE_ARCHIVE", "none"), ("PULSE_WARM", "off")])
+        .envs([("PULSE_ARCHIVE", "none"), ("PULSE_WARM", "off"), ("PULSE_LOG_FORMAT", "json")])
         .env("PULSE_STATE_DIR", folder.path())
         .env("PULSE_API_KEYS_FILE", &path)
         .spawn()
         .unwrap();
     let mut serve = Running(serve);
     let mut log = BufReader::new(serve.0.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let address =
-        log.find_map(|line| Some(line.split_once("address=")?.1.split(' ').next()?.to_owned())).expect("an address");
+    let address = log.find_map(|line| Some(line.split_once("\"address\":\"")?.1.split('"').next()?.to_owned()));
+    let address = address.expect("an address");
     let base = format!("http://{}", address.replace("0.0.0.0", "127.0.0.1"));
     let http = reqwest::Client::new();
     let status = async |key: &Key| {
         http.get(format!("{base}/v1/users?period=2d")).bearer_auth(&key.secret).send().await.unwrap().status()
     };
     assert_eq!((status(&keys[0]).await, status(&keys[1]).await), (StatusCode::OK, StatusCode::UNAUTHORIZED));
-    let audit = log.find(|line| line.contains("audit")).expect("a line of the audit log");
-    assert!(audit.contains("caller=one") && audit.contains("/v1/users") && audit.contains("rows=5"), "{audit}");
+    let audit = log.find(|line| line.contains("\"target\":\"audit\"")).expect("a line of the audit log");
+    assert!(audit.contains("\"caller\":\"one\""), "{audit}");
+    assert!(audit.contains("/v1/users") && audit.contains("\"rows\":5"), "{audit}");
 
     std::fs::write(&path, &keys[1].line).unwrap();
     eventually(async || status(&keys[1]).await == StatusCode::OK).await;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
 use super::OidcConfig;
 use crate::{
-    access::caller::{Caller, Scopes},
+    access::{
+        caller::{Caller, Scopes},
+        key::Fingerprint,
+    },
     table::View,
 };
 
@@ -34,9 +36,7 @@ pub(super) fn caller(claims: &Map<String, Value>, config: &OidcConfig) -> Option
 /// A name for logs: an id of a person does not belong there, a hash of it can be matched by who knows the person.
 fn name(claims: &Map<String, Value>) -> Option<String> {
     let subject = claims.get("sub")?.as_str().filter(|subject| !subject.is_empty())?;
-    let digest = Sha256::digest(subject);
-    let shown: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("oidc-{shown}"))
+    Some(format!("oidc-{:.12}", Fingerprint::of(subject).to_string()))
 }
 
 /// The claim of that name, or the one that a path with dots leads to.

@@ -51,7 +51,7 @@ struct Key {
     id: Option<String>,
     /// The only algorithm it is for, where the provider says so.
     algorithm: Option<String>,
-    key: Arc<DecodingKey>,
+    public: Arc<DecodingKey>,
 }
 
 /// The part of the provider's configuration that matters here.
@@ -141,7 +141,7 @@ impl Known {
             Some(id) => suited.find(|key| key.id.as_deref() == Some(id)),
             None => suited.next().filter(|_| suited.next().is_none()),
         };
-        key.map(|key| Arc::clone(&key.key))
+        key.map(|key| Arc::clone(&key.public))
     }
 }
 
@@ -153,11 +153,11 @@ impl Key {
         let is_public = matches!(jwk.algorithm, RSA(_) | EllipticCurve(_) | OctetKeyPair(_));
         let key = (signs && is_public).then(|| DecodingKey::from_jwk(jwk).ok()).flatten()?;
         let algorithm = jwk.common.key_algorithm.as_ref().map(ToString::to_string);
-        Some(Self { id: jwk.common.key_id.clone(), algorithm, key: Arc::new(key) })
+        Some(Self { id: jwk.common.key_id.clone(), algorithm, public: Arc::new(key) })
     }
 
     fn suits(&self, algorithm: Algorithm) -> bool {
         let is_meant = self.algorithm.as_ref().is_none_or(|meant| *meant == format!("{algorithm:?}"));
-        is_meant && self.key.family() == algorithm.family()
+        is_meant && self.public.family() == algorithm.family()
     }
 }

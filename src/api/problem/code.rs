@@ -95,6 +95,7 @@ impl ProblemCode {
 
     /// The row of the table.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one table, to be read from top to bottom")]
     pub const fn explain(self) -> Explanation {
         let (status, title, cause, cure) = match self {
             Self::InvalidParameters => (

@@ -149,7 +149,9 @@ pub(in crate::api) async fn get(
     let made = state.quota.made();
     let upstream_calls = UpstreamCalls { month: made.month, calls: made.calls, limit: state.quota.monthly() };
     if caller.view().is_bound() {
-        data.iter_mut().for_each(|item| item.rows = None);
+        for item in &mut data {
+            item.rows = None;
+        }
     }
     let upstream_calls = (!caller.view().is_bound()).then_some(upstream_calls);
     let meta = CoverageMeta { meta: with_archived(&gathered, &data, &archived), upstream_calls };
