@@ -50,7 +50,7 @@ fn questions(inside: &str, outside: &str, insider: &str, outsider: &str) -> Vec<
 }
 
 fn rows(setup: &Setup) -> Vec<TruthRow> {
-    let days = feishu_pulse::model::DayRange::new(day("2026-10-20"), day("2026-11-21")).unwrap();
+    let days = feishu_pulse::model::DayRange::new(day("2026-10-20"), day("2026-11-21")).expect("a range");
     days.days().flat_map(|day| setup.simulator.tenant().rows_of(Geo::Cn, day)).collect()
 }
 
@@ -72,9 +72,9 @@ fn told(answer: &Answer) -> (StatusCode, Vec<(String, String)>, String) {
     let left_out = ["x-request-id", "date"];
     let headers = answer.headers.iter().filter(|(name, _)| !left_out.contains(&name.as_str()));
     let mut headers: Vec<_> =
-        headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+        headers.map(|(name, value)| (name.to_string(), value.to_str().expect("text").to_owned())).collect();
     headers.sort();
-    let id = answer.headers["x-request-id"].to_str().unwrap();
+    let id = answer.headers["x-request-id"].to_str().expect("text");
     (answer.status, headers, answer.text.replace(id, "the id"))
 }
 

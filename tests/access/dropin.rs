@@ -26,7 +26,7 @@ async fn ask(guarded: &Guarded, token: &str) -> Answer {
 }
 
 fn code(answer: &Answer) -> i64 {
-    serde_json::from_str::<Value>(&answer.text).unwrap()["code"].as_i64().unwrap()
+    serde_json::from_str::<Value>(&answer.text).expect("JSON")["code"].as_i64().expect("a code")
 }
 
 #[tokio::test]
