@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod audit;
+pub mod bounds;
 pub mod caching;
 pub mod compat;
 mod cors;
@@ -26,6 +27,7 @@ pub mod traffic;
 pub mod v1;
 pub mod work;
 
+pub use bounds::Bounds;
 pub use caching::Front;
 pub use compat::AccessTokens;
 pub use cors::cors;

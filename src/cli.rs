@@ -8,6 +8,7 @@ mod backfill;
 mod check;
 mod demo;
 mod key;
+mod problems;
 mod refusal;
 mod settings;
 
@@ -51,6 +52,9 @@ enum Command {
     Check(Box<CheckArgs>),
     /// Print the OpenAPI document
     Openapi,
+    /// Print what every kind of problem means, as Markdown
+    #[command(hide = true)]
+    Problems,
 }
 
 /// Why a command ended badly.
@@ -103,6 +107,7 @@ impl Command {
                 let document = api::openapi().to_pretty_json().map_err(std::io::Error::other)?;
                 writeln!(std::io::stdout().lock(), "{document}")?;
             }
+            Self::Problems => write!(std::io::stdout().lock(), "{}", problems::page())?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -121,7 +126,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         tracing::info!(address = %listener.local_addr()?, "serving probes and metrics");
         tokio::spawn(app::serve_operations(gateway.operations.clone(), listener));
     }
-    app::serve(gateway, listener, ending).await;
+    app::serve(gateway, listener, ending).await.map_err(|error| UnusableSetting::tls(&error))?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! All routes. Each is registered through its documentation, so that none can exist undocumented.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -10,6 +10,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    bounds::Bounds,
     compat, docs, gate, layers, needs, ops, prefer,
     problem::{Problem, ProblemCode},
     state::ApiState,
@@ -26,8 +27,11 @@ pub enum MetricsPlace {
     Apart,
 }
 
+/// Requests of operators at once.
+const OPERATORS: usize = 32;
+
 /// The whole service.
-pub fn router(state: ApiState, metrics: MetricsPlace) -> Router {
+pub fn router(state: ApiState, metrics: MetricsPlace, bounds: Bounds) -> Router {
     let routes = match metrics {
         MetricsPlace::Here => documented(),
         MetricsPlace::Apart => documented_without_metrics(),
@@ -35,18 +39,19 @@ pub fn router(state: ApiState, metrics: MetricsPlace) -> Router {
     let (routes, mut openapi) = routes.split_for_parts();
     needs::describe(&mut openapi);
     let routes = with_fallbacks(routes.merge(docs::routes(openapi)));
-    finish(routes.layer(from_fn_with_state(state.clone(), gate::guard)), state)
+    finish(routes.layer(from_fn_with_state(state.clone(), gate::guard)), state, bounds)
 }
 
 /// What an operator's own address serves: probes and metrics, nothing about people.
 pub fn operations(state: ApiState) -> Router {
     let routes = OpenApiRouter::new().routes(routes!(ops::livez)).routes(routes!(ops::readyz));
-    finish(with_fallbacks(routes.routes(routes!(ops::metrics)).into()), state)
+    let routes = with_fallbacks(routes.routes(routes!(ops::metrics)).into());
+    finish(routes, state, Bounds::new(OPERATORS, Duration::ZERO))
 }
 
-fn finish(routes: Router<ApiState>, state: ApiState) -> Router {
+fn finish(routes: Router<ApiState>, state: ApiState, bounds: Bounds) -> Router {
     let (traffic, cors) = (Arc::clone(&state.traffic), state.cors.clone());
-    layers::around(routes.with_state(state), traffic, cors)
+    layers::around(routes.with_state(state), traffic, bounds, cors)
 }
 
 fn with_fallbacks(routes: Router<ApiState>) -> Router<ApiState> {

@@ -10,11 +10,12 @@ use axum::{Router, http::HeaderValue};
 
 use super::{
     process::Process,
+    serve::ServerConfig,
     upkeep::{Upkeep, UpkeepConfig},
 };
 use crate::{
     access::{AccessConfig, Gatekeeper, UnusableAccess},
-    api::{self, AccessTokens, ApiState, Front, MetricsPlace, Traffic, work::Desks},
+    api::{self, AccessTokens, ApiState, Bounds, Front, MetricsPlace, Traffic, work::Desks},
     feishu::{FeishuConfig, FeishuSource},
     meter::{Meter, Meters},
     model::{Clock, Geo},
@@ -56,6 +57,8 @@ pub struct GatewayConfig {
     pub cors_origins: Vec<HeaderValue>,
     /// Whether callers with an official SDK get the wider limits without asking for them.
     pub drop_in_extended: bool,
+    /// How all of it is served.
+    pub server: ServerConfig,
 }
 
 /// Why a gateway cannot be built.
@@ -90,6 +93,8 @@ pub struct Gateway {
     pub gatekeeper: Arc<Gatekeeper>,
     /// Set it to tell probes that the process is about to end.
     pub draining: Arc<AtomicBool>,
+    /// How it is to be served.
+    pub server: ServerConfig,
 }
 
 /// Builds the gateway. Nothing is asked of upstream until somebody asks the gateway.
@@ -172,6 +177,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         draining: Arc::clone(&draining),
     };
     let operations = api::operations(state.clone());
-    let router = api::router(state, config.metrics);
-    Ok(Gateway { router, front, filler, backfills, operations, upkeep, gatekeeper, draining })
+    let bounds = Bounds::new(config.server.max_requests.get(), config.request_timeout);
+    let router = api::router(state, config.metrics, bounds);
+    let server = config.server;
+    Ok(Gateway { router, front, filler, backfills, operations, upkeep, gatekeeper, draining, server })
 }

@@ -11,7 +11,7 @@ use crate::{
     access::AccessConfig,
     api::MetricsPlace,
     app::{
-        self, GatewayConfig,
+        self, GatewayConfig, ServerConfig,
         telemetry::{self, LogFormat},
         upkeep::UpkeepConfig,
     },
@@ -65,7 +65,8 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     // Ends both at once: nobody waits for a demonstration to drain.
     tokio::select! {
         () = ending => {}
-        () = app::serve(gateway, listener, std::future::pending()) => {}
+        // Without TLS, serving cannot fail.
+        _ = app::serve(gateway, listener, std::future::pending()) => {}
     }
     Ok(())
 }
@@ -99,6 +100,7 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         least_group: None,
         cors_origins: Vec::new(),
         drop_in_extended: false,
+        server: ServerConfig::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use feishu_pulse::{
     access::AccessConfig,
     api::MetricsPlace,
-    app::{self, GatewayConfig, upkeep::UpkeepConfig},
+    app::{self, GatewayConfig, ServerConfig, upkeep::UpkeepConfig},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Day, Geo, ManualClock},
     sim::{SimConfig, Simulator},
@@ -71,6 +71,7 @@ impl Setup {
             least_group: None,
             cors_origins: Vec::new(),
             drop_in_extended: false,
+            server: ServerConfig::default(),
         };
         change(&mut config);
         let gateway = app::build(config, clock.clone()).expect("a gateway");

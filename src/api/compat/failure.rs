@@ -192,7 +192,11 @@ impl From<Problem> for Failure {
         let code = match problem.code {
             ProblemCode::NotFound => 404,
             ProblemCode::MethodNotAllowed => 405,
-            ProblemCode::InvalidParameters | ProblemCode::NotAcceptable | ProblemCode::StaleCursor => 1_051_001,
+            ProblemCode::InvalidParameters
+            | ProblemCode::NotAcceptable
+            | ProblemCode::StaleCursor
+            | ProblemCode::PayloadTooLarge
+            | ProblemCode::UriTooLong => 1_051_001,
             ProblemCode::UpstreamRejected => told(1_051_001),
             ProblemCode::UpstreamForbidden => told(1_051_002),
             // Not the caller's credentials: those of this service. Nothing that the caller can mend.
@@ -200,8 +204,12 @@ impl From<Problem> for Failure {
             | ProblemCode::UpstreamUnavailable
             | ProblemCode::ArchiveUnavailable
             | ProblemCode::IdentityProviderUnavailable
+            | ProblemCode::RequestTimeout
             | ProblemCode::Internal => 2200,
-            ProblemCode::UpstreamThrottled | ProblemCode::NotReadyInTime | ProblemCode::TooManyRequests => 99_991_400,
+            ProblemCode::UpstreamThrottled
+            | ProblemCode::NotReadyInTime
+            | ProblemCode::TooManyRequests
+            | ProblemCode::Overloaded => 99_991_400,
             ProblemCode::Unauthenticated => 99_991_663,
             ProblemCode::InsufficientScope => 99_991_672,
             ProblemCode::HostNotServed => 1_051_002,

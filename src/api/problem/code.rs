@@ -27,6 +27,10 @@ pub enum ProblemCode {
     UpstreamQuotaExhausted,
     NotReadyInTime,
     ArchiveUnavailable,
+    RequestTimeout,
+    PayloadTooLarge,
+    UriTooLong,
+    Overloaded,
     Internal,
 }
 
@@ -45,7 +49,7 @@ pub struct Explanation {
 
 impl ProblemCode {
     /// Every kind of problem.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidParameters,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -64,6 +68,10 @@ impl ProblemCode {
         Self::UpstreamQuotaExhausted,
         Self::NotReadyInTime,
         Self::ArchiveUnavailable,
+        Self::RequestTimeout,
+        Self::PayloadTooLarge,
+        Self::UriTooLong,
+        Self::Overloaded,
         Self::Internal,
     ];
 
@@ -89,13 +97,17 @@ impl ProblemCode {
             Self::UpstreamQuotaExhausted => "upstream_quota_exhausted",
             Self::NotReadyInTime => "not_ready_in_time",
             Self::ArchiveUnavailable => "archive_unavailable",
+            Self::RequestTimeout => "request_timeout",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::UriTooLong => "uri_too_long",
+            Self::Overloaded => "overloaded",
             Self::Internal => "internal",
         }
     }
 
     /// The row of the table.
     #[must_use]
-    #[expect(clippy::too_many_lines, reason = "one table, to be read from top to bottom")]
+    #[expect(clippy::too_many_lines, reason = "one table")]
     pub const fn explain(self) -> Explanation {
         let (status, title, cause, cure) = match self {
             Self::InvalidParameters => (
@@ -211,6 +223,31 @@ impl ProblemCode {
                 "The archive does not do what it was asked for",
                 "The folder or bucket of PULSE_ARCHIVE is full, read-only, or cannot be reached.",
                 "The operator looks at `/readyz` and the log, which name the fault; then ask again.",
+            ),
+            Self::RequestTimeout => (
+                StatusCode::REQUEST_TIMEOUT,
+                "The request took too long",
+                "The request was not sent whole, or could not be answered, in the time that any request has.",
+                "Send the request at once. If it was: ask for less, and tell the operator, since requests are bounded \
+                 so that this does not happen.",
+            ),
+            Self::PayloadTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is too long",
+                "The body is longer than any that this service has a use for.",
+                "Send a shorter body, or none: parameters go into the query.",
+            ),
+            Self::UriTooLong => (
+                StatusCode::URI_TOO_LONG,
+                "The path and query are too long",
+                "They are longer than all parameters together can be.",
+                "Send only the parameters that the endpoint has, each once.",
+            ),
+            Self::Overloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "There are too many requests at once",
+                "As many requests as PULSE_MAX_REQUESTS allows are under way; most of them probably wait for Feishu.",
+                "Ask again after `retry_after` seconds. The operator sees in `/metrics` what is under way.",
             ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
