@@ -1,6 +1,7 @@
 //! The settings of `serve`. Each can be given as an option or in the environment; `--help` is their reference.
 
 mod access;
+mod values;
 
 use std::{
     net::SocketAddr,
@@ -14,7 +15,11 @@ use clap::{Args, ValueEnum};
 use reqwest::Url;
 use secrecy::SecretString;
 
-use self::access::AccessSettings;
+pub(super) use self::values::base_url;
+use self::{
+    access::AccessSettings,
+    values::{delay, duration, rate, retention, share},
+};
 use crate::{
     api::MetricsPlace,
     app::{
@@ -318,48 +323,6 @@ impl UnusableSetting {
     pub(super) fn build(error: &BuildError) -> Self {
         Self(error.to_string())
     }
-}
-
-pub(super) fn base_url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|_| "expected a URL such as https://open.feishu.cn".to_owned())?;
-    let is_base = matches!(url.scheme(), "http" | "https") && url.host().is_some();
-    if !is_base
-        || url.query().is_some()
-        || url.fragment().is_some()
-        || !url.username().is_empty()
-        || url.password().is_some()
-    {
-        return Err("expected an http or https address without query, fragment or credentials".to_owned());
-    }
-    Ok(url)
-}
-
-/// A positive duration of at most a day, such as `60s` or `2min`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    let sound = parsed.filter(|duration| (1..=86_400_000).contains(&duration.as_millis()));
-    sound.ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
-}
-
-/// A duration that may be none at all.
-fn delay(text: &str) -> Result<Duration, String> {
-    if text == "0s" { Ok(Duration::ZERO) } else { duration(text) }
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let sound = text.parse().ok().filter(|share: &f64| (0.0..=1.0).contains(share));
-    sound.ok_or_else(|| "expected a share from 0 to 1, such as 0.2".to_owned())
-}
-
-/// A number of days such as `730d`.
-fn retention(text: &str) -> Result<u16, String> {
-    let days = text.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| (1..=36_600).contains(days));
-    days.ok_or_else(|| "expected a number of days, such as 730d".to_owned())
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let sound = text.parse().ok().filter(|rate: &f64| (0.001..=1000.0).contains(rate));
-    sound.ok_or_else(|| "expected calls a second, from 0.001 to 1000".to_owned())
 }
 
 #[cfg(test)]

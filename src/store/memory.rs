@@ -6,7 +6,7 @@
 //! Views of the days ([`Viewed`](super::Viewed)) are held beside the whole days, within the same bounds.
 //!
 //! The memory stands at two places of the read path. [`Recall`](super::Recall) answers from it before anything else happens;
-//! [`Keep`] fills it below the single-flight, on the task that fetched, so that a day is kept even when everyone
+//! [`Keep`](super::Keep) fills it below the single-flight, on the task that fetched, so that a day is kept even when everyone
 //! who asked for it has left.
 
 use std::{
@@ -17,7 +17,6 @@ use std::{
     },
 };
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use moka::{future::Cache, notification::RemovalCause, policy::EvictionPolicy};
 
@@ -28,7 +27,7 @@ use crate::{
     meter::{Count, Tally},
     model::{Clock, Day, DayKey, DayRange, Scope},
     report::{Digest, sheet::Month},
-    source::{DaySource, Forecast, LoadContext, LoadError},
+    source::LoadError,
     table::{Origin, Partition, partition::ContentHash},
 };
 
@@ -291,7 +290,7 @@ impl Memory {
     }
 
     /// Keeps a day and its digest. What is kept already gives way only to what was fetched later.
-    async fn keep(&self, day: Arc<Partition>) {
+    pub(super) async fn keep(&self, day: Arc<Partition>) {
         let key = day.key();
         self.count_rows(key, day.rows());
         let newer = |held: &Partition| held.fetched_at() > day.fetched_at();
@@ -311,7 +310,7 @@ impl Memory {
     }
 
     /// The day, no longer doubtful where what is held says the same. Two views of one doubtful day prove nothing.
-    async fn confirmed(&self, day: Arc<Partition>) -> Arc<Partition> {
+    pub(super) async fn confirmed(&self, day: Arc<Partition>) -> Arc<Partition> {
         if !day.is_doubtful() || self.is_of_a_view() {
             return day;
         }
@@ -374,35 +373,4 @@ async fn drop_those<D: Send + Sync + 'static>(cache: &Cache<Place, Arc<D>>, whic
 /// All days of one series share this key.
 fn series(key: &DayKey) -> DayKey {
     key.on(Day::from_date(jiff::civil::Date::ZERO))
-}
-
-/// Keeps what is loaded from below.
-#[derive(Debug)]
-pub struct Keep<S> {
-    memory: Arc<Memory>,
-    inner: S,
-}
-
-impl<S> Keep<S> {
-    /// Puts what `inner` loads into `memory`.
-    pub const fn new(memory: Arc<Memory>, inner: S) -> Self {
-        Self { memory, inner }
-    }
-}
-
-#[async_trait]
-impl<S: DaySource> DaySource for Keep<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        // A flight may have landed between the caller's look into memory and the start of this one.
-        if let Some(held) = self.memory.held(key).await.filter(|held| !held.due) {
-            return Ok(held.day);
-        }
-        let day = self.memory.confirmed(self.inner.load(key, context).await?).await;
-        self.memory.keep(Arc::clone(&day)).await;
-        Ok(day)
-    }
-
-    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
-        self.inner.forecast(keys).await
-    }
 }
