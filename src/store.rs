@@ -15,13 +15,14 @@ mod figures;
 pub mod flight;
 pub mod freshness;
 pub mod keep;
+mod lru;
 pub mod memory;
 pub mod recall;
 mod refresh;
 pub mod subset;
 pub mod viewed;
 
-pub use archive::{Archive, Archived, Location};
+pub use archive::{Archive, Archived, Location, Owner};
 pub use flight::SingleFlight;
 pub use freshness::{Policy, State};
 pub use keep::Keep;

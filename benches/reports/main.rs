@@ -163,6 +163,7 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     let gateway = Gateway {
         router,
         front,
+        archive: None,
         filler,
         backfills,
         operations: Router::new(),

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, num::NonZeroU64, sync::Arc};
 
+use futures_util::{StreamExt as _, stream};
+
 use super::{
     engine::{Asking, Engine, Gathered, NotAnswered},
     plan::{Plan, Query},
@@ -50,10 +52,17 @@ impl Engine {
         let keys = lead.days().filter(|day| *day < first.day);
         let keys: Vec<_> =
             keys.flat_map(|day| plan.geos.iter().map(move |geo| DayKey { geo: *geo, ..first.on(day) })).collect();
-        for key in keys {
-            match basis {
-                Basis::Digests(gathered) => gathered.look_back_at(self.held_digest(&key).await),
-                Basis::Rows(gathered) => gathered.look_back_at(self.held(&key).await),
+        match basis {
+            Basis::Digests(gathered) => {
+                let all = stream::iter(keys).map(async |key| self.held_digest(&key).await);
+                for held in all.buffered(usize::from(days).max(1)).collect::<Vec<_>>().await {
+                    gathered.look_back_at(held);
+                }
+            }
+            Basis::Rows(gathered) => {
+                for key in keys {
+                    gathered.look_back_at(self.held(&key).await);
+                }
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     model::{Clock, Day, DayKey, Geo, Scope},
     report::Digest,
     source::{CallerId, DaySource, Forecast, LoadContext, LoadError, Priority},
-    store::{Generation, Memory, State},
+    store::{Archive, Generation, Memory, State},
     table::{Origin, Partition},
 };
 
@@ -33,6 +33,7 @@ const ESTIMATES_ERR_BY: f64 = 0.7;
 pub struct Engine {
     source: Arc<dyn DaySource>,
     memory: Arc<Memory>,
+    archive: Option<Arc<Archive>>,
     clock: Arc<dyn Clock>,
     callers: Arc<AtomicU64>,
     /// On whose behalf days are loaded, where that is known; else every request is a caller of its own.
@@ -100,18 +101,25 @@ pub enum NotAnswered {
 impl Engine {
     /// An engine over the read path `source`, whose memory is `memory`.
     pub fn new(source: Arc<dyn DaySource>, memory: Arc<Memory>, clock: Arc<dyn Clock>) -> Self {
-        Self { source, memory, clock, callers: Arc::default(), caller: None }
+        Self { source, memory, archive: None, clock, callers: Arc::default(), caller: None }
     }
 
-    /// The same over another read path, whose memory is `memory`.
+    /// The same over another read path, whose memory is `memory`. Not from the archive, where the days are whole: this
+    /// read path may show less of them.
     pub(super) fn over(&self, source: Arc<dyn DaySource>, memory: Arc<Memory>) -> Self {
-        Self { source, memory, ..self.clone() }
+        Self { source, memory, archive: None, ..self.clone() }
     }
 
     /// The same, for a caller whose requests share one turn at the upstream.
     #[must_use]
     pub fn on_behalf_of(self, caller: CallerId) -> Self {
         Self { caller: Some(caller), ..self }
+    }
+
+    /// The same with `archive` to take digests from, without the rows of their days.
+    #[must_use]
+    pub fn with_archive(self, archive: Option<Arc<Archive>>) -> Self {
+        Self { archive, ..self }
     }
 
     /// The rows of the days that `query` needs, as of now.
@@ -149,10 +157,22 @@ impl Engine {
     }
 
     async fn digest(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Digest>, LoadError> {
-        match self.memory.fresh_digest(key).await {
-            Some(digest) => Ok(digest),
-            None => self.memory.digest(&self.source.load(key, context).await?).await,
+        if let Some(digest) = self.memory.fresh_digest(key).await {
+            return Ok(digest);
         }
+        // Where the rows are at hand, nothing is faster.
+        if self.memory.held(key).await.is_none()
+            && let Some(digest) = self.archived_digest(key).await
+        {
+            return Ok(digest);
+        }
+        self.memory.digest(&self.source.load(key, context).await?).await
+    }
+
+    async fn archived_digest(&self, key: &DayKey) -> Option<Arc<Digest>> {
+        let digest = self.archive.as_ref()?.digest(key).await?;
+        self.memory.keep_digest(&digest).await;
+        Some(digest)
     }
 
     /// All days of a plan, of which only `rows` may have to be loaded as rows.
@@ -236,9 +256,14 @@ impl Engine {
         self.memory.forget(key).await;
     }
 
-    /// The digest of the day, where it is in memory, with its state.
+    /// The digest of the day, where it is in memory or archived, with its state.
     pub async fn held_digest(&self, key: &DayKey) -> Option<(Arc<Digest>, State)> {
-        self.memory.held_digest(key).await.map(|held| (held.day, held.state))
+        if let Some(held) = self.memory.held_digest(key).await {
+            return Some((held.day, held.state));
+        }
+        let digest = self.archived_digest(key).await?;
+        let state = self.memory.state(&*digest);
+        Some((digest, state))
     }
 
     /// Tells the data that is held now from that held at another time.

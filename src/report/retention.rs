@@ -36,19 +36,14 @@ pub struct Period {
 }
 
 /// The day on which each of these people activated their account, in the calendar of `geo`: the earliest time that any
-/// of their profiles tells.
+/// row tells.
 #[must_use]
 pub fn activations(tables: &Tables, geo: Geo, people: &FixedBitSet) -> BTreeMap<PersonNo, Day> {
-    let mut activations = BTreeMap::new();
-    for profile in tables.profiles() {
-        if let (Some(person), Some(time)) = (profile.person, profile.register_time)
-            && people.contains(person as usize)
-        {
-            let day = geo.today(time);
-            activations.entry(person).and_modify(|known: &mut Day| *known = day.min(*known)).or_insert(day);
-        }
-    }
-    activations
+    let activation = |person: usize| {
+        let person = PersonNo::try_from(person).ok()?;
+        Some((person, geo.today(tables.registration(person)?)))
+    };
+    people.ones().filter_map(activation).collect()
 }
 
 /// The cohorts of `selected`, the earliest first. `began` are the people who began on each day, by the numbers that

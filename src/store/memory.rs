@@ -18,17 +18,18 @@ use std::{
 };
 
 use jiff::Timestamp;
-use moka::{future::Cache, notification::RemovalCause, policy::EvictionPolicy};
+use moka::future::Cache;
 
 use super::figures::Lookup;
 use super::freshness::{Fetched, Policy, State};
+use super::lru::{Place, ViewNo, cache, drop_those};
 use super::refresh::Refreshes;
 use crate::{
     meter::{Count, Tally},
     model::{Clock, Day, DayKey, DayRange, Scope},
     report::{Digest, sheet::Month},
     source::LoadError,
-    table::{Origin, Partition, partition::ContentHash},
+    table::{Flag, Origin, Partition, partition::ContentHash},
 };
 
 /// The share of the bytes that is kept for digests: one in so many.
@@ -48,14 +49,8 @@ pub struct Memory {
     refreshes: Arc<Refreshes>,
 }
 
-/// Tells the days of one view from those of others.
-type ViewNo = u32;
-
 /// The number of what is no view: the whole days.
 const WHOLE: ViewNo = 0;
-
-/// A day of one view.
-type Place = (ViewNo, DayKey);
 
 /// Whole days and views of them, within one set of bounds.
 #[derive(Debug)]
@@ -171,6 +166,17 @@ impl Memory {
         self.held.digests.insert(self.place(day.key()), Arc::clone(&digest)).await;
         self.held.changes.fetch_add(1, Ordering::Release);
         Ok(digest)
+    }
+
+    /// Keeps a digest whose rows are elsewhere, unless a later one is held.
+    pub async fn keep_digest(&self, digest: &Arc<Digest>) {
+        self.looked_up(None);
+        self.count_rows(digest.key(), digest.rows());
+        let held = self.held.digests.get(&self.place(digest.key())).await;
+        if held.is_none_or(|held| held.fetched_at() <= digest.fetched_at()) {
+            self.held.digests.insert(self.place(digest.key()), Arc::clone(digest)).await;
+            self.held.changes.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// What people did in the month that begins with the day of `first`, where it is held and made of these versions
@@ -297,11 +303,19 @@ impl Memory {
         if self.held.days.get(&self.place(key)).await.is_some_and(|held| newer(&held)) {
             return;
         }
+        let before = self.held.digests.get(&self.place(key)).await;
+        // Of a view nobody need be told: it is the whole day that has changed.
+        let before = before.filter(|before| before.hash() != day.hash() && !self.is_of_a_view());
         // One person's day is as small as its digest would be, and reports on him read it.
         if !matches!(key.scope, Scope::User(_))
             && let Err(error) = self.digest(&day).await
         {
             tracing::error!(%key, %error, "a day could not be digested; it is tried again when it is asked for");
+        }
+        if let Some(before) = before
+            && let Some(after) = self.held.digests.get(&self.place(key)).await
+        {
+            tell_change(&before, &after);
         }
         self.held.days.insert(self.place(key), Arc::clone(&day)).await;
         self.held.changes.fetch_add(1, Ordering::Release);
@@ -343,31 +357,17 @@ impl Memory {
     }
 }
 
-/// Least recently used, not moka's usual frequency: a day that was just fetched at a cost must not be turned away
-/// because older days were asked for more often.
-///
-/// Days that give way to others are counted by `evicted`.
-fn cache<D: Send + Sync + 'static>(
-    bytes: u64,
-    of: fn(&D) -> usize,
-    evicted: Option<&Arc<Count>>,
-) -> Cache<Place, Arc<D>> {
-    let weigh = move |_: &Place, day: &Arc<D>| u32::try_from(of(day)).unwrap_or(u32::MAX);
-    let cache = Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru());
-    let Some(count) = evicted.map(Arc::clone) else { return cache.build() };
-    let listen = move |_: Arc<Place>, _: Arc<D>, cause: RemovalCause| {
-        if cause == RemovalCause::Size {
-            count.add_one();
-        }
-    };
-    cache.eviction_listener(listen).build()
-}
-
-async fn drop_those<D: Send + Sync + 'static>(cache: &Cache<Place, Arc<D>>, which: impl Fn(&DayKey) -> bool) {
-    let held: Vec<Arc<Place>> = cache.iter().map(|(place, _)| place).filter(|place| which(&place.1)).collect();
-    for place in held {
-        cache.invalidate(&*place).await;
-    }
+/// Late data: what a day said before and says now, in counts. Whatever was made of the day is made anew.
+fn tell_change(before: &Digest, after: &Digest) {
+    let active = |digest: &Digest| digest.whole().sums.flag(Flag::Active);
+    tracing::info!(
+        key = %after.key(),
+        rows_before = before.rows(),
+        rows = after.rows(),
+        active_before = active(before),
+        active = active(after),
+        "a day has changed since it was last fetched"
+    );
 }
 
 /// All days of one series share this key.

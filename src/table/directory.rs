@@ -88,6 +88,8 @@ pub struct Tables {
     profiles: Interner<Profile>,
     /// The person of each profile, by number; [`NOBODY`] where the id is withheld.
     owners: Vec<PersonNo>,
+    /// When each person's account was activated, by number: the earliest time that any row tells.
+    registrations: Vec<Option<Timestamp>>,
     departments: Interner<Department>,
     devices: Interner<Devices>,
     /// The place of each person in the order of ids; made when asked for, forgotten when somebody new comes.
@@ -112,6 +114,24 @@ impl Directory {
     /// Opens the tables for reading. Keep it short: rows that arrive wait meanwhile.
     pub fn read(&self) -> RwLockReadGuard<'_, Tables> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The numbers of people, who are given one where they have none, each with when the account was activated.
+    pub fn number_people<'a>(&self, people: impl Iterator<Item = (&'a str, Option<Timestamp>)>) -> Vec<PersonNo> {
+        let mut tables = self.write();
+        let number = |(user_id, registered): (&str, Option<Timestamp>)| {
+            let (person, _) = tables.intern_person(user_id);
+            tables.note_registration(person, registered);
+            person
+        };
+        people.map(number).collect()
+    }
+
+    /// The number of a department, which is given one where it has none.
+    #[must_use]
+    pub fn number_department(&self, department: &Department) -> u32 {
+        let known = self.read().departments.numbers.get(department).copied();
+        known.unwrap_or_else(|| self.write().intern_department(department))
     }
 
     /// Opens the tables for adding rows.
@@ -139,6 +159,12 @@ impl Tables {
     #[must_use]
     pub fn owners(&self) -> &[PersonNo] {
         &self.owners
+    }
+
+    /// When the account of the person with that number was activated: the earliest time that any row tells.
+    #[must_use]
+    pub fn registration(&self, person: PersonNo) -> Option<Timestamp> {
+        self.registrations.get(person as usize).copied().flatten()
     }
 
     /// The id of the person with that number.
@@ -223,8 +249,20 @@ impl Tables {
         let number = self.profiles.intern(profile, |profile| Arc::new(profile.clone()));
         if self.owners.len() < self.profiles.values.len() {
             self.owners.push(profile.person.unwrap_or(NOBODY));
+            if let Some(person) = profile.person {
+                self.note_registration(person, profile.register_time);
+            }
         }
         number
+    }
+
+    fn note_registration(&mut self, person: PersonNo, registered: Option<Timestamp>) {
+        let at = person as usize;
+        if self.registrations.len() <= at {
+            self.registrations.resize(at + 1, None);
+        }
+        let known = &mut self.registrations[at];
+        *known = [*known, registered].into_iter().flatten().min();
     }
 
     pub(super) fn intern_department(&mut self, department: &Department) -> u32 {
