@@ -1,15 +1,19 @@
 //! Floor 5: HTTP. Parses what callers ask, hands it to the engine, writes what comes back.
 
 pub mod answer;
+pub mod audit;
 pub mod bounds;
 pub mod caching;
 pub mod compat;
+mod cors;
 pub mod cursor;
 pub mod data_request;
 pub mod docs;
 pub mod envelope;
+pub mod gate;
 pub mod layers;
 pub mod log_level;
+pub mod needs;
 pub mod negotiate;
 pub mod ops;
 pub mod params;
@@ -28,6 +32,7 @@ pub mod work;
 pub use bounds::Bounds;
 pub use caching::Front;
 pub use compat::AccessTokens;
+pub use cors::cors;
 pub use log_level::LogFilter;
 pub use router::{MetricsPlace, openapi, operations, router};
 pub use state::ApiState;

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod backfill;
 mod check;
 mod demo;
+mod key;
 mod problems;
 mod reference;
 mod refusal;
@@ -15,6 +16,7 @@ mod settings;
 pub use backfill::BackfillArgs;
 pub use check::CheckArgs;
 pub use demo::DemoArgs;
+pub use key::KeyArgs;
 pub use settings::{Settings, UnusableSetting};
 
 use crate::{
@@ -45,6 +47,8 @@ enum Command {
     Backfill(Box<BackfillArgs>),
     /// Serve the simulated Feishu alone
     Simulate(Box<SimulateArgs>),
+    /// Make access keys
+    Key(KeyArgs),
     /// See whether everything is set up: settings, credentials, scope, data range; or whether a gateway runs
     Check(Box<CheckArgs>),
     /// Print the OpenAPI document
@@ -101,6 +105,7 @@ impl Command {
             Self::Demo(args) => demo::run(&args).await?,
             Self::Backfill(args) => backfill::run(&args).await?,
             Self::Simulate(args) => simulate(&args).await?,
+            Self::Key(args) => key::run(&args)?,
             Self::Check(args) => return check::run(&args).await,
             Self::Openapi => {
                 let document = api::openapi().to_pretty_json().map_err(std::io::Error::other)?;

@@ -1,5 +1,6 @@
 #![doc = include_str!("../docs/architecture.md")]
 
+pub mod access;
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -8,6 +8,7 @@ pub mod jobs;
 pub mod newest;
 pub mod plan;
 pub mod sheets;
+pub mod views;
 pub mod warm;
 
 pub use backfill::{CallCount, Filler, Order, Progress};
@@ -18,3 +19,4 @@ pub use jobs::{Backfills, Job, JobState};
 pub use newest::Newest;
 pub use plan::{Period, Plan, Query, Span, plan};
 pub use sheets::Sheets;
+pub use views::Views;

@@ -71,7 +71,7 @@ pub enum Priority {
     Background,
 }
 
-/// One request of one caller, as the upstream side needs to tell them apart.
+/// A caller as the upstream side needs to tell them apart: one access key, or one request of somebody unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallerId(pub u64);
 

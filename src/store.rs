@@ -6,20 +6,27 @@
 //! SingleFlight  at most one fetch per day, and it always runs to its end
 //! Keep        what was fetched is kept, though everyone who asked has left
 //! Archived    final days outlive the process
+//!
+//! Viewed      shows of each day what a caller who may not see everything may see
 //! ```
 
 pub mod archive;
 mod figures;
 pub mod flight;
 pub mod freshness;
+pub mod keep;
+mod lru;
 pub mod memory;
 pub mod recall;
 mod refresh;
 pub mod subset;
+pub mod viewed;
 
 pub use archive::{Archive, Archived, Location, Owner};
 pub use flight::SingleFlight;
 pub use freshness::{Policy, State};
-pub use memory::{Generation, Keep, Memory};
+pub use keep::Keep;
+pub use memory::{Generation, Memory};
 pub use recall::Recall;
 pub use subset::Subset;
+pub use viewed::Viewed;

@@ -13,8 +13,10 @@ pub mod item;
 pub mod lines;
 pub mod parquet;
 pub mod partition;
+pub mod pseudonym;
 pub mod schema;
 pub mod select;
+pub mod view;
 
 pub use builder::{PartitionBuilder, Row};
 pub use cell::{Cell, Column, Kind, Record};
@@ -24,3 +26,4 @@ pub use lines::{Lines, Syntax};
 pub use partition::{Origin, Partition};
 pub use schema::{Counter, Feature, Flag, Flags};
 pub use select::{Selection, Selector};
+pub use view::View;

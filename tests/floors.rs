@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["source"],
     &["report", "feishu"],
     &["store"],
-    &["query"],
+    &["query", "access"],
     &["api"],
     &["app"],
     &["cli"],

@@ -12,6 +12,7 @@ use std::{
 };
 
 use feishu_pulse::{
+    access::AccessConfig,
     api::MetricsPlace,
     app::{self, GatewayConfig, ServerConfig, upkeep::UpkeepConfig},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
@@ -94,6 +95,10 @@ async fn fill(lake: &Path, simulator: &Simulator, year: DayRange) {
         metrics: MetricsPlace::default(),
         business_metrics: false,
         log_filter: None,
+        access: AccessConfig::default(),
+        least_group: None,
+        cors_origins: Vec::new(),
+        drop_in_extended: false,
         server: ServerConfig::default(),
     };
     let gateway = app::build(config, Arc::new(SystemClock)).expect("a gateway");

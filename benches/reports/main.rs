@@ -12,6 +12,7 @@ use std::{
 
 use axum::Router;
 use feishu_pulse::{
+    access::{AccessConfig, Gatekeeper},
     api::{self, AccessTokens, ApiState, Bounds, Front, MetricsPlace, work::Desks},
     app::{
         self, Gateway, ServerConfig,
@@ -20,7 +21,7 @@ use feishu_pulse::{
     feishu::quota::{Quota, QuotaConfig},
     meter::Meters,
     model::{Clock, Geo, ManualClock},
-    query::{Backfills, Engine, Filler},
+    query::{Backfills, Engine, Filler, Views},
     source::DaySource,
     store::{Keep, Memory, Policy, Recall, SingleFlight},
 };
@@ -135,8 +136,9 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
         policy: Policy::default(),
         clock: Arc::clone(&clock),
     };
+    let gatekeeper = Arc::new(Gatekeeper::new(&AccessConfig::default()).expect("no access control"));
     // Nothing is kept: what is measured is how long an answer takes to make.
-    let front = Arc::new(Front::new(0, engine.clone(), Arc::default()));
+    let front = Arc::new(Front::new(0, engine.clone(), Arc::default(), Arc::clone(&gatekeeper)));
     let state = ApiState {
         front: Arc::clone(&front),
         backfills: backfills.clone(),
@@ -144,7 +146,11 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
         traffic: Arc::default(),
         archive: None,
         access_tokens: AccessTokens::new(&"no secret".into()),
-        engine,
+        gatekeeper: Arc::clone(&gatekeeper),
+        views: Views::new(engine, None),
+        drop_in_extended: false,
+        least_group: None,
+        cors: None,
         quota: Arc::new(Quota::new(QuotaConfig::default(), clock)),
         geos,
         request_timeout: Duration::from_secs(3600),
@@ -163,6 +169,7 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
         backfills,
         operations: Router::new(),
         upkeep,
+        gatekeeper,
         draining,
         server: ServerConfig::default(),
     };

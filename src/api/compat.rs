@@ -11,8 +11,13 @@ pub mod query;
 pub mod stats;
 pub mod token;
 
+use axum::http::HeaderName;
+
 pub use access_token::AccessTokens;
 pub use failure::{Failure, render};
 
 /// The name of the security scheme in the OpenAPI document.
 pub const BEARER: &str = "tenant_access_token";
+
+/// The header in which upstream tells its limit.
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ogw-ratelimit-limit");

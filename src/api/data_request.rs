@@ -4,8 +4,8 @@
 //! here: a problem, the word that the days are being fetched, or that the caller has the answer already.
 
 use std::{
-    convert::Infallible,
     future::Future,
+    num::NonZeroU64,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -36,6 +36,7 @@ use super::{
     work::{Chunks, compute},
 };
 use crate::{
+    access::{Caller, Scope},
     model::Geo,
     query::{Asking, Engine, Evidence, Grounds, Job, NotAnswered, Order, Query},
     store::Generation,
@@ -47,6 +48,8 @@ const SHORT: usize = 8 << 10;
 /// A request to an endpoint that answers from days.
 pub struct DataRequest {
     state: ApiState,
+    caller: Caller,
+    engine: Engine,
     uri: Uri,
     route: Arc<str>,
     headers: HeaderMap,
@@ -72,6 +75,8 @@ pub enum Early {
     Accepted {
         /// What fetches them.
         job: Box<Job>,
+        /// Who asks.
+        caller: Box<Caller>,
         /// When it makes sense to ask again.
         retry_after: Duration,
     },
@@ -127,9 +132,13 @@ impl DataRequest {
     }
 
     async fn accepted(&self, query: &Query, left: Option<Duration>) -> Early {
-        let job = self.state.backfills.start(Order::of_question(query, self.now()), Some(self.question().into())).await;
-        let retry_after = job.progress.left().or(left).unwrap_or(UNKNOWN_WAIT);
-        Early::Accepted { job: Box::new(job), retry_after }
+        let query = Query { scope: self.caller.view().source(&query.scope), ..query.clone() };
+        let (order, owner) = (Order::of_question(&query, self.now()), Arc::clone(self.caller.name()));
+        let job = self.state.backfills.start(order, Some(self.question().into()), owner).await;
+        // How long days take tells how many people there are.
+        let foreseen = job.progress.left().or(left).filter(|_| !self.caller.view().is_bound());
+        let (job, caller) = (Box::new(job), Box::new(self.caller.clone()));
+        Early::Accepted { job, caller, retry_after: foreseen.unwrap_or(UNKNOWN_WAIT) }
     }
 
     fn representation(&self, evidence: Evidence, generation: Generation) -> Representation {
@@ -138,7 +147,9 @@ impl DataRequest {
             Format::Csv | Format::Ndjson => Encoding::STREAMED,
         };
         let encoding = Encoding::wanted(&self.headers, offered);
-        let tag = Tag::new(&evidence.version, self.question(), &format!("{:?}", self.wanted), encoding);
+        // Whoever sees something else gets another answer, though it be of the same days.
+        let form = format!("{:?} {}", self.wanted, self.caller.sight());
+        let tag = Tag::new(&evidence.version, self.question(), &form, encoding);
         Representation { tag, encoding, evidence, generation }
     }
 
@@ -165,7 +176,7 @@ impl DataRequest {
             found_at: self.now(),
             route: Arc::clone(&self.route),
         };
-        self.state.front.learn(&self.uri, &self.headers, standing);
+        self.state.front.learn(&self.uri, &self.headers, &self.caller, standing);
     }
 
     /// A computed answer as it is sent: encoded, tagged, and kept for the next who asks.
@@ -186,7 +197,8 @@ impl DataRequest {
         let mut fields = parts.headers;
         fields.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
         fields.extend(representation.tag.header().map(|tag| (header::ETAG, tag)));
-        let answer = Arc::new(Answer { fields, body });
+        let rows = parts.extensions.get().cloned().unwrap_or_default();
+        let answer = Arc::new(Answer { fields, body, rows });
         self.state.front.kept().keep(representation.tag.clone(), &answer);
         let response = answer.response(fields::of(&representation.evidence, self.now()));
         self.teach(&representation, &answer);
@@ -215,10 +227,22 @@ impl DataRequest {
         Ok(response)
     }
 
-    /// What answers questions.
+    /// What answers questions: it sees what the caller may see, and nothing else.
     #[must_use]
     pub const fn engine(&self) -> &Engine {
-        &self.state.engine
+        &self.engine
+    }
+
+    /// The size of the smallest group of people whose figures the caller may see, where there is one.
+    #[must_use]
+    pub fn least_group(&self) -> Option<NonZeroU64> {
+        self.state.least_group.filter(|_| !self.caller.may(Scope::UsersRead))
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// The path and query that were asked for.
@@ -240,20 +264,24 @@ impl DataRequest {
     /// The present time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.state.engine.now()
+        self.state.now()
     }
 }
 
 impl FromRequestParts<ApiState> for DataRequest {
-    type Rejection = Infallible;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let Ok(preference) = Preference::from_request_parts(parts, state).await;
         Ok(Self {
+            engine: state.engine(&caller).await,
+            caller,
             state: state.clone(),
             uri: parts.uri.clone(),
             route: parts.extensions.get::<MatchedPath>().map_or_else(Arc::default, |path| path.as_str().into()),
             headers: parts.headers.clone(),
-            preference: Preference::from_request_parts(parts, state).await?,
+            preference,
             wanted: Wanted::default(),
             representation: OnceLock::new(),
         })
@@ -270,7 +298,7 @@ impl IntoResponse for Early {
     fn into_response(self) -> Response {
         match self {
             Self::Problem(problem) => problem.into_response(),
-            Self::Accepted { job, retry_after } => backfills::accepted(&job, Some(retry_after)),
+            Self::Accepted { job, caller, retry_after } => backfills::accepted(&job, &caller, Some(retry_after)),
             Self::Known(response) => *response,
         }
     }

@@ -1,6 +1,11 @@
 //! The OpenAPI document and Swagger UI, both served from the binary.
 
-use axum::{Json, Router, routing::get};
+use axum::{
+    Json, Router,
+    http::{HeaderValue, header},
+    routing::get,
+};
+use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -10,7 +15,7 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{compat, state::ApiState};
+use super::{compat, needs, state::ApiState};
 
 /// What the document says besides the routes.
 #[derive(OpenApi)]
@@ -34,22 +39,41 @@ use super::{compat, state::ApiState};
             URL changes. Errors here are Feishu's, not problem documents"),
         (name = "operations", description = "For probes and for people who look after the service"),
     ),
-    modifiers(&BearerToken),
-    security(()),
+    modifiers(&Credentials),
 )]
 struct Base;
 
-/// The access token that an official SDK fetches for itself.
-struct BearerToken;
+/// How callers say who they are.
+struct Credentials;
 
-impl Modify for BearerToken {
+impl Modify for Credentials {
     fn modify(&self, document: &mut openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-        let described = scheme.description(Some("From `/open-apis/auth/v3/tenant_access_token/internal`."));
+        let schemes = [
+            (
+                needs::BEARER,
+                "An access key (`feishu-pulse key new`), or a token of the identity provider. Not needed where the \
+                 service has no access control. Each operation names the scope it takes: `reports:read`, `users:read` \
+                 (which includes it) or `admin`; where it names several, one of them.",
+            ),
+            (
+                compat::BEARER,
+                "From `/open-apis/auth/v3/tenant_access_token/internal`; an official SDK gets it by itself.",
+            ),
+        ];
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme(compat::BEARER, SecurityScheme::Http(described.build()));
+        for (name, description) in schemes {
+            let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description));
+            components.add_security_scheme(name, SecurityScheme::Http(scheme.build()));
+        }
     }
 }
+
+/// What the pages of `/docs` may do: run the scripts that are served with them, and ask this service. Swagger UI sets
+/// styles of elements; that cannot load anything.
+const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; \
+     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
 
 /// The document without routes.
 #[must_use]
@@ -59,6 +83,16 @@ pub fn base() -> openapi::OpenApi {
 
 /// `/openapi.json` and `/docs`.
 pub fn routes(document: openapi::OpenApi) -> Router<ApiState> {
-    let ui = SwaggerUi::new("/docs").config(Config::from("/openapi.json").try_it_out_enabled(true));
-    Router::new().route("/openapi.json", get(async move || Json(document))).merge(ui)
+    let ui = SwaggerUi::new("/docs")
+        .config(Config::from("/openapi.json").try_it_out_enabled(true).persist_authorization(false));
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ];
+    let pages = headers
+        .into_iter()
+        .fold(Router::from(ui), |pages, (name, value)| pages.layer(SetResponseHeaderLayer::overriding(name, value)));
+    Router::new().route("/openapi.json", get(async move || Json(document))).merge(pages)
 }

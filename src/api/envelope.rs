@@ -23,6 +23,10 @@ pub const NOT_REFRESHED: &str =
 pub const WITHHELD_PEOPLE: &str =
     "Feishu withholds user_id from this app: people without one cannot be told apart and are left out";
 
+/// Why figures are not shown to callers who may not see rows.
+pub const WITHHELD_GROUPS: &str =
+    "figures of fewer people than this service tells of, or from which these could be worked out, are withheld";
+
 /// What an answer is based on.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Meta {

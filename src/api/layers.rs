@@ -8,10 +8,11 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
-use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
+use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer, trace::TraceLayer};
 use tracing::Span;
 
 use super::{
+    audit,
     bounds::{self, Bounds},
     compat,
     problem::{self, Problem, ProblemCode},
@@ -20,8 +21,8 @@ use super::{
 };
 
 /// Puts the layers around the routes.
-pub fn around(routes: Router, traffic: Arc<Traffic>, bounds: Bounds) -> Router {
-    routes
+pub fn around(routes: Router, traffic: Arc<Traffic>, bounds: Bounds, cors: Option<CorsLayer>) -> Router {
+    let routes = routes
         // Innermost: one broken handler must not close the client's connection.
         .layer(CatchPanicLayer::custom(panicked))
         // Turns away what is too long and those for whom there is no room, before anything is done for them.
@@ -32,6 +33,15 @@ pub fn around(routes: Router, traffic: Arc<Traffic>, bounds: Bounds) -> Router {
         .layer(from_fn(compat::render))
         // Turns all other problems into documents.
         .layer(from_fn(problem::render))
+        // Knows the final status, and whatever the gate has found out of the caller.
+        .layer(from_fn(audit::record));
+    // A browser asks beforehand, without saying who asks: so it is answered before the gate, and problems too are told
+    // to pages that may read them.
+    let routes = match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    routes
         // Sees the final status of all that, within the span that carries the request's id.
         // A failure is logged where it is handled; here it would be logged a second time, as an error of ours.
         .layer(TraceLayer::new_for_http().make_span_with(trace::span).on_request(()).on_failure(()).on_response(

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::{
     problem::{Problem, ProblemCode},
+    responses::CommonProblems,
     state::ApiState,
 };
 use crate::{meter::Exposition, store::archive};
@@ -33,6 +34,20 @@ pub struct Readiness {
     status: &'static str,
     /// How the archive is; null where there is none. It does not decide readiness: without it, days come from Feishu.
     archive: Option<ArchiveHealth>,
+    /// How the access keys are; null where there is no file of them. Where the file is faulty, the keys before it still
+    /// count.
+    access_keys: Option<AccessKeysHealth>,
+}
+
+/// How the access keys are.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AccessKeysHealth {
+    /// In a word: `ok`, or `faulty`; the log says in which lines.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// Keys that count now.
+    #[schema(example = 3)]
+    keys: usize,
 }
 
 /// How the archive is.
@@ -91,9 +106,13 @@ pub(in crate::api) async fn livez() -> Json<Health> {
 )]
 pub(in crate::api) async fn readyz(State(state): State<ApiState>) -> Response {
     let archive = state.archive.as_ref().map(|archive| archive.health().into());
+    let access_keys = state.gatekeeper.keys_file().map(|file| AccessKeysHealth {
+        status: if file.is_faulty() { "faulty" } else { "ok" },
+        keys: file.keys().len(),
+    });
     let (code, status) =
         if state.is_draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining") } else { (StatusCode::OK, "ready") };
-    (code, Json(Readiness { status, archive })).into_response()
+    (code, Json(Readiness { status, archive, access_keys })).into_response()
 }
 
 impl From<archive::Health> for ArchiveHealth {
@@ -109,7 +128,10 @@ impl From<archive::Health> for ArchiveHealth {
 /// people is on it. With `PULSE_ADMIN_LISTEN` it is served at that address alone.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations", operation_id = "metrics",
-    responses((status = 200, description = "All figures as they are now", body = String, content_type = "text/plain")),
+    responses(
+        (status = 200, description = "All figures as they are now", body = String, content_type = "text/plain"),
+        CommonProblems,
+    ),
 )]
 pub(in crate::api) async fn metrics(State(state): State<ApiState>) -> Response {
     ([(header::CONTENT_TYPE, Exposition::MEDIA_TYPE)], state.meters.page()).into_response()

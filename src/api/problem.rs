@@ -16,12 +16,16 @@ use utoipa::ToSchema;
 pub use self::code::{Explanation, ProblemCode};
 use super::request_id::RequestId;
 use crate::{
+    access::{Refusal, Scope},
     query::NotAnswered,
     source::{LoadError, Upstream},
 };
 
 /// When to come back where nobody knows how long it takes.
 pub(super) const UNKNOWN_WAIT: Duration = Duration::from_secs(10);
+
+/// How callers are asked who they are (RFC 6750).
+const CHALLENGE: &str = "Bearer realm=\"feishu-pulse\"";
 
 /// A problem as it is answered (`application/problem+json`, RFC 9457).
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -55,6 +59,13 @@ pub struct Problem {
     /// Seconds after which asking again makes sense. The same as the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) retry_after: Option<u64>,
+    /// The scope that the caller lacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "users:read")]
+    required_scope: Option<Scope>,
+    /// What is sent as `WWW-Authenticate`.
+    #[serde(skip)]
+    challenge: Option<String>,
 }
 
 /// One faulty parameter.
@@ -84,7 +95,38 @@ impl Problem {
             upstream_code: None,
             upstream_log_id: None,
             retry_after: None,
+            required_scope: None,
+            challenge: None,
         }
+    }
+
+    /// Nobody says who asks.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        let detail = "the header Authorization is missing; expected `Bearer` and an access key or token";
+        Self { challenge: Some(CHALLENGE.to_owned()), ..Self::new(ProblemCode::Unauthenticated, detail) }
+    }
+
+    /// Who asks is not let in.
+    #[must_use]
+    pub fn refused(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid => {
+                let challenge = format!("{CHALLENGE}, error=\"invalid_token\"");
+                let problem = Self::new(ProblemCode::Unauthenticated, refusal.to_string());
+                Self { challenge: Some(challenge), ..problem }
+            }
+            Refusal::Unavailable => Self::new(ProblemCode::IdentityProviderUnavailable, refusal.to_string())
+                .retry_after(Duration::from_secs(30)),
+        }
+    }
+
+    /// Who asks lacks a scope.
+    #[must_use]
+    pub fn lacks(scope: Scope, detail: impl Into<String>) -> Self {
+        let challenge = format!("{CHALLENGE}, error=\"insufficient_scope\", scope=\"{scope}\"");
+        let problem = Self::new(ProblemCode::InsufficientScope, detail);
+        Self { required_scope: Some(scope), challenge: Some(challenge), ..problem }
     }
 
     /// Faulty parameters; at least one.
@@ -95,7 +137,7 @@ impl Problem {
         Self { errors, ..Self::new(ProblemCode::InvalidParameters, detail) }
     }
 
-    /// With the word when to come back.
+    /// With the time after which asking again makes sense.
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(whole_seconds(wait)), ..self }
@@ -173,6 +215,8 @@ pub async fn render(RequestId(request_id): RequestId, request: Request, next: Ne
     if let Some(seconds) = problem.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    let challenge = problem.challenge.as_deref().and_then(|challenge| HeaderValue::from_str(challenge).ok());
+    headers.extend(challenge.map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
     headers.remove(header::CONTENT_LENGTH);
     *response.body_mut() = serde_json::to_vec(&problem).unwrap_or_default().into();
     response

@@ -9,7 +9,8 @@ use axum::{
     response::Response,
 };
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header that carries it, both ways.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of a request: the caller's own where it is sound, else one of ours.
 #[derive(Clone, Debug)]

@@ -47,6 +47,24 @@ pub enum CommonProblems {
     /// `invalid_parameters`: every faulty parameter is named in `errors`. Nothing was asked of Feishu.
     #[response(status = 400, content_type = "application/problem+json")]
     Invalid(Problem),
+    /// `unauthenticated`: no credentials, or none that are valid here. Only where the service has access control.
+    #[response(status = 401, content_type = "application/problem+json", headers(
+        ("WWW-Authenticate" = String, description = "How to say who asks (RFC 6750)"),
+    ))]
+    Unauthenticated(Problem),
+    /// `insufficient_scope`: the caller lacks the scope that `required_scope` names.
+    #[response(status = 403, content_type = "application/problem+json")]
+    InsufficientScope(Problem),
+    /// `host_not_served`: the service has no access control and was asked under a name that is not this machine's own.
+    #[response(status = 421, content_type = "application/problem+json")]
+    HostNotServed(Problem),
+    /// `too_many_requests`: the caller has used up its requests; `Retry-After` says when there are more.
+    #[response(status = 429, content_type = "application/problem+json", headers(
+        ("Retry-After" = u64, description = "Seconds after which asking again makes sense"),
+        ("RateLimit" = String, description = "Requests that are left, and seconds until all are back"),
+        ("RateLimit-Policy" = String, description = "Requests that the caller may make in so many seconds"),
+    ))]
+    TooManyRequests(Problem),
     /// `internal`: a defect of this service.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Problem),

@@ -2,13 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, middleware::from_fn};
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     bounds::Bounds,
-    compat, docs, layers, log_level, ops, prefer,
+    compat, docs, gate, layers, log_level, needs, ops, prefer,
     problem::{Problem, ProblemCode},
     state::ApiState,
     v1,
@@ -33,26 +36,30 @@ pub fn router(state: ApiState, metrics: MetricsPlace, bounds: Bounds) -> Router 
         MetricsPlace::Here => documented(),
         MetricsPlace::Apart => documented_without_metrics(),
     };
-    let (routes, openapi) = routes.split_for_parts();
-    finish(routes.merge(docs::routes(openapi)), state, bounds)
+    let (routes, mut openapi) = routes.split_for_parts();
+    needs::describe(&mut openapi);
+    let routes = with_fallbacks(routes.merge(docs::routes(openapi)));
+    finish(routes.layer(from_fn_with_state(state.clone(), gate::guard)), state, bounds)
 }
 
 /// What an operator's own address serves: probes, metrics and what is logged, nothing about people.
 pub fn operations(state: ApiState) -> Router {
     let routes = OpenApiRouter::new().routes(routes!(ops::livez)).routes(routes!(ops::readyz));
     let routes = routes.routes(routes!(ops::metrics)).routes(routes!(log_level::get, log_level::put));
-    finish(routes.into(), state, Bounds::new(OPERATORS, Duration::ZERO))
+    finish(with_fallbacks(routes.into()), state, Bounds::new(OPERATORS, Duration::ZERO))
 }
 
 fn finish(routes: Router<ApiState>, state: ApiState, bounds: Bounds) -> Router {
-    let traffic = Arc::clone(&state.traffic);
-    let routes = routes
+    let (traffic, cors) = (Arc::clone(&state.traffic), state.cors.clone());
+    layers::around(routes.with_state(state), traffic, bounds, cors)
+}
+
+fn with_fallbacks(routes: Router<ApiState>) -> Router<ApiState> {
+    routes
         .fallback(async || Problem::new(ProblemCode::NotFound, "no such path; see /docs"))
         .method_not_allowed_fallback(async || {
             Problem::new(ProblemCode::MethodNotAllowed, "the path is there, but not for this method")
         })
-        .with_state(state);
-    layers::around(routes, traffic, bounds)
 }
 
 /// The routes with their documentation.
@@ -87,5 +94,7 @@ fn documented_without_metrics() -> OpenApiRouter<ApiState> {
 /// The whole document, as it is served and as it stands in `openapi/openapi.json`.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    documented().into_openapi()
+    let mut document = documented().into_openapi();
+    needs::describe(&mut document);
+    document
 }

@@ -2,8 +2,13 @@
 
 use utoipa::{IntoParams, ToSchema};
 
-use super::params::{Params, documented};
+use super::{
+    data_request::DataRequest,
+    params::{Params, documented},
+    problem::Problem,
+};
 use crate::{
+    access,
     model::{Day, DayRange, DepartmentIdType, Geo, Scope},
     query::{Period, Query, Span},
     table::Selection,
@@ -91,8 +96,9 @@ pub fn shared() -> Vec<String> {
 }
 
 /// Reads the shared parameters. Where one is faulty, the result only serves to find further faults: `params` knows.
-pub fn read(params: &mut Params, served: &[Geo]) -> Selected {
-    let range = read_range(params, served, None);
+pub fn read(params: &mut Params, request: &DataRequest) -> Selected {
+    heed_limits(params, request);
+    let range = read_range(params, request.geos(), None);
     let user_id = params.text("user_id");
     let department_id_type: DepartmentIdType = params.parsed("department_id_type").unwrap_or_default();
     let department_id = params.text("department_id");
@@ -109,11 +115,38 @@ pub fn read(params: &mut Params, served: &[Geo]) -> Selected {
 }
 
 /// Reads the shared parameters for a report on groups of people, which makes no sense of one person.
-pub fn read_groups(params: &mut Params, served: &[Geo]) -> Selected {
+pub fn read_groups(params: &mut Params, request: &DataRequest) -> Selected {
     if params.has("user_id") {
         params.fault("user_id", "does not go with a report on groups of people; see /v1/users/{user_id}");
     }
-    read(params, served)
+    read(params, request)
+}
+
+/// For reports that tell people apart by more than their department: where small groups are withheld, what is shown of a
+/// department could be taken from what is shown of all, and leave few.
+pub fn refuse_departments_of_small_groups(params: &mut Params, request: &DataRequest) {
+    if params.has("department_path") && request.least_group().is_some() {
+        let why = "department_path takes users:read with this report where small groups are withheld";
+        params.refuse(Problem::lacks(access::Scope::UsersRead, why));
+    }
+}
+
+/// What the caller may not select by.
+fn heed_limits(params: &mut Params, request: &DataRequest) {
+    let caller = request.caller();
+    if params.has("user_id") && !caller.may(access::Scope::UsersRead) {
+        params
+            .refuse(Problem::lacks(access::Scope::UsersRead, "user_id asks about one person, which takes users:read"));
+    }
+    if params.has("department_id") && caller.view().is_bound() {
+        let why = "does not go with an access key that is bound to departments: only Feishu can say whom it means, and \
+            that would tell of other departments; use department_path";
+        params.fault("department_id", why);
+    }
+    if params.has("department_id") && request.least_group().is_some() {
+        let why = "department_id takes users:read where small groups are withheld; use department_path";
+        params.refuse(Problem::lacks(access::Scope::UsersRead, why));
+    }
 }
 
 /// Reads the parameters of the range alone, about everyone. Without any, the range is `default`, if there is one.

@@ -1,6 +1,7 @@
 //! What handlers need, and how long a caller waits.
 
 use std::{
+    num::NonZeroU64,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,16 +9,19 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::time::Instant;
+use tower_http::cors::CorsLayer;
 
 use super::{
     caching::Front, compat::AccessTokens, log_level::LogFilter, prefer::Preference, traffic::Traffic, work::Desks,
 };
 use crate::{
+    access::{Caller, Gatekeeper},
     feishu::quota::Quota,
     meter::Meters,
     model::Geo,
-    query::{Asking, Backfills, Engine},
+    query::{Asking, Backfills, Engine, Views},
     store::Archive,
 };
 
@@ -27,8 +31,10 @@ const AT_ONCE: Duration = Duration::from_millis(200);
 /// What handlers need.
 #[derive(Clone)]
 pub struct ApiState {
-    /// Answers questions.
-    pub engine: Engine,
+    /// Decides who is let in.
+    pub gatekeeper: Arc<Gatekeeper>,
+    /// Answers questions, to each caller of what they may see.
+    pub views: Views,
     /// Jobs that fill the archive.
     pub backfills: Backfills,
     /// Days that outlive the process, where they shall.
@@ -39,6 +45,12 @@ pub struct ApiState {
     pub geos: Arc<[Geo]>,
     /// The access tokens of callers with an official SDK.
     pub access_tokens: AccessTokens,
+    /// Whether callers with an official SDK get the wider limits without asking for them.
+    pub drop_in_extended: bool,
+    /// The size of the smallest group of people whose figures everyone may see who may see any; `None`: any size.
+    pub least_group: Option<NonZeroU64>,
+    /// Web pages of other origins that may read answers.
+    pub cors: Option<CorsLayer>,
     /// How long a request may wait for days.
     pub request_timeout: Duration,
     /// Everything that `/metrics` tells.
@@ -62,6 +74,18 @@ impl ApiState {
         let usual = if preference.respond_async { AT_ONCE } else { self.request_timeout };
         let wait = preference.wait.unwrap_or(usual).min(self.request_timeout);
         Asking { deadline: Instant::now() + wait, allow_partial }
+    }
+
+    /// What answers a caller's questions: it sees what the caller may see, and nothing else.
+    pub async fn engine(&self, caller: &Caller) -> Engine {
+        let engine = self.views.engine(caller.view()).await;
+        caller.id().map_or(engine.clone(), |id| engine.on_behalf_of(id))
+    }
+
+    /// The present time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.views.whole().now()
     }
 
     /// Whether the process is about to end.

@@ -1,11 +1,12 @@
 //! The whole gateway, put together in one place.
 
 use std::{
+    num::NonZeroU64,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, http::HeaderValue};
 
 use super::{
     process::Process,
@@ -13,11 +14,12 @@ use super::{
     upkeep::{Upkeep, UpkeepConfig},
 };
 use crate::{
+    access::{AccessConfig, Gatekeeper, UnusableAccess},
     api::{self, AccessTokens, ApiState, Bounds, Front, LogFilter, MetricsPlace, Traffic, work::Desks},
     feishu::{FeishuConfig, FeishuSource},
     meter::{Meter, Meters},
     model::{Clock, Geo},
-    query::{Backfills, CallCount, Engine, Filler, Newest},
+    query::{Backfills, CallCount, Engine, Filler, Newest, Views},
     source::DaySource,
     store::{
         Archive, Archived, Keep, Location, Memory, Owner, Policy, Recall, SingleFlight, Subset,
@@ -54,6 +56,14 @@ pub struct GatewayConfig {
     pub business_metrics: bool,
     /// Changes what is logged, where the caller lets others do so.
     pub log_filter: Option<LogFilter>,
+    /// How access is controlled.
+    pub access: AccessConfig,
+    /// The size of the smallest group of people whose figures are shown to callers who may not see rows; `None`: any.
+    pub least_group: Option<NonZeroU64>,
+    /// Origins whose web pages may read answers.
+    pub cors_origins: Vec<HeaderValue>,
+    /// Whether callers with an official SDK get the wider limits without asking for them.
+    pub drop_in_extended: bool,
     /// How all of it is served.
     pub server: ServerConfig,
 }
@@ -64,6 +74,9 @@ pub enum BuildError {
     /// TLS cannot be set up, which is nearly always a missing CA bundle.
     #[error("TLS cannot be set up; is there a CA bundle (package ca-certificates)? {0:?}")]
     Tls(#[from] reqwest::Error),
+    /// Access cannot be controlled as it is set.
+    #[error(transparent)]
+    Access(#[from] UnusableAccess),
     /// The place of the archive cannot be used.
     #[error("PULSE_ARCHIVE: {0}")]
     Archive(#[from] UnusableLocation),
@@ -93,6 +106,8 @@ pub struct Gateway {
     pub operations: Router,
     /// What is to be done though nobody has asked, once it [runs](Upkeep::run).
     pub upkeep: Upkeep,
+    /// Decides who is let in, and [watches](Gatekeeper::watch) its keys.
+    pub gatekeeper: Arc<Gatekeeper>,
     /// Set it to tell probes that the process is about to end.
     pub draining: Arc<AtomicBool>,
     /// How it is to be served.
@@ -125,6 +140,7 @@ impl Gateway {
 /// # Errors
 /// [`BuildError`] says what cannot be set up.
 pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, BuildError> {
+    let gatekeeper = Arc::new(Gatekeeper::new(&config.access)?);
     let memory =
         Arc::new(Memory::new(config.cache_bytes - config.cache_bytes / ANSWERS, config.freshness, Arc::clone(&clock)));
     let access_tokens = AccessTokens::new(&config.feishu.credentials.app_secret);
@@ -165,10 +181,11 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     ));
 
     let draining = Arc::new(AtomicBool::new(false));
-    let mut meters: Vec<Arc<dyn Meter>> = vec![process, upstream, memory.clone(), flight, traffic.clone()];
+    let mut meters: Vec<Arc<dyn Meter>> =
+        vec![process, upstream, memory.clone(), flight, traffic.clone(), gatekeeper.clone()];
     meters.extend(archive.clone().map(|archive| archive as Arc<dyn Meter>));
     let engine = Engine::new(source, memory, Arc::clone(&clock)).with_archive(archive.clone());
-    let front = Arc::new(Front::new(config.cache_bytes / ANSWERS, engine.clone(), traffic.clone()));
+    let front = Arc::new(Front::new(config.cache_bytes / ANSWERS, engine.clone(), traffic.clone(), gatekeeper.clone()));
     meters.push(front.clone());
     let filler = Filler::new(engine.clone(), archive.clone(), calls);
     let backfills = Backfills::new(filler.clone());
@@ -189,7 +206,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         clock,
     };
     let state = ApiState {
-        engine,
+        gatekeeper: Arc::clone(&gatekeeper),
+        views: Views::new(engine, gatekeeper.pseudonyms().cloned()),
         backfills: backfills.clone(),
         meters: Meters::new(meters),
         traffic,
@@ -198,6 +216,9 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         quota,
         geos,
         access_tokens,
+        drop_in_extended: config.drop_in_extended,
+        least_group: config.least_group,
+        cors: api::cors(&config.cors_origins),
         request_timeout: config.request_timeout,
         log_filter: config.log_filter,
         desks: Desks::default(),
@@ -206,6 +227,6 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let operations = api::operations(state.clone());
     let bounds = Bounds::new(config.server.max_requests.get(), config.request_timeout);
     let router = api::router(state, config.metrics, bounds);
-    let archive = archive.map(|archive| (archive, config.archive));
-    Ok(Gateway { router, front, archive, filler, backfills, operations, upkeep, draining, server: config.server })
+    let (archive, server) = (archive.map(|archive| (archive, config.archive)), config.server);
+    Ok(Gateway { router, front, archive, filler, backfills, operations, upkeep, gatekeeper, draining, server })
 }

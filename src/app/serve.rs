@@ -70,6 +70,8 @@ pub async fn serve(
     let ServerConfig { tls, max_connections, drain_delay, .. } = gateway.server;
     let tls = tls.map(Tls::watching).transpose()?;
     tokio::spawn(gateway.upkeep.run());
+    let gatekeeper = gateway.gatekeeper;
+    tokio::spawn(async move { gatekeeper.watch().await });
     let backfills = gateway.backfills;
     tokio::spawn(async move { backfills.resume().await });
     let draining = gateway.draining;

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{Failure, UnusableSetting};
 use crate::{
+    access::AccessConfig,
     api::MetricsPlace,
     app::{
         self, GatewayConfig, ServerConfig,
@@ -99,6 +100,10 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         metrics: MetricsPlace::default(),
         business_metrics: true,
         log_filter: None,
+        access: AccessConfig::default(),
+        least_group: None,
+        cors_origins: Vec::new(),
+        drop_in_extended: false,
         server: ServerConfig::default(),
     }
 }

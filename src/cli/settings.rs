@@ -1,12 +1,25 @@
 //! The settings of `serve`. Each can be given as an option or in the environment; `--help` is their reference.
 
-use std::{net::SocketAddr, num::NonZero, path::PathBuf, time::Duration};
+mod access;
+pub(super) mod values;
+
+use std::{
+    net::SocketAddr,
+    num::NonZero,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use reqwest::Url;
 use secrecy::SecretString;
 
+pub(super) use self::values::base_url;
+use self::{
+    access::AccessSettings,
+    values::{delay, duration, rate, retention, share},
+};
 use crate::{
     api::MetricsPlace,
     app::{
@@ -18,10 +31,6 @@ use crate::{
     model::Geo,
     store::{Location, Owner, Policy},
 };
-
-pub(super) mod values;
-
-use values::{base_url, delay, duration, rate, retention, share};
 
 /// The longest that one call of upstream may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,9 +63,9 @@ pub struct Settings {
     #[arg(long, env = "PULSE_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
 
-    /// Serve everyone who can reach the address, without access control
-    #[arg(long, env = "PULSE_ALLOW_ANONYMOUS")]
-    pub allow_anonymous: bool,
+    /// Who is let in.
+    #[command(flatten)]
+    access: AccessSettings,
 
     /// How long a request may wait for days that are not held yet, such as 60s or 2min
     #[arg(long, env = "PULSE_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration)]
@@ -203,6 +212,10 @@ impl Settings {
             metrics: if self.admin_listen.is_some() { MetricsPlace::Apart } else { MetricsPlace::Here },
             business_metrics: self.business_metrics == Switch::On,
             log_filter: None,
+            access: self.access.config()?,
+            least_group: self.access.min_group,
+            cors_origins: self.access.cors_origins.clone(),
+            drop_in_extended: self.access.drop_in_extended == Switch::On,
         })
     }
 
@@ -225,18 +238,20 @@ impl Settings {
             self.app_id().err(),
             self.secret().err(),
             self.distinct_geos().err(),
+            self.access.fault(),
             telemetry::check(&self.log).err().map(|error| UnusableSetting::telemetry(&error.into())),
         ];
         faults.into_iter().flatten().collect()
     }
 
     fn check_listen(&self) -> Result<(), UnusableSetting> {
-        if self.listen.ip().is_loopback() || self.allow_anonymous {
+        if self.listen.ip().is_loopback() || self.access.is_controlled() || self.access.allow_anonymous {
             return Ok(());
         }
         Err(UnusableSetting(format!(
-            "PULSE_LISTEN is {}, which others can reach, and there is no access control: listen on 127.0.0.1, or say \
-             --allow-anonymous (PULSE_ALLOW_ANONYMOUS=true) if everyone who can reach it may see everything",
+            "PULSE_LISTEN is {}, which others can reach, and there is no access control: set PULSE_API_KEYS_FILE (see \
+             `feishu-pulse key new`) or PULSE_OIDC_ISSUER, or listen on 127.0.0.1, or say --allow-anonymous \
+             (PULSE_ALLOW_ANONYMOUS=true) if everyone who can reach it may see everything",
             self.listen
         )))
     }
@@ -269,28 +284,36 @@ impl Settings {
     }
 
     fn secret(&self) -> Result<SecretString, UnusableSetting> {
-        use secrecy::ExposeSecret as _;
-        let given = self.app_secret.as_ref().filter(|secret| !secret.expose_secret().is_empty());
-        match (given, &self.app_secret_file) {
-            (Some(secret), None) => Ok(secret.clone()),
-            (None, Some(path)) => {
-                let read = std::fs::read_to_string(path).map_err(|error| {
-                    UnusableSetting(format!("FEISHU_APP_SECRET_FILE ({}) cannot be read: {error}", path.display()))
-                })?;
-                let secret = read.trim();
-                if secret.is_empty() {
-                    return Err(UnusableSetting(format!("FEISHU_APP_SECRET_FILE ({}) is empty", path.display())));
-                }
-                Ok(secret.into())
-            }
-            (Some(_), Some(_)) => Err(UnusableSetting(
-                "FEISHU_APP_SECRET and FEISHU_APP_SECRET_FILE are both set: keep one of them".into(),
-            )),
-            (None, None) => Err(UnusableSetting(
+        let secret = secret(
+            ("FEISHU_APP_SECRET", self.app_secret.as_ref()),
+            ("FEISHU_APP_SECRET_FILE", self.app_secret_file.as_deref()),
+        )?;
+        secret.ok_or_else(|| {
+            UnusableSetting(
                 "FEISHU_APP_SECRET is not set, nor FEISHU_APP_SECRET_FILE: the app's secret, from Feishu's developer console"
                     .into(),
-            )),
-        }
+            )
+        })
+    }
+}
+
+/// A secret that is given itself, or in a file; each with the name of its setting.
+fn secret(
+    (name, given): (&str, Option<&SecretString>),
+    (file_name, file): (&str, Option<&Path>),
+) -> Result<Option<SecretString>, UnusableSetting> {
+    use secrecy::ExposeSecret as _;
+    let given = given.filter(|secret| !secret.expose_secret().is_empty());
+    let Some(path) = file else { return Ok(given.cloned()) };
+    if given.is_some() {
+        return Err(UnusableSetting(format!("{name} and {file_name} are both set: keep one of them")));
+    }
+    let place = path.display();
+    let read = std::fs::read_to_string(path)
+        .map_err(|error| UnusableSetting(format!("{file_name} ({place}) cannot be read: {error}")))?;
+    match read.trim() {
+        "" => Err(UnusableSetting(format!("{file_name} ({place}) is empty"))),
+        secret => Ok(Some(secret.into())),
     }
 }
 
@@ -305,6 +328,10 @@ impl UnusableSetting {
 
     pub(super) fn telemetry(error: &TelemetryError) -> Self {
         Self(error.to_string())
+    }
+
+    pub(super) fn key(faults: &[String]) -> Self {
+        Self(faults.join("; "))
     }
 
     pub(super) fn listen(why: &str) -> Self {

@@ -1,6 +1,6 @@
 //! What a report is made of: digests where they answer the question, rows where it is about one person.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, num::NonZeroU64, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{Day, DayKey, DayRange},
-    report::{Digest, Figures, FiguresByDay, Narrowed, by_day},
+    report::{Digest, Figures, FiguresByDay, Narrowed, Withheld, by_day},
     table::{Origin, Partition, PersonNo, Selection},
 };
 
@@ -76,6 +76,23 @@ impl Basis {
             Self::Digests(gathered) => &gathered.plan,
             Self::Rows(gathered) => &gathered.plan,
         }
+    }
+
+    /// What must be withheld of these days so that no group of fewer than `least` people can be told of. Days that one
+    /// person is looked up in tell of one person: all of them.
+    #[must_use]
+    pub fn withheld(&self, least: NonZeroU64) -> Option<Withheld> {
+        match self {
+            Self::Digests(gathered) => Some(Withheld::of(&gathered.days, least)),
+            Self::Rows(_) => None,
+        }
+    }
+
+    /// Whether the selected figures must be withheld, where groups of fewer than `least` people are.
+    #[must_use]
+    pub fn hides(&self, selection: &Selection, least: Option<NonZeroU64>) -> bool {
+        let Some(least) = least else { return false };
+        self.withheld(least).is_none_or(|withheld| withheld.hides(selection.department_path.as_deref()))
     }
 
     /// The figures of the selected people by day. `selection.active` is not looked at.

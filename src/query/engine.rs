@@ -37,6 +37,8 @@ pub struct Engine {
     archive: Option<Arc<Archive>>,
     clock: Arc<dyn Clock>,
     callers: Arc<AtomicU64>,
+    /// On whose behalf days are loaded, where that is known; else every request is a caller of its own.
+    caller: Option<CallerId>,
 }
 
 /// How a caller asks.
@@ -100,7 +102,19 @@ pub enum NotAnswered {
 impl Engine {
     /// An engine over the read path `source`, whose memory is `memory`.
     pub fn new(source: Arc<dyn DaySource>, memory: Arc<Memory>, clock: Arc<dyn Clock>) -> Self {
-        Self { source, memory, archive: None, clock, callers: Arc::default() }
+        Self { source, memory, archive: None, clock, callers: Arc::default(), caller: None }
+    }
+
+    /// The same over another read path, whose memory is `memory`. Not from the archive, where the days are whole: this
+    /// read path may show less of them.
+    pub(super) fn over(&self, source: Arc<dyn DaySource>, memory: Arc<Memory>) -> Self {
+        Self { source, memory, archive: None, ..self.clone() }
+    }
+
+    /// The same, for a caller whose requests share one turn at the upstream.
+    #[must_use]
+    pub fn on_behalf_of(self, caller: CallerId) -> Self {
+        Self { caller: Some(caller), ..self }
     }
 
     /// The same with `archive` to take digests from, without the rows of their days.
@@ -265,6 +279,11 @@ impl Engine {
         &self.memory
     }
 
+    /// The top of its read path.
+    pub(super) fn source(&self) -> &Arc<dyn DaySource> {
+        &self.source
+    }
+
     /// The present time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -286,9 +305,10 @@ impl Engine {
         Gathered { plan, days, missing, states, supply }
     }
 
-    /// A caller who waits, and has not asked before.
+    /// A caller who waits; where nobody knows who it is, one who has not asked before.
     fn context(&self) -> LoadContext {
-        LoadContext { priority: Priority::Interactive, caller: self.next_caller() }
+        let caller = self.caller.unwrap_or_else(|| self.next_caller());
+        LoadContext { priority: Priority::Interactive, caller }
     }
 
     /// A caller that shares turns at the upstream with all others.

@@ -35,6 +35,8 @@ pub struct Job {
     pub order: Order,
     /// The path and query of the question that it was ordered for, if it was for one.
     pub question: Option<Arc<str>>,
+    /// The name of who ordered it.
+    pub owner: Arc<str>,
     /// When it was ordered.
     pub created_at: Timestamp,
     /// Whether it runs, and how it ended.
@@ -99,6 +101,13 @@ struct Note {
     created_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     question: Option<Arc<str>>,
+    #[serde(default = "nobody")]
+    owner: Arc<str>,
+}
+
+/// Who owns jobs that were written down before jobs had owners.
+fn nobody() -> Arc<str> {
+    "nobody".into()
 }
 
 impl Backfills {
@@ -108,12 +117,13 @@ impl Backfills {
         Self { shared: Arc::new(Shared { filler, jobs: Mutex::default(), ended: Tally::default() }) }
     }
 
-    /// Starts a job. Where one is running to the same order and question, that one is it.
-    pub async fn start(&self, order: Order, question: Option<Arc<str>>) -> Job {
+    /// Starts a job for `owner`. Where one of theirs is running to the same order and question, that one is it.
+    pub async fn start(&self, order: Order, question: Option<Arc<str>>, owner: Arc<str>) -> Job {
         let created_at = self.shared.filler.engine().now();
         let stamp = created_at.strftime("%Y%m%dT%H%M%SZ");
         let id: Arc<str> = format!("{stamp}-{:06x}", fastrand::u32(..1 << 24)).into();
-        let job = Job { id, order, question, created_at, state: JobState::Running, progress: Progress::default() };
+        let (state, progress) = (JobState::Running, Progress::default());
+        let job = Job { id, order, question, owner, created_at, state, progress };
         match self.shared.enter(job) {
             Entered::Anew(entry) => {
                 let job = entry.job.borrow().clone();
@@ -219,7 +229,7 @@ impl Shared {
     fn enter(&self, job: Job) -> Entered {
         let mut jobs = self.jobs();
         let running = |entry: &&Entry| entry.job.borrow().state == JobState::Running;
-        let same = |other: &Job| other.order == job.order && other.question == job.question;
+        let same = |other: &Job| other.order == job.order && other.question == job.question && other.owner == job.owner;
         if let Some(already) = jobs.values().filter(running).find(|entry| same(&entry.job.borrow())) {
             return Entered::Already(already.clone());
         }
@@ -282,6 +292,7 @@ impl Note {
             user_id_type: job.order.user_id_type.name().to_owned(),
             created_at: job.created_at,
             question: job.question.clone(),
+            owner: Arc::clone(&job.owner),
         }
     }
 
@@ -295,7 +306,8 @@ impl Note {
             scope: Scope::Everyone,
             priority: if self.question.is_some() { Priority::Interactive } else { Priority::Background },
         };
-        let (id, question, created_at) = (self.id.into(), self.question, self.created_at);
-        Some(Job { id, order, question, created_at, state: JobState::Running, progress: Progress::default() })
+        let Self { question, owner, created_at, .. } = self;
+        let (id, state, progress) = (self.id.into(), JobState::Running, Progress::default());
+        Some(Job { id, order, question, owner, created_at, state, progress })
     }
 }

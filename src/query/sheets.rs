@@ -74,7 +74,7 @@ impl Engine {
         let added_up = spawn_blocking(move || Month::of(&rows)).await.ok().flatten();
         let month = Arc::new(added_up.ok_or(NotAnswered::Load(LoadError::Abandoned))?);
         if month.versions() == versions {
-            self.memory().keep_month(first, Arc::clone(&month)).await;
+            self.memory().keep_month(&first, Arc::clone(&month)).await;
         }
         Ok(vec![Sheet::Month(month)])
     }

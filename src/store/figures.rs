@@ -42,9 +42,9 @@ impl Meter for Memory {
     fn write(&self, page: &mut Exposition) {
         let (held, limit) = self.bytes();
         page.counter("feishu_pulse_memory_lookups_total", "Days that were looked for in memory by what was found.")
-            .tally(&self.lookups);
+            .tally(self.lookups());
         page.counter("feishu_pulse_memory_evictions_total", "Days that had to leave memory for others.")
-            .value(self.evicted.get() as f64);
+            .value(self.evicted() as f64);
         page.gauge("feishu_pulse_memory_bytes", "Memory that the days held take.").value(held as f64);
         page.gauge("feishu_pulse_memory_limit_bytes", "Memory that days may take.").value(limit as f64);
         let (finals, all) = self

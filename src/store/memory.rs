@@ -3,30 +3,32 @@
 //! Each is held as rows and as a digest of a tenth of their size, with bounds of their own: a year of digests stays
 //! when the rows do not, and most reports need no more. Months that were added up person by person are kept as well.
 //!
+//! Views of the days ([`Viewed`](super::Viewed)) are held beside the whole days, within the same bounds.
+//!
 //! The memory stands at two places of the read path. [`Recall`](super::Recall) answers from it before anything else happens;
-//! [`Keep`] fills it below the single-flight, on the task that fetched, so that a day is kept even when everyone
+//! [`Keep`](super::Keep) fills it below the single-flight, on the task that fetched, so that a day is kept even when everyone
 //! who asked for it has left.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
-use async_trait::async_trait;
 use jiff::Timestamp;
-use moka::{future::Cache, notification::RemovalCause, policy::EvictionPolicy};
+use moka::future::Cache;
 
 use super::figures::Lookup;
 use super::freshness::{Fetched, Policy, State};
+use super::lru::{Place, ViewNo, cache, drop_those};
 use super::refresh::Refreshes;
 use crate::{
     meter::{Count, Tally},
     model::{Clock, Day, DayKey, DayRange, Geo, Scope},
     report::{Digest, sheet::Month},
-    source::{DaySource, Forecast, LoadContext, LoadError},
+    source::LoadError,
     table::{Flag, Origin, Partition, partition::ContentHash},
 };
 
@@ -39,22 +41,35 @@ const MONTHS: u64 = 20;
 /// Days on either side of a day that its number of rows is compared with.
 const NEIGHBOURHOOD: i32 = 7;
 
-/// The days that are held in memory.
+/// The days that are held in memory: the whole ones, or those of one view.
 #[derive(Debug)]
 pub struct Memory {
-    days: Cache<DayKey, Arc<Partition>>,
-    digests: Cache<DayKey, Arc<Digest>>,
+    held: Arc<Everything>,
+    view: ViewNo,
+    refreshes: Arc<Refreshes>,
+}
+
+/// The number of what is no view: the whole days.
+const WHOLE: ViewNo = 0;
+
+/// Whole days and views of them, within one set of bounds.
+#[derive(Debug)]
+struct Everything {
+    days: Cache<Place, Arc<Partition>>,
+    digests: Cache<Place, Arc<Digest>>,
     /// By the first day.
-    months: Cache<DayKey, Arc<Month>>,
-    /// Rows by day of every series but those of single people, also of days that were evicted since.
+    months: Cache<Place, Arc<Month>>,
+    /// Rows by whole day of every series but those of single people, also of days that were evicted since.
     rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
     policy: Policy,
     clock: Arc<dyn Clock>,
-    refreshes: Refreshes,
+    /// Those of whole days.
+    refreshes: Arc<Refreshes>,
     changes: AtomicU64,
     forgotten: AtomicU64,
-    pub(super) lookups: Tally<Lookup>,
-    pub(super) evicted: Arc<Count>,
+    views: AtomicU32,
+    lookups: Tally<Lookup>,
+    evicted: Arc<Count>,
 }
 
 /// A day that is held, as rows or as a digest, with its state as of now.
@@ -83,35 +98,53 @@ impl Memory {
     pub fn new(bytes: u64, policy: Policy, clock: Arc<dyn Clock>) -> Self {
         let evicted = Arc::<Count>::default();
         let (digests, months) = (bytes / DIGESTS, bytes / MONTHS);
-        Self {
+        let refreshes = Arc::<Refreshes>::default();
+        let held = Everything {
             days: cache(bytes - digests - months, Partition::bytes, Some(&evicted)),
             digests: cache(digests, Digest::bytes, None),
             months: cache(months, Month::bytes, None),
             rows: RwLock::default(),
             policy,
             clock,
-            refreshes: Refreshes::default(),
+            refreshes: Arc::clone(&refreshes),
             changes: AtomicU64::default(),
             forgotten: AtomicU64::default(),
+            views: AtomicU32::new(WHOLE),
             lookups: Tally::default(),
             evicted,
-        }
+        };
+        Self { held: Arc::new(held), view: WHOLE, refreshes }
+    }
+
+    /// The memory of a view that is new: within the same bounds, and forgetful of a day when the whole day is forgotten.
+    #[must_use]
+    pub fn of_a_view(&self) -> Self {
+        let view = self.held.views.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { held: Arc::clone(&self.held), view, refreshes: Arc::default() }
+    }
+
+    fn place(&self, key: &DayKey) -> Place {
+        (self.view, key.clone())
+    }
+
+    const fn is_of_a_view(&self) -> bool {
+        self.view != WHOLE
     }
 
     /// The day, where its rows are held.
     pub async fn held(&self, key: &DayKey) -> Option<Held> {
-        self.days.get(key).await.map(|day| self.judged(day))
+        self.held.days.get(&self.place(key)).await.map(|day| self.judged(day))
     }
 
     /// The day's digest, where it is held.
     pub async fn held_digest(&self, key: &DayKey) -> Option<Held<Digest>> {
-        self.digests.get(key).await.map(|digest| self.judged(digest))
+        self.held.digests.get(&self.place(key)).await.map(|digest| self.judged(digest))
     }
 
     /// The day's digest, where it answers a question without anything being fetched.
     pub async fn fresh_digest(&self, key: &DayKey) -> Option<Arc<Digest>> {
         let held = self.held_digest(key).await.filter(|held| !held.due)?;
-        self.lookups.add_one(Lookup::Hit);
+        self.held.lookups.add_one(Lookup::Hit);
         Some(held.day)
     }
 
@@ -120,7 +153,7 @@ impl Memory {
     /// # Errors
     /// [`LoadError::Abandoned`] where making it panics.
     pub async fn digest(&self, day: &Arc<Partition>) -> Result<Arc<Digest>, LoadError> {
-        let held = self.digests.get(day.key()).await;
+        let held = self.held.digests.get(&self.place(day.key())).await;
         let same = held.filter(|digest| digest.fetched_at() == day.fetched_at() && digest.hash() == day.hash());
         if let Some(digest) = same {
             return Ok(digest);
@@ -130,36 +163,37 @@ impl Memory {
         // A large day takes some ten milliseconds.
         let made = tokio::task::spawn_blocking(move || Arc::new(Digest::of(&rows, neighbour.as_deref()))).await;
         let digest = made.map_err(|_| LoadError::Abandoned)?;
-        self.digests.insert(day.key().clone(), Arc::clone(&digest)).await;
-        self.changes.fetch_add(1, Ordering::Release);
+        self.held.digests.insert(self.place(day.key()), Arc::clone(&digest)).await;
+        self.held.changes.fetch_add(1, Ordering::Release);
         Ok(digest)
     }
 
     /// Keeps a digest whose rows are elsewhere, unless a later one is held.
     pub async fn keep_digest(&self, digest: &Arc<Digest>) {
-        self.lookups.add_one(Lookup::Miss);
+        self.looked_up(None);
         self.count_rows(digest.key(), digest.rows());
-        let held = self.digests.get(digest.key()).await;
+        let held = self.held.digests.get(&self.place(digest.key())).await;
         if held.is_none_or(|held| held.fetched_at() <= digest.fetched_at()) {
-            self.digests.insert(digest.key().clone(), Arc::clone(digest)).await;
-            self.changes.fetch_add(1, Ordering::Release);
+            self.held.digests.insert(self.place(digest.key()), Arc::clone(digest)).await;
+            self.held.changes.fetch_add(1, Ordering::Release);
         }
     }
 
     /// What people did in the month that begins with the day of `first`, where it is held and made of these versions
     /// of its days.
     pub async fn month(&self, first: &DayKey, versions: &[ContentHash]) -> Option<Arc<Month>> {
-        self.months.get(first).await.filter(|month| month.versions() == versions)
+        self.held.months.get(&self.place(first)).await.filter(|month| month.versions() == versions)
     }
 
     /// Keeps a month.
-    pub async fn keep_month(&self, first: DayKey, month: Arc<Month>) {
-        self.months.insert(first, month).await;
+    pub async fn keep_month(&self, first: &DayKey, month: Arc<Month>) {
+        self.held.months.insert(self.place(first), month).await;
     }
 
     async fn neighbour(&self, key: &DayKey) -> Option<Arc<Digest>> {
-        let before = self.digests.get(&key.on(key.day.plus(-1))).await;
-        if before.is_some() { before } else { self.digests.get(&key.on(key.day.next())).await }
+        let digests = &self.held.digests;
+        let before = digests.get(&self.place(&key.on(key.day.plus(-1)))).await;
+        if before.is_some() { before } else { digests.get(&self.place(&key.on(key.day.next()))).await }
     }
 
     fn judged<D: Origin>(&self, day: Arc<D>) -> Held<D> {
@@ -171,93 +205,118 @@ impl Memory {
     /// The digest of the newest day of everyone in a geo that has rows and is in such a state.
     pub fn newest(&self, geo: Geo, wanted: impl Fn(State) -> bool) -> Option<Arc<Digest>> {
         let of_everyone = |key: &DayKey| key.geo == geo && key.scope == Scope::Everyone;
-        let days = self.digests.iter().filter(|(key, day)| of_everyone(key) && day.rows() > 0);
+        let days = self
+            .held
+            .digests
+            .iter()
+            .filter(|(place, day)| place.0 == self.view && of_everyone(&place.1) && day.rows() > 0);
         days.map(|(_, day)| day).filter(|day| wanted(self.state(&**day))).max_by_key(|day| day.key().day)
     }
 
     /// Whether a day in that state is to be fetched anew.
     #[must_use]
     pub fn is_due(&self, day: &impl Origin, state: State) -> bool {
-        state == State::Provisional && self.policy.is_stale(day.fetched_at(), self.clock.now())
+        state == State::Provisional && self.held.policy.is_stale(day.fetched_at(), self.now())
     }
 
-    /// Whether the day was to be fetched anew, and that failed.
+    /// Whether the day was to be fetched anew, and that failed; for a view too it is the whole day that is fetched.
     #[must_use]
     pub fn failed_to_refresh(&self, day: &impl Origin) -> bool {
-        self.refreshes.has_failed(day.key())
+        self.held.refreshes.has_failed(day.key())
     }
 
     /// The refreshes of provisional days.
-    pub(super) const fn refreshes(&self) -> &Refreshes {
+    pub(super) fn refreshes(&self) -> &Refreshes {
         &self.refreshes
     }
 
     /// The present time.
     pub(super) fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.held.clock.now()
     }
 
     /// When a provisional day is due to be fetched anew.
     #[must_use]
     pub fn due_at(&self, day: &impl Origin) -> Timestamp {
-        day.fetched_at() + self.policy.refresh
+        day.fetched_at() + self.held.policy.refresh
     }
 
     /// Which data answers are made of: another number whenever a day comes, changes or goes.
     #[must_use]
     pub fn generation(&self) -> Generation {
         let number = |counter: &AtomicU64| counter.load(Ordering::Acquire);
-        Generation { changes: number(&self.changes), forgotten: number(&self.forgotten) }
+        Generation { changes: number(&self.held.changes), forgotten: number(&self.held.forgotten) }
     }
 
-    /// The state of a day, held or not, as of now.
+    /// The state of a day, held or not, as of now. That of a view is the state of the whole day.
     #[must_use]
     pub fn state(&self, day: &impl Origin) -> State {
-        let key = day.key();
-        let matter = self.policy.rows_matter(key.geo, key.day, day.fetched_at());
+        let (key, policy) = (day.key(), &self.held.policy);
+        let matter = policy.rows_matter(key.geo, key.day, day.fetched_at());
+        let whole = (self.is_of_a_view() && matter).then(|| self.rows_of(key)).flatten();
         let fetched = Fetched {
             at: day.fetched_at(),
-            rows: day.rows(),
+            rows: whole.unwrap_or(day.rows()),
             doubtful: day.is_doubtful(),
             neighbours: matter.then(|| self.usual_rows(key)).flatten(),
         };
-        self.policy.state(key.geo, key.day, &fetched, self.clock.now())
+        policy.state(key.geo, key.day, &fetched, self.now())
     }
 
-    /// Drops a day of one geo and kind of id, whomever it is about.
+    /// Drops a day of one geo and kind of id, whomever it is about, and all views of it.
     pub async fn forget(&self, day: &DayKey) {
         let same = |key: &DayKey| key.everyone() == day.everyone();
         let same_month =
             |key: &DayKey| key.on(day.day).everyone() == day.everyone() && key.day.month() == day.day.month();
-        drop_those(&self.days, same).await;
-        drop_those(&self.digests, same).await;
-        drop_those(&self.months, same_month).await;
-        self.forgotten.fetch_add(1, Ordering::Release);
-        let mut counts = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        drop_those(&self.held.days, same).await;
+        drop_those(&self.held.digests, same).await;
+        drop_those(&self.held.months, same_month).await;
+        self.held.forgotten.fetch_add(1, Ordering::Release);
+        let mut counts = self.held.rows.write().unwrap_or_else(PoisonError::into_inner);
         for (_, rows) in counts.iter_mut().filter(|(series, _)| same(&series.on(day.day))) {
             rows.remove(&day.day);
         }
     }
 
-    /// Every day that is held, with its state as of now.
+    /// The state as of now of every day of this memory.
     pub(super) fn states(&self) -> impl Iterator<Item = State> {
-        self.days.iter().map(|(_, day)| self.state(&*day))
+        let own = self.held.days.iter().filter(|(place, _)| place.0 == self.view);
+        own.map(|(_, day)| self.state(&*day))
+    }
+
+    /// Counts a look into memory. What a view lacks is looked for in the whole day, and counted there.
+    pub(super) fn looked_up(&self, found: Option<&Held>) {
+        if found.is_some() || !self.is_of_a_view() {
+            self.held.lookups.add_one(Lookup::of(found));
+        }
+    }
+
+    /// What looks into memory found.
+    pub(super) fn lookups(&self) -> &Tally<Lookup> {
+        &self.held.lookups
+    }
+
+    /// How many days had to leave for others.
+    pub(super) fn evicted(&self) -> u64 {
+        self.held.evicted.get()
     }
 
     /// Bytes of the days that are held, and how many there may be.
     pub(super) fn bytes(&self) -> (u64, u64) {
-        (self.days.weighted_size(), self.days.policy().max_capacity().unwrap_or(u64::MAX))
+        (self.held.days.weighted_size(), self.held.days.policy().max_capacity().unwrap_or(u64::MAX))
     }
 
     /// Keeps a day and its digest. What is kept already gives way only to what was fetched later.
-    async fn keep(&self, day: Arc<Partition>) {
+    pub(super) async fn keep(&self, day: Arc<Partition>) {
         let key = day.key();
         self.count_rows(key, day.rows());
         let newer = |held: &Partition| held.fetched_at() > day.fetched_at();
-        if self.days.get(key).await.is_some_and(|held| newer(&held)) {
+        if self.held.days.get(&self.place(key)).await.is_some_and(|held| newer(&held)) {
             return;
         }
-        let before = self.digests.get(key).await.filter(|before| before.hash() != day.hash());
+        let before = self.held.digests.get(&self.place(key)).await;
+        // Of a view nobody need be told: it is the whole day that has changed.
+        let before = before.filter(|before| before.hash() != day.hash() && !self.is_of_a_view());
         // One person's day is as small as its digest would be, and reports on him read it.
         if !matches!(key.scope, Scope::User(_))
             && let Err(error) = self.digest(&day).await
@@ -265,62 +324,48 @@ impl Memory {
             tracing::error!(%key, %error, "a day could not be digested; it is tried again when it is asked for");
         }
         if let Some(before) = before
-            && let Some(after) = self.digests.get(key).await
+            && let Some(after) = self.held.digests.get(&self.place(key)).await
         {
             tell_change(&before, &after);
         }
-        self.days.insert(key.clone(), day).await;
-        self.changes.fetch_add(1, Ordering::Release);
+        self.held.days.insert(self.place(key), Arc::clone(&day)).await;
+        self.held.changes.fetch_add(1, Ordering::Release);
         // moka would weigh and evict at its leisure, and a burst of days exceed the bound meanwhile.
-        self.days.run_pending_tasks().await;
+        self.held.days.run_pending_tasks().await;
     }
 
-    /// The day, no longer doubtful where what is held says the same.
-    async fn confirmed(&self, day: Arc<Partition>) -> Arc<Partition> {
-        if !day.is_doubtful() {
+    /// The day, no longer doubtful where what is held says the same. Two views of one doubtful day prove nothing.
+    pub(super) async fn confirmed(&self, day: Arc<Partition>) -> Arc<Partition> {
+        if !day.is_doubtful() || self.is_of_a_view() {
             return day;
         }
-        let held = self.days.get(day.key()).await;
+        let held = self.held.days.get(&self.place(day.key())).await;
         if held.is_some_and(|held| held.hash() == day.hash()) { Arc::new(day.without_doubt()) } else { day }
     }
 
     fn count_rows(&self, key: &DayKey, rows: usize) {
-        if matches!(key.scope, Scope::User(_)) {
+        if matches!(key.scope, Scope::User(_)) || self.is_of_a_view() {
             return;
         }
-        let mut counts = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.held.rows.write().unwrap_or_else(PoisonError::into_inner);
         counts.entry(series(key)).or_default().insert(key.day, rows);
+    }
+
+    /// The rows of a whole day, held or not.
+    fn rows_of(&self, key: &DayKey) -> Option<usize> {
+        let counts = self.held.rows.read().unwrap_or_else(PoisonError::into_inner);
+        counts.get(&series(key))?.get(&key.day).copied()
     }
 
     /// The median of the rows of the days around a day.
     fn usual_rows(&self, key: &DayKey) -> Option<usize> {
         let around = DayRange::new(key.day.plus(-NEIGHBOURHOOD), key.day.plus(NEIGHBOURHOOD))?;
-        let counts = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.held.rows.read().unwrap_or_else(PoisonError::into_inner);
         let near = counts.get(&series(key))?.range(around.first()..=around.last());
         let mut rows: Vec<usize> = near.filter(|(day, _)| **day != key.day).map(|(_, rows)| *rows).collect();
         rows.sort_unstable();
         rows.get(rows.len() / 2).copied()
     }
-}
-
-/// Least recently used, not moka's usual frequency: a day that was just fetched at a cost must not be turned away
-/// because older days were asked for more often.
-///
-/// Days that give way to others are counted by `evicted`.
-fn cache<D: Send + Sync + 'static>(
-    bytes: u64,
-    of: fn(&D) -> usize,
-    evicted: Option<&Arc<Count>>,
-) -> Cache<DayKey, Arc<D>> {
-    let weigh = move |_: &DayKey, day: &Arc<D>| u32::try_from(of(day)).unwrap_or(u32::MAX);
-    let cache = Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru());
-    let Some(count) = evicted.map(Arc::clone) else { return cache.build() };
-    let listen = move |_: Arc<DayKey>, _: Arc<D>, cause: RemovalCause| {
-        if cause == RemovalCause::Size {
-            count.add_one();
-        }
-    };
-    cache.eviction_listener(listen).build()
 }
 
 /// Late data: what a day said before and says now, in counts. Whatever was made of the day is made anew.
@@ -336,45 +381,7 @@ fn tell_change(before: &Digest, after: &Digest) {
     );
 }
 
-async fn drop_those<D: Send + Sync + 'static>(cache: &Cache<DayKey, Arc<D>>, which: impl Fn(&DayKey) -> bool) {
-    let held: Vec<Arc<DayKey>> = cache.iter().map(|(key, _)| key).filter(|key| which(key)).collect();
-    for key in held {
-        cache.invalidate(&*key).await;
-    }
-}
-
 /// All days of one series share this key.
 fn series(key: &DayKey) -> DayKey {
     key.on(Day::from_date(jiff::civil::Date::ZERO))
-}
-
-/// Keeps what is loaded from below.
-#[derive(Debug)]
-pub struct Keep<S> {
-    memory: Arc<Memory>,
-    inner: S,
-}
-
-impl<S> Keep<S> {
-    /// Puts what `inner` loads into `memory`.
-    pub const fn new(memory: Arc<Memory>, inner: S) -> Self {
-        Self { memory, inner }
-    }
-}
-
-#[async_trait]
-impl<S: DaySource> DaySource for Keep<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        // A flight may have landed between the caller's look into memory and the start of this one.
-        if let Some(held) = self.memory.held(key).await.filter(|held| !held.due) {
-            return Ok(held.day);
-        }
-        let day = self.memory.confirmed(self.inner.load(key, context).await?).await;
-        self.memory.keep(Arc::clone(&day)).await;
-        Ok(day)
-    }
-
-    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
-        self.inner.forecast(keys).await
-    }
 }

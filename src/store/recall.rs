@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::Instrument as _;
 
-use super::{figures::Lookup, memory::Memory};
+use super::memory::Memory;
 use crate::{
     model::DayKey,
     source::{DaySource, Forecast, LoadContext, LoadError, Priority},
@@ -49,7 +49,7 @@ impl<S: DaySource> Recall<S> {
 impl<S: DaySource> DaySource for Recall<S> {
     async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
         let held = self.memory.held(key).await;
-        self.memory.lookups.add_one(Lookup::of(held.as_ref()));
+        self.memory.looked_up(held.as_ref());
         let Some(held) = held else {
             return self.inner.load(key, context).await;
         };

@@ -39,7 +39,7 @@ async fn rest(mut stream: TcpStream) -> String {
 #[rstest]
 #[case::nothing("")]
 #[case::one_byte("P")]
-#[case::half_a_header("GET /livez HTTP/1.1\r\nHost: here\r\nX-Slow: ")]
+#[case::half_a_header("GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")]
 #[case::the_beginning_of_http2("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")]
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_get_to_the_point_is_cut_off(#[case] sent: &str) {
@@ -70,7 +70,7 @@ async fn beyond_the_bound_a_connection_waits_until_another_is_closed() {
     let setup = Setup::with(SimConfig { users: 5, ..SimConfig::default() }, |config| bound(&mut config.server)).await;
     let first = connect(&setup).await;
     let mut second = connect(&setup).await;
-    second.write_all(b"GET /livez HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").await.expect("sent");
+    second.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.expect("sent");
 
     let mut byte = [0];
     let early = tokio::time::timeout(Duration::from_millis(200), second.peek(&mut byte)).await;
@@ -88,7 +88,7 @@ async fn what_is_too_long_is_refused() {
     let uri = setup.get(&format!("/v1/users?sort={}", "a".repeat(9_000))).await;
     let body = post.body("x".repeat(100_000)).send().await.expect("an answer");
     let mut stream = connect(&setup).await;
-    let header = format!("GET /livez HTTP/1.1\r\nHost: here\r\nX-Long: {}\r\n\r\n", "a".repeat(40_000));
+    let header = format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "a".repeat(40_000));
     // The server may close before all of it is sent.
     let _ = stream.write_all(header.as_bytes()).await;
 
@@ -101,9 +101,9 @@ async fn what_is_too_long_is_refused() {
 #[rstest]
 #[case::no_http("\x16\x03\x01 hello\r\n\r\n")]
 #[case::no_host_and_no_sense("GET\r\n\r\n")]
-#[case::two_lengths("POST /livez HTTP/1.1\r\nHost: here\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd")]
+#[case::two_lengths("POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd")]
 #[case::length_and_chunks(
-    "POST /livez HTTP/1.1\r\nHost: here\r\nContent-Length: 3\r\nTransfer-Encoding: gzip\r\n\r\nabc"
+    "POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nTransfer-Encoding: gzip\r\n\r\nabc"
 )]
 #[tokio::test]
 async fn what_is_no_http_is_refused(#[case] sent: &str) {

@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use feishu_pulse::{
+    access::AccessConfig,
     api::MetricsPlace,
     app::{self, GatewayConfig, ServerConfig, upkeep::UpkeepConfig},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
@@ -71,6 +72,10 @@ impl Setup {
             metrics: MetricsPlace::default(),
             business_metrics: false,
             log_filter: None,
+            access: AccessConfig::default(),
+            least_group: None,
+            cors_origins: Vec::new(),
+            drop_in_extended: false,
             server: ServerConfig::default(),
         };
         change(&mut config);

@@ -19,7 +19,8 @@ use moka::sync::Cache;
 
 use super::{Kept, conditions::Conditions, fields, kept::Answer, tag::Tag};
 use crate::{
-    api::{prefer, request_id, traffic::Traffic},
+    access::{Caller, Gatekeeper},
+    api::{audit, gate, prefer, request_id, traffic::Traffic},
     meter::{Count, Exposition, Meter},
     query::{Engine, Evidence},
     store::Generation,
@@ -33,6 +34,7 @@ pub struct Front {
     kept: Kept,
     known: Cache<String, Arc<Standing>>,
     engine: Engine,
+    gatekeeper: Arc<Gatekeeper>,
     traffic: Arc<Traffic>,
     hits: Count,
 }
@@ -56,9 +58,9 @@ pub struct Standing {
 impl Front {
     /// A front before `engine` that keeps so many bytes of answers and counts its own into `traffic`.
     #[must_use]
-    pub fn new(bytes: u64, engine: Engine, traffic: Arc<Traffic>) -> Self {
+    pub fn new(bytes: u64, engine: Engine, traffic: Arc<Traffic>, gatekeeper: Arc<Gatekeeper>) -> Self {
         let known = Cache::builder().max_capacity(REMEMBERED).build();
-        Self { kept: Kept::new(bytes), known, engine, traffic, hits: Count::default() }
+        Self { kept: Kept::new(bytes), known, engine, gatekeeper, traffic, hits: Count::default() }
     }
 
     /// The answers that are kept.
@@ -77,24 +79,33 @@ impl Front {
             return None;
         }
         let begun = tokio::time::Instant::now();
-        let standing = self.known.get(&name(request.uri(), headers))?;
+        // Who asks has to pass here as well as at the gate; who cannot be told from others at once goes there.
+        let caller = gate::known(&self.gatekeeper, request)?;
+        let standing = self.known.get(&name(request.uri(), headers, &caller))?;
         let now = self.engine.now();
         let answer = standing.answer.upgrade().filter(|_| self.stands(&standing, now))?;
+        gate::may_read(&standing.route, &caller).then_some(())?;
+        let turn = self.gatekeeper.take(&caller);
+        if turn.is_some_and(|turn| turn.retry_after.is_some()) {
+            return None;
+        }
         let mut response = standing.response(&answer, headers, now);
+        gate::mark(turn, response.headers_mut());
         if *request.method() == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
         request_id::mark(headers, &mut response);
+        audit::known(&caller, request.method(), &standing.route, &mut response);
         self.hits.add_one();
         self.traffic.answered(&standing.route, request.method(), &response, begun.elapsed());
         Some(response)
     }
 
     /// Remembers the answer to a request.
-    pub fn learn(&self, uri: &Uri, headers: &HeaderMap, standing: Standing) {
+    pub fn learn(&self, uri: &Uri, headers: &HeaderMap, caller: &Caller, standing: Standing) {
         // What was fetched for this request will not be fetched for the next.
         if standing.evidence.supply.held && standing.evidence.supply.stale == 0 {
-            self.known.insert(name(uri, headers), Arc::new(standing));
+            self.known.insert(name(uri, headers, caller), Arc::new(standing));
         }
     }
 
@@ -133,8 +144,8 @@ pub fn not_modified(tag: &Tag, mut fields: HeaderMap) -> Response {
     response
 }
 
-/// Names everything in a request that its answer depends on.
-fn name(uri: &Uri, headers: &HeaderMap) -> String {
+/// Names everything in a request that its answer depends on, and what of its caller.
+fn name(uri: &Uri, headers: &HeaderMap, caller: &Caller) -> String {
     let field = |name| headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
     let question = uri.path_and_query().map_or("", |question| question.as_str());
     let mut name = String::with_capacity(question.len() + 64);
@@ -143,6 +154,9 @@ fn name(uri: &Uri, headers: &HeaderMap) -> String {
         name.push('\n');
     }
     name.push_str(question);
+    // An address has no line feed.
+    name.push('\n');
+    name.push_str(&caller.sight());
     name
 }
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use moka::{policy::EvictionPolicy, sync::Cache};
 
 use super::Tag;
+use crate::api::audit::Rows;
 
 /// A longer answer is an export, which nobody asks for twice a second.
 pub const LARGEST: usize = 4 << 20;
@@ -25,6 +26,8 @@ pub struct Answer {
     pub fields: HeaderMap,
     /// The encoded body. It is shared, never copied.
     pub body: Bytes,
+    /// The rows about people in it, for the audit log.
+    pub rows: Rows,
 }
 
 /// The answers that are kept, bounded by their bytes; those that were not asked for the longest go first.
@@ -66,7 +69,7 @@ impl Answer {
     /// The answer as a response, with the fields of this time.
     #[must_use]
     pub fn response(&self, fields: HeaderMap) -> Response {
-        let mut response = Response::new(Body::from(self.body.clone()));
+        let mut response = self.rows.on(Response::new(Body::from(self.body.clone())));
         *response.headers_mut() = self.fields.clone();
         response.headers_mut().extend(fields);
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));

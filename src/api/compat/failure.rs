@@ -95,6 +95,8 @@ impl Code {
             99_991_400 => (StatusCode::TOO_MANY_REQUESTS, "request trigger frequency limit"),
             99_991_403 => (StatusCode::TOO_MANY_REQUESTS, "This month's API call quota has been exceeded"),
             99_991_661 => (StatusCode::BAD_REQUEST, "Missing access token for authorization"),
+            // Upstream's own code for an app that lacks a scope.
+            99_991_672 => (StatusCode::BAD_REQUEST, "Access denied. A scope is required"),
             99_991_663 => (StatusCode::BAD_REQUEST, "Invalid access token for authorization"),
             // Whatever else upstream refuses, it refuses with a 400.
             _ => (StatusCode::BAD_REQUEST, "request refused"),
@@ -133,6 +135,13 @@ impl Failure {
     pub fn invalid_token() -> Self {
         let cure = "get one from the token path of this service; Feishu's own are not accepted here";
         Self { detail: Some(cure.to_owned()), ..Self::of(99_991_663) }
+    }
+
+    /// The department is named by an id, which this caller may not do.
+    #[must_use]
+    pub fn department_not_known() -> Self {
+        let detail = "does not go with an access key that is bound to departments: only Feishu knows whom it means";
+        Self { field: Some("department_id"), detail: Some(detail.to_owned()), ..Self::of(1_051_002) }
     }
 
     /// The geo is not served.
@@ -194,9 +203,16 @@ impl From<Problem> for Failure {
             ProblemCode::UpstreamUnauthorized
             | ProblemCode::UpstreamUnavailable
             | ProblemCode::ArchiveUnavailable
+            | ProblemCode::IdentityProviderUnavailable
             | ProblemCode::RequestTimeout
             | ProblemCode::Internal => 2200,
-            ProblemCode::UpstreamThrottled | ProblemCode::NotReadyInTime | ProblemCode::Overloaded => 99_991_400,
+            ProblemCode::UpstreamThrottled
+            | ProblemCode::NotReadyInTime
+            | ProblemCode::TooManyRequests
+            | ProblemCode::Overloaded => 99_991_400,
+            ProblemCode::Unauthenticated => 99_991_663,
+            ProblemCode::InsufficientScope => 99_991_672,
+            ProblemCode::HostNotServed => 1_051_002,
             ProblemCode::UpstreamQuotaExhausted => 99_991_403,
         };
         Self {

@@ -106,6 +106,15 @@ pub struct StatsQuery {
     pub question: [u8; 8],
 }
 
+/// What is served here.
+#[derive(Clone, Copy, Debug)]
+pub struct Served<'a> {
+    /// The geos, the tenant's own first.
+    pub geos: &'a [Geo],
+    /// Whether the wider limits count for everyone.
+    pub extended: bool,
+}
+
 /// How much one call may ask for.
 #[derive(Clone, Debug)]
 struct Limits {
@@ -117,14 +126,14 @@ struct Limits {
 struct Fields(Vec<(String, String)>);
 
 impl StatsQuery {
-    /// Reads a call. `served` are the geos, the tenant's own first.
+    /// Reads a call.
     ///
     /// # Errors
     /// The first parameter that is no good, in upstream's words.
-    pub fn read(uri: &Uri, headers: &HeaderMap, served: &[Geo]) -> Result<Self, Failure> {
+    pub fn read(uri: &Uri, headers: &HeaderMap, served: &Served<'_>) -> Result<Self, Failure> {
         let pairs = Pairs::try_from_uri(uri).map_err(|_| Failure::invalid("query", "is not a query string"))?;
-        let (fields, limits) = (Fields(pairs.0), Limits::of(headers));
-        let query = fields.query(&limits, served)?;
+        let (fields, limits) = (Fields(pairs.0), Limits::of(headers, served.extended));
+        let query = fields.query(&limits, served.geos)?;
         let question = page_token::question(&query);
         Ok(Self {
             page_size: fields.page_size(&limits)?,
@@ -139,8 +148,12 @@ impl Limits {
     const UPSTREAMS: Self = Self { days: 31, page_size: 1..=60 };
     const EXTENDED: Self = Self { days: 3660, page_size: 1..=10_000 };
 
-    fn of(headers: &HeaderMap) -> Self {
-        if headers.get(EXTENDED).is_some_and(|value| value == "1") { Self::EXTENDED } else { Self::UPSTREAMS }
+    fn of(headers: &HeaderMap, extended: bool) -> Self {
+        if extended || headers.get(EXTENDED).is_some_and(|value| value == "1") {
+            Self::EXTENDED
+        } else {
+            Self::UPSTREAMS
+        }
     }
 }
 

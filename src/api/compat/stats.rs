@@ -5,29 +5,30 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::{OriginalUri, State},
-    http::{HeaderMap, header},
+    http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
-use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    AccessTokens, Failure,
-    access_token::Holder,
+    Failure,
     failure::FailureBody,
     item::AdminUserStat,
     page_token,
-    query::{ExtendedHeader, StatsParams, StatsQuery},
+    query::{ExtendedHeader, Served, StatsParams, StatsQuery},
 };
 use crate::{
+    access::Caller,
     api::{
+        audit::Rows,
         cursor::Cursor,
         prefer::Preference,
         problem::{Problem, ProblemCode},
         responses::PreferHeader,
         state::ApiState,
     },
+    model::Scope,
     table::{Item, Partition},
 };
 
@@ -80,31 +81,21 @@ pub struct StatsPage<'a> {
 )]
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
+    caller: Caller,
     OriginalUri(uri): OriginalUri,
     preference: Preference,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let now = state.engine.now();
-    authorise(&state.access_tokens, &headers, now)?;
-    let asked = StatsQuery::read(&uri, &headers, &state.geos)?;
-    let gathered =
-        state.engine.gather(&asked.query, state.asking(Preference { respond_async: false, ..preference }, false)).await;
-    let gathered = gathered.map_err(|error| Problem::not_answered(&error, now))?;
+    let asked = StatsQuery::read(&uri, &headers, &Served { geos: &state.geos, extended: state.drop_in_extended })?;
+    if caller.view().is_bound() && matches!(asked.query.scope, Scope::Department(..)) {
+        return Err(Failure::department_not_known());
+    }
+    let asking = state.asking(Preference { respond_async: false, ..preference }, false);
+    let gathered = state.engine(&caller).await.gather(&asked.query, asking).await;
+    let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.now()))?;
     // A page of 10,000 rows takes tens of milliseconds to write.
     let page = tokio::task::spawn_blocking(move || page(&gathered.days, &asked)).await;
     page.unwrap_or_else(|_| Err(Problem::new(ProblemCode::Internal, "the page broke off").into()))
-}
-
-/// Who asks, by the token of the header `Authorization`.
-fn authorise(tokens: &AccessTokens, headers: &HeaderMap, now: Timestamp) -> Result<Holder, Failure> {
-    let header = headers.get(header::AUTHORIZATION).ok_or_else(Failure::without_token)?;
-    let text = header.to_str().unwrap_or_default();
-    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-    match (scheme.eq_ignore_ascii_case("bearer"), token.trim()) {
-        (true, "") => Err(Failure::without_token()),
-        (true, token) => tokens.verify(token, now).map_err(|_| Failure::invalid_token()),
-        (false, _) => Err(Failure::invalid_token()),
-    }
 }
 
 /// One page of the rows of `days`.
@@ -125,6 +116,7 @@ fn page(days: &[Arc<Partition>], asked: &StatsQuery) -> Result<Response, Failure
 }
 
 fn written(page_token: Option<String>, items: Vec<AdminUserStat<'_>>) -> Response {
+    let rows = Rows::of(items.len());
     let data = StatsPage { has_more: page_token.is_some(), page_token, items };
-    Json(StatsAnswer { code: 0, msg: "success", data }).into_response()
+    rows.on(Json(StatsAnswer { code: 0, msg: "success", data }).into_response())
 }

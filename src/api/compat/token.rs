@@ -15,7 +15,7 @@ use super::{
     access_token::{Holder, LIFETIME},
     failure::FailureBody,
 };
-use crate::api::state::ApiState;
+use crate::{access::Gatekeeper, api::state::ApiState};
 
 /// The longest name of a holder, in bytes: it travels in every token.
 const LONGEST_NAME: usize = 64;
@@ -23,11 +23,11 @@ const LONGEST_NAME: usize = 64;
 /// What an SDK sends.
 #[derive(Deserialize, ToSchema)]
 pub struct Credentials {
-    /// Any name.
+    /// The name of an access key; without access control, any name.
     #[serde(default)]
     #[schema(example = "cli_demo")]
     app_id: String,
-    /// Anything, as long as this service has no access control.
+    /// The access key; without access control, anything.
     #[serde(default)]
     #[schema(example = "any-secret")]
     app_secret: String,
@@ -69,15 +69,14 @@ pub(in crate::api) async fn post(
     let body = body.map_err(|_| Failure::unknown_app("the body cannot be read"))?;
     let credentials = serde_json::from_slice(&body)
         .map_err(|_| Failure::unknown_app("the body is no JSON with app_id and app_secret"))?;
-    let holder = admit(&credentials)?;
-    let tenant_access_token = state.access_tokens.issue(&holder, state.engine.now());
+    let holder = admit(&state.gatekeeper, &credentials)?;
+    let tenant_access_token = state.access_tokens.issue(&holder, state.now());
     let answer = TokenAnswer { code: 0, msg: "ok", tenant_access_token, expire: LIFETIME.as_secs() };
     Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(answer)).into_response())
 }
 
-/// Who may have a token. There is no access control yet, so whoever reaches this service, which is loopback unless the
-/// operator says otherwise, and names itself: the one place for keys to be checked.
-fn admit(credentials: &Credentials) -> Result<Holder, Failure> {
+/// Who may have a token: whoever shows an access key and its name. Without access control, whoever names itself.
+fn admit(gatekeeper: &Gatekeeper, credentials: &Credentials) -> Result<Holder, Failure> {
     let Credentials { app_id, app_secret } = credentials;
     let name = app_id.trim();
     if name.is_empty() || name.len() > LONGEST_NAME {
@@ -86,5 +85,6 @@ fn admit(credentials: &Credentials) -> Result<Holder, Failure> {
     if app_secret.trim().is_empty() {
         return Err(Failure::wrong_secret());
     }
-    Ok(Holder(name.into()))
+    let holder = gatekeeper.holder(name, app_secret.trim()).map_err(|_| Failure::wrong_secret())?;
+    Ok(Holder(holder.into()))
 }

@@ -14,6 +14,11 @@ pub enum ProblemCode {
     MethodNotAllowed,
     NotAcceptable,
     StaleCursor,
+    Unauthenticated,
+    InsufficientScope,
+    HostNotServed,
+    TooManyRequests,
+    IdentityProviderUnavailable,
     UpstreamRejected,
     UpstreamUnauthorized,
     UpstreamForbidden,
@@ -44,12 +49,17 @@ pub struct Explanation {
 
 impl ProblemCode {
     /// Every kind of problem.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidParameters,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
         Self::StaleCursor,
+        Self::Unauthenticated,
+        Self::InsufficientScope,
+        Self::HostNotServed,
+        Self::TooManyRequests,
+        Self::IdentityProviderUnavailable,
         Self::UpstreamRejected,
         Self::UpstreamUnauthorized,
         Self::UpstreamForbidden,
@@ -74,6 +84,11 @@ impl ProblemCode {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable => "not_acceptable",
             Self::StaleCursor => "stale_cursor",
+            Self::Unauthenticated => "unauthenticated",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::HostNotServed => "host_not_served",
+            Self::TooManyRequests => "too_many_requests",
+            Self::IdentityProviderUnavailable => "identity_provider_unavailable",
             Self::UpstreamRejected => "upstream_rejected",
             Self::UpstreamUnauthorized => "upstream_unauthorized",
             Self::UpstreamForbidden => "upstream_forbidden",
@@ -124,6 +139,40 @@ impl ProblemCode {
                 "The cursor is of older data",
                 "A day that was still provisional has changed since the page before was read.",
                 "Begin again without a cursor.",
+            ),
+            Self::Unauthenticated => (
+                StatusCode::UNAUTHORIZED,
+                "The request does not say, or not credibly, who asks",
+                "The header `Authorization` is missing, or carries no access key of this service and no valid token of \
+                 its identity provider.",
+                "Send `Authorization: Bearer …` with an access key, or with a token that has not expired. The operator \
+                 makes keys with `feishu-pulse key new`.",
+            ),
+            Self::InsufficientScope => (
+                StatusCode::FORBIDDEN,
+                "The caller may not do this",
+                "The access key or token lacks the scope that `required_scope` names.",
+                "Ask the operator for a key with that scope.",
+            ),
+            Self::HostNotServed => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "The service does not go by this name",
+                "There is no access control, so the service answers only to names of this machine: a web page elsewhere \
+                 must not reach it through a name of its own.",
+                "Ask at `localhost` or `127.0.0.1`. For others, the operator sets up access control, or sets \
+                 PULSE_ALLOW_ANONYMOUS where something else controls access.",
+            ),
+            Self::TooManyRequests => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "The caller makes too many requests",
+                "The access key has used up its requests; the header `RateLimit` tells how many are left.",
+                "Ask again after `retry_after` seconds.",
+            ),
+            Self::IdentityProviderUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The identity provider cannot be reached",
+                "The token may be valid, but the keys it would have to be checked with cannot be fetched.",
+                "Ask again after `retry_after` seconds; the operator sees to PULSE_OIDC_ISSUER. Access keys work meanwhile.",
             ),
             Self::UpstreamRejected => (
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -1,5 +1,7 @@
 //! `GET /v1/reports/activity`: who used what over time.
 
+use std::num::NonZeroU64;
+
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -9,7 +11,7 @@ use crate::{
     api::{
         answer::Answer,
         data_request::{DataRequest, Early},
-        envelope::Meta,
+        envelope::{Meta, WITHHELD_GROUPS},
         negotiate::FormatParams,
         params::{Params, documented},
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
@@ -99,7 +101,7 @@ struct Asked {
     params(RangeParams, PeopleParams, ActivityParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "One item per bucket, in time order. A bucket none of whose days is there \
-            (pending, missing) is left out.", content(
+            (pending, missing) is left out. None at all where the figures are withheld; then `meta.notes` says so.", content(
             (Answer<ActivityItem> = "application/json"), (String = "text/csv"), (ActivityItem = "application/x-ndjson"),
         )),
         CommonProblems, FormatProblems, UpstreamAnswers,
@@ -118,14 +120,14 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
         Ok(basis)
     };
     let basis = request.gathered(&query, gathering).await?;
-    request
-        .answered(compute(move || answer(&basis, &query.selection, interval).written(wanted, "activity")).await?)
-        .await
+    let least = request.least_group();
+    let written = move || answer(&basis, &query.selection, interval, least).written(wanted, "activity");
+    request.answered(compute(written).await?).await
 }
 
 impl Asked {
     fn read(params: &mut Params, request: &DataRequest) -> Self {
-        let mut selected = selection::read(params, request.geos());
+        let mut selected = selection::read(params, request);
         let intervals = [("day", Interval::Day), ("week", Interval::Week), ("month", Interval::Month)];
         let interval = params.one_of("interval", &intervals).unwrap_or_default();
         let fetch = params.one_of("trailing", &[("held", false), ("fetch", true)]).unwrap_or(false);
@@ -134,8 +136,11 @@ impl Asked {
     }
 }
 
-fn answer(basis: &Basis, selection: &Selection, interval: Interval) -> Answer<ActivityItem> {
+fn answer(basis: &Basis, selection: &Selection, interval: Interval, least: Option<NonZeroU64>) -> Answer<ActivityItem> {
     let days = basis.figures(selection);
+    if basis.hides(selection, least) {
+        return Answer { data: Vec::new(), meta: Meta::of_figures(basis, &days).noting(Some(WITHHELD_GROUPS)) };
+    }
     let buckets = activity::activity(basis.plan().range, interval, &days);
     let data = buckets.iter().map(ActivityItem::from).collect();
     Answer { data, meta: Meta::of_figures(basis, &days) }

@@ -1,6 +1,6 @@
 //! `/v1/backfills`: jobs that fill the archive.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use crate::{
+    access::{self, Caller},
     api::{
         params::{NoParams, Params, documented},
         problem::{Problem, ProblemCode, whole_seconds},
@@ -57,17 +58,17 @@ pub struct Backfill {
     created_at: String,
     /// How many days are wanted and how many are held by now; each of each geo counts.
     days: BackfillDays,
-    /// Calls of Feishu since it began, those of other requests included.
+    /// Calls of Feishu since it began, those of other requests included. Null for callers who are bound to departments.
     #[schema(example = 512)]
-    calls: u64,
+    calls: Option<u64>,
     /// The same per second.
     #[schema(example = 47.5)]
-    calls_per_second: f64,
-    /// How long the rest takes, if it goes on as it went; null while that cannot be told.
+    calls_per_second: Option<f64>,
+    /// How long the rest takes, if it goes on as it went; null while that cannot be told, and for callers who are bound.
     #[schema(example = 90)]
     seconds_left: Option<u64>,
     /// The path and query of the question that the days are fetched for: ask it again when the job is done. Null for a
-    /// job that was ordered by itself.
+    /// job that was ordered by itself, and for an administrator who looks at the job of another.
     #[schema(example = "/v1/reports/activity?period=90d")]
     question: Option<String>,
     /// Why it failed.
@@ -124,26 +125,31 @@ pub struct BackfillsAnswer {
 )]
 pub(in crate::api) async fn post(
     State(state): State<ApiState>,
+    caller: Caller,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
     let mut params = Params::of(&uri, &documented::<RangeParams>());
     let query = selection::read_range(&mut params, &state.geos, None);
     params.finish()?;
-    let range = query.span.days(&query.geos, state.engine.now());
+    let range = query.span.days(&query.geos, state.now());
     let (geos, user_id_type) = (query.geos, query.user_id_type);
     let order = Order { range, geos, user_id_type, scope: Scope::Everyone, priority: Priority::Background };
-    Ok(accepted(&state.backfills.start(order, None).await, None))
+    let job = state.backfills.start(order, None, Arc::clone(caller.name())).await;
+    Ok(accepted(&job, &caller, None))
 }
 
 /// All backfills
 ///
-/// Those that run, and the last hundred that ended since the process began.
+/// Those that run, and the last hundred that ended since the process began. With the scope `admin` those of all callers,
+/// else the caller's own.
 #[utoipa::path(
     get, path = "/v1/backfills", tag = "archive", operation_id = "listBackfills",
     responses((status = 200, description = "The latest first", body = BackfillsAnswer), CommonProblems),
 )]
-pub(in crate::api) async fn list(State(state): State<ApiState>, _: NoParams) -> Json<BackfillsAnswer> {
-    Json(BackfillsAnswer { data: state.backfills.list().iter().map(Backfill::from).collect() })
+pub(in crate::api) async fn list(State(state): State<ApiState>, caller: Caller, _: NoParams) -> Json<BackfillsAnswer> {
+    let jobs = state.backfills.list();
+    let seen = jobs.iter().filter(|job| may_see(&caller, job));
+    Json(BackfillsAnswer { data: seen.map(|job| Backfill::shown_to(&caller, job)).collect() })
 }
 
 /// How a backfill is
@@ -159,11 +165,12 @@ pub(in crate::api) async fn list(State(state): State<ApiState>, _: NoParams) -> 
 )]
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
     _: NoParams,
 ) -> Result<Json<Backfill>, Problem> {
-    let job = state.backfills.follow(&id).ok_or_else(no_such_job)?;
-    let backfill = Backfill::from(&*job.borrow());
+    let job = followed(&state, &caller, &id)?;
+    let backfill = Backfill::shown_to(&caller, &job.borrow());
     Ok(Json(backfill))
 }
 
@@ -182,11 +189,12 @@ pub(in crate::api) async fn get(
 )]
 pub(in crate::api) async fn events(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
     _: NoParams,
 ) -> Result<impl IntoResponse, Problem> {
-    let job = state.backfills.follow(&id).ok_or_else(no_such_job)?;
-    Ok(Sse::new(progress(job)).keep_alive(KeepAlive::default()))
+    let job = followed(&state, &caller, &id)?;
+    Ok(Sse::new(progress(job, caller)).keep_alive(KeepAlive::default()))
 }
 
 /// Cancel a backfill
@@ -204,16 +212,19 @@ pub(in crate::api) async fn events(
 )]
 pub(in crate::api) async fn delete(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
     _: NoParams,
 ) -> Result<Json<Backfill>, Problem> {
+    followed(&state, &caller, &id)?;
     let job = state.backfills.cancel(&id).await.ok_or_else(no_such_job)?;
-    Ok(Json(Backfill::from(&job)))
+    Ok(Json(Backfill::shown_to(&caller, &job)))
 }
 
 /// The job as it is now, then each change of it, until it has ended.
-fn progress(job: watch::Receiver<Job>) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold((job, None), async |(mut job, told): (watch::Receiver<Job>, Option<bool>)| {
+fn progress(job: watch::Receiver<Job>, caller: Caller) -> impl Stream<Item = Result<Event, Infallible>> {
+    type State = (watch::Receiver<Job>, Caller, Option<bool>);
+    stream::unfold((job, caller, None), async |(mut job, caller, told): State| {
         match told {
             None => {}
             Some(true) => return None,
@@ -224,18 +235,19 @@ fn progress(job: watch::Receiver<Job>) -> impl Stream<Item = Result<Event, Infal
         }
         let (backfill, has_ended) = {
             let latest = job.borrow_and_update();
-            (Backfill::from(&*latest), latest.state != JobState::Running)
+            (Backfill::shown_to(&caller, &latest), latest.state != JobState::Running)
         };
         let event = Event::default().event("progress").json_data(&backfill).unwrap_or_default();
-        Some((Ok(event), (job, Some(has_ended))))
+        Some((Ok(event), (job, caller, Some(has_ended))))
     })
 }
 
 /// The answer that a job is under way, with when to look again, where that is known.
-pub(in crate::api) fn accepted(job: &Job, retry_after: Option<Duration>) -> Response {
+pub(in crate::api) fn accepted(job: &Job, caller: &Caller, retry_after: Option<Duration>) -> Response {
     let seconds = retry_after.map(whole_seconds);
-    let backfill = Backfill::from(job);
-    let backfill = Backfill { seconds_left: backfill.seconds_left.or(seconds), ..backfill };
+    let backfill = Backfill::shown_to(caller, job);
+    let left = seconds.filter(|_| !caller.view().is_bound());
+    let backfill = Backfill { seconds_left: backfill.seconds_left.or(left), ..backfill };
     let mut response = (StatusCode::ACCEPTED, Json(&backfill)).into_response();
     let headers = response.headers_mut();
     let location = HeaderValue::from_str(&format!("/v1/backfills/{}", job.id));
@@ -245,19 +257,31 @@ pub(in crate::api) fn accepted(job: &Job, retry_after: Option<Duration>) -> Resp
     response
 }
 
+/// A job that the caller may see; to all others there is none.
+fn followed(state: &ApiState, caller: &Caller, id: &str) -> Result<watch::Receiver<Job>, Problem> {
+    let job = state.backfills.follow(id).filter(|job| may_see(caller, &job.borrow()));
+    job.ok_or_else(no_such_job)
+}
+
+fn may_see(caller: &Caller, job: &Job) -> bool {
+    caller.may(access::Scope::Admin) || job.owner == *caller.name()
+}
+
 fn no_such_job() -> Problem {
     Problem::new(ProblemCode::NotFound, "there is no such job")
 }
 
-impl From<&Job> for Backfill {
-    fn from(job: &Job) -> Self {
+impl Backfill {
+    /// The job, without what does not concern the caller: the questions of others, and the calls and the time from which
+    /// the number of people could be told that a bound caller does not see.
+    fn shown_to(caller: &Caller, job: &Job) -> Self {
         let (state, error) = match &job.state {
             JobState::Running => (BackfillState::Running, None),
             JobState::Done => (BackfillState::Done, None),
             JobState::Cancelled => (BackfillState::Cancelled, None),
             JobState::Failed(error) => (BackfillState::Failed, Some(error.to_string())),
         };
-        let progress = &job.progress;
+        let (progress, sees_all) = (&job.progress, !caller.view().is_bound());
         Self {
             id: job.id.to_string(),
             state,
@@ -267,10 +291,10 @@ impl From<&Job> for Backfill {
             user_id_type: job.order.user_id_type.name(),
             created_at: job.created_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             days: BackfillDays { total: progress.days, done: progress.done, fetched: progress.fetched },
-            calls: progress.calls,
-            calls_per_second: progress.calls_per_second(),
-            question: job.question.as_deref().map(str::to_owned),
-            seconds_left: progress.left().map(|left| left.as_secs()),
+            calls: sees_all.then_some(progress.calls),
+            calls_per_second: sees_all.then(|| progress.calls_per_second()),
+            question: job.question.as_deref().filter(|_| job.owner == *caller.name()).map(str::to_owned),
+            seconds_left: progress.left().filter(|_| sees_all).map(|left| left.as_secs()),
             error,
         }
     }

@@ -1,6 +1,6 @@
 //! `GET /v1/reports/clients`: what people use Feishu on.
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use axum::{
     Json,
@@ -14,7 +14,7 @@ use crate::{
     api::{
         answer::Answer,
         data_request::{DataRequest, Early},
-        envelope::{Meta, WITHHELD},
+        envelope::{Meta, WITHHELD, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
@@ -89,21 +89,31 @@ pub struct ClientsLine {
 )]
 pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared()]);
-    let Selected { query, allow_partial } = selection::read(&mut params, request.geos());
+    let Selected { query, allow_partial } = selection::read(&mut params, &request);
+    selection::refuse_departments_of_small_groups(&mut params, &request);
     let wanted = request.wanted(&mut params);
     params.finish()?;
 
     let gathered = request.engine().gather(&query, request.asking(allow_partial));
     let gathered = request.gathered(&query, gathered).await?;
-    request.answered(compute(move || answer(&gathered, &query.selection, wanted)).await?).await
+    let least = request.least_group();
+    request.answered(compute(move || answer(&gathered, &query.selection, least, wanted)).await?).await
 }
 
-fn answer(gathered: &Gathered, selection: &Selection, wanted: Wanted) -> Response {
+fn answer(gathered: &Gathered, selection: &Selection, least: Option<NonZeroU64>, wanted: Wanted) -> Response {
     let directory = gathered.days.first().map(|day| day.directory());
     let used = directory.map(|directory| clients(&gathered.days, &directory.read(), selection));
-    let (used, active) = used.unwrap_or_default();
+    let (mut used, active) = used.unwrap_or_default();
+    let all = used.len();
+    if let Some(least) = least {
+        let is_small = |people: u64| (1..least.get()).contains(&people);
+        let hidden = gathered.days.iter().any(|day| is_small(day.rows() as u64));
+        // Whose number is not known may be few.
+        used.retain(|used| !hidden && used.users.is_some_and(|users| !is_small(users)));
+    }
+    let are_withheld = used.len() < all;
     let withheld = used.iter().any(|used| used.users.is_none());
-    let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD));
+    let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD)).noting(are_withheld.then_some(WITHHELD_GROUPS));
     let lines: Vec<ClientsLine> = used.iter().map(|used| ClientsLine::new(used, active)).collect();
     if wanted.format != Format::Json {
         return Answer { data: lines, meta }.written(wanted, "clients");

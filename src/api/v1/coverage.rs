@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
+    access::Caller,
     api::{
         envelope::{Days, Meta},
         params::{Params, documented},
@@ -41,7 +42,8 @@ pub struct CoverageAnswer {
 pub struct CoverageMeta {
     #[serde(flatten)]
     meta: Meta,
-    upstream_calls: UpstreamCalls,
+    /// Null for callers who are bound to departments: it tells how many people there are.
+    upstream_calls: Option<UpstreamCalls>,
 }
 
 /// The calls of Feishu that this service has made this month. Feishu limits them per month and tenant.
@@ -69,7 +71,7 @@ pub struct CoverageItem {
     date: Day,
     /// How far it can be relied on.
     state: Coverage,
-    /// How many rows are held.
+    /// How many rows are held. Null for callers who are bound to departments.
     #[schema(example = 2000)]
     rows: Option<usize>,
     /// When Feishu was asked. RFC 3339.
@@ -116,13 +118,14 @@ pub enum Held {
 )]
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
+    caller: Caller,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Json<CoverageAnswer>, Problem> {
     let mut params = Params::of(&uri, &documented::<RangeParams>());
     let query = selection::read_range(&mut params, &state.geos, Some(DEFAULT));
     params.finish()?;
 
-    let plan = plan(&query, state.engine.now());
+    let plan = plan(&query, state.now());
     let archived = archived(&state, &plan).await;
     let pending = plan.pending.iter().map(|(geo, day)| CoverageItem::without(geo.name(), *day, Coverage::Pending));
     let mut data: Vec<_> = pending.collect();
@@ -130,7 +133,7 @@ pub(in crate::api) async fn get(
         Gathered { plan, days: Vec::new(), missing: Vec::new(), states: Vec::new(), supply: Supply::HELD };
     for key in &gathered.plan.keys {
         let label = archived.get(key);
-        if let Some((day, of)) = state.engine.held(key).await {
+        if let Some((day, of)) = state.views.whole().held(key).await {
             let held = if label.is_some() { Held::Both } else { Held::Memory };
             data.push(CoverageItem::held(key, day.rows(), day.fetched_at(), of, held));
             gathered.days.push(day);
@@ -145,6 +148,12 @@ pub(in crate::api) async fn get(
     data.sort_by_key(|item| item.date);
     let made = state.quota.made();
     let upstream_calls = UpstreamCalls { month: made.month, calls: made.calls, limit: state.quota.monthly() };
+    if caller.view().is_bound() {
+        for item in &mut data {
+            item.rows = None;
+        }
+    }
+    let upstream_calls = (!caller.view().is_bound()).then_some(upstream_calls);
     let meta = CoverageMeta { meta: with_archived(&gathered, &data, &archived), upstream_calls };
     Ok(Json(CoverageAnswer { data, meta }))
 }

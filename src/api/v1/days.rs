@@ -58,7 +58,7 @@ pub(in crate::api) async fn delete(
         if let Some(archive) = &state.archive {
             archive.forget(&key).await.map_err(|error| Problem::archive(&error))?;
         }
-        state.engine.forget(&key).await;
+        state.views.whole().forget(&key).await;
     }
     tracing::info!(%day, ?geos, "a day was forgotten on request");
     Ok(StatusCode::NO_CONTENT)

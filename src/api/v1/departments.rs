@@ -1,6 +1,6 @@
 //! `GET /v1/reports/departments`: the figures of every department, rolled up along the path.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, num::NonZeroU64};
 
 use axum::{
     Json,
@@ -14,7 +14,7 @@ use crate::{
     api::{
         answer::Answer,
         data_request::{DataRequest, Early},
-        envelope::{Meta, WITHHELD},
+        envelope::{Meta, WITHHELD, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
         params::documented,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
@@ -23,7 +23,7 @@ use crate::{
     },
     query::Gathered,
     report::{
-        Digest,
+        Digest, Withheld,
         departments::{Rollup, rollups, whole_days},
         tree::{Place, Tree},
     },
@@ -69,16 +69,21 @@ pub struct DepartmentItem {
     depth: usize,
     /// People in it on the last day of the range on which it had any.
     #[schema(example = 640)]
-    users: u64,
+    users: Option<u64>,
     /// Those of them whose account was activated.
     #[schema(example = 630)]
-    activated: u64,
+    activated: Option<u64>,
     /// Different people who were active in it. Whoever was active in two departments counts in both, and once above
     /// them. Null where Feishu withholds ids and the range has several days.
     #[schema(example = 480)]
     active: Option<u64>,
     features: Features,
-    counters: Counters,
+    #[schema(required)]
+    counters: Option<Counters>,
+    /// Whether the figures are withheld, and so null: of too few people, or those of too few could be worked out from
+    /// them.
+    #[schema(example = false)]
+    withheld: bool,
     /// The departments right below it. Only with `layout=tree`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(no_recursion)]
@@ -90,6 +95,8 @@ pub struct DepartmentItem {
 struct Shown {
     depth: usize,
     tree: bool,
+    /// The smallest group of people that is told of.
+    least: Option<NonZeroU64>,
 }
 
 /// Departments
@@ -110,7 +117,7 @@ struct Shown {
 )]
 pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared(), documented::<DepartmentsParams>()]);
-    let Selected { query, allow_partial } = selection::read_groups(&mut params, request.geos());
+    let Selected { query, allow_partial } = selection::read_groups(&mut params, &request);
     let depth = params.number("depth", 1..=DEEPEST).unwrap_or(usize::MAX);
     let tree = params.one_of("layout", &[("flat", false), ("tree", true)]).unwrap_or(false);
     let wanted = request.wanted(&mut params);
@@ -121,12 +128,15 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
 
     let gathered = request.engine().digests(&query, request.asking(allow_partial));
     let gathered = request.gathered(&query, gathered).await?;
-    request.answered(compute(move || answer(&gathered, &query.selection, Shown { depth, tree }, wanted)).await?).await
+    let shown = Shown { depth, tree, least: request.least_group() };
+    request.answered(compute(move || answer(&gathered, &query.selection, shown, wanted)).await?).await
 }
 
 fn answer(gathered: &Gathered<Digest>, selection: &Selection, shown: Shown, wanted: Wanted) -> Response {
     let range = gathered.plan.range;
     let days = whole_days(&gathered.days, |day| range.contains(day), gathered.plan.geos.len());
+    // Those before the selected days have no part in the figures.
+    let hidden = shown.least.map(|least| Withheld::of(&days, least)).unwrap_or_default();
     let data = days.first().map_or_else(Vec::new, |first| {
         let departments: BTreeSet<u32> =
             days.iter().flat_map(|day| day.departments()).map(|part| part.department).collect();
@@ -135,8 +145,13 @@ fn answer(gathered: &Gathered<Digest>, selection: &Selection, shown: Shown, want
         let top = tree.places().iter().map(|place| place.depth).min().unwrap_or(1);
         all.filter(|(place, _)| place.depth - top < shown.depth).map(DepartmentItem::new).collect()
     });
+    let data: Vec<DepartmentItem> = data
+        .into_iter()
+        .map(|item: DepartmentItem| if hidden.hides(Some(&item.department_path)) { item.withheld() } else { item })
+        .collect();
+    let are_withheld = data.iter().any(|item| item.withheld);
     let withheld = days.iter().any(|day| day.whole().present.unknown > 0);
-    let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD));
+    let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD)).noting(are_withheld.then_some(WITHHELD_GROUPS));
     if shown.tree {
         return Json(Answer { data: nested(data), meta }).into_response();
     }
@@ -172,12 +187,26 @@ impl DepartmentItem {
             department_path: place.path.clone(),
             department_name: place.name.clone(),
             depth: place.depth,
-            users: rollup.users,
-            activated: rollup.activated,
+            users: Some(rollup.users),
+            activated: Some(rollup.activated),
             active,
             features: Features::new(features, active),
-            counters: Counters(rollup.counters),
+            counters: Some(Counters(rollup.counters)),
+            withheld: false,
             children: None,
+        }
+    }
+
+    /// The same, without figures.
+    fn withheld(self) -> Self {
+        Self {
+            users: None,
+            activated: None,
+            active: None,
+            features: Features::new([None; Feature::COUNT], None),
+            counters: None,
+            withheld: true,
+            ..self
         }
     }
 }
@@ -191,7 +220,12 @@ impl Record for DepartmentItem {
 
     fn cells(&self) -> Vec<Cell<'_>> {
         let texts = [&self.department_path, &self.department_name].map(|text| Cell::Text(text));
-        let counts = [Some(self.depth as u64), Some(self.users), Some(self.activated), self.active].map(Cell::from);
-        texts.into_iter().chain(counts).chain(self.features.cells()).chain(self.counters.cells()).collect()
+        let counts = [Some(self.depth as u64), self.users, self.activated, self.active].map(Cell::from);
+        texts
+            .into_iter()
+            .chain(counts)
+            .chain(self.features.cells())
+            .chain(Counters::cells_of(self.counters.as_ref()))
+            .collect()
     }
 }

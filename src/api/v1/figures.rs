@@ -65,6 +65,12 @@ impl Counters {
     pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
         self.0.into_iter().map(Cell::Count)
     }
+
+    /// A cell for each; empty where there are none.
+    pub fn cells_of(counters: Option<&Self>) -> impl Iterator<Item = Cell<'_>> {
+        let sums = counters.map_or([None; Counter::COUNT], |counters| counters.0.map(Some));
+        sums.into_iter().map(Cell::from)
+    }
 }
 
 impl Features {

@@ -1,6 +1,6 @@
 //! `GET /v1/reports/retention`: of the people who began in a week or month, how many stayed active.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU64};
 
 use axum::{
     Json,
@@ -15,7 +15,7 @@ use crate::{
     api::{
         answer::Answer,
         data_request::{DataRequest, Early},
-        envelope::{Meta, WITHHELD_PEOPLE},
+        envelope::{Meta, WITHHELD_GROUPS, WITHHELD_PEOPLE},
         negotiate::{Format, FormatParams, Wanted},
         params::documented,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
@@ -119,25 +119,38 @@ pub struct RetentionLine {
 )]
 pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared(), documented::<RetentionParams>()]);
-    let Selected { query, allow_partial } = selection::read_groups(&mut params, request.geos());
+    let Selected { query, allow_partial } = selection::read_groups(&mut params, &request);
     let intervals = [("week", Interval::Week), ("month", Interval::Month)];
+    selection::refuse_departments_of_small_groups(&mut params, &request);
     let interval = params.one_of("interval", &intervals).unwrap_or(Interval::Week);
     let wanted = request.wanted(&mut params);
     params.finish()?;
 
     let gathered = request.engine().digests(&query, request.asking(allow_partial));
     let gathered = request.gathered(&query, gathered).await?;
-    request.answered(compute(move || answer(gathered, &query.selection, interval, wanted)).await?).await
+    let least = request.least_group();
+    request.answered(compute(move || answer(gathered, &query.selection, interval, (least, wanted))).await?).await
 }
 
-fn answer(gathered: Gathered<Digest>, selection: &Selection, interval: Interval, wanted: Wanted) -> Response {
+fn answer(
+    gathered: Gathered<Digest>,
+    selection: &Selection,
+    interval: Interval,
+    (least, wanted): (Option<NonZeroU64>, Wanted),
+) -> Response {
     let meta = Meta::of(&gathered);
     let range = gathered.plan.range;
     let (activated, basis) = (activated(&gathered), Basis::Digests(gathered));
     let (days, numbers) = basis.numbered_figures(selection);
-    let cohorts = retention::retention(range, interval, &began(&activated, &days, &numbers), &days);
+    let mut cohorts = retention::retention(range, interval, &began(&activated, &days, &numbers), &days);
+    let all = cohorts.len();
+    let hidden = basis.hides(selection, least);
+    // Nobody is nobody's secret.
+    let is_group = |cohort: &Cohort| cohort.people == 0 || least.is_none_or(|least| cohort.people >= least.get());
+    cohorts.retain(|cohort| !hidden && is_group(cohort));
+    let are_withheld = cohorts.len() < all;
     let withheld = days.values().any(|figures| figures.present.unknown > 0);
-    let meta = meta.noting(withheld.then_some(WITHHELD_PEOPLE));
+    let meta = meta.noting(withheld.then_some(WITHHELD_PEOPLE)).noting(are_withheld.then_some(WITHHELD_GROUPS));
     if wanted.format == Format::Json {
         let data: Vec<CohortItem> = cohorts.iter().map(CohortItem::from).collect();
         return Json(Answer { data, meta }).into_response();

@@ -1,6 +1,6 @@
 //! `GET /v1/reports/summary`: the headline figures of the range and of the equally long range before it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, num::NonZeroU64};
 
 use axum::{
     Json,
@@ -14,7 +14,7 @@ use crate::{
     api::{
         answer::Answer,
         data_request::{DataRequest, Early},
-        envelope::Meta,
+        envelope::{Meta, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
@@ -36,9 +36,9 @@ pub struct SummaryAnswer {
 /// Two ranges and what lies between them.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SummaryData {
-    /// The selected range; null where it has no rows.
+    /// The selected range; null where it has no rows, or is withheld (`meta.notes` says so).
     current: Option<Headline>,
-    /// The equally long range before it; null where it has no rows.
+    /// The equally long range before it; null where it has no rows, or is withheld.
     previous: Option<Headline>,
     /// Each figure: now, before, and the change.
     figures: Vec<SummaryFigure>,
@@ -102,7 +102,7 @@ pub struct SummaryFigure {
 )]
 pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared()]);
-    let Selected { mut query, allow_partial } = selection::read(&mut params, request.geos());
+    let Selected { mut query, allow_partial } = selection::read(&mut params, &request);
     let wanted = request.wanted(&mut params);
     params.finish()?;
     let length = query.span.days(&query.geos, request.engine().now()).len();
@@ -110,17 +110,19 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
 
     let basis = request.engine().basis(&query, request.asking(allow_partial));
     let basis = request.gathered(&query, basis).await?;
-    request.answered(compute(move || answer(&basis, &query.selection, wanted)).await?).await
+    let least = request.least_group();
+    request.answered(compute(move || answer(&basis, &query.selection, least, wanted)).await?).await
 }
 
-fn answer(basis: &Basis, selection: &Selection, wanted: Wanted) -> Response {
+fn answer(basis: &Basis, selection: &Selection, least: Option<NonZeroU64>, wanted: Wanted) -> Response {
     let range = basis.plan().range;
     let length = u16::try_from(range.len()).unwrap_or(u16::MAX);
     let before = DayRange::ending(range.first().plus(-1), length);
     let days = basis.figures(selection);
-    let (current, previous) = (headline(range, &days), headline(before, &days));
+    let hidden = basis.hides(selection, least);
+    let (current, previous) = if hidden { (None, None) } else { (headline(range, &days), headline(before, &days)) };
     let figures = changes(current.as_ref(), previous.as_ref());
-    let meta = Meta::of_figures(basis, &days);
+    let meta = Meta::of_figures(basis, &days).noting(hidden.then_some(WITHHELD_GROUPS));
     if wanted.format != Format::Json {
         return Answer { data: figures, meta }.written(wanted, "summary");
     }

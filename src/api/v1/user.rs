@@ -13,6 +13,7 @@ use super::{user_day::UserDay, user_item::UserItem};
 use crate::{
     api::{
         answer,
+        audit::Rows,
         data_request::{DataRequest, Early},
         envelope::Meta,
         negotiate::{Format, FormatParams, Wanted},
@@ -102,14 +103,15 @@ fn answer(gathered: &Gathered, selection: &Selection, wanted: Wanted) -> Result<
     let total = Total::of_rows(&gathered.days, &selection.against(&tables), &tables).ok_or_else(nobody)?;
     let total = UserItem::new(&total, &tables);
     let fields = fields();
+    let items = items(gathered, selection, &tables);
+    let rows = Rows::of(items.len());
     if wanted.format != Format::Json {
         let body = written(gathered, selection, &tables, wanted, &fields);
-        return Ok(answer::file(wanted.format, "user", gathered.plan.range, body.into()));
+        return Ok(rows.on(answer::file(wanted.format, "user", gathered.plan.range, body.into())));
     }
-    let items = items(gathered, selection, &tables);
     let days = items.iter().map(|item| Fields { item, fields: &fields }).collect();
     let answer = UserAnswer { data: UserData { total, days }, meta: Meta::of(gathered) };
-    Ok(Json(answer).into_response())
+    Ok(rows.on(Json(answer).into_response()))
 }
 
 /// What is shown of each day.

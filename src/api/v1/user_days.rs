@@ -14,6 +14,7 @@ use super::user_day::UserDay;
 use crate::{
     api::{
         answer,
+        audit::Rows,
         cursor::{self, Cursor},
         data_request::{DataRequest, Early},
         envelope::Meta,
@@ -119,7 +120,8 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
     };
     let range = gathered.plan.range;
     let export = Export::new(gathered, asked, syntax, wanted.bom);
-    request.exported(export, |body| answer::file(wanted.format, "user-days", range, body))
+    let rows = export.written.clone();
+    request.exported(export, |body| rows.on(answer::file(wanted.format, "user-days", range, body)))
 }
 
 /// The whole selection, a line a row.
@@ -130,11 +132,12 @@ struct Export {
     /// What stands before the first row.
     head: Vec<u8>,
     place: Place,
+    written: Rows,
 }
 
 impl Asked {
     fn read(params: &mut Params, request: &DataRequest) -> Self {
-        let mut selected = selection::read(params, request.geos());
+        let mut selected = selection::read(params, request);
         selected.query.selection.active = params.flag("active");
         let known = |name: &str| {
             let names = || Field::all().map(Field::name).collect::<Vec<_>>().join(", ");
@@ -176,7 +179,7 @@ fn page(gathered: &Gathered, asked: &Asked, uri: &Uri) -> Result<Response, Probl
     };
     let data = items.iter().map(|item| Fields { item, fields: &asked.fields }).collect();
     let meta = Meta { next_cursor: next.clone(), ..Meta::of(gathered) };
-    let mut response = axum::Json(UserDaysAnswer { data, meta }).into_response();
+    let mut response = Rows::of(items.len()).on(axum::Json(UserDaysAnswer { data, meta }).into_response());
     let link = next.and_then(|cursor| HeaderValue::from_str(&cursor::next_link(uri, &cursor)).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     Ok(response)
@@ -203,6 +206,7 @@ impl Export {
             lines: Lines::new(syntax, &asked.fields),
             head,
             place: Place { day: 0, row: 0 },
+            written: Rows::default(),
         }
     }
 }
@@ -217,6 +221,7 @@ impl Chunks for Export {
             let mut rows = selector.rows_from(day, self.place.row);
             for row in rows.by_ref().take(CHUNK) {
                 self.lines.push(&mut out, &tables, day, row);
+                self.written.add(1);
             }
             self.place = match rows.next() {
                 Some(row) => Place { row, ..self.place },

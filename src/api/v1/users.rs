@@ -14,6 +14,7 @@ use super::user_item::UserItem;
 use crate::{
     api::{
         answer::{self, Answer},
+        audit::Rows,
         cursor::{self, Offset},
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD_PEOPLE},
@@ -103,12 +104,13 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
     }
     let range = sheets.basis.plan().range;
     let export = compute(move || Export::new(sheets, &asked, wanted)).await?;
-    request.exported(export, |body| answer::file(wanted.format, "users", range, body))
+    let rows = export.written.clone();
+    request.exported(export, |body| rows.on(answer::file(wanted.format, "users", range, body)))
 }
 
 impl Asked {
     fn read(params: &mut Params, request: &DataRequest) -> Self {
-        let mut selected = selection::read(params, request.geos());
+        let mut selected = selection::read(params, request);
         let inactive_for = params.parsed("inactive_for").and_then(|period| match period {
             Period::Latest(days) => Some(days),
             Period::Yesterday | Period::Month(_) => {
@@ -176,7 +178,7 @@ fn page(sheets: &Sheets, asked: &Asked, uri: &Uri) -> Result<Response, Problem> 
     }
     let (skip, limit) = (asked.cursor.map_or(0, |cursor| cursor.skip), asked.limit.unwrap_or(DEFAULT_LIMIT));
     let mut meta = meta(sheets, &asked.selected.query.selection);
-    let mut data = Vec::new();
+    let mut data: Vec<UserItem> = Vec::new();
     if let Some(directory) = sheets.directory() {
         let tables = directory.read();
         let tally = Tally { sheets: &sheets.sheets, tables: &tables };
@@ -189,7 +191,8 @@ fn page(sheets: &Sheets, asked: &Asked, uri: &Uri) -> Result<Response, Problem> 
     let next = (meta.total > Some(skip + limit)).then_some(skip + limit);
     meta.next_cursor = next.map(|skip| Offset { skip, version, question: cursor::question(uri) }.encode());
     let link = meta.next_cursor.as_deref().map(|cursor| cursor::next_link(uri, cursor));
-    let mut response = Json(Answer { data, meta }).into_response();
+    let rows = Rows::of(data.len());
+    let mut response = rows.on(Json(Answer { data, meta }).into_response());
     let link = link.and_then(|link| HeaderValue::from_str(&link).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     Ok(response)
@@ -211,6 +214,7 @@ struct Export {
     wanted: Wanted,
     /// What stands before the first person.
     head: Vec<u8>,
+    written: Rows,
 }
 
 impl Export {
@@ -223,7 +227,15 @@ impl Export {
         });
         let head = if wanted.format == Format::Csv { answer::table::<UserItem>(&[], wanted.bom) } else { Vec::new() };
         let selection = asked.selected.query.selection.clone();
-        Self { sheets, directory, selection, people: people.unwrap_or_default().into_iter(), wanted, head }
+        Self {
+            sheets,
+            directory,
+            selection,
+            people: people.unwrap_or_default().into_iter(),
+            wanted,
+            head,
+            written: Rows::default(),
+        }
     }
 }
 
@@ -235,6 +247,7 @@ impl Chunks for Export {
             let tables = directory.read();
             let totals = Tally { sheets: &self.sheets.sheets, tables: &tables }.totals(&people, &self.selection);
             let items: Vec<UserItem> = totals.iter().map(|total| UserItem::new(total, &tables)).collect();
+            self.written.add(items.len());
             match self.wanted.format {
                 Format::Csv => answer::push_rows(&mut out, &items),
                 Format::Json | Format::Ndjson => out.extend(answer::lines(&items)),
