@@ -6,6 +6,7 @@ pub mod engine;
 pub mod jobs;
 pub mod plan;
 pub mod sheets;
+pub mod trails;
 pub mod warm;
 
 pub use backfill::{CallCount, Filler, Order, Progress};
@@ -14,3 +15,4 @@ pub use engine::{Asking, Engine, Gathered, NotAnswered};
 pub use jobs::{Backfills, Job, JobState};
 pub use plan::{Period, Plan, Query, Span, plan};
 pub use sheets::Sheets;
+pub use trails::Trails;

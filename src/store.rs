@@ -13,6 +13,7 @@ mod figures;
 pub mod flight;
 pub mod freshness;
 pub mod memory;
+mod months;
 pub mod subset;
 
 pub use archive::{Archive, Archived, Location};

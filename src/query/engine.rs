@@ -12,7 +12,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::plan::{Plan, Query, plan};
+use super::{
+    plan::{Plan, Query, plan},
+    trails::Trails,
+};
 use crate::{
     model::{Clock, Day, DayKey, Geo, Scope},
     report::Digest,
@@ -35,6 +38,7 @@ pub struct Engine {
     memory: Arc<Memory>,
     clock: Arc<dyn Clock>,
     callers: Arc<AtomicU64>,
+    trails: Trails,
 }
 
 /// How a caller asks.
@@ -76,7 +80,7 @@ pub enum NotAnswered {
 impl Engine {
     /// An engine over the read path `source`, whose memory is `memory`.
     pub fn new(source: Arc<dyn DaySource>, memory: Arc<Memory>, clock: Arc<dyn Clock>) -> Self {
-        Self { source, memory, clock, callers: Arc::default() }
+        Self { source, memory, clock, callers: Arc::default(), trails: Trails::default() }
     }
 
     /// The rows of the days that `query` needs, as of now.
@@ -85,12 +89,12 @@ impl Engine {
     /// [`NotAnswered`] for the first day that could not be had, unless the caller allows an answer without it.
     pub async fn gather(&self, query: &Query, asking: Asking) -> Result<Gathered, NotAnswered> {
         let (plan, context) = (plan(query, self.clock.now()), self.context());
-        let keys = plan.keys.clone();
+        let nothing = vec![None; plan.keys.len()];
         let load = |key| {
             let source = Arc::clone(&self.source);
             async move { source.load(&key, context).await }
         };
-        self.all(plan, &keys, (context, asking), load).await
+        self.all(plan, nothing, (context, asking), load).await
     }
 
     /// The digests of the days that `query` needs. Rows are loaded only for days whose digest is not held. Not for
@@ -100,49 +104,46 @@ impl Engine {
     /// As [`Self::gather`].
     pub async fn digests(&self, query: &Query, asking: Asking) -> Result<Gathered<Digest>, NotAnswered> {
         let (plan, context) = (plan(query, self.clock.now()), self.context());
-        let mut keys = Vec::new();
+        let mut held = Vec::with_capacity(plan.keys.len());
         for key in &plan.keys {
-            if self.memory.held_digest(key).await.is_none() {
-                keys.push(key.clone());
-            }
+            held.push(self.memory.fresh_digest(key).await);
         }
         let load = |key| {
             let engine = self.clone();
-            async move { engine.digest(&key, context).await }
+            async move { engine.memory.digest(&engine.source.load(&key, context).await?).await }
         };
-        self.all(plan, &keys, (context, asking), load).await
+        self.all(plan, held, (context, asking), load).await
     }
 
-    async fn digest(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Digest>, LoadError> {
-        match self.memory.fresh_digest(key).await {
-            Some(digest) => Ok(digest),
-            None => self.memory.digest(&self.source.load(key, context).await?).await,
-        }
-    }
-
-    /// All days of a plan, of which only `rows` may have to be loaded as rows.
+    /// All days of a plan: those that are held, and the others as they are loaded.
     async fn all<D: Origin, F: Future<Output = Result<Arc<D>, LoadError>>>(
         &self,
         plan: Plan,
-        rows: &[DayKey],
+        held: Vec<Option<Arc<D>>>,
         (context, asking): (LoadContext, Asking),
         load: impl Fn(DayKey) -> F,
     ) -> Result<Gathered<D>, NotAnswered> {
+        let mut days: Vec<Option<Result<Arc<D>, NotAnswered>>> = held.into_iter().map(|day| day.map(Ok)).collect();
+        let open = plan.keys.iter().enumerate().filter(|(at, _)| days[*at].is_none());
+        let open: Vec<(usize, DayKey)> = open.map(|(at, key)| (at, key.clone())).collect();
+        let keys: Vec<DayKey> = open.iter().map(|(_, key)| key.clone()).collect();
         if !asking.allow_partial {
-            self.refuse_what_takes_too_long(rows, context, asking.deadline).await?;
+            self.refuse_what_takes_too_long(&keys, context, asking.deadline).await?;
         }
-        let loads: Vec<_> = plan.keys.iter().cloned().map(load).enumerate().map(|load| in_time(load, asking)).collect();
+        let loads: Vec<_> = open.into_iter().map(|(at, key)| in_time((at, load(key)), asking)).collect();
         let loaded = stream::iter(loads).buffer_unordered(FAN_OUT).try_collect::<Vec<_>>().await;
-        let mut loaded = match loaded {
+        let loaded = match loaded {
             Err(NotAnswered::NotInTime { .. }) => {
                 // Told as it is now, at the end of the wait.
-                let left = self.forecast(rows).await;
+                let left = self.forecast(&keys).await;
                 return Err(NotAnswered::NotInTime { left });
             }
             loaded => loaded?,
         };
-        loaded.sort_unstable_by_key(|(at, _)| *at);
-        Ok(self.gathered(plan, loaded.into_iter().map(|(_, day)| day).collect()))
+        for (at, day) in loaded {
+            days[at] = Some(day);
+        }
+        Ok(self.gathered(plan, days.into_iter().flatten().collect()))
     }
 
     /// Says at once what can be foreseen: a caller who would wait in vain learns how long it takes instead. The fetch
@@ -153,6 +154,9 @@ impl Engine {
         context: LoadContext,
         deadline: Instant,
     ) -> Result<(), NotAnswered> {
+        if keys.is_empty() {
+            return Ok(());
+        }
         let Some(left) = self.forecast(keys).await else { return Ok(()) };
         // An estimate is no promise: only a clear miss is refused.
         if left.mul_f64(ESTIMATES_ERR_BY) <= deadline.saturating_duration_since(Instant::now()) {
@@ -204,6 +208,12 @@ impl Engine {
     /// The days that are held.
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    /// The trailing counts that are kept.
+    #[must_use]
+    pub const fn trails(&self) -> &Trails {
+        &self.trails
     }
 
     /// The present time.

@@ -1,16 +1,18 @@
 //! Retention: of the people who began in a week or month, how many were active in each later one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 
 use super::{
     activity::{FiguresByDay, Interval, buckets},
+    crew::Changes,
+    digest::Digest,
     figures::{People, share},
 };
 use crate::{
-    model::{Day, DayRange, Geo},
-    table::{Flag, PersonNo, directory::Tables},
+    model::{Day, DayRange},
+    table::{Flag, Origin as _, PersonNo, directory::Tables},
 };
 
 /// People who began in the same week or month.
@@ -35,17 +37,24 @@ pub struct Period {
     pub share: Option<f64>,
 }
 
-/// The day on which each of these people activated their account, in the calendar of `geo`: the earliest time that any
-/// of their profiles tells.
+/// The day on which each person of these days activated their account: the earliest that any of their rows tells, in the
+/// calendar of its geo. Rows of other days say nothing, so that the answer depends on the selected ones alone.
 #[must_use]
-pub fn activations(tables: &Tables, geo: Geo, people: &FixedBitSet) -> BTreeMap<PersonNo, Day> {
+pub fn activations(days: &[Arc<Digest>], tables: &Tables) -> BTreeMap<PersonNo, Day> {
     let mut activations = BTreeMap::new();
-    for profile in tables.profiles() {
-        if let (Some(person), Some(time)) = (profile.person, profile.register_time)
-            && people.contains(person as usize)
-        {
-            let day = geo.today(time);
-            activations.entry(person).and_modify(|known: &mut Day| *known = day.min(*known)).or_insert(day);
+    let mut crews = Changes::default();
+    for digest in days {
+        let geo = digest.key().geo;
+        for part in digest.departments() {
+            if !crews.note(part.department, &part.crew) {
+                continue;
+            }
+            for (person, profile) in part.crew.people().iter().zip(part.crew.profiles()) {
+                if let Some(time) = tables.profile(*profile).register_time {
+                    let day = geo.today(time);
+                    activations.entry(*person).and_modify(|known: &mut Day| *known = day.min(*known)).or_insert(day);
+                }
+            }
         }
     }
     activations

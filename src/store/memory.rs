@@ -1,7 +1,7 @@
 //! Days in memory: bounded by bytes, judged by their freshness at the moment they are asked for.
 //!
 //! Each is held as rows and as a digest of a tenth of their size, with bounds of their own: a year of digests stays
-//! when the rows do not, and most reports need no more. Months that were added up person by person are kept as well.
+//! when the rows do not, and most reports need no more. Months that were added up person by person are kept as well (`months`).
 //!
 //! The memory stands at two places of the read path. [`Recall`] answers from it before anything else happens;
 //! [`Keep`] fills it below the single-flight, on the task that fetched, so that a day is kept even when everyone
@@ -16,20 +16,23 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use moka::{future::Cache, notification::RemovalCause, policy::EvictionPolicy};
 
-use super::figures::Lookup;
-use super::freshness::{Fetched, Policy, State};
+use super::{
+    figures::Lookup,
+    freshness::{Fetched, Policy, State},
+    months::Months,
+};
 use crate::{
     meter::{Count, Tally},
     model::{Clock, Day, DayKey, DayRange, Scope},
-    report::{Digest, sheet::Month},
+    report::Digest,
     source::{DaySource, Forecast, LoadContext, LoadError, Priority},
-    table::{Origin, Partition, partition::ContentHash},
+    table::{Origin, Partition},
 };
 
 /// The share of the bytes that is kept for digests: one in so many.
 const DIGESTS: u64 = 5;
 
-/// The share of the bytes that is kept for months.
+/// The share of the bytes that is kept for months: one in so many.
 const MONTHS: u64 = 20;
 
 /// Days on either side of a day that its number of rows is compared with.
@@ -41,10 +44,9 @@ const RETRY_REFRESH: SignedDuration = SignedDuration::from_secs(60);
 /// The days that are held in memory.
 #[derive(Debug)]
 pub struct Memory {
-    days: Cache<DayKey, Arc<Partition>>,
+    pub(super) days: Cache<DayKey, Arc<Partition>>,
     digests: Cache<DayKey, Arc<Digest>>,
-    /// By the first day.
-    months: Cache<DayKey, Arc<Month>>,
+    pub(super) months: Months,
     /// Rows by day of every series but those of single people, also of days that were evicted since.
     rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
     policy: Policy,
@@ -73,7 +75,7 @@ impl Memory {
         Self {
             days: cache(bytes - digests - months, Partition::bytes, Some(&evicted)),
             digests: cache(digests, Digest::bytes, None),
-            months: cache(months, Month::bytes, None),
+            months: Months::new(months),
             rows: RwLock::default(),
             policy,
             clock,
@@ -118,17 +120,6 @@ impl Memory {
         Ok(digest)
     }
 
-    /// What people did in the month that begins with the day of `first`, where it is held and made of these versions
-    /// of its days.
-    pub async fn month(&self, first: &DayKey, versions: &[ContentHash]) -> Option<Arc<Month>> {
-        self.months.get(first).await.filter(|month| month.versions() == versions)
-    }
-
-    /// Keeps a month.
-    pub async fn keep_month(&self, first: DayKey, month: Arc<Month>) {
-        self.months.insert(first, month).await;
-    }
-
     async fn neighbour(&self, key: &DayKey) -> Option<Arc<Digest>> {
         let before = self.digests.get(&key.on(key.day.plus(-1))).await;
         if before.is_some() { before } else { self.digests.get(&key.on(key.day.next())).await }
@@ -157,11 +148,9 @@ impl Memory {
     /// Drops a day of one geo and kind of id, whomever it is about.
     pub async fn forget(&self, day: &DayKey) {
         let same = |key: &DayKey| key.everyone() == day.everyone();
-        let same_month =
-            |key: &DayKey| key.on(day.day).everyone() == day.everyone() && key.day.month() == day.day.month();
         drop_those(&self.days, same).await;
         drop_those(&self.digests, same).await;
-        drop_those(&self.months, same_month).await;
+        self.months.forget(day).await;
         let mut counts = self.rows.write().unwrap_or_else(PoisonError::into_inner);
         for (_, rows) in counts.iter_mut().filter(|(series, _)| same(&series.on(day.day))) {
             rows.remove(&day.day);
@@ -229,7 +218,7 @@ impl Memory {
 /// because older days were asked for more often.
 ///
 /// Days that give way to others are counted by `evicted`.
-fn cache<D: Send + Sync + 'static>(
+pub(super) fn cache<D: Send + Sync + 'static>(
     bytes: u64,
     of: fn(&D) -> usize,
     evicted: Option<&Arc<Count>>,
@@ -245,7 +234,10 @@ fn cache<D: Send + Sync + 'static>(
     cache.eviction_listener(listen).build()
 }
 
-async fn drop_those<D: Send + Sync + 'static>(cache: &Cache<DayKey, Arc<D>>, which: impl Fn(&DayKey) -> bool) {
+pub(super) async fn drop_those<D: Send + Sync + 'static>(
+    cache: &Cache<DayKey, Arc<D>>,
+    which: impl Fn(&DayKey) -> bool,
+) {
     let held: Vec<Arc<DayKey>> = cache.iter().map(|(key, _)| key).filter(|key| which(key)).collect();
     for key in held {
         cache.invalidate(&*key).await;
@@ -345,6 +337,7 @@ impl<S: DaySource> DaySource for Keep<S> {
         }
         let day = self.memory.confirmed(self.inner.load(key, context).await?).await;
         self.memory.keep(Arc::clone(&day)).await;
+        self.memory.add_up_behind(day.key());
         Ok(day)
     }
 

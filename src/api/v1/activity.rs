@@ -17,8 +17,8 @@ use crate::{
         work::compute,
     },
     model::Day,
-    query::Basis,
-    report::{Bucket, Interval, activity},
+    query::{Basis, Trails},
+    report::{Bucket, Interval, activity, trailing},
     table::{Cell, Column, Kind, Record, Selection},
 };
 
@@ -114,8 +114,9 @@ pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early>
 
     let basis = request.engine().basis(&query, request.asking(allow_partial));
     let mut basis = request.gathered(&query, basis).await?;
-    request.engine().look_back(&mut basis, activity::LONGEST_TRAIL - 1).await;
-    Ok(compute(move || answer(&basis, &query.selection, interval).written(wanted, "activity")).await?)
+    request.engine().look_back(&mut basis, trailing::MONTH - 1).await;
+    let trails = request.engine().trails().clone();
+    Ok(compute(move || answer(&basis, &query.selection, interval, &trails).written(wanted, "activity")).await?)
 }
 
 impl Asked {
@@ -124,14 +125,15 @@ impl Asked {
         let intervals = [("day", Interval::Day), ("week", Interval::Week), ("month", Interval::Month)];
         let interval = params.one_of("interval", &intervals).unwrap_or_default();
         let fetch = params.one_of("trailing", &[("held", false), ("fetch", true)]).unwrap_or(false);
-        selected.query.lead = if fetch { activity::LONGEST_TRAIL - 1 } else { 0 };
+        selected.query.lead = if fetch { trailing::MONTH - 1 } else { 0 };
         Self { selected, interval }
     }
 }
 
-fn answer(basis: &Basis, selection: &Selection, interval: Interval) -> Answer<ActivityItem> {
+fn answer(basis: &Basis, selection: &Selection, interval: Interval, trails: &Trails) -> Answer<ActivityItem> {
     let days = basis.figures(selection);
-    let buckets = activity::activity(basis.plan().range, interval, &days);
+    let trailing = trails.over(basis, selection, &days);
+    let buckets = activity::activity(basis.plan().range, interval, &days, &trailing);
     let data = buckets.iter().map(ActivityItem::from).collect();
     Answer { data, meta: Meta::of_figures(basis, &days) }
 }

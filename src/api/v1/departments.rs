@@ -1,7 +1,5 @@
 //! `GET /v1/reports/departments`: the figures of every department, rolled up along the path.
 
-use std::collections::BTreeSet;
-
 use axum::{
     Json,
     response::{IntoResponse as _, Response},
@@ -24,7 +22,7 @@ use crate::{
     query::Gathered,
     report::{
         Digest,
-        departments::{Rollup, rollups, whole_days},
+        departments::{Rollup, present, rollups, whole_days},
         tree::{Place, Tree},
     },
     table::{Cell, Column, Feature, Flag, Kind, Record, Selection},
@@ -128,9 +126,7 @@ fn answer(gathered: &Gathered<Digest>, selection: &Selection, shown: Shown, want
     let range = gathered.plan.range;
     let days = whole_days(&gathered.days, |day| range.contains(day), gathered.plan.geos.len());
     let data = days.first().map_or_else(Vec::new, |first| {
-        let departments: BTreeSet<u32> =
-            days.iter().flat_map(|day| day.departments()).map(|part| part.department).collect();
-        let tree = Tree::of(&departments, &first.directory().read(), selection.department_path.as_deref());
+        let tree = Tree::of(&present(&days), &first.directory().read(), selection.department_path.as_deref());
         let all = tree.places().iter().zip(rollups(&days, &tree));
         let top = tree.places().iter().map(|place| place.depth).min().unwrap_or(1);
         all.filter(|(place, _)| place.depth - top < shown.depth).map(DepartmentItem::new).collect()

@@ -28,7 +28,7 @@ use crate::{
         Digest, FiguresByDay, Interval, People,
         retention::{self, Cohort, Period, activations},
     },
-    table::{Cell, Column, Kind, Origin as _, Record, Selection},
+    table::{Cell, Column, Kind, PersonNo, Record, Selection},
 };
 
 /// The parameters of this endpoint alone.
@@ -145,20 +145,18 @@ fn answer(gathered: Gathered<Digest>, selection: &Selection, interval: Interval,
     Answer { data: cohorts.iter().flat_map(lines).collect(), meta }.written(wanted, "retention")
 }
 
-/// When the people of the gathered days activated their accounts, each by the calendar of their geo.
-fn activated(gathered: &Gathered<Digest>) -> BTreeMap<u32, Day> {
-    let mut all = BTreeMap::new();
-    let Some(first) = gathered.days.first() else { return all };
-    for geo in &gathered.plan.geos {
-        let days = gathered.days.iter().filter(|day| day.key().geo == *geo);
-        let people = People::united(days.map(|day| &day.whole().present)).known;
-        all.extend(activations(&first.directory().read(), *geo, &people));
-    }
-    all
+/// When the people of the gathered days activated their accounts.
+fn activated(gathered: &Gathered<Digest>) -> BTreeMap<PersonNo, Day> {
+    let directory = gathered.days.first().map(|day| day.directory());
+    directory.map_or_else(BTreeMap::new, |directory| activations(&gathered.days, &directory.read()))
 }
 
 /// Those of them who are selected, by the day on which they began and in the numbers of the selection.
-fn began(activated: &BTreeMap<u32, Day>, days: &FiguresByDay<'_>, numbers: &Numbers) -> BTreeMap<Day, FixedBitSet> {
+fn began(
+    activated: &BTreeMap<PersonNo, Day>,
+    days: &FiguresByDay<'_>,
+    numbers: &Numbers,
+) -> BTreeMap<Day, FixedBitSet> {
     let present = People::united(days.values().map(|figures| &figures.present));
     let mut began: BTreeMap<Day, FixedBitSet> = BTreeMap::new();
     for (person, day) in activated {

@@ -135,6 +135,7 @@ impl Asked {
         tally::Wanted {
             selection: self.selected.query.selection.clone(),
             active: self.active,
+            among: sheets.everyone(&self.selected.query.selection),
             except: since.map(|since| sheets.basis.active_since(since)),
         }
     }
@@ -196,8 +197,7 @@ fn page(sheets: &Sheets, asked: &Asked, uri: &Uri) -> Result<Response, Problem> 
 }
 
 fn meta(sheets: &Sheets, selection: &Selection) -> Meta {
-    let figures = sheets.basis.figures(selection);
-    let withheld = figures.values().any(|figures| figures.present.unknown > 0);
+    let withheld = sheets.basis.withholds(selection);
     let meta = Meta { total: Some(0), ..Meta::of_basis(&sheets.basis) };
     meta.noting(withheld.then_some(WITHHELD_PEOPLE))
 }

@@ -1,0 +1,77 @@
+//! The people of one department on one day.
+
+use std::sync::Arc;
+
+use crate::table::{PersonNo, ProfileNo};
+
+/// Who was in a department, as far as their ids are known, and as whom. Most days it is the same as the day before, and
+/// then shared with it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Crew {
+    people: Box<[PersonNo]>,
+    profiles: Box<[ProfileNo]>,
+}
+
+impl Crew {
+    /// The crew of these people, each given with the profile of that day.
+    #[must_use]
+    pub fn of(mut members: Vec<(PersonNo, ProfileNo)>) -> Self {
+        members.sort_unstable();
+        let (people, profiles): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+        Self { people: people.into(), profiles: profiles.into() }
+    }
+
+    /// The same crew, or the `other` where that says the same.
+    #[must_use]
+    pub fn shared(self, other: Option<&Arc<Self>>) -> Arc<Self> {
+        other.filter(|other| ***other == self).map_or_else(|| Arc::new(self), Arc::clone)
+    }
+
+    /// The people, by number, ascending.
+    #[must_use]
+    pub const fn people(&self) -> &[PersonNo] {
+        &self.people
+    }
+
+    /// Their profiles that day, in the same order.
+    #[must_use]
+    pub const fn profiles(&self) -> &[ProfileNo] {
+        &self.profiles
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.people.len()
+    }
+
+    /// Whether nobody is in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.people.is_empty()
+    }
+
+    /// Bytes on the heap.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.people) + size_of_val(&*self.profiles)
+    }
+}
+
+/// The crew that each department had last: most are the same day after day, and need to be looked at once.
+#[derive(Debug, Default)]
+pub(super) struct Changes<'a> {
+    latest: Vec<Option<&'a Arc<Crew>>>,
+}
+
+impl<'a> Changes<'a> {
+    /// Takes note of the crew of a department. Whether it may differ from the one before.
+    pub(super) fn note(&mut self, department: u32, crew: &'a Arc<Crew>) -> bool {
+        let at = department as usize;
+        if self.latest.len() <= at {
+            self.latest.resize(at + 1, None);
+        }
+        let before = self.latest[at].replace(crew);
+        !before.is_some_and(|before| Arc::ptr_eq(before, crew))
+    }
+}

@@ -1,0 +1,78 @@
+//! Months that were added up person by person: made behind the day that completes them, so that nobody waits for it.
+
+use std::sync::Arc;
+
+use moka::future::Cache;
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+use super::memory::{Memory, cache, drop_those};
+use crate::{
+    model::{DayKey, Scope},
+    report::month::Month,
+    table::{Partition, partition::ContentHash},
+};
+
+/// The months that are held, and the one that is being made.
+#[derive(Debug)]
+pub(super) struct Months {
+    /// By the first day.
+    held: Cache<DayKey, Arc<Month>>,
+    /// One at a time: it takes a processor and the memory of a day or two.
+    hand: Semaphore,
+}
+
+impl Months {
+    pub(super) fn new(bytes: u64) -> Self {
+        Self { held: cache(bytes, Month::bytes, None), hand: Semaphore::new(1) }
+    }
+
+    /// Drops the months with that day of one geo and kind of id, whomever they are about.
+    pub(super) async fn forget(&self, day: &DayKey) {
+        let same = |key: &DayKey| key.on(day.day).everyone() == day.everyone() && key.day.month() == day.day.month();
+        drop_those(&self.held, same).await;
+    }
+}
+
+impl Memory {
+    /// What people did in the month that begins with the day of `first`, where it is held and made of these versions
+    /// of its days.
+    pub async fn month(&self, first: &DayKey, versions: &[ContentHash]) -> Option<Arc<Month>> {
+        self.months.held.get(first).await.filter(|month| month.versions() == versions)
+    }
+
+    /// Keeps a month.
+    pub async fn keep_month(&self, first: DayKey, month: Arc<Month>) {
+        self.months.held.insert(first, month).await;
+    }
+
+    /// Adds up the month of a day that has just come, once all its days are held. Days of one person are left alone.
+    pub(super) fn add_up_behind(self: &Arc<Self>, key: &DayKey) {
+        let keys: Vec<DayKey> = key.day.month().days().days().map(|day| key.on(day)).collect();
+        let is_whole = || keys.iter().all(|key| self.days.contains_key(key));
+        if matches!(key.scope, Scope::User(_)) || !is_whole() {
+            return;
+        }
+        let memory = Arc::clone(self);
+        tokio::spawn(async move {
+            // Never closed.
+            let _hand = memory.months.hand.acquire().await;
+            memory.add_up(&keys).await;
+        });
+    }
+
+    async fn add_up(&self, keys: &[DayKey]) {
+        let mut days: Vec<Arc<Partition>> = Vec::with_capacity(keys.len());
+        for key in keys {
+            days.extend(self.days.get(key).await);
+        }
+        let versions: Vec<ContentHash> = days.iter().map(|day| *day.hash()).collect();
+        let Some(first) = keys.first().filter(|_| days.len() == keys.len()) else { return };
+        if self.month(first, &versions).await.is_some() {
+            return;
+        }
+        // A panic leaves the month to whoever asks for it.
+        if let Ok(Some(month)) = spawn_blocking(move || Month::of(&days)).await {
+            self.keep_month(first.clone(), Arc::new(month)).await;
+        }
+    }
+}
