@@ -44,19 +44,30 @@ impl Engine {
 
     /// Adds those of the `days` days before the selected ones that happen to be held.
     pub async fn look_back(&self, basis: &mut Basis, days: u16) {
-        let plan = basis.plan();
-        let Some(first) = plan.keys.first() else { return };
-        let lead = DayRange::ending(plan.range.first().plus(-1), days);
-        let keys = lead.days().filter(|day| *day < first.day);
-        let keys: Vec<_> =
-            keys.flat_map(|day| plan.geos.iter().map(move |geo| DayKey { geo: *geo, ..first.on(day) })).collect();
-        for key in keys {
-            match basis {
-                Basis::Digests(gathered) => gathered.days.extend(self.held_digest(&key).await),
-                Basis::Rows(gathered) => gathered.days.extend(self.held(&key).await.map(|(day, _)| day)),
+        match basis {
+            Basis::Digests(gathered) => self.look_back_over_digests(gathered, days).await,
+            Basis::Rows(gathered) => {
+                for key in lead(&gathered.plan, days) {
+                    gathered.days.extend(self.held(&key).await.map(|(day, _)| day));
+                }
             }
         }
     }
+
+    /// The same for digests alone.
+    pub async fn look_back_over_digests(&self, gathered: &mut Gathered<Digest>, days: u16) {
+        for key in lead(&gathered.plan, days) {
+            gathered.days.extend(self.held_digest(&key).await);
+        }
+    }
+}
+
+/// The keys of so many days before the selected ones, but for those that the plan has loaded.
+fn lead(plan: &Plan, days: u16) -> Vec<DayKey> {
+    let Some(first) = plan.keys.first() else { return Vec::new() };
+    let lead = DayRange::ending(plan.range.first().plus(-1), days);
+    let days = lead.days().filter(|day| *day < first.day);
+    days.flat_map(|day| plan.geos.iter().map(move |geo| DayKey { geo: *geo, ..first.on(day) })).collect()
 }
 
 impl Basis {

@@ -2,23 +2,30 @@
 
 use std::sync::Arc;
 
-use crate::table::{PersonNo, ProfileNo};
+use jiff::Timestamp;
 
-/// Who was in a department, as far as their ids are known, and as whom. Most days it is the same as the day before, and
-/// then shared with it.
+use crate::table::PersonNo;
+
+/// Who was in a department, as far as their ids are known, and when they activated their accounts. Most days it is the
+/// same as the day before, and then shared with it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Crew {
     people: Box<[PersonNo]>,
-    profiles: Box<[ProfileNo]>,
+    /// In seconds of the Unix epoch; [`NEVER`] where the account was not activated.
+    activated: Box<[i64]>,
 }
 
+const NEVER: i64 = i64::MIN;
+
 impl Crew {
-    /// The crew of these people, each given with the profile of that day.
+    /// The crew of these people, each given with the `register_time` that the row of that day tells.
     #[must_use]
-    pub fn of(mut members: Vec<(PersonNo, ProfileNo)>) -> Self {
+    pub fn of(mut members: Vec<(PersonNo, Option<Timestamp>)>) -> Self {
         members.sort_unstable();
-        let (people, profiles): (Vec<_>, Vec<_>) = members.into_iter().unzip();
-        Self { people: people.into(), profiles: profiles.into() }
+        let seconds = |time: Option<Timestamp>| time.map_or(NEVER, Timestamp::as_second);
+        let (people, activated): (Vec<_>, Vec<_>) =
+            members.into_iter().map(|(person, time)| (person, seconds(time))).unzip();
+        Self { people: people.into(), activated: activated.into() }
     }
 
     /// The same crew, or the `other` where that says the same.
@@ -33,10 +40,10 @@ impl Crew {
         &self.people
     }
 
-    /// Their profiles that day, in the same order.
-    #[must_use]
-    pub const fn profiles(&self) -> &[ProfileNo] {
-        &self.profiles
+    /// Those who have activated their account, and when.
+    pub fn activations(&self) -> impl Iterator<Item = (PersonNo, Timestamp)> {
+        let known = self.people.iter().zip(&self.activated).filter(|(_, seconds)| **seconds != NEVER);
+        known.filter_map(|(person, seconds)| Some((*person, Timestamp::from_second(*seconds).ok()?)))
     }
 
     /// How many they are.
@@ -54,7 +61,7 @@ impl Crew {
     /// Bytes on the heap.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.people) + size_of_val(&*self.profiles)
+        size_of_val(&*self.people) + size_of_val(&*self.activated)
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     model::DayKey,
-    table::{Directory, Flag, Origin, Partition, PersonNo, ProfileNo, partition::ContentHash},
+    table::{Directory, Flag, Origin, Partition, PersonNo, partition::ContentHash},
 };
 
 /// What is held of a day apart from its rows.
@@ -62,7 +62,7 @@ impl Digest {
     pub fn of(day: &Partition, neighbour: Option<&Self>) -> Self {
         let mut whole = Figures::default();
         // By department number.
-        let mut parts: Vec<(Sums, Vec<(PersonNo, ProfileNo)>)> = Vec::new();
+        let mut parts: Vec<(Sums, Vec<(PersonNo, Option<Timestamp>)>)> = Vec::new();
         let tables = day.directory().read();
         parts.resize_with(tables.departments().len(), Default::default);
         for (row, number) in day.profiles().iter().enumerate() {
@@ -70,7 +70,7 @@ impl Digest {
             let flags = day.flags()[row];
             let (sums, crew) = &mut parts[profile.department as usize];
             sums.add_row(flags, |counter| day.counter(counter).get(row));
-            crew.extend(profile.person.map(|person| (person, *number)));
+            crew.extend(profile.person.map(|person| (person, profile.register_time)));
             whole.add_person(profile.person, flags);
         }
         drop(tables);

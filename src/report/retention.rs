@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     model::{Day, DayRange},
-    table::{Flag, Origin as _, PersonNo, directory::Tables},
+    table::{Flag, Origin as _, PersonNo},
 };
 
 /// People who began in the same week or month.
@@ -40,7 +40,7 @@ pub struct Period {
 /// The day on which each person of these days activated their account: the earliest that any of their rows tells, in the
 /// calendar of its geo. Rows of other days say nothing, so that the answer depends on the selected ones alone.
 #[must_use]
-pub fn activations(days: &[Arc<Digest>], tables: &Tables) -> BTreeMap<PersonNo, Day> {
+pub fn activations(days: &[Arc<Digest>]) -> BTreeMap<PersonNo, Day> {
     let mut activations = BTreeMap::new();
     let mut crews = Changes::default();
     for digest in days {
@@ -49,11 +49,9 @@ pub fn activations(days: &[Arc<Digest>], tables: &Tables) -> BTreeMap<PersonNo, 
             if !crews.note(part.department, &part.crew) {
                 continue;
             }
-            for (person, profile) in part.crew.people().iter().zip(part.crew.profiles()) {
-                if let Some(time) = tables.profile(*profile).register_time {
-                    let day = geo.today(time);
-                    activations.entry(*person).and_modify(|known: &mut Day| *known = day.min(*known)).or_insert(day);
-                }
+            for (person, time) in part.crew.activations() {
+                let day = geo.today(time);
+                activations.entry(person).and_modify(|known: &mut Day| *known = day.min(*known)).or_insert(day);
             }
         }
     }

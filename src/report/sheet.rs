@@ -47,7 +47,9 @@ impl Sheet {
                     profiles.iter().filter_map(|profile| Some((month.row(*profile)?, places[*profile as usize])));
                 let mut rows: Vec<(usize, u32)> = found.collect();
                 rows.sort_unstable();
-                rows.into_iter().for_each(|(row, place)| each(row, place));
+                for (row, place) in rows {
+                    each(row, place);
+                }
             }
         }
     }

@@ -176,7 +176,7 @@ impl Standings {
     fn meet(&mut self, sheets: &[Sheet], people: &[PersonNo], everyone: usize) {
         self.seen = FixedBitSet::with_capacity(everyone);
         self.profiles = vec![0; everyone];
-        for profile in sheets.iter().flat_map(|sheet| sheet.profiles()) {
+        for profile in sheets.iter().flat_map(Sheet::profiles) {
             let person = people[*profile as usize];
             if person != NOBODY {
                 self.seen.insert(person as usize);

@@ -12,7 +12,7 @@ use crate::{
         envelope::Meta,
         negotiate::FormatParams,
         params::{Params, documented},
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
         work::compute,
     },
@@ -100,7 +100,7 @@ struct Asked {
     responses(
         (status = 200, description = "One item per bucket, in time order. A bucket none of whose days is there \
             (pending, missing) is left out.", content(
-            (Answer<ActivityItem> = "application/json"), (String = "text/csv"), (ActivityItem = "application/x-ndjson"),
+            (Answer<ActivityItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (ActivityItem = "application/x-ndjson"),
         )),
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),

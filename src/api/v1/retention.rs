@@ -18,7 +18,7 @@ use crate::{
         envelope::{Meta, WITHHELD_PEOPLE},
         negotiate::{Format, FormatParams, Wanted},
         params::documented,
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
         work::compute,
     },
@@ -106,13 +106,13 @@ pub struct RetentionLine {
 ///
 /// People are put together by the week or month in which they activated their account (`register_time`), and of each
 /// cohort it is told how many were active in that period and in each later one. Only people who have a row in the
-/// selection count. As CSV or NDJSON: one line per cohort and period.
+/// selection count. As CSV, NDJSON or Parquet: one line per cohort and period.
 #[utoipa::path(
     get, path = "/v1/reports/retention", tag = "reports", operation_id = "retentionReport",
     params(RangeParams, PeopleParams, RetentionParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The cohorts, the earliest first", content(
-            (Answer<CohortItem> = "application/json"), (String = "text/csv"), (RetentionLine = "application/x-ndjson"),
+            (Answer<CohortItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (RetentionLine = "application/x-ndjson"),
         )),
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
@@ -133,7 +133,7 @@ pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early>
 fn answer(gathered: Gathered<Digest>, selection: &Selection, interval: Interval, wanted: Wanted) -> Response {
     let meta = Meta::of(&gathered);
     let range = gathered.plan.range;
-    let (activated, basis) = (activated(&gathered), Basis::Digests(gathered));
+    let (activated, basis) = (activations(&gathered.days), Basis::Digests(gathered));
     let (days, numbers) = basis.numbered_figures(selection);
     let cohorts = retention::retention(range, interval, &began(&activated, &days, &numbers), &days);
     let withheld = days.values().any(|figures| figures.present.unknown > 0);
@@ -143,12 +143,6 @@ fn answer(gathered: Gathered<Digest>, selection: &Selection, interval: Interval,
         return answer::negotiated(Json(Answer { data, meta }).into_response());
     }
     Answer { data: cohorts.iter().flat_map(lines).collect(), meta }.written(wanted, "retention")
-}
-
-/// When the people of the gathered days activated their accounts.
-fn activated(gathered: &Gathered<Digest>) -> BTreeMap<PersonNo, Day> {
-    let directory = gathered.days.first().map(|day| day.directory());
-    directory.map_or_else(BTreeMap::new, |directory| activations(&gathered.days, &directory.read()))
 }
 
 /// Those of them who are selected, by the day on which they began and in the numbers of the selection.

@@ -16,7 +16,7 @@ use crate::{
         data_request::{DataRequest, Early},
         envelope::Meta,
         negotiate::{Format, FormatParams, Wanted},
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
         work::compute,
     },
@@ -89,13 +89,13 @@ pub struct SummaryFigure {
 /// Headline figures, and their change
 ///
 /// The figures of the selected range beside those of the equally long range that ends the day before it, which is
-/// fetched where it is not held. As CSV or NDJSON: one line a figure.
+/// fetched where it is not held. As CSV, NDJSON or Parquet: one line a figure.
 #[utoipa::path(
     get, path = "/v1/reports/summary", tag = "reports", operation_id = "summaryReport",
     params(RangeParams, PeopleParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The figures", content(
-            (SummaryAnswer = "application/json"), (String = "text/csv"), (SummaryFigure = "application/x-ndjson"),
+            (SummaryAnswer = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (SummaryFigure = "application/x-ndjson"),
         )),
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
