@@ -3,6 +3,7 @@
 pub mod backfill;
 pub mod basis;
 pub mod engine;
+pub mod evidence;
 pub mod jobs;
 pub mod plan;
 pub mod sheets;
@@ -11,7 +12,8 @@ pub mod warm;
 
 pub use backfill::{CallCount, Filler, Order, Progress};
 pub use basis::{Basis, Numbers};
-pub use engine::{Asking, Engine, Gathered, NotAnswered};
+pub use engine::{Asking, Engine, Gathered, NotAnswered, Supply};
+pub use evidence::{Evidence, Grounds};
 pub use jobs::{Backfills, Job, JobState};
 pub use plan::{Period, Plan, Query, Span, plan};
 pub use sheets::Sheets;

@@ -32,11 +32,13 @@ pub struct Forecast {
     pub calls: u64,
     /// How long until the last of them is answered; `None` while the rate limit or the size of the tenant is not known.
     pub wait: Option<Duration>,
+    /// Whether all that is not held is being fetched already, for somebody else.
+    pub collapsed: bool,
 }
 
 impl Forecast {
     /// Nothing has to be asked for.
-    pub const NOTHING: Self = Self { calls: 0, wait: Some(Duration::ZERO) };
+    pub const NOTHING: Self = Self { calls: 0, wait: Some(Duration::ZERO), collapsed: false };
 }
 
 /// A source that is shared, or whose kind is decided when the process starts.

@@ -14,10 +14,13 @@ pub mod flight;
 pub mod freshness;
 pub mod memory;
 mod months;
+pub mod recall;
+mod refresh;
 pub mod subset;
 
 pub use archive::{Archive, Archived, Location};
 pub use flight::SingleFlight;
 pub use freshness::{Policy, State};
-pub use memory::{Keep, Memory, Recall};
+pub use memory::{Generation, Keep, Memory};
+pub use recall::Recall;
 pub use subset::Subset;

@@ -12,7 +12,7 @@ use std::{
 
 use axum::Router;
 use feishu_pulse::{
-    api::{self, AccessTokens, ApiState, MetricsPlace, work::Desks},
+    api::{self, AccessTokens, ApiState, Front, MetricsPlace, work::Desks},
     app::{
         self, Gateway,
         upkeep::{Upkeep, UpkeepConfig},
@@ -142,7 +142,10 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
         policy: Policy::default(),
         clock: Arc::clone(&clock),
     };
+    // Nothing is kept: what is measured is how long an answer takes to make.
+    let front = Arc::new(Front::new(0, engine.clone(), Arc::default()));
     let state = ApiState {
+        front: Arc::clone(&front),
         backfills: backfills.clone(),
         meters: Meters::new([]),
         traffic: Arc::default(),
@@ -158,7 +161,7 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
     let router = api::router(state, MetricsPlace::default());
-    let gateway = Gateway { router, filler, backfills, operations: Router::new(), upkeep, draining };
+    let gateway = Gateway { router, front, filler, backfills, operations: Router::new(), upkeep, draining };
     tokio::spawn(app::serve(gateway, listener, std::future::pending()));
     (base, memory)
 }

@@ -40,7 +40,7 @@ impl<T: Record + Serialize> Answer<T> {
     pub fn written(self, wanted: Wanted, subject: &str) -> Response {
         let days = self.meta.range();
         match wanted.format {
-            Format::Json => negotiated(Json(self).into_response()),
+            Format::Json => Json(self).into_response(),
             Format::Ndjson => file(wanted.format, subject, days, lines(&self.data).into()),
             Format::Csv => file(wanted.format, subject, days, table(&self.data, wanted.bom).into()),
             Format::Parquet => match columns(&self.data) {
@@ -57,13 +57,6 @@ pub fn unwritten(error: impl Display) -> Problem {
     Problem::new(ProblemCode::Internal, format!("the answer could not be written: {error}"))
 }
 
-/// Marks the answer as one that depends on `Accept`.
-#[must_use]
-pub fn negotiated(mut response: Response) -> Response {
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
-    response
-}
-
 /// A body of that format, with a name to be saved under where the format is one of files.
 #[must_use]
 pub fn file(format: Format, subject: &str, days: DayRange, body: Body) -> Response {
@@ -74,7 +67,7 @@ pub fn file(format: Format, subject: &str, days: DayRange, body: Body) -> Respon
         let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
         headers.extend(disposition.ok().map(|disposition| (header::CONTENT_DISPOSITION, disposition)));
     }
-    negotiated((headers, body).into_response())
+    (headers, body).into_response()
 }
 
 /// The items as lines of JSON.

@@ -1,40 +1,70 @@
 //! A request to an endpoint that answers from days, and what is done for all of these alike.
 //!
 //! A handler reads its parameters, has the days gathered, and computes. Whatever may end the request before that stands
-//! here: a problem, or the word that the days are being fetched.
+//! here: a problem, the word that the days are being fetched, or that the caller has the answer already.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, Uri, request::Parts},
+    body::to_bytes,
+    extract::{FromRequestParts, MatchedPath},
+    http::{HeaderMap, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
 
 use super::{
-    negotiate::{FormatParams, Wanted},
+    caching::{
+        Encoding, Tag,
+        conditions::Conditions,
+        encoding::Encoded,
+        fields,
+        front::{Standing, not_modified},
+        kept::Answer,
+    },
+    negotiate::{Format, FormatParams, Wanted},
     params::{Params, documented},
     prefer::Preference,
-    problem::{Problem, UNKNOWN_WAIT},
+    problem::{Problem, ProblemCode, UNKNOWN_WAIT},
     state::ApiState,
     v1::backfills,
+    work::{Chunks, compute},
 };
 use crate::{
     model::Geo,
-    query::{Asking, Engine, Job, NotAnswered, Order, Query},
+    query::{Asking, Engine, Evidence, Grounds, Job, NotAnswered, Order, Query},
+    store::Generation,
 };
+
+/// Shorter bodies are encoded where they are: moving them to another thread takes as long.
+const SHORT: usize = 8 << 10;
 
 /// A request to an endpoint that answers from days.
 pub struct DataRequest {
     state: ApiState,
     uri: Uri,
+    route: Arc<str>,
     headers: HeaderMap,
     preference: Preference,
+    wanted: Wanted,
+    /// What the answer will be, once the days are gathered.
+    representation: OnceLock<Representation>,
 }
 
-/// An answer that is known before the days are there.
-#[derive(Debug)]
+/// One representation of the answer.
+struct Representation {
+    tag: Tag,
+    encoding: Encoding,
+    evidence: Evidence,
+    generation: Generation,
+}
+
+/// An answer that is known before anything is computed.
 pub enum Early {
     /// Something is wrong.
     Problem(Problem),
@@ -45,6 +75,8 @@ pub enum Early {
         /// When it makes sense to ask again.
         retry_after: Duration,
     },
+    /// The caller has the answer already, or it was given before and kept.
+    Known(Box<Response>),
 }
 
 impl DataRequest {
@@ -55,8 +87,9 @@ impl DataRequest {
     }
 
     /// How the answer is to be written. Where that cannot be done, `params` knows.
-    pub fn wanted(&self, params: &mut Params) -> Wanted {
-        Wanted::read(params, &self.headers)
+    pub fn wanted(&mut self, params: &mut Params) -> Wanted {
+        self.wanted = Wanted::read(params, &self.headers);
+        self.wanted
     }
 
     /// How long the caller waits.
@@ -68,26 +101,120 @@ impl DataRequest {
     /// The outcome of gathering what `query` needs, or what the caller is told instead.
     ///
     /// # Errors
-    /// [`Early`], where the days could not be had in the caller's time or at all.
-    pub async fn gathered<D>(
+    /// [`Early`], where the days could not be had in the caller's time or at all, or nothing need be computed.
+    pub async fn gathered<D: Grounds>(
         &self,
         query: &Query,
         gathering: impl Future<Output = Result<D, NotAnswered>>,
     ) -> Result<D, Early> {
-        match gathering.await {
-            Ok(days) => Ok(days),
+        // Whatever changes from here on makes the answer one of the past.
+        let generation = self.engine().generation();
+        let days = match gathering.await {
+            Ok(days) => days,
             Err(NotAnswered::NotInTime { left }) if self.preference.respond_async => {
-                Err(self.accepted(query, left).await)
+                return Err(self.accepted(query, left).await);
             }
-            Err(error) => Err(Problem::not_answered(&error, self.now()).into()),
+            Err(error) => return Err(Problem::not_answered(&error, self.now()).into()),
+        };
+        let evidence = days.evidence(self.engine(), query);
+        let representation = self.representation(evidence, generation);
+        if let Some(known) = self.known(&representation) {
+            return Err(Early::Known(Box::new(known)));
         }
+        // Days are gathered once a request.
+        let _ = self.representation.set(representation);
+        Ok(days)
     }
 
     async fn accepted(&self, query: &Query, left: Option<Duration>) -> Early {
-        let question = self.uri.path_and_query().map(|question| Arc::from(question.as_str()));
-        let job = self.state.backfills.start(Order::of_question(query, self.now()), question).await;
+        let job = self.state.backfills.start(Order::of_question(query, self.now()), Some(self.question().into())).await;
         let retry_after = job.progress.left().or(left).unwrap_or(UNKNOWN_WAIT);
         Early::Accepted { job: Box::new(job), retry_after }
+    }
+
+    fn representation(&self, evidence: Evidence, generation: Generation) -> Representation {
+        let offered = match self.wanted.format {
+            Format::Json => Encoding::KEPT,
+            Format::Csv | Format::Ndjson => Encoding::STREAMED,
+            // Its pages are compressed already.
+            Format::Parquet => &[],
+        };
+        let encoding = Encoding::wanted(&self.headers, offered);
+        let tag = Tag::new(&evidence.version, self.question(), &format!("{:?}", self.wanted), encoding);
+        Representation { tag, encoding, evidence, generation }
+    }
+
+    /// The answer, where nothing need be computed for it.
+    fn known(&self, representation: &Representation) -> Option<Response> {
+        let Representation { tag, evidence, .. } = representation;
+        let fields = fields::of(evidence, self.now());
+        if Conditions::read(&self.headers).hold(tag, evidence.fetched_at) {
+            return Some(not_modified(tag, fields));
+        }
+        let answer = self.state.front.kept().get(tag)?;
+        let response = answer.response(fields);
+        self.teach(representation, &answer);
+        Some(response)
+    }
+
+    fn teach(&self, representation: &Representation, answer: &Arc<Answer>) {
+        let Representation { tag, evidence, generation, .. } = representation;
+        let standing = Standing {
+            answer: Arc::downgrade(answer),
+            tag: tag.clone(),
+            evidence: evidence.clone(),
+            generation: *generation,
+            found_at: self.now(),
+            route: Arc::clone(&self.route),
+        };
+        self.state.front.learn(&self.uri, &self.headers, standing);
+    }
+
+    /// A computed answer as it is sent: encoded, tagged, and kept for the next who asks.
+    ///
+    /// # Errors
+    /// A problem where the body breaks off.
+    pub async fn answered(mut self, response: Response) -> Result<Response, Early> {
+        let Some(representation) = self.representation.take() else { return Ok(response) };
+        let (parts, body) = response.into_parts();
+        let broken = |_| Problem::new(ProblemCode::Internal, "the answer broke off");
+        let body = to_bytes(body, usize::MAX).await.map_err(broken)?;
+        let encoding = representation.encoding.worth_it(body.len());
+        let encoded = match body.len() {
+            ..SHORT => encoding.encode(body),
+            _ => compute(move || encoding.encode(body)).await?,
+        };
+        let body = encoded.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
+        let mut fields = parts.headers;
+        fields.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
+        fields.extend(representation.tag.header().map(|tag| (header::ETAG, tag)));
+        let answer = Arc::new(Answer { fields, body });
+        self.state.front.kept().keep(representation.tag.clone(), &answer);
+        let response = answer.response(fields::of(&representation.evidence, self.now()));
+        self.teach(&representation, &answer);
+        Ok(response)
+    }
+
+    /// An export as it is sent: encoded chunk by chunk, while it is being written.
+    ///
+    /// # Errors
+    /// A problem where there is no memory for it.
+    pub fn exported<C: Chunks>(
+        self,
+        chunks: C,
+        file: impl FnOnce(axum::body::Body) -> Response,
+    ) -> Result<Response, Early> {
+        let encoding = self.representation.get().map_or(Encoding::Identity, |known| known.encoding);
+        let chunks = Encoded::new(chunks, encoding);
+        let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
+        let mut response = file(self.state.desks.body(chunks));
+        let fields = response.headers_mut();
+        fields.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
+        if let Some(Representation { tag, evidence, .. }) = self.representation.get() {
+            fields.extend(tag.header().map(|tag| (header::ETAG, tag)));
+            fields.extend(fields::of(evidence, self.now()));
+        }
+        Ok(response)
     }
 
     /// What answers questions.
@@ -102,16 +229,14 @@ impl DataRequest {
         &self.uri
     }
 
+    fn question(&self) -> &str {
+        self.uri.path_and_query().map_or("", |question| question.as_str())
+    }
+
     /// The geos that are served; the first is the tenant's own.
     #[must_use]
     pub fn geos(&self) -> &[Geo] {
         &self.state.geos
-    }
-
-    /// The state that all handlers share.
-    #[must_use]
-    pub const fn state(&self) -> &ApiState {
-        &self.state
     }
 
     /// The present time.
@@ -128,8 +253,11 @@ impl FromRequestParts<ApiState> for DataRequest {
         Ok(Self {
             state: state.clone(),
             uri: parts.uri.clone(),
+            route: parts.extensions.get::<MatchedPath>().map_or_else(Arc::default, |path| path.as_str().into()),
             headers: parts.headers.clone(),
             preference: Preference::from_request_parts(parts, state).await?,
+            wanted: Wanted::default(),
+            representation: OnceLock::new(),
         })
     }
 }
@@ -145,6 +273,7 @@ impl IntoResponse for Early {
         match self {
             Self::Problem(problem) => problem.into_response(),
             Self::Accepted { job, retry_after } => backfills::accepted(&job, Some(retry_after)),
+            Self::Known(response) => *response,
         }
     }
 }

@@ -15,6 +15,10 @@ use crate::{
 pub const WITHHELD: &str =
     "Feishu withholds user_id from this app: counts of different people over several days are null";
 
+/// Why provisional days may be older than they should be.
+pub const NOT_REFRESHED: &str =
+    "provisional days could not be fetched anew, because Feishu does not answer: they are shown as they were";
+
 /// Why people may be missing.
 pub const WITHHELD_PEOPLE: &str =
     "Feishu withholds user_id from this app: people without one cannot be told apart and are left out";
@@ -54,6 +58,9 @@ pub struct Days {
     /// Days that may still change: just produced, or suspiciously small.
     #[schema(example = 0)]
     pub provisional: usize,
+    /// Those of the provisional days that should have been fetched anew by now: that is under way, or failed.
+    #[schema(example = 0)]
+    pub stale: usize,
     /// Days that Feishu has not produced yet (it does at 09:30 of the next day). They are not in the data.
     pub pending: Vec<GeoDay>,
     /// Days that could not be had. Only with `allow_partial=true`.
@@ -84,18 +91,16 @@ impl Meta {
             days: Days {
                 r#final: count(State::Final),
                 provisional: count(State::Provisional),
+                stale: gathered.supply.stale,
                 pending: gathered.plan.pending.iter().copied().map(GeoDay::from).collect(),
                 missing: gathered.selected_missing().map(GeoDay::from).collect(),
             },
             data_as_of: latest.map(|(day, _)| day.key().geo.rfc3339(day.fetched_at())),
             next_cursor: None,
             total: None,
-            notes: Vec::new(),
+            notes: if gathered.supply.failing > 0 { vec![NOT_REFRESHED] } else { Vec::new() },
         }
     }
-}
-
-impl Meta {
     /// What is to be said of the days that a report is made of.
     #[must_use]
     pub fn of_basis(basis: &Basis) -> Self {

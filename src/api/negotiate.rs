@@ -9,9 +9,10 @@ use super::{
 };
 
 /// A format of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// One JSON document, in pages where it is long.
+    #[default]
     Json,
     /// A JSON object a line, the whole selection as a stream.
     Ndjson,
@@ -22,7 +23,7 @@ pub enum Format {
 }
 
 /// How a table is to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The format.
     pub format: Format,

@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 
-const PREFER: HeaderName = HeaderName::from_static("prefer");
+pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// What a caller prefers. A preference that makes no sense is ignored, as the RFC has it.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use axum::{
     extract::{FromRequestParts, Request},
-    http::{HeaderName, HeaderValue, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -17,15 +17,25 @@ pub struct RequestId(pub String);
 
 /// Gives the request its id, and the answer the same.
 pub async fn identify(mut request: Request, next: Next) -> Response {
-    let sent = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_sound(id));
-    let id = sent.map_or_else(|| format!("{:016x}", fastrand::u64(..)), str::to_owned);
+    let RequestId(id) = RequestId::of(request.headers());
     let header = HeaderValue::from_str(&id);
     request.extensions_mut().insert(RequestId(id));
     let mut response = next.run(request).await;
-    if let Ok(header) = header {
-        response.headers_mut().insert(REQUEST_ID, header);
-    }
+    response.headers_mut().extend(header.ok().map(|header| (REQUEST_ID, header)));
     response
+}
+
+/// Gives an answer the id of the request with these headers, where no handler has to know it.
+pub fn mark(headers: &HeaderMap, response: &mut Response) {
+    let RequestId(id) = RequestId::of(headers);
+    response.headers_mut().extend(HeaderValue::from_str(&id).ok().map(|header| (REQUEST_ID, header)));
+}
+
+impl RequestId {
+    fn of(headers: &HeaderMap) -> Self {
+        let sent = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_sound(id));
+        Self(sent.map_or_else(|| format!("{:016x}", fastrand::u64(..)), str::to_owned))
+    }
 }
 
 /// Short and plain, so that it can do no harm in a log.

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{compat::AccessTokens, prefer::Preference, traffic::Traffic, work::Desks};
+use super::{caching::Front, compat::AccessTokens, prefer::Preference, traffic::Traffic, work::Desks};
 use crate::{
     feishu::quota::Quota,
     meter::Meters,
@@ -43,6 +43,8 @@ pub struct ApiState {
     pub meters: Meters,
     /// The part of it that is about requests.
     pub traffic: Arc<Traffic>,
+    /// Answers that were given before.
+    pub front: Arc<Front>,
     /// Where exports are written.
     pub desks: Desks,
     /// Set when the process is about to end.

@@ -33,7 +33,7 @@ pub struct Traffic {
 /// kinds is known before the first request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Kind {
-    route: String,
+    route: Arc<str>,
     method: Method,
     status: StatusClass,
 }
@@ -65,16 +65,17 @@ struct UnderWay(Arc<Traffic>);
 pub(super) async fn count(State(traffic): State<Arc<Traffic>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let under_way = UnderWay::begin(traffic);
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let method = Method::from(request.method());
+    let route: Arc<str> = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).into();
+    let method = request.method().clone();
     let response = next.run(request).await;
-    let kind = Kind { route, method, status: response.status().into() };
-    under_way.0.answered(kind, begun.elapsed());
+    under_way.0.answered(&route, &method, response.status(), begun.elapsed());
     response
 }
 
 impl Traffic {
-    fn answered(&self, kind: Kind, taken: Duration) {
+    /// Counts one answer.
+    pub(super) fn answered(&self, route: &Arc<str>, method: &HttpMethod, status: StatusCode, taken: Duration) {
+        let kind = Kind { route: Arc::clone(route), method: method.into(), status: status.into() };
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         answered.entry(kind).or_insert_with(|| Histogram::new(SECONDS)).record(taken);
     }

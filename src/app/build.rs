@@ -12,7 +12,7 @@ use super::{
     upkeep::{Upkeep, UpkeepConfig},
 };
 use crate::{
-    api::{self, AccessTokens, ApiState, MetricsPlace, Traffic, work::Desks},
+    api::{self, AccessTokens, ApiState, Front, MetricsPlace, Traffic, work::Desks},
     feishu::{FeishuConfig, FeishuSource},
     meter::{Meter, Meters},
     model::{Clock, Geo},
@@ -23,6 +23,9 @@ use crate::{
     },
     table::Directories,
 };
+
+/// The share of the memory that whole answers may take.
+const ANSWERS: u64 = 16;
 
 /// Everything that can be set, as the parts want it.
 #[derive(Clone, Debug)]
@@ -60,6 +63,8 @@ pub enum BuildError {
 pub struct Gateway {
     /// All routes with their layers.
     pub router: Router,
+    /// Answers before the routes do, where it can.
+    pub front: Arc<Front>,
     /// Fills the archive.
     pub filler: Filler,
     /// The same as jobs. Those that an earlier process left are taken up by [`Backfills::resume`].
@@ -77,7 +82,8 @@ pub struct Gateway {
 /// # Errors
 /// [`BuildError`] says what cannot be set up.
 pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, BuildError> {
-    let memory = Arc::new(Memory::new(config.cache_bytes, config.freshness, Arc::clone(&clock)));
+    let memory =
+        Arc::new(Memory::new(config.cache_bytes - config.cache_bytes / ANSWERS, config.freshness, Arc::clone(&clock)));
     let access_tokens = AccessTokens::new(&config.feishu.credentials.app_secret);
     let directories = Arc::new(Directories::default());
     let feishu = FeishuSource::new(config.feishu, Arc::clone(&directories), Arc::clone(&clock))?;
@@ -117,6 +123,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let mut meters: Vec<Arc<dyn Meter>> = vec![process, upstream, memory.clone(), flight, traffic.clone()];
     meters.extend(archive.clone().map(|archive| archive as Arc<dyn Meter>));
     let engine = Engine::new(source, memory, Arc::clone(&clock));
+    let front = Arc::new(Front::new(config.cache_bytes / ANSWERS, engine.clone(), traffic.clone()));
+    meters.push(front.clone());
     let filler = Filler::new(engine.clone(), archive.clone(), calls);
     let backfills = Backfills::new(filler.clone());
     let geos: Arc<[Geo]> = config.geos.into();
@@ -133,6 +141,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         backfills: backfills.clone(),
         meters: Meters::new(meters),
         traffic,
+        front: Arc::clone(&front),
         archive,
         quota,
         geos,
@@ -143,5 +152,5 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     };
     let operations = api::operations(state.clone());
     let router = api::router(state, config.metrics);
-    Ok(Gateway { router, filler, backfills, operations, upkeep, draining })
+    Ok(Gateway { router, front, filler, backfills, operations, upkeep, draining })
 }

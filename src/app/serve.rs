@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::build::Gateway;
+use crate::api::Front;
 
 /// A client that has not sent its header by then is cut off.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,6 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Routes, and the connections that are served with them.
 struct Host {
     router: Router,
+    front: Option<Arc<Front>>,
     server: Arc<auto::Builder<TokioExecutor>>,
     graceful: GracefulShutdown,
     draining: CancellationToken,
@@ -39,7 +41,7 @@ struct Host {
 
 /// Serves probes and metrics on a listener of their own, for as long as it is polled: also while the gateway drains.
 pub async fn serve_operations(routes: Router, listener: TcpListener) {
-    let host = Host::new(routes);
+    let host = Host::new(routes, None);
     loop {
         if let Some(stream) = accept(&listener).await {
             host.attend(stream);
@@ -52,7 +54,7 @@ pub async fn serve(gateway: Gateway, listener: TcpListener, ending: impl Future<
     tokio::spawn(gateway.upkeep.run());
     let backfills = gateway.backfills;
     tokio::spawn(async move { backfills.resume().await });
-    let host = Host::new(gateway.router);
+    let host = Host::new(gateway.router, Some(gateway.front));
     let mut ending = std::pin::pin!(ending);
     loop {
         tokio::select! {
@@ -83,13 +85,13 @@ async fn accept(listener: &TcpListener) -> Option<TcpStream> {
 }
 
 impl Host {
-    fn new(router: Router) -> Self {
+    fn new(router: Router, front: Option<Arc<Front>>) -> Self {
         let mut server = auto::Builder::new(TokioExecutor::new());
         // Names of headers as `X-Tt-Logid`: the Python SDK looks for that one letter by letter.
         server.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).title_case_headers(true);
         server.http2().timer(TokioTimer::new());
         let (graceful, draining) = (GracefulShutdown::new(), CancellationToken::new());
-        Self { router, server: Arc::new(server), graceful, draining }
+        Self { router, front, server: Arc::new(server), graceful, draining }
     }
 
     /// Serves one connection on a task of its own.
@@ -97,7 +99,7 @@ impl Host {
         // Answers are written whole; waiting for more to send only delays them.
         let _ = stream.set_nodelay(true);
         let (router, server, watcher) = (self.router.clone(), Arc::clone(&self.server), self.graceful.watcher());
-        let draining = self.draining.clone();
+        let (front, draining) = (self.front.clone(), self.draining.clone());
         tokio::spawn(async move {
             // hyper's own timeout begins with the first byte, from which it tells HTTP/1 from HTTP/2.
             let mut first = [0];
@@ -110,8 +112,12 @@ impl Host {
                 return;
             }
             let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+                let known = front.as_ref().and_then(|front| front.answer(&request));
                 let router = router.clone();
                 async move {
+                    if let Some(known) = known {
+                        return Ok(known);
+                    }
                     Ok::<_, Infallible>(
                         router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}),
                     )

@@ -111,9 +111,9 @@ impl DaySource for FeishuSource {
                 // Turns go round between callers: the others' calls delay these by as many at most.
                 let turns = (own + others.min(own)) as u64;
                 let wait = limit_is_known.then(|| self.throttle.estimate(turns, Priority::Interactive));
-                Forecast { calls: own as u64, wait }
+                Forecast { calls: own as u64, wait, collapsed: false }
             }
-            None => Forecast { calls: keys.len() as u64, wait: None },
+            None => Forecast { calls: keys.len() as u64, wait: None, collapsed: false },
         }
     }
 }

@@ -48,7 +48,7 @@ impl Engine {
             Basis::Digests(gathered) => self.look_back_over_digests(gathered, days).await,
             Basis::Rows(gathered) => {
                 for key in lead(&gathered.plan, days) {
-                    gathered.days.extend(self.held(&key).await.map(|(day, _)| day));
+                    gathered.look_back_at(self.held(&key).await);
                 }
             }
         }
@@ -57,7 +57,7 @@ impl Engine {
     /// The same for digests alone.
     pub async fn look_back_over_digests(&self, gathered: &mut Gathered<Digest>, days: u16) {
         for key in lead(&gathered.plan, days) {
-            gathered.days.extend(self.held_digest(&key).await);
+            gathered.look_back_at(self.held_digest(&key).await);
         }
     }
 }

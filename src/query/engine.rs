@@ -19,8 +19,8 @@ use super::{
 use crate::{
     model::{Clock, Day, DayKey, Geo, Scope},
     report::Digest,
-    source::{CallerId, DaySource, LoadContext, LoadError, Priority},
-    store::{Memory, State},
+    source::{CallerId, DaySource, Forecast, LoadContext, LoadError, Priority},
+    store::{Generation, Memory, State},
     table::{Origin, Partition},
 };
 
@@ -61,6 +61,28 @@ pub struct Gathered<D = Partition> {
     pub missing: Vec<(DayKey, NotAnswered)>,
     /// The days' states, in the order of `days`.
     pub states: Vec<State>,
+    /// Where they came from.
+    pub supply: Supply,
+}
+
+/// Where the days of a plan came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Supply {
+    /// Feishu had to be asked for none of them.
+    pub held: bool,
+    /// All that Feishu had to be asked for was being fetched already, for somebody else.
+    pub collapsed: bool,
+    /// Some days that a figure would look back over are not held, so the figure is left out.
+    pub without_lead: bool,
+    /// Provisional days that should have been fetched anew by now: that is under way, or failed.
+    pub stale: usize,
+    /// Those of them for which it failed.
+    pub failing: usize,
+}
+
+impl Supply {
+    /// All of it was held, and is as new as it should be.
+    pub const HELD: Self = Self { held: true, collapsed: false, without_lead: false, stale: 0, failing: 0 };
 }
 
 /// Why days could not be had.
@@ -127,8 +149,9 @@ impl Engine {
         let open = plan.keys.iter().enumerate().filter(|(at, _)| days[*at].is_none());
         let open: Vec<(usize, DayKey)> = open.map(|(at, key)| (at, key.clone())).collect();
         let keys: Vec<DayKey> = open.iter().map(|(_, key)| key.clone()).collect();
+        let forecast = self.source.forecast(&keys).await;
         if !asking.allow_partial {
-            self.refuse_what_takes_too_long(&keys, context, asking.deadline).await?;
+            self.refuse_what_takes_too_long(forecast.wait, &keys, context, asking.deadline)?;
         }
         let loads: Vec<_> = open.into_iter().map(|(at, key)| in_time((at, load(key)), asking)).collect();
         let loaded = stream::iter(loads).buffer_unordered(FAN_OUT).try_collect::<Vec<_>>().await;
@@ -143,21 +166,21 @@ impl Engine {
         for (at, day) in loaded {
             days[at] = Some(day);
         }
-        Ok(self.gathered(plan, days.into_iter().flatten().collect()))
+        let held = forecast == Forecast::NOTHING;
+        let supply = Supply { held, collapsed: forecast.collapsed, ..Supply::HELD };
+        Ok(self.gathered(plan, days.into_iter().flatten().collect(), supply))
     }
 
     /// Says at once what can be foreseen: a caller who would wait in vain learns how long it takes instead. The fetch
     /// is begun all the same.
-    async fn refuse_what_takes_too_long(
+    fn refuse_what_takes_too_long(
         &self,
+        left: Option<Duration>,
         keys: &[DayKey],
         context: LoadContext,
         deadline: Instant,
     ) -> Result<(), NotAnswered> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let Some(left) = self.forecast(keys).await else { return Ok(()) };
+        let Some(left) = left else { return Ok(()) };
         // An estimate is no promise: only a clear miss is refused.
         if left.mul_f64(ESTIMATES_ERR_BY) <= deadline.saturating_duration_since(Instant::now()) {
             return Ok(());
@@ -200,9 +223,15 @@ impl Engine {
         self.memory.forget(key).await;
     }
 
-    /// The digest of the day, where it is in memory.
-    pub async fn held_digest(&self, key: &DayKey) -> Option<Arc<Digest>> {
-        self.memory.held_digest(key).await.map(|held| held.day)
+    /// The digest of the day, where it is in memory, with its state.
+    pub async fn held_digest(&self, key: &DayKey) -> Option<(Arc<Digest>, State)> {
+        self.memory.held_digest(key).await.map(|held| (held.day, held.state))
+    }
+
+    /// Tells the data that is held now from that held at another time.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.memory.generation()
     }
 
     /// The days that are held.
@@ -222,7 +251,7 @@ impl Engine {
         self.clock.now()
     }
 
-    fn gathered<D: Origin>(&self, plan: Plan, loaded: Vec<Result<Arc<D>, NotAnswered>>) -> Gathered<D> {
+    fn gathered<D: Origin>(&self, plan: Plan, loaded: Vec<Result<Arc<D>, NotAnswered>>, supply: Supply) -> Gathered<D> {
         let (mut days, mut missing) = (Vec::with_capacity(loaded.len()), Vec::new());
         for (key, loaded) in plan.keys.iter().zip(loaded) {
             match loaded {
@@ -230,8 +259,11 @@ impl Engine {
                 Err(error) => missing.push((key.clone(), error)),
             }
         }
-        let states = days.iter().map(|day| self.memory.state(&**day)).collect();
-        Gathered { plan, days, missing, states }
+        let states: Vec<State> = days.iter().map(|day| self.memory.state(&**day)).collect();
+        let stale = || days.iter().zip(&states).filter(|(day, state)| self.memory.is_due(&***day, **state));
+        let failing = stale().filter(|(day, _)| self.memory.failed_to_refresh(&***day)).count();
+        let supply = Supply { stale: stale().count(), failing, ..supply };
+        Gathered { plan, days, missing, states, supply }
     }
 
     /// A caller who waits, and has not asked before.
@@ -260,6 +292,14 @@ async fn in_time<D, F: Future<Output = Result<Arc<D>, LoadError>>>(
 }
 
 impl<D: Origin> Gathered<D> {
+    /// Adds a day before the selected ones, where it is held.
+    pub(super) fn look_back_at(&mut self, held: Option<(Arc<D>, State)>) {
+        self.supply.without_lead |= held.is_none();
+        let (day, state) = held.unzip();
+        self.days.extend(day);
+        self.states.extend(state);
+    }
+
     /// The selected days that were had, each with its state.
     pub fn selected(&self) -> impl Iterator<Item = (&Arc<D>, State)> {
         let selected = |day: &D| self.plan.range.contains(day.key().day);

@@ -117,7 +117,11 @@ impl<S: DaySource> DaySource for SingleFlight<S> {
     }
 
     async fn forecast(&self, keys: &[DayKey]) -> Forecast {
-        self.inner.forecast(keys).await
+        let collapsed = {
+            let flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+            !keys.is_empty() && keys.iter().all(|key| flights.contains_key(key))
+        };
+        Forecast { collapsed, ..self.inner.forecast(keys).await }
     }
 }
 

@@ -1,31 +1,35 @@
 //! Days in memory: bounded by bytes, judged by their freshness at the moment they are asked for.
 //!
 //! Each is held as rows and as a digest of a tenth of their size, with bounds of their own: a year of digests stays
-//! when the rows do not, and most reports need no more. Months that were added up person by person are kept as well (`months`).
+//! when the rows do not, and most reports need no more. Months that were added up person by person are kept as well.
 //!
-//! The memory stands at two places of the read path. [`Recall`] answers from it before anything else happens;
+//! The memory stands at two places of the read path. [`Recall`](super::Recall) answers from it before anything else happens;
 //! [`Keep`] fills it below the single-flight, on the task that fetched, so that a day is kept even when everyone
 //! who asked for it has left.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use moka::{future::Cache, notification::RemovalCause, policy::EvictionPolicy};
 
 use super::{
     figures::Lookup,
     freshness::{Fetched, Policy, State},
     months::Months,
+    refresh::Refreshes,
 };
 use crate::{
     meter::{Count, Tally},
     model::{Clock, Day, DayKey, DayRange, Scope},
     report::Digest,
-    source::{DaySource, Forecast, LoadContext, LoadError, Priority},
+    source::{DaySource, Forecast, LoadContext, LoadError},
     table::{Origin, Partition},
 };
 
@@ -38,9 +42,6 @@ const MONTHS: u64 = 20;
 /// Days on either side of a day that its number of rows is compared with.
 const NEIGHBOURHOOD: i32 = 7;
 
-/// A refresh that failed is not tried again within this time, however often the day is asked for.
-const RETRY_REFRESH: SignedDuration = SignedDuration::from_secs(60);
-
 /// The days that are held in memory.
 #[derive(Debug)]
 pub struct Memory {
@@ -51,6 +52,9 @@ pub struct Memory {
     rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
     policy: Policy,
     clock: Arc<dyn Clock>,
+    refreshes: Refreshes,
+    changes: AtomicU64,
+    forgotten: AtomicU64,
     pub(super) lookups: Tally<Lookup>,
     pub(super) evicted: Arc<Count>,
 }
@@ -66,6 +70,15 @@ pub struct Held<D = Partition> {
     pub due: bool,
 }
 
+/// Tells the data that is held at one time from that held at another. A number never comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// Days that came or changed so far.
+    pub changes: u64,
+    /// Days that were forgotten so far: the only way in which a final day can change.
+    pub forgotten: u64,
+}
+
 impl Memory {
     /// A memory of at most about `bytes` bytes of days.
     #[must_use]
@@ -79,6 +92,9 @@ impl Memory {
             rows: RwLock::default(),
             policy,
             clock,
+            refreshes: Refreshes::default(),
+            changes: AtomicU64::default(),
+            forgotten: AtomicU64::default(),
             lookups: Tally::default(),
             evicted,
         }
@@ -117,6 +133,7 @@ impl Memory {
         let made = tokio::task::spawn_blocking(move || Arc::new(Digest::of(&rows, neighbour.as_deref()))).await;
         let digest = made.map_err(|_| LoadError::Abandoned)?;
         self.digests.insert(day.key().clone(), Arc::clone(&digest)).await;
+        self.changes.fetch_add(1, Ordering::Release);
         Ok(digest)
     }
 
@@ -127,8 +144,43 @@ impl Memory {
 
     fn judged<D: Origin>(&self, day: Arc<D>) -> Held<D> {
         let state = self.state(&*day);
-        let due = state == State::Provisional && self.policy.is_stale(day.fetched_at(), self.clock.now());
+        let due = self.is_due(&*day, state);
         Held { day, state, due }
+    }
+
+    /// Whether a day in that state is to be fetched anew.
+    #[must_use]
+    pub fn is_due(&self, day: &impl Origin, state: State) -> bool {
+        state == State::Provisional && self.policy.is_stale(day.fetched_at(), self.clock.now())
+    }
+
+    /// Whether the day was to be fetched anew, and that failed.
+    #[must_use]
+    pub fn failed_to_refresh(&self, day: &impl Origin) -> bool {
+        self.refreshes.has_failed(day.key())
+    }
+
+    /// The refreshes of provisional days.
+    pub(super) const fn refreshes(&self) -> &Refreshes {
+        &self.refreshes
+    }
+
+    /// The present time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// When a provisional day is due to be fetched anew.
+    #[must_use]
+    pub fn due_at(&self, day: &impl Origin) -> Timestamp {
+        day.fetched_at() + self.policy.refresh
+    }
+
+    /// Which data answers are made of: another number whenever a day comes, changes or goes.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        let number = |counter: &AtomicU64| counter.load(Ordering::Acquire);
+        Generation { changes: number(&self.changes), forgotten: number(&self.forgotten) }
     }
 
     /// The state of a day, held or not, as of now.
@@ -151,6 +203,7 @@ impl Memory {
         drop_those(&self.days, same).await;
         drop_those(&self.digests, same).await;
         self.months.forget(day).await;
+        self.forgotten.fetch_add(1, Ordering::Release);
         let mut counts = self.rows.write().unwrap_or_else(PoisonError::into_inner);
         for (_, rows) in counts.iter_mut().filter(|(series, _)| same(&series.on(day.day))) {
             rows.remove(&day.day);
@@ -182,6 +235,7 @@ impl Memory {
             tracing::error!(%key, %error, "a day could not be digested; it is tried again when it is asked for");
         }
         self.days.insert(key.clone(), day).await;
+        self.changes.fetch_add(1, Ordering::Release);
         // moka would weigh and evict at its leisure, and a burst of days exceed the bound meanwhile.
         self.days.run_pending_tasks().await;
     }
@@ -247,71 +301,6 @@ pub(super) async fn drop_those<D: Send + Sync + 'static>(
 /// All days of one series share this key.
 fn series(key: &DayKey) -> DayKey {
     key.on(Day::from_date(jiff::civil::Date::ZERO))
-}
-
-/// Answers from memory; what is not held is loaded from below.
-#[derive(Debug)]
-pub struct Recall<S> {
-    memory: Arc<Memory>,
-    inner: Arc<S>,
-    /// When the refresh of a day was last begun, while it has not succeeded.
-    refreshes: Arc<Mutex<HashMap<DayKey, Timestamp>>>,
-}
-
-impl<S> Recall<S> {
-    /// Looks into `memory` before it asks `inner`.
-    pub fn new(memory: Arc<Memory>, inner: Arc<S>) -> Self {
-        Self { memory, inner, refreshes: Arc::default() }
-    }
-}
-
-impl<S: DaySource> Recall<S> {
-    /// Fetches a day anew behind the answer, unless that was tried a moment ago.
-    fn refresh(&self, key: &DayKey, context: LoadContext) {
-        let now = self.memory.clock.now();
-        let mut refreshes = self.refreshes.lock().unwrap_or_else(PoisonError::into_inner);
-        if refreshes.get(key).is_some_and(|begun| now.duration_since(*begun) < RETRY_REFRESH) {
-            return;
-        }
-        refreshes.insert(key.clone(), now);
-        let (inner, key, refreshes) = (Arc::clone(&self.inner), key.clone(), Arc::clone(&self.refreshes));
-        let context = LoadContext { priority: Priority::Background, ..context };
-        tokio::spawn(async move {
-            match inner.load(&key, context).await {
-                Ok(_) => {
-                    refreshes.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-                }
-                Err(error) => {
-                    tracing::warn!(%key, %error, "a provisional day could not be fetched anew; it is served as it is");
-                }
-            }
-        });
-    }
-}
-
-#[async_trait]
-impl<S: DaySource> DaySource for Recall<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        let held = self.memory.held(key).await;
-        self.memory.lookups.add_one(Lookup::of(held.as_ref()));
-        let Some(held) = held else {
-            return self.inner.load(key, context).await;
-        };
-        if held.due {
-            self.refresh(key, context);
-        }
-        Ok(held.day)
-    }
-
-    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
-        let mut unknown = Vec::new();
-        for key in keys {
-            if self.memory.held(key).await.is_none() {
-                unknown.push(key.clone());
-            }
-        }
-        if unknown.is_empty() { Forecast::NOTHING } else { self.inner.forecast(&unknown).await }
-    }
 }
 
 /// Keeps what is loaded from below.

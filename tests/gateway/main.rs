@@ -7,6 +7,7 @@ mod sdk;
 mod support;
 mod truth;
 
+mod caching;
 mod calls;
 mod check;
 mod collapsing;

@@ -32,7 +32,7 @@ async fn every_table_is_served_as_text() {
         assert!(csv.headers["content-type"].to_str().unwrap().starts_with("text/csv"), "{path}");
         let name = csv.headers["content-disposition"].to_str().unwrap();
         assert!(name.contains("2026-11-16_2026-11-20.csv"), "{name}");
-        assert_eq!(csv.headers["vary"], "accept");
+        assert_eq!(csv.headers["vary"], "accept, accept-encoding, authorization");
         let mut reader = csv::Reader::from_reader(csv.text.as_bytes());
         let width = reader.headers().unwrap().len();
         let rows = reader.records().map(|row| row.unwrap()).inspect(|row| assert_eq!(row.len(), width)).count();

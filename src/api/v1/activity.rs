@@ -105,18 +105,22 @@ struct Asked {
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared(), documented::<ActivityParams>()]);
     let asked = Asked::read(&mut params, &request);
     let wanted = request.wanted(&mut params);
     params.finish()?;
     let Asked { selected: Selected { query, allow_partial }, interval } = asked;
 
-    let basis = request.engine().basis(&query, request.asking(allow_partial));
-    let mut basis = request.gathered(&query, basis).await?;
-    request.engine().look_back(&mut basis, trailing::MONTH - 1).await;
+    let gathering = async {
+        let mut basis = request.engine().basis(&query, request.asking(allow_partial)).await?;
+        request.engine().look_back(&mut basis, trailing::MONTH - 1).await;
+        Ok(basis)
+    };
+    let basis = request.gathered(&query, gathering).await?;
     let trails = request.engine().trails().clone();
-    Ok(compute(move || answer(&basis, &query.selection, interval, &trails).written(wanted, "activity")).await?)
+    let answer = move || answer(&basis, &query.selection, interval, &trails).written(wanted, "activity");
+    request.answered(compute(answer).await?).await
 }
 
 impl Asked {

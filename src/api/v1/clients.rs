@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::figures::rounded;
 use crate::{
     api::{
-        answer::{self, Answer},
+        answer::Answer,
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD},
         negotiate::{Format, FormatParams, Wanted},
@@ -87,7 +87,7 @@ pub struct ClientsLine {
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared()]);
     let Selected { query, allow_partial } = selection::read(&mut params, request.geos());
     let wanted = request.wanted(&mut params);
@@ -95,7 +95,7 @@ pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early>
 
     let gathered = request.engine().gather(&query, request.asking(allow_partial));
     let gathered = request.gathered(&query, gathered).await?;
-    Ok(compute(move || answer(&gathered, &query.selection, wanted)).await?)
+    request.answered(compute(move || answer(&gathered, &query.selection, wanted)).await?).await
 }
 
 fn answer(gathered: &Gathered, selection: &Selection, wanted: Wanted) -> Response {
@@ -112,7 +112,7 @@ fn answer(gathered: &Gathered, selection: &Selection, wanted: Wanted) -> Respons
     for (used, line) in used.iter().zip(lines) {
         data.of(used.kind).push(line.used);
     }
-    answer::negotiated(Json(ClientsAnswer { data, meta }).into_response())
+    Json(ClientsAnswer { data, meta }).into_response()
 }
 
 impl ClientsData {

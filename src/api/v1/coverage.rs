@@ -20,7 +20,7 @@ use crate::{
         state::ApiState,
     },
     model::{Day, DayKey},
-    query::{Gathered, NotAnswered, Period, Plan, plan},
+    query::{Gathered, NotAnswered, Period, Plan, Supply, plan},
     store::State as DayState,
     table::parquet::Label,
 };
@@ -126,7 +126,8 @@ pub(in crate::api) async fn get(
     let archived = archived(&state, &plan).await;
     let pending = plan.pending.iter().map(|(geo, day)| CoverageItem::without(geo.name(), *day, Coverage::Pending));
     let mut data: Vec<_> = pending.collect();
-    let mut gathered = Gathered { plan, days: Vec::new(), missing: Vec::new(), states: Vec::new() };
+    let mut gathered =
+        Gathered { plan, days: Vec::new(), missing: Vec::new(), states: Vec::new(), supply: Supply::HELD };
     for key in &gathered.plan.keys {
         let label = archived.get(key);
         if let Some((day, of)) = state.engine.held(key).await {

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::figures::{Counters, Features, rounded};
 use crate::{
     api::{
-        answer::{self, Answer},
+        answer::Answer,
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD},
         negotiate::{Format, FormatParams, Wanted},
@@ -148,19 +148,22 @@ enum Trail {
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
-    let asked = Asked::read(&request)?;
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
+    let asked = Asked::read(&mut request)?;
     let query = &asked.selected.query;
-    let gathered = request.engine().digests(query, request.asking(asked.selected.allow_partial));
-    let mut gathered = request.gathered(query, gathered).await?;
-    if asked.trailing != Trail::None {
-        request.engine().look_back_over_digests(&mut gathered, trailing::MONTH - 1).await;
-    }
-    Ok(compute(move || answer(&gathered, &asked)).await?)
+    let gathering = async {
+        let mut gathered = request.engine().digests(query, request.asking(asked.selected.allow_partial)).await?;
+        if asked.trailing != Trail::None {
+            request.engine().look_back_over_digests(&mut gathered, trailing::MONTH - 1).await;
+        }
+        Ok(gathered)
+    };
+    let gathered = request.gathered(query, gathering).await?;
+    request.answered(compute(move || answer(&gathered, &asked)).await?).await
 }
 
 impl Asked {
-    fn read(request: &DataRequest) -> Result<Self, Problem> {
+    fn read(request: &mut DataRequest) -> Result<Self, Problem> {
         let mut params = request.params(&[selection::shared(), documented::<DepartmentsParams>()]);
         let mut selected = selection::read_groups(&mut params, request.geos());
         let depth = params.number("depth", 1..=DEEPEST).unwrap_or(usize::MAX);
@@ -185,7 +188,7 @@ fn answer(gathered: &Gathered<Digest>, asked: &Asked) -> Response {
     let withheld = days.iter().any(|day| day.whole().present.unknown > 0);
     let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD));
     if asked.tree {
-        return answer::negotiated(Json(Answer { data: nested(data), meta }).into_response());
+        return Json(Answer { data: nested(data), meta }).into_response();
     }
     Answer { data, meta }.written(asked.wanted, "departments")
 }

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::figures::rounded;
 use crate::{
     api::{
-        answer::{self, Answer},
+        answer::Answer,
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD_PEOPLE},
         negotiate::{Format, FormatParams, Wanted},
@@ -117,7 +117,7 @@ pub struct RetentionLine {
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared(), documented::<RetentionParams>()]);
     let Selected { query, allow_partial } = selection::read_groups(&mut params, request.geos());
     let intervals = [("week", Interval::Week), ("month", Interval::Month)];
@@ -127,7 +127,7 @@ pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early>
 
     let gathered = request.engine().digests(&query, request.asking(allow_partial));
     let gathered = request.gathered(&query, gathered).await?;
-    Ok(compute(move || answer(gathered, &query.selection, interval, wanted)).await?)
+    request.answered(compute(move || answer(gathered, &query.selection, interval, wanted)).await?).await
 }
 
 fn answer(gathered: Gathered<Digest>, selection: &Selection, interval: Interval, wanted: Wanted) -> Response {
@@ -140,7 +140,7 @@ fn answer(gathered: Gathered<Digest>, selection: &Selection, interval: Interval,
     let meta = meta.noting(withheld.then_some(WITHHELD_PEOPLE));
     if wanted.format == Format::Json {
         let data: Vec<CohortItem> = cohorts.iter().map(CohortItem::from).collect();
-        return answer::negotiated(Json(Answer { data, meta }).into_response());
+        return Json(Answer { data, meta }).into_response();
     }
     Answer { data: cohorts.iter().flat_map(lines).collect(), meta }.written(wanted, "retention")
 }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::figures::{Counters, Features, rounded};
 use crate::{
     api::{
-        answer::{self, Answer},
+        answer::Answer,
         data_request::{DataRequest, Early},
         envelope::Meta,
         negotiate::{Format, FormatParams, Wanted},
@@ -100,7 +100,7 @@ pub struct SummaryFigure {
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared()]);
     let Selected { mut query, allow_partial } = selection::read(&mut params, request.geos());
     let wanted = request.wanted(&mut params);
@@ -110,7 +110,7 @@ pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early>
 
     let basis = request.engine().basis(&query, request.asking(allow_partial));
     let basis = request.gathered(&query, basis).await?;
-    Ok(compute(move || answer(&basis, &query.selection, wanted)).await?)
+    request.answered(compute(move || answer(&basis, &query.selection, wanted)).await?).await
 }
 
 fn answer(basis: &Basis, selection: &Selection, wanted: Wanted) -> Response {
@@ -125,7 +125,7 @@ fn answer(basis: &Basis, selection: &Selection, wanted: Wanted) -> Response {
         return Answer { data: figures, meta }.written(wanted, "summary");
     }
     let (current, previous) = (current.map(Headline::from), previous.map(Headline::from));
-    answer::negotiated(Json(SummaryAnswer { data: SummaryData { current, previous, figures }, meta }).into_response())
+    Json(SummaryAnswer { data: SummaryData { current, previous, figures }, meta }).into_response()
 }
 
 /// Every figure of a headline, by name.

@@ -76,7 +76,7 @@ pub struct UserData<'a> {
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(Path(user_id): Path<String>, request: DataRequest) -> Result<Response, Early> {
+pub(in crate::api) async fn get(Path(user_id): Path<String>, mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[documented::<RangeParams>(), documented::<UserParams>()]);
     let query = asked(&mut params, &request, user_id);
     let allow_partial = params.flag("allow_partial").unwrap_or(false);
@@ -85,7 +85,7 @@ pub(in crate::api) async fn get(Path(user_id): Path<String>, request: DataReques
 
     let gathered = request.engine().gather(&query, request.asking(allow_partial));
     let gathered = request.gathered(&query, gathered).await?;
-    Ok(compute(move || answer(&gathered, &query.selection, wanted)).await??)
+    request.answered(compute(move || answer(&gathered, &query.selection, wanted)).await??).await
 }
 
 fn asked(params: &mut Params, request: &DataRequest, user_id: String) -> Query {
@@ -111,7 +111,7 @@ fn answer(gathered: &Gathered, selection: &Selection, wanted: Wanted) -> Result<
     let items = items(gathered, selection, &tables);
     let days = items.iter().map(|item| Fields { item, fields: &fields }).collect();
     let answer = UserAnswer { data: UserData { total, days }, meta: Meta::of(gathered) };
-    Ok(answer::negotiated(Json(answer).into_response()))
+    Ok(Json(answer).into_response())
 }
 
 /// What is shown of each day.

@@ -92,7 +92,7 @@ struct Place {
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared(), documented::<UserDaysParams>()]);
     let asked = Asked::read(&mut params, &request);
     let wanted = request.wanted(&mut params);
@@ -109,17 +109,20 @@ pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early>
     if wanted.format == Format::Json {
         let uri = request.uri().clone();
         // A page of 10,000 rows takes tens of milliseconds to write.
-        return Ok(compute(move || page(&gathered, &asked, &uri)).await??);
+        let page = compute(move || page(&gathered, &asked, &uri)).await??;
+        return request.answered(page).await;
     }
     let range = gathered.plan.range;
     let rows = Rows::new(gathered.days, asked.selected.query.selection);
-    let desks = &request.state().desks;
-    let body = match wanted.format {
-        Format::Json | Format::Ndjson => desks.body(TextExport::new(rows, &asked.fields, Syntax::Ndjson, false)),
-        Format::Csv => desks.body(TextExport::new(rows, &asked.fields, Syntax::Csv, wanted.bom)),
-        Format::Parquet => desks.body(ParquetExport::new(rows, asked.fields).map_err(answer::unwritten)?),
+    let file = |body| answer::file(wanted.format, "user-days", range, body);
+    let (syntax, bom) = match wanted.format {
+        Format::Parquet => {
+            return request.exported(ParquetExport::new(rows, asked.fields).map_err(answer::unwritten)?, file);
+        }
+        Format::Csv => (Syntax::Csv, wanted.bom),
+        Format::Json | Format::Ndjson => (Syntax::Ndjson, false),
     };
-    Ok(answer::file(wanted.format, "user-days", range, body))
+    request.exported(TextExport::new(rows, &asked.fields, syntax, bom), file)
 }
 
 impl Asked {
@@ -166,7 +169,7 @@ fn page(gathered: &Gathered, asked: &Asked, uri: &Uri) -> Result<Response, Probl
     };
     let data = items.iter().map(|item| Fields { item, fields: &asked.fields }).collect();
     let meta = Meta { next_cursor: next.clone(), ..Meta::of(gathered) };
-    let mut response = answer::negotiated(axum::Json(UserDaysAnswer { data, meta }).into_response());
+    let mut response = axum::Json(UserDaysAnswer { data, meta }).into_response();
     let link = next.and_then(|cursor| HeaderValue::from_str(&cursor::next_link(uri, &cursor)).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     Ok(response)

@@ -88,7 +88,7 @@ struct Asked {
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early> {
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[selection::shared(), documented::<UsersParams>()]);
     let asked = Asked::read(&mut params, &request);
     let wanted = request.wanted(&mut params);
@@ -102,11 +102,11 @@ pub(in crate::api) async fn get(request: DataRequest) -> Result<Response, Early>
     let sheets = request.gathered(&asked.selected.query, sheets).await?;
     if wanted.format == Format::Json {
         let uri = request.uri().clone();
-        return Ok(compute(move || page(&sheets, &asked, &uri)).await??);
+        return request.answered(compute(move || page(&sheets, &asked, &uri)).await??).await;
     }
     let range = sheets.basis.plan().range;
     let export = compute(move || Export::new(sheets, &asked, wanted)).await?.map_err(answer::unwritten)?;
-    Ok(answer::file(wanted.format, "users", range, request.state().desks.body(export)))
+    request.exported(export, |body| answer::file(wanted.format, "users", range, body))
 }
 
 impl Asked {
@@ -193,7 +193,7 @@ fn page(sheets: &Sheets, asked: &Asked, uri: &Uri) -> Result<Response, Problem> 
     let next = (meta.total > Some(skip + limit)).then_some(skip + limit);
     meta.next_cursor = next.map(|skip| Offset { skip, version, question: cursor::question(uri) }.encode());
     let link = meta.next_cursor.as_deref().map(|cursor| cursor::next_link(uri, cursor));
-    let mut response = answer::negotiated(Json(Answer { data, meta }).into_response());
+    let mut response = Json(Answer { data, meta }).into_response();
     let link = link.and_then(|link| HeaderValue::from_str(&link).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     Ok(response)

@@ -1,0 +1,158 @@
+//! Answers from what is kept, before anything else looks at the request.
+//!
+//! An answer is given again to the same request as long as nothing it rests on can have changed: no day has come,
+//! changed or been forgotten since, and the time until which it lasts is not over. Otherwise the request goes its way, finds
+//! out whether the answer still stands, and teaches it to the front anew.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header},
+    response::Response,
+};
+use jiff::Timestamp;
+use moka::sync::Cache;
+
+use super::{Kept, conditions::Conditions, fields, kept::Answer, tag::Tag};
+use crate::{
+    api::{prefer, request_id, traffic::Traffic},
+    meter::{Count, Exposition, Meter},
+    query::{Engine, Evidence},
+    store::Generation,
+};
+
+/// Requests that are remembered. What they are answered with counts where it is kept.
+const REMEMBERED: u64 = 20_000;
+
+/// The front, and what it answers from.
+pub struct Front {
+    kept: Kept,
+    known: Cache<String, Arc<Standing>>,
+    engine: Engine,
+    traffic: Arc<Traffic>,
+    hits: Count,
+}
+
+/// An answer that stands for now.
+pub struct Standing {
+    /// The answer, for as long as it is kept.
+    pub answer: Weak<Answer>,
+    /// Its tag.
+    pub tag: Tag,
+    /// What it rests on.
+    pub evidence: Evidence,
+    /// The data that was held when that was found.
+    pub generation: Generation,
+    /// When that was.
+    pub found_at: Timestamp,
+    /// The pattern of the route that answered.
+    pub route: Arc<str>,
+}
+
+impl Front {
+    /// A front before `engine` that keeps so many bytes of answers and counts its own into `traffic`.
+    #[must_use]
+    pub fn new(bytes: u64, engine: Engine, traffic: Arc<Traffic>) -> Self {
+        let known = Cache::builder().max_capacity(REMEMBERED).build();
+        Self { kept: Kept::new(bytes), known, engine, traffic, hits: Count::default() }
+    }
+
+    /// The answers that are kept.
+    #[must_use]
+    pub const fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// The answer to a request, where it stands.
+    #[must_use]
+    pub fn answer<B>(&self, request: &Request<B>) -> Option<Response> {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let headers = request.headers();
+        // A preference is to be heeded, and whoever wants no cached answer gets none.
+        if !is_read || headers.contains_key(prefer::PREFER) || headers.contains_key(header::CACHE_CONTROL) {
+            return None;
+        }
+        let begun = tokio::time::Instant::now();
+        let standing = self.known.get(&name(request.uri(), headers))?;
+        let now = self.engine.now();
+        let answer = standing.answer.upgrade().filter(|_| self.stands(&standing, now))?;
+        let mut response = standing.response(&answer, headers, now);
+        if *request.method() == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
+        request_id::mark(headers, &mut response);
+        self.hits.add_one();
+        self.traffic.answered(&standing.route, request.method(), response.status(), begun.elapsed());
+        Some(response)
+    }
+
+    /// Remembers the answer to a request.
+    pub fn learn(&self, uri: &Uri, headers: &HeaderMap, standing: Standing) {
+        // What was fetched for this request will not be fetched for the next.
+        if standing.evidence.supply.held && standing.evidence.supply.stale == 0 {
+            self.known.insert(name(uri, headers), Arc::new(standing));
+        }
+    }
+
+    fn stands(&self, standing: &Standing, now: Timestamp) -> bool {
+        let (then, latest) = (standing.generation, self.engine.generation());
+        let Evidence { lasts_until, supply, .. } = &standing.evidence;
+        match lasts_until {
+            // Nothing but being forgotten changes days that are final.
+            None if !supply.without_lead => then.forgotten == latest.forgotten,
+            None => then == latest,
+            Some(until) => then == latest && now < *until,
+        }
+    }
+}
+
+impl Standing {
+    fn response(&self, answer: &Answer, headers: &HeaderMap, now: Timestamp) -> Response {
+        let age = Duration::try_from(now.duration_since(self.found_at)).unwrap_or_default();
+        // As long as then; how much of it is over is told by the age.
+        let mut fields = fields::of(&self.evidence, self.found_at);
+        fields.insert(header::AGE, HeaderValue::from(age.as_secs()));
+        if Conditions::read(headers).hold(&self.tag, self.evidence.fetched_at) {
+            return not_modified(&self.tag, fields);
+        }
+        answer.response(fields)
+    }
+}
+
+/// The answer to a caller who holds the representation with this tag.
+#[must_use]
+pub fn not_modified(tag: &Tag, mut fields: HeaderMap) -> Response {
+    fields.extend(tag.header().map(|tag| (header::ETAG, tag)));
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    *response.headers_mut() = fields;
+    response
+}
+
+/// Names everything in a request that its answer depends on.
+fn name(uri: &Uri, headers: &HeaderMap) -> String {
+    let field = |name| headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+    let question = uri.path_and_query().map_or("", |question| question.as_str());
+    let mut name = String::with_capacity(question.len() + 64);
+    for part in [field(header::ACCEPT), field(header::ACCEPT_ENCODING)] {
+        name.push_str(&String::from_utf8_lossy(part));
+        name.push('\n');
+    }
+    name.push_str(question);
+    name
+}
+
+impl Meter for Front {
+    fn write(&self, page: &mut Exposition) {
+        let (bytes, capacity) = self.kept.bytes();
+        page.counter("feishu_pulse_answer_hits_total", "Requests answered from an answer that was kept whole.")
+            .value(self.hits.get() as f64);
+        page.gauge("feishu_pulse_answer_cache_bytes", "Bytes of whole answers that are kept.").value(bytes as f64);
+        page.gauge("feishu_pulse_answer_cache_capacity_bytes", "Bytes of whole answers that may be kept.")
+            .value(capacity as f64);
+    }
+}
