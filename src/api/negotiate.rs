@@ -18,7 +18,7 @@ pub enum Format {
     Ndjson,
     /// Comma-separated values with a line of names.
     Csv,
-    /// Columns with types, for DataFrames and databases.
+    /// Columns with types, for data frames and databases.
     Parquet,
 }
 

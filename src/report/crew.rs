@@ -15,12 +15,15 @@ pub struct Crew {
     activated: Box<[i64]>,
 }
 
+/// A person, and the `register_time` that the row of that day tells.
+pub type Member = (PersonNo, Option<Timestamp>);
+
 const NEVER: i64 = i64::MIN;
 
 impl Crew {
-    /// The crew of these people, each given with the `register_time` that the row of that day tells.
+    /// The crew of these people.
     #[must_use]
-    pub fn of(mut members: Vec<(PersonNo, Option<Timestamp>)>) -> Self {
+    pub fn of(mut members: Vec<Member>) -> Self {
         members.sort_unstable();
         let seconds = |time: Option<Timestamp>| time.map_or(NEVER, Timestamp::as_second);
         let (people, activated): (Vec<_>, Vec<_>) =

@@ -14,7 +14,7 @@ use fixedbitset::FixedBitSet;
 use jiff::Timestamp;
 
 use super::{
-    crew::Crew,
+    crew::{Crew, Member},
     figures::{Figures, People, Sums},
 };
 use crate::{
@@ -62,7 +62,7 @@ impl Digest {
     pub fn of(day: &Partition, neighbour: Option<&Self>) -> Self {
         let mut whole = Figures::default();
         // By department number.
-        let mut parts: Vec<(Sums, Vec<(PersonNo, Option<Timestamp>)>)> = Vec::new();
+        let mut parts: Vec<(Sums, Vec<Member>)> = Vec::new();
         let tables = day.directory().read();
         parts.resize_with(tables.departments().len(), Default::default);
         for (row, number) in day.profiles().iter().enumerate() {

@@ -76,3 +76,63 @@ impl Memory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        model::{Geo, ManualClock, UserIdType},
+        source::{CallerId, DaySource, Forecast, LoadContext, LoadError, Priority},
+        store::{Keep, Policy},
+        table::{Directory, PartitionBuilder, Row},
+    };
+
+    /// Days of one person.
+    struct OnePerson(Arc<Directory>);
+
+    #[async_trait]
+    impl DaySource for OnePerson {
+        async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<Partition>, LoadError> {
+            let mut day = PartitionBuilder::new(key.clone(), Arc::clone(&self.0));
+            day.push(&Row { user_id: Some("ou_1".into()), ..Row::default() });
+            Ok(Arc::new(day.finish(Timestamp::UNIX_EPOCH)))
+        }
+
+        async fn forecast(&self, _: &[DayKey]) -> Forecast {
+            Forecast::NOTHING
+        }
+    }
+
+    fn keys() -> Vec<DayKey> {
+        let days = "2026-10".parse::<crate::model::Month>().unwrap().days();
+        let key = |day| DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day };
+        days.days().map(key).collect()
+    }
+
+    #[tokio::test]
+    async fn a_month_is_added_up_behind_the_day_that_completes_it() {
+        let clock = Arc::new(ManualClock::at("2026-11-22T04:00:00Z".parse().unwrap()));
+        let memory = Arc::new(Memory::new(1 << 20, Policy::default(), clock));
+        let source = Keep::new(Arc::clone(&memory), OnePerson(Arc::default()));
+        let context = LoadContext { priority: Priority::Interactive, caller: CallerId(1) };
+        let mut versions = Vec::new();
+
+        // The month's last day comes first: it is not the calendar that completes a month.
+        for key in keys().iter().rev() {
+            assert!(memory.month(&keys()[0], &versions).await.is_none());
+            versions.insert(0, *source.load(key, context).await.unwrap().hash());
+        }
+
+        let added_up = async {
+            while memory.month(&keys()[0], &versions).await.is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), added_up).await.expect("the month");
+    }
+}

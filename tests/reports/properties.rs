@@ -9,7 +9,7 @@ use std::{
 use feishu_pulse::{
     model::{Day, DayRange},
     report::{
-        Digest, Figures, FiguresByDay, Interval, Narrowed, Trailing, activity,
+        Digest, Figures, FiguresByDay, Interval, Narrowed, People, Trailing, activity,
         clients::{Kind, clients},
         departments::{Rollup, present, rollups, sums},
         month::Month,
@@ -153,7 +153,11 @@ proptest! {
         let sheets = added_up(&days, months * 9);
         let tally = Tally { sheets: &sheets, tables: &tables };
         let selection = Selection { department_path: path.map(str::to_owned), ..Selection::default() };
-        let wanted = Wanted { selection: selection.clone(), active, among: None, except: None };
+        let present = || {
+            let digests = digests(&days);
+            People::united(digests.iter().map(|digest| &digest.whole().present)).known
+        };
+        let wanted = Wanted { selection: selection.clone(), active, among: path.is_none().then(present), except: None };
 
         let ranking = tally.ranking(&wanted, Sort { key, descending });
         let people = ranking.page(skip, limit);

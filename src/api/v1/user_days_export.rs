@@ -59,13 +59,11 @@ impl Rows {
             let tables = day.directory().read();
             let selector = self.selection.against(&tables);
             let rows: Vec<usize> = selector.rows_from(day, self.row).take(most).collect();
-            match rows.last() {
-                Some(last) => self.row = last + 1,
-                None => (self.day, self.row) = (self.day + 1, 0),
-            }
-            if !rows.is_empty() {
+            if let Some(last) = rows.last() {
+                self.row = last + 1;
                 return Some(take(&tables, day, &rows));
             }
+            (self.day, self.row) = (self.day + 1, 0);
         }
         None
     }

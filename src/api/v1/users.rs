@@ -220,7 +220,7 @@ enum Pen {
     Csv(Vec<u8>),
     Ndjson,
     /// Parquet, until its end is written.
-    Parquet(Option<Stream>),
+    Parquet(Option<Box<Stream>>),
 }
 
 impl Export {
@@ -234,7 +234,7 @@ impl Export {
         let pen = match wanted.format {
             Format::Csv => Pen::Csv(answer::table::<UserItem>(&[], wanted.bom)),
             Format::Json | Format::Ndjson => Pen::Ndjson,
-            Format::Parquet => Pen::Parquet(Some(Stream::new(records::columns::<UserItem>())?)),
+            Format::Parquet => Pen::Parquet(Some(Box::new(Stream::new(records::columns::<UserItem>())?))),
         };
         let selection = asked.selected.query.selection.clone();
         Ok(Self { sheets, directory, selection, people: people.unwrap_or_default().into_iter(), pen })
@@ -277,7 +277,7 @@ impl Pen {
         let rest = match self {
             Self::Csv(head) => Some(std::mem::take(head)).filter(|head| !head.is_empty()),
             Self::Ndjson => None,
-            Self::Parquet(stream) => stream.take().map(Stream::finish).transpose()?,
+            Self::Parquet(stream) => stream.take().map(|stream| stream.finish()).transpose()?,
         };
         Ok(rest.map(Bytes::from))
     }

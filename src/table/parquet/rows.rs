@@ -55,7 +55,7 @@ pub fn values(field: Field, items: &[Item<'_>]) -> ArrayRef {
             Arc::new(values.map(text).collect::<StringArray>())
         }
         Field::CreateTime | Field::RegisterTime | Field::LastActiveTime => {
-            let millis = values.map(|value| instant(value).map(Timestamp::as_millisecond));
+            let millis = values.map(|value| instant(value).map(|time| time.as_second() * 1000));
             Arc::new(millis.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
         }
         Field::Flag(_) => Arc::new(values.map(|value| Some(value == Value::Flag(true))).collect::<BooleanArray>()),
