@@ -1,6 +1,7 @@
 //! Floor 5: HTTP. Parses what callers ask, hands it to the engine, writes what comes back.
 
 pub mod answer;
+pub mod bounds;
 pub mod caching;
 pub mod compat;
 pub mod cursor;
@@ -22,6 +23,7 @@ pub mod traffic;
 pub mod v1;
 pub mod work;
 
+pub use bounds::Bounds;
 pub use caching::Front;
 pub use compat::AccessTokens;
 pub use router::{MetricsPlace, openapi, operations, router};

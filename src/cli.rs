@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod backfill;
 mod check;
 mod demo;
+mod problems;
 mod refusal;
 mod settings;
 
@@ -47,6 +48,9 @@ enum Command {
     Check(Box<CheckArgs>),
     /// Print the OpenAPI document
     Openapi,
+    /// Print what every kind of problem means, as Markdown
+    #[command(hide = true)]
+    Problems,
 }
 
 /// Why a command ended badly.
@@ -98,6 +102,7 @@ impl Command {
                 let document = api::openapi().to_pretty_json().map_err(std::io::Error::other)?;
                 writeln!(std::io::stdout().lock(), "{document}")?;
             }
+            Self::Problems => write!(std::io::stdout().lock(), "{}", problems::page())?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -116,7 +121,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         tracing::info!(address = %listener.local_addr()?, "serving probes and metrics");
         tokio::spawn(app::serve_operations(gateway.operations.clone(), listener));
     }
-    app::serve(gateway, listener, ending).await;
+    app::serve(gateway, listener, ending).await.map_err(|error| UnusableSetting::tls(&error))?;
     Ok(())
 }
 

@@ -12,9 +12,9 @@ use std::{
 
 use axum::Router;
 use feishu_pulse::{
-    api::{self, AccessTokens, ApiState, Front, MetricsPlace, work::Desks},
+    api::{self, AccessTokens, ApiState, Bounds, Front, MetricsPlace, work::Desks},
     app::{
-        self, Gateway,
+        self, Gateway, ServerConfig,
         upkeep::{Upkeep, UpkeepConfig},
     },
     feishu::quota::{Quota, QuotaConfig},
@@ -224,8 +224,17 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
-    let router = api::router(state, MetricsPlace::default());
-    let gateway = Gateway { router, front, filler, backfills, operations: Router::new(), upkeep, draining };
+    let router = api::router(state, MetricsPlace::default(), Bounds::new(1024, Duration::from_secs(3600)));
+    let gateway = Gateway {
+        router,
+        front,
+        filler,
+        backfills,
+        operations: Router::new(),
+        upkeep,
+        draining,
+        server: ServerConfig::default(),
+    };
     tokio::spawn(app::serve(gateway, listener, std::future::pending()));
     (base, memory)
 }

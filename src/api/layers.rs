@@ -4,7 +4,7 @@ use std::{any::Any, sync::Arc};
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request},
+    extract::{DefaultBodyLimit, MatchedPath, Request},
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
@@ -12,6 +12,7 @@ use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
 use tracing::{Span, field};
 
 use super::{
+    bounds::{self, Bounds},
     compat,
     problem::{self, Problem, ProblemCode},
     request_id::{self, RequestId},
@@ -19,10 +20,14 @@ use super::{
 };
 
 /// Puts the layers around the routes.
-pub fn around(routes: Router, traffic: Arc<Traffic>) -> Router {
+pub fn around(routes: Router, traffic: Arc<Traffic>, bounds: Bounds) -> Router {
     routes
         // Innermost: one broken handler must not close the client's connection.
         .layer(CatchPanicLayer::custom(panicked))
+        // Turns away what is too long and those for whom there is no room, before anything is done for them.
+        .layer(from_fn_with_state(bounds, bounds::keep))
+        // Bodies of unknown length are cut off where they exceed the bound.
+        .layer(DefaultBodyLimit::max(bounds::LARGEST_BODY))
         // Below /open-apis/, turns problems into upstream's own errors, also those of a panic and of unknown paths.
         .layer(from_fn(compat::render))
         // Turns all other problems into documents.

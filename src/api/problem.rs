@@ -1,4 +1,6 @@
-//! The one table of everything that can go wrong, and how it is told: RFC 9457 problem documents.
+//! What went wrong, as it is told: RFC 9457 problem documents.
+
+mod code;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,6 +13,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use self::code::{Explanation, ProblemCode};
 use super::request_id::RequestId;
 use crate::{
     query::NotAnswered,
@@ -19,40 +22,6 @@ use crate::{
 
 /// When to come back where nobody knows how long it takes.
 pub(super) const UNKNOWN_WAIT: Duration = Duration::from_secs(10);
-
-/// Every kind of problem there is. Callers may rely on the names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each is explained by `ProblemCode::explain`, which is served to callers too")]
-pub enum ProblemCode {
-    InvalidParameters,
-    NotFound,
-    MethodNotAllowed,
-    NotAcceptable,
-    StaleCursor,
-    UpstreamRejected,
-    UpstreamUnauthorized,
-    UpstreamForbidden,
-    UpstreamUnavailable,
-    UpstreamThrottled,
-    UpstreamQuotaExhausted,
-    NotReadyInTime,
-    ArchiveUnavailable,
-    Internal,
-}
-
-/// What a kind of problem means.
-#[derive(Clone, Copy, Debug)]
-pub struct Explanation {
-    /// The status it is answered with.
-    pub status: StatusCode,
-    /// Its name for people.
-    pub title: &'static str,
-    /// How it comes about.
-    pub cause: &'static str,
-    /// What to do about it.
-    pub cure: &'static str,
-}
 
 /// A problem as it is answered (`application/problem+json`, RFC 9457).
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -99,141 +68,6 @@ pub struct Fault {
     pub detail: String,
 }
 
-impl ProblemCode {
-    /// Every kind of problem.
-    pub const ALL: [Self; 14] = [
-        Self::InvalidParameters,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::NotAcceptable,
-        Self::StaleCursor,
-        Self::UpstreamRejected,
-        Self::UpstreamUnauthorized,
-        Self::UpstreamForbidden,
-        Self::UpstreamUnavailable,
-        Self::UpstreamThrottled,
-        Self::UpstreamQuotaExhausted,
-        Self::NotReadyInTime,
-        Self::ArchiveUnavailable,
-        Self::Internal,
-    ];
-
-    /// The name that programs see.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::InvalidParameters => "invalid_parameters",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::NotAcceptable => "not_acceptable",
-            Self::StaleCursor => "stale_cursor",
-            Self::UpstreamRejected => "upstream_rejected",
-            Self::UpstreamUnauthorized => "upstream_unauthorized",
-            Self::UpstreamForbidden => "upstream_forbidden",
-            Self::UpstreamUnavailable => "upstream_unavailable",
-            Self::UpstreamThrottled => "upstream_throttled",
-            Self::UpstreamQuotaExhausted => "upstream_quota_exhausted",
-            Self::NotReadyInTime => "not_ready_in_time",
-            Self::ArchiveUnavailable => "archive_unavailable",
-            Self::Internal => "internal",
-        }
-    }
-
-    /// The row of the table.
-    #[must_use]
-    pub const fn explain(self) -> Explanation {
-        let (status, title, cause, cure) = match self {
-            Self::InvalidParameters => (
-                StatusCode::BAD_REQUEST,
-                "The request has invalid parameters",
-                "A parameter is unknown, missing, malformed, given twice, or does not go with another.",
-                "Mend every parameter that `errors` names. Nothing was asked of Feishu.",
-            ),
-            Self::NotFound => (
-                StatusCode::NOT_FOUND,
-                "There is nothing here",
-                "The path is none of this service, or names something that is not there.",
-                "See /docs for the paths there are.",
-            ),
-            Self::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "The method is not allowed here",
-                "The path exists, for other methods.",
-                "Use a method that the header `Allow` names.",
-            ),
-            Self::NotAcceptable => (
-                StatusCode::NOT_ACCEPTABLE,
-                "There is no answer in an acceptable format",
-                "The header `Accept` allows none of the formats that this endpoint has.",
-                "Accept one of the media types that `detail` names, or use `format=`.",
-            ),
-            Self::StaleCursor => (
-                StatusCode::CONFLICT,
-                "The cursor is of older data",
-                "A day that was still provisional has changed since the page before was read.",
-                "Begin again without a cursor.",
-            ),
-            Self::UpstreamRejected => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "Feishu does not accept the request",
-                "Feishu does not know the user or department id, or it belongs to another app.",
-                "Check the id and its type (`user_id_type`, `department_id_type`).",
-            ),
-            Self::UpstreamUnauthorized => (
-                StatusCode::BAD_GATEWAY,
-                "Feishu rejects the app's credentials",
-                "FEISHU_APP_ID or FEISHU_APP_SECRET is wrong, or the app is disabled.",
-                "The operator checks the credentials in Feishu's developer console. They are tried again every 30 s.",
-            ),
-            Self::UpstreamForbidden => (
-                StatusCode::BAD_GATEWAY,
-                "Feishu denies the app access",
-                "The app lacks a scope, its data range does not cover what was asked, a geo is not enabled, or this \
-                 machine's address is not allowed.",
-                "An administrator grants the app what `detail` names, in Feishu's developer console.",
-            ),
-            Self::UpstreamUnavailable => (
-                StatusCode::BAD_GATEWAY,
-                "Feishu could not be reached, or failed",
-                "Feishu answered with errors, with what is no answer, or not at all, through several tries.",
-                "Ask again later. What was fetched meanwhile is kept.",
-            ),
-            Self::UpstreamThrottled => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Feishu keeps refusing calls for its rate limit",
-                "Others use up the rate limit of the same app.",
-                "Ask again after `retry_after` seconds; see whether other programs use the same app.",
-            ),
-            Self::UpstreamQuotaExhausted => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The month's calls of Feishu are spent",
-                "The tenant's monthly quota of API calls, which all its apps share, is used up.",
-                "Days that are held are served as before. For others, wait for the first of the month (UTC+8) or buy quota.",
-            ),
-            Self::NotReadyInTime => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The days could not be fetched in time",
-                "The days are not held yet, and fetching them takes longer than the request may.",
-                "Ask again after `retry_after` seconds: the fetch goes on, and what was fetched is kept. Or ask for \
-                 fewer days, or with `allow_partial=true`.",
-            ),
-            Self::ArchiveUnavailable => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The archive does not do what it was asked for",
-                "The folder or bucket of PULSE_ARCHIVE is full, read-only, or cannot be reached.",
-                "The operator looks at `/readyz` and the log, which name the fault; then ask again.",
-            ),
-            Self::Internal => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "Something is wrong inside this service",
-                "A defect of this service.",
-                "Report it with the `request_id`.",
-            ),
-        };
-        Explanation { status, title, cause, cure }
-    }
-}
-
 impl Problem {
     /// A problem of that kind, with what happened this time.
     #[must_use]
@@ -261,7 +95,9 @@ impl Problem {
         Self { errors, ..Self::new(ProblemCode::InvalidParameters, detail) }
     }
 
-    fn retry_after(self, wait: Duration) -> Self {
+    /// With the word when to come back.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(whole_seconds(wait)), ..self }
     }
 
@@ -340,16 +176,4 @@ pub async fn render(RequestId(request_id): RequestId, request: Request, next: Ne
     headers.remove(header::CONTENT_LENGTH);
     *response.body_mut() = serde_json::to_vec(&problem).unwrap_or_default().into();
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_of_a_problem_is_its_name_in_json() {
-        for code in ProblemCode::ALL {
-            assert_eq!(serde_json::to_value(code).unwrap(), code.name());
-        }
-    }
 }

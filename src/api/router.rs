@@ -1,12 +1,13 @@
 //! All routes. Each is registered through its documentation, so that none can exist undocumented.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware::from_fn};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    bounds::Bounds,
     compat, docs, layers, ops, prefer,
     problem::{Problem, ProblemCode},
     state::ApiState,
@@ -23,23 +24,26 @@ pub enum MetricsPlace {
     Apart,
 }
 
+/// Requests of operators at once.
+const OPERATORS: usize = 32;
+
 /// The whole service.
-pub fn router(state: ApiState, metrics: MetricsPlace) -> Router {
+pub fn router(state: ApiState, metrics: MetricsPlace, bounds: Bounds) -> Router {
     let routes = match metrics {
         MetricsPlace::Here => documented(),
         MetricsPlace::Apart => documented_without_metrics(),
     };
     let (routes, openapi) = routes.split_for_parts();
-    finish(routes.merge(docs::routes(openapi)), state)
+    finish(routes.merge(docs::routes(openapi)), state, bounds)
 }
 
 /// What an operator's own address serves: probes and metrics, nothing about people.
 pub fn operations(state: ApiState) -> Router {
     let routes = OpenApiRouter::new().routes(routes!(ops::livez)).routes(routes!(ops::readyz));
-    finish(routes.routes(routes!(ops::metrics)).into(), state)
+    finish(routes.routes(routes!(ops::metrics)).into(), state, Bounds::new(OPERATORS, Duration::ZERO))
 }
 
-fn finish(routes: Router<ApiState>, state: ApiState) -> Router {
+fn finish(routes: Router<ApiState>, state: ApiState, bounds: Bounds) -> Router {
     let traffic = Arc::clone(&state.traffic);
     let routes = routes
         .fallback(async || Problem::new(ProblemCode::NotFound, "no such path; see /docs"))
@@ -47,7 +51,7 @@ fn finish(routes: Router<ApiState>, state: ApiState) -> Router {
             Problem::new(ProblemCode::MethodNotAllowed, "the path is there, but not for this method")
         })
         .with_state(state);
-    layers::around(routes, traffic)
+    layers::around(routes, traffic, bounds)
 }
 
 /// The routes with their documentation.

@@ -9,10 +9,11 @@ use axum::Router;
 
 use super::{
     process::Process,
+    serve::ServerConfig,
     upkeep::{Upkeep, UpkeepConfig},
 };
 use crate::{
-    api::{self, AccessTokens, ApiState, Front, MetricsPlace, Traffic, work::Desks},
+    api::{self, AccessTokens, ApiState, Bounds, Front, MetricsPlace, Traffic, work::Desks},
     feishu::{FeishuConfig, FeishuSource},
     meter::{Meter, Meters},
     model::{Clock, Geo},
@@ -46,6 +47,8 @@ pub struct GatewayConfig {
     pub upkeep: UpkeepConfig,
     /// Where `/metrics` is served.
     pub metrics: MetricsPlace,
+    /// How all of it is served.
+    pub server: ServerConfig,
 }
 
 /// Why a gateway cannot be built.
@@ -75,6 +78,8 @@ pub struct Gateway {
     pub upkeep: Upkeep,
     /// Set it to tell probes that the process is about to end.
     pub draining: Arc<AtomicBool>,
+    /// How it is to be served.
+    pub server: ServerConfig,
 }
 
 /// Builds the gateway. Nothing is asked of upstream until somebody asks the gateway.
@@ -151,6 +156,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         draining: Arc::clone(&draining),
     };
     let operations = api::operations(state.clone());
-    let router = api::router(state, config.metrics);
-    Ok(Gateway { router, front, filler, backfills, operations, upkeep, draining })
+    let bounds = Bounds::new(config.server.max_requests.get(), config.request_timeout);
+    let router = api::router(state, config.metrics, bounds);
+    Ok(Gateway { router, front, filler, backfills, operations, upkeep, draining, server: config.server })
 }

@@ -10,7 +10,7 @@ use super::{Failure, UnusableSetting};
 use crate::{
     api::MetricsPlace,
     app::{
-        self, GatewayConfig,
+        self, GatewayConfig, ServerConfig,
         telemetry::{self, LogFormat},
         upkeep::UpkeepConfig,
     },
@@ -64,7 +64,8 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     // Ends both at once: nobody waits for a demonstration to drain.
     tokio::select! {
         () = ending => {}
-        () = app::serve(gateway, listener, std::future::pending()) => {}
+        // Without TLS, serving cannot fail.
+        _ = app::serve(gateway, listener, std::future::pending()) => {}
     }
     Ok(())
 }
@@ -94,6 +95,7 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         // What is shown is what the visitor asks for.
         upkeep: UpkeepConfig { warm_days: None, ..UpkeepConfig::default() },
         metrics: MetricsPlace::default(),
+        server: ServerConfig::default(),
     }
 }
 

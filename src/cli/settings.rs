@@ -1,6 +1,6 @@
 //! The settings of `serve`. Each can be given as an option or in the environment; `--help` is their reference.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZero, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use crate::{
     api::MetricsPlace,
     app::{
-        BuildError, GatewayConfig,
+        BuildError, GatewayConfig, ServerConfig, TlsFiles, UnusableTls,
         telemetry::{self, LogFormat},
         upkeep::UpkeepConfig,
     },
@@ -57,6 +57,28 @@ pub struct Settings {
     /// How long a request may wait for days that are not held yet, such as 60s or 2min
     #[arg(long, env = "PULSE_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub request_timeout: Duration,
+
+    /// The most requests under way at once, those that wait for Feishu included; more are turned away with 503
+    #[arg(long, env = "PULSE_MAX_REQUESTS", value_name = "COUNT", default_value = "1024")]
+    pub max_requests: NonZero<usize>,
+
+    /// The most connections at once; more wait until one is closed
+    #[arg(long, env = "PULSE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "16384")]
+    pub max_connections: NonZero<usize>,
+
+    /// A certificate (PEM, followed by those between it and the root): HTTPS is served instead of HTTP. Read again when
+    /// the file changes
+    #[arg(long, env = "PULSE_TLS_CERT", value_name = "PATH", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key (PEM)
+    #[arg(long, env = "PULSE_TLS_KEY", value_name = "PATH", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// How long requests are still taken after SIGTERM, while /readyz says that the process ends: as long as a load
+    /// balancer needs to notice
+    #[arg(long, env = "PULSE_DRAIN_DELAY", value_name = "DURATION", default_value = "0s", value_parser = delay)]
+    pub drain_delay: Duration,
 
     /// How much memory days may take, such as 512MiB or 4GiB
     #[arg(long, env = "PULSE_CACHE_BYTES", value_name = "SIZE", default_value = "1GiB")]
@@ -159,8 +181,19 @@ impl Settings {
                 retention_days: self.retention,
                 ..UpkeepConfig::default()
             },
+            server: ServerConfig {
+                tls: self.tls(),
+                max_connections: self.max_connections,
+                max_requests: self.max_requests,
+                drain_delay: self.drain_delay,
+            },
             metrics: if self.admin_listen.is_some() { MetricsPlace::Apart } else { MetricsPlace::Here },
         })
+    }
+
+    fn tls(&self) -> Option<TlsFiles> {
+        let pair = self.tls_cert.clone().zip(self.tls_key.clone());
+        pair.map(|(certificate, key)| TlsFiles { certificate, key })
     }
 
     /// Every setting that is missing or impossible.
@@ -252,6 +285,10 @@ impl UnusableSetting {
         Self(why.to_owned())
     }
 
+    pub(super) fn tls(error: &UnusableTls) -> Self {
+        Self(format!("PULSE_TLS_CERT and PULSE_TLS_KEY: {error}"))
+    }
+
     pub(super) fn build(error: &BuildError) -> Self {
         Self(error.to_string())
     }
@@ -276,6 +313,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
     let sound = parsed.filter(|duration| (1..=86_400_000).contains(&duration.as_millis()));
     sound.ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
+}
+
+/// A duration that may be none at all.
+fn delay(text: &str) -> Result<Duration, String> {
+    if text == "0s" { Ok(Duration::ZERO) } else { duration(text) }
 }
 
 fn share(text: &str) -> Result<f64, String> {

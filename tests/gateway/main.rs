@@ -25,5 +25,6 @@ mod priorities;
 mod process;
 mod quota;
 mod selection;
+mod server;
 mod token;
 mod waiting;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use feishu_pulse::{
     api::MetricsPlace,
-    app::{self, GatewayConfig, upkeep::UpkeepConfig},
+    app::{self, GatewayConfig, ServerConfig, upkeep::UpkeepConfig},
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Day, Geo, ManualClock},
     sim::{SimConfig, Simulator},
@@ -66,6 +66,7 @@ impl Setup {
             archive: Location::Nowhere,
             upkeep: UpkeepConfig { warm_days: None, poll: Duration::from_millis(10), ..UpkeepConfig::default() },
             metrics: MetricsPlace::default(),
+            server: ServerConfig::default(),
         };
         change(&mut config);
         let gateway = app::build(config, clock.clone()).expect("a gateway");

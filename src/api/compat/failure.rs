@@ -183,15 +183,20 @@ impl From<Problem> for Failure {
         let code = match problem.code {
             ProblemCode::NotFound => 404,
             ProblemCode::MethodNotAllowed => 405,
-            ProblemCode::InvalidParameters | ProblemCode::NotAcceptable | ProblemCode::StaleCursor => 1_051_001,
+            ProblemCode::InvalidParameters
+            | ProblemCode::NotAcceptable
+            | ProblemCode::StaleCursor
+            | ProblemCode::PayloadTooLarge
+            | ProblemCode::UriTooLong => 1_051_001,
             ProblemCode::UpstreamRejected => told(1_051_001),
             ProblemCode::UpstreamForbidden => told(1_051_002),
             // Not the caller's credentials: those of this service. Nothing that the caller can mend.
             ProblemCode::UpstreamUnauthorized
             | ProblemCode::UpstreamUnavailable
             | ProblemCode::ArchiveUnavailable
+            | ProblemCode::RequestTimeout
             | ProblemCode::Internal => 2200,
-            ProblemCode::UpstreamThrottled | ProblemCode::NotReadyInTime => 99_991_400,
+            ProblemCode::UpstreamThrottled | ProblemCode::NotReadyInTime | ProblemCode::Overloaded => 99_991_400,
             ProblemCode::UpstreamQuotaExhausted => 99_991_403,
         };
         Self {
