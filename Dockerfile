@@ -6,8 +6,8 @@ WORKDIR /build
 
 # Dependencies alone, with empty sources: this layer is rebuilt only when Cargo.toml or Cargo.lock change.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src benches/throttle benches/reports \
-    && touch src/lib.rs benches/throttle/main.rs benches/reports/main.rs \
+RUN mkdir -p src benches/archive benches/reports benches/throttle \
+    && touch src/lib.rs benches/archive/main.rs benches/reports/main.rs benches/throttle/main.rs \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --locked --profile dist
 

@@ -114,6 +114,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     let ending = app::shutdown_signal()?;
     let gateway =
         app::build(config, std::sync::Arc::new(SystemClock)).map_err(|error| UnusableSetting::build(&error))?;
+    gateway.claim_archive().await.map_err(|error| UnusableSetting::build(&error))?;
     let listener = listen(settings.listen).await?;
     tracing::info!(address = %listener.local_addr()?, upstream = %settings.base_url, "serving");
     if let Some(address) = settings.admin_listen {

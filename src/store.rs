@@ -18,7 +18,7 @@ pub mod recall;
 mod refresh;
 pub mod subset;
 
-pub use archive::{Archive, Archived, Location};
+pub use archive::{Archive, Archived, Location, Owner};
 pub use flight::SingleFlight;
 pub use freshness::{Policy, State};
 pub use memory::{Generation, Keep, Memory};

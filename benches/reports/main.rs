@@ -221,6 +221,7 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     let gateway = Gateway {
         router,
         front,
+        archive: None,
         filler,
         backfills,
         operations: Router::new(),

@@ -20,7 +20,8 @@ use crate::{
     query::{Backfills, CallCount, Engine, Filler},
     source::DaySource,
     store::{
-        Archive, Archived, Keep, Location, Memory, Policy, Recall, SingleFlight, Subset, archive::UnusableLocation,
+        Archive, Archived, Keep, Location, Memory, Owner, Policy, Recall, SingleFlight, Subset,
+        archive::{NotOurs, UnusableLocation},
     },
     table::Directories,
 };
@@ -43,6 +44,8 @@ pub struct GatewayConfig {
     pub freshness: Policy,
     /// Where final days are archived.
     pub archive: Location,
+    /// Who archives there.
+    pub owner: Owner,
     /// What is done though nobody has asked.
     pub upkeep: UpkeepConfig,
     /// Where `/metrics` is served.
@@ -60,6 +63,14 @@ pub enum BuildError {
     /// The place of the archive cannot be used.
     #[error("PULSE_ARCHIVE: {0}")]
     Archive(#[from] UnusableLocation),
+    /// The archive is somebody else's.
+    #[error("PULSE_ARCHIVE: {location}: {reason}")]
+    NotOurs {
+        /// The place of the archive.
+        location: Location,
+        /// Whose it is.
+        reason: NotOurs,
+    },
 }
 
 /// The gateway, ready to be served.
@@ -68,6 +79,8 @@ pub struct Gateway {
     pub router: Router,
     /// Answers before the routes do, where it can.
     pub front: Arc<Front>,
+    /// Where final days are kept, with its place; `None` where they are not.
+    pub archive: Option<(Arc<Archive>, Location)>,
     /// Fills the archive.
     pub filler: Filler,
     /// The same as jobs. Those that an earlier process left are taken up by [`Backfills::resume`].
@@ -80,6 +93,27 @@ pub struct Gateway {
     pub draining: Arc<AtomicBool>,
     /// How it is to be served.
     pub server: ServerConfig,
+}
+
+/// How long a start waits for the archive to say whose it is. Longer than that, it fails: then requests are answered
+/// from Feishu, and nothing is read or written before it has said so.
+const CLAIMING: Duration = Duration::from_secs(3);
+
+impl Gateway {
+    /// Sees that the archive is not somebody else's, and marks it as ours.
+    ///
+    /// # Errors
+    /// [`BuildError::NotOurs`]. An archive that cannot be asked is no error.
+    pub async fn claim_archive(&self) -> Result<(), BuildError> {
+        let Some((archive, location)) = &self.archive else { return Ok(()) };
+        match tokio::time::timeout(CLAIMING, archive.claim()).await {
+            Ok(Err(reason @ (NotOurs::Another { .. } | NotOurs::Unknown { .. }))) => {
+                Err(BuildError::NotOurs { location: location.clone(), reason })
+            }
+            // Whatever is wrong has been logged, or will be when it is known.
+            Ok(Ok(()) | Err(NotOurs::NotDone(_))) | Err(_) => Ok(()),
+        }
+    }
 }
 
 /// Builds the gateway. Nothing is asked of upstream until somebody asks the gateway.
@@ -98,7 +132,9 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let traffic = Arc::<Traffic>::default();
     let upstream: Arc<dyn Meter> = Arc::new(feishu.clone());
     let process: Arc<dyn Meter> = Arc::new(Process::new(clock.now()));
-    let archive = config.archive.open()?.map(|store| Arc::new(Archive::new(store, directories)));
+    let folder = if let Location::Folder(path) = &config.archive { Some(path.clone()) } else { None };
+    let archive =
+        config.archive.open()?.map(|store| Arc::new(Archive::new(store, directories, config.owner).in_folder(folder)));
     // The bottom of the read path: Feishu, behind what outlives the process, where anything shall.
     let lasting: Arc<dyn DaySource> = match &archive {
         Some(archive) => Arc::new(Archived::new(Arc::clone(archive), Arc::clone(&memory), feishu)),
@@ -127,7 +163,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let draining = Arc::new(AtomicBool::new(false));
     let mut meters: Vec<Arc<dyn Meter>> = vec![process, upstream, memory.clone(), flight, traffic.clone()];
     meters.extend(archive.clone().map(|archive| archive as Arc<dyn Meter>));
-    let engine = Engine::new(source, memory, Arc::clone(&clock));
+    let engine = Engine::new(source, memory, Arc::clone(&clock)).with_archive(archive.clone());
     let front = Arc::new(Front::new(config.cache_bytes / ANSWERS, engine.clone(), traffic.clone()));
     meters.push(front.clone());
     let filler = Filler::new(engine.clone(), archive.clone(), calls);
@@ -147,7 +183,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         meters: Meters::new(meters),
         traffic,
         front: Arc::clone(&front),
-        archive,
+        archive: archive.clone(),
         quota,
         geos,
         access_tokens,
@@ -158,5 +194,6 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let operations = api::operations(state.clone());
     let bounds = Bounds::new(config.server.max_requests.get(), config.request_timeout);
     let router = api::router(state, config.metrics, bounds);
-    Ok(Gateway { router, front, filler, backfills, operations, upkeep, draining, server: config.server })
+    let archive = archive.map(|archive| (archive, config.archive));
+    Ok(Gateway { router, front, archive, filler, backfills, operations, upkeep, draining, server: config.server })
 }

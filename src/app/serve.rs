@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 
 use super::{
     build::Gateway,
@@ -18,7 +18,8 @@ use super::{
     tls::{Tls, TlsFiles, UnusableTls},
 };
 
-/// Requests that are under way when the listener is closed get this long.
+/// Requests that are under way when the listener is closed get this long, and days that wait to be archived what is left of
+/// it.
 const DRAIN: Duration = Duration::from_secs(25);
 
 /// Connections of operators: probes and scrapes need no more.
@@ -86,8 +87,12 @@ pub async fn serve(
         }
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, host.drain()).await.is_err() {
+    let deadline = Instant::now() + DRAIN;
+    if tokio::time::timeout_at(deadline, host.drain()).await.is_err() {
         tracing::warn!(drain_seconds = DRAIN.as_secs(), "some requests did not end in time and are cut off");
+    }
+    if let Some((archive, _)) = gateway.archive {
+        archive.flush(deadline.saturating_duration_since(Instant::now())).await;
     }
     Ok(())
 }

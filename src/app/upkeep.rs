@@ -58,6 +58,9 @@ impl Upkeep {
         let jitter = SignedDuration::from_secs(fastrand::i64(0..JITTER_SECONDS));
         loop {
             let now = self.clock.now();
+            if let Some(archive) = &self.archive {
+                archive.sweep(now).await;
+            }
             self.warm(now).await;
             self.expire(now).await;
             let wakes = self.geos.iter().map(|geo| warm::next_wake(*geo, &self.policy, jitter, now));

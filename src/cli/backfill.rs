@@ -18,6 +18,9 @@ use crate::{
 /// Without a terminal, a line is written this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// How long days that were fetched may take to be written once the command is broken off.
+const ENDING: Duration = Duration::from_secs(10);
+
 /// What shall be held.
 #[derive(Clone, Debug, Args)]
 pub struct BackfillArgs {
@@ -55,6 +58,7 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), Failure> {
         priority: Priority::Background,
     };
     let gateway = app::build(config, Arc::new(SystemClock)).map_err(|error| UnusableSetting::build(&error))?;
+    gateway.claim_archive().await.map_err(|error| UnusableSetting::build(&error))?;
 
     let progress = watch::Sender::new(Progress::default());
     let shown = show(progress.subscribe());
@@ -62,6 +66,9 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), Failure> {
         filled = gateway.filler.fill(&order, &progress) => filled?,
         () = shown => {}
         () = ending => {
+            if let Some((archive, _)) = &gateway.archive {
+                archive.flush(ENDING).await;
+            }
             println!("broken off; {}. Run it again to go on.", line(&progress.borrow()));
             return Ok(());
         }

@@ -17,6 +17,7 @@ use crate::{
     source::LoadError,
 };
 
+mod archive;
 mod cure;
 mod live;
 
@@ -82,6 +83,7 @@ async fn look(config: &GatewayConfig) -> Result<Vec<Finding>, Failure> {
             findings.push(data(&probe, *geo, &*clock).await);
         }
     }
+    findings.push(archive::look(config).await);
     findings.extend(config.feishu.memo.as_ref().map(|path| calls(memo::noted_calls(path), config, &*clock)));
     Ok(findings)
 }

@@ -17,7 +17,7 @@ use crate::{
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::SystemClock,
     sim::{Limits, SimConfig, Simulator},
-    store::{Location, Policy},
+    store::{Location, Owner, Policy},
 };
 
 /// What the demonstration shows.
@@ -76,7 +76,7 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         app_id: simulation.app_id.clone(),
         app_secret: SecretString::from(simulation.app_secret.as_str()),
     };
-    let geos = simulation.geos.clone();
+    let (geos, app_id) = (simulation.geos.clone(), simulation.app_id.clone());
     move |simulator| GatewayConfig {
         feishu: FeishuConfig {
             base_url: simulator.base_url().parse().unwrap_or_else(|_| unreachable!("an address makes a URL")),
@@ -92,6 +92,7 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         request_timeout: Duration::from_secs(60),
         freshness: Policy::default(),
         archive: Location::Memory,
+        owner: Owner { app_id, upstream: simulator.base_url() },
         // What is shown is what the visitor asks for.
         upkeep: UpkeepConfig { warm_days: None, ..UpkeepConfig::default() },
         metrics: MetricsPlace::default(),

@@ -16,7 +16,7 @@ use crate::{
     },
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::Geo,
-    store::{Location, Policy},
+    store::{Location, Owner, Policy},
 };
 
 /// The longest that one call of upstream may take.
@@ -176,6 +176,7 @@ impl Settings {
             request_timeout: self.request_timeout,
             freshness: Policy::default(),
             archive: self.archive.clone(),
+            owner: self.owner()?,
             upkeep: UpkeepConfig {
                 warm_days: (self.warm == Switch::On).then_some(self.warm_days),
                 retention_days: self.retention,
@@ -233,6 +234,11 @@ impl Settings {
 
     fn credentials(&self) -> Result<Credentials, UnusableSetting> {
         Ok(Credentials { app_id: self.app_id()?.to_owned(), app_secret: self.secret()? })
+    }
+
+    fn owner(&self) -> Result<Owner, UnusableSetting> {
+        let upstream = self.base_url.as_str().trim_end_matches('/').to_owned();
+        Ok(Owner { app_id: self.app_id()?.to_owned(), upstream })
     }
 
     fn app_id(&self) -> Result<&str, UnusableSetting> {

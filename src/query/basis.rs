@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use futures_util::{StreamExt as _, stream};
+
 use super::{
     engine::{Asking, Engine, Gathered, NotAnswered},
     plan::{Plan, Query},
@@ -56,8 +58,9 @@ impl Engine {
 
     /// The same for digests alone.
     pub async fn look_back_over_digests(&self, gathered: &mut Gathered<Digest>, days: u16) {
-        for key in lead(&gathered.plan, days) {
-            gathered.look_back_at(self.held_digest(&key).await);
+        let all = stream::iter(lead(&gathered.plan, days)).map(async |key| self.held_digest(&key).await);
+        for held in all.buffered(usize::from(days).max(1)).collect::<Vec<_>>().await {
+            gathered.look_back_at(held);
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     model::{Clock, Day, DayKey, Geo, Scope},
     report::Digest,
     source::{CallerId, DaySource, Forecast, LoadContext, LoadError, Priority},
-    store::{Generation, Memory, State},
+    store::{Archive, Generation, Memory, State},
     table::{Origin, Partition},
 };
 
@@ -36,6 +36,7 @@ const ESTIMATES_ERR_BY: f64 = 0.7;
 pub struct Engine {
     source: Arc<dyn DaySource>,
     memory: Arc<Memory>,
+    archive: Option<Arc<Archive>>,
     clock: Arc<dyn Clock>,
     callers: Arc<AtomicU64>,
     trails: Trails,
@@ -102,7 +103,14 @@ pub enum NotAnswered {
 impl Engine {
     /// An engine over the read path `source`, whose memory is `memory`.
     pub fn new(source: Arc<dyn DaySource>, memory: Arc<Memory>, clock: Arc<dyn Clock>) -> Self {
-        Self { source, memory, clock, callers: Arc::default(), trails: Trails::default() }
+        let trails = Trails::default();
+        Self { source, memory, archive: None, clock, callers: Arc::default(), trails }
+    }
+
+    /// The same with `archive` to take digests from, without the rows of their days.
+    #[must_use]
+    pub fn with_archive(self, archive: Option<Arc<Archive>>) -> Self {
+        Self { archive, ..self }
     }
 
     /// The rows of the days that `query` needs, as of now.
@@ -132,9 +140,26 @@ impl Engine {
         }
         let load = |key| {
             let engine = self.clone();
-            async move { engine.memory.digest(&engine.source.load(&key, context).await?).await }
+            async move { engine.digest(&key, context).await }
         };
         self.all(plan, held, (context, asking), load).await
+    }
+
+    /// A digest that is not held.
+    async fn digest(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Digest>, LoadError> {
+        // Where the rows are at hand, nothing is faster.
+        if self.memory.held(key).await.is_none()
+            && let Some(digest) = self.archived_digest(key).await
+        {
+            return Ok(digest);
+        }
+        self.memory.digest(&self.source.load(key, context).await?).await
+    }
+
+    async fn archived_digest(&self, key: &DayKey) -> Option<Arc<Digest>> {
+        let digest = self.archive.as_ref()?.digest(key).await?;
+        self.memory.keep_digest(&digest).await;
+        Some(digest)
     }
 
     /// All days of a plan: those that are held, and the others as they are loaded.
@@ -223,9 +248,14 @@ impl Engine {
         self.memory.forget(key).await;
     }
 
-    /// The digest of the day, where it is in memory, with its state.
+    /// The digest of the day, where it is in memory or archived, with its state.
     pub async fn held_digest(&self, key: &DayKey) -> Option<(Arc<Digest>, State)> {
-        self.memory.held_digest(key).await.map(|held| (held.day, held.state))
+        if let Some(held) = self.memory.held_digest(key).await {
+            return Some((held.day, held.state));
+        }
+        let digest = self.archived_digest(key).await?;
+        let state = self.memory.state(&*digest);
+        Some((digest, state))
     }
 
     /// Tells the data that is held now from that held at another time.

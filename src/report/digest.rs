@@ -8,6 +8,9 @@
 //! Sums add up along the path of a department, since a person has one row a day and so one department. People do not:
 //! who is in two departments over a week is one person. So crews are kept, and sets are made of them when asked for.
 
+mod crews;
+mod stored;
+
 use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
@@ -20,6 +23,11 @@ use super::{
 use crate::{
     model::DayKey,
     table::{Directory, Flag, Origin, Partition, PersonNo, partition::ContentHash},
+};
+
+pub use self::{
+    crews::Crews,
+    stored::{restore, store},
 };
 
 /// What is held of a day apart from its rows.

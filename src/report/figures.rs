@@ -1,11 +1,12 @@
 //! What is counted of a day: sums, which add up, and sets of people, which unite.
 
 use fixedbitset::FixedBitSet;
+use serde::{Deserialize, Serialize};
 
 use crate::table::{Counter, Flag, Flags, PersonNo};
 
 /// Figures that add up over the rows of one day: nobody has two, so people may be counted by counting rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums {
     /// How many rows: people that upstream knows that day.
     pub users: u64,

@@ -7,38 +7,47 @@
 //! days come from Feishu, and wait to be written.
 
 mod backlog;
+mod digests;
 mod figures;
 mod health;
 mod layout;
+mod leftovers;
 mod location;
 mod notes;
+mod owner;
 mod shelves;
+mod writer;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt as _, future, stream};
+use futures_util::{StreamExt as _, stream};
 use object_store::ObjectStore;
-use tokio::sync::RwLock;
+use tokio::sync::{Notify, RwLock, Semaphore};
 
 use self::{
     backlog::Backlog,
-    health::Watch,
+    digests::Listings,
+    figures::Reading,
+    health::{Exchange, Watch},
     shelves::{Listed, Shelves},
 };
 pub use self::{
     health::Health,
     location::{Location, ParseLocationError, UnusableLocation},
+    owner::{Claim, NotOurs, Owner},
     shelves::NotDone,
 };
 use super::{freshness::State, memory::Memory};
 use crate::{
-    model::{Backoff, Day, DayKey, DayRange, Geo, Scope, UserIdType},
+    meter::Tally,
+    model::{Day, DayKey, DayRange, Geo, Scope, UserIdType},
+    report::digest::Crews,
     source::{DaySource, Forecast, LoadContext, LoadError},
     table::{
         Directories, Partition,
@@ -49,23 +58,26 @@ use crate::{
 /// Bytes of days that may wait to be written: about a year of 20,000 people.
 const BACKLOG: usize = 256 << 20;
 
-/// Files written at the same time.
-const WRITERS: usize = 8;
-
-/// Footers read at the same time.
+/// Files read at the same time: what they hold is in memory meanwhile.
 const READERS: usize = 32;
-
-/// How long to wait before a failed archive is written to again.
-const AGAIN: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
 /// The days that are held in the archive.
 #[derive(Debug)]
 pub struct Archive {
     shelves: Shelves,
+    /// Where it is, if that is a folder of this machine.
+    folder: Option<PathBuf>,
     directories: Arc<Directories>,
+    /// Who works where, by what digests say of it.
+    crews: Arc<Crews>,
     backlog: Backlog,
+    readers: Semaphore,
+    readings: Tally<Reading>,
+    listings: Listings,
     /// Held for reading while days are written, for writing while one is removed.
     writing: RwLock<()>,
+    /// Ends the wait after a failure.
+    hurry: Notify,
     watch: Watch,
     /// What was read of each file besides its rows, with the listing it was read after.
     labels: Mutex<HashMap<DayKey, (Listed, Label)>>,
@@ -81,17 +93,29 @@ enum Found {
 }
 
 impl Archive {
-    /// An archive in `store`. The people it meets are numbered in `directories`.
+    /// The archive of `owner` in `store`. The people it meets are numbered in `directories`.
     #[must_use]
-    pub fn new(store: Arc<dyn ObjectStore>, directories: Arc<Directories>) -> Self {
+    pub fn new(store: Arc<dyn ObjectStore>, directories: Arc<Directories>, owner: Owner) -> Self {
         Self {
-            shelves: Shelves::new(store),
+            shelves: Shelves::new(store, owner),
+            folder: None,
             directories,
+            crews: Arc::default(),
             backlog: Backlog::new(BACKLOG),
+            readers: Semaphore::new(READERS),
+            readings: Tally::default(),
+            listings: Listings::default(),
             writing: RwLock::default(),
+            hurry: Notify::new(),
             watch: Watch::default(),
             labels: Mutex::default(),
         }
+    }
+
+    /// The same, which is known to be in this folder.
+    #[must_use]
+    pub fn in_folder(self, folder: Option<PathBuf>) -> Self {
+        Self { folder, ..self }
     }
 
     /// How it is.
@@ -102,13 +126,7 @@ impl Archive {
 
     /// The days of a range that have a file, by what the files say of themselves. An archive that fails holds none.
     pub async fn held(&self, geo: Geo, user_id_type: UserIdType, range: DayRange) -> BTreeMap<Day, Label> {
-        let listed = match self.shelves.list(geo, user_id_type).await {
-            Ok(listed) => listed,
-            Err(error) => {
-                self.watch.ill(&error.to_string());
-                return BTreeMap::new();
-            }
-        };
+        let Ok(listed) = self.read(self.shelves.list(geo, user_id_type).await) else { return BTreeMap::new() };
         let key = |day| DayKey { geo, user_id_type, scope: Scope::Everyone, day };
         let wanted = listed.into_iter().filter(|(day, _)| range.contains(*day));
         let labels = stream::iter(wanted.map(|(day, file)| self.label(key(day), file))).buffer_unordered(READERS);
@@ -134,11 +152,6 @@ impl Archive {
         listed.into_keys().filter(|day| *day < oldest).map(key).collect()
     }
 
-    /// Done when the day does not wait to be written any more.
-    pub async fn settled(&self, key: &DayKey) {
-        self.backlog.settled(key).await;
-    }
-
     /// Removes a day, whether it is written or waits for it.
     ///
     /// # Errors
@@ -148,68 +161,27 @@ impl Archive {
         let _alone = self.writing.write().await;
         self.backlog.forget(key);
         self.labels().remove(key);
-        let removed = self.shelves.remove(key).await;
-        removed.inspect_err(|error| self.watch.ill(&error.to_string()))
+        self.written(self.shelves.remove(key).await)
     }
 
-    /// Writes a final day, some time soon.
-    fn keep(self: &Arc<Self>, day: &Arc<Partition>) {
-        let added = self.backlog.add(Arc::clone(day));
-        if added.forgone > 0 {
-            self.watch.forgone(added.forgone);
-            tracing::warn!(days = added.forgone, "too many days wait for the archive; some will not be in it");
+    /// Takes note of how a change that somebody waited for ended.
+    fn written(&self, done: Result<(), NotDone>) -> Result<(), NotDone> {
+        match &done {
+            // While days wait, the writer tells when all of them can be written again.
+            Ok(()) if self.backlog.len() > 0 => {}
+            Ok(()) => self.watch.well(Exchange::Writing),
+            Err(error) => self.watch.ill(Exchange::Writing, error),
         }
-        if added.unattended {
-            tokio::spawn(Arc::clone(self).write_backlog());
-        }
+        done
     }
 
-    /// Writes until nothing waits any more, however long the archive is down.
-    async fn write_backlog(self: Arc<Self>) {
-        let mut failures = 0;
-        loop {
-            let writing = self.writing.read().await;
-            let days = self.backlog.next(WRITERS);
-            if days.is_empty() {
-                return;
-            }
-            let written = future::join_all(days.iter().map(|day| self.write(day))).await;
-            drop(writing);
-            failures = if written.contains(&true) { 0 } else { failures + 1 };
-            if failures > 0 {
-                tokio::time::sleep(AGAIN.base.max(AGAIN.wait(failures, fastrand::f64()))).await;
-            }
+    /// Takes note of how a reading ended.
+    fn read<T>(&self, read: Result<T, NotDone>) -> Result<T, NotDone> {
+        match &read {
+            Ok(_) => self.watch.well(Exchange::Reading),
+            Err(error) => self.watch.ill(Exchange::Reading, error),
         }
-    }
-
-    /// Writes a day; tells whether that went well.
-    async fn write(&self, day: &Arc<Partition>) -> bool {
-        let encoding = tokio::task::spawn_blocking({
-            let day = Arc::clone(day);
-            move || parquet::encode(&day)
-        });
-        let file = match encoding.await {
-            Ok(Ok(file)) => file,
-            failed => {
-                let reason = failed.map(|encoded| encoded.err().map(|error| error.to_string()));
-                tracing::error!(key = %day.key(), ?reason, "a day cannot be written as Parquet and is not archived");
-                self.backlog.written(day);
-                return true;
-            }
-        };
-        let bytes = file.len();
-        match self.shelves.write(day.key(), file).await {
-            Ok(()) => {
-                tracing::debug!(key = %day.key(), rows = day.rows(), bytes, "a day was archived");
-                self.watch.well();
-                self.backlog.written(day);
-                true
-            }
-            Err(error) => {
-                self.watch.ill(&error.to_string());
-                false
-            }
-        }
+        read
     }
 
     /// The day, as far as the archive can give it now.
@@ -220,13 +192,14 @@ impl Archive {
         if self.watch.is_paused() {
             return Found::Nothing;
         }
-        match self.shelves.read(key).await {
+        let _turn = self.readers.acquire().await;
+        // While this one waited, others may have found that it fails.
+        if self.watch.is_paused() {
+            return Found::Nothing;
+        }
+        match self.read(self.shelves.read(key).await) {
             Ok(Some(file)) => self.open(key, file).await,
-            Ok(None) => Found::Nothing,
-            Err(error) => {
-                self.watch.ill(&error.to_string());
-                Found::Nothing
-            }
+            Ok(None) | Err(_) => Found::Nothing,
         }
     }
 
@@ -237,7 +210,10 @@ impl Archive {
         // Parquet's reader may panic on nonsense.
         let decoded = decoding.await.unwrap_or_else(|panic| Err(Unreadable::damaged(panic)));
         match decoded {
-            Ok(day) => Found::Day(Arc::new(day)),
+            Ok(day) => {
+                self.readings.add_one(Reading::Rows);
+                Found::Day(Arc::new(day))
+            }
             Err(error @ Unreadable::TooNew { .. }) => {
                 tracing::warn!(%key, %error, "an archived day is of a later version; it comes from Feishu instead");
                 Found::Foreign
@@ -265,7 +241,7 @@ impl Archive {
             return known;
         }
         let footer = self.shelves.read_footer(&key, &file).await;
-        let footer = footer.inspect_err(|error| self.watch.ill(&error.to_string())).ok().flatten()?;
+        let footer = self.read(footer).ok().flatten()?;
         // A damaged one is set aside when its day is read.
         let label = parquet::read_label(&footer)
             .inspect_err(|error| tracing::warn!(%key, %error, "an archived day cannot be read"))

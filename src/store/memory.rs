@@ -30,7 +30,7 @@ use crate::{
     model::{Clock, Day, DayKey, DayRange, Scope},
     report::Digest,
     source::{DaySource, Forecast, LoadContext, LoadError},
-    table::{Origin, Partition},
+    table::{Flag, Origin, Partition},
 };
 
 /// The share of the bytes that is kept for digests: one in so many.
@@ -137,6 +137,17 @@ impl Memory {
         Ok(digest)
     }
 
+    /// Keeps a digest whose rows are elsewhere, unless a later one is held.
+    pub async fn keep_digest(&self, digest: &Arc<Digest>) {
+        self.lookups.add_one(Lookup::Miss);
+        self.count_rows(digest.key(), digest.rows());
+        let held = self.digests.get(digest.key()).await;
+        if held.is_none_or(|held| held.fetched_at() <= digest.fetched_at()) {
+            self.digests.insert(digest.key().clone(), Arc::clone(digest)).await;
+            self.changes.fetch_add(1, Ordering::Release);
+        }
+    }
+
     async fn neighbour(&self, key: &DayKey) -> Option<Arc<Digest>> {
         let before = self.digests.get(&key.on(key.day.plus(-1))).await;
         if before.is_some() { before } else { self.digests.get(&key.on(key.day.next())).await }
@@ -228,11 +239,17 @@ impl Memory {
         if self.days.get(key).await.is_some_and(|held| newer(&held)) {
             return;
         }
+        let before = self.digests.get(key).await.filter(|before| before.hash() != day.hash());
         // One person's day is as small as its digest would be, and reports on him read it.
         if !matches!(key.scope, Scope::User(_))
             && let Err(error) = self.digest(&day).await
         {
             tracing::error!(%key, %error, "a day could not be digested; it is tried again when it is asked for");
+        }
+        if let Some(before) = before
+            && let Some(after) = self.digests.get(key).await
+        {
+            tell_change(&before, &after);
         }
         self.days.insert(key.clone(), day).await;
         self.changes.fetch_add(1, Ordering::Release);
@@ -286,6 +303,19 @@ pub(super) fn cache<D: Send + Sync + 'static>(
         }
     };
     cache.eviction_listener(listen).build()
+}
+
+/// Late data: what a day said before and says now, in counts. Whatever was made of the day is made anew.
+fn tell_change(before: &Digest, after: &Digest) {
+    let active = |digest: &Digest| digest.whole().sums.flag(Flag::Active);
+    tracing::info!(
+        key = %after.key(),
+        rows_before = before.rows(),
+        rows = after.rows(),
+        active_before = active(before),
+        active = active(after),
+        "a day has changed since it was last fetched"
+    );
 }
 
 pub(super) async fn drop_those<D: Send + Sync + 'static>(

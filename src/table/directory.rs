@@ -114,6 +114,19 @@ impl Directory {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The numbers of people, who are given one where they have none.
+    pub fn number_people<'a>(&self, user_ids: impl Iterator<Item = &'a str>) -> Vec<PersonNo> {
+        let mut tables = self.write();
+        user_ids.map(|user_id| tables.intern_person(user_id).0).collect()
+    }
+
+    /// The number of a department, which is given one where it has none.
+    #[must_use]
+    pub fn number_department(&self, department: &Department) -> u32 {
+        let known = self.read().departments.numbers.get(department).copied();
+        known.unwrap_or_else(|| self.write().intern_department(department))
+    }
+
     /// Opens the tables for adding rows.
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, Tables> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)

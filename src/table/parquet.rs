@@ -18,10 +18,10 @@ use std::sync::Arc;
 
 pub use self::{
     label::Label,
-    read::{decode, read_label},
+    read::{Opened, People, decode, read_label},
     schema::VERSION,
     stream::Stream,
-    write::encode,
+    write::{encode, file_order},
 };
 
 /// Why a file gives no day.
@@ -137,7 +137,7 @@ mod tests {
         fn a_day_reads_back_as_it_was_written(rows in proptest::collection::vec(row(), 0..20), doubtful: bool) {
             let day = build(&rows, doubtful);
 
-            let file = encode(&day).unwrap();
+            let file = encode(&day, &[]).unwrap();
             let label = read_label(&Bytes::from(file.clone())).unwrap();
             let back = read(file).unwrap();
 
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_cut_off_anywhere_is_refused() {
-        let file = encode(&build(&some_rows(), false)).unwrap();
+        let file = encode(&build(&some_rows(), false), b"attached").unwrap();
         for length in (0..file.len()).step_by(97) {
             assert!(matches!(read(file[..length].to_vec()), Err(Unreadable::Damaged { .. })), "cut at {length}");
         }
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_file_with_a_flipped_byte_never_gives_a_different_day() {
         let day = build(&some_rows(), false);
-        let file = encode(&day).unwrap();
+        let file = encode(&day, &[]).unwrap();
         for at in (0..file.len()).step_by(13) {
             let mut flipped = file.clone();
             flipped[at] ^= 0x40;
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_file_of_another_day_is_refused() {
-        let file = encode(&build(&some_rows(), false)).unwrap();
+        let file = encode(&build(&some_rows(), false), b"attached").unwrap();
         let other = key().on(key().day.next());
         let refused = decode(Bytes::from(file), &other, &Arc::default());
         assert!(refused.unwrap_err().to_string().contains("2026-11-01"));

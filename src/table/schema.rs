@@ -215,6 +215,12 @@ impl Flags {
         if set { Self(self.0 | bit) } else { Self(self.0 & !bit) }
     }
 
+    /// The flags with these bits set; bits that are no flag are left out.
+    #[must_use]
+    pub const fn from_bits(bits: u16) -> Self {
+        Self(bits & ((1 << Flag::COUNT) - 1))
+    }
+
     /// The flags as bits: bit [`Flag::index`] is the flag.
     #[must_use]
     pub const fn bits(self) -> u16 {

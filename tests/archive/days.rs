@@ -129,7 +129,7 @@ async fn geos_and_kinds_of_id_have_folders_of_their_own() {
     lake.holds(2).await;
 
     let name = |geo| format!("user_days/geo={geo}/user_id_type=union_id/date=2026-11-19/part-0.parquet");
-    assert_eq!(lake.files(), [name("sg"), name("us")]);
+    assert_eq!(lake.days(), [name("sg"), name("us")]);
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn a_forgotten_day_is_gone_everywhere_and_fetched_anew() {
 
     let url = format!("{}/v1/days/2026-11-15", gateway.base);
     let forgotten = gateway.http.delete(&url).send().await.expect("an answer");
-    let left = lake.files().len();
+    let left = lake.days().len();
     let after = gateway.get(&path).await.json();
 
     assert_eq!(forgotten.status(), 204);

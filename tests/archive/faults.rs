@@ -41,3 +41,29 @@ async fn an_archive_that_cannot_be_read_is_answered_from_feishu() {
     assert_eq!(after, before);
     assert!(restarted.upstream_calls() > 0);
 }
+
+#[tokio::test]
+async fn a_day_that_cannot_be_written_holds_up_no_other_and_is_written_when_it_can() {
+    let lake = Lake::new();
+    // Where the files of two days should be, folders are in the way.
+    let obstacles = ["2026-11-11", "2026-11-12"].map(|day| lake.file(day));
+    for obstacle in &obstacles {
+        fs::create_dir_all(obstacle).expect("a writable folder");
+    }
+    let gateway = lake.gateway().await;
+    let unwritten = async || gateway.get("/readyz").await.json()["archive"]["unwritten"].as_u64();
+
+    gateway.get(&format!("/v1/user-days?{RANGE}&format=ndjson")).await.lines();
+    lake.holds(DAYS - obstacles.len()).await;
+    eventually(async || unwritten().await == Some(2)).await;
+    let (health, metrics) = (gateway.get("/readyz").await.json(), gateway.get("/metrics").await.text);
+    for obstacle in &obstacles {
+        fs::remove_dir(obstacle).expect("an empty folder");
+    }
+    lake.holds(DAYS).await;
+
+    assert_eq!(health["archive"]["status"], "failing");
+    assert!(metrics.contains("\nfeishu_pulse_archive_failing 1\n"), "{metrics}");
+    assert!(metrics.contains("\nfeishu_pulse_archive_unwritten_partitions 2\n"), "{metrics}");
+    eventually(async || gateway.get("/readyz").await.json()["archive"]["status"] == "ok").await;
+}

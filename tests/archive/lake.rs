@@ -38,6 +38,13 @@ impl Lake {
         Setup::with(simulation, |config| config.archive = location).await
     }
 
+    /// The same, at another time.
+    pub(crate) async fn gateway_at(&self, now: &str) -> Setup {
+        let gateway = self.gateway().await;
+        gateway.set_time(now);
+        gateway
+    }
+
     pub(crate) fn file(&self, day: &str) -> PathBuf {
         self.root().join(format!("user_days/geo=cn/user_id_type=open_id/date={day}/part-0.parquet"))
     }
@@ -61,9 +68,14 @@ impl Lake {
         found
     }
 
+    /// The files of days among them.
+    pub(crate) fn days(&self) -> Vec<String> {
+        self.files().into_iter().filter(|name| name.starts_with("user_days/")).collect()
+    }
+
     /// Waits until so many days have a file.
     pub(crate) async fn holds(&self, days: usize) {
-        eventually(async || self.files().iter().filter(|name| name.ends_with(".parquet")).count() == days).await;
+        eventually(async || self.days().iter().filter(|name| name.ends_with(".parquet")).count() == days).await;
     }
 }
 

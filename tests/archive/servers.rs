@@ -55,6 +55,19 @@ async fn a_bucket_that_is_down_is_answered_from_feishu() {
 }
 
 #[tokio::test]
+#[ignore = "needs a bucket that says nothing; .ci/archive starts one"]
+async fn a_bucket_that_says_nothing_is_answered_from_feishu() {
+    let gateway = gateway("s3://silent/here").await;
+
+    let answer = gateway.get(&format!("/v1/user-days?{RANGE}&format=ndjson")).await;
+
+    assert!(answer.lines().len() > 500);
+    let health = gateway.get("/readyz").await.json();
+    assert_eq!((&health["status"], &health["archive"]["status"]), (&"ready".into(), &"failing".into()));
+    assert!(gateway.get("/metrics").await.text.contains("\nfeishu_pulse_archive_failing 1\n"));
+}
+
+#[tokio::test]
 #[ignore = "needs a disk that is too small; .ci/archive mounts one"]
 async fn a_disk_that_is_full_is_answered_from_feishu_and_holds_only_whole_days() {
     let disk = var("PULSE_TEST_SMALL_DISK").expect("PULSE_TEST_SMALL_DISK");

@@ -10,7 +10,7 @@ use feishu_pulse::{
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Day, Geo, ManualClock},
     sim::{SimConfig, Simulator},
-    store::{Location, Policy},
+    store::{Location, Owner, Policy},
 };
 use jiff::Timestamp;
 use reqwest::{Response, StatusCode};
@@ -46,6 +46,8 @@ impl Setup {
     pub async fn with(simulation: SimConfig, change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let clock = Arc::new(ManualClock::at(at(NOON)));
         let (app_id, app_secret) = (simulation.app_id.clone(), simulation.app_secret.as_str().into());
+        // Simulators come and go, each at an address of its own, and are the same Feishu all the same.
+        let owner = Owner { app_id: app_id.clone(), upstream: "https://feishu.test".to_owned() };
         let geos = simulation.geos.clone();
         let simulator = Simulator::start(simulation, clock.clone()).await.expect("a simulator");
         let mut config = GatewayConfig {
@@ -64,6 +66,7 @@ impl Setup {
             request_timeout: Duration::from_secs(60),
             freshness: Policy::default(),
             archive: Location::Nowhere,
+            owner,
             upkeep: UpkeepConfig { warm_days: None, poll: Duration::from_millis(10), ..UpkeepConfig::default() },
             metrics: MetricsPlace::default(),
             server: ServerConfig::default(),

@@ -14,6 +14,21 @@ pub(super) const MEMO: &str = "See that this user may read and write PULSE_STATE
 pub(super) const CALLS: &str =
     "Raise PULSE_UPSTREAM_MONTHLY_QUOTA, or expect that days which are not held yet are soon refused.";
 
+/// The archive does not answer.
+pub(super) const ARCHIVE: &str = "See that PULSE_ARCHIVE is right, that this user may read and write there, and, for a bucket, the AWS_… \
+                                  variables.";
+
+/// The archive is of a later version.
+pub(super) const LATER: &str = "Run the version of feishu-pulse that wrote it, or set PULSE_ARCHIVE to another place.";
+
+/// The archive has somebody else's mark.
+pub(super) fn not_ours(mark: &str) -> String {
+    format!(
+        "Set PULSE_ARCHIVE to a place of this app's own: ids of people differ from app to app. If it is the same app at another \
+         address of the same Feishu, delete {mark} there."
+    )
+}
+
 /// What to do about `error`, which came up with the data of `geo`.
 pub(super) fn of(error: &LoadError, geo: Option<Geo>) -> String {
     match error {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -9,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::{model::DayKey, table::Partition};
 
-/// Days that wait to be written, each once, oldest first. Memory usually holds the same days, so that waiting costs
+/// Days that wait to be written, each once, in turns: a day that cannot be written holds up no other. Memory usually holds the same days, so that waiting costs
 /// little; the bound is for an archive that stays down for long.
 #[derive(Debug)]
 pub(super) struct Backlog {
@@ -22,6 +23,8 @@ pub(super) struct Backlog {
 struct Waiting {
     days: BTreeMap<DayKey, Arc<Partition>>,
     bytes: usize,
+    /// The last that was given out.
+    turn: Option<DayKey>,
     /// Whether somebody is writing them.
     attended: bool,
 }
@@ -57,7 +60,9 @@ impl Backlog {
     pub(super) fn next(&self, at_most: usize) -> Vec<Arc<Partition>> {
         let mut waiting = self.waiting();
         waiting.attended = !waiting.days.is_empty();
-        waiting.days.values().take(at_most).cloned().collect()
+        let days = waiting.after_the_last(at_most);
+        waiting.turn = days.last().map(|day| day.key().clone());
+        days
     }
 
     /// The day, where it waits.
@@ -95,12 +100,34 @@ impl Backlog {
         }
     }
 
+    /// Done when nothing waits any more.
+    pub(super) async fn emptied(&self) {
+        let mut changed = self.changed.subscribe();
+        while self.len() > 0 {
+            // The sender lives as long as the backlog.
+            let _ = changed.changed().await;
+        }
+    }
+
+    /// What waits.
+    pub(super) fn keys(&self) -> Vec<DayKey> {
+        self.waiting().days.keys().cloned().collect()
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Waiting {
+    /// The days whose turn it is: those after the last that was given out, then from the first again.
+    fn after_the_last(&self, at_most: usize) -> Vec<Arc<Partition>> {
+        let from = self.turn.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let later = self.days.range((from, Bound::Unbounded));
+        let earlier = self.turn.as_ref().map(|turn| self.days.range(..=turn)).into_iter().flatten();
+        later.chain(earlier).take(at_most).map(|(_, day)| Arc::clone(day)).collect()
+    }
+
     fn insert(&mut self, day: Arc<Partition>) {
         self.remove(day.key());
         self.bytes += day.bytes();
@@ -151,6 +178,26 @@ mod tests {
         backlog.add(day(1));
         backlog.written(&earlier);
         assert_eq!(backlog.len(), 1);
+    }
+
+    #[test]
+    fn days_that_cannot_be_written_hold_up_no_other() {
+        let backlog = Backlog::new(1 << 20);
+        for of_month in 1..=5 {
+            backlog.add(day(of_month));
+        }
+
+        let mut written = Vec::new();
+        for _ in 0..5 {
+            for day in backlog.next(2).iter().filter(|day| day.key().day.to_string().as_str() > "2026-11-02") {
+                backlog.written(day);
+                written.push(day.key().day.to_string());
+            }
+        }
+
+        assert_eq!(written, ["2026-11-03", "2026-11-04", "2026-11-05"]);
+        let left: Vec<_> = backlog.keys().iter().map(|key| key.day.to_string()).collect();
+        assert_eq!(left, ["2026-11-01", "2026-11-02"]);
     }
 
     #[test]

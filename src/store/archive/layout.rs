@@ -5,7 +5,10 @@ use object_store::path::Path;
 use crate::model::{Day, DayKey, Geo, Scope, UserIdType};
 
 /// Everything that is for readers is below this folder.
-const DAYS: &str = "user_days";
+pub(super) const DAYS: &str = "user_days";
+
+/// Marks of who archives here are below this folder.
+pub(super) const OWNERS: &str = "owners";
 
 /// What was found damaged is moved below this folder.
 const DAMAGED: &str = "damaged";

@@ -10,8 +10,7 @@ impl Archive {
     /// # Errors
     /// Where the store does not do it.
     pub async fn put_note(&self, folder: &str, name: &str, text: Vec<u8>) -> Result<(), NotDone> {
-        let put = self.shelves.put_note(folder, name, text).await;
-        put.inspect(|()| self.watch.well()).inspect_err(|error| self.watch.ill(&error.to_string()))
+        self.written(self.shelves.put_note(folder, name, text).await)
     }
 
     /// All notes of a folder.
@@ -19,7 +18,7 @@ impl Archive {
     /// # Errors
     /// Where the store does not answer.
     pub async fn notes(&self, folder: &str) -> Result<Vec<Bytes>, NotDone> {
-        self.shelves.notes(folder).await.inspect_err(|error| self.watch.ill(&error.to_string()))
+        self.read(self.shelves.notes(folder).await)
     }
 
     /// Removes a note. It is no failure where there is none.
@@ -27,6 +26,6 @@ impl Archive {
     /// # Errors
     /// Where the store does not do it.
     pub async fn remove_note(&self, folder: &str, name: &str) -> Result<(), NotDone> {
-        self.shelves.remove_note(folder, name).await
+        self.written(self.shelves.remove_note(folder, name).await)
     }
 }

@@ -77,6 +77,25 @@ impl Label {
     }
 }
 
+/// Where in a file its attachment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) offset: usize,
+    pub(super) length: usize,
+}
+
+impl Place {
+    pub(super) fn write(self) -> KeyValue {
+        KeyValue::new(format!("{PREFIX}attachment"), format!("{}+{}", self.offset, self.length))
+    }
+
+    pub(super) fn read(pairs: &[KeyValue]) -> Option<Self> {
+        let value = value::<String>(pairs, "attachment").ok()?;
+        let (offset, length) = value.split_once('+')?;
+        Some(Self { offset: offset.parse().ok()?, length: length.parse().ok()? })
+    }
+}
+
 fn value<T: FromStr>(pairs: &[KeyValue], name: &str) -> Result<T, Unreadable> {
     let pair = pairs.iter().find(|pair| pair.key.strip_prefix(PREFIX) == Some(name));
     let value = pair.and_then(|pair| pair.value.as_ref()).and_then(|value| value.parse().ok());

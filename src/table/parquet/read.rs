@@ -8,13 +8,16 @@ use arrow_array::{
 use bytes::Bytes;
 use jiff::Timestamp;
 use parquet::{
-    arrow::arrow_reader::ParquetRecordBatchReaderBuilder,
-    file::metadata::{FooterTail, ParquetMetaDataReader},
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+    },
+    file::metadata::{FooterTail, KeyValue, ParquetMetaDataReader},
 };
 
 use super::{
     Unreadable,
-    label::Label,
+    label::{Label, Place},
     schema::{FLAGS, name},
 };
 use crate::{
@@ -22,35 +25,112 @@ use crate::{
     table::{Client, Counter, Department, Devices, Directory, Flags, Partition, PartitionBuilder, Row, item},
 };
 
-/// The day in a file, its strings numbered in `directory`. Takes tens of milliseconds for 20,000 rows: keep it off the
-/// async threads.
-///
-/// What comes back has been checked against the number of rows and the content hash that the file was written with.
+/// A file whose footer has been read.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    file: Bytes,
+    metadata: ArrowReaderMetadata,
+    label: Label,
+}
+
+/// Who the rows of a file are about, in its order.
+#[derive(Debug)]
+pub struct People {
+    ids: Option<StringArray>,
+    registered: Option<TimestampMillisecondArray>,
+}
+
+impl Opened {
+    /// Reads the footer of a file.
+    ///
+    /// # Errors
+    /// [`Unreadable`] where the file is of a later version, damaged, or not of the day `key`, as far as the footer shows.
+    pub fn new(file: Bytes, key: &DayKey) -> Result<Self, Unreadable> {
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default())?;
+        let label = Label::read(pairs(&metadata))?;
+        if label.key != *key {
+            return Err(Unreadable::damaged(format_args!("it holds {} instead of {key}", label.key)));
+        }
+        Ok(Self { file, metadata, label })
+    }
+
+    /// What the file says of itself.
+    #[must_use]
+    pub const fn label(&self) -> &Label {
+        &self.label
+    }
+
+    /// What was attached to the rows.
+    #[must_use]
+    pub fn attachment(&self) -> Option<&[u8]> {
+        let place = Place::read(pairs(&self.metadata))?;
+        self.file.get(place.offset..place.offset.checked_add(place.length)?)
+    }
+
+    /// The day, its strings numbered in `directory`. Takes tens of milliseconds for 20,000 rows: keep it off the async
+    /// threads.
+    ///
+    /// What comes back has been checked against the number of rows and the content hash that the file was written with.
+    ///
+    /// # Errors
+    /// [`Unreadable`] where the file is damaged.
+    ///
+    /// # Panics
+    /// Perhaps, where the file is damaged in a way that Parquet's reader does not expect. That goes for all that is read
+    /// from its columns.
+    pub fn day(&self, directory: &Arc<Directory>) -> Result<Partition, Unreadable> {
+        let label = &self.label;
+        let mut builder = PartitionBuilder::new(label.key.clone(), Arc::clone(directory)).doubtful(label.doubtful);
+        for batch in self.reader().with_batch_size(8192).build()? {
+            let columns = Columns::of(&batch?)?;
+            (0..columns.rows).for_each(|row| builder.push(&columns.row(row)));
+        }
+        let day = builder.finish(label.fetched_at);
+        if day.rows() != label.rows {
+            return Err(Unreadable::damaged(format_args!("{} rows instead of {}", day.rows(), label.rows)));
+        }
+        if *day.hash() != label.hash {
+            return Err(Unreadable::damaged("its rows are not those it was written with"));
+        }
+        Ok(day)
+    }
+
+    /// Who the rows are about, without anything else of them.
+    ///
+    /// # Errors
+    /// [`Unreadable`] where that shows the file to be damaged. It is not checked against the content hash.
+    pub fn people(&self) -> Result<People, Unreadable> {
+        let columns = [name::USER_ID, name::REGISTER_TIME];
+        let mask = ProjectionMask::columns(self.metadata.metadata().file_metadata().schema_descr(), columns);
+        let mut batches = self.reader().with_projection(mask).with_batch_size(self.label.rows.max(1)).build()?;
+        let Some(batch) = batches.next().transpose()? else { return Ok(People { ids: None, registered: None }) };
+        Ok(People { ids: column(&batch, name::USER_ID)?, registered: column(&batch, name::REGISTER_TIME)? })
+    }
+
+    fn reader(&self) -> ParquetRecordBatchReaderBuilder<Bytes> {
+        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
+    }
+}
+
+impl People {
+    /// The id in a row, and when its account was activated; `None` where there is no such row or it has no id.
+    #[must_use]
+    pub fn of(&self, row: usize) -> Option<(&str, Option<Timestamp>)> {
+        let ids = self.ids.as_ref().filter(|ids| row < ids.len());
+        Some((text(ids, row)?, instant(self.registered.as_ref(), row)))
+    }
+}
+
+fn pairs(metadata: &ArrowReaderMetadata) -> &[KeyValue] {
+    metadata.metadata().file_metadata().key_value_metadata().map_or(&[], Vec::as_slice)
+}
+
+/// The day in a file: [`Opened::day`] in one step.
 ///
 /// # Errors
 /// [`Unreadable`] where the file is of a later version, damaged, or not of the day `key`.
-///
-/// # Panics
-/// Perhaps, where the file is damaged in a way that Parquet's reader does not expect.
 pub fn decode(file: Bytes, key: &DayKey, directory: &Arc<Directory>) -> Result<Partition, Unreadable> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
-    let label = Label::read(reader.metadata().file_metadata().key_value_metadata().map_or(&[], Vec::as_slice))?;
-    if label.key != *key {
-        return Err(Unreadable::damaged(format_args!("it holds {} instead of {key}", label.key)));
-    }
-    let mut builder = PartitionBuilder::new(key.clone(), Arc::clone(directory)).doubtful(label.doubtful);
-    for batch in reader.with_batch_size(8192).build()? {
-        let columns = Columns::of(&batch?)?;
-        (0..columns.rows).for_each(|row| builder.push(&columns.row(row)));
-    }
-    let day = builder.finish(label.fetched_at);
-    if day.rows() != label.rows {
-        return Err(Unreadable::damaged(format_args!("{} rows instead of {}", day.rows(), label.rows)));
-    }
-    if *day.hash() != label.hash {
-        return Err(Unreadable::damaged("its rows are not those it was written with"));
-    }
-    Ok(day)
+    Opened::new(file, key)?.day(directory)
 }
 
 /// The label of a file, from its end alone: `tail` holds the last bytes, at least the footer.

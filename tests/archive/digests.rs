@@ -1,0 +1,106 @@
+//! Reports after a restart: from the digests beside the rows, and from the rows where a digest does not hold.
+
+use std::fs;
+
+use feishu_pulse::{
+    model::{DayKey, Geo, Scope, UserIdType},
+    table::{Directory, parquet},
+};
+use serde_json::Value;
+
+use crate::{
+    lake::{DAYS, Lake, RANGE, eventually},
+    support::{Setup, day},
+};
+
+/// Reports that need no rows.
+const REPORTS: [&str; 6] = [
+    "/v1/reports/activity?start_date=2026-11-11&end_date=2026-11-20",
+    "/v1/reports/activity?start_date=2026-11-18&end_date=2026-11-20&interval=week",
+    "/v1/reports/summary?start_date=2026-11-16&end_date=2026-11-20",
+    "/v1/reports/departments?start_date=2026-11-11&end_date=2026-11-20",
+    "/v1/reports/departments?start_date=2026-11-15&end_date=2026-11-15",
+    "/v1/reports/retention?start_date=2026-11-11&end_date=2026-11-20&interval=week",
+];
+
+async fn reports(gateway: &Setup) -> Vec<Value> {
+    let mut answers = Vec::new();
+    for report in REPORTS {
+        answers.push(gateway.get(report).await.json());
+    }
+    answers
+}
+
+/// A lake of ten days, and what the gateway that filled it says of them.
+async fn filled() -> (Lake, Vec<Value>) {
+    let lake = Lake::new();
+    let gateway = lake.gateway().await;
+    gateway.get(&format!("/v1/user-days?{RANGE}&limit=1")).await.json();
+    lake.holds(DAYS).await;
+    let truth = reports(&gateway).await;
+    (lake, truth)
+}
+
+/// How many archived days were read as `what`.
+async fn reads(gateway: &Setup, what: &str) -> usize {
+    let page = gateway.get("/metrics").await.text;
+    let name = format!("feishu_pulse_archive_reads_total{{read=\"{what}\"}} ");
+    let value = page.lines().find_map(|line| line.strip_prefix(&name)).expect("the figure");
+    value.parse().expect("a number")
+}
+
+#[tokio::test]
+async fn reports_after_a_restart_decode_no_rows_and_cost_no_call() {
+    let (lake, truth) = filled().await;
+
+    let restarted = lake.gateway().await;
+    let after = reports(&restarted).await;
+
+    assert_eq!(after, truth);
+    assert_eq!((reads(&restarted, "digest").await, reads(&restarted, "rows").await), (DAYS, 0));
+    assert_eq!(restarted.upstream_calls(), 0);
+}
+
+/// Changes the file of the 15th, restarts, and sees that it is as it was afterwards.
+async fn is_made_anew(change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    let (lake, truth) = filled().await;
+    let file = lake.file("2026-11-15");
+    let sound = fs::read(&file).expect("a file");
+    let changed = change(sound.clone());
+    assert!(changed != sound);
+    fs::write(&file, &changed).expect("a writable file");
+
+    let restarted = lake.gateway().await;
+    let after = reports(&restarted).await;
+
+    assert_eq!(after, truth);
+    assert_eq!((reads(&restarted, "digest").await, reads(&restarted, "rows").await), (DAYS - 1, 1));
+    assert_eq!(restarted.upstream_calls(), 0);
+    eventually(async || fs::read(&file).expect("a file") == sound).await;
+    assert_eq!(restarted.get("/readyz").await.json()["archive"]["damaged"], 0);
+}
+
+#[tokio::test]
+async fn a_damaged_digest_is_made_anew_from_the_rows() {
+    is_made_anew(|mut file| {
+        let text = String::from_utf8_lossy(&file).into_owned();
+        let place = text.split("feishu_pulse.attachment").nth(1).expect("a digest");
+        let offset: String =
+            place.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        let offset: usize = offset.parse().expect("a number");
+        file[offset + 20] ^= 0xff;
+        file
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_without_a_digest_is_given_one() {
+    is_made_anew(|file| {
+        let key =
+            DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day: day("2026-11-15") };
+        let rows = parquet::decode(file.into(), &key, &std::sync::Arc::new(Directory::default())).expect("sound rows");
+        parquet::encode(&rows, &[]).expect("a file")
+    })
+    .await;
+}

@@ -1,0 +1,118 @@
+//! A store that takes its time, in time that passes only where somebody waits.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use feishu_pulse::{
+    model::{DayKey, Geo, ManualClock, Scope, UserIdType},
+    source::{CallerId, DaySource, Forecast, LoadContext, LoadError, Priority},
+    store::{Archive, Archived, Memory, Owner, Policy},
+    table::{Partition, PartitionBuilder, Row},
+};
+use object_store::{
+    ObjectStore,
+    memory::InMemory,
+    throttle::{ThrottleConfig, ThrottledStore},
+};
+use tokio::time::Instant;
+
+use crate::{
+    log::Log,
+    support::{NOON, at, day},
+};
+
+const CONTEXT: LoadContext = LoadContext { priority: Priority::Interactive, caller: CallerId(1) };
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Has every day at once.
+struct Prompt;
+
+#[async_trait]
+impl DaySource for Prompt {
+    async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<Partition>, LoadError> {
+        let mut builder = PartitionBuilder::new(key.clone(), Arc::default());
+        builder.push(&Row { user_id: Some("ou_1".to_owned()), ..Row::default() });
+        Ok(Arc::new(builder.finish(at(NOON))))
+    }
+
+    async fn forecast(&self, _: &[DayKey]) -> Forecast {
+        Forecast::NOTHING
+    }
+}
+
+struct Slow {
+    store: Arc<ThrottledStore<InMemory>>,
+    archive: Arc<Archive>,
+    source: Archived<Prompt>,
+}
+
+fn slow(config: ThrottleConfig) -> Slow {
+    let store = Arc::new(ThrottledStore::new(InMemory::new(), config));
+    let owner = Owner { app_id: "cli_a".to_owned(), upstream: "https://feishu.test".to_owned() };
+    let shared: Arc<dyn ObjectStore> = Arc::clone(&store) as _;
+    let archive = Arc::new(Archive::new(shared, Arc::default(), owner));
+    let memory = Arc::new(Memory::new(1 << 20, Policy::default(), Arc::new(ManualClock::at(at(NOON)))));
+    let source = Archived::new(Arc::clone(&archive), memory, Prompt);
+    Slow { store, archive, source }
+}
+
+fn key(of_month: u8) -> DayKey {
+    let day = day(&format!("2026-11-{of_month:02}"));
+    DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_slow_archive_is_answered_from_feishu_and_the_next_at_once() {
+    let slow = slow(ThrottleConfig {
+        wait_get_per_call: HOUR,
+        wait_list_per_call: HOUR,
+        wait_put_per_call: HOUR,
+        ..ThrottleConfig::default()
+    });
+
+    let started = Instant::now();
+    let first = slow.source.load(&key(10), CONTEXT).await;
+    let waited = started.elapsed();
+    let second = slow.source.load(&key(11), CONTEXT).await;
+
+    assert!(first.is_ok() && second.is_ok());
+    assert!(waited <= Duration::from_secs(15), "{waited:?}");
+    assert_eq!(started.elapsed(), waited, "the second does not wait");
+    assert!(slow.archive.health().fault.is_some_and(|fault| fault.contains("no answer within")));
+    assert_eq!(slow.archive.health().unwritten, 2);
+
+    slow.store.config_mut(|config| *config = ThrottleConfig::default());
+    slow.archive.settled(&key(10)).await;
+    slow.archive.settled(&key(11)).await;
+    assert_eq!(slow.archive.health().fault, None);
+    assert_eq!(slow.archive.health().unwritten, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_written_before_the_process_ends() {
+    let slow = slow(ThrottleConfig { wait_put_per_call: Duration::from_secs(2), ..ThrottleConfig::default() });
+    for of_month in 1..=20 {
+        slow.source.load(&key(of_month), CONTEXT).await.expect("a day");
+    }
+    assert!(slow.archive.health().unwritten > 0);
+
+    slow.archive.flush(Duration::from_secs(25)).await;
+
+    assert_eq!(slow.archive.health().unwritten, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_before_the_end_is_named_in_the_log() {
+    let (log, _guard) = Log::begin();
+    let slow = slow(ThrottleConfig { wait_put_per_call: HOUR, ..ThrottleConfig::default() });
+    for of_month in [1, 2] {
+        slow.source.load(&key(of_month), CONTEXT).await.expect("a day");
+    }
+
+    let started = Instant::now();
+    slow.archive.flush(Duration::from_secs(25)).await;
+
+    assert_eq!(started.elapsed(), Duration::from_secs(25));
+    let lines = log.lines("could not be archived before the end");
+    assert!(lines.len() == 1 && lines[0].contains("2026-11-01") && lines[0].contains("2026-11-02"), "{lines:?}");
+}
