@@ -26,17 +26,17 @@ fn week() -> DayRange {
     DayRange::new("2026-11-02".parse().unwrap(), "2026-11-04".parse().unwrap()).unwrap()
 }
 
-/// What a cell of the page's first table says of a day: messages, where the person was active; `None` where there is no
-/// row.
-fn cell(text: &str) -> Option<Option<u64>> {
+/// What a cell of the page's first table says of a day: whether the person was active, and how many messages they sent;
+/// `None` where there is no row.
+fn cell(text: &str) -> Option<(bool, u64)> {
     if text.starts_with('—') {
         return None;
     }
     let Some(rest) = text.strip_prefix("active, ") else {
         assert_eq!(text, "·");
-        return Some(None);
+        return Some((false, 0));
     };
-    Some(Some(rest.split(' ').next().unwrap().parse().unwrap()))
+    Some((true, rest.split(' ').next().unwrap().parse().unwrap()))
 }
 
 /// The rows of a day, off the page.
@@ -44,19 +44,19 @@ fn rows(at: usize) -> Vec<Row> {
     let lines = PAGE.lines().skip_while(|line| !line.contains("| department | Mon | Tue | Wed |")).skip(2).take(4);
     let row = |line: &str| {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let messages = cell(cells[2 + at].split(" (").next().unwrap())?;
+        let (is_active, messages) = cell(cells[2 + at].split(" (").next().unwrap())?;
         // `研发, on Wed 销售`
         let (home, moved) = cells[1].split_once(", on Wed ").unwrap_or((cells[1], cells[1]));
         let name = if at == 2 { moved } else { home };
         let mut counters = [0; Counter::COUNT];
-        counters[MESSAGES] = messages.unwrap_or(0);
+        counters[MESSAGES] = messages;
         // A, B and C activated in that week and D in the next, says the page.
         let activated: Day = if cells[0] == "D" { "2026-11-09" } else { "2026-11-02" }.parse().unwrap();
         Some(Row {
             user_id: Some(cells[0].to_owned()),
             department: Department { name: name.into(), path: format!("总部/{name}").into() },
             register_time: Some(Geo::Cn.starts_at(activated)),
-            flags: Flags::default().with(Flag::Activated, true).with(Flag::Active, messages.is_some()),
+            flags: Flags::default().with(Flag::Activated, true).with(Flag::Active, is_active),
             counters,
             ..Row::default()
         })
@@ -69,7 +69,9 @@ fn days() -> Vec<Arc<Partition>> {
     let day = |(at, day): (usize, Day)| {
         let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day };
         let mut builder = PartitionBuilder::new(key, Arc::clone(&directory));
-        rows(at).iter().for_each(|row| builder.push(row));
+        for row in rows(at) {
+            builder.push(&row);
+        }
         Arc::new(builder.finish(Timestamp::UNIX_EPOCH))
     };
     week().days().enumerate().map(day).collect()
