@@ -8,7 +8,7 @@ default:
 check:
     .ci/check
 
-# Write what is generated: openapi/openapi.json.
+# Write what is generated: the OpenAPI document, the settings, the chart's README and dashboards.
 generate:
     .ci/generate
 

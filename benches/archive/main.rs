@@ -92,6 +92,8 @@ async fn fill(lake: &Path, simulator: &Simulator, year: DayRange) {
         owner,
         upkeep: UpkeepConfig { warm_days: None, ..UpkeepConfig::default() },
         metrics: MetricsPlace::default(),
+        business_metrics: false,
+        log_filter: None,
         server: ServerConfig::default(),
     };
     let gateway = app::build(config, Arc::new(SystemClock)).expect("a gateway");

@@ -212,6 +212,7 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
         quota: Arc::new(Quota::new(QuotaConfig::default(), clock)),
         geos,
         request_timeout: Duration::from_secs(3600),
+        log_filter: None,
         desks: Desks::default(),
         draining: Arc::clone(&draining),
     };

@@ -4,18 +4,18 @@ use std::{any::Any, sync::Arc};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, MatchedPath, Request},
+    extract::DefaultBodyLimit,
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
 use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
-use tracing::{Span, field};
+use tracing::Span;
 
 use super::{
     bounds::{self, Bounds},
     compat,
     problem::{self, Problem, ProblemCode},
-    request_id::{self, RequestId},
+    request_id, trace,
     traffic::{self, Traffic},
 };
 
@@ -34,23 +34,21 @@ pub fn around(routes: Router, traffic: Arc<Traffic>, bounds: Bounds) -> Router {
         .layer(from_fn(problem::render))
         // Sees the final status of all that, within the span that carries the request's id.
         // A failure is logged where it is handled; here it would be logged a second time, as an error of ours.
-        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_failure(()).on_response(
-            |response: &Response, latency: std::time::Duration, _: &Span| {
+        .layer(TraceLayer::new_for_http().make_span_with(trace::span).on_request(()).on_failure(()).on_response(
+            |response: &Response, latency: std::time::Duration, span: &Span| {
                 let (status, took_ms) = (response.status().as_u16(), latency.as_secs_f64() * 1e3);
-                tracing::info!(http.status = status, took_ms, "answered");
+                span.record("http.response.status_code", status);
+                if span.metadata().is_some_and(|metadata| metadata.name() == trace::PROBE) {
+                    tracing::debug!(took_ms, status, "answered");
+                } else {
+                    tracing::info!(took_ms, "answered");
+                }
             },
         ))
         // Counts what the caller sees, like the log.
         .layer(from_fn_with_state(traffic, traffic::count))
         // Outermost: everything below knows the id.
         .layer(from_fn(request_id::identify))
-}
-
-/// Names the route, never the query: it holds people's ids.
-fn span(request: &Request) -> Span {
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
-    let id = request.extensions().get::<RequestId>().map_or("", |RequestId(id)| id);
-    tracing::info_span!("request", http.method = %request.method(), http.route = route, request_id = id, otel.kind = field::Empty)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands it over like this")]

@@ -8,7 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     bounds::Bounds,
-    compat, docs, layers, ops, prefer,
+    compat, docs, layers, log_level, ops, prefer,
     problem::{Problem, ProblemCode},
     state::ApiState,
     v1,
@@ -37,10 +37,11 @@ pub fn router(state: ApiState, metrics: MetricsPlace, bounds: Bounds) -> Router 
     finish(routes.merge(docs::routes(openapi)), state, bounds)
 }
 
-/// What an operator's own address serves: probes and metrics, nothing about people.
+/// What an operator's own address serves: probes, metrics and what is logged, nothing about people.
 pub fn operations(state: ApiState) -> Router {
     let routes = OpenApiRouter::new().routes(routes!(ops::livez)).routes(routes!(ops::readyz));
-    finish(routes.routes(routes!(ops::metrics)).into(), state, Bounds::new(OPERATORS, Duration::ZERO))
+    let routes = routes.routes(routes!(ops::metrics)).routes(routes!(log_level::get, log_level::put));
+    finish(routes.into(), state, Bounds::new(OPERATORS, Duration::ZERO))
 }
 
 fn finish(routes: Router<ApiState>, state: ApiState, bounds: Bounds) -> Router {

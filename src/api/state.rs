@@ -10,7 +10,9 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{caching::Front, compat::AccessTokens, prefer::Preference, traffic::Traffic, work::Desks};
+use super::{
+    caching::Front, compat::AccessTokens, log_level::LogFilter, prefer::Preference, traffic::Traffic, work::Desks,
+};
 use crate::{
     feishu::quota::Quota,
     meter::Meters,
@@ -43,6 +45,8 @@ pub struct ApiState {
     pub meters: Meters,
     /// The part of it that is about requests.
     pub traffic: Arc<Traffic>,
+    /// Changes what is logged, where anything is.
+    pub log_filter: Option<LogFilter>,
     /// Answers that were given before.
     pub front: Arc<Front>,
     /// Where exports are written.

@@ -11,7 +11,7 @@ use std::{
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{Method as HttpMethod, StatusCode},
+    http::{HeaderMap, Method as HttpMethod, StatusCode},
     middleware::Next,
     response::Response,
 };
@@ -36,6 +36,7 @@ struct Kind {
     route: Arc<str>,
     method: Method,
     status: StatusClass,
+    cache: Cache,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,6 +59,19 @@ enum StatusClass {
     ServerError,
 }
 
+/// Where the answer came from, as `Cache-Status` (RFC 9211) says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Cache {
+    /// What was held.
+    Hit,
+    /// Something had to be fetched first.
+    Miss,
+    /// What was held, though it is fetched anew.
+    Stale,
+    /// It has nothing to do with what is held.
+    None,
+}
+
 /// A request under way: counted as such until it is answered, or its caller has left.
 struct UnderWay(Arc<Traffic>);
 
@@ -68,14 +82,15 @@ pub(super) async fn count(State(traffic): State<Arc<Traffic>>, request: Request,
     let route: Arc<str> = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).into();
     let method = request.method().clone();
     let response = next.run(request).await;
-    under_way.0.answered(&route, &method, response.status(), begun.elapsed());
+    under_way.0.answered(&route, &method, &response, begun.elapsed());
     response
 }
 
 impl Traffic {
     /// Counts one answer.
-    pub(super) fn answered(&self, route: &Arc<str>, method: &HttpMethod, status: StatusCode, taken: Duration) {
-        let kind = Kind { route: Arc::clone(route), method: method.into(), status: status.into() };
+    pub(super) fn answered(&self, route: &Arc<str>, method: &HttpMethod, response: &Response, taken: Duration) {
+        let (status, cache) = (response.status().into(), response.headers().into());
+        let kind = Kind { route: Arc::clone(route), method: method.into(), status, cache };
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         answered.entry(kind).or_insert_with(|| Histogram::new(SECONDS)).record(taken);
     }
@@ -103,10 +118,12 @@ impl Meter for Traffic {
         kinds.sort_unstable_by_key(|(kind, _)| *kind);
         let mut family = page.histogram(
             "feishu_pulse_http_request_seconds",
-            "How long requests took until their answer began, by route, method and class of status.",
+            "How long requests took until their answer began, by route, method, class of status, and where it came from.",
         );
-        for (Kind { route, method, status }, histogram) in kinds {
-            family.distribution(&[("route", route), ("method", method.name()), ("status", status.name())], histogram);
+        for (Kind { route, method, status, cache }, histogram) in kinds {
+            let (method, status, cache) = (method.name(), status.name(), cache.name());
+            let labels = [("route", &**route), ("method", method), ("status", status), ("cache", cache)];
+            family.distribution(&labels, histogram);
         }
     }
 }
@@ -152,6 +169,34 @@ impl StatusClass {
     }
 }
 
+impl Cache {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+            Self::None => "none",
+        }
+    }
+}
+
+impl From<&HeaderMap> for Cache {
+    fn from(headers: &HeaderMap) -> Self {
+        let said = headers.get("cache-status").and_then(|said| said.to_str().ok()).unwrap_or_default();
+        let parameter = |name: &str| said.split([';', ',']).any(|parameter| parameter.trim().starts_with(name));
+        // A time to live below zero says that the answer is older than it should be (RFC 9211, section 2.3).
+        if parameter("fwd=stale") || parameter("ttl=-") {
+            Self::Stale
+        } else if parameter("hit") {
+            Self::Hit
+        } else if parameter("fwd=") {
+            Self::Miss
+        } else {
+            Self::None
+        }
+    }
+}
+
 impl From<StatusCode> for StatusClass {
     fn from(status: StatusCode) -> Self {
         match status.as_u16() {
@@ -161,5 +206,31 @@ impl From<StatusCode> for StatusClass {
             400..500 => Self::ClientError,
             500.. => Self::ServerError,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::held("feishu-pulse; hit", Cache::Hit)]
+    #[case::with_more_to_say("feishu-pulse;hit;ttl=300", Cache::Hit)]
+    #[case::fetched("feishu-pulse; fwd=miss; stored", Cache::Miss)]
+    #[case::fetched_in_part("feishu-pulse; fwd=partial; collapsed", Cache::Miss)]
+    #[case::fetched_anew("feishu-pulse; hit; ttl=-1; detail=refresh-failed", Cache::Stale)]
+    #[case::forwarded_as_stale("feishu-pulse; fwd=stale", Cache::Stale)]
+    #[case::silent("feishu-pulse", Cache::None)]
+    fn the_header_tells_where_an_answer_came_from(#[case] said: &'static str, #[case] expected: Cache) {
+        let headers = HeaderMap::from_iter([(
+            axum::http::HeaderName::from_static("cache-status"),
+            HeaderValue::from_static(said),
+        )]);
+
+        assert_eq!(Cache::from(&headers), expected);
+        assert_eq!(Cache::from(&HeaderMap::new()), Cache::None);
     }
 }

@@ -13,11 +13,11 @@ use super::{
     upkeep::{Upkeep, UpkeepConfig},
 };
 use crate::{
-    api::{self, AccessTokens, ApiState, Bounds, Front, MetricsPlace, Traffic, work::Desks},
+    api::{self, AccessTokens, ApiState, Bounds, Front, LogFilter, MetricsPlace, Traffic, work::Desks},
     feishu::{FeishuConfig, FeishuSource},
     meter::{Meter, Meters},
     model::{Clock, Geo},
-    query::{Backfills, CallCount, Engine, Filler},
+    query::{Backfills, CallCount, Engine, Filler, Newest},
     source::DaySource,
     store::{
         Archive, Archived, Keep, Location, Memory, Owner, Policy, Recall, SingleFlight, Subset,
@@ -50,6 +50,10 @@ pub struct GatewayConfig {
     pub upkeep: UpkeepConfig,
     /// Where `/metrics` is served.
     pub metrics: MetricsPlace,
+    /// Whether it tells how many people are active.
+    pub business_metrics: bool,
+    /// Changes what is logged, where the caller lets others do so.
+    pub log_filter: Option<LogFilter>,
     /// How all of it is served.
     pub server: ServerConfig,
 }
@@ -169,6 +173,13 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let filler = Filler::new(engine.clone(), archive.clone(), calls);
     let backfills = Backfills::new(filler.clone());
     let geos: Arc<[Geo]> = config.geos.into();
+    meters.push(Arc::new(backfills.clone()));
+    meters.push(Arc::new(Newest {
+        engine: engine.clone(),
+        geos: Arc::clone(&geos),
+        warm_days: config.upkeep.warm_days,
+        business: config.business_metrics,
+    }));
     let upkeep = Upkeep {
         config: config.upkeep,
         engine: engine.clone(),
@@ -188,6 +199,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         geos,
         access_tokens,
         request_timeout: config.request_timeout,
+        log_filter: config.log_filter,
         desks: Desks::default(),
         draining: Arc::clone(&draining),
     };

@@ -8,7 +8,10 @@ use tokio::sync::watch;
 
 use super::{Failure, Settings, UnusableSetting};
 use crate::{
-    app::{self, telemetry},
+    app::{
+        self,
+        telemetry::{self, TelemetryConfig},
+    },
     model::{Day, DayRange, Scope, SystemClock, UserIdType},
     query::{Order, Progress},
     source::Priority,
@@ -48,7 +51,8 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), Failure> {
         return Err(UnusableSetting::no_archive().into());
     }
     // The progress is what is shown; the log only where something is wrong.
-    telemetry::init("warn", args.settings.log_format).map_err(|error| UnusableSetting::log(&error))?;
+    let told = TelemetryConfig { filter: "warn".to_owned(), ..args.settings.telemetry() };
+    let told = telemetry::init(&told).map_err(|error| UnusableSetting::telemetry(&error))?;
     let ending = app::shutdown_signal()?;
     let order = Order {
         range,
@@ -62,18 +66,22 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), Failure> {
 
     let progress = watch::Sender::new(Progress::default());
     let shown = show(progress.subscribe());
-    tokio::select! {
-        filled = gateway.filler.fill(&order, &progress) => filled?,
-        () = shown => {}
-        () = ending => {
-            if let Some((archive, _)) = &gateway.archive {
-                archive.flush(ENDING).await;
-            }
-            println!("broken off; {}. Run it again to go on.", line(&progress.borrow()));
-            return Ok(());
-        }
+    let filled = tokio::select! {
+        filled = gateway.filler.fill(&order, &progress) => Some(filled),
+        () = shown => None,
+        () = ending => None,
+    };
+    if let (None, Some((archive, _))) = (&filled, &gateway.archive) {
+        archive.flush(ENDING).await;
     }
-    println!("{range} is archived: {}", line(&progress.borrow()));
+    told.end().await;
+    match filled {
+        Some(filled) => {
+            filled?;
+            println!("{range} is archived: {}", line(&progress.borrow()));
+        }
+        None => println!("broken off; {}. Run it again to go on.", line(&progress.borrow())),
+    }
     Ok(())
 }
 

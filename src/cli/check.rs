@@ -5,7 +5,7 @@ use std::{fmt, process::ExitCode, sync::Arc};
 use clap::Args;
 use reqwest::Url;
 
-use super::{BAD_SETTING, Failure, Settings, UnusableSetting, settings::base_url};
+use super::{BAD_SETTING, Failure, Settings, UnusableSetting, settings::values::base_url};
 use crate::{
     app::{BuildError, GatewayConfig},
     feishu::{

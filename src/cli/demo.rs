@@ -11,7 +11,7 @@ use crate::{
     api::MetricsPlace,
     app::{
         self, GatewayConfig, ServerConfig,
-        telemetry::{self, LogFormat},
+        telemetry::{self, LogFormat, TelemetryConfig},
         upkeep::UpkeepConfig,
     },
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
@@ -45,7 +45,8 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     if !args.listen.ip().is_loopback() {
         return Err(UnusableSetting::listen("the demonstration listens on loopback only").into());
     }
-    telemetry::init("warn", LogFormat::Text).map_err(|error| UnusableSetting::log(&error))?;
+    let told = TelemetryConfig { filter: "warn".to_owned(), format: LogFormat::Text, collector: None };
+    telemetry::init(&told).map_err(|error| UnusableSetting::telemetry(&error))?;
     let ending = app::shutdown_signal()?;
     let simulation = SimConfig {
         users: args.users,
@@ -96,6 +97,8 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         // What is shown is what the visitor asks for.
         upkeep: UpkeepConfig { warm_days: None, ..UpkeepConfig::default() },
         metrics: MetricsPlace::default(),
+        business_metrics: true,
+        log_filter: None,
         server: ServerConfig::default(),
     }
 }

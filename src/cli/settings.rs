@@ -11,13 +11,17 @@ use crate::{
     api::MetricsPlace,
     app::{
         BuildError, GatewayConfig, ServerConfig, TlsFiles, UnusableTls,
-        telemetry::{self, LogFormat},
+        telemetry::{self, LogFormat, TelemetryConfig, TelemetryError},
         upkeep::UpkeepConfig,
     },
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::Geo,
     store::{Location, Owner, Policy},
 };
+
+pub(super) mod values;
+
+use values::{base_url, delay, duration, rate, retention, share};
 
 /// The longest that one call of upstream may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,8 +49,8 @@ pub struct Settings {
     #[arg(long, env = "PULSE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Where to serve /metrics, /livez and /readyz for operators, and /metrics nowhere else. Nothing about people is told
-    /// there, so it may be reachable by others
+    /// Where to serve /metrics, /livez, /readyz and /log-level for operators, and /metrics nowhere else. Nothing about people
+    /// is told there, but whoever reaches it can change what is logged
     #[arg(long, env = "PULSE_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
 
@@ -121,6 +125,14 @@ pub struct Settings {
     #[arg(long, env = "PULSE_GEOS", value_name = "GEO,…", default_value = "cn", value_delimiter = ',')]
     pub geos: Vec<Geo>,
 
+    /// The OpenTelemetry collector that traces are sent to, such as `http://collector:4318`; without it, none are
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = base_url)]
+    pub otlp_endpoint: Option<Url>,
+
+    /// Whether /metrics tells figures of the newest final day: how many people were active, and with which feature
+    #[arg(long, env = "PULSE_BUSINESS_METRICS", value_name = "SWITCH", value_enum, default_value_t = Switch::Off)]
+    pub business_metrics: Switch,
+
     /// What to log: a level, or levels by target such as `info,feishu_pulse::feishu=debug`
     #[arg(long, env = "PULSE_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
@@ -189,7 +201,15 @@ impl Settings {
                 drain_delay: self.drain_delay,
             },
             metrics: if self.admin_listen.is_some() { MetricsPlace::Apart } else { MetricsPlace::Here },
+            business_metrics: self.business_metrics == Switch::On,
+            log_filter: None,
         })
+    }
+
+    /// What is logged and traced.
+    #[must_use]
+    pub fn telemetry(&self) -> TelemetryConfig {
+        TelemetryConfig { filter: self.log.clone(), format: self.log_format, collector: self.otlp_endpoint.clone() }
     }
 
     fn tls(&self) -> Option<TlsFiles> {
@@ -205,7 +225,7 @@ impl Settings {
             self.app_id().err(),
             self.secret().err(),
             self.distinct_geos().err(),
-            telemetry::check(&self.log).err().map(|error| UnusableSetting::log(&error)),
+            telemetry::check(&self.log).err().map(|error| UnusableSetting::telemetry(&error.into())),
         ];
         faults.into_iter().flatten().collect()
     }
@@ -283,8 +303,8 @@ impl UnusableSetting {
         Self("PULSE_ARCHIVE is none: there is nothing to fill".to_owned())
     }
 
-    pub(super) fn log(error: &impl std::fmt::Display) -> Self {
-        Self(format!("PULSE_LOG is no log filter: {error}"))
+    pub(super) fn telemetry(error: &TelemetryError) -> Self {
+        Self(error.to_string())
     }
 
     pub(super) fn listen(why: &str) -> Self {
@@ -298,48 +318,6 @@ impl UnusableSetting {
     pub(super) fn build(error: &BuildError) -> Self {
         Self(error.to_string())
     }
-}
-
-pub(super) fn base_url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|_| "expected a URL such as https://open.feishu.cn".to_owned())?;
-    let is_base = matches!(url.scheme(), "http" | "https") && url.host().is_some();
-    if !is_base
-        || url.query().is_some()
-        || url.fragment().is_some()
-        || !url.username().is_empty()
-        || url.password().is_some()
-    {
-        return Err("expected an http or https address without query, fragment or credentials".to_owned());
-    }
-    Ok(url)
-}
-
-/// A positive duration of at most a day, such as `60s` or `2min`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    let sound = parsed.filter(|duration| (1..=86_400_000).contains(&duration.as_millis()));
-    sound.ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
-}
-
-/// A duration that may be none at all.
-fn delay(text: &str) -> Result<Duration, String> {
-    if text == "0s" { Ok(Duration::ZERO) } else { duration(text) }
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let sound = text.parse().ok().filter(|share: &f64| (0.0..=1.0).contains(share));
-    sound.ok_or_else(|| "expected a share from 0 to 1, such as 0.2".to_owned())
-}
-
-/// A number of days such as `730d`.
-fn retention(text: &str) -> Result<u16, String> {
-    let days = text.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| (1..=36_600).contains(days));
-    days.ok_or_else(|| "expected a number of days, such as 730d".to_owned())
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let sound = text.parse().ok().filter(|rate: &f64| (0.001..=1000.0).contains(rate));
-    sound.ok_or_else(|| "expected calls a second, from 0.001 to 1000".to_owned())
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub struct Timed {
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     Success,
     Throttled,
     QuotaSpent,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use tokio::sync::{Notify, oneshot, watch};
+use tracing::Span;
 
 use super::{
     plan::{self, Size},
@@ -41,6 +42,8 @@ pub struct Desk {
 struct Order {
     context: LoadContext,
     takers: Vec<Taker>,
+    /// In whose course the day was ordered first.
+    orderer: Span,
 }
 
 /// A chain under way.
@@ -52,6 +55,8 @@ pub struct Run {
     pub caller: CallerId,
     /// Pages that it probably has in all, where that can be told.
     pub expected: Option<usize>,
+    /// The chain as part of a trace: that of the first day ordered. Whoever else gets a day of it points to it.
+    pub trace: Span,
     urgency: watch::Sender<Priority>,
     pages: AtomicUsize,
     takers: Mutex<HashMap<Day, Vec<Taker>>>,
@@ -63,10 +68,12 @@ impl Desk {
     pub fn order(&mut self, day: Day, context: LoadContext, taker: Taker) {
         if let Some(run) = self.running.get(&day) {
             run.hurry(context.priority);
+            Span::current().follows_from(&run.trace);
             run.takers().entry(day).or_default().push(taker);
             return;
         }
-        let order = self.waiting.entry(day).or_insert_with(|| Order { context, takers: Vec::new() });
+        let order =
+            self.waiting.entry(day).or_insert_with(|| Order { context, takers: Vec::new(), orderer: Span::current() });
         if context.priority < order.context.priority {
             order.context = context;
         }
@@ -91,11 +98,17 @@ impl Desk {
 
     fn start(&mut self, span: DayRange, expected: Option<usize>) -> Option<Arc<Run>> {
         let orders: Vec<(Day, Order)> = span.days().filter_map(|day| self.waiting.remove_entry(&day)).collect();
-        let LoadContext { caller, priority } = orders.first()?.1.context;
+        let (_, first) = orders.first()?;
+        let LoadContext { caller, priority } = first.context;
+        let trace = tracing::info_span!(parent: &first.orderer, "chain", %span);
+        for (_, order) in &orders[1..] {
+            order.orderer.follows_from(&trace);
+        }
         let run = Arc::new(Run {
             span,
             caller,
             expected,
+            trace,
             urgency: watch::Sender::new(priority),
             pages: AtomicUsize::new(0),
             takers: Mutex::new(orders.into_iter().map(|(day, order)| (day, order.takers)).collect()),

@@ -89,12 +89,28 @@ impl FeishuSource {
     }
 }
 
+impl FeishuSource {
+    fn write_backlog(&self, page: &mut Exposition) {
+        page.gauge("feishu_pulse_chains_in_flight", "Chains of pages under way.").value(self.spans.chains() as f64);
+        let calls = self.spans.calls_ahead(&[]).map(|ahead| ahead.own + ahead.others);
+        page.gauge("feishu_pulse_backlog_calls", "Calls that the days wanted now still cost, where that can be told.")
+            .known(calls.map(|calls| calls as f64));
+        let now = self.throttle.snapshot();
+        let left = calls.and_then(|calls| match calls {
+            0 => Some(0.0),
+            _ => now.window.map(|_| self.throttle.estimate(calls as u64, Priority::Background).as_secs_f64()),
+        });
+        page.gauge("feishu_pulse_backlog_seconds", "How long they probably take, where that can be told.").known(left);
+    }
+}
+
 impl Meter for FeishuSource {
     fn write(&self, page: &mut Exposition) {
         self.calls.write(page);
         self.throttle.write(page);
         self.quota.write(page);
         self.tokens.write(page);
+        self.write_backlog(page);
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio::{sync::oneshot, task::JoinSet};
+use tracing::Instrument as _;
 
 use super::{
     desk::{Delivery, Desk, Run, Taker},
@@ -79,6 +80,12 @@ impl Spans {
             tokio::spawn(run_desk(Arc::clone(&self.shared), series));
         }
         delivery.await.unwrap_or(Err(LoadError::Abandoned))
+    }
+
+    /// Chains under way.
+    #[must_use]
+    pub fn chains(&self) -> usize {
+        self.shared.desks().values().map(|desk| desk.runs().count()).sum()
     }
 
     /// Calls that the days of `keys` still cost, and calls that are owed to others; `None` where the size of a series
@@ -240,8 +247,9 @@ async fn run_desk(shared: Arc<Shared>, series: Series) {
     let mut chains = JoinSet::new();
     loop {
         for run in shared.begin(&series) {
+            let trace = run.trace.clone();
             let ending = Ending { shared: Arc::clone(&shared), series: series.clone(), run };
-            chains.spawn(run_chain(ending));
+            chains.spawn(run_chain(ending).instrument(trace));
         }
         if shared.close(&series) {
             attendance.over = true;

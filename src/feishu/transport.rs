@@ -3,14 +3,16 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use super::{
-    calls::{Calls, Timed},
+    calls::{self, Calls, Timed},
     decode::{self, DecodedPage, Next},
     http::{Http, NoReply, RawReply},
     quota::{Charge, Quota},
     throttle::{Permit, Throttle},
     token::{Token, Tokens},
+    trace,
     verdict::{self, Judged, Verdict},
     wire,
 };
@@ -181,13 +183,19 @@ impl Transport {
         let token = self.tokens.current().await?;
         let request = self.http.get(PATH).query(&self.parameters(ask, page_token, rows)).bearer_auth(token.expose());
         let turn = Turn { permit, charge, timed: self.calls.begin() };
-        match self.http.send(request).await {
-            Ok(reply) => Ok(self.conclude(ask, page_token, &token, &reply, turn)),
-            Err(NoReply(reason)) => {
-                turn.timed.not_replied();
-                Ok(Outcome::Passing(LoadError::Unavailable { upstream: Upstream::default(), reason }))
+        let span = trace::call(PATH);
+        let request = trace::propagated(request, &span);
+        let exchange = async {
+            match self.http.send(request).await {
+                Ok(reply) => self.conclude(ask, page_token, &token, &reply, turn),
+                Err(NoReply(reason)) => {
+                    turn.timed.not_replied();
+                    trace::failed(calls::Outcome::NoReply, &reason);
+                    Outcome::Passing(LoadError::Unavailable { upstream: Upstream::default(), reason })
+                }
             }
-        }
+        };
+        Ok(exchange.instrument(span).await)
     }
 
     /// Waits for a turn, and moves forward in the queue when the call becomes more urgent meanwhile.
@@ -208,6 +216,7 @@ impl Transport {
         let Judged { verdict, upstream, reply: body } =
             verdict::judge(reply.status, reply.log_id.as_deref(), &reply.body);
         timed.replied(&verdict);
+        trace::replied(reply.status, &upstream, &verdict);
         match &verdict {
             Verdict::Throttled => permit.refused(&reply.hints),
             // A server that fails says nothing about its limit.

@@ -11,6 +11,7 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::{
     plan::{Plan, Query, plan},
@@ -211,13 +212,14 @@ impl Engine {
             return Ok(());
         }
         let (source, keys) = (Arc::clone(&self.source), keys.to_vec());
-        tokio::spawn(async move {
+        let fetch = async move {
             let loads = keys.into_iter().map(|key| {
                 let source = Arc::clone(&source);
                 async move { source.load(&key, context).await }
             });
             stream::iter(loads).buffer_unordered(FAN_OUT).for_each(|_| std::future::ready(())).await;
-        });
+        };
+        tokio::spawn(fetch.in_current_span());
         Err(NotAnswered::NotInTime { left: Some(left) })
     }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backfill::{Filler, Order, Progress};
 use crate::{
+    meter::{Exposition, Label, Meter, Tally},
     model::{Day, DayRange, Geo, Scope},
     source::{LoadError, Priority},
 };
@@ -64,6 +65,15 @@ pub struct Backfills {
 struct Shared {
     filler: Filler,
     jobs: Mutex<BTreeMap<Arc<str>, Entry>>,
+    ended: Tally<Ending>,
+}
+
+/// How jobs end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Done,
+    Cancelled,
+    Failed,
 }
 
 #[derive(Clone)]
@@ -95,7 +105,7 @@ impl Backfills {
     /// No jobs yet.
     #[must_use]
     pub fn new(filler: Filler) -> Self {
-        Self { shared: Arc::new(Shared { filler, jobs: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { filler, jobs: Mutex::default(), ended: Tally::default() }) }
     }
 
     /// Starts a job. Where one is running to the same order and question, that one is it.
@@ -162,6 +172,7 @@ impl Backfills {
         tokio::spawn(async move {
             let state = backfills.work(&job.order, &sender, &stop).await;
             backfills.strike_out(&job.id).await;
+            backfills.shared.count(&state);
             tracing::info!(job = %job.id, range = %job.order.range, ?state, "a backfill has ended");
             sender.send_modify(|job| job.state = state);
         });
@@ -222,8 +233,42 @@ impl Shared {
         Entered::Anew(entry)
     }
 
+    fn count(&self, state: &JobState) {
+        match state {
+            JobState::Running => {}
+            JobState::Done => self.ended.add_one(Ending::Done),
+            JobState::Cancelled => self.ended.add_one(Ending::Cancelled),
+            JobState::Failed(_) => self.ended.add_one(Ending::Failed),
+        }
+    }
+
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Meter for Backfills {
+    fn write(&self, page: &mut Exposition) {
+        let jobs = self.list();
+        let running = || jobs.iter().filter(|job| job.state == JobState::Running);
+        let left = running().map(|job| job.progress.days.saturating_sub(job.progress.done)).sum::<usize>();
+        page.gauge("feishu_pulse_backfills_running", "Backfills under way.").value(running().count() as f64);
+        page.gauge("feishu_pulse_backfills_pending_partitions", "Days that they have still to see to.")
+            .value(left as f64);
+        page.counter("feishu_pulse_backfills_ended_total", "Backfills by how they ended.").tally(&self.shared.ended);
+    }
+}
+
+impl Label for Ending {
+    const NAME: &'static str = "outcome";
+    const ALL: &'static [Self] = &[Self::Done, Self::Cancelled, Self::Failed];
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::sync::watch;
+use tracing::{Instrument as _, Span};
 
 use crate::{
     meter::{Count, Exposition, Meter},
@@ -33,6 +34,8 @@ type Flights = Mutex<HashMap<DayKey, Flight>>;
 struct Flight {
     landed: watch::Receiver<Outcome>,
     priority: Priority,
+    /// Belongs to the caller who started it; those who joined it point to it.
+    span: Span,
 }
 
 /// Takes the flight off the list, also when the fetch panics: an entry left behind would block its day for ever.
@@ -54,6 +57,7 @@ impl<S: DaySource> SingleFlight<S> {
         match flights.entry(key.clone()) {
             Entry::Occupied(mut flight) => {
                 self.collapsed.add_one();
+                Span::current().follows_from(&flight.get().span);
                 if context.priority < flight.get().priority {
                     flight.get_mut().priority = context.priority;
                     self.hurry(key.clone(), context);
@@ -62,29 +66,31 @@ impl<S: DaySource> SingleFlight<S> {
             }
             Entry::Vacant(place) => {
                 self.started.add_one();
-                let landed = self.start(key.clone(), context);
-                place.insert(Flight { landed, priority: context.priority }).landed.clone()
+                let span = tracing::info_span!("fetch", geo = %key.geo, day = %key.day);
+                let landed = self.start(key.clone(), context, &span);
+                place.insert(Flight { landed, priority: context.priority, span }).landed.clone()
             }
         }
     }
 
-    fn start(&self, key: DayKey, context: LoadContext) -> watch::Receiver<Outcome> {
+    fn start(&self, key: DayKey, context: LoadContext, span: &Span) -> watch::Receiver<Outcome> {
         let (outcome, landed) = watch::channel(None);
         let inner = Arc::clone(&self.inner);
         let landing = Landing { flights: Arc::clone(&self.flights), key };
-        tokio::spawn(async move {
+        let fetch = async move {
             let loaded = inner.load(&landing.key, context).await;
             drop(landing);
             // Nobody may be waiting any more; what counts was kept below.
             let _ = outcome.send(Some(loaded));
-        });
+        };
+        tokio::spawn(fetch.instrument(span.clone()));
         landed
     }
 
     /// Asks for the day once more, urgently: below, that lends its urgency to the fetch under way.
     fn hurry(&self, key: DayKey, context: LoadContext) {
         let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move { inner.load(&key, context).await });
+        tokio::spawn(async move { inner.load(&key, context).await }.in_current_span());
     }
 }
 

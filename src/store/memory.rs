@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     meter::{Count, Tally},
-    model::{Clock, Day, DayKey, DayRange, Scope},
+    model::{Clock, Day, DayKey, DayRange, Geo, Scope},
     report::Digest,
     source::{DaySource, Forecast, LoadContext, LoadError},
     table::{Flag, Origin, Partition},
@@ -157,6 +157,13 @@ impl Memory {
         let state = self.state(&*day);
         let due = self.is_due(&*day, state);
         Held { day, state, due }
+    }
+
+    /// The digest of the newest day of everyone in a geo that has rows and is in such a state.
+    pub fn newest(&self, geo: Geo, wanted: impl Fn(State) -> bool) -> Option<Arc<Digest>> {
+        let of_everyone = |key: &DayKey| key.geo == geo && key.scope == Scope::Everyone;
+        let days = self.digests.iter().filter(|(key, day)| of_everyone(key) && day.rows() > 0);
+        days.map(|(_, day)| day).filter(|day| wanted(self.state(&**day))).max_by_key(|day| day.key().day)
     }
 
     /// Whether a day in that state is to be fetched anew.

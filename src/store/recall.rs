@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tracing::Instrument as _;
 
 use super::{figures::Lookup, memory::Memory};
 use crate::{
@@ -33,13 +34,14 @@ impl<S: DaySource> Recall<S> {
         }
         let (inner, key, memory) = (Arc::clone(&self.inner), key.clone(), Arc::clone(&self.memory));
         let context = LoadContext { priority: Priority::Background, ..context };
-        tokio::spawn(async move {
+        let refresh = async move {
             let fetched = inner.load(&key, context).await;
             memory.refreshes().ended(&key, fetched.is_ok());
             if let Err(error) = fetched {
                 tracing::warn!(%key, %error, "a provisional day could not be fetched anew; it is served as it is");
             }
-        });
+        };
+        tokio::spawn(refresh.in_current_span());
     }
 }
 

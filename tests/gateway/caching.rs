@@ -215,7 +215,10 @@ async fn answers_from_the_front_carry_an_id_and_are_counted() {
 
     assert_eq!(field(&answer, "x-request-id"), "mine");
     let metrics = setup.get("/metrics").await.text;
-    let count = r#"feishu_pulse_http_request_seconds_count{route="/v1/reports/activity",method="GET",status="2xx"} 3"#;
-    assert!(metrics.contains(count), "{metrics}");
+    for counted in [r#"cache="miss"} 1"#, r#"cache="hit"} 2"#] {
+        let activity =
+            r#"feishu_pulse_http_request_seconds_count{route="/v1/reports/activity",method="GET",status="2xx""#;
+        assert!(metrics.contains(&format!("{activity},{counted}")), "{metrics}");
+    }
     assert!(metrics.contains("feishu_pulse_answer_hits_total 1"), "{metrics}");
 }

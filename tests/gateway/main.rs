@@ -27,4 +27,5 @@ mod quota;
 mod selection;
 mod server;
 mod token;
+mod traces;
 mod waiting;

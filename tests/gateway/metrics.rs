@@ -7,11 +7,13 @@ use std::{
 
 use feishu_pulse::{
     api::MetricsPlace,
+    app::GatewayConfig,
     feishu::{quota::QuotaConfig, throttle::ThrottleConfig},
     sim::{Calls, Fault, Mishap, PageTokenStyle, SimConfig},
 };
 use futures_util::future::join_all;
 use reqwest::StatusCode;
+use serde_json::Value;
 
 use crate::support::{Answer, Setup, eventually};
 
@@ -121,9 +123,10 @@ async fn a_scrape_shows_what_the_simulated_feishu_has_seen() {
     assert!(page.is("feishu_pulse_memory_lookups_total{result=\"hit\"}", 7));
     assert!(page.is("feishu_pulse_day_fetches_total", 7));
     assert!(page.is("feishu_pulse_memory_partitions{state=\"final\"}", 7));
-    let requests =
-        "feishu_pulse_http_request_seconds_count{route=\"/v1/reports/activity\",method=\"GET\",status=\"2xx\"}";
-    assert!(page.is(requests, 2));
+    for cache in ["miss", "hit"] {
+        let labels = format!("route=\"/v1/reports/activity\",method=\"GET\",status=\"2xx\",cache=\"{cache}\"");
+        assert!(page.is(&format!("feishu_pulse_http_request_seconds_count{{{labels}}}"), 1));
+    }
     eventually(async || Page::of(&setup).await.value("feishu_pulse_memory_bytes") > 0.0).await;
 }
 
@@ -217,11 +220,53 @@ async fn two_gateways_in_one_process_do_not_see_each_others_figures() {
 }
 
 #[tokio::test]
+async fn a_day_that_does_not_come_is_seen_where_days_are_fetched_unasked() {
+    let late = "feishu_pulse_late_partitions{geo=\"cn\"}";
+    let warm = |config: &mut GatewayConfig| config.upkeep.warm_days = Some(3);
+    let (well, ill) = (
+        Setup::with(simulation(), warm).await,
+        Setup::with(simulation(), |config| {
+            warm(config);
+            config.feishu.credentials.app_secret = "wrong".into();
+        })
+        .await,
+    );
+    let idle = Setup::new(simulation()).await;
+
+    eventually(async || Page::of(&well).await.is(late, 0)).await;
+
+    assert!(Page::of(&ill).await.is(late, 3));
+    assert!(!Page::of(&idle).await.samples.contains_key(late));
+}
+
+#[tokio::test]
+async fn how_many_people_are_active_is_told_only_where_that_is_wanted() {
+    let setup = Setup::with(simulation(), |config| config.business_metrics = true).await;
+    let quiet = Setup::new(simulation()).await;
+
+    let report = setup.get(WEEK).await.json();
+    quiet.get(WEEK).await.json();
+
+    let (page, newest) = (Page::of(&setup).await, &report["data"][6]);
+    let count = |value: &Value| usize::try_from(value.as_u64().expect("a count")).expect("a small one");
+    for (status, field) in [("all", "users"), ("activated", "activated"), ("active", "active")] {
+        let series = format!("feishu_pulse_business_people{{geo=\"cn\",status=\"{status}\"}}");
+        assert!(page.is(&series, count(&newest[field])), "{series} is {}", page.value(&series));
+    }
+    let adoption = newest["features"]["im"]["adoption"].as_f64().expect("a share");
+    let told = page.value("feishu_pulse_business_adoption_ratio{geo=\"cn\",feature=\"im\"}");
+    // Reports round to three digits.
+    assert!((told - adoption).abs() < 0.001, "{told} and {adoption}");
+    assert!(page.is("feishu_pulse_business_day_timestamp_seconds{geo=\"cn\"}", 1_794_758_400));
+    assert!(Page::of(&quiet).await.samples.keys().all(|series| !series.contains("business")));
+}
+
+#[tokio::test]
 async fn metrics_that_stand_apart_are_not_told_to_callers() {
     let setup = Setup::with(simulation(), |config| config.metrics = MetricsPlace::Apart).await;
 
     let answer = setup.get("/metrics").await;
 
     assert_eq!(answer.problem()["code"], "not_found");
-    assert_eq!(setup.get("/openapi.json").await.json()["paths"]["/metrics"], serde_json::Value::Null);
+    assert_eq!(setup.get("/openapi.json").await.json()["paths"]["/metrics"], Value::Null);
 }

@@ -45,12 +45,12 @@ impl Running {
         Self(binary(arguments, environment).spawn().expect("the binary"))
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.0.id())]).status();
         assert!(sent.is_ok_and(|status| status.success()));
     }
 
-    async fn end(&mut self) -> std::process::ExitStatus {
+    pub(crate) async fn end(&mut self) -> std::process::ExitStatus {
         eventually(async || self.0.try_wait().expect("a child").is_some()).await;
         self.0.wait().expect("a status")
     }

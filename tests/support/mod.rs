@@ -69,6 +69,8 @@ impl Setup {
             owner,
             upkeep: UpkeepConfig { warm_days: None, poll: Duration::from_millis(10), ..UpkeepConfig::default() },
             metrics: MetricsPlace::default(),
+            business_metrics: false,
+            log_filter: None,
             server: ServerConfig::default(),
         };
         change(&mut config);

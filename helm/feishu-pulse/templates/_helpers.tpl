@@ -2,13 +2,14 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{/* At most 55 characters, so that suffixes still fit into a DNS label. */}}
 {{- define "feishu-pulse.fullname" -}}
 {{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- .Values.fullnameOverride | trunc 55 | trimSuffix "-" }}
 {{- else if contains (include "feishu-pulse.name" .) .Release.Name }}
-{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- .Release.Name | trunc 55 | trimSuffix "-" }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name (include "feishu-pulse.name" .) | trunc 63 | trimSuffix "-" }}
+{{- printf "%s-%s" .Release.Name (include "feishu-pulse.name" .) | trunc 55 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 
@@ -18,11 +19,15 @@ app.kubernetes.io/name: {{ include "feishu-pulse.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- define "feishu-pulse.labels" -}}
+{{- define "feishu-pulse.meta" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{ include "feishu-pulse.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "feishu-pulse.labels" -}}
+{{ include "feishu-pulse.selector" . }}
+{{ include "feishu-pulse.meta" . }}
 {{- end }}
 
 {{- define "feishu-pulse.serviceAccount" -}}
@@ -50,4 +55,42 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- else }}
 {{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
 {{- end }}
+{{- end }}
+
+{{/* Not empty where there may be more than one pod. */}}
+{{- define "feishu-pulse.several" -}}
+{{- if or .Values.autoscaling.enabled (gt (int .Values.replicas) 1) }}yes{{ end }}
+{{- end }}
+
+{{/* Not empty where several pods would write into one folder: each then keeps its state to itself. */}}
+{{- define "feishu-pulse.sharedVolume" -}}
+{{- if and .Values.persistence.enabled (eq .Values.persistence.accessMode "ReadWriteMany") }}yes{{ end }}
+{{- end }}
+
+{{/* What would install, and then fail or give people's data away. */}}
+{{- define "feishu-pulse.guard" -}}
+{{- if and .Values.persistence.enabled (ne .Values.persistence.accessMode "ReadWriteMany") (include "feishu-pulse.several" .) }}
+{{- fail "several replicas cannot share a volume that is for one: set persistence.accessMode=ReadWriteMany, or archive into a bucket (settings.archive=s3://…) and set persistence.enabled=false" }}
+{{- end }}
+{{- if not (or .Values.settings.allowAnonymous .Values.access.apiKeys.existingSecret .Values.access.oidc.issuer) }}
+{{- fail "nobody may ask yet: set access.apiKeys.existingSecret or access.oidc.issuer, or settings.allowAnonymous=true if everyone who can reach the pods may read what every employee did" }}
+{{- end }}
+{{- if ne (empty .Values.access.oidc.issuer) (empty .Values.access.oidc.audience) }}
+{{- fail "access.oidc.issuer and access.oidc.audience belong together" }}
+{{- end }}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
+{{- fail "httpRoute.enabled needs httpRoute.parentRefs: the Gateways that it is attached to" }}
+{{- end }}
+{{- end }}
+
+{{/* The pod of `helm test`: not the Service's, so it has another name. */}}
+{{- define "feishu-pulse.testSelector" -}}
+app.kubernetes.io/name: {{ include "feishu-pulse.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* What Prometheus scrapes: a Service of its own, since the API's does not lead to the operator's port. */}}
+{{- define "feishu-pulse.metricsSelector" -}}
+{{ include "feishu-pulse.selector" . }}
+app.kubernetes.io/component: metrics
 {{- end }}

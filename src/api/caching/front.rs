@@ -86,7 +86,7 @@ impl Front {
         }
         request_id::mark(headers, &mut response);
         self.hits.add_one();
-        self.traffic.answered(&standing.route, request.method(), response.status(), begun.elapsed());
+        self.traffic.answered(&standing.route, request.method(), &response, begun.elapsed());
         Some(response)
     }
 
