@@ -8,6 +8,7 @@ pub mod jobs;
 pub mod newest;
 pub mod plan;
 pub mod sheets;
+pub mod trails;
 pub mod views;
 pub mod warm;
 
@@ -19,4 +20,5 @@ pub use jobs::{Backfills, Job, JobState};
 pub use newest::Newest;
 pub use plan::{Period, Plan, Query, Span, plan};
 pub use sheets::Sheets;
+pub use trails::Trails;
 pub use views::Views;

@@ -3,15 +3,19 @@
 pub mod activity;
 pub mod by_day;
 pub mod clients;
+pub mod crew;
 pub mod departments;
 pub mod digest;
 pub mod discretion;
 pub mod figures;
+pub mod homes;
+pub mod month;
 pub mod retention;
 pub mod sheet;
 pub mod sliding;
 pub mod summary;
 pub mod tally;
+pub mod trailing;
 pub mod tree;
 
 pub use activity::{Bucket, FiguresByDay, Interval};
@@ -19,3 +23,4 @@ pub use by_day::by_day;
 pub use digest::{Digest, Narrowed};
 pub use discretion::Withheld;
 pub use figures::{Figures, People, Sums, share};
+pub use trailing::Trailing;

@@ -17,6 +17,7 @@ pub mod freshness;
 pub mod keep;
 mod lru;
 pub mod memory;
+mod months;
 pub mod recall;
 mod refresh;
 pub mod subset;

@@ -25,6 +25,7 @@ use feishu_pulse::{
     source::DaySource,
     store::{Keep, Memory, Policy, Recall, SingleFlight},
 };
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::Instant};
 
 mod company;
@@ -42,18 +43,46 @@ const FIELDS: &str = "fields=date,user_id,user_name,department_path,activated,ac
     email_send_count,email_receive_count,email_send_ext_count,email_receive_ext_count,email_send_in_count,\
     email_receive_in_count,total_search_count,quick_search_count,tab_search_count";
 
-/// The questions, by the names that `rivals.py` gives them.
-fn questions() -> Vec<(&'static str, String)> {
+/// Reads out of an answer what the rivals' answers are held against.
+type Check = fn(&Value) -> Value;
+
+/// The questions, by the names that `rivals.py` gives them. Exports have nothing to read out but their lines.
+fn questions() -> Vec<(&'static str, String, Option<Check>)> {
     vec![
-        ("activity_by_day", format!("/v1/reports/activity?{YEAR}")),
-        ("rolling_one_department", format!("/v1/reports/activity?{YEAR}&{DEPARTMENT}")),
-        ("departments_of_a_month", format!("/v1/reports/departments?{MONTH}")),
-        ("top_100_by_messages", format!("/v1/users?{YEAR}&sort=-send_messenger_num&limit=100")),
-        ("inactive_for_30_days", format!("/v1/users?{YEAR}&inactive_for=30d&limit=100")),
-        ("small_request", "/v1/reports/activity?start_date=2026-10-31&end_date=2026-10-31".to_owned()),
-        ("month_as_csv", format!("/v1/user-days?{MONTH}&{FIELDS}&format=csv")),
-        ("month_as_ndjson", format!("/v1/user-days?{MONTH}&{FIELDS}&format=ndjson")),
+        ("activity_by_day", format!("/v1/reports/activity?{YEAR}"), Some(sums)),
+        ("rolling_company", format!("/v1/reports/activity?{YEAR}"), Some(windows)),
+        ("rolling_one_department", format!("/v1/reports/activity?{YEAR}&{DEPARTMENT}"), Some(windows)),
+        ("departments_of_a_month", format!("/v1/reports/departments?{MONTH}"), Some(sums)),
+        ("departments_of_a_month_sums", format!("/v1/reports/departments?{MONTH}&distinct=false"), Some(messages)),
+        ("top_100_by_messages", format!("/v1/users?{YEAR}&sort=-send_messenger_num&limit=100"), Some(messages)),
+        ("inactive_for_30_days", format!("/v1/users?{YEAR}&inactive_for=30d&limit=100"), Some(first_and_total)),
+        ("small_request", "/v1/reports/activity?start_date=2026-10-31&end_date=2026-10-31".to_owned(), None),
+        ("month_as_csv", format!("/v1/user-days?{MONTH}&{FIELDS}&format=csv"), None),
+        ("month_as_ndjson", format!("/v1/user-days?{MONTH}&{FIELDS}&format=ndjson"), None),
+        ("month_as_parquet", format!("/v1/user-days?{MONTH}&{FIELDS}&format=parquet"), None),
     ]
+}
+
+fn added_up(answer: &Value, figure: impl Fn(&Value) -> Option<u64>) -> u64 {
+    let items = answer["data"].as_array().expect("items");
+    items.iter().map(|item| figure(item).expect("a count")).sum()
+}
+
+fn messages(answer: &Value) -> Value {
+    added_up(answer, |item| item["counters"]["send_messenger_num"].as_u64()).into()
+}
+
+fn sums(answer: &Value) -> Value {
+    json!([added_up(answer, |item| item["active"].as_u64()), messages(answer)])
+}
+
+/// Of the 201st day.
+fn windows(answer: &Value) -> Value {
+    json!([answer["data"][200]["wau"], answer["data"][200]["mau"]])
+}
+
+fn first_and_total(answer: &Value) -> Value {
+    json!([answer["data"][0]["user_id"], answer["meta"]["total"]])
 }
 
 #[tokio::main]
@@ -65,43 +94,79 @@ async fn main() {
     let started = Instant::now();
     let warm = format!("{base}/v1/reports/activity?{YEAR}&interval=month");
     http.get(warm).send().await.expect("an answer").bytes().await.expect("a body");
-    println!("{}", serde_json::json!({ "note": "made the data", "seconds": started.elapsed().as_secs_f64() }));
+    println!("{}", json!({ "note": "made the data", "seconds": started.elapsed().as_secs_f64() }));
     weigh(&memory).await;
 
-    for (name, path) in questions() {
-        let rounds = if name.starts_with("month_as") { 5 } else { ROUNDS };
-        let mut times = Vec::new();
-        let mut bytes = 0;
-        for _ in 0..=rounds {
-            let started = Instant::now();
-            let mut answer = http.get(format!("{base}{path}")).send().await.expect("an answer");
-            assert!(answer.status().is_success(), "{path}");
-            bytes = 0;
-            while let Some(chunk) = answer.chunk().await.expect("a chunk") {
-                bytes += chunk.len();
-            }
-            times.push(started.elapsed());
-        }
-        let first = times.remove(0);
-        times.sort_unstable();
-        let ms = |time: Duration| (time.as_secs_f64() * 1e5).round() / 100.0;
-        let line = serde_json::json!({
-            "question": name, "ms": ms(times[times.len() / 2]), "least_ms": ms(times[0]), "first_ms": ms(first), "bytes": bytes,
-        });
-        println!("{line}");
+    // Only those that are named on the command line; all where none is.
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_asked = |name: &str| named.is_empty() || named.iter().any(|named| named == name);
+    for (name, path, check) in questions().into_iter().filter(|(name, ..)| is_asked(name)) {
+        ask(&http, &format!("{base}{path}"), name, check).await;
     }
-    beside_an_export(&http, &base).await;
+    if is_asked("small_request") {
+        beside_an_export(&http, &base).await;
+    }
+}
+
+/// Asks one question again and again, and prints how long it took.
+async fn ask(http: &reqwest::Client, url: &str, name: &str, check: Option<Check>) {
+    let is_export = name.starts_with("month_as");
+    let rounds = if is_export { 5 } else { ROUNDS };
+    let first = timed(http, url).await;
+    let mut times = Vec::new();
+    for _ in 0..rounds {
+        times.push(timed(http, url).await);
+    }
+    times.sort_unstable();
+    let (mut body, mut bytes, mut lines) = (Vec::new(), 0, 0);
+    read(http, url, |chunk| {
+        bytes += chunk.len();
+        lines += chunk.split(|byte| *byte == b'\n').count() - 1;
+        if !is_export {
+            body.extend_from_slice(chunk);
+        }
+    })
+    .await;
+    let check = match check {
+        Some(check) => check(&serde_json::from_slice(&body).expect("JSON")),
+        None if name == "month_as_csv" => (lines - 1).into(),
+        None if name == "month_as_ndjson" => lines.into(),
+        None => Value::Null,
+    };
+    let ms = |time: Duration| (time.as_secs_f64() * 1e5).round() / 100.0;
+    let line = json!({
+        "question": name, "ms": ms(times[times.len() / 2]), "least_ms": ms(times[0]), "first_ms": ms(first),
+        "bytes": bytes, "check": check,
+    });
+    println!("{line}");
+}
+
+/// The time until the last byte.
+async fn timed(http: &reqwest::Client, url: &str) -> Duration {
+    let started = Instant::now();
+    read(http, url, |_| ()).await;
+    started.elapsed()
+}
+
+/// Reads an answer to its end.
+async fn read(http: &reqwest::Client, url: &str, mut each: impl FnMut(&[u8])) {
+    let mut answer = http.get(url).send().await.expect("an answer");
+    assert!(answer.status().is_success(), "{url}");
+    while let Some(chunk) = answer.chunk().await.expect("a chunk") {
+        each(&chunk);
+    }
 }
 
 /// Small requests while an export runs.
 async fn beside_an_export(http: &reqwest::Client, base: &str) {
-    let (name, export) = questions().remove(6);
+    let path = |wanted: &str| questions().into_iter().find(|(name, ..)| *name == wanted).expect("a question").1;
+    let (name, export) = ("month_as_csv", path("month_as_csv"));
     let (client, url) = (http.clone(), format!("{base}{export}"));
     let running = tokio::spawn(async move {
         let mut answer = client.get(url).send().await.expect("an answer");
         while answer.chunk().await.expect("a chunk").is_some() {}
     });
-    let small = format!("{base}{}", questions()[5].1);
+    let small = format!("{base}{}", path("small_request"));
     let mut times = Vec::new();
     while !running.is_finished() {
         let started = Instant::now();
@@ -111,8 +176,7 @@ async fn beside_an_export(http: &reqwest::Client, base: &str) {
     }
     times.sort_unstable();
     let ms = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1e3;
-    let line =
-        serde_json::json!({ "note": format!("small requests beside {name}"), "p50_ms": ms(50), "p99_ms": ms(99) });
+    let line = json!({ "note": format!("small requests beside {name}"), "p50_ms": ms(50), "p99_ms": ms(99) });
     println!("{line}");
 }
 
@@ -186,7 +250,7 @@ async fn weigh(memory: &Memory) {
         digests += memory.held_digest(&key).await.map_or(0, |held| held.day.bytes());
     }
     let user_days = f64::from(PEOPLE) * company::days().len() as f64;
-    let line = serde_json::json!({
+    let line = json!({
         "note": "bytes per user-day", "rows": rows as f64 / user_days, "digest": digests as f64 / user_days,
     });
     println!("{line}");

@@ -1,4 +1,6 @@
-//! Tabular answers: the same items as JSON, as lines of JSON, or as CSV.
+//! Tabular answers: the same items as JSON, as lines of JSON, as CSV or as Parquet.
+
+use std::fmt::Display;
 
 use axum::{
     Json,
@@ -6,16 +8,21 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
+use parquet::errors::ParquetError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
     envelope::Meta,
     negotiate::{Format, Wanted},
+    problem::{Problem, ProblemCode},
 };
 use crate::{
     model::DayRange,
-    table::{Record, csv},
+    table::{
+        Record, csv,
+        parquet::{Stream, records},
+    },
 };
 
 /// A list of items, and what it is based on.
@@ -36,8 +43,18 @@ impl<T: Record + Serialize> Answer<T> {
             Format::Json => Json(self).into_response(),
             Format::Ndjson => file(wanted.format, subject, days, lines(&self.data).into()),
             Format::Csv => file(wanted.format, subject, days, table(&self.data, wanted.bom).into()),
+            Format::Parquet => match columns(&self.data) {
+                Ok(bytes) => file(wanted.format, subject, days, bytes.into()),
+                Err(error) => unwritten(error).into_response(),
+            },
         }
     }
+}
+
+/// The problem that an answer could not be written.
+#[must_use]
+pub fn unwritten(error: impl Display) -> Problem {
+    Problem::new(ProblemCode::Internal, format!("the answer could not be written: {error}"))
 }
 
 /// A body of that format, with a name to be saved under where the format is one of files.
@@ -70,6 +87,16 @@ pub fn table<T: Record>(items: &[T], bom: bool) -> Vec<u8> {
     csv::push_header(&mut out, T::columns().iter().map(|column| &*column.name));
     push_rows(&mut out, items);
     out
+}
+
+/// The items as Parquet.
+///
+/// # Errors
+/// None that is known: it is written to memory.
+pub fn columns<T: Record>(items: &[T]) -> Result<Vec<u8>, ParquetError> {
+    let mut stream = Stream::new(records::columns::<T>())?;
+    stream.push(records::cells(items))?;
+    stream.finish()
 }
 
 /// Writes the items as CSV, without a line of names.

@@ -145,6 +145,8 @@ impl DataRequest {
         let offered = match self.wanted.format {
             Format::Json => Encoding::KEPT,
             Format::Csv | Format::Ndjson => Encoding::STREAMED,
+            // Its pages are compressed already.
+            Format::Parquet => &[],
         };
         let encoding = Encoding::wanted(&self.headers, offered);
         // Whoever sees something else gets another answer, though it be of the same days.

@@ -18,6 +18,8 @@ pub enum Format {
     Ndjson,
     /// Comma-separated values with a line of names.
     Csv,
+    /// Columns with types, for data frames and databases.
+    Parquet,
 }
 
 /// How a table is to be written.
@@ -36,7 +38,7 @@ pub struct Wanted {
 pub struct FormatParams {
     /// The format; overrides `Accept`. `csv` is RFC 4180 in UTF-8; texts that a spreadsheet would run as a formula
     /// (they begin with `=`, `+`, `-`, `@`, a tab or a carriage return) get an apostrophe in front. `ndjson` is one
-    /// JSON object a line.
+    /// JSON object a line. `parquet` has typed columns: days, instants in UTC, integers, booleans and lists.
     #[param(inline)]
     format: Option<FormatParam>,
     /// `true`: the CSV begins with a byte order mark, by which Excel knows UTF-8. Default: `false`.
@@ -50,13 +52,14 @@ enum FormatParam {
     Json,
     Csv,
     Ndjson,
+    Parquet,
 }
 
 impl Wanted {
     /// The format of a table that the caller wants most. Where nothing on offer is acceptable (406), or a parameter is
     /// faulty, `params` knows.
     pub fn read(params: &mut Params, headers: &HeaderMap) -> Self {
-        let format = Format::wanted(params, headers, &[Format::Json, Format::Csv, Format::Ndjson]);
+        let format = Format::wanted(params, headers, &[Format::Json, Format::Csv, Format::Ndjson, Format::Parquet]);
         let format = format.unwrap_or_else(|problem| {
             params.refuse(problem);
             Format::Json
@@ -70,7 +73,8 @@ impl Wanted {
 }
 
 impl Format {
-    const ALL: [(&'static str, Self); 3] = [("json", Self::Json), ("csv", Self::Csv), ("ndjson", Self::Ndjson)];
+    const ALL: [(&'static str, Self); 4] =
+        [("json", Self::Json), ("csv", Self::Csv), ("ndjson", Self::Ndjson), ("parquet", Self::Parquet)];
 
     /// The media type.
     #[must_use]
@@ -79,6 +83,7 @@ impl Format {
             Self::Json => "application/json",
             Self::Ndjson => "application/x-ndjson",
             Self::Csv => "text/csv",
+            Self::Parquet => "application/vnd.apache.parquet",
         }
     }
 
@@ -87,7 +92,7 @@ impl Format {
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Csv => "text/csv; charset=utf-8; header=present",
-            Self::Json | Self::Ndjson => self.media_type(),
+            Self::Json | Self::Ndjson | Self::Parquet => self.media_type(),
         }
     }
 
@@ -96,6 +101,7 @@ impl Format {
     pub const fn extension(self) -> Option<&'static str> {
         match self {
             Self::Csv => Some("csv"),
+            Self::Parquet => Some("parquet"),
             Self::Json | Self::Ndjson => None,
         }
     }

@@ -1,6 +1,6 @@
 //! What data endpoints have in common, for the documentation: how they can fail, and how long callers wait.
 
-use utoipa::{IntoParams, IntoResponses};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::{problem::Problem, v1::backfills::Backfill};
 
@@ -40,6 +40,13 @@ pub enum FormatProblems {
     #[response(status = 406, content_type = "application/problem+json")]
     NotAcceptable(Problem),
 }
+
+/// A table as Parquet: days are dates, instants are timestamps in UTC, counters 64-bit integers, flags booleans, lists
+/// lists; compressed with zstd.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "documents what is written")]
+pub struct ParquetFile(Vec<u8>);
 
 /// Problems of every endpoint that takes parameters.
 #[derive(IntoResponses)]

@@ -12,5 +12,6 @@ pub mod summary;
 pub mod user;
 pub mod user_day;
 pub mod user_days;
+mod user_days_export;
 pub mod user_item;
 pub mod users;

@@ -20,8 +20,11 @@ pub struct Desks {
 
 /// What an export is made of: the next chunk of it, until there is none.
 pub trait Chunks: Send + 'static {
-    /// The next chunk.
-    fn next_chunk(&mut self) -> Option<Bytes>;
+    /// The next chunk, never an empty one.
+    ///
+    /// # Errors
+    /// Where it cannot be written; the answer breaks off then, so that nobody takes it for whole.
+    fn next_chunk(&mut self) -> io::Result<Option<Bytes>>;
 }
 
 impl Default for Desks {
@@ -43,12 +46,12 @@ impl Desks {
             async move {
                 let Some(writing) = writing else { return Ok(None) };
                 let (chunk, chunks) = writing.await.map_err(io::Error::other)?;
-                Ok::<_, io::Error>(chunk.map(|chunk| (chunk, Some(desks.write(chunks)))))
+                Ok::<_, io::Error>(chunk?.map(|chunk| (chunk, Some(desks.write(chunks)))))
             }
         }))
     }
 
-    fn write<C: Chunks>(&self, mut chunks: C) -> JoinHandle<(Option<Bytes>, C)> {
+    fn write<C: Chunks>(&self, mut chunks: C) -> JoinHandle<(io::Result<Option<Bytes>>, C)> {
         let free = Arc::clone(&self.free);
         tokio::spawn(async move {
             // The semaphore is never closed; without a permit the chunk is written all the same.

@@ -46,26 +46,31 @@ impl Engine {
 
     /// Adds those of the `days` days before the selected ones that happen to be held.
     pub async fn look_back(&self, basis: &mut Basis, days: u16) {
-        let plan = basis.plan();
-        let Some(first) = plan.keys.first() else { return };
-        let lead = DayRange::ending(plan.range.first().plus(-1), days);
-        let keys = lead.days().filter(|day| *day < first.day);
-        let keys: Vec<_> =
-            keys.flat_map(|day| plan.geos.iter().map(move |geo| DayKey { geo: *geo, ..first.on(day) })).collect();
         match basis {
-            Basis::Digests(gathered) => {
-                let all = stream::iter(keys).map(async |key| self.held_digest(&key).await);
-                for held in all.buffered(usize::from(days).max(1)).collect::<Vec<_>>().await {
-                    gathered.look_back_at(held);
-                }
-            }
+            Basis::Digests(gathered) => self.look_back_over_digests(gathered, days).await,
             Basis::Rows(gathered) => {
-                for key in keys {
+                for key in lead(&gathered.plan, days) {
                     gathered.look_back_at(self.held(&key).await);
                 }
             }
         }
     }
+
+    /// The same for digests alone.
+    pub async fn look_back_over_digests(&self, gathered: &mut Gathered<Digest>, days: u16) {
+        let all = stream::iter(lead(&gathered.plan, days)).map(async |key| self.held_digest(&key).await);
+        for held in all.buffered(usize::from(days).max(1)).collect::<Vec<_>>().await {
+            gathered.look_back_at(held);
+        }
+    }
+}
+
+/// The keys of so many days before the selected ones, but for those that the plan has loaded.
+fn lead(plan: &Plan, days: u16) -> Vec<DayKey> {
+    let Some(first) = plan.keys.first() else { return Vec::new() };
+    let lead = DayRange::ending(plan.range.first().plus(-1), days);
+    let days = lead.days().filter(|day| *day < first.day);
+    days.flat_map(|day| plan.geos.iter().map(move |geo| DayKey { geo: *geo, ..first.on(day) })).collect()
 }
 
 impl Basis {

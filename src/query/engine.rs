@@ -13,7 +13,10 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::plan::{Plan, Query, plan};
+use super::{
+    plan::{Plan, Query, plan},
+    trails::Trails,
+};
 use crate::{
     model::{Clock, Day, DayKey, Geo, Scope},
     report::Digest,
@@ -39,6 +42,7 @@ pub struct Engine {
     callers: Arc<AtomicU64>,
     /// On whose behalf days are loaded, where that is known; else every request is a caller of its own.
     caller: Option<CallerId>,
+    trails: Trails,
 }
 
 /// How a caller asks.
@@ -102,13 +106,13 @@ pub enum NotAnswered {
 impl Engine {
     /// An engine over the read path `source`, whose memory is `memory`.
     pub fn new(source: Arc<dyn DaySource>, memory: Arc<Memory>, clock: Arc<dyn Clock>) -> Self {
-        Self { source, memory, archive: None, clock, callers: Arc::default(), caller: None }
+        Self { source, memory, archive: None, clock, callers: Arc::default(), caller: None, trails: Trails::default() }
     }
 
     /// The same over another read path, whose memory is `memory`. Not from the archive, where the days are whole: this
     /// read path may show less of them.
     pub(super) fn over(&self, source: Arc<dyn DaySource>, memory: Arc<Memory>) -> Self {
-        Self { source, memory, archive: None, ..self.clone() }
+        Self { source, memory, archive: None, trails: Trails::default(), ..self.clone() }
     }
 
     /// The same, for a caller whose requests share one turn at the upstream.
@@ -129,12 +133,12 @@ impl Engine {
     /// [`NotAnswered`] for the first day that could not be had, unless the caller allows an answer without it.
     pub async fn gather(&self, query: &Query, asking: Asking) -> Result<Gathered, NotAnswered> {
         let (plan, context) = (plan(query, self.clock.now()), self.context());
-        let keys = plan.keys.clone();
+        let nothing = vec![None; plan.keys.len()];
         let load = |key| {
             let source = Arc::clone(&self.source);
             async move { source.load(&key, context).await }
         };
-        self.all(plan, &keys, (context, asking), load).await
+        self.all(plan, nothing, (context, asking), load).await
     }
 
     /// The digests of the days that `query` needs. Rows are loaded only for days whose digest is not held. Not for
@@ -144,23 +148,19 @@ impl Engine {
     /// As [`Self::gather`].
     pub async fn digests(&self, query: &Query, asking: Asking) -> Result<Gathered<Digest>, NotAnswered> {
         let (plan, context) = (plan(query, self.clock.now()), self.context());
-        let mut keys = Vec::new();
+        let mut held = Vec::with_capacity(plan.keys.len());
         for key in &plan.keys {
-            if self.memory.held_digest(key).await.is_none() {
-                keys.push(key.clone());
-            }
+            held.push(self.memory.fresh_digest(key).await);
         }
         let load = |key| {
             let engine = self.clone();
             async move { engine.digest(&key, context).await }
         };
-        self.all(plan, &keys, (context, asking), load).await
+        self.all(plan, held, (context, asking), load).await
     }
 
+    /// A digest that is not held.
     async fn digest(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Digest>, LoadError> {
-        if let Some(digest) = self.memory.fresh_digest(key).await {
-            return Ok(digest);
-        }
         // Where the rows are at hand, nothing is faster.
         if self.memory.held(key).await.is_none()
             && let Some(digest) = self.archived_digest(key).await
@@ -176,33 +176,38 @@ impl Engine {
         Some(digest)
     }
 
-    /// All days of a plan, of which only `rows` may have to be loaded as rows.
+    /// All days of a plan: those that are held, and the others as they are loaded.
     async fn all<D: Origin, F: Future<Output = Result<Arc<D>, LoadError>>>(
         &self,
         plan: Plan,
-        rows: &[DayKey],
+        held: Vec<Option<Arc<D>>>,
         (context, asking): (LoadContext, Asking),
         load: impl Fn(DayKey) -> F,
     ) -> Result<Gathered<D>, NotAnswered> {
-        let forecast = self.source.forecast(rows).await;
+        let mut days: Vec<Option<Result<Arc<D>, NotAnswered>>> = held.into_iter().map(|day| day.map(Ok)).collect();
+        let open = plan.keys.iter().enumerate().filter(|(at, _)| days[*at].is_none());
+        let open: Vec<(usize, DayKey)> = open.map(|(at, key)| (at, key.clone())).collect();
+        let keys: Vec<DayKey> = open.iter().map(|(_, key)| key.clone()).collect();
+        let forecast = self.source.forecast(&keys).await;
         if !asking.allow_partial {
-            self.refuse_what_takes_too_long(forecast.wait, rows, context, asking.deadline)?;
+            self.refuse_what_takes_too_long(forecast.wait, &keys, context, asking.deadline)?;
         }
-        let loads: Vec<_> = plan.keys.iter().cloned().map(load).enumerate().map(|load| in_time(load, asking)).collect();
+        let loads: Vec<_> = open.into_iter().map(|(at, key)| in_time((at, load(key)), asking)).collect();
         let loaded = stream::iter(loads).buffer_unordered(FAN_OUT).try_collect::<Vec<_>>().await;
-        let mut loaded = match loaded {
+        let loaded = match loaded {
             Err(NotAnswered::NotInTime { .. }) => {
                 // Told as it is now, at the end of the wait.
-                let left = self.forecast(rows).await;
+                let left = self.forecast(&keys).await;
                 return Err(NotAnswered::NotInTime { left });
             }
             loaded => loaded?,
         };
-        loaded.sort_unstable_by_key(|(at, _)| *at);
-        let loaded = loaded.into_iter().map(|(_, day)| day).collect();
+        for (at, day) in loaded {
+            days[at] = Some(day);
+        }
         let held = forecast == Forecast::NOTHING;
         let supply = Supply { held, collapsed: forecast.collapsed, ..Supply::HELD };
-        Ok(self.gathered(plan, loaded, supply))
+        Ok(self.gathered(plan, days.into_iter().flatten().collect(), supply))
     }
 
     /// Says at once what can be foreseen: a caller who would wait in vain learns how long it takes instead. The fetch
@@ -282,6 +287,12 @@ impl Engine {
     /// The top of its read path.
     pub(super) fn source(&self) -> &Arc<dyn DaySource> {
         &self.source
+    }
+
+    /// The trailing counts that are kept.
+    #[must_use]
+    pub const fn trails(&self) -> &Trails {
+        &self.trails
     }
 
     /// The present time.

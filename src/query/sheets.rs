@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
+use jiff::civil::Date;
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 
@@ -13,11 +14,7 @@ use super::{
 };
 use crate::{
     model::{Day, DayKey, DayRange},
-    report::{
-        Digest, Interval, People,
-        activity::buckets,
-        sheet::{Month, Sheet},
-    },
+    report::{Digest, Interval, People, activity::buckets, month::Month, sheet::Sheet},
     source::LoadError,
     table::{Directory, Flag, Origin, Selection, partition::ContentHash},
 };
@@ -100,7 +97,28 @@ impl Sheets {
     }
 }
 
+impl Sheets {
+    /// Everyone with a row in the selected days, by number, where digests can tell: the selection must be of everyone.
+    #[must_use]
+    pub fn everyone(&self, selection: &Selection) -> Option<FixedBitSet> {
+        let Basis::Digests(gathered) = &self.basis else { return None };
+        let people = || People::united(gathered.selected().map(|(day, _)| &day.whole().present)).known;
+        (selection.department_path.is_none() && selection.user_id.is_none()).then(people)
+    }
+}
+
 impl Basis {
+    /// Whether some of the selected rows do not say whose they are.
+    #[must_use]
+    pub fn withholds(&self, selection: &Selection) -> bool {
+        match self {
+            Self::Digests(gathered) if selection.department_path.is_none() => {
+                gathered.days.iter().any(|day| day.whole().present.unknown > 0)
+            }
+            _ => self.figures(selection).values().any(|figures| figures.present.unknown > 0),
+        }
+    }
+
     /// Everyone who was active on that day or later, whatever was selected.
     #[must_use]
     pub fn active_since(&self, since: Day) -> FixedBitSet {
@@ -112,14 +130,21 @@ impl Basis {
     /// Tells the data of these days from any other.
     #[must_use]
     pub fn version(&self) -> [u8; 8] {
+        let hash = self.hash().finalize();
+        std::array::from_fn(|byte| hash[byte])
+    }
+
+    pub(super) fn hash(&self) -> Sha256 {
         fn hash<'a, D: Origin + 'a>(days: impl Iterator<Item = &'a Arc<D>>) -> Sha256 {
-            days.fold(Sha256::new(), |hash, day| hash.chain_update(day.hash()))
+            days.fold(Sha256::new(), |hash, day| {
+                let key = day.key();
+                let at = key.day.since(Day::from_date(Date::ZERO)).to_le_bytes();
+                hash.chain_update(at).chain_update([key.geo as u8]).chain_update(day.hash())
+            })
         }
-        let hash = match self {
+        match self {
             Self::Digests(gathered) => hash(gathered.days.iter()),
             Self::Rows(gathered) => hash(gathered.days.iter()),
-        };
-        let hash = hash.finalize();
-        std::array::from_fn(|byte| hash[byte])
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     figures::{Figures, People, Sums, share},
-    sliding::distinct_in_windows,
+    trailing::Trailing,
 };
 use crate::{
     model::{Day, DayRange},
@@ -25,11 +25,6 @@ pub enum Interval {
 
 /// The figures of each day that is there, in every geo that was asked for.
 pub type FiguresByDay<'a> = BTreeMap<Day, Cow<'a, Figures>>;
-
-/// Days that the longest trailing figure looks back over, its own day included.
-pub const LONGEST_TRAIL: u16 = 30;
-
-const WEEK: u16 = 7;
 
 /// The figures of one bucket.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,16 +71,14 @@ pub fn buckets(selected: DayRange, interval: Interval) -> impl Iterator<Item = D
     })
 }
 
-/// The activity over `selected`, from the days that are there. These may reach back before it, for the trailing
-/// figures. A bucket none of whose days is there is left out.
+/// The activity over `selected`, from the days that are there and the counts that trail to each of them. A bucket none of
+/// whose days is there is left out.
 #[must_use]
-pub fn activity(selected: DayRange, interval: Interval, days: &FiguresByDay<'_>) -> Vec<Bucket> {
-    let (week, month) = (trailing(days, WEEK), trailing(days, LONGEST_TRAIL));
+pub fn activity(selected: DayRange, interval: Interval, days: &FiguresByDay<'_>, trailing: &Trailing) -> Vec<Bucket> {
     let filled = buckets(selected, interval).filter_map(|range| bucket(range, days));
     filled
         .map(|(last, bucket)| {
-            let of = |trail: &BTreeMap<Day, u64>| trail.get(&last).copied();
-            let (wau, mau) = (of(&week), of(&month));
+            let (wau, mau) = trailing.to(last);
             let stickiness = share(days[&last].sums.flag(Flag::Active), mau);
             Bucket { wau, mau, stickiness, ..bucket }
         })
@@ -124,18 +117,6 @@ pub(super) fn distinct<'a>(mut days: impl ExactSizeIterator<Item = &'a Figures>,
         return days.next().map(|only| only.sums.flag(flag));
     }
     People::united(days.map(|figures| figures.people(flag))).distinct()
-}
-
-/// Different people active in the `length` days that end with each day, where all of them are there.
-fn trailing(days: &FiguresByDay<'_>, length: u16) -> BTreeMap<Day, u64> {
-    let mut counts = BTreeMap::new();
-    let days: Vec<(Day, &People)> = days.iter().map(|(day, figures)| (*day, figures.people(Flag::Active))).collect();
-    for run in days.chunk_by(|(day, _), (next, _)| day.next() == *next) {
-        let sets: Vec<&People> = run.iter().map(|(_, people)| *people).collect();
-        let windows = run.iter().zip(distinct_in_windows(&sets, length.into()));
-        counts.extend(windows.filter_map(|((day, _), count)| Some((*day, count?))));
-    }
-    counts
 }
 
 #[cfg(test)]
@@ -187,7 +168,7 @@ mod tests {
             let days: FiguresByDay<'_> = tenant.iter().map(|(day, people)| (*day, figures(people))).collect();
             let selected = DayRange::new(first(), *tenant.keys().last().unwrap()).unwrap();
 
-            let buckets = activity(selected, interval, &days);
+            let buckets = activity(selected, interval, &days, &Trailing::over(&days));
 
             prop_assert_eq!(buckets.iter().flat_map(|bucket| bucket.days.days()).collect::<Vec<_>>(), selected.days().collect::<Vec<_>>());
             for bucket in buckets {
@@ -213,8 +194,8 @@ mod tests {
         let days: FiguresByDay<'_> = (0..2).map(|at| (first().plus(at), Cow::Borrowed(&anonymous))).collect();
         let range = DayRange::new(first(), first().next()).unwrap();
 
-        let daily = activity(range, Interval::Day, &days);
-        let monthly = activity(range, Interval::Month, &days);
+        let daily = activity(range, Interval::Day, &days, &Trailing::default());
+        let monthly = activity(range, Interval::Month, &days, &Trailing::default());
 
         assert!(daily.iter().all(|bucket| bucket.active == Some(1)));
         assert_eq!(monthly[0].active, None);
@@ -223,7 +204,8 @@ mod tests {
     #[test]
     fn a_bucket_none_of_whose_days_is_there_is_left_out() {
         let days = BTreeMap::from([(first(), figures(&BTreeMap::new()))]);
-        let buckets = activity(DayRange::new(first(), first().next()).unwrap(), Interval::Day, &days);
+        let buckets =
+            activity(DayRange::new(first(), first().next()).unwrap(), Interval::Day, &days, &Trailing::default());
         assert_eq!(buckets.len(), 1);
     }
 }

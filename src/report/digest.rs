@@ -11,12 +11,15 @@
 mod crews;
 mod stored;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
 use jiff::Timestamp;
 
-use super::figures::{Figures, People, Sums};
+use super::{
+    crew::{Crew, Member},
+    figures::{Figures, People, Sums},
+};
 use crate::{
     model::DayKey,
     table::{Directory, Flag, Origin, Partition, PersonNo, partition::ContentHash},
@@ -26,10 +29,6 @@ pub use self::{
     crews::Crews,
     stored::{restore, store},
 };
-
-/// The people of one department on one day, by number, ascending. Most days it is the day before's, and then shared
-/// with it.
-pub type Crew = Arc<[PersonNo]>;
 
 /// What is held of a day apart from its rows.
 #[derive(Debug)]
@@ -52,7 +51,7 @@ pub struct Part {
     /// What adds up.
     pub sums: Sums,
     /// Who they are, as far as their ids are known.
-    pub crew: Crew,
+    pub crew: Arc<Crew>,
 }
 
 /// Gives the people of a few departments small numbers of their own, so that their sets are as small as the
@@ -70,23 +69,24 @@ impl Digest {
     #[must_use]
     pub fn of(day: &Partition, neighbour: Option<&Self>) -> Self {
         let mut whole = Figures::default();
-        let mut parts: HashMap<u32, (Sums, Vec<PersonNo>)> = HashMap::new();
+        // By department number.
+        let mut parts: Vec<(Sums, Vec<Member>)> = Vec::new();
         let tables = day.directory().read();
-        for row in 0..day.rows() {
-            let profile = tables.profile(day.profiles()[row]);
+        parts.resize_with(tables.departments().len(), Default::default);
+        for (row, number) in day.profiles().iter().enumerate() {
+            let profile = tables.profile(*number);
             let flags = day.flags()[row];
-            let (sums, crew) = parts.entry(profile.department).or_default();
+            let (sums, crew) = &mut parts[profile.department as usize];
             sums.add_row(flags, |counter| day.counter(counter).get(row));
-            crew.extend(profile.person);
+            crew.extend(profile.person.map(|person| (person, profile.register_time)));
             whole.add_person(profile.person, flags);
         }
         drop(tables);
-        let mut parts: Vec<_> = parts.into_iter().collect();
-        parts.sort_unstable_by_key(|(department, _)| *department);
-        let departments: Box<[Part]> = parts
-            .into_iter()
-            .map(|(department, (sums, crew))| Part { department, sums, crew: shared(crew, department, neighbour) })
-            .collect();
+        let part = |(department, (sums, crew))| {
+            let before = neighbour.and_then(|digest| digest.part(department)).map(|part| &part.crew);
+            Part { department, sums, crew: Crew::of(crew).shared(before) }
+        };
+        let departments: Box<[Part]> = (0..).zip(parts).filter(|(_, (sums, _))| sums.users > 0).map(part).collect();
         for part in &departments {
             whole.sums.add(&part.sums);
         }
@@ -173,7 +173,7 @@ impl Narrowed {
                 continue;
             }
             figures.sums.add(&part.sums);
-            for person in &*part.crew {
+            for person in part.crew.people() {
                 let number = Some(self.number(*person));
                 figures.present.add(number);
                 for (people, all) in figures.flags.iter_mut().zip(&digest.whole.flags) {
@@ -210,16 +210,9 @@ impl Narrowed {
     }
 }
 
-/// The crew, taken from the neighbour where it is the same there.
-fn shared(mut crew: Vec<PersonNo>, department: u32, neighbour: Option<&Digest>) -> Crew {
-    crew.sort_unstable();
-    let same = neighbour.and_then(|digest| digest.part(department)).filter(|part| *part.crew == *crew);
-    same.map_or_else(|| crew.into(), |part| Arc::clone(&part.crew))
-}
-
 fn bytes(whole: &Figures, departments: &[Part]) -> usize {
     let own = departments.iter().filter(|part| Arc::strong_count(&part.crew) == 1);
-    let crews = own.map(|part| size_of_val(&*part.crew)).sum::<usize>();
+    let crews = own.map(|part| part.crew.bytes()).sum::<usize>();
     let sets: usize =
         Flag::ALL.into_iter().map(|flag| whole.people(flag)).chain([&whole.present]).map(People::bytes).sum();
     size_of::<Digest>() + sets + size_of_val(departments) + crews

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc};
 
-use super::{digest::Digest, tree::Tree};
+use super::{departments::present, digest::Digest, tree::Tree};
 
 /// Departments whose figures are withheld, each with all below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +36,7 @@ impl Withheld {
     pub fn of(days: &[Arc<Digest>], least: NonZeroU64) -> Self {
         let mut withheld = Self::default();
         for day in days {
-            let departments: BTreeSet<u32> = day.departments().iter().map(|part| part.department).collect();
-            let tree = Tree::of(&departments, &day.directory().read(), None);
+            let tree = Tree::of(&present(std::slice::from_ref(day)), &day.directory().read(), None);
             let sizes = Sizes::of(day, &tree);
             let everyone: u64 = sizes.top.iter().map(|place| sizes.all[*place]).sum();
             withheld.everyone |= (1..least.get()).contains(&everyone);

@@ -94,6 +94,13 @@ impl Figures {
         &self.flags[flag.index()]
     }
 
+    /// The flags of a person, as bits: bit [`Flag::index`] is the flag.
+    #[must_use]
+    pub fn flags_of(&self, person: PersonNo) -> u16 {
+        let flags = self.flags.iter().enumerate();
+        flags.fold(0, |bits, (flag, people)| bits | u16::from(people.has(person)) << flag)
+    }
+
     /// Notes that a person is there, with these flags.
     pub fn add_person(&mut self, person: Option<PersonNo>, flags: Flags) {
         self.present.add(person);

@@ -1,16 +1,18 @@
 //! Retention: of the people who began in a week or month, how many were active in each later one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 
 use super::{
     activity::{FiguresByDay, Interval, buckets},
+    crew::Changes,
+    digest::Digest,
     figures::{People, share},
 };
 use crate::{
-    model::{Day, DayRange, Geo},
-    table::{Flag, PersonNo, directory::Tables},
+    model::{Day, DayRange},
+    table::{Flag, Origin as _, PersonNo},
 };
 
 /// People who began in the same week or month.
@@ -35,15 +37,25 @@ pub struct Period {
     pub share: Option<f64>,
 }
 
-/// The day on which each of these people activated their account, in the calendar of `geo`: the earliest time that any
-/// row tells.
+/// The day on which each person of these days activated their account: the earliest that any of their rows tells, in the
+/// calendar of its geo. Rows of other days say nothing, so that the answer depends on the selected ones alone.
 #[must_use]
-pub fn activations(tables: &Tables, geo: Geo, people: &FixedBitSet) -> BTreeMap<PersonNo, Day> {
-    let activation = |person: usize| {
-        let person = PersonNo::try_from(person).ok()?;
-        Some((person, geo.today(tables.registration(person)?)))
-    };
-    people.ones().filter_map(activation).collect()
+pub fn activations(days: &[Arc<Digest>]) -> BTreeMap<PersonNo, Day> {
+    let mut activations = BTreeMap::new();
+    let mut crews = Changes::default();
+    for digest in days {
+        let geo = digest.key().geo;
+        for part in digest.departments() {
+            if !crews.note(part.department, &part.crew) {
+                continue;
+            }
+            for (person, time) in part.crew.activations() {
+                let day = geo.today(time);
+                activations.entry(person).and_modify(|known: &mut Day| *known = day.min(*known)).or_insert(day);
+            }
+        }
+    }
+    activations
 }
 
 /// The cohorts of `selected`, the earliest first. `began` are the people who began on each day, by the numbers that

@@ -7,7 +7,7 @@ use std::{borrow::Cow, cmp::Ordering, sync::Arc};
 use fixedbitset::FixedBitSet;
 use jiff::civil::Date;
 
-use super::sheet::Sheet;
+use super::sheet::{NO_PLACE, Sheet};
 use crate::{
     model::Day,
     table::{
@@ -51,6 +51,8 @@ pub struct Wanted {
     pub selection: Selection,
     /// Those with an active day, or those without.
     pub active: Option<bool>,
+    /// Everyone with a row that counts, by number, where that is known beforehand.
+    pub among: Option<FixedBitSet>,
     /// None of these, by number.
     pub except: Option<FixedBitSet>,
 }
@@ -88,8 +90,8 @@ pub struct Ranking<'a> {
     tables: &'a Tables,
 }
 
-/// Figures of every person, by number.
-#[derive(Debug)]
+/// Figures of every person, by number; empty where they decide nothing.
+#[derive(Debug, Default)]
 struct Standings {
     seen: FixedBitSet,
     profiles: Vec<ProfileNo>,
@@ -114,13 +116,23 @@ impl<'a> Tally<'a> {
 
     fn standings(self, wanted: &Wanted, key: Key) -> Standings {
         let people = self.people_by_profile(&wanted.selection);
-        let mut standings = Standings::of(self.tables.people());
-        for sheet in self.sheets {
-            standings.meet(sheet, &people);
-            if let Key::Counter(counter) = key {
+        let mut standings = Standings::default();
+        let everyone = self.tables.people();
+        match &wanted.among {
+            // Names are of the rows.
+            Some(among) if key != Key::UserName => standings.seen.clone_from(among),
+            _ => standings.meet(self.sheets, &people, everyone),
+        }
+        if let Key::Counter(counter) = key {
+            standings.sums = vec![0; everyone];
+            for sheet in self.sheets {
                 standings.add(sheet.counter(counter), sheet, &people);
             }
-            if wanted.active.is_some() || matches!(key, Key::ActiveDays | Key::LastActiveDate) {
+        }
+        if wanted.active.is_some() || matches!(key, Key::ActiveDays | Key::LastActiveDate) {
+            standings.active_days = vec![0; everyone];
+            standings.last_active = vec![NEVER; everyone];
+            for sheet in self.sheets {
                 standings.add_activity(sheet, &people);
             }
         }
@@ -140,39 +152,31 @@ impl<'a> Tally<'a> {
     /// What each of these people did, in their order.
     #[must_use]
     pub fn totals(self, people: &[PersonNo], selection: &Selection) -> Vec<Total> {
-        let mut places = vec![usize::MAX; self.tables.people()];
-        for (place, person) in people.iter().enumerate() {
-            places[*person as usize] = place;
+        let mut place_of = vec![NO_PLACE; self.tables.people()];
+        for (place, person) in (0..).zip(people) {
+            place_of[*person as usize] = place;
         }
-        let place = |person: PersonNo| places.get(person as usize).copied().unwrap_or(usize::MAX);
-        let places: Vec<usize> = self.people_by_profile(selection).iter().map(|person| place(*person)).collect();
+        let place = |person: &PersonNo| place_of.get(*person as usize).copied().unwrap_or(NO_PLACE);
+        let places: Vec<u32> = self.people_by_profile(selection).iter().map(place).collect();
+        let profiles: Vec<ProfileNo> =
+            (0..).zip(&places).filter(|(_, place)| **place != NO_PLACE).map(|(profile, _)| profile).collect();
         let mut totals: Vec<Option<Total>> = vec![None; people.len()];
         for sheet in self.sheets {
-            for (row, profile) in sheet.profiles().iter().enumerate() {
-                if let Some(total) = totals.get_mut(places[*profile as usize]) {
-                    let profile = self.tables.profile(*profile);
-                    total.get_or_insert_with(|| Total::of(profile)).add(profile, sheet, row);
-                }
-            }
+            sheet.rows_of(&profiles, &places, |row, place| {
+                let profile = self.tables.profile(sheet.profiles()[row]);
+                totals[place as usize].get_or_insert_with(|| Total::of(profile)).add(profile, sheet, row);
+            });
         }
         totals.into_iter().flatten().collect()
     }
 }
 
 impl Standings {
-    fn of(people: usize) -> Self {
-        Self {
-            seen: FixedBitSet::with_capacity(people),
-            profiles: vec![0; people],
-            active_days: vec![0; people],
-            last_active: vec![NEVER; people],
-            sums: vec![0; people],
-        }
-    }
-
-    /// Takes note of who has a row.
-    fn meet(&mut self, sheet: &Sheet, people: &[PersonNo]) {
-        for profile in sheet.profiles() {
+    /// Takes note of who has a row, and of the latest of each.
+    fn meet(&mut self, sheets: &[Sheet], people: &[PersonNo], everyone: usize) {
+        self.seen = FixedBitSet::with_capacity(everyone);
+        self.profiles = vec![0; everyone];
+        for profile in sheets.iter().flat_map(Sheet::profiles) {
             let person = people[*profile as usize];
             if person != NOBODY {
                 self.seen.insert(person as usize);
@@ -182,13 +186,14 @@ impl Standings {
     }
 
     fn add(&mut self, counter: &CounterColumn, sheet: &Sheet, people: &[PersonNo]) {
-        for (row, profile) in sheet.profiles().iter().enumerate() {
-            let person = people[*profile as usize];
+        let profiles = sheet.profiles();
+        counter.for_each(|row, value| {
+            let person = people[profiles[row] as usize];
             if person != NOBODY {
                 let sum = &mut self.sums[person as usize];
-                *sum = sum.saturating_add(counter.get(row));
+                *sum = sum.saturating_add(value);
             }
-        }
+        });
     }
 
     fn add_activity(&mut self, sheet: &Sheet, people: &[PersonNo]) {

@@ -1,7 +1,9 @@
 //! The departments as a tree, read off their paths. Upstream names no departments that have no people of their own;
 //! those in between are made up from the paths of those below them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use fixedbitset::FixedBitSet;
 
 use crate::table::directory::Tables;
 
@@ -29,13 +31,14 @@ pub struct Place {
 impl Tree {
     /// The tree of the departments with these numbers; with `top`, only of that one and those below it.
     #[must_use]
-    pub fn of(departments: &BTreeSet<u32>, tables: &Tables, top: Option<&str>) -> Self {
+    pub fn of(departments: &FixedBitSet, tables: &Tables, top: Option<&str>) -> Self {
         let top: Option<Vec<&str>> = top.map(|path| path.split('/').collect());
         let segments = |number: u32| tables.department(number).path.split('/').collect::<Vec<&str>>();
         let least = top.as_ref().map_or(1, Vec::len);
         let within = |path: &[&str]| top.as_deref().is_none_or(|top| path.starts_with(top));
+        let numbers = departments.ones().filter_map(|number| u32::try_from(number).ok());
         let meant: Vec<(u32, Vec<&str>)> =
-            departments.iter().map(|number| (*number, segments(*number))).filter(|(_, path)| within(path)).collect();
+            numbers.map(|number| (number, segments(number))).filter(|(_, path)| within(path)).collect();
         let mut paths: BTreeMap<&[&str], Option<u32>> = BTreeMap::new();
         for (number, path) in &meant {
             for depth in least..path.len() {

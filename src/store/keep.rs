@@ -34,6 +34,7 @@ impl<S: DaySource> DaySource for Keep<S> {
         }
         let day = self.memory.confirmed(self.inner.load(key, context).await?).await;
         self.memory.keep(Arc::clone(&day)).await;
+        self.memory.add_up_behind(day.key());
         Ok(day)
     }
 

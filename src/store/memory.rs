@@ -19,6 +19,7 @@ use std::{
 
 use jiff::Timestamp;
 use moka::future::Cache;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::figures::Lookup;
 use super::freshness::{Fetched, Policy, State};
@@ -27,7 +28,7 @@ use super::refresh::Refreshes;
 use crate::{
     meter::{Count, Tally},
     model::{Clock, Day, DayKey, DayRange, Geo, Scope},
-    report::{Digest, sheet::Month},
+    report::{Digest, month::Month},
     source::LoadError,
     table::{Flag, Origin, Partition, partition::ContentHash},
 };
@@ -35,7 +36,7 @@ use crate::{
 /// The share of the bytes that is kept for digests: one in so many.
 const DIGESTS: u64 = 5;
 
-/// The share of the bytes that is kept for months.
+/// The share of the bytes that is kept for months: one in so many.
 const MONTHS: u64 = 20;
 
 /// Days on either side of a day that its number of rows is compared with.
@@ -59,6 +60,8 @@ struct Everything {
     digests: Cache<Place, Arc<Digest>>,
     /// By the first day.
     months: Cache<Place, Arc<Month>>,
+    /// What adds up months, one at a time: it takes a processor and the memory of a day or two.
+    hand: Semaphore,
     /// Rows by whole day of every series but those of single people, also of days that were evicted since.
     rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
     policy: Policy,
@@ -103,6 +106,7 @@ impl Memory {
             days: cache(bytes - digests - months, Partition::bytes, Some(&evicted)),
             digests: cache(digests, Digest::bytes, None),
             months: cache(months, Month::bytes, None),
+            hand: Semaphore::new(1),
             rows: RwLock::default(),
             policy,
             clock,
@@ -127,7 +131,7 @@ impl Memory {
         (self.view, key.clone())
     }
 
-    const fn is_of_a_view(&self) -> bool {
+    pub(super) const fn is_of_a_view(&self) -> bool {
         self.view != WHOLE
     }
 
@@ -188,6 +192,21 @@ impl Memory {
     /// Keeps a month.
     pub async fn keep_month(&self, first: &DayKey, month: Arc<Month>) {
         self.held.months.insert(self.place(first), month).await;
+    }
+
+    /// The turn to add up a month.
+    pub(super) async fn hand(&self) -> Option<SemaphorePermit<'_>> {
+        self.held.hand.acquire().await.ok()
+    }
+
+    /// The rows of a day, where they are held, whatever their age.
+    pub(super) async fn rows_of_day(&self, key: &DayKey) -> Option<Arc<Partition>> {
+        self.held.days.get(&self.place(key)).await
+    }
+
+    /// Whether the rows of a day are held.
+    pub(super) fn has_rows(&self, key: &DayKey) -> bool {
+        self.held.days.contains_key(&self.place(key))
     }
 
     async fn neighbour(&self, key: &DayKey) -> Option<Arc<Digest>> {

@@ -45,6 +45,23 @@ impl CounterColumn {
         }
     }
 
+    /// Calls `each` with every row and its value; not at all where every value is zero.
+    pub fn for_each(&self, each: impl FnMut(usize, u64)) {
+        fn all<T: Copy + Into<u64>>(values: &[T], mut each: impl FnMut(usize, u64)) {
+            for (row, value) in values.iter().enumerate() {
+                each(row, (*value).into());
+            }
+        }
+        // The width is looked at once and not for each row.
+        match self {
+            Self::Zero => {}
+            Self::U8(values) => all(values, each),
+            Self::U16(values) => all(values, each),
+            Self::U32(values) => all(values, each),
+            Self::U64(values) => all(values, each),
+        }
+    }
+
     /// The sum over all rows; saturates.
     #[must_use]
     pub fn sum(&self) -> u64 {
@@ -82,6 +99,9 @@ mod tests {
             let values: Vec<u64> = values.iter().map(|value| value >> shift).collect();
             let column = CounterColumn::pack(&values);
             prop_assert!(values.iter().enumerate().all(|(row, value)| column.get(row) == *value));
+            let mut seen = vec![0; values.len()];
+            column.for_each(|row, value| seen[row] = value);
+            prop_assert_eq!(&seen, &values);
             prop_assert_eq!(column.sum(), values.iter().fold(0_u64, |sum, value| sum.saturating_add(*value)));
         }
     }

@@ -88,8 +88,6 @@ pub struct Tables {
     profiles: Interner<Profile>,
     /// The person of each profile, by number; [`NOBODY`] where the id is withheld.
     owners: Vec<PersonNo>,
-    /// When each person's account was activated, by number: the earliest time that any row tells.
-    registrations: Vec<Option<Timestamp>>,
     departments: Interner<Department>,
     devices: Interner<Devices>,
     /// The place of each person in the order of ids; made when asked for, forgotten when somebody new comes.
@@ -116,15 +114,10 @@ impl Directory {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The numbers of people, who are given one where they have none, each with when the account was activated.
-    pub fn number_people<'a>(&self, people: impl Iterator<Item = (&'a str, Option<Timestamp>)>) -> Vec<PersonNo> {
+    /// The numbers of people, who are given one where they have none.
+    pub fn number_people<'a>(&self, user_ids: impl Iterator<Item = &'a str>) -> Vec<PersonNo> {
         let mut tables = self.write();
-        let number = |(user_id, registered): (&str, Option<Timestamp>)| {
-            let (person, _) = tables.intern_person(user_id);
-            tables.note_registration(person, registered);
-            person
-        };
-        people.map(number).collect()
+        user_ids.map(|user_id| tables.intern_person(user_id).0).collect()
     }
 
     /// The number of a department, which is given one where it has none.
@@ -159,12 +152,6 @@ impl Tables {
     #[must_use]
     pub fn owners(&self) -> &[PersonNo] {
         &self.owners
-    }
-
-    /// When the account of the person with that number was activated: the earliest time that any row tells.
-    #[must_use]
-    pub fn registration(&self, person: PersonNo) -> Option<Timestamp> {
-        self.registrations.get(person as usize).copied().flatten()
     }
 
     /// The id of the person with that number.
@@ -249,20 +236,8 @@ impl Tables {
         let number = self.profiles.intern(profile, |profile| Arc::new(profile.clone()));
         if self.owners.len() < self.profiles.values.len() {
             self.owners.push(profile.person.unwrap_or(NOBODY));
-            if let Some(person) = profile.person {
-                self.note_registration(person, profile.register_time);
-            }
         }
         number
-    }
-
-    fn note_registration(&mut self, person: PersonNo, registered: Option<Timestamp>) {
-        let at = person as usize;
-        if self.registrations.len() <= at {
-            self.registrations.resize(at + 1, None);
-        }
-        let known = &mut self.registrations[at];
-        *known = [*known, registered].into_iter().flatten().min();
     }
 
     pub(super) fn intern_department(&mut self, department: &Department) -> u32 {

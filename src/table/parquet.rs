@@ -3,10 +3,15 @@
 //! The file is self-contained: names and departments stand in every row, as they were that day. Side tables would save
 //! two thirds of the bytes and cost every reader two joins on the right version of a person.
 //! `docs/archive.md` is the schema's reference for readers; `schema` its one definition.
+//!
+//! Answers are Parquet too: `rows` and `records` have the columns, and `stream` writes them while they are made.
 
 mod label;
 mod read;
+pub mod records;
+pub mod rows;
 mod schema;
+mod stream;
 mod write;
 
 use std::sync::Arc;
@@ -15,6 +20,7 @@ pub use self::{
     label::Label,
     read::{Opened, People, decode, read_label},
     schema::VERSION,
+    stream::Stream,
     write::{encode, file_order},
 };
 

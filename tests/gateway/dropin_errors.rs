@@ -141,7 +141,7 @@ async fn a_body_without_end_is_refused_in_json() {
 
     let reply = setup.http.post(format!("{}{TOKEN_PATH}", setup.base)).body(body).send().await.expect("an answer");
 
-    assert_eq!(failure(&Answer::read(reply).await).1, 10_003);
+    assert_eq!(failure(&Answer::read(reply).await).1, 1_051_001);
 }
 
 #[rstest]

@@ -195,6 +195,59 @@ async fn a_department_in_the_report_is_the_activity_of_its_path() {
 }
 
 #[tokio::test]
+async fn departments_have_trailing_figures_when_they_are_asked_for() {
+    let (setup, truth) = two_hundred().await;
+    let last = "start_date=2026-11-20&end_date=2026-11-20";
+
+    let without = setup.get(&format!("/v1/reports/departments?{last}")).await.json();
+    let held = setup.get(&format!("/v1/reports/departments?{last}&trailing=held")).await.json();
+    let fetched = setup.get(&format!("/v1/reports/departments?{last}&trailing=fetch")).await.json();
+
+    for item in without["data"].as_array().unwrap().iter().chain(held["data"].as_array().unwrap()) {
+        assert_eq!((&item["wau"], &item["mau"], &item["stickiness"]), (&Value::Null, &Value::Null, &Value::Null));
+    }
+    for item in fetched["data"].as_array().unwrap() {
+        let path = item["department_path"].as_str().unwrap();
+        let inside =
+            |row: &&TruthRow| row.department_path == path || row.department_path.starts_with(&format!("{path}/"));
+        let active = |from: &str| -> BTreeSet<u32> {
+            let days = truth.range(from.parse::<Day>().unwrap()..).flat_map(|(_, rows)| rows);
+            days.filter(inside).filter(|row| row.suite_active).map(|row| row.person).collect()
+        };
+        let month = active("2026-10-22").len();
+        assert_eq!((&item["wau"], &item["mau"]), (&active("2026-11-14").len().into(), &month.into()), "{path}");
+        let stickiness = active("2026-11-20").len() as f64 / month as f64;
+        assert_eq!(item["stickiness"].as_f64(), (month > 0).then(|| (stickiness * 1000.0).round() / 1000.0), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn departments_without_distinct_people_have_the_same_sums() {
+    let (setup, _) = two_hundred().await;
+    let counted = setup.get(&format!("/v1/reports/departments?{RANGE}")).await.json();
+
+    let sums = setup.get(&format!("/v1/reports/departments?{RANGE}&distinct=false")).await.json();
+
+    for (counted, sums) in counted["data"].as_array().unwrap().iter().zip(sums["data"].as_array().unwrap()) {
+        for same in ["department_path", "users", "activated", "counters"] {
+            assert_eq!(counted[same], sums[same]);
+        }
+        assert_eq!((&sums["active"], &sums["features"]["im"]["active"]), (&Value::Null, &Value::Null));
+    }
+}
+
+#[tokio::test]
+async fn retention_does_not_depend_on_which_other_days_are_held() {
+    let (setup, _) = two_hundred().await;
+    let path = "/v1/reports/retention?start_date=2026-11-16&end_date=2026-11-20&format=ndjson";
+    let before = setup.get(path).await.text;
+
+    setup.get(&format!("/v1/reports/activity?{RANGE}&trailing=fetch")).await.json();
+
+    assert_eq!(setup.get(path).await.text, before);
+}
+
+#[tokio::test]
 async fn retention_follows_those_who_joined() {
     let (setup, truth) = two_hundred().await;
 

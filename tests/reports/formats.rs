@@ -6,7 +6,7 @@ use super::{endpoints::two_hundred, support::Setup};
 
 const RANGE: &str = "start_date=2026-11-16&end_date=2026-11-20";
 
-const TABLES: [&str; 7] = [
+pub const TABLES: [&str; 7] = [
     "/v1/user-days",
     "/v1/users",
     "/v1/reports/activity",
@@ -22,7 +22,7 @@ async fn asked(setup: &Setup, path: &str, accept: &str) -> super::support::Answe
 }
 
 #[tokio::test]
-async fn every_table_is_served_in_every_format() {
+async fn every_table_is_served_as_text() {
     let (setup, _) = two_hundred().await;
     for path in TABLES {
         let csv = asked(&setup, path, "text/csv, application/json;q=0.9").await;
@@ -69,6 +69,21 @@ async fn user_days_say_the_same_as_lines_and_as_pages() {
 }
 
 #[tokio::test]
+async fn an_export_of_users_has_no_limit_but_the_one_that_is_asked_for() {
+    let (setup, truth) = two_hundred().await;
+    let first: feishu_pulse::model::Day = "2026-11-16".parse().unwrap();
+    let rows = truth.range(first..).flat_map(|(_, rows)| rows);
+    let people: std::collections::BTreeSet<u32> = rows.map(|row| row.person).collect();
+
+    let all = setup.get(&format!("/v1/users?{RANGE}&format=ndjson")).await.lines();
+    let some = setup.get(&format!("/v1/users?{RANGE}&format=ndjson&limit=7")).await.lines();
+
+    // More than a page of JSON has by default.
+    assert!(people.len() > 100);
+    assert_eq!((all.len(), &all[..7]), (people.len(), &some[..]));
+}
+
+#[tokio::test]
 async fn fields_stand_in_the_order_asked_for() {
     let (setup, _) = two_hundred().await;
     let path = format!("/v1/user-days?{RANGE}&fields=send_messenger_num,date,user_id,active");
@@ -97,20 +112,21 @@ async fn a_byte_order_mark_comes_on_request_and_with_csv_alone() {
 #[tokio::test]
 async fn the_first_lines_of_each_format() {
     let (setup, _) = two_hundred().await;
-    let range = "start_date=2026-11-20&end_date=2026-11-20";
+    let day = "start_date=2026-11-20&end_date=2026-11-20";
+    let month = "start_date=2026-10-22&end_date=2026-11-20";
     let head = |text: String, lines: usize| text.lines().take(lines).collect::<Vec<_>>().join("\n");
     for (name, path) in [
-        ("user_days", "user-days?"),
-        ("users", "users?sort=-vc_duration&"),
-        ("activity", "reports/activity?"),
-        ("summary", "reports/summary?"),
-        ("departments", "reports/departments?"),
-        ("retention", "reports/retention?"),
-        ("clients", "reports/clients?"),
+        ("user_days", format!("user-days?{day}")),
+        ("users", format!("users?{month}&sort=-vc_duration")),
+        ("activity", format!("reports/activity?{month}&interval=week&trailing=fetch")),
+        ("summary", format!("reports/summary?{RANGE}")),
+        ("departments", format!("reports/departments?{RANGE}&trailing=fetch")),
+        ("retention", format!("reports/retention?{month}")),
+        ("clients", format!("reports/clients?{month}")),
     ] {
         for format in ["csv", "ndjson"] {
-            let text = setup.get(&format!("/v1/{path}{range}&format={format}")).await.text;
-            insta::assert_snapshot!(format!("{name}_{format}"), head(text, 4));
+            let text = setup.get(&format!("/v1/{path}&format={format}")).await.text;
+            insta::assert_snapshot!(format!("{name}_{format}"), head(text, 6));
         }
     }
 }

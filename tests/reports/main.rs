@@ -5,7 +5,9 @@
 mod endpoints;
 mod formats;
 mod naive;
+mod parquet;
 mod properties;
 #[path = "../support/mod.rs"]
 mod support;
 mod tenant;
+mod worked_example;

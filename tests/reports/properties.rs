@@ -7,13 +7,14 @@ use std::{
 };
 
 use feishu_pulse::{
-    model::{Day, DayRange, Geo},
+    model::{Day, DayRange},
     report::{
-        Digest, Figures, FiguresByDay, Interval, Narrowed, activity,
+        Digest, Figures, FiguresByDay, Interval, Narrowed, People, Trailing, activity,
         clients::{Kind, clients},
-        departments::rollups,
+        departments::{Rollup, present, rollups, sums},
+        month::Month,
         retention::{activations, retention},
-        sheet::{Month, Sheet},
+        sheet::Sheet,
         summary::headline,
         tally::{Key, Sort, Tally, Wanted},
         tree::Tree,
@@ -54,7 +55,10 @@ proptest! {
     ) {
         let digests = digests(&partitions(&tenant));
 
-        let buckets = activity::activity(range(&tenant), interval, &within(&digests, path));
+        let buckets = {
+            let days = within(&digests, path);
+            activity::activity(range(&tenant), interval, &days, &Trailing::over(&days))
+        };
 
         for bucket in buckets {
             let single = bucket.days.len() == 1;
@@ -91,11 +95,12 @@ proptest! {
     #[test]
     fn departments_rolled_up_along_the_path(tenant in any::<bool>().prop_flat_map(tenants), top in path()) {
         let digests = digests(&partitions(&tenant));
-        let numbers: BTreeSet<u32> = digests.iter().flat_map(|day| day.departments()).map(|part| part.department).collect();
-        let tree = Tree::of(&numbers, &digests[0].directory().read(), top);
+        let tree = Tree::of(&present(&digests), &digests[0].directory().read(), top);
 
         let rollups = rollups(&digests, &tree);
 
+        let adding_up = |rollup: &Rollup| (rollup.users, rollup.activated, rollup.counters);
+        prop_assert!(rollups.iter().map(adding_up).eq(sums(&digests, &tree).iter().map(adding_up)));
         let range = range(&tenant);
         let paths: Vec<&str> = tree.places().iter().map(|place| &*place.path).collect();
         let expected: BTreeSet<&str> = tenant.values().flatten().flat_map(|row| {
@@ -148,7 +153,11 @@ proptest! {
         let sheets = added_up(&days, months * 9);
         let tally = Tally { sheets: &sheets, tables: &tables };
         let selection = Selection { department_path: path.map(str::to_owned), ..Selection::default() };
-        let wanted = Wanted { selection: selection.clone(), active, except: None };
+        let present = || {
+            let digests = digests(&days);
+            People::united(digests.iter().map(|digest| &digest.whole().present)).known
+        };
+        let wanted = Wanted { selection: selection.clone(), active, among: path.is_none().then(present), except: None };
 
         let ranking = tally.ranking(&wanted, Sort { key, descending });
         let people = ranking.page(skip, limit);
@@ -187,12 +196,8 @@ proptest! {
     ) {
         let digests = digests(&partitions(&tenant));
         let days = within(&digests, None);
-        let mut present = FixedBitSet::new();
-        for digest in &digests {
-            present.union_with(&digest.whole().present.known);
-        }
         let mut began: BTreeMap<Day, FixedBitSet> = BTreeMap::new();
-        for (person, day) in activations(&digests[0].directory().read(), Geo::Cn, &present) {
+        for (person, day) in activations(&digests) {
             began.entry(day).or_default().grow_and_insert(person as usize);
         }
 

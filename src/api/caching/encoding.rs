@@ -156,18 +156,17 @@ impl<C: Chunks> Encoded<C> {
 }
 
 impl<C: Chunks> Chunks for Encoded<C> {
-    fn next_chunk(&mut self) -> Option<Bytes> {
+    fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
         let Some(encoder) = &mut self.encoder else { return self.chunks.next_chunk() };
-        while let Some(chunk) = self.chunks.next_chunk() {
-            // Writing to memory does not fail.
-            let _ = encoder.write(&chunk);
+        while let Some(chunk) = self.chunks.next_chunk()? {
+            encoder.write(&chunk)?;
             let out = encoder.take();
             if !out.is_empty() {
-                return Some(out.into());
+                return Ok(Some(out.into()));
             }
         }
-        let rest = self.encoder.take()?.finish().unwrap_or_default();
-        Some(rest.into())
+        let rest = self.encoder.take().map(Encoder::finish).transpose()?;
+        Ok(rest.map(Bytes::from))
     }
 }
 
@@ -208,9 +207,10 @@ mod tests {
     struct Lines(usize);
 
     impl Chunks for Lines {
-        fn next_chunk(&mut self) -> Option<Bytes> {
-            self.0 = self.0.checked_sub(1)?;
-            Some(format!("line {} of an export\n", self.0).repeat(1000).into())
+        fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
+            let Some(left) = self.0.checked_sub(1) else { return Ok(None) };
+            self.0 = left;
+            Ok(Some(format!("line {left} of an export\n").repeat(1000).into()))
         }
     }
 
@@ -220,14 +220,14 @@ mod tests {
     ) {
         let whole: Vec<u8> = std::iter::from_fn({
             let mut lines = Lines(5);
-            move || lines.next_chunk()
+            move || lines.next_chunk().unwrap()
         })
         .flatten()
         .collect();
 
         let once = encoding.encode(whole.clone().into()).unwrap();
         let mut streamed = Encoded::new(Lines(5), encoding).unwrap();
-        let chunks: Vec<u8> = std::iter::from_fn(|| streamed.next_chunk()).flatten().collect();
+        let chunks: Vec<u8> = std::iter::from_fn(|| streamed.next_chunk().unwrap()).flatten().collect();
 
         assert_eq!(decoded(encoding, &once), whole);
         assert_eq!(decoded(encoding, &chunks), whole);

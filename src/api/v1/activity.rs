@@ -14,13 +14,13 @@ use crate::{
         envelope::{Meta, WITHHELD_GROUPS},
         negotiate::FormatParams,
         params::{Params, documented},
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
         work::compute,
     },
     model::Day,
-    query::Basis,
-    report::{Bucket, Interval, activity},
+    query::{Basis, Trails},
+    report::{Bucket, Interval, activity, trailing},
     table::{Cell, Column, Kind, Record, Selection},
 };
 
@@ -102,7 +102,8 @@ struct Asked {
     responses(
         (status = 200, description = "One item per bucket, in time order. A bucket none of whose days is there \
             (pending, missing) is left out. None at all where the figures are withheld; then `meta.notes` says so.", content(
-            (Answer<ActivityItem> = "application/json"), (String = "text/csv"), (ActivityItem = "application/x-ndjson"),
+            (Answer<ActivityItem> = "application/json"), (String = "text/csv"),
+            (ParquetFile = "application/vnd.apache.parquet"), (ActivityItem = "application/x-ndjson"),
         )),
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
@@ -116,13 +117,13 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
 
     let gathering = async {
         let mut basis = request.engine().basis(&query, request.asking(allow_partial)).await?;
-        request.engine().look_back(&mut basis, activity::LONGEST_TRAIL - 1).await;
+        request.engine().look_back(&mut basis, trailing::MONTH - 1).await;
         Ok(basis)
     };
     let basis = request.gathered(&query, gathering).await?;
-    let least = request.least_group();
-    let written = move || answer(&basis, &query.selection, interval, least).written(wanted, "activity");
-    request.answered(compute(written).await?).await
+    let (least, trails) = (request.least_group(), request.engine().trails().clone());
+    let answer = move || answer(&basis, &query.selection, interval, (least, &trails)).written(wanted, "activity");
+    request.answered(compute(answer).await?).await
 }
 
 impl Asked {
@@ -131,17 +132,23 @@ impl Asked {
         let intervals = [("day", Interval::Day), ("week", Interval::Week), ("month", Interval::Month)];
         let interval = params.one_of("interval", &intervals).unwrap_or_default();
         let fetch = params.one_of("trailing", &[("held", false), ("fetch", true)]).unwrap_or(false);
-        selected.query.lead = if fetch { activity::LONGEST_TRAIL - 1 } else { 0 };
+        selected.query.lead = if fetch { trailing::MONTH - 1 } else { 0 };
         Self { selected, interval }
     }
 }
 
-fn answer(basis: &Basis, selection: &Selection, interval: Interval, least: Option<NonZeroU64>) -> Answer<ActivityItem> {
+fn answer(
+    basis: &Basis,
+    selection: &Selection,
+    interval: Interval,
+    (least, trails): (Option<NonZeroU64>, &Trails),
+) -> Answer<ActivityItem> {
     let days = basis.figures(selection);
     if basis.hides(selection, least) {
         return Answer { data: Vec::new(), meta: Meta::of_figures(basis, &days).noting(Some(WITHHELD_GROUPS)) };
     }
-    let buckets = activity::activity(basis.plan().range, interval, &days);
+    let trailing = trails.over(basis, selection, &days);
+    let buckets = activity::activity(basis.plan().range, interval, &days, &trailing);
     let data = buckets.iter().map(ActivityItem::from).collect();
     Answer { data, meta: Meta::of_figures(basis, &days) }
 }

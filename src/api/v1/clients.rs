@@ -16,7 +16,7 @@ use crate::{
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
         work::compute,
     },
@@ -76,13 +76,13 @@ pub struct ClientsLine {
 /// Systems, clients and packages
 ///
 /// Operating systems, versions of the Feishu client and app packages, each with the different people who used it in the
-/// range. As CSV or NDJSON: one line for each.
+/// range. As CSV, NDJSON or Parquet: one line for each.
 #[utoipa::path(
     get, path = "/v1/reports/clients", tag = "reports", operation_id = "clientsReport",
     params(RangeParams, PeopleParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "What is used, the most used first", content(
-            (ClientsAnswer = "application/json"), (String = "text/csv"), (ClientsLine = "application/x-ndjson"),
+            (ClientsAnswer = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (ClientsLine = "application/x-ndjson"),
         )),
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),

@@ -1,6 +1,6 @@
 //! `GET /v1/reports/departments`: the figures of every department, rolled up along the path.
 
-use std::{collections::BTreeSet, num::NonZeroU64};
+use std::{num::NonZeroU64, sync::Arc};
 
 use axum::{
     Json,
@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::figures::{Counters, Features};
+use super::figures::{Counters, Features, rounded};
 use crate::{
     api::{
         answer::Answer,
@@ -17,17 +17,19 @@ use crate::{
         envelope::{Meta, WITHHELD, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
         params::documented,
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
+        problem::Problem,
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
         work::compute,
     },
     query::Gathered,
     report::{
         Digest, Withheld,
-        departments::{Rollup, rollups, whole_days},
+        departments::{self, Rollup, present, rollups, sums, whole_days},
+        share, trailing,
         tree::{Place, Tree},
     },
-    table::{Cell, Column, Feature, Flag, Kind, Record, Selection},
+    table::{Cell, Column, Feature, Flag, Kind, Record},
 };
 
 const DEEPEST: usize = 64;
@@ -45,6 +47,22 @@ pub struct DepartmentsParams {
     /// it (JSON only).
     #[param(inline)]
     layout: Option<LayoutParam>,
+    /// `false`: different people are not counted where the range has several days (`active` and all of `features` are
+    /// null), which makes a large company's answer ten times faster. Default: `true`.
+    distinct: Option<bool>,
+    /// `none` (default): `wau`, `mau` and `stickiness` are null. `held`: they are given where the days that they trail
+    /// over are selected or in memory. `fetch`: the others, up to 29 before the selection, are fetched.
+    #[param(inline)]
+    trailing: Option<TrailingParam>,
+}
+
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "documents what `get` reads")]
+enum TrailingParam {
+    None,
+    Held,
+    Fetch,
 }
 
 #[derive(Debug, ToSchema)]
@@ -74,9 +92,19 @@ pub struct DepartmentItem {
     #[schema(example = 630)]
     activated: Option<u64>,
     /// Different people who were active in it. Whoever was active in two departments counts in both, and once above
-    /// them. Null where Feishu withholds ids and the range has several days.
+    /// them. Null where Feishu withholds ids and the range has several days, and with `distinct=false`.
     #[schema(example = 480)]
     active: Option<u64>,
+    /// Different people active in it in the 7 days that end with the last day of the range that is there. Null where
+    /// one of the 7 is neither selected nor held, and without `trailing`.
+    #[schema(example = 510)]
+    wau: Option<u64>,
+    /// The same over 30 days.
+    #[schema(example = 580)]
+    mau: Option<u64>,
+    /// That last day's active people as a share of `mau`, 0 to 1.
+    #[schema(example = 0.712)]
+    stickiness: Option<f64>,
     features: Features,
     #[schema(required)]
     counters: Option<Counters>,
@@ -90,13 +118,25 @@ pub struct DepartmentItem {
     children: Option<Vec<DepartmentItem>>,
 }
 
-/// How the departments are shown.
-#[derive(Clone, Copy)]
-struct Shown {
+/// A request as it was understood.
+struct Asked {
+    selected: Selected,
     depth: usize,
     tree: bool,
     /// The smallest group of people that is told of.
     least: Option<NonZeroU64>,
+    distinct: bool,
+    trailing: Trail,
+    wanted: Wanted,
+}
+
+/// Where the days come from that trailing figures look back over.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Trail {
+    #[default]
+    None,
+    Held,
+    Fetch,
 }
 
 /// Departments
@@ -109,53 +149,87 @@ struct Shown {
     params(RangeParams, PeopleParams, DepartmentsParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The departments, each before those below it", content(
-            (Answer<DepartmentItem> = "application/json"), (String = "text/csv"),
+            (Answer<DepartmentItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"),
             (DepartmentItem = "application/x-ndjson"),
         )),
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
 pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
-    let mut params = request.params(&[selection::shared(), documented::<DepartmentsParams>()]);
-    let Selected { query, allow_partial } = selection::read_groups(&mut params, &request);
-    let depth = params.number("depth", 1..=DEEPEST).unwrap_or(usize::MAX);
-    let tree = params.one_of("layout", &[("flat", false), ("tree", true)]).unwrap_or(false);
-    let wanted = request.wanted(&mut params);
-    if tree && wanted.format != Format::Json {
-        params.fault("layout", "a tree goes only with JSON");
-    }
-    params.finish()?;
-
-    let gathered = request.engine().digests(&query, request.asking(allow_partial));
-    let gathered = request.gathered(&query, gathered).await?;
-    let shown = Shown { depth, tree, least: request.least_group() };
-    request.answered(compute(move || answer(&gathered, &query.selection, shown, wanted)).await?).await
+    let asked = Asked::read(&mut request)?;
+    let query = &asked.selected.query;
+    let gathering = async {
+        let mut gathered = request.engine().digests(query, request.asking(asked.selected.allow_partial)).await?;
+        if asked.trailing != Trail::None {
+            request.engine().look_back_over_digests(&mut gathered, trailing::MONTH - 1).await;
+        }
+        Ok(gathered)
+    };
+    let gathered = request.gathered(query, gathering).await?;
+    request.answered(compute(move || answer(&gathered, &asked)).await?).await
 }
 
-fn answer(gathered: &Gathered<Digest>, selection: &Selection, shown: Shown, wanted: Wanted) -> Response {
-    let range = gathered.plan.range;
-    let days = whole_days(&gathered.days, |day| range.contains(day), gathered.plan.geos.len());
-    // Those before the selected days have no part in the figures.
-    let hidden = shown.least.map(|least| Withheld::of(&days, least)).unwrap_or_default();
-    let data = days.first().map_or_else(Vec::new, |first| {
-        let departments: BTreeSet<u32> =
-            days.iter().flat_map(|day| day.departments()).map(|part| part.department).collect();
-        let tree = Tree::of(&departments, &first.directory().read(), selection.department_path.as_deref());
-        let all = tree.places().iter().zip(rollups(&days, &tree));
-        let top = tree.places().iter().map(|place| place.depth).min().unwrap_or(1);
-        all.filter(|(place, _)| place.depth - top < shown.depth).map(DepartmentItem::new).collect()
-    });
-    let data: Vec<DepartmentItem> = data
-        .into_iter()
-        .map(|item: DepartmentItem| if hidden.hides(Some(&item.department_path)) { item.withheld() } else { item })
-        .collect();
-    let are_withheld = data.iter().any(|item| item.withheld);
+impl Asked {
+    fn read(request: &mut DataRequest) -> Result<Self, Problem> {
+        let mut params = request.params(&[selection::shared(), documented::<DepartmentsParams>()]);
+        let mut selected = selection::read_groups(&mut params, request);
+        let depth = params.number("depth", 1..=DEEPEST).unwrap_or(usize::MAX);
+        let tree = params.one_of("layout", &[("flat", false), ("tree", true)]).unwrap_or(false);
+        let distinct = params.flag("distinct").unwrap_or(true);
+        let trails = [("none", Trail::None), ("held", Trail::Held), ("fetch", Trail::Fetch)];
+        let trailing = params.one_of("trailing", &trails).unwrap_or_default();
+        selected.query.lead = if trailing == Trail::Fetch { trailing::MONTH - 1 } else { 0 };
+        let wanted = request.wanted(&mut params);
+        if tree && wanted.format != Format::Json {
+            params.fault("layout", "a tree goes only with JSON");
+        }
+        params.finish()?;
+        let least = request.least_group();
+        // The people of other days could be told from those of the range.
+        let trailing = if least.is_some() { Trail::None } else { trailing };
+        Ok(Self { selected, depth, tree, distinct, trailing, least, wanted })
+    }
+}
+
+fn answer(gathered: &Gathered<Digest>, asked: &Asked) -> Response {
+    let data = items(gathered, asked);
+    let geos = gathered.plan.geos.len();
+    let days = whole_days(&gathered.days, |day| gathered.plan.range.contains(day), geos);
     let withheld = days.iter().any(|day| day.whole().present.unknown > 0);
+    let are_withheld = data.iter().any(|item| item.withheld);
     let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD)).noting(are_withheld.then_some(WITHHELD_GROUPS));
-    if shown.tree {
+    if asked.tree {
         return Json(Answer { data: nested(data), meta }).into_response();
     }
-    Answer { data, meta }.written(wanted, "departments")
+    Answer { data, meta }.written(asked.wanted, "departments")
+}
+
+fn items(gathered: &Gathered<Digest>, asked: &Asked) -> Vec<DepartmentItem> {
+    let (range, geos) = (gathered.plan.range, gathered.plan.geos.len());
+    let days = whole_days(&gathered.days, |day| range.contains(day), geos);
+    let Some(first) = days.first() else { return Vec::new() };
+    let top = asked.selected.query.selection.department_path.as_deref();
+    let tree = Tree::of(&present(&days), &first.directory().read(), top);
+    let rollups = if asked.distinct { rollups(&days, &tree) } else { sums(&days, &tree) };
+    let mut items: Vec<_> = tree.places().iter().zip(rollups).map(DepartmentItem::new).collect();
+    if asked.trailing != Trail::None {
+        add_trailing(&mut items, &whole_days(&gathered.days, |day| day <= range.last(), geos), &tree);
+    }
+    let top = items.iter().map(|item| item.depth).min().unwrap_or(1);
+    items.retain(|item| item.depth - top < asked.depth);
+    let hidden = asked.least.map(|least| Withheld::of(&days, least)).unwrap_or_default();
+    let shown = |item: DepartmentItem| if hidden.hides(Some(&item.department_path)) { item.withheld() } else { item };
+    items.into_iter().map(shown).collect()
+}
+
+/// Adds what trails to the last of `days`.
+fn add_trailing(items: &mut [DepartmentItem], days: &[Arc<Digest>], tree: &Tree) {
+    let [week, month] = [trailing::WEEK, trailing::MONTH].map(|length| departments::trailing(days, tree, length));
+    let last = departments::active_at_the_end(days, tree);
+    for (((item, wau), mau), active) in items.iter_mut().zip(week).zip(month).zip(last) {
+        (item.wau, item.mau) = (wau, mau);
+        item.stickiness = share(active, mau).map(rounded);
+    }
 }
 
 /// Puts each department into the one above it.
@@ -190,6 +264,9 @@ impl DepartmentItem {
             users: Some(rollup.users),
             activated: Some(rollup.activated),
             active,
+            wau: None,
+            mau: None,
+            stickiness: None,
             features: Features::new(features, active),
             counters: Some(Counters(rollup.counters)),
             withheld: false,
@@ -203,6 +280,9 @@ impl DepartmentItem {
             users: None,
             activated: None,
             active: None,
+            wau: None,
+            mau: None,
+            stickiness: None,
             features: Features::new([None; Feature::COUNT], None),
             counters: None,
             withheld: true,
@@ -214,18 +294,16 @@ impl DepartmentItem {
 impl Record for DepartmentItem {
     fn columns() -> Vec<Column> {
         let texts = ["department_path", "department_name"].map(|name| Column::new(name, Kind::Text));
-        let counts = ["depth", "users", "activated", "active"].map(|name| Column::new(name, Kind::Count));
-        texts.into_iter().chain(counts).chain(Features::columns()).chain(Counters::columns()).collect()
+        let counts = ["depth", "users", "activated", "active", "wau", "mau"];
+        let counts = counts.map(|name| Column::new(name, Kind::Count));
+        let head = texts.into_iter().chain(counts).chain([Column::new("stickiness", Kind::Number)]);
+        head.chain(Features::columns()).chain(Counters::columns()).collect()
     }
 
     fn cells(&self) -> Vec<Cell<'_>> {
         let texts = [&self.department_path, &self.department_name].map(|text| Cell::Text(text));
-        let counts = [Some(self.depth as u64), self.users, self.activated, self.active].map(Cell::from);
-        texts
-            .into_iter()
-            .chain(counts)
-            .chain(self.features.cells())
-            .chain(Counters::cells_of(self.counters.as_ref()))
-            .collect()
+        let known = [Some(self.depth as u64), self.users, self.activated, self.active, self.wau, self.mau];
+        let head = texts.into_iter().chain(known.map(Cell::from)).chain([self.stickiness.into()]);
+        head.chain(self.features.cells()).chain(Counters::cells_of(self.counters.as_ref())).collect()
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         envelope::{Meta, WITHHELD_GROUPS, WITHHELD_PEOPLE},
         negotiate::{Format, FormatParams, Wanted},
         params::documented,
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
         work::compute,
     },
@@ -28,7 +28,7 @@ use crate::{
         Digest, FiguresByDay, Interval, People,
         retention::{self, Cohort, Period, activations},
     },
-    table::{Cell, Column, Kind, Origin as _, Record, Selection},
+    table::{Cell, Column, Kind, PersonNo, Record, Selection},
 };
 
 /// The parameters of this endpoint alone.
@@ -106,13 +106,13 @@ pub struct RetentionLine {
 ///
 /// People are put together by the week or month in which they activated their account (`register_time`), and of each
 /// cohort it is told how many were active in that period and in each later one. Only people who have a row in the
-/// selection count. As CSV or NDJSON: one line per cohort and period.
+/// selection count. As CSV, NDJSON or Parquet: one line per cohort and period.
 #[utoipa::path(
     get, path = "/v1/reports/retention", tag = "reports", operation_id = "retentionReport",
     params(RangeParams, PeopleParams, RetentionParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The cohorts, the earliest first", content(
-            (Answer<CohortItem> = "application/json"), (String = "text/csv"), (RetentionLine = "application/x-ndjson"),
+            (Answer<CohortItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (RetentionLine = "application/x-ndjson"),
         )),
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
@@ -140,7 +140,7 @@ fn answer(
 ) -> Response {
     let meta = Meta::of(&gathered);
     let range = gathered.plan.range;
-    let (activated, basis) = (activated(&gathered), Basis::Digests(gathered));
+    let (activated, basis) = (activations(&gathered.days), Basis::Digests(gathered));
     let (days, numbers) = basis.numbered_figures(selection);
     let mut cohorts = retention::retention(range, interval, &began(&activated, &days, &numbers), &days);
     let all = cohorts.len();
@@ -158,20 +158,12 @@ fn answer(
     Answer { data: cohorts.iter().flat_map(lines).collect(), meta }.written(wanted, "retention")
 }
 
-/// When the people of the gathered days activated their accounts, each by the calendar of their geo.
-fn activated(gathered: &Gathered<Digest>) -> BTreeMap<u32, Day> {
-    let mut all = BTreeMap::new();
-    let Some(first) = gathered.days.first() else { return all };
-    for geo in &gathered.plan.geos {
-        let days = gathered.days.iter().filter(|day| day.key().geo == *geo);
-        let people = People::united(days.map(|day| &day.whole().present)).known;
-        all.extend(activations(&first.directory().read(), *geo, &people));
-    }
-    all
-}
-
 /// Those of them who are selected, by the day on which they began and in the numbers of the selection.
-fn began(activated: &BTreeMap<u32, Day>, days: &FiguresByDay<'_>, numbers: &Numbers) -> BTreeMap<Day, FixedBitSet> {
+fn began(
+    activated: &BTreeMap<PersonNo, Day>,
+    days: &FiguresByDay<'_>,
+    numbers: &Numbers,
+) -> BTreeMap<Day, FixedBitSet> {
     let present = People::united(days.values().map(|figures| &figures.present));
     let mut began: BTreeMap<Day, FixedBitSet> = BTreeMap::new();
     for (person, day) in activated {

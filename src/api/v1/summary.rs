@@ -6,7 +6,7 @@ use axum::{
     Json,
     response::{IntoResponse as _, Response},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::figures::{Counters, Features, rounded};
@@ -16,7 +16,7 @@ use crate::{
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
         work::compute,
     },
@@ -76,10 +76,12 @@ pub struct SummaryFigure {
     #[schema(value_type = String, example = "send_messenger_num")]
     figure: Cow<'static, str>,
     /// Its value in the selected range; null where it is not known.
-    #[schema(example = 51234.0)]
+    #[schema(example = 51234)]
+    #[serde(serialize_with = "plainly")]
     current: Option<f64>,
     /// Its value in the range before; null where it is not known.
-    #[schema(example = 49876.0)]
+    #[schema(example = 49876)]
+    #[serde(serialize_with = "plainly")]
     previous: Option<f64>,
     /// How much larger it is now, as a share of what it was: 0.027 is 2.7 %. Null where it was nothing or is not known.
     #[schema(example = 0.027)]
@@ -89,13 +91,13 @@ pub struct SummaryFigure {
 /// Headline figures, and their change
 ///
 /// The figures of the selected range beside those of the equally long range that ends the day before it, which is
-/// fetched where it is not held. As CSV or NDJSON: one line a figure.
+/// fetched where it is not held. As CSV, NDJSON or Parquet: one line a figure.
 #[utoipa::path(
     get, path = "/v1/reports/summary", tag = "reports", operation_id = "summaryReport",
     params(RangeParams, PeopleParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The figures", content(
-            (SummaryAnswer = "application/json"), (String = "text/csv"), (SummaryFigure = "application/x-ndjson"),
+            (SummaryAnswer = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (SummaryFigure = "application/x-ndjson"),
         )),
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
@@ -128,6 +130,18 @@ fn answer(basis: &Basis, selection: &Selection, least: Option<NonZeroU64>, wante
     }
     let (current, previous) = (current.map(Headline::from), previous.map(Headline::from));
     Json(SummaryAnswer { data: SummaryData { current, previous, figures }, meta }).into_response()
+}
+
+/// Writes a count as a count, `170` and not `170.0`, though others of these figures are averages.
+#[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
+fn plainly<S: Serializer>(figure: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number between 0 and 2^53")]
+    match figure {
+        Some(whole) if whole.fract() == 0.0 && (0.0..=2_f64.powi(53)).contains(whole) => {
+            serializer.serialize_u64(*whole as u64)
+        }
+        figure => figure.serialize(serializer),
+    }
 }
 
 /// Every figure of a headline, by name.

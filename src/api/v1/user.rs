@@ -19,14 +19,16 @@ use crate::{
         negotiate::{Format, FormatParams, Wanted},
         params::{Params, documented},
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
         selection::{self, RangeParams},
         work::compute,
     },
     model::Scope,
     query::{Gathered, Query},
     report::tally::Total,
-    table::{Counter, Feature, Field, Fields, Flag, Item, Lines, Selection, Syntax, csv, directory::Tables},
+    table::{
+        Counter, Feature, Field, Fields, Flag, Item, Lines, Selection, Syntax, csv, directory::Tables, parquet::rows,
+    },
 };
 
 /// The parameters of this endpoint alone.
@@ -57,8 +59,8 @@ pub struct UserData<'a> {
 
 /// One person
 ///
-/// Totals over the range and each day. Where the days are not held, Feishu is asked for that person alone. As CSV or
-/// NDJSON: the days.
+/// Totals over the range and each day. Where the days are not held, Feishu is asked for that person alone. As CSV,
+/// NDJSON or Parquet: the days.
 #[utoipa::path(
     get, path = "/v1/users/{user_id}", tag = "data", operation_id = "user",
     params(
@@ -68,7 +70,7 @@ pub struct UserData<'a> {
     ),
     responses(
         (status = 200, description = "What the person did", content(
-            (UserAnswer<'_> = "application/json"), (String = "text/csv"), (UserDay = "application/x-ndjson"),
+            (UserAnswer<'_> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (UserDay = "application/x-ndjson"),
         )),
         (status = 404, description = "`not_found`: the person has no row in the range", body = Problem,
             content_type = "application/problem+json"),
@@ -106,7 +108,7 @@ fn answer(gathered: &Gathered, selection: &Selection, wanted: Wanted) -> Result<
     let items = items(gathered, selection, &tables);
     let rows = Rows::of(items.len());
     if wanted.format != Format::Json {
-        let body = written(gathered, selection, &tables, wanted, &fields);
+        let body = written(gathered, selection, &tables, wanted, &fields)?;
         return Ok(rows.on(answer::file(wanted.format, "user", gathered.plan.range, body.into())));
     }
     let days = items.iter().map(|item| Fields { item, fields: &fields }).collect();
@@ -131,9 +133,22 @@ fn items<'a>(gathered: &'a Gathered, selection: &Selection, tables: &'a Tables) 
     days.flat_map(|day| selector.rows(day).map(|row| Item::new(tables, day, row)).collect::<Vec<_>>()).collect()
 }
 
-fn written(gathered: &Gathered, selection: &Selection, tables: &Tables, wanted: Wanted, fields: &[Field]) -> Bytes {
+fn written(
+    gathered: &Gathered,
+    selection: &Selection,
+    tables: &Tables,
+    wanted: Wanted,
+    fields: &[Field],
+) -> Result<Bytes, Problem> {
+    let syntax = match wanted.format {
+        Format::Json | Format::Ndjson => Syntax::Ndjson,
+        Format::Csv => Syntax::Csv,
+        Format::Parquet => {
+            let items = items(gathered, selection, tables);
+            return rows::file(fields, &items).map(Bytes::from).map_err(answer::unwritten);
+        }
+    };
     let mut out = if wanted.bom { csv::BOM.to_vec() } else { Vec::new() };
-    let syntax = if wanted.format == Format::Csv { Syntax::Csv } else { Syntax::Ndjson };
     if syntax == Syntax::Csv {
         csv::push_header(&mut out, fields.iter().map(|field| field.name()));
     }
@@ -144,5 +159,5 @@ fn written(gathered: &Gathered, selection: &Selection, tables: &Tables, wanted: 
             lines.push(&mut out, tables, day, row);
         }
     }
-    out.into()
+    Ok(out.into())
 }

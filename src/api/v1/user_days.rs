@@ -1,16 +1,16 @@
 //! `GET /v1/user-days`: the rows themselves, in pages of JSON or as a stream of lines.
 
-use std::sync::Arc;
-
 use axum::{
     http::{HeaderValue, Uri, header},
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::user_day::UserDay;
+use super::{
+    user_day::UserDay,
+    user_days_export::{ParquetExport, SelectedRows, TextExport},
+};
 use crate::{
     api::{
         answer,
@@ -21,19 +21,16 @@ use crate::{
         negotiate::{Format, FormatParams},
         params::{Params, documented},
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
-        work::{Chunks, compute},
+        work::compute,
     },
     query::Gathered,
-    table::{Field, Fields, Item, Lines, Partition, Selection, Syntax, csv},
+    table::{Field, Fields, Item, Syntax},
 };
 
 const DEFAULT_LIMIT: usize = 100;
 const LARGEST_LIMIT: usize = 10_000;
-
-/// Rows that are written at once while an export is: about 2 MB.
-const CHUNK: usize = 4096;
 
 /// The parameters of this endpoint alone.
 #[derive(Debug, IntoParams)]
@@ -78,9 +75,9 @@ struct Place {
 
 /// User-days
 ///
-/// One item per person and day. As JSON in pages, with a cursor; as CSV or NDJSON (`format=csv` or `Accept: text/csv`,
-/// and so on) the whole selection as a stream. In CSV the items of a list are joined by `;`, and a client is written
-/// as Feishu does: `ios 14.2,feishu 3.40.0`.
+/// One item per person and day. As JSON in pages, with a cursor; as CSV, NDJSON or Parquet (`format=csv` or
+/// `Accept: text/csv`, and so on) the whole selection as a stream. In CSV the items of a list are joined by `;`, and a
+/// client is written as Feishu does: `ios 14.2,feishu 3.40.0`.
 #[utoipa::path(
     get, path = "/v1/user-days", tag = "data", operation_id = "userDays",
     params(RangeParams, PeopleParams, UserDaysParams, FormatParams, PreferHeader),
@@ -88,6 +85,7 @@ struct Place {
         (status = 200, description = "The rows", content(
             (UserDaysAnswer<'_> = "application/json"),
             (String = "text/csv", example = "date,user_id,active\r\n2026-11-01,ou_1,true\r\n"),
+            (ParquetFile = "application/vnd.apache.parquet"),
             (String = "application/x-ndjson", example = "{\"date\":\"2026-11-01\",\"user_id\":\"ou_1\",\"active\":true}\n"),
         ), headers(("Link" = String, description = "The next page (`rel=\"next\"`), where there is one"))),
         (status = 409, description = "`stale_cursor`: a provisional day has changed between two pages; begin again",
@@ -109,30 +107,24 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
     let asking = request.asking(asked.selected.allow_partial);
     let gathered = request.engine().gather(&asked.selected.query, asking);
     let gathered = request.gathered(&asked.selected.query, gathered).await?;
-    let syntax = match wanted.format {
+    if wanted.format == Format::Json {
+        let uri = request.uri().clone();
         // A page of 10,000 rows takes tens of milliseconds to write.
-        Format::Json => {
-            let uri = request.uri().clone();
-            return request.answered(compute(move || page(&gathered, &asked, &uri)).await??).await;
-        }
-        Format::Ndjson => Syntax::Ndjson,
-        Format::Csv => Syntax::Csv,
-    };
+        let page = compute(move || page(&gathered, &asked, &uri)).await??;
+        return request.answered(page).await;
+    }
     let range = gathered.plan.range;
-    let export = Export::new(gathered, asked, syntax, wanted.bom);
-    let rows = export.written.clone();
-    request.exported(export, |body| rows.on(answer::file(wanted.format, "user-days", range, body)))
-}
-
-/// The whole selection, a line a row.
-struct Export {
-    days: Vec<Arc<Partition>>,
-    selection: Selection,
-    lines: Lines,
-    /// What stands before the first row.
-    head: Vec<u8>,
-    place: Place,
-    written: Rows,
+    let rows = SelectedRows::new(gathered.days, asked.selected.query.selection);
+    let counted = rows.counted();
+    let file = |body| counted.on(answer::file(wanted.format, "user-days", range, body));
+    let (syntax, bom) = match wanted.format {
+        Format::Parquet => {
+            return request.exported(ParquetExport::new(rows, asked.fields).map_err(answer::unwritten)?, file);
+        }
+        Format::Csv => (Syntax::Csv, wanted.bom),
+        Format::Json | Format::Ndjson => (Syntax::Ndjson, false),
+    };
+    request.exported(TextExport::new(rows, &asked.fields, syntax, bom), file)
 }
 
 impl Asked {
@@ -191,45 +183,5 @@ fn start(gathered: &Gathered, cursor: Option<&Cursor>) -> Result<Place, Problem>
     match cursor.find(&gathered.days) {
         Some(day) => Ok(Place { day, row: cursor.row }),
         None => Err(Problem::new(ProblemCode::StaleCursor, format!("{} has changed since", cursor.day))),
-    }
-}
-
-impl Export {
-    fn new(gathered: Gathered, asked: Asked, syntax: Syntax, bom: bool) -> Self {
-        let mut head = if bom { csv::BOM.to_vec() } else { Vec::new() };
-        if syntax == Syntax::Csv {
-            csv::push_header(&mut head, asked.fields.iter().map(|field| field.name()));
-        }
-        Self {
-            days: gathered.days,
-            selection: asked.selected.query.selection,
-            lines: Lines::new(syntax, &asked.fields),
-            head,
-            place: Place { day: 0, row: 0 },
-            written: Rows::default(),
-        }
-    }
-}
-
-impl Chunks for Export {
-    fn next_chunk(&mut self) -> Option<Bytes> {
-        let mut out = std::mem::take(&mut self.head);
-        if let Some(day) = self.days.get(self.place.day) {
-            out.reserve(CHUNK * 512);
-            let tables = day.directory().read();
-            let selector = self.selection.against(&tables);
-            let mut rows = selector.rows_from(day, self.place.row);
-            for row in rows.by_ref().take(CHUNK) {
-                self.lines.push(&mut out, &tables, day, row);
-                self.written.add(1);
-            }
-            self.place = match rows.next() {
-                Some(row) => Place { row, ..self.place },
-                None => Place { day: self.place.day + 1, row: 0 },
-            };
-        } else if out.is_empty() {
-            return None;
-        }
-        Some(out.into())
     }
 }

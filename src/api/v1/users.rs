@@ -1,6 +1,6 @@
 //! `GET /v1/users`: what each person did over the range, in any order, in pages or as an export.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use axum::{
     Json,
@@ -21,14 +21,17 @@ use crate::{
         negotiate::{Format, FormatParams, Wanted},
         params::{Params, documented},
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamAnswers},
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
         selection::{self, PeopleParams, RangeParams, Selected},
         work::{Chunks, compute},
     },
     model::DayRange,
     query::{Period, Sheets},
     report::tally::{self, Key, Sort, Tally},
-    table::{Counter, Directory, PersonNo, Selection},
+    table::{
+        Counter, Directory, PersonNo, Selection,
+        parquet::{Stream, records},
+    },
 };
 
 const DEFAULT_LIMIT: usize = 100;
@@ -79,7 +82,7 @@ struct Asked {
     params(RangeParams, PeopleParams, UsersParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The people", content(
-            (Answer<UserItem> = "application/json"), (String = "text/csv"), (UserItem = "application/x-ndjson"),
+            (Answer<UserItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (UserItem = "application/x-ndjson"),
         ), headers(("Link" = String, description = "The next page (`rel=\"next\"`), where there is one"))),
         (status = 409, description = "`stale_cursor`: a day has changed between two pages; begin again",
             body = Problem, content_type = "application/problem+json"),
@@ -103,7 +106,7 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
         return request.answered(compute(move || page(&sheets, &asked, &uri)).await??).await;
     }
     let range = sheets.basis.plan().range;
-    let export = compute(move || Export::new(sheets, &asked, wanted)).await?;
+    let export = compute(move || Export::new(sheets, &asked, wanted)).await?.map_err(answer::unwritten)?;
     let rows = export.written.clone();
     request.exported(export, |body| rows.on(answer::file(wanted.format, "users", range, body)))
 }
@@ -137,6 +140,7 @@ impl Asked {
         tally::Wanted {
             selection: self.selected.query.selection.clone(),
             active: self.active,
+            among: sheets.everyone(&self.selected.query.selection),
             except: since.map(|since| sheets.basis.active_since(since)),
         }
     }
@@ -199,8 +203,7 @@ fn page(sheets: &Sheets, asked: &Asked, uri: &Uri) -> Result<Response, Problem> 
 }
 
 fn meta(sheets: &Sheets, selection: &Selection) -> Meta {
-    let figures = sheets.basis.figures(selection);
-    let withheld = figures.values().any(|figures| figures.present.unknown > 0);
+    let withheld = sheets.basis.withholds(selection);
     let meta = Meta { total: Some(0), ..Meta::of_basis(&sheets.basis) };
     meta.noting(withheld.then_some(WITHHELD_PEOPLE))
 }
@@ -211,48 +214,77 @@ struct Export {
     directory: Option<Arc<Directory>>,
     selection: Selection,
     people: std::vec::IntoIter<PersonNo>,
-    wanted: Wanted,
-    /// What stands before the first person.
-    head: Vec<u8>,
     written: Rows,
+    pen: Pen,
+}
+
+/// What writes them.
+enum Pen {
+    /// Lines of CSV, with what stands before the first.
+    Csv(Vec<u8>),
+    Ndjson,
+    /// Parquet, until its end is written.
+    Parquet(Option<Box<Stream>>),
 }
 
 impl Export {
-    fn new(sheets: Sheets, asked: &Asked, wanted: Wanted) -> Self {
+    fn new(sheets: Sheets, asked: &Asked, wanted: Wanted) -> io::Result<Self> {
         let directory = sheets.directory().cloned();
         let people = directory.as_ref().map(|directory| {
             let tables = directory.read();
             let tally = Tally { sheets: &sheets.sheets, tables: &tables };
             tally.ranking(&asked.wanted(&sheets), asked.sort).page(0, asked.limit.unwrap_or(usize::MAX))
         });
-        let head = if wanted.format == Format::Csv { answer::table::<UserItem>(&[], wanted.bom) } else { Vec::new() };
+        let pen = match wanted.format {
+            Format::Csv => Pen::Csv(answer::table::<UserItem>(&[], wanted.bom)),
+            Format::Json | Format::Ndjson => Pen::Ndjson,
+            Format::Parquet => Pen::Parquet(Some(Box::new(Stream::new(records::columns::<UserItem>())?))),
+        };
         let selection = asked.selected.query.selection.clone();
-        Self {
-            sheets,
-            directory,
-            selection,
-            people: people.unwrap_or_default().into_iter(),
-            wanted,
-            head,
-            written: Rows::default(),
-        }
+        let people = people.unwrap_or_default().into_iter();
+        Ok(Self { sheets, directory, selection, people, written: Rows::default(), pen })
     }
 }
 
 impl Chunks for Export {
-    fn next_chunk(&mut self) -> Option<Bytes> {
-        let mut out = std::mem::take(&mut self.head);
+    fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
         let people: Vec<PersonNo> = self.people.by_ref().take(CHUNK).collect();
-        if let Some(directory) = self.directory.as_ref().filter(|_| !people.is_empty()) {
-            let tables = directory.read();
-            let totals = Tally { sheets: &self.sheets.sheets, tables: &tables }.totals(&people, &self.selection);
-            let items: Vec<UserItem> = totals.iter().map(|total| UserItem::new(total, &tables)).collect();
-            self.written.add(items.len());
-            match self.wanted.format {
-                Format::Csv => answer::push_rows(&mut out, &items),
-                Format::Json | Format::Ndjson => out.extend(answer::lines(&items)),
+        let Some(directory) = self.directory.as_ref().filter(|_| !people.is_empty()) else {
+            return self.pen.finish();
+        };
+        let tables = directory.read();
+        let totals = Tally { sheets: &self.sheets.sheets, tables: &tables }.totals(&people, &self.selection);
+        let items: Vec<UserItem> = totals.iter().map(|total| UserItem::new(total, &tables)).collect();
+        drop(tables);
+        self.written.add(items.len());
+        self.pen.write(&items).map(Some)
+    }
+}
+
+impl Pen {
+    fn write(&mut self, items: &[UserItem]) -> io::Result<Bytes> {
+        Ok(match self {
+            Self::Csv(head) => {
+                let mut out = std::mem::take(head);
+                answer::push_rows(&mut out, items);
+                out.into()
             }
-        }
-        (!out.is_empty()).then(|| out.into())
+            Self::Ndjson => answer::lines(items).into(),
+            Self::Parquet(None) => Bytes::new(),
+            Self::Parquet(Some(stream)) => {
+                stream.push(records::cells(items))?;
+                stream.end_group()?.into()
+            }
+        })
+    }
+
+    /// What is left once everyone is written.
+    fn finish(&mut self) -> io::Result<Option<Bytes>> {
+        let rest = match self {
+            Self::Csv(head) => Some(std::mem::take(head)).filter(|head| !head.is_empty()),
+            Self::Ndjson => None,
+            Self::Parquet(stream) => stream.take().map(|stream| stream.finish()).transpose()?,
+        };
+        Ok(rest.map(Bytes::from))
     }
 }

@@ -5,8 +5,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Crew, stored::RunHash};
-use crate::{model::UserIdType, table::PersonNo};
+use super::stored::RunHash;
+use crate::{
+    model::UserIdType,
+    report::crew::{Crew, Member},
+    table::PersonNo,
+};
 
 /// People in crews that are remembered: a few years of 100,000 people. Beyond that, all are learned anew.
 const MOST_PEOPLE: usize = 8 << 20;
@@ -28,8 +32,8 @@ struct Met {
 pub(super) struct KnownCrew {
     /// In the order of the rows.
     pub(super) by_row: Arc<[PersonNo]>,
-    /// Ascending.
-    pub(super) sorted: Crew,
+    /// The same by number, with when they activated their accounts.
+    pub(super) sorted: Arc<Crew>,
 }
 
 impl Crews {
@@ -38,17 +42,16 @@ impl Crews {
     }
 
     /// Remembers a crew. Who was met meanwhile stays, so that equal crews are one.
-    pub(super) fn add(&self, user_id_type: UserIdType, run: RunHash, by_row: Vec<PersonNo>) -> KnownCrew {
-        let mut sorted = by_row.clone();
-        sorted.sort_unstable();
+    pub(super) fn add(&self, user_id_type: UserIdType, run: RunHash, members: Vec<Member>) -> KnownCrew {
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        if met.people + by_row.len() > MOST_PEOPLE {
+        if met.people + members.len() > MOST_PEOPLE {
             *met = Met::default();
         }
         let Met { crews, people } = &mut *met;
         let crew = crews.entry((user_id_type, run)).or_insert_with(|| {
-            *people += by_row.len();
-            KnownCrew { by_row: by_row.into(), sorted: sorted.into() }
+            *people += members.len();
+            let by_row = members.iter().map(|(person, _)| *person).collect();
+            KnownCrew { by_row, sorted: Arc::new(Crew::of(members)) }
         });
         crew.clone()
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
 
-use crate::table::{Counter, Feature, Flag, item};
+use super::rows;
+use crate::table::{Feature, Flag, item};
 
 /// The version of the schema that is written. A file of a later one is refused, of an earlier one read.
 ///
@@ -39,26 +40,15 @@ pub(super) mod name {
     pub(crate) const OS_NAMES: &str = "os_names";
 }
 
-/// The schema. Geo, kind of user id and date are not in it: they are in the path, as Hive's layout wants it.
+/// The fields of a file, in order. Geo, kind of user id and date are not in it: they are in the path, as Hive's layout
+/// wants it.
+pub(super) fn fields() -> impl Iterator<Item = item::Field> {
+    item::Field::all().filter(|field| !matches!(field, item::Field::Date | item::Field::Geo))
+}
+
+/// The schema of a file.
 pub(super) fn schema() -> Arc<Schema> {
-    let text = |name, nullable| Field::new(name, DataType::Utf8, nullable);
-    let head = [
-        text(name::USER_ID, true),
-        text(name::USER_NAME, false),
-        text(name::DEPARTMENT_NAME, false),
-        text(name::DEPARTMENT_PATH, false),
-        Field::new(name::CREATE_TIME, instant(), true),
-        Field::new(name::REGISTER_TIME, instant(), true),
-        Field::new(name::LAST_ACTIVE_TIME, instant(), true),
-    ];
-    let flags = FLAGS.map(|flag| Field::new(item::Field::Flag(flag).name(), DataType::Boolean, false));
-    let counters = Counter::ALL.map(|counter| Field::new(counter.name(), DataType::Int64, false));
-    let lists = [
-        Field::new(name::CLIENTS, DataType::List(client_element()), false),
-        Field::new(name::APP_PACKAGES, DataType::List(text_element()), false),
-        Field::new(name::OS_NAMES, DataType::List(text_element()), false),
-    ];
-    Arc::new(Schema::new(head.into_iter().chain(flags).chain(counters).chain(lists).collect::<Vec<_>>()))
+    Arc::new(Schema::new(fields().map(rows::column).collect::<Vec<_>>()))
 }
 
 /// An instant in UTC. Parquet's own coarsest unit is the millisecond.

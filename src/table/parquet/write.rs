@@ -1,12 +1,6 @@
 //! A day into the bytes of a file.
 
-use std::sync::Arc;
-
-use arrow_array::{
-    ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
-    builder::{ListBuilder, StringBuilder, StructBuilder},
-};
-use jiff::Timestamp;
+use arrow_array::{ArrayRef, RecordBatch};
 use parquet::{
     arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
     basic::{Compression, Encoding, ZstdLevel},
@@ -16,11 +10,12 @@ use parquet::{
 
 use super::{
     label::{Label, Place},
-    schema::{self, FLAGS, name},
+    rows,
+    schema::{self, name},
 };
 use crate::table::{
-    Counter, Partition,
-    directory::{Department, Devices, Profile, Tables},
+    Item, Partition,
+    directory::{Department, Profile, Tables},
 };
 
 /// The whole file. Takes tens of milliseconds for 20,000 rows: keep it off the async threads.
@@ -64,45 +59,18 @@ fn properties(day: &Partition) -> WriterProperties {
     times.into_iter().fold(properties, every_time_differs).build()
 }
 
-/// A row with what its numbers stand for.
+/// A row with what its place in the file depends on.
 struct Full<'a> {
     row: usize,
     profile: &'a Profile,
     department: &'a Department,
-    devices: &'a Devices,
 }
 
 fn columns(day: &Partition) -> Vec<ArrayRef> {
     let tables = day.directory().read();
-    let rows = in_file_order(day, &tables);
-    let texts =
-        |of: fn(&Full<'_>) -> Arc<str>| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(of))) };
-    let times = |of: &dyn Fn(&Full<'_>) -> Option<Timestamp>| -> ArrayRef {
-        let millis = rows.iter().map(|row| of(row).map(|time| time.as_second() * 1000));
-        Arc::new(millis.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
-    };
-    let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(rows.iter().map(|row| row.profile.user_id.as_deref()).collect::<StringArray>()),
-        texts(|row| Arc::clone(&row.profile.user_name)),
-        texts(|row| Arc::clone(&row.department.name)),
-        texts(|row| Arc::clone(&row.department.path)),
-        times(&|row| row.profile.create_time),
-        times(&|row| row.profile.register_time),
-        times(&|row| day.last_active(row.row)),
-    ];
-    columns.extend(FLAGS.map(|flag| -> ArrayRef {
-        let set = |row: &Full<'_>| Some(day.flags()[row.row].has(flag));
-        Arc::new(rows.iter().map(set).collect::<BooleanArray>())
-    }));
-    columns.extend(Counter::ALL.map(|counter| -> ArrayRef {
-        // As signed numbers, since Spark has no others. A count above 2^63 reads back exactly and looks negative to others.
-        let count = |row: &Full<'_>| day.counter(counter).get(row.row).cast_signed();
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(count)))
-    }));
-    columns.push(clients(&rows));
-    columns.push(names(&rows, |devices| &devices.app_packages));
-    columns.push(names(&rows, |devices| &devices.os_names));
-    columns
+    let items: Vec<Item<'_>> =
+        in_file_order(day, &tables).iter().map(|full| Item::new(&tables, day, full.row)).collect();
+    schema::fields().map(|field| rows::values(field, &items)).collect()
 }
 
 /// The rows of a day by number, in the order in which they stand in its file. Those that do not say whose they are stand
@@ -116,8 +84,7 @@ pub fn file_order(day: &Partition, tables: &Tables) -> Vec<usize> {
 fn in_file_order<'a>(day: &Partition, tables: &'a Tables) -> Vec<Full<'a>> {
     let full = |row: usize| {
         let profile = tables.profile(day.profiles()[row]);
-        let (department, devices) = (tables.department(profile.department), tables.devices(day.devices()[row]));
-        Full { row, profile, department, devices }
+        Full { row, profile, department: tables.department(profile.department) }
     };
     let mut rows: Vec<_> = (0..day.rows()).map(full).collect();
     // People without an id stand last in a day. Namesakes among them have no order but the one they stand in.
@@ -127,33 +94,4 @@ fn in_file_order<'a>(day: &Partition, tables: &'a Tables) -> Vec<Full<'a>> {
         key(one).cmp(&key(other))
     });
     rows
-}
-
-fn clients(rows: &[Full<'_>]) -> ArrayRef {
-    let element = StructBuilder::from_fields(schema::client_fields(), 0);
-    let mut lists = ListBuilder::new(element).with_field(schema::client_element());
-    for row in rows {
-        for client in &row.devices.clients {
-            let element = lists.values();
-            for (part, value) in [&client.os, &client.client].into_iter().enumerate() {
-                if let Some(texts) = element.field_builder::<StringBuilder>(part) {
-                    texts.append_option(value.as_deref());
-                }
-            }
-            element.append(true);
-        }
-        lists.append(true);
-    }
-    Arc::new(lists.finish())
-}
-
-fn names(rows: &[Full<'_>], of: fn(&Devices) -> &Vec<Arc<str>>) -> ArrayRef {
-    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(schema::text_element());
-    for row in rows {
-        for name in of(row.devices) {
-            lists.values().append_value(name);
-        }
-        lists.append(true);
-    }
-    Arc::new(lists.finish())
 }

@@ -1,0 +1,40 @@
+"""Reads Parquet answers with DuckDB and pandas, and holds them against the CSV of the same question."""
+
+import pathlib
+import sys
+
+import duckdb
+import pandas
+
+TYPES = {
+    "date": "DATE",
+    "start_date": "DATE",
+    "last_active_date": "DATE",
+    "create_time": "TIMESTAMP WITH TIME ZONE",
+    "active_days": "BIGINT",
+    "send_messenger_num": "BIGINT",
+    "activated": "BOOLEAN",
+    "stickiness": "DOUBLE",
+    "os_names": "VARCHAR[]",
+    "clients": "STRUCT(os VARCHAR, client VARCHAR)[]",
+}
+
+files = sorted(pathlib.Path(sys.argv[1]).glob("*.parquet"))
+assert len(files) == 7, files
+for file in files:
+    relation = duckdb.read_parquet(str(file))
+    kinds = dict(zip(relation.columns, map(str, relation.types)))
+    for name, kind in TYPES.items():
+        # A report counts what a user-day merely has.
+        expected = "BIGINT" if name == "activated" and file.stem != "user-days" else kind
+        assert kinds.get(name, expected) == expected, (file.name, name, kinds[name])
+    table = pandas.read_parquet(file)
+    csv = pandas.read_csv(file.with_suffix(".csv"))
+    rows = relation.aggregate("count(*)").fetchone()[0]
+    assert list(table.columns) == list(csv.columns) == relation.columns, file.name
+    assert len(table) == len(csv) == rows > 0, (file.name, len(table), len(csv), rows)
+    for name in csv.select_dtypes("number").columns:
+        assert (table[name].astype(float).fillna(-1) == csv[name].astype(float).fillna(-1)).all(), (file.name, name)
+    print(f"{file.name}: {rows} rows, {len(table.columns)} columns")
+days = pandas.read_parquet(next(file for file in files if file.stem == "user-days"))
+assert str(days["create_time"].dt.tz) == "UTC"

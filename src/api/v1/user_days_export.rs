@@ -1,0 +1,136 @@
+//! User-days as a file of any length: lines of text, or Parquet.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    api::{audit::Rows, work::Chunks},
+    table::{
+        Field, Item, Lines, Partition, Selection, Syntax, csv,
+        directory::Tables,
+        parquet::{Stream, rows},
+    },
+};
+
+/// Rows that are written at once: about 2 MB of text.
+const CHUNK: usize = 4096;
+
+/// Rows of a row group of Parquet: enough for readers to skip and to compress, and a few megabytes while it is made.
+const GROUP: usize = 65_536;
+
+/// The selected rows of some days, in order.
+#[derive(Debug)]
+pub(super) struct SelectedRows {
+    days: Vec<Arc<Partition>>,
+    selection: Selection,
+    day: usize,
+    row: usize,
+    counted: Rows,
+}
+
+/// Rows as lines of text.
+#[derive(Debug)]
+pub(super) struct TextExport {
+    rows: SelectedRows,
+    lines: Lines,
+    /// What stands before the first row.
+    head: Vec<u8>,
+}
+
+/// Rows as Parquet.
+#[derive(Debug)]
+pub(super) struct ParquetExport {
+    rows: SelectedRows,
+    fields: Vec<Field>,
+    /// Until the end is written.
+    stream: Option<Stream>,
+}
+
+impl SelectedRows {
+    /// The rows of `days` that `selection` means.
+    #[must_use]
+    pub(super) fn new(days: Vec<Arc<Partition>>, selection: Selection) -> Self {
+        Self { days, selection, day: 0, row: 0, counted: Rows::default() }
+    }
+
+    /// How many have been handed over, as it is told to the audit log.
+    #[must_use]
+    pub(super) fn counted(&self) -> Rows {
+        self.counted.clone()
+    }
+
+    /// Hands over the next rows, all of one day and at most so many; `None` where there is none left.
+    fn next<T>(&mut self, most: usize, take: impl FnOnce(&Tables, &Partition, &[usize]) -> T) -> Option<T> {
+        while let Some(day) = self.days.get(self.day) {
+            let tables = day.directory().read();
+            let selector = self.selection.against(&tables);
+            let rows: Vec<usize> = selector.rows_from(day, self.row).take(most).collect();
+            if let Some(last) = rows.last() {
+                self.row = last + 1;
+                self.counted.add(rows.len());
+                return Some(take(&tables, day, &rows));
+            }
+            (self.day, self.row) = (self.day + 1, 0);
+        }
+        None
+    }
+}
+
+impl TextExport {
+    /// With these fields; `bom`: a CSV begins with a byte order mark.
+    #[must_use]
+    pub(super) fn new(rows: SelectedRows, fields: &[Field], syntax: Syntax, bom: bool) -> Self {
+        let mut head = if bom { csv::BOM.to_vec() } else { Vec::new() };
+        if syntax == Syntax::Csv {
+            csv::push_header(&mut head, fields.iter().map(|field| field.name()));
+        }
+        Self { rows, lines: Lines::new(syntax, fields), head }
+    }
+}
+
+impl Chunks for TextExport {
+    fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
+        let mut out = std::mem::take(&mut self.head);
+        let lines = &mut self.lines;
+        self.rows.next(CHUNK, |tables, day, rows| {
+            out.reserve(CHUNK * 512);
+            for row in rows {
+                lines.push(&mut out, tables, day, *row);
+            }
+        });
+        Ok((!out.is_empty()).then(|| out.into()))
+    }
+}
+
+impl ParquetExport {
+    /// With these fields.
+    ///
+    /// # Errors
+    /// Where a field is wanted twice.
+    pub(super) fn new(rows: SelectedRows, fields: Vec<Field>) -> io::Result<Self> {
+        let stream = Stream::new(fields.iter().map(|field| rows::column(*field)).collect())?;
+        Ok(Self { rows, fields, stream: Some(stream) })
+    }
+}
+
+impl Chunks for ParquetExport {
+    fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
+        let Some(stream) = &mut self.stream else { return Ok(None) };
+        let mut written = 0;
+        while written < GROUP {
+            let fields = &self.fields;
+            let columns = self.rows.next(CHUNK, |tables, day, numbers| {
+                let items: Vec<Item<'_>> = numbers.iter().map(|row| Item::new(tables, day, *row)).collect();
+                fields.iter().map(|field| rows::values(*field, &items)).collect()
+            });
+            let Some(columns) = columns else {
+                let rest = self.stream.take().map(Stream::finish).transpose()?;
+                return Ok(rest.map(Bytes::from));
+            };
+            stream.push(columns)?;
+            written += CHUNK;
+        }
+        Ok(Some(stream.end_group()?.into()))
+    }
+}
