@@ -19,7 +19,7 @@ use std::{
 
 use jiff::Timestamp;
 use moka::future::Cache;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 use super::figures::Lookup;
 use super::freshness::{Fetched, Policy, State};
@@ -30,7 +30,7 @@ use crate::{
     model::{Clock, Day, DayKey, DayRange, Geo, Scope},
     report::{Digest, month::Month},
     source::LoadError,
-    table::{Flag, Origin, Partition, partition::ContentHash},
+    table::{Flag, Origin, Partition},
 };
 
 /// The share of the bytes that is kept for digests: one in so many.
@@ -45,7 +45,7 @@ const NEIGHBOURHOOD: i32 = 7;
 /// The days that are held in memory: the whole ones, or those of one view.
 #[derive(Debug)]
 pub struct Memory {
-    held: Arc<Everything>,
+    pub(super) held: Arc<Everything>,
     view: ViewNo,
     refreshes: Arc<Refreshes>,
 }
@@ -55,13 +55,13 @@ const WHOLE: ViewNo = 0;
 
 /// Whole days and views of them, within one set of bounds.
 #[derive(Debug)]
-struct Everything {
-    days: Cache<Place, Arc<Partition>>,
+pub(super) struct Everything {
+    pub(super) days: Cache<Place, Arc<Partition>>,
     digests: Cache<Place, Arc<Digest>>,
     /// By the first day.
-    months: Cache<Place, Arc<Month>>,
+    pub(super) months: Cache<Place, Arc<Month>>,
     /// What adds up months, one at a time: it takes a processor and the memory of a day or two.
-    hand: Semaphore,
+    pub(super) hand: Semaphore,
     /// Rows by whole day of every series but those of single people, also of days that were evicted since.
     rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
     policy: Policy,
@@ -127,7 +127,7 @@ impl Memory {
         Self { held: Arc::clone(&self.held), view, refreshes: Arc::default() }
     }
 
-    fn place(&self, key: &DayKey) -> Place {
+    pub(super) fn place(&self, key: &DayKey) -> Place {
         (self.view, key.clone())
     }
 
@@ -181,32 +181,6 @@ impl Memory {
             self.held.digests.insert(self.place(digest.key()), Arc::clone(digest)).await;
             self.held.changes.fetch_add(1, Ordering::Release);
         }
-    }
-
-    /// What people did in the month that begins with the day of `first`, where it is held and made of these versions
-    /// of its days.
-    pub async fn month(&self, first: &DayKey, versions: &[ContentHash]) -> Option<Arc<Month>> {
-        self.held.months.get(&self.place(first)).await.filter(|month| month.versions() == versions)
-    }
-
-    /// Keeps a month.
-    pub async fn keep_month(&self, first: &DayKey, month: Arc<Month>) {
-        self.held.months.insert(self.place(first), month).await;
-    }
-
-    /// The turn to add up a month.
-    pub(super) async fn hand(&self) -> Option<SemaphorePermit<'_>> {
-        self.held.hand.acquire().await.ok()
-    }
-
-    /// The rows of a day, where they are held, whatever their age.
-    pub(super) async fn rows_of_day(&self, key: &DayKey) -> Option<Arc<Partition>> {
-        self.held.days.get(&self.place(key)).await
-    }
-
-    /// Whether the rows of a day are held.
-    pub(super) fn has_rows(&self, key: &DayKey) -> bool {
-        self.held.days.contains_key(&self.place(key))
     }
 
     async fn neighbour(&self, key: &DayKey) -> Option<Arc<Digest>> {

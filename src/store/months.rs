@@ -12,16 +12,28 @@ use crate::{
 };
 
 impl Memory {
+    /// What people did in the month that begins with the day of `first`, where it is held and made of these versions
+    /// of its days.
+    pub async fn month(&self, first: &DayKey, versions: &[ContentHash]) -> Option<Arc<Month>> {
+        self.held.months.get(&self.place(first)).await.filter(|month| month.versions() == versions)
+    }
+
+    /// Keeps a month.
+    pub async fn keep_month(&self, first: &DayKey, month: Arc<Month>) {
+        self.held.months.insert(self.place(first), month).await;
+    }
+
     /// Adds up the month of a day that has just come, once all its days are held. Days of one person and views are left alone.
     pub(super) fn add_up_behind(self: &Arc<Self>, key: &DayKey) {
         let keys: Vec<DayKey> = key.day.month().days().days().map(|day| key.on(day)).collect();
-        let is_whole = || keys.iter().all(|key| self.has_rows(key));
+        let is_whole = || keys.iter().all(|key| self.held.days.contains_key(&self.place(key)));
         if self.is_of_a_view() || matches!(key.scope, Scope::User(_)) || !is_whole() {
             return;
         }
         let memory = Arc::clone(self);
         tokio::spawn(async move {
-            let _hand = memory.hand().await;
+            // Never closed.
+            let _hand = memory.held.hand.acquire().await;
             memory.add_up(&keys).await;
         });
     }
@@ -29,7 +41,7 @@ impl Memory {
     async fn add_up(&self, keys: &[DayKey]) {
         let mut days: Vec<Arc<Partition>> = Vec::with_capacity(keys.len());
         for key in keys {
-            days.extend(self.rows_of_day(key).await);
+            days.extend(self.held.days.get(&self.place(key)).await);
         }
         let versions: Vec<ContentHash> = days.iter().map(|day| *day.hash()).collect();
         let Some(first) = keys.first().filter(|_| days.len() == keys.len()) else { return };

@@ -187,7 +187,7 @@ impl Asked {
         let least = request.least_group();
         // The people of other days could be told from those of the range.
         let trailing = if least.is_some() { Trail::None } else { trailing };
-        Ok(Self { selected, depth, tree, distinct, trailing, least, wanted })
+        Ok(Self { selected, depth, tree, least, distinct, trailing, wanted })
     }
 }
 
