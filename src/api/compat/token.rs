@@ -33,6 +33,17 @@ pub struct Credentials {
     app_secret: String,
 }
 
+/// A reply, as upstream's: with status 200 whether it went well or not.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "documents what is answered")]
+enum TokenReply {
+    /// A token.
+    Token(TokenAnswer),
+    /// Why there is none.
+    Failure(FailureBody),
+}
+
 /// A token, as upstream replies.
 #[derive(Serialize, ToSchema)]
 pub struct TokenAnswer {
@@ -58,7 +69,7 @@ pub struct TokenAnswer {
     operation_id = "tenantAccessToken",
     request_body = Credentials,
     responses(
-        (status = 200, description = "A token; or, with code `10014`, the secret is wrong", body = TokenAnswer),
+        (status = 200, description = "A token; or, with code `10014`, the secret is wrong", body = TokenReply),
         (status = 400, description = "`10003`: the body is no JSON, or names no app", body = FailureBody),
     ),
 )]

@@ -89,6 +89,17 @@ pub struct BackfillDays {
     fetched: usize,
 }
 
+/// One server-sent event.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents what is sent")]
+struct BackfillEvent {
+    /// `progress`.
+    #[schema(example = "progress")]
+    event: String,
+    /// The job, as JSON.
+    data: String,
+}
+
 /// Whether a backfill runs, and how it ended.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -181,7 +192,7 @@ pub(in crate::api) async fn get(
     get, path = "/v1/backfills/{id}/events", tag = "archive", operation_id = "followBackfill",
     params(("id" = String, Path, description = "The job's `id`", example = "20261122T040000Z-5f3a9c")),
     responses(
-        (status = 200, description = "The events", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "The events", body = BackfillEvent, content_type = "text/event-stream"),
         (status = 404, description = "`not_found`: there is no such job", body = Problem,
             content_type = "application/problem+json"),
         CommonProblems,
