@@ -30,7 +30,7 @@ for file in files:
         assert kinds.get(name, expected) == expected, (file.name, name, kinds[name])
     table = pandas.read_parquet(file)
     csv = pandas.read_csv(file.with_suffix(".csv"))
-    rows = relation.aggregate("count(*)").fetchone()[0]
+    rows = relation.aggregate("count(*)").fetchall()[0][0]
     assert list(table.columns) == list(csv.columns) == relation.columns, file.name
     assert len(table) == len(csv) == rows > 0, (file.name, len(table), len(csv), rows)
     for name in csv.select_dtypes("number").columns:
