@@ -33,6 +33,7 @@ QUESTIONS = {
 }
 
 NGINX_CONF = """
+{user}
 worker_processes auto;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx-error.log;
@@ -185,10 +186,11 @@ def start_all(folder, started):
     start(BINARY, "simulate", "--listen", f"127.0.0.1:{UPSTREAM}", "--users", "2000", "--days", "60", "--limit", "none")
     start(BINARY, "serve", env=environment)
     wait_for(GATEWAY, "/livez", {})
-    (folder / "nginx.conf").write_text(NGINX_CONF.format(folder=folder, pid=os.getpid(), port=NGINX, gateway=GATEWAY))
+    (folder / "nginx.conf").write_text(NGINX_CONF.format(user="user root;" if os.getuid() == 0 else "", folder=folder, pid=os.getpid(), port=NGINX, gateway=GATEWAY))
     start("nginx", "-c", str(folder / "nginx.conf"), "-g", "daemon off;")
     (folder / "hits.vcl").write_text(VARNISH_VCL.format(gateway=GATEWAY))
-    start("varnishd", "-F", "-n", str(folder / "varnish"), "-a", f"127.0.0.1:{VARNISH}", "-f", str(folder / "hits.vcl"),
+    # As this user, whoever it is: the folder is nobody else's.
+    start("varnishd", "-F", "-j", "none", "-n", str(folder / "varnish"), "-a", f"127.0.0.1:{VARNISH}", "-f", str(folder / "hits.vcl"),
           "-s", "malloc,256m", "-p", "http_gzip_support=off")
     headers = {"Authorization": f"Bearer {key}"}
     days = finished_days()
