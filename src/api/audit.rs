@@ -74,13 +74,12 @@ pub fn tell(caller: &Caller, method: &Method, route: &str, status: StatusCode, r
     }
     tracing::info!(
         target: "audit",
-        caller = %caller.name(),
+        caller = &**caller.name(),
         http.method = method.as_str(),
         http.route = route,
         http.status = status.as_u16(),
         rows = rows.0.load(Ordering::Relaxed),
         request_id = id.0,
-        "asked"
     );
 }
 
