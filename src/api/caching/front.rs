@@ -74,8 +74,10 @@ impl Front {
     pub fn answer<B>(&self, request: &Request<B>) -> Option<Response> {
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let headers = request.headers();
-        // A preference is to be heeded, and whoever wants no cached answer gets none.
-        if !is_read || headers.contains_key(prefer::PREFER) || headers.contains_key(header::CACHE_CONTROL) {
+        // A preference is to be heeded, whoever wants no cached answer gets none, and a layer further in tells which pages
+        // of other origins may read an answer.
+        let is_special = |name| headers.contains_key(name);
+        if !is_read || [prefer::PREFER, header::CACHE_CONTROL, header::ORIGIN].into_iter().any(is_special) {
             return None;
         }
         let begun = tokio::time::Instant::now();
