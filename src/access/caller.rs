@@ -3,7 +3,6 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::{source::CallerId, table::View};
 
@@ -133,10 +132,7 @@ impl Caller {
     /// The number by which turns at the upstream are shared, where it is known who asks: one for all requests of one name.
     #[must_use]
     pub fn id(&self) -> Option<CallerId> {
-        let digest = Sha256::digest(self.name.as_bytes());
-        let number = u64::from_be_bytes(std::array::from_fn(|byte| digest[byte]));
-        // Numbers of requests are counted from 0; the top bit keeps names apart from them.
-        self.is_known.then_some(CallerId(number | 1 << 63))
+        self.is_known.then(|| CallerId::of_name(&self.name))
     }
 }
 

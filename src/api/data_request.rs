@@ -134,7 +134,10 @@ impl DataRequest {
     async fn accepted(&self, query: &Query, left: Option<Duration>) -> Early {
         let query = Query { scope: self.caller.view().source(&query.scope), ..query.clone() };
         let (order, owner) = (Order::of_question(&query, self.now()), Arc::clone(self.caller.name()));
-        let job = self.state.backfills.start(order, Some(self.question().into()), owner).await;
+        let job = match self.state.backfills.start(order, Some(self.question().into()), owner).await {
+            Ok(job) => job,
+            Err(error) => return Problem::from(error).into(),
+        };
         // How long days take tells how many people there are.
         let foreseen = job.progress.left().or(left).filter(|_| !self.caller.view().is_bound());
         let (job, caller) = (Box::new(job), Box::new(self.caller.clone()));

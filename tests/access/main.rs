@@ -5,6 +5,7 @@ mod callers;
 mod dropin;
 mod fair_use;
 mod groups;
+mod jobs;
 mod keys;
 mod pseudonyms;
 mod routes;
