@@ -8,6 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use jiff::Timestamp;
 
 use super::{
     compat::{self, Failure},
@@ -20,11 +21,12 @@ use crate::access::{Caller, FairUse, Gatekeeper, Standing};
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Who asks, where that can be told at once: with an access key, or anyone where there is no access control.
+/// Who asks, where that can be told at once: with an access key, or with a token that was checked before, or anyone where
+/// there is no access control.
 #[must_use]
-pub fn known<B>(gatekeeper: &Gatekeeper, request: &http::Request<B>) -> Option<Caller> {
+pub fn known<B>(gatekeeper: &Gatekeeper, request: &http::Request<B>, now: Timestamp) -> Option<Caller> {
     if gatekeeper.is_controlled() {
-        return gatekeeper.known(bearer(request.headers())?);
+        return gatekeeper.known(bearer(request.headers())?, now);
     }
     let is_let_in = !gatekeeper.is_for_loopback_alone() || is_asked_of_loopback(request);
     is_let_in.then(Caller::anyone)

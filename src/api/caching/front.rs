@@ -82,9 +82,9 @@ impl Front {
         }
         let begun = tokio::time::Instant::now();
         // Who asks has to pass here as well as at the gate; who cannot be told from others at once goes there.
-        let caller = gate::known(&self.gatekeeper, request)?;
-        let standing = self.known.get(&name(request.uri(), headers, &caller))?;
         let now = self.engine.now();
+        let caller = gate::known(&self.gatekeeper, request, now)?;
+        let standing = self.known.get(&name(request.uri(), headers, &caller))?;
         let answer = standing.answer.upgrade().filter(|_| self.stands(&standing, now))?;
         gate::may_read(&standing.route, &caller).then_some(())?;
         let turn = self.gatekeeper.take(&caller);
