@@ -1,5 +1,6 @@
 //! Access control over real sockets: who is let in, and what each caller is shown.
 
+mod audit;
 mod binding;
 mod callers;
 mod dropin;
