@@ -12,3 +12,4 @@ mod pseudonyms;
 mod routes;
 #[path = "../support/mod.rs"]
 mod support;
+mod tokens;

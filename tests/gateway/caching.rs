@@ -259,3 +259,32 @@ async fn a_short_body_is_encoded_for_who_can_read_no_other() {
     let others = ask(&setup, short, &[("accept-encoding", "gzip")]).await;
     assert_eq!((field(&choosy, "content-encoding"), field(&others, "content-encoding")), ("gzip", ""));
 }
+
+#[tokio::test]
+async fn every_line_of_a_field_counts_also_for_what_is_kept() {
+    let setup = small().await;
+    let week = "/v1/user-days?start_date=2026-11-20&end_date=2026-11-20";
+    let several = [("accept-encoding", "identity;q=0.1"), ("accept-encoding", "br")];
+    // Fetched, then kept, then known to the front.
+    for _ in 0..3 {
+        assert_eq!(field(&ask(&setup, week, &several).await, "content-encoding"), "br");
+    }
+    for _ in 0..3 {
+        assert_eq!(field(&ask(&setup, week, &several[..1]).await, "content-encoding"), "");
+        assert_eq!(field(&ask(&setup, week, &several).await, "content-encoding"), "br");
+    }
+}
+
+#[tokio::test]
+async fn nobody_fills_the_memory_with_the_names_of_requests() {
+    let setup = small().await;
+    let day = "/v1/user-days?start_date=2026-11-20&end_date=2026-11-20";
+    for (accept, is_remembered) in [("*/*".to_owned(), true), (format!("*/*;x={}", "x".repeat(8_000)), false)] {
+        for _ in 0..2 {
+            ask(&setup, day, &[("accept", &accept)]).await;
+        }
+        let answer = ask(&setup, day, &[("accept", &accept)]).await;
+        // Only the front tells an age.
+        assert_eq!((answer.status, answer.headers.contains_key("age")), (StatusCode::OK, is_remembered));
+    }
+}

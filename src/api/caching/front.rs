@@ -29,6 +29,10 @@ use crate::{
 /// Requests that are remembered. What they are answered with counts where it is kept.
 const REMEMBERED: u64 = 20_000;
 
+/// A request whose name is longer is not remembered, in bytes: no client that means well sends one, and others could fill
+/// the memory with them.
+const LONGEST_NAME: usize = 4 << 10;
+
 /// The front, and what it answers from.
 pub struct Front {
     kept: Kept,
@@ -107,7 +111,10 @@ impl Front {
     pub fn learn(&self, uri: &Uri, headers: &HeaderMap, caller: &Caller, standing: Standing) {
         // What was fetched for this request will not be fetched for the next.
         if standing.evidence.supply.held && standing.evidence.supply.stale == 0 {
-            self.known.insert(name(uri, headers, caller), Arc::new(standing));
+            let name = name(uri, headers, caller);
+            if name.len() <= LONGEST_NAME {
+                self.known.insert(name, Arc::new(standing));
+            }
         }
     }
 
@@ -148,11 +155,14 @@ pub fn not_modified(tag: &Tag, mut fields: HeaderMap) -> Response {
 
 /// Names everything in a request that its answer depends on, and what of its caller.
 fn name(uri: &Uri, headers: &HeaderMap, caller: &Caller) -> String {
-    let field = |name| headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
     let question = uri.path_and_query().map_or("", |question| question.as_str());
     let mut name = String::with_capacity(question.len() + 64);
-    for part in [field(header::ACCEPT), field(header::ACCEPT_ENCODING)] {
-        name.push_str(&String::from_utf8_lossy(part));
+    for field in [header::ACCEPT, header::ACCEPT_ENCODING] {
+        // A field may stand in several lines, each of which counts.
+        for line in headers.get_all(field) {
+            name.push_str(&String::from_utf8_lossy(line.as_bytes()));
+            name.push(',');
+        }
         name.push('\n');
     }
     name.push_str(question);
