@@ -24,6 +24,8 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -64,6 +66,10 @@ const TURNING_AWAY: Duration = Duration::from_secs(5);
 /// How long a client that has connected and not asked yet still has for it when the service drains: its request may be on
 /// the way.
 const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// A client that takes nothing of an answer for so long, or has vanished, is cut off.
+#[cfg(target_os = "linux")]
+const UNREAD: Duration = Duration::from_secs(60);
 
 /// Bytes of requests that an HTTP/2 client may send before they are read, on one stream and on all. The longest body is
 /// as long as the first; what HTTP libraries allow by default would be a megabyte of memory for every connection.
@@ -136,8 +142,7 @@ impl Host {
         let is_crowded = place.is_err();
         // Where the doorstep is full as well, the stream is closed as it is.
         let Ok(place) = place.or_else(|_| Arc::clone(&self.doorstep).try_acquire_owned()) else { return };
-        // Answers are written whole; waiting for more to send only delays them.
-        let _ = stream.set_nodelay(true);
+        prepare(&stream);
         let connection = Connection {
             services: Services { is_crowded, ..self.services.clone() },
             server: Arc::clone(&self.server),
@@ -163,6 +168,15 @@ impl Host {
         self.open.close();
         self.open.wait().await;
     }
+}
+
+/// Sets what the operating system does for a connection. Where it knows no such thing, the connection goes without.
+fn prepare(stream: &TcpStream) {
+    // Answers are written whole; waiting for more to send only delays them.
+    let _ = stream.set_nodelay(true);
+    // hyper waits as long as it takes for an answer to be read, and so would a client keep its connection that never does.
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(UNREAD));
 }
 
 /// One connection.
@@ -259,6 +273,18 @@ fn unbroken<T>(answer: impl FnOnce() -> Option<T>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_is_given_up_by_the_operating_system() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (stream, _) = accepted.unwrap();
+
+        prepare(&stream);
+
+        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(UNREAD));
+    }
 
     #[test]
     fn a_front_that_breaks_leaves_the_request_to_those_behind_it() {
