@@ -66,6 +66,7 @@ async fn before_it_ends_probes_say_so_and_requests_under_way_are_answered() {
 async fn under_load_everyone_who_was_heard_gets_a_whole_answer() {
     const CONNECTIONS: usize = 16;
     const STREAMS: usize = 16;
+    const UNHEARD: usize = 250;
     let Ending { setup, base, end, served } = gateway(Duration::from_secs(3), Duration::ZERO).await;
     let question = format!("{base}/v1/user-days?start_date=2026-10-01&end_date=2026-10-20");
     let http1 = || Client::builder().http1_only().build().expect("a client");
@@ -83,7 +84,7 @@ async fn under_load_everyone_who_was_heard_gets_a_whole_answer() {
 
     // The gateway runs on this thread: it has not heard of these when it is told to end.
     let address = base.trim_start_matches("http://").to_owned();
-    let latest: Vec<_> = (0..CONNECTIONS).map(|_| ask_unheard(&address)).collect();
+    let latest: Vec<_> = (0..UNHEARD).map(|_| ask_unheard(&address)).collect();
     end.send(()).expect("somebody who listens");
 
     let answers = join_all(waiting).await;
@@ -123,11 +124,16 @@ async fn whoever_follows_a_job_does_not_keep_the_process_from_ending() {
     let job = order.send().await.expect("an answer");
     let events = format!("{base}{}/events", job.headers()["location"].to_str().expect("text"));
     let mut followed = setup.http.get(events).send().await.expect("an answer");
-    assert!(followed.chunk().await.expect("an event").is_some());
+    let mut last = followed.chunk().await.expect("an event");
+    assert!(last.is_some());
 
     end.send(()).expect("somebody who listens");
 
-    // To its end, and not to where it is cut off.
-    while followed.chunk().await.expect("a whole body").is_some() {}
+    // To its end, and not to where it is cut off; nor does the job end first.
+    while let Some(more) = followed.chunk().await.expect("a whole body") {
+        last = Some(more);
+    }
+    let last = String::from_utf8(last.expect("an event").to_vec()).expect("text");
+    assert!(last.contains("\"running\""), "{last}");
     served.await.expect("an end");
 }
