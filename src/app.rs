@@ -1,5 +1,6 @@
 //! Floor 6: the process. Builds the stack, serves it, and tells what it does.
 
+mod audit_lines;
 pub mod build;
 mod host;
 pub mod process;

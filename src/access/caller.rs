@@ -35,7 +35,8 @@ pub struct Caller {
     name: Arc<str>,
     scopes: Scopes,
     view: View,
-    is_known: bool,
+    sight: Arc<str>,
+    id: Option<CallerId>,
 }
 
 impl Scope {
@@ -96,13 +97,16 @@ impl Caller {
         } else {
             view
         };
-        Self { name: name.into(), scopes, view, is_known: true }
+        let name: Arc<str> = name.into();
+        let id = Some(CallerId::of_name(&name));
+        Self { sight: sight(scopes, &view), name, scopes, view, id }
     }
 
     /// Whoever asks where there is no access control: may do and see everything.
     #[must_use]
     pub fn anyone() -> Self {
-        Self { name: "anyone".into(), scopes: Scopes::all(), view: View::default(), is_known: false }
+        let (scopes, view) = (Scopes::all(), View::default());
+        Self { name: "anyone".into(), sight: sight(scopes, &view), scopes, view, id: None }
     }
 
     /// The caller's name: for logs, never an id of a person.
@@ -125,15 +129,19 @@ impl Caller {
 
     /// Whatever an answer depends on of a caller, in words: two callers of one sight are answered alike.
     #[must_use]
-    pub fn sight(&self) -> String {
-        format!("{:?} {:?}", self.scopes, self.view)
+    pub fn sight(&self) -> &str {
+        &self.sight
     }
 
     /// The number by which turns at the upstream are shared, where it is known who asks: one for all requests of one name.
     #[must_use]
-    pub fn id(&self) -> Option<CallerId> {
-        self.is_known.then(|| CallerId::of_name(&self.name))
+    pub const fn id(&self) -> Option<CallerId> {
+        self.id
     }
+}
+
+fn sight(scopes: Scopes, view: &View) -> Arc<str> {
+    format!("{scopes:?} {view:?}").into()
 }
 
 impl fmt::Display for Scope {

@@ -13,14 +13,14 @@ use std::{
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{FromRequestParts, MatchedPath, Request, State},
-    http::{Method, request::Parts},
+    http::{Method, StatusCode, request::Parts},
     middleware::Next,
     response::Response,
 };
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
 
-use super::request_id::{REQUEST_ID, RequestId};
+use super::request_id::RequestId;
 use crate::access::Caller;
 
 /// How many rows about people an answer has; figures are none. An export counts while it is written.
@@ -96,6 +96,25 @@ impl<S: Sync> FromRequestParts<S> for Asker {
 }
 
 impl Refusals {
+    /// Tells the log of a request that was not let in.
+    fn tell(&self, caller: &str, method: &Method, route: &str, status: StatusCode, id: &RequestId) {
+        let (is_told, untold) = self.counted();
+        if untold > 0 {
+            tracing::warn!(target: "audit", untold, "so many refusals were not told of one by one");
+        }
+        if is_told {
+            tracing::warn!(
+                target: "audit",
+                caller,
+                http.method = method.as_str(),
+                http.route = route,
+                http.status = status.as_u16(),
+                request_id = id.0,
+                "refused"
+            );
+        }
+    }
+
     /// Whether this one may be told of, and how many were not in the window before it.
     fn counted(&self) -> (bool, u64) {
         let now = Instant::now();
@@ -113,26 +132,26 @@ impl Refusals {
 /// Tells the log of every request that had to say who asks: when its answer has gone out, or its caller has left.
 pub async fn record(
     State(refusals): State<Arc<Refusals>>,
-    RequestId(request_id): RequestId,
+    id: RequestId,
     mut request: Request,
     next: Next,
 ) -> Response {
     let asker = Asker::default();
     request.extensions_mut().insert(asker.clone());
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let method = request.method().to_string();
+    let method = request.method().clone();
     let mut response = next.run(request).await;
-    let status = response.status().as_u16();
     let caller = match asker.0.get() {
         Some(Found::Caller(caller)) => caller.clone(),
         Some(Found::Refused(name)) => {
-            refused(&refusals, name.as_deref().unwrap_or("unknown"), &method, &route, status, &request_id);
+            let name = name.as_deref().unwrap_or("unknown");
+            refusals.tell(name, &method, &route, response.status(), &id);
             return response;
         }
         None => return response,
     };
     let rows = response.extensions_mut().remove::<Rows>().unwrap_or_default();
-    let entry = Entry { caller, method, route, status, rows, request_id };
+    let entry = Entry { caller, method, route, status: response.status(), rows, id };
     if response.body().is_end_stream() || response.body().size_hint().exact().is_some() {
         // Whole already: nothing more is counted.
         drop(entry);
@@ -148,62 +167,38 @@ pub async fn record(
     })
 }
 
-/// Tells the log of a request that was answered from what is kept.
-pub fn known(caller: &Caller, method: &Method, route: &str, response: &mut Response) {
-    let rows = response.extensions_mut().remove::<Rows>().unwrap_or_default();
-    let id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let (request_id, status) = (id.to_owned(), response.status().as_u16());
-    let (caller, method, route) = (caller.clone(), method.to_string(), route.to_owned());
-    drop(Entry { caller, method, route, status, rows, request_id });
-}
-
-fn refused(refusals: &Refusals, caller: &str, method: &str, route: &str, status: u16, request_id: &str) {
-    let (is_told, untold) = refusals.counted();
-    if untold > 0 {
-        tracing::warn!(target: "audit", untold, "so many refusals were not told of one by one");
+/// Tells the log of a request that was answered. Anyone is nobody to be called to account.
+pub fn tell(caller: &Caller, method: &Method, route: &str, status: StatusCode, rows: &Rows, id: &RequestId) {
+    if caller.id().is_none() {
+        return;
     }
-    if is_told {
-        tracing::warn!(
-            target: "audit",
-            caller,
-            http.method = method,
-            http.route = route,
-            http.status = status,
-            request_id,
-            "refused"
-        );
-    }
+    // Of what a HEAD asks about, and of what the caller has already, nothing goes out.
+    let goes_out = *method != Method::HEAD && status != StatusCode::NOT_MODIFIED;
+    tracing::info!(
+        target: "audit",
+        caller = &**caller.name(),
+        http.method = method.as_str(),
+        http.route = route,
+        http.status = status.as_u16(),
+        rows = if goes_out { rows.0.load(Ordering::Relaxed) } else { 0 },
+        request_id = id.0,
+    );
 }
 
 /// A line of the log, written when it is dropped.
 struct Entry {
     caller: Caller,
-    method: String,
+    method: Method,
     route: String,
-    status: u16,
+    status: StatusCode,
     rows: Rows,
-    request_id: String,
+    id: RequestId,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let Self { caller, method, route, status, rows, request_id } = self;
-        // Anyone is nobody to be called to account.
-        if caller.id().is_none() {
-            return;
-        }
-        // Of what a HEAD asks about, nothing goes out.
-        let rows = if method == Method::HEAD.as_str() { 0 } else { rows.0.load(Ordering::Relaxed) };
-        tracing::info!(
-            target: "audit",
-            caller = %caller.name(),
-            http.method = %method,
-            http.route = %route,
-            http.status = status,
-            rows,
-            request_id,
-            "asked"
-        );
+        let Self { caller, method, route, status, rows, id } = self;
+        tell(caller, method, route, *status, rows, id);
     }
 }
 

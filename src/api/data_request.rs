@@ -20,12 +20,12 @@ use jiff::Timestamp;
 
 use super::{
     caching::{
-        Encoding, Tag,
+        Encoding, Standing, Tag,
         conditions::Conditions,
         encoding::Encoded,
         fields,
-        front::{Standing, not_modified},
         kept::Answer,
+        standing::{not_modified, tagged},
     },
     negotiate::{Format, FormatParams, Wanted},
     params::{Params, documented},
@@ -174,7 +174,8 @@ impl DataRequest {
         if self.holds(representation) {
             return self.not_modified(representation);
         }
-        answer.response(fields::of(&representation.evidence, self.now()))
+        let fields = answer.fields(fields::of(&representation.evidence, self.now()));
+        answer.rows.on(answer.response(fields))
     }
 
     /// Whether the caller holds the answer that there is.
@@ -183,19 +184,13 @@ impl DataRequest {
     }
 
     fn not_modified(&self, Representation { tag, evidence, .. }: &Representation) -> Response {
-        not_modified(tag, fields::of(evidence, self.now()))
+        not_modified(tagged(tag, fields::of(evidence, self.now())))
     }
 
     fn teach(&self, representation: &Representation, answer: &Arc<Answer>) {
         let Representation { tag, evidence, generation, .. } = representation;
-        let standing = Standing {
-            answer: Arc::downgrade(answer),
-            tag: tag.clone(),
-            evidence: evidence.clone(),
-            generation: *generation,
-            found_at: self.now(),
-            route: Arc::clone(&self.route),
-        };
+        let route = Arc::clone(&self.route);
+        let standing = Standing::new(answer, tag.clone(), evidence.clone(), *generation, self.now(), route);
         self.state.front.learn(&self.uri, &self.headers, &self.caller, standing);
     }
 

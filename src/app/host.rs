@@ -29,7 +29,7 @@ use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
@@ -44,9 +44,8 @@ const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// close it.
 const NEXT_REQUEST: Duration = Duration::from_secs(75);
 
-/// Bytes of a header that are read, and fields in it.
+/// Bytes of a header that are read.
 const HEADER_BYTES: u16 = 32 << 10;
-const HEADER_FIELDS: usize = 100;
 
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS: u32 = 128;
@@ -110,7 +109,8 @@ impl Host {
         let mut server = auto::Builder::new(TokioExecutor::new());
         // Names of headers as `X-Tt-Logid`: the Python SDK looks for that one letter by letter.
         server.http1().timer(TokioTimer::new()).header_read_timeout(NEXT_REQUEST).title_case_headers(true);
-        server.http1().max_buf_size(HEADER_BYTES.into()).max_headers(HEADER_FIELDS);
+        // As many fields as hyper allows by itself (100), for which it needs no memory of its own.
+        server.http1().max_buf_size(HEADER_BYTES.into());
         server.http2().timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PING);
         server.http2().max_header_list_size(HEADER_BYTES.into()).max_concurrent_streams(STREAMS);
         server.http2().initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
@@ -197,46 +197,58 @@ impl Connection {
     }
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        let heard = Arc::new(AtomicBool::new(false));
+        let heard = Arc::new(Heard::default());
         let service = hyper::service::service_fn({
             let heard = Arc::clone(&heard);
             let services = self.services;
             move |request: Request<Incoming>| {
-                heard.store(true, Ordering::Relaxed);
+                heard.note();
                 services.clone().answer(request)
             }
         });
-        let is_heard = || heard.load(Ordering::Relaxed);
         let connection = self.server.serve_connection(TokioIo::new(stream), service).into_owned();
         let mut connection = std::pin::pin!(connection);
         // hyper's own timeout for headers begins only once it knows whether they are of HTTP/1 or HTTP/2.
-        let silence = async {
-            tokio::time::sleep(FIRST_REQUEST).await;
-            if is_heard() {
-                std::future::pending::<()>().await;
-            }
-        };
-        let ending = async {
+        let last_word = async {
             self.draining.cancelled().await;
-            if !is_heard() {
-                tokio::time::sleep(LAST_WORD).await;
-            }
+            tokio::time::sleep(LAST_WORD).await;
         };
         let ended = tokio::select! {
             // What has arrived is heard before the connection is given up.
             biased;
-            ended = &mut connection => ended,
-            () = silence => return,
-            () = ending => {
-                if !is_heard() {
-                    return;
+            ended = &mut connection => Some(ended),
+            () = heard.first.notified() => None,
+            () = tokio::time::sleep(FIRST_REQUEST) => return,
+            () = last_word => return,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => tokio::select! {
+                biased;
+                ended = &mut connection => ended,
+                () = self.draining.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
                 }
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+            },
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended badly");
+        }
+    }
+}
+
+/// Whether a connection has brought a request.
+#[derive(Default)]
+struct Heard {
+    any: AtomicBool,
+    first: Notify,
+}
+
+impl Heard {
+    fn note(&self) {
+        if !self.any.swap(true, Ordering::Relaxed) {
+            self.first.notify_one();
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Logs, to standard error, and traces, to a collector where one is named.
 
+use std::io::IsTerminal as _;
+
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{
@@ -10,10 +12,16 @@ use opentelemetry_sdk::{
 use reqwest::Url;
 use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::ParseError, fmt, layer::SubscriberExt as _, registry::LookupSpan, reload,
+    EnvFilter, Layer, Registry,
+    filter::{ParseError, filter_fn},
+    fmt,
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+    reload,
     util::SubscriberInitExt as _,
 };
 
+use super::audit_lines::{self, AuditLines};
 use crate::api::LogFilter;
 
 /// The name that traces carry unless `OTEL_SERVICE_NAME` gives another.
@@ -83,7 +91,8 @@ pub fn init(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
         let layer = layer.with_location(false).with_threads(false).with_target(false).with_tracked_inactivity(false);
         layer.with_filter(EnvFilter::new(TRACED))
     });
-    let logged = lines::<Registry>(config.format).with_filter(filter);
+    let lines = lines::<Registry>(config.format).with_filter(filter_fn(|metadata| !audit_lines::are_of(metadata)));
+    let logged = lines.and_then(AuditLines.with_filter(filter_fn(audit_lines::are_of))).with_filter(filter);
     // A second call, as in tests, changes nothing.
     let _ = tracing_subscriber::registry().with(logged).with(traced).try_init();
     Ok(Telemetry { log_filter: LogFilter::new(handle), spans })
@@ -91,7 +100,7 @@ pub fn init(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
 
 fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync> {
     match format {
-        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).boxed(),
+        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_ansi(is_coloured()).boxed(),
         // What a line was logged in the course of stands beside what it says: request_id, trace_id.
         LogFormat::Json => json_subscriber::layer()
             .with_writer(std::io::stderr)
@@ -100,6 +109,11 @@ fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn L
             .flatten_span_list_on_top_level(true)
             .boxed(),
     }
+}
+
+/// Colours are for people; <https://no-color.org> says how those who want none say so.
+fn is_coloured() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
 fn provider(collector: &Url) -> Result<SdkTracerProvider, TelemetryError> {

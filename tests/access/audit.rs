@@ -56,42 +56,47 @@ async fn guarded(keys: &[Key]) -> Guarded {
 }
 
 #[rstest]
-#[case::rows(Method::GET, USERS, "all", "asked caller=all http.method=GET http.route=/v1/users http.status=200 rows=5")]
+#[case::rows(
+    Method::GET,
+    USERS,
+    "all",
+    "caller=\"all\" http.method=\"GET\" http.route=\"/v1/users\" http.status=200 rows=5"
+)]
 #[case::nothing_of_them(
     Method::HEAD,
     USERS,
     "all",
-    "asked caller=all http.method=HEAD http.route=/v1/users http.status=200 rows=0"
+    "caller=\"all\" http.method=\"HEAD\" http.route=\"/v1/users\" http.status=200 rows=0"
 )]
 #[case::an_export(
     Method::GET,
     "/v1/users?start_date=2026-11-20&end_date=2026-11-20&format=csv",
     "all",
-    "asked caller=all http.method=GET http.route=/v1/users http.status=200 rows=5"
+    "caller=\"all\" http.method=\"GET\" http.route=\"/v1/users\" http.status=200 rows=5"
 )]
 #[case::figures(
     Method::GET,
     "/v1/reports/summary?period=2d",
     "some",
-    "asked caller=some http.method=GET http.route=/v1/reports/summary http.status=200 rows=0"
+    "caller=\"some\" http.method=\"GET\" http.route=\"/v1/reports/summary\" http.status=200 rows=0"
 )]
 #[case::somebody_that_feishu_does_not_know(
     Method::GET,
     "/v1/users/ghost?period=2d",
     "all",
-    "asked caller=all http.method=GET http.route=/v1/users/{user_id} http.status=422 rows=0"
+    "caller=\"all\" http.method=\"GET\" http.route=\"/v1/users/{user_id}\" http.status=422 rows=0"
 )]
 #[case::without_the_scope(
     Method::GET,
     USERS,
     "some",
-    "asked caller=some http.method=GET http.route=/v1/users http.status=403 rows=0"
+    "caller=\"some\" http.method=\"GET\" http.route=\"/v1/users\" http.status=403 rows=0"
 )]
 #[case::a_job(
     Method::POST,
     "/v1/backfills?period=2d",
     "root",
-    "asked caller=root http.method=POST http.route=/v1/backfills http.status=202 rows=0"
+    "caller=\"root\" http.method=\"POST\" http.route=\"/v1/backfills\" http.status=202 rows=0"
 )]
 #[case::without_a_key(
     Method::GET,
@@ -168,8 +173,8 @@ async fn an_sdk_is_told_of_when_it_signs_in_and_when_it_asks() {
 
     let line = |id: &str| log.of(id).join("\n");
     assert!(line("wrong").contains("refused caller=\"unknown\""), "{}", line("wrong"));
-    assert!(line("right").contains("asked caller=all"), "{}", line("right"));
-    assert!(line("asked").contains("asked caller=all") && line("asked").contains("rows=5"), "{}", line("asked"));
+    assert!(line("right").contains("caller=\"all\""), "{}", line("right"));
+    assert!(line("asked").contains("caller=\"all\"") && line("asked").contains("rows=5"), "{}", line("asked"));
     assert_eq!(["wrong", "right", "asked"].map(|id| log.of(id).len()), [1, 1, 1]);
 }
 
