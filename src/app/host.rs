@@ -221,16 +221,17 @@ impl Connection {
             () = tokio::time::sleep(FIRST_REQUEST) => return,
             () = last_word => return,
         };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => tokio::select! {
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            tokio::select! {
                 biased;
                 ended = &mut connection => ended,
                 () = self.draining.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
-            },
+            }
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended badly");

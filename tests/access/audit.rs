@@ -20,7 +20,7 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.0.lock().expect("no panic").write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -39,7 +39,7 @@ impl MakeWriter<'_> for Log {
 impl Log {
     /// The lines about the request with that id.
     fn of(&self, id: &str) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text");
         text.lines().filter(|line| line.contains(&format!("request_id=\"{id}\""))).map(str::to_owned).collect()
     }
 
