@@ -3,6 +3,7 @@
 mod audit_lines;
 pub mod build;
 mod host;
+mod log_writer;
 pub mod process;
 pub mod serve;
 pub mod telemetry;

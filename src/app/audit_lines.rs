@@ -8,27 +8,25 @@ use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
 };
-use tracing_subscriber::{Layer, layer::Context};
+use tracing_subscriber::{Layer, fmt::MakeWriter, layer::Context};
 
 use crate::model::{Clock as _, SystemClock};
 
 /// The target of the audit log.
 const TARGET: &str = "audit";
 
-/// Writes every event it is shown as a line of the audit log, to standard error.
-#[derive(Debug)]
-pub(super) struct AuditLines;
+/// Writes every event it is shown as a line of the audit log.
+pub(super) struct AuditLines<W>(pub W);
 
 /// Whether an event belongs into the audit log.
 pub(super) fn are_of(metadata: &Metadata<'_>) -> bool {
     metadata.target() == TARGET
 }
 
-impl<S: Subscriber> Layer<S> for AuditLines {
+impl<S: Subscriber, W: for<'a> MakeWriter<'a> + 'static> Layer<S> for AuditLines<W> {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let line = line(event, SystemClock.now());
         // Where nobody can be told, nobody can be told that either.
-        let _ = std::io::stderr().lock().write_all(&line);
+        let _ = self.0.make_writer().write_all(&line(event, SystemClock.now()));
     }
 }
 
@@ -69,36 +67,35 @@ impl Visit for Line {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::{
+        io::{Read as _, Seek as _},
+        sync::Arc,
+    };
 
     use serde_json::{Value, json};
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
 
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl<S: Subscriber> Layer<S> for Kept {
-        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-            self.0.lock().unwrap().extend(line(event, "2026-11-22T04:00:00.5Z".parse().unwrap()));
-        }
-    }
-
     #[test]
     fn a_line_is_one_json_object_whatever_is_in_it() {
-        let written = Arc::new(Mutex::default());
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(Kept(Arc::clone(&written))), || {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let lines = AuditLines(Arc::clone(&file));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
             tracing::info!(target: "audit", caller = "a\n\"b\"", http.status = 200_u16, rows = 5_u64, odd = ?Some(1));
         });
 
-        let written = written.lock().unwrap();
-        let lines = std::str::from_utf8(&written).unwrap().lines();
-        let [line] = lines.collect::<Vec<_>>()[..] else { panic!("one line") };
-        let line: Value = serde_json::from_str(line).unwrap();
+        let mut written = String::new();
+        (&*file).rewind().unwrap();
+        (&*file).read_to_string(&mut written).unwrap();
+        let [line] = written.lines().collect::<Vec<_>>()[..] else { panic!("one line: {written}") };
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        let at = line["timestamp"].take();
+        assert!(at.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{at}");
         assert_eq!(
             line,
             json!({
-                "timestamp": "2026-11-22T04:00:00.500000Z", "level": "INFO", "target": "audit",
+                "timestamp": null, "level": "INFO", "target": "audit",
                 "caller": "a\n\"b\"", "http.status": 200, "rows": 5, "odd": "Some(1)",
             })
         );
