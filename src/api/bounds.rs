@@ -27,7 +27,7 @@ const COME_BACK: Duration = Duration::from_secs(1);
 /// Routes that are answered however many requests there are: they tell how the service is.
 const ALWAYS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
-/// Marks a request on a connection that is one too many: it is answered where [`ALWAYS`] says so, and turned away otherwise.
+/// Marks a request on a connection that is one too many: probes are answered all the same, everything else is turned away.
 #[derive(Clone, Copy, Debug)]
 pub struct Crowded;
 
