@@ -29,7 +29,7 @@ pub mod traffic;
 pub mod v1;
 pub mod work;
 
-pub use bounds::Bounds;
+pub use bounds::{Bounds, Crowded};
 pub use caching::Front;
 pub use compat::AccessTokens;
 pub use cors::cors;

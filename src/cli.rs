@@ -1,8 +1,9 @@
 //! The command line: what can be asked of the binary, and what each answer needs.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write as _, net::SocketAddr, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use tokio::net::{TcpListener, TcpSocket};
 
 mod backfill;
 mod check;
@@ -126,10 +127,10 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     let gateway =
         app::build(config, std::sync::Arc::new(SystemClock)).map_err(|error| UnusableSetting::build(&error))?;
     gateway.claim_archive().await.map_err(|error| UnusableSetting::build(&error))?;
-    let listener = listen(settings.listen).await?;
+    let listener = listen(settings.listen)?;
     tracing::info!(address = %listener.local_addr()?, upstream = %settings.base_url, "serving");
     if let Some(address) = settings.admin_listen {
-        let listener = listen(address).await?;
+        let listener = listen(address)?;
         tracing::info!(address = %listener.local_addr()?, "serving probes, metrics and the log level");
         tokio::spawn(app::serve_operations(gateway.operations.clone(), listener));
     }
@@ -151,6 +152,39 @@ async fn simulate(args: &SimulateArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn listen(address: std::net::SocketAddr) -> Result<tokio::net::TcpListener, Failure> {
-    tokio::net::TcpListener::bind(address).await.map_err(|error| Failure::Listen { address, error })
+/// Connections that the operating system holds for us until they are accepted. Of more that come at once, each is tried again
+/// by its client after a second; by itself tokio asks for 128.
+const QUEUE: u32 = 1024;
+
+fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // So that a restart need not wait for the connections of the process before it.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(QUEUE)
+    };
+    listen().map_err(|error| Failure::Listen { address, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpStream, time::Duration};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_may_connect_before_any_is_accepted() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        // The operating system has a bound of its own.
+        let bound =
+            std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok().and_then(|text| text.trim().parse().ok());
+        let many = bound.map_or(100, |bound: usize| bound.min(300));
+
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_secs(5));
+        let connected: Result<Vec<_>, _> = (0..many).map(connect).collect();
+
+        assert!(connected.is_ok(), "{connected:?}");
+    }
 }

@@ -16,7 +16,7 @@ pub use backfill::{CallCount, Filler, Order, Progress};
 pub use basis::{Basis, Numbers};
 pub use engine::{Asking, Engine, Gathered, NotAnswered, Supply};
 pub use evidence::{Evidence, Grounds};
-pub use jobs::{Backfills, Job, JobState};
+pub use jobs::{Backfills, Job, JobState, TooManyJobs};
 pub use newest::Newest;
 pub use plan::{Period, Plan, Query, Span, plan};
 pub use sheets::Sheets;

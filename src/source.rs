@@ -7,6 +7,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 use crate::{model::DayKey, table::Partition};
 
@@ -74,6 +75,17 @@ pub enum Priority {
 /// A caller as the upstream side needs to tell them apart: one access key, or one request of somebody unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallerId(pub u64);
+
+impl CallerId {
+    /// The number of a name: one for all that is done in it.
+    #[must_use]
+    pub fn of_name(name: &str) -> Self {
+        let digest = Sha256::digest(name.as_bytes());
+        let number = u64::from_be_bytes(std::array::from_fn(|byte| digest[byte]));
+        // Numbers of requests are counted from 0; the top bit keeps names apart from them.
+        Self(number | 1 << 63)
+    }
+}
 
 /// Why a day could not be had. Clones cheaply: everyone who waits for the day is told the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

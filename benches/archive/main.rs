@@ -19,7 +19,7 @@ use feishu_pulse::{
     model::{Clock as _, DayRange, Geo, Scope, SystemClock, UserIdType},
     query::{Order, Progress},
     sim::{SimConfig, Simulator},
-    source::Priority,
+    source::{CallerId, Priority},
     store::{Location, Owner, Policy},
 };
 use tokio::{net::TcpListener, sync::watch, time::Instant};
@@ -110,7 +110,7 @@ async fn fill(lake: &Path, simulator: &Simulator, year: DayRange) {
         priority: Priority::Background,
     };
     let (began, progress) = (Instant::now(), watch::Sender::new(Progress::default()));
-    gateway.filler.fill(&order, &progress).await.expect("a year");
+    gateway.filler.fill(&order, CallerId::of_name("backfill"), &progress).await.expect("a year");
     let fetched = progress.borrow().fetched;
     eprintln!("{fetched} days fetched and archived in {:.0} s", began.elapsed().as_secs_f64());
 }

@@ -3,7 +3,6 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::{source::CallerId, table::View};
 
@@ -99,7 +98,7 @@ impl Caller {
             view
         };
         let name: Arc<str> = name.into();
-        let id = Some(id(&name));
+        let id = Some(CallerId::of_name(&name));
         Self { sight: sight(scopes, &view), name, scopes, view, id }
     }
 
@@ -143,13 +142,6 @@ impl Caller {
 
 fn sight(scopes: Scopes, view: &View) -> Arc<str> {
     format!("{scopes:?} {view:?}").into()
-}
-
-fn id(name: &str) -> CallerId {
-    let digest = Sha256::digest(name);
-    let number = u64::from_be_bytes(std::array::from_fn(|byte| digest[byte]));
-    // Numbers of requests are counted from 0; the top bit keeps names apart from them.
-    CallerId(number | 1 << 63)
 }
 
 impl fmt::Display for Scope {

@@ -3,15 +3,16 @@
 mod claims;
 mod provider;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use moka::sync::Cache;
 use reqwest::Url;
 use serde_json::{Map, Value};
 
-use self::provider::{Provider, Unavailable};
-use super::{caller::Caller, gatekeeper::Refusal};
+use self::provider::{Edition, Provider, Unavailable};
+use super::{caller::Caller, gatekeeper::Refusal, key::Fingerprint};
 
 /// Signatures that are taken: only those that nobody can make who can merely check them. `none` and the `HS…` family,
 /// by which a public key could be passed off as a secret, are not among them.
@@ -33,6 +34,9 @@ const LEEWAY: Duration = Duration::from_secs(30);
 /// A longer token is not looked at, in bytes.
 const LONGEST_TOKEN: usize = 16 << 10;
 
+/// Tokens whose holder is remembered. Who holds one that was forgotten is found out again by its signature.
+const REMEMBERED: u64 = 16_384;
+
 /// Which tokens are taken, and how they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OidcConfig {
@@ -51,6 +55,17 @@ pub struct OidcConfig {
 pub struct Oidc {
     config: OidcConfig,
     provider: Provider,
+    verified: Cache<Fingerprint, Arc<Verified>>,
+}
+
+/// A token whose signature was checked.
+#[derive(Debug)]
+struct Verified {
+    holder: Caller,
+    /// When it is valid, in seconds of Unix time.
+    valid: Range<f64>,
+    /// The keys that it was checked with: with others it is to be checked anew.
+    edition: Edition,
 }
 
 impl Oidc {
@@ -59,7 +74,16 @@ impl Oidc {
     /// # Errors
     /// Where TLS cannot be set up.
     pub fn new(config: OidcConfig) -> Result<Self, reqwest::Error> {
-        Ok(Self { provider: Provider::new(&config.issuer)?, config })
+        let verified = Cache::new(REMEMBERED);
+        Ok(Self { provider: Provider::new(&config.issuer)?, config, verified })
+    }
+
+    /// Who holds the token at `now`, where its signature was checked before with the keys that count now.
+    #[must_use]
+    pub fn known(&self, token: &str, now: Timestamp) -> Option<Caller> {
+        let edition = self.provider.edition()?;
+        let verified = self.verified.get(&Fingerprint::of(token))?;
+        (verified.edition == edition && is_within(&verified.valid, now)).then(|| verified.holder.clone())
     }
 
     /// Who holds the token at `now`.
@@ -70,17 +94,22 @@ impl Oidc {
         if token.len() > LONGEST_TOKEN {
             return Err(Refusal::Invalid);
         }
+        if let Some(holder) = self.known(token, now) {
+            return Ok(holder);
+        }
         let header = decode_header(token).map_err(|_| Refusal::Invalid)?;
-        if !ALGORITHMS.contains(&header.alg) {
+        // What must be understood and is not here (RFC 7515, section 4.1.11) makes a token one of something else.
+        if !ALGORITHMS.contains(&header.alg) || header.crit.is_some() {
             return Err(Refusal::Invalid);
         }
-        let key =
-            self.provider.key(header.kid.as_deref(), header.alg).await.map_err(|Unavailable| Refusal::Unavailable)?;
-        let claims = self.claims(token, &key.ok_or(Refusal::Invalid)?, header.alg)?;
-        if !is_current(&claims, now) {
-            return Err(Refusal::Invalid);
-        }
-        claims::caller(&claims, &self.config).ok_or(Refusal::Invalid)
+        let key = self.provider.key(header.kid.as_deref(), header.alg).await;
+        let (key, edition) = key.map_err(|Unavailable| Refusal::Unavailable)?.ok_or(Refusal::Invalid)?;
+        let claims = self.claims(token, &key, header.alg)?;
+        let valid = validity(&claims).filter(|valid| is_within(valid, now)).ok_or(Refusal::Invalid)?;
+        let holder = claims::caller(&claims, &self.config).ok_or(Refusal::Invalid)?;
+        let verified = Verified { holder: holder.clone(), valid, edition };
+        self.verified.insert(Fingerprint::of(token), Arc::new(verified));
+        Ok(holder)
     }
 
     /// What the token claims, where its signature, issuer and audience are right.
@@ -89,20 +118,25 @@ impl Oidc {
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         // With and without the slash that URLs end in: providers write it either way.
         let issuer = self.config.issuer.as_str();
-        validation.set_issuer(&[issuer, issuer.trim_end_matches('/')]);
+        let without = issuer.strip_suffix('/').unwrap_or(issuer);
+        validation.set_issuer(&[without, &format!("{without}/")]);
         validation.set_audience(&[&self.config.audience]);
-        // By the clock of the gateway: see `is_current`.
+        // By the clock of the gateway: see `validity`.
         validation.validate_exp = false;
         decode(token, key, &validation).map(|token| token.claims).map_err(|_| Refusal::Invalid)
     }
 }
 
-/// Whether `now` lies between `nbf`, where there is one, and `exp`, which there must be.
-fn is_current(claims: &Map<String, Value>, now: Timestamp) -> bool {
-    let (now, leeway) = (now.as_second() as f64, LEEWAY.as_secs_f64());
-    let expires = claims.get("exp").and_then(Value::as_f64);
-    let begins = claims.get("nbf").map_or(Some(f64::MIN), Value::as_f64);
-    expires.is_some_and(|expires| now < expires + leeway) && begins.is_some_and(|begins| begins - leeway <= now)
+/// From `nbf`, where there is one, to `exp`, which there must be; `None` where they make no sense.
+fn validity(claims: &Map<String, Value>) -> Option<Range<f64>> {
+    let expires = claims.get("exp").and_then(Value::as_f64)?;
+    let begins = claims.get("nbf").map_or(Some(f64::MIN), Value::as_f64)?;
+    let leeway = LEEWAY.as_secs_f64();
+    Some(begins - leeway..expires + leeway)
+}
+
+fn is_within(valid: &Range<f64>, now: Timestamp) -> bool {
+    valid.contains(&(now.as_second() as f64))
 }
 
 #[cfg(test)]

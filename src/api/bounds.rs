@@ -27,6 +27,10 @@ const COME_BACK: Duration = Duration::from_secs(1);
 /// Routes that are answered however many requests there are: they tell how the service is.
 const ALWAYS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
+/// Marks a request on a connection that is one too many: probes are answered all the same, everything else is turned away.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowded;
+
 /// What requests share.
 #[derive(Clone, Debug)]
 pub struct Bounds {
@@ -51,15 +55,21 @@ pub async fn keep(State(bounds): State<Bounds>, request: Request, next: Next) ->
     if route.is_some_and(|route| ALWAYS.contains(&route)) {
         return next.run(request).await;
     }
+    if request.extensions().get::<Crowded>().is_some() {
+        return overloaded("as many connections as there may be are open");
+    }
     let Ok(_place) = bounds.room.try_acquire() else {
-        let problem = Problem::new(ProblemCode::Overloaded, "as many requests as there may be are under way");
-        return problem.retry_after(COME_BACK).into_response();
+        return overloaded("as many requests as there may be are under way");
     };
     let answered = tokio::time::timeout(bounds.longest, next.run(request)).await;
     answered.unwrap_or_else(|_| {
         let detail = format!("it was not answered within {} s", bounds.longest.as_secs());
         Problem::new(ProblemCode::RequestTimeout, detail).into_response()
     })
+}
+
+fn overloaded(detail: &str) -> Response {
+    Problem::new(ProblemCode::Overloaded, detail).retry_after(COME_BACK).into_response()
 }
 
 fn check(request: &Request) -> Result<(), Problem> {

@@ -134,7 +134,10 @@ impl DataRequest {
     async fn accepted(&self, query: &Query, left: Option<Duration>) -> Early {
         let query = Query { scope: self.caller.view().source(&query.scope), ..query.clone() };
         let (order, owner) = (Order::of_question(&query, self.now()), Arc::clone(self.caller.name()));
-        let job = self.state.backfills.start(order, Some(self.question().into()), owner).await;
+        let job = match self.state.backfills.start(order, Some(self.question().into()), owner).await {
+            Ok(job) => job,
+            Err(error) => return Problem::from(error).into(),
+        };
         // How long days take tells how many people there are.
         let foreseen = job.progress.left().or(left).filter(|_| !self.caller.view().is_bound());
         let (job, caller) = (Box::new(job), Box::new(self.caller.clone()));
@@ -150,21 +153,38 @@ impl DataRequest {
         };
         let encoding = Encoding::wanted(&self.headers, offered);
         // Whoever sees something else gets another answer, though it be of the same days.
-        let form = format!("{:?} {}", self.wanted, self.caller.sight());
+        let (least, identity) = (self.least_group(), !Encoding::is_identity_refused(&self.headers));
+        let form = format!("{:?} {} {least:?} {identity}", self.wanted, self.caller.sight());
         let tag = Tag::new(&evidence.version, self.question(), &form, encoding);
         Representation { tag, encoding, evidence, generation }
     }
 
     /// The answer, where nothing need be computed for it.
     fn known(&self, representation: &Representation) -> Option<Response> {
-        let Representation { tag, evidence, .. } = representation;
-        let fields = fields::of(evidence, self.now());
-        if Conditions::read(&self.headers).hold(tag, evidence.fetched_at) {
-            return Some(not_modified(tagged(tag, fields)));
+        if Conditions::read(&self.headers).name(&representation.tag) {
+            return Some(self.not_modified(representation));
         }
-        let answer = self.state.front.kept().get(tag)?;
+        let answer = self.state.front.kept().get(&representation.tag)?;
         self.teach(representation, &answer);
-        Some(answer.rows.on(answer.response(answer.fields(fields))))
+        Some(self.told(representation, &answer))
+    }
+
+    /// The answer that there is, unless the caller holds it.
+    fn told(&self, representation: &Representation, answer: &Answer) -> Response {
+        if self.holds(representation) {
+            return self.not_modified(representation);
+        }
+        let fields = answer.fields(fields::of(&representation.evidence, self.now()));
+        answer.rows.on(answer.response(fields))
+    }
+
+    /// Whether the caller holds the answer that there is.
+    fn holds(&self, Representation { tag, evidence, .. }: &Representation) -> bool {
+        Conditions::read(&self.headers).hold(tag, evidence.fetched_at)
+    }
+
+    fn not_modified(&self, Representation { tag, evidence, .. }: &Representation) -> Response {
+        not_modified(tagged(tag, fields::of(evidence, self.now())))
     }
 
     fn teach(&self, representation: &Representation, answer: &Arc<Answer>) {
@@ -183,7 +203,10 @@ impl DataRequest {
         let (parts, body) = response.into_parts();
         let broken = |_| Problem::new(ProblemCode::Internal, "the answer broke off");
         let body = to_bytes(body, usize::MAX).await.map_err(broken)?;
-        let encoding = representation.encoding.worth_it(body.len());
+        let encoding = match representation.encoding {
+            wanted if Encoding::is_identity_refused(&self.headers) => wanted,
+            wanted => wanted.worth_it(body.len()),
+        };
         let encoded = match body.len() {
             ..SHORT => encoding.encode(body),
             _ => compute(move || encoding.encode(body)).await?,
@@ -196,8 +219,7 @@ impl DataRequest {
         let answer = Arc::new(Answer { fields, body, rows });
         self.state.front.kept().keep(representation.tag.clone(), &answer);
         self.teach(&representation, &answer);
-        let fields = answer.fields(fields::of(&representation.evidence, self.now()));
-        Ok(answer.rows.on(answer.response(fields)))
+        Ok(self.told(&representation, &answer))
     }
 
     /// An export as it is sent: encoded chunk by chunk, while it is being written.
@@ -209,6 +231,9 @@ impl DataRequest {
         chunks: C,
         file: impl FnOnce(axum::body::Body) -> Response,
     ) -> Result<Response, Early> {
+        if let Some(held) = self.representation.get().filter(|representation| self.holds(representation)) {
+            return Ok(self.not_modified(held));
+        }
         let encoding = self.representation.get().map_or(Encoding::Identity, |known| known.encoding);
         let chunks = Encoded::new(chunks, encoding);
         let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;

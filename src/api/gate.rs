@@ -1,15 +1,17 @@
 //! The gate: who asks, whether they may, and whether not too often. Every request passes it before its handler.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
     http::{self, HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts},
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
+use jiff::Timestamp;
 
 use super::{
+    audit::{Asker, Found},
     compat::{self, Failure},
     needs::{self, Decision, Need},
     problem::{Problem, ProblemCode, whole_seconds},
@@ -20,11 +22,12 @@ use crate::access::{Caller, FairUse, Gatekeeper, Standing};
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Who asks, where that can be told at once: with an access key, or anyone where there is no access control.
+/// Who asks, where that can be told at once: with an access key, or with a token that was checked before, or anyone where
+/// there is no access control.
 #[must_use]
-pub fn known<B>(gatekeeper: &Gatekeeper, request: &http::Request<B>) -> Option<Caller> {
+pub fn known<B>(gatekeeper: &Gatekeeper, request: &http::Request<B>, now: Timestamp) -> Option<Caller> {
     if gatekeeper.is_controlled() {
-        return gatekeeper.known(bearer(request.headers())?);
+        return gatekeeper.known(bearer(request.headers())?, now);
     }
     let is_let_in = !gatekeeper.is_for_loopback_alone() || is_asked_of_loopback(request);
     is_let_in.then(Caller::anyone)
@@ -40,8 +43,9 @@ pub fn may_read(route: &str, caller: &Caller) -> bool {
 }
 
 /// Lets a request pass whose caller may ask it, and tells the handler who that is.
-pub async fn guard(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
+pub async fn guard(State(state): State<ApiState>, asker: Asker, mut request: Request, next: Next) -> Response {
     if state.gatekeeper.is_for_loopback_alone() && !is_asked_of_loopback(&request) {
+        asker.note(Found::Refused(None));
         let detail = "the name that was asked is none of this machine";
         return Problem::new(ProblemCode::HostNotServed, detail).into_response();
     }
@@ -58,8 +62,12 @@ pub async fn guard(State(state): State<ApiState>, mut request: Request, next: Ne
     };
     let caller = match caller(&state, need, request.headers()).await {
         Ok(caller) => caller,
-        Err(refused) => return refused,
+        Err(Refused { name, response }) => {
+            asker.note(Found::Refused(name));
+            return response;
+        }
     };
+    asker.note(Found::Caller(caller.clone()));
     let standing = state.gatekeeper.take(&caller);
     let mut response = if let Some(wait) = standing.and_then(|standing| standing.retry_after) {
         let detail = "the requests of this caller are used up for now";
@@ -67,11 +75,11 @@ pub async fn guard(State(state): State<ApiState>, mut request: Request, next: Ne
     } else if let Err(scope) = need.is_met_by(&caller) {
         Problem::lacks(scope, format!("this takes the scope {scope}")).into_response()
     } else {
-        request.extensions_mut().insert(caller.clone());
+        request.extensions_mut().insert(caller);
         next.run(request).await
     };
-    // For the audit log.
-    response.extensions_mut().insert(caller);
+    // Unless it says otherwise, an answer is for this caller and this moment.
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     mark(standing, response.headers_mut());
     if let (Some(standing), Need::Token(_)) = (standing, need) {
         // As Feishu would say it.
@@ -93,22 +101,37 @@ pub fn mark(standing: Option<Standing>, headers: &mut HeaderMap) {
     }
 }
 
+/// What somebody is told who is not let in.
+struct Refused {
+    /// The name of the key, where it is known whose it was.
+    name: Option<Arc<str>>,
+    response: Response,
+}
+
+impl Refused {
+    fn nobody(why: impl IntoResponse) -> Self {
+        Self { name: None, response: why.into_response() }
+    }
+}
+
 /// Who asks.
-async fn caller(state: &ApiState, need: Need, headers: &HeaderMap) -> Result<Caller, Response> {
+async fn caller(state: &ApiState, need: Need, headers: &HeaderMap) -> Result<Caller, Refused> {
     let bearer = bearer(headers);
     let now = state.now();
     if let Need::Token(_) = need {
-        let token = bearer.ok_or_else(|| Failure::without_token().into_response())?;
-        let holder = state.access_tokens.verify(token, now).ok();
-        let caller = holder.and_then(|holder| state.gatekeeper.bearer(&holder.0).ok());
-        return caller.ok_or_else(|| Failure::invalid_token().into_response());
+        let token = bearer.ok_or_else(|| Refused::nobody(Failure::without_token()))?;
+        let refused = || Refused::nobody(Failure::invalid_token());
+        let holder = state.access_tokens.verify(token, now).map_err(|_| refused())?;
+        // The token is one of ours, so the name in it is that of a key, though it may be gone.
+        let name = || holder.0.split_once('/').map(|(name, _)| name.into());
+        return state.gatekeeper.bearer(&holder.0).map_err(|_| Refused { name: name(), ..refused() });
     }
     if !state.gatekeeper.is_controlled() {
         return Ok(Caller::anyone());
     }
-    let credentials = bearer.ok_or_else(|| Problem::anonymous().into_response())?;
+    let credentials = bearer.ok_or_else(|| Refused::nobody(Problem::anonymous()))?;
     let admitted = state.gatekeeper.admit(credentials, now).await;
-    admitted.map_err(|refusal| Problem::refused(refusal).into_response())
+    admitted.map_err(|refusal| Refused::nobody(Problem::refused(refusal)))
 }
 
 /// The credentials of the header `Authorization`; those of another scheme are none that could be right.

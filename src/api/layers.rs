@@ -34,7 +34,7 @@ pub fn around(routes: Router, traffic: Arc<Traffic>, bounds: Bounds, cors: Optio
         // Turns all other problems into documents.
         .layer(from_fn(problem::render))
         // Knows the final status, and whatever the gate has found out of the caller.
-        .layer(from_fn(audit::record));
+        .layer(from_fn_with_state(Arc::<audit::Refusals>::default(), audit::record));
     // A browser asks beforehand, without saying who asks: so it is answered before the gate, and problems too are told
     // to pages that may read them.
     let routes = match cors {

@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, header};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    caching::encoding,
     params::Params,
     problem::{Problem, ProblemCode},
 };
@@ -117,10 +118,11 @@ impl Format {
         }
         let accept: Vec<&str> =
             headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-        if accept.is_empty() {
+        let accept = accept.join(",");
+        // Who names nothing takes anything.
+        if accept.trim().is_empty() {
             return Ok(offered[0]);
         }
-        let accept = accept.join(",");
         let best = offered
             .iter()
             .rev()
@@ -144,7 +146,7 @@ fn quality(accept: &str, media_type: &str) -> f32 {
             range if range == media_type => 2,
             _ => return None,
         };
-        let q = parts.filter_map(|part| part.strip_prefix("q=")).next_back();
+        let q = parts.filter_map(encoding::quality).next_back();
         Some((specificity, q.map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0).clamp(0.0, 1.0))))
     });
     matching.max_by_key(|(specificity, _)| *specificity).map_or(0.0, |(_, q)| q)
@@ -166,6 +168,8 @@ mod tests {
     #[case("Application/JSON", Some(Format::Json))]
     #[case("application/*", Some(Format::Json))]
     #[case("application/json;q=0, application/*", Some(Format::Ndjson))]
+    #[case("", Some(Format::Json))]
+    #[case("application/json;Q=0.1, application/x-ndjson", Some(Format::Ndjson))]
     #[case("text/html", None)]
     #[case("application/json;q=0", None)]
     fn the_most_wanted_format_is_chosen(#[case] accept: &str, #[case] chosen: Option<Format>) {

@@ -137,6 +137,17 @@ impl Problem {
         Self { errors, ..Self::new(ProblemCode::InvalidParameters, detail) }
     }
 
+    /// The problem of a failure that a library answered by itself, with a sentence or nothing, such as a path that is no
+    /// text.
+    fn of_plain(response: &Response) -> Option<Self> {
+        let said = response.headers().get(header::CONTENT_TYPE);
+        let is_plain = said.is_none_or(|said| said.as_bytes().starts_with(b"text/plain"));
+        let status = response.status();
+        let of_status = |code: &ProblemCode| code.explain().status == status && status.as_u16() >= 400;
+        let code = ProblemCode::ALL.into_iter().find(of_status).filter(|_| is_plain)?;
+        Some(Self::new(code, "there is nothing that such a request could mean; see /docs"))
+    }
+
     /// With the time after which asking again makes sense.
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Self {
@@ -207,7 +218,8 @@ impl IntoResponse for Problem {
 /// Writes the problems of all layers and handlers below, each with the id of its request.
 pub async fn render(RequestId(request_id): RequestId, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    let problem = response.extensions_mut().remove::<Problem>().or_else(|| Problem::of_plain(&response));
+    let Some(problem) = problem else { return response };
     let problem = Problem { request_id, ..problem };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

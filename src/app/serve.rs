@@ -88,9 +88,8 @@ pub async fn serve(
             () = &mut ended => break,
         }
     }
-    drop(listener);
     let deadline = Instant::now() + DRAIN;
-    if tokio::time::timeout_at(deadline, host.drain()).await.is_err() {
+    if tokio::time::timeout_at(deadline, host.drain(listener)).await.is_err() {
         tracing::warn!(drain_seconds = DRAIN.as_secs(), "some requests did not end in time and are cut off");
     }
     if let Some((archive, _)) = gateway.archive {

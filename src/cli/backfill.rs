@@ -14,7 +14,7 @@ use crate::{
     },
     model::{Day, DayRange, Scope, SystemClock, UserIdType},
     query::{Order, Progress},
-    source::Priority,
+    source::{CallerId, Priority},
     store::Location,
 };
 
@@ -67,7 +67,7 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), Failure> {
     let progress = watch::Sender::new(Progress::default());
     let shown = show(progress.subscribe());
     let filled = tokio::select! {
-        filled = gateway.filler.fill(&order, &progress) => Some(filled),
+        filled = gateway.filler.fill(&order, CallerId::of_name("backfill"), &progress) => Some(filled),
         () = shown => None,
         () = ending => None,
     };

@@ -112,7 +112,7 @@ async fn listen(wanted: SocketAddr) -> Result<TcpListener, Failure> {
     if let Ok(listener) = TcpListener::bind(wanted).await {
         return Ok(listener);
     }
-    super::listen(SocketAddr::new(wanted.ip(), 0)).await
+    super::listen(SocketAddr::new(wanted.ip(), 0))
 }
 
 fn print_guide(args: &DemoArgs, upstream: &str, address: SocketAddr) {

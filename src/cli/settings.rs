@@ -75,7 +75,7 @@ pub struct Settings {
     #[arg(long, env = "PULSE_MAX_REQUESTS", value_name = "COUNT", default_value = "1024")]
     pub max_requests: NonZero<usize>,
 
-    /// The most connections at once; more wait until one is closed
+    /// The most connections at once; more are turned away with 503, but for probes, and if they are many, closed at once
     #[arg(long, env = "PULSE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "16384")]
     pub max_connections: NonZero<usize>,
 

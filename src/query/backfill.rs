@@ -9,7 +9,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{engine::Engine, plan::Query};
 use crate::{
     model::{Backoff, Day, DayKey, DayRange, Geo, Scope, UserIdType},
-    source::{LoadContext, LoadError, Priority},
+    source::{CallerId, LoadContext, LoadError, Priority},
     store::Archive,
 };
 
@@ -112,17 +112,22 @@ impl Filler {
         self.archive.as_ref()
     }
 
-    /// Fills the archive, and tells how far it is. Done when the last day is written. The earliest days come first:
+    /// Fills the archive on behalf of `caller`, and tells how far it is. Done when the last day is written. The earliest days come first:
     /// they are what upstream forgets first.
     ///
     /// # Errors
     /// The first [`LoadError`] that trying again did not help. Days fetched by then are kept.
-    pub async fn fill(&self, order: &Order, progress: &watch::Sender<Progress>) -> Result<(), LoadError> {
+    pub async fn fill(
+        &self,
+        order: &Order,
+        caller: CallerId,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<(), LoadError> {
         let (began, calls_before) = (Instant::now(), (self.calls)());
         let (days, missing) = self.missing(order).await;
         let forecast = self.engine.forecast(&missing).await;
         progress.send_replace(Progress { days, done: days - missing.len(), forecast, ..Progress::default() });
-        let context = LoadContext { priority: order.priority, caller: self.engine.next_caller() };
+        let context = LoadContext { priority: order.priority, caller };
         let all = stream::iter(missing.into_iter().map(|key| self.fetch(key, context))).buffer_unordered(FAN_OUT);
         let each = all.try_for_each(|()| {
             progress.send_modify(|progress| {

@@ -23,7 +23,8 @@ pub struct Evidence {
     /// Equal for equal days, however often they were fetched; another one as soon as anything differs that an answer
     /// may tell of them.
     pub version: [u8; 32],
-    /// When the day that was fetched last was fetched; `None` where there is no day.
+    /// When the day that was fetched last was fetched; `None` where there is no day, and where the answer can become another
+    /// one without a newer day: days that are missing may be found in the archive, as they were fetched long ago.
     pub fetched_at: Option<Timestamp>,
     /// Until when nothing changes by itself: no day is produced, none is due to be fetched anew. `None`: for ever.
     pub lasts_until: Option<Timestamp>,
@@ -69,9 +70,10 @@ fn of_gathered<D: Origin>(gathered: &Gathered<D>, engine: &Engine, query: &Query
     let days = || gathered.days.iter().zip(gathered.states.iter().copied());
     let missing_is_tried_again = (!gathered.missing.is_empty()).then_some(now);
     let changes = [missing_is_tried_again, next_day(&gathered.plan, query, now), next_refresh(days(), memory)];
+    let is_whole = gathered.missing.is_empty() && !gathered.supply.without_lead;
     Evidence {
         version: version(gathered),
-        fetched_at: gathered.days.iter().map(|day| day.fetched_at()).max(),
+        fetched_at: gathered.days.iter().map(|day| day.fetched_at()).max().filter(|_| is_whole),
         lasts_until: changes.into_iter().flatten().min().map(|at| at.max(now)),
         supply: gathered.supply,
     }

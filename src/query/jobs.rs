@@ -17,7 +17,7 @@ use super::backfill::{Filler, Order, Progress};
 use crate::{
     meter::{Exposition, Label, Meter, Tally},
     model::{Day, DayRange, Geo, Scope},
-    source::{LoadError, Priority},
+    source::{CallerId, LoadError, Priority},
 };
 
 /// Where orders are written down.
@@ -25,6 +25,10 @@ const FOLDER: &str = "backfills";
 
 /// Ended jobs that are remembered.
 const REMEMBERED: usize = 100;
+
+/// Jobs of one owner that run at the same time: each takes memory and a place in the archive, and whoever may read a
+/// report may order one.
+const RUNNING: usize = 64;
 
 /// A job as it is at present.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +92,13 @@ struct Entry {
 enum Entered {
     Anew(Entry),
     Already(Entry),
+    OneTooMany,
 }
+
+/// The owner has as many jobs running as one may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{RUNNING} jobs of this caller are running, and more there may not be at a time")]
+pub struct TooManyJobs;
 
 /// An order as it is written down.
 #[derive(Debug, Serialize, Deserialize)]
@@ -118,7 +128,10 @@ impl Backfills {
     }
 
     /// Starts a job for `owner`. Where one of theirs is running to the same order and question, that one is it.
-    pub async fn start(&self, order: Order, question: Option<Arc<str>>, owner: Arc<str>) -> Job {
+    ///
+    /// # Errors
+    /// Where they have as many running as one may have.
+    pub async fn start(&self, order: Order, question: Option<Arc<str>>, owner: Arc<str>) -> Result<Job, TooManyJobs> {
         let created_at = self.shared.filler.engine().now();
         let stamp = created_at.strftime("%Y%m%dT%H%M%SZ");
         let id: Arc<str> = format!("{stamp}-{:06x}", fastrand::u32(..1 << 24)).into();
@@ -129,9 +142,10 @@ impl Backfills {
                 let job = entry.job.borrow().clone();
                 self.write_down(&job).await;
                 self.run(job.clone(), entry);
-                job
+                Ok(job)
             }
-            Entered::Already(entry) => entry.job.borrow().clone(),
+            Entered::Already(entry) => Ok(entry.job.borrow().clone()),
+            Entered::OneTooMany => Err(TooManyJobs),
         }
     }
 
@@ -180,7 +194,7 @@ impl Backfills {
     fn run(&self, job: Job, Entry { job: sender, stop }: Entry) {
         let backfills = self.clone();
         tokio::spawn(async move {
-            let state = backfills.work(&job.order, &sender, &stop).await;
+            let state = backfills.work(&job, &sender, &stop).await;
             backfills.strike_out(&job.id).await;
             backfills.shared.count(&state);
             tracing::info!(job = %job.id, range = %job.order.range, ?state, "a backfill has ended");
@@ -188,7 +202,9 @@ impl Backfills {
         });
     }
 
-    async fn work(&self, order: &Order, job: &watch::Sender<Job>, stop: &CancellationToken) -> JobState {
+    async fn work(&self, begun: &Job, job: &watch::Sender<Job>, stop: &CancellationToken) -> JobState {
+        // However many jobs somebody orders, they share one turn at the upstream with all else that they ask.
+        let (order, owner) = (&begun.order, CallerId::of_name(&begun.owner));
         let progress = watch::Sender::new(Progress::default());
         let mut changes = progress.subscribe();
         let following = async {
@@ -198,7 +214,7 @@ impl Backfills {
             }
         };
         let outcome = tokio::select! {
-            outcome = self.shared.filler.fill(order, &progress) => outcome,
+            outcome = self.shared.filler.fill(order, owner, &progress) => outcome,
             () = stop.cancelled() => return JobState::Cancelled,
             () = following => unreachable!("the progress outlives its followers"),
         };
@@ -232,6 +248,10 @@ impl Shared {
         let same = |other: &Job| other.order == job.order && other.question == job.question && other.owner == job.owner;
         if let Some(already) = jobs.values().filter(running).find(|entry| same(&entry.job.borrow())) {
             return Entered::Already(already.clone());
+        }
+        let theirs = jobs.values().filter(running).filter(|entry| entry.job.borrow().owner == job.owner);
+        if theirs.count() >= RUNNING {
+            return Entered::OneTooMany;
         }
         let ended: Vec<_> = jobs.iter().filter(|(_, entry)| !running(entry)).map(|(id, _)| Arc::clone(id)).collect();
         for id in ended.iter().take(ended.len().saturating_sub(REMEMBERED)) {

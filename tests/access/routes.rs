@@ -194,3 +194,18 @@ async fn other_origins_read_answers_only_where_they_are_named() {
     assert!(!preflight(&open, "https://evil.example").await.headers.contains_key("access-control-allow-origin"));
     assert!(!preflight(&closed, "https://bi.example.com").await.headers.contains_key("access-control-allow-origin"));
 }
+
+#[tokio::test]
+async fn a_page_may_read_an_answer_however_often_it_was_given_before() {
+    let origin = "https://bi.example.com";
+    let open = Setup::with(small(), |config| config.cors_origins = vec![origin.parse().unwrap()]).await;
+    let path = format!("{}/v1/reports/summary?period=2d", open.base);
+    for _ in 0..4 {
+        let answer = sent(open.http.get(&path).header("origin", origin)).await;
+        assert_eq!(answer.headers["access-control-allow-origin"], origin);
+        let varies: Vec<_> = answer.headers.get_all("vary").iter().map(|names| names.to_str().unwrap()).collect();
+        assert!(varies.join(",").contains("origin"), "{varies:?}");
+        // Whoever is no page may have taught the front.
+        assert_eq!(sent(open.http.get(&path)).await.status, StatusCode::OK);
+    }
+}

@@ -222,3 +222,69 @@ async fn answers_from_the_front_carry_an_id_and_are_counted() {
     }
     assert!(metrics.contains("feishu_pulse_answer_hits_total 1"), "{metrics}");
 }
+
+#[tokio::test]
+async fn a_condition_says_nothing_of_an_answer_that_is_a_problem() {
+    let setup = small().await;
+    let ghost = "/v1/users/ou_nobody?start_date=2026-11-20&end_date=2026-11-20";
+    let someone = setup.get("/v1/users?start_date=2026-11-20&end_date=2026-11-20&limit=1").await.json();
+    let someone = someone["data"][0]["user_id"].as_str().expect("an id").to_owned();
+    for condition in [("if-none-match", "*"), ("if-modified-since", "Mon, 23 Nov 2026 04:00:00 GMT")] {
+        assert_eq!(ask(&setup, ghost, &[condition]).await.status, StatusCode::NOT_FOUND, "{condition:?}");
+        let known = format!("/v1/users/{someone}?start_date=2026-11-20&end_date=2026-11-20");
+        for _ in 0..3 {
+            let answer = ask(&setup, &known, &[condition]).await;
+            assert_eq!((answer.status, &*answer.text), (StatusCode::NOT_MODIFIED, ""), "{condition:?}");
+        }
+        let export = "/v1/user-days?start_date=2026-11-20&end_date=2026-11-20&format=csv";
+        assert_eq!(ask(&setup, export, &[condition]).await.status, StatusCode::NOT_MODIFIED, "{condition:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_lacks_days_has_no_time_to_ask_by() {
+    let setup = small().await;
+    // The days before it are not held, so some figures are left out.
+    let first = ask(&setup, WEEK, &[]).await;
+    assert_eq!(field(&first, "last-modified"), "");
+    let again = ask(&setup, WEEK, &[("if-modified-since", "Mon, 23 Nov 2026 04:00:00 GMT")]).await;
+    assert_eq!(again.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_short_body_is_encoded_for_who_can_read_no_other() {
+    let setup = small().await;
+    let short = "/v1/user-days?start_date=2026-11-20&end_date=2026-11-20&limit=1&fields=date";
+    let choosy = ask(&setup, short, &[("accept-encoding", "gzip, identity;q=0")]).await;
+    let others = ask(&setup, short, &[("accept-encoding", "gzip")]).await;
+    assert_eq!((field(&choosy, "content-encoding"), field(&others, "content-encoding")), ("gzip", ""));
+}
+
+#[tokio::test]
+async fn every_line_of_a_field_counts_also_for_what_is_kept() {
+    let setup = small().await;
+    let week = "/v1/user-days?start_date=2026-11-20&end_date=2026-11-20";
+    let several = [("accept-encoding", "identity;q=0.1"), ("accept-encoding", "br")];
+    // Fetched, then kept, then known to the front.
+    for _ in 0..3 {
+        assert_eq!(field(&ask(&setup, week, &several).await, "content-encoding"), "br");
+    }
+    for _ in 0..3 {
+        assert_eq!(field(&ask(&setup, week, &several[..1]).await, "content-encoding"), "");
+        assert_eq!(field(&ask(&setup, week, &several).await, "content-encoding"), "br");
+    }
+}
+
+#[tokio::test]
+async fn nobody_fills_the_memory_with_the_names_of_requests() {
+    let setup = small().await;
+    let day = "/v1/user-days?start_date=2026-11-20&end_date=2026-11-20";
+    for (accept, is_remembered) in [("*/*".to_owned(), true), (format!("*/*;x={}", "x".repeat(8_000)), false)] {
+        for _ in 0..2 {
+            ask(&setup, day, &[("accept", &accept)]).await;
+        }
+        let answer = ask(&setup, day, &[("accept", &accept)]).await;
+        // Only the front tells an age.
+        assert_eq!((answer.status, answer.headers.contains_key("age")), (StatusCode::OK, is_remembered));
+    }
+}

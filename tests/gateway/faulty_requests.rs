@@ -231,3 +231,28 @@ async fn a_head_request_gets_the_header_alone() {
     assert_eq!(bad.headers["content-type"], "application/problem+json");
     assert!(good.text.is_empty() && bad.text.is_empty());
 }
+
+#[rstest]
+#[case(Method::GET, "/v1/users/%FF?period=2d", StatusCode::BAD_REQUEST)]
+#[case(Method::GET, "/v1/backfills/%FF", StatusCode::BAD_REQUEST)]
+#[case(Method::GET, "/v1/backfills/%FF/events", StatusCode::BAD_REQUEST)]
+#[case(Method::DELETE, "/v1/days/%FF", StatusCode::BAD_REQUEST)]
+#[case(Method::GET, "/docs/nothing", StatusCode::NOT_FOUND)]
+#[tokio::test]
+async fn what_a_library_refuses_is_a_problem_like_any_other(
+    #[case] method: Method,
+    #[case] path: &str,
+    #[case] status: StatusCode,
+) {
+    let answer = send(&setup().await, method, path, &[]).await;
+    assert_eq!((answer.status, &answer.problem()["status"]), (status, &status.as_u16().into()));
+    assert_eq!(answer.headers["cache-control"], "no-store");
+}
+
+#[tokio::test]
+async fn what_says_nothing_of_caching_is_not_kept() {
+    let setup = setup().await;
+    for path in ["/v1/coverage", "/v1/backfills", "/metrics"] {
+        assert_eq!(setup.get(path).await.headers["cache-control"], "no-store", "{path}");
+    }
+}

@@ -11,6 +11,8 @@ mod caching;
 mod calls;
 mod check;
 mod collapsing;
+mod crowd;
+mod drain;
 mod dropin;
 mod dropin_errors;
 mod faulty_requests;

@@ -2,18 +2,15 @@
 
 use std::{io, num::NonZero, sync::Arc, time::Duration};
 
-use feishu_pulse::{
-    app::{self, ServerConfig},
-    sim::SimConfig,
-};
+use feishu_pulse::{app, sim::SimConfig};
 use reqwest::{StatusCode, Version};
 use rstest::rstest;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 
-use crate::support::{Answer, Setup, eventually};
+use crate::support::{Setup, eventually};
 
 const LIVE: &str = "/livez";
 
@@ -62,22 +59,6 @@ async fn many_idle_connections_do_not_keep_anyone_from_being_answered() {
 
     assert_eq!(setup.get(LIVE).await.status, StatusCode::OK);
     drop(idle);
-}
-
-#[tokio::test]
-async fn beyond_the_bound_a_connection_waits_until_another_is_closed() {
-    let bound = |server: &mut ServerConfig| server.max_connections = NonZero::new(1).expect("one");
-    let setup = Setup::with(SimConfig { users: 5, ..SimConfig::default() }, |config| bound(&mut config.server)).await;
-    let first = connect(&setup).await;
-    let mut second = connect(&setup).await;
-    second.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.expect("sent");
-
-    let mut byte = [0];
-    let early = tokio::time::timeout(Duration::from_millis(200), second.peek(&mut byte)).await;
-    drop(first);
-
-    assert!(early.is_err(), "answered though the first is still open");
-    assert!(rest(second).await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]
@@ -176,34 +157,4 @@ async fn tls_is_served_and_a_new_certificate_is_taken_up() {
 
     eventually(async || trusting(&second).await.is_ok()).await;
     assert!(trusting(&first).await.is_err());
-}
-
-#[tokio::test]
-async fn before_it_ends_probes_say_so_and_requests_under_way_are_answered() {
-    let mut settings = None;
-    let simulation = SimConfig { users: 5, latency: Duration::from_millis(300), ..SimConfig::default() };
-    let setup = Setup::with(simulation, |config| settings = Some(config.clone())).await;
-    let mut gateway = app::build(settings.expect("settings"), setup.clock.clone()).expect("a gateway");
-    gateway.server.drain_delay = Duration::from_millis(500);
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let base = format!("http://{}", listener.local_addr().expect("an address"));
-    let (end, ending) = tokio::sync::oneshot::channel::<()>();
-    let served = tokio::spawn(app::serve(gateway, listener, async {
-        let _ = ending.await;
-    }));
-    let get =
-        async |path: &str| Answer::read(setup.http.get(format!("{base}{path}")).send().await.expect("an answer")).await;
-    assert_eq!(get("/readyz").await.status, StatusCode::OK);
-
-    let slow = get("/v1/user-days?start_date=2026-10-01&end_date=2026-10-20");
-    let ended = async {
-        end.send(()).expect("somebody who listens");
-        eventually(async || get("/readyz").await.status == StatusCode::SERVICE_UNAVAILABLE).await;
-        let answer = get("/v1/coverage").await;
-        assert_eq!((answer.status, &answer.headers["connection"]), (StatusCode::OK, &"close".parse().unwrap()));
-    };
-    let (slow, ()) = tokio::join!(slow, ended);
-
-    assert_eq!(slow.status, StatusCode::OK);
-    served.await.expect("an end").expect("no fault");
 }

@@ -7,14 +7,22 @@ use std::{
 
 use jsonwebtoken::{
     Algorithm, DecodingKey,
-    jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse},
+    jwk::{AlgorithmParameters, Jwk, KeyOperations, PublicKeyUse},
 };
 use reqwest::{Client, Url, redirect};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::{sync::Mutex, time::Instant};
 
-/// Keys are asked for again after so long, since the provider may have withdrawn one.
+/// Keys are asked for again after so long, since the provider may have withdrawn one: behind whoever comes with a token of
+/// one that is known, so that a provider that takes its time holds nobody up.
 const FRESH: Duration = Duration::from_secs(60 * 60);
+
+/// Older keys are not taken before the provider was asked, and told nothing.
+const STALE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// Older ones are not taken at all, though the provider may have been down since.
+const OLDEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The provider is asked at most so often, whatever keys the tokens name that callers send.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -30,13 +38,27 @@ const LONGEST: usize = 1 << 20;
 #[error("the identity provider cannot be reached")]
 pub(super) struct Unavailable;
 
-#[derive(Debug)]
+/// Clones share what they know.
+#[derive(Clone, Debug)]
 pub(super) struct Provider {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     issuer: Url,
     http: Client,
     keys: RwLock<Option<Arc<Known>>>,
-    /// When the provider was asked last. Held while it is asked, so that many callers make one call.
-    asked: Mutex<Option<Instant>>,
+    asked: RwLock<Asked>,
+    /// Held while the provider is asked, so that many callers make one call.
+    asking: Mutex<()>,
+}
+
+/// When the provider was asked last, and whether it did not tell.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    at: Option<Instant>,
+    failed: bool,
 }
 
 /// The provider's keys.
@@ -45,6 +67,10 @@ struct Known {
     keys: Vec<Key>,
     since: Instant,
 }
+
+/// Tells the keys that the provider has published at one time from those of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Edition(Instant);
 
 #[derive(Debug)]
 struct Key {
@@ -61,49 +87,99 @@ struct Configuration {
     jwks_uri: String,
 }
 
+/// The keys as they are published, each still to be read.
+#[derive(Debug, Deserialize)]
+struct Published {
+    keys: Vec<Value>,
+}
+
 impl Provider {
     pub(super) fn new(issuer: &Url) -> Result<Self, reqwest::Error> {
         // Not where a redirect leads: that would be another authority.
         let http = Client::builder().timeout(CALL).redirect(redirect::Policy::none()).build()?;
-        Ok(Self { issuer: issuer.clone(), http, keys: RwLock::default(), asked: Mutex::default() })
+        let (keys, asked, asking) = (RwLock::default(), RwLock::default(), Mutex::default());
+        Ok(Self { shared: Arc::new(Shared { issuer: issuer.clone(), http, keys, asked, asking }) })
     }
 
-    /// The key of that id; without an id, the only one there is. `None` where the provider has no such key.
+    /// The edition of keys that counts now; `None` where they have to be asked for.
+    pub(super) fn edition(&self) -> Option<Edition> {
+        self.shared.known().filter(|known| known.since.elapsed() < FRESH).map(|known| Edition(known.since))
+    }
+
+    /// The key of that id, and the edition that it is from; without an id, the only one there is. `None` where the provider
+    /// has no such key.
     pub(super) async fn key(
         &self,
         id: Option<&str>,
         algorithm: Algorithm,
-    ) -> Result<Option<Arc<DecodingKey>>, Unavailable> {
-        let known = self.known();
-        let key = known.as_ref().and_then(|known| known.find(id, algorithm));
-        if let (Some(key), true) = (&key, known.as_ref().is_some_and(|known| known.since.elapsed() < FRESH)) {
-            return Ok(Some(Arc::clone(key)));
+    ) -> Result<Option<(Arc<DecodingKey>, Edition)>, Unavailable> {
+        let known = self.shared.known();
+        if let Some(known) = &known
+            && let Some(key) = known.find(id, algorithm)
+            && self.will_do(known)
+        {
+            return Ok(Some(key));
         }
-        self.ask(known.as_ref()).await;
-        let known = self.known().ok_or(Unavailable)?;
-        // Keys that could not be asked for again are better than none.
-        Ok(known.find(id, algorithm))
+        self.shared.ask(known.as_ref()).await;
+        Ok(self.shared.known().ok_or(Unavailable)?.find(id, algorithm))
     }
 
+    /// Whether nobody need wait for newer keys. Where it is time for them, they are asked for behind the caller.
+    fn will_do(&self, known: &Arc<Known>) -> bool {
+        let age = known.since.elapsed();
+        if age < FRESH {
+            return true;
+        }
+        let asked = self.shared.asked();
+        // Keys that could not be asked for again are better than none.
+        let will_do = age < STALE || asked.failed;
+        if will_do && asked.is_due() {
+            let (shared, known) = (Arc::clone(&self.shared), Arc::clone(known));
+            tokio::spawn(async move { shared.ask(Some(&known)).await });
+        }
+        will_do
+    }
+}
+
+impl Asked {
+    fn is_due(self) -> bool {
+        self.at.is_none_or(|at| at.elapsed() >= PAUSE)
+    }
+}
+
+impl Shared {
     fn known(&self) -> Option<Arc<Known>> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let known = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        known.filter(|known| known.since.elapsed() < OLDEST)
     }
 
     /// Asks for the keys, unless that was done a moment ago, or by somebody else since they were `seen`.
     async fn ask(&self, seen: Option<&Arc<Known>>) {
-        let mut asked = self.asked.lock().await;
+        let _asking = self.asking.lock().await;
         let is_newer = self.known().is_some_and(|known| seen.is_none_or(|seen| known.since > seen.since));
-        if is_newer || asked.is_some_and(|asked| asked.elapsed() < PAUSE) {
+        let asked = self.asked();
+        if is_newer || !asked.is_due() {
             return;
         }
-        *asked = Some(Instant::now());
-        match self.fetch().await {
+        let asked = Asked { at: Some(Instant::now()), ..asked };
+        self.note(asked);
+        let fetched = self.fetch().await;
+        self.note(Asked { failed: fetched.is_err(), ..asked });
+        match fetched {
             Ok(keys) => {
                 let known = Known { keys, since: Instant::now() };
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(known));
             }
             Err(error) => tracing::error!(error, "the keys of the identity provider could not be fetched"),
         }
+    }
+
+    fn asked(&self) -> Asked {
+        *self.asked.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, asked: Asked) {
+        *self.asked.write().unwrap_or_else(PoisonError::into_inner) = asked;
     }
 
     async fn fetch(&self) -> Result<Vec<Key>, String> {
@@ -113,10 +189,10 @@ impl Provider {
         if configuration.issuer.trim_end_matches('/') != self.issuer.as_str().trim_end_matches('/') {
             return Err(format!("its configuration is of another issuer: {}", configuration.issuer));
         }
-        let place = &configuration.jwks_uri;
-        let place: Url = place.parse().map_err(|_| format!("its keys are at no address: {place}"))?;
-        let set: JwkSet = self.document(place).await?;
-        Ok(set.keys.iter().filter_map(Key::of).collect())
+        let set: Published = self.document(place_of_keys(&self.issuer, &configuration.jwks_uri)?).await?;
+        // One of a kind that is not known here is no reason not to take the others (RFC 7517, section 5).
+        let read = set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok());
+        Ok(read.filter_map(|key| Key::of(&key)).collect())
     }
 
     async fn document<T: for<'de> Deserialize<'de>>(&self, place: Url) -> Result<T, String> {
@@ -134,14 +210,23 @@ impl Provider {
     }
 }
 
+/// Where the keys are, by the word of the provider.
+fn place_of_keys(issuer: &Url, place: &str) -> Result<Url, String> {
+    let place: Url = place.parse().map_err(|_| format!("its keys are at no address: {place}"))?;
+    if issuer.scheme() == "https" && place.scheme() != "https" {
+        return Err(format!("whoever is on the way could exchange its keys: {place}"));
+    }
+    Ok(place)
+}
+
 impl Known {
-    fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<Arc<DecodingKey>> {
+    fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<(Arc<DecodingKey>, Edition)> {
         let mut suited = self.keys.iter().filter(|key| key.suits(algorithm));
         let key = match id {
             Some(id) => suited.find(|key| key.id.as_deref() == Some(id)),
             None => suited.next().filter(|_| suited.next().is_none()),
         };
-        key.map(|key| Arc::clone(&key.public))
+        key.map(|key| (Arc::clone(&key.public), Edition(self.since)))
     }
 }
 
@@ -150,6 +235,7 @@ impl Key {
     fn of(jwk: &Jwk) -> Option<Self> {
         use AlgorithmParameters::{EllipticCurve, OctetKeyPair, RSA};
         let signs = jwk.common.public_key_use.as_ref().is_none_or(|r#use| *r#use == PublicKeyUse::Signature);
+        let signs = signs && jwk.common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
         let is_public = matches!(jwk.algorithm, RSA(_) | EllipticCurve(_) | OctetKeyPair(_));
         let key = (signs && is_public).then(|| DecodingKey::from_jwk(jwk).ok()).flatten()?;
         let algorithm = jwk.common.key_algorithm.as_ref().map(ToString::to_string);
@@ -159,5 +245,20 @@ impl Key {
     fn suits(&self, algorithm: Algorithm) -> bool {
         let is_meant = self.algorithm.as_ref().is_none_or(|meant| *meant == format!("{algorithm:?}"));
         is_meant && self.public.family() == algorithm.family()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_by_a_way_as_safe_as_the_provider() {
+        let [safe, open]: [Url; 2] =
+            ["https://idp.example", "http://127.0.0.1:9"].map(|issuer| issuer.parse().unwrap());
+        assert!(place_of_keys(&safe, "https://keys.example/jwks").is_ok());
+        assert!(place_of_keys(&safe, "http://idp.example/jwks").is_err());
+        assert!(place_of_keys(&open, "http://127.0.0.1:9/jwks").is_ok());
+        assert!(place_of_keys(&open, "jwks").is_err());
     }
 }

@@ -1,13 +1,14 @@
 //! With a small issuer on loopback.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use axum::{Json, Router, routing::get};
-use jsonwebtoken::{
-    EncodingKey, Header, encode,
-    jwk::{Jwk, JwkSet},
-};
+use futures_util::FutureExt as _;
+use jsonwebtoken::{EncodingKey, Header, encode, jwk::Jwk};
 use rstest::rstest;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -19,6 +20,8 @@ struct Issuer {
     key: EncodingKey,
     url: Url,
     asked: Arc<AtomicUsize>,
+    /// What it publishes; nothing: it never answers.
+    published: Arc<Mutex<Option<Vec<Value>>>>,
 }
 
 impl Issuer {
@@ -28,7 +31,8 @@ impl Issuer {
         let key = EncodingKey::from_ec_der(pkcs8.expect("a key").as_ref());
         let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).expect("a public key");
         jwk.common.key_id = Some("current".to_owned());
-        let set = JwkSet { keys: vec![jwk] };
+        let published = Arc::new(Mutex::new(Some(vec![json!(jwk)])));
+        let shown = Arc::clone(&published);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url: Url = format!("http://{}/realm", listener.local_addr().unwrap()).parse().unwrap();
         let configuration = json!({"issuer": url.as_str(), "jwks_uri": format!("{url}/keys")});
@@ -40,11 +44,15 @@ impl Issuer {
                 "/realm/keys",
                 get(async move || {
                     counted.fetch_add(1, Ordering::Relaxed);
-                    Json(set)
+                    let keys = shown.lock().unwrap().clone();
+                    match keys {
+                        Some(keys) => Json(json!({ "keys": keys })),
+                        None => std::future::pending().await,
+                    }
                 }),
             );
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Self { key, url, asked }
+        Self { key, url, asked, published }
     }
 
     fn token(&self, header: &Header, change: impl FnOnce(&mut Value)) -> String {
@@ -176,6 +184,88 @@ async fn a_token_without_a_key_id_is_checked_with_the_only_key() {
     let oidc = Oidc::new(issuer.config()).unwrap();
     let token = issuer.token(&Header::new(Algorithm::ES256), |_| {});
     assert!(oidc.holder(&token, at(1500)).await.is_ok());
+}
+
+/// As if so much time had gone by.
+async fn later(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+const AN_HOUR: Duration = Duration::from_secs(60 * 60);
+
+#[tokio::test]
+async fn a_key_of_a_kind_that_nobody_here_knows_does_not_hide_the_others() {
+    let issuer = Issuer::start().await;
+    let strange = [json!({"kty": "AKP", "alg": "ML-DSA-44", "kid": "new", "pub": "AAAA"}), json!("no key at all")];
+    issuer.published.lock().unwrap().as_mut().unwrap().extend(strange);
+    let oidc = Oidc::new(issuer.config()).unwrap();
+    assert!(oidc.holder(&issuer.token(&header("current"), |_| {}), at(1500)).await.is_ok());
+    assert_eq!(oidc.holder(&issuer.token(&header("new"), |_| {}), at(1500)).await, Err(Refusal::Invalid));
+}
+
+#[tokio::test]
+async fn a_provider_that_takes_its_time_holds_up_nobody_whose_key_is_known() {
+    let issuer = Issuer::start().await;
+    let oidc = Oidc::new(issuer.config()).unwrap();
+    let token = issuer.token(&header("current"), |_| {});
+    oidc.holder(&token, at(1500)).await.unwrap();
+    *issuer.published.lock().unwrap() = None;
+
+    later(AN_HOUR).await;
+
+    assert!(oidc.holder(&token, at(1500)).now_or_never().is_some_and(|held| held.is_ok()));
+}
+
+#[tokio::test]
+async fn keys_that_were_withdrawn_are_good_for_an_hour_at_most() {
+    let issuer = Issuer::start().await;
+    let oidc = Oidc::new(issuer.config()).unwrap();
+    let token = issuer.token(&header("current"), |_| {});
+    oidc.holder(&token, at(1500)).await.unwrap();
+    *issuer.published.lock().unwrap() = Some(Vec::new());
+    assert!(oidc.holder(&token, at(1500)).await.is_ok());
+
+    later(2 * AN_HOUR).await;
+
+    assert_eq!(oidc.known(&token, at(1500)), None);
+    assert_eq!(oidc.holder(&token, at(1500)).await, Err(Refusal::Invalid));
+}
+
+#[tokio::test]
+async fn the_holder_of_a_token_is_known_until_it_expires() {
+    let issuer = Issuer::start().await;
+    let oidc = Oidc::new(issuer.config()).unwrap();
+    let [token, bad] = [issuer.token(&header("current"), |_| {}), issuer.token(&header("other"), |_| {})];
+    assert_eq!(oidc.known(&token, at(1500)), None);
+
+    let holder = oidc.holder(&token, at(1500)).await.ok();
+    let refused = oidc.holder(&bad, at(1500)).await;
+
+    assert_eq!(oidc.known(&token, at(1500)), holder);
+    assert_eq!((refused, oidc.known(&bad, at(1500))), (Err(Refusal::Invalid), None));
+    assert_eq!(oidc.known(&token, at(2030)), None);
+    assert_eq!(oidc.holder(&token, at(2030)).await, Err(Refusal::Invalid));
+}
+
+#[tokio::test]
+async fn a_token_that_asks_for_more_than_is_understood_is_refused() {
+    let issuer = Issuer::start().await;
+    let oidc = Oidc::new(issuer.config()).unwrap();
+    let critical = Header { crit: Some(vec!["exp".to_owned()]), ..header("current") };
+    assert_eq!(oidc.holder(&issuer.token(&critical, |_| {}), at(1500)).await, Err(Refusal::Invalid));
+}
+
+#[rstest]
+#[case::set_without("", "/")]
+#[case::set_with("/", "")]
+#[tokio::test]
+async fn an_issuer_is_the_same_with_and_without_a_slash_at_its_end(#[case] set: &str, #[case] claimed: &str) {
+    let issuer = Issuer::start().await;
+    let config = OidcConfig { issuer: format!("{}{set}", issuer.url).parse().unwrap(), ..issuer.config() };
+    let token = issuer.token(&header("current"), |claims| claims["iss"] = format!("{}{claimed}", issuer.url).into());
+    assert!(Oidc::new(config).unwrap().holder(&token, at(1500)).await.is_ok());
 }
 
 #[tokio::test]

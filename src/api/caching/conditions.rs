@@ -19,18 +19,25 @@ impl Conditions {
     #[must_use]
     pub fn read(headers: &HeaderMap) -> Self {
         let tags: Vec<String> = headers.get_all(header::IF_NONE_MATCH).iter().flat_map(tags).collect();
-        let since = headers.get(header::IF_MODIFIED_SINCE).filter(|_| tags.is_empty());
+        let since = headers.get(header::IF_MODIFIED_SINCE).filter(|_| !headers.contains_key(header::IF_NONE_MATCH));
         let since = since.and_then(|since| httpdate::parse_http_date(since.to_str().ok()?).ok());
         Self { tags, modified_since: since.and_then(|since| Timestamp::try_from(since).ok()) }
     }
 
-    /// Whether the caller has the representation with this tag, which came about at `modified_at`.
+    /// Whether the caller names this tag, and so was given the representation once.
+    #[must_use]
+    pub fn name(&self, tag: &Tag) -> bool {
+        self.tags.iter().any(|held| held == tag.as_str())
+    }
+
+    /// Whether the caller has the representation with this tag, which came about at `modified_at`. There must be one: that
+    /// any will do, or that none is newer, says nothing of an answer that would be a problem (section 13.2.1).
     #[must_use]
     pub fn hold(&self, tag: &Tag, modified_at: Option<Timestamp>) -> bool {
-        let by_tag = self.tags.iter().any(|held| held == "*" || held == tag.as_str());
-        // The date has no fractions of a second: what came within that second counts as newer.
-        let by_time = self.modified_since.zip(modified_at).is_some_and(|(since, at)| at <= since);
-        by_tag || by_time
+        let any = self.tags.iter().any(|held| held == "*");
+        // The date that callers were told has no fractions of a second.
+        let is_older = |(since, at): (Timestamp, Timestamp)| at.as_second() <= since.as_second();
+        any || self.name(tag) || self.modified_since.zip(modified_at).is_some_and(is_older)
     }
 }
 
@@ -60,7 +67,7 @@ mod tests {
     }
 
     fn holds(name: header::HeaderName, value: &str) -> bool {
-        let at = "2026-11-22T04:00:00Z".parse().ok();
+        let at = "2026-11-22T04:00:00.75Z".parse().ok();
         Conditions::read(&HeaderMap::from_iter([(name, value.parse().unwrap())])).hold(&tag(), at)
     }
 
@@ -82,10 +89,13 @@ mod tests {
         assert_eq!(holds(header::IF_MODIFIED_SINCE, value), held);
     }
 
-    #[test]
-    fn a_tag_outweighs_the_time() {
+    #[rstest]
+    #[case(b"\"other\"")]
+    #[case(b"")]
+    #[case(b"\xff")]
+    fn a_tag_outweighs_the_time(#[case] tags: &[u8]) {
         let headers = HeaderMap::from_iter([
-            (header::IF_NONE_MATCH, "\"other\"".parse().unwrap()),
+            (header::IF_NONE_MATCH, tags.try_into().unwrap()),
             (header::IF_MODIFIED_SINCE, "Sun, 22 Nov 2026 04:00:00 GMT".parse().unwrap()),
         ]);
         assert!(!Conditions::read(&headers).hold(&tag(), "2026-11-22T04:00:00Z".parse().ok()));

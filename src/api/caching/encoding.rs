@@ -45,15 +45,24 @@ impl Encoding {
     /// The encoding that the caller wants most; among equals the first that is offered, before none.
     #[must_use]
     pub fn wanted(headers: &HeaderMap, offered: &[Self]) -> Self {
-        let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-        let accepted: Vec<(&str, f32)> = values.flat_map(|value| value.split(',')).map(weighed).collect();
+        let accepted = accepted(headers);
         let weight = |encoding: &Self| {
-            let of = |name: &str| accepted.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, q)| *q);
-            of(encoding.name()).or_else(|| of("*")).unwrap_or(0.0)
+            weight_of(&accepted, encoding.name()).or_else(|| weight_of(&accepted, "*")).unwrap_or(0.0)
         };
+        // Only who names it can want it more than another; it is good for all who do not refuse it.
+        let identity = weight_of(&accepted, Self::Identity.name()).unwrap_or(0.0);
         // The last of the greatest wins, so the offer is read backwards.
         let best = offered.iter().rev().max_by(|one, other| weight(one).total_cmp(&weight(other)));
-        best.copied().filter(|encoding| weight(encoding) > 0.0).unwrap_or_default()
+        let is_wanted = |encoding: &Self| weight(encoding) > 0.0 && weight(encoding) >= identity;
+        best.copied().filter(is_wanted).unwrap_or_default()
+    }
+
+    /// Whether the caller can do nothing with a body as it is.
+    #[must_use]
+    pub fn is_identity_refused(headers: &HeaderMap) -> bool {
+        let accepted = accepted(headers);
+        let weight = weight_of(&accepted, Self::Identity.name()).or_else(|| weight_of(&accepted, "*"));
+        weight == Some(0.0)
     }
 
     /// The value of `Content-Encoding`; `None` for none.
@@ -85,11 +94,28 @@ impl Encoding {
     }
 }
 
+/// The items of `Accept-Encoding`, each with its weight.
+fn accepted(headers: &HeaderMap) -> Vec<(&str, f32)> {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(weighed).collect()
+}
+
+fn weight_of(accepted: &[(&str, f32)], name: &str) -> Option<f32> {
+    accepted.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, q)| *q)
+}
+
 /// One item of `Accept-Encoding`, with its weight, 0 to 1.
 fn weighed(item: &str) -> (&str, f32) {
     let (name, weight) = item.split_once(';').unwrap_or((item, ""));
-    let weight = weight.trim().strip_prefix("q=").map_or(1.0, |q| q.parse().unwrap_or(0.0));
+    let weight = quality(weight).map_or(1.0, |q| q.parse().unwrap_or(0.0));
     (name.trim(), if weight > 0.0 { f32::min(weight, 1.0) } else { 0.0 })
+}
+
+/// What stands behind `q=` in a parameter, which is no matter of upper and lower case (RFC 9110, section 12.4.2).
+#[must_use]
+pub fn quality(parameter: &str) -> Option<&str> {
+    let (name, value) = parameter.split_once('=')?;
+    name.trim().eq_ignore_ascii_case("q").then_some(value.trim())
 }
 
 /// Encodes what is written to it.
@@ -184,6 +210,10 @@ mod tests {
     #[case("gzip;q=1.0, br;q=0.5", Encoding::Gzip)]
     #[case("br;q=0, *", Encoding::Zstd)]
     #[case("GZIP", Encoding::Gzip)]
+    #[case("br;Q=0, gzip ; q = 1", Encoding::Gzip)]
+    #[case("identity, gzip;q=0.5", Encoding::Identity)]
+    #[case("identity;q=0.5, gzip;q=0.5", Encoding::Gzip)]
+    #[case("identity;q=0, gzip", Encoding::Gzip)]
     #[case("identity", Encoding::Identity)]
     #[case("*;q=0", Encoding::Identity)]
     #[case("deflate", Encoding::Identity)]
@@ -191,6 +221,17 @@ mod tests {
     fn the_most_wanted_encoding_is_chosen(#[case] accept: &str, #[case] chosen: Encoding) {
         let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, accept.parse().unwrap())]);
         assert_eq!(Encoding::wanted(&headers, Encoding::KEPT), chosen);
+    }
+
+    #[rstest]
+    #[case("identity;q=0, gzip", true)]
+    #[case("gzip, *;q=0", true)]
+    #[case("identity;q=0.1, *;q=0", false)]
+    #[case("gzip", false)]
+    #[case("", false)]
+    fn who_refuses_a_body_as_it_is_says_so(#[case] accept: &str, #[case] refused: bool) {
+        let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, accept.parse().unwrap())]);
+        assert_eq!(Encoding::is_identity_refused(&headers), refused);
     }
 
     fn decoded(encoding: Encoding, bytes: &[u8]) -> Vec<u8> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, Method, Request, Uri, header},
+    http::{HeaderMap, Method, Request, Uri, header},
     response::Response,
 };
 use moka::sync::Cache;
@@ -23,6 +23,10 @@ use crate::{
 
 /// Requests that are remembered. What they are answered with counts where it is kept.
 const REMEMBERED: u64 = 20_000;
+
+/// A request whose name is longer is not remembered, in bytes: no client that means well sends one, and others could fill
+/// the memory with them.
+const LONGEST_NAME: usize = 4 << 10;
 
 /// The front, and what it answers from.
 pub struct Front {
@@ -53,15 +57,17 @@ impl Front {
     pub fn answer<B>(&self, request: &Request<B>) -> Option<Response> {
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let headers = request.headers();
-        // A preference is to be heeded, and whoever wants no cached answer gets none.
-        if !is_read || headers.contains_key(prefer::PREFER) || headers.contains_key(header::CACHE_CONTROL) {
+        // A preference is to be heeded, whoever wants no cached answer gets none, and a layer further in tells which pages
+        // of other origins may read an answer.
+        let is_special = |name| headers.contains_key(name);
+        if !is_read || [prefer::PREFER, header::CACHE_CONTROL, header::ORIGIN].into_iter().any(is_special) {
             return None;
         }
         let begun = tokio::time::Instant::now();
         // Who asks has to pass here as well as at the gate; who cannot be told from others at once goes there.
-        let caller = gate::known(&self.gatekeeper, request)?;
-        let standing = self.known.get(&name(request.uri(), headers, &caller))?;
         let now = self.engine.now();
+        let caller = gate::known(&self.gatekeeper, request, now)?;
+        let standing = self.known.get(&name(request.uri(), headers, &caller))?;
         let answer = standing.answer().filter(|_| standing.still_stands(self.engine.generation(), now))?;
         gate::may_read(standing.route(), &caller).then_some(())?;
         let turn = self.gatekeeper.take(&caller);
@@ -84,18 +90,31 @@ impl Front {
     /// Remembers the answer to a request.
     pub fn learn(&self, uri: &Uri, headers: &HeaderMap, caller: &Caller, standing: Standing) {
         if standing.is_settled() {
-            self.known.insert(name(uri, headers, caller), Arc::new(standing));
+            let name = name(uri, headers, caller);
+            if name.len() <= LONGEST_NAME {
+                self.known.insert(name, Arc::new(standing));
+            }
         }
     }
 }
 
 /// Names everything in a request that its answer depends on, and what of its caller.
 fn name(uri: &Uri, headers: &HeaderMap, caller: &Caller) -> Vec<u8> {
-    let field = |name| headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
     let question = uri.path_and_query().map_or("", |question| question.as_str());
+    let mut name = Vec::with_capacity(question.len() + caller.sight().len() + 64);
+    for field in [header::ACCEPT, header::ACCEPT_ENCODING] {
+        // A field may stand in several lines, each of which counts.
+        for line in headers.get_all(field) {
+            name.extend_from_slice(line.as_bytes());
+            name.push(b',');
+        }
+        name.push(b'\n');
+    }
     // None of them has a line feed but the last.
-    let parts = [field(header::ACCEPT), field(header::ACCEPT_ENCODING), question.as_bytes(), caller.sight().as_bytes()];
-    parts.join(&b'\n')
+    name.extend_from_slice(question.as_bytes());
+    name.push(b'\n');
+    name.extend_from_slice(caller.sight().as_bytes());
+    name
 }
 
 impl Meter for Front {

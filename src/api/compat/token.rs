@@ -15,7 +15,13 @@ use super::{
     access_token::{Holder, LIFETIME},
     failure::FailureBody,
 };
-use crate::{access::Gatekeeper, api::state::ApiState};
+use crate::{
+    access::Gatekeeper,
+    api::{
+        audit::{Asker, Found},
+        state::ApiState,
+    },
+};
 
 /// The longest name of a holder, in bytes: it travels in every token.
 const LONGEST_NAME: usize = 64;
@@ -75,12 +81,16 @@ pub struct TokenAnswer {
 )]
 pub(in crate::api) async fn post(
     State(state): State<ApiState>,
+    asker: Asker,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failure> {
     let body = body.map_err(|_| Failure::unknown_app("the body cannot be read"))?;
     let credentials = serde_json::from_slice(&body)
         .map_err(|_| Failure::unknown_app("the body is no JSON with app_id and app_secret"))?;
-    let holder = admit(&state.gatekeeper, &credentials)?;
+    let holder = admit(&state.gatekeeper, &credentials).inspect_err(|_| asker.note(Found::Refused(None)))?;
+    if let Ok(caller) = state.gatekeeper.bearer(&holder.0) {
+        asker.note(Found::Caller(caller));
+    }
     let tenant_access_token = state.access_tokens.issue(&holder, state.now());
     let answer = TokenAnswer { code: 0, msg: "ok", tenant_access_token, expire: LIFETIME.as_secs() };
     Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(answer)).into_response())

@@ -246,7 +246,8 @@ impl ProblemCode {
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "There are too many requests at once",
-                "As many requests as PULSE_MAX_REQUESTS allows are under way; most of them probably wait for Feishu.",
+                "As many requests as PULSE_MAX_REQUESTS allows are under way, and most of them probably wait for Feishu; or as \
+                 many connections as PULSE_MAX_CONNECTIONS allows are open.",
                 "Ask again after `retry_after` seconds. The operator sees in `/metrics` what is under way.",
             ),
             Self::Internal => (

@@ -20,18 +20,21 @@ use crate::{
     access::{self, Caller},
     api::{
         params::{NoParams, Params, Segment, documented},
-        problem::{Problem, ProblemCode, whole_seconds},
+        problem::{Problem, ProblemCode, UNKNOWN_WAIT, whole_seconds},
         responses::CommonProblems,
         selection::{self, RangeParams},
         state::ApiState,
     },
     model::{Day, Scope},
-    query::{Job, JobState, Order},
+    query::{Job, JobState, Order, TooManyJobs},
     source::Priority,
 };
 
 /// Events of one job come no faster than this.
 const PACE: Duration = Duration::from_millis(250);
+
+/// How often it is looked whether the process is about to end.
+const LOOK_UP: Duration = Duration::from_secs(1);
 
 /// A job that fills the archive.
 #[derive(Debug, Serialize, ToSchema)]
@@ -145,7 +148,7 @@ pub(in crate::api) async fn post(
     let range = query.span.days(&query.geos, state.now());
     let (geos, user_id_type) = (query.geos, query.user_id_type);
     let order = Order { range, geos, user_id_type, scope: Scope::Everyone, priority: Priority::Background };
-    let job = state.backfills.start(order, None, Arc::clone(caller.name())).await;
+    let job = state.backfills.start(order, None, Arc::clone(caller.name())).await?;
     Ok(accepted(&job, &caller, None))
 }
 
@@ -205,7 +208,7 @@ pub(in crate::api) async fn events(
     _: NoParams,
 ) -> Result<impl IntoResponse, Problem> {
     let job = followed(&state, &caller, &id)?;
-    Ok(Sse::new(progress(job, caller)).keep_alive(KeepAlive::default()))
+    Ok(Sse::new(progress(job, caller, state)).keep_alive(KeepAlive::default()))
 }
 
 /// Cancel a backfill
@@ -233,14 +236,27 @@ pub(in crate::api) async fn delete(
 }
 
 /// The job as it is now, then each change of it, until it has ended.
-fn progress(job: watch::Receiver<Job>, caller: Caller) -> impl Stream<Item = Result<Event, Infallible>> {
-    type State = (watch::Receiver<Job>, Caller, Option<bool>);
-    stream::unfold((job, caller, None), async |(mut job, caller, told): State| {
+fn progress(
+    job: watch::Receiver<Job>,
+    caller: Caller,
+    state: ApiState,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    let told: Option<bool> = None;
+    stream::unfold((job, caller, state, told), async |(mut job, caller, state, told)| {
         match told {
             None => {}
             Some(true) => return None,
             Some(false) => {
-                job.changed().await.ok()?;
+                // Whoever follows a job shall not keep the process from ending: another one will tell how it goes on.
+                while !state.is_draining() {
+                    if let Ok(changed) = tokio::time::timeout(LOOK_UP, job.changed()).await {
+                        changed.ok()?;
+                        break;
+                    }
+                }
+                if state.is_draining() {
+                    return None;
+                }
                 tokio::time::sleep(PACE).await;
             }
         }
@@ -249,7 +265,7 @@ fn progress(job: watch::Receiver<Job>, caller: Caller) -> impl Stream<Item = Res
             (Backfill::shown_to(&caller, &latest), latest.state != JobState::Running)
         };
         let event = Event::default().event("progress").json_data(&backfill).unwrap_or_default();
-        Some((Ok(event), (job, caller, Some(has_ended))))
+        Some((Ok(event), (job, caller, state, Some(has_ended))))
     })
 }
 
@@ -276,6 +292,13 @@ fn followed(state: &ApiState, caller: &Caller, id: &str) -> Result<watch::Receiv
 
 fn may_see(caller: &Caller, job: &Job) -> bool {
     caller.may(access::Scope::Admin) || job.owner == *caller.name()
+}
+
+/// Jobs end when their days are there, which takes a while.
+impl From<TooManyJobs> for Problem {
+    fn from(error: TooManyJobs) -> Self {
+        Self::new(ProblemCode::TooManyRequests, error.to_string()).retry_after(UNKNOWN_WAIT)
+    }
 }
 
 fn no_such_job() -> Problem {

@@ -1,0 +1,187 @@
+//! The audit log: whoever had to say who asks is told of, once.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use feishu_pulse::{access::Scope, sim::SimConfig};
+use reqwest::{Method, RequestBuilder};
+use rstest::rstest;
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+use crate::callers::{Guarded, Key, sent};
+
+const USERS: &str = "/v1/users?start_date=2026-11-20&end_date=2026-11-20";
+
+/// What was written to the log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Log {
+    /// The lines about the request with that id.
+    fn of(&self, id: &str) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text");
+        text.lines().filter(|line| line.contains(&format!("request_id=\"{id}\""))).map(str::to_owned).collect()
+    }
+
+    /// The log of this thread, on which the gateway runs too.
+    fn kept(&self) -> tracing::subscriber::DefaultGuard {
+        let filter = EnvFilter::new("audit=info");
+        let told = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(self.clone());
+        tracing::subscriber::set_default(told.finish())
+    }
+}
+
+async fn guarded(keys: &[Key]) -> Guarded {
+    Guarded::new(SimConfig { users: 5, days: 5, turnover: 0.0, ..SimConfig::default() }, keys).await
+}
+
+#[rstest]
+#[case::rows(
+    Method::GET,
+    USERS,
+    "all",
+    "caller=\"all\" http.method=\"GET\" http.route=\"/v1/users\" http.status=200 rows=5"
+)]
+#[case::nothing_of_them(
+    Method::HEAD,
+    USERS,
+    "all",
+    "caller=\"all\" http.method=\"HEAD\" http.route=\"/v1/users\" http.status=200 rows=0"
+)]
+#[case::an_export(
+    Method::GET,
+    "/v1/users?start_date=2026-11-20&end_date=2026-11-20&format=csv",
+    "all",
+    "caller=\"all\" http.method=\"GET\" http.route=\"/v1/users\" http.status=200 rows=5"
+)]
+#[case::figures(
+    Method::GET,
+    "/v1/reports/summary?period=2d",
+    "some",
+    "caller=\"some\" http.method=\"GET\" http.route=\"/v1/reports/summary\" http.status=200 rows=0"
+)]
+#[case::somebody_that_feishu_does_not_know(
+    Method::GET,
+    "/v1/users/ghost?period=2d",
+    "all",
+    "caller=\"all\" http.method=\"GET\" http.route=\"/v1/users/{user_id}\" http.status=422 rows=0"
+)]
+#[case::without_the_scope(
+    Method::GET,
+    USERS,
+    "some",
+    "caller=\"some\" http.method=\"GET\" http.route=\"/v1/users\" http.status=403 rows=0"
+)]
+#[case::a_job(
+    Method::POST,
+    "/v1/backfills?period=2d",
+    "root",
+    "caller=\"root\" http.method=\"POST\" http.route=\"/v1/backfills\" http.status=202 rows=0"
+)]
+#[case::without_a_key(
+    Method::GET,
+    USERS,
+    "",
+    "refused caller=\"unknown\" http.method=\"GET\" http.route=\"/v1/users\" http.status=401"
+)]
+#[case::with_a_wrong_key(
+    Method::GET,
+    USERS,
+    "fpk_wrong",
+    "refused caller=\"unknown\" http.method=\"GET\" http.route=\"/v1/users\" http.status=401"
+)]
+#[case::with_no_token(
+    Method::GET,
+    "/open-apis/admin/v1/admin_user_stats",
+    "t-wrong",
+    "refused caller=\"unknown\" http.method=\"GET\" http.route=\"/open-apis/admin/v1/admin_user_stats\" http.status=400"
+)]
+#[tokio::test]
+async fn a_request_is_told_of_once(#[case] method: Method, #[case] path: &str, #[case] who: &str, #[case] line: &str) {
+    let (log, keys) = (Log::default(), callers());
+    let _kept = log.kept();
+    let guarded = guarded(&keys).await;
+    let key = keys.iter().find(|key| key.name == who).map_or(who, |key| &key.secret);
+
+    // Fetched, then kept, then known to the front.
+    for id in ["first", "second", "third"] {
+        let request = guarded.request(method.clone(), path).header("x-request-id", id);
+        let request = if key.is_empty() { request } else { request.bearer_auth(key) };
+        sent(request).await;
+
+        let lines = log.of(id);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains(line), "{lines:?}");
+        assert!(
+            !lines[0].contains("fpk_") && !lines[0].contains("t-wrong") && !lines[0].contains("period"),
+            "{lines:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_the_caller_has_is_told_of_with_no_rows() {
+    let (log, keys) = (Log::default(), callers());
+    let _kept = log.kept();
+    let guarded = guarded(&keys).await;
+    let tag = guarded.get(USERS, &keys[0]).await.headers["etag"].clone();
+    for (id, preference) in [("behind", "wait=9"), ("front", "")] {
+        let request = guarded.request(Method::GET, USERS).bearer_auth(&keys[0].secret);
+        let request = request.header("if-none-match", tag.clone()).header("x-request-id", id);
+        let request = if preference.is_empty() { request } else { request.header("prefer", preference) };
+        assert_eq!(sent(request).await.status, 304);
+        assert!(matches!(&log.of(id)[..], [line] if line.contains("http.status=304 rows=0")), "{:?}", log.of(id));
+    }
+}
+
+#[tokio::test]
+async fn an_sdk_is_told_of_when_it_signs_in_and_when_it_asks() {
+    let (log, keys) = (Log::default(), callers());
+    let _kept = log.kept();
+    let guarded = guarded(&keys).await;
+    let sign_in = |secret: &str, id: &str| -> RequestBuilder {
+        let credentials = serde_json::json!({"app_id": "all", "app_secret": secret});
+        let path = "/open-apis/auth/v3/tenant_access_token/internal";
+        guarded.request(Method::POST, path).json(&credentials).header("x-request-id", id)
+    };
+
+    sent(sign_in("fpk_wrong", "wrong")).await;
+    let token = sent(sign_in(&keys[0].secret, "right")).await.json()["tenant_access_token"].clone();
+    let stats = "/open-apis/admin/v1/admin_user_stats?start_date=2026-11-20&end_date=2026-11-20&page_size=60";
+    let asked = guarded.request(Method::GET, stats).bearer_auth(token.as_str().expect("a token"));
+    sent(asked.header("x-request-id", "asked")).await;
+
+    let line = |id: &str| log.of(id).join("\n");
+    assert!(line("wrong").contains("refused caller=\"unknown\""), "{}", line("wrong"));
+    assert!(line("right").contains("caller=\"all\""), "{}", line("right"));
+    assert!(line("asked").contains("caller=\"all\"") && line("asked").contains("rows=5"), "{}", line("asked"));
+    assert_eq!(["wrong", "right", "asked"].map(|id| log.of(id).len()), [1, 1, 1]);
+}
+
+fn callers() -> Vec<Key> {
+    vec![
+        Key::new("all", &[Scope::UsersRead]),
+        Key::new("some", &[Scope::ReportsRead]),
+        Key::new("root", &[Scope::Admin]),
+    ]
+}
