@@ -192,6 +192,7 @@ impl DataRequest {
         let body = to_bytes(body, usize::MAX).await.map_err(broken)?;
         let encoding = representation.encoding.worth_it(body.len());
         let encoded = match body.len() {
+            _ if encoding == Encoding::Identity => Ok(body),
             ..SHORT => encoding.encode(body),
             _ => compute(move || encoding.encode(body)).await?,
         };

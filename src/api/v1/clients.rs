@@ -2,17 +2,14 @@
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use axum::{
-    Json,
-    response::{IntoResponse as _, Response},
-};
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::figures::rounded;
 use crate::{
     api::{
-        answer::Answer,
+        answer::{Answer, json},
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
@@ -122,7 +119,7 @@ fn answer(gathered: &Gathered, selection: &Selection, least: Option<NonZeroU64>,
     for (used, line) in used.iter().zip(lines) {
         data.of(used.kind).push(line.used);
     }
-    Json(ClientsAnswer { data, meta }).into_response()
+    json(&ClientsAnswer { data, meta })
 }
 
 impl ClientsData {

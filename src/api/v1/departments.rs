@@ -2,17 +2,14 @@
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use axum::{
-    Json,
-    response::{IntoResponse as _, Response},
-};
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::figures::{Counters, Features, rounded};
 use crate::{
     api::{
-        answer::Answer,
+        answer::{Answer, json},
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
@@ -199,7 +196,7 @@ fn answer(gathered: &Gathered<Digest>, asked: &Asked) -> Response {
     let are_withheld = data.iter().any(|item| item.withheld);
     let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD)).noting(are_withheld.then_some(WITHHELD_GROUPS));
     if asked.tree {
-        return Json(Answer { data: nested(data), meta }).into_response();
+        return json(&Answer { data: nested(data), meta });
     }
     Answer { data, meta }.written(asked.wanted, "departments")
 }

@@ -2,17 +2,14 @@
 
 use std::{borrow::Cow, num::NonZeroU64};
 
-use axum::{
-    Json,
-    response::{IntoResponse as _, Response},
-};
+use axum::response::Response;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::figures::{Counters, Features, rounded};
 use crate::{
     api::{
-        answer::Answer,
+        answer::{Answer, json},
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
@@ -129,7 +126,7 @@ fn answer(basis: &Basis, selection: &Selection, least: Option<NonZeroU64>, wante
         return Answer { data: figures, meta }.written(wanted, "summary");
     }
     let (current, previous) = (current.map(Headline::from), previous.map(Headline::from));
-    Json(SummaryAnswer { data: SummaryData { current, previous, figures }, meta }).into_response()
+    json(&SummaryAnswer { data: SummaryData { current, previous, figures }, meta })
 }
 
 /// Writes a count as a count, `170` and not `170.0`, though others of these figures are averages.

@@ -1,10 +1,6 @@
 //! `GET /v1/users/{user_id}`: one person's totals and days.
 
-use axum::{
-    Json,
-    extract::Path,
-    response::{IntoResponse as _, Response},
-};
+use axum::{extract::Path, response::Response};
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -27,7 +23,9 @@ use crate::{
     query::{Gathered, Query},
     report::tally::Total,
     table::{
-        Counter, Feature, Field, Fields, Flag, Item, Lines, Selection, Syntax, csv, directory::Tables, parquet::rows,
+        Counter, Feature, Field, Fields, Flag, Item, Lines, Selection, Syntax, csv,
+        directory::Tables,
+        parquet::rows::{self, Part},
     },
 };
 
@@ -113,7 +111,7 @@ fn answer(gathered: &Gathered, selection: &Selection, wanted: Wanted) -> Result<
     }
     let days = items.iter().map(|item| Fields { item, fields: &fields }).collect();
     let answer = UserAnswer { data: UserData { total, days }, meta: Meta::of(gathered) };
-    Ok(rows.on(Json(answer).into_response()))
+    Ok(rows.on(answer::json(&answer)))
 }
 
 /// What is shown of each day.
@@ -144,8 +142,11 @@ fn written(
         Format::Json | Format::Ndjson => Syntax::Ndjson,
         Format::Csv => Syntax::Csv,
         Format::Parquet => {
-            let items = items(gathered, selection, tables);
-            return rows::file(fields, &items).map(Bytes::from).map_err(answer::unwritten);
+            let selector = selection.against(tables);
+            let days = gathered.days.iter();
+            let days: Vec<(_, Vec<usize>)> = days.map(|day| (&**day, selector.rows(day).collect())).collect();
+            let parts: Vec<_> = days.iter().map(|(day, rows)| Part { day, rows }).collect();
+            return rows::file(fields, tables, &parts).map(Bytes::from).map_err(answer::unwritten);
         }
     };
     let mut out = if wanted.bom { csv::BOM.to_vec() } else { Vec::new() };

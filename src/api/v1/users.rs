@@ -3,9 +3,8 @@
 use std::{io, sync::Arc};
 
 use axum::{
-    Json,
     http::{HeaderValue, Uri, header},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use bytes::Bytes;
 use utoipa::IntoParams;
@@ -196,7 +195,7 @@ fn page(sheets: &Sheets, asked: &Asked, uri: &Uri) -> Result<Response, Problem> 
     meta.next_cursor = next.map(|skip| Offset { skip, version, question: cursor::question(uri) }.encode());
     let link = meta.next_cursor.as_deref().map(|cursor| cursor::next_link(uri, cursor));
     let rows = Rows::of(data.len());
-    let mut response = rows.on(Json(Answer { data, meta }).into_response());
+    let mut response = rows.on(answer::json(&Answer { data, meta }));
     let link = link.and_then(|link| HeaderValue::from_str(&link).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     Ok(response)
@@ -272,8 +271,8 @@ impl Pen {
             Self::Ndjson => answer::lines(items).into(),
             Self::Parquet(None) => Bytes::new(),
             Self::Parquet(Some(stream)) => {
-                stream.push(records::cells(items))?;
-                stream.end_group()?.into()
+                let columns = records::cells(items);
+                stream.group(1, |column, _| Arc::clone(&columns[column]))?.into()
             }
         })
     }
