@@ -3,6 +3,7 @@
 use std::{fmt::Display, sync::Arc};
 
 use axum::{
+    Json,
     body::Body,
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
@@ -39,7 +40,7 @@ impl<T: Record + Serialize> Answer<T> {
     pub fn written(self, wanted: Wanted, subject: &str) -> Response {
         let days = self.meta.range();
         match wanted.format {
-            Format::Json => json(&self),
+            Format::Json => Json(self).into_response(),
             Format::Ndjson => file(wanted.format, subject, days, lines(&self.data).into()),
             Format::Csv => file(wanted.format, subject, days, table(&self.data, wanted.bom).into()),
             Format::Parquet => match columns(&self.data) {
@@ -47,16 +48,6 @@ impl<T: Record + Serialize> Answer<T> {
                 Err(error) => unwritten(error).into_response(),
             },
         }
-    }
-}
-
-/// A document as JSON.
-#[must_use]
-pub fn json(document: &impl Serialize) -> Response {
-    // axum's `Json` writes into a `BytesMut`, which takes twice as long for the many short writes of figures.
-    match serde_json::to_vec(document) {
-        Ok(body) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
-        Err(error) => unwritten(error).into_response(),
     }
 }
 

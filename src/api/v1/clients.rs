@@ -2,14 +2,17 @@
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use axum::response::Response;
+use axum::{
+    Json,
+    response::{IntoResponse as _, Response},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::figures::rounded;
 use crate::{
     api::{
-        answer::{Answer, json},
+        answer::Answer,
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
@@ -119,7 +122,7 @@ fn answer(gathered: &Gathered, selection: &Selection, least: Option<NonZeroU64>,
     for (used, line) in used.iter().zip(lines) {
         data.of(used.kind).push(line.used);
     }
-    json(&ClientsAnswer { data, meta })
+    Json(ClientsAnswer { data, meta }).into_response()
 }
 
 impl ClientsData {

@@ -2,14 +2,17 @@
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use axum::response::Response;
+use axum::{
+    Json,
+    response::{IntoResponse as _, Response},
+};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::figures::{Counters, Features, rounded};
 use crate::{
     api::{
-        answer::{Answer, json},
+        answer::Answer,
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
@@ -196,7 +199,7 @@ fn answer(gathered: &Gathered<Digest>, asked: &Asked) -> Response {
     let are_withheld = data.iter().any(|item| item.withheld);
     let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD)).noting(are_withheld.then_some(WITHHELD_GROUPS));
     if asked.tree {
-        return json(&Answer { data: nested(data), meta });
+        return Json(Answer { data: nested(data), meta }).into_response();
     }
     Answer { data, meta }.written(asked.wanted, "departments")
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, num::NonZeroU64};
 
-use axum::response::Response;
+use axum::{
+    Json,
+    response::{IntoResponse as _, Response},
+};
 use fixedbitset::FixedBitSet;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -10,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::figures::rounded;
 use crate::{
     api::{
-        answer::{Answer, json},
+        answer::Answer,
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD_GROUPS, WITHHELD_PEOPLE},
         negotiate::{Format, FormatParams, Wanted},
@@ -150,7 +153,7 @@ fn answer(
     let meta = meta.noting(withheld.then_some(WITHHELD_PEOPLE)).noting(are_withheld.then_some(WITHHELD_GROUPS));
     if wanted.format == Format::Json {
         let data: Vec<CohortItem> = cohorts.iter().map(CohortItem::from).collect();
-        return json(&Answer { data, meta });
+        return Json(Answer { data, meta }).into_response();
     }
     Answer { data: cohorts.iter().flat_map(lines).collect(), meta }.written(wanted, "retention")
 }

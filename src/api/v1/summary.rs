@@ -2,14 +2,17 @@
 
 use std::{borrow::Cow, num::NonZeroU64};
 
-use axum::response::Response;
+use axum::{
+    Json,
+    response::{IntoResponse as _, Response},
+};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::figures::{Counters, Features, rounded};
 use crate::{
     api::{
-        answer::{Answer, json},
+        answer::Answer,
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
@@ -126,7 +129,7 @@ fn answer(basis: &Basis, selection: &Selection, least: Option<NonZeroU64>, wante
         return Answer { data: figures, meta }.written(wanted, "summary");
     }
     let (current, previous) = (current.map(Headline::from), previous.map(Headline::from));
-    json(&SummaryAnswer { data: SummaryData { current, previous, figures }, meta })
+    Json(SummaryAnswer { data: SummaryData { current, previous, figures }, meta }).into_response()
 }
 
 /// Writes a count as a count, `170` and not `170.0`, though others of these figures are averages.

@@ -1,6 +1,10 @@
 //! `GET /v1/users/{user_id}`: one person's totals and days.
 
-use axum::{extract::Path, response::Response};
+use axum::{
+    Json,
+    extract::Path,
+    response::{IntoResponse as _, Response},
+};
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -111,7 +115,7 @@ fn answer(gathered: &Gathered, selection: &Selection, wanted: Wanted) -> Result<
     }
     let days = items.iter().map(|item| Fields { item, fields: &fields }).collect();
     let answer = UserAnswer { data: UserData { total, days }, meta: Meta::of(gathered) };
-    Ok(rows.on(answer::json(&answer)))
+    Ok(rows.on(Json(answer).into_response()))
 }
 
 /// What is shown of each day.

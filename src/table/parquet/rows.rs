@@ -69,11 +69,14 @@ pub fn values(field: Field, tables: &Tables, parts: &[Part<'_>]) -> ArrayRef {
             let date = date(day.key().day);
             move |_| date
         }))),
-        Field::Geo => texts(parts, |day, _| Some(day.key().geo.name())),
-        Field::UserId => texts(parts, |day, row| profile(tables, day, row).user_id.as_deref()),
-        Field::UserName => texts(parts, |day, row| Some(&profile(tables, day, row).user_name)),
-        Field::DepartmentName => texts(parts, |day, row| Some(&department(tables, day, row).name)),
-        Field::DepartmentPath => texts(parts, |day, row| Some(&department(tables, day, row).path)),
+        Field::Geo => texts(parts, |day, _| day.key().geo.name()),
+        Field::UserId => {
+            let user_ids = rows(parts).map(|(day, row)| profile(tables, day, row).user_id.as_deref());
+            Arc::new(user_ids.collect::<StringArray>())
+        }
+        Field::UserName => texts(parts, |day, row| &profile(tables, day, row).user_name),
+        Field::DepartmentName => texts(parts, |day, row| &department(tables, day, row).name),
+        Field::DepartmentPath => texts(parts, |day, row| &department(tables, day, row).path),
         Field::CreateTime => instants(parts, |day, row| profile(tables, day, row).create_time),
         Field::RegisterTime => instants(parts, |day, row| profile(tables, day, row).register_time),
         Field::LastActiveTime => instants(parts, Partition::last_active),
@@ -124,8 +127,8 @@ fn rows<'a>(parts: &[Part<'a>]) -> impl Iterator<Item = (&'a Partition, usize)> 
     parts.iter().flat_map(|part| part.rows.iter().map(|row| (part.day, *row)))
 }
 
-fn texts<'a>(parts: &[Part<'a>], text: impl Fn(&'a Partition, usize) -> Option<&'a str>) -> ArrayRef {
-    Arc::new(rows(parts).map(|(day, row)| text(day, row)).collect::<StringArray>())
+fn texts<'a>(parts: &[Part<'a>], text: impl Fn(&'a Partition, usize) -> &'a str) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(rows(parts).map(|(day, row)| text(day, row))))
 }
 
 fn instants<'a>(parts: &[Part<'a>], instant: impl Fn(&'a Partition, usize) -> Option<Timestamp>) -> ArrayRef {
