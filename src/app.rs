@@ -1,7 +1,9 @@
 //! Floor 6: the process. Builds the stack, serves it, and tells what it does.
 
+mod audit_lines;
 pub mod build;
 mod host;
+mod log_writer;
 pub mod process;
 pub mod serve;
 pub mod telemetry;

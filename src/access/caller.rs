@@ -36,7 +36,8 @@ pub struct Caller {
     name: Arc<str>,
     scopes: Scopes,
     view: View,
-    is_known: bool,
+    sight: Arc<str>,
+    id: Option<CallerId>,
 }
 
 impl Scope {
@@ -97,13 +98,16 @@ impl Caller {
         } else {
             view
         };
-        Self { name: name.into(), scopes, view, is_known: true }
+        let name: Arc<str> = name.into();
+        let id = Some(id(&name));
+        Self { sight: sight(scopes, &view), name, scopes, view, id }
     }
 
     /// Whoever asks where there is no access control: may do and see everything.
     #[must_use]
     pub fn anyone() -> Self {
-        Self { name: "anyone".into(), scopes: Scopes::all(), view: View::default(), is_known: false }
+        let (scopes, view) = (Scopes::all(), View::default());
+        Self { name: "anyone".into(), sight: sight(scopes, &view), scopes, view, id: None }
     }
 
     /// The caller's name: for logs, never an id of a person.
@@ -126,18 +130,26 @@ impl Caller {
 
     /// Whatever an answer depends on of a caller, in words: two callers of one sight are answered alike.
     #[must_use]
-    pub fn sight(&self) -> String {
-        format!("{:?} {:?}", self.scopes, self.view)
+    pub fn sight(&self) -> &str {
+        &self.sight
     }
 
     /// The number by which turns at the upstream are shared, where it is known who asks: one for all requests of one name.
     #[must_use]
-    pub fn id(&self) -> Option<CallerId> {
-        let digest = Sha256::digest(self.name.as_bytes());
-        let number = u64::from_be_bytes(std::array::from_fn(|byte| digest[byte]));
-        // Numbers of requests are counted from 0; the top bit keeps names apart from them.
-        self.is_known.then_some(CallerId(number | 1 << 63))
+    pub const fn id(&self) -> Option<CallerId> {
+        self.id
     }
+}
+
+fn sight(scopes: Scopes, view: &View) -> Arc<str> {
+    format!("{scopes:?} {view:?}").into()
+}
+
+fn id(name: &str) -> CallerId {
+    let digest = Sha256::digest(name);
+    let number = u64::from_be_bytes(std::array::from_fn(|byte| digest[byte]));
+    // Numbers of requests are counted from 0; the top bit keeps names apart from them.
+    CallerId(number | 1 << 63)
 }
 
 impl fmt::Display for Scope {

@@ -9,13 +9,13 @@ use std::sync::{
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{MatchedPath, Request},
-    http::Method,
+    http::{Method, StatusCode},
     middleware::Next,
     response::Response,
 };
 use futures_util::StreamExt as _;
 
-use super::request_id::{REQUEST_ID, RequestId};
+use super::request_id::RequestId;
 use crate::access::Caller;
 
 /// How many rows about people an answer has; figures are none. An export counts while it is written.
@@ -45,14 +45,13 @@ impl Rows {
 }
 
 /// Tells the log of every request whose caller is known, when its answer has gone out, or its caller has left.
-pub async fn record(RequestId(request_id): RequestId, request: Request, next: Next) -> Response {
+pub async fn record(id: RequestId, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let method = request.method().to_string();
+    let method = request.method().clone();
     let mut response = next.run(request).await;
     let Some(caller) = response.extensions_mut().remove::<Caller>() else { return response };
     let rows = response.extensions_mut().remove::<Rows>().unwrap_or_default();
-    let status = response.status().as_u16();
-    let entry = Entry { caller, method, route, status, rows, request_id };
+    let entry = Entry { caller, method, route, status: response.status(), rows, id };
     if response.body().is_end_stream() || response.body().size_hint().exact().is_some() {
         // Whole already: nothing more is counted.
         drop(entry);
@@ -68,42 +67,35 @@ pub async fn record(RequestId(request_id): RequestId, request: Request, next: Ne
     })
 }
 
-/// Tells the log of a request that was answered from what is kept.
-pub fn known(caller: &Caller, method: &Method, route: &str, response: &mut Response) {
-    let rows = response.extensions_mut().remove::<Rows>().unwrap_or_default();
-    let id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let (request_id, status) = (id.to_owned(), response.status().as_u16());
-    let (caller, method, route) = (caller.clone(), method.to_string(), route.to_owned());
-    drop(Entry { caller, method, route, status, rows, request_id });
+/// Tells the log of a request that was answered. Anyone is nobody to be called to account.
+pub fn tell(caller: &Caller, method: &Method, route: &str, status: StatusCode, rows: &Rows, id: &RequestId) {
+    if caller.id().is_none() {
+        return;
+    }
+    tracing::info!(
+        target: "audit",
+        caller = &**caller.name(),
+        http.method = method.as_str(),
+        http.route = route,
+        http.status = status.as_u16(),
+        rows = rows.0.load(Ordering::Relaxed),
+        request_id = id.0,
+    );
 }
 
 /// A line of the log, written when it is dropped.
 struct Entry {
     caller: Caller,
-    method: String,
+    method: Method,
     route: String,
-    status: u16,
+    status: StatusCode,
     rows: Rows,
-    request_id: String,
+    id: RequestId,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let Self { caller, method, route, status, rows, request_id } = self;
-        // Anyone is nobody to be called to account.
-        if caller.id().is_none() {
-            return;
-        }
-        let rows = rows.0.load(Ordering::Relaxed);
-        tracing::info!(
-            target: "audit",
-            caller = %caller.name(),
-            http.method = %method,
-            http.route = %route,
-            http.status = status,
-            rows,
-            request_id,
-            "asked"
-        );
+        let Self { caller, method, route, status, rows, id } = self;
+        tell(caller, method, route, *status, rows, id);
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! front       answers from what is kept, before anything else looks at the request
+//! standing    an answer that stands for now, ready to be sent
 //! kept        whole answers as they were sent, by their tag; bounded by bytes
 //! tag         the strong ETag of one representation of one answer
 //! conditions  whether the caller holds it already
@@ -18,9 +19,11 @@ pub mod encoding;
 pub mod fields;
 pub mod front;
 pub mod kept;
+pub mod standing;
 pub mod tag;
 
 pub use encoding::Encoding;
 pub use front::Front;
 pub use kept::Kept;
+pub use standing::Standing;
 pub use tag::Tag;

@@ -20,12 +20,12 @@ use jiff::Timestamp;
 
 use super::{
     caching::{
-        Encoding, Tag,
+        Encoding, Standing, Tag,
         conditions::Conditions,
         encoding::Encoded,
         fields,
-        front::{Standing, not_modified},
         kept::Answer,
+        standing::{not_modified, tagged},
     },
     negotiate::{Format, FormatParams, Wanted},
     params::{Params, documented},
@@ -160,24 +160,17 @@ impl DataRequest {
         let Representation { tag, evidence, .. } = representation;
         let fields = fields::of(evidence, self.now());
         if Conditions::read(&self.headers).hold(tag, evidence.fetched_at) {
-            return Some(not_modified(tag, fields));
+            return Some(not_modified(tagged(tag, fields)));
         }
         let answer = self.state.front.kept().get(tag)?;
-        let response = answer.response(fields);
         self.teach(representation, &answer);
-        Some(response)
+        Some(answer.rows.on(answer.response(answer.fields(fields))))
     }
 
     fn teach(&self, representation: &Representation, answer: &Arc<Answer>) {
         let Representation { tag, evidence, generation, .. } = representation;
-        let standing = Standing {
-            answer: Arc::downgrade(answer),
-            tag: tag.clone(),
-            evidence: evidence.clone(),
-            generation: *generation,
-            found_at: self.now(),
-            route: Arc::clone(&self.route),
-        };
+        let route = Arc::clone(&self.route);
+        let standing = Standing::new(answer, tag.clone(), evidence.clone(), *generation, self.now(), route);
         self.state.front.learn(&self.uri, &self.headers, &self.caller, standing);
     }
 
@@ -203,9 +196,9 @@ impl DataRequest {
         let rows = parts.extensions.get().cloned().unwrap_or_default();
         let answer = Arc::new(Answer { fields, body, rows });
         self.state.front.kept().keep(representation.tag.clone(), &answer);
-        let response = answer.response(fields::of(&representation.evidence, self.now()));
         self.teach(&representation, &answer);
-        Ok(response)
+        let fields = answer.fields(fields::of(&representation.evidence, self.now()));
+        Ok(answer.rows.on(answer.response(fields)))
     }
 
     /// An export as it is sent: encoded chunk by chunk, while it is being written.

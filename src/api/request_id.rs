@@ -18,24 +18,24 @@ pub struct RequestId(pub String);
 
 /// Gives the request its id, and the answer the same.
 pub async fn identify(mut request: Request, next: Next) -> Response {
-    let RequestId(id) = RequestId::of(request.headers());
-    let header = HeaderValue::from_str(&id);
-    request.extensions_mut().insert(RequestId(id));
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).await;
-    response.headers_mut().extend(header.ok().map(|header| (REQUEST_ID, header)));
+    id.mark(&mut response);
     response
 }
 
-/// Gives an answer the id of the request with these headers, where no handler has to know it.
-pub fn mark(headers: &HeaderMap, response: &mut Response) {
-    let RequestId(id) = RequestId::of(headers);
-    response.headers_mut().extend(HeaderValue::from_str(&id).ok().map(|header| (REQUEST_ID, header)));
-}
-
 impl RequestId {
-    fn of(headers: &HeaderMap) -> Self {
+    /// The id of the request with these headers.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
         let sent = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_sound(id));
         Self(sent.map_or_else(|| format!("{:016x}", fastrand::u64(..)), str::to_owned))
+    }
+
+    /// Gives the answer the id of its request.
+    pub fn mark(&self, response: &mut Response) {
+        response.headers_mut().extend(HeaderValue::from_str(&self.0).ok().map(|id| (REQUEST_ID, id)));
     }
 }
 

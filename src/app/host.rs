@@ -25,7 +25,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -40,9 +40,8 @@ const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// close it.
 const NEXT_REQUEST: Duration = Duration::from_secs(75);
 
-/// Bytes of a header that are read, and fields in it.
+/// Bytes of a header that are read.
 const HEADER_BYTES: u16 = 32 << 10;
-const HEADER_FIELDS: usize = 100;
 
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS: u32 = 128;
@@ -84,7 +83,8 @@ impl Host {
         let mut server = auto::Builder::new(TokioExecutor::new());
         // Names of headers as `X-Tt-Logid`: the Python SDK looks for that one letter by letter.
         server.http1().timer(TokioTimer::new()).header_read_timeout(NEXT_REQUEST).title_case_headers(true);
-        server.http1().max_buf_size(HEADER_BYTES.into()).max_headers(HEADER_FIELDS);
+        // As many fields as hyper allows by itself (100), for which it needs no memory of its own.
+        server.http1().max_buf_size(HEADER_BYTES.into());
         server.http2().timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PING);
         server.http2().max_header_list_size(HEADER_BYTES.into()).max_concurrent_streams(STREAMS);
         Self {
@@ -148,12 +148,12 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        let heard = Arc::new(AtomicBool::new(false));
+        let heard = Arc::new(Heard::default());
         let service = hyper::service::service_fn({
             let heard = Arc::clone(&heard);
             let services = self.services;
             move |request: Request<Incoming>| {
-                heard.store(true, Ordering::Relaxed);
+                heard.note();
                 services.clone().answer(request)
             }
         });
@@ -161,18 +161,34 @@ impl Connection {
         let mut connection = std::pin::pin!(self.watcher.watch(connection));
         // hyper's own timeout for headers begins only once it knows whether they are of HTTP/1 or HTTP/2.
         let ended = tokio::select! {
+            biased;
             ended = &mut connection => Some(ended),
-            () = tokio::time::sleep(FIRST_REQUEST) => None,
+            () = heard.first.notified() => None,
+            () = tokio::time::sleep(FIRST_REQUEST) => return,
             // Nothing is under way here that could end first.
-            () = self.draining.cancelled(), if !heard.load(Ordering::Relaxed) => None,
+            () = self.draining.cancelled() => return,
         };
         let ended = match ended {
             Some(ended) => ended,
-            None if heard.load(Ordering::Relaxed) => connection.await,
-            None => return,
+            None => connection.await,
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended badly");
+        }
+    }
+}
+
+/// Whether a connection has brought a request.
+#[derive(Default)]
+struct Heard {
+    any: AtomicBool,
+    first: Notify,
+}
+
+impl Heard {
+    fn note(&self) {
+        if !self.any.swap(true, Ordering::Relaxed) {
+            self.first.notify_one();
         }
     }
 }

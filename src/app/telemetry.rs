@@ -1,5 +1,7 @@
 //! Logs, to standard error, and traces, to a collector where one is named.
 
+use std::io::IsTerminal as _;
+
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{
@@ -9,11 +11,21 @@ use opentelemetry_sdk::{
 };
 use reqwest::Url;
 use tracing::Subscriber;
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::ParseError, fmt, layer::SubscriberExt as _, registry::LookupSpan, reload,
+    EnvFilter, Layer, Registry,
+    filter::{ParseError, filter_fn},
+    fmt,
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+    reload,
     util::SubscriberInitExt as _,
 };
 
+use super::{
+    audit_lines::{self, AuditLines},
+    log_writer,
+};
 use crate::api::LogFilter;
 
 /// The name that traces carry unless `OTEL_SERVICE_NAME` gives another.
@@ -56,10 +68,12 @@ pub enum TelemetryError {
 
 /// Logs and traces while it is kept.
 #[derive(Debug)]
+#[must_use = "nothing is told any more once it is dropped"]
 pub struct Telemetry {
     /// Changes what is logged.
     pub log_filter: LogFilter,
     spans: Option<SdkTracerProvider>,
+    _flushed: WorkerGuard,
 }
 
 /// Whether `filter` can be understood.
@@ -83,23 +97,35 @@ pub fn init(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
         let layer = layer.with_location(false).with_threads(false).with_target(false).with_tracked_inactivity(false);
         layer.with_filter(EnvFilter::new(TRACED))
     });
-    let logged = lines::<Registry>(config.format).with_filter(filter);
+    let (writer, flushed) = log_writer::standard_error();
+    let audit = AuditLines(writer.clone()).with_filter(filter_fn(audit_lines::are_of));
+    let lines =
+        lines::<Registry>(config.format, writer).with_filter(filter_fn(|metadata| !audit_lines::are_of(metadata)));
+    let logged = lines.and_then(audit).with_filter(filter);
     // A second call, as in tests, changes nothing.
     let _ = tracing_subscriber::registry().with(logged).with(traced).try_init();
-    Ok(Telemetry { log_filter: LogFilter::new(handle), spans })
+    Ok(Telemetry { log_filter: LogFilter::new(handle), spans, _flushed: flushed })
 }
 
-fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync> {
+fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(
+    format: LogFormat,
+    writer: NonBlocking,
+) -> Box<dyn Layer<S> + Send + Sync> {
     match format {
-        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).boxed(),
+        LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(is_coloured()).boxed(),
         // What a line was logged in the course of stands beside what it says: request_id, trace_id.
         LogFormat::Json => json_subscriber::layer()
-            .with_writer(std::io::stderr)
+            .with_writer(writer)
             .with_current_span(false)
             .flatten_event(true)
             .flatten_span_list_on_top_level(true)
             .boxed(),
     }
+}
+
+/// Colours are for people; <https://no-color.org> says how those who want none say so.
+fn is_coloured() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
 fn provider(collector: &Url) -> Result<SdkTracerProvider, TelemetryError> {

@@ -47,7 +47,7 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), Failure> {
         return Err(UnusableSetting::listen("the demonstration listens on loopback only").into());
     }
     let told = TelemetryConfig { filter: "warn".to_owned(), format: LogFormat::Text, collector: None };
-    telemetry::init(&told).map_err(|error| UnusableSetting::telemetry(&error))?;
+    let _told = telemetry::init(&told).map_err(|error| UnusableSetting::telemetry(&error))?;
     let ending = app::shutdown_signal()?;
     let simulation = SimConfig {
         users: args.users,

@@ -54,8 +54,9 @@ impl Lake {
         let mut found = Vec::new();
         let mut folders = vec![self.root().to_owned()];
         while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).expect("a readable folder") {
-                let path = entry.expect("a readable entry").path();
+            // What is deleted meanwhile is not there.
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let Ok(path) = entry.map(|entry| entry.path()) else { continue };
                 if path.is_dir() {
                     folders.push(path);
                 } else {

@@ -25,7 +25,7 @@ pub fn of(evidence: &Evidence, now: Timestamp) -> HeaderMap {
     let mut fields = HeaderMap::new();
     fields.insert(header::CACHE_CONTROL, cache_control(evidence, now));
     fields.insert(header::VARY, VARY);
-    fields.extend(text(CACHE_STATUS, &cache_status(evidence, now)));
+    fields.extend(cache_status(evidence, now));
     fields.extend(evidence.fetched_at.and_then(|at| text(header::LAST_MODIFIED, &http_date(at))));
     fields
 }
@@ -42,16 +42,20 @@ fn cache_control(evidence: &Evidence, now: Timestamp) -> HeaderValue {
     }
 }
 
-fn cache_status(evidence: &Evidence, now: Timestamp) -> String {
+/// Where the answer comes from, and for how long it would still come from there.
+#[must_use]
+pub fn cache_status(evidence: &Evidence, now: Timestamp) -> Option<(HeaderName, HeaderValue)> {
     let supply = evidence.supply;
     if !supply.held {
-        return format!("feishu-pulse; fwd=miss{}", if supply.collapsed { "; collapsed" } else { "" });
+        let collapsed = if supply.collapsed { "; collapsed" } else { "" };
+        return text(CACHE_STATUS, &format!("feishu-pulse; fwd=miss{collapsed}"));
     }
     // A time to live below zero says that the answer is older than it should be (RFC 9211, section 2.3).
     let seconds = evidence.lasts_until.map(|until| until.duration_since(now).as_secs());
     let ttl = if supply.stale > 0 { Some(-1) } else { seconds };
     let ttl = ttl.map_or_else(String::new, |seconds| format!("; ttl={seconds}"));
-    format!("feishu-pulse; hit{ttl}{}", if supply.failing > 0 { "; detail=refresh-failed" } else { "" })
+    let detail = if supply.failing > 0 { "; detail=refresh-failed" } else { "" };
+    text(CACHE_STATUS, &format!("feishu-pulse; hit{ttl}{detail}"))
 }
 
 /// A field, where the text can stand in one.

@@ -4,26 +4,21 @@
 //! changed or been forgotten since, and the time until which it lasts is not over. Otherwise the request goes its way, finds
 //! out whether the answer still stands, and teaches it to the front anew.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, Request, Uri, header},
     response::Response,
 };
-use jiff::Timestamp;
 use moka::sync::Cache;
 
-use super::{Kept, conditions::Conditions, fields, kept::Answer, tag::Tag};
+use super::{Kept, Standing};
 use crate::{
     access::{Caller, Gatekeeper},
-    api::{audit, gate, prefer, request_id, traffic::Traffic},
+    api::{audit, gate, prefer, request_id::RequestId, traffic::Traffic},
     meter::{Count, Exposition, Meter},
-    query::{Engine, Evidence},
-    store::Generation,
+    query::Engine,
 };
 
 /// Requests that are remembered. What they are answered with counts where it is kept.
@@ -32,27 +27,11 @@ const REMEMBERED: u64 = 20_000;
 /// The front, and what it answers from.
 pub struct Front {
     kept: Kept,
-    known: Cache<String, Arc<Standing>>,
+    known: Cache<Vec<u8>, Arc<Standing>>,
     engine: Engine,
     gatekeeper: Arc<Gatekeeper>,
     traffic: Arc<Traffic>,
     hits: Count,
-}
-
-/// An answer that stands for now.
-pub struct Standing {
-    /// The answer, for as long as it is kept.
-    pub answer: Weak<Answer>,
-    /// Its tag.
-    pub tag: Tag,
-    /// What it rests on.
-    pub evidence: Evidence,
-    /// The data that was held when that was found.
-    pub generation: Generation,
-    /// When that was.
-    pub found_at: Timestamp,
-    /// The pattern of the route that answered.
-    pub route: Arc<str>,
 }
 
 impl Front {
@@ -83,8 +62,8 @@ impl Front {
         let caller = gate::known(&self.gatekeeper, request)?;
         let standing = self.known.get(&name(request.uri(), headers, &caller))?;
         let now = self.engine.now();
-        let answer = standing.answer.upgrade().filter(|_| self.stands(&standing, now))?;
-        gate::may_read(&standing.route, &caller).then_some(())?;
+        let answer = standing.answer().filter(|_| standing.still_stands(self.engine.generation(), now))?;
+        gate::may_read(standing.route(), &caller).then_some(())?;
         let turn = self.gatekeeper.take(&caller);
         if turn.is_some_and(|turn| turn.retry_after.is_some()) {
             return None;
@@ -94,70 +73,29 @@ impl Front {
         if *request.method() == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
-        request_id::mark(headers, &mut response);
-        audit::known(&caller, request.method(), &standing.route, &mut response);
+        let id = RequestId::of(headers);
+        id.mark(&mut response);
+        audit::tell(&caller, request.method(), standing.route(), response.status(), &answer.rows, &id);
         self.hits.add_one();
-        self.traffic.answered(&standing.route, request.method(), &response, begun.elapsed());
+        self.traffic.answered(standing.route(), request.method(), &response, begun.elapsed());
         Some(response)
     }
 
     /// Remembers the answer to a request.
     pub fn learn(&self, uri: &Uri, headers: &HeaderMap, caller: &Caller, standing: Standing) {
-        // What was fetched for this request will not be fetched for the next.
-        if standing.evidence.supply.held && standing.evidence.supply.stale == 0 {
+        if standing.is_settled() {
             self.known.insert(name(uri, headers, caller), Arc::new(standing));
         }
     }
-
-    fn stands(&self, standing: &Standing, now: Timestamp) -> bool {
-        let (then, latest) = (standing.generation, self.engine.generation());
-        let Evidence { lasts_until, supply, .. } = &standing.evidence;
-        match lasts_until {
-            // Nothing but being forgotten changes days that are final.
-            None if !supply.without_lead => then.forgotten == latest.forgotten,
-            None => then == latest,
-            Some(until) => then == latest && now < *until,
-        }
-    }
-}
-
-impl Standing {
-    fn response(&self, answer: &Answer, headers: &HeaderMap, now: Timestamp) -> Response {
-        let age = Duration::try_from(now.duration_since(self.found_at)).unwrap_or_default();
-        // As long as then; how much of it is over is told by the age.
-        let mut fields = fields::of(&self.evidence, self.found_at);
-        fields.insert(header::AGE, HeaderValue::from(age.as_secs()));
-        if Conditions::read(headers).hold(&self.tag, self.evidence.fetched_at) {
-            return not_modified(&self.tag, fields);
-        }
-        answer.response(fields)
-    }
-}
-
-/// The answer to a caller who holds the representation with this tag.
-#[must_use]
-pub fn not_modified(tag: &Tag, mut fields: HeaderMap) -> Response {
-    fields.extend(tag.header().map(|tag| (header::ETAG, tag)));
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
-    *response.headers_mut() = fields;
-    response
 }
 
 /// Names everything in a request that its answer depends on, and what of its caller.
-fn name(uri: &Uri, headers: &HeaderMap, caller: &Caller) -> String {
+fn name(uri: &Uri, headers: &HeaderMap, caller: &Caller) -> Vec<u8> {
     let field = |name| headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
     let question = uri.path_and_query().map_or("", |question| question.as_str());
-    let mut name = String::with_capacity(question.len() + 64);
-    for part in [field(header::ACCEPT), field(header::ACCEPT_ENCODING)] {
-        name.push_str(&String::from_utf8_lossy(part));
-        name.push('\n');
-    }
-    name.push_str(question);
-    // An address has no line feed.
-    name.push('\n');
-    name.push_str(&caller.sight());
-    name
+    // None of them has a line feed but the last.
+    let parts = [field(header::ACCEPT), field(header::ACCEPT_ENCODING), question.as_bytes(), caller.sight().as_bytes()];
+    parts.join(&b'\n')
 }
 
 impl Meter for Front {
