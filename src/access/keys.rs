@@ -23,6 +23,9 @@ const LONGEST_NAME: usize = 64;
 /// The longest department path, in bytes.
 const LONGEST_PATH: usize = 512;
 
+/// The longest message about a line that is no JSON, in characters.
+const LONGEST_TOLD: usize = 200;
+
 /// A line of the keys file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,11 +135,16 @@ impl Keys {
 
 impl KeyLine {
     fn parse(text: &str) -> Result<Self, Vec<String>> {
-        if text.contains(key::PREFIX) {
-            // Not shown: a message about it would end up in a log.
-            return Err(vec!["holds what looks like a key itself; only its SHA-256 belongs here".to_owned()]);
-        }
-        serde_json::from_str(text).map_err(|error| vec![format!("is no key: {error}")])
+        let told = match serde_json::from_str(text) {
+            Ok(line) if !text.contains(key::PREFIX) => return Ok(line),
+            Ok(_) => String::new(),
+            // It may name what stands in the line, however long that is.
+            Err(error) => error.to_string().chars().filter(|c| !c.is_control()).take(LONGEST_TOLD).collect(),
+        };
+        // Not shown: a message about it would end up in a log. In JSON, a key may be written so that only the message has it.
+        let is_key = [text, &told].iter().any(|text| text.contains(key::PREFIX));
+        let looks_like_a_key = || "holds what looks like a key itself; only its SHA-256 belongs here".to_owned();
+        Err(vec![if is_key { looks_like_a_key() } else { format!("is no key: {told}") }])
     }
 
     /// Whose key it is.
@@ -262,6 +270,16 @@ mod tests {
     fn a_key_that_was_put_into_the_file_is_not_shown() {
         let faults = faults("{\"name\":\"a\",\"sha256\":\"fpk_secret\",\"scopes\":[]}");
         assert!(faults[0].contains("only its SHA-256") && !faults[0].contains("secret"), "{faults:?}");
+    }
+
+    #[rstest]
+    #[case(r#"{"\u0066pk_secret":1}"#, "only its SHA-256")]
+    #[case(r#"{"two\nlines":1}"#, "unknown field `twolines`")]
+    #[case(&format!(r#"{{"{}":1}}"#, "long".repeat(100)), "unknown field `long")]
+    fn a_message_about_a_line_is_one_short_line_itself(#[case] text: &str, #[case] told: &str) {
+        let faults = faults(text);
+        assert!(faults[0].contains(told) && !faults[0].contains("secret"), "{faults:?}");
+        assert!(faults[0].len() < 300 && !faults[0].contains('\n'), "{faults:?}");
     }
 
     prop_compose! {

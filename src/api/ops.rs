@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::PathRejection},
+    extract::State,
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    params::Segment,
     problem::{Problem, ProblemCode},
     responses::CommonProblems,
     state::ApiState,
@@ -149,9 +150,8 @@ pub(in crate::api) async fn metrics(State(state): State<ApiState>) -> Response {
             content_type = "application/problem+json"),
     ),
 )]
-pub(in crate::api) async fn problem(name: Result<Path<String>, PathRejection>) -> Result<Json<ProblemPage>, Problem> {
-    // A name that is not even text is no problem's name; axum would say so in plain text.
-    let code = name.ok().and_then(|Path(name)| ProblemCode::ALL.into_iter().find(|code| code.name() == name));
+pub(in crate::api) async fn problem(Segment(name): Segment) -> Result<Json<ProblemPage>, Problem> {
+    let code = ProblemCode::ALL.into_iter().find(|code| code.name() == name);
     let code = code.ok_or_else(|| Problem::new(ProblemCode::NotFound, "there is no such problem"))?;
     let explained = code.explain();
     Ok(Json(ProblemPage {

@@ -3,13 +3,13 @@
 use std::{borrow::Cow, fmt::Display, str::FromStr};
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, Path},
     http::{Uri, request::Parts},
 };
 use percent_encoding::percent_decode_str;
 use utoipa::{IntoParams, openapi::path::ParameterIn};
 
-use super::problem::{Fault, Problem};
+use super::problem::{Fault, Problem, ProblemCode};
 
 /// The longest value that is accepted, in bytes.
 const LONGEST: usize = 512;
@@ -30,6 +30,20 @@ pub struct Params {
 /// The parameters of a request that takes none: whoever sends one is told so.
 #[derive(Clone, Copy, Debug)]
 pub struct NoParams;
+
+/// The segment of a path that names what is asked for, percent-decoded.
+#[derive(Clone, Debug)]
+pub struct Segment(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // What is not even text is the name of nothing; axum would say so in plain text.
+        let not_text = |_| Problem::new(ProblemCode::NotFound, "the path is not valid UTF-8 once percent-decoded");
+        Path::from_request_parts(parts, state).await.map(|Path(text)| Self(text)).map_err(not_text)
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for NoParams {
     type Rejection = Problem;

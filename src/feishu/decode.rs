@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, civil::DateTime};
 
-use super::wire::{Item, Loose, Page};
+use serde_json::value::RawValue;
+
+use super::wire::{Item, Loose, Page, Reply};
 use crate::{
     model::{Day, Geo},
     table::{Client, Counter, Department, Devices, Feature, Flag, Flags, builder::Row},
@@ -31,6 +33,16 @@ pub enum Next {
     Token(Arc<str>),
     /// Upstream says there is more but does not say how to ask for it. The chain ends, and the days are doubtful.
     Lost,
+}
+
+/// The page in a reply that says it is a success; `None` where it cannot be read, so that the reply was cut or mangled on
+/// its way. Without any payload it may be the end of the chain, or may not.
+#[must_use]
+pub fn reply(reply: &Reply<'_>, geo: Geo) -> Option<DecodedPage> {
+    match serde_json::from_str::<Option<Page<'_>>>(reply.data.map_or("null", RawValue::get)).ok()? {
+        Some(found) => Some(page(&found, geo)),
+        None => Some(DecodedPage { next: Next::Lost, ..DecodedPage::default() }),
+    }
 }
 
 /// Makes sense of a page of rows whose times are those of `geo`.

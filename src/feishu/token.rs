@@ -98,10 +98,10 @@ impl Token {
         self.value.expose_secret()
     }
 
-    fn new(value: &str, life: Duration) -> Self {
+    fn new(value: SecretString, life: Duration) -> Self {
         let now = Instant::now();
         let ahead = REFRESH_AHEAD.min(life / 4);
-        Self { value: Arc::new(value.into()), expires: now + life, refresh: now + life.saturating_sub(ahead) }
+        Self { value: Arc::new(value), expires: now + life, refresh: now + life.saturating_sub(ahead) }
     }
 }
 
@@ -224,18 +224,25 @@ impl Inner {
     }
 
     fn keep(&self, body: &[u8], upstream: Upstream) -> Result<Token, LoadError> {
-        let reply: Option<TokenReply<'_>> = serde_json::from_slice(body).ok();
-        let value = reply.as_ref().and_then(|reply| reply.tenant_access_token.text());
-        let life = reply.as_ref().and_then(|reply| reply.expire.count().ok().flatten()).unwrap_or(0);
-        let Some(value) = value.filter(|value| value.bytes().all(|byte| byte.is_ascii_graphic())) else {
+        let Some((value, life)) = read(body) else {
             return Err(unavailable(upstream, "the token reply holds no token"));
         };
-        // A token of unknown life serves the call at hand.
-        let token = Token::new(&value, Duration::from_secs(life.clamp(1, 7200)));
+        let token = Token::new(value, life);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
-        tracing::debug!(life_seconds = life, "got an access token");
+        tracing::debug!(life_seconds = life.as_secs(), "got an access token");
         Ok(token)
     }
+}
+
+/// The token in a reply, and for how long it is valid: 1 s to 2 h. `None` where there is none that a header can carry.
+#[must_use]
+pub fn read(body: &[u8]) -> Option<(SecretString, Duration)> {
+    let reply: TokenReply<'_> = serde_json::from_slice(body).ok()?;
+    let value = reply.tenant_access_token.text()?;
+    // A token of unknown life serves the call at hand.
+    let life = reply.expire.count().ok().flatten().unwrap_or(0).clamp(1, 7200);
+    let is_sendable = value.bytes().all(|byte| byte.is_ascii_graphic());
+    is_sendable.then(|| (value.as_ref().into(), Duration::from_secs(life)))
 }
 
 impl Outcome {
@@ -296,13 +303,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_token_is_refreshed_half_an_hour_before_its_end() {
-        let token = Token::new("t", Duration::from_secs(7200));
+        let token = Token::new("t".into(), Duration::from_secs(7200));
         assert_eq!(token.expires - token.refresh, REFRESH_AHEAD);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_short_lived_token_is_refreshed_in_its_last_quarter() {
-        let token = Token::new("t", Duration::from_secs(4));
+        let token = Token::new("t".into(), Duration::from_secs(4));
         assert_eq!(token.expires - token.refresh, Duration::from_secs(1));
     }
 

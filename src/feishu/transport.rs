@@ -7,7 +7,7 @@ use tracing::Instrument as _;
 
 use super::{
     calls::{self, Calls, Timed},
-    decode::{self, DecodedPage, Next},
+    decode::{self, DecodedPage},
     http::{Http, NoReply, RawReply},
     quota::{Charge, Quota},
     throttle::{Permit, Throttle},
@@ -273,14 +273,11 @@ impl Transport {
     }
 }
 
-/// A success whose payload can't be read is a failure that may pass: the reply was cut or mangled on its way. Without
-/// any payload it may be the end of the chain, or may not.
+/// A success whose payload can't be read is a failure that may pass.
 fn page(body: Option<&wire::Reply<'_>>, geo: Geo, upstream: Upstream) -> Outcome {
-    let data = body.and_then(|reply| reply.data).map_or("null", serde_json::value::RawValue::get);
-    match serde_json::from_str::<Option<wire::Page<'_>>>(data) {
-        Ok(Some(page)) => Outcome::Page(decode::page(&page, geo)),
-        Ok(None) => Outcome::Page(DecodedPage { next: Next::Lost, ..DecodedPage::default() }),
-        Err(_) => {
+    match body.and_then(|reply| decode::reply(reply, geo)) {
+        Some(page) => Outcome::Page(page),
+        None => {
             Outcome::Passing(LoadError::Unavailable { upstream, reason: "the page of a reply is unreadable".into() })
         }
     }

@@ -9,6 +9,9 @@ use reqwest::StatusCode;
 use super::wire::{ErrorDetail, Loose, Reply};
 use crate::source::Upstream;
 
+/// The longest log id that is passed on, in bytes.
+const LONGEST_LOG_ID: usize = 128;
+
 /// What a reply means for the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -49,7 +52,8 @@ pub fn judge<'a>(status: StatusCode, header_log_id: Option<&str>, body: &'a [u8]
     let reply: Option<Reply<'a>> = serde_json::from_slice(body).ok();
     let code = reply.as_ref().and_then(|reply| code(&reply.code));
     let detail = reply.as_ref().map(detail).unwrap_or_default();
-    let log_id = detail.log_id.text().map(|id| id.as_ref().into()).or_else(|| header_log_id.map(Into::into));
+    let log_id = detail.log_id.text().filter(|id| is_log_id(id)).map(|id| id.as_ref().into());
+    let log_id = log_id.or_else(|| header_log_id.map(Into::into));
     Judged { verdict: verdict(status, code, &detail), upstream: Upstream { code, log_id }, reply }
 }
 
@@ -105,6 +109,11 @@ fn code(value: &Loose<'_>) -> Option<i64> {
         // Not one of upstream's published codes, but not a success either.
         Loose::Number(_) => Some(-1),
     }
+}
+
+/// It ends up in logs and in answers: nothing else that a reply might have in its place may get there.
+fn is_log_id(text: &str) -> bool {
+    text.len() <= LONGEST_LOG_ID && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn detail<'a>(reply: &Reply<'a>) -> ErrorDetail<'a> {
@@ -165,5 +174,15 @@ mod tests {
         let judged = judge(StatusCode::BAD_REQUEST, Some("header"), body.as_bytes());
         assert_eq!(judged.verdict, Verdict::Forbidden("the app lacks one of the scopes a:b:readonly".into()));
         assert_eq!(judged.upstream, Upstream { code: Some(99_991_672), log_id: Some("2026".into()) });
+    }
+
+    #[rstest]
+    #[case("two\\nlines")]
+    #[case("张三")]
+    #[case(&"0123456789abcdef".repeat(9))]
+    fn what_is_no_log_id_is_not_passed_on_as_one(#[case] told: &str) {
+        let body = format!(r#"{{"code":99991672,"error":{{"log_id":"{told}"}}}}"#);
+        let judged = judge(StatusCode::BAD_REQUEST, Some("header"), body.as_bytes());
+        assert_eq!(judged.upstream.log_id.as_deref(), Some("header"));
     }
 }

@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{OriginalUri, Path, State},
+    extract::{OriginalUri, State},
     http::{HeaderValue, StatusCode, header},
     response::{
         IntoResponse, Response,
@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use crate::{
     access::{self, Caller},
     api::{
-        params::{NoParams, Params, documented},
+        params::{NoParams, Params, Segment, documented},
         problem::{Problem, ProblemCode, UNKNOWN_WAIT, whole_seconds},
         responses::CommonProblems,
         selection::{self, RangeParams},
@@ -180,7 +180,7 @@ pub(in crate::api) async fn list(State(state): State<ApiState>, caller: Caller, 
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     _: NoParams,
 ) -> Result<Json<Backfill>, Problem> {
     let job = followed(&state, &caller, &id)?;
@@ -204,7 +204,7 @@ pub(in crate::api) async fn get(
 pub(in crate::api) async fn events(
     State(state): State<ApiState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     _: NoParams,
 ) -> Result<impl IntoResponse, Problem> {
     let job = followed(&state, &caller, &id)?;
@@ -227,7 +227,7 @@ pub(in crate::api) async fn events(
 pub(in crate::api) async fn delete(
     State(state): State<ApiState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     _: NoParams,
 ) -> Result<Json<Backfill>, Problem> {
     followed(&state, &caller, &id)?;

@@ -1,14 +1,14 @@
 //! `DELETE /v1/days/{date}`: forget a day everywhere.
 
 use axum::{
-    extract::{OriginalUri, Path, State},
+    extract::{OriginalUri, State},
     http::StatusCode,
 };
 use utoipa::IntoParams;
 
 use crate::{
     api::{
-        params::{Params, documented},
+        params::{Params, Segment, documented},
         problem::{Fault, Problem},
         responses::CommonProblems,
         selection,
@@ -44,7 +44,7 @@ struct DayParams {
 pub(in crate::api) async fn delete(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
-    Path(date): Path<String>,
+    Segment(date): Segment,
 ) -> Result<StatusCode, Problem> {
     let mut params = Params::of(&uri, &documented::<DayParams>());
     let geos = if params.has("geo") { selection::geos(&mut params, &state.geos) } else { state.geos.to_vec() };

@@ -2,7 +2,6 @@
 
 use axum::{
     Json,
-    extract::Path,
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -17,7 +16,7 @@ use crate::{
         data_request::{DataRequest, Early},
         envelope::Meta,
         negotiate::{Format, FormatParams, Wanted},
-        params::{Params, documented},
+        params::{Params, Segment, documented},
         problem::{Problem, ProblemCode},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
         selection::{self, RangeParams},
@@ -79,7 +78,7 @@ pub struct UserData<'a> {
         CommonProblems, FormatProblems, UpstreamAnswers,
     ),
 )]
-pub(in crate::api) async fn get(Path(user_id): Path<String>, mut request: DataRequest) -> Result<Response, Early> {
+pub(in crate::api) async fn get(Segment(user_id): Segment, mut request: DataRequest) -> Result<Response, Early> {
     let mut params = request.params(&[documented::<RangeParams>(), documented::<UserParams>()]);
     let query = asked(&mut params, &request, user_id);
     let allow_partial = params.flag("allow_partial").unwrap_or(false);

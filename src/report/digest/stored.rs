@@ -127,10 +127,7 @@ impl Stored {
 
     fn digest(self, file: &Opened, directory: &Arc<Directory>, crews: &Crews) -> Result<Digest, Unreadable> {
         let label = file.label();
-        let known: usize = self.departments.iter().map(|part| part.known).sum();
-        let rows: u64 = self.departments.iter().map(|part| part.sums.users).sum();
-        if !self.is_of(label) || known > self.flags.len() || self.flags.len() != label.rows || rows != label.rows as u64
-        {
+        if !self.is_of(label) || self.flags.len() != label.rows || self.rows() != Some(label.rows as u64) {
             return Err(Unreadable::damaged("its digest is of other rows"));
         }
         let mut whole = Figures::with_room_for(directory.read().people());
@@ -178,6 +175,14 @@ impl Stored {
         })
     }
 
+    /// How many rows its departments count; `None` where one counts more of some than it has.
+    fn rows(&self) -> Option<u64> {
+        self.departments.iter().try_fold(0_u64, |rows, StoredPart { sums, known, .. }| {
+            let counts = sums.flags.into_iter().chain([*known as u64]);
+            rows.checked_add(sums.users).filter(|_| counts.max() <= Some(sums.users))
+        })
+    }
+
     fn is_of(&self, label: &Label) -> bool {
         self.key == label.key.to_string()
             && self.fetched_at == label.fetched_at
@@ -222,6 +227,7 @@ fn finish_run(run: Sha256) -> RunHash {
 mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
+    use rstest::rstest;
 
     use std::collections::BTreeMap;
 
@@ -355,6 +361,22 @@ mod tests {
         let (day, other) = (build(&Arc::default(), &some_rows()), build(&Arc::default(), &some_rows()[1..]));
         let mixed = parquet::encode(&day, &store(&other)).unwrap();
         assert!(read(mixed, &Arc::default(), &Crews::default()).is_err());
+    }
+
+    #[rstest]
+    #[case::more_people_than_rows(|part: &mut StoredPart| part.known = usize::MAX)]
+    #[case::more_rows_than_can_be(|part: &mut StoredPart| part.sums.users = u64::MAX)]
+    #[case::a_flag_on_more_rows_than_there_are(|part: &mut StoredPart| part.sums.flags = [u64::MAX; Flag::COUNT])]
+    fn a_digest_that_counts_more_than_it_has_is_refused(#[case] change: fn(&mut StoredPart)) {
+        let day = build(&Arc::default(), &some_rows());
+        let mut stored = Stored::read(&store(&day)).unwrap();
+        let (name, path) = (Arc::from("x"), Arc::from("x"));
+        let mut part = StoredPart { name, path, sums: Sums::default(), known: 0, run: RunHash::default() };
+        change(&mut part);
+        stored.departments.push(part);
+        let file = parquet::encode(&day, &stored.write().unwrap()).unwrap();
+        let refused = read(file, &Arc::default(), &Crews::default()).unwrap_err();
+        assert!(refused.to_string().contains("of other rows"), "{refused}");
     }
 
     #[test]

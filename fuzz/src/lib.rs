@@ -1,0 +1,75 @@
+//! What several targets need: a day to read files as, and a file of that day.
+
+use std::sync::Arc;
+
+use feishu_pulse::{
+    model::{Day, DayKey, Geo, Scope, UserIdType},
+    report::digest,
+    table::{Client, Counter, Department, Devices, Directory, Feature, Flag, Flags, Partition, PartitionBuilder, Row},
+};
+use jiff::Timestamp;
+
+/// The day that files are read as.
+///
+/// # Panics
+/// Never: the calendar has that day.
+#[must_use]
+pub fn key() -> DayKey {
+    let day = Day::new(2026, 11, 1).expect("a day of the calendar");
+    DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day }
+}
+
+/// That day with so many rows, each of them different, the last without an id.
+///
+/// # Panics
+/// Never: the instants are of this century.
+#[must_use]
+pub fn day(rows: u32) -> Partition {
+    let mut builder = PartitionBuilder::new(key(), Arc::<Directory>::default());
+    for number in 0..rows {
+        builder.push(&row(number, number + 1 < rows));
+    }
+    builder.finish(instant(1_793_577_600))
+}
+
+/// What is packed into the digest of a day, in two parts: what says which day it is, and all else.
+///
+/// # Panics
+/// Where the layout of digests has changed.
+#[must_use]
+pub fn unpacked_digest(day: &Partition) -> (Vec<u8>, Vec<u8>) {
+    let plain = zstd::decode_all(&digest::store(day)[1..]).expect("a digest that was just written");
+    let name = "总部".as_bytes();
+    let department = plain.windows(name.len()).position(|window| window == name).expect("the first department");
+    // Before its name stand the number of departments and the length of the name.
+    let (day, departments) = plain.split_at(department - 2);
+    (day.to_vec(), departments.to_vec())
+}
+
+fn row(number: u32, has_id: bool) -> Row {
+    let path = ["总部", "总部/研发", "总部/研发/平台"][number as usize % 3];
+    let name = path.rsplit('/').next().unwrap_or_default().into();
+    let flags = [Flag::Activated, Flag::Active, Flag::Feature(Feature::Im)];
+    let mut row = Row {
+        user_id: has_id.then(|| format!("ou_{number:04x}")),
+        user_name: format!("员工{number}"),
+        department: Department { name, path: path.into() },
+        create_time: Some(instant(1_600_000_000 + i64::from(number))),
+        register_time: (!number.is_multiple_of(2)).then(|| instant(1_600_000_100)),
+        last_active_time: Some(instant(1_793_500_000)),
+        flags: flags.into_iter().take(number as usize % 4).fold(Flags::default(), |flags, flag| flags.with(flag, true)),
+        devices: Devices {
+            clients: vec![Client { os: Some("ios 14.2".into()), client: None }],
+            app_packages: vec!["Feishu".into()],
+            os_names: vec!["iOS".into(), "Windows".into()],
+        },
+        ..Row::default()
+    };
+    row.counters[Counter::SendMessengerNum.index()] = u64::from(number) * 37;
+    row.counters[Counter::EmailSendCount.index()] = u64::from(number) << 33;
+    row
+}
+
+fn instant(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("an instant of this century")
+}
