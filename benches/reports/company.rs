@@ -1,4 +1,5 @@
-//! A company made by a formula: 100,000 people, 300 departments, 365 days. `rivals.py` holds the same formula.
+//! A company made by a formula: 300 departments, and 100,000 people over the 365 days up to 2026-10-31 unless
+//! `PULSE_BENCH_PEOPLE` and `PULSE_BENCH_DAYS` (60 to 365) say otherwise. `rivals.py` holds the same formula.
 
 use std::sync::Arc;
 
@@ -10,7 +11,6 @@ use feishu_pulse::{
 };
 use tokio::sync::Semaphore;
 
-pub(crate) const PEOPLE: u32 = 100_000;
 const DEPARTMENTS: u64 = 300;
 
 /// Makes days where the gateway would ask Feishu.
@@ -21,9 +21,23 @@ pub(crate) struct Company {
     hands: Semaphore,
 }
 
+pub(crate) fn people() -> u32 {
+    number("PULSE_BENCH_PEOPLE").unwrap_or(100_000)
+}
+
+/// Those that are made. All but the last month must be long enough for a month that trails.
 pub(crate) fn days() -> DayRange {
-    let day = |text: &str| text.parse().expect("a day");
-    DayRange::new(day("2025-11-01"), day("2026-10-31")).expect("a range")
+    let length = number("PULSE_BENCH_DAYS").unwrap_or(365);
+    assert!((60..=365).contains(&length), "PULSE_BENCH_DAYS is 60 to 365");
+    DayRange::ending(day("2026-10-31"), u16::try_from(length).expect("a short range"))
+}
+
+fn number(variable: &str) -> Option<u32> {
+    std::env::var(variable).ok().map(|number| number.parse().expect("a number"))
+}
+
+fn day(text: &str) -> Day {
+    text.parse().expect("a day")
 }
 
 pub(crate) const fn key(day: Day) -> DayKey {
@@ -42,10 +56,12 @@ impl DaySource for Company {
         let _hand = self.hands.acquire().await;
         let (key, directory, now) = (key.clone(), Arc::clone(&self.directory), self.clock.now());
         let made = tokio::task::spawn_blocking(move || {
-            let at = key.day.since(days().first());
+            let is_made = days().contains(key.day);
+            // The formula counts from there, however many days there are.
+            let at = key.day.since(day("2025-11-01"));
             let mut builder = PartitionBuilder::new(key, directory);
-            if let Ok(at) = u64::try_from(at) {
-                (0..PEOPLE).for_each(|person| builder.push(&row(person.into(), at)));
+            if let Some(at) = u64::try_from(at).ok().filter(|_| is_made) {
+                (0..people()).for_each(|person| builder.push(&row(person.into(), at)));
             }
             Arc::new(builder.finish(now))
         });

@@ -1,7 +1,9 @@
 //! How fast reports are answered over HTTP, and what they take in memory: `cargo bench --bench reports`.
 //!
-//! 100,000 people × 365 days × 300 departments, made by a formula that `rivals.py` knows too. Prints one line of JSON
-//! a question; `benches/reports/run` puts them beside those of `DuckDB` and Polars.
+//! 100,000 people × 365 days × 300 departments, or as many as `company` is told, made by a formula that `rivals.py` knows
+//! too. Prints one line of JSON a question; `benches/reports/run` puts them beside those of `DuckDB` and Polars.
+//!
+//! `cargo bench --bench reports -- beside SMALL_URL LARGE_URL` times small requests beside large ones at any server.
 
 #![allow(clippy::cast_possible_truncation, reason = "the formula is made of remainders")]
 
@@ -20,7 +22,7 @@ use feishu_pulse::{
     },
     feishu::quota::{Quota, QuotaConfig},
     meter::Meters,
-    model::{Clock, Geo, ManualClock},
+    model::{Clock, DayRange, Geo, ManualClock},
     query::{Backfills, Engine, Filler, Views},
     source::DaySource,
     store::{Keep, Memory, Policy, Recall, SingleFlight},
@@ -28,14 +30,14 @@ use feishu_pulse::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::Instant};
 
+mod beside;
 mod company;
 
-use company::{Company, PEOPLE};
+use company::{Company, people};
 
 const ROUNDS: usize = 21;
 const BYTES: u64 = 16 << 30;
 
-const YEAR: &str = "start_date=2025-11-01&end_date=2026-10-31";
 const MONTH: &str = "start_date=2026-10-01&end_date=2026-10-31";
 const DEPARTMENT: &str = "department_path=%E6%80%BB%E9%83%A8/%E9%83%A83/%E7%BB%847";
 const FIELDS: &str = "fields=date,user_id,user_name,department_path,activated,active,im_active,docs_active,cal_active,\
@@ -48,19 +50,24 @@ type Check = fn(&Value) -> Value;
 
 /// The questions, by the names that `rivals.py` gives them. Exports have nothing to read out but their lines.
 fn questions() -> Vec<(&'static str, String, Option<Check>)> {
+    let year = range(company::days());
     vec![
-        ("activity_by_day", format!("/v1/reports/activity?{YEAR}"), Some(sums)),
-        ("rolling_company", format!("/v1/reports/activity?{YEAR}"), Some(windows)),
-        ("rolling_one_department", format!("/v1/reports/activity?{YEAR}&{DEPARTMENT}"), Some(windows)),
+        ("activity_by_day", format!("/v1/reports/activity?{year}"), Some(sums)),
+        ("rolling_company", format!("/v1/reports/activity?{year}"), Some(windows)),
+        ("rolling_one_department", format!("/v1/reports/activity?{year}&{DEPARTMENT}"), Some(windows)),
         ("departments_of_a_month", format!("/v1/reports/departments?{MONTH}"), Some(sums)),
         ("departments_of_a_month_sums", format!("/v1/reports/departments?{MONTH}&distinct=false"), Some(messages)),
-        ("top_100_by_messages", format!("/v1/users?{YEAR}&sort=-send_messenger_num&limit=100"), Some(messages)),
-        ("inactive_for_30_days", format!("/v1/users?{YEAR}&inactive_for=30d&limit=100"), Some(first_and_total)),
+        ("top_100_by_messages", format!("/v1/users?{year}&sort=-send_messenger_num&limit=100"), Some(messages)),
+        ("inactive_for_30_days", format!("/v1/users?{year}&inactive_for=30d&limit=100"), Some(first_and_total)),
         ("small_request", "/v1/reports/activity?start_date=2026-10-31&end_date=2026-10-31".to_owned(), None),
         ("month_as_csv", format!("/v1/user-days?{MONTH}&{FIELDS}&format=csv"), None),
         ("month_as_ndjson", format!("/v1/user-days?{MONTH}&{FIELDS}&format=ndjson"), None),
         ("month_as_parquet", format!("/v1/user-days?{MONTH}&{FIELDS}&format=parquet"), None),
     ]
+}
+
+fn range(days: DayRange) -> String {
+    format!("start_date={}&end_date={}", days.first(), days.last())
 }
 
 fn added_up(answer: &Value, figure: impl Fn(&Value) -> Option<u64>) -> u64 {
@@ -76,9 +83,10 @@ fn sums(answer: &Value) -> Value {
     json!([added_up(answer, |item| item["active"].as_u64()), messages(answer)])
 }
 
-/// Of the 201st day.
+/// Of the day in the middle.
 fn windows(answer: &Value) -> Value {
-    json!([answer["data"][200]["wau"], answer["data"][200]["mau"]])
+    let day = &answer["data"][company::days().len() / 2];
+    json!([day["wau"], day["mau"]])
 }
 
 fn first_and_total(answer: &Value) -> Value {
@@ -87,24 +95,40 @@ fn first_and_total(answer: &Value) -> Value {
 
 #[tokio::main]
 async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["burn"] => beside::burn(),
+        ["read", url] => beside::read(url).await,
+        ["beside", small, large] => {
+            beside::measure(small.to_owned(), vec![("large".to_owned(), large.to_owned())]).await;
+        }
+        ref named => all(named).await,
+    }
+}
+
+/// Asks the questions with these names; all where there is none.
+async fn all(named: &[&str]) {
     let clock = Arc::new(ManualClock::at("2026-12-01T04:00:00Z".parse().expect("an instant")));
     let (base, memory) = serve(clock).await;
     let http = reqwest::Client::builder().no_gzip().build().expect("a client");
 
     let started = Instant::now();
-    let warm = format!("{base}/v1/reports/activity?{YEAR}&interval=month");
+    let warm = format!("{base}/v1/reports/activity?{}&interval=month", range(company::days()));
     http.get(warm).send().await.expect("an answer").bytes().await.expect("a body");
     println!("{}", json!({ "note": "made the data", "seconds": started.elapsed().as_secs_f64() }));
     weigh(&memory).await;
 
-    // Only those that are named on the command line; all where none is.
-    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let is_asked = |name: &str| named.is_empty() || named.iter().any(|named| named == name);
+    let is_asked = |name: &str| named.is_empty() || named.contains(&name);
     for (name, path, check) in questions().into_iter().filter(|(name, ..)| is_asked(name)) {
         ask(&http, &format!("{base}{path}"), name, check).await;
     }
-    if is_asked("small_request") {
-        beside_an_export(&http, &base).await;
+    if is_asked("beside") {
+        let url = |wanted: &str| {
+            let path = questions().into_iter().find(|(name, ..)| *name == wanted).expect("a question").1;
+            format!("{base}{path}")
+        };
+        let exports = questions().into_iter().map(|(name, ..)| name).filter(|name| name.starts_with("month_as"));
+        beside::measure(url("small_request"), exports.map(|name| (name.to_owned(), url(name))).collect()).await;
     }
 }
 
@@ -157,29 +181,6 @@ async fn read(http: &reqwest::Client, url: &str, mut each: impl FnMut(&[u8])) {
     }
 }
 
-/// Small requests while an export runs.
-async fn beside_an_export(http: &reqwest::Client, base: &str) {
-    let path = |wanted: &str| questions().into_iter().find(|(name, ..)| *name == wanted).expect("a question").1;
-    let (name, export) = ("month_as_csv", path("month_as_csv"));
-    let (client, url) = (http.clone(), format!("{base}{export}"));
-    let running = tokio::spawn(async move {
-        let mut answer = client.get(url).send().await.expect("an answer");
-        while answer.chunk().await.expect("a chunk").is_some() {}
-    });
-    let small = format!("{base}{}", path("small_request"));
-    let mut times = Vec::new();
-    while !running.is_finished() {
-        let started = Instant::now();
-        http.get(&small).send().await.expect("an answer").bytes().await.expect("a body");
-        times.push(started.elapsed());
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    times.sort_unstable();
-    let ms = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1e3;
-    let line = json!({ "note": format!("small requests beside {name}"), "p50_ms": ms(50), "p99_ms": ms(99) });
-    println!("{line}");
-}
-
 /// The gateway as it is, with the company where Feishu would be.
 async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     let clock: Arc<dyn Clock> = clock;
@@ -219,7 +220,7 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
         geos,
         request_timeout: Duration::from_secs(3600),
         log_filter: None,
-        desks: Desks::default(),
+        desks: Desks::open().expect("threads"),
         draining: Arc::clone(&draining),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -249,7 +250,7 @@ async fn weigh(memory: &Memory) {
         rows += memory.held(&key).await.map_or(0, |held| held.day.bytes());
         digests += memory.held_digest(&key).await.map_or(0, |held| held.day.bytes());
     }
-    let user_days = f64::from(PEOPLE) * company::days().len() as f64;
+    let user_days = f64::from(people()) * company::days().len() as f64;
     let line = json!({
         "note": "bytes per user-day", "rows": rows as f64 / user_days, "digest": digests as f64 / user_days,
     });

@@ -14,8 +14,11 @@ import duckdb
 import numpy as np
 import polars as pl
 
-PEOPLE, DAYS, DEPARTMENTS = 100_000, 365, 300
-FIRST = datetime.date(2025, 11, 1)
+PEOPLE, DAYS = int(os.environ.get("PULSE_BENCH_PEOPLE", 100_000)), int(os.environ.get("PULSE_BENCH_DAYS", 365))
+DEPARTMENTS = 300
+# The formula counts from there, however many days there are.
+BEGIN, LAST = datetime.date(2025, 11, 1), datetime.date(2026, 10, 31)
+FIRST = LAST - datetime.timedelta(days=DAYS - 1)
 COUNTERS = [
     "send_messenger_num", "create_docs_num", "create_cal_num", "vc_duration", "vc_num", "create_task_num",
     "email_send_count", "email_receive_count", "email_send_ext_count", "email_receive_ext_count",
@@ -54,7 +57,7 @@ def of_day(day):
         (search, 56, 5), (search, 56, 3),
     ]
     columns = {
-        "date": np.full(PEOPLE, np.datetime64(FIRST + datetime.timedelta(days=day), "D")),
+        "date": np.full(PEOPLE, np.datetime64(BEGIN + datetime.timedelta(days=day), "D")),
         "person": person.astype(np.int32),
         "department": department.astype(np.int16),
         "activated": person % 50 != 0,
@@ -84,11 +87,11 @@ def load():
     con.execute("CREATE TABLE department AS SELECT i::SMALLINT AS department, "
                 "'总部/部' || (i // 30) || '/组' || (i % 30) AS path, i // 30 AS above FROM range(300) t(i)")
     frames = []
-    for day in range(DAYS):
+    for day in range((FIRST - BEGIN).days, (LAST - BEGIN).days + 1):
         frame = of_day(day)
         # Ids, names and paths as text, as rows have them; numbers beside them, so that questions need no text.
         con.execute(
-            ("CREATE TABLE t AS" if day == 0 else "INSERT INTO t")
+            ("CREATE TABLE t AS" if not frames else "INSERT INTO t")
             + " SELECT f.*, format('ou_{:06d}', person) AS user_id, '员工 ' || person AS user_name, path AS "
             "department_path FROM frame f JOIN department USING (department) ORDER BY person"
         )
@@ -116,8 +119,9 @@ def duck(con):
             for length in (7, 30)
         ]
 
-    day_200 = FIRST + datetime.timedelta(days=200)
-    windows = lambda answers: [int(dict(rows)[day_200]) for rows in answers]
+    # As it was after the last change until then.
+    middle = FIRST + datetime.timedelta(days=DAYS // 2)
+    windows = lambda answers: [int([count for moment, count in rows if moment <= middle][-1]) for rows in answers]
     timed("duckdb", "rolling_company", lambda: rolling(""), windows, rounds=3)
     timed("duckdb", "rolling_one_department", lambda: rolling(f"AND department = {3 * 30 + 7}"), windows, rounds=3)
     month = "date BETWEEN DATE '2026-10-01' AND DATE '2026-10-31'"

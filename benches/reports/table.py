@@ -38,6 +38,15 @@ for question, (text, goal) in QUESTIONS.items():
 for line in read(sys.argv[1]):
     if "note" in line:
         print(json.dumps(line))
+print()
+print("| a small request beside | median ms | × alone | p90 ms | p99 ms | most ms | export ms | its reader's processors | idle processors |")
+print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+for line in read(sys.argv[1]):
+    if "beside" in line:
+        figures = ["p50_ms", "ratio", "p90_ms", "p99_ms", "most_ms", "export_ms", "processors_of_reader", "processors_idle"]
+        cells = ["" if line.get(figure) is None else str(line[figure]) for figure in figures]
+        print(f"| {QUESTIONS.get(line['beside'], [line['beside']])[0]} | {' | '.join(cells)} |")
+print()
 # A fast answer that is wrong is worth nothing.
 assert not different, different
-print("every answer equals DuckDB's")
+print("Every answer equals DuckDB's.")

@@ -1,6 +1,6 @@
 //! Tabular answers: the same items as JSON, as lines of JSON, as CSV or as Parquet.
 
-use std::fmt::Display;
+use std::{fmt::Display, sync::Arc};
 
 use axum::{
     Json,
@@ -95,8 +95,10 @@ pub fn table<T: Record>(items: &[T], bom: bool) -> Vec<u8> {
 /// None that is known: it is written to memory.
 pub fn columns<T: Record>(items: &[T]) -> Result<Vec<u8>, ParquetError> {
     let mut stream = Stream::new(records::columns::<T>())?;
-    stream.push(records::cells(items))?;
-    stream.finish()
+    let columns = records::cells(items);
+    let mut file = stream.group(1, |column, _| Arc::clone(&columns[column]))?;
+    file.append(&mut stream.finish()?);
+    Ok(file)
 }
 
 /// Writes the items as CSV, without a line of names.

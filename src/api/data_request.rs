@@ -208,6 +208,7 @@ impl DataRequest {
             wanted => wanted.worth_it(body.len()),
         };
         let encoded = match body.len() {
+            _ if encoding == Encoding::Identity => Ok(body),
             ..SHORT => encoding.encode(body),
             _ => compute(move || encoding.encode(body)).await?,
         };

@@ -1,21 +1,27 @@
 //! Computation off the async threads: these only move bytes, so that small requests never wait behind a large one.
 
-use std::{io, num::NonZero, sync::Arc};
+use std::{io, sync::Arc};
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::{
-    sync::Semaphore,
-    task::{JoinHandle, spawn_blocking},
-};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use tokio::{sync::oneshot, task::spawn_blocking};
 
 use super::problem::{Problem, ProblemCode};
 
-/// The desks at which exports are written, shared by all requests.
+/// Bytes of a chunk of text, more or less: a thread that serves small requests too copies it to the socket in some tens
+/// of microseconds.
+pub const CHUNK: usize = 256 << 10;
+
+/// Steps by which desks are nicer than other threads: of a processor that both want, a desk gets a tenth.
+const NICER: i32 = 10;
+
+/// The desks at which exports are written, shared by all requests: one a processor, and whoever serves requests is let
+/// through first.
 #[derive(Clone, Debug)]
 pub struct Desks {
-    free: Arc<Semaphore>,
+    threads: Arc<ThreadPool>,
 }
 
 /// What an export is made of: the next chunk of it, until there is none.
@@ -27,15 +33,20 @@ pub trait Chunks: Send + 'static {
     fn next_chunk(&mut self) -> io::Result<Option<Bytes>>;
 }
 
-impl Default for Desks {
-    /// Half of the processors: the other half is for those who ask for less.
-    fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self { free: Arc::new(Semaphore::new((processors / 2).max(1))) }
-    }
-}
-
 impl Desks {
+    /// Desks, each a thread of its own.
+    ///
+    /// # Errors
+    /// Where the operating system gives no threads.
+    pub fn open() -> Result<Self, ThreadPoolBuildError> {
+        let threads = ThreadPoolBuilder::new()
+            .thread_name(|number| format!("desk-{number}"))
+            .start_handler(|_| give_way())
+            // The panic has been reported by then, and the answer breaks off, since nobody sends its next chunk.
+            .panic_handler(|_| ());
+        Ok(Self { threads: Arc::new(threads.build()?) })
+    }
+
     /// The chunks as a body. While one is on its way to the caller the next is written, and none further: an export
     /// takes the memory of two chunks whatever its length, and no thread while its caller is slow.
     pub fn body<C: Chunks>(&self, chunks: C) -> Body {
@@ -51,14 +62,23 @@ impl Desks {
         }))
     }
 
-    fn write<C: Chunks>(&self, mut chunks: C) -> JoinHandle<(io::Result<Option<Bytes>>, C)> {
-        let free = Arc::clone(&self.free);
-        tokio::spawn(async move {
-            // The semaphore is never closed; without a permit the chunk is written all the same.
-            let _desk = free.acquire_owned().await;
-            let written = spawn_blocking(move || (chunks.next_chunk(), chunks)).await;
-            written.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-        })
+    fn write<C: Chunks>(&self, mut chunks: C) -> oneshot::Receiver<(io::Result<Option<Bytes>>, C)> {
+        let (done, written) = oneshot::channel();
+        self.threads.spawn(move || {
+            let chunk = chunks.next_chunk();
+            // Nobody may be waiting for it any more.
+            let _ = done.send((chunk, chunks));
+        });
+        written
+    }
+}
+
+/// Lets other threads go first. What serves a small request sleeps most of the time and then wants a processor at once.
+fn give_way() {
+    // Elsewhere a process has one priority for all its threads.
+    if cfg!(target_os = "linux") {
+        // Where it is not allowed, desks take their share like all others.
+        let _ = rustix::process::nice(NICER);
     }
 }
 
@@ -69,4 +89,53 @@ impl Desks {
 pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     let done = spawn_blocking(work).await;
     done.map_err(|_| Problem::new(ProblemCode::Internal, "the computation broke off"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    /// So many chunks, then a panic.
+    struct Breaking(usize);
+
+    impl Chunks for Breaking {
+        fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
+            self.0 = self.0.checked_sub(1).expect("another chunk");
+            Ok(Some("chunk".into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_export_that_panics_breaks_off_and_leaves_the_desks_usable() {
+        let desks = Desks::open().unwrap();
+        for _ in 0..100 {
+            assert!(to_bytes(desks.body(Breaking(2)), usize::MAX).await.is_err());
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_desk_gives_way_to_whoever_serves_requests() {
+        /// How nice the thread is that writes it.
+        struct Niceness(bool);
+
+        impl Chunks for Niceness {
+            fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
+                let niceness = std::mem::take(&mut self.0).then(niceness);
+                Ok(niceness.map(|niceness| niceness.to_string().into()))
+            }
+        }
+
+        fn niceness() -> i32 {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            // The first two fields are a number and a name in brackets; niceness is the 19th.
+            stat.rsplit(") ").next().unwrap().split(' ').nth(16).unwrap().parse().unwrap()
+        }
+
+        let ours = niceness();
+        let desk = to_bytes(Desks::open().unwrap().body(Niceness(true)), usize::MAX).await.unwrap();
+        assert_eq!(String::from_utf8(desk.to_vec()).unwrap(), (ours + NICER).min(19).to_string());
+    }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::{Router, http::HeaderValue};
+use rayon::ThreadPoolBuildError;
 
 use super::{
     process::Process,
@@ -80,6 +81,9 @@ pub enum BuildError {
     /// The place of the archive cannot be used.
     #[error("PULSE_ARCHIVE: {0}")]
     Archive(#[from] UnusableLocation),
+    /// There are no threads to write exports.
+    #[error("threads for exports: {0}")]
+    Threads(#[from] ThreadPoolBuildError),
     /// The archive is somebody else's.
     #[error("PULSE_ARCHIVE: {location}: {reason}")]
     NotOurs {
@@ -221,7 +225,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         cors: api::cors(&config.cors_origins),
         request_timeout: config.request_timeout,
         log_filter: config.log_filter,
-        desks: Desks::default(),
+        desks: Desks::open()?,
         draining: Arc::clone(&draining),
     };
     let operations = api::operations(state.clone());

@@ -62,6 +62,20 @@ impl CounterColumn {
         }
     }
 
+    /// Calls `each` with the values of these rows, in their order.
+    ///
+    /// # Panics
+    /// Where there is no such row and the column is not all zero.
+    pub fn pick(&self, rows: &[usize], mut each: impl FnMut(u64)) {
+        match self {
+            Self::Zero => rows.iter().for_each(|_| each(0)),
+            Self::U8(values) => rows.iter().for_each(|row| each(values[*row].into())),
+            Self::U16(values) => rows.iter().for_each(|row| each(values[*row].into())),
+            Self::U32(values) => rows.iter().for_each(|row| each(values[*row].into())),
+            Self::U64(values) => rows.iter().for_each(|row| each(values[*row])),
+        }
+    }
+
     /// The sum over all rows; saturates.
     #[must_use]
     pub fn sum(&self) -> u64 {
@@ -102,6 +116,10 @@ mod tests {
             let mut seen = vec![0; values.len()];
             column.for_each(|row, value| seen[row] = value);
             prop_assert_eq!(&seen, &values);
+            let backwards: Vec<usize> = (0..values.len()).rev().collect();
+            let mut picked = Vec::new();
+            column.pick(&backwards, |value| picked.push(value));
+            prop_assert!(picked.iter().eq(values.iter().rev()));
             prop_assert_eq!(column.sum(), values.iter().fold(0_u64, |sum, value| sum.saturating_add(*value)));
         }
     }

@@ -26,7 +26,9 @@ use crate::{
     query::{Gathered, Query},
     report::tally::Total,
     table::{
-        Counter, Feature, Field, Fields, Flag, Item, Lines, Selection, Syntax, csv, directory::Tables, parquet::rows,
+        Counter, Feature, Field, Fields, Flag, Item, Lines, Selection, Syntax, csv,
+        directory::Tables,
+        parquet::rows::{self, Part},
     },
 };
 
@@ -143,8 +145,11 @@ fn written(
         Format::Json | Format::Ndjson => Syntax::Ndjson,
         Format::Csv => Syntax::Csv,
         Format::Parquet => {
-            let items = items(gathered, selection, tables);
-            return rows::file(fields, &items).map(Bytes::from).map_err(answer::unwritten);
+            let selector = selection.against(tables);
+            let days = gathered.days.iter();
+            let days: Vec<(_, Vec<usize>)> = days.map(|day| (&**day, selector.rows(day).collect())).collect();
+            let parts: Vec<_> = days.iter().map(|(day, rows)| Part { day, rows }).collect();
+            return rows::file(fields, tables, &parts).map(Bytes::from).map_err(answer::unwritten);
         }
     };
     let mut out = if wanted.bom { csv::BOM.to_vec() } else { Vec::new() };

@@ -5,16 +5,25 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    api::{audit::Rows, work::Chunks},
+    api::{
+        audit::Rows,
+        work::{CHUNK, Chunks},
+    },
     table::{
-        Field, Item, Lines, Partition, Selection, Syntax, csv,
+        Field, Lines, Partition, Selection, Syntax, csv,
         directory::Tables,
-        parquet::{Stream, rows},
+        parquet::{
+            Stream,
+            rows::{self, Part},
+        },
     },
 };
 
-/// Rows that are written at once: about 2 MB of text.
-const CHUNK: usize = 4096;
+/// Rows that are looked at in one go, while rows that arrive wait.
+const BATCH: usize = 4096;
+
+/// Rows of the first chunk of text, before it is known how long they are.
+const FIRST: usize = 512;
 
 /// Rows of a row group of Parquet: enough for readers to skip and to compress, and a few megabytes while it is made.
 const GROUP: usize = 65_536;
@@ -36,10 +45,11 @@ pub(super) struct TextExport {
     lines: Lines,
     /// What stands before the first row.
     head: Vec<u8>,
+    /// Rows of the next chunk.
+    most: usize,
 }
 
 /// Rows as Parquet.
-#[derive(Debug)]
 pub(super) struct ParquetExport {
     rows: SelectedRows,
     fields: Vec<Field>,
@@ -61,7 +71,7 @@ impl SelectedRows {
     }
 
     /// Hands over the next rows, all of one day and at most so many; `None` where there is none left.
-    fn next<T>(&mut self, most: usize, take: impl FnOnce(&Tables, &Partition, &[usize]) -> T) -> Option<T> {
+    fn next<T>(&mut self, most: usize, take: impl FnOnce(&Tables, &Arc<Partition>, &[usize]) -> T) -> Option<T> {
         while let Some(day) = self.days.get(self.day) {
             let tables = day.directory().read();
             let selector = self.selection.against(&tables);
@@ -85,7 +95,7 @@ impl TextExport {
         if syntax == Syntax::Csv {
             csv::push_header(&mut head, fields.iter().map(|field| field.name()));
         }
-        Self { rows, lines: Lines::new(syntax, fields), head }
+        Self { rows, lines: Lines::new(syntax, fields), head, most: FIRST }
     }
 }
 
@@ -93,12 +103,15 @@ impl Chunks for TextExport {
     fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
         let mut out = std::mem::take(&mut self.head);
         let lines = &mut self.lines;
-        self.rows.next(CHUNK, |tables, day, rows| {
-            out.reserve(CHUNK * 512);
+        let written = self.rows.next(self.most, |tables, day, rows| {
+            out.reserve(CHUNK + CHUNK / 4);
             for row in rows {
                 lines.push(&mut out, tables, day, *row);
             }
+            rows.len()
         });
+        // The next rows will be about as long as these.
+        self.most = (CHUNK * written.unwrap_or_default() / out.len().max(1)).clamp(1, BATCH);
         Ok((!out.is_empty()).then(|| out.into()))
     }
 }
@@ -109,7 +122,7 @@ impl ParquetExport {
     /// # Errors
     /// Where a field is wanted twice.
     pub(super) fn new(rows: SelectedRows, fields: Vec<Field>) -> io::Result<Self> {
-        let stream = Stream::new(fields.iter().map(|field| rows::column(*field)).collect())?;
+        let stream = Stream::new(rows::columns(&fields))?;
         Ok(Self { rows, fields, stream: Some(stream) })
     }
 }
@@ -117,20 +130,21 @@ impl ParquetExport {
 impl Chunks for ParquetExport {
     fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
-        let mut written = 0;
-        while written < GROUP {
-            let fields = &self.fields;
-            let columns = self.rows.next(CHUNK, |tables, day, numbers| {
-                let items: Vec<Item<'_>> = numbers.iter().map(|row| Item::new(tables, day, *row)).collect();
-                fields.iter().map(|field| rows::values(*field, &items)).collect()
-            });
-            let Some(columns) = columns else {
-                let rest = self.stream.take().map(Stream::finish).transpose()?;
-                return Ok(rest.map(Bytes::from));
-            };
-            stream.push(columns)?;
-            written += CHUNK;
+        let (mut parts, mut taken) = (Vec::new(), 0);
+        while taken < GROUP
+            && let Some(part) = self.rows.next(BATCH, |_, day, rows| (Arc::clone(day), rows.to_vec()))
+        {
+            taken += part.1.len();
+            parts.push(part);
         }
-        Ok(Some(stream.end_group()?.into()))
+        if parts.is_empty() {
+            return Ok(self.stream.take().map(Stream::finish).transpose()?.map(Bytes::from));
+        }
+        let fields = &self.fields;
+        let group = stream.group(parts.len(), |column, part| {
+            let (day, rows) = &parts[part];
+            rows::values(fields[column], &day.directory().read(), &[Part { day, rows }])
+        })?;
+        Ok(Some(group.into()))
     }
 }

@@ -272,8 +272,8 @@ impl Pen {
             Self::Ndjson => answer::lines(items).into(),
             Self::Parquet(None) => Bytes::new(),
             Self::Parquet(Some(stream)) => {
-                stream.push(records::cells(items))?;
-                stream.end_group()?.into()
+                let columns = records::cells(items);
+                stream.group(1, |column, _| Arc::clone(&columns[column]))?.into()
             }
         })
     }

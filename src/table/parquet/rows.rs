@@ -13,20 +13,33 @@ use parquet::errors::ParquetError;
 use super::{schema, stream::Stream};
 use crate::{
     model::Day,
-    table::{
-        Client,
-        item::{Field, Item, Value},
-    },
+    table::{Client, Counter, Department, Partition, Profile, directory::Tables, item::Field},
 };
+
+/// Some rows of a day, by number.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The day.
+    pub day: &'a Partition,
+    /// The rows, in the order in which they are written.
+    pub rows: &'a [usize],
+}
 
 /// A whole file of few rows.
 ///
 /// # Errors
 /// Where a field is wanted twice.
-pub fn file(fields: &[Field], items: &[Item<'_>]) -> Result<Vec<u8>, ParquetError> {
-    let mut stream = Stream::new(fields.iter().map(|field| column(*field)).collect())?;
-    stream.push(fields.iter().map(|field| values(*field, items)).collect())?;
-    stream.finish()
+pub fn file(fields: &[Field], tables: &Tables, parts: &[Part<'_>]) -> Result<Vec<u8>, ParquetError> {
+    let mut stream = Stream::new(columns(fields))?;
+    let mut file = stream.group(1, |at, _| values(fields[at], tables, parts))?;
+    file.append(&mut stream.finish()?);
+    Ok(file)
+}
+
+/// The columns of some fields.
+#[must_use]
+pub fn columns(fields: &[Field]) -> Vec<Column> {
+    fields.iter().map(|field| column(*field)).collect()
 }
 
 /// The column of a field.
@@ -45,23 +58,35 @@ pub fn column(field: Field) -> Column {
     Column::new(field.name(), kind, nullable)
 }
 
-/// The values of a field.
+/// The values of a field in some rows.
+///
+/// # Panics
+/// Where a day has no such row, or `tables` is not its directory.
 #[must_use]
-pub fn values(field: Field, items: &[Item<'_>]) -> ArrayRef {
-    let values = items.iter().map(|item| item.value(field));
+pub fn values(field: Field, tables: &Tables, parts: &[Part<'_>]) -> ArrayRef {
     match field {
-        Field::Date => Arc::new(values.map(day).map(|day| day.map(date)).collect::<Date32Array>()),
-        Field::Geo | Field::UserId | Field::UserName | Field::DepartmentName | Field::DepartmentPath => {
-            Arc::new(values.map(text).collect::<StringArray>())
+        Field::Date => Arc::new(Date32Array::from(each(parts, |day| {
+            let date = date(day.key().day);
+            move |_| date
+        }))),
+        Field::Geo => texts(parts, |day, _| day.key().geo.name()),
+        Field::UserId => {
+            let user_ids = rows(parts).map(|(day, row)| profile(tables, day, row).user_id.as_deref());
+            Arc::new(user_ids.collect::<StringArray>())
         }
-        Field::CreateTime | Field::RegisterTime | Field::LastActiveTime => {
-            let millis = values.map(|value| instant(value).map(|time| time.as_second() * 1000));
-            Arc::new(millis.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
+        Field::UserName => texts(parts, |day, row| &profile(tables, day, row).user_name),
+        Field::DepartmentName => texts(parts, |day, row| &department(tables, day, row).name),
+        Field::DepartmentPath => texts(parts, |day, row| &department(tables, day, row).path),
+        Field::CreateTime => instants(parts, |day, row| profile(tables, day, row).create_time),
+        Field::RegisterTime => instants(parts, |day, row| profile(tables, day, row).register_time),
+        Field::LastActiveTime => instants(parts, Partition::last_active),
+        Field::Flag(flag) => {
+            Arc::new(BooleanArray::from(each(parts, |day| move |row: usize| day.flags()[row].has(flag))))
         }
-        Field::Flag(_) => Arc::new(values.map(|value| Some(value == Value::Flag(true))).collect::<BooleanArray>()),
-        Field::Counter(_) => Arc::new(values.map(count).collect::<Int64Array>()),
-        Field::Clients => clients(values),
-        Field::AppPackages | Field::OsNames => names(values),
+        Field::Counter(counter) => Arc::new(Int64Array::from(counts(counter, parts))),
+        Field::Clients => clients(parts, |day, row| &tables.devices(day.devices()[row]).clients),
+        Field::AppPackages => names(parts, |day, row| &tables.devices(day.devices()[row]).app_packages),
+        Field::OsNames => names(parts, |day, row| &tables.devices(day.devices()[row]).os_names),
     }
 }
 
@@ -75,28 +100,55 @@ pub(super) const fn signed(count: u64) -> i64 {
     count.cast_signed()
 }
 
-const fn day(value: Value<'_>) -> Option<Day> {
-    if let Value::Day(day) = value { Some(day) } else { None }
+fn profile<'a>(tables: &'a Tables, day: &Partition, row: usize) -> &'a Profile {
+    tables.profile(day.profiles()[row])
 }
 
-const fn text(value: Value<'_>) -> Option<&str> {
-    if let Value::Text(text) = value { text } else { None }
+fn department<'a>(tables: &'a Tables, day: &Partition, row: usize) -> &'a Department {
+    tables.department(profile(tables, day, row).department)
 }
 
-const fn instant(value: Value<'_>) -> Option<Timestamp> {
-    if let Value::Instant(instant, _) = value { instant } else { None }
+fn length(parts: &[Part<'_>]) -> usize {
+    parts.iter().map(|part| part.rows.len()).sum()
 }
 
-const fn count(value: Value<'_>) -> Option<i64> {
-    if let Value::Count(count) = value { Some(signed(count)) } else { None }
+/// A value for each row; what depends on the day alone is worked out once a day.
+fn each<'a, T, F: Fn(usize) -> T>(parts: &[Part<'a>], of: impl Fn(&'a Partition) -> F) -> Vec<T> {
+    let mut values = Vec::with_capacity(length(parts));
+    for part in parts {
+        let of = of(part.day);
+        values.extend(part.rows.iter().map(|row| of(*row)));
+    }
+    values
 }
 
-fn clients<'a>(rows: impl Iterator<Item = Value<'a>>) -> ArrayRef {
+/// The rows with their days.
+fn rows<'a>(parts: &[Part<'a>]) -> impl Iterator<Item = (&'a Partition, usize)> {
+    parts.iter().flat_map(|part| part.rows.iter().map(|row| (part.day, *row)))
+}
+
+fn texts<'a>(parts: &[Part<'a>], text: impl Fn(&'a Partition, usize) -> &'a str) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(rows(parts).map(|(day, row)| text(day, row))))
+}
+
+fn instants<'a>(parts: &[Part<'a>], instant: impl Fn(&'a Partition, usize) -> Option<Timestamp>) -> ArrayRef {
+    let millis = rows(parts).map(|(day, row)| instant(day, row).map(|time| time.as_second() * 1000));
+    Arc::new(millis.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
+}
+
+fn counts(counter: Counter, parts: &[Part<'_>]) -> Vec<i64> {
+    let mut counts = Vec::with_capacity(length(parts));
+    for part in parts {
+        part.day.counter(counter).pick(part.rows, |count| counts.push(signed(count)));
+    }
+    counts
+}
+
+fn clients<'a>(parts: &[Part<'a>], of: impl Fn(&'a Partition, usize) -> &'a [Client]) -> ArrayRef {
     let element = StructBuilder::from_fields(schema::client_fields(), 0);
     let mut lists = ListBuilder::new(element).with_field(schema::client_element());
-    for row in rows {
-        let clients: &[Client] = if let Value::Clients(clients) = row { clients } else { &[] };
-        for client in clients {
+    for (day, row) in rows(parts) {
+        for client in of(day, row) {
             let element = lists.values();
             for (part, value) in [&client.os, &client.client].into_iter().enumerate() {
                 if let Some(texts) = element.field_builder::<StringBuilder>(part) {
@@ -110,11 +162,10 @@ fn clients<'a>(rows: impl Iterator<Item = Value<'a>>) -> ArrayRef {
     Arc::new(lists.finish())
 }
 
-fn names<'a>(rows: impl Iterator<Item = Value<'a>>) -> ArrayRef {
+fn names<'a>(parts: &[Part<'a>], of: impl Fn(&'a Partition, usize) -> &'a [Arc<str>]) -> ArrayRef {
     let mut lists = ListBuilder::new(StringBuilder::new()).with_field(schema::text_element());
-    for row in rows {
-        let names: &[Arc<str>] = if let Value::Names(names) = row { names } else { &[] };
-        for name in names {
+    for (day, row) in rows(parts) {
+        for name in of(day, row) {
             lists.values().append_value(name);
         }
         lists.append(true);

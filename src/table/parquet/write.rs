@@ -10,11 +10,11 @@ use parquet::{
 
 use super::{
     label::{Label, Place},
-    rows,
+    rows::{self, Part},
     schema::{self, name},
 };
 use crate::table::{
-    Item, Partition,
+    Partition,
     directory::{Department, Profile, Tables},
 };
 
@@ -68,9 +68,9 @@ struct Full<'a> {
 
 fn columns(day: &Partition) -> Vec<ArrayRef> {
     let tables = day.directory().read();
-    let items: Vec<Item<'_>> =
-        in_file_order(day, &tables).iter().map(|full| Item::new(&tables, day, full.row)).collect();
-    schema::fields().map(|field| rows::values(field, &items)).collect()
+    let rows = file_order(day, &tables);
+    let parts = [Part { day, rows: &rows }];
+    schema::fields().map(|field| rows::values(field, &tables, &parts)).collect()
 }
 
 /// The rows of a day by number, in the order in which they stand in its file. Those that do not say whose they are stand
