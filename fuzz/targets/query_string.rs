@@ -116,7 +116,7 @@ impl Service {
             meters: Meters::new([]),
             traffic,
             log_filter: None,
-            desks: Desks::default(),
+            desks: Desks::open().unwrap(),
             draining: Arc::new(AtomicBool::new(false)),
         };
         let router = api::router(state, MetricsPlace::Here, Bounds::new(8, Duration::from_secs(60)));
