@@ -161,12 +161,15 @@ impl DataRequest {
 
     /// The answer, where nothing need be computed for it.
     fn known(&self, representation: &Representation) -> Option<Response> {
+        let answer = self.state.front.kept().get(&representation.tag);
+        // Also where nothing is sent of it: whoever holds an answer asks again whether it holds.
+        if let Some(answer) = &answer {
+            self.teach(representation, answer);
+        }
         if Conditions::read(&self.headers).name(&representation.tag) {
             return Some(self.not_modified(representation));
         }
-        let answer = self.state.front.kept().get(&representation.tag)?;
-        self.teach(representation, &answer);
-        Some(self.told(representation, &answer))
+        answer.map(|answer| self.told(representation, &answer))
     }
 
     /// The answer that there is, unless the caller holds it.

@@ -224,6 +224,21 @@ async fn answers_from_the_front_carry_an_id_and_are_counted() {
 }
 
 #[tokio::test]
+async fn a_caller_who_only_asks_whether_an_answer_still_holds_is_answered_at_the_front() {
+    let setup = small().await;
+    let tag = field(&ask(&setup, LATEST, &[]).await, "etag").to_owned();
+
+    // In other words than whoever fetched the answer: the first request goes behind the front, the others need not.
+    for _ in 0..3 {
+        let held = ask(&setup, LATEST, &[("accept", "application/json"), ("if-none-match", &tag)]).await;
+        assert_eq!(held.status, StatusCode::NOT_MODIFIED);
+    }
+
+    let metrics = setup.get("/metrics").await.text;
+    assert!(metrics.contains("feishu_pulse_answer_hits_total 2"), "{metrics}");
+}
+
+#[tokio::test]
 async fn a_condition_says_nothing_of_an_answer_that_is_a_problem() {
     let setup = small().await;
     let ghost = "/v1/users/ou_nobody?start_date=2026-11-20&end_date=2026-11-20";
