@@ -9,6 +9,7 @@ use super::{
     caller::Caller,
     fair_use::{FairUse, Standing},
     key,
+    keys::Keys,
     keys_file::{KeysFile, UnusableKeys},
     oidc::{Oidc, OidcConfig},
 };
@@ -127,10 +128,8 @@ impl Gatekeeper {
     /// # Errors
     /// [`Refusal`] says why nobody is let in with them.
     pub async fn admit(&self, credentials: &str, now: Timestamp) -> Result<Caller, Refusal> {
-        if let Some(keys) = &self.keys
-            && credentials.starts_with(key::PREFIX)
-        {
-            return keys.keys().holder(credentials).cloned().ok_or(Refusal::Invalid);
+        if let Some(keys) = self.keys_for(credentials) {
+            return keys.holder(credentials).cloned().ok_or(Refusal::Invalid);
         }
         match &self.oidc {
             Some(oidc) => oidc.holder(credentials, now).await,
@@ -141,12 +140,15 @@ impl Gatekeeper {
     /// Whose credentials these are, where that can be told without asking anybody and without checking a signature.
     #[must_use]
     pub fn known(&self, credentials: &str, now: Timestamp) -> Option<Caller> {
-        if let Some(keys) = &self.keys
-            && credentials.starts_with(key::PREFIX)
-        {
-            return keys.keys().holder(credentials).cloned();
+        match self.keys_for(credentials) {
+            Some(keys) => keys.holder(credentials).cloned(),
+            None => self.oidc.as_ref()?.known(credentials, now),
         }
-        self.oidc.as_ref()?.known(credentials, now)
+    }
+
+    /// The keys, where the credentials look like one of them; otherwise they are a token.
+    fn keys_for(&self, credentials: &str) -> Option<Arc<Keys>> {
+        self.keys.as_ref().filter(|_| credentials.starts_with(key::PREFIX)).map(|file| file.keys())
     }
 
     /// Whom a token of ours is issued to, who shows an access key and its name. It names the key too, so that the token

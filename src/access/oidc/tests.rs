@@ -193,6 +193,15 @@ async fn later(time: Duration) {
     tokio::time::resume();
 }
 
+/// A token that was taken once, by keys that were fetched for it.
+async fn admitted_once() -> (Issuer, Oidc, String) {
+    let issuer = Issuer::start().await;
+    let oidc = Oidc::new(issuer.config()).unwrap();
+    let token = issuer.token(&header("current"), |_| {});
+    oidc.holder(&token, at(1500)).await.unwrap();
+    (issuer, oidc, token)
+}
+
 const AN_HOUR: Duration = Duration::from_secs(60 * 60);
 
 #[tokio::test]
@@ -207,10 +216,7 @@ async fn a_key_of_a_kind_that_nobody_here_knows_does_not_hide_the_others() {
 
 #[tokio::test]
 async fn a_provider_that_takes_its_time_holds_up_nobody_whose_key_is_known() {
-    let issuer = Issuer::start().await;
-    let oidc = Oidc::new(issuer.config()).unwrap();
-    let token = issuer.token(&header("current"), |_| {});
-    oidc.holder(&token, at(1500)).await.unwrap();
+    let (issuer, oidc, token) = admitted_once().await;
     *issuer.published.lock().unwrap() = None;
 
     later(AN_HOUR).await;
@@ -220,10 +226,7 @@ async fn a_provider_that_takes_its_time_holds_up_nobody_whose_key_is_known() {
 
 #[tokio::test]
 async fn keys_that_were_withdrawn_are_good_for_an_hour_at_most() {
-    let issuer = Issuer::start().await;
-    let oidc = Oidc::new(issuer.config()).unwrap();
-    let token = issuer.token(&header("current"), |_| {});
-    oidc.holder(&token, at(1500)).await.unwrap();
+    let (issuer, oidc, token) = admitted_once().await;
     *issuer.published.lock().unwrap() = Some(Vec::new());
     assert!(oidc.holder(&token, at(1500)).await.is_ok());
 
