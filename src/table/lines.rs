@@ -4,6 +4,8 @@
 //! flags, the devices. The text of a run is kept by the number of that thing. Only counters and the time of the last
 //! activity are written anew for each row.
 
+use std::cell::LazyCell;
+
 use super::{
     csv,
     directory::{Client, Tables},
@@ -142,10 +144,14 @@ impl Run {
             return;
         }
         let begin = out.len();
-        let item = Item::new(tables, day, row);
+        // What each row has of its own needs none of the tables, where the next entry is never at hand.
+        let item = LazyCell::new(|| Item::new(tables, day, row));
         for (lead, field) in &self.fields {
             out.extend_from_slice(lead);
-            pen.push(out, item.value(*field));
+            match field {
+                Field::Counter(counter) => Pen::push_count(out, day.counter(*counter).get(row)),
+                field => pen.push(out, item.value(*field)),
+            }
         }
         if let Some(number) = number.filter(|_| *kept < KEPT) {
             texts.keep(number, &out[begin..]);
@@ -186,10 +192,14 @@ struct Pen<'a> {
 }
 
 impl Pen<'_> {
+    fn push_count(out: &mut Vec<u8>, count: u64) {
+        out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
+    }
+
     fn push(&mut self, out: &mut Vec<u8>, value: Value<'_>) {
         let quote: &[u8] = if self.syntax == Syntax::Ndjson { b"\"" } else { b"" };
         match (value, self.syntax) {
-            (Value::Count(count), _) => out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes()),
+            (Value::Count(count), _) => Self::push_count(out, count),
             (Value::Instant(Some(instant), geo), _) => {
                 out.extend_from_slice(quote);
                 self.instants.push(out, instant, geo);
