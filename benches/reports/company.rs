@@ -32,7 +32,7 @@ pub(crate) fn days() -> DayRange {
     DayRange::ending(day("2026-10-31"), u16::try_from(length).expect("a short range"))
 }
 
-fn number(variable: &str) -> Option<u32> {
+pub(crate) fn number(variable: &str) -> Option<u32> {
     std::env::var(variable).ok().map(|number| number.parse().expect("a number"))
 }
 

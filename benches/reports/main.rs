@@ -30,12 +30,15 @@ use feishu_pulse::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::Instant};
 
+/// As the gateway has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod beside;
 mod company;
 
 use company::{Company, people};
 
-const ROUNDS: usize = 21;
 const BYTES: u64 = 16 << 30;
 
 const MONTH: &str = "start_date=2026-10-01&end_date=2026-10-31";
@@ -135,7 +138,7 @@ async fn all(named: &[&str]) {
 /// Asks one question again and again, and prints how long it took.
 async fn ask(http: &reqwest::Client, url: &str, name: &str, check: Option<Check>) {
     let is_export = name.starts_with("month_as");
-    let rounds = if is_export { 5 } else { ROUNDS };
+    let rounds = company::number("PULSE_BENCH_ROUNDS").unwrap_or(if is_export { 5 } else { 21 });
     let first = timed(http, url).await;
     let mut times = Vec::new();
     for _ in 0..rounds {
