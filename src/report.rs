@@ -18,8 +18,8 @@ pub mod tally;
 pub mod trailing;
 pub mod tree;
 
-pub use activity::{Bucket, FiguresByDay, Interval};
-pub use by_day::by_day;
+pub use activity::{Bucket, Interval};
+pub use by_day::{FiguresByDay, SumsByDay};
 pub use digest::{Digest, Narrowed};
 pub use discretion::Withheld;
 pub use figures::{Figures, People, Sums, share};

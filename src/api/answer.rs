@@ -3,7 +3,6 @@
 use std::{fmt::Display, sync::Arc};
 
 use axum::{
-    Json,
     body::Body,
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
@@ -25,6 +24,9 @@ use crate::{
     },
 };
 
+/// Bytes of JSON that an item with all counters takes, more or less.
+const WIDE: usize = 1024;
+
 /// A list of items, and what it is based on.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Answer<T> {
@@ -40,7 +42,7 @@ impl<T: Record + Serialize> Answer<T> {
     pub fn written(self, wanted: Wanted, subject: &str) -> Response {
         let days = self.meta.range();
         match wanted.format {
-            Format::Json => Json(self).into_response(),
+            Format::Json => json(&self, self.data.len()),
             Format::Ndjson => file(wanted.format, subject, days, lines(&self.data).into()),
             Format::Csv => file(wanted.format, subject, days, table(&self.data, wanted.bom).into()),
             Format::Parquet => match columns(&self.data) {
@@ -48,6 +50,17 @@ impl<T: Record + Serialize> Answer<T> {
                 Err(error) => unwritten(error).into_response(),
             },
         }
+    }
+}
+
+/// The answer as JSON, with room for so many wide items. `axum::Json` writes to a buffer that is twice as slow.
+pub fn json(answer: &impl Serialize, items: usize) -> Response {
+    let mut body = Vec::with_capacity((items + 1) * WIDE);
+    match serde_json::to_writer(&mut body, answer) {
+        Ok(()) => {
+            ([(header::CONTENT_TYPE, HeaderValue::from_static(Format::Json.content_type()))], body).into_response()
+        }
+        Err(error) => unwritten(error).into_response(),
     }
 }
 

@@ -6,9 +6,8 @@ use utoipa::ToSchema;
 use crate::{
     model::{Day, DayRange, Geo},
     query::{Basis, Gathered},
-    report::FiguresByDay,
     store::State,
-    table::Origin,
+    table::{Origin, Selection},
 };
 
 /// Why counts of different people may be null.
@@ -105,6 +104,7 @@ impl Meta {
             notes: if gathered.supply.failing > 0 { vec![NOT_REFRESHED] } else { Vec::new() },
         }
     }
+
     /// What is to be said of the days that a report is made of.
     #[must_use]
     pub fn of_basis(basis: &Basis) -> Self {
@@ -114,12 +114,10 @@ impl Meta {
         }
     }
 
-    /// The same, and whether figures are null for want of ids.
+    /// The same, and whether figures of the selected people are null for want of ids.
     #[must_use]
-    pub fn of_figures(basis: &Basis, days: &FiguresByDay<'_>) -> Self {
-        let meta = Self::of_basis(basis);
-        let withheld = days.values().any(|figures| figures.present.unknown > 0);
-        meta.noting(withheld.then_some(WITHHELD))
+    pub fn of_figures(basis: &Basis, selection: &Selection) -> Self {
+        Self::of_basis(basis).noting(basis.withholds(selection).then_some(WITHHELD))
     }
 
     /// The days of the selection.

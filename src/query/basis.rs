@@ -1,7 +1,8 @@
 //! What a report is made of: digests where they answer the question, rows where it is about one person.
 
-use std::{borrow::Cow, num::NonZeroU64, sync::Arc};
+use std::{num::NonZeroU64, sync::Arc};
 
+use fixedbitset::FixedBitSet;
 use futures_util::{StreamExt as _, stream};
 
 use super::{
@@ -10,7 +11,10 @@ use super::{
 };
 use crate::{
     model::{Day, DayKey, DayRange},
-    report::{Digest, Figures, FiguresByDay, Narrowed, Withheld, by_day},
+    report::{
+        Digest, Figures, FiguresByDay, Narrowed, SumsByDay, Withheld,
+        by_day::{figures_by_day, sums_by_day},
+    },
     table::{Origin, Partition, PersonNo, Selection},
 };
 
@@ -100,23 +104,61 @@ impl Basis {
         self.withheld(least).is_none_or(|withheld| withheld.hides(selection.department_path.as_deref()))
     }
 
-    /// The figures of the selected people by day. `selection.active` is not looked at.
+    /// What adds up of the selected people, by selected day. `selection.active` is not looked at.
     #[must_use]
-    pub fn figures<'a>(&'a self, selection: &Selection) -> FiguresByDay<'a> {
+    pub fn sums(&self, selection: &Selection) -> SumsByDay {
+        let geos = self.plan().geos.len();
+        match self {
+            Self::Digests(gathered) => {
+                let within = gathered.departments(selection);
+                sums_by_day(&gathered.selected_days(), geos, |day| {
+                    within.as_ref().map_or(day.whole().sums, |within| day.sums_of(within))
+                })
+            }
+            Self::Rows(gathered) => sums_by_day(&gathered.selected_days(), geos, |day| figures_of(day, selection).sums),
+        }
+    }
+
+    /// The figures of the selected people by day, those before the selected days included.
+    #[must_use]
+    pub fn figures(&self, selection: &Selection) -> FiguresByDay {
         self.numbered_figures(selection).0
     }
 
     /// The same, with the numbers that people have in the sets of people.
     #[must_use]
-    pub fn numbered_figures<'a>(&'a self, selection: &Selection) -> (FiguresByDay<'a>, Numbers) {
+    pub fn numbered_figures(&self, selection: &Selection) -> (FiguresByDay, Numbers) {
         let geos = self.plan().geos.len();
         match self {
             Self::Digests(gathered) => {
-                let (parts, numbers) = of_digests(&gathered.days, selection);
-                (by_day(parts.into_iter(), geos), numbers)
+                let (parts, numbers) = of_digests(gathered, selection);
+                (figures_by_day(parts.into_iter(), geos), numbers)
             }
-            Self::Rows(gathered) => (by_day(of_rows(&gathered.days, selection), geos), Numbers::Own),
+            Self::Rows(gathered) => (figures_by_day(of_rows(&gathered.days, selection), geos), Numbers::Own),
         }
+    }
+
+    /// Whether some of the selected rows do not say whose they are.
+    #[must_use]
+    pub fn withholds(&self, selection: &Selection) -> bool {
+        match self {
+            Self::Digests(gathered) => {
+                let within = gathered.departments(selection);
+                gathered.days.iter().any(|day| match &within {
+                    None => day.whole().present.unknown > 0,
+                    Some(within) => day.withholds(within),
+                })
+            }
+            Self::Rows(gathered) => of_rows(&gathered.days, selection).any(|(_, figures)| figures.present.unknown > 0),
+        }
+    }
+}
+
+impl Gathered<Digest> {
+    /// The selected department and those below it, by number; `None` where everyone is selected.
+    fn departments(&self, selection: &Selection) -> Option<FixedBitSet> {
+        let path = selection.department_path.as_deref()?;
+        self.days.first().map(|day| day.directory().read().departments_within(path))
     }
 }
 
@@ -131,20 +173,20 @@ impl Numbers {
     }
 }
 
-fn of_digests<'a>(days: &'a [Arc<Digest>], selection: &Selection) -> (Vec<(Day, Cow<'a, Figures>)>, Numbers) {
-    let path = selection.department_path.as_deref();
-    let within = path.zip(days.first()).map(|(path, day)| day.directory().read().departments_within(path));
-    let Some(departments) = within else {
-        return (days.iter().map(|day| (day.key().day, Cow::Borrowed(day.whole()))).collect(), Numbers::Own);
+fn of_digests(gathered: &Gathered<Digest>, selection: &Selection) -> (Vec<(Day, Arc<Figures>)>, Numbers) {
+    let days = gathered.days.iter();
+    let Some(departments) = gathered.departments(selection) else {
+        return (days.map(|day| (day.key().day, Arc::clone(day.whole()))).collect(), Numbers::Own);
     };
     let mut narrowed = Narrowed::to(departments);
-    let figures = days.iter().map(|day| (day.key().day, Cow::Owned(narrowed.figures(day)))).collect();
+    let figures = days.map(|day| (day.key().day, Arc::new(narrowed.figures(day)))).collect();
     (figures, Numbers::Narrowed(narrowed))
 }
 
-fn of_rows<'a>(days: &'a [Arc<Partition>], selection: &Selection) -> impl Iterator<Item = (Day, Cow<'a, Figures>)> {
-    days.iter().map(|day| {
-        let tables = day.directory().read();
-        (day.key().day, Cow::Owned(Figures::of(day, &selection.against(&tables))))
-    })
+fn of_rows(days: &[Arc<Partition>], selection: &Selection) -> impl Iterator<Item = (Day, Arc<Figures>)> {
+    days.iter().map(|day| (day.key().day, Arc::new(figures_of(day, selection))))
+}
+
+fn figures_of(day: &Partition, selection: &Selection) -> Figures {
+    Figures::of(day, &selection.against(&day.directory().read()))
 }

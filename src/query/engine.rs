@@ -152,6 +152,11 @@ impl Engine {
         for key in &plan.keys {
             held.push(self.memory.fresh_digest(key).await);
         }
+        if held.iter().all(Option::is_some) {
+            let (days, states) = held.into_iter().flatten().unzip();
+            return Ok(Gathered { plan, days, missing: Vec::new(), states, supply: Supply::HELD });
+        }
+        let held = held.into_iter().map(|held| held.map(|(day, _)| day)).collect();
         let load = |key| {
             let engine = self.clone();
             async move { engine.digest(&key, context).await }
@@ -349,6 +354,12 @@ impl<D: Origin> Gathered<D> {
         let (day, state) = held.unzip();
         self.days.extend(day);
         self.states.extend(state);
+    }
+
+    /// The selected days that were had.
+    #[must_use]
+    pub fn selected_days(&self) -> Vec<Arc<D>> {
+        self.selected().map(|(day, _)| Arc::clone(day)).collect()
     }
 
     /// The selected days that were had, each with its state.

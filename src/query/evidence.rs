@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     sheets::Sheets,
 };
 use crate::{
+    model::{Day, Geo},
     report::Digest,
     store::{Memory, State},
     table::{Origin, Partition},
@@ -81,27 +82,33 @@ fn of_gathered<D: Origin>(gathered: &Gathered<D>, engine: &Engine, query: &Query
 
 fn version<D: Origin>(gathered: &Gathered<D>) -> [u8; 32] {
     let mut hash = Sha256::new();
-    let mut day = |geo: &str, date: String, rest: &[u8]| {
-        hash.update(geo.as_bytes());
-        hash.update(date.as_bytes());
-        hash.update(rest);
-    };
-    for (one, state) in gathered.days.iter().zip(&gathered.states) {
-        let (key, is_final) = (one.key(), u8::from(*state == State::Final));
-        let fetched_at = one.fetched_at().as_second().to_be_bytes();
-        day(key.geo.name(), key.day.to_string(), &[&one.hash()[..], &fetched_at, &[is_final]].concat());
+    let plan = &gathered.plan;
+    for geo in &plan.geos {
+        hash.update(mark(b'r', *geo, plan.range.first()));
+        hash.update(mark(b'r', *geo, plan.range.last()));
     }
-    for (geo, date) in &gathered.plan.pending {
-        day(geo.name(), date.to_string(), b"pending");
+    for (geo, day) in &plan.pending {
+        hash.update(mark(b'p', *geo, *day));
     }
     for (key, _) in &gathered.missing {
-        day(key.geo.name(), key.day.to_string(), b"missing");
+        hash.update(mark(b'm', key.geo, key.day));
     }
-    let range = gathered.plan.range;
-    day("", format!("{}/{}", range.first(), range.last()), b"range");
+    for (day, state) in gathered.days.iter().zip(&gathered.states) {
+        let state = if *state == State::Final { b'f' } else { b'd' };
+        hash.update(mark(state, day.key().geo, day.key().day));
+        hash.update(day.hash());
+        hash.update(day.fetched_at().as_second().to_le_bytes());
+    }
     let Supply { stale, failing, .. } = gathered.supply;
-    day("", String::new(), &[stale.to_be_bytes(), failing.to_be_bytes()].concat());
+    hash.update(stale.to_le_bytes());
+    hash.update(failing.to_le_bytes());
     hash.finalize().into()
+}
+
+/// What is so of a day, and which day it is.
+fn mark(what: u8, geo: Geo, day: Day) -> [u8; 6] {
+    let [a, b, c, d] = day.since(Day::from_date(Date::ZERO)).to_le_bytes();
+    [what, geo as u8, a, b, c, d]
 }
 
 /// When the next day is produced that the question is about.

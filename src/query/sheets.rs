@@ -108,17 +108,6 @@ impl Sheets {
 }
 
 impl Basis {
-    /// Whether some of the selected rows do not say whose they are.
-    #[must_use]
-    pub fn withholds(&self, selection: &Selection) -> bool {
-        match self {
-            Self::Digests(gathered) if selection.department_path.is_none() => {
-                gathered.days.iter().any(|day| day.whole().present.unknown > 0)
-            }
-            _ => self.figures(selection).values().any(|figures| figures.present.unknown > 0),
-        }
-    }
-
     /// Everyone who was active on that day or later, whatever was selected.
     #[must_use]
     pub fn active_since(&self, since: Day) -> FixedBitSet {

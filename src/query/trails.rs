@@ -1,6 +1,6 @@
 //! Trailing counts, kept for whoever asks for the same days again: sliding over a year unites a thousand sets.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use moka::sync::Cache;
 use sha2::Digest as _;
@@ -33,10 +33,15 @@ impl fmt::Debug for Trails {
 }
 
 impl Trails {
-    /// The counts that trail to each of `days`, which are those of `basis` and `selection`. Several callers at once wait
-    /// for the first of them, so call it where waiting is no harm.
+    /// The counts that trail to each of `days`, which are those of `basis` and `selection`, and are looked at only where
+    /// the counts are not kept. Several callers at once wait for the first of them, so call it where waiting is no harm.
     #[must_use]
-    pub fn over(&self, basis: &Basis, selection: &Selection, days: &FiguresByDay<'_>) -> Arc<Trailing> {
+    pub fn over(
+        &self,
+        basis: &Basis,
+        selection: &Selection,
+        days: &impl Deref<Target = FiguresByDay>,
+    ) -> Arc<Trailing> {
         self.kept.get_with(key(basis, selection), || Arc::new(Trailing::over(days)))
     }
 }

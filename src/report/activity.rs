@@ -1,8 +1,9 @@
 //! Activity over time: who used what, in buckets of a day, a week or a month.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::ops::Deref;
 
 use super::{
+    by_day::FiguresByDay,
     figures::{Figures, People, Sums, share},
     trailing::Trailing,
 };
@@ -22,9 +23,6 @@ pub enum Interval {
     /// A calendar month.
     Month,
 }
-
-/// The figures of each day that is there, in every geo that was asked for.
-pub type FiguresByDay<'a> = BTreeMap<Day, Cow<'a, Figures>>;
 
 /// The figures of one bucket.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,61 +69,84 @@ pub fn buckets(selected: DayRange, interval: Interval) -> impl Iterator<Item = D
     })
 }
 
-/// The activity over `selected`, from the days that are there and the counts that trail to each of them. A bucket none of
-/// whose days is there is left out.
+/// The activity over `selected`, from the sums of the days that are there and the counts that trail to each of them. The
+/// figures of the same days are looked at only where a bucket has several days. A bucket none of whose days is there is
+/// left out.
 #[must_use]
-pub fn activity(selected: DayRange, interval: Interval, days: &FiguresByDay<'_>, trailing: &Trailing) -> Vec<Bucket> {
-    let filled = buckets(selected, interval).filter_map(|range| bucket(range, days));
-    filled
-        .map(|(last, bucket)| {
-            let (wau, mau) = trailing.to(last);
-            let stickiness = share(days[&last].sums.flag(Flag::Active), mau);
-            Bucket { wau, mau, stickiness, ..bucket }
-        })
-        .collect()
+pub fn activity(
+    selected: DayRange,
+    interval: Interval,
+    days: &[(Day, Sums)],
+    figures: &impl Deref<Target = FiguresByDay>,
+    trailing: &Trailing,
+) -> Vec<Bucket> {
+    let bucket = |range: DayRange| {
+        let first = days.partition_point(|(day, _)| *day < range.first());
+        let inside = &days[first..][..days[first..].partition_point(|(day, _)| *day <= range.last())];
+        let (last, sums) = inside.last()?;
+        let (wau, mau) = trailing.to(*last);
+        let stickiness = share(sums.flag(Flag::Active), mau);
+        let bucket = match inside {
+            [_] => Bucket::of_a_day(range, sums),
+            _ => Bucket::of_days(range, inside, figures),
+        };
+        Some(Bucket { wau, mau, stickiness, ..bucket })
+    };
+    buckets(selected, interval).filter_map(bucket).collect()
 }
 
-/// The figures of one bucket but for those that trail, and its last day that is there.
-fn bucket(range: DayRange, days: &FiguresByDay<'_>) -> Option<(Day, Bucket)> {
-    let inside: Vec<(Day, &Figures)> =
-        days.range(range.first()..=range.last()).map(|(day, figures)| (*day, figures.as_ref())).collect();
-    let (last_day, last) = *inside.last()?;
-    let with_rows = inside.iter().rev().map(|(_, figures)| figures.sums).find(|sums| sums.users > 0);
-    let at_the_end = with_rows.unwrap_or(last.sums);
-    let distinct = |flag: Flag| distinct(inside.iter().map(|(_, figures)| *figures), flag);
-    let mut counters = Sums::default();
-    for (_, figures) in &inside {
-        counters.add_counters(&figures.sums);
+impl Bucket {
+    /// All but what trails. On one day, whoever has a flag is somebody else.
+    fn of_a_day(days: DayRange, sums: &Sums) -> Self {
+        Self {
+            days,
+            users: sums.users,
+            activated: sums.flag(Flag::Activated),
+            active: Some(sums.flag(Flag::Active)),
+            features: Feature::ALL.map(|feature| Some(sums.flag(Flag::Feature(feature)))),
+            counters: sums.counters,
+            wau: None,
+            mau: None,
+            stickiness: None,
+        }
     }
-    let bucket = Bucket {
-        days: range,
-        users: at_the_end.users,
-        activated: at_the_end.flag(Flag::Activated),
-        active: distinct(Flag::Active),
-        features: Feature::ALL.map(|feature| distinct(Flag::Feature(feature))),
-        counters: counters.counters,
-        wau: None,
-        mau: None,
-        stickiness: None,
-    };
-    Some((last_day, bucket))
+
+    /// The same of several days.
+    fn of_days(range: DayRange, days: &[(Day, Sums)], figures: &FiguresByDay) -> Self {
+        let at_the_end = days.iter().rfind(|(_, sums)| sums.users > 0).map_or_else(Sums::default, |(_, sums)| *sums);
+        let mut sums = Sums::default();
+        for (_, day) in days {
+            sums.add_counters(day);
+        }
+        let distinct = |flag: Flag| distinct(range, figures, flag);
+        Self {
+            active: distinct(Flag::Active),
+            features: Feature::ALL.map(|feature| distinct(Flag::Feature(feature))),
+            counters: sums.counters,
+            ..Self::of_a_day(range, &at_the_end)
+        }
+    }
 }
 
 /// Different people who have the flag on any of these days.
-pub(super) fn distinct<'a>(mut days: impl ExactSizeIterator<Item = &'a Figures>, flag: Flag) -> Option<u64> {
-    if days.len() == 1 {
-        return days.next().map(|only| only.sums.flag(flag));
+pub(super) fn distinct(range: DayRange, days: &FiguresByDay, flag: Flag) -> Option<u64> {
+    let inside: Vec<&Figures> = days.range(range.first()..=range.last()).map(|(_, figures)| &**figures).collect();
+    if let [only] = inside[..] {
+        return Some(only.sums.flag(flag));
     }
-    People::united(days.map(|figures| figures.people(flag))).distinct()
+    People::united(inside.into_iter().map(|figures| figures.people(flag))).distinct()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::{
+        collections::{BTreeMap, HashSet},
+        sync::Arc,
+    };
 
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::by_day::SumsByDay, *};
     use crate::table::Flags;
 
     /// A small tenant, naively: who was active on which day, and how many messages they sent.
@@ -135,7 +156,7 @@ mod tests {
         Day::new(2026, 9, 25).unwrap()
     }
 
-    fn figures(people: &BTreeMap<u32, (bool, u64)>) -> Cow<'static, Figures> {
+    fn figures(people: &BTreeMap<u32, (bool, u64)>) -> Arc<Figures> {
         let mut figures = Figures::default();
         for (person, (active, messages)) in people {
             let flags = Flags::default().with(Flag::Activated, true).with(Flag::Active, *active);
@@ -143,7 +164,11 @@ mod tests {
             let counter = |counter| if counter == Counter::SendMessengerNum { *messages } else { 0 };
             figures.sums.add_row(flags, counter);
         }
-        Cow::Owned(figures)
+        Arc::new(figures)
+    }
+
+    fn sums(days: &FiguresByDay) -> SumsByDay {
+        days.iter().map(|(day, figures)| (*day, figures.sums)).collect()
     }
 
     fn active_in(tenant: &Naive, range: DayRange) -> u64 {
@@ -165,10 +190,10 @@ mod tests {
         fn every_figure_equals_the_naive_one(
             tenant in tenant(), interval in proptest::sample::select(vec![Interval::Day, Interval::Week, Interval::Month]),
         ) {
-            let days: FiguresByDay<'_> = tenant.iter().map(|(day, people)| (*day, figures(people))).collect();
+            let days: FiguresByDay = tenant.iter().map(|(day, people)| (*day, figures(people))).collect();
             let selected = DayRange::new(first(), *tenant.keys().last().unwrap()).unwrap();
 
-            let buckets = activity(selected, interval, &days, &Trailing::over(&days));
+            let buckets = activity(selected, interval, &sums(&days), &&days, &Trailing::over(&days));
 
             prop_assert_eq!(buckets.iter().flat_map(|bucket| bucket.days.days()).collect::<Vec<_>>(), selected.days().collect::<Vec<_>>());
             for bucket in buckets {
@@ -191,11 +216,12 @@ mod tests {
         let mut anonymous = Figures::default();
         anonymous.add_person(None, active);
         anonymous.sums.add_row(active, |_| 0);
-        let days: FiguresByDay<'_> = (0..2).map(|at| (first().plus(at), Cow::Borrowed(&anonymous))).collect();
+        let anonymous = Arc::new(anonymous);
+        let days: FiguresByDay = (0..2).map(|at| (first().plus(at), Arc::clone(&anonymous))).collect();
         let range = DayRange::new(first(), first().next()).unwrap();
 
-        let daily = activity(range, Interval::Day, &days, &Trailing::default());
-        let monthly = activity(range, Interval::Month, &days, &Trailing::default());
+        let daily = activity(range, Interval::Day, &sums(&days), &&days, &Trailing::default());
+        let monthly = activity(range, Interval::Month, &sums(&days), &&days, &Trailing::default());
 
         assert!(daily.iter().all(|bucket| bucket.active == Some(1)));
         assert_eq!(monthly[0].active, None);
@@ -204,8 +230,8 @@ mod tests {
     #[test]
     fn a_bucket_none_of_whose_days_is_there_is_left_out() {
         let days = BTreeMap::from([(first(), figures(&BTreeMap::new()))]);
-        let buckets =
-            activity(DayRange::new(first(), first().next()).unwrap(), Interval::Day, &days, &Trailing::default());
+        let range = DayRange::new(first(), first().next()).unwrap();
+        let buckets = activity(range, Interval::Day, &sums(&days), &&days, &Trailing::default());
         assert_eq!(buckets.len(), 1);
     }
 }

@@ -38,7 +38,7 @@ pub struct Digest {
     hash: ContentHash,
     doubtful: bool,
     directory: Arc<Directory>,
-    whole: Figures,
+    whole: Arc<Figures>,
     departments: Box<[Part]>,
     bytes: usize,
 }
@@ -97,7 +97,7 @@ impl Digest {
             doubtful: day.is_doubtful(),
             directory: Arc::clone(day.directory()),
             bytes: bytes(&whole, &departments),
-            whole,
+            whole: Arc::new(whole),
             departments,
         }
     }
@@ -110,8 +110,24 @@ impl Digest {
 
     /// The figures of all rows.
     #[must_use]
-    pub const fn whole(&self) -> &Figures {
+    pub const fn whole(&self) -> &Arc<Figures> {
         &self.whole
+    }
+
+    /// The sums of the rows of these departments.
+    #[must_use]
+    pub fn sums_of(&self, departments: &FixedBitSet) -> Sums {
+        let mut sums = Sums::default();
+        for part in self.parts(departments) {
+            sums.add(&part.sums);
+        }
+        sums
+    }
+
+    /// Whether some rows of these departments do not say whose they are.
+    #[must_use]
+    pub fn withholds(&self, departments: &FixedBitSet) -> bool {
+        self.whole.present.unknown > 0 && self.parts(departments).any(|part| part.sums.users > part.crew.len() as u64)
     }
 
     /// The departments that have rows of their own, by number.
@@ -126,9 +142,17 @@ impl Digest {
         self.bytes
     }
 
+    fn parts(&self, departments: &FixedBitSet) -> impl Iterator<Item = &Part> {
+        departments.ones().filter_map(|number| self.part(u32::try_from(number).ok()?))
+    }
+
     fn part(&self, department: u32) -> Option<&Part> {
-        let at = self.departments.binary_search_by_key(&department, |part| part.department);
-        at.ok().map(|at| &self.departments[at])
+        // Most days every department has rows, and stands where its number says.
+        let expected = self.departments.get(department as usize).filter(|part| part.department == department);
+        expected.or_else(|| {
+            let at = self.departments.binary_search_by_key(&department, |part| part.department);
+            at.ok().map(|at| &self.departments[at])
+        })
     }
 }
 
@@ -165,13 +189,10 @@ impl Narrowed {
 
     /// The figures of those departments on one day. People keep their small numbers from day to day.
     pub fn figures(&mut self, digest: &Digest) -> Figures {
-        let parts = || digest.departments.iter().filter(|part| self.departments.contains(part.department as usize));
-        let most = self.next as usize + parts().map(|part| part.crew.len()).sum::<usize>();
+        let parts: Vec<&Part> = digest.parts(&self.departments).collect();
+        let most = self.next as usize + parts.iter().map(|part| part.crew.len()).sum::<usize>();
         let mut figures = Figures::with_room_for(most);
-        for part in &digest.departments {
-            if !self.departments.contains(part.department as usize) {
-                continue;
-            }
+        for part in parts {
             figures.sums.add(&part.sums);
             for person in part.crew.people() {
                 let number = Some(self.number(*person));

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use fixedbitset::FixedBitSet;
 
 use super::{
-    activity::{FiguresByDay, Interval, buckets},
+    activity::{Interval, buckets},
+    by_day::FiguresByDay,
     crew::Changes,
     digest::Digest,
     figures::{People, share},
@@ -65,7 +66,7 @@ pub fn retention(
     selected: DayRange,
     interval: Interval,
     began: &BTreeMap<Day, FixedBitSet>,
-    days: &FiguresByDay<'_>,
+    days: &FiguresByDay,
 ) -> Vec<Cohort> {
     let periods: Vec<(DayRange, FixedBitSet)> =
         buckets(selected, interval).filter_map(|range| Some((range, active_in(range, days)?))).collect();
@@ -85,7 +86,7 @@ pub fn retention(
 }
 
 /// Everyone who was active on any of these days; `None` where none of them is there.
-fn active_in(range: DayRange, days: &FiguresByDay<'_>) -> Option<FixedBitSet> {
+fn active_in(range: DayRange, days: &FiguresByDay) -> Option<FixedBitSet> {
     let mut inside = days.range(range.first()..=range.last()).peekable();
     inside.peek()?;
     Some(People::united(inside.map(|(_, figures)| figures.people(Flag::Active))).known)

@@ -1,9 +1,6 @@
 //! The headline figures of a range.
 
-use super::{
-    activity::{FiguresByDay, distinct},
-    figures::{Figures, Sums},
-};
+use super::{activity::distinct, by_day::FiguresByDay, figures::Sums};
 use crate::{
     model::DayRange,
     table::{Counter, Feature, Flag},
@@ -30,14 +27,14 @@ pub struct Headline {
 
 /// The headline of a range, from the days that are there; `None` where none has rows.
 #[must_use]
-pub fn headline(range: DayRange, days: &FiguresByDay<'_>) -> Option<Headline> {
-    let inside: Vec<&Figures> = days.range(range.first()..=range.last()).map(|(_, figures)| figures.as_ref()).collect();
-    let at_the_end = inside.iter().rev().map(|figures| figures.sums).find(|sums| sums.users > 0)?;
-    let distinct = |flag| distinct(inside.iter().copied(), flag);
-    let actives: u64 = inside.iter().map(|figures| figures.sums.flag(Flag::Active)).sum();
+pub fn headline(range: DayRange, days: &FiguresByDay) -> Option<Headline> {
+    let inside: Vec<&Sums> = days.range(range.first()..=range.last()).map(|(_, figures)| &figures.sums).collect();
+    let at_the_end = inside.iter().rfind(|sums| sums.users > 0)?;
+    let distinct = |flag| distinct(range, days, flag);
+    let actives: u64 = inside.iter().map(|sums| sums.flag(Flag::Active)).sum();
     let mut sums = Sums::default();
-    for figures in &inside {
-        sums.add_counters(&figures.sums);
+    for day in &inside {
+        sums.add_counters(day);
     }
     Some(Headline {
         days: range,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{activity::FiguresByDay, figures::People, sliding::distinct_in_windows};
+use super::{by_day::FiguresByDay, figures::People, sliding::distinct_in_windows};
 use crate::{model::Day, table::Flag};
 
 /// Days of the shorter figure, its own day included.
@@ -21,7 +21,7 @@ pub struct Trailing {
 impl Trailing {
     /// For each of these days before which enough others are there.
     #[must_use]
-    pub fn over(days: &FiguresByDay<'_>) -> Self {
+    pub fn over(days: &FiguresByDay) -> Self {
         Self { week: counts(days, WEEK), month: counts(days, MONTH) }
     }
 
@@ -32,7 +32,7 @@ impl Trailing {
     }
 }
 
-fn counts(days: &FiguresByDay<'_>, length: u16) -> BTreeMap<Day, u64> {
+fn counts(days: &FiguresByDay, length: u16) -> BTreeMap<Day, u64> {
     let mut counts = BTreeMap::new();
     let days: Vec<(Day, &People)> = days.iter().map(|(day, figures)| (*day, figures.people(Flag::Active))).collect();
     for run in days.chunk_by(|(day, _), (next, _)| day.next() == *next) {

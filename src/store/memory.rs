@@ -145,11 +145,11 @@ impl Memory {
         self.held.digests.get(&self.place(key)).await.map(|digest| self.judged(digest))
     }
 
-    /// The day's digest, where it answers a question without anything being fetched.
-    pub async fn fresh_digest(&self, key: &DayKey) -> Option<Arc<Digest>> {
+    /// The day's digest and state, where it answers a question without anything being fetched.
+    pub async fn fresh_digest(&self, key: &DayKey) -> Option<(Arc<Digest>, State)> {
         let held = self.held_digest(key).await.filter(|held| !held.due)?;
         self.held.lookups.add_one(Lookup::Hit);
-        Some(held.day)
+        Some((held.day, held.state))
     }
 
     /// The digest of these rows, made where it is not held.

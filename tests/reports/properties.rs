@@ -1,7 +1,6 @@
 //! Reports over random tenants equal the naive count.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -9,7 +8,7 @@ use std::{
 use feishu_pulse::{
     model::{Day, DayRange},
     report::{
-        Digest, Figures, FiguresByDay, Interval, Narrowed, People, Trailing, activity,
+        Digest, Figures, FiguresByDay, Interval, Narrowed, People, SumsByDay, Trailing, activity,
         clients::{Kind, clients},
         departments::{Rollup, present, rollups, sums},
         month::Month,
@@ -33,14 +32,23 @@ fn range(tenant: &Tenant) -> DayRange {
     DayRange::new(first(), *tenant.keys().last().unwrap()).unwrap()
 }
 
-fn within<'a>(digests: &'a [Arc<Digest>], path: Option<&str>) -> FiguresByDay<'a> {
-    let narrow = path.map(|path| digests[0].directory().read().departments_within(path)).map(Narrowed::to);
-    match narrow {
-        None => digests.iter().map(|digest| (digest.key().day, Cow::Borrowed(digest.whole()))).collect(),
+fn departments(digests: &[Arc<Digest>], path: Option<&str>) -> Option<FixedBitSet> {
+    path.map(|path| digests[0].directory().read().departments_within(path))
+}
+
+fn within(digests: &[Arc<Digest>], path: Option<&str>) -> FiguresByDay {
+    match departments(digests, path).map(Narrowed::to) {
+        None => digests.iter().map(|digest| (digest.key().day, Arc::clone(digest.whole()))).collect(),
         Some(mut narrowed) => {
-            digests.iter().map(|digest| (digest.key().day, Cow::Owned(narrowed.figures(digest)))).collect()
+            digests.iter().map(|digest| (digest.key().day, Arc::new(narrowed.figures(digest)))).collect()
         }
     }
+}
+
+fn sums_within(digests: &[Arc<Digest>], path: Option<&str>) -> SumsByDay {
+    let within = departments(digests, path);
+    let sums = |digest: &Digest| within.as_ref().map_or(digest.whole().sums, |within| digest.sums_of(within));
+    digests.iter().map(|digest| (digest.key().day, sums(digest))).collect()
 }
 
 fn path() -> impl Strategy<Value = Option<&'static str>> {
@@ -57,7 +65,7 @@ proptest! {
 
         let buckets = {
             let days = within(&digests, path);
-            activity::activity(range(&tenant), interval, &days, &Trailing::over(&days))
+            activity::activity(range(&tenant), interval, &sums_within(&digests, path), &&days, &Trailing::over(&days))
         };
 
         for bucket in buckets {

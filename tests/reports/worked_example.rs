@@ -1,11 +1,11 @@
 //! The worked example of `docs/metrics.md`: its rows in, its figures out, and each of its tables as it stands there.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use feishu_pulse::{
     model::{Day, DayKey, DayRange, Geo, Scope, UserIdType},
     report::{
-        Digest, FiguresByDay, Interval, Narrowed, Trailing, activity,
+        Digest, FiguresByDay, Interval, Narrowed, SumsByDay, Trailing, activity,
         departments::{present, rollups},
         retention::{activations, retention},
         sheet::Sheet,
@@ -81,8 +81,8 @@ fn digests() -> Vec<Arc<Digest>> {
     days().iter().map(|day| Arc::new(Digest::of(day, None))).collect()
 }
 
-fn whole(digests: &[Arc<Digest>]) -> FiguresByDay<'_> {
-    digests.iter().map(|digest| (digest.key().day, Cow::Borrowed(digest.whole()))).collect()
+fn whole(digests: &[Arc<Digest>]) -> FiguresByDay {
+    digests.iter().map(|digest| (digest.key().day, Arc::clone(digest.whole()))).collect()
 }
 
 #[test]
@@ -96,8 +96,10 @@ fn activity() {
     let digests = digests();
     let days = whole(&digests);
 
-    let daily = activity::activity(week(), Interval::Day, &days, &Trailing::over(&days));
-    let weekly = activity::activity(week(), Interval::Week, &days, &Trailing::over(&days));
+    let sums: SumsByDay = digests.iter().map(|digest| (digest.key().day, digest.whole().sums)).collect();
+    let activity = |interval| activity::activity(week(), interval, &sums, &&days, &Trailing::over(&days));
+
+    let (daily, weekly) = (activity(Interval::Day), activity(Interval::Week));
 
     assert_eq!(daily.iter().map(|day| day.active).collect::<Vec<_>>(), [Some(2); 3]);
     let [week] = &weekly[..] else { panic!("one week") };

@@ -1,6 +1,6 @@
 //! `GET /v1/reports/activity`: who used what over time.
 
-use std::num::NonZeroU64;
+use std::{cell::LazyCell, num::NonZeroU64};
 
 use axum::response::Response;
 use serde::Serialize;
@@ -143,14 +143,14 @@ fn answer(
     interval: Interval,
     (least, trails): (Option<NonZeroU64>, &Trails),
 ) -> Answer<ActivityItem> {
-    let days = basis.figures(selection);
+    let meta = Meta::of_figures(basis, selection);
     if basis.hides(selection, least) {
-        return Answer { data: Vec::new(), meta: Meta::of_figures(basis, &days).noting(Some(WITHHELD_GROUPS)) };
+        return Answer { data: Vec::new(), meta: meta.noting(Some(WITHHELD_GROUPS)) };
     }
-    let trailing = trails.over(basis, selection, &days);
-    let buckets = activity::activity(basis.plan().range, interval, &days, &trailing);
-    let data = buckets.iter().map(ActivityItem::from).collect();
-    Answer { data, meta: Meta::of_figures(basis, &days) }
+    let figures = LazyCell::new(|| basis.figures(selection));
+    let trailing = trails.over(basis, selection, &figures);
+    let buckets = activity::activity(basis.plan().range, interval, &basis.sums(selection), &figures, &trailing);
+    Answer { data: buckets.iter().map(ActivityItem::from).collect(), meta }
 }
 
 impl From<&Bucket> for ActivityItem {

@@ -159,11 +159,7 @@ fn answer(
 }
 
 /// Those of them who are selected, by the day on which they began and in the numbers of the selection.
-fn began(
-    activated: &BTreeMap<PersonNo, Day>,
-    days: &FiguresByDay<'_>,
-    numbers: &Numbers,
-) -> BTreeMap<Day, FixedBitSet> {
+fn began(activated: &BTreeMap<PersonNo, Day>, days: &FiguresByDay, numbers: &Numbers) -> BTreeMap<Day, FixedBitSet> {
     let present = People::united(days.values().map(|figures| &figures.present));
     let mut began: BTreeMap<Day, FixedBitSet> = BTreeMap::new();
     for (person, day) in activated {

@@ -124,7 +124,7 @@ fn answer(basis: &Basis, selection: &Selection, least: Option<NonZeroU64>, wante
     let hidden = basis.hides(selection, least);
     let (current, previous) = if hidden { (None, None) } else { (headline(range, &days), headline(before, &days)) };
     let figures = changes(current.as_ref(), previous.as_ref());
-    let meta = Meta::of_figures(basis, &days).noting(hidden.then_some(WITHHELD_GROUPS));
+    let meta = Meta::of_figures(basis, selection).noting(hidden.then_some(WITHHELD_GROUPS));
     if wanted.format != Format::Json {
         return Answer { data: figures, meta }.written(wanted, "summary");
     }

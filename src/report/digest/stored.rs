@@ -170,7 +170,7 @@ impl Stored {
             doubtful: label.doubtful,
             directory: Arc::clone(directory),
             bytes: bytes(&whole, &departments),
-            whole,
+            whole: Arc::new(whole),
             departments,
         })
     }
