@@ -6,13 +6,15 @@
 
 use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc};
 
+use fixedbitset::FixedBitSet;
+
 use super::{departments::present, digest::Digest, tree::Tree};
 
 /// Departments whose figures are withheld, each with all below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Withheld {
     everyone: bool,
-    paths: BTreeSet<String>,
+    paths: BTreeSet<Arc<str>>,
 }
 
 /// How many people there are on one day, by place of a tree.
@@ -35,12 +37,17 @@ impl Withheld {
     #[must_use]
     pub fn of(days: &[Arc<Digest>], least: NonZeroU64) -> Self {
         let mut withheld = Self::default();
+        let mut before: Option<(FixedBitSet, Tree)> = None;
         for day in days {
-            let tree = Tree::of(&present(std::slice::from_ref(day)), &day.directory().read(), None);
+            let departments = present(std::slice::from_ref(day));
+            // Most days have the departments of the day before.
+            let same = before.take().filter(|(others, _)| *others == departments);
+            let tree = same.map_or_else(|| Tree::of(&departments, &day.directory().read(), None), |(_, tree)| tree);
             let sizes = Sizes::of(day, &tree);
             let everyone: u64 = sizes.top.iter().map(|place| sizes.all[*place]).sum();
             withheld.everyone |= (1..least.get()).contains(&everyone);
             sizes.withhold(0, &sizes.top, least.get(), &mut withheld.paths);
+            before = Some((departments, tree));
         }
         withheld
     }
@@ -68,24 +75,19 @@ impl<'a> Sizes<'a> {
             for place in tree.upwards(part.department) {
                 all[place] += part.sums.users;
             }
-            if let Some(place) = tree.upwards(part.department).last() {
+            if let Some(place) = tree.upwards(part.department).next() {
                 own[place] += part.sums.users;
             }
         }
-        let (mut below, mut top, mut open) = (vec![Vec::new(); tree.len()], Vec::new(), Vec::<usize>::new());
+        let (mut below, mut top) = (vec![Vec::new(); tree.len()], Vec::new());
         for (at, place) in tree.places().iter().enumerate() {
-            while open.pop_if(|above| tree.places()[*above].depth >= place.depth).is_some() {}
-            match open.last() {
-                Some(above) => below[*above].push(at),
-                None => top.push(at),
-            }
-            open.push(at);
+            place.above.map_or(&mut top, |above| &mut below[above]).push(at);
         }
         Self { tree, all, own, below, top }
     }
 
     /// Withholds parts of a department that is shown: `own` people of its own, and the departments right below it.
-    fn withhold(&self, own: u64, below: &[usize], least: u64, withheld: &mut BTreeSet<String>) {
+    fn withhold(&self, own: u64, below: &[usize], least: u64, withheld: &mut BTreeSet<Arc<str>>) {
         let mut parts: Vec<usize> = below.to_vec();
         parts.sort_by_key(|place| (self.all[*place], *place));
         let mut hidden = own;

@@ -1,58 +1,76 @@
 //! The departments as a tree, read off their paths. Upstream names no departments that have no people of their own;
 //! those in between are made up from the paths of those below them.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, iter, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 
-use crate::table::directory::Tables;
+use crate::table::{Department, directory::Tables};
 
 /// Departments and those above them; each stands before all below it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Tree {
     places: Vec<Place>,
-    /// By department number: its own place and those above it. Empty for departments that are not meant.
-    upwards: BTreeMap<u32, Vec<usize>>,
+    /// The place of each department by number; [`NOWHERE`] for those that are not meant.
+    of: Vec<usize>,
 }
 
 /// One department.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Its path from the root, joined by slashes.
-    pub path: String,
+    pub path: Arc<str>,
     /// Its own name.
-    pub name: String,
+    pub name: Arc<str>,
     /// How many steps down the path it stands; the top is 1.
     pub depth: usize,
     /// Whether it has people of its own, or is only passed on the way to others.
     pub is_own: bool,
+    /// The place right above it.
+    pub above: Option<usize>,
 }
+
+/// Stands for "has no place".
+const NOWHERE: usize = usize::MAX;
 
 impl Tree {
     /// The tree of the departments with these numbers; with `top`, only of that one and those below it.
     #[must_use]
     pub fn of(departments: &FixedBitSet, tables: &Tables, top: Option<&str>) -> Self {
-        let top: Option<Vec<&str>> = top.map(|path| path.split('/').collect());
-        let segments = |number: u32| tables.department(number).path.split('/').collect::<Vec<&str>>();
-        let least = top.as_ref().map_or(1, Vec::len);
-        let within = |path: &[&str]| top.as_deref().is_none_or(|top| path.starts_with(top));
         let numbers = departments.ones().filter_map(|number| u32::try_from(number).ok());
-        let meant: Vec<(u32, Vec<&str>)> =
-            numbers.map(|number| (number, segments(number))).filter(|(_, path)| within(path)).collect();
-        let mut paths: BTreeMap<&[&str], Option<u32>> = BTreeMap::new();
-        for (number, path) in &meant {
-            for depth in least..path.len() {
-                paths.entry(&path[..depth]).or_default();
-            }
-            paths.insert(path, Some(*number));
+        let all = numbers.map(|number| (number, &**tables.department(number)));
+        let mut meant: Vec<(u32, &Department)> =
+            all.filter(|(_, department)| top.is_none_or(|top| is_within(&department.path, top))).collect();
+        meant.sort_by(|(_, one), (_, other)| by_segments(&one.path, &other.path));
+        let mut tree = Self { places: Vec::with_capacity(meant.len()), of: vec![NOWHERE; departments.len()] };
+        let top = top.map_or(1, |path| path.split('/').count());
+        let mut at = None;
+        for (number, department) in meant {
+            let place = tree.way_to(department, at, top);
+            // Of two names for one path, the one that came last.
+            tree.places[place].name = Arc::clone(&department.name);
+            tree.places[place].is_own = true;
+            tree.of[number as usize] = place;
+            at = Some(place);
         }
-        let order: BTreeMap<&[&str], usize> = paths.keys().copied().zip(0..).collect();
-        let upwards = meant.iter().map(|(number, path)| {
-            let places = (least..=path.len()).map(|depth| order[&path[..depth]]);
-            (*number, places.collect())
-        });
-        let places = paths.iter().map(|(path, number)| Place::new(path, *number, tables)).collect();
-        Self { upwards: upwards.collect(), places }
+        tree
+    }
+
+    /// Adds what is not there yet of the way to a department, which begins at depth `top`. The department comes next to
+    /// the place `at` in order.
+    fn way_to(&mut self, department: &Department, at: Option<usize>, top: usize) -> usize {
+        let path = &department.path;
+        let mut above = self.from(at).find(|place| is_within(path, &self.places[*place].path));
+        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+        let depth = above.map_or(top - 1, |place| self.places[place].depth);
+        for (depth, end) in (1..).zip(ends).skip(depth) {
+            let name = path[..end].rsplit('/').next().unwrap_or_default();
+            let path = if end == path.len() { Arc::clone(path) } else { path[..end].into() };
+            self.places.push(Place { path, name: name.into(), depth, is_own: false, above });
+            above = Some(self.places.len() - 1);
+        }
+        // A path has a segment at least, and so a place by now.
+        above.unwrap_or_default()
     }
 
     /// How many places there are.
@@ -73,20 +91,62 @@ impl Tree {
         &self.places
     }
 
-    /// The place of the department with that number and of all above it; none where it is not meant.
+    /// The place of the department with that number and of all above it, the nearest first; none where it is not meant.
     pub fn upwards(&self, department: u32) -> impl Iterator<Item = usize> + '_ {
-        self.upwards.get(&department).into_iter().flatten().copied()
+        self.from(self.of.get(department as usize).copied().filter(|place| *place != NOWHERE))
+    }
+
+    fn from(&self, place: Option<usize>) -> impl Iterator<Item = usize> + '_ {
+        iter::successors(place, |place| self.places[*place].above)
     }
 }
 
-impl Place {
-    fn new(path: &[&str], number: Option<u32>, tables: &Tables) -> Self {
-        let last = path.last().copied().unwrap_or_default();
-        Self {
-            path: path.join("/"),
-            name: number.map_or(last, |number| &tables.department(number).name).to_owned(),
-            depth: path.len(),
-            is_own: number.is_some(),
+/// Whether a path is `above`, or of something below it.
+fn is_within(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The order of paths segment by segment: a department comes right before all below it.
+fn by_segments(one: &str, other: &str) -> Ordering {
+    let weigh = |byte: u8| if byte == b'/' { 0 } else { u16::from(byte) + 1 };
+    one.bytes().map(weigh).cmp(other.bytes().map(weigh))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::table::Directory;
+
+    proptest! {
+        #[test]
+        fn the_places_are_all_prefixes_of_the_paths_in_order(
+            paths in proptest::collection::btree_set("[a!é]{0,2}(/[a!é]{0,2}){0,3}", 0..12).prop_map(Vec::from_iter).prop_shuffle(),
+            top in proptest::option::of("[a!é]{0,1}(/[a!é]{0,1}){0,1}"),
+        ) {
+            let directory = Directory::default();
+            let departments: Vec<Department> = paths.iter().map(|path| Department { name: "".into(), path: (**path).into() }).collect();
+            let numbers: Vec<u32> = departments.iter().map(|department| directory.number_department(department)).collect();
+
+            let tree = Tree::of(&numbers.iter().map(|number| *number as usize).collect(), &directory.read(), top.as_deref());
+
+            // As lists of segments, which are ordered as the tree is.
+            let top: Vec<&str> = top.as_deref().map(|top| top.split('/').collect()).unwrap_or_default();
+            let ways = paths.iter().map(|path| path.split('/').collect::<Vec<_>>()).filter(|way| way.starts_with(&top));
+            let prefixes = |way: Vec<_>| (top.len().max(1)..=way.len()).map(|depth| way[..depth].to_vec()).collect::<Vec<_>>();
+            let naive: BTreeSet<Vec<&str>> = ways.flat_map(prefixes).collect();
+            let placed: Vec<Vec<&str>> = tree.places().iter().map(|place| place.path.split('/').collect()).collect();
+            prop_assert_eq!(&placed, &Vec::from_iter(naive));
+            for (path, number) in paths.iter().zip(numbers) {
+                let upwards: Vec<&str> = tree.upwards(number).map(|place| &*tree.places()[place].path).collect();
+                prop_assert!(upwards.is_empty() || upwards[0] == path);
+                prop_assert!(upwards.windows(2).all(|pair| pair[0].rsplit_once('/').map(|(above, _)| above) == Some(pair[1])));
+                let own = path.split('/').collect::<Vec<_>>();
+                prop_assert_eq!(upwards.len(), if own.starts_with(&top) { own.len() + 1 - top.len().max(1) } else { 0 });
+            }
         }
     }
 }

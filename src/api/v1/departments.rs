@@ -2,17 +2,14 @@
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use axum::{
-    Json,
-    response::{IntoResponse as _, Response},
-};
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::figures::{Counters, Features, rounded};
 use crate::{
     api::{
-        answer::Answer,
+        answer::{self, Answer},
         data_request::{DataRequest, Early},
         envelope::{Meta, WITHHELD, WITHHELD_GROUPS},
         negotiate::{Format, FormatParams, Wanted},
@@ -77,11 +74,11 @@ enum LayoutParam {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DepartmentItem {
     /// The path from the top, joined by slashes.
-    #[schema(example = "总部/研发")]
-    department_path: String,
+    #[schema(value_type = String, example = "总部/研发")]
+    department_path: Arc<str>,
     /// Its own name.
-    #[schema(example = "研发")]
-    department_name: String,
+    #[schema(value_type = String, example = "研发")]
+    department_name: Arc<str>,
     /// How many steps down the path it stands; the top is 1.
     #[schema(example = 2)]
     depth: usize,
@@ -192,32 +189,32 @@ impl Asked {
 }
 
 fn answer(gathered: &Gathered<Digest>, asked: &Asked) -> Response {
-    let data = items(gathered, asked);
     let geos = gathered.plan.geos.len();
     let days = whole_days(&gathered.days, |day| gathered.plan.range.contains(day), geos);
+    let data = items(&days, gathered, asked);
     let withheld = days.iter().any(|day| day.whole().present.unknown > 0);
     let are_withheld = data.iter().any(|item| item.withheld);
     let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD)).noting(are_withheld.then_some(WITHHELD_GROUPS));
     if asked.tree {
-        return Json(Answer { data: nested(data), meta }).into_response();
+        let items = data.len();
+        return answer::json(&Answer { data: nested(data), meta }, items);
     }
     Answer { data, meta }.written(asked.wanted, "departments")
 }
 
-fn items(gathered: &Gathered<Digest>, asked: &Asked) -> Vec<DepartmentItem> {
-    let (range, geos) = (gathered.plan.range, gathered.plan.geos.len());
-    let days = whole_days(&gathered.days, |day| range.contains(day), geos);
+fn items(days: &[Arc<Digest>], gathered: &Gathered<Digest>, asked: &Asked) -> Vec<DepartmentItem> {
     let Some(first) = days.first() else { return Vec::new() };
     let top = asked.selected.query.selection.department_path.as_deref();
-    let tree = Tree::of(&present(&days), &first.directory().read(), top);
-    let rollups = if asked.distinct { rollups(&days, &tree) } else { sums(&days, &tree) };
+    let tree = Tree::of(&present(days), &first.directory().read(), top);
+    let rollups = if asked.distinct { rollups(days, &tree) } else { sums(days, &tree) };
     let mut items: Vec<_> = tree.places().iter().zip(rollups).map(DepartmentItem::new).collect();
     if asked.trailing != Trail::None {
-        add_trailing(&mut items, &whole_days(&gathered.days, |day| day <= range.last(), geos), &tree);
+        let (last, geos) = (gathered.plan.range.last(), gathered.plan.geos.len());
+        add_trailing(&mut items, &whole_days(&gathered.days, |day| day <= last, geos), &tree);
     }
     let top = items.iter().map(|item| item.depth).min().unwrap_or(1);
     items.retain(|item| item.depth - top < asked.depth);
-    let hidden = asked.least.map(|least| Withheld::of(&days, least)).unwrap_or_default();
+    let hidden = asked.least.map(|least| Withheld::of(days, least)).unwrap_or_default();
     let shown = |item: DepartmentItem| if hidden.hides(Some(&item.department_path)) { item.withheld() } else { item };
     items.into_iter().map(shown).collect()
 }
@@ -258,8 +255,8 @@ impl DepartmentItem {
         let active = rollup.people[Flag::Active.index()];
         let features = Feature::ALL.map(|feature| rollup.people[Flag::Feature(feature).index()]);
         Self {
-            department_path: place.path.clone(),
-            department_name: place.name.clone(),
+            department_path: Arc::clone(&place.path),
+            department_name: Arc::clone(&place.name),
             depth: place.depth,
             users: Some(rollup.users),
             activated: Some(rollup.activated),

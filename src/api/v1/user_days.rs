@@ -2,7 +2,7 @@
 
 use axum::{
     http::{HeaderValue, Uri, header},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -171,7 +171,7 @@ fn page(gathered: &Gathered, asked: &Asked, uri: &Uri) -> Result<Response, Probl
     };
     let data = items.iter().map(|item| Fields { item, fields: &asked.fields }).collect();
     let meta = Meta { next_cursor: next.clone(), ..Meta::of(gathered) };
-    let mut response = Rows::of(items.len()).on(axum::Json(UserDaysAnswer { data, meta }).into_response());
+    let mut response = Rows::of(items.len()).on(answer::json(&UserDaysAnswer { data, meta }, items.len()));
     let link = next.and_then(|cursor| HeaderValue::from_str(&cursor::next_link(uri, &cursor)).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     Ok(response)

@@ -3,9 +3,8 @@
 use std::{io, sync::Arc};
 
 use axum::{
-    Json,
     http::{HeaderValue, Uri, header},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use bytes::Bytes;
 use utoipa::IntoParams;
@@ -195,8 +194,8 @@ fn page(sheets: &Sheets, asked: &Asked, uri: &Uri) -> Result<Response, Problem> 
     let next = (meta.total > Some(skip + limit)).then_some(skip + limit);
     meta.next_cursor = next.map(|skip| Offset { skip, version, question: cursor::question(uri) }.encode());
     let link = meta.next_cursor.as_deref().map(|cursor| cursor::next_link(uri, cursor));
-    let rows = Rows::of(data.len());
-    let mut response = rows.on(Json(Answer { data, meta }).into_response());
+    let people = data.len();
+    let mut response = Rows::of(people).on(answer::json(&Answer { data, meta }, people));
     let link = link.and_then(|link| HeaderValue::from_str(&link).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     Ok(response)
