@@ -49,6 +49,10 @@ impl Trails {
 /// Tells the selected rows of these days from any other.
 fn key(basis: &Basis, selection: &Selection) -> [u8; 16] {
     let mut hash = basis.hash();
+    // Days that are not there in every geo count for nothing.
+    for geo in &basis.plan().geos {
+        hash.update([*geo as u8]);
+    }
     for text in [&selection.department_path, &selection.user_id] {
         let text = text.as_deref();
         hash.update(text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());

@@ -217,6 +217,25 @@ async fn several_geos_are_merged() {
     assert!(!asked.is_empty() && asked.iter().all(|geo| *geo == Geo::Us), "the home geo is asked for without a name");
 }
 
+#[tokio::test]
+async fn a_day_that_a_geo_lacks_says_nothing_of_the_others() {
+    let geos = vec![Geo::Cn, Geo::Us];
+    let setup = setup_of(SimConfig { geos, employee_ids: false, ..SimConfig::default() }).await;
+    let activity = async |question: &str| setup.get(&format!("/v1/reports/activity?{question}")).await.json();
+    activity("start_date=2026-10-20&end_date=2026-11-20&geo=cn").await;
+
+    // It is morning in America, where that day has not been produced yet.
+    let last_day = "start_date=2026-11-21&end_date=2026-11-21";
+    let both = activity(&format!("{last_day}&geo=cn,us&user_id_type=user_id")).await;
+    let both_by_open_id = activity(&format!("{last_day}&geo=cn,us")).await;
+    let home = activity(&format!("{last_day}&geo=cn")).await;
+
+    assert_eq!((&both["data"], &both_by_open_id["data"]), (&json!([]), &json!([])));
+    assert_eq!(both["meta"]["days"]["pending"], json!([{ "geo": "us", "date": "2026-11-21" }]));
+    assert_eq!(both["meta"]["notes"], json!([]), "no figure is null");
+    assert!(home["data"][0]["wau"].is_u64() && home["data"][0]["mau"].is_u64(), "{home}");
+}
+
 #[rstest]
 #[case("7d", "2026-11-15", "2026-11-21")]
 #[case("yesterday", "2026-11-21", "2026-11-21")]
