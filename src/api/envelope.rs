@@ -117,7 +117,7 @@ impl Meta {
     /// The same, and whether figures of the selected people are null for want of ids.
     #[must_use]
     pub fn of_figures(basis: &Basis, selection: &Selection) -> Self {
-        Self::of_basis(basis).noting(basis.withholds(selection).then_some(WITHHELD))
+        Self::of_basis(basis).noting(basis.withholds(selection, true).then_some(WITHHELD))
     }
 
     /// The days of the selection.

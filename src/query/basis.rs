@@ -1,6 +1,6 @@
 //! What a report is made of: digests where they answer the question, rows where it is about one person.
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::{num::NonZeroU64, ops::Deref, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 use futures_util::{StreamExt as _, stream};
@@ -104,18 +104,23 @@ impl Basis {
         self.withheld(least).is_none_or(|withheld| withheld.hides(selection.department_path.as_deref()))
     }
 
-    /// What adds up of the selected people, by selected day. `selection.active` is not looked at.
+    /// What adds up of the selected people, by selected day. `selection.active` is not looked at. Where rows must be read
+    /// for it, it is taken from the `figures` of the same people.
     #[must_use]
-    pub fn sums(&self, selection: &Selection) -> SumsByDay {
-        let geos = self.plan().geos.len();
+    pub fn sums(&self, selection: &Selection, figures: &impl Deref<Target = FiguresByDay>) -> SumsByDay {
         match self {
             Self::Digests(gathered) => {
                 let within = gathered.departments(selection);
-                sums_by_day(&gathered.selected_days(), geos, |day| {
+                let days: Vec<&Arc<Digest>> = gathered.selected().map(|(day, _)| day).collect();
+                sums_by_day(&days, gathered.plan.geos.len(), |day| {
                     within.as_ref().map_or(day.whole().sums, |within| day.sums_of(within))
                 })
             }
-            Self::Rows(gathered) => sums_by_day(&gathered.selected_days(), geos, |day| figures_of(day, selection).sums),
+            Self::Rows(gathered) => {
+                let range = gathered.plan.range;
+                let days = figures.range(range.first()..=range.last());
+                days.map(|(day, figures)| (*day, figures.sums)).collect()
+            }
         }
     }
 
@@ -138,18 +143,23 @@ impl Basis {
         }
     }
 
-    /// Whether some of the selected rows do not say whose they are.
+    /// Whether some of the selected rows do not say whose they are; with `in_all_geos`, some of those days that figures
+    /// are made of.
     #[must_use]
-    pub fn withholds(&self, selection: &Selection) -> bool {
+    pub fn withholds(&self, selection: &Selection, in_all_geos: bool) -> bool {
+        let parts = if in_all_geos { self.plan().geos.len() } else { 0 };
         match self {
             Self::Digests(gathered) => {
                 let within = gathered.departments(selection);
-                gathered.days.iter().any(|day| match &within {
+                gathered.days_in(parts).any(|day| match &within {
                     None => day.whole().present.unknown > 0,
                     Some(within) => day.withholds(within),
                 })
             }
-            Self::Rows(gathered) => of_rows(&gathered.days, selection).any(|(_, figures)| figures.present.unknown > 0),
+            Self::Rows(gathered) => {
+                let mut days = gathered.days_in(parts).filter(|day| !day.names_everyone());
+                days.any(|day| figures_of(day, selection).present.unknown > 0)
+            }
         }
     }
 }

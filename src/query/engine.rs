@@ -356,10 +356,10 @@ impl<D: Origin> Gathered<D> {
         self.states.extend(state);
     }
 
-    /// The selected days that were had.
-    #[must_use]
-    pub fn selected_days(&self) -> Vec<Arc<D>> {
-        self.selected().map(|(day, _)| Arc::clone(day)).collect()
+    /// The days that were had in at least so many geos.
+    pub(super) fn days_in(&self, geos: usize) -> impl Iterator<Item = &Arc<D>> {
+        let by_day = self.days.chunk_by(|one, other| one.key().day == other.key().day);
+        by_day.filter(move |day| day.len() >= geos).flatten()
     }
 
     /// The selected days that were had, each with its state.

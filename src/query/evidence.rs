@@ -94,7 +94,7 @@ fn version<D: Origin>(gathered: &Gathered<D>) -> [u8; 32] {
         hash.update(mark(b'm', key.geo, key.day));
     }
     for (day, state) in gathered.days.iter().zip(&gathered.states) {
-        let state = if *state == State::Final { b'f' } else { b'd' };
+        let state = if *state == State::Final { b'f' } else { b'v' };
         hash.update(mark(state, day.key().geo, day.key().day));
         hash.update(day.hash());
         hash.update(day.fetched_at().as_second().to_le_bytes());

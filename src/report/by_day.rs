@@ -30,11 +30,11 @@ impl Figures {
 /// Adds up the sums of each day over the geos; those of one day follow each other. A day that lacks one of the `geos` is
 /// left out: it would look like a drop.
 #[must_use]
-pub fn sums_by_day<D: Origin>(parts: &[Arc<D>], geos: usize, sums: impl Fn(&D) -> Sums) -> SumsByDay {
+pub fn sums_by_day<D: Origin>(parts: &[&Arc<D>], geos: usize, sums: impl Fn(&D) -> Sums) -> SumsByDay {
     let mut days = Vec::with_capacity(parts.len());
     let whole = parts.chunk_by(|one, other| one.key().day == other.key().day).filter(|day| day.len() == geos);
     for day in whole {
-        let mut all = sums(&day[0]);
+        let mut all = sums(day[0]);
         for part in &day[1..] {
             all.add(&sums(part));
         }

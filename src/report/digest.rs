@@ -236,5 +236,5 @@ fn bytes(whole: &Figures, departments: &[Part]) -> usize {
     let crews = own.map(|part| part.crew.bytes()).sum::<usize>();
     let sets: usize =
         Flag::ALL.into_iter().map(|flag| whole.people(flag)).chain([&whole.present]).map(People::bytes).sum();
-    size_of::<Digest>() + sets + size_of_val(departments) + crews
+    size_of::<Digest>() + size_of::<Figures>() + sets + size_of_val(departments) + crews
 }

@@ -4,11 +4,16 @@
 //! enough: it is what the whole lacks when the others are taken away. Of the parts of every department that is shown,
 //! so many are withheld that together they are a group again.
 
-use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
+    sync::Arc,
+};
 
 use fixedbitset::FixedBitSet;
 
 use super::{departments::present, digest::Digest, tree::Tree};
+use crate::{model::Geo, table::Origin as _};
 
 /// Departments whose figures are withheld, each with all below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,17 +42,17 @@ impl Withheld {
     #[must_use]
     pub fn of(days: &[Arc<Digest>], least: NonZeroU64) -> Self {
         let mut withheld = Self::default();
-        let mut before: Option<(FixedBitSet, Tree)> = None;
+        let mut before: BTreeMap<Geo, (FixedBitSet, Tree)> = BTreeMap::new();
         for day in days {
             let departments = present(std::slice::from_ref(day));
-            // Most days have the departments of the day before.
-            let same = before.take().filter(|(others, _)| *others == departments);
+            // Most days have the departments of the day before in the same geo.
+            let same = before.remove(&day.key().geo).filter(|(others, _)| *others == departments);
             let tree = same.map_or_else(|| Tree::of(&departments, &day.directory().read(), None), |(_, tree)| tree);
             let sizes = Sizes::of(day, &tree);
             let everyone: u64 = sizes.top.iter().map(|place| sizes.all[*place]).sum();
             withheld.everyone |= (1..least.get()).contains(&everyone);
             sizes.withhold(0, &sizes.top, least.get(), &mut withheld.paths);
-            before = Some((departments, tree));
+            before.insert(day.key().geo, (departments, tree));
         }
         withheld
     }

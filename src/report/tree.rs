@@ -64,9 +64,11 @@ impl Tree {
         let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
         let depth = above.map_or(top - 1, |place| self.places[place].depth);
         for (depth, end) in (1..).zip(ends).skip(depth) {
-            let name = path[..end].rsplit('/').next().unwrap_or_default();
-            let path = if end == path.len() { Arc::clone(path) } else { path[..end].into() };
-            self.places.push(Place { path, name: name.into(), depth, is_own: false, above });
+            let (path, name) = match &path[..end] {
+                whole if whole.len() == path.len() => (Arc::clone(path), Arc::clone(&department.name)),
+                part => (part.into(), part.rsplit('/').next().unwrap_or_default().into()),
+            };
+            self.places.push(Place { path, name, depth, is_own: false, above });
             above = Some(self.places.len() - 1);
         }
         // A path has a segment at least, and so a place by now.
@@ -120,6 +122,29 @@ mod tests {
 
     use super::*;
     use crate::table::Directory;
+
+    #[test]
+    fn a_place_has_the_name_that_came_last_or_the_end_of_its_path() {
+        let directory = Directory::default();
+        let departments = [("Lab", "hq/rd/lab"), ("HQ", "hq"), ("Laboratory", "hq/rd/lab")];
+        let numbers = departments
+            .map(|(name, path)| directory.number_department(&Department { name: name.into(), path: path.into() }));
+
+        let tree = Tree::of(&numbers.map(|number| number as usize).into_iter().collect(), &directory.read(), None);
+
+        let told =
+            |place: &Place| (place.path.to_string(), place.name.to_string(), place.depth, place.is_own, place.above);
+        let expected = [
+            ("hq", "HQ", 1, true, None),
+            ("hq/rd", "rd", 2, false, Some(0)),
+            ("hq/rd/lab", "Laboratory", 3, true, Some(1)),
+        ];
+        assert_eq!(
+            tree.places().iter().map(told).collect::<Vec<_>>(),
+            expected.map(|(path, name, depth, is_own, above)| (path.to_owned(), name.to_owned(), depth, is_own, above)),
+        );
+        assert_eq!(numbers.map(|number| tree.upwards(number).next()), [Some(2), Some(0), Some(2)]);
+    }
 
     proptest! {
         #[test]

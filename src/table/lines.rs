@@ -144,12 +144,13 @@ impl Run {
             return;
         }
         let begin = out.len();
-        // What each row has of its own needs none of the tables, where the next entry is never at hand.
+        // What a row has of its own stands in the day; a look into the tables is one into memory that is not cached.
         let item = LazyCell::new(|| Item::new(tables, day, row));
         for (lead, field) in &self.fields {
             out.extend_from_slice(lead);
             match field {
                 Field::Counter(counter) => Pen::push_count(out, day.counter(*counter).get(row)),
+                Field::LastActiveTime => pen.push(out, Value::Instant(day.last_active(row), day.key().geo)),
                 field => pen.push(out, item.value(*field)),
             }
         }

@@ -91,9 +91,15 @@ proptest! {
     fn a_digest_gives_the_figures_of_the_rows(tenant in any::<bool>().prop_flat_map(tenants), path in path()) {
         let days = partitions(&tenant);
         let selection = Selection { department_path: path.map(str::to_owned), ..Selection::default() };
-        for (day, (_, figures)) in days.iter().zip(within(&digests(&days), path)) {
+        let digests = digests(&days);
+        for ((day, digest), (_, figures)) in days.iter().zip(&digests).zip(within(&digests, path)) {
             let tables = day.directory().read();
             let of_rows = Figures::of(day, &selection.against(&tables));
+            if let Some(path) = path {
+                let departments = tables.departments_within(path);
+                prop_assert_eq!(digest.sums_of(&departments), of_rows.sums);
+                prop_assert_eq!(digest.withholds(&departments), of_rows.present.unknown > 0);
+            }
             prop_assert_eq!(of_rows.sums, figures.sums);
             let counts = |figures: &Figures| Flag::ALL.map(|flag| (figures.people(flag).count(), figures.people(flag).unknown));
             prop_assert_eq!(counts(&of_rows), counts(&figures));

@@ -149,7 +149,8 @@ fn answer(
     }
     let figures = LazyCell::new(|| basis.figures(selection));
     let trailing = trails.over(basis, selection, &figures);
-    let buckets = activity::activity(basis.plan().range, interval, &basis.sums(selection), &figures, &trailing);
+    let buckets =
+        activity::activity(basis.plan().range, interval, &basis.sums(selection, &figures), &figures, &trailing);
     Answer { data: buckets.iter().map(ActivityItem::from).collect(), meta }
 }
 

@@ -183,9 +183,11 @@ fn page(sheets: &Sheets, asked: &Asked, uri: &Uri) -> Result<Response, Problem> 
     let mut meta = meta(sheets, &asked.selected.query.selection);
     let mut data: Vec<UserItem> = Vec::new();
     if let Some(directory) = sheets.directory() {
+        // Both read the directory: one after the other, or whoever waits to write would hold up the second for ever.
+        let wanted = asked.wanted(sheets);
         let tables = directory.read();
         let tally = Tally { sheets: &sheets.sheets, tables: &tables };
-        let ranking = tally.ranking(&asked.wanted(sheets), asked.sort);
+        let ranking = tally.ranking(&wanted, asked.sort);
         let people = ranking.page(skip, limit);
         let totals = tally.totals(&people, &asked.selected.query.selection);
         data = totals.iter().map(|total| UserItem::new(total, &tables)).collect();
@@ -202,7 +204,7 @@ fn page(sheets: &Sheets, asked: &Asked, uri: &Uri) -> Result<Response, Problem> 
 }
 
 fn meta(sheets: &Sheets, selection: &Selection) -> Meta {
-    let withheld = sheets.basis.withholds(selection);
+    let withheld = sheets.basis.withholds(selection, false);
     let meta = Meta { total: Some(0), ..Meta::of_basis(&sheets.basis) };
     meta.noting(withheld.then_some(WITHHELD_PEOPLE))
 }
@@ -230,9 +232,10 @@ impl Export {
     fn new(sheets: Sheets, asked: &Asked, wanted: Wanted) -> io::Result<Self> {
         let directory = sheets.directory().cloned();
         let people = directory.as_ref().map(|directory| {
+            let wanted = asked.wanted(&sheets);
             let tables = directory.read();
             let tally = Tally { sheets: &sheets.sheets, tables: &tables };
-            tally.ranking(&asked.wanted(&sheets), asked.sort).page(0, asked.limit.unwrap_or(usize::MAX))
+            tally.ranking(&wanted, asked.sort).page(0, asked.limit.unwrap_or(usize::MAX))
         });
         let pen = match wanted.format {
             Format::Csv => Pen::Csv(answer::table::<UserItem>(&[], wanted.bom)),
