@@ -2,6 +2,7 @@
 //!
 //! 100,000 people × 365 days × 300 departments, or as many as `company` is told, made by a formula that `rivals.py` knows
 //! too. Prints one line of JSON a question; `benches/reports/run` puts them beside those of `DuckDB` and Polars.
+//! `PULSE_BENCH_ROUNDS` asks each question so many times, for a profiler to look at.
 //!
 //! `cargo bench --bench reports -- beside SMALL_URL LARGE_URL` times small requests beside large ones at any server.
 
