@@ -9,6 +9,7 @@ pub mod column;
 pub mod csv;
 pub mod directory;
 pub mod instants;
+mod interner;
 pub mod item;
 pub mod lines;
 pub mod parquet;

@@ -157,8 +157,11 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let upstream: Arc<dyn Meter> = Arc::new(feishu.clone());
     let process: Arc<dyn Meter> = Arc::new(Process::new(clock.now()));
     let folder = if let Location::Folder(path) = &config.archive { Some(path.clone()) } else { None };
-    let archive =
-        config.archive.open()?.map(|store| Arc::new(Archive::new(store, directories, config.owner).in_folder(folder)));
+    let archive = config
+        .archive
+        .open()?
+        .map(|store| Archive::new(store, Arc::clone(&directories), config.owner).in_folder(folder));
+    let archive = archive.map(Arc::new);
     // The bottom of the read path: Feishu, behind what outlives the process, where anything shall.
     let lasting: Arc<dyn DaySource> = match &archive {
         Some(archive) => Arc::new(Archived::new(Arc::clone(archive), Arc::clone(&memory), feishu)),
@@ -186,7 +189,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
 
     let draining = Arc::new(AtomicBool::new(false));
     let mut meters: Vec<Arc<dyn Meter>> =
-        vec![process, upstream, memory.clone(), flight, traffic.clone(), gatekeeper.clone()];
+        vec![process, upstream, memory.clone(), directories, flight, traffic.clone(), gatekeeper.clone()];
     meters.extend(archive.clone().map(|archive| archive as Arc<dyn Meter>));
     let engine = Engine::new(source, memory, Arc::clone(&clock)).with_archive(archive.clone());
     let front = Arc::new(Front::new(config.cache_bytes / ANSWERS, engine.clone(), traffic.clone(), gatekeeper.clone()));

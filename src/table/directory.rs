@@ -1,17 +1,16 @@
 //! The directory: strings that repeat from day to day, held once and known by number.
 
-use std::{
-    borrow::Borrow,
-    collections::HashMap,
-    hash::Hash,
-    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use fixedbitset::FixedBitSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::model::UserIdType;
+use super::interner::Interner;
+use crate::{
+    meter::{Exposition, Meter},
+    model::UserIdType,
+};
 
 /// A person's number: the same on every day and in every geo, so that sets of people are bitmaps.
 pub type PersonNo = u32;
@@ -57,7 +56,7 @@ pub struct Client {
     pub client: Option<Arc<str>>,
 }
 
-/// Everything a row says of a person's devices. The same few hundred combinations come again and again.
+/// Everything a row says of a person's devices. The same combinations come again and again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Devices {
     /// From `active_os`.
@@ -90,14 +89,23 @@ pub struct Tables {
     owners: Vec<PersonNo>,
     departments: Interner<Department>,
     devices: Interner<Devices>,
+    /// What devices are made of: a few systems, clients and apps in many combinations.
+    device_texts: Interner<str>,
     /// The place of each person in the order of ids; made when asked for, forgotten when somebody new comes.
     ranks: OnceLock<Box<[u32]>>,
 }
 
-#[derive(Debug)]
-struct Interner<T: ?Sized> {
-    numbers: HashMap<Arc<T>, u32>,
-    values: Vec<Arc<T>>,
+impl Devices {
+    /// The same with other copies of its texts.
+    fn with_texts(&self, mut copy: impl FnMut(&Arc<str>) -> Arc<str>) -> Self {
+        let mut copies = |texts: &[Arc<str>]| texts.iter().map(&mut copy).collect();
+        let (app_packages, os_names) = (copies(&self.app_packages), copies(&self.os_names));
+        let client = |Client { os, client }: &Client| Client {
+            os: os.as_ref().map(&mut copy),
+            client: client.as_ref().map(&mut copy),
+        };
+        Self { clients: self.clients.iter().map(client).collect(), app_packages, os_names }
+    }
 }
 
 impl Directories {
@@ -105,6 +113,16 @@ impl Directories {
     #[must_use]
     pub const fn of(&self, user_id_type: UserIdType) -> &Arc<Directory> {
         &self.by_type[user_id_type as usize]
+    }
+}
+
+impl Meter for Directories {
+    fn write(&self, page: &mut Exposition) {
+        let mut bytes = page.gauge("feishu_pulse_directory_bytes", "Memory that names take, about, by whose they are.");
+        for (at, of) in Tables::NAMES.into_iter().enumerate() {
+            let all: usize = self.by_type.iter().map(|directory| directory.read().bytes()[at]).sum();
+            bytes.labelled(&[("of", of)], all as f64);
+        }
     }
 }
 
@@ -123,7 +141,7 @@ impl Directory {
     /// The number of a department, which is given one where it has none.
     #[must_use]
     pub fn number_department(&self, department: &Department) -> u32 {
-        let known = self.read().departments.numbers.get(department).copied();
+        let known = self.read().departments.number(department);
         known.unwrap_or_else(|| self.write().intern_department(department))
     }
 
@@ -134,6 +152,9 @@ impl Directory {
 }
 
 impl Tables {
+    /// What there is a table of.
+    pub const NAMES: [&str; 4] = ["people", "profiles", "departments", "devices"];
+
     /// The profile of that number.
     ///
     /// # Panics
@@ -145,7 +166,7 @@ impl Tables {
 
     /// All profiles, by number.
     pub fn profiles(&self) -> impl ExactSizeIterator<Item = &Arc<Profile>> {
-        self.profiles.values.iter()
+        self.profiles.values().iter()
     }
 
     /// The person of each profile, by number; [`NOBODY`] where the id is withheld.
@@ -184,7 +205,7 @@ impl Tables {
     /// The number of the person with that id, where it has been seen.
     #[must_use]
     pub fn person(&self, user_id: &str) -> Option<PersonNo> {
-        self.people.numbers.get(user_id).copied()
+        self.people.number(user_id)
     }
 
     /// The place of each person, by number, in the order of ids.
@@ -204,7 +225,14 @@ impl Tables {
     /// How many people have a number: one more than the largest.
     #[must_use]
     pub fn people(&self) -> usize {
-        self.people.values.len()
+        self.people.values().len()
+    }
+
+    /// Bytes that each table takes, about, by [`Self::NAMES`]. Nothing is ever dropped.
+    #[must_use]
+    pub fn bytes(&self) -> [usize; Self::NAMES.len()] {
+        let profiles = self.profiles.bytes() + size_of_val(&*self.owners);
+        [self.people.bytes(), profiles, self.departments.bytes(), self.devices.bytes() + self.device_texts.bytes()]
     }
 
     /// The numbers of the department with that path and of all below it, matched on whole segments.
@@ -212,15 +240,15 @@ impl Tables {
     pub fn departments_within(&self, path: &str) -> FixedBitSet {
         let below =
             |candidate: &str| candidate.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        let all = self.departments.values.iter().enumerate();
-        let mut within = FixedBitSet::with_capacity(self.departments.values.len());
+        let all = self.departments.values().iter().enumerate();
+        let mut within = FixedBitSet::with_capacity(self.departments.values().len());
         within.extend(all.filter(|(_, department)| below(&department.path)).map(|(number, _)| number));
         within
     }
 
     /// All departments, by number.
     pub fn departments(&self) -> impl ExactSizeIterator<Item = &Arc<Department>> {
-        self.departments.values.iter()
+        self.departments.values().iter()
     }
 
     pub(super) fn intern_person(&mut self, user_id: &str) -> (PersonNo, Arc<str>) {
@@ -234,7 +262,7 @@ impl Tables {
 
     pub(super) fn intern_profile(&mut self, profile: &Profile) -> ProfileNo {
         let number = self.profiles.intern(profile, |profile| Arc::new(profile.clone()));
-        if self.owners.len() < self.profiles.values.len() {
+        if self.owners.len() < self.profiles.values().len() {
             self.owners.push(profile.person.unwrap_or(NOBODY));
         }
         number
@@ -245,33 +273,8 @@ impl Tables {
     }
 
     pub(super) fn intern_devices(&mut self, devices: &Devices) -> u32 {
-        self.devices.intern(devices, |devices| Arc::new(devices.clone()))
-    }
-}
-
-impl<T: ?Sized> Default for Interner<T> {
-    fn default() -> Self {
-        Self { numbers: HashMap::new(), values: Vec::new() }
-    }
-}
-
-impl<T: ?Sized + Eq + Hash> Interner<T> {
-    fn intern(&mut self, value: &T, own: impl FnOnce(&T) -> Arc<T>) -> u32
-    where
-        Arc<T>: Borrow<T>,
-    {
-        if let Some(number) = self.numbers.get(value) {
-            return *number;
-        }
-        let number = u32::try_from(self.values.len()).expect("fewer than four billion distinct values");
-        let value = own(value);
-        self.values.push(Arc::clone(&value));
-        self.numbers.insert(value, number);
-        number
-    }
-
-    fn get(&self, number: u32) -> &Arc<T> {
-        &self.values[number as usize]
+        let texts = &mut self.device_texts;
+        self.devices.intern(devices, |devices| Arc::new(devices.with_texts(|text| texts.share(text))))
     }
 }
 
@@ -292,16 +295,5 @@ mod tests {
 
         assert!(within[own] && within[below]);
         assert!(!within[sibling] && !within[above]);
-    }
-
-    #[test]
-    fn the_same_value_keeps_its_number() {
-        let directory = Directory::default();
-        let first = directory.write().intern_person("ou_1").0;
-        let other = directory.write().intern_person("ou_2").0;
-        assert_eq!(directory.write().intern_person("ou_1").0, first);
-        assert_ne!(first, other);
-        assert_eq!(directory.read().person("ou_2"), Some(other));
-        assert_eq!(directory.read().people(), 2);
     }
 }
