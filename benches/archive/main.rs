@@ -12,15 +12,13 @@ use std::{
 };
 
 use feishu_pulse::{
-    access::AccessConfig,
-    api::MetricsPlace,
-    app::{self, GatewayConfig, ServerConfig, upkeep::UpkeepConfig},
-    feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
+    app::{self, GatewayConfig},
+    feishu::{FeishuConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Clock as _, DayRange, Geo, Scope, SystemClock, UserIdType},
     query::{Order, Progress},
     sim::{SimConfig, Simulator},
     source::{CallerId, Priority},
-    store::{Location, Owner, Policy},
+    store::Location,
 };
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 
@@ -73,33 +71,19 @@ struct Round {
 
 /// Fetches the year as a backfill does, through the whole gateway.
 async fn fill(lake: &Path, simulator: &Simulator, year: DayRange) {
-    let owner = Owner { app_id: simulator.config().app_id.clone(), upstream: simulator.base_url() };
-    let app_secret = simulator.config().app_secret.as_str().into();
+    let credentials = Credentials {
+        app_id: simulator.config().app_id.clone(),
+        app_secret: simulator.config().app_secret.as_str().into(),
+    };
+    let base_url = simulator.base_url().parse().expect("a URL");
+    let feishu = FeishuConfig {
+        throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
+        ..FeishuConfig::new(base_url, credentials, Geo::Cn)
+    };
     let config = GatewayConfig {
-        feishu: FeishuConfig {
-            base_url: simulator.base_url().parse().expect("a URL"),
-            credentials: Credentials { app_id: owner.app_id.clone(), app_secret },
-            home: Geo::Cn,
-            throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
-            quota: QuotaConfig::default(),
-            memo: None,
-            call_timeout: Duration::from_secs(60),
-        },
-        geos: vec![Geo::Cn],
         cache_bytes: 256 << 20,
-        request_timeout: Duration::from_secs(60),
-        freshness: Policy::default(),
         archive: Location::Folder(lake.to_owned()),
-        owner,
-        upkeep: UpkeepConfig { warm_days: None, ..UpkeepConfig::default() },
-        metrics: MetricsPlace::default(),
-        business_metrics: false,
-        log_filter: None,
-        access: AccessConfig::default(),
-        least_group: None,
-        cors_origins: Vec::new(),
-        drop_in_extended: false,
-        server: ServerConfig::default(),
+        ..GatewayConfig::new(feishu, vec![Geo::Cn])
     };
     let gateway = app::build(config, Arc::new(SystemClock)).expect("a gateway");
     let order = Order {

@@ -8,17 +8,15 @@ use tokio::net::TcpListener;
 
 use super::{Failure, UnusableSetting};
 use crate::{
-    access::AccessConfig,
-    api::MetricsPlace,
     app::{
-        self, GatewayConfig, ServerConfig,
+        self, GatewayConfig,
         telemetry::{self, LogFormat, TelemetryConfig},
         upkeep::UpkeepConfig,
     },
-    feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
+    feishu::{FeishuConfig, token::Credentials},
     model::SystemClock,
     sim::{Limits, SimConfig, Simulator},
-    store::{Location, Owner, Policy},
+    store::Location,
 };
 
 /// What the demonstration shows.
@@ -78,33 +76,15 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         app_id: simulation.app_id.clone(),
         app_secret: SecretString::from(simulation.app_secret.as_str()),
     };
-    let (geos, app_id) = (simulation.geos.clone(), simulation.app_id.clone());
-    move |simulator| GatewayConfig {
-        feishu: FeishuConfig {
-            base_url: simulator.base_url().parse().unwrap_or_else(|_| unreachable!("an address makes a URL")),
-            credentials,
-            home: geos[0],
-            throttle: ThrottleConfig::default(),
-            quota: QuotaConfig::default(),
-            memo: None,
-            call_timeout: Duration::from_secs(30),
-        },
-        geos,
-        cache_bytes: 1 << 30,
-        request_timeout: Duration::from_secs(60),
-        freshness: Policy::default(),
-        archive: Location::Memory,
-        owner: Owner { app_id, upstream: simulator.base_url() },
-        // What is shown is what the visitor asks for.
-        upkeep: UpkeepConfig { warm_days: None, ..UpkeepConfig::default() },
-        metrics: MetricsPlace::default(),
-        business_metrics: true,
-        log_filter: None,
-        access: AccessConfig::default(),
-        least_group: None,
-        cors_origins: Vec::new(),
-        drop_in_extended: false,
-        server: ServerConfig::default(),
+    let geos = simulation.geos.clone();
+    move |simulator| {
+        let base_url = simulator.base_url().parse().unwrap_or_else(|_| unreachable!("an address makes a URL"));
+        GatewayConfig {
+            archive: Location::Memory,
+            // What is shown is what the visitor asks for.
+            upkeep: UpkeepConfig { warm_days: None, ..UpkeepConfig::default() },
+            ..GatewayConfig::new(FeishuConfig::new(base_url, credentials, geos[0]), geos)
+        }
     }
 }
 

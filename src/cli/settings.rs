@@ -29,11 +29,8 @@ use crate::{
     },
     feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
     model::Geo,
-    store::{Location, Owner, Policy},
+    store::Location,
 };
-
-/// The longest that one call of upstream may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What an operator can set.
 #[derive(Clone, Debug, Args)]
@@ -182,22 +179,16 @@ impl Settings {
     /// The first setting that is missing or impossible.
     pub fn without_listening(&self) -> Result<GatewayConfig, UnusableSetting> {
         let geos = self.distinct_geos()?;
+        let feishu = FeishuConfig {
+            throttle: ThrottleConfig { ceiling: self.upstream_rate, ..ThrottleConfig::default() },
+            quota: QuotaConfig { monthly: self.upstream_monthly_quota, reserve: self.quota_reserve },
+            memo: Some(self.state_dir.join("upstream.json")),
+            ..FeishuConfig::new(self.base_url.clone(), self.credentials()?, geos[0])
+        };
         Ok(GatewayConfig {
-            feishu: FeishuConfig {
-                base_url: self.base_url.clone(),
-                credentials: self.credentials()?,
-                home: geos[0],
-                throttle: ThrottleConfig { ceiling: self.upstream_rate, ..ThrottleConfig::default() },
-                quota: QuotaConfig { monthly: self.upstream_monthly_quota, reserve: self.quota_reserve },
-                memo: Some(self.state_dir.join("upstream.json")),
-                call_timeout: CALL_TIMEOUT,
-            },
-            geos,
             cache_bytes: self.cache_bytes.as_u64(),
             request_timeout: self.request_timeout,
-            freshness: Policy::default(),
             archive: self.archive.clone(),
-            owner: self.owner()?,
             upkeep: UpkeepConfig {
                 warm_days: (self.warm == Switch::On).then_some(self.warm_days),
                 retention_days: self.retention,
@@ -211,11 +202,11 @@ impl Settings {
             },
             metrics: if self.admin_listen.is_some() { MetricsPlace::Apart } else { MetricsPlace::Here },
             business_metrics: self.business_metrics == Switch::On,
-            log_filter: None,
             access: self.access.config()?,
             least_group: self.access.min_group,
             cors_origins: self.access.cors_origins.clone(),
             drop_in_extended: self.access.drop_in_extended == Switch::On,
+            ..GatewayConfig::new(feishu, geos)
         })
     }
 
@@ -269,11 +260,6 @@ impl Settings {
 
     fn credentials(&self) -> Result<Credentials, UnusableSetting> {
         Ok(Credentials { app_id: self.app_id()?.to_owned(), app_secret: self.secret()? })
-    }
-
-    fn owner(&self) -> Result<Owner, UnusableSetting> {
-        let upstream = self.base_url.as_str().trim_end_matches('/').to_owned();
-        Ok(Owner { app_id: self.app_id()?.to_owned(), upstream })
     }
 
     fn app_id(&self) -> Result<&str, UnusableSetting> {

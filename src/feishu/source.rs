@@ -41,6 +41,25 @@ pub struct FeishuConfig {
     pub call_timeout: Duration,
 }
 
+/// A page takes a second or two; what takes longer than this does not come.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl FeishuConfig {
+    /// Feishu at that address, in every other way as by default; nothing is kept across restarts.
+    #[must_use]
+    pub fn new(base_url: Url, credentials: Credentials, home: Geo) -> Self {
+        Self {
+            base_url,
+            credentials,
+            home,
+            throttle: ThrottleConfig::default(),
+            quota: QuotaConfig::default(),
+            memo: None,
+            call_timeout: CALL_TIMEOUT,
+        }
+    }
+}
+
 /// Fetches days from Feishu.
 #[derive(Clone, Debug)]
 pub struct FeishuSource {

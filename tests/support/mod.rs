@@ -5,13 +5,11 @@
 use std::{sync::Arc, time::Duration};
 
 use feishu_pulse::{
-    access::AccessConfig,
-    api::MetricsPlace,
-    app::{self, GatewayConfig, ServerConfig, upkeep::UpkeepConfig},
-    feishu::{FeishuConfig, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
+    app::{self, GatewayConfig, upkeep::UpkeepConfig},
+    feishu::{FeishuConfig, throttle::ThrottleConfig, token::Credentials},
     model::{Day, Geo, ManualClock},
     sim::{SimConfig, Simulator},
-    store::{Location, Owner, Policy},
+    store::Owner,
 };
 use jiff::Timestamp;
 use reqwest::{Response, StatusCode};
@@ -51,32 +49,18 @@ impl Setup {
         let owner = Owner { app_id: app_id.clone(), upstream: "https://feishu.test".to_owned() };
         let geos = simulation.geos.clone();
         let simulator = Simulator::start(simulation, clock.clone()).await.expect("a simulator");
+        let base_url = simulator.base_url().parse().expect("a URL");
+        let feishu = FeishuConfig {
+            // Tests are about what is asked, not how fast: nothing here has a limit unless it says so.
+            throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
+            call_timeout: Duration::from_secs(5),
+            ..FeishuConfig::new(base_url, Credentials { app_id, app_secret }, geos[0])
+        };
         let mut config = GatewayConfig {
-            feishu: FeishuConfig {
-                base_url: simulator.base_url().parse().expect("a URL"),
-                credentials: Credentials { app_id, app_secret },
-                home: geos[0],
-                // Tests are about what is asked, not how fast: nothing here has a limit unless it says so.
-                throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
-                quota: QuotaConfig::default(),
-                memo: None,
-                call_timeout: Duration::from_secs(5),
-            },
-            geos,
-            cache_bytes: 256 << 20,
-            request_timeout: Duration::from_secs(60),
-            freshness: Policy::default(),
-            archive: Location::Nowhere,
             owner,
             upkeep: UpkeepConfig { warm_days: None, poll: Duration::from_millis(10), ..UpkeepConfig::default() },
-            metrics: MetricsPlace::default(),
             business_metrics: false,
-            log_filter: None,
-            access: AccessConfig::default(),
-            least_group: None,
-            cors_origins: Vec::new(),
-            drop_in_extended: false,
-            server: ServerConfig::default(),
+            ..GatewayConfig::new(feishu, geos)
         };
         change(&mut config);
         let gateway = app::build(config, clock.clone()).expect("a gateway");
