@@ -2,7 +2,7 @@
 
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use super::{problem::Problem, v1::backfills::Backfill};
+use super::{problem::Problem, v1::backfill_item::Backfill};
 
 /// What an endpoint that may have to ask Feishu answers besides the data.
 #[derive(IntoResponses)]

@@ -1,6 +1,7 @@
 //! The endpoints, one a file: parameters, response, handler.
 
 pub mod activity;
+pub mod backfill_item;
 pub mod backfills;
 pub mod clients;
 pub mod coverage;

@@ -1,9 +1,9 @@
 //! Who goes first: somebody who waits before work that nobody waits for, as the simulator's ledger shows.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use feishu_pulse::{
-    feishu::{FeishuConfig, FeishuSource, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
+    feishu::{FeishuConfig, FeishuSource, throttle::ThrottleConfig, token::Credentials},
     model::{DayKey, DayRange, Geo, ManualClock, Scope, UserIdType},
     sim::{PageTokenStyle, SimConfig, Simulator},
     source::{CallerId, DaySource as _, LoadContext, Priority},
@@ -27,13 +27,8 @@ async fn upstream() -> (Simulator, FeishuSource) {
         Credentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
     let simulator = Simulator::start(simulation, clock.clone()).await.unwrap();
     let config = FeishuConfig {
-        base_url: simulator.base_url().parse().unwrap(),
-        credentials,
-        home: Geo::Cn,
         throttle: ThrottleConfig { ceiling: Some(20.0), start_rate: 20.0, ..ThrottleConfig::default() },
-        quota: QuotaConfig::default(),
-        memo: None,
-        call_timeout: Duration::from_secs(5),
+        ..FeishuConfig::new(simulator.base_url().parse().unwrap(), credentials, Geo::Cn)
     };
     (simulator, FeishuSource::new(config, Arc::default(), clock).unwrap())
 }

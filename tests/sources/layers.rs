@@ -1,9 +1,9 @@
 //! Each layer by itself above the stub, and Feishu above the simulator.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use feishu_pulse::{
-    feishu::{FeishuConfig, FeishuSource, quota::QuotaConfig, throttle::ThrottleConfig, token::Credentials},
+    feishu::{FeishuConfig, FeishuSource, throttle::ThrottleConfig, token::Credentials},
     model::{Clock, Geo, ManualClock},
     sim::{Calls, Fault, Mishap, SimConfig, Simulator},
     source::{DaySource, LoadError, Upstream},
@@ -86,13 +86,8 @@ async fn feishu(clock: Arc<dyn Clock>) -> Subject {
         Credentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
     let simulator = Simulator::start(simulation, Arc::clone(&clock)).await.expect("a simulator");
     let config = FeishuConfig {
-        base_url: simulator.base_url().parse().expect("a URL"),
-        credentials,
-        home: Geo::Cn,
         throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
-        quota: QuotaConfig::default(),
-        memo: None,
-        call_timeout: Duration::from_secs(5),
+        ..FeishuConfig::new(simulator.base_url().parse().expect("a URL"), credentials, Geo::Cn)
     };
     let source = FeishuSource::new(config, Arc::default(), clock).expect("a source");
     Subject { source: Arc::new(source), below: Below::Feishu(Box::new(simulator)) }
