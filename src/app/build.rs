@@ -85,7 +85,7 @@ impl GatewayConfig {
             archive: Location::Nowhere,
             upkeep: UpkeepConfig::default(),
             metrics: MetricsPlace::default(),
-            business_metrics: true,
+            business_metrics: false,
             log_filter: None,
             access: AccessConfig::default(),
             least_group: None,

@@ -81,6 +81,7 @@ fn gateway(simulation: &SimConfig) -> impl FnOnce(&Simulator) -> GatewayConfig +
         let base_url = simulator.base_url().parse().unwrap_or_else(|_| unreachable!("an address makes a URL"));
         GatewayConfig {
             archive: Location::Memory,
+            business_metrics: true,
             // What is shown is what the visitor asks for.
             upkeep: UpkeepConfig { warm_days: None, ..UpkeepConfig::default() },
             ..GatewayConfig::new(FeishuConfig::new(base_url, credentials, geos[0]), geos)

@@ -112,9 +112,7 @@ impl Basis {
             Self::Digests(gathered) => {
                 let within = gathered.departments(selection);
                 let days: Vec<&Arc<Digest>> = gathered.selected().map(|(day, _)| day).collect();
-                sums_by_day(&days, gathered.plan.geos.len(), |day| {
-                    within.as_ref().map_or(day.whole().sums, |within| day.sums_of(within))
-                })
+                sums_by_day(&days, gathered.plan.geos.len(), |day| day.sums_of(within.as_ref()))
             }
             Self::Rows(gathered) => {
                 let range = gathered.plan.range;
@@ -151,10 +149,7 @@ impl Basis {
         match self {
             Self::Digests(gathered) => {
                 let within = gathered.departments(selection);
-                gathered.days_in(parts).any(|day| match &within {
-                    None => day.whole().present.unknown > 0,
-                    Some(within) => day.withholds(within),
-                })
+                gathered.days_in(parts).any(|day| day.withholds(within.as_ref()))
             }
             Self::Rows(gathered) => {
                 let mut days = gathered.days_in(parts).filter(|day| !day.names_everyone());
@@ -166,7 +161,8 @@ impl Basis {
 
 impl Gathered<Digest> {
     /// The selected department and those below it, by number; `None` where everyone is selected.
-    fn departments(&self, selection: &Selection) -> Option<FixedBitSet> {
+    #[must_use]
+    pub fn departments(&self, selection: &Selection) -> Option<FixedBitSet> {
         let path = selection.department_path.as_deref()?;
         self.days.first().map(|day| day.directory().read().departments_within(path))
     }
@@ -197,6 +193,7 @@ fn of_rows(days: &[Arc<Partition>], selection: &Selection) -> impl Iterator<Item
     days.iter().map(|day| (day.key().day, Arc::new(figures_of(day, selection))))
 }
 
-fn figures_of(day: &Partition, selection: &Selection) -> Figures {
+/// The figures of the selected people on one day.
+pub(super) fn figures_of(day: &Partition, selection: &Selection) -> Figures {
     Figures::of(day, &selection.against(&day.directory().read()))
 }

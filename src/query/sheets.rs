@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 
 use super::{
-    basis::Basis,
+    basis::{Basis, figures_of},
     engine::{Asking, Engine, Gathered, NotAnswered},
     plan::{Query, Span},
 };
@@ -108,12 +108,20 @@ impl Sheets {
 }
 
 impl Basis {
-    /// Everyone who was active on that day or later, whatever was selected.
+    /// Everyone who was active on that day or later, whatever was selected and whether or not all geos have the day.
     #[must_use]
     pub fn active_since(&self, since: Day) -> FixedBitSet {
-        let everyone = Selection::default();
-        let figures = self.figures(&everyone);
-        People::united(figures.range(since..).map(|(_, figures)| figures.people(Flag::Active))).known
+        match self {
+            Self::Digests(gathered) => {
+                let days = gathered.days.iter().filter(|day| day.key().day >= since);
+                People::united(days.map(|day| day.whole().people(Flag::Active))).known
+            }
+            Self::Rows(gathered) => {
+                let days = gathered.days.iter().filter(|day| day.key().day >= since);
+                let figures: Vec<_> = days.map(|day| figures_of(day, &Selection::default())).collect();
+                People::united(figures.iter().map(|figures| figures.people(Flag::Active))).known
+            }
+        }
     }
 
     /// Tells the data of these days from any other.

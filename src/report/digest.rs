@@ -114,9 +114,10 @@ impl Digest {
         &self.whole
     }
 
-    /// The sums of the rows of these departments.
+    /// The sums of the rows of these departments; without, of all.
     #[must_use]
-    pub fn sums_of(&self, departments: &FixedBitSet) -> Sums {
+    pub fn sums_of(&self, departments: Option<&FixedBitSet>) -> Sums {
+        let Some(departments) = departments else { return self.whole.sums };
         let mut sums = Sums::default();
         for part in self.parts(departments) {
             sums.add(&part.sums);
@@ -124,10 +125,11 @@ impl Digest {
         sums
     }
 
-    /// Whether some rows of these departments do not say whose they are.
+    /// Whether some rows of these departments do not say whose they are; without, some of all.
     #[must_use]
-    pub fn withholds(&self, departments: &FixedBitSet) -> bool {
-        self.whole.present.unknown > 0 && self.parts(departments).any(|part| part.sums.users > part.crew.len() as u64)
+    pub fn withholds(&self, departments: Option<&FixedBitSet>) -> bool {
+        let some_of = |departments| self.parts(departments).any(|part| part.sums.users > part.crew.len() as u64);
+        self.whole.present.unknown > 0 && departments.is_none_or(some_of)
     }
 
     /// The departments that have rows of their own, by number.

@@ -45,7 +45,8 @@ impl Meter for Memory {
             .tally(self.lookups());
         page.counter("feishu_pulse_memory_evictions_total", "Days that had to leave memory for others.")
             .value(self.evicted() as f64);
-        page.gauge("feishu_pulse_memory_bytes", "Memory that the days held take.").value(held as f64);
+        page.gauge("feishu_pulse_memory_bytes", "Memory that the days held take: rows, digests, months.")
+            .value(held as f64);
         page.gauge("feishu_pulse_memory_limit_bytes", "Memory that days may take.").value(limit as f64);
         let (finals, all) = self
             .states()

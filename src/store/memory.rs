@@ -294,9 +294,12 @@ impl Memory {
         self.held.evicted.get()
     }
 
-    /// Bytes of the days that are held, and how many there may be.
+    /// Bytes of the days that are held, as rows, as digests and added up by month, and how many there may be.
     pub(super) fn bytes(&self) -> (u64, u64) {
-        (self.held.days.weighted_size(), self.held.days.policy().max_capacity().unwrap_or(u64::MAX))
+        let Everything { days, digests, months, .. } = &*self.held;
+        let held = days.weighted_size() + digests.weighted_size() + months.weighted_size();
+        let policies = [days.policy(), digests.policy(), months.policy()];
+        (held, policies.iter().filter_map(moka::Policy::max_capacity).sum())
     }
 
     /// Keeps a day and its digest. What is kept already gives way only to what was fetched later.

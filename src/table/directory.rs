@@ -67,8 +67,8 @@ pub struct Devices {
     pub os_names: Vec<Arc<str>>,
 }
 
-/// Numbers for people, profiles, departments and devices. It only grows: with the people of a tenant and
-/// their changes, not with the days held.
+/// Numbers for people, profiles, departments and devices. It only grows: with the people of a tenant, their changes and
+/// the combinations of devices they use, not with the days held.
 #[derive(Debug, Default)]
 pub struct Directory {
     inner: RwLock<Tables>,
@@ -118,10 +118,12 @@ impl Directories {
 
 impl Meter for Directories {
     fn write(&self, page: &mut Exposition) {
-        let mut bytes = page.gauge("feishu_pulse_directory_bytes", "Memory that names take, about, by whose they are.");
-        for (at, of) in Tables::NAMES.into_iter().enumerate() {
-            let all: usize = self.by_type.iter().map(|directory| directory.read().bytes()[at]).sum();
-            bytes.labelled(&[("of", of)], all as f64);
+        let tables = self.by_type.each_ref().map(|directory| directory.read().bytes());
+        let help = "Memory that names take, about, by whose they are. Those of views are not in it.";
+        let mut gauge = page.gauge("feishu_pulse_directory_bytes", help);
+        for (at, (of, _)) in tables[0].into_iter().enumerate() {
+            let bytes: usize = tables.iter().map(|tables| tables[at].1).sum();
+            gauge.labelled(&[("of", of)], bytes as f64);
         }
     }
 }
@@ -152,9 +154,6 @@ impl Directory {
 }
 
 impl Tables {
-    /// What there is a table of.
-    pub const NAMES: [&str; 4] = ["people", "profiles", "departments", "devices"];
-
     /// The profile of that number.
     ///
     /// # Panics
@@ -228,11 +227,15 @@ impl Tables {
         self.people.values().len()
     }
 
-    /// Bytes that each table takes, about, by [`Self::NAMES`]. Nothing is ever dropped.
+    /// What there is a table of, and the bytes that it takes, about. Nothing is ever dropped.
     #[must_use]
-    pub fn bytes(&self) -> [usize; Self::NAMES.len()] {
-        let profiles = self.profiles.bytes() + size_of_val(&*self.owners);
-        [self.people.bytes(), profiles, self.departments.bytes(), self.devices.bytes() + self.device_texts.bytes()]
+    pub fn bytes(&self) -> [(&'static str, usize); 4] {
+        [
+            ("people", self.people.bytes()),
+            ("profiles", self.profiles.bytes() + size_of_val(&*self.owners)),
+            ("departments", self.departments.bytes()),
+            ("devices", self.devices.bytes() + self.device_texts.bytes()),
+        ]
     }
 
     /// The numbers of the department with that path and of all below it, matched on whole segments.

@@ -14,7 +14,7 @@ pub(super) struct Interner<T: ?Sized> {
 
 /// What a value takes in memory.
 pub(super) trait Weigh {
-    /// Bytes, what it points to included.
+    /// Bytes, with what it points to and does not share with others.
     fn weigh(&self) -> usize;
 }
 

@@ -128,6 +128,9 @@ async fn a_scrape_shows_what_the_simulated_feishu_has_seen() {
         assert!(page.is(&format!("feishu_pulse_http_request_seconds_count{{{labels}}}"), 1));
     }
     eventually(async || Page::of(&setup).await.value("feishu_pulse_memory_bytes") > 0.0).await;
+    let page = Page::of(&setup).await;
+    let names = |of: &str| page.value(&format!("feishu_pulse_directory_bytes{{of=\"{of}\"}}"));
+    assert!(names("people") > names("departments") && names("departments") > 0.0 && names("devices") > 0.0);
 }
 
 #[tokio::test]

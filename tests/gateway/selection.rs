@@ -236,6 +236,20 @@ async fn a_day_that_a_geo_lacks_says_nothing_of_the_others() {
     assert!(home["data"][0]["wau"].is_u64() && home["data"][0]["mau"].is_u64(), "{home}");
 }
 
+#[tokio::test]
+async fn whoever_was_active_on_a_day_that_a_geo_lacks_is_not_inactive() {
+    let setup = setup_of(SimConfig { geos: vec![Geo::Cn, Geo::Us], ..SimConfig::default() }).await;
+    let last_day = "start_date=2026-11-21&end_date=2026-11-21&geo=cn,us&limit=1000";
+
+    let all = setup.get(&format!("/v1/users?{last_day}")).await.json();
+    let inactive = setup.get(&format!("/v1/users?{last_day}&inactive_for=1d")).await.json();
+
+    let people = |answer: &Value| answer["data"].as_array().unwrap().clone();
+    let without_a_day: Vec<Value> = people(&all).into_iter().filter(|person| person["active_days"] == 0).collect();
+    assert!(!without_a_day.is_empty() && without_a_day.len() < people(&all).len());
+    assert_eq!(people(&inactive), without_a_day);
+}
+
 #[rstest]
 #[case("7d", "2026-11-15", "2026-11-21")]
 #[case("yesterday", "2026-11-21", "2026-11-21")]

@@ -59,7 +59,6 @@ impl Setup {
         let mut config = GatewayConfig {
             owner,
             upkeep: UpkeepConfig { warm_days: None, poll: Duration::from_millis(10), ..UpkeepConfig::default() },
-            business_metrics: false,
             ..GatewayConfig::new(feishu, geos)
         };
         change(&mut config);

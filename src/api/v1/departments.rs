@@ -192,7 +192,9 @@ fn answer(gathered: &Gathered<Digest>, asked: &Asked) -> Response {
     let geos = gathered.plan.geos.len();
     let days = whole_days(&gathered.days, |day| gathered.plan.range.contains(day), geos);
     let data = items(&days, gathered, asked);
-    let withheld = days.iter().any(|day| day.whole().present.unknown > 0);
+    let within = gathered.departments(&asked.selected.query.selection);
+    let looked_at = if asked.trailing == Trail::None { &days } else { &gathered.days };
+    let withheld = looked_at.iter().any(|day| day.withholds(within.as_ref()));
     let are_withheld = data.iter().any(|item| item.withheld);
     let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD)).noting(are_withheld.then_some(WITHHELD_GROUPS));
     if asked.tree {
