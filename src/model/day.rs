@@ -81,6 +81,12 @@ impl Day {
         matches!(self.0.weekday(), Weekday::Saturday | Weekday::Sunday)
     }
 
+    /// Days since the first day of the year 0.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        self.since(Self(Date::ZERO))
+    }
+
     /// The month this day lies in.
     #[must_use]
     pub fn month(self) -> Month {

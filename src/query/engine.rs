@@ -357,7 +357,7 @@ impl<D: Origin> Gathered<D> {
     }
 
     /// The days that were had in at least so many geos.
-    pub(super) fn days_in(&self, geos: usize) -> impl Iterator<Item = &Arc<D>> {
+    pub fn days_in(&self, geos: usize) -> impl Iterator<Item = &Arc<D>> {
         let by_day = self.days.chunk_by(|one, other| one.key().day == other.key().day);
         by_day.filter(move |day| day.len() >= geos).flatten()
     }

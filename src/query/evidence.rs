@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::{Timestamp, civil::Date};
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -107,7 +107,7 @@ fn version<D: Origin>(gathered: &Gathered<D>) -> [u8; 32] {
 
 /// What is so of a day, and which day it is.
 fn mark(what: u8, geo: Geo, day: Day) -> [u8; 6] {
-    let [a, b, c, d] = day.since(Day::from_date(Date::ZERO)).to_le_bytes();
+    let [a, b, c, d] = day.number().to_le_bytes();
     [what, geo as u8, a, b, c, d]
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
-use jiff::civil::Date;
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 
@@ -135,7 +134,7 @@ impl Basis {
         fn hash<'a, D: Origin + 'a>(days: impl Iterator<Item = &'a Arc<D>>) -> Sha256 {
             days.fold(Sha256::new(), |hash, day| {
                 let key = day.key();
-                let at = key.day.since(Day::from_date(Date::ZERO)).to_le_bytes();
+                let at = key.day.number().to_le_bytes();
                 hash.chain_update(at).chain_update([key.geo as u8]).chain_update(day.hash())
             })
         }

@@ -13,7 +13,10 @@ use std::{
 use fixedbitset::FixedBitSet;
 
 use super::{departments::present, digest::Digest, tree::Tree};
-use crate::{model::Geo, table::Origin as _};
+use crate::{
+    model::Geo,
+    table::{Origin as _, directory::is_within},
+};
 
 /// Departments whose figures are withheld, each with all below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,10 +63,7 @@ impl Withheld {
     /// Whether the figures of the department with that path are withheld; of everyone, without a path.
     #[must_use]
     pub fn hides(&self, path: Option<&str>) -> bool {
-        let within = |path: &str, above: &str| {
-            path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        self.everyone || path.is_some_and(|path| self.paths.iter().any(|above| within(path, above)))
+        self.everyone || path.is_some_and(|path| self.paths.iter().any(|above| is_within(path, above)))
     }
 
     /// Whether anything is withheld.

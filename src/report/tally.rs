@@ -5,7 +5,6 @@
 use std::{borrow::Cow, cmp::Ordering, sync::Arc};
 
 use fixedbitset::FixedBitSet;
-use jiff::civil::Date;
 
 use super::sheet::{NO_PLACE, Sheet};
 use crate::{
@@ -197,7 +196,7 @@ impl Standings {
     }
 
     fn add_activity(&mut self, sheet: &Sheet, people: &[PersonNo]) {
-        let last = sheet.last().since(Day::from_date(Date::ZERO));
+        let last = sheet.last().number();
         for (row, profile) in sheet.profiles().iter().enumerate() {
             let person = people[*profile as usize];
             if let Some((days, idle)) = sheet.active(row).filter(|_| person != NOBODY) {

@@ -5,7 +5,10 @@ use std::{cmp::Ordering, iter, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 
-use crate::table::{Department, directory::Tables};
+use crate::table::{
+    Department,
+    directory::{Tables, is_within},
+};
 
 /// Departments and those above them; each stands before all below it.
 #[derive(Debug, Default)]
@@ -101,11 +104,6 @@ impl Tree {
     fn from(&self, place: Option<usize>) -> impl Iterator<Item = usize> + '_ {
         iter::successors(place, |place| self.places[*place].above)
     }
-}
-
-/// Whether a path is `above`, or of something below it.
-fn is_within(path: &str, above: &str) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The order of paths segment by segment: a department comes right before all below it.

@@ -241,11 +241,9 @@ impl Tables {
     /// The numbers of the department with that path and of all below it, matched on whole segments.
     #[must_use]
     pub fn departments_within(&self, path: &str) -> FixedBitSet {
-        let below =
-            |candidate: &str| candidate.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let all = self.departments.values().iter().enumerate();
         let mut within = FixedBitSet::with_capacity(self.departments.values().len());
-        within.extend(all.filter(|(_, department)| below(&department.path)).map(|(number, _)| number));
+        within.extend(all.filter(|(_, department)| is_within(&department.path, path)).map(|(number, _)| number));
         within
     }
 
@@ -281,6 +279,12 @@ impl Tables {
     }
 }
 
+/// Whether the path of a department is `above`, or of something below it, matched on whole segments.
+#[must_use]
+pub fn is_within(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,5 +302,16 @@ mod tests {
 
         assert!(within[own] && within[below]);
         assert!(!within[sibling] && !within[above]);
+    }
+
+    #[test]
+    fn the_same_value_keeps_its_number() {
+        let directory = Directory::default();
+        let first = directory.write().intern_person("ou_1").0;
+        let other = directory.write().intern_person("ou_2").0;
+        assert_eq!(directory.write().intern_person("ou_1").0, first);
+        assert_ne!(first, other);
+        assert_eq!(directory.read().person("ou_2"), Some(other));
+        assert_eq!(directory.read().people(), 2);
     }
 }

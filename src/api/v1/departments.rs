@@ -193,8 +193,7 @@ fn answer(gathered: &Gathered<Digest>, asked: &Asked) -> Response {
     let days = whole_days(&gathered.days, |day| gathered.plan.range.contains(day), geos);
     let data = items(&days, gathered, asked);
     let within = gathered.departments(&asked.selected.query.selection);
-    let looked_at = if asked.trailing == Trail::None { &days } else { &gathered.days };
-    let withheld = looked_at.iter().any(|day| day.withholds(within.as_ref()));
+    let withheld = gathered.days_in(geos).any(|day| day.withholds(within.as_ref()));
     let are_withheld = data.iter().any(|item| item.withheld);
     let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD)).noting(are_withheld.then_some(WITHHELD_GROUPS));
     if asked.tree {
