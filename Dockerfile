@@ -1,26 +1,33 @@
-# The build needs a C compiler (aws-lc, zstd) and nothing else; the slim image has one. It must be of the same Debian
-# release as the final image below: a binary does not run on an older glibc than it was linked with.
+# The build needs a C compiler (for aws-lc and zstd), which the slim image has. Both stages use the same Debian release,
+# because a binary does not run on an older glibc than the one it was linked with.
 ARG RUST=1.95
 FROM docker.io/library/rust:${RUST}-slim-bookworm AS build
 WORKDIR /build
 
-# Dependencies alone, with empty sources: this layer is rebuilt only when Cargo.toml or Cargo.lock change.
+# This layer builds the dependencies with empty sources, so it is rebuilt only if a Cargo.toml or Cargo.lock changes. Cargo
+# needs every member of the workspace, but the simulator is not built: the image has no `demo` feature.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src benches/archive benches/reports benches/throttle \
-    && touch src/lib.rs benches/archive/main.rs benches/reports/main.rs benches/throttle/main.rs \
+COPY crates/adaptive-throttle/Cargo.toml crates/adaptive-throttle/
+COPY crates/feishu-simulator/Cargo.toml crates/feishu-simulator/
+RUN mkdir -p src benches/archive benches/reports crates/adaptive-throttle/src crates/adaptive-throttle/benches/throttle \
+        crates/feishu-simulator/src \
+    && touch src/lib.rs benches/archive/main.rs benches/reports/main.rs crates/adaptive-throttle/src/lib.rs \
+        crates/adaptive-throttle/benches/throttle/main.rs crates/feishu-simulator/src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --locked --profile dist
+    && cp src/main.rs crates/feishu-simulator/src/main.rs \
+    && cargo build --locked --profile dist --package feishu-pulse --no-default-features
 
-# The sources keep their times of the checkout, older than the empty ones just built: without the touch, cargo would
-# take those for up to date.
+# COPY keeps the modification times of the checkout, which are older than the empty sources. Without `touch`, cargo would
+# consider the empty build up to date.
 COPY docs/architecture.md docs/
+COPY crates/adaptive-throttle crates/adaptive-throttle
 COPY src src
-RUN touch src/lib.rs src/main.rs \
-    && cargo build --locked --profile dist --bin feishu-pulse \
+RUN touch src/lib.rs src/main.rs crates/adaptive-throttle/src/lib.rs \
+    && cargo build --locked --profile dist --package feishu-pulse --no-default-features --bin feishu-pulse \
     && mkdir /archive
 
-# glibc and libgcc, CA certificates, an unprivileged user; no shell, no package manager. Not `static`: that takes a musl
-# target, whose allocator is slow under many threads, for 20 MB less.
+# This base has glibc, libgcc, CA certificates and an unprivileged user, but no shell and no package manager. The `static`
+# base is 20 MB smaller, but it needs a musl target, whose allocator is slow with many threads.
 FROM gcr.io/distroless/cc-debian12:nonroot
 
 ARG VERSION=0.1.0
@@ -34,21 +41,21 @@ LABEL org.opencontainers.image.title="feishu-pulse" \
 
 COPY --from=build /build/target/dist/feishu-pulse /feishu-pulse
 
-# Where days are archived unless PULSE_ARCHIVE says otherwise. Mount a volume here, or they vanish with the container.
+# The default location of the archive. Mount a volume here, or the archive is lost with the container.
 COPY --from=build --chown=65532:65532 /archive /var/lib/feishu-pulse
 
-# As a number, so that Kubernetes can see that it is not root.
+# A number, because Kubernetes cannot check `runAsNonRoot` for a name.
 USER 65532:65532
 
-# Reachable from outside the container. Started like this it refuses, until it is told that letting everyone in is meant
-# (PULSE_ALLOW_ANONYMOUS=true): an image must not be the one to decide that.
+# The gateway listens on all interfaces of the container. Without access control it refuses to start until
+# PULSE_ALLOW_ANONYMOUS=true is set: an image must not make that decision.
 ENV PULSE_LISTEN=0.0.0.0:8080 \
     PULSE_ARCHIVE=file:///var/lib/feishu-pulse \
     PULSE_STATE_DIR=/var/lib/feishu-pulse \
     PULSE_LOG_FORMAT=json
 EXPOSE 8080
 
-# For engines that look by running a command; Kubernetes asks /livez and /readyz itself.
+# For container engines that probe with a command. Kubernetes probes /livez and /readyz over HTTP.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/feishu-pulse", "check", "--live"]
 
 ENTRYPOINT ["/feishu-pulse"]

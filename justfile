@@ -1,25 +1,25 @@
-# Needs only what the commands need: everything behind `check` lives in .ci/ and runs without just.
+# Short names for commands. The checks are scripts in .ci/ and also run without just.
 
 # List the recipes.
 default:
     @just --list
 
-# Everything that a change must pass. Tools beyond Rust, Python and npm are installed into the user's cache.
+# Run everything that a change must pass. Tools beyond Rust, Python and npm are installed into the user's cache.
 check:
     .ci/check
 
-# Write what is generated: the OpenAPI document, the settings, the chart's README and dashboards.
+# Write the generated files: the OpenAPI document, the references of settings and problems, the chart's README and dashboards.
 generate:
     .ci/generate
 
-# The gateway and a simulated Feishu on loopback; `just demo --help` for its options.
+# Run the gateway and a simulated Feishu on loopback; `just demo --help` lists the options.
 demo *options:
     cargo run --release -- demo {{ options }}
 
-# The tests alone.
+# Run the tests of all crates.
 test *filter:
     cargo test {{ filter }}
 
-# Measure.
+# Run the benchmarks of all crates.
 bench *filter:
     cargo bench {{ filter }}

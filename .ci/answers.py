@@ -1,4 +1,4 @@
-"""Reads Parquet answers with DuckDB and pandas, and holds them against the CSV of the same question."""
+"""Reads Parquet responses with DuckDB and pandas and compares them with the CSV responses to the same requests."""
 
 import pathlib
 import sys
@@ -25,7 +25,7 @@ for file in files:
     relation = duckdb.read_parquet(str(file))
     kinds = dict(zip(relation.columns, map(str, relation.types)))
     for name, kind in TYPES.items():
-        # A report counts what a user-day merely has.
+        # `activated` is a flag of a user-day, and a count in reports.
         expected = "BIGINT" if name == "activated" and file.stem != "user-days" else kind
         assert kinds.get(name, expected) == expected, (file.name, name, kinds[name])
     table = pandas.read_parquet(file)

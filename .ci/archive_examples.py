@@ -1,4 +1,4 @@
-"""Runs the fenced SQL and Python examples of a Markdown file; those marked `no-run` are left out."""
+"""Runs the fenced SQL and Python examples of a Markdown file; those marked `no-run` are skipped."""
 
 import re
 import sys

@@ -12,8 +12,8 @@ INTRODUCTION = """\
 
 <!-- Written by `just generate` from the comments in values.yaml; do not edit. -->
 
-One gateway in front of Feishu's `admin_user_stats`, with a volume for its archive. `NOTES.txt` tells after the installation
-what to do next; [docs/operations.md](../../docs/operations.md) is for those who look after it.
+Installs one gateway with a volume for its archive. The notes after the installation list the next steps;
+[docs/operations.md](../../docs/operations.md) is the guide for operators.
 
 ```sh
 kubectl create secret generic feishu-app --from-literal=app-id=cli_… --from-file=app-secret=./app-secret
@@ -22,7 +22,7 @@ helm install pulse helm/feishu-pulse --set image.repository=registry.example.com
 helm test pulse
 ```
 
-`ci/` holds values that the chart is checked with; `s3-values.yaml` and `ingress-values.yaml` are examples too.
+The values files in `ci/` are used by the checks; `s3-values.yaml` and `ingress-values.yaml` also serve as examples.
 
 ## Values
 """
@@ -31,7 +31,7 @@ KEY = re.compile(r"^(?P<indent> *)(?P<name>[A-Za-z0-9]+):")
 
 
 def comments(text):
-    """The comment above each key, by the key's path."""
+    """The comments above the keys, by the path of the key."""
     found, path, above = {}, [], []
     for line in text.splitlines():
         key = KEY.match(line)
@@ -46,18 +46,18 @@ def comments(text):
     return found
 
 
-def leaves(path, value, told):
-    """Every value that has a comment of its own, and nothing below it that has one."""
-    below = isinstance(value, dict) and any(text and key.startswith(f"{path}.") for key, text in told.items())
+def leaves(path, value, comments_by_key):
+    """Every value with a comment of its own, or the values below it if these have comments."""
+    below = isinstance(value, dict) and any(text and key.startswith(f"{path}.") for key, text in comments_by_key.items())
     if not below:
         return [(path, value)]
-    return [leaf for key, inner in value.items() for leaf in leaves(f"{path}.{key}", inner, told)]
+    return [leaf for key, inner in value.items() for leaf in leaves(f"{path}.{key}", inner, comments_by_key)]
 
 
-def table(rows, told):
+def table(rows, comments_by_key):
     lines = ["| value | default | meaning |", "| --- | --- | --- |"]
     for path, value in rows:
-        meaning = told.get(path)
+        meaning = comments_by_key.get(path)
         if not meaning:
             sys.exit(f"values.yaml: {path} has no comment")
         shown = json.dumps(value, ensure_ascii=False).replace("|", "\\|")
@@ -67,15 +67,15 @@ def table(rows, told):
 
 def main(chart):
     text = (pathlib.Path(chart) / "values.yaml").read_text()
-    values, told = yaml.safe_load(text), comments(text)
+    values, comments_by_key = yaml.safe_load(text), comments(text)
     parts, alone = [], []
     for name, value in values.items():
-        rows = leaves(name, value, told)
+        rows = leaves(name, value, comments_by_key)
         if rows == [(name, value)]:
             alone += rows
         else:
-            parts.append("\n".join(filter(None, [f"### {name}\n", told[name] and told[name] + "\n", table(rows, told)])))
-    print("\n".join([INTRODUCTION, *parts, "### Others\n", table(alone, told)]), end="")
+            parts.append("\n".join(filter(None, [f"### {name}\n", comments_by_key[name] and comments_by_key[name] + "\n", table(rows, comments_by_key)])))
+    print("\n".join([INTRODUCTION, *parts, "### Others\n", table(alone, comments_by_key)]), end="")
 
 
 main(sys.argv[1])

@@ -1,4 +1,4 @@
-"""Holds rendered manifests against Kubernetes' own schemas, strictly, and against ours for kinds that are not its own."""
+"""Validates rendered manifests strictly against the schemas of Kubernetes, and custom resources against .ci/schemas."""
 
 import json
 import pathlib
@@ -22,18 +22,18 @@ def valid(document, versions):
 def main(file, *versions):
     documents = [document for document in yaml.safe_load_all(pathlib.Path(file).read_text()) if document]
     if not documents:
-        sys.exit(f"{file}: nothing was rendered")
+        sys.exit(f"{file}: no manifest was rendered")
     names = set()
     for document in documents:
         name = f"{document['kind']}/{document['metadata']['name']}"
         if name in names:
-            sys.exit(f"{file}: {name} is there twice")
+            sys.exit(f"{file}: {name} is rendered twice")
         names.add(name)
         try:
             valid(document, versions)
         except (jsonschema.ValidationError, kubernetes_validate.ValidationError) as error:
             sys.exit(f"{file}: {name}: {error.message}")
-    print(f"{len(documents)} objects, all of them valid")
+    print(f"{len(documents)} objects, all valid")
 
 
 main(*sys.argv[1:])

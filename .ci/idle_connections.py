@@ -1,6 +1,6 @@
-"""Opens connections to a gateway and says nothing on them, to see that all others are answered all the same.
+"""Opens idle connections to a gateway and checks that other requests are still answered.
 
-The gateway is a process of its own: each end of a connection is a file, and a process has so many.
+The gateway is a separate process, because each end of a connection needs a file descriptor of the limited number of a process.
 """
 
 import contextlib
@@ -14,31 +14,31 @@ import time
 from pathlib import Path
 
 IDLE = int(os.environ.get("CONNECTIONS", "10000"))
-# How many the second gateway takes, how many more come, and how many of them at a time.
-BOUND, EXCESS, AT_A_TIME = 100, 2000, 200
+# The connection limit of the second gateway, the number of connections beyond it, and how many of these are open at a time.
+LIMIT, EXCESS, BATCH = 100, 2000, 200
 SLOW = 50
-# The first request must be whole by then, in seconds; and how much later a busy machine may notice.
-FIRST_REQUEST, LATE = 10, 20
+# The timeout of the first request header in seconds, and the tolerance for a busy machine.
+FIRST_REQUEST_TIMEOUT, TOLERANCE = 10, 20
 
 
-def asked(path, close=False):
+def request(path, close=False):
     ending = "Connection: close\r\n" if close else ""
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{ending}\r\n".encode()
 
 
 def connect(address):
-    return socket.create_connection(address, timeout=LATE)
+    return socket.create_connection(address, timeout=TOLERANCE)
 
 
-def answer(stream):
-    """One answer whose length is told."""
-    told = b""
-    while b"\r\n\r\n" not in told:
+def response(stream):
+    """One response with a Content-Length."""
+    received = b""
+    while b"\r\n\r\n" not in received:
         more = stream.recv(65536)
         if not more:
-            return told
-        told += more
-    head, _, body = told.partition(b"\r\n\r\n")
+            return received
+        received += more
+    head, _, body = received.partition(b"\r\n\r\n")
     length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
     while len(body) < length:
         body += stream.recv(65536)
@@ -52,14 +52,14 @@ def memory(process):
 
 
 def processor(process):
-    """Seconds of processor time."""
+    """Seconds of CPU time."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
 def gateway(binary, connections):
-    """A gateway on loopback that asks nothing of Feishu, and its address."""
+    """A gateway on loopback that does not call Feishu, and its address."""
     with tempfile.TemporaryDirectory() as scratch, open(f"{scratch}/log", "w+") as log:
         settings = {
             "FEISHU_APP_ID": "cli_demo",
@@ -75,7 +75,7 @@ def gateway(binary, connections):
         }
         process = subprocess.Popen([binary, "serve"], env=settings, stdin=subprocess.DEVNULL, stderr=log)
         try:
-            deadline = time.monotonic() + LATE
+            deadline = time.monotonic() + TOLERANCE
             place = None
             while not place:
                 assert process.poll() is None and time.monotonic() < deadline, Path(log.name).read_text()
@@ -89,14 +89,14 @@ def gateway(binary, connections):
 
 
 def idle(address, count):
-    """Connections that were answered once and say nothing more."""
+    """Connections that are idle after one response."""
     streams = []
-    for _ in range(0, count, AT_A_TIME):
-        some = [connect(address) for _ in range(min(AT_A_TIME, count - len(streams)))]
+    for _ in range(0, count, BATCH):
+        some = [connect(address) for _ in range(min(BATCH, count - len(streams)))]
         for stream in some:
-            stream.sendall(asked("/livez"))
+            stream.sendall(request("/livez"))
         for stream in some:
-            assert answer(stream).startswith(b"HTTP/1.1 200")
+            assert response(stream).startswith(b"HTTP/1.1 200")
         streams += some
     return streams
 
@@ -113,52 +113,52 @@ def ten_thousand(binary):
         each = (memory(process) - before) / len(streams)
         with connect(address) as another:
             asked_at = time.monotonic()
-            another.sendall(asked("/v1/coverage"))
-            assert answer(another).startswith(b"HTTP/1.1 200")
+            another.sendall(request("/v1/coverage"))
+            assert response(another).startswith(b"HTTP/1.1 200")
             took = time.monotonic() - asked_at
-        # Those that were idle are there to be used.
+        # The idle connections are still usable.
         for stream in streams[:: len(streams) // 100]:
-            stream.sendall(asked("/v1/coverage"))
-            assert answer(stream).startswith(b"HTTP/1.1 200")
-        print(f"{IDLE} idle connections: {each / 1024:.1f} KiB each; another is answered in {took * 1e3:.1f} ms")
+            stream.sendall(request("/v1/coverage"))
+            assert response(stream).startswith(b"HTTP/1.1 200")
+        print(f"{IDLE} idle connections: {each / 1024:.1f} KiB each; another request is answered in {took * 1e3:.1f} ms")
         for stream in slow:
-            stream.settimeout(max(0.1, began + FIRST_REQUEST + LATE - time.monotonic()))
+            stream.settimeout(max(0.1, began + FIRST_REQUEST_TIMEOUT + TOLERANCE - time.monotonic()))
             with contextlib.suppress(ConnectionResetError):
-                assert stream.recv(1) == b"", "a client that sends a byte and no more is answered"
-        print(f"{SLOW} clients that sent one byte and no more were cut off")
+                assert stream.recv(1) == b"", "a client that sends one byte only got a response"
+        print(f"{SLOW} clients that sent only one byte were disconnected")
         for stream in warm + streams + slow:
             stream.close()
 
 
-def one_too_many(binary):
-    with gateway(binary, BOUND) as (process, address):
-        within = idle(address, BOUND)
+def beyond_the_limit(binary):
+    with gateway(binary, LIMIT) as (process, address):
+        within = idle(address, LIMIT)
         used, refused, closed = processor(process), 0, 0
-        for _ in range(EXCESS // AT_A_TIME):
-            crowd = [connect(address) for _ in range(AT_A_TIME)]
+        for _ in range(EXCESS // BATCH):
+            crowd = [connect(address) for _ in range(BATCH)]
             for stream in crowd:
                 with contextlib.suppress(ConnectionError):
-                    stream.sendall(asked("/v1/coverage"))
+                    stream.sendall(request("/v1/coverage"))
             for stream in crowd:
                 try:
-                    told = answer(stream)
+                    reply = response(stream)
                 except ConnectionError:
-                    told = b""
-                assert not told or told.startswith(b"HTTP/1.1 503"), told
-                refused, closed = refused + bool(told), closed + (not told)
+                    reply = b""
+                assert not reply or reply.startswith(b"HTTP/1.1 503"), reply
+                refused, closed = refused + bool(reply), closed + (not reply)
                 stream.close()
         used = (processor(process) - used) / EXCESS
         with connect(address) as probe:
-            probe.sendall(asked("/readyz", close=True))
-            assert answer(probe).startswith(b"HTTP/1.1 200"), "the probe is not answered"
+            probe.sendall(request("/readyz", close=True))
+            assert response(probe).startswith(b"HTTP/1.1 200"), "a probe got no response"
         for stream in within:
-            stream.sendall(asked("/v1/coverage"))
-            assert answer(stream).startswith(b"HTTP/1.1 200")
+            stream.sendall(request("/v1/coverage"))
+            assert response(stream).startswith(b"HTTP/1.1 200")
             stream.close()
-        print(f"{EXCESS} beyond the bound of {BOUND}: {refused} told 503, {closed} closed, {used * 1e6:.0f} µs each; "
-              "probes and those within are answered")
+        print(f"{EXCESS} beyond the limit of {LIMIT}: {refused} got 503, {closed} closed, {used * 1e6:.0f} µs each; "
+              "probes and existing connections are answered")
 
 
 if __name__ == "__main__":
     ten_thousand(sys.argv[1])
-    one_too_many(sys.argv[1])
+    beyond_the_limit(sys.argv[1])

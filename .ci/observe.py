@@ -1,4 +1,4 @@
-"""Runs the gateway before a simulated Feishu, between Prometheus and a collector of traces, and looks at what they see."""
+"""Runs the gateway with a simulated Feishu, Prometheus and a trace collector, and checks metrics, rules, dashboards and traces."""
 
 import contextlib
 import json
@@ -17,10 +17,10 @@ CHART = pathlib.Path("helm/feishu-pulse/files").resolve()
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
 
-# Figures that depend on where the process runs: a container without a memory limit has none to tell.
-MAY_BE_ABSENT = ("feishu_pulse_process_memory_limit_bytes",)
+# Metrics that depend on the machine: without a memory limit there is no such metric.
+OPTIONAL_METRICS = ("feishu_pulse_process_memory_limit_bytes",)
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 def free_address():
@@ -30,22 +30,22 @@ def free_address():
 
 
 def get(url, **headers):
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
-        return answer.read().decode()
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as response:
+        return response.read().decode()
 
 
-def until(what, happened):
-    """The first true answer of `happened`, which may fail until then."""
-    end = time.monotonic() + PATIENCE_SECONDS
+def until(what, condition):
+    """The first true result of `condition`, which may fail until then."""
+    end = time.monotonic() + TIMEOUT_SECONDS
     while True:
-        trouble = None
+        last_error = None
         try:
-            if answer := happened():
-                return answer
+            if result := condition():
+                return result
         except OSError as error:
-            trouble = error
+            last_error = error
         if time.monotonic() > end:
-            sys.exit(f"{what}: not within {PATIENCE_SECONDS} s ({trouble or 'nothing'})")
+            sys.exit(f"{what}: not within {TIMEOUT_SECONDS} s ({last_error or 'no result'})")
         time.sleep(0.2)
 
 
@@ -62,7 +62,7 @@ def running(command, log, **more):
 
 
 def expressions():
-    """Every expression of the dashboards, as Grafana would ask it here."""
+    """Every expression of the dashboards, with Grafana's variables replaced."""
     for file in sorted((CHART / "dashboards").glob("*.json")):
         for panel in json.loads(file.read_text())["panels"]:
             for target in panel.get("targets", []):
@@ -71,22 +71,22 @@ def expressions():
                 yield panel["title"], expression
 
 
-def answer(prometheus, expression):
+def evaluate(prometheus, expression):
     query = urllib.parse.urlencode({"query": expression})
     result = json.loads(get(f"http://{prometheus}/api/v1/query?{query}"))["data"]["result"]
     return [one for one in result if one["value"][1] != "NaN"]
 
 
 @contextlib.contextmanager
-def callers(url):
-    """Somebody who asks again and again: a rate is the difference of two scrapes."""
+def requests(url):
+    """Sends requests until the block ends, because a rate needs two different scrapes."""
     over = threading.Event()
 
-    def ask():
+    def send():
         while not over.wait(0.5):
             get(url)
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=send)
     thread.start()
     try:
         yield
@@ -95,15 +95,15 @@ def callers(url):
         thread.join()
 
 
-def look_at_metrics(admin):
+def check_metrics(admin):
     page = get(f"http://{admin}/metrics")
-    said = subprocess.run(["promtool", "check", "metrics"], input=page, text=True, capture_output=True, check=False)
-    if said.returncode:
-        sys.exit(f"promtool check metrics: {said.stdout}{said.stderr}")
-    print(f"{page.count('# TYPE')} figures, no complaint")
+    lint = subprocess.run(["promtool", "check", "metrics"], input=page, text=True, capture_output=True, check=False)
+    if lint.returncode:
+        sys.exit(f"promtool check metrics: {lint.stdout}{lint.stderr}")
+    print(f"{page.count('# TYPE')} metrics, no lint warning")
 
 
-def look_at_rules(prometheus):
+def check_rules(prometheus):
     def loaded():
         groups = json.loads(get(f"http://{prometheus}/api/v1/rules"))["data"]["groups"]
         rules = [rule for group in groups for rule in group["rules"]]
@@ -113,18 +113,18 @@ def look_at_rules(prometheus):
     for rule in rules:
         if rule["health"] != "ok" or rule.get("state") == "firing":
             sys.exit(f"the rule {rule['name']} is {rule['health']}, {rule.get('state')}: {rule.get('lastError')}")
-    print(f"{len(rules)} rules loaded, none of them fires")
+    print(f"{len(rules)} rules loaded, none fires")
 
 
-def look_at_dashboards(prometheus):
-    asked = [(title, expression) for title, expression in expressions() if not expression.startswith(MAY_BE_ABSENT)]
-    for title, expression in asked:
-        until(f"no data for the panel “{title}”: {expression}", lambda expression=expression: answer(prometheus, expression))
-    print(f"{len(asked)} expressions of the dashboards, all of them with data")
+def check_dashboards(prometheus):
+    queries = [(title, expression) for title, expression in expressions() if not expression.startswith(OPTIONAL_METRICS)]
+    for title, expression in queries:
+        until(f"no data for the panel “{title}”: {expression}", lambda expression=expression: evaluate(prometheus, expression))
+    print(f"{len(queries)} expressions of the dashboards, all with data")
 
 
-def look_at_traces(log):
-    """The collector writes down each span it gets; the request's is below the caller's, and a call below the request's."""
+def check_traces(log):
+    """The collector logs each span. The span of the request is a child of the caller's span, and calls of Feishu are below it."""
     blocks = re.split(r"^Span #\d+$", log.read_text(), flags=re.MULTILINE)[1:]
     field = lambda block, name: re.search(rf"^ *{name} *: (.*)$", block, flags=re.MULTILINE).group(1)
     spans = [{name: field(block, name) for name in ("Trace ID", "Parent ID", "ID", "Name")} for block in blocks]
@@ -149,7 +149,7 @@ def main(binary):
 
     start("rotel", ["rotel-agent", "start", "--otlp-http-endpoint", collector, "--otlp-grpc-endpoint", free_address(),
                     "--exporter", "blackhole", "--debug-log", "traces", "--debug-log-verbosity", "detailed"])
-    # A limit that is soon met, so that the gateway finds it.
+    # A low limit, so that the throttle reaches it and finds it.
     start("simulator", [binary, "simulate", "--listen", upstream, "--users", "300", "--limit", "20/s"])
     settings = {
         "FEISHU_APP_ID": "cli_demo", "FEISHU_APP_SECRET": "demo-secret", "FEISHU_BASE_URL": f"http://{upstream}",
@@ -171,11 +171,11 @@ def main(binary):
         until("the gateway", lambda: get(f"http://{listen}/readyz"))
         get(f"http://{listen}/v1/reports/activity?period=30d", traceparent=f"00-{TRACE}-{CALLER}-01")
         get(f"http://{listen}/v1/user-days?period=7d&format=csv")
-        look_at_metrics(admin)
-        with callers(f"http://{listen}/v1/coverage"):
-            look_at_dashboards(prometheus)
-            look_at_rules(prometheus)
-    look_at_traces(scratch / "rotel.log")
+        check_metrics(admin)
+        with requests(f"http://{listen}/v1/coverage"):
+            check_dashboards(prometheus)
+            check_rules(prometheus)
+    check_traces(scratch / "rotel.log")
 
 
 with contextlib.ExitStack() as stack:

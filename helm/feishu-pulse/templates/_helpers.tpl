@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* At most 55 characters, so that suffixes still fit into a DNS label. */}}
+{{/* At most 55 characters, so that suffixes fit into a DNS label of 63. */}}
 {{- define "feishu-pulse.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 55 | trimSuffix "-" }}
@@ -13,7 +13,7 @@
 {{- end }}
 {{- end }}
 
-{{/* Never changes over the life of a release: a Deployment's selector is immutable. */}}
+{{/* These labels must not change, because the selector of a Deployment is immutable. */}}
 {{- define "feishu-pulse.selector" -}}
 app.kubernetes.io/name: {{ include "feishu-pulse.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -38,7 +38,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* The Secret with the credentials; says what is missing where neither kind is given. */}}
+{{/* The name of the Secret with the credentials. Fails if neither an existing Secret nor credentials are given. */}}
 {{- define "feishu-pulse.secret" -}}
 {{- if .Values.feishu.existingSecret }}
 {{- .Values.feishu.existingSecret }}
@@ -57,17 +57,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* Not empty where there may be more than one pod. */}}
+{{/* Not empty if there can be more than one pod. */}}
 {{- define "feishu-pulse.several" -}}
 {{- if or .Values.autoscaling.enabled (gt (int .Values.replicas) 1) }}yes{{ end }}
 {{- end }}
 
-{{/* Not empty where several pods would write into one folder: each then keeps its state to itself. */}}
+{{/* Not empty if several pods write into one folder. Each pod then has a state folder of its own. */}}
 {{- define "feishu-pulse.sharedVolume" -}}
 {{- if and .Values.persistence.enabled (eq .Values.persistence.accessMode "ReadWriteMany") }}yes{{ end }}
 {{- end }}
 
-{{/* What would install, and then fail or give people's data away. */}}
+{{/* Rejects values that would install but then fail, or expose personal data. */}}
 {{- define "feishu-pulse.guard" -}}
 {{- if and .Values.persistence.enabled (ne .Values.persistence.accessMode "ReadWriteMany") (include "feishu-pulse.several" .) }}
 {{- fail "several replicas cannot share a volume that is for one: set persistence.accessMode=ReadWriteMany, or archive into a bucket (settings.archive=s3://…) and set persistence.enabled=false" }}
@@ -83,13 +83,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* The pod of `helm test`: not the Service's, so it has another name. */}}
+{{/* The name label of the pod of `helm test`, which differs from the gateway's so that the Service does not select it. */}}
 {{- define "feishu-pulse.testSelector" -}}
 app.kubernetes.io/name: {{ include "feishu-pulse.name" . }}-test
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* What Prometheus scrapes: a Service of its own, since the API's does not lead to the operator's port. */}}
+{{/* A Service for Prometheus, because the Service of the API does not include adminPort. */}}
 {{- define "feishu-pulse.metricsSelector" -}}
 {{ include "feishu-pulse.selector" . }}
 app.kubernetes.io/component: metrics
