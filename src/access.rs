@@ -1,24 +1,26 @@
-//! Floor 4: who asks, what they may see, and how much of the service is theirs.
+//! Access control: who the caller is, what they may see, and how many requests they may make.
 //!
 //! ```text
-//! bearer   an access key of ours, or a token of the company's identity provider
-//! caller   a name, scopes, and the view of the days that is shown to them
+//! credentials  an access key (keys file), or a token of the company's identity provider (OpenID Connect)
+//! caller       a name, scopes, and the part of the data that the caller may see
 //! ```
 //!
-//! Nothing here knows of routes: which of them needs which scope is decided in one table of the API.
+//! This module does not depend on routes: `api::authorization` maps each route to its required scope.
 
+pub mod access_key;
+pub mod access_keys;
+pub mod auth_error;
+pub mod authenticator;
 pub mod caller;
-pub mod fair_use;
-pub mod gatekeeper;
-pub mod key;
-pub mod keys;
 pub mod keys_file;
 pub mod oidc;
+pub mod rate_limiter;
 
+pub use access_key::{AccessKey, KeyHash};
+pub use access_keys::{AccessKeys, KeyEntry, KeyLine, LineFault};
+pub use auth_error::AuthError;
+pub use authenticator::{AccessConfig, AccessConfigError, Authenticator};
 pub use caller::{Caller, Scope, Scopes};
-pub use fair_use::{FairUse, Standing};
-pub use gatekeeper::{AccessConfig, Gatekeeper, Refusal, UnusableAccess};
-pub use key::{AccessKey, Fingerprint};
-pub use keys::{KeyLine, Keys, LineFault};
 pub use keys_file::KeysFile;
-pub use oidc::{Oidc, OidcConfig};
+pub use oidc::{OidcConfig, OidcVerifier};
+pub use rate_limiter::{RateLimitStatus, RateLimiter};

@@ -1,15 +1,17 @@
-//! Floor 6: the process. Builds the stack, serves it, and tells what it does.
+//! The process: builds the gateway, serves it, and sets up logs, traces and maintenance.
 
-mod audit_lines;
+mod audit_log;
 pub mod build;
-mod host;
+pub mod config;
 mod log_writer;
-pub mod process;
+pub mod maintenance;
+pub mod process_metrics;
 pub mod serve;
+mod server;
 pub mod telemetry;
 pub mod tls;
-pub mod upkeep;
 
-pub use build::{BuildError, Gateway, GatewayConfig, build};
-pub use serve::{ServerConfig, serve, serve_operations, shutdown_signal};
-pub use tls::{TlsFiles, UnusableTls};
+pub use build::{BuildError, Gateway, build};
+pub use config::{GatewayConfig, ServerConfig};
+pub use serve::{serve, serve_operations, shutdown_signal};
+pub use tls::{TlsError, TlsFiles};

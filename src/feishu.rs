@@ -1,31 +1,41 @@
-//! Floor 2: the upstream. Turns Feishu's tokens, pages, windows, limits and oddities into days.
+//! The upstream client: fetches days of usage data from Feishu.
+//!
+//! A day, or a range of days, is fetched by a *chain* of calls, one per page. The modules of a call, from the `DaySource`
+//! to the reply:
 //!
 //! ```text
-//! source ── spans ── pages ── transport ─┬─ quota     whether the month has calls left
-//!           │                            ├─ token     a valid tenant_access_token
-//!           └─ plan                      ├─ throttle  a turn at the rate that upstream allows
-//!                                        ├─ http      the exchange
-//!                                        ├─ calls     how many, how they ended, how long they took
-//!                                        └─ verdict   what the reply means; wire and decode: what it says
+//! source             implements DaySource
+//! └─ day_batcher     combines requested days into ranges (range_plan) and queues them (fetch_queue)
+//!    └─ page_fetcher    fetches the pages of one range (page_lookahead requests pages ahead)
+//!       └─ stats_client    fetches one page and retries
+//!          ├─ quota           calls of the month
+//!          ├─ token           access token
+//!          ├─ throttle        rate limit (crate adaptive-throttle)
+//!          ├─ http            one HTTP request
+//!          ├─ reply_class     classifies the reply; wire and decode parse it
+//!          └─ call_metrics, call_trace
 //! ```
+//!
+//! `state_file` keeps the call count and the learned rate limit across restarts. `access_probe` checks the access for the
+//! command `check`.
 
-pub mod calls;
+pub mod access_probe;
+pub mod call_metrics;
+pub mod call_trace;
+pub mod day_batcher;
 pub mod decode;
-pub mod desk;
+pub mod fetch_queue;
 pub mod http;
-pub mod lookahead;
-pub mod memo;
-pub mod pages;
-pub mod plan;
-pub mod probe;
+pub mod page_fetcher;
+pub mod page_lookahead;
 pub mod quota;
+pub mod range_plan;
+pub mod reply_class;
 pub mod source;
-pub mod spans;
-pub mod throttle;
+pub mod state_file;
+pub mod stats_client;
+mod throttle_metrics;
 pub mod token;
-pub mod trace;
-pub mod transport;
-pub mod verdict;
 pub mod wire;
 
 pub use source::{FeishuConfig, FeishuSource};

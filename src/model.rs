@@ -1,4 +1,6 @@
-//! Floor 0: the words everything else is written in. No I/O, no ambient time, no ambient chance.
+//! Basic types of the whole crate: days, geos, ids, the clock and retry delays.
+//!
+//! This module does no I/O. Only [`SystemClock`] reads the time, and random numbers are arguments.
 
 pub mod backoff;
 pub mod clock;
@@ -10,4 +12,4 @@ pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use day::{Day, DayRange, Month};
 pub use geo::Geo;
-pub use ids::{DayKey, DepartmentIdType, Scope, UserIdType};
+pub use ids::{DataScope, DayKey, DepartmentIdType, UserIdType};

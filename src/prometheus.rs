@@ -1,41 +1,41 @@
-//! Floor 0: counters and how they are written down. What is counted, and under which name, belongs to each part.
+//! Metric types and Prometheus' text format.
 //!
-//! Every part that has something to tell implements [`Meter`] beside the state it tells of. There is no registry and
-//! no global: a gateway owns its [`Meters`], so that two gateways in one process do not see each other's figures, and
-//! nothing grows between scrapes. `docs/adr/0005` says why this is not one of the metrics crates.
+//! A component with metrics implements [`Collector`], which writes the current values from the component's own state.
+//! There is no global registry: each gateway owns its [`Collectors`], so two gateways in one process have separate
+//! metrics. `docs/adr/0005` gives the reasons for not using a metrics crate.
 
+mod counter;
 mod exposition;
 mod histogram;
-mod tally;
 
 use std::sync::Arc;
 
-pub use exposition::{Exposition, Family};
+pub use counter::{CounterVec, MetricCounter, MetricLabel};
+pub use exposition::{Exposition, MetricFamily};
 pub use histogram::Histogram;
-pub use tally::{Count, Label, Tally};
 
-/// A part that can be asked for its figures.
-pub trait Meter: Send + Sync + 'static {
-    /// Writes every figure as it is now.
-    fn write(&self, page: &mut Exposition);
+/// A component that exports metrics.
+pub trait Collector: Send + Sync + 'static {
+    /// Appends the current values of all metrics of this component.
+    fn collect(&self, page: &mut Exposition);
 }
 
-/// The meters of one gateway.
+/// All collectors of one gateway.
 #[derive(Clone)]
-pub struct Meters(Arc<[Arc<dyn Meter>]>);
+pub struct Collectors(Arc<[Arc<dyn Collector>]>);
 
-impl Meters {
-    /// These meters, written in this order. No two may use the same name.
+impl Collectors {
+    /// Collectors that are written in this order. The names of their metrics must differ.
     #[must_use]
-    pub fn new(meters: impl IntoIterator<Item = Arc<dyn Meter>>) -> Self {
-        Self(meters.into_iter().collect())
+    pub fn new(collectors: impl IntoIterator<Item = Arc<dyn Collector>>) -> Self {
+        Self(collectors.into_iter().collect())
     }
 
-    /// All figures as they are now, in Prometheus' text format.
+    /// The current values of all metrics in Prometheus' text format.
     #[must_use]
-    pub fn page(&self) -> String {
+    pub fn render(&self) -> String {
         let mut page = Exposition::default();
-        self.0.iter().for_each(|meter| meter.write(&mut page));
+        self.0.iter().for_each(|collector| collector.collect(&mut page));
         page.into_text()
     }
 }

@@ -1,24 +1,26 @@
-//! Floor 4: from a question to the days that answer it.
+//! Queries: resolve a query to days, load these days, and prepare them for reports. Also backfills and cache warming.
 
 pub mod backfill;
-pub mod basis;
+pub mod backfill_jobs;
+pub mod cache_warming;
 pub mod engine;
-pub mod evidence;
-pub mod jobs;
-pub mod newest;
+pub mod latest_day_metrics;
+pub mod loaded_days;
 pub mod plan;
-pub mod sheets;
-pub mod trails;
-pub mod views;
-pub mod warm;
+pub mod provenance;
+pub mod report_input;
+pub mod trailing_count_cache;
+pub mod user_rollups;
+pub mod view_engines;
 
-pub use backfill::{CallCount, Filler, Order, Progress};
-pub use basis::{Basis, Numbers};
-pub use engine::{Asking, Engine, Gathered, NotAnswered, Supply};
-pub use evidence::{Evidence, Grounds};
-pub use jobs::{Backfills, Job, JobState, TooManyJobs};
-pub use newest::Newest;
-pub use plan::{Period, Plan, Query, Span, plan};
-pub use sheets::Sheets;
-pub use trails::Trails;
-pub use views::Views;
+pub use backfill::{BackfillProgress, BackfillRequest, Backfiller, CallCount};
+pub use backfill_jobs::{BackfillJob, BackfillJobState, BackfillJobs, TooManyJobs};
+pub use engine::QueryEngine;
+pub use latest_day_metrics::LatestDayMetrics;
+pub use loaded_days::{CacheStatus, LoadOptions, LoadedDays, QueryError};
+pub use plan::{Period, Query, QueryDates, QueryPlan, plan};
+pub use provenance::{HasProvenance, Provenance};
+pub use report_input::{PersonNumbering, ReportInput};
+pub use trailing_count_cache::TrailingCountCache;
+pub use user_rollups::UserRollups;
+pub use view_engines::ViewEngines;

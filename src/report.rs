@@ -1,26 +1,26 @@
-//! Floor 2: from days to figures. Pure functions; what each figure means stands in `docs/metrics.md`.
+//! Aggregation: pure functions that turn days into figures. `docs/metrics.md` defines each figure.
 
 pub mod activity;
-pub mod by_day;
 pub mod clients;
-pub mod crew;
-pub mod departments;
+pub mod day_figures;
+pub mod department_members;
+pub mod department_totals;
+pub mod department_tree;
 pub mod digest;
-pub mod discretion;
-pub mod figures;
-pub mod homes;
-pub mod month;
+pub mod figures_by_day;
+pub mod monthly_rollup;
+pub mod primary_departments;
 pub mod retention;
-pub mod sheet;
-pub mod sliding;
+pub mod sliding_window;
 pub mod summary;
-pub mod tally;
-pub mod trailing;
-pub mod tree;
+pub mod suppression;
+pub mod trailing_counts;
+pub mod user_rollup;
+pub mod user_totals;
 
-pub use activity::{Bucket, Interval};
-pub use by_day::{FiguresByDay, SumsByDay};
-pub use digest::{Digest, Narrowed};
-pub use discretion::Withheld;
-pub use figures::{Figures, People, Sums, share};
-pub use trailing::Trailing;
+pub use activity::{ActivityBucket, Interval};
+pub use day_figures::{DayFigures, PersonSet, RowSums, ratio};
+pub use digest::{DayDigest, DepartmentSlice};
+pub use figures_by_day::{FiguresByDay, SumsByDay};
+pub use suppression::Suppressed;
+pub use trailing_counts::TrailingCounts;

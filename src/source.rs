@@ -1,7 +1,7 @@
-//! The one trait of the read path: whatever can produce a day.
+//! [`DaySource`], the trait of the read path: something that loads one day of usage data.
 //!
-//! Memory, single-flight, archive and the upstream client all implement [`DaySource`], and all but the last wrap
-//! another. A layer knows days and the layer below it, nothing else.
+//! The memory cache, single-flight, the archive and the upstream client implement it. All but the upstream client wrap
+//! another `DaySource`. A layer depends on days and on the layer below it, on nothing else.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,43 +9,43 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use crate::{model::DayKey, table::Partition};
+use crate::{model::DayKey, table::DayTable};
 
-/// Produces days.
+/// Loads days.
 #[async_trait]
 pub trait DaySource: Send + Sync + 'static {
-    /// The whole day, however long it takes.
+    /// Loads the whole day. There is no time limit.
     ///
-    /// Ask only for days that are produced: asking for a pending one costs an upstream call and answers nothing.
+    /// Load only days that upstream has produced: a load of a pending day costs an upstream call and yields no data.
     ///
     /// # Errors
-    /// [`LoadError`] says what is in the way and whether asking again can help.
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError>;
+    /// [`LoadError`] names the cause. [`LoadError::is_retryable`] says whether a retry can help.
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError>;
 
-    /// What loading these days would take, as far as that can be told without doing it.
+    /// Estimates the cost of loading these days, without loading them.
     async fn forecast(&self, keys: &[DayKey]) -> Forecast;
 }
 
-/// What loading days would take.
+/// The estimated cost of loading days.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forecast {
-    /// Upstream calls that these days still cost.
+    /// Number of upstream calls that these days still need.
     pub calls: u64,
-    /// How long until the last of them is answered; `None` while the rate limit or the size of the tenant is not known.
+    /// Time until the last of these calls is answered. `None` if the rate limit or the size of the tenant is unknown.
     pub wait: Option<Duration>,
-    /// Whether all that is not held is being fetched already, for somebody else.
+    /// Whether all days that are not cached are already being fetched for another request.
     pub collapsed: bool,
 }
 
 impl Forecast {
-    /// Nothing has to be asked for.
+    /// No upstream call is needed.
     pub const NOTHING: Self = Self { calls: 0, wait: Some(Duration::ZERO), collapsed: false };
 }
 
-/// A source that is shared, or whose kind is decided when the process starts.
+/// Allows a shared source, or one whose type is chosen at start.
 #[async_trait]
 impl<S: DaySource + ?Sized> DaySource for Arc<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
         (**self).load(key, context).await
     }
 
@@ -54,98 +54,98 @@ impl<S: DaySource + ?Sized> DaySource for Arc<S> {
     }
 }
 
-/// On whose behalf a day is loaded.
+/// Caller and priority of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LoadContext {
-    /// How urgent it is.
+    /// The priority of the upstream calls.
     pub priority: Priority,
-    /// Who asks: turns at the upstream are shared evenly between callers.
+    /// The caller. Upstream calls are shared evenly between callers.
     pub caller: CallerId,
 }
 
-/// How urgent an upstream call is.
+/// Priority of an upstream call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
-    /// Somebody waits for the answer.
+    /// A client waits for the response.
     Interactive,
-    /// Warm-up, refresh and backfill: whenever nobody waits.
+    /// Warm-up, refresh and backfill. These calls run when no interactive call waits.
     Background,
 }
 
-/// A caller as the upstream side needs to tell them apart: one access key, or one request of somebody unknown.
+/// Identifies a caller for fair sharing of upstream calls: one access key, or one anonymous request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallerId(pub u64);
 
 impl CallerId {
-    /// The number of a name: one for all that is done in it.
+    /// The id of a named caller. Equal names have equal ids.
     #[must_use]
-    pub fn of_name(name: &str) -> Self {
+    pub fn from_name(name: &str) -> Self {
         let digest = Sha256::digest(name.as_bytes());
         let number = u64::from_be_bytes(std::array::from_fn(|byte| digest[byte]));
-        // Numbers of requests are counted from 0; the top bit keeps names apart from them.
+        // Anonymous requests are numbered from 0. The top bit separates named callers from them.
         Self(number | 1 << 63)
     }
 }
 
-/// Why a day could not be had. Clones cheaply: everyone who waits for the day is told the same.
+/// Why a day could not be loaded. It is cheap to clone, because every waiting request receives a copy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// The app's credentials are wrong, or the app is disabled.
-    #[error("upstream rejects the app's credentials ({upstream})")]
+    #[error("upstream rejected the app's credentials ({upstream})")]
     Unauthorized {
-        /// What upstream said.
-        upstream: Upstream,
-        /// When it makes sense to ask again.
+        /// Code and log id of the reply.
+        upstream: UpstreamDetail,
+        /// Delay before the next attempt.
         retry_after: Duration,
     },
-    /// The app lacks a scope, its data range does not cover what was asked, or its address is not allowed.
-    #[error("upstream denies access: {reason} ({upstream})")]
+    /// The app lacks a scope, the data is outside the app's data range, or this machine's IP address is not allowed.
+    #[error("upstream denied access: {reason} ({upstream})")]
     Forbidden {
-        /// What upstream said.
-        upstream: Upstream,
-        /// What is missing, in plain words.
+        /// Code and log id of the reply.
+        upstream: UpstreamDetail,
+        /// What is missing, for the operator.
         reason: Arc<str>,
     },
-    /// Upstream does not know the user or department, or does not understand a parameter.
-    #[error("upstream does not accept the request: {reason} ({upstream})")]
+    /// Upstream does not know the user or department, or does not accept a parameter.
+    #[error("upstream did not accept the request: {reason} ({upstream})")]
     Rejected {
-        /// What upstream said.
-        upstream: Upstream,
-        /// What is wrong, in plain words.
+        /// Code and log id of the reply.
+        upstream: UpstreamDetail,
+        /// What is wrong, for the caller.
         reason: Arc<str>,
     },
-    /// The month's calls are spent.
-    #[error("the upstream quota of this month is spent until {until} ({upstream})")]
+    /// The monthly quota of upstream calls is exhausted.
+    #[error("the monthly quota of upstream calls is exhausted until {until} ({upstream})")]
     QuotaExhausted {
-        /// What upstream said.
-        upstream: Upstream,
-        /// When the next month begins.
+        /// Code and log id of the reply. Empty if the operator's own limit is reached.
+        upstream: UpstreamDetail,
+        /// Start of the next month.
         until: Timestamp,
     },
-    /// Upstream kept refusing for its rate limit, longer than it is worth waiting.
-    #[error("upstream keeps refusing calls for its rate limit ({upstream})")]
+    /// Upstream refused the call for its rate limit too many times in a row.
+    #[error("upstream keeps refusing calls because of its rate limit ({upstream})")]
     Throttled {
-        /// What upstream said.
-        upstream: Upstream,
-        /// When it makes sense to ask again.
+        /// Code and log id of the last reply.
+        upstream: UpstreamDetail,
+        /// Delay before the next attempt.
         retry_after: Duration,
     },
-    /// Upstream failed, could not be reached, or sent what is no answer; several times over.
-    #[error("upstream fails: {reason} ({upstream})")]
+    /// Upstream failed, was unreachable, or sent an unreadable reply, in all attempts.
+    #[error("upstream failed: {reason} ({upstream})")]
     Unavailable {
-        /// What upstream said, where it said anything.
-        upstream: Upstream,
-        /// What happened, in plain words.
+        /// Code and log id of the reply. Empty if there was no reply.
+        upstream: UpstreamDetail,
+        /// What happened, for the operator.
         reason: Arc<str>,
     },
-    /// The load was given up inside this process: a defect, or the process is ending.
-    #[error("the load was abandoned inside the gateway")]
+    /// The load was cancelled inside this process: the process is shutting down, or there is a defect.
+    #[error("the load was cancelled inside the gateway")]
     Abandoned,
 }
 
-/// What upstream said of itself: enough to find the call in Feishu's own log search.
+/// Code and log id of an upstream reply. With them, the call can be found in Feishu's log search.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Upstream {
+pub struct UpstreamDetail {
     /// The `code` of the reply's body.
     pub code: Option<i64>,
     /// `error.log_id`, or the header `X-Tt-Logid`.
@@ -153,7 +153,7 @@ pub struct Upstream {
 }
 
 impl LoadError {
-    /// Whether asking again, as it is, can help.
+    /// Whether the same request can succeed later without a change of configuration.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
@@ -162,9 +162,9 @@ impl LoadError {
         }
     }
 
-    /// What upstream said, where it was upstream.
+    /// Code and log id of the upstream reply. `None` if the error arose inside this process.
     #[must_use]
-    pub const fn upstream(&self) -> Option<&Upstream> {
+    pub const fn upstream(&self) -> Option<&UpstreamDetail> {
         match self {
             Self::Unauthorized { upstream, .. }
             | Self::Forbidden { upstream, .. }
@@ -177,7 +177,7 @@ impl LoadError {
     }
 }
 
-impl fmt::Display for Upstream {
+impl fmt::Display for UpstreamDetail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.code, &self.log_id) {
             (Some(code), Some(log_id)) => write!(f, "code {code}, log id {log_id}"),

@@ -1,33 +1,35 @@
-//! Floor 3: days that are held. Each file is one layer of the read path, or a pure rule of it.
+//! Storage of days: the caches and the archive, as layers that wrap a `DaySource`. From the outermost to the innermost:
 //!
 //! ```text
-//! Subset      a narrow question that a held whole day answers costs nothing
-//! Recall      a day in memory is answered at once; a provisional one is fetched anew behind the answer
-//! SingleFlight  at most one fetch per day, and it always runs to its end
-//! Keep        what was fetched is kept, though everyone who asked has left
-//! Archived    final days outlive the process
-//!
-//! Viewed      shows of each day what a caller who may not see everything may see
+//! NarrowFromWhole  answers a request for one person from the cached day of everyone
+//! ReadCache        serves days from memory; refreshes provisional ones in the background
+//! SingleFlight     at most one fetch per day, which always runs to its end
+//! FillCache        stores fetched days in memory, even if every caller has disconnected
+//! ArchiveTier      reads final days from the archive and writes them to it
 //! ```
+//!
+//! `FilteredView` reduces each day to what a restricted caller may see.
 
 pub mod archive;
-mod figures;
-pub mod flight;
+mod cached_day;
+pub mod fill_cache;
+pub mod filtered_view;
 pub mod freshness;
-pub mod keep;
 mod lru;
 pub mod memory;
-mod months;
-pub mod recall;
-mod refresh;
-pub mod subset;
-pub mod viewed;
+mod memory_metrics;
+mod monthly_rollups;
+pub mod narrow_from_whole;
+pub mod read_cache;
+mod refresh_tracker;
+pub mod single_flight;
 
-pub use archive::{Archive, Archived, Location, Owner};
-pub use flight::SingleFlight;
-pub use freshness::{Policy, State};
-pub use keep::Keep;
-pub use memory::{Generation, Memory};
-pub use recall::Recall;
-pub use subset::Subset;
-pub use viewed::Viewed;
+pub use archive::{Archive, ArchiveLocation, ArchiveOwner, ArchiveTier};
+pub use cached_day::{CacheGeneration, CachedDay};
+pub use fill_cache::FillCache;
+pub use filtered_view::FilteredView;
+pub use freshness::{DayStatus, FreshnessPolicy};
+pub use memory::Memory;
+pub use narrow_from_whole::NarrowFromWhole;
+pub use read_cache::ReadCache;
+pub use single_flight::SingleFlight;

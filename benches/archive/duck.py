@@ -1,4 +1,4 @@
-"""The report of main.rs, asked of DuckDB on the same files. Prints lines of JSON. Needs duckdb."""
+"""Computes the report of main.rs with DuckDB on the same files. Prints lines of JSON. Needs duckdb."""
 
 import json
 import statistics
@@ -25,23 +25,23 @@ SUMS = f"""SELECT date, count(*) AS users,
 
 
 def distinct(window):
-    # Each active user-day counts in the windows that end on it or later; a person once in each.
+    # An active user-day counts in every window that contains it. Each window counts a person once.
     return f"""WITH active AS (SELECT date, user_id FROM {ROWS} AND active)
     SELECT ending, count(DISTINCT user_id) FROM (
         SELECT date + CAST(later AS INTEGER) AS ending, user_id FROM active, range({window}) AS r(later))
     WHERE ending <= DATE '{last}' GROUP BY ending ORDER BY ending"""
 
 
-QUESTIONS = {
+QUERIES = {
     "sums": [SUMS],
-    # The whole of what the report answers: distinct people over 7 and 30 days as well.
+    # The complete report: the sums, and distinct people over 7 and 30 days.
     "all": [SUMS, distinct(7), distinct(30)],
 }
 
-for name, queries in QUESTIONS.items():
+for name, queries in QUERIES.items():
     times = []
     for _ in range(3):
-        # A connection of its own: nothing of the files is remembered.
+        # A new connection each time, so that nothing is cached.
         connection = duckdb.connect()
         started = time.perf_counter()
         for query in queries:

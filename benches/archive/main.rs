@@ -1,8 +1,8 @@
-//! What a restart costs with a year of 20,000 people in the archive: `cargo bench --bench archive`.
+//! Measures a restart with one year of 20,000 people in the archive: `cargo bench --bench archive`.
 //!
-//! Fills an archive in `PULSE_BENCH_LAKE` (else a folder of its own) from the simulated Feishu, unless it is there already.
-//! Then starts the real binary again and again, and asks for the year. Prints lines of JSON; `benches/archive/run` puts
-//! them beside `DuckDB`'s on the same files.
+//! Fills an archive in the folder `PULSE_BENCH_LAKE` (default: a temporary folder) from the simulated Feishu, unless it
+//! is filled already. Then starts the binary repeatedly and requests a report on the year. Prints lines of JSON;
+//! `benches/archive/run` shows them beside the results of `DuckDB` on the same files.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,22 +11,23 @@ use std::{
     time::Duration,
 };
 
+use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{
     app::{self, GatewayConfig},
-    feishu::{FeishuConfig, throttle::ThrottleConfig, token::Credentials},
-    model::{Clock as _, DayRange, Geo, Scope, SystemClock, UserIdType},
-    query::{Order, Progress},
-    sim::{SimConfig, Simulator},
+    feishu::{FeishuConfig, token::AppCredentials},
+    model::{Clock as _, DataScope, DayRange, Geo, SystemClock, UserIdType},
+    query::{BackfillProgress, BackfillRequest},
     source::{CallerId, Priority},
-    store::Location,
+    store::ArchiveLocation,
 };
+use feishu_simulator::{Simulator, SimulatorConfig};
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 
 const PEOPLE: u32 = 20_000;
 const DAYS: u16 = 365;
 const ROUNDS: usize = 7;
 
-/// Simulators have an address each time; the archive's owner is always this.
+/// The fixed address of the simulator. It is part of the archive's owner record, so it must be the same in every run.
 const SIMULATOR: &str = "127.0.0.1:39365";
 
 #[tokio::main]
@@ -34,13 +35,13 @@ async fn main() {
     let scratch = tempfile::tempdir().expect("a folder");
     let lake = std::env::var_os("PULSE_BENCH_LAKE").map_or_else(|| scratch.path().join("lake"), PathBuf::from);
     let listen = SIMULATOR.parse().expect("an address");
-    let simulation = SimConfig { listen, users: PEOPLE, days: DAYS + 40, ..SimConfig::default() };
-    let simulator = Simulator::start(simulation, Arc::new(SystemClock)).await.expect("a simulator");
-    // The latest day but one: the latest may still change.
+    let simulation = SimulatorConfig { listen, users: PEOPLE, days: DAYS + 40, ..SimulatorConfig::default() };
+    let simulator = Simulator::start(simulation, || SystemClock.now()).await.expect("a simulator");
+    // The year ends with the second latest day, because the latest one is provisional.
     let year = DayRange::ending(Geo::Cn.latest_produced(SystemClock.now()).plus(-1), DAYS);
     fill(&lake, &simulator, year).await;
-    weigh(&lake, year);
-    simulator.ledger().clear();
+    print_size(&lake, year);
+    simulator.call_log().clear();
 
     let path = format!("/v1/reports/activity?start_date={}&end_date={}", year.first(), year.last());
     let mut rounds = Vec::new();
@@ -54,24 +55,24 @@ async fn main() {
     };
     figure("start to /readyz, ms", |round| round.ready);
     figure("first year of activity, ms", |round| round.first);
-    figure("the same again, ms", |round| round.again);
+    figure("the same again, ms", |round| round.second);
     figure("memory after it, MB", |round| round.resident);
-    let calls = simulator.ledger().stats_calls().len();
+    let calls = simulator.call_log().stats_calls().len();
     println!("{}", serde_json::json!({ "figure": "upstream calls", "median": calls, "worst": calls }));
     println!("{}", serde_json::json!({ "first": year.first().to_string(), "last": year.last().to_string() }));
 }
 
-/// What one restart took.
+/// The results of one restart: times in milliseconds, memory in megabytes.
 struct Round {
     ready: f64,
     first: f64,
-    again: f64,
+    second: f64,
     resident: f64,
 }
 
-/// Fetches the year as a backfill does, through the whole gateway.
+/// Fetches the year with a backfill through the whole gateway.
 async fn fill(lake: &Path, simulator: &Simulator, year: DayRange) {
-    let credentials = Credentials {
+    let credentials = AppCredentials {
         app_id: simulator.config().app_id.clone(),
         app_secret: simulator.config().app_secret.as_str().into(),
     };
@@ -82,25 +83,25 @@ async fn fill(lake: &Path, simulator: &Simulator, year: DayRange) {
     };
     let config = GatewayConfig {
         cache_bytes: 256 << 20,
-        archive: Location::Folder(lake.to_owned()),
+        archive: ArchiveLocation::Folder(lake.to_owned()),
         ..GatewayConfig::new(feishu, vec![Geo::Cn])
     };
     let gateway = app::build(config, Arc::new(SystemClock)).expect("a gateway");
-    let order = Order {
+    let request = BackfillRequest {
         range: year,
         geos: vec![Geo::Cn],
         user_id_type: UserIdType::OpenId,
-        scope: Scope::Everyone,
+        scope: DataScope::Everyone,
         priority: Priority::Background,
     };
-    let (began, progress) = (Instant::now(), watch::Sender::new(Progress::default()));
-    gateway.filler.fill(&order, CallerId::of_name("backfill"), &progress).await.expect("a year");
+    let (began, progress) = (Instant::now(), watch::Sender::new(BackfillProgress::default()));
+    gateway.backfiller.run(&request, CallerId::from_name("backfill"), &progress).await.expect("a year");
     let fetched = progress.borrow().fetched;
     eprintln!("{fetched} days fetched and archived in {:.0} s", began.elapsed().as_secs_f64());
 }
 
-/// Bytes on disk.
-fn weigh(lake: &Path, year: DayRange) {
+/// Prints the size of the files.
+fn print_size(lake: &Path, year: DayRange) {
     let bytes: u64 = year
         .days()
         .map(|day| lake.join(format!("user_days/geo=cn/user_id_type=open_id/date={day}/part-0.parquet")))
@@ -110,7 +111,7 @@ fn weigh(lake: &Path, year: DayRange) {
     println!("{}", serde_json::json!({ "figure": "the year on disk, MB", "median": megabytes, "worst": megabytes }));
 }
 
-/// Starts the real binary, asks for `path` twice, and ends it.
+/// Starts the binary, requests `path` twice, and kills it.
 async fn restart(lake: &Path, simulator: &Simulator, path: &str) -> Round {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -122,7 +123,7 @@ async fn restart(lake: &Path, simulator: &Simulator, path: &str) -> Round {
     let started = Instant::now();
     let mut process = serve(lake, simulator, state.path(), &address.to_string());
     while !get("/readyz").await.is_ok_and(|answer| answer.status().is_success()) {
-        assert!(started.elapsed() < Duration::from_secs(60), "it does not get ready");
+        assert!(started.elapsed() < Duration::from_secs(60), "the gateway is not ready within 60 s");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let ready = milliseconds(started);
@@ -141,7 +142,7 @@ async fn restart(lake: &Path, simulator: &Simulator, path: &str) -> Round {
     let resident = figure("process_resident_memory_bytes").unwrap_or(f64::NAN) / 1e6;
     process.kill().expect("a running process");
     process.wait().expect("a status");
-    Round { ready, first: times[0], again: times[1], resident }
+    Round { ready, first: times[0], second: times[1], resident }
 }
 
 fn serve(lake: &Path, simulator: &Simulator, state: &Path, listen: &str) -> Child {

@@ -1,4 +1,4 @@
-"""Puts the figures of main.rs and duck.py into one table."""
+"""Prints the results of main.rs and duck.py as tables."""
 
 import json
 import sys

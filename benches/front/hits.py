@@ -1,8 +1,8 @@
-"""Requests a second and CPU a request of hits: feishu-pulse, and nginx and Varnish that cache its answers.
+"""Requests per second and CPU per request of cache hits: feishu-pulse, and nginx and Varnish caching its responses.
 
-All three give the same bytes in the same encoding, from memory, to 64 connections on loopback, one after the other on the
-same machine. All three write a line a request: nginx its access log, Varnish its shared log, feishu-pulse its audit. CPU is
-that of the server's processes as the kernel counts it: on a machine that others use as well it is the steady figure.
+All three serve the same bytes in the same encoding, from memory, to 64 connections on loopback, one server after another on the
+same machine. Each writes one line per request: nginx its access log, Varnish its shared log, feishu-pulse its audit log. The CPU
+time is that of the server's processes as counted by the kernel. On a shared machine it varies less than the request rate.
 """
 
 import os
@@ -24,9 +24,9 @@ CONNECTIONS = 64
 GATEWAY, UPSTREAM, NGINX, VARNISH = 18080, 18081, 18082, 18083
 TICK = os.sysconf("SC_CLK_TCK")
 
-# What is asked, by the length of its answer.
+# Requests by the length of their responses.
 RANGE = "start_date={}&end_date={}"
-QUESTIONS = {
+REQUESTS = {
     "1 KB": "/v1/reports/activity?" + RANGE,
     "20 KB": "/v1/reports/activity?" + RANGE,
     "1 MB": "/v1/user-days?limit=1150&" + RANGE,
@@ -94,14 +94,14 @@ def measure(folder, started):
     servers = {"feishu-pulse": (GATEWAY, started[1]), "nginx": (NGINX, started[2]), "Varnish": (VARNISH, started[3])}
     days = finished_days()
     cases = []
-    for size, question in QUESTIONS.items():
-        path = question.format(days[-22] if size == "20 KB" else days[-1], days[-1])
+    for size, request in REQUESTS.items():
+        path = request.format(days[-22] if size == "20 KB" else days[-1], days[-1])
         cases += [(size, path, {}), (f"{size} gzip", path, {"Accept-Encoding": "gzip"})]
     tag = fetch(GATEWAY, cases[0][1], headers)[1]["etag"]
     cases.append(("304", cases[0][1], {"If-None-Match": tag}))
 
-    print(f"{CONNECTIONS} connections, {SECONDS} s a run, the median of {ROUNDS} rounds, on {os.cpu_count()} processors\n")
-    print("| answer | server | requests/s | × nginx | × Varnish | CPU µs/request | × nginx |")
+    print(f"{CONNECTIONS} connections, {SECONDS} s per run, median of {ROUNDS} rounds, on {os.cpu_count()} CPUs\n")
+    print("| response | server | requests/s | × nginx | × Varnish | CPU µs/request | × nginx |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |", flush=True)
     for name, path, more in cases:
         report(name, servers, path, headers | more)
@@ -112,7 +112,7 @@ def report(name, servers, path, headers):
     for server, (port, _) in servers.items():
         for _ in range(3):
             bodies[server] = fetch(port, path, headers)[2]
-    assert len(set(bodies.values())) == 1, f"{name}: the servers differ: { {k: len(v) for k, v in bodies.items()} }"
+    assert len(set(bodies.values())) == 1, f"{name}: the responses differ: { {k: len(v) for k, v in bodies.items()} }"
     runs = {server: [] for server in servers}
     for _ in range(ROUNDS):
         for server, (port, process) in servers.items():
@@ -129,16 +129,16 @@ def run(port, process, path, headers):
     before = cpu(process.pid)
     fields = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", *fields, f"http://127.0.0.1:{port}{path}"]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    if re.search(r"Non-2xx|Socket errors", told) and "If-None-Match" not in headers:
-        sys.exit(f"port {port}: {told}")
-    requests = int(re.search(r"(\d+) requests in", told).group(1))
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", told).group(1))
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    if re.search(r"Non-2xx|Socket errors", output) and "If-None-Match" not in headers:
+        sys.exit(f"port {port}: {output}")
+    requests = int(re.search(r"(\d+) requests in", output).group(1))
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output).group(1))
     return rate, (cpu(process.pid) - before) / requests * 1e6
 
 
 def cpu(pid):
-    """Seconds of CPU that a process and all below it have used."""
+    """CPU time of a process and its descendants in seconds."""
     total = 0.0
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -189,12 +189,12 @@ def start_all(folder, started):
     (folder / "nginx.conf").write_text(NGINX_CONF.format(user="user root;" if os.getuid() == 0 else "", folder=folder, pid=os.getpid(), port=NGINX, gateway=GATEWAY))
     start("nginx", "-c", str(folder / "nginx.conf"), "-g", "daemon off;")
     (folder / "hits.vcl").write_text(VARNISH_VCL.format(gateway=GATEWAY))
-    # As this user, whoever it is: the folder is nobody else's.
+    # varnishd runs as the current user, because the folder belongs to that user.
     start("varnishd", "-F", "-j", "none", "-n", str(folder / "varnish"), "-a", f"127.0.0.1:{VARNISH}", "-f", str(folder / "hits.vcl"),
           "-s", "malloc,256m", "-p", "http_gzip_support=off")
     headers = {"Authorization": f"Bearer {key}"}
     days = finished_days()
-    # What figures look back over is held too, so that all answers are final.
+    # Loads the days before the range as well, because figures over 30 days need them; then all responses are final.
     wait_for(GATEWAY, f"/v1/reports/activity?start_date={days[0]}&end_date={days[-1]}", headers)
     for port in (NGINX, VARNISH):
         wait_for(port, f"/v1/reports/activity?start_date={days[-1]}&end_date={days[-1]}", headers)
@@ -214,7 +214,7 @@ def wait_for(port, path, headers):
             return fetch(port, path, headers)
         except OSError as error:
             if time.time() > deadline:
-                raise SystemExit(f"port {port} does not answer {path}: {error}") from error
+                raise SystemExit(f"port {port} does not respond to {path}: {error}") from error
             time.sleep(0.2)
 
 

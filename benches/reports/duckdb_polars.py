@@ -1,6 +1,6 @@
-"""The questions of main.rs, asked of DuckDB and Polars in process, over the same data in memory.
+"""Runs the queries of main.rs in DuckDB and Polars, in process and over the same data in memory.
 
-Prints one line of JSON a question and engine. Needs duckdb, polars, pyarrow and numpy.
+Prints one line of JSON for each query and engine. Needs duckdb, polars, pyarrow and numpy.
 """
 
 import datetime
@@ -16,7 +16,7 @@ import polars as pl
 
 PEOPLE, DAYS = int(os.environ.get("PULSE_BENCH_PEOPLE", 100_000)), int(os.environ.get("PULSE_BENCH_DAYS", 365))
 DEPARTMENTS = 300
-# The formula counts from there, however many days there are.
+# The formula counts days from BEGIN, independently of the number of generated days.
 BEGIN, LAST = datetime.date(2025, 11, 1), datetime.date(2026, 10, 31)
 FIRST = LAST - datetime.timedelta(days=DAYS - 1)
 COUNTERS = [
@@ -70,15 +70,15 @@ def of_day(day):
     return pl.DataFrame(columns)
 
 
-def timed(engine, question, ask, check=None, rounds=5):
-    """Asks `rounds` times after a first; `check` reads out of the answer what ours is held against."""
-    answer = check(ask()) if check else ask()
+def measure(engine, query, run_query, check=None, rounds=5):
+    """Runs the query once and then `rounds` times; `check` extracts the values that are compared with feishu-pulse."""
+    answer = check(run_query()) if check else run_query()
     times = []
     for _ in range(rounds):
         started = time.perf_counter()
-        ask()
+        run_query()
         times.append((time.perf_counter() - started) * 1e3)
-    line = {"engine": engine, "question": question, "ms": round(statistics.median(times), 2), "check": answer if check else None}
+    line = {"engine": engine, "query": query, "ms": round(statistics.median(times), 2), "check": answer if check else None}
     print(json.dumps(line, default=int), flush=True)
 
 
@@ -89,7 +89,7 @@ def load():
     frames = []
     for day in range((FIRST - BEGIN).days, (LAST - BEGIN).days + 1):
         frame = of_day(day)
-        # Ids, names and paths as text, as rows have them; numbers beside them, so that questions need no text.
+        # Rows contain ids, names and paths as text, and numbers besides, so that queries need no text.
         con.execute(
             ("CREATE TABLE t AS" if not frames else "INSERT INTO t")
             + " SELECT f.*, format('ou_{:06d}', person) AS user_id, '员工 ' || person AS user_name, path AS "
@@ -99,17 +99,17 @@ def load():
     return con, pl.concat(frames)
 
 
-def duck(con):
+def run_duckdb(con):
     def run(sql):
         return con.execute(sql).fetchall()
 
     sums = ", ".join(f"sum({name})" for name in COUNTERS)
     flags = ", ".join(f"count(*) FILTER ({name})" for name in ["activated", "active", *FEATURES])
-    timed("duckdb", "activity_by_day", lambda: run(f"SELECT date, count(*), {flags}, {sums} FROM t GROUP BY date ORDER BY date"),
+    measure("duckdb", "activity_by_day", lambda: run(f"SELECT date, count(*), {flags}, {sums} FROM t GROUP BY date ORDER BY date"),
           lambda rows: [sum(row[3] for row in rows), sum(row[9] for row in rows)])
 
     def rolling(where):
-        # Each active day counts from its date until it leaves the window, or the person's next one takes over.
+        # Each active day counts from its date until it leaves the window or the person's next active day begins.
         return [
             run(f"""WITH d AS (SELECT DISTINCT date, person FROM t WHERE active {where}),
                 g AS (SELECT person, date, coalesce(lead(date) OVER (PARTITION BY person ORDER BY date), DATE '9999-01-01') AS later FROM d),
@@ -119,24 +119,24 @@ def duck(con):
             for length in (7, 30)
         ]
 
-    # As it was after the last change until then.
+    # The value after the last change up to the middle day.
     middle = FIRST + datetime.timedelta(days=DAYS // 2)
     windows = lambda answers: [int([count for moment, count in rows if moment <= middle][-1]) for rows in answers]
-    timed("duckdb", "rolling_company", lambda: rolling(""), windows, rounds=3)
-    timed("duckdb", "rolling_one_department", lambda: rolling(f"AND department = {3 * 30 + 7}"), windows, rounds=3)
+    measure("duckdb", "rolling_company", lambda: rolling(""), windows, rounds=3)
+    measure("duckdb", "rolling_one_department", lambda: rolling(f"AND department = {3 * 30 + 7}"), windows, rounds=3)
     month = "date BETWEEN DATE '2026-10-01' AND DATE '2026-10-31'"
     people = ", ".join(f"count(DISTINCT person) FILTER ({name})" for name in ["active", *FEATURES])
-    timed("duckdb", "departments_of_a_month", lambda: run(
+    measure("duckdb", "departments_of_a_month", lambda: run(
         f"SELECT above, department, {people}, {sums} FROM t JOIN department USING (department) WHERE {month} "
         "GROUP BY ROLLUP (above, department) ORDER BY above NULLS FIRST, department NULLS FIRST"),
         lambda rows: [sum(row[2] for row in rows), sum(row[8] for row in rows)], rounds=3)
-    timed("duckdb", "departments_of_a_month_sums", lambda: run(
+    measure("duckdb", "departments_of_a_month_sums", lambda: run(
         f"SELECT above, department, {sums} FROM t JOIN department USING (department) WHERE {month} "
         "GROUP BY ROLLUP (above, department)"), lambda rows: sum(row[2] for row in rows))
-    timed("duckdb", "top_100_by_messages", lambda: run(
+    measure("duckdb", "top_100_by_messages", lambda: run(
         "SELECT person, sum(send_messenger_num) AS n FROM t GROUP BY person ORDER BY n DESC, person LIMIT 100"),
         lambda rows: sum(row[1] for row in rows))
-    timed("duckdb", "inactive_for_30_days", lambda: run(
+    measure("duckdb", "inactive_for_30_days", lambda: run(
         "SELECT person, count(*) OVER () FROM t GROUP BY person "
         "HAVING coalesce(max(date) FILTER (active), DATE '1970-01-01') < DATE '2026-10-02' ORDER BY person LIMIT 100"),
         lambda rows: [f"ou_{rows[0][0]:06}", rows[0][1]])
@@ -144,30 +144,30 @@ def duck(con):
     for name, options in [("month_as_csv", "FORMAT csv, HEADER"), ("month_as_ndjson", "FORMAT json"),
                           ("month_as_parquet", "FORMAT parquet, COMPRESSION zstd")]:
         path = os.path.join(tempfile.gettempdir(), name)
-        timed("duckdb", name, lambda: run(f"COPY (SELECT {names} FROM t WHERE {month}) TO '{path}' ({options})"), lambda rows: rows[0][0], rounds=3)
+        measure("duckdb", name, lambda: run(f"COPY (SELECT {names} FROM t WHERE {month}) TO '{path}' ({options})"), lambda rows: rows[0][0], rounds=3)
         os.remove(path)
 
 
-def polars(frame):
+def run_polars(frame):
     lazy = frame.lazy()
     flags = ["activated", "active", *FEATURES]
-    timed("polars", "activity_by_day", lambda: lazy.group_by("date").agg(
+    measure("polars", "activity_by_day", lambda: lazy.group_by("date").agg(
         pl.len(), *[pl.col(name).sum() for name in flags + COUNTERS]).sort("date").collect()["active"][0])
     october = lazy.filter(pl.col("date") >= datetime.date(2026, 10, 1)).with_columns(above=pl.col("department") // 30)
     people = [pl.col("person").filter(pl.col(name)).n_unique().alias(name) for name in ["active", *FEATURES]]
     sums = [pl.col(name).sum() for name in COUNTERS]
-    timed("polars", "departments_of_a_month", lambda: [
+    measure("polars", "departments_of_a_month", lambda: [
         october.group_by(*by).agg(*people, *sums).collect().height if by else october.select(*people, *sums).collect()["active"][0]
         for by in ([], ["above"], ["department"])][0], rounds=3)
-    timed("polars", "top_100_by_messages", lambda: lazy.group_by("person").agg(
+    measure("polars", "top_100_by_messages", lambda: lazy.group_by("person").agg(
         pl.col("send_messenger_num").cast(pl.Int64).sum()).top_k(100, by="send_messenger_num").collect()["send_messenger_num"].max())
-    timed("polars", "inactive_for_30_days", lambda: lazy.group_by("person").agg(
+    measure("polars", "inactive_for_30_days", lambda: lazy.group_by("person").agg(
         last=pl.col("date").filter(pl.col("active")).max()).filter(
         pl.col("last").is_null() | (pl.col("last") < datetime.date(2026, 10, 2))).sort("person").collect().height)
 
 
 if __name__ == "__main__":
     con, frame = load()
-    duck(con)
+    run_duckdb(con)
     del con
-    polars(frame)
+    run_polars(frame)

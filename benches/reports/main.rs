@@ -1,10 +1,10 @@
-//! How fast reports are answered over HTTP, and what they take in memory: `cargo bench --bench reports`.
+//! Latency of reports over HTTP, and memory per user-day: `cargo bench --bench reports`.
 //!
-//! 100,000 people × 365 days × 300 departments, or as many as `company` is told, made by a formula that `rivals.py` knows
-//! too. Prints one line of JSON a question; `benches/reports/run` puts them beside those of `DuckDB` and Polars.
-//! `PULSE_BENCH_ROUNDS` asks each question so many times, for a profiler to look at.
+//! The data is 100,000 people × 365 days × 300 departments by default, see `company`. Prints one line of JSON for each
+//! query; `benches/reports/run` compares them with `DuckDB` and Polars. `PULSE_BENCH_ROUNDS` sets the number of
+//! repetitions of each query, for use with a profiler.
 //!
-//! `cargo bench --bench reports -- beside SMALL_URL LARGE_URL` times small requests beside large ones at any server.
+//! `cargo bench --bench reports -- beside SMALL_URL LARGE_URL` measures small requests during large ones at any server.
 
 #![allow(clippy::cast_possible_truncation, reason = "the formula is made of remainders")]
 
@@ -15,32 +15,33 @@ use std::{
 
 use axum::Router;
 use feishu_pulse::{
-    access::{AccessConfig, Gatekeeper},
-    api::{self, AccessTokens, ApiState, Bounds, Front, MetricsPlace, work::Desks},
+    access::{AccessConfig, Authenticator},
+    api::{self, AccessTokens, ApiState, MetricsListener, RequestLimits, ResponseCache, export_pool::ExportPool},
     app::{
         self, Gateway, ServerConfig,
-        upkeep::{Upkeep, UpkeepConfig},
+        maintenance::{Maintenance, MaintenanceConfig},
     },
-    feishu::quota::{Quota, QuotaConfig},
-    meter::Meters,
+    feishu::quota::{MonthlyQuota, QuotaConfig},
     model::{Clock, DayRange, Geo, ManualClock},
-    query::{Backfills, Engine, Filler, Views},
+    prometheus::Collectors,
+    query::{BackfillJobs, Backfiller, QueryEngine, ViewEngines},
     source::DaySource,
-    store::{Keep, Memory, Policy, Recall, SingleFlight},
+    store::{FillCache, FreshnessPolicy, Memory, ReadCache, SingleFlight},
 };
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::Instant};
 
-/// As the gateway has it.
+/// The allocator of the gateway.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-mod beside;
 mod company;
+mod latency_under_load;
 
 use company::{Company, people};
 
-const BYTES: u64 = 16 << 30;
+/// Memory limit of the gateway, large enough for all days.
+const CACHE_BYTES: u64 = 16 << 30;
 
 const MONTH: &str = "start_date=2026-10-01&end_date=2026-10-31";
 const DEPARTMENT: &str = "department_path=%E6%80%BB%E9%83%A8/%E9%83%A83/%E7%BB%847";
@@ -49,11 +50,11 @@ const FIELDS: &str = "fields=date,user_id,user_name,department_path,activated,ac
     email_send_count,email_receive_count,email_send_ext_count,email_receive_ext_count,email_send_in_count,\
     email_receive_in_count,total_search_count,quick_search_count,tab_search_count";
 
-/// Reads out of an answer what the rivals' answers are held against.
+/// Extracts the values that are compared with the other engines.
 type Check = fn(&Value) -> Value;
 
-/// The questions, by the names that `rivals.py` gives them. Exports have nothing to read out but their lines.
-fn questions() -> Vec<(&'static str, String, Option<Check>)> {
+/// The queries, by their names in `duckdb_polars.py`. Only lines of exports are compared.
+fn queries() -> Vec<(&'static str, String, Option<Check>)> {
     let year = range(company::days());
     vec![
         ("activity_by_day", format!("/v1/reports/activity?{year}"), Some(sums)),
@@ -74,71 +75,72 @@ fn range(days: DayRange) -> String {
     format!("start_date={}&end_date={}", days.first(), days.last())
 }
 
-fn added_up(answer: &Value, figure: impl Fn(&Value) -> Option<u64>) -> u64 {
-    let items = answer["data"].as_array().expect("items");
+fn total(response: &Value, figure: impl Fn(&Value) -> Option<u64>) -> u64 {
+    let items = response["data"].as_array().expect("items");
     items.iter().map(|item| figure(item).expect("a count")).sum()
 }
 
-fn messages(answer: &Value) -> Value {
-    added_up(answer, |item| item["counters"]["send_messenger_num"].as_u64()).into()
+fn messages(response: &Value) -> Value {
+    total(response, |item| item["counters"]["send_messenger_num"].as_u64()).into()
 }
 
-fn sums(answer: &Value) -> Value {
-    json!([added_up(answer, |item| item["active"].as_u64()), messages(answer)])
+fn sums(response: &Value) -> Value {
+    json!([total(response, |item| item["active"].as_u64()), messages(response)])
 }
 
-/// Of the day in the middle.
-fn windows(answer: &Value) -> Value {
-    let day = &answer["data"][company::days().len() / 2];
+/// The windows that end on the middle day.
+fn windows(response: &Value) -> Value {
+    let day = &response["data"][company::days().len() / 2];
     json!([day["wau"], day["mau"]])
 }
 
-fn first_and_total(answer: &Value) -> Value {
-    json!([answer["data"][0]["user_id"], answer["meta"]["total"]])
+fn first_and_total(response: &Value) -> Value {
+    json!([response["data"][0]["user_id"], response["meta"]["total"]])
 }
 
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["burn"] => beside::burn(),
-        ["read", url] => beside::read(url).await,
+        ["burn"] => latency_under_load::keep_cpu_busy(),
+        ["read", url] => latency_under_load::read(url).await,
         ["beside", small, large] => {
-            beside::measure(small.to_owned(), vec![("large".to_owned(), large.to_owned())]).await;
+            latency_under_load::measure(small.to_owned(), vec![("large".to_owned(), large.to_owned())]).await;
         }
-        ref named => all(named).await,
+        ref names => run_queries(names).await,
     }
 }
 
-/// Asks the questions with these names; all where there is none.
-async fn all(named: &[&str]) {
+/// Runs the queries with these names, or all of them if there are none.
+async fn run_queries(names: &[&str]) {
     let clock = Arc::new(ManualClock::at("2026-12-01T04:00:00Z".parse().expect("an instant")));
     let (base, memory) = serve(clock).await;
     let http = reqwest::Client::builder().no_gzip().build().expect("a client");
 
     let started = Instant::now();
-    // A question that nothing is kept of but the days.
+    // This query loads all days and leaves no other cached results.
     let warm = format!("{base}/v1/reports/departments?{}&distinct=false&depth=1", range(company::days()));
-    http.get(warm).send().await.expect("an answer").bytes().await.expect("a body");
-    println!("{}", json!({ "note": "made the data", "seconds": started.elapsed().as_secs_f64() }));
-    weigh(&memory).await;
+    http.get(warm).send().await.expect("a response").bytes().await.expect("a body");
+    println!("{}", json!({ "note": "generated the data", "seconds": started.elapsed().as_secs_f64() }));
+    print_memory(&memory).await;
 
-    let is_asked = |name: &str| named.is_empty() || named.contains(&name);
-    for (name, path, check) in questions().into_iter().filter(|(name, ..)| is_asked(name)) {
-        ask(&http, &format!("{base}{path}"), name, check).await;
+    let is_selected = |name: &str| names.is_empty() || names.contains(&name);
+    for (name, path, check) in queries().into_iter().filter(|(name, ..)| is_selected(name)) {
+        measure_query(&http, &format!("{base}{path}"), name, check).await;
     }
-    if is_asked("beside") {
+    if is_selected("beside") {
         let url = |wanted: &str| {
-            let path = questions().into_iter().find(|(name, ..)| *name == wanted).expect("a question").1;
+            let path = queries().into_iter().find(|(name, ..)| *name == wanted).expect("a query").1;
             format!("{base}{path}")
         };
-        let exports = questions().into_iter().map(|(name, ..)| name).filter(|name| name.starts_with("month_as"));
-        beside::measure(url("small_request"), exports.map(|name| (name.to_owned(), url(name))).collect()).await;
+        let exports = queries().into_iter().map(|(name, ..)| name).filter(|name| name.starts_with("month_as"));
+        latency_under_load::measure(url("small_request"), exports.map(|name| (name.to_owned(), url(name))).collect())
+            .await;
     }
 }
 
-/// Asks one question again and again, and prints how long it took.
-async fn ask(http: &reqwest::Client, url: &str, name: &str, check: Option<Check>) {
+/// Runs one query repeatedly and prints its latency.
+async fn measure_query(http: &reqwest::Client, url: &str, name: &str, check: Option<Check>) {
     let is_export = name.starts_with("month_as");
     let rounds = company::number("PULSE_BENCH_ROUNDS").unwrap_or(if is_export { 5 } else { 21 });
     let first = timed(http, url).await;
@@ -164,82 +166,82 @@ async fn ask(http: &reqwest::Client, url: &str, name: &str, check: Option<Check>
     };
     let ms = |time: Duration| (time.as_secs_f64() * 1e5).round() / 100.0;
     let line = json!({
-        "question": name, "ms": ms(times[times.len() / 2]), "least_ms": ms(times[0]), "first_ms": ms(first),
+        "query": name, "ms": ms(times[times.len() / 2]), "min_ms": ms(times[0]), "first_ms": ms(first),
         "bytes": bytes, "check": check,
     });
     println!("{line}");
 }
 
-/// The time until the last byte.
+/// The time until the last byte of the response.
 async fn timed(http: &reqwest::Client, url: &str) -> Duration {
     let started = Instant::now();
     read(http, url, |_| ()).await;
     started.elapsed()
 }
 
-/// Reads an answer to its end.
+/// Reads a response to its end.
 async fn read(http: &reqwest::Client, url: &str, mut each: impl FnMut(&[u8])) {
-    let mut answer = http.get(url).send().await.expect("an answer");
-    assert!(answer.status().is_success(), "{url}");
-    while let Some(chunk) = answer.chunk().await.expect("a chunk") {
+    let mut response = http.get(url).send().await.expect("a response");
+    assert!(response.status().is_success(), "{url}");
+    while let Some(chunk) = response.chunk().await.expect("a chunk") {
         each(&chunk);
     }
 }
 
-/// The gateway as it is, with the company where Feishu would be.
+/// Serves the gateway with the generated company as its upstream.
 async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     let clock: Arc<dyn Clock> = clock;
-    let memory = Arc::new(Memory::new(BYTES, Policy::default(), Arc::clone(&clock)));
+    let memory = Arc::new(Memory::new(CACHE_BYTES, FreshnessPolicy::default(), Arc::clone(&clock)));
     let company = Company::new(Arc::clone(&clock));
-    let kept = SingleFlight::new(Keep::new(Arc::clone(&memory), company));
-    let source: Arc<dyn DaySource> = Arc::new(Recall::new(Arc::clone(&memory), Arc::new(kept)));
+    let single_flight = SingleFlight::new(FillCache::new(Arc::clone(&memory), company));
+    let source: Arc<dyn DaySource> = Arc::new(ReadCache::new(Arc::clone(&memory), Arc::new(single_flight)));
     let draining = Arc::new(AtomicBool::new(false));
-    let engine = Engine::new(source, Arc::clone(&memory), Arc::clone(&clock));
-    let filler = Filler::new(engine.clone(), None, Arc::new(|| 0));
-    let backfills = Backfills::new(filler.clone());
+    let engine = QueryEngine::new(source, Arc::clone(&memory), Arc::clone(&clock));
+    let backfiller = Backfiller::new(engine.clone(), None, Arc::new(|| 0));
+    let backfill_jobs = BackfillJobs::new(backfiller.clone());
     let geos: Arc<[Geo]> = [Geo::Cn].into();
-    let upkeep = Upkeep {
-        config: UpkeepConfig { warm_days: None, ..UpkeepConfig::default() },
+    let maintenance = Maintenance {
+        config: MaintenanceConfig { warm_days: None, ..MaintenanceConfig::default() },
         engine: engine.clone(),
         archive: None,
         geos: Arc::clone(&geos),
-        policy: Policy::default(),
+        policy: FreshnessPolicy::default(),
         clock: Arc::clone(&clock),
     };
-    let gatekeeper = Arc::new(Gatekeeper::new(&AccessConfig::default()).expect("no access control"));
-    // Nothing is kept: what is measured is how long an answer takes to make.
-    let front = Arc::new(Front::new(0, engine.clone(), Arc::default(), Arc::clone(&gatekeeper)));
+    let authenticator = Arc::new(Authenticator::new(&AccessConfig::default()).expect("no access control"));
+    // A response cache of size 0, so that every response is computed.
+    let response_cache = Arc::new(ResponseCache::new(0, engine.clone(), Arc::default(), Arc::clone(&authenticator)));
     let state = ApiState {
-        front: Arc::clone(&front),
-        backfills: backfills.clone(),
-        meters: Meters::new([]),
-        traffic: Arc::default(),
+        response_cache: Arc::clone(&response_cache),
+        backfills: backfill_jobs.clone(),
+        collectors: Collectors::new([]),
+        http_metrics: Arc::default(),
         archive: None,
         access_tokens: AccessTokens::new(&"no secret".into()),
-        gatekeeper: Arc::clone(&gatekeeper),
-        views: Views::new(engine, None),
+        authenticator: Arc::clone(&authenticator),
+        views: ViewEngines::new(engine, None),
         drop_in_extended: false,
-        least_group: None,
+        min_group_size: None,
         cors: None,
-        quota: Arc::new(Quota::new(QuotaConfig::default(), clock)),
+        quota: Arc::new(MonthlyQuota::new(QuotaConfig::default(), clock)),
         geos,
         request_timeout: Duration::from_secs(3600),
         log_filter: None,
-        desks: Desks::open().expect("threads"),
+        export_pool: ExportPool::start().expect("threads"),
         draining: Arc::clone(&draining),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
-    let router = api::router(state, MetricsPlace::default(), Bounds::new(1024, Duration::from_secs(3600)));
+    let router = api::router(state, MetricsListener::default(), RequestLimits::new(1024, Duration::from_secs(3600)));
     let gateway = Gateway {
         router,
-        front,
+        response_cache,
         archive: None,
-        filler,
-        backfills,
+        backfiller,
+        backfill_jobs,
         operations: Router::new(),
-        upkeep,
-        gatekeeper,
+        maintenance,
+        authenticator,
         draining,
         server: ServerConfig::default(),
     };
@@ -247,13 +249,13 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     (base, memory)
 }
 
-/// Bytes per user-day.
-async fn weigh(memory: &Memory) {
+/// Prints the memory per user-day in bytes.
+async fn print_memory(memory: &Memory) {
     let (mut rows, mut digests) = (0, 0);
     for day in company::days().days() {
         let key = company::key(day);
-        rows += memory.held(&key).await.map_or(0, |held| held.day.bytes());
-        digests += memory.held_digest(&key).await.map_or(0, |held| held.day.bytes());
+        rows += memory.get(&key).await.map_or(0, |held| held.day.memory_bytes());
+        digests += memory.get_digest(&key).await.map_or(0, |held| held.day.memory_bytes());
     }
     let user_days = f64::from(people()) * company::days().len() as f64;
     let line = json!({

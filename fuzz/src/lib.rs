@@ -1,47 +1,47 @@
-//! What several targets need: a day to read files as, and a file of that day.
+//! A day of data and its digest, shared by several fuzz targets.
 
 use std::sync::Arc;
 
 use feishu_pulse::{
-    model::{Day, DayKey, Geo, Scope, UserIdType},
+    model::{DataScope, Day, DayKey, Geo, UserIdType},
     report::digest,
-    table::{Client, Counter, Department, Devices, Directory, Feature, Flag, Flags, Partition, PartitionBuilder, Row},
+    table::{Client, Counter, DayTable, DayTableBuilder, Department, Devices, Dictionary, Feature, Flag, Flags, Row},
 };
 use jiff::Timestamp;
 
-/// The day that files are read as.
+/// The key of the day that is expected in archive files.
 ///
 /// # Panics
-/// Never: the calendar has that day.
+/// Never, because the date is valid.
 #[must_use]
 pub fn key() -> DayKey {
     let day = Day::new(2026, 11, 1).expect("a day of the calendar");
-    DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day }
+    DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day }
 }
 
-/// That day with so many rows, each of them different, the last without an id.
+/// The day [`key`] with this number of rows. All rows differ, and the last one has no user id.
 ///
 /// # Panics
-/// Never: the instants are of this century.
+/// Never, because all instants are valid.
 #[must_use]
-pub fn day(rows: u32) -> Partition {
-    let mut builder = PartitionBuilder::new(key(), Arc::<Directory>::default());
+pub fn day(rows: u32) -> DayTable {
+    let mut builder = DayTableBuilder::new(key(), Arc::<Dictionary>::default());
     for number in 0..rows {
         builder.push(&row(number, number + 1 < rows));
     }
     builder.finish(instant(1_793_577_600))
 }
 
-/// What is packed into the digest of a day, in two parts: what says which day it is, and all else.
+/// The decompressed digest of a day in two parts: first the fields that identify the day, then the departments.
 ///
 /// # Panics
-/// Where the layout of digests has changed.
+/// If the layout of digests has changed.
 #[must_use]
-pub fn unpacked_digest(day: &Partition) -> (Vec<u8>, Vec<u8>) {
+pub fn unpacked_digest(day: &DayTable) -> (Vec<u8>, Vec<u8>) {
     let plain = zstd::decode_all(&digest::store(day)[1..]).expect("a digest that was just written");
     let name = "总部".as_bytes();
     let department = plain.windows(name.len()).position(|window| window == name).expect("the first department");
-    // Before its name stand the number of departments and the length of the name.
+    // The name is preceded by the number of departments and by the length of the name, one byte each.
     let (day, departments) = plain.split_at(department - 2);
     (day.to_vec(), departments.to_vec())
 }

@@ -1,7 +1,7 @@
-//! Digests beside the rows of a file: whatever is packed into one is the digest of those rows, or is refused.
+//! Fuzzes the digest in an archive file: it must be rejected or consistent with the rows.
 //!
-//! The input is what is packed into the digest but for the beginning, which says of which day it is: past that, and past the
-//! checksum around it, no fuzzer finds its way by itself.
+//! The input replaces the departments of a digest. The fields before them, which identify the day, stay unchanged, and
+//! the digest is compressed after the change, because random changes would not pass the checks of these parts.
 
 #![no_main]
 
@@ -9,31 +9,34 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use feishu_pulse::{
-    report::digest::{self, Crews},
-    table::{Directory, Origin as _, Partition, parquet},
+    report::digest::{self, MembershipCache},
+    table::{
+        DayMetadata as _, DayTable, Dictionary,
+        parquet::{self, ParquetDay},
+    },
 };
 use feishu_pulse_fuzz::{day, key, unpacked_digest};
 use libfuzzer_sys::{Corpus, fuzz_target};
 
-/// The layout of digests that is read.
+/// The version of the digest layout.
 const VERSION: u8 = 1;
 
-static DAY: LazyLock<Partition> = LazyLock::new(|| day(5));
+static DAY: LazyLock<DayTable> = LazyLock::new(|| day(5));
 
-/// How the digest of that day begins: one that begins otherwise is not of it.
-static BEGIN: LazyLock<Vec<u8>> = LazyLock::new(|| unpacked_digest(&DAY).0);
+/// The fields at the start of the digest, which identify the day.
+static DAY_FIELDS: LazyLock<Vec<u8>> = LazyLock::new(|| unpacked_digest(&DAY).0);
 
 fuzz_target!(|departments: &[u8]| -> Corpus {
-    let plain = [&BEGIN, departments].concat();
+    let plain = [&DAY_FIELDS, departments].concat();
     let Ok(packed) = zstd::encode_all(plain.as_slice(), 1) else { return Corpus::Reject };
     let attachment = [&[VERSION][..], &packed].concat();
-    let file = parquet::encode(&DAY, &attachment).expect("a day is always written");
-    let file = parquet::Opened::new(Bytes::from(file), &key()).expect("what was written is read");
-    if let Ok(digest) = digest::restore(&file, &Arc::<Directory>::default(), &Crews::default()) {
-        assert_eq!(digest.rows(), DAY.rows());
-        let known = digest.departments().iter().map(|part| part.crew.people().len()).sum::<usize>();
+    let file = parquet::encode(&DAY, &attachment).expect("encoding a day succeeds");
+    let file = ParquetDay::new(Bytes::from(file), &key()).expect("an encoded file is valid");
+    if let Ok(digest) = digest::decode_digest(&file, &Arc::<Dictionary>::default(), &MembershipCache::default()) {
+        assert_eq!(digest.row_count(), DAY.row_count());
+        let known = digest.departments().iter().map(|part| part.members.people().len()).sum::<usize>();
         assert!(known <= DAY.rows(), "more people than rows");
-        assert!(digest.whole().present.known.count_ones(..) <= DAY.rows(), "more people than rows");
+        assert!(digest.figures().present.identified.count_ones(..) <= DAY.rows(), "more people than rows");
     }
     Corpus::Keep
 });

@@ -1,7 +1,7 @@
-//! Writes small files of the archive into a folder of seeds: those of the targets `archive_file` and `archive_digest`.
+//! Writes small archive files as seeds of the targets `archive_file` and `archive_digest`.
 //!
-//! The archive compresses its pages, and what is changed in one is then refused before it is read. So each file is there
-//! a second time with plain pages.
+//! Pages of archive files are compressed, so most mutations of a page are rejected during decompression. Each file is
+//! therefore also written with uncompressed pages.
 
 #![no_main]
 
@@ -16,13 +16,13 @@ use feishu_pulse::{report::digest, table::parquet};
 use feishu_pulse_fuzz::{day, unpacked_digest};
 use libfuzzer_sys::fuzz_target;
 
-// Begun as a target, because whatever is built with its instruments has to be one.
+// This program is a fuzz target, because all programs built with the fuzzer's instrumentation must be.
 fuzz_target!(
-    init: begin(),
+    init: run(),
     |_seed: &[u8]| {}
 );
 
-fn begin() {
+fn run() {
     if let Err(error) = write() {
         eprintln!("{error}");
         exit(1)
@@ -31,24 +31,24 @@ fn begin() {
 }
 
 fn write() -> Result<(), Box<dyn Error>> {
-    let folder = PathBuf::from(env::var_os("SEEDS").ok_or("SEEDS names no folder")?);
+    let folder = PathBuf::from(env::var_os("SEEDS").ok_or("SEEDS is not set")?);
     for (name, rows, has_digest) in [("empty", 0, true), ("one", 1, false), ("few", 5, true)] {
         let day = day(rows);
-        let attachment = if has_digest { digest::store(&day) } else { Vec::new() };
+        let attachment = if has_digest { digest::encode_digest(&day) } else { Vec::new() };
         let file = parquet::encode(&day, &attachment)?;
-        fs::write(folder.join("archive_file").join(format!("{name}-plain")), plain(Bytes::from(file.clone()))?)?;
+        fs::write(folder.join("archive_file").join(format!("{name}-plain")), uncompressed(Bytes::from(file.clone()))?)?;
         fs::write(folder.join("archive_file").join(name), file)?;
     }
     fs::write(folder.join("archive_digest/few"), unpacked_digest(&day(5)).1)?;
     Ok(())
 }
 
-/// The same file, its pages not compressed.
-fn plain(file: Bytes) -> Result<Vec<u8>, Box<dyn Error>> {
+/// The same file with uncompressed pages.
+fn uncompressed(file: Bytes) -> Result<Vec<u8>, Box<dyn Error>> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
-    let pairs = reader.metadata().file_metadata().key_value_metadata().cloned();
+    let key_values = reader.metadata().file_metadata().key_value_metadata().cloned();
     let properties = WriterProperties::builder()
-        .set_key_value_metadata(pairs)
+        .set_key_value_metadata(key_values)
         .set_statistics_enabled(EnabledStatistics::None)
         .set_offset_index_disabled(true);
     let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);

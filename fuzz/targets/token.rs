@@ -1,7 +1,8 @@
-//! Tokens: nobody gets in with bytes of their own making, and whoever gets in may do and see what the provider says.
+//! Fuzzes bearer tokens: only tokens signed by the identity provider or by the gateway are accepted, with the rights in
+//! their claims.
 //!
-//! A provider on loopback hands out one key. Tokens are signed with it, so that any claims get as far as those of a real
-//! one, and then perhaps spoilt.
+//! An identity provider on loopback publishes one key. The target signs most tokens with that key, so that their claims
+//! are evaluated, and may flip one bit afterwards.
 
 #![no_main]
 
@@ -14,8 +15,8 @@ use aws_lc_rs::{
 };
 use axum::{Router, routing::get};
 use feishu_pulse::{
-    access::{Caller, Oidc, OidcConfig, Scope},
-    api::{AccessTokens, compat::access_token::Holder},
+    access::{Caller, OidcConfig, OidcVerifier, Scope},
+    api::{AccessTokens, drop_in::access_token::TokenSubject},
 };
 use jiff::Timestamp;
 use jsonwebtoken::{
@@ -36,30 +37,30 @@ const LEEWAY: f64 = 30.0;
 
 static ASYNC: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().enable_all().build().unwrap());
 static PROVIDER: LazyLock<Provider> = LazyLock::new(|| ASYNC.block_on(Provider::start()));
-static OURS: LazyLock<AccessTokens> = LazyLock::new(|| AccessTokens::new(&"the secret of the app".into()));
+static ACCESS_TOKENS: LazyLock<AccessTokens> = LazyLock::new(|| AccessTokens::new(&"the secret of the app".into()));
 
 struct Provider {
     key: EncodingKey,
     issuer: String,
-    oidc: Oidc,
+    oidc: OidcVerifier,
 }
 
-/// A token that somebody might send.
+/// A token to test.
 #[derive(Arbitrary, Debug)]
-enum Sent<'a> {
-    /// Bytes, as they come.
+enum TestToken<'a> {
+    /// Any text.
     Raw(&'a str),
-    /// A signed token, its claims as they come.
-    Signed { header: Sealed<'a>, claims: &'a str },
-    /// A signed token whose claims are what they should be, but for some.
-    Claims { header: Sealed<'a>, claims: Claims<'a>, spoil: Option<Spoil> },
-    /// A token of ours, spoilt or not.
-    Ours { holder: &'a str, spoil: Option<Spoil>, later: u16 },
+    /// A signed token with any text as claims.
+    Signed { header: TestHeader<'a>, claims: &'a str },
+    /// A signed token with valid claims, some of them replaced.
+    Claims { header: TestHeader<'a>, claims: ReplacedClaims<'a>, flip: Option<BitFlip> },
+    /// An access token that the gateway issued, checked after `age_seconds`.
+    Issued { subject: &'a str, flip: Option<BitFlip>, age_seconds: u16 },
 }
 
-/// The part of a token that says how it is signed.
+/// The header of a token, which describes its signature.
 #[derive(Arbitrary, Debug)]
-enum Sealed<'a> {
+enum TestHeader<'a> {
     Genuine,
     WithoutKeyId,
     KeyId(&'a str),
@@ -67,8 +68,9 @@ enum Sealed<'a> {
     Raw(&'a str),
 }
 
+/// The claims that are replaced. `None` leaves the valid value.
 #[derive(Arbitrary, Debug)]
-struct Claims<'a> {
+struct ReplacedClaims<'a> {
     iss: Option<Claim<'a>>,
     aud: Option<Claim<'a>>,
     sub: Option<Claim<'a>>,
@@ -78,7 +80,7 @@ struct Claims<'a> {
     departments: Option<Claim<'a>>,
 }
 
-/// What stands in place of a sound claim.
+/// The replacement of a claim.
 #[derive(Arbitrary, Debug)]
 enum Claim<'a> {
     Missing,
@@ -89,10 +91,10 @@ enum Claim<'a> {
     Json(&'a str),
 }
 
-/// A byte that is changed.
+/// A change of one bit.
 #[derive(Arbitrary, Debug)]
-struct Spoil {
-    at: u16,
+struct BitFlip {
+    position: u16,
     bit: u8,
 }
 
@@ -110,7 +112,7 @@ impl Provider {
             .route("/realm/.well-known/openid-configuration", get(async move || configuration))
             .route("/realm/keys", get(async move || set));
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        let oidc = Oidc::new(OidcConfig {
+        let oidc = OidcVerifier::new(OidcConfig {
             issuer: issuer.parse().unwrap(),
             audience: AUDIENCE.into(),
             scopes_claim: "scope".into(),
@@ -119,19 +121,19 @@ impl Provider {
         Self { key, issuer, oidc: oidc.unwrap() }
     }
 
-    fn sign(&self, header: &Sealed<'_>, claims: &str) -> String {
+    fn sign(&self, header: &TestHeader<'_>, claims: &str) -> String {
         let header = header.text();
         let message = format!("{}.{}", base64(header.as_bytes()), base64(claims.as_bytes()));
         let signature = crypto::sign(message.as_bytes(), &self.key, Algorithm::ES256).unwrap();
         format!("{message}.{signature}")
     }
 
-    fn holder(&self, token: &str) -> Option<Caller> {
-        ASYNC.block_on(self.oidc.holder(token, Timestamp::from_second(NOW).unwrap())).ok()
+    fn caller(&self, token: &str) -> Option<Caller> {
+        ASYNC.block_on(self.oidc.verify(token, Timestamp::from_second(NOW).unwrap())).ok()
     }
 }
 
-impl Sealed<'_> {
+impl TestHeader<'_> {
     fn text(&self) -> String {
         let genuine = Header { kid: Some(KEY_ID.to_owned()), ..Header::new(Algorithm::ES256) };
         let header = match self {
@@ -154,20 +156,20 @@ impl Sealed<'_> {
         serde_json::to_string(&header).unwrap()
     }
 
-    /// Whether the provider's key may be meant by it.
-    fn is_sound(&self) -> bool {
+    /// Whether the header is valid for the provider's key.
+    fn is_valid(&self) -> bool {
         let Ok(header) = serde_json::from_str::<Value>(&self.text()) else { return false };
         header["alg"] == "ES256" && (header["kid"] == KEY_ID || header["kid"].is_null())
     }
 }
 
-impl Claims<'_> {
+impl ReplacedClaims<'_> {
     fn text(&self, issuer: &str) -> String {
-        let sound = json!({
+        let valid = json!({
             "iss": issuer, "aud": [AUDIENCE, "other"], "sub": "somebody", "exp": 2000, "nbf": 1000,
             "scope": "openid users:read", "departments": ["总部/研发"],
         });
-        let Value::Object(mut claims) = sound else { return String::new() };
+        let Value::Object(mut claims) = valid else { return String::new() };
         let changes = [
             ("iss", &self.iss),
             ("aud", &self.aud),
@@ -201,17 +203,17 @@ impl Claim<'_> {
     }
 }
 
-impl Spoil {
-    /// The token with one bit changed; `None` where it is not text any more, or means the same.
-    fn of(&self, token: &str) -> Option<String> {
+impl BitFlip {
+    /// The token with one bit changed. `None` if the result is not UTF-8.
+    fn apply(&self, token: &str) -> Option<String> {
         let mut bytes = token.as_bytes().to_vec();
-        let at = usize::from(self.at) % bytes.len();
-        bytes[at] ^= 1 << (self.bit % 7);
+        let position = usize::from(self.position) % bytes.len();
+        bytes[position] ^= 1 << (self.bit % 7);
         String::from_utf8(bytes).ok()
     }
 }
 
-/// Base 64 for URLs, without padding.
+/// Encodes bytes in the URL-safe base64 alphabet without padding.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
@@ -222,9 +224,10 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// What whoever got in must have shown, as RFC 7519 and the settings have it.
-fn assert_sound(caller: &Caller, claims: &str) {
-    let claims: Map<String, Value> = serde_json::from_str(claims).expect("claims that were accepted are an object");
+/// Checks the claims of an accepted token against RFC 7519 and the settings, and the rights of the caller against the
+/// claims.
+fn assert_valid(caller: &Caller, claims: &str) {
+    let claims: Map<String, Value> = serde_json::from_str(claims).expect("accepted claims are an object");
     let texts = |name: &str| match &claims[name] {
         Value::String(text) => vec![text.as_str()],
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
@@ -232,75 +235,84 @@ fn assert_sound(caller: &Caller, claims: &str) {
     };
     let issuer = &PROVIDER.issuer;
     assert!(texts("iss").iter().any(|name| name.trim_end_matches('/') == issuer), "another issuer");
-    assert!(texts("aud").contains(&AUDIENCE), "for somebody else");
+    assert!(texts("aud").contains(&AUDIENCE), "another audience");
     assert!(claims["exp"].as_f64().is_some_and(|end| (NOW as f64) < end + LEEWAY), "expired");
     assert!(claims.get("nbf").is_none_or(|begin| begin.as_f64().is_some_and(|begin| begin - LEEWAY <= NOW as f64)));
-    let subject = claims["sub"].as_str().expect("a token of nobody");
-    assert!(subject.len() < 12 || !caller.name().contains(subject), "ids of people do not belong in logs");
+    let subject = claims["sub"].as_str().expect("a token without a subject");
+    assert!(subject.len() < 12 || !caller.name().contains(subject), "the name of the caller contains the subject");
 
     let departments = texts("departments");
     if departments.contains(&"*") {
-        assert!(caller.view().is_whole());
+        assert!(caller.view().is_unrestricted());
     } else {
-        assert!(caller.view().is_bound() && !caller.may(Scope::Admin), "admin concerns all departments");
+        assert!(
+            caller.view().is_department_restricted() && !caller.has_scope(Scope::Admin),
+            "admin requires access to all departments"
+        );
         let paths: Vec<&str> = departments.iter().map(|path| path.trim_matches('/')).collect();
-        let seen = caller.view().departments().unwrap_or_default();
-        assert!(seen.iter().all(|path| !path.is_empty() && paths.contains(&&**path)), "{seen:?} of {paths:?}");
+        let visible = caller.view().departments().unwrap_or_default();
+        assert!(visible.iter().all(|path| !path.is_empty() && paths.contains(&&**path)), "{visible:?} of {paths:?}");
     }
     let scopes: Vec<&str> = claims.get("scope").map_or_else(Vec::new, |scope| match scope {
         Value::String(text) => text.split(' ').collect(),
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     });
-    for scope in Scope::ALL.into_iter().filter(|scope| caller.may(*scope)) {
+    for scope in Scope::ALL.into_iter().filter(|scope| caller.has_scope(*scope)) {
         let includes = scope == Scope::ReportsRead && scopes.contains(&"users:read");
-        assert!(scopes.contains(&scope.name()) || includes, "{scope} was not given");
+        assert!(scopes.contains(&scope.name()) || includes, "{scope} is not in the claims");
     }
 }
 
 fuzz_target!(|input: &[u8]| -> Corpus {
-    let Ok(sent) = Sent::arbitrary_take_rest(Unstructured::new(input)) else { return Corpus::Reject };
+    let Ok(test) = TestToken::arbitrary_take_rest(Unstructured::new(input)) else { return Corpus::Reject };
     let provider = &*PROVIDER;
-    match &sent {
-        Sent::Raw(token) => {
-            assert!(provider.holder(token).is_none(), "bytes of nobody's");
-            assert!(OURS.verify(token, Timestamp::UNIX_EPOCH).is_err(), "bytes of nobody's");
+    match &test {
+        TestToken::Raw(token) => {
+            assert!(provider.caller(token).is_none(), "a token that nobody signed is accepted");
+            assert!(
+                ACCESS_TOKENS.verify(token, Timestamp::UNIX_EPOCH).is_err(),
+                "a token that nobody signed is accepted"
+            );
         }
-        Sent::Signed { header, claims } => {
-            if let Some(caller) = provider.holder(&provider.sign(header, claims)) {
-                assert!(header.is_sound());
-                assert_sound(&caller, claims);
+        TestToken::Signed { header, claims } => {
+            if let Some(caller) = provider.caller(&provider.sign(header, claims)) {
+                assert!(header.is_valid());
+                assert_valid(&caller, claims);
             }
         }
-        Sent::Claims { header, claims, spoil } => {
-            let (sound, claims) = (claims, claims.text(&provider.issuer));
+        TestToken::Claims { header, claims, flip } => {
+            let (replaced, claims) = (claims, claims.text(&provider.issuer));
             let token = provider.sign(header, &claims);
-            match spoil {
-                None => match provider.holder(&token) {
+            match flip {
+                None => match provider.caller(&token) {
                     Some(caller) => {
-                        assert!(header.is_sound());
-                        assert_sound(&caller, &claims);
+                        assert!(header.is_valid());
+                        assert_valid(&caller, &claims);
                     }
                     None => {
-                        let Claims { iss, aud, sub, exp, nbf, departments, .. } = sound;
-                        let is_changed = [iss, aud, sub, exp, nbf, departments].into_iter().any(Option::is_some);
-                        assert!(is_changed || !matches!(header, Sealed::Genuine), "a sound token is refused");
+                        let ReplacedClaims { iss, aud, sub, exp, nbf, departments, .. } = replaced;
+                        let is_replaced = [iss, aud, sub, exp, nbf, departments].into_iter().any(Option::is_some);
+                        assert!(is_replaced || !matches!(header, TestHeader::Genuine), "a valid token is rejected");
                     }
                 },
-                Some(spoil) => {
-                    let spoilt = spoil.of(&token).filter(|spoilt| *spoilt != token);
-                    assert!(spoilt.is_none_or(|spoilt| provider.holder(&spoilt).is_none()), "a signature of nobody's");
+                Some(flip) => {
+                    let changed = flip.apply(&token).filter(|changed| *changed != token);
+                    assert!(
+                        changed.is_none_or(|changed| provider.caller(&changed).is_none()),
+                        "a changed token is accepted"
+                    );
                 }
             }
         }
-        Sent::Ours { holder, spoil, later } => {
-            let holder = Holder((*holder).into());
-            let token = OURS.issue(&holder, Timestamp::UNIX_EPOCH);
-            let now = Timestamp::from_second((*later).into()).unwrap();
-            let spoilt = spoil.as_ref().map(|spoil| spoil.of(&token).unwrap_or_default());
-            let verified = OURS.verify(spoilt.as_ref().unwrap_or(&token), now).ok();
-            let is_genuine = spoilt.is_none_or(|spoilt| spoilt == token) && *later < 2 * 60 * 60;
-            assert_eq!(verified, is_genuine.then_some(holder));
+        TestToken::Issued { subject, flip, age_seconds } => {
+            let subject = TokenSubject((*subject).into());
+            let token = ACCESS_TOKENS.issue(&subject, Timestamp::UNIX_EPOCH);
+            let now = Timestamp::from_second((*age_seconds).into()).unwrap();
+            let changed = flip.as_ref().map(|flip| flip.apply(&token).unwrap_or_default());
+            let verified = ACCESS_TOKENS.verify(changed.as_ref().unwrap_or(&token), now).ok();
+            let is_genuine = changed.is_none_or(|changed| changed == token) && *age_seconds < 2 * 60 * 60;
+            assert_eq!(verified, is_genuine.then_some(subject));
         }
     }
     Corpus::Keep

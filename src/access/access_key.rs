@@ -1,4 +1,4 @@
-//! Access keys: 256 random bits that are shown once. What is kept of them is a hash.
+//! Access keys: 256 random bits, shown once. Only a hash is stored.
 
 use std::{fmt, io};
 
@@ -7,80 +7,81 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-/// What every key begins with, so that scanners find one that was left in a repository.
-pub const PREFIX: &str = "fpk_";
+/// The prefix of every key, by which secret scanners find a key that was committed to a repository.
+pub const KEY_PREFIX: &str = "fpk_";
 
-/// Random bytes of a key.
-const RANDOM: usize = 32;
+/// Random bytes in a key.
+const RANDOM_BYTES: usize = 32;
 
 /// An access key.
 #[derive(Debug)]
 pub struct AccessKey(SecretString);
 
-/// The hash of a key (SHA-256). Keys are too random to be guessed from it, so it needs neither salt nor stretching.
+/// SHA-256 of a secret with high entropy: an access key or a token. It cannot be guessed, so the hash needs no salt and
+/// no stretching.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 32]);
+pub struct KeyHash([u8; 32]);
 
 impl AccessKey {
-    /// A new key, from the operating system's generator.
+    /// Generates a key with the operating system's random generator.
     ///
     /// # Errors
-    /// Where that fails.
+    /// Fails if the generator does.
     pub fn random() -> io::Result<Self> {
-        let mut random = [0; RANDOM];
+        let mut random = [0; RANDOM_BYTES];
         getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)).into()))
+        Ok(Self(format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(random)).into()))
     }
 
-    /// The key itself.
+    /// The key in plain text.
     #[must_use]
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// What may be kept of it.
+    /// The hash of the key, which may be stored.
     #[must_use]
-    pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(self.reveal())
+    pub fn hash(&self) -> KeyHash {
+        KeyHash::of(self.reveal())
     }
 }
 
-impl Fingerprint {
-    /// The fingerprint of a key.
+impl KeyHash {
+    /// Hashes a text.
     #[must_use]
     pub fn of(key: &str) -> Self {
         Self(Sha256::digest(key).into())
     }
 
-    /// Reads 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let digit = |at: usize| char::from(*text.as_bytes().get(at)?).to_digit(16);
-        let byte = |at: usize| u8::try_from(digit(2 * at)? * 16 + digit(2 * at + 1)?).ok();
+        let digit = |index: usize| char::from(*text.as_bytes().get(index)?).to_digit(16);
+        let byte = |index: usize| u8::try_from(digit(2 * index)? * 16 + digit(2 * index + 1)?).ok();
         let mut bytes = [0; 32];
-        for (at, place) in bytes.iter_mut().enumerate() {
-            *place = byte(at)?;
+        for (index, target) in bytes.iter_mut().enumerate() {
+            *target = byte(index)?;
         }
         (text.len() == 64).then_some(Self(bytes))
     }
 }
 
-/// Takes the same time wherever two fingerprints differ.
-impl ConstantTimeEq for Fingerprint {
+/// Takes the same time for all inputs, so timing does not reveal a common prefix.
+impl ConstantTimeEq for KeyHash {
     fn ct_eq(&self, other: &Self) -> Choice {
         self.0.ct_eq(&other.0)
     }
 }
 
-impl fmt::Display for Fingerprint {
+impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-impl fmt::Debug for Fingerprint {
+impl fmt::Debug for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Fingerprint")
+        f.write_str("KeyHash")
     }
 }
 
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_keys_are_the_same_and_each_says_what_it_is() {
+    fn keys_are_unique_prefixed_and_hidden_in_debug_output() {
         let (one, other) = (AccessKey::random().unwrap(), AccessKey::random().unwrap());
         assert_ne!(one.reveal(), other.reveal());
         assert!(one.reveal().starts_with("fpk_") && one.reveal().len() == 47);
@@ -99,17 +100,17 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_is_the_sha_256_of_the_key() {
+    fn the_hash_is_the_sha_256_of_the_key() {
         let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(Fingerprint::of("abc").to_string(), known);
-        assert_eq!(Fingerprint::parse(known), Some(Fingerprint::of("abc")));
+        assert_eq!(KeyHash::of("abc").to_string(), known);
+        assert_eq!(KeyHash::parse(known), Some(KeyHash::of("abc")));
     }
 
     proptest! {
         #[test]
-        fn only_64_digits_are_a_fingerprint(text in "\\PC{0,70}|[0-9a-fA-F]{60,68}") {
+        fn only_64_hexadecimal_digits_parse_as_a_hash(text in "\\PC{0,70}|[0-9a-fA-F]{60,68}") {
             let is_one = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-            prop_assert_eq!(Fingerprint::parse(&text).is_some(), is_one);
+            prop_assert_eq!(KeyHash::parse(&text).is_some(), is_one);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The keys file: one JSON object a line, a line a key; empty lines and those that begin with `#` are skipped.
+//! The format of the keys file: one JSON object per line and key. Empty lines and lines that begin with `#` are
+//! skipped.
 //!
 //! ```text
 //! # dashboards of the whole company
@@ -12,173 +13,188 @@ use serde::{Deserialize, Serialize};
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::{
+    access_key::{self, KeyHash},
     caller::{Caller, Scope},
-    key::{self, Fingerprint},
 };
-use crate::table::View;
+use crate::table::AccessView;
 
-/// The longest name, in bytes: it travels in every token of the drop-in.
-const LONGEST_NAME: usize = 64;
+/// Maximum length of a key's name, in bytes; the name is part of every drop-in token.
+const MAX_NAME_BYTES: usize = 64;
 
-/// The longest department path, in bytes.
-const LONGEST_PATH: usize = 512;
+/// Maximum length of a department path, in bytes.
+const MAX_DEPARTMENT_PATH_BYTES: usize = 512;
 
-/// The longest message about a line that is no JSON, in characters.
-const LONGEST_TOLD: usize = 200;
+/// Maximum length of a JSON error message, in characters.
+const MAX_JSON_ERROR_CHARS: usize = 200;
 
 /// A line of the keys file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyLine {
-    /// The key's name: for logs, and as `app_id` of the drop-in.
+    /// The name of the key: for logs, and as `app_id` of the drop-in.
     pub name: String,
-    /// The SHA-256 of the key, in hexadecimal digits.
+    /// SHA-256 of the key, in hexadecimal digits.
     pub sha256: String,
-    /// What the caller may do.
+    /// The scopes of the caller.
     pub scopes: Vec<Scope>,
-    /// Only people of these departments, by path, and of those below them are seen. Without it, all are.
+    /// Paths of the departments that the caller may see, with all below them; `None`: all departments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub departments: Option<Vec<String>>,
-    /// Whether people have pseudonyms and no names.
+    /// Whether the caller sees pseudonyms instead of ids and names.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pseudonymous: bool,
 }
 
-/// What is wrong with a line.
+/// A fault in a keys file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineFault {
-    /// The line, counted from 1; 0 for the file as a whole.
+    /// Line number, counted from 1; 0 for the file as a whole.
     pub line: usize,
-    /// What is wrong with it.
+    /// A readable description of the fault.
     pub detail: String,
 }
 
-/// Who holds which key.
+/// The access keys of a keys file, with their callers.
 #[derive(Debug, Default)]
-pub struct Keys {
-    holders: Vec<(Fingerprint, Caller)>,
+pub struct AccessKeys {
+    entries: Vec<KeyEntry>,
     by_name: HashMap<Arc<str>, usize>,
 }
 
-impl Keys {
-    /// Reads a keys file. Pseudonymous keys are only sound where there is a key for pseudonyms.
+/// An access key, known by its hash, and its caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyEntry {
+    /// Hash of the key.
+    pub hash: KeyHash,
+    /// The caller who presents the key.
+    pub caller: Caller,
+}
+
+impl AccessKeys {
+    /// Parses a keys file. Pseudonymous keys are accepted only if there is a pseudonym key.
     ///
     /// # Errors
-    /// Everything that is wrong, in every line.
-    pub fn parse(text: &str, has_pseudonyms: bool) -> Result<Self, Vec<LineFault>> {
+    /// All faults of all lines.
+    pub fn parse(text: &str, has_pseudonym_key: bool) -> Result<Self, Vec<LineFault>> {
         let (mut keys, mut faults) = (Self::default(), Vec::new());
-        let mut seen = HashMap::new();
+        let mut lines = HashMap::new();
         for (line, text) in (1..).zip(text.strip_prefix('\u{feff}').unwrap_or(text).lines()) {
             let text = text.trim();
             if text.is_empty() || text.starts_with('#') {
                 continue;
             }
-            match KeyLine::parse(text).and_then(|key| key.holder(has_pseudonyms)) {
-                Ok((fingerprint, caller)) => {
-                    let earlier = seen.insert(fingerprint, line).map(|earlier| ("sha256", earlier));
-                    let earlier = earlier.or_else(|| Some(("name", keys.line_of(caller.name(), &seen)?)));
-                    faults.extend(earlier.map(|(what, earlier)| LineFault {
+            match KeyLine::parse(text).and_then(|key| key.to_entry(has_pseudonym_key)) {
+                Ok(entry) => {
+                    let earlier = lines.insert(entry.hash, line).map(|earlier| ("sha256", earlier));
+                    let earlier = earlier.or_else(|| Some(("name", keys.line_of(entry.caller.name(), &lines)?)));
+                    faults.extend(earlier.map(|(field, earlier)| LineFault {
                         line,
-                        detail: format!("has the {what} of line {earlier}"),
+                        detail: format!("has the same {field} as line {earlier}"),
                     }));
-                    keys.add(fingerprint, caller);
+                    keys.add(entry);
                 }
                 Err(details) => faults.extend(details.into_iter().map(|detail| LineFault { line, detail })),
             }
         }
-        if keys.holders.is_empty() && faults.is_empty() {
-            // Half-written files are empty first.
-            faults.push(LineFault { line: 0, detail: "there is no key in it".to_owned() });
+        if keys.entries.is_empty() && faults.is_empty() {
+            // A file that is being written can be read while it is still empty.
+            faults.push(LineFault { line: 0, detail: "the file contains no key".to_owned() });
         }
         if faults.is_empty() { Ok(keys) } else { Err(faults) }
     }
 
-    fn add(&mut self, fingerprint: Fingerprint, caller: Caller) {
-        self.by_name.insert(Arc::clone(caller.name()), self.holders.len());
-        self.holders.push((fingerprint, caller));
+    fn add(&mut self, entry: KeyEntry) {
+        self.by_name.insert(Arc::clone(entry.caller.name()), self.entries.len());
+        self.entries.push(entry);
     }
 
-    fn line_of(&self, name: &str, lines: &HashMap<Fingerprint, usize>) -> Option<usize> {
-        let (fingerprint, _) = &self.holders[*self.by_name.get(name)?];
-        lines.get(fingerprint).copied()
+    fn line_of(&self, name: &str, lines: &HashMap<KeyHash, usize>) -> Option<usize> {
+        lines.get(&self.entry_named(name)?.hash).copied()
     }
 
-    /// Who holds the key. Looks at every line, so that the time it takes tells nothing of the keys there are.
+    /// The caller with this key. Compares with every entry in constant time, so the response time reveals nothing about
+    /// the stored keys.
     #[must_use]
-    pub fn holder(&self, key: &str) -> Option<&Caller> {
-        let wanted = Fingerprint::of(key);
+    pub fn caller_with_key(&self, key: &str) -> Option<&Caller> {
+        let hash = KeyHash::of(key);
         let mut found = u64::MAX;
-        for (at, (fingerprint, _)) in (0_u64..).zip(&self.holders) {
-            found.conditional_assign(&at, fingerprint.ct_eq(&wanted));
+        for (index, entry) in (0_u64..).zip(&self.entries) {
+            found.conditional_assign(&index, entry.hash.ct_eq(&hash));
         }
-        usize::try_from(found).ok().and_then(|at| self.holders.get(at)).map(|(_, caller)| caller)
+        usize::try_from(found).ok().and_then(|index| self.entries.get(index)).map(|entry| &entry.caller)
     }
 
-    /// The caller of that name, and the fingerprint of the key.
+    /// The entry of the key with this name.
     #[must_use]
-    pub fn named(&self, name: &str) -> Option<(&Fingerprint, &Caller)> {
-        self.by_name.get(name).map(|at| &self.holders[*at]).map(|(fingerprint, caller)| (fingerprint, caller))
+    pub fn entry_named(&self, name: &str) -> Option<&KeyEntry> {
+        self.by_name.get(name).map(|index| &self.entries[*index])
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.holders.len()
+        self.entries.len()
     }
 
     /// Whether there is no key.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.holders.is_empty()
+        self.entries.is_empty()
     }
 }
 
 impl KeyLine {
     fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let told = match serde_json::from_str(text) {
-            Ok(line) if !text.contains(key::PREFIX) => return Ok(line),
+        let message = match serde_json::from_str(text) {
+            Ok(line) if !text.contains(access_key::KEY_PREFIX) => return Ok(line),
             Ok(_) => String::new(),
-            // It may name what stands in the line, however long that is.
-            Err(error) => error.to_string().chars().filter(|c| !c.is_control()).take(LONGEST_TOLD).collect(),
+            // The message can quote the line, which has no maximum length.
+            Err(error) => error.to_string().chars().filter(|c| !c.is_control()).take(MAX_JSON_ERROR_CHARS).collect(),
         };
-        // Not shown: a message about it would end up in a log. In JSON, a key may be written so that only the message has it.
-        let is_key = [text, &told].iter().any(|text| text.contains(key::PREFIX));
-        let looks_like_a_key = || "holds what looks like a key itself; only its SHA-256 belongs here".to_owned();
-        Err(vec![if is_key { looks_like_a_key() } else { format!("is no key: {told}") }])
+        // The message goes to a log, so it must not contain the key. A key that is written with JSON escapes appears
+        // only in the message.
+        let is_key = [text, &message].iter().any(|text| text.contains(access_key::KEY_PREFIX));
+        Err(vec![if is_key {
+            "contains what looks like an access key; only the SHA-256 of a key belongs in the file".to_owned()
+        } else {
+            format!("is not a valid key line: {message}")
+        }])
     }
 
-    /// Whose key it is.
+    /// Checks the line and converts it to an entry.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
-    pub fn holder(&self, has_pseudonyms: bool) -> Result<(Fingerprint, Caller), Vec<String>> {
-        let fingerprint = Fingerprint::parse(&self.sha256);
+    /// All faults of the line.
+    pub fn to_entry(&self, has_pseudonym_key: bool) -> Result<KeyEntry, Vec<String>> {
+        let hash = KeyHash::parse(&self.sha256);
         let departments: Option<Vec<Arc<str>>> = self.departments.as_ref().map(|paths| {
             let trimmed = paths.iter().map(|path| path.trim_matches('/'));
             trimmed.map(Arc::from).collect()
         });
-        let wrong = [
-            (!is_name(&self.name)).then_some("name: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -"),
-            self.name.starts_with("oidc-").then_some("name: oidc- is for callers of the identity provider"),
-            fingerprint.is_none().then_some("sha256: expected 64 hexadecimal digits"),
+        let faults = [
+            (!is_valid_name(&self.name)).then_some("name: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -"),
+            self.name
+                .starts_with("oidc-")
+                .then_some("name: the prefix oidc- is reserved for callers of the identity provider"),
+            hash.is_none().then_some("sha256: expected 64 hexadecimal digits"),
             self.scopes.is_empty().then_some("scopes: expected at least one of reports:read, users:read, admin"),
             (departments.as_ref().is_some_and(Vec::is_empty))
-                .then_some("departments: expected at least one path, or none of it"),
-            (departments.iter().flatten().any(|path| !is_path(path)))
+                .then_some("departments: expected at least one path; omit the field to allow all departments"),
+            (departments.iter().flatten().any(|path| !is_valid_path(path)))
                 .then_some("departments: expected paths such as 总部/研发, each of 1 to 512 bytes"),
             (departments.is_some() && self.scopes.contains(&Scope::Admin))
-                .then_some("scopes: admin concerns all departments, so it cannot be bound to some"),
-            (self.pseudonymous && !has_pseudonyms)
-                .then_some("pseudonymous: needs PULSE_PSEUDONYM_KEY, which is not set"),
+                .then_some("scopes: admin applies to all departments, so it cannot be combined with departments"),
+            (self.pseudonymous && !has_pseudonym_key)
+                .then_some("pseudonymous: requires PULSE_PSEUDONYM_KEY, which is not set"),
         ];
-        let wrong: Vec<String> = wrong.into_iter().flatten().map(str::to_owned).collect();
-        match fingerprint {
-            Some(fingerprint) if wrong.is_empty() => {
-                let view = View::new(departments.as_deref(), self.pseudonymous);
+        let faults: Vec<String> = faults.into_iter().flatten().map(str::to_owned).collect();
+        match hash {
+            Some(hash) if faults.is_empty() => {
+                let view = AccessView::new(departments.as_deref(), self.pseudonymous);
                 let scopes = self.scopes.iter().copied().collect();
-                Ok((fingerprint, Caller::named(self.name.as_str(), scopes, view)))
+                Ok(KeyEntry { hash, caller: Caller::named(self.name.as_str(), scopes, view) })
             }
-            _ => Err(wrong),
+            _ => Err(faults),
         }
     }
 }
@@ -198,13 +214,13 @@ impl fmt::Display for LineFault {
     }
 }
 
-fn is_name(name: &str) -> bool {
-    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(sound)
+fn is_valid_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
-fn is_path(path: &str) -> bool {
-    (1..=LONGEST_PATH).contains(&path.len()) && !path.chars().any(char::is_control)
+fn is_valid_path(path: &str) -> bool {
+    (1..=MAX_DEPARTMENT_PATH_BYTES).contains(&path.len()) && !path.chars().any(char::is_control)
 }
 
 #[cfg(test)]
@@ -215,26 +231,26 @@ mod tests {
     use super::*;
 
     fn line(name: &str, key: &str) -> KeyLine {
-        let sha256 = Fingerprint::of(key).to_string();
+        let sha256 = KeyHash::of(key).to_string();
         let scopes = vec![Scope::ReportsRead];
         KeyLine { name: name.to_owned(), sha256, scopes, departments: None, pseudonymous: false }
     }
 
     fn faults(text: &str) -> Vec<String> {
-        Keys::parse(text, false).expect_err("faults").iter().map(ToString::to_string).collect()
+        AccessKeys::parse(text, false).expect_err("faults").iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn a_key_is_known_by_its_hash() {
+    fn a_key_is_found_by_its_hash() {
         let text = format!("# two keys\n\n{}\n  {}  \n", line("one", "first"), line("two", "second"));
-        let keys = Keys::parse(&text, false).unwrap();
-        assert_eq!(keys.holder("second").map(|caller| &**caller.name()), Some("two"));
-        assert_eq!(keys.holder("third"), None);
-        assert_eq!(keys.named("one").map(|(fingerprint, _)| *fingerprint), Some(Fingerprint::of("first")));
+        let keys = AccessKeys::parse(&text, false).unwrap();
+        assert_eq!(keys.caller_with_key("second").map(|caller| &**caller.name()), Some("two"));
+        assert_eq!(keys.caller_with_key("third"), None);
+        assert_eq!(keys.entry_named("one").map(|entry| entry.hash), Some(KeyHash::of("first")));
     }
 
     #[test]
-    fn every_faulty_line_is_named() {
+    fn every_faulty_line_is_reported() {
         let text = format!(
             "{}\nnonsense\n{}\n{}\n{}",
             line("one", "first"),
@@ -245,8 +261,8 @@ mod tests {
         let faults = faults(&text);
         let lines: Vec<&str> = faults.iter().map(|fault| fault.split(':').next().unwrap()).collect();
         assert_eq!(lines, ["line 2", "line 3", "line 4", "line 5"]);
-        assert_eq!(faults[2], "line 4: has the name of line 1");
-        assert_eq!(faults[3], "line 5: has the sha256 of line 1");
+        assert_eq!(faults[2], "line 4: has the same name as line 1");
+        assert_eq!(faults[3], "line 5: has the same sha256 as line 1");
     }
 
     #[rstest]
@@ -256,29 +272,29 @@ mod tests {
     #[case(r#"{"name":"a","sha256":"","scopes":[],"colour":"red"}"#, "unknown field `colour`")]
     #[case(r#"{"name":"a b","sha256":"","scopes":["admin"]}"#, "name: expected")]
     #[case(r#"{"name":"oidc-a","sha256":"","scopes":["admin"]}"#, "identity provider")]
-    #[case(r#"{"name":"a","sha256":"","scopes":["admin"],"departments":["x"]}"#, "cannot be bound")]
+    #[case(r#"{"name":"a","sha256":"","scopes":["admin"],"departments":["x"]}"#, "cannot be combined")]
     #[case(r#"{"name":"a","sha256":"","scopes":["admin"],"departments":[]}"#, "departments: expected at least one")]
     #[case(r#"{"name":"a","sha256":"","scopes":["admin"],"departments":["/"]}"#, "departments: expected paths")]
-    #[case(r#"{"name":"a","sha256":"","scopes":["admin"],"pseudonymous":true}"#, "needs PULSE_PSEUDONYM_KEY")]
-    #[case("# nothing\n", "there is no key in it")]
-    fn a_fault_says_what_was_expected(#[case] text: &str, #[case] told: &str) {
+    #[case(r#"{"name":"a","sha256":"","scopes":["admin"],"pseudonymous":true}"#, "requires PULSE_PSEUDONYM_KEY")]
+    #[case("# nothing\n", "the file contains no key")]
+    fn a_fault_describes_what_was_expected(#[case] text: &str, #[case] expected: &str) {
         let faults = faults(text);
-        assert!(faults.iter().any(|fault| fault.contains(told)), "{faults:?}");
+        assert!(faults.iter().any(|fault| fault.contains(expected)), "{faults:?}");
     }
 
     #[test]
-    fn a_key_that_was_put_into_the_file_is_not_shown() {
+    fn a_plain_key_in_the_file_is_not_repeated_in_the_message() {
         let faults = faults("{\"name\":\"a\",\"sha256\":\"fpk_secret\",\"scopes\":[]}");
-        assert!(faults[0].contains("only its SHA-256") && !faults[0].contains("secret"), "{faults:?}");
+        assert!(faults[0].contains("only the SHA-256") && !faults[0].contains("secret"), "{faults:?}");
     }
 
     #[rstest]
-    #[case(r#"{"\u0066pk_secret":1}"#, "only its SHA-256")]
+    #[case(r#"{"\u0066pk_secret":1}"#, "only the SHA-256")]
     #[case(r#"{"two\nlines":1}"#, "unknown field `twolines`")]
     #[case(&format!(r#"{{"{}":1}}"#, "long".repeat(100)), "unknown field `long")]
-    fn a_message_about_a_line_is_one_short_line_itself(#[case] text: &str, #[case] told: &str) {
+    fn a_message_about_a_line_is_one_short_line(#[case] text: &str, #[case] expected: &str) {
         let faults = faults(text);
-        assert!(faults[0].contains(told) && !faults[0].contains("secret"), "{faults:?}");
+        assert!(faults[0].contains(expected) && !faults[0].contains("secret"), "{faults:?}");
         assert!(faults[0].len() < 300 && !faults[0].contains('\n'), "{faults:?}");
     }
 
@@ -288,33 +304,32 @@ mod tests {
             scopes in proptest::sample::subsequence(vec![Scope::ReportsRead, Scope::UsersRead], 1..=2),
             departments in proptest::option::of(proptest::collection::vec("[^/\\p{C}][^\\p{C}]{0,10}[^/\\p{C}]", 1..4)), pseudonymous: bool,
         ) -> KeyLine {
-            let sha256 = Fingerprint::of(&key).to_string();
+            let sha256 = KeyHash::of(&key).to_string();
             KeyLine { name: format!("n{name}"), sha256, scopes, departments, pseudonymous }
         }
     }
 
     proptest! {
         #[test]
-        fn a_line_reads_back_as_it_was_written(line in any_line()) {
+        fn a_formatted_line_parses_back(line in any_line()) {
             let read = KeyLine::parse(&line.to_string()).unwrap();
             prop_assert_eq!(&read, &line);
-            prop_assert!(Keys::parse(&line.to_string(), true).is_ok());
+            prop_assert!(AccessKeys::parse(&line.to_string(), true).is_ok());
         }
 
         #[test]
-        fn no_text_makes_the_reader_panic_or_is_taken_for_a_key(text in "\\PC{0,80}(\n\\PC{0,80}){0,3}") {
-            let faults = Keys::parse(&text, true).expect_err("no key");
+        fn random_text_neither_panics_nor_parses_as_a_key(text in "\\PC{0,80}(\n\\PC{0,80}){0,3}") {
+            let faults = AccessKeys::parse(&text, true).expect_err("no key");
             prop_assert!(faults.iter().all(|fault| fault.line <= text.lines().count()));
         }
 
         #[test]
-        fn no_line_with_a_character_lost_is_taken_for_another_key(line in any_line(), at in 0_usize..200) {
+        fn a_line_that_lost_a_character_never_yields_another_hash(line in any_line(), lost in 0_usize..200) {
             let text = line.to_string();
-            let cut: String = text.chars().enumerate().filter(|(place, _)| *place != at).map(|(_, c)| c).collect();
-            if let Ok(keys) = Keys::parse(&cut, true) {
-                // A name, a path or a space may lose a character; the hash may not.
-                let (fingerprint, _) = &keys.holders[0];
-                prop_assert_eq!(fingerprint.to_string(), line.sha256);
+            let cut: String = text.chars().enumerate().filter(|(index, _)| *index != lost).map(|(_, c)| c).collect();
+            if let Ok(keys) = AccessKeys::parse(&cut, true) {
+                // A name or a path may lose a character; the hash may not.
+                prop_assert_eq!(keys.entries[0].hash.to_string(), line.sha256);
             }
         }
     }

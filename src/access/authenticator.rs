@@ -1,4 +1,4 @@
-//! Who is let in.
+//! Authentication: which caller a request's credentials belong to.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -6,189 +6,182 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
+    access_key,
+    access_keys::AccessKeys,
+    auth_error::AuthError,
     caller::Caller,
-    fair_use::{FairUse, Standing},
-    key,
-    keys::Keys,
-    keys_file::{KeysFile, UnusableKeys},
-    oidc::{Oidc, OidcConfig},
+    keys_file::{KeysFile, KeysFileError},
+    oidc::{OidcConfig, OidcVerifier},
+    rate_limiter::{RateLimitStatus, RateLimiter},
 };
 use crate::{
-    meter::{Exposition, Meter},
-    table::pseudonym::Pseudonyms,
+    prometheus::{Collector, Exposition},
+    table::pseudonymizer::Pseudonymizer,
 };
 
-/// The shortest key for pseudonyms, in bytes.
-const SHORTEST_PSEUDONYM_KEY: usize = 32;
+/// Minimum length of the pseudonym key, in bytes: as long as the output of HMAC-SHA-256.
+const MIN_PSEUDONYM_KEY_BYTES: usize = 32;
 
-/// How access is controlled.
+/// Settings of access control.
 #[derive(Clone, Debug, Default)]
 pub struct AccessConfig {
-    /// The file of access keys.
+    /// Path of the keys file; `None`: there are no access keys.
     pub keys_file: Option<PathBuf>,
-    /// The identity provider.
+    /// The identity provider; `None`: its tokens are not accepted.
     pub oidc: Option<OidcConfig>,
-    /// The key of pseudonyms; at least 32 bytes.
+    /// Key from which pseudonyms are derived; at least 32 bytes.
     pub pseudonym_key: Option<SecretString>,
-    /// Whether everyone is let in under any name of the host, where there is no access control.
+    /// Whether a gateway without access control serves every host name, not only under names of the loopback
+    /// interface.
     pub allow_anonymous: bool,
-    /// Requests a minute that each caller may make; `None`: any number.
+    /// Requests per minute and caller; `None`: unlimited.
     pub requests_per_minute: Option<u32>,
 }
 
-/// Why access can't be controlled as it is set.
+/// Why the settings of access control are unusable.
 #[derive(Debug, thiserror::Error)]
-pub enum UnusableAccess {
-    /// The keys file.
+pub enum AccessConfigError {
+    /// The keys file cannot be read or has faulty lines.
     #[error("PULSE_API_KEYS_FILE: {0}")]
-    Keys(UnusableKeys),
-    /// TLS to the identity provider.
+    Keys(KeysFileError),
+    /// The TLS client for the identity provider cannot be built.
     #[error("TLS to the identity provider cannot be set up: {0:?}")]
     Tls(#[from] reqwest::Error),
-    /// The key of pseudonyms.
-    #[error("PULSE_PSEUDONYM_KEY is shorter than 32 bytes: make one with `openssl rand -base64 32`")]
+    /// The pseudonym key is too short.
+    #[error("PULSE_PSEUDONYM_KEY is shorter than 32 bytes; generate one with `openssl rand -base64 32`")]
     ShortPseudonymKey,
-    /// Both.
-    #[error("PULSE_ALLOW_ANONYMOUS lets everyone in, and there is access control too: keep one of them")]
-    Contradiction,
+    /// Anonymous access and access control are both configured.
+    #[error("PULSE_ALLOW_ANONYMOUS is set although access control is configured; remove one of the two settings")]
+    AnonymousConflict,
 }
 
-/// Why somebody is not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The credentials are none of this service, or not any more.
-    #[error("the credentials are not valid here, or not any more")]
-    Invalid,
-    /// The identity provider can't be asked whose they are.
-    #[error("the identity provider cannot be reached, so it cannot be told whose token this is")]
-    Unavailable,
-}
-
-/// Decides who is let in.
+/// Authenticates callers and enforces their request limit.
 #[derive(Debug)]
-pub struct Gatekeeper {
+pub struct Authenticator {
     keys: Option<Arc<KeysFile>>,
-    oidc: Option<Oidc>,
-    pseudonyms: Option<Pseudonyms>,
-    fair_use: Option<FairUse>,
+    oidc: Option<OidcVerifier>,
+    pseudonymizer: Option<Pseudonymizer>,
+    rate_limiter: Option<RateLimiter>,
     allow_anonymous: bool,
 }
 
-impl Gatekeeper {
-    /// Controls access as it is set.
+impl Authenticator {
+    /// Builds access control from its settings; reads the keys file.
     ///
     /// # Errors
-    /// [`UnusableAccess`] says what is wrong with the settings.
-    pub fn new(config: &AccessConfig) -> Result<Self, UnusableAccess> {
+    /// [`AccessConfigError`], if a setting is invalid or the keys file is unusable.
+    pub fn new(config: &AccessConfig) -> Result<Self, AccessConfigError> {
         let is_controlled = config.keys_file.is_some() || config.oidc.is_some();
         if is_controlled && config.allow_anonymous {
-            return Err(UnusableAccess::Contradiction);
+            return Err(AccessConfigError::AnonymousConflict);
         }
         let key = config.pseudonym_key.as_ref();
-        if key.is_some_and(|key| key.expose_secret().len() < SHORTEST_PSEUDONYM_KEY) {
-            return Err(UnusableAccess::ShortPseudonymKey);
+        if key.is_some_and(|key| key.expose_secret().len() < MIN_PSEUDONYM_KEY_BYTES) {
+            return Err(AccessConfigError::ShortPseudonymKey);
         }
         let open = |path: &PathBuf| KeysFile::open(path, key.is_some()).map(Arc::new);
         Ok(Self {
-            keys: config.keys_file.as_ref().map(open).transpose().map_err(UnusableAccess::Keys)?,
-            oidc: config.oidc.clone().map(Oidc::new).transpose()?,
-            pseudonyms: key.map(Pseudonyms::new),
-            fair_use: config.requests_per_minute.map(FairUse::new),
+            keys: config.keys_file.as_ref().map(open).transpose().map_err(AccessConfigError::Keys)?,
+            oidc: config.oidc.clone().map(OidcVerifier::new).transpose()?,
+            pseudonymizer: key.map(Pseudonymizer::new),
+            rate_limiter: config.requests_per_minute.map(RateLimiter::new),
             allow_anonymous: config.allow_anonymous,
         })
     }
 
-    /// Whether it matters who asks.
+    /// Whether access control is configured. Without it, every request is anonymous and may see everything.
     #[must_use]
     pub const fn is_controlled(&self) -> bool {
         self.keys.is_some() || self.oidc.is_some()
     }
 
-    /// Whether the gateway answers to names of this machine alone: where everyone is let in who can reach loopback, a
-    /// page in a browser must not get in by a name that it made lead there.
+    /// Whether only requests to a loopback host name are answered. Without access control, this protects against DNS
+    /// rebinding: a web page that makes its own host name resolve to 127.0.0.1.
     #[must_use]
-    pub const fn is_for_loopback_alone(&self) -> bool {
+    pub const fn is_loopback_only(&self) -> bool {
         !self.is_controlled() && !self.allow_anonymous
     }
 
-    /// Pseudonyms, where there is a key for them.
+    /// Derives pseudonyms; `None` without a pseudonym key.
     #[must_use]
-    pub const fn pseudonyms(&self) -> Option<&Pseudonyms> {
-        self.pseudonyms.as_ref()
+    pub const fn pseudonymizer(&self) -> Option<&Pseudonymizer> {
+        self.pseudonymizer.as_ref()
     }
 
-    /// The keys file, where there is one.
+    /// The keys file; `None` if none is configured.
     #[must_use]
     pub const fn keys_file(&self) -> Option<&Arc<KeysFile>> {
         self.keys.as_ref()
     }
 
-    /// Whose credentials these are: an access key, or a token of the identity provider.
+    /// The caller with these credentials: an access key, or a token of the identity provider. May fetch the provider's
+    /// keys.
     ///
     /// # Errors
-    /// [`Refusal`] says why nobody is let in with them.
-    pub async fn admit(&self, credentials: &str, now: Timestamp) -> Result<Caller, Refusal> {
-        if let Some(keys) = self.keys_for(credentials) {
-            return keys.holder(credentials).cloned().ok_or(Refusal::Invalid);
+    /// [`AuthError`], if the credentials are invalid or cannot be verified now.
+    pub async fn authenticate(&self, credentials: &str, now: Timestamp) -> Result<Caller, AuthError> {
+        if let Some(keys) = self.keys_if_access_key(credentials) {
+            return keys.caller_with_key(credentials).cloned().ok_or(AuthError::Invalid);
         }
         match &self.oidc {
-            Some(oidc) => oidc.holder(credentials, now).await,
-            None => Err(Refusal::Invalid),
+            Some(oidc) => oidc.verify(credentials, now).await,
+            None => Err(AuthError::Invalid),
         }
     }
 
-    /// Whose credentials these are, where that can be told without asking anybody and without checking a signature.
+    /// The caller with these credentials, if no I/O and no signature check is needed to find out: for access keys, and
+    /// for tokens that were verified before.
     #[must_use]
-    pub fn known(&self, credentials: &str, now: Timestamp) -> Option<Caller> {
-        match self.keys_for(credentials) {
-            Some(keys) => keys.holder(credentials).cloned(),
-            None => self.oidc.as_ref()?.known(credentials, now),
+    pub fn authenticate_locally(&self, credentials: &str, now: Timestamp) -> Option<Caller> {
+        match self.keys_if_access_key(credentials) {
+            Some(keys) => keys.caller_with_key(credentials).cloned(),
+            None => self.oidc.as_ref()?.cached_caller(credentials, now),
         }
     }
 
-    /// The keys, where the credentials look like one of them; otherwise they are a token.
-    fn keys_for(&self, credentials: &str) -> Option<Arc<Keys>> {
-        self.keys.as_ref().filter(|_| credentials.starts_with(key::PREFIX)).map(|file| file.keys())
+    /// The access keys, if the credentials have the prefix of an access key; otherwise they are a token.
+    fn keys_if_access_key(&self, credentials: &str) -> Option<Arc<AccessKeys>> {
+        self.keys.as_ref().filter(|_| credentials.starts_with(access_key::KEY_PREFIX)).map(|file| file.keys())
     }
 
-    /// Whom a token of ours is issued to, who shows an access key and its name. It names the key too, so that the token
-    /// ends with the key. Where access is not controlled, anything will do.
+    /// The subject of a drop-in token for a caller who presents an access key and its name: `name/hash`. The hash makes
+    /// the token invalid once the key is revoked or replaced. Without access control, all names and keys are accepted.
     ///
     /// # Errors
-    /// Where the key is not that of the name.
-    pub fn holder(&self, name: &str, key: &str) -> Result<String, Refusal> {
+    /// [`AuthError::Invalid`], if the key does not exist or has another name.
+    pub fn token_subject(&self, name: &str, key: &str) -> Result<String, AuthError> {
         if !self.is_controlled() {
-            // No key has such a name: where there is access control later, this holder will be nobody.
+            // Names of keys contain no slash, so such a token becomes invalid if access control is configured later.
             return Ok(format!("/{name}"));
         }
-        let keys = self.keys.as_ref().ok_or(Refusal::Invalid)?.keys();
-        let holder = keys.holder(key).filter(|caller| **caller.name() == *name).ok_or(Refusal::Invalid)?;
-        let (fingerprint, _) = keys.named(holder.name()).ok_or(Refusal::Invalid)?;
-        Ok(format!("{name}/{fingerprint}"))
+        let keys = self.keys.as_ref().ok_or(AuthError::Invalid)?.keys();
+        let caller = keys.caller_with_key(key).filter(|caller| **caller.name() == *name).ok_or(AuthError::Invalid)?;
+        let entry = keys.entry_named(caller.name()).ok_or(AuthError::Invalid)?;
+        Ok(format!("{name}/{}", entry.hash))
     }
 
-    /// Whom a token of ours was issued to.
+    /// The caller that a drop-in token with this subject was issued to.
     ///
     /// # Errors
-    /// Where the key is not valid any more that it was issued for.
-    pub fn bearer(&self, holder: &str) -> Result<Caller, Refusal> {
+    /// [`AuthError::Invalid`], if the access key was revoked or replaced after the token was issued.
+    pub fn caller_of_subject(&self, subject: &str) -> Result<Caller, AuthError> {
         if !self.is_controlled() {
-            return Ok(Caller::anyone());
+            return Ok(Caller::anonymous());
         }
-        let (name, issued_for) = holder.split_once('/').ok_or(Refusal::Invalid)?;
-        let keys = self.keys.as_ref().ok_or(Refusal::Invalid)?.keys();
-        let (fingerprint, caller) = keys.named(name).ok_or(Refusal::Invalid)?;
-        if fingerprint.to_string() == issued_for { Ok(caller.clone()) } else { Err(Refusal::Invalid) }
+        let (name, hash) = subject.split_once('/').ok_or(AuthError::Invalid)?;
+        let keys = self.keys.as_ref().ok_or(AuthError::Invalid)?.keys();
+        let entry = keys.entry_named(name).ok_or(AuthError::Invalid)?;
+        if entry.hash.to_string() == hash { Ok(entry.caller.clone()) } else { Err(AuthError::Invalid) }
     }
 
-    /// Takes a request from what the caller has left, where that is limited.
+    /// Counts one request of the caller against the rate limit; `None` if no limit applies.
     #[must_use]
-    pub fn take(&self, caller: &Caller) -> Option<Standing> {
-        // Anyone is many.
-        caller.id().and(self.fair_use.as_ref()).map(|fair_use| fair_use.take(caller.name()))
+    pub fn check_rate_limit(&self, caller: &Caller) -> Option<RateLimitStatus> {
+        // Anonymous callers cannot be distinguished, so they have no limit.
+        caller.id().and(self.rate_limiter.as_ref()).map(|limiter| limiter.check(caller.name()))
     }
 
-    /// Reads the keys file again whenever it has changed, for ever.
+    /// Reloads the keys file whenever it changes; never returns.
     pub async fn watch(&self) {
         if let Some(keys) = &self.keys {
             keys.watch().await;
@@ -196,10 +189,10 @@ impl Gatekeeper {
     }
 }
 
-impl Meter for Gatekeeper {
-    fn write(&self, page: &mut Exposition) {
+impl Collector for Authenticator {
+    fn collect(&self, page: &mut Exposition) {
         if let Some(keys) = &self.keys {
-            keys.write(page);
+            keys.collect(page);
         }
     }
 }

@@ -1,21 +1,21 @@
-//! A caller: who asks, and what they may do and see.
+//! The caller of a request: a name, scopes, and the part of the data that they may see.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{source::CallerId, table::View};
+use crate::{source::CallerId, table::AccessView};
 
-/// What a caller may do.
+/// A permission of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Scope {
-    /// Read figures over groups of people.
+    /// Read figures about groups of people.
     #[serde(rename = "reports:read")]
     ReportsRead,
-    /// Read what each person did. Whoever may can work out every figure, so this includes [`Self::ReportsRead`].
+    /// Read rows about single people. All figures can be computed from them, so this includes [`Self::ReportsRead`].
     #[serde(rename = "users:read")]
     UsersRead,
-    /// Look after the service: backfills, forgetting days, metrics. It shows nothing of people.
+    /// Operate the service: backfills, deletion of days, metrics. Gives no access to data about people.
     #[serde(rename = "admin")]
     Admin,
 }
@@ -24,26 +24,26 @@ pub enum Scope {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scopes(u8);
 
-/// A text that names no scope.
+/// The text is not the name of a scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected one of reports:read, users:read, admin")]
 pub struct ParseScopeError;
 
-/// Who asks.
+/// An authenticated or anonymous caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     name: Arc<str>,
     scopes: Scopes,
-    view: View,
-    sight: Arc<str>,
+    view: AccessView,
+    view_key: Arc<str>,
     id: Option<CallerId>,
 }
 
 impl Scope {
-    /// Every scope there is.
+    /// All scopes.
     pub const ALL: [Self; 3] = [Self::ReportsRead, Self::UsersRead, Self::Admin];
 
-    /// Its name, in the keys file and in tokens.
+    /// The name in the keys file and in tokens.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,19 +59,19 @@ impl Scope {
 }
 
 impl Scopes {
-    /// All of them.
+    /// All scopes.
     #[must_use]
     pub fn all() -> Self {
         Scope::ALL.into_iter().collect()
     }
 
-    /// Whether `scope` is among them, or included in one of them.
+    /// Whether `scope` is granted, directly or as part of another scope.
     #[must_use]
-    pub const fn allow(self, scope: Scope) -> bool {
+    pub const fn allows(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0
     }
 
-    /// These, without [`Scope::Admin`].
+    /// The same scopes without [`Scope::Admin`].
     #[must_use]
     pub const fn without_admin(self) -> Self {
         Self(self.0 & !Scope::Admin.bit())
@@ -88,59 +88,61 @@ impl FromIterator<Scope> for Scopes {
 }
 
 impl Caller {
-    /// A caller with a name, who may do what `scopes` say and see what `view` shows.
+    /// A named caller with these scopes who sees the data through `view`.
     #[must_use]
-    pub fn named(name: impl Into<Arc<str>>, scopes: Scopes, view: View) -> Self {
-        // Whoever sees no rows sees no ids either, and can share the days that others see.
-        let view = if view.is_pseudonymous() && !scopes.allow(Scope::UsersRead) {
-            View::new(view.departments(), false)
+    pub fn named(name: impl Into<Arc<str>>, scopes: Scopes, view: AccessView) -> Self {
+        // Without rows, no ids are visible, so pseudonyms are not needed and the cached days of other callers can be
+        // shared.
+        let view = if view.is_pseudonymous() && !scopes.allows(Scope::UsersRead) {
+            AccessView::new(view.departments(), false)
         } else {
             view
         };
         let name: Arc<str> = name.into();
-        let id = Some(CallerId::of_name(&name));
-        Self { sight: sight(scopes, &view), name, scopes, view, id }
+        let id = Some(CallerId::from_name(&name));
+        Self { view_key: view_key(scopes, &view), name, scopes, view, id }
     }
 
-    /// Whoever asks where there is no access control: may do and see everything.
+    /// The caller of every request when there is no access control: has all scopes and sees all data.
     #[must_use]
-    pub fn anyone() -> Self {
-        let (scopes, view) = (Scopes::all(), View::default());
-        Self { name: "anyone".into(), sight: sight(scopes, &view), scopes, view, id: None }
+    pub fn anonymous() -> Self {
+        let (scopes, view) = (Scopes::all(), AccessView::default());
+        Self { name: "anyone".into(), view_key: view_key(scopes, &view), scopes, view, id: None }
     }
 
-    /// The caller's name: for logs, never an id of a person.
+    /// The name for logs. It never contains the id of a person.
     #[must_use]
     pub const fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// Whether the caller may do that.
+    /// Whether the caller has the scope.
     #[must_use]
-    pub const fn may(&self, scope: Scope) -> bool {
-        self.scopes.allow(scope)
+    pub const fn has_scope(&self, scope: Scope) -> bool {
+        self.scopes.allows(scope)
     }
 
-    /// What the caller sees of the days.
+    /// The part of the data that the caller may see.
     #[must_use]
-    pub const fn view(&self) -> &View {
+    pub const fn view(&self) -> &AccessView {
         &self.view
     }
 
-    /// Whatever an answer depends on of a caller, in words: two callers of one sight are answered alike.
+    /// A cache key of scopes and view: callers with the same key receive the same response to the same request.
     #[must_use]
-    pub fn sight(&self) -> &str {
-        &self.sight
+    pub fn view_key(&self) -> &str {
+        &self.view_key
     }
 
-    /// The number by which turns at the upstream are shared, where it is known who asks: one for all requests of one name.
+    /// Identifies the caller for fair queueing of upstream calls; all requests with one name share it. `None` for
+    /// anonymous callers.
     #[must_use]
     pub const fn id(&self) -> Option<CallerId> {
         self.id
     }
 }
 
-fn sight(scopes: Scopes, view: &View) -> Arc<str> {
+fn view_key(scopes: Scopes, view: &AccessView) -> Arc<str> {
     format!("{scopes:?} {view:?}").into()
 }
 
@@ -163,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_is_named_alike_everywhere() {
+    fn a_scope_has_one_name_in_text_and_json() {
         for scope in Scope::ALL {
             assert_eq!(scope.name().parse(), Ok(scope));
             assert_eq!(serde_json::to_value(scope).unwrap(), scope.name());
@@ -171,18 +173,18 @@ mod tests {
     }
 
     #[test]
-    fn rows_include_figures_and_nothing_includes_anything_else() {
-        let allowed = |scope: Scope| Scope::ALL.map(|other| Scopes::from_iter([scope]).allow(other));
+    fn only_users_read_includes_another_scope() {
+        let allowed = |scope: Scope| Scope::ALL.map(|other| Scopes::from_iter([scope]).allows(other));
         assert_eq!(allowed(Scope::ReportsRead), [true, false, false]);
         assert_eq!(allowed(Scope::UsersRead), [true, true, false]);
         assert_eq!(allowed(Scope::Admin), [false, false, true]);
     }
 
     #[test]
-    fn requests_of_one_name_share_a_turn_and_those_of_anyone_do_not() {
-        let id = |name: &str| Caller::named(name, Scopes::all(), View::default()).id();
+    fn callers_with_one_name_share_an_id_and_anonymous_callers_have_none() {
+        let id = |name: &str| Caller::named(name, Scopes::all(), AccessView::default()).id();
         assert_eq!(id("a"), id("a"));
         assert_ne!(id("a"), id("b"));
-        assert_eq!(Caller::anyone().id(), None);
+        assert_eq!(Caller::anonymous().id(), None);
     }
 }

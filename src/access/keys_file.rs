@@ -1,4 +1,4 @@
-//! The keys file as it is now: read again when it changes.
+//! The keys file on disk, reloaded when it changes.
 
 use std::{
     fmt, io,
@@ -7,29 +7,35 @@ use std::{
     time::Duration,
 };
 
-use super::keys::{Keys, LineFault};
-use crate::meter::{Exposition, Meter};
+use super::access_keys::{AccessKeys, LineFault};
+use crate::prometheus::{Collector, Exposition};
 
-/// How often it is looked whether the file has changed. Reading it is cheaper than being told, and works on every file
-/// system, and where a whole folder is exchanged, as Kubernetes does.
-const POLL: Duration = Duration::from_secs(5);
+/// Interval at which the file is read. Polling works on every file system and also if a whole directory is exchanged,
+/// as Kubernetes does with mounted secrets.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The keys of a file.
+/// A keys file and the keys that were last read from it without a fault.
 #[derive(Debug)]
 pub struct KeysFile {
     path: PathBuf,
-    has_pseudonyms: bool,
-    keys: RwLock<Arc<Keys>>,
-    /// What was read last, and whether it was faulty.
-    last: Mutex<(String, Option<UnusableKeys>)>,
+    has_pseudonym_key: bool,
+    keys: RwLock<Arc<AccessKeys>>,
+    /// What was read last; `error` is set if it was unusable.
+    last_read: Mutex<LastRead>,
+}
+
+#[derive(Debug)]
+struct LastRead {
+    text: String,
+    error: Option<KeysFileError>,
 }
 
 /// Why a keys file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UnusableKeys {
-    /// It cannot be read.
+pub enum KeysFileError {
+    /// The file cannot be read; the message of the operating system.
     Unreadable(Arc<str>),
-    /// These lines are faulty.
+    /// Lines are faulty.
     Faulty(Arc<[LineFault]>),
 }
 
@@ -37,74 +43,75 @@ impl KeysFile {
     /// Reads the file for the first time.
     ///
     /// # Errors
-    /// Where it cannot be read, or a line is faulty.
-    pub fn open(path: &Path, has_pseudonyms: bool) -> Result<Self, UnusableKeys> {
-        let text = read(std::fs::read_to_string(path))?;
-        let keys = parse(&text, has_pseudonyms)?;
+    /// [`KeysFileError`], if it cannot be read or a line is faulty.
+    pub fn open(path: &Path, has_pseudonym_key: bool) -> Result<Self, KeysFileError> {
+        let text = readable(std::fs::read_to_string(path))?;
+        let keys = parse(&text, has_pseudonym_key)?;
         let (path, keys) = (path.to_owned(), RwLock::new(Arc::new(keys)));
-        Ok(Self { path, has_pseudonyms, keys, last: Mutex::new((text, None)) })
+        Ok(Self { path, has_pseudonym_key, keys, last_read: Mutex::new(LastRead { text, error: None }) })
     }
 
-    /// The keys that count now.
+    /// The keys in force.
     #[must_use]
-    pub fn keys(&self) -> Arc<Keys> {
+    pub fn keys(&self) -> Arc<AccessKeys> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether the file was found faulty when it was last read, so that the keys before it still count.
+    /// Whether the file was unusable when it was last read. The previous keys stay in force then.
     #[must_use]
     pub fn is_faulty(&self) -> bool {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).1.is_some()
+        self.last_read.lock().unwrap_or_else(PoisonError::into_inner).error.is_some()
     }
 
-    /// Reads the file again whenever it has changed, for ever.
+    /// Reloads the file whenever it changes; never returns.
     pub async fn watch(&self) {
         loop {
-            tokio::time::sleep(POLL).await;
-            self.look(tokio::fs::read_to_string(&self.path).await);
+            tokio::time::sleep(POLL_INTERVAL).await;
+            self.apply(tokio::fs::read_to_string(&self.path).await);
         }
     }
 
-    /// Takes up what was read. A faulty file changes nothing but what is told of it.
-    fn look(&self, text: io::Result<String>) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = read(text).and_then(|text| {
-            if last.0 == text {
+    /// Applies what was read. On an error the previous keys stay in force and the error is logged, once until it
+    /// changes.
+    fn apply(&self, text: io::Result<String>) {
+        let mut last = self.last_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = readable(text).and_then(|text| {
+            if last.text == text {
                 return Ok(None);
             }
-            last.0 = text;
-            parse(&last.0, self.has_pseudonyms).map(Some)
+            last.text = text;
+            parse(&last.text, self.has_pseudonym_key).map(Some)
         });
-        match read {
+        match keys {
             Ok(Some(keys)) => {
-                tracing::info!(keys = keys.len(), "the keys file has changed and counts from now on");
+                tracing::info!(keys = keys.len(), "reloaded the keys file");
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
-                last.1 = None;
+                last.error = None;
             }
-            // As it was when it was read last, but for an interval at which it could not be read.
-            Ok(None) if matches!(last.1, Some(UnusableKeys::Unreadable(_))) => last.1 = None,
+            // The file is readable again and has the same text as before.
+            Ok(None) if matches!(last.error, Some(KeysFileError::Unreadable(_))) => last.error = None,
             Ok(None) => {}
-            Err(fault) if last.1.as_ref() == Some(&fault) => {}
+            Err(fault) if last.error.as_ref() == Some(&fault) => {}
             Err(fault) => {
-                tracing::error!(%fault, "the keys file cannot be used as it is now; the keys before it still count");
-                last.1 = Some(fault);
+                tracing::error!(%fault, "the keys file is unusable; the previous keys stay in force until the file is corrected");
+                last.error = Some(fault);
             }
         }
     }
 }
 
-fn read(text: io::Result<String>) -> Result<String, UnusableKeys> {
-    text.map_err(|error| UnusableKeys::Unreadable(error.to_string().into()))
+fn readable(text: io::Result<String>) -> Result<String, KeysFileError> {
+    text.map_err(|error| KeysFileError::Unreadable(error.to_string().into()))
 }
 
-fn parse(text: &str, has_pseudonyms: bool) -> Result<Keys, UnusableKeys> {
-    Keys::parse(text, has_pseudonyms).map_err(|faults| UnusableKeys::Faulty(faults.into()))
+fn parse(text: &str, has_pseudonym_key: bool) -> Result<AccessKeys, KeysFileError> {
+    AccessKeys::parse(text, has_pseudonym_key).map_err(|faults| KeysFileError::Faulty(faults.into()))
 }
 
-impl fmt::Display for UnusableKeys {
+impl fmt::Display for KeysFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(error) => write!(f, "it cannot be read: {error}"),
+            Self::Unreadable(error) => write!(f, "the file cannot be read: {error}"),
             Self::Faulty(faults) => {
                 let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
                 f.write_str(&faults.join("; "))
@@ -113,16 +120,16 @@ impl fmt::Display for UnusableKeys {
     }
 }
 
-impl std::error::Error for UnusableKeys {}
+impl std::error::Error for KeysFileError {}
 
-impl Meter for KeysFile {
-    fn write(&self, page: &mut Exposition) {
-        page.gauge("feishu_pulse_access_keys", "Access keys that count now.").value(self.keys().len() as f64);
+impl Collector for KeysFile {
+    fn collect(&self, page: &mut Exposition) {
+        page.gauge("feishu_pulse_access_keys", "Access keys in force.").sample(self.keys().len() as f64);
         page.gauge(
             "feishu_pulse_access_keys_file_faulty",
-            "1 where the keys file was faulty when it was last read, so that the keys before it still count.",
+            "1 if the keys file was unusable when it was last read; the previous keys stay in force.",
         )
-        .value(f64::from(u8::from(self.is_faulty())));
+        .sample(f64::from(u8::from(self.is_faulty())));
     }
 }
 
@@ -131,48 +138,48 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::access::{Fingerprint, KeyLine, Scope};
+    use crate::access::{KeyHash, KeyLine, Scope};
 
     fn line(name: &str) -> String {
-        let (sha256, scopes) = (Fingerprint::of(name).to_string(), vec![Scope::ReportsRead]);
+        let (sha256, scopes) = (KeyHash::of(name).to_string(), vec![Scope::ReportsRead]);
         KeyLine { name: name.to_owned(), sha256, scopes, departments: None, pseudonymous: false }.to_string()
     }
 
-    fn knows(file: &KeysFile, name: &str) -> bool {
-        file.keys().holder(name).is_some()
+    fn accepts(file: &KeysFile, name: &str) -> bool {
+        file.keys().caller_with_key(name).is_some()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_file_that_changes_counts_within_seconds_and_a_faulty_one_does_not() {
+    async fn a_changed_file_is_applied_and_a_faulty_one_leaves_the_previous_keys_in_force() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
         fs::write(&path, line("one")).unwrap();
         let file = Arc::new(KeysFile::open(&path, false).unwrap());
-        assert!(knows(&file, "one"));
-        let look = || file.look(fs::read_to_string(&path));
+        assert!(accepts(&file, "one"));
+        let reload = || file.apply(fs::read_to_string(&path));
 
         fs::write(&path, line("two")).unwrap();
-        look();
-        assert!(knows(&file, "two") && !knows(&file, "one") && !file.is_faulty());
+        reload();
+        assert!(accepts(&file, "two") && !accepts(&file, "one") && !file.is_faulty());
 
         fs::write(&path, "nonsense").unwrap();
-        look();
-        assert!(knows(&file, "two") && file.is_faulty());
+        reload();
+        assert!(accepts(&file, "two") && file.is_faulty());
 
         fs::remove_file(&path).unwrap();
-        look();
-        assert!(knows(&file, "two") && file.is_faulty());
+        reload();
+        assert!(accepts(&file, "two") && file.is_faulty());
 
         fs::write(&path, line("three")).unwrap();
-        look();
-        assert!(knows(&file, "three") && !file.is_faulty());
+        reload();
+        assert!(accepts(&file, "three") && !file.is_faulty());
     }
 
     #[test]
     fn a_gateway_does_not_start_with_a_faulty_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
-        assert!(matches!(KeysFile::open(&path, false), Err(UnusableKeys::Unreadable(_))));
+        assert!(matches!(KeysFile::open(&path, false), Err(KeysFileError::Unreadable(_))));
         fs::write(&path, "nonsense\n\nmore").unwrap();
         let fault = KeysFile::open(&path, false).unwrap_err().to_string();
         assert!(fault.contains("line 1") && fault.contains("line 3"), "{fault}");

@@ -1,22 +1,23 @@
-//! Tokens of the company's identity provider (OpenID Connect): signed JWTs, checked here without asking it.
+//! Tokens of the company's identity provider (OpenID Connect): JWTs, verified here with the provider's published keys.
 
 mod claims;
-mod provider;
+mod config;
+mod identity_provider;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use moka::sync::Cache;
-use reqwest::Url;
 use serde_json::{Map, Value};
 
-use self::provider::{Edition, Provider, Unavailable};
-use super::{caller::Caller, gatekeeper::Refusal, key::Fingerprint};
+pub use self::config::OidcConfig;
+use self::identity_provider::{IdentityProvider, KeySetId, ProviderUnavailable, SelectedKey};
+use super::{access_key::KeyHash, auth_error::AuthError, caller::Caller};
 
-/// Signatures that are taken: only those that nobody can make who can merely check them. `none` and the `HS…` family,
-/// by which a public key could be passed off as a secret, are not among them.
-const ALGORITHMS: [Algorithm; 9] = [
+/// Accepted signature algorithms. All are asymmetric: `none` and the `HS…` family, which would allow a public key to be
+/// used as a shared secret, are excluded.
+const ACCEPTED_ALGORITHMS: [Algorithm; 9] = [
     Algorithm::RS256,
     Algorithm::RS384,
     Algorithm::RS512,
@@ -28,115 +29,109 @@ const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::EdDSA,
 ];
 
-/// How far the clocks of the provider and of this machine may be apart.
-const LEEWAY: Duration = Duration::from_secs(30);
+/// Maximum difference between the clocks of the provider and of this machine.
+const CLOCK_LEEWAY: Duration = Duration::from_secs(30);
 
-/// A longer token is not looked at, in bytes.
-const LONGEST_TOKEN: usize = 16 << 10;
+/// Maximum length of a token, in bytes.
+const MAX_TOKEN_BYTES: usize = 16 << 10;
 
-/// Tokens whose holder is remembered. Who holds one that was forgotten is found out again by its signature.
-const REMEMBERED: u64 = 16_384;
+/// VerifiedToken tokens in the cache. An evicted token is verified again when it is next used.
+const MAX_CACHED_TOKENS: u64 = 16_384;
 
-/// Which tokens are taken, and how they are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OidcConfig {
-    /// The provider: `iss` of its tokens, and where its configuration is found.
-    pub issuer: Url,
-    /// What `aud` must name.
-    pub audience: String,
-    /// The claim that holds scopes: a list, or words with spaces; a path with dots where claims are nested.
-    pub scopes_claim: String,
-    /// The claim that holds department paths. Where it is set, every token must have it; `*` stands for all.
-    pub departments_claim: Option<String>,
-}
-
-/// Checks tokens of one provider.
+/// Verifies the tokens of one identity provider and caches the result.
 #[derive(Debug)]
-pub struct Oidc {
+pub struct OidcVerifier {
     config: OidcConfig,
-    provider: Provider,
-    verified: Cache<Fingerprint, Arc<Verified>>,
+    provider: IdentityProvider,
+    verified: Cache<KeyHash, Arc<VerifiedToken>>,
 }
 
-/// A token whose signature was checked.
+/// The result of a successful verification.
 #[derive(Debug)]
-struct Verified {
-    holder: Caller,
-    /// When it is valid, in seconds of Unix time.
-    valid: Range<f64>,
-    /// The keys that it was checked with: with others it is to be checked anew.
-    edition: Edition,
+struct VerifiedToken {
+    caller: Caller,
+    /// When the token is valid, in seconds of Unix time.
+    validity: Range<f64>,
+    /// The key set that the signature was verified with; with another key set, the token is verified again.
+    key_set: KeySetId,
 }
 
-impl Oidc {
-    /// Tokens of a provider, which is asked for its keys when the first token comes.
+impl OidcVerifier {
+    /// A verifier of the provider's tokens. The keys are fetched when the first token arrives.
     ///
     /// # Errors
-    /// Where TLS cannot be set up.
+    /// Fails if TLS cannot be set up.
     pub fn new(config: OidcConfig) -> Result<Self, reqwest::Error> {
-        let verified = Cache::new(REMEMBERED);
-        Ok(Self { provider: Provider::new(&config.issuer)?, config, verified })
+        let verified = Cache::new(MAX_CACHED_TOKENS);
+        Ok(Self { provider: IdentityProvider::new(&config.issuer)?, config, verified })
     }
 
-    /// Who holds the token at `now`, where its signature was checked before with the keys that count now.
+    /// The caller with this token, if it was verified before with the current key set and is valid at `now`.
     #[must_use]
-    pub fn known(&self, token: &str, now: Timestamp) -> Option<Caller> {
-        let edition = self.provider.edition()?;
-        let verified = self.verified.get(&Fingerprint::of(token))?;
-        (verified.edition == edition && is_within(&verified.valid, now)).then(|| verified.holder.clone())
+    pub fn cached_caller(&self, token: &str, now: Timestamp) -> Option<Caller> {
+        let key_set = self.provider.current_key_set()?;
+        let verified = self.verified.get(&KeyHash::of(token))?;
+        (verified.key_set == key_set && is_within(&verified.validity, now)).then(|| verified.caller.clone())
     }
 
-    /// Who holds the token at `now`.
+    /// Verifies the token at `now` and returns its caller. May fetch the provider's keys.
     ///
     /// # Errors
-    /// [`Refusal`] says whether the token is no good, or whether that can't be told now.
-    pub async fn holder(&self, token: &str, now: Timestamp) -> Result<Caller, Refusal> {
-        if token.len() > LONGEST_TOKEN {
-            return Err(Refusal::Invalid);
+    /// [`AuthError`], if the token is invalid or the provider's keys are not available.
+    pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Caller, AuthError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(AuthError::Invalid);
         }
-        if let Some(holder) = self.known(token, now) {
-            return Ok(holder);
+        if let Some(caller) = self.cached_caller(token, now) {
+            return Ok(caller);
         }
-        let header = decode_header(token).map_err(|_| Refusal::Invalid)?;
-        // What must be understood and is not here (RFC 7515, section 4.1.11) makes a token one of something else.
-        if !ALGORITHMS.contains(&header.alg) || header.crit.is_some() {
-            return Err(Refusal::Invalid);
+        let header = decode_header(token).map_err(|_| AuthError::Invalid)?;
+        // RFC 7515, section 4.1.11: a token with a critical extension that is not supported is invalid. None is
+        // supported.
+        if !ACCEPTED_ALGORITHMS.contains(&header.alg) || header.crit.is_some() {
+            return Err(AuthError::Invalid);
         }
         let key = self.provider.key(header.kid.as_deref(), header.alg).await;
-        let (key, edition) = key.map_err(|Unavailable| Refusal::Unavailable)?.ok_or(Refusal::Invalid)?;
+        let SelectedKey { key, key_set } =
+            key.map_err(|ProviderUnavailable| AuthError::Unavailable)?.ok_or(AuthError::Invalid)?;
         let claims = self.claims(token, &key, header.alg)?;
-        let valid = validity(&claims).filter(|valid| is_within(valid, now)).ok_or(Refusal::Invalid)?;
-        let holder = claims::caller(&claims, &self.config).ok_or(Refusal::Invalid)?;
-        let verified = Verified { holder: holder.clone(), valid, edition };
-        self.verified.insert(Fingerprint::of(token), Arc::new(verified));
-        Ok(holder)
+        let validity = validity(&claims).filter(|validity| is_within(validity, now)).ok_or(AuthError::Invalid)?;
+        let caller = claims::caller_from_claims(&claims, &self.config).ok_or(AuthError::Invalid)?;
+        let verified = VerifiedToken { caller: caller.clone(), validity, key_set };
+        self.verified.insert(KeyHash::of(token), Arc::new(verified));
+        Ok(caller)
     }
 
-    /// What the token claims, where its signature, issuer and audience are right.
-    fn claims(&self, token: &str, key: &Arc<DecodingKey>, algorithm: Algorithm) -> Result<Map<String, Value>, Refusal> {
+    /// The claims of the token, if its signature, issuer and audience are correct.
+    fn claims(
+        &self,
+        token: &str,
+        key: &Arc<DecodingKey>,
+        algorithm: Algorithm,
+    ) -> Result<Map<String, Value>, AuthError> {
         let mut validation = Validation::new(algorithm);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        // With and without the slash that URLs end in: providers write it either way.
+        // Providers write the issuer with or without a slash at its end.
         let issuer = self.config.issuer.as_str();
-        let without = issuer.strip_suffix('/').unwrap_or(issuer);
-        validation.set_issuer(&[without, &format!("{without}/")]);
+        let trimmed = issuer.strip_suffix('/').unwrap_or(issuer);
+        validation.set_issuer(&[trimmed, &format!("{trimmed}/")]);
         validation.set_audience(&[&self.config.audience]);
-        // By the clock of the gateway: see `validity`.
+        // `validity` checks the times against the gateway's clock instead.
         validation.validate_exp = false;
-        decode(token, key, &validation).map(|token| token.claims).map_err(|_| Refusal::Invalid)
+        decode(token, key, &validation).map(|token| token.claims).map_err(|_| AuthError::Invalid)
     }
 }
 
-/// From `nbf`, where there is one, to `exp`, which there must be; `None` where they make no sense.
+/// The interval from `nbf` (optional) to `exp` (required), with leeway; `None` if one of them is invalid.
 fn validity(claims: &Map<String, Value>) -> Option<Range<f64>> {
-    let expires = claims.get("exp").and_then(Value::as_f64)?;
-    let begins = claims.get("nbf").map_or(Some(f64::MIN), Value::as_f64)?;
-    let leeway = LEEWAY.as_secs_f64();
-    Some(begins - leeway..expires + leeway)
+    let expires_at = claims.get("exp").and_then(Value::as_f64)?;
+    let begins_at = claims.get("nbf").map_or(Some(f64::MIN), Value::as_f64)?;
+    let leeway = CLOCK_LEEWAY.as_secs_f64();
+    Some(begins_at - leeway..expires_at + leeway)
 }
 
-fn is_within(valid: &Range<f64>, now: Timestamp) -> bool {
-    valid.contains(&(now.as_second() as f64))
+fn is_within(validity: &Range<f64>, now: Timestamp) -> bool {
+    validity.contains(&(now.as_second() as f64))
 }
 
 #[cfg(test)]

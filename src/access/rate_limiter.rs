@@ -1,4 +1,4 @@
-//! Fair use: how many requests each caller may make.
+//! Rate limit of callers: a token bucket per caller.
 
 use std::{
     collections::HashMap,
@@ -8,83 +8,83 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Callers that are remembered before those are forgotten who have not asked for a while.
-const REMEMBERED: usize = 4096;
+/// Number of buckets from which full buckets are removed before another is added.
+const BUCKETS_BEFORE_PRUNING: usize = 4096;
 
-/// Limits each caller to so many requests a minute: a bucket that holds as many, and fills up over a minute. So a
-/// dashboard may ask for everything at once, and nobody for more than that for long.
+/// Limits the requests per minute of each caller. A bucket holds one minute's requests and refills over one minute, so
+/// a dashboard may send a burst of that size, but cannot exceed the rate for longer.
 #[derive(Debug)]
-pub struct FairUse {
+pub struct RateLimiter {
     limit: u32,
-    buckets: Mutex<HashMap<Arc<str>, Bucket>>,
+    buckets: Mutex<HashMap<Arc<str>, TokenBucket>>,
 }
 
 /// The requests that a caller has left.
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
-    left: f64,
-    at: Instant,
+struct TokenBucket {
+    tokens: f64,
+    updated_at: Instant,
 }
 
-/// How a caller stands after a request.
+/// A caller's rate limit after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Requests a minute.
+pub struct RateLimitStatus {
+    /// Requests per minute.
     pub limit: u32,
-    /// Requests that are left right now.
-    pub left: u32,
-    /// Until all of them are back.
+    /// Requests that may be sent now.
+    pub remaining: u32,
+    /// Time until the bucket is full.
     pub full_in: Duration,
-    /// Until the next request is allowed, where this one was one too many.
+    /// Time until the next request is allowed; `None` if this one was.
     pub retry_after: Option<Duration>,
 }
 
-impl FairUse {
-    /// The time over which the limit counts.
+impl RateLimiter {
+    /// The period of the limit.
     pub const WINDOW: Duration = Duration::from_secs(60);
 
-    /// So many requests a minute; at least one.
+    /// Allows `limit` requests per minute and caller; at least one.
     #[must_use]
     pub fn new(limit: u32) -> Self {
         Self { limit: limit.max(1), buckets: Mutex::default() }
     }
 
-    /// Takes one request from what the caller has left.
+    /// Counts one request of the caller, if one is left.
     #[must_use]
-    pub fn take(&self, caller: &Arc<str>) -> Standing {
+    pub fn check(&self, caller: &Arc<str>) -> RateLimitStatus {
         let (now, limit) = (Instant::now(), f64::from(self.limit));
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= REMEMBERED && !buckets.contains_key(caller) {
-            buckets.retain(|_, bucket| bucket.filled(limit, now) < limit);
+        if buckets.len() >= BUCKETS_BEFORE_PRUNING && !buckets.contains_key(caller) {
+            buckets.retain(|_, bucket| bucket.tokens_at(limit, now) < limit);
         }
-        let bucket = buckets.entry(Arc::clone(caller)).or_insert(Bucket { left: limit, at: now });
-        let left = bucket.filled(limit, now);
-        let taken = left >= 1.0;
-        let after = if taken { left - 1.0 } else { left };
-        *bucket = Bucket { left: after, at: now };
+        let bucket = buckets.entry(Arc::clone(caller)).or_insert(TokenBucket { tokens: limit, updated_at: now });
+        let available = bucket.tokens_at(limit, now);
+        let is_allowed = available >= 1.0;
+        let tokens = if is_allowed { available - 1.0 } else { available };
+        *bucket = TokenBucket { tokens, updated_at: now };
         drop(buckets);
-        Standing {
+        RateLimitStatus {
             limit: self.limit,
-            left: whole(after),
-            full_in: self.time_for(limit - after),
-            retry_after: (!taken).then(|| self.time_for(1.0 - after)),
+            remaining: whole_requests(tokens),
+            full_in: self.refill_time(limit - tokens),
+            retry_after: (!is_allowed).then(|| self.refill_time(1.0 - tokens)),
         }
     }
 
-    fn time_for(&self, requests: f64) -> Duration {
+    fn refill_time(&self, requests: f64) -> Duration {
         Self::WINDOW.mul_f64((requests / f64::from(self.limit)).max(0.0))
     }
 }
 
-impl Bucket {
-    fn filled(&self, limit: f64, now: Instant) -> f64 {
-        let windows = now.duration_since(self.at).as_secs_f64() / FairUse::WINDOW.as_secs_f64();
-        windows.mul_add(limit, self.left).min(limit)
+impl TokenBucket {
+    fn tokens_at(&self, limit: f64, now: Instant) -> f64 {
+        let windows = now.duration_since(self.updated_at).as_secs_f64() / RateLimiter::WINDOW.as_secs_f64();
+        windows.mul_add(limit, self.tokens).min(limit)
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between nothing and a limit that fits")]
-fn whole(requests: f64) -> u32 {
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the limit, which is a u32")]
+fn whole_requests(requests: f64) -> u32 {
     requests as u32
 }
 
@@ -93,41 +93,41 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_may_ask_as_often_as_the_limit_says_and_again_as_time_goes_by() {
-        let (fair, caller) = (FairUse::new(60), Arc::from("a"));
-        let allowed = (0..100).filter(|_| fair.take(&caller).retry_after.is_none()).count();
+    async fn a_caller_may_spend_the_limit_at_once_and_regains_requests_over_time() {
+        let (limiter, caller) = (RateLimiter::new(60), Arc::from("a"));
+        let allowed = (0..100).filter(|_| limiter.check(&caller).retry_after.is_none()).count();
         assert_eq!(allowed, 60);
-        assert_eq!(fair.take(&caller).retry_after, Some(Duration::from_secs(1)));
+        assert_eq!(limiter.check(&caller).retry_after, Some(Duration::from_secs(1)));
 
         tokio::time::advance(Duration::from_secs(10)).await;
 
-        let allowed = (0..100).filter(|_| fair.take(&caller).retry_after.is_none()).count();
+        let allowed = (0..100).filter(|_| limiter.check(&caller).retry_after.is_none()).count();
         assert_eq!(allowed, 10);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_callers_requests_are_not_anothers() {
-        let fair = FairUse::new(1);
+    async fn each_caller_has_a_limit_of_its_own() {
+        let limiter = RateLimiter::new(1);
         let (one, other) = (Arc::from("a"), Arc::from("b"));
-        assert_eq!(fair.take(&one).retry_after, None);
-        assert_eq!(fair.take(&one).retry_after, Some(FairUse::WINDOW));
-        assert_eq!(fair.take(&other).retry_after, None);
+        assert_eq!(limiter.check(&one).retry_after, None);
+        assert_eq!(limiter.check(&one).retry_after, Some(RateLimiter::WINDOW));
+        assert_eq!(limiter.check(&other).retry_after, None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_is_told_how_they_stand() {
-        let (fair, caller) = (FairUse::new(120), Arc::from("a"));
-        let standing = fair.take(&caller);
-        assert_eq!((standing.limit, standing.left, standing.full_in), (120, 119, Duration::from_millis(500)));
+    async fn a_check_returns_what_is_left_and_when_all_is_back() {
+        let (limiter, caller) = (RateLimiter::new(120), Arc::from("a"));
+        let status = limiter.check(&caller);
+        assert_eq!((status.limit, status.remaining, status.full_in), (120, 119, Duration::from_millis(500)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn callers_who_have_not_asked_for_a_while_are_forgotten() {
-        let fair = FairUse::new(60);
-        for caller in 0..3 * REMEMBERED {
-            let _ = fair.take(&Arc::from(caller.to_string()));
+    async fn full_buckets_are_removed() {
+        let limiter = RateLimiter::new(60);
+        for caller in 0..3 * BUCKETS_BEFORE_PRUNING {
+            let _ = limiter.check(&Arc::from(caller.to_string()));
             tokio::time::advance(Duration::from_millis(1)).await;
         }
-        assert!(fair.buckets.lock().unwrap().len() <= 2 * REMEMBERED);
+        assert!(limiter.buckets.lock().unwrap().len() <= 2 * BUCKETS_BEFORE_PRUNING);
     }
 }

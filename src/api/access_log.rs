@@ -1,5 +1,7 @@
-//! The audit log: who asked for what, and how many rows went out. On a target of its own (`audit`), so that it can be
-//! kept apart from the log and for longer. It names keys and routes, never people, and no parameters: these hold ids.
+//! The access log, documented as the audit log: the caller, route, status and number of rows of every authenticated
+//! request. It is written to the tracing target `audit`, so that it can be stored separately and for longer than the
+//! operational log. It contains names of keys and route patterns, never ids of people and no query parameters, because
+//! these contain ids.
 
 use std::{
     convert::Infallible,
@@ -23,71 +25,81 @@ use tokio::time::Instant;
 use super::request_id::RequestId;
 use crate::access::Caller;
 
-/// How many rows about people an answer has; figures are none. An export counts while it is written.
+/// The number of rows about people in a response; figures are not rows. An export counts its rows while it is written.
 #[derive(Clone, Debug, Default)]
-pub struct Rows(Arc<AtomicU64>);
+pub struct RowCount(Arc<AtomicU64>);
 
-impl Rows {
-    /// So many.
+impl RowCount {
+    /// A count of `rows`.
     #[must_use]
     pub fn of(rows: usize) -> Self {
-        let counted = Self::default();
-        counted.add(rows);
-        counted
+        let count = Self::default();
+        count.add(rows);
+        count
     }
 
-    /// Counts some more.
+    /// Adds `rows` to the count.
     pub fn add(&self, rows: usize) {
         self.0.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    /// Notes on an answer that it has these rows.
+    /// Attaches the count to a response, for the access log.
     #[must_use]
-    pub fn on(&self, mut response: Response) -> Response {
+    pub fn attach_to(&self, mut response: Response) -> Response {
         response.extensions_mut().insert(self.clone());
         response
     }
 }
 
-/// Refusals that the log is told of in [`WINDOW`]. Whoever is not let in could fill it otherwise.
-const REFUSALS: u64 = 60;
+/// Maximum number of refusals logged per [`REFUSAL_WINDOW`], so that unauthenticated clients cannot fill the log.
+const MAX_LOGGED_REFUSALS: u64 = 60;
 
-/// The time over which they count.
-const WINDOW: Duration = Duration::from_secs(60);
+/// The period of the limit.
+const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
 
-/// Who asks: noted by whoever finds it out, for the log, whatever becomes of the request after that.
+/// A request extension that receives the outcome of authentication, so that the request is logged whatever its response
+/// is.
 #[derive(Clone, Debug, Default)]
-pub struct Asker(Arc<OnceLock<Found>>);
+pub struct CallerSlot(Arc<OnceLock<AuthOutcome>>);
 
-/// What was found out about who asks.
+/// The outcome of authentication.
 #[derive(Clone, Debug)]
-pub enum Found {
-    /// Somebody who is let in.
+pub enum AuthOutcome {
+    /// Authentication succeeded.
     Caller(Caller),
-    /// Somebody who is not; the name of the key where it is known whose it was.
+    /// Authentication failed. Contains the name of the key, if the request had a token that was issued for one.
     Refused(Option<Arc<str>>),
 }
 
-/// The refusals of late.
+/// Counts refusals, so that only some of them are logged.
 #[derive(Debug, Default)]
-pub struct Refusals(Mutex<Window>);
+pub struct RefusalCounter(Mutex<RefusalWindow>);
 
 #[derive(Debug, Default)]
-struct Window {
-    began: Option<Instant>,
+struct RefusalWindow {
+    began_at: Option<Instant>,
     refusals: u64,
 }
 
-impl Asker {
-    /// Notes what was found out first.
-    pub fn note(&self, found: Found) {
-        // What is found out later rests on it.
-        let _ = self.0.set(found);
+/// The result of counting a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct CountedRefusal {
+    /// Whether this refusal is logged.
+    is_logged: bool,
+    /// Refusals of the previous period that were not logged.
+    unlogged_before: u64,
+}
+
+impl CallerSlot {
+    /// Sets the outcome, unless it is set.
+    pub fn set(&self, outcome: AuthOutcome) {
+        // The first outcome decides; later ones are derived from it.
+        let _ = self.0.set(outcome);
     }
 }
 
-/// Where nobody reads it, it is noted in vain.
-impl<S: Sync> FromRequestParts<S> for Asker {
+/// Without the access-log layer, the extractor yields an empty slot.
+impl<S: Sync> FromRequestParts<S> for CallerSlot {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
@@ -95,14 +107,18 @@ impl<S: Sync> FromRequestParts<S> for Asker {
     }
 }
 
-impl Refusals {
-    /// Tells the log of a request that was not let in.
-    fn tell(&self, caller: &str, method: &Method, route: &str, status: StatusCode, id: &RequestId) {
-        let (is_told, untold) = self.counted();
-        if untold > 0 {
-            tracing::warn!(target: "audit", untold, "so many refusals were not told of one by one");
+impl RefusalCounter {
+    /// Logs a refused request, unless the limit of the period is reached.
+    fn log_refusal(&self, caller: &str, method: &Method, route: &str, status: StatusCode, id: &RequestId) {
+        let CountedRefusal { is_logged, unlogged_before } = self.count();
+        if unlogged_before > 0 {
+            tracing::warn!(
+                target: "audit",
+                untold = unlogged_before,
+                "more requests were refused than are logged one by one"
+            );
         }
-        if is_told {
+        if is_logged {
             tracing::warn!(
                 target: "audit",
                 caller,
@@ -115,50 +131,50 @@ impl Refusals {
         }
     }
 
-    /// Whether this one may be told of, and how many were not in the window before it.
-    fn counted(&self) -> (bool, u64) {
+    /// Counts a refusal.
+    fn count(&self) -> CountedRefusal {
         let now = Instant::now();
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut untold = 0;
-        if window.began.is_none_or(|began| now.duration_since(began) >= WINDOW) {
-            untold = window.refusals.saturating_sub(REFUSALS);
-            *window = Window { began: Some(now), refusals: 0 };
+        let mut unlogged_before = 0;
+        if window.began_at.is_none_or(|began_at| now.duration_since(began_at) >= REFUSAL_WINDOW) {
+            unlogged_before = window.refusals.saturating_sub(MAX_LOGGED_REFUSALS);
+            *window = RefusalWindow { began_at: Some(now), refusals: 0 };
         }
         window.refusals += 1;
-        (window.refusals <= REFUSALS, untold)
+        CountedRefusal { is_logged: window.refusals <= MAX_LOGGED_REFUSALS, unlogged_before }
     }
 }
 
-/// Tells the log of every request that had to say who asks: when its answer has gone out, or its caller has left.
-pub async fn record(
-    State(refusals): State<Arc<Refusals>>,
+/// Logs every authenticated or refused request: after its response body was sent, or after the client has disconnected.
+pub async fn log_requests(
+    State(refusals): State<Arc<RefusalCounter>>,
     id: RequestId,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let asker = Asker::default();
-    request.extensions_mut().insert(asker.clone());
+    let slot = CallerSlot::default();
+    request.extensions_mut().insert(slot.clone());
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let mut response = next.run(request).await;
-    let caller = match asker.0.get() {
-        Some(Found::Caller(caller)) => caller.clone(),
-        Some(Found::Refused(name)) => {
+    let caller = match slot.0.get() {
+        Some(AuthOutcome::Caller(caller)) => caller.clone(),
+        Some(AuthOutcome::Refused(name)) => {
             let name = name.as_deref().unwrap_or("unknown");
-            refusals.tell(name, &method, &route, response.status(), &id);
+            refusals.log_refusal(name, &method, &route, response.status(), &id);
             return response;
         }
         None => return response,
     };
-    let rows = response.extensions_mut().remove::<Rows>().unwrap_or_default();
-    let entry = Entry { caller, method, route, status: response.status(), rows, id };
+    let rows = response.extensions_mut().remove::<RowCount>().unwrap_or_default();
+    let entry = AccessLogEntry { caller, method, route, status: response.status(), rows, id };
     if response.body().is_end_stream() || response.body().size_hint().exact().is_some() {
-        // Whole already: nothing more is counted.
+        // The body is complete, so its rows are counted.
         drop(entry);
         return response;
     }
     response.map(|body| {
-        // Goes with the body, to its end or to where the caller leaves it.
+        // The entry is dropped with the body: at its end, or when the client disconnects.
         let chunks = body.into_data_stream().map(move |chunk: Result<Bytes, axum::Error>| {
             let _ = &entry;
             chunk
@@ -167,38 +183,38 @@ pub async fn record(
     })
 }
 
-/// Tells the log of a request that was answered. Anyone is nobody to be called to account.
-pub fn tell(caller: &Caller, method: &Method, route: &str, status: StatusCode, rows: &Rows, id: &RequestId) {
+/// Logs an authenticated request. Anonymous requests are not logged.
+pub fn log_access(caller: &Caller, method: &Method, route: &str, status: StatusCode, rows: &RowCount, id: &RequestId) {
     if caller.id().is_none() {
         return;
     }
-    // Of what a HEAD asks about, and of what the caller has already, nothing goes out.
-    let goes_out = *method != Method::HEAD && status != StatusCode::NOT_MODIFIED;
+    // Responses to HEAD and 304 responses contain no rows.
+    let has_body = *method != Method::HEAD && status != StatusCode::NOT_MODIFIED;
     tracing::info!(
         target: "audit",
         caller = &**caller.name(),
         http.method = method.as_str(),
         http.route = route,
         http.status = status.as_u16(),
-        rows = if goes_out { rows.0.load(Ordering::Relaxed) } else { 0 },
+        rows = if has_body { rows.0.load(Ordering::Relaxed) } else { 0 },
         request_id = id.0,
     );
 }
 
-/// A line of the log, written when it is dropped.
-struct Entry {
+/// An entry of the access log, written when it is dropped.
+struct AccessLogEntry {
     caller: Caller,
     method: Method,
     route: String,
     status: StatusCode,
-    rows: Rows,
+    rows: RowCount,
     id: RequestId,
 }
 
-impl Drop for Entry {
+impl Drop for AccessLogEntry {
     fn drop(&mut self) {
         let Self { caller, method, route, status, rows, id } = self;
-        tell(caller, method, route, *status, rows, id);
+        log_access(caller, method, route, *status, rows, id);
     }
 }
 
@@ -207,14 +223,15 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_of_refusals_is_told_of_in_part_and_then_counted() {
-        let refusals = Refusals::default();
-        let told = (0..1000).filter(|_| refusals.counted().0).count() as u64;
-        assert_eq!(told, REFUSALS);
+    async fn a_flood_of_refusals_is_logged_in_part_and_then_counted() {
+        let refusals = RefusalCounter::default();
+        let logged = (0..1000).filter(|_| refusals.count().is_logged).count() as u64;
+        assert_eq!(logged, MAX_LOGGED_REFUSALS);
 
-        tokio::time::advance(WINDOW).await;
+        tokio::time::advance(REFUSAL_WINDOW).await;
 
-        assert_eq!(refusals.counted(), (true, 1000 - REFUSALS));
-        assert_eq!(refusals.counted(), (true, 0));
+        let unlogged_before = 1000 - MAX_LOGGED_REFUSALS;
+        assert_eq!(refusals.count(), CountedRefusal { is_logged: true, unlogged_before });
+        assert_eq!(refusals.count(), CountedRefusal { is_logged: true, unlogged_before: 0 });
     }
 }

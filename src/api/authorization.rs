@@ -1,34 +1,34 @@
-//! Who may ask for what: the one table that decides it, for every route. What stands in it is also what the OpenAPI
-//! document says, since it is written from here.
+//! Authorization: one table with the required scope of every route and method. The security requirements in the OpenAPI
+//! document are generated from it.
 
 use axum::http::Method;
 use utoipa::openapi::{OpenApi, PathItem, path::Operation, security::SecurityRequirement};
 
-use super::compat;
+use super::drop_in;
 use crate::access::{Caller, Scope};
 
 /// The name of the security scheme in the OpenAPI document.
-pub const BEARER: &str = "access_key";
+pub const ACCESS_KEY_SCHEME: &str = "access_key";
 
-/// What a caller must have.
+/// The scope that a request requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// Nothing: it tells nothing of people, and those who cannot tell who they are yet need it.
-    Nothing,
-    /// One of these scopes, the one that fits best first.
-    Scope(&'static [Scope]),
-    /// That scope, by a token that was issued here to an official SDK.
-    Token(Scope),
+pub enum RequiredScope {
+    /// None. The response contains no data about people, or the client needs it to authenticate.
+    Public,
+    /// One of these scopes. The first is named in the response if all are missing.
+    AnyOf(&'static [Scope]),
+    /// This scope, with a token that the drop-in issued to an official SDK.
+    DropInToken(Scope),
 }
 
-const REPORTS: Need = Need::Scope(&[Scope::ReportsRead]);
-const USERS: Need = Need::Scope(&[Scope::UsersRead]);
-const ADMIN: Need = Need::Scope(&[Scope::Admin]);
-/// Of both, each sees what is theirs.
-const REPORTS_OR_ADMIN: Need = Need::Scope(&[Scope::ReportsRead, Scope::Admin]);
+const REPORTS: RequiredScope = RequiredScope::AnyOf(&[Scope::ReportsRead]);
+const USERS: RequiredScope = RequiredScope::AnyOf(&[Scope::UsersRead]);
+const ADMIN: RequiredScope = RequiredScope::AnyOf(&[Scope::Admin]);
+/// Readers of reports and administrators each see their part of the response.
+const REPORTS_OR_ADMIN: RequiredScope = RequiredScope::AnyOf(&[Scope::ReportsRead, Scope::Admin]);
 
-/// Every route with its methods. A route that does not stand here is closed to everyone.
-const ROUTES: &[(&str, &[(Method, Need)])] = &[
+/// Every route with its methods. A route that is not listed here is refused to all callers.
+const ROUTES: &[(&str, &[(Method, RequiredScope)])] = &[
     ("/v1/user-days", &[(Method::GET, USERS)]),
     ("/v1/users", &[(Method::GET, USERS)]),
     ("/v1/users/{user_id}", &[(Method::GET, USERS)]),
@@ -42,73 +42,91 @@ const ROUTES: &[(&str, &[(Method, Need)])] = &[
     ("/v1/backfills", &[(Method::POST, ADMIN), (Method::GET, REPORTS_OR_ADMIN)]),
     ("/v1/backfills/{id}", &[(Method::GET, REPORTS_OR_ADMIN), (Method::DELETE, REPORTS_OR_ADMIN)]),
     ("/v1/backfills/{id}/events", &[(Method::GET, REPORTS_OR_ADMIN)]),
-    ("/open-apis/auth/v3/tenant_access_token/internal", &[(Method::POST, Need::Nothing)]),
-    ("/open-apis/admin/v1/admin_user_stats", &[(Method::GET, Need::Token(Scope::UsersRead))]),
+    ("/open-apis/auth/v3/tenant_access_token/internal", &[(Method::POST, RequiredScope::Public)]),
+    ("/open-apis/admin/v1/admin_user_stats", &[(Method::GET, RequiredScope::DropInToken(Scope::UsersRead))]),
     ("/metrics", &[(Method::GET, ADMIN)]),
-    ("/livez", &[(Method::GET, Need::Nothing)]),
-    ("/readyz", &[(Method::GET, Need::Nothing)]),
-    ("/problems/{code}", &[(Method::GET, Need::Nothing)]),
-    ("/openapi.json", &[(Method::GET, Need::Nothing)]),
-    ("/docs", &[(Method::GET, Need::Nothing)]),
-    ("/docs/", &[(Method::GET, Need::Nothing)]),
-    ("/docs/{*rest}", &[(Method::GET, Need::Nothing)]),
+    ("/livez", &[(Method::GET, RequiredScope::Public)]),
+    ("/readyz", &[(Method::GET, RequiredScope::Public)]),
+    ("/problems/{code}", &[(Method::GET, RequiredScope::Public)]),
+    ("/openapi.json", &[(Method::GET, RequiredScope::Public)]),
+    ("/docs", &[(Method::GET, RequiredScope::Public)]),
+    ("/docs/", &[(Method::GET, RequiredScope::Public)]),
+    ("/docs/{*rest}", &[(Method::GET, RequiredScope::Public)]),
 ];
 
-/// What a request needs.
+/// The policy for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// This.
-    Need(Need),
-    /// The path is there, but only for these methods.
-    NoSuchMethod(&'static [(Method, Need)]),
-    /// Nobody has decided about the route.
-    Undecided,
+pub enum RoutePolicy {
+    /// The route and method exist and require this.
+    Requires(RequiredScope),
+    /// The route exists, but only for these methods.
+    MethodNotAllowed(&'static [(Method, RequiredScope)]),
+    /// The table has no entry for the route.
+    Undeclared,
 }
 
-impl Need {
-    /// Whether the caller has it; else the scope to ask for.
+impl RequiredScope {
+    /// Checks that the caller has a required scope.
     ///
     /// # Errors
-    /// The scope that is missing.
-    pub fn is_met_by(self, caller: &Caller) -> Result<(), Scope> {
+    /// The missing scope.
+    pub fn check(self, caller: &Caller) -> Result<(), Scope> {
         let scopes = match &self {
-            Self::Nothing => &[],
-            Self::Scope(scopes) => *scopes,
-            Self::Token(scope) => std::slice::from_ref(scope),
+            Self::Public => &[],
+            Self::AnyOf(scopes) => *scopes,
+            Self::DropInToken(scope) => std::slice::from_ref(scope),
         };
         match scopes.first() {
-            Some(first) if !scopes.iter().any(|scope| caller.may(*scope)) => Err(*first),
+            Some(first) if !scopes.iter().any(|scope| caller.has_scope(*scope)) => Err(*first),
             _ => Ok(()),
         }
     }
 }
 
-/// What a request to `route`, as the router knows it, needs.
+/// The policy of a route, given by the router's pattern.
 #[must_use]
-pub fn decision(route: &str, method: &Method) -> Decision {
-    let Some((_, methods)) = ROUTES.iter().find(|(known, _)| *known == route) else { return Decision::Undecided };
-    // Whoever may read something may read what is said about it.
+pub fn route_policy(route: &str, method: &Method) -> RoutePolicy {
+    let Some((_, methods)) = ROUTES.iter().find(|(pattern, _)| *pattern == route) else {
+        return RoutePolicy::Undeclared;
+    };
+    // HEAD requires the same as GET.
     let method = if *method == Method::HEAD { &Method::GET } else { method };
-    let need = methods.iter().find(|(known, _)| known == method);
-    need.map_or(Decision::NoSuchMethod(methods), |(_, need)| Decision::Need(*need))
+    let required = methods.iter().find(|(allowed, _)| allowed == method);
+    required.map_or(RoutePolicy::MethodNotAllowed(methods), |(_, required)| RoutePolicy::Requires(*required))
 }
 
-/// Writes into the document what each operation needs.
+/// Whether the caller may read from the route with an access key or a token of the identity provider. Drop-in routes and
+/// public routes are excluded.
+#[must_use]
+pub fn may_read(route: &str, caller: &Caller) -> bool {
+    match route_policy(route, &Method::GET) {
+        RoutePolicy::Requires(required @ RequiredScope::AnyOf(_)) => required.check(caller).is_ok(),
+        RoutePolicy::Requires(RequiredScope::Public | RequiredScope::DropInToken(_))
+        | RoutePolicy::MethodNotAllowed(_)
+        | RoutePolicy::Undeclared => false,
+    }
+}
+
+/// Adds the security requirement of each operation to the OpenAPI document.
 pub fn describe(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
-            if let Decision::Need(need) = decision(path, &method) {
-                operation.security = Some(security(need));
+            if let RoutePolicy::Requires(required) = route_policy(path, &method) {
+                operation.security = Some(security(required));
             }
         }
     }
 }
 
-fn security(need: Need) -> Vec<SecurityRequirement> {
-    match need {
-        Need::Nothing => Vec::new(),
-        Need::Scope(scopes) => scopes.iter().map(|scope| SecurityRequirement::new(BEARER, [scope.name()])).collect(),
-        Need::Token(scope) => vec![SecurityRequirement::new(compat::BEARER, [scope.name()])],
+fn security(required: RequiredScope) -> Vec<SecurityRequirement> {
+    match required {
+        RequiredScope::Public => Vec::new(),
+        RequiredScope::AnyOf(scopes) => {
+            scopes.iter().map(|scope| SecurityRequirement::new(ACCESS_KEY_SCHEME, [scope.name()])).collect()
+        }
+        RequiredScope::DropInToken(scope) => {
+            vec![SecurityRequirement::new(drop_in::TENANT_TOKEN_SCHEME, [scope.name()])]
+        }
     }
 }
 
@@ -133,18 +151,21 @@ mod tests {
     use crate::api;
 
     #[test]
-    fn every_documented_operation_has_a_decision_and_says_so() {
+    fn every_documented_operation_has_a_policy_and_documents_it() {
         let mut document = api::openapi();
         for (path, item) in &mut document.paths.paths {
             for (method, operation) in operations(item) {
-                assert!(matches!(decision(path, &method), Decision::Need(_)), "nobody decided about {method} {path}");
+                assert!(
+                    matches!(route_policy(path, &method), RoutePolicy::Requires(_)),
+                    "{method} {path} has no policy"
+                );
                 assert!(operation.security.is_some(), "{method} {path}");
             }
         }
     }
 
     #[test]
-    fn nothing_is_decided_about_routes_that_are_not_there() {
+    fn every_policy_belongs_to_a_route() {
         let document = api::openapi();
         let undocumented = ["/openapi.json", "/docs", "/docs/", "/docs/{*rest}"];
         for (route, _) in ROUTES {
@@ -153,9 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_of_people_is_open_to_nobody_without_a_scope() {
-        let open = ROUTES.iter().filter(|(_, methods)| methods.iter().any(|(_, need)| *need == Need::Nothing));
-        let open: Vec<&str> = open.map(|(route, _)| *route).collect();
+    fn only_routes_without_personal_data_are_public() {
+        let public =
+            ROUTES.iter().filter(|(_, methods)| methods.iter().any(|(_, required)| *required == RequiredScope::Public));
+        let public: Vec<&str> = public.map(|(route, _)| *route).collect();
         let expected = [
             "/open-apis/auth/v3/tenant_access_token/internal",
             "/livez",
@@ -166,13 +188,13 @@ mod tests {
             "/docs/",
             "/docs/{*rest}",
         ];
-        assert_eq!(open, expected);
+        assert_eq!(public, expected);
     }
 
     #[test]
-    fn a_route_that_nobody_thought_of_is_closed() {
-        assert_eq!(decision("/v1/secrets", &Method::GET), Decision::Undecided);
-        assert!(matches!(decision("/v1/users", &Method::POST), Decision::NoSuchMethod(_)));
-        assert_eq!(decision("/v1/users", &Method::HEAD), decision("/v1/users", &Method::GET));
+    fn a_route_without_a_policy_is_refused() {
+        assert_eq!(route_policy("/v1/secrets", &Method::GET), RoutePolicy::Undeclared);
+        assert!(matches!(route_policy("/v1/users", &Method::POST), RoutePolicy::MethodNotAllowed(_)));
+        assert_eq!(route_policy("/v1/users", &Method::HEAD), route_policy("/v1/users", &Method::GET));
     }
 }

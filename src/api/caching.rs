@@ -1,29 +1,28 @@
-//! HTTP caching (RFC 9110, 9111 and 9211): what callers may keep, how they ask whether it still holds, and what is kept
-//! here.
+//! HTTP caching (RFC 9110, 9111 and 9211): what clients may cache, how they revalidate it, and the responses cached here.
 //!
 //! ```text
-//! front       answers from what is kept, before anything else looks at the request
-//! standing    an answer that stands for now, ready to be sent
-//! kept        whole answers as they were sent, by their tag; bounded by bytes
-//! tag         the strong ETag of one representation of one answer
-//! conditions  whether the caller holds it already
-//! fields      Cache-Control, Cache-Status and their kind
-//! encoding    gzip, br and zstd
+//! response_cache    serves cached responses before the router runs
+//! cache_entry       a cached response with the conditions under which it is fresh
+//! response_store    encoded responses by ETag, bounded by their size
+//! etag              the strong validator of one representation
+//! preconditions     If-None-Match and If-Modified-Since
+//! cache_headers     Cache-Control, Cache-Status, Vary, Last-Modified
+//! content_encoding  gzip, br and zstd
 //! ```
 //!
-//! A tag is made of what an answer rests on, not of its bytes: so a caller who holds the answer is told so before
-//! anything is computed.
+//! An ETag is derived from the inputs of a response, not from its bytes. A client with a current copy therefore receives
+//! 304 before anything is computed.
 
-pub mod conditions;
-pub mod encoding;
-pub mod fields;
-pub mod front;
-pub mod kept;
-pub mod standing;
-pub mod tag;
+pub mod cache_entry;
+pub mod cache_headers;
+pub mod content_encoding;
+pub mod etag;
+pub mod preconditions;
+pub mod response_cache;
+pub mod response_store;
 
-pub use encoding::Encoding;
-pub use front::Front;
-pub use kept::Kept;
-pub use standing::Standing;
-pub use tag::Tag;
+pub use cache_entry::CacheEntry;
+pub use content_encoding::ContentEncoding;
+pub use etag::ETag;
+pub use response_cache::ResponseCache;
+pub use response_store::ResponseStore;

@@ -1,17 +1,17 @@
-//! Which web pages of other origins may read answers. None, unless the operator names them.
+//! CORS: allows web pages of configured origins to read responses.
 
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::CorsLayer;
 
-/// How long a browser may remember that it asked.
-const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+/// How long a browser may cache the response to a preflight request.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(10 * 60);
 
-/// Lets pages of these origins read answers; `None` where there are none. Credentials are sent by the page itself, in the
-/// header `Authorization`; a browser adds none of its own.
+/// A CORS layer for these origins; `None` if there are none. Browsers are not allowed to add cookies or other stored
+/// credentials; a page sends its key in `Authorization`.
 #[must_use]
-pub fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
+pub fn cors_layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
     let name = HeaderName::from_static;
     let layer = CorsLayer::new()
         .allow_origin(origins.to_vec())
@@ -38,6 +38,6 @@ pub fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
             name("ratelimit-policy"),
             name("x-request-id"),
         ])
-        .max_age(REMEMBERED);
+        .max_age(PREFLIGHT_MAX_AGE);
     (!origins.is_empty()).then_some(layer)
 }

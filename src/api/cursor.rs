@@ -1,4 +1,4 @@
-//! Where a page ended: opaque to callers, bound to the question and to the version of the day it stands in.
+//! Cursors: opaque positions of the next page, bound to the query and to the version of the data.
 
 use std::sync::Arc;
 
@@ -8,57 +8,66 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     model::{Day, Geo},
-    table::Partition,
+    table::DayTable,
 };
 
-/// The place of the next row.
+/// The position of the next row in a list of days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// The day the row is of.
+    /// Day of the row.
     pub day: Day,
-    /// The geo the row is of.
+    /// Geo of the row.
     pub geo: Geo,
-    /// The row's place among the rows of the day, selected or not.
+    /// Index of the row in the day, counted over selected and unselected rows.
     pub row: usize,
-    /// The content hash of that day, in part.
+    /// The first bytes of the content hash of the day.
     pub version: [u8; 4],
-    /// What the question was, see [`question`].
-    pub question: [u8; 8],
+    /// The hash of the query, see [`query_hash()`].
+    pub query_hash: [u8; 8],
 }
 
-/// The place of the next item of a sorted list.
+/// Position of a row in loaded days.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowPosition {
+    /// Index of the day.
+    pub day: usize,
+    /// Index of the row in the day.
+    pub row: usize,
+}
+
+/// The position of the next item in a sorted list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offset {
-    /// How many items come before it.
+    /// Number of items on the previous pages.
     pub skip: usize,
-    /// The version of the data that was sorted.
+    /// Version of the data that was sorted.
     pub version: [u8; 8],
-    /// What the question was, see [`question`].
-    pub question: [u8; 8],
+    /// The hash of the query, see [`query_hash()`].
+    pub query_hash: [u8; 8],
 }
 
-/// A text that is no cursor.
+/// The text is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a cursor of this service")]
 pub struct ParseCursorError;
 
-/// Tells one question from another: by its path and parameters, but for those that change from page to page.
+/// A hash of the path and the query parameters, except those that may differ between pages.
 #[must_use]
-pub fn question(uri: &Uri) -> [u8; 8] {
-    let mut pairs: Vec<&str> = kept_pairs(uri).filter(|pair| !pair.starts_with("limit=")).collect();
+pub fn query_hash(uri: &Uri) -> [u8; 8] {
+    let mut pairs: Vec<&str> = pairs_without_cursor(uri).filter(|pair| !pair.starts_with("limit=")).collect();
     pairs.sort_unstable();
     let digest = Sha256::digest(format!("{}?{}", uri.path(), pairs.join("&")));
     std::array::from_fn(|byte| digest[byte])
 }
 
-/// The address of the next page.
+/// The `Link` header of the next page.
 #[must_use]
 pub fn next_link(uri: &Uri, cursor: &str) -> String {
-    let pairs: Vec<&str> = kept_pairs(uri).collect();
+    let pairs: Vec<&str> = pairs_without_cursor(uri).collect();
     format!("<{}?{}&cursor={cursor}>; rel=\"next\"", uri.path(), pairs.join("&"))
 }
 
-fn kept_pairs(uri: &Uri) -> impl Iterator<Item = &str> {
+fn pairs_without_cursor(uri: &Uri) -> impl Iterator<Item = &str> {
     let pairs = uri.query().unwrap_or_default().split('&');
     pairs.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="))
 }
@@ -66,45 +75,46 @@ fn kept_pairs(uri: &Uri) -> impl Iterator<Item = &str> {
 impl Cursor {
     /// The cursor of a row of `day`.
     #[must_use]
-    pub fn at(day: &Partition, row: usize, question: [u8; 8]) -> Self {
+    pub fn at(day: &DayTable, row: usize, query_hash: [u8; 8]) -> Self {
         let key = day.key();
-        Self { day: key.day, geo: key.geo, row, version: version(day), question }
+        Self { day: key.day, geo: key.geo, row, version: version(day), query_hash }
     }
 
-    /// Which of `days` the row is in; `None` where its day is not there, or has changed since.
+    /// The position of the row in `days`. `None` if `days` lacks that day, or if the day has changed since.
     #[must_use]
-    pub fn find(&self, days: &[Arc<Partition>]) -> Option<usize> {
-        let is_there = |day: &Arc<Partition>| day.key().day == self.day && day.key().geo == self.geo;
-        days.iter().position(is_there).filter(|at| version(&days[*at]) == self.version)
+    pub fn find(&self, days: &[Arc<DayTable>]) -> Option<RowPosition> {
+        let is_same_day = |day: &Arc<DayTable>| day.key().day == self.day && day.key().geo == self.geo;
+        let day = days.iter().position(is_same_day).filter(|day| version(&days[*day]) == self.version)?;
+        Some(RowPosition { day, row: self.row })
     }
 
     /// The cursor as callers see it.
     #[must_use]
     pub fn encode(&self) -> String {
         let [a, b, c, d] = self.version;
-        let place = format!("{}.{}.{}.{:08x}.", self.day, self.geo, self.row, u32::from_be_bytes([a, b, c, d]));
-        URL_SAFE_NO_PAD.encode([place.as_bytes(), &self.question].concat())
+        let position = format!("{}.{}.{}.{:08x}.", self.day, self.geo, self.row, u32::from_be_bytes([a, b, c, d]));
+        URL_SAFE_NO_PAD.encode([position.as_bytes(), &self.query_hash].concat())
     }
 
-    /// Reads a cursor back.
+    /// Decodes a cursor.
     ///
     /// # Errors
-    /// Where it is none.
+    /// If `text` is not a cursor.
     pub fn decode(text: &str) -> Result<Self, ParseCursorError> {
-        Self::read(text).ok_or(ParseCursorError)
+        Self::parse(text).ok_or(ParseCursorError)
     }
 
-    fn read(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (place, question) = bytes.split_last_chunk::<8>()?;
-        let mut parts = std::str::from_utf8(place).ok()?.split('.');
+        let (position, query_hash) = bytes.split_last_chunk::<8>()?;
+        let mut parts = std::str::from_utf8(position).ok()?.split('.');
         let mut part = || parts.next();
         Some(Self {
             day: part()?.parse().ok()?,
             geo: part()?.parse().ok()?,
             row: part()?.parse().ok()?,
             version: u32::from_str_radix(part()?, 16).ok()?.to_be_bytes(),
-            question: *question,
+            query_hash: *query_hash,
         })
     }
 }
@@ -113,28 +123,28 @@ impl Offset {
     /// The cursor as callers see it.
     #[must_use]
     pub fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode([(self.skip as u64).to_be_bytes(), self.version, self.question].concat())
+        URL_SAFE_NO_PAD.encode([(self.skip as u64).to_be_bytes(), self.version, self.query_hash].concat())
     }
 
-    /// Reads a cursor back.
+    /// Decodes a cursor.
     ///
     /// # Errors
-    /// Where it is none.
+    /// If `text` is not a cursor.
     pub fn decode(text: &str) -> Result<Self, ParseCursorError> {
-        Self::read(text).ok_or(ParseCursorError)
+        Self::parse(text).ok_or(ParseCursorError)
     }
 
-    fn read(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (skip, rest) = bytes.split_first_chunk::<8>()?;
-        let (version, question) = rest.split_first_chunk::<8>()?;
+        let (version, query_hash) = rest.split_first_chunk::<8>()?;
         let skip = usize::try_from(u64::from_be_bytes(*skip)).ok()?;
-        Some(Self { skip, version: *version, question: question.try_into().ok()? })
+        Some(Self { skip, version: *version, query_hash: query_hash.try_into().ok()? })
     }
 }
 
-/// The part of a day's content hash that cursors carry.
-fn version(day: &Partition) -> [u8; 4] {
+/// The part of a day's content hash that is in its cursors.
+fn version(day: &DayTable) -> [u8; 4] {
     let [a, b, c, d, ..] = *day.hash();
     [a, b, c, d]
 }
@@ -147,28 +157,28 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_reads_back_as_written(row: usize, version: [u8; 4], question: [u8; 8], offset in -5000..5000_i32) {
+        fn a_cursor_reads_back_as_written(row: usize, version: [u8; 4], query_hash: [u8; 8], offset in -5000..5000_i32) {
             let day = Day::new(2026, 11, 1).unwrap().plus(offset);
-            let cursor = Cursor { day, geo: Geo::Sg, row, version, question };
+            let cursor = Cursor { day, geo: Geo::Sg, row, version, query_hash };
             prop_assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
         }
 
         #[test]
-        fn an_offset_reads_back_as_written(skip: usize, version: [u8; 8], question: [u8; 8]) {
-            let offset = Offset { skip, version, question };
+        fn an_offset_reads_back_as_written(skip: usize, version: [u8; 8], query_hash: [u8; 8]) {
+            let offset = Offset { skip, version, query_hash };
             prop_assert_eq!(Offset::decode(&offset.encode()), Ok(offset));
         }
 
         #[test]
-        fn no_text_makes_the_reader_panic(text in "\\PC{0,60}") {
+        fn decoding_any_text_does_not_panic(text in "\\PC{0,60}") {
             let _ = (Cursor::decode(&text), Offset::decode(&text));
         }
     }
 
     #[test]
-    fn pages_of_one_question_may_differ_in_size() {
+    fn the_query_hash_does_not_depend_on_the_page_size() {
         let uri = |text: &str| text.parse::<Uri>().unwrap();
-        assert_eq!(question(&uri("/a?x=1&limit=5")), question(&uri("/a?limit=9&x=1&cursor=zzz")));
-        assert_ne!(question(&uri("/a?x=1")), question(&uri("/a?x=2")));
+        assert_eq!(query_hash(&uri("/a?x=1&limit=5")), query_hash(&uri("/a?limit=9&x=1&cursor=zzz")));
+        assert_ne!(query_hash(&uri("/a?x=1")), query_hash(&uri("/a?x=2")));
     }
 }

@@ -1,7 +1,7 @@
-//! A request to an endpoint that answers from days, and what is done for all of these alike.
+//! The stages that all endpoints over days have in common: parameters, loading, validation, and the response.
 //!
-//! A handler reads its parameters, has the days gathered, and computes. Whatever may end the request before that stands
-//! here: a problem, the word that the days are being fetched, or that the caller has the answer already.
+//! A handler reads its parameters, loads the days, and computes its result. This module ends the request early if possible:
+//! with a problem, with 202 while the days are fetched, or with a stored response or 304.
 
 use std::{
     future::Future,
@@ -20,272 +20,277 @@ use jiff::Timestamp;
 
 use super::{
     caching::{
-        Encoding, Standing, Tag,
-        conditions::Conditions,
-        encoding::Encoded,
-        fields,
-        kept::Answer,
-        standing::{not_modified, tagged},
+        CacheEntry, ContentEncoding, ETag,
+        cache_entry::{not_modified, with_etag},
+        cache_headers::cache_headers,
+        content_encoding::EncodedChunks,
+        preconditions::Preconditions,
+        response_store::StoredResponse,
     },
-    negotiate::{Format, FormatParams, Wanted},
-    params::{Params, documented},
+    compute::compute,
+    export_pool::ChunkSource,
+    format::{Format, FormatParams, RequestedFormat},
+    params::{Params, parameter_names},
     prefer::Preference,
-    problem::{Problem, ProblemCode, UNKNOWN_WAIT},
+    problem::{DEFAULT_RETRY_AFTER, Problem, ProblemCode},
     state::ApiState,
-    v1::backfills,
-    work::{Chunks, compute},
+    v1::backfill_item::accepted_response,
 };
 use crate::{
     access::{Caller, Scope},
     model::Geo,
-    query::{Asking, Engine, Evidence, Grounds, Job, NotAnswered, Order, Query},
-    store::Generation,
+    query::{BackfillJob, BackfillRequest, HasProvenance, LoadOptions, Provenance, Query, QueryEngine, QueryError},
+    store::CacheGeneration,
 };
 
-/// Shorter bodies are encoded where they are: moving them to another thread takes as long.
-const SHORT: usize = 8 << 10;
+/// Bodies below this size are compressed on the async thread, in bytes: moving them to another thread takes as long.
+const MAX_INLINE_ENCODING_BYTES: usize = 8 << 10;
 
-/// A request to an endpoint that answers from days.
+/// A request to an endpoint over days.
 pub struct DataRequest {
     state: ApiState,
     caller: Caller,
-    engine: Engine,
+    engine: QueryEngine,
     uri: Uri,
     route: Arc<str>,
     headers: HeaderMap,
     preference: Preference,
-    wanted: Wanted,
-    /// What the answer will be, once the days are gathered.
+    format: RequestedFormat,
+    /// The representation of the response; set when the days are loaded.
     representation: OnceLock<Representation>,
 }
 
-/// One representation of the answer.
+/// A representation of the response: its validator, its coding, and the data that it is made from.
 struct Representation {
-    tag: Tag,
-    encoding: Encoding,
-    evidence: Evidence,
-    generation: Generation,
+    etag: ETag,
+    encoding: ContentEncoding,
+    provenance: Provenance,
+    generation: CacheGeneration,
 }
 
-/// An answer that is known before anything is computed.
-pub enum Early {
-    /// Something is wrong.
+/// A response that is known before anything is computed.
+pub enum EarlyResponse {
+    /// The request failed.
     Problem(Problem),
-    /// The days are being fetched; the caller prefers not to wait for them.
+    /// The days are being fetched, and the client prefers not to wait (`Prefer: respond-async`).
     Accepted {
-        /// What fetches them.
-        job: Box<Job>,
-        /// Who asks.
+        /// The backfill job that fetches them.
+        job: Box<BackfillJob>,
+        /// The caller, who may see the job.
         caller: Box<Caller>,
-        /// When it makes sense to ask again.
+        /// When the client should retry.
         retry_after: Duration,
     },
-    /// The caller has the answer already, or it was given before and kept.
-    Known(Box<Response>),
+    /// A 304, or a response that was stored earlier.
+    Ready(Box<Response>),
 }
 
 impl DataRequest {
-    /// Reads the query, in which parameters of these groups and of [`FormatParams`] may occur.
+    /// Reads the query string, which may contain the parameters of the `groups` and those of [`FormatParams`].
     #[must_use]
-    pub fn params(&self, known: &[Vec<String>]) -> Params {
-        Params::of(&self.uri, &[&known.concat()[..], &documented::<FormatParams>()].concat())
+    pub fn params(&self, groups: &[Vec<String>]) -> Params {
+        Params::parse(&self.uri, &[&groups.concat()[..], &parameter_names::<FormatParams>()].concat())
     }
 
-    /// How the answer is to be written. Where that cannot be done, `params` knows.
-    pub fn wanted(&mut self, params: &mut Params) -> Wanted {
-        self.wanted = Wanted::read(params, &self.headers);
-        self.wanted
+    /// Reads the requested format. If it is not available, the fault is added to `params`.
+    pub fn requested_format(&mut self, params: &mut Params) -> RequestedFormat {
+        self.format = RequestedFormat::parse(params, &self.headers);
+        self.format
     }
 
-    /// How long the caller waits.
+    /// How long to wait for days, and whether a partial result is allowed.
     #[must_use]
-    pub fn asking(&self, allow_partial: bool) -> Asking {
-        self.state.asking(self.preference, allow_partial)
+    pub fn load_options(&self, allow_partial: bool) -> LoadOptions {
+        self.state.load_options(self.preference, allow_partial)
     }
 
-    /// The outcome of gathering what `query` needs, or what the caller is told instead.
+    /// Awaits the `loading` of the days that `query` needs.
     ///
     /// # Errors
-    /// [`Early`], where the days could not be had in the caller's time or at all, or nothing need be computed.
-    pub async fn gathered<D: Grounds>(
+    /// [`EarlyResponse`], if the days could not be loaded in time or at all, or if no computation is needed.
+    pub async fn load_or_respond<D: HasProvenance>(
         &self,
         query: &Query,
-        gathering: impl Future<Output = Result<D, NotAnswered>>,
-    ) -> Result<D, Early> {
-        // Whatever changes from here on makes the answer one of the past.
+        loading: impl Future<Output = Result<D, QueryError>>,
+    ) -> Result<D, EarlyResponse> {
+        // Read before the days are loaded, so that a later change makes the cache entry outdated.
         let generation = self.engine().generation();
-        let days = match gathering.await {
+        let days = match loading.await {
             Ok(days) => days,
-            Err(NotAnswered::NotInTime { left }) if self.preference.respond_async => {
-                return Err(self.accepted(query, left).await);
+            Err(QueryError::DeadlineExceeded { remaining }) if self.preference.respond_async => {
+                return Err(self.accept(query, remaining).await);
             }
-            Err(error) => return Err(Problem::not_answered(&error, self.now()).into()),
+            Err(error) => return Err(Problem::from_query_error(&error, self.now()).into()),
         };
-        let evidence = days.evidence(self.engine(), query);
-        let representation = self.representation(evidence, generation);
-        if let Some(known) = self.known(&representation) {
-            return Err(Early::Known(Box::new(known)));
+        let provenance = days.provenance(self.engine(), query);
+        let representation = self.representation(provenance, generation);
+        if let Some(response) = self.ready_response(&representation) {
+            return Err(EarlyResponse::Ready(Box::new(response)));
         }
-        // Days are gathered once a request.
+        // Set once, because a handler loads its days once.
         let _ = self.representation.set(representation);
         Ok(days)
     }
 
-    async fn accepted(&self, query: &Query, left: Option<Duration>) -> Early {
-        let query = Query { scope: self.caller.view().source(&query.scope), ..query.clone() };
-        let (order, owner) = (Order::of_question(&query, self.now()), Arc::clone(self.caller.name()));
-        let job = match self.state.backfills.start(order, Some(self.question().into()), owner).await {
+    /// Starts a job that fetches the days of `query`. `remaining` is the estimated time, if known.
+    async fn accept(&self, query: &Query, remaining: Option<Duration>) -> EarlyResponse {
+        let query = Query { scope: self.caller.view().source_scope(&query.scope), ..query.clone() };
+        let (request, owner) = (BackfillRequest::for_query(&query, self.now()), Arc::clone(self.caller.name()));
+        let job = match self.state.backfills.start(request, Some(self.path_and_query().into()), owner).await {
             Ok(job) => job,
             Err(error) => return Problem::from(error).into(),
         };
-        // How long days take tells how many people there are.
-        let foreseen = job.progress.left().or(left).filter(|_| !self.caller.view().is_bound());
+        // The estimate depends on the number of people, so it is hidden from callers who may not see all departments.
+        let estimate =
+            job.progress.remaining_time().or(remaining).filter(|_| !self.caller.view().is_department_restricted());
         let (job, caller) = (Box::new(job), Box::new(self.caller.clone()));
-        Early::Accepted { job, caller, retry_after: foreseen.unwrap_or(UNKNOWN_WAIT) }
+        EarlyResponse::Accepted { job, caller, retry_after: estimate.unwrap_or(DEFAULT_RETRY_AFTER) }
     }
 
-    fn representation(&self, evidence: Evidence, generation: Generation) -> Representation {
-        let offered = match self.wanted.format {
-            Format::Json => Encoding::KEPT,
-            Format::Csv | Format::Ndjson => Encoding::STREAMED,
-            // Its pages are compressed already.
+    fn representation(&self, provenance: Provenance, generation: CacheGeneration) -> Representation {
+        let offered = match self.format.format {
+            Format::Json => ContentEncoding::STORED,
+            Format::Csv | Format::Ndjson => ContentEncoding::STREAMED,
+            // The pages of a Parquet file are compressed already.
             Format::Parquet => &[],
         };
-        let encoding = Encoding::wanted(&self.headers, offered);
-        // Whoever sees something else gets another answer, though it be of the same days.
-        let (least, identity) = (self.least_group(), !Encoding::is_identity_refused(&self.headers));
-        let form = format!("{:?} {} {least:?} {identity}", self.wanted, self.caller.sight());
-        let tag = Tag::new(&evidence.version, self.question(), &form, encoding);
-        Representation { tag, encoding, evidence, generation }
+        let encoding = ContentEncoding::negotiate(&self.headers, offered);
+        // The ETag also depends on what the caller may see of the same days.
+        let (min_group_size, accepts_identity) =
+            (self.min_group_size(), !ContentEncoding::is_identity_refused(&self.headers));
+        let form = format!("{:?} {} {min_group_size:?} {accepts_identity}", self.format, self.caller.view_key());
+        let etag = ETag::new(&provenance.version, self.path_and_query(), &form, encoding);
+        Representation { etag, encoding, provenance, generation }
     }
 
-    /// The answer, where nothing need be computed for it.
-    fn known(&self, representation: &Representation) -> Option<Response> {
-        let answer = self.state.front.kept().get(&representation.tag);
-        // Also where nothing is sent of it: whoever holds an answer asks again whether it holds.
-        if let Some(answer) = &answer {
-            self.teach(representation, answer);
+    /// The response, if nothing must be computed for it.
+    fn ready_response(&self, representation: &Representation) -> Option<Response> {
+        let stored = self.state.response_cache.store().get(&representation.etag);
+        // Also for a 304, because a client that revalidates once does so again.
+        if let Some(stored) = &stored {
+            self.insert_into_cache(representation, stored);
         }
-        if Conditions::read(&self.headers).name(&representation.tag) {
+        if Preconditions::from_headers(&self.headers).lists(&representation.etag) {
             return Some(self.not_modified(representation));
         }
-        answer.map(|answer| self.told(representation, &answer))
+        stored.map(|stored| self.stored_or_not_modified(representation, &stored))
     }
 
-    /// The answer that there is, unless the caller holds it.
-    fn told(&self, representation: &Representation, answer: &Answer) -> Response {
-        if self.holds(representation) {
+    /// The stored response, or 304 if the client's copy is current.
+    fn stored_or_not_modified(&self, representation: &Representation, stored: &StoredResponse) -> Response {
+        if self.is_not_modified(representation) {
             return self.not_modified(representation);
         }
-        let fields = answer.fields(fields::of(&representation.evidence, self.now()));
-        answer.rows.on(answer.response(fields))
+        let headers = stored.headers_with(cache_headers(&representation.provenance, self.now()));
+        stored.rows.attach_to(stored.to_response(headers))
     }
 
-    /// Whether the caller holds the answer that there is.
-    fn holds(&self, Representation { tag, evidence, .. }: &Representation) -> bool {
-        Conditions::read(&self.headers).hold(tag, evidence.fetched_at)
+    /// Whether the client's copy is current.
+    fn is_not_modified(&self, Representation { etag, provenance, .. }: &Representation) -> bool {
+        Preconditions::from_headers(&self.headers).is_not_modified(etag, provenance.fetched_at)
     }
 
-    fn not_modified(&self, Representation { tag, evidence, .. }: &Representation) -> Response {
-        not_modified(tagged(tag, fields::of(evidence, self.now())))
+    fn not_modified(&self, Representation { etag, provenance, .. }: &Representation) -> Response {
+        not_modified(with_etag(etag, cache_headers(provenance, self.now())))
     }
 
-    fn teach(&self, representation: &Representation, answer: &Arc<Answer>) {
-        let Representation { tag, evidence, generation, .. } = representation;
+    fn insert_into_cache(&self, representation: &Representation, stored: &Arc<StoredResponse>) {
+        let Representation { etag, provenance, generation, .. } = representation;
         let route = Arc::clone(&self.route);
-        let standing = Standing::new(answer, tag.clone(), evidence.clone(), *generation, self.now(), route);
-        self.state.front.learn(&self.uri, &self.headers, &self.caller, standing);
+        let entry = CacheEntry::new(stored, etag.clone(), provenance.clone(), *generation, self.now(), route);
+        self.state.response_cache.insert(&self.uri, &self.headers, &self.caller, entry);
     }
 
-    /// A computed answer as it is sent: encoded, tagged, and kept for the next who asks.
+    /// Completes a computed response: compresses it, adds its validators, and stores it in the response cache.
     ///
     /// # Errors
-    /// A problem where the body breaks off.
-    pub async fn answered(mut self, response: Response) -> Result<Response, Early> {
+    /// [`EarlyResponse::Problem`], if the body cannot be read or compressed.
+    pub async fn respond(mut self, response: Response) -> Result<Response, EarlyResponse> {
         let Some(representation) = self.representation.take() else { return Ok(response) };
         let (parts, body) = response.into_parts();
-        let broken = |_| Problem::new(ProblemCode::Internal, "the answer broke off");
-        let body = to_bytes(body, usize::MAX).await.map_err(broken)?;
+        let unreadable = |_| Problem::new(ProblemCode::Internal, "the response body ended early");
+        let body = to_bytes(body, usize::MAX).await.map_err(unreadable)?;
         let encoding = match representation.encoding {
-            wanted if Encoding::is_identity_refused(&self.headers) => wanted,
-            wanted => wanted.worth_it(body.len()),
+            negotiated if ContentEncoding::is_identity_refused(&self.headers) => negotiated,
+            negotiated => negotiated.unless_small(body.len()),
         };
         let encoded = match body.len() {
-            _ if encoding == Encoding::Identity => Ok(body),
-            ..SHORT => encoding.encode(body),
+            _ if encoding == ContentEncoding::Identity => Ok(body),
+            ..MAX_INLINE_ENCODING_BYTES => encoding.encode(body),
             _ => compute(move || encoding.encode(body)).await?,
         };
         let body = encoded.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
-        let mut fields = parts.headers;
-        fields.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
-        fields.extend(representation.tag.header().map(|tag| (header::ETAG, tag)));
+        let mut headers = parts.headers;
+        headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
+        headers.extend(representation.etag.header().map(|etag| (header::ETAG, etag)));
         let rows = parts.extensions.get().cloned().unwrap_or_default();
-        let answer = Arc::new(Answer { fields, body, rows });
-        self.state.front.kept().keep(representation.tag.clone(), &answer);
-        self.teach(&representation, &answer);
-        Ok(self.told(&representation, &answer))
+        let stored = Arc::new(StoredResponse { headers, body, rows });
+        self.state.response_cache.store().insert(representation.etag.clone(), &stored);
+        self.insert_into_cache(&representation, &stored);
+        Ok(self.stored_or_not_modified(&representation, &stored))
     }
 
-    /// An export as it is sent: encoded chunk by chunk, while it is being written.
+    /// Completes an export: its chunks are compressed while they are written. `file` makes a response of the body.
     ///
     /// # Errors
-    /// A problem where there is no memory for it.
-    pub fn exported<C: Chunks>(
+    /// [`EarlyResponse::Problem`], if the compressor cannot be created.
+    pub fn respond_with_export<C: ChunkSource>(
         self,
         chunks: C,
         file: impl FnOnce(axum::body::Body) -> Response,
-    ) -> Result<Response, Early> {
-        if let Some(held) = self.representation.get().filter(|representation| self.holds(representation)) {
-            return Ok(self.not_modified(held));
+    ) -> Result<Response, EarlyResponse> {
+        if let Some(current) = self.representation.get().filter(|representation| self.is_not_modified(representation)) {
+            return Ok(self.not_modified(current));
         }
-        let encoding = self.representation.get().map_or(Encoding::Identity, |known| known.encoding);
-        let chunks = Encoded::new(chunks, encoding);
+        let encoding =
+            self.representation.get().map_or(ContentEncoding::Identity, |representation| representation.encoding);
+        let chunks = EncodedChunks::new(chunks, encoding);
         let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
-        let mut response = file(self.state.desks.body(chunks));
-        let fields = response.headers_mut();
-        fields.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
-        if let Some(Representation { tag, evidence, .. }) = self.representation.get() {
-            fields.extend(tag.header().map(|tag| (header::ETAG, tag)));
-            fields.extend(fields::of(evidence, self.now()));
+        let mut response = file(self.state.export_pool.body(chunks));
+        let headers = response.headers_mut();
+        headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
+        if let Some(Representation { etag, provenance, .. }) = self.representation.get() {
+            headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
+            headers.extend(cache_headers(provenance, self.now()));
         }
         Ok(response)
     }
 
-    /// What answers questions: it sees what the caller may see, and nothing else.
+    /// The query engine of the caller. It sees the data through the caller's view.
     #[must_use]
-    pub const fn engine(&self) -> &Engine {
+    pub const fn engine(&self) -> &QueryEngine {
         &self.engine
     }
 
-    /// The size of the smallest group of people whose figures the caller may see, where there is one.
+    /// The minimum size of a group whose figures the caller may see, in people; `None`: no minimum.
     #[must_use]
-    pub fn least_group(&self) -> Option<NonZeroU64> {
-        self.state.least_group.filter(|_| !self.caller.may(Scope::UsersRead))
+    pub fn min_group_size(&self) -> Option<NonZeroU64> {
+        self.state.min_group_size.filter(|_| !self.caller.has_scope(Scope::UsersRead))
     }
 
-    /// Who asks.
+    /// The caller.
     #[must_use]
     pub const fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// The path and query that were asked for.
+    /// The URI of the request.
     #[must_use]
     pub const fn uri(&self) -> &Uri {
         &self.uri
     }
 
-    fn question(&self) -> &str {
-        self.uri.path_and_query().map_or("", |question| question.as_str())
+    fn path_and_query(&self) -> &str {
+        self.uri.path_and_query().map_or("", |path_and_query| path_and_query.as_str())
     }
 
-    /// The geos that are served; the first is the tenant's own.
+    /// The geos that are served; the first is the home geo of the tenant.
     #[must_use]
     pub fn geos(&self) -> &[Geo] {
         &self.state.geos
     }
 
-    /// The present time.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.state.now()
@@ -306,24 +311,24 @@ impl FromRequestParts<ApiState> for DataRequest {
             route: parts.extensions.get::<MatchedPath>().map_or_else(Arc::default, |path| path.as_str().into()),
             headers: parts.headers.clone(),
             preference,
-            wanted: Wanted::default(),
+            format: RequestedFormat::default(),
             representation: OnceLock::new(),
         })
     }
 }
 
-impl From<Problem> for Early {
+impl From<Problem> for EarlyResponse {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
     }
 }
 
-impl IntoResponse for Early {
+impl IntoResponse for EarlyResponse {
     fn into_response(self) -> Response {
         match self {
             Self::Problem(problem) => problem.into_response(),
-            Self::Accepted { job, caller, retry_after } => backfills::accepted(&job, &caller, Some(retry_after)),
-            Self::Known(response) => *response,
+            Self::Accepted { job, caller, retry_after } => accepted_response(&job, &caller, Some(retry_after)),
+            Self::Ready(response) => *response,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The OpenAPI document and Swagger UI, both served from the binary.
+//! Serves the OpenAPI document and Swagger UI from the binary.
 
 use axum::{
     Json, Router,
@@ -15,49 +15,49 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{compat, needs, state::ApiState};
+use super::{drop_in, authorization, state::ApiState};
 
-/// What the document says besides the routes.
+/// The parts of the OpenAPI document that do not depend on the routes.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "feishu-pulse",
-        description = "Who in the company uses which part of Feishu, day by day: Feishu's `admin_user_stats` behind one \
-            REST call per question.\n\nTokens, pages of 60 rows, windows of 31 days, rate limits and the monthly quota \
-            stay inside. A past day is fetched once and never again. Days are produced by Feishu at 09:30 of the next \
-            day (UTC+8 in `cn`, UTC elsewhere); until then they are *pending*, for some hours *provisional*, then \
-            *final*.",
+        description = "Feishu usage statistics per person and day: the data of Feishu's `admin_user_stats` API in a \
+            single REST call.\n\nThe service handles access tokens, pages of 60 rows, windows of 31 days, rate limits \
+            and the monthly quota. It fetches each day once and stores it. Feishu produces the data of a day at 09:30 \
+            on the next day (UTC+8 in `cn`, UTC elsewhere). Until then the day is *pending*, then for some hours \
+            *provisional*, then *final*.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    servers((url = "/", description = "this service")),
+    servers((url = "/", description = "This service")),
     tags(
-        (name = "data", description = "User-days: one item per person and day"),
-        (name = "reports", description = "Figures over user-days"),
-        (name = "coverage", description = "Which days are held, and how far they can be relied on"),
-        (name = "archive", description = "What is kept for good: fill it, forget parts of it"),
-        (name = "drop-in", description = "Feishu's own contract, so that an official SDK works unchanged: only its base \
-            URL changes. Errors here are Feishu's, not problem documents"),
-        (name = "operations", description = "For probes and for people who look after the service"),
+        (name = "data", description = "People and user-days (one item per person and day)"),
+        (name = "reports", description = "Aggregated figures over user-days"),
+        (name = "coverage", description = "The state of each day"),
+        (name = "archive", description = "Fill the archive, delete days"),
+        (name = "drop-in", description = "Feishu's own API, so that an official SDK works after a change of its base \
+            URL. Errors have Feishu's format instead of problem documents"),
+        (name = "operations", description = "Probes, metrics and other endpoints for operators"),
     ),
-    modifiers(&Credentials),
+    modifiers(&SecuritySchemes),
 )]
-struct Base;
+struct DocumentBase;
 
-/// How callers say who they are.
-struct Credentials;
+/// Adds the security schemes to the document.
+struct SecuritySchemes;
 
-impl Modify for Credentials {
+impl Modify for SecuritySchemes {
     fn modify(&self, document: &mut openapi::OpenApi) {
         let schemes = [
             (
-                needs::BEARER,
-                "An access key (`feishu-pulse key new`), or a token of the identity provider. Not needed where the \
-                 service has no access control. Each operation names the scope it takes: `reports:read`, `users:read` \
-                 (which includes it) or `admin`; where it names several, one of them.",
+                authorization::ACCESS_KEY_SCHEME,
+                "An access key (`feishu-pulse key new`), or a token of the identity provider. Not required if access \
+                 control is disabled. Each operation names the scope that it requires: `reports:read`, `users:read` \
+                 (includes `reports:read`) or `admin`. If it names several scopes, one of them is enough.",
             ),
             (
-                compat::BEARER,
-                "From `/open-apis/auth/v3/tenant_access_token/internal`; an official SDK gets it by itself.",
+                drop_in::TENANT_TOKEN_SCHEME,
+                "A token from `/open-apis/auth/v3/tenant_access_token/internal`. An official SDK requests it by itself.",
             ),
         ];
         let components = document.components.get_or_insert_default();
@@ -68,17 +68,17 @@ impl Modify for Credentials {
     }
 }
 
-/// What the pages of `/docs` may do: run the scripts that are served with them, and ask this service. Swagger UI sets
-/// styles of elements; that cannot load anything.
+/// The pages of `/docs` may only load resources from this service and send requests to it. `unsafe-inline` styles are
+/// allowed because Swagger UI sets style attributes.
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// The document without routes.
+/// The OpenAPI document without routes.
 #[must_use]
 pub fn base() -> openapi::OpenApi {
-    Base::openapi()
+    DocumentBase::openapi()
 }
 
 /// `/openapi.json` and `/docs`.

@@ -1,23 +1,23 @@
-//! Drop-in: upstream's own contract in front of our engine, so that an official SDK works by changing one base URL.
+//! The drop-in API: Feishu's own endpoints, so that an official SDK works after a change of its base URL.
 //!
-//! Nothing here goes to upstream: not the caller's credentials, not its tokens, not its page tokens. A call is read as
-//! upstream would read it, answered by the engine like any other, and written as upstream would write it.
+//! A request is parsed as Feishu parses it, answered by the query engine, and the response has Feishu's format. Credentials,
+//! access tokens and page tokens of callers are never sent to Feishu.
 
 pub mod access_token;
-pub mod failure;
-pub mod item;
+pub mod feishu_error;
+pub mod admin_user_stat;
 pub mod page_token;
-pub mod query;
+pub mod stats_query;
 pub mod stats;
 pub mod token;
 
 use axum::http::HeaderName;
 
 pub use access_token::AccessTokens;
-pub use failure::{Failure, render};
+pub use feishu_error::{FeishuError, render};
 
-/// The name of the security scheme in the OpenAPI document.
-pub const BEARER: &str = "tenant_access_token";
+/// Name of the security scheme in the OpenAPI document.
+pub const TENANT_TOKEN_SCHEME: &str = "tenant_access_token";
 
-/// The header in which upstream tells its limit.
+/// Feishu's response header for the rate limit.
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ogw-ratelimit-limit");

@@ -1,4 +1,5 @@
-//! Computation off the async threads: these only move bytes, so that small requests never wait behind a large one.
+//! The thread pool for exports. Long computations stay off the async threads, so that small requests never wait behind a
+//! large one.
 
 use std::{io, sync::Arc};
 
@@ -6,89 +7,79 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
-use tokio::{sync::oneshot, task::spawn_blocking};
+use tokio::sync::oneshot;
 
-use super::problem::{Problem, ProblemCode};
+/// Target size of a chunk in bytes. An async thread, which also serves small requests, copies a chunk of this size to the
+/// socket in tens of microseconds.
+pub const CHUNK_BYTES: usize = 256 << 10;
 
-/// Bytes of a chunk of text, more or less: a thread that serves small requests too copies it to the socket in some tens
-/// of microseconds.
-pub const CHUNK: usize = 256 << 10;
+/// Increment of the niceness of export threads. An export thread that competes with a request thread for a CPU gets a
+/// tenth of it.
+const NICE_INCREMENT: i32 = 10;
 
-/// Steps by which desks are nicer than other threads: of a processor that both want, a desk gets a tenth.
-const NICER: i32 = 10;
-
-/// The desks at which exports are written, shared by all requests: one a processor, and whoever serves requests is let
-/// through first.
+/// Thread pool for exports, shared by all requests: one thread per CPU, at a lower priority than request threads.
 #[derive(Clone, Debug)]
-pub struct Desks {
+pub struct ExportPool {
     threads: Arc<ThreadPool>,
 }
 
-/// What an export is made of: the next chunk of it, until there is none.
-pub trait Chunks: Send + 'static {
-    /// The next chunk, never an empty one.
+/// The body of an export, computed chunk by chunk.
+pub trait ChunkSource: Send + 'static {
+    /// The next chunk, which is never empty; `None` after the last one.
     ///
     /// # Errors
-    /// Where it cannot be written; the answer breaks off then, so that nobody takes it for whole.
+    /// If the chunk cannot be written. The connection is then aborted, so that the client does not mistake the body for
+    /// complete.
     fn next_chunk(&mut self) -> io::Result<Option<Bytes>>;
 }
 
-impl Desks {
-    /// Desks, each a thread of its own.
+impl ExportPool {
+    /// Starts the threads.
     ///
     /// # Errors
-    /// Where the operating system gives no threads.
-    pub fn open() -> Result<Self, ThreadPoolBuildError> {
+    /// If the operating system refuses to create a thread.
+    pub fn start() -> Result<Self, ThreadPoolBuildError> {
         let threads = ThreadPoolBuilder::new()
-            .thread_name(|number| format!("desk-{number}"))
-            .start_handler(|_| give_way())
-            // The panic has been reported by then, and the answer breaks off, since nobody sends its next chunk.
+            .thread_name(|number| format!("export-{number}"))
+            .start_handler(|_| lower_priority())
+            // The panic hook has reported the panic. The body is aborted, because the sender of its next chunk is dropped.
             .panic_handler(|_| ());
         Ok(Self { threads: Arc::new(threads.build()?) })
     }
 
-    /// The chunks as a body. While one is on its way to the caller the next is written, and none further: an export
-    /// takes the memory of two chunks whatever its length, and no thread while its caller is slow.
-    pub fn body<C: Chunks>(&self, chunks: C) -> Body {
-        let desks = self.clone();
-        let first = desks.write(chunks);
-        Body::from_stream(stream::try_unfold(Some(first), move |writing| {
-            let desks = desks.clone();
+    /// The chunks as a response body. While one chunk is sent, the next one is computed, but no further: an export of any
+    /// length takes the memory of two chunks, and occupies no thread while its client reads slowly.
+    pub fn body<C: ChunkSource>(&self, chunks: C) -> Body {
+        let pool = self.clone();
+        let first = pool.spawn_next(chunks);
+        Body::from_stream(stream::try_unfold(Some(first), move |pending| {
+            let pool = pool.clone();
             async move {
-                let Some(writing) = writing else { return Ok(None) };
-                let (chunk, chunks) = writing.await.map_err(io::Error::other)?;
-                Ok::<_, io::Error>(chunk?.map(|chunk| (chunk, Some(desks.write(chunks)))))
+                let Some(pending) = pending else { return Ok(None) };
+                let (chunk, chunks) = pending.await.map_err(io::Error::other)?;
+                Ok::<_, io::Error>(chunk?.map(|chunk| (chunk, Some(pool.spawn_next(chunks)))))
             }
         }))
     }
 
-    fn write<C: Chunks>(&self, mut chunks: C) -> oneshot::Receiver<(io::Result<Option<Bytes>>, C)> {
-        let (done, written) = oneshot::channel();
+    fn spawn_next<C: ChunkSource>(&self, mut chunks: C) -> oneshot::Receiver<(io::Result<Option<Bytes>>, C)> {
+        let (sender, receiver) = oneshot::channel();
         self.threads.spawn(move || {
             let chunk = chunks.next_chunk();
-            // Nobody may be waiting for it any more.
-            let _ = done.send((chunk, chunks));
+            // The client may have disconnected.
+            let _ = sender.send((chunk, chunks));
         });
-        written
+        receiver
     }
 }
 
-/// Lets other threads go first. What serves a small request sleeps most of the time and then wants a processor at once.
-fn give_way() {
-    // Elsewhere a process has one priority for all its threads.
+/// Lowers the priority of the current thread, so that request threads, which mostly sleep, get a CPU at once.
+fn lower_priority() {
+    // On other systems, niceness applies to the whole process.
     if cfg!(target_os = "linux") {
-        // Where it is not allowed, desks take their share like all others.
-        let _ = rustix::process::nice(NICER);
+        // If this is not permitted, export threads keep the normal priority.
+        let _ = rustix::process::nice(NICE_INCREMENT);
     }
-}
-
-/// Computes on a thread where nobody waits.
-///
-/// # Errors
-/// Where the computation panics.
-pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    let done = spawn_blocking(work).await;
-    done.map_err(|_| Problem::new(ProblemCode::Internal, "the computation broke off"))
 }
 
 #[cfg(test)]
@@ -97,10 +88,10 @@ mod tests {
 
     use super::*;
 
-    /// So many chunks, then a panic.
-    struct Breaking(usize);
+    /// Yields this number of chunks, then panics.
+    struct PanicsAfter(usize);
 
-    impl Chunks for Breaking {
+    impl ChunkSource for PanicsAfter {
         fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
             self.0 = self.0.checked_sub(1).expect("another chunk");
             Ok(Some("chunk".into()))
@@ -108,20 +99,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_export_that_panics_breaks_off_and_leaves_the_desks_usable() {
-        let desks = Desks::open().unwrap();
+    async fn an_export_that_panics_is_aborted_and_the_pool_stays_usable() {
+        let pool = ExportPool::start().unwrap();
         for _ in 0..100 {
-            assert!(to_bytes(desks.body(Breaking(2)), usize::MAX).await.is_err());
+            assert!(to_bytes(pool.body(PanicsAfter(2)), usize::MAX).await.is_err());
         }
     }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn a_desk_gives_way_to_whoever_serves_requests() {
-        /// How nice the thread is that writes it.
-        struct Niceness(bool);
+    async fn export_threads_have_a_lower_priority_than_request_threads() {
+        /// An export whose only chunk is the niceness of its thread.
+        struct ReportsNiceness(bool);
 
-        impl Chunks for Niceness {
+        impl ChunkSource for ReportsNiceness {
             fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
                 let niceness = std::mem::take(&mut self.0).then(niceness);
                 Ok(niceness.map(|niceness| niceness.to_string().into()))
@@ -130,12 +121,12 @@ mod tests {
 
         fn niceness() -> i32 {
             let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            // The first two fields are a number and a name in brackets; niceness is the 19th.
+            // The first two fields are the thread id and the name in parentheses. Niceness is field 19.
             stat.rsplit(") ").next().unwrap().split(' ').nth(16).unwrap().parse().unwrap()
         }
 
-        let ours = niceness();
-        let desk = to_bytes(Desks::open().unwrap().body(Niceness(true)), usize::MAX).await.unwrap();
-        assert_eq!(String::from_utf8(desk.to_vec()).unwrap(), (ours + NICER).min(19).to_string());
+        let own_niceness = niceness();
+        let output = to_bytes(ExportPool::start().unwrap().body(ReportsNiceness(true)), usize::MAX).await.unwrap();
+        assert_eq!(String::from_utf8(output.to_vec()).unwrap(), (own_niceness + NICE_INCREMENT).min(19).to_string());
     }
 }

@@ -1,54 +1,54 @@
-//! Which format an answer is written in: `format=` where it is given, else the header `Accept` with its q-values.
+//! Content negotiation: the format of a response, from the parameter `format` or the header `Accept`.
 
 use axum::http::{HeaderMap, header};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    caching::encoding,
+    caching::content_encoding,
     params::Params,
     problem::{Problem, ProblemCode},
 };
 
-/// A format of an answer.
+/// A response format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON document, in pages where it is long.
+    /// One JSON document; long lists are paged.
     #[default]
     Json,
-    /// A JSON object a line, the whole selection as a stream.
+    /// One JSON object per line, the whole selection as a stream.
     Ndjson,
-    /// Comma-separated values with a line of names.
+    /// Comma-separated values with a header line.
     Csv,
-    /// Columns with types, for data frames and databases.
+    /// Typed columns, for data frames and databases.
     Parquet,
 }
 
-/// How a table is to be written.
+/// The format of a response that is a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct RequestedFormat {
     /// The format.
     pub format: Format,
     /// Whether a CSV begins with a byte order mark.
     pub bom: bool,
 }
 
-/// The format of a table. Read by [`Wanted::read`].
+/// The parameters of the format. Parsed by [`RequestedFormat::read`].
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what is read")]
+#[expect(dead_code, reason = "documents what `RequestedFormat::read` reads")]
 pub struct FormatParams {
-    /// The format; overrides `Accept`. `csv` is RFC 4180 in UTF-8; texts that a spreadsheet would run as a formula
-    /// (they begin with `=`, `+`, `-`, `@`, a tab or a carriage return) get an apostrophe in front. `ndjson` is one
-    /// JSON object a line. `parquet` has typed columns: days, instants in UTC, integers, booleans and lists.
+    /// Response format; overrides `Accept`. `csv` is RFC 4180 in UTF-8; text that a spreadsheet would run as a formula
+    /// (it begins with `=`, `+`, `-`, `@`, a tab or a carriage return) is prefixed with an apostrophe. `ndjson` is one
+    /// JSON object per line. `parquet` has typed columns: dates, timestamps in UTC, integers, booleans and lists.
     #[param(inline)]
     format: Option<FormatParam>,
-    /// `true`: the CSV begins with a byte order mark, by which Excel knows UTF-8. Default: `false`.
+    /// `true`: the CSV begins with a byte order mark, so that Excel detects UTF-8. Default: `false`.
     bom: Option<bool>,
 }
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what is read")]
+#[expect(dead_code, reason = "documents what `RequestedFormat::read` reads")]
 enum FormatParam {
     Json,
     Csv,
@@ -56,18 +56,18 @@ enum FormatParam {
     Parquet,
 }
 
-impl Wanted {
-    /// The format of a table that the caller wants most. Where nothing on offer is acceptable (406), or a parameter is
-    /// faulty, `params` knows.
-    pub fn read(params: &mut Params, headers: &HeaderMap) -> Self {
-        let format = Format::wanted(params, headers, &[Format::Json, Format::Csv, Format::Ndjson, Format::Parquet]);
+impl RequestedFormat {
+    /// The format that the caller prefers. If no format is acceptable (406) or a parameter is faulty, that is recorded in
+    /// `params`.
+    pub fn parse(params: &mut Params, headers: &HeaderMap) -> Self {
+        let format = Format::negotiate(params, headers, &[Format::Json, Format::Csv, Format::Ndjson, Format::Parquet]);
         let format = format.unwrap_or_else(|problem| {
-            params.refuse(problem);
+            params.reject(problem);
             Format::Json
         });
         let bom = params.flag("bom");
         if bom.is_some() && format != Format::Csv {
-            params.fault("bom", "goes only with CSV");
+            params.add_fault("bom", "is only valid with CSV");
         }
         Self { format, bom: bom.unwrap_or(false) }
     }
@@ -88,7 +88,7 @@ impl Format {
         }
     }
 
-    /// The media type with its parameters, as an answer names it.
+    /// The media type with its parameters, for `Content-Type`.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -97,7 +97,7 @@ impl Format {
         }
     }
 
-    /// How the name of a file ends, for the formats that are saved rather than read.
+    /// The file name extension, for formats that are usually saved to a file.
     #[must_use]
     pub const fn extension(self) -> Option<&'static str> {
         match self {
@@ -107,46 +107,46 @@ impl Format {
         }
     }
 
-    /// The format that the caller wants most, where it is served; the first of `offered` where the caller does not care.
+    /// The format of `offered` that the caller prefers; the first one if the caller has no preference.
     ///
     /// # Errors
-    /// A problem (406) where nothing on offer is acceptable. A faulty `format` is a fault of `params`.
-    pub fn wanted(params: &mut Params, headers: &HeaderMap, offered: &[Self]) -> Result<Self, Problem> {
-        let words: Vec<_> = Self::ALL.into_iter().filter(|(_, format)| offered.contains(format)).collect();
+    /// A problem (406) if no offered format is acceptable. A faulty `format` is recorded in `params`.
+    pub fn negotiate(params: &mut Params, headers: &HeaderMap, offered: &[Self]) -> Result<Self, Problem> {
+        let names: Vec<_> = Self::ALL.into_iter().filter(|(_, format)| offered.contains(format)).collect();
         if params.has("format") {
-            return Ok(params.one_of("format", &words).unwrap_or(Self::Json));
+            return Ok(params.one_of("format", &names).unwrap_or(Self::Json));
         }
         let accept: Vec<&str> =
             headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
         let accept = accept.join(",");
-        // Who names nothing takes anything.
+        // A missing `Accept` accepts every format (RFC 9110, section 12.5.1).
         if accept.trim().is_empty() {
             return Ok(offered[0]);
         }
-        let best = offered
+        let preferred = offered
             .iter()
             .rev()
-            .max_by(|one, other| quality(&accept, one.media_type()).total_cmp(&quality(&accept, other.media_type())));
-        best.copied().filter(|format| quality(&accept, format.media_type()) > 0.0).ok_or_else(|| {
+            .max_by(|a, b| media_type_quality(&accept, a.media_type()).total_cmp(&media_type_quality(&accept, b.media_type())));
+        preferred.copied().filter(|format| media_type_quality(&accept, format.media_type()) > 0.0).ok_or_else(|| {
             let types: Vec<_> = offered.iter().map(|format| format.media_type()).collect();
-            Problem::new(ProblemCode::NotAcceptable, format!("served here are {}", types.join(", ")))
+            Problem::new(ProblemCode::NotAcceptable, format!("available media types: {}", types.join(", ")))
         })
     }
 }
 
-/// How much a media type is wanted, 0 to 1: the most specific range of the header counts (RFC 9110, section 12.5.1).
-fn quality(accept: &str, media_type: &str) -> f32 {
-    let kind = media_type.split('/').next().unwrap_or_default();
+/// The quality of a media type, 0 to 1: that of the most specific matching range (RFC 9110, section 12.5.1).
+fn media_type_quality(accept: &str, media_type: &str) -> f32 {
+    let main_type = media_type.split('/').next().unwrap_or_default();
     let matching = accept.split(',').filter_map(|range| {
         let mut parts = range.split(';').map(str::trim);
         let range = parts.next()?.to_ascii_lowercase();
         let specificity = match range.as_str() {
             "*/*" | "*" => 0,
-            range if range.strip_suffix("/*") == Some(kind) => 1,
+            range if range.strip_suffix("/*") == Some(main_type) => 1,
             range if range == media_type => 2,
             _ => return None,
         };
-        let q = parts.filter_map(encoding::quality).next_back();
+        let q = parts.filter_map(content_encoding::quality).next_back();
         Some((specificity, q.map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0).clamp(0.0, 1.0))))
     });
     matching.max_by_key(|(specificity, _)| *specificity).map_or(0.0, |(_, q)| q)
@@ -172,9 +172,9 @@ mod tests {
     #[case("application/json;Q=0.1, application/x-ndjson", Some(Format::Ndjson))]
     #[case("text/html", None)]
     #[case("application/json;q=0", None)]
-    fn the_most_wanted_format_is_chosen(#[case] accept: &str, #[case] chosen: Option<Format>) {
+    fn the_preferred_format_is_chosen(#[case] accept: &str, #[case] chosen: Option<Format>) {
         let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
-        let wanted = Format::wanted(&mut Params::default(), &headers, &[Format::Json, Format::Ndjson]);
-        assert_eq!(wanted.ok(), chosen);
+        let negotiated = Format::negotiate(&mut Params::default(), &headers, &[Format::Json, Format::Ndjson]);
+        assert_eq!(negotiated.ok(), chosen);
     }
 }

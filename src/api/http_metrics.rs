@@ -1,4 +1,5 @@
-//! Requests as an operator sees them: how many of which kind, and how long they took.
+//! Metrics of HTTP requests: how many are in flight, and how long responses took, by route, method, status and cache
+//! use.
 
 use std::{
     collections::HashMap,
@@ -17,26 +18,27 @@ use axum::{
 };
 use tokio::time::Instant;
 
-use crate::meter::{Exposition, Histogram, Meter};
+use crate::prometheus::{Collector, Exposition, Histogram};
 
-/// From an answer out of memory to one that has waited for Feishu.
-const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Bucket bounds of the duration histogram, in seconds: from a cached response to one that waited for Feishu.
+const DURATION_BUCKETS_SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// Counts and times requests.
+/// The collector of HTTP request metrics.
 #[derive(Debug, Default)]
-pub struct Traffic {
-    answered: Mutex<HashMap<Kind, Histogram>>,
+pub struct HttpMetrics {
+    durations: Mutex<HashMap<RequestLabels, Histogram>>,
     in_flight: AtomicU64,
 }
 
-/// What requests are told apart by. Routes are the patterns of the router, never what a caller wrote; so the number of
-/// kinds is known before the first request.
+/// The labels of a request. Routes are the router's patterns, never text from a caller, so the number of label sets is
+/// bounded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Kind {
+struct RequestLabels {
     route: Arc<str>,
     method: Method,
     status: StatusClass,
-    cache: Cache,
+    cache: CacheLabel,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,71 +61,71 @@ enum StatusClass {
     ServerError,
 }
 
-/// Where the answer came from, as `Cache-Status` (RFC 9211) says.
+/// The use of cached days, as `Cache-Status` (RFC 9211) reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Cache {
-    /// What was held.
+enum CacheLabel {
+    /// All days were cached.
     Hit,
-    /// Something had to be fetched first.
+    /// At least one day was fetched for the request.
     Miss,
-    /// What was held, though it is fetched anew.
+    /// Cached days were used although they are due to be fetched again.
     Stale,
-    /// It has nothing to do with what is held.
+    /// The response does not depend on days.
     None,
 }
 
-/// A request under way: counted as such until it is answered, or its caller has left.
-struct UnderWay(Arc<Traffic>);
+/// Counts a request as in flight until its response begins or its client disconnects.
+struct InFlightGuard(Arc<HttpMetrics>);
 
-/// Counts a request and times its answer.
-pub(super) async fn count(State(traffic): State<Arc<Traffic>>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let under_way = UnderWay::begin(traffic);
+/// Counts requests and measures the time until their responses begin.
+pub(super) async fn record_requests(State(metrics): State<Arc<HttpMetrics>>, request: Request, next: Next) -> Response {
+    let began_at = Instant::now();
+    let in_flight = InFlightGuard::begin(metrics);
     let route: Arc<str> = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).into();
     let method = request.method().clone();
     let response = next.run(request).await;
-    under_way.0.answered(&route, &method, &response, begun.elapsed());
+    in_flight.0.record(&route, &method, &response, began_at.elapsed());
     response
 }
 
-impl Traffic {
-    /// Counts one answer.
-    pub(super) fn answered(&self, route: &Arc<str>, method: &HttpMethod, response: &Response, taken: Duration) {
+impl HttpMetrics {
+    /// Records one response and the time until it began.
+    pub(super) fn record(&self, route: &Arc<str>, method: &HttpMethod, response: &Response, duration: Duration) {
         let (status, cache) = (response.status().into(), response.headers().into());
-        let kind = Kind { route: Arc::clone(route), method: method.into(), status, cache };
-        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.entry(kind).or_insert_with(|| Histogram::new(SECONDS)).record(taken);
+        let labels = RequestLabels { route: Arc::clone(route), method: method.into(), status, cache };
+        let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        durations.entry(labels).or_insert_with(|| Histogram::new(DURATION_BUCKETS_SECONDS)).observe(duration);
     }
 }
 
-impl UnderWay {
-    fn begin(traffic: Arc<Traffic>) -> Self {
-        traffic.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(traffic)
+impl InFlightGuard {
+    fn begin(metrics: Arc<HttpMetrics>) -> Self {
+        metrics.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(metrics)
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Meter for Traffic {
-    fn write(&self, page: &mut Exposition) {
-        page.gauge("feishu_pulse_http_requests_in_flight", "Requests whose answer has not begun yet.")
-            .value(self.in_flight.load(Ordering::Relaxed) as f64);
-        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut kinds: Vec<_> = answered.iter().collect();
-        kinds.sort_unstable_by_key(|(kind, _)| *kind);
+impl Collector for HttpMetrics {
+    fn collect(&self, page: &mut Exposition) {
+        page.gauge("feishu_pulse_http_requests_in_flight", "Requests whose response has not begun.")
+            .sample(self.in_flight.load(Ordering::Relaxed) as f64);
+        let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut series: Vec<_> = durations.iter().collect();
+        series.sort_unstable_by_key(|(labels, _)| *labels);
         let mut family = page.histogram(
-            "feishu_pulse_http_request_seconds",
-            "How long requests took until their answer began, by route, method, class of status, and where it came from.",
+            "feishu_pulse_http_request_duration_seconds",
+            "Time until the response began, by route, method, status class and cache use.",
         );
-        for (Kind { route, method, status, cache }, histogram) in kinds {
+        for (RequestLabels { route, method, status, cache }, histogram) in series {
             let (method, status, cache) = (method.name(), status.name(), cache.name());
             let labels = [("route", &**route), ("method", method), ("status", status), ("cache", cache)];
-            family.distribution(&labels, histogram);
+            family.histogram_samples(&labels, histogram);
         }
     }
 }
@@ -151,7 +153,7 @@ impl From<&HttpMethod> for Method {
             HttpMethod::PUT => Self::Put,
             HttpMethod::DELETE => Self::Delete,
             HttpMethod::OPTIONS => Self::Options,
-            // A caller may invent methods without end.
+            // Clients can send any method name; a label of its own for each would be unbounded.
             _ => Self::Other,
         }
     }
@@ -169,7 +171,7 @@ impl StatusClass {
     }
 }
 
-impl Cache {
+impl CacheLabel {
     const fn name(self) -> &'static str {
         match self {
             Self::Hit => "hit",
@@ -180,11 +182,11 @@ impl Cache {
     }
 }
 
-impl From<&HeaderMap> for Cache {
+impl From<&HeaderMap> for CacheLabel {
     fn from(headers: &HeaderMap) -> Self {
-        let said = headers.get("cache-status").and_then(|said| said.to_str().ok()).unwrap_or_default();
-        let parameter = |name: &str| said.split([';', ',']).any(|parameter| parameter.trim().starts_with(name));
-        // A time to live below zero says that the answer is older than it should be (RFC 9211, section 2.3).
+        let status = headers.get("cache-status").and_then(|status| status.to_str().ok()).unwrap_or_default();
+        let parameter = |name: &str| status.split([';', ',']).any(|parameter| parameter.trim().starts_with(name));
+        // RFC 9211, section 2.3: a negative `ttl` means that the response is stale.
         if parameter("fwd=stale") || parameter("ttl=-") {
             Self::Stale
         } else if parameter("hit") {
@@ -217,20 +219,20 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case::held("feishu-pulse; hit", Cache::Hit)]
-    #[case::with_more_to_say("feishu-pulse;hit;ttl=300", Cache::Hit)]
-    #[case::fetched("feishu-pulse; fwd=miss; stored", Cache::Miss)]
-    #[case::fetched_in_part("feishu-pulse; fwd=partial; collapsed", Cache::Miss)]
-    #[case::fetched_anew("feishu-pulse; hit; ttl=-1; detail=refresh-failed", Cache::Stale)]
-    #[case::forwarded_as_stale("feishu-pulse; fwd=stale", Cache::Stale)]
-    #[case::silent("feishu-pulse", Cache::None)]
-    fn the_header_tells_where_an_answer_came_from(#[case] said: &'static str, #[case] expected: Cache) {
+    #[case::cached("feishu-pulse; hit", CacheLabel::Hit)]
+    #[case::cached_with_ttl("feishu-pulse;hit;ttl=300", CacheLabel::Hit)]
+    #[case::fetched("feishu-pulse; fwd=miss; stored", CacheLabel::Miss)]
+    #[case::fetched_in_part("feishu-pulse; fwd=partial; collapsed", CacheLabel::Miss)]
+    #[case::stale_with_failed_refresh("feishu-pulse; hit; ttl=-1; detail=refresh-failed", CacheLabel::Stale)]
+    #[case::forwarded_as_stale("feishu-pulse; fwd=stale", CacheLabel::Stale)]
+    #[case::without_parameters("feishu-pulse", CacheLabel::None)]
+    fn the_cache_label_follows_the_cache_status_header(#[case] status: &'static str, #[case] expected: CacheLabel) {
         let headers = HeaderMap::from_iter([(
             axum::http::HeaderName::from_static("cache-status"),
-            HeaderValue::from_static(said),
+            HeaderValue::from_static(status),
         )]);
 
-        assert_eq!(Cache::from(&headers), expected);
-        assert_eq!(Cache::from(&HeaderMap::new()), Cache::None);
+        assert_eq!(CacheLabel::from(&headers), expected);
+        assert_eq!(CacheLabel::from(&HeaderMap::new()), CacheLabel::None);
     }
 }

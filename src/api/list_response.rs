@@ -1,4 +1,4 @@
-//! Tabular answers: the same items as JSON, as lines of JSON, as CSV or as Parquet.
+//! Responses that are lists of items, as JSON, NDJSON, CSV or Parquet.
 
 use std::{fmt::Display, sync::Arc};
 
@@ -12,70 +12,71 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    envelope::Meta,
-    negotiate::{Format, Wanted},
+    meta::Meta,
+    format::{Format, RequestedFormat},
     problem::{Problem, ProblemCode},
 };
 use crate::{
     model::DayRange,
     table::{
         Record, csv,
-        parquet::{Stream, records},
+        parquet::{ParquetStream, record_columns},
     },
 };
 
-/// Bytes of JSON that an item with all counters takes, more or less.
-const WIDE: usize = 1024;
+/// Approximate size in bytes of an item with all counters, as JSON.
+const BYTES_PER_ITEM: usize = 1024;
 
-/// A list of items, and what it is based on.
+/// A list of items and its metadata.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Answer<T> {
+#[schema(as = Answer)]
+pub struct ListResponse<T> {
     /// The items.
     pub data: Vec<T>,
-    /// What they are based on.
+    /// Days that the items are based on.
     pub meta: Meta,
 }
 
-impl<T: Record + Serialize> Answer<T> {
-    /// The answer in the wanted format. As a file it is named after `subject` and the days it is about.
+impl<T: Record + Serialize> ListResponse<T> {
+    /// The response in the requested format. The name of a file contains `subject` and the range of days.
     #[must_use]
-    pub fn written(self, wanted: Wanted, subject: &str) -> Response {
+    pub fn into_format(self, requested: RequestedFormat, subject: &str) -> Response {
         let days = self.meta.range();
-        match wanted.format {
-            Format::Json => json(&self, self.data.len()),
-            Format::Ndjson => file(wanted.format, subject, days, lines(&self.data).into()),
-            Format::Csv => file(wanted.format, subject, days, table(&self.data, wanted.bom).into()),
-            Format::Parquet => match columns(&self.data) {
-                Ok(bytes) => file(wanted.format, subject, days, bytes.into()),
-                Err(error) => unwritten(error).into_response(),
+        match requested.format {
+            Format::Json => json_response(&self, self.data.len()),
+            Format::Ndjson => file_response(requested.format, subject, days, ndjson(&self.data).into()),
+            Format::Csv => file_response(requested.format, subject, days, csv_with_header(&self.data, requested.bom).into()),
+            Format::Parquet => match parquet_file(&self.data) {
+                Ok(bytes) => file_response(requested.format, subject, days, bytes.into()),
+                Err(error) => serialization_problem(error).into_response(),
             },
         }
     }
 }
 
-/// The answer as JSON, with room for so many wide items. For large ones: `axum::Json` writes to a buffer that is half as
-/// fast.
-pub fn json(answer: &impl Serialize, items: usize) -> Response {
-    let mut body: Vec<u8> = Vec::with_capacity((items + 1) * WIDE);
-    match serde_json::to_writer(&mut body, answer) {
+/// A JSON response, with a buffer that is preallocated for `items` items. For large bodies: the growing buffer of
+/// `axum::Json` takes twice as long.
+pub fn json_response(value: &impl Serialize, items: usize) -> Response {
+    let mut body: Vec<u8> = Vec::with_capacity((items + 1) * BYTES_PER_ITEM);
+    match serde_json::to_writer(&mut body, value) {
         Ok(()) => {
-            // It may be kept, and is weighed by its length.
+            // The response cache accounts for the length of a body, not for its capacity.
             body.shrink_to_fit();
             ([(header::CONTENT_TYPE, HeaderValue::from_static(Format::Json.content_type()))], body).into_response()
         }
-        Err(error) => unwritten(error).into_response(),
+        Err(error) => serialization_problem(error).into_response(),
     }
 }
 
-/// The problem that an answer could not be written.
+/// The problem of a response body that could not be serialized.
 #[must_use]
-pub fn unwritten(error: impl Display) -> Problem {
-    Problem::new(ProblemCode::Internal, format!("the answer could not be written: {error}"))
+pub fn serialization_problem(error: impl Display) -> Problem {
+    Problem::new(ProblemCode::Internal, format!("the response could not be written: {error}"))
 }
 
-/// A body of that format, with a name to be saved under where the format is one of files.
+/// A response with the content type of `format`, and with a file name if the format is usually saved to a file.
 #[must_use]
-pub fn file(format: Format, subject: &str, days: DayRange, body: Body) -> Response {
+pub fn file_response(format: Format, subject: &str, days: DayRange, body: Body) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     if let Some(extension) = format.extension() {
@@ -86,39 +87,39 @@ pub fn file(format: Format, subject: &str, days: DayRange, body: Body) -> Respon
     (headers, body).into_response()
 }
 
-/// The items as lines of JSON.
-pub fn lines<T: Serialize>(items: &[T]) -> Vec<u8> {
+/// The items as NDJSON.
+pub fn ndjson<T: Serialize>(items: &[T]) -> Vec<u8> {
     let mut out = Vec::new();
     for item in items {
-        // Writing to memory does not fail.
+        // Writing to a `Vec` cannot fail.
         let _ = serde_json::to_writer(&mut out, item);
         out.push(b'\n');
     }
     out
 }
 
-/// The items as CSV, with a line of names.
-pub fn table<T: Record>(items: &[T], bom: bool) -> Vec<u8> {
-    let mut out = if bom { csv::BOM.to_vec() } else { Vec::new() };
+/// The items as CSV with a header line.
+pub fn csv_with_header<T: Record>(items: &[T], bom: bool) -> Vec<u8> {
+    let mut out = if bom { csv::UTF8_BOM.to_vec() } else { Vec::new() };
     csv::push_header(&mut out, T::columns().iter().map(|column| &*column.name));
-    push_rows(&mut out, items);
+    push_csv_rows(&mut out, items);
     out
 }
 
 /// The items as Parquet.
 ///
 /// # Errors
-/// None that is known: it is written to memory.
-pub fn columns<T: Record>(items: &[T]) -> Result<Vec<u8>, ParquetError> {
-    let mut stream = Stream::new(records::columns::<T>())?;
-    let columns = records::cells(items);
-    let mut file = stream.group(1, |column, _| Arc::clone(&columns[column]))?;
+/// If the Parquet writer fails. No cause is known, because it writes to memory.
+pub fn parquet_file<T: Record>(items: &[T]) -> Result<Vec<u8>, ParquetError> {
+    let mut stream = ParquetStream::new(record_columns::columns::<T>())?;
+    let columns = record_columns::cells(items);
+    let mut file = stream.write_row_group(1, |column, _| Arc::clone(&columns[column]))?;
     file.append(&mut stream.finish()?);
     Ok(file)
 }
 
-/// Writes the items as CSV, without a line of names.
-pub fn push_rows<T: Record>(out: &mut Vec<u8>, items: &[T]) {
+/// Appends the items as CSV, without a header line.
+pub fn push_csv_rows<T: Record>(out: &mut Vec<u8>, items: &[T]) {
     for item in items {
         csv::push_record(out, item);
     }

@@ -1,32 +1,32 @@
-//! The envelope of every JSON answer: the data, and what it is based on.
+//! The `meta` part of JSON responses: the days that the data is based on.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     model::{Day, DayRange, Geo},
-    query::{Basis, Gathered},
-    store::State,
-    table::{Origin, Selection},
+    query::{ReportInput, LoadedDays},
+    store::DayStatus,
+    table::{DayMetadata, RowSelection},
 };
 
-/// Why counts of different people may be null.
-pub const WITHHELD: &str =
-    "Feishu withholds user_id from this app: counts of different people over several days are null";
+/// Note: distinct counts are null, because Feishu withholds user ids.
+pub const DISTINCT_COUNTS_WITHHELD: &str =
+    "Feishu withholds user_id from this app: counts of distinct people over several days are null";
 
-/// Why provisional days may be older than they should be.
-pub const NOT_REFRESHED: &str =
-    "provisional days could not be fetched anew, because Feishu does not answer: they are shown as they were";
+/// Note: provisional days are older than intended, because they could not be refreshed.
+pub const REFRESH_FAILING: &str =
+    "provisional days could not be refreshed, because calls to Feishu fail: the last fetched state is shown";
 
-/// Why people may be missing.
-pub const WITHHELD_PEOPLE: &str =
-    "Feishu withholds user_id from this app: people without one cannot be told apart and are left out";
+/// Note: people are missing, because Feishu withholds user ids.
+pub const PEOPLE_WITHOUT_ID_OMITTED: &str =
+    "Feishu withholds user_id from this app: people without an id cannot be distinguished and are omitted";
 
-/// Why figures are not shown to callers who may not see rows.
-pub const WITHHELD_GROUPS: &str =
-    "figures of fewer people than this service tells of, or from which these could be worked out, are withheld";
+/// Note: figures are suppressed for callers that may not see rows.
+pub const SMALL_GROUPS_SUPPRESSED: &str =
+    "figures of groups below the minimum size, or from which such figures could be derived, are withheld";
 
-/// What an answer is based on.
+/// The days that a response is based on.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Meta {
     /// First day of the selection.
@@ -38,35 +38,36 @@ pub struct Meta {
     /// The geos of the selection.
     #[schema(example = json!(["cn"]))]
     pub geos: Vec<&'static str>,
-    /// The selected days by how far they can be relied on.
-    pub days: Days,
-    /// When the data that was fetched last came from Feishu; null where there is none. RFC 3339.
+    /// The selected days by state.
+    pub days: DaysByState,
+    /// When the most recently fetched day was fetched from Feishu (RFC 3339). Null if there is no day.
     #[schema(format = DateTime, example = "2026-11-08T10:12:00+08:00")]
     pub data_as_of: Option<String>,
-    /// Asks for the next page; null on the last and where there are no pages.
+    /// Value of `cursor` for the next page. Null on the last page, and if the response has no pages.
     pub next_cursor: Option<String>,
-    /// How many items there are on all pages; null where that is not counted.
+    /// Number of items on all pages. Null if they are not counted.
     #[schema(example = 1234)]
     pub total: Option<usize>,
-    /// What a caller should know about the figures, in words. Usually empty.
+    /// Remarks on the figures, as sentences. Usually empty.
     pub notes: Vec<&'static str>,
 }
 
-/// The selected days (each of each geo counts) by how far they can be relied on.
+/// The selected days by state. Each day counts once per geo.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
-pub struct Days {
-    /// Days that cannot change any more.
+#[schema(as = Days)]
+pub struct DaysByState {
+    /// Number of days that will not change any more.
     #[schema(example = 7)]
     pub r#final: usize,
-    /// Days that may still change: just produced, or suspiciously small.
+    /// Number of days that Feishu may still change: just produced, or unusually small.
     #[schema(example = 0)]
     pub provisional: usize,
-    /// Those of the provisional days that should have been fetched anew by now: that is under way, or failed.
+    /// Number of provisional days that are due for a refresh; the refresh is in progress or has failed.
     #[schema(example = 0)]
     pub stale: usize,
-    /// Days that Feishu has not produced yet (it does at 09:30 of the next day). They are not in the data.
+    /// Days that Feishu has not produced yet. It produces a day at 09:30 on the next day. They are not in the data.
     pub pending: Vec<GeoDay>,
-    /// Days that could not be had. Only with `allow_partial=true`.
+    /// Days that could not be loaded. Only with `allow_partial=true`.
     pub missing: Vec<GeoDay>,
 }
 
@@ -82,42 +83,42 @@ pub struct GeoDay {
 }
 
 impl Meta {
-    /// What is to be said of the gathered days.
+    /// The metadata of loaded days.
     #[must_use]
-    pub fn of<D: Origin>(gathered: &Gathered<D>) -> Self {
-        let count = |state: State| gathered.selected().filter(|(_, one)| *one == state).count();
-        let latest = gathered.selected().max_by_key(|(day, _)| day.fetched_at());
+    pub fn from_loaded_days<D: DayMetadata>(loaded: &LoadedDays<D>) -> Self {
+        let count = |state: DayStatus| loaded.selected().filter(|(_, day_state)| *day_state == state).count();
+        let latest = loaded.selected().max_by_key(|(day, _)| day.fetched_at());
         Self {
-            start_date: gathered.plan.range.first(),
-            end_date: gathered.plan.range.last(),
-            geos: gathered.plan.geos.iter().map(|geo| geo.name()).collect(),
-            days: Days {
-                r#final: count(State::Final),
-                provisional: count(State::Provisional),
-                stale: gathered.supply.stale,
-                pending: gathered.plan.pending.iter().copied().map(GeoDay::from).collect(),
-                missing: gathered.selected_missing().map(GeoDay::from).collect(),
+            start_date: loaded.plan.range.first(),
+            end_date: loaded.plan.range.last(),
+            geos: loaded.plan.geos.iter().map(|geo| geo.name()).collect(),
+            days: DaysByState {
+                r#final: count(DayStatus::Final),
+                provisional: count(DayStatus::Provisional),
+                stale: loaded.cache_status.stale_days,
+                pending: loaded.plan.pending.iter().copied().map(GeoDay::from).collect(),
+                missing: loaded.selected_missing().map(GeoDay::from).collect(),
             },
             data_as_of: latest.map(|(day, _)| day.key().geo.rfc3339(day.fetched_at())),
             next_cursor: None,
             total: None,
-            notes: if gathered.supply.failing > 0 { vec![NOT_REFRESHED] } else { Vec::new() },
+            notes: if loaded.cache_status.failed_refreshes > 0 { vec![REFRESH_FAILING] } else { Vec::new() },
         }
     }
 
-    /// What is to be said of the days that a report is made of.
+    /// The metadata of the input of a report.
     #[must_use]
-    pub fn of_basis(basis: &Basis) -> Self {
-        match basis {
-            Basis::Digests(gathered) => Self::of(gathered),
-            Basis::Rows(gathered) => Self::of(gathered),
+    pub fn from_report_input(input: &ReportInput) -> Self {
+        match input {
+            ReportInput::Digests(loaded) => Self::from_loaded_days(loaded),
+            ReportInput::Rows(loaded) => Self::from_loaded_days(loaded),
         }
     }
 
-    /// The same, and whether figures of the selected people are null for want of ids.
+    /// The metadata of the input of a report, with a note if distinct counts are null because ids are withheld.
     #[must_use]
-    pub fn of_figures(basis: &Basis, selection: &Selection) -> Self {
-        Self::of_basis(basis).noting(basis.withholds(selection, true).then_some(WITHHELD))
+    pub fn from_report_figures(input: &ReportInput, selection: &RowSelection) -> Self {
+        Self::from_report_input(input).with_note(input.has_unidentified_rows(selection, true).then_some(DISTINCT_COUNTS_WITHHELD))
     }
 
     /// The days of the selection.
@@ -126,9 +127,9 @@ impl Meta {
         DayRange::new(self.start_date, self.end_date).unwrap_or(DayRange::single(self.start_date))
     }
 
-    /// With a note, where there is one.
+    /// Adds a note, if there is one.
     #[must_use]
-    pub fn noting(mut self, note: Option<&'static str>) -> Self {
+    pub fn with_note(mut self, note: Option<&'static str>) -> Self {
         self.notes.extend(note);
         self
     }

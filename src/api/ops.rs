@@ -1,4 +1,4 @@
-//! For probes, and for people who want a problem explained.
+//! Endpoints for operators: probes, metrics and the explanations of problems.
 
 use std::sync::Arc;
 
@@ -12,102 +12,103 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    params::Segment,
+    params::PathSegment,
     problem::{Problem, ProblemCode},
     responses::CommonProblems,
     state::ApiState,
 };
-use crate::{meter::Exposition, store::archive};
+use crate::{prometheus::Exposition, store::archive};
 
-/// How the process is.
+/// Liveness of the process.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
-    /// In a word.
+    /// Always `ok`.
     #[schema(example = "ok")]
     status: &'static str,
 }
 
-/// Whether the process should get requests, and how its parts are.
+/// Readiness of the process, and the state of its components.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Readiness {
-    /// In a word: `ready` or `draining`.
+    /// `ready` or `draining`.
     #[schema(example = "ready")]
     status: &'static str,
-    /// How the archive is; null where there is none. It does not decide readiness: without it, days come from Feishu.
+    /// State of the archive; null if there is none. It does not affect readiness: without the archive, days are fetched
+    /// from Feishu.
     archive: Option<ArchiveHealth>,
-    /// How the access keys are; null where there is no file of them. Where the file is faulty, the keys before it still
-    /// count.
+    /// State of the access keys; null if there is no keys file. If the file is faulty, the previous keys stay in force.
     access_keys: Option<AccessKeysHealth>,
 }
 
-/// How the access keys are.
+/// State of the access keys.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccessKeysHealth {
-    /// In a word: `ok`, or `faulty`; the log says in which lines.
+    /// `ok`, or `faulty`: the log names the faulty lines of the file.
     #[schema(example = "ok")]
     status: &'static str,
-    /// Keys that count now.
+    /// Number of keys in force.
     #[schema(example = 3)]
     keys: usize,
 }
 
-/// How the archive is.
+/// State of the archive.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ArchiveHealth {
-    /// In a word: `ok` or `failing`.
+    /// `ok` or `failing`.
     #[schema(example = "ok")]
     status: &'static str,
-    /// What is wrong, where it fails.
+    /// The latest failure, if the archive is failing.
     #[schema(value_type = Option<String>)]
     fault: Option<Arc<str>>,
-    /// Days that wait to be written.
+    /// Days in the write queue.
     #[schema(example = 0)]
     unwritten: usize,
-    /// Days given up unwritten since the start, because too many waited. They are archived when they are fetched again.
+    /// Days dropped from the full write queue since the process started. They are archived when they are fetched again.
+    #[serde(rename = "forgone")]
     #[schema(example = 0)]
-    forgone: u64,
-    /// Files found damaged since the start, and set aside.
+    dropped: u64,
+    /// Damaged files that were quarantined since the process started.
     #[schema(example = 0)]
     damaged: u64,
 }
 
-/// A kind of problem, explained.
+/// The explanation of a problem code.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemPage {
-    /// Its name for programs.
+    /// Code, for programs.
     code: ProblemCode,
-    /// The status it is answered with.
+    /// HTTP status.
     status: u16,
-    /// Its name for people.
+    /// Title, for people.
     title: &'static str,
-    /// How it comes about.
+    /// Cause of the problem.
     cause: &'static str,
-    /// What to do about it.
+    /// What to do about the problem.
     cure: &'static str,
 }
 
-/// Is the process alive?
+/// Liveness probe
 #[utoipa::path(
     get, path = "/livez", tag = "operations", operation_id = "livez",
-    responses((status = 200, description = "It is", body = Health)),
+    responses((status = 200, description = "The process is alive", body = Health)),
 )]
 pub(in crate::api) async fn livez() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Should the process get requests?
+/// Readiness probe
 ///
-/// Readiness depends neither on Feishu nor on the archive: what is held can be served while either is down.
+/// Readiness does not depend on Feishu or the archive: available days are served while either is down.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations", operation_id = "readyz",
     responses(
-        (status = 200, description = "It should", body = Readiness),
-        (status = 503, description = "It is about to end and gets no new requests", body = Readiness),
+        (status = 200, description = "The process accepts requests", body = Readiness),
+        (status = 503, description = "The process is shutting down", body = Readiness),
     ),
 )]
 pub(in crate::api) async fn readyz(State(state): State<ApiState>) -> Response {
     let archive = state.archive.as_ref().map(|archive| archive.health().into());
-    let access_keys = state.gatekeeper.keys_file().map(|file| AccessKeysHealth {
+    let access_keys = state.authenticator.keys_file().map(|file| AccessKeysHealth {
         status: if file.is_faulty() { "faulty" } else { "ok" },
         keys: file.keys().len(),
     });
@@ -116,49 +117,49 @@ pub(in crate::api) async fn readyz(State(state): State<ApiState>) -> Response {
     (code, Json(Readiness { status, archive, access_keys })).into_response()
 }
 
-impl From<archive::Health> for ArchiveHealth {
-    fn from(health: archive::Health) -> Self {
-        let archive::Health { fault, unwritten, forgone, damaged } = health;
-        Self { status: if fault.is_some() { "failing" } else { "ok" }, fault, unwritten, forgone, damaged }
+impl From<archive::ArchiveStatus> for ArchiveHealth {
+    fn from(status: archive::ArchiveStatus) -> Self {
+        let archive::ArchiveStatus { fault, unwritten, dropped, damaged } = status;
+        Self { status: if fault.is_some() { "failing" } else { "ok" }, fault, unwritten, dropped, damaged }
     }
 }
 
-/// How is the service doing?
+/// Metrics
 ///
-/// Counters, gauges and latencies in Prometheus' text format; each is described on the page itself. Nothing about
-/// people is on it. With `PULSE_ADMIN_LISTEN` it is served at that address alone.
+/// Counters, gauges and histograms in Prometheus' text format, each with a help text. No metric is about a person. With
+/// `PULSE_ADMIN_LISTEN`, metrics are served at that address only.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations", operation_id = "metrics",
     responses(
-        (status = 200, description = "All figures as they are now", body = String, content_type = "text/plain"),
+        (status = 200, description = "The current values of all metrics", body = String, content_type = "text/plain"),
         CommonProblems,
     ),
 )]
 pub(in crate::api) async fn metrics(State(state): State<ApiState>) -> Response {
-    ([(header::CONTENT_TYPE, Exposition::MEDIA_TYPE)], state.meters.page()).into_response()
+    ([(header::CONTENT_TYPE, Exposition::MEDIA_TYPE)], state.collectors.render()).into_response()
 }
 
-/// What does a problem mean?
+/// Explain a problem
 ///
-/// The `type` of every problem points here.
+/// The `type` of each problem document is a path of this endpoint.
 #[utoipa::path(
     get, path = "/problems/{code}", tag = "operations", operation_id = "explainProblem",
     params(("code" = String, Path, description = "The problem's `code`", example = "invalid_parameters")),
     responses(
-        (status = 200, description = "Cause and cure", body = ProblemPage),
-        (status = 404, description = "`not_found`: there is no such problem", body = Problem,
+        (status = 200, description = "The cause of the problem, and what to do about it", body = ProblemPage),
+        (status = 404, description = "`not_found`: the code does not exist", body = Problem,
             content_type = "application/problem+json"),
     ),
 )]
-pub(in crate::api) async fn problem(Segment(name): Segment) -> Result<Json<ProblemPage>, Problem> {
+pub(in crate::api) async fn problem(PathSegment(name): PathSegment) -> Result<Json<ProblemPage>, Problem> {
     let code = ProblemCode::ALL.into_iter().find(|code| code.name() == name);
-    let code = code.ok_or_else(|| Problem::new(ProblemCode::NotFound, "there is no such problem"))?;
-    let explained = code.explain();
+    let code = code.ok_or_else(|| Problem::new(ProblemCode::NotFound, "this problem code does not exist"))?;
+    let doc = code.doc();
     Ok(Json(ProblemPage {
         code,
-        status: explained.status.as_u16(),
-        title: explained.title,
-        cause: explained.cause,
-        cure: explained.cure,
+        status: doc.status.as_u16(),
+        title: doc.title,
+        cause: doc.cause,
+        cure: doc.cure,
     }))
 }

@@ -1,4 +1,4 @@
-//! `Prefer` (RFC 7240): how long a caller wants to wait, and whether at all.
+//! The header `Prefer` (RFC 7240): how long a caller waits for days, or whether it gets a job instead.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -10,43 +10,43 @@ use axum::{
 };
 
 pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
-const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// What a caller prefers. A preference that makes no sense is ignored, as the RFC has it.
+/// The preferences of a request. Invalid and unknown preferences are ignored, as RFC 7240 requires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Preference {
-    /// `wait=N`: the caller wants an answer, whatever it is, within this time.
+    /// `wait=N`: maximum time until the response.
     pub wait: Option<Duration>,
-    /// `respond-async`: rather than wait, the caller wants to be told where to follow the work.
+    /// `respond-async`: respond with a job instead of waiting.
     pub respond_async: bool,
 }
 
-/// Hands the preferences to the handler, and tells the caller which of them were heeded.
-pub async fn heed(mut request: Request, next: Next) -> Response {
-    let preference = Preference::read(request.headers());
+/// Middleware that passes the preferences to the handler and sets `Preference-Applied` in the response.
+pub async fn apply_preference(mut request: Request, next: Next) -> Response {
+    let preference = Preference::parse(request.headers());
     request.extensions_mut().insert(preference);
     let mut response = next.run(request).await;
     let applied = preference.applied(response.status());
-    response.headers_mut().extend(applied.map(|applied| (APPLIED, applied)));
+    response.headers_mut().extend(applied.map(|applied| (PREFERENCE_APPLIED, applied)));
     response
 }
 
 impl Preference {
-    fn read(headers: &HeaderMap) -> Self {
+    fn parse(headers: &HeaderMap) -> Self {
         let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
-        let mut read = Self::default();
+        let mut parsed = Self::default();
         for preference in values.flat_map(|value| value.split(',')) {
-            // Parameters after a semicolon say nothing that is known here.
+            // No supported preference has parameters, so those after a semicolon are ignored.
             let preference = preference.split(';').next().unwrap_or_default();
             let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
             match name.trim().to_ascii_lowercase().as_str() {
-                // Of two values the first counts.
-                "wait" => read.wait = read.wait.or_else(|| seconds(value)),
-                "respond-async" => read.respond_async = true,
+                // The first of several values counts (RFC 7240, section 2).
+                "wait" => parsed.wait = parsed.wait.or_else(|| seconds(value)),
+                "respond-async" => parsed.respond_async = true,
                 _ => {}
             }
         }
-        read
+        parsed
     }
 
     fn applied(self, status: StatusCode) -> Option<HeaderValue> {
@@ -75,8 +75,8 @@ mod tests {
 
     use super::*;
 
-    fn read(prefer: &str) -> Preference {
-        Preference::read(&HeaderMap::from_iter([(PREFER, prefer.parse().unwrap())]))
+    fn parse(prefer: &str) -> Preference {
+        Preference::parse(&HeaderMap::from_iter([(PREFER, prefer.parse().unwrap())]))
     }
 
     #[rstest]
@@ -88,7 +88,7 @@ mod tests {
     #[case("wait", None)]
     #[case("handling=lenient", None)]
     fn a_wait_is_whole_seconds_or_ignored(#[case] prefer: &str, #[case] seconds: Option<u64>) {
-        assert_eq!(read(prefer).wait, seconds.map(Duration::from_secs));
+        assert_eq!(parse(prefer).wait, seconds.map(Duration::from_secs));
     }
 
     #[rstest]
@@ -96,7 +96,7 @@ mod tests {
     #[case("wait=3, Respond-Async", true)]
     #[case("respond-async; foo", true)]
     #[case("respond", false)]
-    fn a_caller_may_prefer_not_to_wait(#[case] prefer: &str, #[case] respond_async: bool) {
-        assert_eq!(read(prefer).respond_async, respond_async);
+    fn a_caller_can_ask_for_an_asynchronous_response(#[case] prefer: &str, #[case] respond_async: bool) {
+        assert_eq!(parse(prefer).respond_async, respond_async);
     }
 }

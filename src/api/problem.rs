@@ -1,4 +1,4 @@
-//! What went wrong, as it is told: RFC 9457 problem documents.
+//! Problem documents (RFC 9457): the error responses of the native API.
 
 mod code;
 
@@ -13,77 +13,78 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use self::code::{Explanation, ProblemCode};
+pub use self::code::{ProblemDoc, ProblemCode};
 use super::request_id::RequestId;
 use crate::{
-    access::{Refusal, Scope},
-    query::NotAnswered,
-    source::{LoadError, Upstream},
+    access::{AuthError, Scope},
+    query::{QueryError, TooManyJobs},
+    source::{LoadError, UpstreamDetail},
 };
 
-/// When to come back where nobody knows how long it takes.
-pub(super) const UNKNOWN_WAIT: Duration = Duration::from_secs(10);
+/// `Retry-After` if there is no estimate of the wait.
+pub(super) const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// How callers are asked who they are (RFC 6750).
+/// The `WWW-Authenticate` challenge (RFC 6750).
 const CHALLENGE: &str = "Bearer realm=\"feishu-pulse\"";
 
-/// A problem as it is answered (`application/problem+json`, RFC 9457).
+/// A problem document (`application/problem+json`, RFC 9457).
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Problem {
-    /// Where this kind of problem is explained, relative to the service.
+    /// Path of the explanation of this problem, relative to the service.
     #[serde(rename = "type")]
     #[schema(example = "/problems/invalid_parameters")]
     kind: String,
-    /// The kind of problem, for people.
-    #[schema(example = "The request has invalid parameters")]
+    /// Title of the problem, for people.
+    #[schema(example = "Invalid parameters")]
     title: &'static str,
-    /// The HTTP status.
+    /// HTTP status.
     #[schema(example = 400)]
     status: u16,
-    /// The kind of problem, for programs.
+    /// Code of the problem, for programs.
     pub(super) code: ProblemCode,
-    /// What happened this time.
+    /// Details of this occurrence.
     pub(super) detail: String,
-    /// Finds the request in the logs. The same as the header `x-request-id`.
+    /// Id of the request in the logs. The same as the header `x-request-id`.
     request_id: String,
-    /// Every faulty parameter of the request, not only the first.
+    /// All faulty parameters of the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Fault>,
-    /// The code that Feishu answered with, where Feishu is behind it.
+    errors: Vec<ParameterFault>,
+    /// Code of Feishu's error response, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) upstream_code: Option<i64>,
-    /// Finds the call in Feishu's own log search.
+    /// Id of the failed call in Feishu's log search.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub(super) upstream_log_id: Option<Arc<str>>,
-    /// Seconds after which asking again makes sense. The same as the header `Retry-After`.
+    /// Seconds to wait before a retry. The same as the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) retry_after: Option<u64>,
-    /// The scope that the caller lacks.
+    /// Scope that the caller lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "users:read")]
     required_scope: Option<Scope>,
-    /// What is sent as `WWW-Authenticate`.
+    /// Value of the header `WWW-Authenticate`.
     #[serde(skip)]
     challenge: Option<String>,
 }
 
 /// One faulty parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Fault {
-    /// The parameter's name.
+#[schema(as = Fault)]
+pub struct ParameterFault {
+    /// Name of the parameter.
     #[schema(example = "start_date")]
     pub parameter: String,
-    /// What is wrong with it.
+    /// What is wrong with the value.
     #[schema(example = "expected a calendar day written YYYY-MM-DD")]
     pub detail: String,
 }
 
 impl Problem {
-    /// A problem of that kind, with what happened this time.
+    /// A problem with the status and title of `code`.
     #[must_use]
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        let Explanation { status, title, .. } = code.explain();
+        let ProblemDoc { status, title, .. } = code.doc();
         Self {
             kind: format!("/problems/{}", code.name()),
             title,
@@ -100,88 +101,87 @@ impl Problem {
         }
     }
 
-    /// Nobody says who asks.
+    /// The request has no credentials.
     #[must_use]
-    pub fn anonymous() -> Self {
-        let detail = "the header Authorization is missing; expected `Bearer` and an access key or token";
+    pub fn missing_credentials() -> Self {
+        let detail = "the header Authorization is missing; expected `Bearer` followed by an access key or token";
         Self { challenge: Some(CHALLENGE.to_owned()), ..Self::new(ProblemCode::Unauthenticated, detail) }
     }
 
-    /// Who asks is not let in.
+    /// The credentials could not be verified.
     #[must_use]
-    pub fn refused(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Invalid => {
+    pub fn from_auth_error(error: AuthError) -> Self {
+        match error {
+            AuthError::Invalid => {
                 let challenge = format!("{CHALLENGE}, error=\"invalid_token\"");
-                let problem = Self::new(ProblemCode::Unauthenticated, refusal.to_string());
+                let problem = Self::new(ProblemCode::Unauthenticated, error.to_string());
                 Self { challenge: Some(challenge), ..problem }
             }
-            Refusal::Unavailable => Self::new(ProblemCode::IdentityProviderUnavailable, refusal.to_string())
-                .retry_after(Duration::from_secs(30)),
+            AuthError::Unavailable => Self::new(ProblemCode::IdentityProviderUnavailable, error.to_string())
+                .with_retry_after(Duration::from_secs(30)),
         }
     }
 
-    /// Who asks lacks a scope.
+    /// The caller lacks a scope.
     #[must_use]
-    pub fn lacks(scope: Scope, detail: impl Into<String>) -> Self {
+    pub fn insufficient_scope(scope: Scope, detail: impl Into<String>) -> Self {
         let challenge = format!("{CHALLENGE}, error=\"insufficient_scope\", scope=\"{scope}\"");
         let problem = Self::new(ProblemCode::InsufficientScope, detail);
         Self { required_scope: Some(scope), challenge: Some(challenge), ..problem }
     }
 
-    /// Faulty parameters; at least one.
+    /// One or more parameters are faulty.
     #[must_use]
-    pub fn faults(errors: Vec<Fault>) -> Self {
+    pub fn invalid_parameters(errors: Vec<ParameterFault>) -> Self {
         let names: Vec<&str> = errors.iter().map(|fault| fault.parameter.as_str()).collect();
         let detail = format!("faulty parameters: {}", names.join(", "));
         Self { errors, ..Self::new(ProblemCode::InvalidParameters, detail) }
     }
 
-    /// The problem of a failure that a library answered by itself, with a sentence or nothing, such as a path that is no
-    /// text.
-    fn of_plain(response: &Response) -> Option<Self> {
-        let said = response.headers().get(header::CONTENT_TYPE);
-        let is_plain = said.is_none_or(|said| said.as_bytes().starts_with(b"text/plain"));
+    /// The problem for an error response of a library, which is plain text or empty (such as axum's own rejections).
+    fn from_plain_response(response: &Response) -> Option<Self> {
+        let content_type = response.headers().get(header::CONTENT_TYPE);
+        let is_plain = content_type.is_none_or(|content_type| content_type.as_bytes().starts_with(b"text/plain"));
         let status = response.status();
-        let of_status = |code: &ProblemCode| code.explain().status == status && status.as_u16() >= 400;
-        let code = ProblemCode::ALL.into_iter().find(of_status).filter(|_| is_plain)?;
-        Some(Self::new(code, "there is nothing that such a request could mean; see /docs"))
+        let has_status = |code: &ProblemCode| code.doc().status == status && status.as_u16() >= 400;
+        let code = ProblemCode::ALL.into_iter().find(has_status).filter(|_| is_plain)?;
+        Some(Self::new(code, "the request cannot be processed; see /docs for the API"))
     }
 
-    /// With the time after which asking again makes sense.
+    /// Sets the time to wait before a retry.
     #[must_use]
-    pub fn retry_after(self, wait: Duration) -> Self {
-        Self { retry_after: Some(whole_seconds(wait)), ..self }
+    pub fn with_retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(retry_after_seconds(wait)), ..self }
     }
 
-    fn upstream(self, upstream: &Upstream) -> Self {
+    fn with_upstream_detail(self, upstream: &UpstreamDetail) -> Self {
         Self { upstream_code: upstream.code, upstream_log_id: upstream.log_id.clone(), ..self }
     }
 }
 
 impl Problem {
-    /// The problem of a question that was not answered, told at `now`.
+    /// The problem of a failed query.
     #[must_use]
-    pub fn not_answered(error: &NotAnswered, now: jiff::Timestamp) -> Self {
+    pub fn from_query_error(error: &QueryError, now: jiff::Timestamp) -> Self {
         match error {
-            NotAnswered::Load(error) => Self::load_error(error, now),
-            NotAnswered::NotInTime { left } => {
-                let detail = left.map_or_else(
-                    || "the days are being fetched; how long it takes cannot be told yet".to_owned(),
-                    |left| format!("the days are being fetched; it takes about {} s more", left.as_secs().max(1)),
+            QueryError::Load(error) => Self::from_load_error(error, now),
+            QueryError::DeadlineExceeded { remaining } => {
+                let detail = remaining.map_or_else(
+                    || "the days are being fetched; the remaining time is unknown".to_owned(),
+                    |remaining| format!("the days are being fetched; about {} s remain", remaining.as_secs().max(1)),
                 );
-                Self::new(ProblemCode::NotReadyInTime, detail).retry_after(left.unwrap_or(UNKNOWN_WAIT))
+                Self::new(ProblemCode::NotReadyInTime, detail).with_retry_after(remaining.unwrap_or(DEFAULT_RETRY_AFTER))
             }
         }
     }
 
-    /// The problem of an archive that did not do what it was asked for.
+    /// The problem of a failed archive operation.
     #[must_use]
-    pub fn archive(error: &impl std::fmt::Display) -> Self {
-        Self::new(ProblemCode::ArchiveUnavailable, error.to_string()).retry_after(Duration::from_secs(60))
+    pub fn archive_unavailable(error: &impl std::fmt::Display) -> Self {
+        Self::new(ProblemCode::ArchiveUnavailable, error.to_string()).with_retry_after(Duration::from_secs(60))
     }
 
-    fn load_error(error: &LoadError, now: jiff::Timestamp) -> Self {
+    fn from_load_error(error: &LoadError, now: jiff::Timestamp) -> Self {
         let (code, wait) = match error {
             LoadError::Unauthorized { retry_after, .. } => (ProblemCode::UpstreamUnauthorized, Some(*retry_after)),
             LoadError::Forbidden { .. } => (ProblemCode::UpstreamForbidden, None),
@@ -194,18 +194,25 @@ impl Problem {
             LoadError::Unavailable { .. } => (ProblemCode::UpstreamUnavailable, Some(Duration::from_secs(30))),
             LoadError::Abandoned => (ProblemCode::Internal, None),
         };
-        let problem = Self::new(code, error.to_string()).upstream(error.upstream().unwrap_or(&Upstream::default()));
-        wait.into_iter().fold(problem, Self::retry_after)
+        let problem = Self::new(code, error.to_string()).with_upstream_detail(error.upstream().unwrap_or(&UpstreamDetail::default()));
+        wait.into_iter().fold(problem, Self::with_retry_after)
     }
 }
 
-/// A wait as `Retry-After` tells it: rounded up, and at least a second.
+/// The limit frees up when a running job ends, which cannot be predicted.
+impl From<TooManyJobs> for Problem {
+    fn from(error: TooManyJobs) -> Self {
+        Self::new(ProblemCode::TooManyRequests, error.to_string()).with_retry_after(DEFAULT_RETRY_AFTER)
+    }
+}
+
+/// A wait as the value of `Retry-After`: whole seconds, rounded up, at least 1.
 #[must_use]
-pub fn whole_seconds(wait: Duration) -> u64 {
+pub fn retry_after_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-/// A problem travels as an extension of an empty response; [`render`] writes it, since only there the id is known.
+/// Attaches the problem to an empty response as an extension. [`render`] writes the body, because it has the request id.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -215,10 +222,10 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Writes the problems of all layers and handlers below, each with the id of its request.
+/// Middleware that writes the body of problems from inner layers and handlers, with the request id.
 pub async fn render(RequestId(request_id): RequestId, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let problem = response.extensions_mut().remove::<Problem>().or_else(|| Problem::of_plain(&response));
+    let problem = response.extensions_mut().remove::<Problem>().or_else(|| Problem::from_plain_response(&response));
     let Some(problem) = problem else { return response };
     let problem = Problem { request_id, ..problem };
     let headers = response.headers_mut();

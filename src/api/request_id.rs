@@ -1,4 +1,4 @@
-//! The id of a request, by which its answer and its log lines find each other.
+//! Request ids, by which a response is matched to its log lines.
 
 use std::convert::Infallible;
 
@@ -9,38 +9,38 @@ use axum::{
     response::Response,
 };
 
-/// The header that carries it, both ways.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header with the id, in requests and responses.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id of a request: the caller's own where it is sound, else one of ours.
+/// The id of a request: the client's own if it is valid, otherwise a random one.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
 
-/// Gives the request its id, and the answer the same.
-pub async fn identify(mut request: Request, next: Next) -> Response {
+/// Assigns an id to the request and sets it on the response.
+pub async fn assign(mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).await;
-    id.mark(&mut response);
+    id.set_header(&mut response);
     response
 }
 
 impl RequestId {
-    /// The id of the request with these headers.
+    /// The id of a request with these headers.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        let sent = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_sound(id));
+        let sent = headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_valid(id));
         Self(sent.map_or_else(|| format!("{:016x}", fastrand::u64(..)), str::to_owned))
     }
 
-    /// Gives the answer the id of its request.
-    pub fn mark(&self, response: &mut Response) {
-        response.headers_mut().extend(HeaderValue::from_str(&self.0).ok().map(|id| (REQUEST_ID, id)));
+    /// Sets the header of the response.
+    pub fn set_header(&self, response: &mut Response) {
+        response.headers_mut().extend(HeaderValue::from_str(&self.0).ok().map(|id| (X_REQUEST_ID, id)));
     }
 }
 
-/// Short and plain, so that it can do no harm in a log.
-fn is_sound(id: &str) -> bool {
+/// At most 64 safe characters, because the id is written to the log.
+fn is_valid(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
 }
 

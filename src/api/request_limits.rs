@@ -1,4 +1,5 @@
-//! What one request may take, and how many there may be: whoever asks for more is told at once, and cheaply.
+//! Request limits: maximum sizes, a maximum number of concurrent requests, and a timeout. Requests beyond a limit are
+//! rejected before any other work is done for them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,79 +11,80 @@ use axum::{
 };
 use tokio::sync::Semaphore;
 
-use super::problem::{Problem, ProblemCode};
+use super::{
+    problem::{Problem, ProblemCode},
+    trace::PROBE_ROUTES,
+};
 
-/// The longest path and query, in bytes. Every parameter at its longest fits.
-const LONGEST_URI: usize = 8 << 10;
+/// Maximum length of path and query, in bytes. All parameters at their maximum lengths fit.
+const MAX_URI_BYTES: usize = 8 << 10;
 
-/// The longest body, in bytes. Only a request for a token has one.
-pub const LARGEST_BODY: usize = 64 << 10;
+/// Maximum length of a request body, in bytes. Only token requests have a body.
+pub const MAX_BODY_BYTES: usize = 64 << 10;
 
-/// What a request may take beyond the time it may wait for days: for sending its body, and for being computed.
-const GRACE: Duration = Duration::from_secs(30);
+/// Time that a request may take in addition to waiting for days: for receiving its body and for computing the response.
+const PROCESSING_TIME: Duration = Duration::from_secs(30);
 
-/// When those who found no room may try again.
-const COME_BACK: Duration = Duration::from_secs(1);
+/// `Retry-After` of requests beyond the limit of concurrent requests or connections.
+const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Routes that are answered however many requests there are: they tell how the service is.
-const ALWAYS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
-
-/// Marks a request on a connection that is one too many: probes are answered all the same, everything else is turned away.
+/// Request extension: the request came on a connection beyond the connection limit. Only probes are answered on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Crowded;
+pub struct OverCapacity;
 
-/// What requests share.
+/// The limits of all requests of a listener.
 #[derive(Clone, Debug)]
-pub struct Bounds {
-    room: Arc<Semaphore>,
-    longest: Duration,
+pub struct RequestLimits {
+    permits: Arc<Semaphore>,
+    timeout: Duration,
 }
 
-impl Bounds {
-    /// So many requests at once, each of which may wait so long for days.
+impl RequestLimits {
+    /// Allows `requests` concurrent requests, each of which may wait for days for `wait`.
     #[must_use]
     pub fn new(requests: usize, wait: Duration) -> Self {
-        Self { room: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))), longest: wait + GRACE }
+        let permits = Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS)));
+        Self { permits, timeout: wait + PROCESSING_TIME }
     }
 }
 
-/// Lets a request through that keeps within its bounds, where there is room for it.
-pub async fn keep(State(bounds): State<Bounds>, request: Request, next: Next) -> Response {
-    if let Err(problem) = check(&request) {
+/// Passes a request on if it is within the limits.
+pub async fn enforce(State(limits): State<RequestLimits>, request: Request, next: Next) -> Response {
+    if let Err(problem) = check_size(&request) {
         return problem.into_response();
     }
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    if route.is_some_and(|route| ALWAYS.contains(&route)) {
+    if route.is_some_and(|route| PROBE_ROUTES.contains(&route)) {
         return next.run(request).await;
     }
-    if request.extensions().get::<Crowded>().is_some() {
-        return overloaded("as many connections as there may be are open");
+    if request.extensions().get::<OverCapacity>().is_some() {
+        return overloaded("the maximum number of connections is open");
     }
-    let Ok(_place) = bounds.room.try_acquire() else {
-        return overloaded("as many requests as there may be are under way");
+    let Ok(_permit) = limits.permits.try_acquire() else {
+        return overloaded("the maximum number of concurrent requests is reached");
     };
-    let answered = tokio::time::timeout(bounds.longest, next.run(request)).await;
-    answered.unwrap_or_else(|_| {
-        let detail = format!("it was not answered within {} s", bounds.longest.as_secs());
+    let response = tokio::time::timeout(limits.timeout, next.run(request)).await;
+    response.unwrap_or_else(|_| {
+        let detail = format!("no response was ready within {} s", limits.timeout.as_secs());
         Problem::new(ProblemCode::RequestTimeout, detail).into_response()
     })
 }
 
 fn overloaded(detail: &str) -> Response {
-    Problem::new(ProblemCode::Overloaded, detail).retry_after(COME_BACK).into_response()
+    Problem::new(ProblemCode::Overloaded, detail).with_retry_after(OVERLOAD_RETRY_AFTER).into_response()
 }
 
-fn check(request: &Request) -> Result<(), Problem> {
-    let uri = request.uri().path_and_query().map_or(0, |question| question.as_str().len());
-    if uri > LONGEST_URI {
-        let detail = format!("path and query are {uri} bytes long, at most {LONGEST_URI} are read");
+fn check_size(request: &Request) -> Result<(), Problem> {
+    let uri = request.uri().path_and_query().map_or(0, |path_and_query| path_and_query.as_str().len());
+    if uri > MAX_URI_BYTES {
+        let detail = format!("path and query have {uri} bytes; the maximum is {MAX_URI_BYTES}");
         return Err(Problem::new(ProblemCode::UriTooLong, detail));
     }
     let length = request.headers().get(header::CONTENT_LENGTH);
     let body: Option<usize> = length.and_then(|length| length.to_str().ok()?.parse().ok());
     match body {
-        Some(body) if body > LARGEST_BODY => {
-            let detail = format!("the body is {body} bytes long, at most {LARGEST_BODY} are read");
+        Some(body) if body > MAX_BODY_BYTES => {
+            let detail = format!("the body has {body} bytes; the maximum is {MAX_BODY_BYTES}");
             Err(Problem::new(ProblemCode::PayloadTooLarge, detail))
         }
         _ => Ok(()),

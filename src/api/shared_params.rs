@@ -1,217 +1,221 @@
-//! The selection: the query parameters that every data endpoint shares.
+//! The query parameters that all data endpoints share: range of days, geos and people.
 
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     data_request::DataRequest,
-    params::{Params, documented},
+    params::{Params, parameter_names},
     problem::Problem,
 };
 use crate::{
     access,
-    model::{Day, DayRange, DepartmentIdType, Geo, Scope},
-    query::{Period, Query, Span},
-    table::Selection,
+    model::{Day, DayRange, DepartmentIdType, Geo, DataScope},
+    query::{Period, Query, QueryDates},
+    table::RowSelection,
 };
 
-/// The longest range that one request may span: ten years.
-const LONGEST_RANGE: usize = 3660;
+/// Maximum length of a range in days: ten years.
+const MAX_RANGE_DAYS: usize = 3660;
 
-/// Which days of which geos. Read by [`read_range`].
+/// The parameters of the range of days. Parsed by [`parse_range`].
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what is read")]
+#[expect(dead_code, reason = "documents what `parse_range` parses")]
 pub struct RangeParams {
-    /// First day, inclusive (`YYYY-MM-DD`, in the calendar of the geo). Give it with `end_date`, or give `period`.
+    /// First day, inclusive (`YYYY-MM-DD`, in the time zone of the geo). Requires `end_date`. Alternative: `period`.
     #[param(example = "2026-11-01", format = Date)]
     start_date: Option<String>,
-    /// Last day, inclusive. Any length up to ten years; days that are not produced yet are listed in
+    /// Last day, inclusive. The range can span up to ten years. Days that Feishu has not produced yet are listed in
     /// `meta.days.pending`.
     #[param(example = "2026-11-07", format = Date)]
     end_date: Option<String>,
-    /// Instead of the two dates: `yesterday`, a number of days such as `7d`, `30d`, `365d` that end with the latest
-    /// produced day, or a month such as `2026-10`.
+    /// Instead of the two dates: `yesterday`, a number of days such as `7d`, `30d` or `365d` that ends with the latest
+    /// day produced by Feishu, or a month such as `2026-10`.
     period: Option<String>,
-    /// `cn`, `us`, `sg`, `jp`, or several with commas, merged. Default: the tenant's own.
+    /// `cn`, `us`, `sg` or `jp`, or several of them separated by commas, which are merged. Default: the tenant's home
+    /// geo.
     #[param(example = "cn")]
     geo: Option<String>,
-    /// Which ids rows carry, and which kind `user_id` is. Default: `open_id`.
+    /// Type of the user ids in rows and of the parameter `user_id`. Default: `open_id`.
     #[param(inline)]
     user_id_type: Option<UserIdTypeParam>,
 }
 
-/// Whose rows. Read by [`read`], with the range.
+/// The parameters that select people. Parsed by [`parse`], together with the range.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what is read")]
+#[expect(dead_code, reason = "documents what `parse` parses")]
 pub struct PeopleParams {
-    /// That department and all below it, by its path (`总部/研发`); matched on whole segments.
+    /// A department and its sub-departments, by path (`总部/研发`). Whole path segments must match.
     department_path: Option<String>,
-    /// A department and all below it, by its id, which only Feishu can resolve.
+    /// A department and its sub-departments, by id. Feishu resolves the id, so these days are fetched separately.
     department_id: Option<String>,
-    /// What kind of id `department_id` is. Default: `open_department_id`.
+    /// Type of `department_id`. Default: `open_department_id`.
     #[param(inline)]
     department_id_type: Option<DepartmentIdTypeParam>,
-    /// One person. Feishu is asked for that person alone where the days are not held.
+    /// One person. If the days are not available, only the rows of this person are fetched from Feishu.
     user_id: Option<String>,
-    /// `true`: answer with the days that could be had, and name the rest in `meta.days.missing`. Default: `false`.
+    /// `true`: if some days cannot be fetched, respond with the others and list the failed days in `meta.days.missing`.
+    /// Default: `false`.
     allow_partial: Option<bool>,
 }
 
-/// The kinds of user id, for the documentation.
+/// Type of user id.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, clippy::enum_variant_names, reason = "documents what is read; the names are upstream's")]
+#[expect(dead_code, clippy::enum_variant_names, reason = "documents what `parse_range` parses; the names are Feishu's")]
 enum UserIdTypeParam {
     OpenId,
     UnionId,
     UserId,
 }
 
-/// The kinds of department id, for the documentation.
+/// Type of department id.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what is read")]
+#[expect(dead_code, reason = "documents what `parse` parses")]
 enum DepartmentIdTypeParam {
     OpenDepartmentId,
     DepartmentId,
 }
 
-/// Stands in for a span that could not be read.
-const NOTHING: Span = Span::Days(DayRange::single(Day::from_date(jiff::civil::Date::ZERO)));
+/// Placeholder for a range with a faulty parameter.
+const PLACEHOLDER_DATES: QueryDates = QueryDates::Days(DayRange::single(Day::from_date(jiff::civil::Date::ZERO)));
 
-/// A selection as it was read.
+/// The parsed shared parameters.
 #[derive(Debug)]
-pub struct Selected {
-    /// The question.
+pub struct SharedParams {
+    /// The days and rows that the request needs.
     pub query: Query,
-    /// Whether an answer that lacks days is better than none.
+    /// Whether the response may lack days that cannot be fetched.
     pub allow_partial: bool,
 }
 
 /// The names of the shared parameters.
 #[must_use]
-pub fn shared() -> Vec<String> {
-    [documented::<RangeParams>(), documented::<PeopleParams>()].concat()
+pub fn shared_names() -> Vec<String> {
+    [parameter_names::<RangeParams>(), parameter_names::<PeopleParams>()].concat()
 }
 
-/// Reads the shared parameters. Where one is faulty, the result only serves to find further faults: `params` knows.
-pub fn read(params: &mut Params, request: &DataRequest) -> Selected {
-    heed_limits(params, request);
-    let range = read_range(params, request.geos(), None);
+/// Parses the shared parameters. If one is faulty, the fault is recorded in `params` and the result must not be used
+/// after [`Params::finish`].
+pub fn parse(params: &mut Params, request: &DataRequest) -> SharedParams {
+    reject_forbidden_selections(params, request);
+    let range = parse_range(params, request.geos(), None);
     let user_id = params.text("user_id");
     let department_id_type: DepartmentIdType = params.parsed("department_id_type").unwrap_or_default();
     let department_id = params.text("department_id");
     let scope = match (&department_id, &user_id) {
-        (Some(id), _) => Scope::Department(department_id_type, id.as_str().into()),
-        (None, Some(id)) => Scope::User(id.as_str().into()),
-        (None, None) => Scope::Everyone,
+        (Some(id), _) => DataScope::Department(department_id_type, id.as_str().into()),
+        (None, Some(id)) => DataScope::User(id.as_str().into()),
+        (None, None) => DataScope::Everyone,
     };
-    let selection = Selection { department_path: department_path(params), user_id, active: None };
-    Selected {
+    let selection = RowSelection { department_path: parse_department_path(params), user_id, active: None };
+    SharedParams {
         query: Query { scope, selection, ..range },
         allow_partial: params.flag("allow_partial").unwrap_or(false),
     }
 }
 
-/// Reads the shared parameters for a report on groups of people, which makes no sense of one person.
-pub fn read_groups(params: &mut Params, request: &DataRequest) -> Selected {
+/// Parses the shared parameters for a report on groups of people, which does not accept `user_id`.
+pub fn parse_for_groups(params: &mut Params, request: &DataRequest) -> SharedParams {
     if params.has("user_id") {
-        params.fault("user_id", "does not go with a report on groups of people; see /v1/users/{user_id}");
+        params.add_fault("user_id", "is not accepted by reports on groups of people; use /v1/users/{user_id}");
     }
-    read(params, request)
+    parse(params, request)
 }
 
-/// For reports that tell people apart by more than their department: where small groups are withheld, what is shown of a
-/// department could be taken from what is shown of all, and leave few.
-pub fn refuse_departments_of_small_groups(params: &mut Params, request: &DataRequest) {
-    if params.has("department_path") && request.least_group().is_some() {
-        let why = "department_path takes users:read with this report where small groups are withheld";
-        params.refuse(Problem::lacks(access::Scope::UsersRead, why));
+/// Rejects `department_path` if small groups are suppressed for the caller. For reports that group people by more than
+/// their department: the difference between the figures of all people and those of a department could be a small group.
+pub fn reject_department_path_if_suppressing(params: &mut Params, request: &DataRequest) {
+    if params.has("department_path") && request.min_group_size().is_some() {
+        let detail = "department_path requires the scope users:read in this report, because small groups are withheld";
+        params.reject(Problem::insufficient_scope(access::Scope::UsersRead, detail));
     }
 }
 
-/// What the caller may not select by.
-fn heed_limits(params: &mut Params, request: &DataRequest) {
+/// Rejects selections that the caller is not allowed to make.
+fn reject_forbidden_selections(params: &mut Params, request: &DataRequest) {
     let caller = request.caller();
-    if params.has("user_id") && !caller.may(access::Scope::UsersRead) {
+    if params.has("user_id") && !caller.has_scope(access::Scope::UsersRead) {
         params
-            .refuse(Problem::lacks(access::Scope::UsersRead, "user_id asks about one person, which takes users:read"));
+            .reject(Problem::insufficient_scope(access::Scope::UsersRead, "user_id selects one person, which requires the scope users:read"));
     }
-    if params.has("department_id") && caller.view().is_bound() {
-        let why = "does not go with an access key that is bound to departments: only Feishu can say whom it means, and \
-            that would tell of other departments; use department_path";
-        params.fault("department_id", why);
+    if params.has("department_id") && caller.view().is_department_restricted() {
+        let detail = "is not available to access keys that are restricted to departments: Feishu resolves the id, possibly \
+            to people of other departments; use department_path";
+        params.add_fault("department_id", detail);
     }
-    if params.has("department_id") && request.least_group().is_some() {
-        let why = "department_id takes users:read where small groups are withheld; use department_path";
-        params.refuse(Problem::lacks(access::Scope::UsersRead, why));
+    if params.has("department_id") && request.min_group_size().is_some() {
+        let detail = "department_id requires the scope users:read, because small groups are withheld; use department_path";
+        params.reject(Problem::insufficient_scope(access::Scope::UsersRead, detail));
     }
 }
 
-/// Reads the parameters of the range alone, about everyone. Without any, the range is `default`, if there is one.
-pub fn read_range(params: &mut Params, served: &[Geo], default: Option<Period>) -> Query {
+/// Parses the range and the geos. The query selects everyone. Without dates and period, the range is `default`, if there
+/// is one.
+pub fn parse_range(params: &mut Params, served: &[Geo], default: Option<Period>) -> Query {
     Query {
-        span: span(params, default),
-        geos: geos(params, served),
+        dates: parse_dates(params, default),
+        geos: parse_geos(params, served),
         user_id_type: params.parsed("user_id_type").unwrap_or_default(),
-        scope: Scope::Everyone,
-        selection: Selection::default(),
-        lead: 0,
+        scope: DataScope::Everyone,
+        selection: RowSelection::default(),
+        lead_days: 0,
     }
 }
 
-fn span(params: &mut Params, default: Option<Period>) -> Span {
+fn parse_dates(params: &mut Params, default: Option<Period>) -> QueryDates {
     let dates = ["start_date", "end_date"];
-    let given = dates.map(|date| params.has(date));
+    let present = dates.map(|date| params.has(date));
     if params.has("period") {
-        for (date, _) in dates.into_iter().zip(given).filter(|(_, given)| *given) {
-            params.fault(date, "does not go with period; give either the two dates or the period");
+        for (date, _) in dates.into_iter().zip(present).filter(|(_, present)| *present) {
+            params.add_fault(date, "cannot be combined with period; use either the two dates or period");
         }
-        return params.parsed("period").map_or(NOTHING, Span::Period);
+        return params.parsed("period").map_or(PLACEHOLDER_DATES, QueryDates::Period);
     }
-    if let Some(default) = default.filter(|_| given == [false, false]) {
-        return Span::Period(default);
+    if let Some(default) = default.filter(|_| present == [false, false]) {
+        return QueryDates::Period(default);
     }
-    for (date, _) in dates.into_iter().zip(given).filter(|(_, given)| !given) {
-        params.fault(date, "is missing; give start_date and end_date, or period");
+    for (date, _) in dates.into_iter().zip(present).filter(|(_, present)| !present) {
+        params.add_fault(date, "is missing; start_date and end_date, or period, are required");
     }
     match (params.parsed("start_date"), params.parsed("end_date")) {
-        (Some(first), Some(last)) => dates_span(params, first, last),
-        _ => NOTHING,
+        (Some(first), Some(last)) => dates_between(params, first, last),
+        _ => PLACEHOLDER_DATES,
     }
 }
 
-fn dates_span(params: &mut Params, first: Day, last: Day) -> Span {
+fn dates_between(params: &mut Params, first: Day, last: Day) -> QueryDates {
     match DayRange::new(first, last) {
-        Some(range) if range.len() <= LONGEST_RANGE => Span::Days(range),
+        Some(range) if range.len() <= MAX_RANGE_DAYS => QueryDates::Days(range),
         Some(_) => {
-            params.fault("end_date", format!("lies more than {LONGEST_RANGE} days after start_date"));
-            NOTHING
+            params.add_fault("end_date", format!("makes the range longer than {MAX_RANGE_DAYS} days"));
+            PLACEHOLDER_DATES
         }
         None => {
-            params.fault("end_date", "comes before start_date");
-            NOTHING
+            params.add_fault("end_date", "is before start_date");
+            PLACEHOLDER_DATES
         }
     }
 }
 
-/// Reads the geos. Without any, the tenant's own.
-pub fn geos(params: &mut Params, served: &[Geo]) -> Vec<Geo> {
-    let known = |text: &str| {
+/// Parses the geos. Default: the tenant's home geo.
+pub fn parse_geos(params: &mut Params, served: &[Geo]) -> Vec<Geo> {
+    let parse_geo = |text: &str| {
         let geo: Geo = text.parse().map_err(|error: crate::model::geo::ParseGeoError| error.to_string())?;
         let names: Vec<&str> = served.iter().map(|geo| geo.name()).collect();
         let is_served = served.contains(&geo);
-        is_served.then_some(geo).ok_or_else(|| format!("{geo} is not served here; served are {}", names.join(", ")))
+        is_served.then_some(geo).ok_or_else(|| format!("{geo} is not served by this instance; expected any of {}", names.join(", ")))
     };
-    params.list("geo", known).unwrap_or_else(|| served.iter().take(1).copied().collect())
+    params.list("geo", parse_geo).unwrap_or_else(|| served.iter().take(1).copied().collect())
 }
 
-fn department_path(params: &mut Params) -> Option<String> {
+fn parse_department_path(params: &mut Params) -> Option<String> {
     let path = params.text("department_path")?;
     let trimmed = path.trim_matches('/');
     if trimmed.is_empty() {
-        params.fault("department_path", "names no department");
+        params.add_fault("department_path", "does not name a department");
         return None;
     }
     Some(trimmed.to_owned())

@@ -1,4 +1,4 @@
-//! What handlers need, and how long a caller waits.
+//! The state shared by all handlers.
 
 use std::{
     num::NonZeroU64,
@@ -14,81 +14,83 @@ use tokio::time::Instant;
 use tower_http::cors::CorsLayer;
 
 use super::{
-    caching::Front, compat::AccessTokens, log_level::LogFilter, prefer::Preference, traffic::Traffic, work::Desks,
+    caching::ResponseCache, drop_in::AccessTokens, export_pool::ExportPool, http_metrics::HttpMetrics,
+    log_filter::LogFilter, prefer::Preference,
 };
 use crate::{
-    access::{Caller, Gatekeeper},
-    feishu::quota::Quota,
-    meter::Meters,
+    access::{Authenticator, Caller},
+    feishu::quota::MonthlyQuota,
     model::Geo,
-    query::{Asking, Backfills, Engine, Views},
+    prometheus::Collectors,
+    query::{BackfillJobs, LoadOptions, QueryEngine, ViewEngines},
     store::Archive,
 };
 
-/// How long a caller waits who prefers not to: long enough to read days from the archive, not to ask Feishu.
-const AT_ONCE: Duration = Duration::from_millis(200);
+/// How long a request with `Prefer: respond-async` waits for days: enough to read them from the archive, not to fetch
+/// them from Feishu.
+const RESPOND_ASYNC_WAIT: Duration = Duration::from_millis(200);
 
-/// What handlers need.
+/// The state shared by all handlers.
 #[derive(Clone)]
 pub struct ApiState {
-    /// Decides who is let in.
-    pub gatekeeper: Arc<Gatekeeper>,
-    /// Answers questions, to each caller of what they may see.
-    pub views: Views,
-    /// Jobs that fill the archive.
-    pub backfills: Backfills,
-    /// Days that outlive the process, where they shall.
+    /// Authenticates callers.
+    pub authenticator: Arc<Authenticator>,
+    /// Query engines, one for each view of the data.
+    pub views: ViewEngines,
+    /// Backfill jobs.
+    pub backfills: BackfillJobs,
+    /// The archive of days; `None` if none is configured.
     pub archive: Option<Arc<Archive>>,
-    /// The month's calls of upstream.
-    pub quota: Arc<Quota>,
-    /// The geos that are served; the first is the tenant's own.
+    /// The monthly quota of upstream calls.
+    pub quota: Arc<MonthlyQuota>,
+    /// The geos that are served; the first is the home geo of the tenant.
     pub geos: Arc<[Geo]>,
-    /// The access tokens of callers with an official SDK.
+    /// Issues and verifies the access tokens of the drop-in.
     pub access_tokens: AccessTokens,
-    /// Whether callers with an official SDK get the wider limits without asking for them.
+    /// Whether the drop-in applies the extended limits without the request header `X-Pulse-Extended`.
     pub drop_in_extended: bool,
-    /// The size of the smallest group of people whose figures everyone may see who may see any; `None`: any size.
-    pub least_group: Option<NonZeroU64>,
-    /// Web pages of other origins that may read answers.
+    /// Minimum size of a group whose figures are shown to callers without `users:read`, in people; `None`: no minimum.
+    pub min_group_size: Option<NonZeroU64>,
+    /// The CORS layer; `None` if no origin is allowed.
     pub cors: Option<CorsLayer>,
-    /// How long a request may wait for days.
+    /// How long a request waits for days at most.
     pub request_timeout: Duration,
-    /// Everything that `/metrics` tells.
-    pub meters: Meters,
-    /// The part of it that is about requests.
-    pub traffic: Arc<Traffic>,
-    /// Changes what is logged, where anything is.
+    /// The collectors behind `/metrics`.
+    pub collectors: Collectors,
+    /// Metrics of HTTP requests.
+    pub http_metrics: Arc<HttpMetrics>,
+    /// Changes the log filter at run time; `None` if nothing is logged.
     pub log_filter: Option<LogFilter>,
-    /// Answers that were given before.
-    pub front: Arc<Front>,
-    /// Where exports are written.
-    pub desks: Desks,
-    /// Set when the process is about to end.
+    /// The cache of responses.
+    pub response_cache: Arc<ResponseCache>,
+    /// The thread pool that writes exports.
+    pub export_pool: ExportPool,
+    /// Set when the shutdown begins.
     pub draining: Arc<AtomicBool>,
 }
 
 impl ApiState {
-    /// A caller who asks now and has the usual time, or less if they want to wait less.
+    /// Deadline and completeness of a load that begins now. `Prefer` can shorten the wait.
     #[must_use]
-    pub fn asking(&self, preference: Preference, allow_partial: bool) -> Asking {
-        let usual = if preference.respond_async { AT_ONCE } else { self.request_timeout };
-        let wait = preference.wait.unwrap_or(usual).min(self.request_timeout);
-        Asking { deadline: Instant::now() + wait, allow_partial }
+    pub fn load_options(&self, preference: Preference, allow_partial: bool) -> LoadOptions {
+        let default = if preference.respond_async { RESPOND_ASYNC_WAIT } else { self.request_timeout };
+        let wait = preference.wait.unwrap_or(default).min(self.request_timeout);
+        LoadOptions { deadline: Instant::now() + wait, allow_partial }
     }
 
-    /// What answers a caller's questions: it sees what the caller may see, and nothing else.
-    pub async fn engine(&self, caller: &Caller) -> Engine {
+    /// The query engine of a caller. It sees the data through the caller's view.
+    pub async fn engine(&self, caller: &Caller) -> QueryEngine {
         let engine = self.views.engine(caller.view()).await;
-        caller.id().map_or(engine.clone(), |id| engine.on_behalf_of(id))
+        caller.id().map_or(engine.clone(), |id| engine.for_caller(id))
     }
 
-    /// The present time.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.views.whole().now()
+        self.views.unfiltered().now()
     }
 
-    /// Whether the process is about to end.
+    /// Whether the shutdown has begun.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)

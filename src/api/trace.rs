@@ -1,4 +1,4 @@
-//! The span of a request: what its log lines and the calls below it have in common.
+//! The tracing span of a request, shared by its log lines and the spans of the upstream calls made for it.
 
 use std::collections::HashMap;
 
@@ -15,21 +15,22 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use super::request_id::RequestId;
 
 /// The headers of [W3C Trace Context](https://www.w3.org/TR/trace-context/).
-const HEADERS: [&str; 2] = ["traceparent", "tracestate"];
+const TRACE_CONTEXT_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
-/// The name of the span of a request by a machine that looks after the process.
-pub(super) const PROBE: &str = "probe";
+/// The name of the span of a probe request.
+pub(super) const PROBE_SPAN: &str = "probe";
 
-/// What such machines ask for every few seconds. It is logged at `debug` and not traced, or nobody would find the rest.
-const PROBED: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+/// Routes that monitoring requests every few seconds. They are logged at `debug` and not traced, and they are exempt
+/// from the limit of concurrent requests.
+pub(super) const PROBE_ROUTES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
-/// A span that goes on with the caller's trace where there is one. It names the route, never the query: that holds
-/// people's ids.
-pub(super) fn span(request: &Request) -> Span {
+/// Creates the span of a request, as a child of the caller's trace if the request has one. The span names the route
+/// pattern, never the query, which can contain ids of people.
+pub(super) fn request_span(request: &Request) -> Span {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
     let id = request.extensions().get::<RequestId>().map_or("", |RequestId(id)| id);
-    if PROBED.contains(&route) {
-        return tracing::debug_span!(PROBE, http.route = route, request_id = id);
+    if PROBE_ROUTES.contains(&route) {
+        return tracing::debug_span!(PROBE_SPAN, http.route = route, request_id = id);
     }
     let method = request.method();
     let span = tracing::info_span!(
@@ -42,8 +43,8 @@ pub(super) fn span(request: &Request) -> Span {
         request_id = id,
         trace_id = field::Empty,
     );
-    let caller = context(request);
-    // Fails where nothing is traced; the caller's id is good for the log all the same.
+    let caller = parent_context(request);
+    // Fails if tracing is disabled; the caller's trace id is then still logged.
     let _ = span.set_parent(caller.clone());
     let own = span.context().span().span_context().trace_id();
     let trace = if own == TraceId::INVALID { caller.span().span_context().trace_id() } else { own };
@@ -53,11 +54,11 @@ pub(super) fn span(request: &Request) -> Span {
     span
 }
 
-/// The trace that the caller says the request belongs to.
-fn context(request: &Request) -> Context {
-    let sent = HEADERS.iter().filter_map(|name| {
+/// The trace context in the headers of the request.
+fn parent_context(request: &Request) -> Context {
+    let headers = TRACE_CONTEXT_HEADERS.iter().filter_map(|name| {
         let value = request.headers().get(*name)?.to_str().ok()?;
         Some(((*name).to_owned(), value.to_owned()))
     });
-    TraceContextPropagator::new().extract_with_context(&Context::new(), &sent.collect::<HashMap<_, _>>())
+    TraceContextPropagator::new().extract_with_context(&Context::new(), &headers.collect::<HashMap<_, _>>())
 }

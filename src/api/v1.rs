@@ -1,4 +1,4 @@
-//! The endpoints, one a file: parameters, response, handler.
+//! The endpoints of the native API (parameters, response and handler in one module each) and the item types they share.
 
 pub mod activity;
 pub mod backfill_item;

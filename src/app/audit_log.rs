@@ -1,5 +1,5 @@
-//! Lines of the audit log: JSON objects, however the rest of the log is written. There is one for every request, so they
-//! are put together by hand and written at once.
+//! The audit log layer. It writes one JSON object for each event, independently of the format of the other log lines.
+//! Lines are formatted by hand, because there is one for every request.
 
 use std::{fmt, io::Write as _};
 
@@ -12,48 +12,49 @@ use tracing_subscriber::{Layer, fmt::MakeWriter, layer::Context};
 
 use crate::model::{Clock as _, SystemClock};
 
-/// The target of the audit log.
-const TARGET: &str = "audit";
+/// The `tracing` target of audit events.
+const AUDIT_TARGET: &str = "audit";
 
-/// Writes every event it is shown as a line of the audit log.
-pub(super) struct AuditLines<W>(pub W);
+/// A `tracing` layer that writes every event as a line of the audit log.
+pub(super) struct AuditLogLayer<W>(pub W);
 
-/// Whether an event belongs into the audit log.
-pub(super) fn are_of(metadata: &Metadata<'_>) -> bool {
-    metadata.target() == TARGET
+/// Whether an event belongs to the audit log.
+pub(super) fn is_audit_event(metadata: &Metadata<'_>) -> bool {
+    metadata.target() == AUDIT_TARGET
 }
 
-impl<S: Subscriber, W: for<'a> MakeWriter<'a> + 'static> Layer<S> for AuditLines<W> {
+impl<S: Subscriber, W: for<'a> MakeWriter<'a> + 'static> Layer<S> for AuditLogLayer<W> {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        // Where nobody can be told, nobody can be told that either.
-        let _ = self.0.make_writer().write_all(&line(event, SystemClock.now()));
+        // A failed write to the log cannot be reported anywhere.
+        let _ = self.0.make_writer().write_all(&format_line(event, SystemClock.now()));
     }
 }
 
-fn line(event: &Event<'_>, now: Timestamp) -> Vec<u8> {
-    let mut line = Line(Vec::with_capacity(256));
-    let _ = write!(line.0, r#"{{"timestamp":"{now:.6}","level":"{}","target":"{TARGET}""#, event.metadata().level());
+fn format_line(event: &Event<'_>, now: Timestamp) -> Vec<u8> {
+    let mut line = JsonLine(Vec::with_capacity(256));
+    let _ =
+        write!(line.0, r#"{{"timestamp":"{now:.6}","level":"{}","target":"{AUDIT_TARGET}""#, event.metadata().level());
     event.record(&mut line);
     line.0.extend_from_slice(b"}\n");
     line.0
 }
 
-/// A line that grows by the fields of its event.
-struct Line(Vec<u8>);
+/// A JSON object under construction, to which fields are appended.
+struct JsonLine(Vec<u8>);
 
-impl Line {
-    fn text(&mut self, field: &Field, text: &str) {
+impl JsonLine {
+    fn append_string(&mut self, field: &Field, value: &str) {
         self.0.extend_from_slice(b",\"");
         self.0.extend_from_slice(field.name().as_bytes());
         self.0.extend_from_slice(b"\":");
-        // A vector takes whatever is written to it.
-        let _ = serde_json::to_writer(&mut self.0, text);
+        // Writing to a vector does not fail.
+        let _ = serde_json::to_writer(&mut self.0, value);
     }
 }
 
-impl Visit for Line {
+impl Visit for JsonLine {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field, value);
+        self.append_string(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -61,7 +62,7 @@ impl Visit for Line {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.text(field, &format!("{value:?}"));
+        self.append_string(field, &format!("{value:?}"));
     }
 }
 
@@ -78,10 +79,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_one_json_object_whatever_is_in_it() {
+    fn special_characters_do_not_break_a_line() {
         let file = Arc::new(tempfile::tempfile().unwrap());
-        let lines = AuditLines(Arc::clone(&file));
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
+        let layer = AuditLogLayer(Arc::clone(&file));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::info!(target: "audit", caller = "a\n\"b\"", http.status = 200_u16, rows = 5_u64, odd = ?Some(1));
         });
 
@@ -90,8 +91,8 @@ mod tests {
         (&*file).read_to_string(&mut written).unwrap();
         let [line] = written.lines().collect::<Vec<_>>()[..] else { panic!("one line: {written}") };
         let mut line: Value = serde_json::from_str(line).unwrap();
-        let at = line["timestamp"].take();
-        assert!(at.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{at}");
+        let timestamp = line["timestamp"].take();
+        assert!(timestamp.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{timestamp}");
         assert_eq!(
             line,
             json!({

@@ -1,123 +1,58 @@
-//! The whole gateway, put together in one place.
+//! Builds the gateway from its configuration.
 
 use std::{
-    num::NonZeroU64,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
-use axum::{Router, http::HeaderValue};
+use axum::Router;
 use rayon::ThreadPoolBuildError;
 
 use super::{
-    process::Process,
-    serve::ServerConfig,
-    upkeep::{Upkeep, UpkeepConfig},
+    config::{GatewayConfig, ServerConfig},
+    maintenance::Maintenance,
+    process_metrics::ProcessCollector,
 };
 use crate::{
-    access::{AccessConfig, Gatekeeper, UnusableAccess},
-    api::{self, AccessTokens, ApiState, Bounds, Front, LogFilter, MetricsPlace, Traffic, work::Desks},
-    feishu::{FeishuConfig, FeishuSource},
-    meter::{Meter, Meters},
+    access::{AccessConfigError, Authenticator},
+    api::{self, AccessTokens, ApiState, HttpMetrics, RequestLimits, ResponseCache, export_pool::ExportPool},
+    feishu::FeishuSource,
     model::{Clock, Geo},
-    query::{Backfills, CallCount, Engine, Filler, Newest, Views},
+    prometheus::{Collector, Collectors},
+    query::{BackfillJobs, Backfiller, CallCount, LatestDayMetrics, QueryEngine, ViewEngines},
     source::DaySource,
     store::{
-        Archive, Archived, Keep, Location, Memory, Owner, Policy, Recall, SingleFlight, Subset,
-        archive::{NotOurs, UnusableLocation},
+        Archive, ArchiveLocation, ArchiveTier, FillCache, Memory, NarrowFromWhole, ReadCache, SingleFlight,
+        archive::{ArchiveLocationError, OwnershipError},
     },
-    table::Directories,
+    table::Dictionaries,
 };
 
-/// The share of the memory that whole answers may take.
-const ANSWERS: u64 = 16;
+/// The response cache gets 1/16 of `cache_bytes`.
+const RESPONSE_CACHE_DIVISOR: u64 = 16;
 
-/// Everything that can be set, as the parts want it.
-#[derive(Clone, Debug)]
-pub struct GatewayConfig {
-    /// How upstream is reached.
-    pub feishu: FeishuConfig,
-    /// The geos that are served; the first is the tenant's own.
-    pub geos: Vec<Geo>,
-    /// Bytes of days that memory may hold.
-    pub cache_bytes: u64,
-    /// How long a request may wait for days.
-    pub request_timeout: Duration,
-    /// When a day can still change.
-    pub freshness: Policy,
-    /// Where final days are archived.
-    pub archive: Location,
-    /// Who archives there.
-    pub owner: Owner,
-    /// What is done though nobody has asked.
-    pub upkeep: UpkeepConfig,
-    /// Where `/metrics` is served.
-    pub metrics: MetricsPlace,
-    /// Whether it tells how many people are active.
-    pub business_metrics: bool,
-    /// Changes what is logged, where the caller lets others do so.
-    pub log_filter: Option<LogFilter>,
-    /// How access is controlled.
-    pub access: AccessConfig,
-    /// The size of the smallest group of people whose figures are shown to callers who may not see rows; `None`: any.
-    pub least_group: Option<NonZeroU64>,
-    /// Origins whose web pages may read answers.
-    pub cors_origins: Vec<HeaderValue>,
-    /// Whether callers with an official SDK get the wider limits without asking for them.
-    pub drop_in_extended: bool,
-    /// How all of it is served.
-    pub server: ServerConfig,
-}
-
-impl GatewayConfig {
-    /// A gateway before that Feishu, in every other way as by default. The first of the `geos` is the tenant's own; without
-    /// an archive.
-    #[must_use]
-    pub fn new(feishu: FeishuConfig, geos: Vec<Geo>) -> Self {
-        let upstream = feishu.base_url.as_str().trim_end_matches('/').to_owned();
-        Self {
-            owner: Owner { app_id: feishu.credentials.app_id.clone(), upstream },
-            feishu,
-            geos,
-            cache_bytes: 1 << 30,
-            request_timeout: Duration::from_secs(60),
-            freshness: Policy::default(),
-            archive: Location::Nowhere,
-            upkeep: UpkeepConfig::default(),
-            metrics: MetricsPlace::default(),
-            business_metrics: false,
-            log_filter: None,
-            access: AccessConfig::default(),
-            least_group: None,
-            cors_origins: Vec::new(),
-            drop_in_extended: false,
-            server: ServerConfig::default(),
-        }
-    }
-}
-
-/// Why a gateway cannot be built.
+/// Why the gateway cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// TLS cannot be set up, which is nearly always a missing CA bundle.
-    #[error("TLS cannot be set up; is there a CA bundle (package ca-certificates)? {0:?}")]
+    /// The TLS client cannot be set up. The usual cause is a missing CA bundle.
+    #[error("the TLS client cannot be set up; check that a CA bundle is installed (package ca-certificates): {0:?}")]
     Tls(#[from] reqwest::Error),
-    /// Access cannot be controlled as it is set.
+    /// The access control configuration is invalid.
     #[error(transparent)]
-    Access(#[from] UnusableAccess),
-    /// The place of the archive cannot be used.
+    Access(#[from] AccessConfigError),
+    /// The archive location is invalid.
     #[error("PULSE_ARCHIVE: {0}")]
-    Archive(#[from] UnusableLocation),
-    /// There are no threads to write exports.
-    #[error("threads for exports: {0}")]
+    Archive(#[from] ArchiveLocationError),
+    /// The threads for exports cannot be started.
+    #[error("the threads for exports cannot be started: {0}")]
     Threads(#[from] ThreadPoolBuildError),
-    /// The archive is somebody else's.
+    /// The archive belongs to another app or is in a newer format.
     #[error("PULSE_ARCHIVE: {location}: {reason}")]
-    NotOurs {
-        /// The place of the archive.
-        location: Location,
-        /// Whose it is.
-        reason: NotOurs,
+    ArchiveOwner {
+        /// The location of the archive.
+        location: ArchiveLocation,
+        /// Why the archive cannot be used.
+        reason: OwnershipError,
     },
 }
 
@@ -125,114 +60,117 @@ pub enum BuildError {
 pub struct Gateway {
     /// All routes with their layers.
     pub router: Router,
-    /// Answers before the routes do, where it can.
-    pub front: Arc<Front>,
-    /// Where final days are kept, with its place; `None` where they are not.
-    pub archive: Option<(Arc<Archive>, Location)>,
+    /// Serves cached responses before the router runs.
+    pub response_cache: Arc<ResponseCache>,
+    /// The archive of final days and its location; `None` if archiving is disabled.
+    pub archive: Option<(Arc<Archive>, ArchiveLocation)>,
     /// Fills the archive.
-    pub filler: Filler,
-    /// The same as jobs. Those that an earlier process left are taken up by [`Backfills::resume`].
-    pub backfills: Backfills,
-    /// Probes and metrics alone, for an address of their own.
+    pub backfiller: Backfiller,
+    /// Backfill jobs. [`BackfillJobs::resume`] continues the jobs of an earlier process.
+    pub backfill_jobs: BackfillJobs,
+    /// Routes of probes and metrics, for a separate address.
     pub operations: Router,
-    /// What is to be done though nobody has asked, once it [runs](Upkeep::run).
-    pub upkeep: Upkeep,
-    /// Decides who is let in, and [watches](Gatekeeper::watch) its keys.
-    pub gatekeeper: Arc<Gatekeeper>,
-    /// Set it to tell probes that the process is about to end.
+    /// Prefetching and deletion of days, started by [`Maintenance::run`].
+    pub maintenance: Maintenance,
+    /// Authenticates callers, and [reloads](Authenticator::watch) the keys file.
+    pub authenticator: Arc<Authenticator>,
+    /// If set, probes report that the process is shutting down.
     pub draining: Arc<AtomicBool>,
-    /// How it is to be served.
+    /// Listener, TLS and limits.
     pub server: ServerConfig,
 }
 
-/// How long a start waits for the archive to say whose it is. Longer than that, it fails: then requests are answered
-/// from Feishu, and nothing is read or written before it has said so.
-const CLAIMING: Duration = Duration::from_secs(3);
+/// How long startup waits for the ownership marker of the archive. After a timeout startup continues: requests are
+/// served from Feishu, and the archive is not used until its owner is known.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Gateway {
-    /// Sees that the archive is not somebody else's, and marks it as ours.
+    /// Checks that the archive belongs to this app, and writes the ownership marker.
     ///
     /// # Errors
-    /// [`BuildError::NotOurs`]. An archive that cannot be asked is no error.
+    /// [`BuildError::ArchiveOwner`] if the archive belongs to another app. An unreachable archive is not an error.
     pub async fn claim_archive(&self) -> Result<(), BuildError> {
         let Some((archive, location)) = &self.archive else { return Ok(()) };
-        match tokio::time::timeout(CLAIMING, archive.claim()).await {
-            Ok(Err(reason @ (NotOurs::Another { .. } | NotOurs::Unknown { .. }))) => {
-                Err(BuildError::NotOurs { location: location.clone(), reason })
+        match tokio::time::timeout(CLAIM_TIMEOUT, archive.claim()).await {
+            Ok(Err(reason @ (OwnershipError::OtherOwner { .. } | OwnershipError::UnknownRecord { .. }))) => {
+                Err(BuildError::ArchiveOwner { location: location.clone(), reason })
             }
-            // Whatever is wrong has been logged, or will be when it is known.
-            Ok(Ok(()) | Err(NotOurs::NotDone(_))) | Err(_) => Ok(()),
+            // The archive logs this failure, and retries.
+            Ok(Ok(()) | Err(OwnershipError::Storage(_))) | Err(_) => Ok(()),
         }
     }
 }
 
-/// Builds the gateway. Nothing is asked of upstream until somebody asks the gateway.
+/// Builds the gateway. No request is sent to upstream before the gateway receives one.
 ///
 /// # Errors
-/// [`BuildError`] says what cannot be set up.
+/// [`BuildError`] if a component cannot be set up.
 pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, BuildError> {
-    let gatekeeper = Arc::new(Gatekeeper::new(&config.access)?);
-    let memory =
-        Arc::new(Memory::new(config.cache_bytes - config.cache_bytes / ANSWERS, config.freshness, Arc::clone(&clock)));
+    let authenticator = Arc::new(Authenticator::new(&config.access)?);
+    let memory = Arc::new(Memory::new(
+        config.cache_bytes - config.cache_bytes / RESPONSE_CACHE_DIVISOR,
+        config.freshness,
+        Arc::clone(&clock),
+    ));
     let access_tokens = AccessTokens::new(&config.feishu.credentials.app_secret);
-    let directories = Arc::new(Directories::default());
-    let feishu = FeishuSource::new(config.feishu, Arc::clone(&directories), Arc::clone(&clock))?;
+    let dictionaries = Arc::new(Dictionaries::default());
+    let feishu = FeishuSource::new(config.feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;
     let quota = Arc::clone(feishu.quota());
     let throttle = feishu.throttle().clone();
     let calls: CallCount = Arc::new(move || throttle.snapshot().sent);
-    let traffic = Arc::<Traffic>::default();
-    let upstream: Arc<dyn Meter> = Arc::new(feishu.clone());
-    let process: Arc<dyn Meter> = Arc::new(Process::new(clock.now()));
-    let folder = if let Location::Folder(path) = &config.archive { Some(path.clone()) } else { None };
+    let http_metrics = Arc::<HttpMetrics>::default();
+    let upstream: Arc<dyn Collector> = Arc::new(feishu.clone());
+    let process: Arc<dyn Collector> = Arc::new(ProcessCollector::new(clock.now()));
+    let folder = if let ArchiveLocation::Folder(path) = &config.archive { Some(path.clone()) } else { None };
     let archive = config
         .archive
         .open()?
-        .map(|store| Archive::new(store, Arc::clone(&directories), config.owner).in_folder(folder));
+        .map(|store| Archive::new(store, Arc::clone(&dictionaries), config.owner).in_folder(folder));
     let archive = archive.map(Arc::new);
-    // The bottom of the read path: Feishu, behind what outlives the process, where anything shall.
-    let lasting: Arc<dyn DaySource> = match &archive {
-        Some(archive) => Arc::new(Archived::new(Arc::clone(archive), Arc::clone(&memory), feishu)),
+    // The lower tiers of the read path: Feishu, behind the archive if there is one.
+    let lower_tiers: Arc<dyn DaySource> = match &archive {
+        Some(archive) => Arc::new(ArchiveTier::new(Arc::clone(archive), Arc::clone(&memory), feishu)),
         None => Arc::new(feishu),
     };
 
-    // The read path, from Feishu outwards. One fetch serves all who ask for a day, and runs to its end;
-    let flight = Arc::new(SingleFlight::new(Keep::new(
-        // what it brings is kept, though everyone may have left;
-        Arc::clone(&memory),
-        // and it comes from the archive, or from Feishu.
-        lasting,
-    )));
-    // Before anything is fetched,
-    let source: Arc<dyn DaySource> = Arc::new(Subset::new(
-        // a person's day is taken from the day of everyone, where that is held;
-        Arc::clone(&memory),
-        Recall::new(
-            // a day in memory is answered at once;
-            Arc::clone(&memory),
-            // otherwise it is fetched.
-            Arc::clone(&flight),
-        ),
-    ));
+    // The upper tiers. At most one fetch per day runs at a time, and it always runs to its end. Its result is cached
+    // even if all waiting requests were cancelled.
+    let single_flight = Arc::new(SingleFlight::new(FillCache::new(Arc::clone(&memory), lower_tiers)));
+    let cached = ReadCache::new(Arc::clone(&memory), Arc::clone(&single_flight));
+    // The day of one person is derived from a cached day of everyone. This check comes before all fetches.
+    let source: Arc<dyn DaySource> = Arc::new(NarrowFromWhole::new(Arc::clone(&memory), cached));
 
     let draining = Arc::new(AtomicBool::new(false));
-    let mut meters: Vec<Arc<dyn Meter>> =
-        vec![process, upstream, memory.clone(), directories, flight, traffic.clone(), gatekeeper.clone()];
-    meters.extend(archive.clone().map(|archive| archive as Arc<dyn Meter>));
-    let engine = Engine::new(source, memory, Arc::clone(&clock)).with_archive(archive.clone());
-    let front = Arc::new(Front::new(config.cache_bytes / ANSWERS, engine.clone(), traffic.clone(), gatekeeper.clone()));
-    meters.push(front.clone());
-    let filler = Filler::new(engine.clone(), archive.clone(), calls);
-    let backfills = Backfills::new(filler.clone());
+    let mut collectors: Vec<Arc<dyn Collector>> = vec![
+        process,
+        upstream,
+        memory.clone(),
+        dictionaries,
+        single_flight,
+        http_metrics.clone(),
+        authenticator.clone(),
+    ];
+    collectors.extend(archive.clone().map(|archive| archive as Arc<dyn Collector>));
+    let engine = QueryEngine::new(source, memory, Arc::clone(&clock)).with_archive(archive.clone());
+    let response_cache = Arc::new(ResponseCache::new(
+        config.cache_bytes / RESPONSE_CACHE_DIVISOR,
+        engine.clone(),
+        http_metrics.clone(),
+        authenticator.clone(),
+    ));
+    collectors.push(response_cache.clone());
+    let backfiller = Backfiller::new(engine.clone(), archive.clone(), calls);
+    let backfill_jobs = BackfillJobs::new(backfiller.clone());
     let geos: Arc<[Geo]> = config.geos.into();
-    meters.push(Arc::new(backfills.clone()));
-    meters.push(Arc::new(Newest {
+    collectors.push(Arc::new(backfill_jobs.clone()));
+    collectors.push(Arc::new(LatestDayMetrics {
         engine: engine.clone(),
         geos: Arc::clone(&geos),
-        warm_days: config.upkeep.warm_days,
-        business: config.business_metrics,
+        warm_days: config.maintenance.warm_days,
+        business_metrics: config.business_metrics,
     }));
-    let upkeep = Upkeep {
-        config: config.upkeep,
+    let maintenance = Maintenance {
+        config: config.maintenance,
         engine: engine.clone(),
         archive: archive.clone(),
         geos: Arc::clone(&geos),
@@ -240,27 +178,38 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         clock,
     };
     let state = ApiState {
-        gatekeeper: Arc::clone(&gatekeeper),
-        views: Views::new(engine, gatekeeper.pseudonyms().cloned()),
-        backfills: backfills.clone(),
-        meters: Meters::new(meters),
-        traffic,
-        front: Arc::clone(&front),
+        authenticator: Arc::clone(&authenticator),
+        views: ViewEngines::new(engine, authenticator.pseudonymizer().cloned()),
+        backfills: backfill_jobs.clone(),
+        collectors: Collectors::new(collectors),
+        http_metrics,
+        response_cache: Arc::clone(&response_cache),
         archive: archive.clone(),
         quota,
         geos,
         access_tokens,
         drop_in_extended: config.drop_in_extended,
-        least_group: config.least_group,
-        cors: api::cors(&config.cors_origins),
+        min_group_size: config.min_group_size,
+        cors: api::cors_layer(&config.cors_origins),
         request_timeout: config.request_timeout,
         log_filter: config.log_filter,
-        desks: Desks::open()?,
+        export_pool: ExportPool::start()?,
         draining: Arc::clone(&draining),
     };
-    let operations = api::operations(state.clone());
-    let bounds = Bounds::new(config.server.max_requests.get(), config.request_timeout);
-    let router = api::router(state, config.metrics, bounds);
+    let operations = api::operations_router(state.clone());
+    let limits = RequestLimits::new(config.server.max_requests.get(), config.request_timeout);
+    let router = api::router(state, config.metrics, limits);
     let (archive, server) = (archive.map(|archive| (archive, config.archive)), config.server);
-    Ok(Gateway { router, front, archive, filler, backfills, operations, upkeep, gatekeeper, draining, server })
+    Ok(Gateway {
+        router,
+        response_cache,
+        archive,
+        backfiller,
+        backfill_jobs,
+        operations,
+        maintenance,
+        authenticator,
+        draining,
+        server,
+    })
 }

@@ -1,4 +1,4 @@
-//! Where log lines go: to standard error, by a thread of its own, so that no request waits for whoever reads the log.
+//! Writes log lines to standard error on a separate thread, so that requests do not wait for slow log readers.
 
 use std::{
     io::{BufWriter, Stderr, Write},
@@ -8,23 +8,23 @@ use std::{
 
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// Lines that may wait for their reader; some MiB. Beyond, whoever has something to tell waits: no line is ever lost but
-/// those of the last [`PAUSE`] before the process is killed.
-const WAITING: usize = 16_384;
+/// Number of queued log lines (a few MiB). If the queue is full, logging blocks instead of dropping lines. If the
+/// process is killed, lines of the last [`FLUSH_INTERVAL`] are lost.
+const MAX_QUEUED_LINES: usize = 16_384;
 
-/// Lines that come within this time are written together.
-const PAUSE: Duration = Duration::from_millis(2);
+/// Lines logged within this interval are written together.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(2);
 
-/// A writer of lines, and what writes the last of them when it is dropped.
+/// The writer, and a guard that flushes the queue on drop.
 pub(super) fn standard_error() -> (NonBlocking, WorkerGuard) {
-    let builder = NonBlockingBuilder::default().lossy(false).buffered_lines_limit(WAITING).thread_name("log");
-    builder.finish(Gathered(BufWriter::new(std::io::stderr())))
+    let builder = NonBlockingBuilder::default().lossy(false).buffered_lines_limit(MAX_QUEUED_LINES).thread_name("log");
+    builder.finish(BatchingWriter(BufWriter::new(std::io::stderr())))
 }
 
-/// Writes what has gathered, then lets the next lines gather.
-struct Gathered(BufWriter<Stderr>);
+/// Flushes the buffer, then waits so that the next lines are written together.
+struct BatchingWriter(BufWriter<Stderr>);
 
-impl Write for Gathered {
+impl Write for BatchingWriter {
     fn write(&mut self, lines: &[u8]) -> std::io::Result<usize> {
         self.0.write(lines)
     }
@@ -38,5 +38,5 @@ impl Write for Gathered {
 
 #[expect(clippy::disallowed_methods, reason = "the thread does nothing else")]
 fn pause() {
-    thread::sleep(PAUSE);
+    thread::sleep(FLUSH_INTERVAL);
 }

@@ -1,4 +1,4 @@
-//! What the process does though nobody has asked: it fetches days as they are produced, and deletes those that are old.
+//! Maintenance: prefetches new days and deletes expired ones.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,97 +7,97 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     model::{Clock, DayKey, Geo, UserIdType},
-    query::{Engine, warm},
+    query::{QueryEngine, cache_warming},
     source::{LoadContext, Priority},
-    store::{Archive, Policy},
+    store::{Archive, FreshnessPolicy},
 };
 
-/// Gateways that share an app come up to this late, each at its own moment.
-const JITTER_SECONDS: i64 = 600;
+/// Maximum random delay in seconds. It spreads the fetches of gateways that share an app.
+const MAX_JITTER_SECONDS: i64 = 600;
 
-/// Days that are fetched at the same time: a span of a small tenant.
-const FAN_OUT: usize = 31;
+/// Maximum number of concurrent fetches. One batch of a small tenant covers this many days.
+const MAX_CONCURRENT_FETCHES: usize = 31;
 
-/// What is done unasked.
+/// The configuration of maintenance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UpkeepConfig {
-    /// The latest days that are always held; `None`: nothing is fetched unasked.
+pub struct MaintenanceConfig {
+    /// Number of latest days to keep available. `None` disables prefetching.
     pub warm_days: Option<u16>,
-    /// Days older than this many days are deleted; `None`: none are.
+    /// Age in days after which a day is deleted. `None` disables deletion.
     pub retention_days: Option<u16>,
-    /// How often the calendar is looked at.
-    pub poll: Duration,
+    /// How often the clock is checked for the next run.
+    pub poll_interval: Duration,
 }
 
-/// Keeps the latest days at hand and the oldest from staying.
+/// Prefetches the latest days and deletes expired days.
 #[derive(Clone)]
-pub struct Upkeep {
-    /// What is done.
-    pub config: UpkeepConfig,
+pub struct Maintenance {
+    /// The configuration.
+    pub config: MaintenanceConfig,
     /// Fetches days.
-    pub engine: Engine,
-    /// Where days are deleted.
+    pub engine: QueryEngine,
+    /// The archive that days are deleted from.
     pub archive: Option<Arc<Archive>>,
-    /// The geos that are served.
+    /// The geos to prefetch.
     pub geos: Arc<[Geo]>,
-    /// When a day can still change.
-    pub policy: Policy,
-    /// Tells the time.
+    /// Determines when a day becomes final.
+    pub policy: FreshnessPolicy,
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
-impl Default for UpkeepConfig {
+impl Default for MaintenanceConfig {
     fn default() -> Self {
-        Self { warm_days: Some(35), retention_days: None, poll: Duration::from_secs(20) }
+        Self { warm_days: Some(35), retention_days: None, poll_interval: Duration::from_secs(20) }
     }
 }
 
-impl Upkeep {
-    /// Does what is to be done now, and again each time a day is produced or can be made final. Never ends.
+impl Maintenance {
+    /// Runs maintenance now, and again whenever a day is produced or becomes final. Never returns.
     pub async fn run(self) {
-        let jitter = SignedDuration::from_secs(fastrand::i64(0..JITTER_SECONDS));
+        let jitter = SignedDuration::from_secs(fastrand::i64(0..MAX_JITTER_SECONDS));
         loop {
             let now = self.clock.now();
             if let Some(archive) = &self.archive {
-                archive.sweep(now).await;
+                archive.remove_temp_files(now).await;
             }
             self.warm(now).await;
             self.expire(now).await;
-            let wakes = self.geos.iter().map(|geo| warm::next_wake(*geo, &self.policy, jitter, now));
-            let wake = wakes.min().unwrap_or(Timestamp::MAX);
+            let next_wakes = self.geos.iter().map(|geo| cache_warming::next_fetch_time(*geo, &self.policy, jitter, now));
+            let wake = next_wakes.min().unwrap_or(Timestamp::MAX);
             while self.clock.now() < wake {
-                tokio::time::sleep(self.config.poll).await;
+                tokio::time::sleep(self.config.poll_interval).await;
             }
         }
     }
 
-    /// Fetches the latest days that are not held or are due to be fetched anew.
+    /// Fetches the latest days that are missing or stale.
     async fn warm(&self, now: Timestamp) {
         let Some(days) = self.config.warm_days else { return };
-        let context = LoadContext { priority: Priority::Background, caller: self.engine.next_caller() };
-        let keys = |geo: &Geo| warm::latest(*geo, UserIdType::default(), days, now);
+        let context = LoadContext { priority: Priority::Background, caller: self.engine.new_caller_id() };
+        let keys = |geo: &Geo| cache_warming::latest_days(*geo, UserIdType::default(), days, now);
         let keys: Vec<DayKey> = self.geos.iter().flat_map(keys).collect();
-        let loads = stream::iter(keys).map(|key| self.load(key, context)).buffer_unordered(FAN_OUT);
+        let loads = stream::iter(keys).map(|key| self.load(key, context)).buffer_unordered(MAX_CONCURRENT_FETCHES);
         loads.for_each(|()| std::future::ready(())).await;
     }
 
     async fn load(&self, key: DayKey, context: LoadContext) {
-        if let Err(error) = self.engine.load(&key, context).await {
-            tracing::warn!(%key, %error, "a day could not be fetched ahead; it is fetched when it is asked for");
+        if let Err(error) = self.engine.load_day(&key, context).await {
+            tracing::warn!(%key, %error, "a day could not be prefetched; it is fetched when it is requested");
         }
     }
 
-    /// Deletes the days that are older than they may be.
+    /// Deletes expired days.
     async fn expire(&self, now: Timestamp) {
         let (Some(archive), Some(days)) = (&self.archive, self.config.retention_days) else { return };
         for (geo, user_id_type) in Geo::ALL.into_iter().flat_map(|geo| UserIdType::ALL.map(|kind| (geo, kind))) {
             let oldest = geo.today(now).plus(-i32::from(days));
-            for key in archive.older_than(oldest, geo, user_id_type).await {
-                match archive.forget(&key).await {
-                    Ok(()) => tracing::info!(%key, "an old day was deleted"),
-                    Err(error) => tracing::error!(%key, %error, "an old day could not be deleted"),
+            for key in archive.days_before(oldest, geo, user_id_type).await {
+                match archive.remove(&key).await {
+                    Ok(()) => tracing::info!(%key, "an expired day was deleted"),
+                    Err(error) => tracing::error!(%key, %error, "an expired day could not be deleted"),
                 }
-                self.engine.forget(&key).await;
+                self.engine.remove_day(&key).await;
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Serves the gateway, and ends in order when told to: first probes say so, then clients are sent elsewhere, then
-//! requests under way may end.
+//! Serves the gateway and shuts it down gracefully: probes report the shutdown, then clients are asked to reconnect
+//! elsewhere, then requests in progress finish.
 
 use std::{
     future::Future,
@@ -14,83 +14,61 @@ use tokio::{net::TcpListener, time::Instant};
 
 use super::{
     build::Gateway,
-    host::Host,
-    tls::{Tls, TlsFiles, UnusableTls},
+    config::ServerConfig,
+    server::Server,
+    tls::{ReloadingTlsAcceptor, TlsError},
 };
 
-/// Requests that are under way when the listener is closed get this long, and days that wait to be archived what is left of
-/// it.
-const DRAIN: Duration = Duration::from_secs(25);
+/// Time limit for requests in progress after the listener is closed, and for pending archive writes.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// Connections of operators: probes and scrapes need no more.
-const OPERATORS: NonZero<usize> = NonZero::new(64).unwrap();
+/// Connection limit of the operations listener, which serves only probes and scrapes.
+const MAX_OPERATIONS_CONNECTIONS: NonZero<usize> = NonZero::new(64).unwrap();
 
-/// How the gateway is served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerConfig {
-    /// The certificate and key of TLS, where it is spoken here.
-    pub tls: Option<TlsFiles>,
-    /// The most connections at once.
-    pub max_connections: NonZero<usize>,
-    /// The most requests under way at once; more are turned away.
-    pub max_requests: NonZero<usize>,
-    /// How long requests are still taken after the process was told to end, while probes say that it ends: load
-    /// balancers need that long to notice.
-    pub drain_delay: Duration,
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            tls: None,
-            max_connections: const { NonZero::new(16_384).unwrap() },
-            max_requests: const { NonZero::new(1024).unwrap() },
-            drain_delay: Duration::ZERO,
-        }
-    }
-}
-
-/// Serves probes and metrics on a listener of their own, for as long as it is polled: also while the gateway drains.
+/// Serves probes and metrics on a separate listener. It keeps serving while the gateway drains.
 pub async fn serve_operations(routes: Router, listener: TcpListener) {
-    let host = Host::new(routes, None, None, OPERATORS, Arc::default());
+    let server = Server::new(routes, None, None, MAX_OPERATIONS_CONNECTIONS, Arc::default());
     loop {
-        host.attend_next(&listener).await;
+        server.accept_next(&listener).await;
     }
 }
 
-/// Serves the gateway on `listener` until `ending` is done, then lets requests under way end.
+/// Serves the gateway on `listener` until `shutdown` completes, then lets requests in progress finish.
 ///
 /// # Errors
-/// Where TLS is wanted and cannot be served.
+/// [`TlsError`] if the TLS files cannot be used.
 pub async fn serve(
     gateway: Gateway,
     listener: TcpListener,
-    ending: impl Future<Output = ()>,
-) -> Result<(), UnusableTls> {
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), TlsError> {
     let ServerConfig { tls, max_connections, drain_delay, .. } = gateway.server;
-    let tls = tls.map(Tls::watching).transpose()?;
-    tokio::spawn(gateway.upkeep.run());
-    let gatekeeper = gateway.gatekeeper;
-    tokio::spawn(async move { gatekeeper.watch().await });
-    let backfills = gateway.backfills;
-    tokio::spawn(async move { backfills.resume().await });
+    let tls = tls.map(ReloadingTlsAcceptor::load_and_watch).transpose()?;
+    tokio::spawn(gateway.maintenance.run());
+    let authenticator = gateway.authenticator;
+    tokio::spawn(async move { authenticator.watch().await });
+    let backfill_jobs = gateway.backfill_jobs;
+    tokio::spawn(async move { backfill_jobs.resume().await });
     let draining = gateway.draining;
-    let host = Host::new(gateway.router, Some(gateway.front), tls, max_connections, Arc::clone(&draining));
-    let mut ended = std::pin::pin!(async {
-        ending.await;
+    let server = Server::new(gateway.router, Some(gateway.response_cache), tls, max_connections, Arc::clone(&draining));
+    let mut shutdown_requested = std::pin::pin!(async {
+        shutdown.await;
         draining.store(true, Ordering::Relaxed);
-        tracing::info!("ending; requests under way may end first");
+        tracing::info!("shutting down; requests in progress may finish");
         tokio::time::sleep(drain_delay).await;
     });
     loop {
         tokio::select! {
-            () = host.attend_next(&listener) => {}
-            () = &mut ended => break,
+            () = server.accept_next(&listener) => {}
+            () = &mut shutdown_requested => break,
         }
     }
-    let deadline = Instant::now() + DRAIN;
-    if tokio::time::timeout_at(deadline, host.drain(listener)).await.is_err() {
-        tracing::warn!(drain_seconds = DRAIN.as_secs(), "some requests did not end in time and are cut off");
+    let deadline = Instant::now() + DRAIN_TIMEOUT;
+    if tokio::time::timeout_at(deadline, server.drain(listener)).await.is_err() {
+        tracing::warn!(
+            drain_seconds = DRAIN_TIMEOUT.as_secs(),
+            "some requests did not finish in time and were aborted"
+        );
     }
     if let Some((archive, _)) = gateway.archive {
         archive.flush(deadline.saturating_duration_since(Instant::now())).await;
@@ -98,10 +76,10 @@ pub async fn serve(
     Ok(())
 }
 
-/// Done when the process is told to end, by SIGTERM or Ctrl-C.
+/// Returns a future that completes on SIGTERM or Ctrl-C.
 ///
 /// # Errors
-/// Where the operating system does not let us listen for signals.
+/// Fails if signal handlers cannot be installed.
 pub fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

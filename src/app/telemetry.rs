@@ -1,4 +1,4 @@
-//! Logs, to standard error, and traces, to a collector where one is named.
+//! Logs to standard error, and traces to an OpenTelemetry collector.
 
 use std::io::IsTerminal as _;
 
@@ -23,97 +23,97 @@ use tracing_subscriber::{
 };
 
 use super::{
-    audit_lines::{self, AuditLines},
+    audit_log::{self, AuditLogLayer},
     log_writer,
 };
 use crate::api::LogFilter;
 
-/// The name that traces carry unless `OTEL_SERVICE_NAME` gives another.
-const SERVICE: &str = env!("CARGO_PKG_NAME");
+/// The default service name of traces. `OTEL_SERVICE_NAME` overrides it.
+const DEFAULT_SERVICE_NAME: &str = env!("CARGO_PKG_NAME");
 
-/// What is traced, whatever is logged: what this crate does, not what its libraries do.
-const TRACED: &str = "feishu_pulse=info";
+/// The filter of traces. It is independent of the log filter and excludes spans of libraries.
+const TRACE_FILTER: &str = "feishu_pulse=info";
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Readable text.
     #[default]
     Text,
-    /// One JSON object a line, for log collectors.
+    /// One JSON object per line, for log collectors.
     Json,
 }
 
-/// What is told, and how.
+/// The configuration of logs and traces.
 #[derive(Clone, Debug)]
 pub struct TelemetryConfig {
-    /// What is logged: a level, or levels by target such as `info,feishu_pulse::feishu=debug`.
+    /// The log filter: a level, or levels by target such as `info,feishu_pulse::feishu=debug`.
     pub filter: String,
-    /// How log lines are written.
+    /// The format of log lines.
     pub format: LogFormat,
-    /// The OpenTelemetry collector that traces are sent to.
+    /// The OpenTelemetry collector. `None` disables traces.
     pub collector: Option<Url>,
 }
 
-/// Why nothing can be told.
+/// Why logs or traces cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter makes no sense.
-    #[error("PULSE_LOG is no log filter: {0}")]
+    /// The log filter is invalid.
+    #[error("PULSE_LOG is not a valid log filter: {0}")]
     Filter(#[from] ParseError),
-    /// The exporter does not take its settings.
-    #[error("OTEL_EXPORTER_OTLP_ENDPOINT, or another OTEL_ variable: {0}")]
+    /// The exporter rejects its settings.
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT or another OTEL_ variable is invalid: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// Logs and traces while it is kept.
+/// Guard of logging and tracing.
 #[derive(Debug)]
-#[must_use = "nothing is told any more once it is dropped"]
+#[must_use = "dropping the guard stops logging"]
 pub struct Telemetry {
-    /// Changes what is logged.
+    /// Changes the log filter at run time.
     pub log_filter: LogFilter,
-    spans: Option<SdkTracerProvider>,
-    _flushed: WorkerGuard,
+    tracer_provider: Option<SdkTracerProvider>,
+    _log_guard: WorkerGuard,
 }
 
-/// Whether `filter` can be understood.
+/// Validates a log filter.
 ///
 /// # Errors
-/// Where the filter makes no sense.
+/// [`ParseError`] if the filter is invalid.
 pub fn check(filter: &str) -> Result<(), ParseError> {
     EnvFilter::builder().parse(filter).map(drop)
 }
 
-/// Begins to log, and to trace where there is a collector.
+/// Starts logging, and tracing if there is a collector.
 ///
 /// # Errors
-/// Where the filter or the exporter's settings make no sense.
+/// [`TelemetryError`] if the filter or the exporter's settings are invalid.
 pub fn init(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
     let (filter, handle) = reload::Layer::new(EnvFilter::builder().parse(&config.filter)?);
-    let spans = config.collector.as_ref().map(provider).transpose()?;
-    let traced = spans.as_ref().map(|provider| {
-        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE));
-        // Where in the source a span begins, and on which thread, tells an operator nothing.
+    let tracer_provider = config.collector.as_ref().map(build_tracer_provider).transpose()?;
+    let trace_layer = tracer_provider.as_ref().map(|provider| {
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer(DEFAULT_SERVICE_NAME));
+        // Source locations, threads and targets of spans do not help operators.
         let layer = layer.with_location(false).with_threads(false).with_target(false).with_tracked_inactivity(false);
-        layer.with_filter(EnvFilter::new(TRACED))
+        layer.with_filter(EnvFilter::new(TRACE_FILTER))
     });
-    let (writer, flushed) = log_writer::standard_error();
-    let audit = AuditLines(writer.clone()).with_filter(filter_fn(audit_lines::are_of));
-    let lines =
-        lines::<Registry>(config.format, writer).with_filter(filter_fn(|metadata| !audit_lines::are_of(metadata)));
-    let logged = lines.and_then(audit).with_filter(filter);
-    // A second call, as in tests, changes nothing.
-    let _ = tracing_subscriber::registry().with(logged).with(traced).try_init();
-    Ok(Telemetry { log_filter: LogFilter::new(handle), spans, _flushed: flushed })
+    let (writer, log_guard) = log_writer::standard_error();
+    let audit = AuditLogLayer(writer.clone()).with_filter(filter_fn(audit_log::is_audit_event));
+    let log_lines = log_layer::<Registry>(config.format, writer)
+        .with_filter(filter_fn(|metadata| !audit_log::is_audit_event(metadata)));
+    let logs = log_lines.and_then(audit).with_filter(filter);
+    // In tests the subscriber may already be set; the second call is ignored.
+    let _ = tracing_subscriber::registry().with(logs).with(trace_layer).try_init();
+    Ok(Telemetry { log_filter: LogFilter::new(handle), tracer_provider, _log_guard: log_guard })
 }
 
-fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(
+fn log_layer<S: Subscriber + for<'a> LookupSpan<'a>>(
     format: LogFormat,
     writer: NonBlocking,
 ) -> Box<dyn Layer<S> + Send + Sync> {
     match format {
-        LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(is_coloured()).boxed(),
-        // What a line was logged in the course of stands beside what it says: request_id, trace_id.
+        LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(uses_colours()).boxed(),
+        // Fields of the enclosing spans, such as `request_id` and `trace_id`, are added at the top level.
         LogFormat::Json => json_subscriber::layer()
             .with_writer(writer)
             .with_current_span(false)
@@ -123,35 +123,35 @@ fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(
     }
 }
 
-/// Colours are for people; <https://no-color.org> says how those who want none say so.
-fn is_coloured() -> bool {
+/// Whether to use colours. `NO_COLOR` disables them: <https://no-color.org>.
+fn uses_colours() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
-fn provider(collector: &Url) -> Result<SdkTracerProvider, TelemetryError> {
-    let mut traces = collector.clone();
-    // OTLP/HTTP, as the specification of OTEL_EXPORTER_OTLP_ENDPOINT wants it.
-    traces.set_path(&format!("{}/v1/traces", collector.path().trim_end_matches('/')));
-    let exporter = SpanExporter::builder().with_http().with_endpoint(traces).build()?;
+fn build_tracer_provider(collector: &Url) -> Result<SdkTracerProvider, TelemetryError> {
+    let mut endpoint = collector.clone();
+    // The path that the OTLP/HTTP specification defines for `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    endpoint.set_path(&format!("{}/v1/traces", collector.path().trim_end_matches('/')));
+    let exporter = SpanExporter::builder().with_http().with_endpoint(endpoint).build()?;
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build())
 }
 
-/// What traces say of the process. The operator's variables win.
+/// Attributes of the process in traces. The operator's variables take precedence.
 fn resource() -> Resource {
-    let named = std::env::var("OTEL_SERVICE_NAME").is_ok_and(|name| !name.is_empty());
-    let named = named || EnvResourceDetector::new().detect().get(&"service.name".into()).is_some();
+    let is_named = std::env::var("OTEL_SERVICE_NAME").is_ok_and(|name| !name.is_empty());
+    let is_named = is_named || EnvResourceDetector::new().detect().get(&"service.name".into()).is_some();
     let resource = Resource::builder();
-    let resource = if named { resource } else { resource.with_service_name(SERVICE) };
+    let resource = if is_named { resource } else { resource.with_service_name(DEFAULT_SERVICE_NAME) };
     resource.with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
 }
 
 impl Telemetry {
-    /// Sends what has not been sent yet. Waits for the collector some seconds at most.
+    /// Sends the remaining traces. Waits a few seconds at most.
     pub async fn end(self) {
-        let Some(spans) = self.spans else { return };
-        let ended = tokio::task::spawn_blocking(move || spans.shutdown()).await;
-        if let Ok(Err(error)) = ended {
-            tracing::warn!(%error, "the last traces could not be sent");
+        let Some(tracer_provider) = self.tracer_provider else { return };
+        let result = tokio::task::spawn_blocking(move || tracer_provider.shutdown()).await;
+        if let Ok(Err(error)) = result {
+            tracing::warn!(%error, "the remaining traces could not be sent");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! TLS for the listener: the certificate and its key, read again when the files change.
+//! TLS for the listener. The certificate and its key are reloaded when their files change.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,100 +13,104 @@ use rustls::{
 use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-/// How often the files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often the files are checked for changes.
+const RELOAD_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Where the certificate and its key are, both as PEM.
+/// Paths of the certificate and its private key, both in PEM format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate, followed by those between it and the root.
+    /// The certificate, followed by its intermediate certificates.
     pub certificate: PathBuf,
-    /// Its private key.
+    /// The private key.
     pub key: PathBuf,
 }
 
 /// Why TLS cannot be served.
 #[derive(Debug, thiserror::Error)]
-pub enum UnusableTls {
-    /// A file cannot be read, or holds something else.
+pub enum TlsError {
+    /// A file cannot be read or has invalid content.
     #[error("{}: {error}", path.display())]
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         error: rustls::pki_types::pem::Error,
     },
-    /// The certificate and the key do not belong together, or are of a kind that is not supported.
-    #[error("certificate and key cannot be used: {0}")]
+    /// The certificate and the key do not match, or their type is not supported.
+    #[error("the TLS certificate and key cannot be used: {0}")]
     Pair(#[from] rustls::Error),
 }
 
-/// Makes connections secure.
+/// Performs TLS handshakes with the latest certificate.
 #[derive(Clone)]
-pub struct Tls {
+pub struct ReloadingTlsAcceptor {
     latest: watch::Receiver<Arc<ServerConfig>>,
 }
 
-impl Tls {
-    /// Reads the files, and from then on again whenever they change, for as long as anyone holds the result. A pair
-    /// that cannot be used leaves the one before it in place.
+impl ReloadingTlsAcceptor {
+    /// Loads the files, and reloads them on changes for as long as the result exists. If a new pair is invalid, the
+    /// previous one stays in use.
     ///
     /// # Errors
-    /// [`UnusableTls`], where the files cannot be used now.
-    pub fn watching(files: TlsFiles) -> Result<Self, UnusableTls> {
-        let seen = files.written_at();
-        let (sender, latest) = watch::channel(files.read()?);
-        tokio::spawn(follow(files, seen, sender));
+    /// [`TlsError`] if the files cannot be used now.
+    pub fn load_and_watch(files: TlsFiles) -> Result<Self, TlsError> {
+        let loaded = files.modified_at();
+        let (sender, latest) = watch::channel(files.load()?);
+        tokio::spawn(reload_on_change(files, loaded, sender));
         Ok(Self { latest })
     }
 
-    /// Shakes hands.
+    /// Performs the handshake.
     ///
     /// # Errors
-    /// Where the client does not speak TLS, or no kind of it that is safe.
+    /// Fails if the client does not support a safe version of TLS.
     pub async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         let config = Arc::clone(&self.latest.borrow());
         TlsAcceptor::from(config).accept(stream).await
     }
 }
 
-async fn follow(files: TlsFiles, mut seen: [Option<SystemTime>; 2], sender: watch::Sender<Arc<ServerConfig>>) {
-    let mut looks = tokio::time::interval(LOOK_EVERY);
+async fn reload_on_change(
+    files: TlsFiles,
+    mut loaded: [Option<SystemTime>; 2],
+    sender: watch::Sender<Arc<ServerConfig>>,
+) {
+    let mut interval = tokio::time::interval(RELOAD_CHECK_INTERVAL);
     loop {
         tokio::select! {
-            _ = looks.tick() => {}
+            _ = interval.tick() => {}
             () = sender.closed() => return,
         }
-        let written_at = files.written_at();
-        if written_at == seen {
+        let modified_at = files.modified_at();
+        if modified_at == loaded {
             continue;
         }
-        seen = written_at;
-        match files.read() {
+        loaded = modified_at;
+        match files.load() {
             Ok(config) => {
                 sender.send_replace(config);
-                tracing::info!("the TLS certificate was read anew");
+                tracing::info!("the TLS certificate was reloaded");
             }
-            Err(error) => tracing::error!(%error, "the new TLS certificate cannot be used; the old one stays"),
+            Err(error) => tracing::error!(%error, "the new TLS certificate is invalid; the previous one stays in use"),
         }
     }
 }
 
 impl TlsFiles {
-    fn written_at(&self) -> [Option<SystemTime>; 2] {
+    fn modified_at(&self) -> [Option<SystemTime>; 2] {
         let at = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
         [at(&self.certificate), at(&self.key)]
     }
 
-    fn read(&self) -> Result<Arc<ServerConfig>, UnusableTls> {
-        let wrong = |path: &Path| {
+    fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let file_error = |path: &Path| {
             let path = path.to_owned();
-            move |error| UnusableTls::File { path, error }
+            move |error| TlsError::File { path, error }
         };
         let certificates: Result<Vec<_>, _> =
-            CertificateDer::pem_file_iter(&self.certificate).map_err(wrong(&self.certificate))?.collect();
-        let certificates = certificates.map_err(wrong(&self.certificate))?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(wrong(&self.key))?;
+            CertificateDer::pem_file_iter(&self.certificate).map_err(file_error(&self.certificate))?.collect();
+        let certificates = certificates.map_err(file_error(&self.certificate))?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(file_error(&self.key))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

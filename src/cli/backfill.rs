@@ -1,4 +1,4 @@
-//! `backfill`: fills the archive from the command line, and shows how far it is.
+//! `backfill`: fills the archive from the command line and shows the progress.
 
 use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
@@ -6,36 +6,36 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
-use super::{Failure, Settings, UnusableSetting};
+use super::{error::CliError, setting_error::SettingError, settings::Settings};
 use crate::{
     app::{
         self,
         telemetry::{self, TelemetryConfig},
     },
-    model::{Day, DayRange, Scope, SystemClock, UserIdType},
-    query::{Order, Progress},
+    model::{DataScope, Day, DayRange, SystemClock, UserIdType},
+    query::{BackfillProgress, BackfillRequest},
     source::{CallerId, Priority},
-    store::Location,
+    store::ArchiveLocation,
 };
 
-/// Without a terminal, a line is written this often.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Interval of progress lines if standard error is not a terminal.
+const PROGRESS_LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long days that were fetched may take to be written once the command is broken off.
-const ENDING: Duration = Duration::from_secs(10);
+/// How long pending archive writes may take after an interruption.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What shall be held.
+/// Arguments of `backfill`.
 #[derive(Clone, Debug, Args)]
 pub struct BackfillArgs {
     /// First day (YYYY-MM-DD)
     #[arg(long, value_name = "DAY")]
     from: Day,
 
-    /// Last day; days that Feishu has not produced yet are left out
+    /// Last day (YYYY-MM-DD). Days that Feishu has not produced yet are left out
     #[arg(long, value_name = "DAY")]
     to: Day,
 
-    /// Which ids the rows carry: `open_id`, `union_id` or `user_id`
+    /// The type of user ids in the rows: `open_id`, `union_id` or `user_id`
     #[arg(long, value_name = "TYPE", default_value = "open_id")]
     user_id_type: UserIdType,
 
@@ -43,75 +43,75 @@ pub struct BackfillArgs {
     settings: Settings,
 }
 
-/// Fills the archive; Ctrl-C ends it between two days, and the next run goes on from there.
-pub(super) async fn run(args: &BackfillArgs) -> Result<(), Failure> {
-    let range = DayRange::new(args.from, args.to).ok_or_else(UnusableSetting::range)?;
-    let config = args.settings.without_listening()?;
-    if config.archive == Location::Nowhere {
-        return Err(UnusableSetting::no_archive().into());
+/// Fills the archive. Ctrl-C interrupts it, and the next run continues from there.
+pub(super) async fn run(args: &BackfillArgs) -> Result<(), CliError> {
+    let range = DayRange::new(args.from, args.to).ok_or_else(SettingError::reversed_range)?;
+    let config = args.settings.gateway_config_without_listener()?;
+    if config.archive == ArchiveLocation::Disabled {
+        return Err(SettingError::no_archive().into());
     }
-    // The progress is what is shown; the log only where something is wrong.
-    let told = TelemetryConfig { filter: "warn".to_owned(), ..args.settings.telemetry() };
-    let told = telemetry::init(&told).map_err(|error| UnusableSetting::telemetry(&error))?;
-    let ending = app::shutdown_signal()?;
-    let order = Order {
+    // The progress is printed, so the log shows only warnings.
+    let telemetry_config = TelemetryConfig { filter: "warn".to_owned(), ..args.settings.telemetry() };
+    let telemetry_guard = telemetry::init(&telemetry_config).map_err(|error| SettingError::telemetry(&error))?;
+    let shutdown = app::shutdown_signal()?;
+    let request = BackfillRequest {
         range,
         geos: config.geos.clone(),
         user_id_type: args.user_id_type,
-        scope: Scope::Everyone,
+        scope: DataScope::Everyone,
         priority: Priority::Background,
     };
-    let gateway = app::build(config, Arc::new(SystemClock)).map_err(|error| UnusableSetting::build(&error))?;
-    gateway.claim_archive().await.map_err(|error| UnusableSetting::build(&error))?;
+    let gateway = app::build(config, Arc::new(SystemClock)).map_err(|error| SettingError::build(&error))?;
+    gateway.claim_archive().await.map_err(|error| SettingError::build(&error))?;
 
-    let progress = watch::Sender::new(Progress::default());
-    let shown = show(progress.subscribe());
-    let filled = tokio::select! {
-        filled = gateway.filler.fill(&order, CallerId::of_name("backfill"), &progress) => Some(filled),
-        () = shown => None,
-        () = ending => None,
+    let progress = watch::Sender::new(BackfillProgress::default());
+    let display = show_progress(progress.subscribe());
+    let result = tokio::select! {
+        result = gateway.backfiller.run(&request, CallerId::from_name("backfill"), &progress) => Some(result),
+        () = display => None,
+        () = shutdown => None,
     };
-    if let (None, Some((archive, _))) = (&filled, &gateway.archive) {
-        archive.flush(ENDING).await;
+    if let (None, Some((archive, _))) = (&result, &gateway.archive) {
+        archive.flush(FLUSH_TIMEOUT).await;
     }
-    told.end().await;
-    match filled {
-        Some(filled) => {
-            filled?;
-            println!("{range} is archived: {}", line(&progress.borrow()));
+    telemetry_guard.end().await;
+    match result {
+        Some(result) => {
+            result?;
+            println!("{range} is archived: {}", format_progress(&progress.borrow()));
         }
-        None => println!("broken off; {}. Run it again to go on.", line(&progress.borrow())),
+        None => println!("interrupted; {}. Run the command again to continue.", format_progress(&progress.borrow())),
     }
     Ok(())
 }
 
-/// Shows the progress as it changes: a bar on a terminal, else a line now and then.
-async fn show(progress: watch::Receiver<Progress>) {
+/// Shows the progress: a bar on a terminal, otherwise lines at intervals.
+async fn show_progress(progress: watch::Receiver<BackfillProgress>) {
     if std::io::stderr().is_terminal() { show_bar(progress).await } else { show_lines(progress).await }
 }
 
-async fn show_bar(mut progress: watch::Receiver<Progress>) {
+async fn show_bar(mut progress: watch::Receiver<BackfillProgress>) {
     let style = ProgressStyle::with_template("{bar:30} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(0).with_style(style);
     while progress.changed().await.is_ok() {
         let latest = *progress.borrow_and_update();
         bar.set_length(latest.days as u64);
         bar.set_position(latest.done as u64);
-        bar.set_message(line(&latest));
+        bar.set_message(format_progress(&latest));
     }
 }
 
-async fn show_lines(mut progress: watch::Receiver<Progress>) {
+async fn show_lines(mut progress: watch::Receiver<BackfillProgress>) {
     while progress.changed().await.is_ok() {
-        println!("{}", line(&progress.borrow_and_update()));
-        tokio::time::sleep(LINE_EVERY).await;
+        println!("{}", format_progress(&progress.borrow_and_update()));
+        tokio::time::sleep(PROGRESS_LINE_INTERVAL).await;
     }
 }
 
-fn line(progress: &Progress) -> String {
-    let Progress { days, done, fetched, calls, .. } = progress;
+fn format_progress(progress: &BackfillProgress) -> String {
+    let BackfillProgress { days, done, fetched, calls, .. } = progress;
     let rate = progress.calls_per_second();
-    let left = progress.left().filter(|_| done < days);
-    let left = left.map_or_else(String::new, |left| format!(", {} left", indicatif::HumanDuration(left)));
-    format!("{done} of {days} days ({fetched} fetched), {calls} calls, {rate:.1}/s{left}")
+    let remaining = progress.remaining_time().filter(|_| done < days);
+    let remaining = remaining.map_or_else(String::new, |left| format!(", {} left", indicatif::HumanDuration(left)));
+    format!("{done} of {days} days ({fetched} fetched), {calls} calls, {rate:.1}/s{remaining}")
 }

@@ -1,13 +1,13 @@
-//! `key`: makes access keys.
+//! `key`: creates access keys.
 
 use std::io::Write as _;
 
 use clap::{Args, Subcommand};
 
-use super::{Failure, UnusableSetting};
+use super::{error::CliError, setting_error::SettingError};
 use crate::access::{AccessKey, KeyLine, Scope};
 
-/// What is to be done with access keys.
+/// Arguments of `key`.
 #[derive(Debug, Args)]
 pub struct KeyArgs {
     #[command(subcommand)]
@@ -16,45 +16,47 @@ pub struct KeyArgs {
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Make a key: it is shown once, and the line for the keys file with it
+    /// Create a key. Prints the key, which is shown only once, and its line for the keys file
     New(NewArgs),
 }
 
-/// Whose key it is.
+/// Arguments of `key new`.
 #[derive(Debug, Args)]
 struct NewArgs {
     /// The key's name: 1 to 64 of the characters A-Z a-z 0-9 . _ -
     #[arg(long, value_name = "NAME")]
     name: String,
 
-    /// What its holder may do: reports:read (figures), users:read (rows too), admin (backfills, forgetting, metrics)
+    /// What the key allows: reports:read (figures), users:read (also rows), admin (backfills, deletion of days,
+    /// metrics)
     #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',')]
     scope: Vec<Scope>,
 
-    /// A department whose people its holder may see, by path, such as 总部/研发; may be given again. Without it, all
+    /// Path of a department whose people the key may see, such as 总部/研发. Can be repeated. Without it the key may see
+    /// everyone
     #[arg(long, value_name = "PATH")]
     department: Vec<String>,
 
-    /// Whether its holder sees people under pseudonyms, without names
+    /// Show people under pseudonyms and without names
     #[arg(long)]
     pseudonymous: bool,
 }
 
-/// Does it.
-pub(super) fn run(args: &KeyArgs) -> Result<(), Failure> {
+/// Executes the command.
+pub(super) fn run(args: &KeyArgs) -> Result<(), CliError> {
     let KeyCommand::New(new) = &args.command;
     let key = AccessKey::random()?;
     let line = KeyLine {
         name: new.name.clone(),
-        sha256: key.fingerprint().to_string(),
+        sha256: key.hash().to_string(),
         scopes: new.scope.clone(),
         departments: (!new.department.is_empty()).then(|| new.department.clone()),
         pseudonymous: new.pseudonymous,
     };
-    line.holder(true).map_err(|faults| UnusableSetting::key(&faults))?;
-    // The line alone goes to standard output, so that it can be appended to the file.
-    eprintln!("The key, which cannot be shown again:\n\n  {}\n", key.reveal());
-    eprintln!("The line for PULSE_API_KEYS_FILE, which holds no secret:\n");
+    line.to_entry(true).map_err(|faults| SettingError::key_line(&faults))?;
+    // Only the line goes to standard output, so that it can be appended to the file.
+    eprintln!("The key (it cannot be shown again):\n\n  {}\n", key.reveal());
+    eprintln!("The line for PULSE_API_KEYS_FILE (it contains no secret):\n");
     writeln!(std::io::stdout().lock(), "{line}")?;
     Ok(())
 }

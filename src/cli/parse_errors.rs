@@ -1,16 +1,16 @@
-//! What the command line says when it cannot be understood: one line for each fault.
+//! Errors of command line parsing, printed as one line for each invalid value.
 
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::{
-    Arg, Command, CommandFactory as _,
+    Arg, Command,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::{BAD_SETTING, Cli};
+use super::setting_error::SettingError;
 
-/// Help goes to standard output; of a fault, the first line says it all.
-pub(super) fn refuse(error: clap::Error) -> ExitCode {
+/// Prints help to standard output and errors to standard error. Of an error only the first line is printed.
+pub(super) fn report(error: clap::Error, command: &Command) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let _ = error.print();
         return ExitCode::SUCCESS;
@@ -18,32 +18,32 @@ pub(super) fn refuse(error: clap::Error) -> ExitCode {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = error.print();
     }
-    for fault in faults(error) {
-        eprintln!("{}", first_line(&fault));
+    for error in invalid_values(error, command) {
+        eprintln!("{}", first_line(&error));
     }
-    ExitCode::from(BAD_SETTING)
+    ExitCode::from(SettingError::EXIT_CODE)
 }
 
 fn first_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
-    let wanted = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.is_empty());
-    wanted.collect::<Vec<_>>().join(" ")
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ")
 }
 
-/// Every value that cannot be read. clap stops at the first; whoever sets up a service wants to mend all of them at
-/// once, so each faulty option is made to take anything, to see what comes behind it.
-fn faults(first: clap::Error) -> Vec<clap::Error> {
-    let mut forgiven: Vec<String> = Vec::new();
-    let mut faults = vec![first];
-    while let Some(option) = faults.last().and_then(faulty_option).filter(|option| !forgiven.contains(option)) {
-        forgiven.push(option);
-        faults.extend(forgiving(&forgiven).try_get_matches_from(std::env::args_os()).err());
+/// All invalid values. clap stops at the first one, and an operator wants to fix all of them at once. After each error
+/// the option is changed to accept any value, and parsing is repeated.
+fn invalid_values(first: clap::Error, command: &Command) -> Vec<clap::Error> {
+    let mut lenient_options: Vec<String> = Vec::new();
+    let mut errors = vec![first];
+    while let Some(option) = errors.last().and_then(invalid_option).filter(|option| !lenient_options.contains(option)) {
+        lenient_options.push(option);
+        errors.extend(lenient_command(command, &lenient_options).try_get_matches_from(std::env::args_os()).err());
     }
-    faults
+    errors
 }
 
-/// The long name of the option whose value an error is about.
-fn faulty_option(error: &clap::Error) -> Option<String> {
+/// The long name of the option whose value is invalid.
+fn invalid_option(error: &clap::Error) -> Option<String> {
     let is_value = matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue);
     match error.get(ContextKind::InvalidArg) {
         // `--listen <ADDRESS>`
@@ -52,11 +52,12 @@ fn faulty_option(error: &clap::Error) -> Option<String> {
     }
 }
 
-fn forgiving(options: &[String]) -> Command {
-    let forgiven = |argument: &Arg| argument.get_long().is_some_and(|long| options.iter().any(|one| one == long));
-    Cli::command().mut_subcommands(|command| {
+/// The command with these options accepting any value.
+fn lenient_command(command: &Command, options: &[String]) -> Command {
+    let is_lenient = |argument: &Arg| argument.get_long().is_some_and(|long| options.iter().any(|one| one == long));
+    command.clone().mut_subcommands(|command| {
         command.mut_args(|argument| {
-            if forgiven(&argument) { argument.value_parser(clap::value_parser!(OsString)) } else { argument }
+            if is_lenient(&argument) { argument.value_parser(clap::value_parser!(OsString)) } else { argument }
         })
     })
 }

@@ -1,60 +1,64 @@
-//! A look at the upstream on behalf of `check`: is there a token, and a day of each geo? One call for each, no retries
-//! of what was refused, and nothing is kept.
+//! Access probe for the command `check`: requests a token and one row of a day. It does not retry and stores nothing.
 
 use std::sync::Arc;
 
+use adaptive_throttle::Throttle;
 use tokio::sync::watch;
 
 use super::{
-    http::Http,
-    quota::{Quota, QuotaConfig},
+    http::HttpClient,
+    quota::{MonthlyQuota, QuotaConfig},
     source::FeishuConfig,
-    throttle::Throttle,
-    token::Tokens,
-    transport::{Ask, Transport, Urgency},
+    stats_client::{CallPriority, PageRequest, StatsClient},
+    token::TokenCache,
 };
 use crate::{
-    model::{Clock, Day, DayRange, Geo, Scope, UserIdType},
+    model::{Clock, DataScope, Day, DayRange, Geo, UserIdType},
     source::{CallerId, LoadError, Priority},
 };
 
-/// Asks the upstream as the gateway does, by the same code.
+/// Checks the access to upstream, with the client that the gateway uses.
 #[derive(Debug)]
-pub struct Probe {
-    tokens: Tokens,
-    transport: Transport,
+pub struct AccessProbe {
+    tokens: TokenCache,
+    client: StatsClient,
 }
 
-impl Probe {
-    /// A probe that has not asked for anything yet.
+impl AccessProbe {
+    /// Creates a probe. It makes no call.
     ///
     /// # Errors
-    /// Where TLS cannot be set up, which is nearly always a missing CA bundle.
+    /// If TLS cannot be set up. The usual cause is a missing CA bundle.
     pub fn new(config: &FeishuConfig, clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
-        let http = Http::new(config.base_url.clone(), config.call_timeout)?;
-        let tokens = Tokens::new(http.clone(), config.credentials.clone());
-        // What a gateway may still spend this month is no reason not to look.
-        let quota = Arc::new(Quota::new(QuotaConfig::default(), clock));
+        let http = HttpClient::new(config.base_url.clone(), config.call_timeout)?;
+        let tokens = TokenCache::new(http.clone(), config.credentials.clone());
+        // The probe ignores the monthly limit of the gateway.
+        let quota = Arc::new(MonthlyQuota::new(QuotaConfig::default(), clock));
         let throttle = Throttle::new(&config.throttle);
-        Ok(Self { tokens: tokens.clone(), transport: Transport::new(http, tokens, throttle, quota, config.home) })
+        Ok(Self { tokens: tokens.clone(), client: StatsClient::new(http, tokens, throttle, quota, config.home_geo) })
     }
 
-    /// Whether upstream gives this app an access token.
+    /// Checks that upstream issues an access token for the app.
     ///
     /// # Errors
-    /// [`LoadError`] says why not.
-    pub async fn token(&self) -> Result<(), LoadError> {
+    /// [`LoadError`] if it does not.
+    pub async fn check_token(&self) -> Result<(), LoadError> {
         self.tokens.current().await.map(drop)
     }
 
-    /// Whether upstream shows this app anybody on `day`.
+    /// Whether upstream returns at least one row of `day` to the app.
     ///
     /// # Errors
-    /// [`LoadError`] where it does not answer.
-    pub async fn shows_anybody(&self, geo: Geo, day: Day) -> Result<bool, LoadError> {
-        let ask = Ask { geo, user_id_type: UserIdType::default(), scope: Scope::Everyone, span: DayRange::single(day) };
+    /// [`LoadError`] if the call fails.
+    pub async fn has_rows(&self, geo: Geo, day: Day) -> Result<bool, LoadError> {
+        let request = PageRequest {
+            geo,
+            user_id_type: UserIdType::default(),
+            scope: DataScope::Everyone,
+            range: DayRange::single(day),
+        };
         let (_sender, priority) = watch::channel(Priority::Interactive);
-        let page = self.transport.try_once(&ask, 1, &Urgency { caller: CallerId(0), priority }).await?;
+        let page = self.client.fetch_page_once(&request, 1, &CallPriority { caller: CallerId(0), priority }).await?;
         Ok(!page.rows.is_empty())
     }
 }

@@ -1,33 +1,34 @@
-//! Calls of upstream as an operator sees them: how many ended how, and how long they took.
+//! Metrics of the upstream calls to the stats endpoint: outcomes and durations.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::verdict::Verdict;
-use crate::meter::{Exposition, Histogram, Label, Meter, Tally};
+use super::reply_class::ReplyClass;
+use crate::prometheus::{Collector, CounterVec, Exposition, Histogram, MetricLabel};
 
-/// From a quick reply to the longest that a call may take.
-const SECONDS: &[f64] = &[0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 30.0];
+/// Upper bounds of the histogram buckets, in seconds. The last one equals the default call timeout.
+const LATENCY_BUCKETS_SECONDS: &[f64] = &[0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 30.0];
 
-/// Counts and times calls of the stats path.
+/// Counts the calls to the stats endpoint and measures their durations.
 #[derive(Debug)]
-pub struct Calls {
-    outcomes: Tally<Outcome>,
-    seconds: Histogram,
+pub struct CallMetrics {
+    outcomes: CounterVec<CallOutcome>,
+    durations: Histogram,
 }
 
-/// A call under way. Dropping it without a word counts it as abandoned: nobody wanted its page any more.
+/// Measures one call. If it is dropped before an outcome is recorded, the call counts as abandoned: its page was no
+/// longer needed.
 #[derive(Debug)]
-pub struct Timed {
-    calls: Arc<Calls>,
-    begun: Instant,
-    outcome: Outcome,
+pub struct CallTimer {
+    metrics: Arc<CallMetrics>,
+    started_at: Instant,
+    outcome: CallOutcome,
 }
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum CallOutcome {
     Success,
     Throttled,
     QuotaSpent,
@@ -41,54 +42,57 @@ pub(super) enum Outcome {
     Abandoned,
 }
 
-impl Calls {
-    /// A call begins.
+impl CallMetrics {
+    /// Starts the timer of a call.
     #[must_use]
-    pub fn begin(self: &Arc<Self>) -> Timed {
-        Timed { calls: Arc::clone(self), begun: Instant::now(), outcome: Outcome::Abandoned }
+    pub fn start_call(self: &Arc<Self>) -> CallTimer {
+        CallTimer { metrics: Arc::clone(self), started_at: Instant::now(), outcome: CallOutcome::Abandoned }
     }
 }
 
-impl Timed {
-    /// A reply came, and means this.
-    pub fn replied(mut self, verdict: &Verdict) {
-        self.outcome = verdict.into();
+impl CallTimer {
+    /// Ends the timer with the class of the reply.
+    pub fn record_reply(mut self, class: &ReplyClass) {
+        self.outcome = class.into();
     }
 
-    /// No reply came.
-    pub fn not_replied(mut self) {
-        self.outcome = Outcome::NoReply;
+    /// Ends the timer of a call without a reply.
+    pub fn record_no_reply(mut self) {
+        self.outcome = CallOutcome::NoReply;
     }
 }
 
-impl Drop for Timed {
+impl Drop for CallTimer {
     fn drop(&mut self) {
-        self.calls.outcomes.add_one(self.outcome);
-        if self.outcome != Outcome::Abandoned {
-            self.calls.seconds.record(self.begun.elapsed());
+        self.metrics.outcomes.increment(self.outcome);
+        if self.outcome != CallOutcome::Abandoned {
+            self.metrics.durations.observe(self.started_at.elapsed());
         }
     }
 }
 
-impl Default for Calls {
+impl Default for CallMetrics {
     fn default() -> Self {
-        Self { outcomes: Tally::default(), seconds: Histogram::new(SECONDS) }
+        Self { outcomes: CounterVec::default(), durations: Histogram::new(LATENCY_BUCKETS_SECONDS) }
     }
 }
 
-impl Meter for Calls {
-    fn write(&self, page: &mut Exposition) {
+impl Collector for CallMetrics {
+    fn collect(&self, page: &mut Exposition) {
         page.counter(
             "feishu_pulse_upstream_calls_total",
-            "Calls of Feishu's stats path by how they ended; `throttled` are refusals for the rate limit.",
+            "Calls to Feishu's stats endpoint by outcome; `throttled` means refused because of the rate limit.",
         )
-        .tally(&self.outcomes);
-        page.histogram("feishu_pulse_upstream_call_seconds", "How long calls of Feishu's stats path took.")
-            .distribution(&[], &self.seconds);
+        .counter_vec(&self.outcomes);
+        page.histogram(
+            "feishu_pulse_upstream_call_duration_seconds",
+            "Duration of the calls to Feishu's stats endpoint.",
+        )
+        .histogram_samples(&[], &self.durations);
     }
 }
 
-impl Label for Outcome {
+impl MetricLabel for CallOutcome {
     const NAME: &'static str = "outcome";
     const ALL: &'static [Self] = &[
         Self::Success,
@@ -121,18 +125,18 @@ impl Label for Outcome {
     }
 }
 
-impl From<&Verdict> for Outcome {
-    fn from(verdict: &Verdict) -> Self {
-        match verdict {
-            Verdict::Success => Self::Success,
-            Verdict::Throttled => Self::Throttled,
-            Verdict::QuotaSpent => Self::QuotaSpent,
-            Verdict::TokenRejected => Self::TokenRejected,
-            Verdict::CredentialsRejected => Self::CredentialsRejected,
-            Verdict::InvalidParameter => Self::InvalidParameter,
-            Verdict::Forbidden(_) => Self::Forbidden,
-            Verdict::Rejected(_) => Self::Rejected,
-            Verdict::Passing(_) => Self::Failed,
+impl From<&ReplyClass> for CallOutcome {
+    fn from(class: &ReplyClass) -> Self {
+        match class {
+            ReplyClass::Success => Self::Success,
+            ReplyClass::Throttled => Self::Throttled,
+            ReplyClass::QuotaSpent => Self::QuotaSpent,
+            ReplyClass::TokenRejected => Self::TokenRejected,
+            ReplyClass::CredentialsRejected => Self::CredentialsRejected,
+            ReplyClass::InvalidParameter => Self::InvalidParameter,
+            ReplyClass::Forbidden(_) => Self::Forbidden,
+            ReplyClass::Rejected(_) => Self::Rejected,
+            ReplyClass::Transient(_) => Self::Failed,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A call of upstream as part of a trace.
+//! Tracing spans of upstream calls.
 
 use std::collections::HashMap;
 
@@ -8,12 +8,12 @@ use reqwest::{RequestBuilder, StatusCode};
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::{calls::Outcome, verdict::Verdict};
-use crate::{meter::Label as _, source::Upstream};
+use super::{call_metrics::CallOutcome, reply_class::ReplyClass};
+use crate::{prometheus::MetricLabel as _, source::UpstreamDetail};
 
-/// The span of one call: from the moment it is sent, after all waiting for a turn. What is asked for stays out of it,
-/// since that may be a person.
-pub(super) fn call(path: &str) -> Span {
+/// The span of one call. It starts when the request is sent, after the wait for the throttle. It does not contain the
+/// query, because a query can name a person.
+pub(super) fn call_span(path: &str) -> Span {
     tracing::info_span!(
         "call",
         otel.name = format!("GET {path}"),
@@ -29,9 +29,9 @@ pub(super) fn call(path: &str) -> Span {
     )
 }
 
-/// The request with the headers of W3C Trace Context, where the gateway itself traces. A caller's trace alone is none of
-/// Feishu's business.
-pub(super) fn propagated(request: RequestBuilder, span: &Span) -> RequestBuilder {
+/// Adds the W3C Trace Context headers to the request, if tracing is enabled in the gateway. Without it, the trace
+/// context of a caller is not forwarded to Feishu.
+pub(super) fn with_trace_headers(request: RequestBuilder, span: &Span) -> RequestBuilder {
     let context = span.context();
     let mut headers = HashMap::new();
     if context.span().span_context().is_valid() {
@@ -40,19 +40,19 @@ pub(super) fn propagated(request: RequestBuilder, span: &Span) -> RequestBuilder
     headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
 }
 
-/// Notes on the current span what upstream said.
-pub(super) fn replied(status: StatusCode, upstream: &Upstream, verdict: &Verdict) {
+/// Records a reply in the current span.
+pub(super) fn record_reply(status: StatusCode, upstream: &UpstreamDetail, class: &ReplyClass) {
     let span = Span::current();
     span.record("http.response.status_code", status.as_u16());
     upstream.code.map(|code| span.record("feishu.code", code));
     upstream.log_id.as_deref().map(|id| span.record("feishu.log_id", id));
-    if *verdict != Verdict::Success {
-        failed(Outcome::from(verdict), "");
+    if *class != ReplyClass::Success {
+        record_failure(CallOutcome::from(class), "");
     }
 }
 
-/// Notes on the current span how the call failed, and why where that is known.
-pub(super) fn failed(outcome: Outcome, reason: &str) {
+/// Records a failed call in the current span. `reason` may be empty.
+pub(super) fn record_failure(outcome: CallOutcome, reason: &str) {
     let span = Span::current();
     span.record("otel.status_code", "ERROR").record("otel.status_description", reason);
     span.record("error.type", outcome.value());
@@ -68,12 +68,12 @@ mod tests {
 
     fn header(name: &str) -> Option<String> {
         let request = reqwest::Client::new().get("http://127.0.0.1:1/");
-        let request = propagated(request, &call("/stats")).build().unwrap();
+        let request = with_trace_headers(request, &call_span("/stats")).build().unwrap();
         request.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
     }
 
     #[test]
-    fn upstream_is_told_of_a_trace_only_where_the_gateway_traces() {
+    fn trace_headers_are_sent_only_if_the_gateway_traces() {
         let provider = SdkTracerProvider::builder().build();
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
 

@@ -1,4 +1,4 @@
-//! Days wanted at the same moment become spans: one chain of pages brings several days, and several callers.
+//! [`DayBatcher`]: combines days that are requested at the same time into date ranges, each fetched by one chain of pages.
 
 use std::{
     collections::HashMap,
@@ -10,283 +10,286 @@ use tokio::{sync::oneshot, task::JoinSet};
 use tracing::Instrument as _;
 
 use super::{
-    desk::{Delivery, Desk, Run, Taker},
-    lookahead::LookAhead,
-    pages::Chain,
-    plan::{self, Size},
-    transport::{Ask, Transport},
+    fetch_queue::{DayResult, FetchQueue, InFlightFetch, Waiter},
+    page_fetcher::PageFetcher,
+    page_lookahead::PageLookahead,
+    range_plan::{self, TenantSize},
+    stats_client::{PageRequest, StatsClient},
 };
 use crate::{
-    model::{Clock, Day, DayKey, DayRange, Geo, Scope, UserIdType},
+    model::{Clock, DataScope, Day, DayKey, DayRange, Geo, UserIdType},
     source::{LoadContext, LoadError},
-    table::{Directories, Partition},
+    table::{DayTable, Dictionaries},
 };
 
-/// How long the first day waits for others that are wanted with it. A request asks for all its days at once, so
-/// this only has to outlast the time that takes.
-const GATHERING: Duration = Duration::from_millis(3);
+/// Time that the first requested day waits for further days. A request loads all its days concurrently, within a few
+/// milliseconds.
+const BATCH_DELAY: Duration = Duration::from_millis(3);
 
-/// Chains of one series side by side. At 100 calls a second and 150 ms a call, 15 keep the rate filled.
-const CHAINS: usize = 24;
+/// Maximum number of parallel chains per batch key. At 100 calls per second and 150 ms per call, 15 use the full rate.
+const MAX_CHAINS_PER_BATCH_KEY: usize = 24;
 
-/// Gathers the days that are wanted and fetches them in spans.
+/// Batches requested days into date ranges and fetches them. Concurrent requests of a day share one fetch.
 #[derive(Clone, Debug)]
-pub struct Spans {
+pub struct DayBatcher {
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    transport: Transport,
-    directories: Arc<Directories>,
+    client: StatsClient,
+    dictionaries: Arc<Dictionaries>,
     clock: Arc<dyn Clock>,
-    lookahead: LookAhead,
-    desks: Mutex<HashMap<Series, Desk>>,
-    /// Rows a day, by what was seen last. Kept when the desk closes.
-    sizes: Mutex<HashMap<Series, f64>>,
+    lookahead: PageLookahead,
+    queues: Mutex<HashMap<BatchKey, FetchQueue>>,
+    /// Average rows per day of the last completed fetch. Kept after the queue is removed.
+    rows_per_day: Mutex<HashMap<BatchKey, f64>>,
 }
 
-/// Days that may share a chain.
+/// What days must have in common to be fetched by one chain: all of a [`DayKey`] but the day.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Series {
+struct BatchKey {
     geo: Geo,
     user_id_type: UserIdType,
-    scope: Scope,
+    scope: DataScope,
 }
 
-/// Takes the chain off its desk, also when it panics: its days would be on their way for ever.
-struct Ending {
+/// Removes a fetch from its queue on drop, also after a panic. Otherwise its days would stay in flight forever.
+struct FetchGuard {
     shared: Arc<Shared>,
-    series: Series,
-    run: Arc<Run>,
+    batch_key: BatchKey,
+    fetch: Arc<InFlightFetch>,
 }
 
-impl Spans {
-    /// Fetches through `transport`; the people of the days are numbered in `directories`.
+impl DayBatcher {
+    /// Creates a batcher. Ids and names of the fetched rows are interned in `dictionaries`.
     #[must_use]
-    pub fn new(transport: Transport, directories: Arc<Directories>, clock: Arc<dyn Clock>) -> Self {
-        let (lookahead, desks, sizes) = (LookAhead::default(), Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { transport, directories, clock, lookahead, desks, sizes }) }
+    pub fn new(client: StatsClient, dictionaries: Arc<Dictionaries>, clock: Arc<dyn Clock>) -> Self {
+        let (lookahead, queues, rows_per_day) = (PageLookahead::default(), Mutex::default(), Mutex::default());
+        Self { shared: Arc::new(Shared { client, dictionaries, clock, lookahead, queues, rows_per_day }) }
     }
 
-    /// One day, fetched together with whatever else of its series is wanted now.
+    /// Loads one day, together with other days of its batch key that are requested now.
     ///
     /// # Errors
-    /// The [`LoadError`] of the chain that was to bring it.
-    pub async fn day(&self, key: &DayKey, context: LoadContext) -> Delivery {
-        let (taker, delivery) = oneshot::channel();
-        let series = Series::of(key);
-        if self.shared.order(&series, key.day, context, taker) {
-            tokio::spawn(run_desk(Arc::clone(&self.shared), series));
+    /// The [`LoadError`] of the fetch.
+    pub async fn load_day(&self, key: &DayKey, context: LoadContext) -> DayResult {
+        let (waiter, result) = oneshot::channel();
+        let batch_key = BatchKey::of(key);
+        if self.shared.enqueue(&batch_key, key.day, context, waiter) {
+            tokio::spawn(run_worker(Arc::clone(&self.shared), batch_key));
         }
-        delivery.await.unwrap_or(Err(LoadError::Abandoned))
+        result.await.unwrap_or(Err(LoadError::Abandoned))
     }
 
-    /// Chains under way.
+    /// Number of chains in flight.
     #[must_use]
-    pub fn chains(&self) -> usize {
-        self.shared.desks().values().map(|desk| desk.runs().count()).sum()
+    pub fn active_chains(&self) -> usize {
+        self.shared.lock_queues().values().map(|queue| queue.fetches().count()).sum()
     }
 
-    /// Calls that the days of `keys` still cost, and calls that are owed to others; `None` where the size of a series
-    /// is not known yet.
+    /// Number of calls that are still needed for `keys` and for other requests. `None` if the rows per day of a batch key
+    /// are unknown.
     #[must_use]
-    pub fn calls_ahead(&self, keys: &[DayKey]) -> Option<CallsAhead> {
-        let mut wanted: HashMap<Series, Vec<Day>> = HashMap::new();
+    pub fn pending_calls(&self, keys: &[DayKey]) -> Option<PendingCalls> {
+        let mut requested: HashMap<BatchKey, Vec<Day>> = HashMap::new();
         for key in keys {
-            wanted.entry(Series::of(key)).or_default().push(key.day);
+            requested.entry(BatchKey::of(key)).or_default().push(key.day);
         }
-        let desks = self.shared.desks();
-        let empty = Desk::default();
-        let mut ahead = CallsAhead::default();
-        for (series, desk) in desks.iter().filter(|(series, _)| !wanted.contains_key(series)) {
-            ahead.others += self.shared.calls_of(series, desk, &[])?.0;
+        let queues = self.shared.lock_queues();
+        let empty = FetchQueue::default();
+        let mut total = PendingCalls::default();
+        for (batch_key, queue) in queues.iter().filter(|(batch_key, _)| !requested.contains_key(batch_key)) {
+            total.others += self.shared.remaining_calls(batch_key, queue, &[])?.others;
         }
-        for (series, days) in &wanted {
-            let (all, own) = self.shared.calls_of(series, desks.get(series).unwrap_or(&empty), days)?;
-            ahead.own += own;
-            ahead.others += all - own;
+        for (batch_key, days) in &requested {
+            let queue = queues.get(batch_key).unwrap_or(&empty);
+            let PendingCalls { own, others } = self.shared.remaining_calls(batch_key, queue, days)?;
+            total.own += own;
+            total.others += others;
         }
-        Some(ahead)
+        Some(total)
     }
 }
 
-/// Upstream calls that have still to be made.
+/// Number of upstream calls that are still needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CallsAhead {
-    /// Those that bring what was asked about.
+pub struct PendingCalls {
+    /// Calls of the chains that fetch the given days.
     pub own: usize,
-    /// Those that bring what others wait for.
+    /// Calls of all other chains.
     pub others: usize,
 }
 
-impl Series {
+impl BatchKey {
     fn of(key: &DayKey) -> Self {
         Self { geo: key.geo, user_id_type: key.user_id_type, scope: key.scope.clone() }
     }
 }
 
 impl Shared {
-    /// Puts an order on the series' desk. True where the desk had to be opened.
-    fn order(&self, series: &Series, day: Day, context: LoadContext, taker: Taker) -> bool {
-        let mut desks = self.desks();
-        let opened = !desks.contains_key(series);
-        desks.entry(series.clone()).or_default().order(day, context, taker);
-        opened
+    /// Adds a request to the queue of its batch key. Returns true if the queue is new and needs a worker.
+    fn enqueue(&self, batch_key: &BatchKey, day: Day, context: LoadContext, waiter: Waiter) -> bool {
+        let mut queues = self.lock_queues();
+        let is_new = !queues.contains_key(batch_key);
+        queues.entry(batch_key.clone()).or_default().enqueue(day, context, waiter);
+        is_new
     }
 
-    /// The chains to begin now.
-    fn begin(&self, series: &Series) -> Vec<Arc<Run>> {
-        let mut desks = self.desks();
-        let Some(desk) = desks.get_mut(series) else { return Vec::new() };
-        let known = self.size(series, 0);
-        let expected = |span: DayRange| known.pages(span.len());
-        desk.begin(|pages| self.size(series, pages), CHAINS, expected)
+    /// Moves pending days into new fetches, which the caller must run.
+    fn start_fetches(&self, batch_key: &BatchKey) -> Vec<Arc<InFlightFetch>> {
+        let mut queues = self.lock_queues();
+        let Some(queue) = queues.get_mut(batch_key) else { return Vec::new() };
+        let size = self.tenant_size(batch_key, 0);
+        let expected_pages = |range: DayRange| size.pages(range.len());
+        queue.start_fetches(|pages| self.tenant_size(batch_key, pages), MAX_CHAINS_PER_BATCH_KEY, expected_pages)
     }
 
-    fn size(&self, series: &Series, pages: usize) -> Size {
-        if matches!(series.scope, Scope::User(_)) {
-            return Size::Known(1.0);
+    /// The known number of rows per day, or `pages` as the minimum number of pages.
+    fn tenant_size(&self, batch_key: &BatchKey, pages: usize) -> TenantSize {
+        if matches!(batch_key.scope, DataScope::User(_)) {
+            return TenantSize::Known(1.0);
         }
-        let sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
-        sizes.get(series).map_or(Size::AtLeast(pages), |rows| Size::Known(*rows))
+        let rows_per_day = self.rows_per_day.lock().unwrap_or_else(PoisonError::into_inner);
+        rows_per_day.get(batch_key).map_or(TenantSize::AtLeast(pages), |rows| TenantSize::Known(*rows))
     }
 
-    fn learn_size(&self, series: &Series, days: &[Arc<Partition>]) {
-        if matches!(series.scope, Scope::User(_)) || days.is_empty() {
+    fn record_size(&self, batch_key: &BatchKey, days: &[Arc<DayTable>]) {
+        if matches!(batch_key.scope, DataScope::User(_)) || days.is_empty() {
             return;
         }
-        let rows = days.iter().map(|day| day.rows()).sum::<usize>() as f64 / days.len() as f64;
-        self.sizes.lock().unwrap_or_else(PoisonError::into_inner).insert(series.clone(), rows);
+        let rows = days.iter().map(|day| day.row_count()).sum::<usize>() as f64 / days.len() as f64;
+        self.rows_per_day.lock().unwrap_or_else(PoisonError::into_inner).insert(batch_key.clone(), rows);
     }
 
-    /// Calls that everything on the desk and `days` still cost, and which of them bring `days` or what shares a chain
-    /// with them.
-    fn calls_of(&self, series: &Series, desk: &Desk, days: &[Day]) -> Option<(usize, usize)> {
-        let size = self.size(series, 0);
-        let (mut all, mut own) = (0, 0);
-        for run in desk.runs() {
-            let calls = run.remaining()?;
+    /// Number of calls that are still needed for the queue and for `days`. Calls of a chain that fetches at least one of
+    /// `days` are `own`.
+    fn remaining_calls(&self, batch_key: &BatchKey, queue: &FetchQueue, days: &[Day]) -> Option<PendingCalls> {
+        let size = self.tenant_size(batch_key, 0);
+        let (mut all, mut own) = (0_usize, 0);
+        for fetch in queue.fetches() {
+            let calls = fetch.remaining_pages()?;
             all += calls;
-            own += if days.iter().any(|day| run.span.contains(*day)) { calls } else { 0 };
+            own += if days.iter().any(|day| fetch.range.contains(*day)) { calls } else { 0 };
         }
-        let is_running = |day: &Day| desk.runs().any(|run| run.span.contains(*day));
-        let cost = |mut days: Vec<Day>| -> Option<usize> {
+        let is_in_flight = |day: &Day| queue.fetches().any(|fetch| fetch.range.contains(*day));
+        let calls_for = |mut days: Vec<Day>| -> Option<usize> {
             days.sort_unstable();
             days.dedup();
-            plan::next_spans(&days, 0, size, usize::MAX).iter().map(|span| size.pages(span.len())).sum()
+            range_plan::next_ranges(&days, 0, size, usize::MAX).iter().map(|range| size.pages(range.len())).sum()
         };
-        let new: Vec<Day> = days.iter().copied().filter(|day| !is_running(day)).collect();
-        own += cost(new.clone())?;
-        all += cost(desk.waiting().chain(new).collect())?;
-        Some((all.max(own), own))
+        let new_days: Vec<Day> = days.iter().copied().filter(|day| !is_in_flight(day)).collect();
+        own += calls_for(new_days.clone())?;
+        all += calls_for(queue.pending_days().chain(new_days).collect())?;
+        Some(PendingCalls { own, others: all.saturating_sub(own) })
     }
 
-    /// Tells those who wait what their own chains would be told too, and spares a call for each of them.
-    fn turn_away(&self, series: &Series, error: &LoadError) {
-        let concerns_all = match error {
+    /// Completes the pending days of a batch key with `error` if their own fetches would fail in the same way. This saves
+    /// one call per chain.
+    fn fail_pending(&self, batch_key: &BatchKey, error: &LoadError) {
+        let affects_all_days = match error {
             LoadError::Unauthorized { .. } | LoadError::Forbidden { .. } => true,
-            // Whose id is not known on one day is not known on the next; what else is rejected may depend on the day.
-            LoadError::Rejected { .. } => series.scope != Scope::Everyone,
+            // An unknown user or department id is unknown on every day. Other rejections can depend on the day.
+            LoadError::Rejected { .. } => batch_key.scope != DataScope::Everyone,
             LoadError::QuotaExhausted { .. }
             | LoadError::Throttled { .. }
             | LoadError::Unavailable { .. }
             | LoadError::Abandoned => false,
         };
-        if let Some(desk) = self.desks().get_mut(series).filter(|_| concerns_all) {
-            desk.turn_away(error);
+        if let Some(queue) = self.lock_queues().get_mut(batch_key).filter(|_| affects_all_days) {
+            queue.fail_pending(error);
         }
     }
 
-    /// Closes the desk unless an order has come in meanwhile.
-    fn close(&self, series: &Series) -> bool {
-        let mut desks = self.desks();
-        let idle = desks.get(series).is_none_or(Desk::is_idle);
+    /// Removes the queue if it is idle. Returns whether the queue is gone.
+    fn remove_if_idle(&self, batch_key: &BatchKey) -> bool {
+        let mut queues = self.lock_queues();
+        let idle = queues.get(batch_key).is_none_or(FetchQueue::is_idle);
         if idle {
-            desks.remove(series);
+            queues.remove(batch_key);
         }
         idle
     }
 
-    fn desks(&self) -> MutexGuard<'_, HashMap<Series, Desk>> {
-        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_queues(&self) -> MutexGuard<'_, HashMap<BatchKey, FetchQueue>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Ending {
+impl Drop for FetchGuard {
     fn drop(&mut self) {
-        if let Some(desk) = self.shared.desks().get_mut(&self.series) {
-            desk.end(&self.run);
+        if let Some(queue) = self.shared.lock_queues().get_mut(&self.batch_key) {
+            queue.remove(&self.fetch);
         }
     }
 }
 
-/// Clears the desk away where the one who serves it ends before its time: nobody else would, and who ordered would
-/// wait for ever.
-struct Attendance {
+/// Removes the queue on drop if the worker ends early, for example after a panic. Otherwise its requests would wait
+/// forever.
+struct WorkerGuard {
     shared: Arc<Shared>,
-    series: Series,
-    over: bool,
+    batch_key: BatchKey,
+    completed: bool,
 }
 
-impl Drop for Attendance {
+impl Drop for WorkerGuard {
     fn drop(&mut self) {
-        if !self.over {
-            // Whoever has ordered is told by the end of the channel, outside the lock.
-            let desk = self.shared.desks().remove(&self.series);
-            drop(desk);
+        if !self.completed {
+            // Dropping the queue closes the channels of its waiters. This happens after the lock is released.
+            let queue = self.shared.lock_queues().remove(&self.batch_key);
+            drop(queue);
         }
     }
 }
 
-/// Serves one desk until nothing is wanted any more.
-async fn run_desk(shared: Arc<Shared>, series: Series) {
-    let mut attendance = Attendance { shared: Arc::clone(&shared), series: series.clone(), over: false };
-    let Some(changed) = shared.desks().get(&series).map(Desk::changed) else { return };
-    tokio::time::sleep(GATHERING).await;
+/// Processes the queue of one batch key until it is idle.
+async fn run_worker(shared: Arc<Shared>, batch_key: BatchKey) {
+    let mut guard = WorkerGuard { shared: Arc::clone(&shared), batch_key: batch_key.clone(), completed: false };
+    let Some(change_signal) = shared.lock_queues().get(&batch_key).map(FetchQueue::change_signal) else { return };
+    tokio::time::sleep(BATCH_DELAY).await;
     let mut chains = JoinSet::new();
     loop {
-        for run in shared.begin(&series) {
-            let trace = run.trace.clone();
-            let ending = Ending { shared: Arc::clone(&shared), series: series.clone(), run };
-            chains.spawn(run_chain(ending).instrument(trace));
+        for fetch in shared.start_fetches(&batch_key) {
+            let trace_span = fetch.trace_span.clone();
+            let guard = FetchGuard { shared: Arc::clone(&shared), batch_key: batch_key.clone(), fetch };
+            chains.spawn(run_fetch(guard).instrument(trace_span));
         }
-        if shared.close(&series) {
-            attendance.over = true;
-            // What is left has taken itself off the desk and only hands out what it brought.
+        if shared.remove_if_idle(&batch_key) {
+            guard.completed = true;
+            // The remaining tasks have removed their fetches from the queue. They only deliver results.
             chains.detach_all();
             return;
         }
-        // A chain that ends says so too.
-        changed.notified().await;
+        // The end of a chain is signalled too.
+        change_signal.notified().await;
         while chains.try_join_next().is_some() {}
     }
 }
 
-/// Fetches one span and hands its days to everyone who ordered one.
-async fn run_chain(ending: Ending) {
-    let Ending { shared, series, run } = &ending;
-    let Series { geo, user_id_type, scope } = series.clone();
-    let ask = Ask { geo, user_id_type, scope, span: run.span };
-    let directory = shared.directories.of(user_id_type);
-    let tokens = shared.lookahead.begin(run.expected);
-    let chain = Chain::new(&shared.transport, ask, directory, tokens, run.urgency());
-    let fetched = chain.fetch(shared.clock.now(), || {
-        let pages = run.page_came();
-        if let Some(desk) = shared.desks().get_mut(series) {
-            desk.page_came(pages);
+/// Fetches one range of days and delivers the results.
+async fn run_fetch(guard: FetchGuard) {
+    let FetchGuard { shared, batch_key, fetch } = &guard;
+    let BatchKey { geo, user_id_type, scope } = batch_key.clone();
+    let request = PageRequest { geo, user_id_type, scope, range: fetch.range };
+    let dictionary = shared.dictionaries.for_id_type(user_id_type);
+    let tokens = shared.lookahead.start_chain(fetch.expected_pages);
+    let fetcher = PageFetcher::new(&shared.client, request, dictionary, tokens, fetch.call_priority());
+    let fetched = fetcher.fetch(shared.clock.now(), || {
+        let pages = fetch.record_page();
+        if let Some(queue) = shared.lock_queues().get_mut(batch_key) {
+            queue.record_page_count(pages);
         }
     });
     let fetched = fetched.await.map(|days| days.into_iter().map(Arc::new).collect::<Vec<_>>());
     match &fetched {
-        Ok(days) => shared.learn_size(series, days),
+        Ok(days) => shared.record_size(batch_key, days),
         Err(error) => {
-            tracing::warn!(%error, geo = %series.geo, span = %run.span, "a span could not be fetched");
-            shared.turn_away(series, error);
+            tracing::warn!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
+            shared.fail_pending(batch_key, error);
         }
     }
-    let run = Arc::clone(run);
-    // Off the desk first: whoever orders from now on is not among those who are told.
-    drop(ending);
-    run.deliver(&fetched);
+    let fetch = Arc::clone(fetch);
+    // The fetch leaves the queue before the results are delivered: a later request must not join an ended fetch.
+    drop(guard);
+    fetch.deliver(&fetched);
 }

@@ -1,4 +1,4 @@
-//! The desk of one series: which of its days are wanted, and which are on their way.
+//! [`FetchQueue`]: the requested days of one batch key that wait to be fetched or are being fetched.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,198 +12,209 @@ use tokio::sync::{Notify, oneshot, watch};
 use tracing::Span;
 
 use super::{
-    plan::{self, Size},
-    transport::Urgency,
+    range_plan::{self, TenantSize},
+    stats_client::CallPriority,
 };
 use crate::{
     model::{Day, DayRange},
     source::{CallerId, LoadContext, LoadError, Priority},
-    table::Partition,
+    table::DayTable,
 };
 
-/// What everyone who wants a day is told in the end.
-pub type Delivery = Result<Arc<Partition>, LoadError>;
+/// The result of a requested day. Every request of the day receives a copy.
+pub type DayResult = Result<Arc<DayTable>, LoadError>;
 
-/// Where a delivery goes to.
-pub type Taker = oneshot::Sender<Delivery>;
+/// Receives the result for one request of a day.
+pub type Waiter = oneshot::Sender<DayResult>;
 
-/// Days that are wanted and days that are on their way, open while there are any.
+/// Work queue of one batch key. It exists while it has pending days or fetches in flight.
 #[derive(Debug, Default)]
-pub struct Desk {
-    waiting: BTreeMap<Day, Order>,
-    running: HashMap<Day, Arc<Run>>,
-    /// Pages that the longest chain has brought, while no chain has ended.
-    pages: usize,
+pub struct FetchQueue {
+    pending: BTreeMap<Day, PendingDay>,
+    in_flight: HashMap<Day, Arc<InFlightFetch>>,
+    /// Pages received by the longest fetch so far. Used as a lower bound of the tenant size until a fetch has ended.
+    longest_chain_pages: usize,
     changed: Arc<Notify>,
 }
 
-/// A day that is wanted and not asked for yet.
+/// A requested day whose fetch has not started.
 #[derive(Debug)]
-struct Order {
+struct PendingDay {
     context: LoadContext,
-    takers: Vec<Taker>,
-    /// In whose course the day was ordered first.
-    orderer: Span,
+    waiters: Vec<Waiter>,
+    /// The tracing span of the first request of the day.
+    first_request_span: Span,
 }
 
-/// A chain under way.
+/// A fetch in flight: a chain of page calls for one range of days.
 #[derive(Debug)]
-pub struct Run {
-    /// The days that it brings.
-    pub span: DayRange,
-    /// Who caused it.
+pub struct InFlightFetch {
+    /// The days that it fetches.
+    pub range: DayRange,
+    /// The caller who requested the first day.
     pub caller: CallerId,
-    /// Pages that it probably has in all, where that can be told.
-    pub expected: Option<usize>,
-    /// The chain as part of a trace: that of the first day ordered. Whoever else gets a day of it points to it.
-    pub trace: Span,
-    urgency: watch::Sender<Priority>,
-    pages: AtomicUsize,
-    takers: Mutex<HashMap<Day, Vec<Taker>>>,
+    /// Expected number of pages. `None` if the tenant size is unknown.
+    pub expected_pages: Option<usize>,
+    /// The tracing span of the fetch, a child of the first day's request. Other requests link to it.
+    pub trace_span: Span,
+    priority: watch::Sender<Priority>,
+    received_pages: AtomicUsize,
+    waiters: Mutex<HashMap<Day, Vec<Waiter>>>,
 }
 
-impl Desk {
-    /// Takes an order. A day that is on its way already is not asked for again: its chain becomes as urgent as this
-    /// order is.
-    pub fn order(&mut self, day: Day, context: LoadContext, taker: Taker) {
-        if let Some(run) = self.running.get(&day) {
-            run.hurry(context.priority);
-            Span::current().follows_from(&run.trace);
-            run.takers().entry(day).or_default().push(taker);
+impl FetchQueue {
+    /// Adds a request of a day. If the day is in flight already, it is not fetched again; the priority of its fetch is
+    /// raised to that of this request.
+    pub fn enqueue(&mut self, day: Day, context: LoadContext, waiter: Waiter) {
+        if let Some(fetch) = self.in_flight.get(&day) {
+            fetch.raise_priority(context.priority);
+            Span::current().follows_from(&fetch.trace_span);
+            fetch.lock_waiters().entry(day).or_default().push(waiter);
             return;
         }
-        let order =
-            self.waiting.entry(day).or_insert_with(|| Order { context, takers: Vec::new(), orderer: Span::current() });
-        if context.priority < order.context.priority {
-            order.context = context;
-        }
-        order.takers.push(taker);
-        self.changed.notify_one();
-    }
-
-    /// The chains to begin now: the most urgent days first. `expected` says how many pages a span probably has.
-    pub fn begin(
-        &mut self,
-        size: impl Fn(usize) -> Size,
-        chains: usize,
-        expected: impl Fn(DayRange) -> Option<usize>,
-    ) -> Vec<Arc<Run>> {
-        let urgent = self.waiting.values().map(|order| order.context.priority).min();
-        let now = |order: &Order| Some(order.context.priority) == urgent;
-        let days: Vec<Day> = self.waiting.iter().filter(|(_, order)| now(order)).map(|(day, _)| *day).collect();
-        let running = self.runs().count();
-        let spans = plan::next_spans(&days, running, size(self.pages), chains);
-        spans.into_iter().filter_map(|span| self.start(span, expected(span))).collect()
-    }
-
-    fn start(&mut self, span: DayRange, expected: Option<usize>) -> Option<Arc<Run>> {
-        let orders: Vec<(Day, Order)> = span.days().filter_map(|day| self.waiting.remove_entry(&day)).collect();
-        let (_, first) = orders.first()?;
-        let LoadContext { caller, priority } = first.context;
-        let trace = tracing::info_span!(parent: &first.orderer, "chain", %span);
-        for (_, order) in &orders[1..] {
-            order.orderer.follows_from(&trace);
-        }
-        let run = Arc::new(Run {
-            span,
-            caller,
-            expected,
-            trace,
-            urgency: watch::Sender::new(priority),
-            pages: AtomicUsize::new(0),
-            takers: Mutex::new(orders.into_iter().map(|(day, order)| (day, order.takers)).collect()),
+        let pending = self.pending.entry(day).or_insert_with(|| PendingDay {
+            context,
+            waiters: Vec::new(),
+            first_request_span: Span::current(),
         });
-        self.running.extend(span.days().map(|day| (day, Arc::clone(&run))));
-        Some(run)
-    }
-
-    /// Tells everyone who waits for a day that is not asked for yet that it is of no use to ask.
-    pub fn turn_away(&mut self, error: &LoadError) {
-        for taker in std::mem::take(&mut self.waiting).into_values().flat_map(|order| order.takers) {
-            let _ = taker.send(Err(error.clone()));
+        if context.priority < pending.context.priority {
+            pending.context = context;
         }
-    }
-
-    /// Takes a chain that has ended off the desk.
-    pub fn end(&mut self, run: &Arc<Run>) {
-        self.running.retain(|_, other| !Arc::ptr_eq(run, other));
+        pending.waiters.push(waiter);
         self.changed.notify_one();
     }
 
-    /// Takes note that a chain has brought so many pages.
-    pub fn page_came(&mut self, pages: usize) {
-        if pages > self.pages {
-            self.pages = pages;
+    /// Moves pending days of the highest priority into new fetches, which the caller must run. At most `max_fetches`
+    /// are in flight. `expected_pages` estimates the number of pages of a range.
+    pub fn start_fetches(
+        &mut self,
+        tenant_size: impl Fn(usize) -> TenantSize,
+        max_fetches: usize,
+        expected_pages: impl Fn(DayRange) -> Option<usize>,
+    ) -> Vec<Arc<InFlightFetch>> {
+        let Some(priority) = self.pending.values().map(|pending| pending.context.priority).min() else {
+            return Vec::new();
+        };
+        let days: Vec<Day> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.context.priority == priority)
+            .map(|(day, _)| *day)
+            .collect();
+        let in_flight = self.fetches().count();
+        let size = tenant_size(self.longest_chain_pages);
+        let ranges = range_plan::next_ranges(&days, in_flight, size, max_fetches);
+        ranges.into_iter().filter_map(|range| self.start_fetch(range, expected_pages(range))).collect()
+    }
+
+    fn start_fetch(&mut self, range: DayRange, expected_pages: Option<usize>) -> Option<Arc<InFlightFetch>> {
+        let days: Vec<(Day, PendingDay)> = range.days().filter_map(|day| self.pending.remove_entry(&day)).collect();
+        let (_, first) = days.first()?;
+        let LoadContext { caller, priority } = first.context;
+        let trace_span = tracing::info_span!(parent: &first.first_request_span, "chain", span = %range);
+        for (_, pending) in &days[1..] {
+            pending.first_request_span.follows_from(&trace_span);
+        }
+        let fetch = Arc::new(InFlightFetch {
+            range,
+            caller,
+            expected_pages,
+            trace_span,
+            priority: watch::Sender::new(priority),
+            received_pages: AtomicUsize::new(0),
+            waiters: Mutex::new(days.into_iter().map(|(day, pending)| (day, pending.waiters)).collect()),
+        });
+        self.in_flight.extend(range.days().map(|day| (day, Arc::clone(&fetch))));
+        Some(fetch)
+    }
+
+    /// Completes all pending days with `error`, without fetching them.
+    pub fn fail_pending(&mut self, error: &LoadError) {
+        for waiter in std::mem::take(&mut self.pending).into_values().flat_map(|pending| pending.waiters) {
+            let _ = waiter.send(Err(error.clone()));
+        }
+    }
+
+    /// Removes a fetch that has ended.
+    pub fn remove(&mut self, fetch: &Arc<InFlightFetch>) {
+        self.in_flight.retain(|_, other| !Arc::ptr_eq(fetch, other));
+        self.changed.notify_one();
+    }
+
+    /// Records that a fetch has received `pages` pages so far.
+    pub fn record_page_count(&mut self, pages: usize) {
+        if pages > self.longest_chain_pages {
+            self.longest_chain_pages = pages;
             self.changed.notify_one();
         }
     }
 
-    /// Whether nothing is wanted and nothing on its way.
+    /// Whether there are neither pending days nor fetches in flight.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.running.is_empty()
+        self.pending.is_empty() && self.in_flight.is_empty()
     }
 
-    /// Tells of orders and of chains that progress or end.
+    /// Notified of new pending days, of received pages and of ended fetches.
     #[must_use]
-    pub fn changed(&self) -> Arc<Notify> {
+    pub fn change_signal(&self) -> Arc<Notify> {
         Arc::clone(&self.changed)
     }
 
-    /// The days that wait, in order.
-    pub fn waiting(&self) -> impl Iterator<Item = Day> {
-        self.waiting.keys().copied()
+    /// The pending days, in ascending order.
+    pub fn pending_days(&self) -> impl Iterator<Item = Day> {
+        self.pending.keys().copied()
     }
 
-    /// The chains under way.
-    pub fn runs(&self) -> impl Iterator<Item = &Arc<Run>> {
-        // Each stands once for each of its days.
-        self.running.iter().filter(|(day, run)| run.span.first() == **day).map(|(_, run)| run)
+    /// The fetches in flight.
+    pub fn fetches(&self) -> impl Iterator<Item = &Arc<InFlightFetch>> {
+        // A fetch has one entry per day; the entry of its first day represents it.
+        self.in_flight.iter().filter(|(day, fetch)| fetch.range.first() == **day).map(|(_, fetch)| fetch)
     }
 }
 
-impl Run {
-    /// Whose turns the chain takes. It can only become more urgent.
+impl InFlightFetch {
+    /// Caller and priority of the fetch's calls. The priority can only be raised.
     #[must_use]
-    pub fn urgency(&self) -> Urgency {
-        Urgency { caller: self.caller, priority: self.urgency.subscribe() }
+    pub fn call_priority(&self) -> CallPriority {
+        CallPriority { caller: self.caller, priority: self.priority.subscribe() }
     }
 
-    /// Counts a page that has come, and says how many there are by now.
-    pub fn page_came(&self) -> usize {
-        self.pages.fetch_add(1, Ordering::Relaxed) + 1
+    /// Counts a received page. Returns the number of pages received so far.
+    pub fn record_page(&self) -> usize {
+        self.received_pages.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Pages that are probably still to come.
+    /// Expected number of remaining pages, at least 1. `None` if the tenant size is unknown.
     #[must_use]
-    pub fn remaining(&self) -> Option<usize> {
-        self.expected.map(|expected| expected.saturating_sub(self.pages.load(Ordering::Relaxed)).max(1))
+    pub fn remaining_pages(&self) -> Option<usize> {
+        self.expected_pages.map(|expected| expected.saturating_sub(self.received_pages.load(Ordering::Relaxed)).max(1))
     }
 
-    /// Hands everyone who wants a day what came of it.
-    pub fn deliver(&self, fetched: &Result<Vec<Arc<Partition>>, LoadError>) {
-        for (day, takers) in std::mem::take(&mut *self.takers()) {
-            let delivery = match fetched {
-                Ok(days) => days.iter().find(|one| one.key().day == day).cloned().ok_or(LoadError::Abandoned),
+    /// Sends each waiter the result of its day.
+    pub fn deliver(&self, fetched: &Result<Vec<Arc<DayTable>>, LoadError>) {
+        for (day, waiters) in std::mem::take(&mut *self.lock_waiters()) {
+            let result = match fetched {
+                Ok(days) => days.iter().find(|fetched| fetched.key().day == day).cloned().ok_or(LoadError::Abandoned),
                 Err(error) => Err(error.clone()),
             };
-            for taker in takers {
-                // Whoever has left needs nothing.
-                let _ = taker.send(delivery.clone());
+            for waiter in waiters {
+                // The send fails if the request was cancelled.
+                let _ = waiter.send(result.clone());
             }
         }
     }
 
-    fn hurry(&self, priority: Priority) {
-        self.urgency.send_if_modified(|current| {
-            let more = priority < *current;
+    fn raise_priority(&self, priority: Priority) {
+        self.priority.send_if_modified(|current| {
+            let is_raised = priority < *current;
             *current = (*current).min(priority);
-            more
+            is_raised
         });
     }
 
-    fn takers(&self) -> std::sync::MutexGuard<'_, HashMap<Day, Vec<Taker>>> {
-        self.takers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_waiters(&self) -> std::sync::MutexGuard<'_, HashMap<Day, Vec<Waiter>>> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -218,43 +229,44 @@ mod tests {
         Day::new(2026, 11, 1).unwrap().plus(offset)
     }
 
-    fn order(desk: &mut Desk, offset: i32, context: LoadContext) -> oneshot::Receiver<Delivery> {
-        let (taker, delivery) = oneshot::channel();
-        desk.order(day(offset), context, taker);
-        delivery
+    fn enqueue(queue: &mut FetchQueue, offset: i32, context: LoadContext) -> oneshot::Receiver<DayResult> {
+        let (waiter, result) = oneshot::channel();
+        queue.enqueue(day(offset), context, waiter);
+        result
     }
 
-    fn begin(desk: &mut Desk) -> Vec<Arc<Run>> {
-        desk.begin(|_| Size::Known(10.0), 8, |_| Some(4))
-    }
-
-    #[test]
-    fn urgent_days_go_first() {
-        let mut desk = Desk::default();
-        let _background = order(&mut desk, 0, BACKGROUND);
-        let _interactive = order(&mut desk, 5, INTERACTIVE);
-
-        let spans = |runs: Vec<Arc<Run>>| runs.iter().map(|run| run.span.to_string()).collect::<Vec<_>>();
-        assert_eq!(spans(begin(&mut desk)), ["2026-11-06..2026-11-06"]);
-        assert_eq!(spans(begin(&mut desk)), ["2026-11-01..2026-11-01"]);
-        assert!(begin(&mut desk).is_empty());
+    fn start(queue: &mut FetchQueue) -> Vec<Arc<InFlightFetch>> {
+        queue.start_fetches(|_| TenantSize::Known(10.0), 8, |_| Some(4))
     }
 
     #[test]
-    fn a_day_on_its_way_is_not_asked_for_again_but_becomes_as_urgent() {
-        let mut desk = Desk::default();
-        let mut first = order(&mut desk, 0, BACKGROUND);
-        let run = begin(&mut desk).remove(0);
-        let urgency = run.urgency();
+    fn interactive_days_are_fetched_before_background_days() {
+        let mut queue = FetchQueue::default();
+        let _background = enqueue(&mut queue, 0, BACKGROUND);
+        let _interactive = enqueue(&mut queue, 5, INTERACTIVE);
 
-        let mut second = order(&mut desk, 0, INTERACTIVE);
+        let ranges =
+            |fetches: Vec<Arc<InFlightFetch>>| fetches.iter().map(|fetch| fetch.range.to_string()).collect::<Vec<_>>();
+        assert_eq!(ranges(start(&mut queue)), ["2026-11-06..2026-11-06"]);
+        assert_eq!(ranges(start(&mut queue)), ["2026-11-01..2026-11-01"]);
+        assert!(start(&mut queue).is_empty());
+    }
 
-        assert!(begin(&mut desk).is_empty());
-        assert_eq!(*urgency.priority.borrow(), Priority::Interactive);
-        desk.end(&run);
-        run.deliver(&Err(LoadError::Abandoned));
+    #[test]
+    fn a_day_in_flight_is_not_fetched_again_but_its_priority_is_raised() {
+        let mut queue = FetchQueue::default();
+        let mut first = enqueue(&mut queue, 0, BACKGROUND);
+        let fetch = start(&mut queue).remove(0);
+        let call_priority = fetch.call_priority();
+
+        let mut second = enqueue(&mut queue, 0, INTERACTIVE);
+
+        assert!(start(&mut queue).is_empty());
+        assert_eq!(*call_priority.priority.borrow(), Priority::Interactive);
+        queue.remove(&fetch);
+        fetch.deliver(&Err(LoadError::Abandoned));
         assert_eq!(first.try_recv().unwrap().err(), Some(LoadError::Abandoned));
         assert_eq!(second.try_recv().unwrap().err(), Some(LoadError::Abandoned));
-        assert!(desk.is_idle());
+        assert!(queue.is_idle());
     }
 }

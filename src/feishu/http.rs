@@ -1,116 +1,118 @@
-//! One exchange with upstream over the wire: a request out, a bounded reply in.
+//! [`HttpClient`]: sends one request to upstream and reads a reply of limited size.
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
+use adaptive_throttle::RateLimitHints;
 use bytes::{Bytes, BytesMut};
 use reqwest::{Client, RequestBuilder, StatusCode, Url, header::HeaderMap};
 
-use super::throttle::Hints;
+/// Maximum size of a reply body: 8 MiB. A page of 60 rows has about 55 KB.
+const MAX_REPLY_BYTES: usize = 8 << 20;
 
-/// A page of 60 rows is 55 KB; whatever is a hundred times that is not a page.
-const LARGEST_REPLY: usize = 8 << 20;
-
-/// Speaks HTTP with upstream.
+/// HTTP client for the upstream base URL.
 #[derive(Clone, Debug)]
-pub struct Http {
+pub struct HttpClient {
     client: Client,
-    base: Url,
+    base_url: Url,
 }
 
-/// A reply as it came.
+/// An HTTP reply that is not parsed yet.
 #[derive(Debug)]
 pub struct RawReply {
-    /// The HTTP status, which says little.
+    /// The HTTP status. It does not determine the outcome; see `reply_class`.
     pub status: StatusCode,
-    /// The log id of the headers.
+    /// The log id from the headers `X-Tt-Logid` or `X-Request-Id`.
     pub log_id: Option<String>,
-    /// What the headers say of the rate limit.
-    pub hints: Hints,
+    /// The rate-limit headers.
+    pub hints: RateLimitHints,
     /// The body.
     pub body: Bytes,
 }
 
-/// No reply came, or only part of one. Says why without saying what was sent.
+/// There was no complete reply. The text names the cause and contains nothing of the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NoReply(pub Arc<str>);
+pub struct TransportError(pub Arc<str>);
 
-impl Http {
-    /// A client for the upstream at `base`. `timeout` bounds one whole exchange.
+impl HttpClient {
+    /// Creates a client for `base_url`. `timeout` limits one call, from the connection to the end of the body.
     ///
     /// # Errors
-    /// Where TLS cannot be set up, which is nearly always a missing CA bundle.
-    pub fn new(base: Url, timeout: Duration) -> Result<Self, reqwest::Error> {
+    /// If TLS cannot be set up. The usual cause is a missing CA bundle.
+    pub fn new(base_url: Url, timeout: Duration) -> Result<Self, reqwest::Error> {
         let client = Client::builder()
             .user_agent(concat!("feishu-pulse/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(timeout.min(Duration::from_secs(10)))
             .timeout(timeout)
-            // Credentials go to the configured address and nowhere else.
+            // Redirects are off, so that credentials are sent to the configured address only.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self { client, base })
+        Ok(Self { client, base_url })
     }
 
-    /// Begins a GET of a path of upstream.
+    /// Builds a GET request for a path below the base URL.
     pub fn get(&self, path: &str) -> RequestBuilder {
         self.client.get(self.url(path))
     }
 
-    /// Begins a POST to a path of upstream.
+    /// Builds a POST request for a path below the base URL.
     pub fn post(&self, path: &str) -> RequestBuilder {
         self.client.post(self.url(path))
     }
 
-    /// Sends a request and reads the reply to its end.
+    /// Sends a request and reads the whole reply.
     ///
     /// # Errors
-    /// [`NoReply`] where the exchange failed at any point.
-    pub async fn send(&self, request: RequestBuilder) -> Result<RawReply, NoReply> {
-        let mut response = request.send().await.map_err(|error| NoReply::from(&error))?;
-        let header = |name: &str| text(response.headers(), name);
+    /// [`TransportError`] if the connection, the request or the body fails, or if the body is too large.
+    pub async fn send(&self, request: RequestBuilder) -> Result<RawReply, TransportError> {
+        let mut response = request.send().await.map_err(|error| TransportError::from(&error))?;
+        let header = |name: &str| header_text(response.headers(), name);
         let reply = RawReply {
             status: response.status(),
             log_id: header("x-tt-logid").or_else(|| header("x-request-id")),
-            hints: Hints::parse(header("x-ogw-ratelimit-limit").as_deref(), header("x-ogw-ratelimit-reset").as_deref()),
+            hints: RateLimitHints::parse(
+                header("x-ogw-ratelimit-limit").as_deref(),
+                header("x-ogw-ratelimit-reset").as_deref(),
+            ),
             body: Bytes::new(),
         };
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| NoReply::from(&error))? {
-            if body.len() + chunk.len() > LARGEST_REPLY {
-                return Err(NoReply("the reply is far too large for a page".into()));
+        while let Some(chunk) = response.chunk().await.map_err(|error| TransportError::from(&error))? {
+            if body.len() + chunk.len() > MAX_REPLY_BYTES {
+                return Err(TransportError("the reply is larger than 8 MiB".into()));
             }
             body.extend_from_slice(&chunk);
         }
         Ok(RawReply { body: body.freeze(), ..reply })
     }
 
-    /// A base may have a path of its own, behind a proxy.
+    /// Appends `path` to the path of the base URL, which is not empty behind some proxies.
     fn url(&self, path: &str) -> Url {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        let mut url = self.base_url.clone();
+        url.set_path(&format!("{}{path}", self.base_url.path().trim_end_matches('/')));
         url
     }
 }
 
-impl From<&reqwest::Error> for NoReply {
+impl From<&reqwest::Error> for TransportError {
     fn from(error: &reqwest::Error) -> Self {
         let what = if error.is_timeout() {
             "no reply in time"
         } else if error.is_connect() {
             "no connection"
         } else {
-            "the connection broke"
+            "the connection was closed early"
         };
-        // The innermost cause names the fault ("connection refused") and never the URL.
+        // The innermost cause names the failure ("connection refused") and never contains the URL.
         let mut cause = error.source();
-        while let Some(deeper) = cause.and_then(std::error::Error::source) {
-            cause = Some(deeper);
+        while let Some(inner) = cause.and_then(std::error::Error::source) {
+            cause = Some(inner);
         }
         Self(cause.map_or_else(|| what.into(), |cause| format!("{what}: {cause}").into()))
     }
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
     let text = headers.get(name)?.to_str().ok()?.trim();
     (!text.is_empty() && text.len() <= 128).then(|| text.to_owned())
 }
@@ -120,8 +122,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_keeps_its_own_path() {
-        let http = |base: &str| Http::new(base.parse().unwrap(), Duration::from_secs(1)).unwrap();
+    fn the_path_of_the_base_url_is_kept() {
+        let http = |base: &str| HttpClient::new(base.parse().unwrap(), Duration::from_secs(1)).unwrap();
         assert_eq!(
             http("http://127.0.0.1:1/feishu/").url("/open-apis/x").as_str(),
             "http://127.0.0.1:1/feishu/open-apis/x"

@@ -1,4 +1,4 @@
-//! A chain of pages: from the first to the one that says it is the last, through whatever happens on the way.
+//! [`PageFetcher`]: fetches the chain of pages of one date range, from the first page to the last.
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -9,190 +9,216 @@ use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::Fu
 use jiff::Timestamp;
 
 use super::{
-    decode::{DecodedPage, Next},
-    lookahead::TokenRun,
-    transport::{Ask, PageError, Transport, Urgency},
+    decode::{DecodedPage, NextPage},
+    page_lookahead::ConsecutiveTokens,
+    stats_client::{CallPriority, PageError, PageRequest, StatsClient},
 };
 use crate::{
     model::{Day, DayKey},
     source::LoadError,
-    table::{Directory, Partition, PartitionBuilder},
+    table::{DayTable, DayTableBuilder, Dictionary},
 };
 
-/// Empty pages in a row after which a chain is taken to lead nowhere. A narrow data range may well produce hundreds.
-const EMPTY_PAGES: usize = 2000;
+/// Maximum number of consecutive pages without rows. A narrow data range of the app can produce hundreds of them.
+const MAX_EMPTY_PAGES: usize = 2000;
 
-/// One chain: the days of one span, page by page.
+/// Fetches the days of one range, page by page.
 ///
-/// Rows may come in any order, so no day of the span is whole before the last page is there.
+/// The order of the rows is not documented, so no day is complete before the last page is received.
 #[derive(Debug)]
-pub struct Chain<'a> {
-    transport: &'a Transport,
-    ask: Arc<Ask>,
-    urgency: Urgency,
-    days: BTreeMap<Day, PartitionBuilder>,
-    seen: HashSet<Arc<str>>,
-    tokens: TokenRun,
-    /// Pages without rows, in a row.
-    empty: usize,
+pub struct PageFetcher<'a> {
+    client: &'a StatsClient,
+    request: Arc<PageRequest>,
+    priority: CallPriority,
+    days: BTreeMap<Day, DayTableBuilder>,
+    seen_tokens: HashSet<Arc<str>>,
+    tokens: ConsecutiveTokens,
+    /// Number of consecutive pages without rows.
+    empty_pages: usize,
     doubtful: bool,
 }
 
-/// Calls under way, in the order in which their pages count. The first asks with a token that was named; any behind it
-/// with guesses.
-struct Window<'a> {
-    tokens: VecDeque<Asked>,
+/// Calls in flight, in page order. The token of the first call was received; the tokens of the others are guessed.
+struct CallWindow<'a> {
+    calls: VecDeque<PageCall>,
     replies: FuturesOrdered<BoxFuture<'a, Result<DecodedPage, PageError>>>,
 }
 
-/// What a call asks with.
+/// The token of a call in flight.
 #[derive(Clone, Debug)]
-struct Asked {
+struct PageCall {
     token: Option<Arc<str>>,
-    /// Whether it was asked before the page before it had named the token.
+    /// Whether the call was started before its token was received.
     guessed: bool,
 }
 
-impl<'a> Chain<'a> {
-    /// A chain that has not begun. `tokens` is to see its page tokens; `urgency` says whose turns it takes.
+impl<'a> PageFetcher<'a> {
+    /// Creates a fetcher. It makes no call. `tokens` guesses the tokens of the next pages.
     #[must_use]
     pub fn new(
-        transport: &'a Transport,
-        ask: Ask,
-        directory: &Arc<Directory>,
-        tokens: TokenRun,
-        urgency: Urgency,
+        client: &'a StatsClient,
+        request: PageRequest,
+        dictionary: &Arc<Dictionary>,
+        tokens: ConsecutiveTokens,
+        priority: CallPriority,
     ) -> Self {
-        let days = ask.span.days().map(|day| {
-            let key = DayKey { geo: ask.geo, user_id_type: ask.user_id_type, scope: ask.scope.clone(), day };
-            (day, PartitionBuilder::new(key, Arc::clone(directory)))
+        let days = request.range.days().map(|day| {
+            let key =
+                DayKey { geo: request.geo, user_id_type: request.user_id_type, scope: request.scope.clone(), day };
+            (day, DayTableBuilder::new(key, Arc::clone(dictionary)))
         });
         let days = days.collect();
-        Self { transport, ask: Arc::new(ask), urgency, days, seen: HashSet::new(), tokens, empty: 0, doubtful: false }
+        Self {
+            client,
+            request: Arc::new(request),
+            priority,
+            days,
+            seen_tokens: HashSet::new(),
+            tokens,
+            empty_pages: 0,
+            doubtful: false,
+        }
     }
 
-    /// Asks for page after page; `on_page` hears of each. The days are as of `begun`, when the chain was begun: what
-    /// upstream changed meanwhile may be missing.
+    /// Fetches all pages and calls `on_page` for each. `started_at` becomes the fetch time of the days, because changes
+    /// at upstream during the fetch may be missing.
     ///
     /// # Errors
-    /// The [`LoadError`] of the page that could not be had. A page token that upstream no longer accepts is not one:
-    /// the chain is begun anew, once.
-    pub async fn fetch(mut self, begun: Timestamp, mut on_page: impl FnMut()) -> Result<Vec<Partition>, LoadError> {
+    /// The [`LoadError`] of the page that failed. If upstream rejects a page token, the chain is first restarted once.
+    pub async fn fetch(mut self, started_at: Timestamp, mut on_page: impl FnMut()) -> Result<Vec<DayTable>, LoadError> {
         let mut restarted = false;
-        let mut window = Window::default();
-        self.ask(&mut window, None, false);
-        while let Some((asked, page)) = window.next().await {
+        let mut window = CallWindow::default();
+        self.start_call(&mut window, None, false);
+        while let Some((call, page)) = window.next_reply().await {
             match page {
                 Ok(page) => {
                     on_page();
-                    if asked.guessed {
-                        self.tokens.confirm();
+                    if call.guessed {
+                        self.tokens.record_right_guess();
                     }
-                    let Some(named) = self.take(page) else { break };
-                    self.advance(&mut window, named);
+                    let Some(next_token) = self.accept_page(page) else { break };
+                    self.advance(&mut window, next_token);
                 }
-                Err(PageError::PageToken(_) | PageError::Load(LoadError::Rejected { .. })) if asked.guessed => {
-                    // Right as the guess was, it came too early: upstream wants tokens that it has given out, whatever
-                    // code it says so with.
-                    self.tokens.refute();
-                    window = Window::default();
-                    self.ask(&mut window, asked.token, false);
+                Err(PageError::InvalidPageToken(_) | PageError::Load(LoadError::Rejected { .. })) if call.guessed => {
+                    // Upstream rejects the guessed token, because it has not issued it yet. The code of such a reply is
+                    // not documented. The call is repeated now that the token has been received.
+                    self.tokens.record_wrong_guess();
+                    window = CallWindow::default();
+                    self.start_call(&mut window, call.token, false);
                 }
-                Err(PageError::PageToken(error)) if !restarted => {
-                    tracing::warn!(%error, span = %self.ask.span, "the page token was rejected; the chain begins anew");
+                Err(PageError::InvalidPageToken(error)) if !restarted => {
+                    tracing::warn!(
+                        %error,
+                        span = %self.request.range,
+                        "the page token was rejected; the fetch restarts from the first page"
+                    );
                     restarted = true;
                     self.reset();
-                    window = Window::default();
-                    self.ask(&mut window, None, false);
+                    window = CallWindow::default();
+                    self.start_call(&mut window, None, false);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        self.finish(begun).await
+        self.finish(started_at).await
     }
 
-    /// Goes on to the page whose token was named: it is the next guess, or there is no guessing any more.
-    fn advance(&mut self, window: &mut Window<'a>, named: Arc<str>) {
-        self.tokens.named(&named);
-        match window.tokens.front() {
-            Some(guess) if guess.token.as_ref() == Some(&named) => {}
+    /// Continues with the page of the received token. If a different token was guessed, the guesses are discarded and
+    /// look-ahead is disabled.
+    fn advance(&mut self, window: &mut CallWindow<'a>, token: Arc<str>) {
+        self.tokens.record_token(&token);
+        match window.calls.front() {
+            Some(guess) if guess.token.as_ref() == Some(&token) => {}
             Some(_) => {
-                self.tokens.refute();
-                *window = Window::default();
-                self.ask(window, Some(named), false);
+                self.tokens.record_wrong_guess();
+                *window = CallWindow::default();
+                self.start_call(window, Some(token), false);
             }
-            None => self.ask(window, Some(named), false),
+            None => self.start_call(window, Some(token), false),
         }
-        let under_way = window.tokens.len() - 1;
-        for guess in self.tokens.guesses().skip(under_way) {
-            self.ask(window, Some(guess), true);
+        let guesses_in_flight = window.calls.len() - 1;
+        for guess in self.tokens.guesses().skip(guesses_in_flight) {
+            self.start_call(window, Some(guess), true);
         }
     }
 
-    fn ask(&self, window: &mut Window<'a>, token: Option<Arc<str>>, guessed: bool) {
-        let (transport, ask, urgency) = (self.transport, Arc::clone(&self.ask), self.urgency.clone());
-        window.tokens.push_back(Asked { token: token.clone(), guessed });
-        let call = async move { transport.page(&ask, token.as_deref(), &urgency).await };
+    fn start_call(&self, window: &mut CallWindow<'a>, token: Option<Arc<str>>, guessed: bool) {
+        let (client, request, priority) = (self.client, Arc::clone(&self.request), self.priority.clone());
+        window.calls.push_back(PageCall { token: token.clone(), guessed });
+        let call = async move { client.fetch_page(&request, token.as_deref(), &priority).await };
         window.replies.push_back(call.boxed());
     }
 
-    /// Keeps the rows of a page and says how to go on.
-    fn take(&mut self, page: DecodedPage) -> Option<Arc<str>> {
-        self.keep_rows(&page);
-        self.empty = if page.rows.is_empty() { self.empty + 1 } else { 0 };
+    /// Adds the rows of a page. Returns the token of the next page, or `None` if the chain ends.
+    fn accept_page(&mut self, page: DecodedPage) -> Option<Arc<str>> {
+        self.add_rows(&page);
+        self.empty_pages = if page.rows.is_empty() { self.empty_pages + 1 } else { 0 };
         match page.next {
-            Next::Token(token) if self.empty < EMPTY_PAGES && self.seen.insert(Arc::clone(&token)) => Some(token),
-            Next::End => None,
-            Next::Token(_) | Next::Lost => {
-                tracing::warn!(span = %self.ask.span, "upstream promised more pages and did not say how to get them");
+            NextPage::Token(token)
+                if self.empty_pages < MAX_EMPTY_PAGES && self.seen_tokens.insert(Arc::clone(&token)) =>
+            {
+                Some(token)
+            }
+            NextPage::End => None,
+            NextPage::Token(_) | NextPage::TokenMissing => {
+                tracing::warn!(
+                    span = %self.request.range,
+                    "upstream announced more pages, but sent no new page token or too many empty pages"
+                );
                 self.doubtful = true;
                 None
             }
         }
     }
 
-    fn keep_rows(&mut self, page: &DecodedPage) {
-        let only = (self.days.len() == 1).then(|| self.ask.span.first());
-        let (mut strays, mut undated) = (0_usize, 0_usize);
+    fn add_rows(&mut self, page: &DecodedPage) {
+        // A row without a date belongs to the requested day if there is only one.
+        let single_day = (self.days.len() == 1).then(|| self.request.range.first());
+        let (mut outside_range, mut undated) = (0_usize, 0_usize);
         for (day, row) in &page.rows {
-            match day.or(only).map(|day| self.days.get_mut(&day)) {
+            match day.or(single_day).map(|day| self.days.get_mut(&day)) {
                 Some(Some(builder)) => builder.push(row),
-                Some(None) => strays += 1,
+                Some(None) => outside_range += 1,
                 None => undated += 1,
             }
         }
-        // A row without a day is missing from one of them.
+        // An undated row is missing from one of the days.
         self.doubtful |= undated > 0;
-        if strays + undated + page.unreadable > 0 {
-            tracing::warn!(rows.strays = strays, rows.undated = undated, values.unreadable = page.unreadable,
-                span = %self.ask.span, "upstream sent rows of days nobody asked for, or values that make no sense");
+        if outside_range + undated + page.invalid_values > 0 {
+            tracing::warn!(
+                span = %self.request.range,
+                rows.outside_range = outside_range,
+                rows.undated = undated,
+                values.invalid = page.invalid_values,
+                "upstream sent rows outside the requested days, rows without a date, or invalid values"
+            );
         }
     }
 
     fn reset(&mut self) {
-        self.seen.clear();
-        self.empty = 0;
-        self.tokens.restart();
-        self.days.values_mut().for_each(PartitionBuilder::clear);
+        self.seen_tokens.clear();
+        self.empty_pages = 0;
+        self.tokens.reset();
+        self.days.values_mut().for_each(DayTableBuilder::clear);
     }
 
-    /// Sorting and hashing a large day takes tens of milliseconds: it leaves the async threads.
-    async fn finish(self, begun: Timestamp) -> Result<Vec<Partition>, LoadError> {
+    /// Builds the days. Sorting and hashing a large day takes tens of milliseconds, so it runs on a blocking thread.
+    async fn finish(self, started_at: Timestamp) -> Result<Vec<DayTable>, LoadError> {
         let Self { days, doubtful, .. } = self;
-        let finish = move || days.into_values().map(|day| day.doubtful(doubtful).finish(begun)).collect();
+        let finish = move || days.into_values().map(|day| day.doubtful(doubtful).finish(started_at)).collect();
         tokio::task::spawn_blocking(finish).await.map_err(|_| LoadError::Abandoned)
     }
 }
 
-impl Default for Window<'_> {
+impl Default for CallWindow<'_> {
     fn default() -> Self {
-        Self { tokens: VecDeque::new(), replies: FuturesOrdered::new() }
+        Self { calls: VecDeque::new(), replies: FuturesOrdered::new() }
     }
 }
 
-impl Window<'_> {
-    async fn next(&mut self) -> Option<(Asked, Result<DecodedPage, PageError>)> {
+impl CallWindow<'_> {
+    async fn next_reply(&mut self) -> Option<(PageCall, Result<DecodedPage, PageError>)> {
         let page = self.replies.next().await?;
-        self.tokens.pop_front().map(|asked| (asked, page))
+        self.calls.pop_front().map(|call| (call, page))
     }
 }

@@ -1,158 +1,171 @@
-//! Look-ahead within one chain: where page tokens have been *seen* to be consecutive numbers, the next pages are asked
-//! for before their predecessor has named them.
+//! Page look-ahead: if the page tokens of a chain are consecutive numbers, it requests the next pages before their
+//! tokens are received.
 //!
-//! A chain is otherwise bound by the latency of its calls: a day of 100,000 people is 1,667 pages one after the other.
-//! Nothing is taken on trust: a page counts only if its predecessor's reply names exactly its token. Opaque tokens are
-//! never guessed, the first guess is a single one, and one wrong guess ends all guessing for the life of the process.
+//! Without look-ahead, the pages of a chain are fetched one after the other: a day of 100,000 people has 1,667 pages.
+//! Feishu documents page tokens as opaque, so every guess is verified: a guessed page is used only if the page before it
+//! returns exactly the guessed token. Tokens that are not numbers are never guessed. Until one guess was right, at most
+//! one guess is in flight in the process. After one wrong guess, look-ahead stays off until the process restarts.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Tokens in a row that must have been consecutive before any is guessed.
-const PROOF: usize = 3;
+/// Number of consecutive tokens that a chain must receive before it guesses.
+const MIN_CONSECUTIVE_TOKENS: usize = 3;
 
-/// Pages asked ahead at most. The throttle bounds what is really in flight.
-const FARTHEST: usize = 16;
+/// Maximum number of guessed pages in flight per chain. The throttle limits the calls further.
+const MAX_PAGES_AHEAD: usize = 16;
 
-/// The share of a chain's pages that may be asked for in vain, beyond its unknown end.
-const WASTE: f64 = 0.02;
+/// Share of a chain's pages that may be requested beyond its unknown end.
+const MAX_WASTE_SHARE: f64 = 0.02;
 
-/// Whether this upstream's page tokens may be guessed at all. Shared by all chains.
+/// Whether page tokens of this upstream can be guessed. Shared by all chains.
 #[derive(Clone, Debug, Default)]
-pub struct LookAhead {
-    trust: Arc<Mutex<Trust>>,
+pub struct PageLookahead {
+    trust: Arc<Mutex<GuessTrust>>,
 }
 
-/// What has become of guesses so far.
+/// Result of the guesses so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Trust {
-    /// None was made.
+enum GuessTrust {
+    /// No guess was made.
     #[default]
     Untried,
-    /// One chain has made a single one, and waits for what comes of it.
+    /// One chain waits for the reply to the first guess.
     Trying,
-    /// One was right.
+    /// A guess was right.
     Proven,
-    /// One was wrong.
+    /// A guess was wrong.
     Refuted,
 }
 
-/// What one chain has seen of its tokens.
+/// The page tokens of one chain, and the guesses that follow from them.
 #[derive(Debug)]
-pub struct TokenRun {
-    shared: LookAhead,
-    /// Pages that the chain probably has, where chains like it have been seen.
-    expected: Option<usize>,
-    last: Option<u64>,
+pub struct ConsecutiveTokens {
+    shared: PageLookahead,
+    /// Expected number of pages of the chain. `None` if the tenant size is unknown.
+    expected_pages: Option<usize>,
+    last_number: Option<u64>,
     consecutive: usize,
     pages: usize,
-    /// Whether this is the chain that makes the first guess.
-    tries: bool,
+    /// Whether this chain has made the first guess of the process.
+    owns_first_guess: bool,
 }
 
-impl LookAhead {
-    /// Begins a chain of probably `expected` pages.
+impl PageLookahead {
+    /// Starts the state of a chain of about `expected_pages` pages.
     #[must_use]
-    pub fn begin(&self, expected: Option<usize>) -> TokenRun {
-        TokenRun { shared: self.clone(), expected, last: None, consecutive: 0, pages: 0, tries: false }
+    pub fn start_chain(&self, expected_pages: Option<usize>) -> ConsecutiveTokens {
+        ConsecutiveTokens {
+            shared: self.clone(),
+            expected_pages,
+            last_number: None,
+            consecutive: 0,
+            pages: 0,
+            owns_first_guess: false,
+        }
     }
 
-    fn trust(&self) -> MutexGuard<'_, Trust> {
+    fn lock_trust(&self) -> MutexGuard<'_, GuessTrust> {
         self.trust.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl TokenRun {
-    /// Takes note of the token that a counted page named for its successor.
-    pub fn named(&mut self, token: &str) {
-        let number = number(token);
-        let follows = number.is_some() && number == self.last.map(|last| last + 1);
+impl ConsecutiveTokens {
+    /// Records the next-page token of an accepted page.
+    pub fn record_token(&mut self, token: &str) {
+        let number = parse_page_number(token);
+        let follows = number.is_some() && number == self.last_number.map(|last| last + 1);
         self.consecutive = if follows { self.consecutive + 1 } else { usize::from(number.is_some()) };
-        self.last = number;
+        self.last_number = number;
         self.pages += 1;
     }
 
-    /// The chain begins anew.
-    pub fn restart(&mut self) {
-        (self.last, self.consecutive, self.pages) = (None, 0, 0);
+    /// Resets the state, because the chain restarts from its first page.
+    pub fn reset(&mut self) {
+        (self.last_number, self.consecutive, self.pages) = (None, 0, 0);
     }
 
-    /// A guess was right.
-    pub fn confirm(&mut self) {
-        let mut trust = self.shared.trust();
-        if *trust != Trust::Refuted {
-            *trust = Trust::Proven;
+    /// Records that a guess was right.
+    pub fn record_right_guess(&mut self) {
+        let mut trust = self.shared.lock_trust();
+        if *trust != GuessTrust::Refuted {
+            *trust = GuessTrust::Proven;
         }
-        self.tries = false;
+        self.owns_first_guess = false;
     }
 
-    /// A guess was wrong: no more guessing, in any chain.
-    pub fn refute(&mut self) {
-        self.tries = false;
-        if std::mem::replace(&mut *self.shared.trust(), Trust::Refuted) != Trust::Refuted {
-            tracing::info!("page tokens cannot be guessed after all; pages are asked for one by one from now on");
+    /// Records that a guess was wrong. This disables look-ahead in all chains.
+    pub fn record_wrong_guess(&mut self) {
+        self.owns_first_guess = false;
+        if std::mem::replace(&mut *self.shared.lock_trust(), GuessTrust::Refuted) != GuessTrust::Refuted {
+            tracing::info!("a guessed page token was wrong; from now on pages are requested one after the other");
         }
     }
 
-    /// The tokens to have asked for after the one that was named last, nearest first.
+    /// The tokens that should be in flight beyond the last received token, in ascending order.
     pub fn guesses(&mut self) -> impl Iterator<Item = Arc<str>> + use<> {
-        let last = self.last.unwrap_or_default();
-        (1..=self.allowed() as u64).map(move |ahead| (last + ahead).to_string().into())
+        let last = self.last_number.unwrap_or_default();
+        (1..=self.allowed_guesses() as u64).map(move |ahead| (last + ahead).to_string().into())
     }
 
-    /// How far ahead this chain may ask now. The first guess of all is a single one.
-    fn allowed(&mut self) -> usize {
-        let reach = if self.consecutive < PROOF { 0 } else { self.reach() };
-        let mut trust = self.shared.trust();
+    /// Number of guesses that this chain may have in flight now. The first guess of the process is a single one.
+    fn allowed_guesses(&mut self) -> usize {
+        let max_guesses = if self.consecutive < MIN_CONSECUTIVE_TOKENS { 0 } else { self.max_guesses() };
+        let mut trust = self.shared.lock_trust();
         match *trust {
-            Trust::Proven => reach,
-            Trust::Untried if reach > 0 => {
-                *trust = Trust::Trying;
-                self.tries = true;
+            GuessTrust::Proven => max_guesses,
+            GuessTrust::Untried if max_guesses > 0 => {
+                *trust = GuessTrust::Trying;
+                self.owns_first_guess = true;
                 1
             }
-            Trust::Trying if self.tries => reach.min(1),
-            Trust::Untried | Trust::Trying | Trust::Refuted => 0,
+            GuessTrust::Trying if self.owns_first_guess => max_guesses.min(1),
+            GuessTrust::Untried | GuessTrust::Trying | GuessTrust::Refuted => 0,
         }
     }
 
-    /// How many of the next pages are there, as far as can be told.
+    /// Number of next pages that probably exist, at most [`MAX_PAGES_AHEAD`].
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count of pages")]
-    fn reach(&self) -> usize {
-        let share = |pages: usize, share: f64| (pages as f64 * share) as usize;
-        let surely_there =
-            self.expected.map_or(0, |expected| share(expected, 1.0 - WASTE).saturating_sub(self.pages + 1));
-        surely_there.max(share(self.pages, WASTE)).min(FARTHEST)
+    fn max_guesses(&self) -> usize {
+        let share_of = |pages: usize, share: f64| (pages as f64 * share) as usize;
+        let within_expected_end = self
+            .expected_pages
+            .map_or(0, |expected| share_of(expected, 1.0 - MAX_WASTE_SHARE).saturating_sub(self.pages + 1));
+        within_expected_end.max(share_of(self.pages, MAX_WASTE_SHARE)).min(MAX_PAGES_AHEAD)
     }
 }
 
-/// A chain that ends before its guess was answered leaves the first guess to another.
-impl Drop for TokenRun {
+/// If the chain ends before the reply to the first guess, another chain may make the first guess.
+impl Drop for ConsecutiveTokens {
     fn drop(&mut self) {
-        if self.tries {
-            *self.shared.trust() = Trust::Untried;
+        if self.owns_first_guess {
+            *self.shared.lock_trust() = GuessTrust::Untried;
         }
     }
 }
 
-/// A plain number without leading zeros or sign, as in the documentation's samples.
-fn number(token: &str) -> Option<u64> {
-    let plain = token.len() <= 9 && token.bytes().all(|byte| byte.is_ascii_digit()) && !token.starts_with('0');
-    plain.then(|| token.parse().ok()).flatten()
+/// Parses a decimal number of at most 9 digits without leading zeros or sign, as in the samples of Feishu's documentation.
+fn parse_page_number(token: &str) -> Option<u64> {
+    let is_plain = token.len() <= 9 && token.bytes().all(|byte| byte.is_ascii_digit()) && !token.starts_with('0');
+    is_plain.then(|| token.parse().ok()).flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Where guesses are known to be right.
-    fn proven() -> LookAhead {
-        LookAhead { trust: Arc::new(Mutex::new(Trust::Proven)) }
+    /// State in which a guess was right.
+    fn proven() -> PageLookahead {
+        PageLookahead { trust: Arc::new(Mutex::new(GuessTrust::Proven)) }
     }
 
-    fn run(shared: &LookAhead, expected: Option<usize>, tokens: impl IntoIterator<Item = String>) -> TokenRun {
-        let mut run = shared.begin(expected);
-        tokens.into_iter().for_each(|token| run.named(&token));
-        run
+    fn chain(
+        shared: &PageLookahead,
+        expected: Option<usize>,
+        tokens: impl IntoIterator<Item = String>,
+    ) -> ConsecutiveTokens {
+        let mut chain = shared.start_chain(expected);
+        tokens.into_iter().for_each(|token| chain.record_token(&token));
+        chain
     }
 
     fn numbers(last: u32) -> impl Iterator<Item = String> {
@@ -160,58 +173,58 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_guessed_before_numbers_have_followed_one_another() {
-        assert_eq!(run(&proven(), Some(1000), numbers(3)).guesses().count(), 0);
-        let guesses: Vec<_> = run(&proven(), Some(1000), numbers(4)).guesses().take(2).collect();
+    fn no_token_is_guessed_before_three_consecutive_tokens() {
+        assert_eq!(chain(&proven(), Some(1000), numbers(3)).guesses().count(), 0);
+        let guesses: Vec<_> = chain(&proven(), Some(1000), numbers(4)).guesses().take(2).collect();
         assert_eq!(guesses, ["5".into(), "6".into()] as [Arc<str>; 2]);
     }
 
     #[test]
     fn opaque_tokens_are_never_guessed() {
         for tokens in [["a", "b", "c", "d"], ["2", "3", "x", "4"], ["02", "03", "04", "05"], ["10", "20", "30", "40"]] {
-            assert_eq!(run(&proven(), Some(1000), tokens.map(str::to_owned)).guesses().count(), 0, "{tokens:?}");
+            assert_eq!(chain(&proven(), Some(1000), tokens.map(str::to_owned)).guesses().count(), 0, "{tokens:?}");
         }
     }
 
     #[test]
-    fn no_page_is_asked_for_beyond_the_expected_end() {
-        assert_eq!(run(&proven(), Some(100), numbers(90)).guesses().count(), 8);
+    fn no_page_is_requested_beyond_the_expected_end() {
+        assert_eq!(chain(&proven(), Some(100), numbers(90)).guesses().count(), 8);
 
-        assert_eq!(run(&proven(), None, numbers(40)).guesses().count(), 0);
-        assert_eq!(run(&proven(), None, numbers(500)).guesses().count(), 9);
+        assert_eq!(chain(&proven(), None, numbers(40)).guesses().count(), 0);
+        assert_eq!(chain(&proven(), None, numbers(500)).guesses().count(), 9);
     }
 
     #[test]
-    fn the_first_guess_is_a_single_one_until_it_was_right() {
-        let shared = LookAhead::default();
-        let mut one = run(&shared, Some(1000), numbers(10));
-        let mut other = run(&shared, Some(1000), numbers(10));
+    fn only_one_guess_is_made_until_a_guess_was_right() {
+        let shared = PageLookahead::default();
+        let mut one = chain(&shared, Some(1000), numbers(10));
+        let mut other = chain(&shared, Some(1000), numbers(10));
         assert_eq!((one.guesses().count(), other.guesses().count()), (1, 0));
 
-        one.confirm();
+        one.record_right_guess();
 
-        assert_eq!((one.guesses().count(), other.guesses().count()), (FARTHEST, FARTHEST));
+        assert_eq!((one.guesses().count(), other.guesses().count()), (MAX_PAGES_AHEAD, MAX_PAGES_AHEAD));
     }
 
     #[test]
-    fn one_wrong_guess_ends_the_guessing_in_every_chain() {
+    fn one_wrong_guess_disables_guessing_in_all_chains() {
         let shared = proven();
-        let mut one = run(&shared, Some(1000), numbers(10));
-        assert_eq!(one.guesses().count(), FARTHEST);
+        let mut one = chain(&shared, Some(1000), numbers(10));
+        assert_eq!(one.guesses().count(), MAX_PAGES_AHEAD);
 
-        shared.begin(None).refute();
+        shared.start_chain(None).record_wrong_guess();
 
         assert_eq!(one.guesses().count(), 0);
     }
 
     #[test]
-    fn a_chain_that_ends_leaves_the_first_guess_to_another() {
-        let shared = LookAhead::default();
-        let mut one = run(&shared, Some(1000), numbers(10));
+    fn after_a_chain_ends_another_chain_may_make_the_first_guess() {
+        let shared = PageLookahead::default();
+        let mut one = chain(&shared, Some(1000), numbers(10));
         assert_eq!(one.guesses().count(), 1);
 
         drop(one);
 
-        assert_eq!(run(&shared, Some(1000), numbers(10)).guesses().count(), 1);
+        assert_eq!(chain(&shared, Some(1000), numbers(10)).guesses().count(), 1);
     }
 }

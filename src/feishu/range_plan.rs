@@ -1,32 +1,33 @@
-//! Which days to ask for together: as few calls as possible, and enough chains side by side.
+//! Splits the requested days into date ranges, so that few calls are needed and enough ranges are fetched in parallel.
 //!
-//! A chain costs ⌈rows ÷ 60⌉ calls, so each chain wastes at most one call on its last, partly filled page. A
-//! 20-person tenant needs 11 calls for a month in one chain and 31 in a chain a day; a tenant of 20,000 people wastes
-//! nothing worth mentioning in a chain a day, and thirty chains side by side are as fast as the rate allows.
+//! Fetching a range takes one chain of pages: ⌈rows ÷ 60⌉ calls. Only its last page is partly filled, so a chain wastes
+//! at most one call. A tenant of 20 people needs 11 calls for a month in one chain, and 31 calls in one chain per day.
+//! A tenant of 20,000 people needs 334 calls per day, so one chain per day wastes less than 1 %, and 30 chains in
+//! parallel use the full call rate.
 
-use super::transport::PAGE_SIZE;
+use super::stats_client::PAGE_SIZE;
 use crate::model::{Day, DayRange};
 
-/// Upstream's longest span, in days.
-const LONGEST: usize = 31;
+/// Longest date range of one chain, in days. Documented by Feishu.
+const MAX_RANGE_DAYS: usize = 31;
 
-/// A chain of at least this many pages wastes at most 2 % of its calls.
-const THRIFTY_PAGES: f64 = 50.0;
+/// Pages of a chain above which the one partly filled page wastes at most 2 % of the calls.
+const MIN_EFFICIENT_PAGES: f64 = 50.0;
 
-/// While the size is unknown, chains are begun on the chance that they waste a call; this share of all calls may.
-const WASTE: f64 = 0.02;
+/// While the tenant size is unknown, share of the expected calls that additional chains may waste.
+const MAX_WASTE_SHARE: f64 = 0.02;
 
-/// What is known of the rows that a series has each day.
+/// What is known about the number of rows per day.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Size {
-    /// So many rows a day, from chains that ended.
+pub enum TenantSize {
+    /// Rows per day, measured by a completed chain.
     Known(f64),
-    /// The first chains are still running; the longest of them has brought so many pages, of one day.
+    /// Minimum pages per day: no chain has completed, and the longest one, for a single day, has received this many.
     AtLeast(usize),
 }
 
-impl Size {
-    /// Calls that a chain over so many days costs, where that can be told.
+impl TenantSize {
+    /// Number of calls of a chain over this number of days. `None` if the size is unknown.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small whole number")]
     #[must_use]
     pub fn pages(self, days: usize) -> Option<usize> {
@@ -37,40 +38,43 @@ impl Size {
     }
 }
 
-/// The spans to begin now, out of the days that wait (in order, no day twice), while `running` chains are under way
-/// and no more than `most` shall be.
+/// The ranges to fetch next. `pending` holds the requested days, in ascending order without duplicates; `in_flight` is
+/// the number of chains in flight, `max_chains` its limit.
 #[must_use]
-pub fn next_spans(waiting: &[Day], running: usize, size: Size, most: usize) -> Vec<DayRange> {
-    let room = most.saturating_sub(running);
+pub fn next_ranges(pending: &[Day], in_flight: usize, size: TenantSize, max_chains: usize) -> Vec<DayRange> {
+    let free_slots = max_chains.saturating_sub(in_flight);
     match size {
-        Size::Known(rows_a_day) => spans(waiting, longest_span(rows_a_day)).take(room).collect(),
-        Size::AtLeast(pages) => {
-            let allowed = 1 + extra_probes(waiting.len() + running, pages);
-            let begin = room.min(allowed.saturating_sub(running));
-            waiting.iter().take(begin).copied().map(DayRange::single).collect()
+        TenantSize::Known(rows_per_day) => {
+            split_into_ranges(pending, max_range_days(rows_per_day)).take(free_slots).collect()
+        }
+        TenantSize::AtLeast(pages) => {
+            let allowed = 1 + extra_chains(pending.len() + in_flight, pages);
+            let new_chains = free_slots.min(allowed.saturating_sub(in_flight));
+            pending.iter().take(new_chains).copied().map(DayRange::single).collect()
         }
     }
 }
 
-/// The days of a span that is long enough to be thrifty.
+/// Number of days that fill [`MIN_EFFICIENT_PAGES`], at most [`MAX_RANGE_DAYS`].
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 31")]
-fn longest_span(rows_a_day: f64) -> usize {
-    let days = (THRIFTY_PAGES * PAGE_SIZE as f64 / rows_a_day.max(1.0)).ceil();
-    days.clamp(1.0, LONGEST as f64) as usize
+fn max_range_days(rows_per_day: f64) -> usize {
+    let days = (MIN_EFFICIENT_PAGES * PAGE_SIZE as f64 / rows_per_day.max(1.0)).ceil();
+    days.clamp(1.0, MAX_RANGE_DAYS as f64) as usize
 }
 
-/// A day of at least `pages` pages makes all `days` cost at least their product; a wrong guess costs one call.
+/// Number of chains that may start in addition to the first while the tenant size is unknown. All days need at least
+/// `days × pages` calls, and each additional chain wastes at most one call.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
-fn extra_probes(days: usize, pages: usize) -> usize {
-    (WASTE * days as f64 * pages as f64) as usize
+fn extra_chains(days: usize, pages: usize) -> usize {
+    (MAX_WASTE_SHARE * days as f64 * pages as f64) as usize
 }
 
-/// Cuts each unbroken run of days into the fewest spans of at most `longest` days, of about equal length.
-fn spans(days: &[Day], longest: usize) -> impl Iterator<Item = DayRange> {
-    days.chunk_by(|one, next| one.next() == *next).flat_map(move |run| {
-        let pieces = run.len().div_ceil(longest);
-        let length = run.len().div_ceil(pieces.max(1)).max(1);
-        run.chunks(length).filter_map(|piece| DayRange::new(*piece.first()?, *piece.last()?))
+/// Splits each sequence of consecutive days into the fewest ranges of at most `max_days` days, of about equal length.
+fn split_into_ranges(days: &[Day], max_days: usize) -> impl Iterator<Item = DayRange> {
+    days.chunk_by(|day, next| day.next() == *next).flat_map(move |consecutive| {
+        let ranges = consecutive.len().div_ceil(max_days);
+        let length = consecutive.len().div_ceil(ranges.max(1)).max(1);
+        consecutive.chunks(length).filter_map(|range| DayRange::new(*range.first()?, *range.last()?))
     })
 }
 
@@ -85,56 +89,56 @@ mod tests {
         (from..from + count).map(|offset| first.plus(offset)).collect()
     }
 
-    /// Calls for `count` days of `people` rows each, where the plan is followed to its end.
+    /// Number of calls for `count` days of `people` rows each: a first chain of one day, then the ranges of the rest.
     fn calls(people: usize, count: i32) -> usize {
         let all = days(0, count);
-        let probe = next_spans(&all, 0, Size::AtLeast(0), 16);
-        assert_eq!(probe.len(), 1, "one day is asked for first");
-        let known = Size::Known(people as f64);
-        let rest = next_spans(&all[1..], 0, known, usize::MAX);
-        probe.iter().chain(&rest).map(|span| (span.len() * people).div_ceil(PAGE_SIZE).max(1)).sum()
+        let first = next_ranges(&all, 0, TenantSize::AtLeast(0), 16);
+        assert_eq!(first.len(), 1, "one day is fetched first");
+        let size = TenantSize::Known(people as f64);
+        let rest = next_ranges(&all[1..], 0, size, usize::MAX);
+        first.iter().chain(&rest).map(|range| (range.len() * people).div_ceil(PAGE_SIZE).max(1)).sum()
     }
 
     #[test]
-    fn small_tenants_are_asked_for_a_month_at_once_and_large_ones_day_by_day() {
-        assert_eq!(next_spans(&days(0, 31), 0, Size::Known(20.0), 16).len(), 1);
-        assert_eq!(next_spans(&days(0, 31), 0, Size::Known(5000.0), 99).len(), 31);
-        assert_eq!(next_spans(&days(0, 365), 0, Size::Known(1.0), 99).len(), 12);
+    fn a_small_tenant_is_fetched_in_months_and_a_large_one_in_days() {
+        assert_eq!(next_ranges(&days(0, 31), 0, TenantSize::Known(20.0), 16).len(), 1);
+        assert_eq!(next_ranges(&days(0, 31), 0, TenantSize::Known(5000.0), 99).len(), 31);
+        assert_eq!(next_ranges(&days(0, 365), 0, TenantSize::Known(1.0), 99).len(), 12);
     }
 
     #[test]
-    fn a_gap_is_not_asked_for() {
-        let waiting = [days(0, 3), days(5, 2)].concat();
-        let spans = next_spans(&waiting, 0, Size::Known(1.0), 99);
-        assert_eq!(spans.iter().map(|span| span.len()).collect::<Vec<_>>(), [3, 2]);
+    fn days_that_were_not_requested_are_not_fetched() {
+        let pending = [days(0, 3), days(5, 2)].concat();
+        let ranges = next_ranges(&pending, 0, TenantSize::Known(1.0), 99);
+        assert_eq!(ranges.iter().map(|range| range.len()).collect::<Vec<_>>(), [3, 2]);
     }
 
     #[test]
-    fn chains_are_added_as_a_large_tenant_shows_its_size() {
-        let waiting = days(0, 30);
-        assert_eq!(next_spans(&waiting, 1, Size::AtLeast(1), 16).len(), 0);
-        assert_eq!(next_spans(&waiting, 1, Size::AtLeast(10), 16).len(), 6);
-        assert_eq!(next_spans(&waiting, 1, Size::AtLeast(500), 16).len(), 15);
+    fn more_chains_start_as_the_known_minimum_size_grows() {
+        let pending = days(0, 30);
+        assert_eq!(next_ranges(&pending, 1, TenantSize::AtLeast(1), 16).len(), 0);
+        assert_eq!(next_ranges(&pending, 1, TenantSize::AtLeast(10), 16).len(), 6);
+        assert_eq!(next_ranges(&pending, 1, TenantSize::AtLeast(500), 16).len(), 15);
     }
 
     proptest! {
         #[test]
-        fn calls_stay_within_two_percent_and_one_a_chain(people in 1_usize..200_000, count in 1_i32..370) {
+        fn calls_stay_within_two_percent_and_one_per_chain(people in 1_usize..200_000, count in 1_i32..370) {
             let ideal = (people * usize::try_from(count).unwrap()).div_ceil(PAGE_SIZE);
-            let chains = 1 + next_spans(&days(0, count), 0, Size::Known(people as f64), usize::MAX).len();
+            let chains = 1 + next_ranges(&days(0, count), 0, TenantSize::Known(people as f64), usize::MAX).len();
             let spent = calls(people, count);
             prop_assert!(spent as f64 <= 1.02 * ideal as f64 + chains as f64, "{} calls for {}", spent, ideal);
             prop_assert!(spent as f64 <= 1.02 * ideal as f64 + 14.0, "{} calls for {}", spent, ideal);
         }
 
         #[test]
-        fn every_waiting_day_is_asked_for_exactly_once(
-            wanted in proptest::collection::btree_set(0_i32..400, 1..200), rows in 0.0..100_000.0_f64,
+        fn every_pending_day_is_fetched_exactly_once(
+            offsets in proptest::collection::btree_set(0_i32..400, 1..200), rows in 0.0..100_000.0_f64,
         ) {
-            let waiting: Vec<Day> = wanted.iter().flat_map(|offset| days(*offset, 1)).collect();
-            let spans = next_spans(&waiting, 0, Size::Known(rows), usize::MAX);
-            prop_assert!(spans.iter().all(|span| span.len() <= LONGEST));
-            prop_assert_eq!(spans.iter().flat_map(|span| span.days()).collect::<Vec<_>>(), waiting);
+            let pending: Vec<Day> = offsets.iter().flat_map(|offset| days(*offset, 1)).collect();
+            let ranges = next_ranges(&pending, 0, TenantSize::Known(rows), usize::MAX);
+            prop_assert!(ranges.iter().all(|range| range.len() <= MAX_RANGE_DAYS));
+            prop_assert_eq!(ranges.iter().flat_map(|range| range.days()).collect::<Vec<_>>(), pending);
         }
     }
 }

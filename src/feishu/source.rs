@@ -1,60 +1,60 @@
-//! Feishu as a source of days: the bottom of the stack, where every load that nothing above could answer ends.
+//! [`FeishuSource`], the `DaySource` that fetches days from Feishu. It is the lowest layer of the read path.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use adaptive_throttle::{Throttle, ThrottleConfig, TrafficClass};
 use async_trait::async_trait;
 use reqwest::Url;
 
 use super::{
-    calls::Calls,
-    http::Http,
-    memo::Memo,
-    quota::{Quota, QuotaConfig},
-    spans::{CallsAhead, Spans},
-    throttle::{Throttle, ThrottleConfig},
-    token::{Credentials, Tokens},
-    transport::Transport,
+    call_metrics::CallMetrics,
+    day_batcher::{DayBatcher, PendingCalls},
+    http::HttpClient,
+    quota::{MonthlyQuota, QuotaConfig},
+    state_file::StateFile,
+    stats_client::StatsClient,
+    token::{AppCredentials, TokenCache},
 };
 use crate::{
-    meter::{Exposition, Meter},
     model::{Clock, DayKey, Geo},
-    source::{DaySource, Forecast, LoadContext, LoadError, Priority},
-    table::{Directories, Partition},
+    prometheus::{Collector, Exposition},
+    source::{CallerId, DaySource, Forecast, LoadContext, LoadError},
+    table::{DayTable, Dictionaries},
 };
 
-/// How upstream is reached.
+/// Configuration of the upstream client.
 #[derive(Clone, Debug)]
 pub struct FeishuConfig {
-    /// The address, such as `https://open.feishu.cn`.
+    /// The base URL, for example `https://open.feishu.cn`.
     pub base_url: Url,
-    /// Who the gateway is.
-    pub credentials: Credentials,
+    /// The credentials of the app.
+    pub credentials: AppCredentials,
     /// The tenant's own geo.
-    pub home: Geo,
-    /// How fast it may be asked.
+    pub home_geo: Geo,
+    /// Limits on the rate of calls.
     pub throttle: ThrottleConfig,
-    /// How often it may be asked in a month.
+    /// Limits on the number of calls per month.
     pub quota: QuotaConfig,
-    /// The file that keeps across restarts what is known of upstream; without it, a restart forgets.
-    pub memo: Option<PathBuf>,
-    /// The longest that one call may take.
+    /// The file that keeps the call count and the learned rate limit across restarts. `None`: nothing is kept.
+    pub state_file: Option<PathBuf>,
+    /// Timeout of one call.
     pub call_timeout: Duration,
 }
 
-/// A page takes a second or two; what takes longer than this does not come.
+/// Default timeout of one call. A page usually takes 1 to 2 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl FeishuConfig {
-    /// Feishu at that address, in every other way as by default; nothing is kept across restarts.
+    /// The default configuration for these credentials, without a state file.
     #[must_use]
-    pub fn new(base_url: Url, credentials: Credentials, home: Geo) -> Self {
+    pub fn new(base_url: Url, credentials: AppCredentials, home_geo: Geo) -> Self {
         Self {
             base_url,
             credentials,
-            home,
+            home_geo,
             throttle: ThrottleConfig::default(),
             quota: QuotaConfig::default(),
-            memo: None,
+            state_file: None,
             call_timeout: CALL_TIMEOUT,
         }
     }
@@ -63,89 +63,94 @@ impl FeishuConfig {
 /// Fetches days from Feishu.
 #[derive(Clone, Debug)]
 pub struct FeishuSource {
-    spans: Spans,
-    throttle: Throttle,
-    quota: Arc<Quota>,
-    tokens: Tokens,
-    calls: Arc<Calls>,
+    batcher: DayBatcher,
+    throttle: Throttle<CallerId>,
+    quota: Arc<MonthlyQuota>,
+    tokens: TokenCache,
+    call_metrics: Arc<CallMetrics>,
 }
 
 impl FeishuSource {
-    /// A source that has not spoken with upstream yet. The people it meets are numbered in `directories`.
+    /// Creates a source. It makes no call. Ids and names of the fetched rows are interned in `dictionaries`.
     ///
     /// # Errors
-    /// Where TLS cannot be set up, which is nearly always a missing CA bundle.
+    /// If TLS cannot be set up. The usual cause is a missing CA bundle.
     ///
     /// # Panics
-    /// Outside a tokio runtime, where there is a memo to keep.
+    /// If a state file is configured and there is no tokio runtime.
     pub fn new(
         config: FeishuConfig,
-        directories: Arc<Directories>,
+        dictionaries: Arc<Dictionaries>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, reqwest::Error> {
-        let http = Http::new(config.base_url, config.call_timeout)?;
-        let tokens = Tokens::new(http.clone(), config.credentials);
+        let http = HttpClient::new(config.base_url, config.call_timeout)?;
+        let tokens = TokenCache::new(http.clone(), config.credentials);
         let throttle = Throttle::new(&config.throttle);
-        let quota = Arc::new(Quota::new(config.quota, Arc::clone(&clock)));
-        if let Some(path) = config.memo {
-            Memo::open(path, Arc::clone(&quota), throttle.clone(), Arc::clone(&clock)).keep();
+        let quota = Arc::new(MonthlyQuota::new(config.quota, Arc::clone(&clock)));
+        if let Some(path) = config.state_file {
+            StateFile::open(path, Arc::clone(&quota), throttle.clone(), Arc::clone(&clock)).spawn_writer();
         }
-        let transport = Transport::new(http, tokens.clone(), throttle.clone(), Arc::clone(&quota), config.home);
-        let calls = Arc::clone(transport.calls());
-        Ok(Self { spans: Spans::new(transport, directories, clock), throttle, quota, tokens, calls })
+        let client = StatsClient::new(http, tokens.clone(), throttle.clone(), Arc::clone(&quota), config.home_geo);
+        let call_metrics = Arc::clone(client.call_metrics());
+        Ok(Self { batcher: DayBatcher::new(client, dictionaries, clock), throttle, quota, tokens, call_metrics })
     }
 
-    /// The month's calls.
+    /// The monthly quota.
     #[must_use]
-    pub const fn quota(&self) -> &Arc<Quota> {
+    pub const fn quota(&self) -> &Arc<MonthlyQuota> {
         &self.quota
     }
 
-    /// The throttle, for what it knows of the rate.
+    /// The throttle of all calls.
     #[must_use]
-    pub const fn throttle(&self) -> &Throttle {
+    pub const fn throttle(&self) -> &Throttle<CallerId> {
         &self.throttle
     }
 }
 
 impl FeishuSource {
-    fn write_backlog(&self, page: &mut Exposition) {
-        page.gauge("feishu_pulse_chains_in_flight", "Chains of pages under way.").value(self.spans.chains() as f64);
-        let calls = self.spans.calls_ahead(&[]).map(|ahead| ahead.own + ahead.others);
-        page.gauge("feishu_pulse_backlog_calls", "Calls that the days wanted now still cost, where that can be told.")
-            .known(calls.map(|calls| calls as f64));
-        let now = self.throttle.snapshot();
-        let left = calls.and_then(|calls| match calls {
+    fn write_backlog_metrics(&self, exposition: &mut Exposition) {
+        exposition
+            .gauge("feishu_pulse_chains_in_flight", "Number of date ranges that are being fetched page by page.")
+            .sample(self.batcher.active_chains() as f64);
+        let calls = self.batcher.pending_calls(&[]).map(|pending| pending.own + pending.others);
+        exposition
+            .gauge("feishu_pulse_backlog_calls", "Calls still needed for all requested days, if it can be estimated.")
+            .optional(calls.map(|calls| calls as f64));
+        let snapshot = self.throttle.snapshot();
+        let seconds = calls.and_then(|calls| match calls {
             0 => Some(0.0),
-            _ => now.window.map(|_| self.throttle.estimate(calls as u64, Priority::Background).as_secs_f64()),
+            _ => snapshot.window.map(|_| self.throttle.estimate(calls as u64, TrafficClass::Background).as_secs_f64()),
         });
-        page.gauge("feishu_pulse_backlog_seconds", "How long they probably take, where that can be told.").known(left);
+        exposition
+            .gauge("feishu_pulse_backlog_seconds", "Estimated duration of these calls, if it is known.")
+            .optional(seconds);
     }
 }
 
-impl Meter for FeishuSource {
-    fn write(&self, page: &mut Exposition) {
-        self.calls.write(page);
-        self.throttle.write(page);
-        self.quota.write(page);
-        self.tokens.write(page);
-        self.write_backlog(page);
+impl Collector for FeishuSource {
+    fn collect(&self, exposition: &mut Exposition) {
+        self.call_metrics.collect(exposition);
+        self.throttle.collect(exposition);
+        self.quota.collect(exposition);
+        self.tokens.collect(exposition);
+        self.write_backlog_metrics(exposition);
     }
 }
 
 #[async_trait]
 impl DaySource for FeishuSource {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        self.spans.day(key, context).await
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+        self.batcher.load_day(key, context).await
     }
 
     async fn forecast(&self, keys: &[DayKey]) -> Forecast {
         let limit_is_known = self.throttle.snapshot().window.is_some();
-        match self.spans.calls_ahead(keys) {
-            Some(CallsAhead { own, others }) => {
-                // Turns go round between callers: the others' calls delay these by as many at most.
-                let turns = (own + others.min(own)) as u64;
-                let wait = limit_is_known.then(|| self.throttle.estimate(turns, Priority::Interactive));
+        match self.batcher.pending_calls(keys) {
+            Some(PendingCalls { own, others }) => {
+                // The throttle serves callers in turn, so other callers delay these calls by at most the same number.
+                let calls_until_done = (own + others.min(own)) as u64;
+                let wait = limit_is_known.then(|| self.throttle.estimate(calls_until_done, TrafficClass::Interactive));
                 Forecast { calls: own as u64, wait, collapsed: false }
             }
             None => Forecast { calls: keys.len() as u64, wait: None, collapsed: false },

@@ -1,4 +1,4 @@
-//! What a restart must not forget of the upstream: the month's calls and the limit that was found. One small file.
+//! The state file: keeps the call count of the month and the learned rate limit across restarts.
 
 use std::{
     fs, io,
@@ -7,58 +7,56 @@ use std::{
     time::Duration,
 };
 
+use adaptive_throttle::{LearnedLimit, Throttle};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    quota::{MonthlyCalls, Quota},
-    throttle::{Learned, Throttle},
-};
-use crate::model::Clock;
+use super::quota::{MonthlyCalls, MonthlyQuota};
+use crate::{model::Clock, source::CallerId};
 
-/// How often what has changed is written.
-const EVERY: Duration = Duration::from_secs(10);
+/// Interval at which changed state is written.
+const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Keeps the memo up to date. Dropping it writes it once more.
+/// Writes the state file. The last write happens on drop.
 #[derive(Debug)]
-pub struct Memo {
+pub struct StateFile {
     path: PathBuf,
-    quota: Arc<Quota>,
-    throttle: Throttle,
+    quota: Arc<MonthlyQuota>,
+    throttle: Throttle<CallerId>,
     clock: Arc<dyn Clock>,
 }
 
-/// The content of the file.
+/// The content of the file, as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Content {
+struct PersistedState {
     calls: MonthlyCalls,
-    limit: Option<Learned>,
+    limit: Option<LearnedLimit>,
 }
 
-impl Memo {
-    /// Reads what a former process left at `path`, and hands it to those whom it concerns. A file that is missing or
-    /// makes no sense is as good as none.
-    pub fn open(path: PathBuf, quota: Arc<Quota>, throttle: Throttle, clock: Arc<dyn Clock>) -> Self {
+impl StateFile {
+    /// Reads the file at `path` and restores `quota` and `throttle` from it. A missing file is ignored. An unreadable
+    /// file is logged and ignored.
+    pub fn open(path: PathBuf, quota: Arc<MonthlyQuota>, throttle: Throttle<CallerId>, clock: Arc<dyn Clock>) -> Self {
         match read(&path) {
             Ok(Some(content)) => {
-                quota.resume(&content.calls);
+                quota.restore(&content.calls);
                 if let Some(limit) = &content.limit {
-                    throttle.recall(limit, clock.now());
+                    throttle.restore(limit, clock.now());
                 }
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "what is known of the upstream cannot be read");
+                tracing::warn!(path = %path.display(), %error, "the state file cannot be read; it is ignored");
             }
         }
         Self { path, quota, throttle, clock }
     }
 
-    /// Writes the memo again and again, for as long as the runtime lives.
-    pub fn keep(self) {
+    /// Spawns a task that writes the file whenever the state has changed, until the runtime ends.
+    pub fn spawn_writer(self) {
         tokio::spawn(async move {
             let mut written = None;
             loop {
-                tokio::time::sleep(EVERY).await;
+                tokio::time::sleep(WRITE_INTERVAL).await;
                 let content = self.content();
                 if written.as_ref() != Some(&content) {
                     self.write(&content);
@@ -68,32 +66,32 @@ impl Memo {
         });
     }
 
-    fn content(&self) -> Content {
-        Content { calls: self.quota.made(), limit: self.throttle.learned(self.clock.now()) }
+    fn content(&self) -> PersistedState {
+        PersistedState { calls: self.quota.calls_this_month(), limit: self.throttle.learned_limit(self.clock.now()) }
     }
 
-    fn write(&self, content: &Content) {
+    fn write(&self, content: &PersistedState) {
         if let Err(error) = write(&self.path, content) {
-            tracing::warn!(path = %self.path.display(), %error, "what is known of the upstream cannot be written");
+            tracing::warn!(path = %self.path.display(), %error, "the state file cannot be written");
         }
     }
 }
 
-impl Drop for Memo {
+impl Drop for StateFile {
     fn drop(&mut self) {
         self.write(&self.content());
     }
 }
 
-/// The calls that a gateway has noted at `path`; `None` where there is no such file yet.
+/// The call count in the state file at `path`. `None` if there is no file.
 ///
 /// # Errors
-/// Where the file cannot be read, or makes no sense.
-pub fn noted_calls(path: &Path) -> io::Result<Option<MonthlyCalls>> {
+/// If the file cannot be read or parsed.
+pub fn recorded_calls(path: &Path) -> io::Result<Option<MonthlyCalls>> {
     Ok(read(path)?.map(|content| content.calls))
 }
 
-fn read(path: &Path) -> io::Result<Option<Content>> {
+fn read(path: &Path) -> io::Result<Option<PersistedState>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -101,50 +99,48 @@ fn read(path: &Path) -> io::Result<Option<Content>> {
     }
 }
 
-/// Whole or not at all: a process that is killed half-way leaves the file as it was.
-fn write(path: &Path, content: &Content) -> io::Result<()> {
+/// Writes the file atomically, so that a process that is killed during the write leaves the old file intact.
+fn write(path: &Path, content: &PersistedState) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let draft = path.with_extension("new");
-    fs::write(&draft, serde_json::to_vec_pretty(content)?)?;
-    fs::rename(draft, path)
+    let temp_path = path.with_extension("new");
+    fs::write(&temp_path, serde_json::to_vec_pretty(content)?)?;
+    fs::rename(temp_path, path)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{
-        feishu::{quota::QuotaConfig, throttle::ThrottleConfig},
-        model::ManualClock,
-        source::Priority,
-    };
+    use adaptive_throttle::ThrottleConfig;
 
-    fn memo(path: &Path) -> Memo {
+    use super::*;
+    use crate::{feishu::quota::QuotaConfig, model::ManualClock, source::Priority};
+
+    fn open(path: &Path) -> StateFile {
         let now = "2026-11-22T04:00:00Z".parse().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(now));
-        let quota = Arc::new(Quota::new(QuotaConfig::default(), clock.clone()));
-        Memo::open(path.into(), quota, Throttle::new(&ThrottleConfig::default()), clock)
+        let quota = Arc::new(MonthlyQuota::new(QuotaConfig::default(), clock.clone()));
+        StateFile::open(path.into(), quota, Throttle::new(&ThrottleConfig::default()), clock)
     }
 
     #[test]
-    fn calls_are_counted_on_after_a_restart() {
+    fn the_call_count_survives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/upstream.json");
 
-        let first = memo(&path);
-        first.quota.charge(Priority::Interactive).unwrap().spend();
+        let first = open(&path);
+        first.quota.charge(Priority::Interactive).unwrap().commit();
         drop(first);
 
-        assert_eq!(memo(&path).quota.made().calls, 1);
+        assert_eq!(open(&path).quota.calls_this_month().calls, 1);
     }
 
     #[test]
-    fn a_file_that_makes_no_sense_is_as_good_as_none() {
+    fn an_unreadable_file_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("upstream.json");
         fs::write(&path, "{\"calls\":").unwrap();
 
-        assert_eq!(memo(&path).quota.made().calls, 0);
+        assert_eq!(open(&path).quota.calls_this_month().calls, 0);
     }
 }

@@ -1,285 +1,331 @@
-//! One page of user-days, asked for until there is an answer or no sense in asking: permit, token, send, judge, retry.
+//! [`StatsClient`], the client of Feishu's stats endpoint: permit, token, request, classification, retry.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
+use adaptive_throttle::{Permit, Throttle, TrafficClass};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::{
-    calls::{self, Calls, Timed},
+    call_metrics::{self, CallMetrics, CallTimer},
+    call_trace,
     decode::{self, DecodedPage},
-    http::{Http, NoReply, RawReply},
-    quota::{Charge, Quota},
-    throttle::{Permit, Throttle},
-    token::{Token, Tokens},
-    trace,
-    verdict::{self, Judged, Verdict},
+    http::{HttpClient, RawReply, TransportError},
+    quota::{MonthlyQuota, QuotaCharge},
+    reply_class::{self, ClassifiedReply, ReplyClass},
+    token::{AccessToken, TokenCache},
     wire,
 };
 use crate::{
-    model::{Backoff, DayRange, Geo, Scope, UserIdType},
-    source::{CallerId, LoadContext, LoadError, Priority, Upstream},
+    model::{Backoff, DataScope, DayRange, Geo, UserIdType},
+    source::{CallerId, LoadError, Priority, UpstreamDetail},
 };
 
-const PATH: &str = "/open-apis/admin/v1/admin_user_stats";
+const STATS_PATH: &str = "/open-apis/admin/v1/admin_user_stats";
 
-/// The largest page that upstream serves.
+/// Maximum rows per page. Not documented; users report that Feishu accepts 1 to 60.
 pub const PAGE_SIZE: usize = 60;
 
-/// Tries of one page against failures that may pass: with the backoff below about half a minute.
-const ATTEMPTS: u32 = 7;
+/// Maximum number of attempts of one page, if it fails temporarily. With the backoff below they take about 30 s.
+const MAX_ATTEMPTS: u32 = 7;
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(15) };
 
-/// Refusals of one page in a row before its chain is given up. The throttle spaces them out: it takes minutes.
-const REFUSALS: u32 = 25;
+/// Maximum number of rate-limit refusals of one page. The throttle delays the attempts, so they take minutes.
+const MAX_REFUSALS: u32 = 25;
 
-/// When a caller should come back after a page was given up.
-const GIVEN_UP: Duration = Duration::from_secs(30);
+/// `retry_after` of the errors after a page has failed.
+const FAILED_PAGE_RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// What a page is a page of.
+/// The query of a chain: all parameters of a page but the page token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// Whose data residency.
+pub struct PageRequest {
+    /// The data residency.
     pub geo: Geo,
-    /// Which ids the rows shall carry.
+    /// The type of the user ids in the rows.
     pub user_id_type: UserIdType,
-    /// Whose rows.
-    pub scope: Scope,
-    /// The days; at most 31.
-    pub span: DayRange,
+    /// The people whose rows are requested.
+    pub scope: DataScope,
+    /// The days, at most 31.
+    pub range: DayRange,
 }
 
-/// Whose turn a call takes, which may become more urgent while the call waits for it.
+/// Caller and priority of a call. The priority can be raised while the call waits for a permit.
 #[derive(Clone, Debug)]
-pub struct Urgency {
-    /// Who caused the call.
+pub struct CallPriority {
+    /// The caller.
     pub caller: CallerId,
-    /// How urgent it is.
+    /// The priority.
     pub priority: watch::Receiver<Priority>,
 }
 
-/// Makes calls of upstream.
+/// Client of the stats endpoint.
 #[derive(Debug)]
-pub struct Transport {
-    http: Http,
-    tokens: Tokens,
-    throttle: Throttle,
-    quota: Arc<Quota>,
-    calls: Arc<Calls>,
-    /// The tenant's own geo, which is asked without `target_geo`: naming a geo needs a feature that may be off.
-    home: Geo,
+pub struct StatsClient {
+    http: HttpClient,
+    tokens: TokenCache,
+    throttle: Throttle<CallerId>,
+    quota: Arc<MonthlyQuota>,
+    call_metrics: Arc<CallMetrics>,
+    /// The tenant's own geo. It is requested without `target_geo`, because that parameter needs a feature that may be
+    /// disabled.
+    home_geo: Geo,
 }
 
-/// What a call holds while it is under way.
-struct Turn {
-    permit: Permit,
-    charge: Charge,
-    timed: Timed,
+/// Guards that a call holds while it is in flight.
+struct CallGuards {
+    permit: Permit<CallerId>,
+    charge: QuotaCharge,
+    timer: CallTimer,
 }
 
-/// Why a page was not had.
+/// Why a page could not be fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PageError {
-    /// Upstream does not accept the page token (any more): the chain may be begun anew.
-    PageToken(LoadError),
-    /// There is no sense in going on.
+    /// Upstream rejects the page token. The chain can be restarted from its first page.
+    InvalidPageToken(LoadError),
+    /// The chain cannot be continued.
     Load(LoadError),
 }
 
-/// What one call came to, and what to do next.
-enum Outcome {
+/// Result of one call.
+enum AttemptResult {
     Page(DecodedPage),
-    /// Ask again with a new token.
-    TokenRejected(Upstream),
-    /// Ask again when the throttle lets us.
-    Refused(Upstream),
-    /// Ask again after a while.
-    Passing(LoadError),
+    /// Retry with a new access token.
+    TokenRejected(UpstreamDetail),
+    /// Retry when the throttle grants a permit.
+    Throttled(UpstreamDetail),
+    /// Retry after a backoff.
+    Transient(LoadError),
     Failed(PageError),
 }
 
-impl Urgency {
-    /// How urgent the call is by now.
+impl CallPriority {
+    /// The current priority.
     #[must_use]
-    pub fn now(&self) -> Priority {
+    pub fn current(&self) -> Priority {
         *self.priority.borrow()
     }
 }
 
-impl Transport {
-    /// A transport made of its parts.
+impl From<Priority> for TrafficClass {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Interactive => Self::Interactive,
+            Priority::Background => Self::Background,
+        }
+    }
+}
+
+impl StatsClient {
+    /// Creates a client.
     #[must_use]
-    pub fn new(http: Http, tokens: Tokens, throttle: Throttle, quota: Arc<Quota>, home: Geo) -> Self {
-        Self { http, tokens, throttle, quota, calls: Arc::default(), home }
+    pub fn new(
+        http: HttpClient,
+        tokens: TokenCache,
+        throttle: Throttle<CallerId>,
+        quota: Arc<MonthlyQuota>,
+        home_geo: Geo,
+    ) -> Self {
+        Self { http, tokens, throttle, quota, call_metrics: Arc::default(), home_geo }
     }
 
-    /// The throttle that every call goes through.
+    /// The throttle of all calls.
     #[must_use]
-    pub const fn throttle(&self) -> &Throttle {
+    pub const fn throttle(&self) -> &Throttle<CallerId> {
         &self.throttle
     }
 
-    /// The calls that were made.
+    /// The metrics of all calls.
     #[must_use]
-    pub const fn calls(&self) -> &Arc<Calls> {
-        &self.calls
+    pub const fn call_metrics(&self) -> &Arc<CallMetrics> {
+        &self.call_metrics
     }
 
-    /// One page: the first without a token, or the one that `page_token` asks for.
+    /// Fetches the page with this token, or the first page without a token. Retries temporary failures.
     ///
     /// # Errors
-    /// [`PageError`], after every retry that makes sense.
-    pub async fn page(&self, ask: &Ask, page_token: Option<&str>, urgency: &Urgency) -> Result<DecodedPage, PageError> {
+    /// [`PageError`] after a permanent failure, or if all attempts have failed.
+    pub async fn fetch_page(
+        &self,
+        request: &PageRequest,
+        page_token: Option<&str>,
+        call_priority: &CallPriority,
+    ) -> Result<DecodedPage, PageError> {
         let (mut failures, mut refusals, mut token_rejected) = (0, 0, false);
         loop {
-            match self.call(ask, page_token, PAGE_SIZE, urgency).await? {
-                Outcome::Page(page) => return Ok(page),
-                Outcome::Failed(error) => return Err(error),
-                Outcome::TokenRejected(_) if !token_rejected => token_rejected = true,
-                Outcome::TokenRejected(upstream) => {
-                    return Err(LoadError::Unauthorized { upstream, retry_after: GIVEN_UP }.into());
+            match self.call(request, page_token, PAGE_SIZE, call_priority).await? {
+                AttemptResult::Page(page) => return Ok(page),
+                AttemptResult::Failed(error) => return Err(error),
+                AttemptResult::TokenRejected(_) if !token_rejected => token_rejected = true,
+                AttemptResult::TokenRejected(upstream) => {
+                    return Err(LoadError::Unauthorized { upstream, retry_after: FAILED_PAGE_RETRY_AFTER }.into());
                 }
-                Outcome::Refused(_) if refusals < REFUSALS => refusals += 1,
-                Outcome::Refused(upstream) => {
-                    return Err(LoadError::Throttled { upstream, retry_after: GIVEN_UP }.into());
+                AttemptResult::Throttled(_) if refusals < MAX_REFUSALS => refusals += 1,
+                AttemptResult::Throttled(upstream) => {
+                    return Err(LoadError::Throttled { upstream, retry_after: FAILED_PAGE_RETRY_AFTER }.into());
                 }
-                Outcome::Passing(error) if failures + 1 >= ATTEMPTS => return Err(error.into()),
-                Outcome::Passing(error) => {
-                    tracing::debug!(%error, attempt = failures, "a page failed and is asked for again");
-                    tokio::time::sleep(BACKOFF.wait(failures, fastrand::f64())).await;
+                AttemptResult::Transient(error) if failures + 1 >= MAX_ATTEMPTS => return Err(error.into()),
+                AttemptResult::Transient(error) => {
+                    tracing::debug!(%error, attempt = failures, "a page failed and is retried");
+                    tokio::time::sleep(BACKOFF.delay(failures, fastrand::f64())).await;
                     failures += 1;
                 }
             }
         }
     }
 
-    /// One page of at most `rows` rows, asked for once: whatever upstream says to it is the answer.
+    /// Fetches the first page, of at most `rows` rows, in a single attempt.
     ///
     /// # Errors
-    /// [`LoadError`], without any further try.
-    pub async fn try_once(&self, ask: &Ask, rows: usize, urgency: &Urgency) -> Result<DecodedPage, LoadError> {
-        match self.call(ask, None, rows, urgency).await? {
-            Outcome::Page(page) => Ok(page),
-            Outcome::Failed(error) => Err(error.into()),
-            Outcome::TokenRejected(upstream) => Err(LoadError::Unauthorized { upstream, retry_after: GIVEN_UP }),
-            Outcome::Refused(upstream) => Err(LoadError::Throttled { upstream, retry_after: GIVEN_UP }),
-            Outcome::Passing(error) => Err(error),
+    /// [`LoadError`] if the attempt fails.
+    pub async fn fetch_page_once(
+        &self,
+        request: &PageRequest,
+        rows: usize,
+        call_priority: &CallPriority,
+    ) -> Result<DecodedPage, LoadError> {
+        match self.call(request, None, rows, call_priority).await? {
+            AttemptResult::Page(page) => Ok(page),
+            AttemptResult::Failed(error) => Err(error.into()),
+            AttemptResult::TokenRejected(upstream) => {
+                Err(LoadError::Unauthorized { upstream, retry_after: FAILED_PAGE_RETRY_AFTER })
+            }
+            AttemptResult::Throttled(upstream) => {
+                Err(LoadError::Throttled { upstream, retry_after: FAILED_PAGE_RETRY_AFTER })
+            }
+            AttemptResult::Transient(error) => Err(error),
         }
     }
 
     async fn call(
         &self,
-        ask: &Ask,
+        request: &PageRequest,
         page_token: Option<&str>,
         rows: usize,
-        urgency: &Urgency,
-    ) -> Result<Outcome, LoadError> {
-        self.quota.check(urgency.now())?;
-        // Before the permit, so that no turn passes while a token is fetched.
+        call_priority: &CallPriority,
+    ) -> Result<AttemptResult, LoadError> {
+        self.quota.check(call_priority.current())?;
+        // Before the permit, so that no permit is held while a token is requested.
         self.tokens.current().await?;
-        let permit = self.permit(urgency).await;
-        // Again, since the wait for a turn may have been long.
-        let charge = self.quota.charge(urgency.now())?;
+        let permit = self.acquire_permit(call_priority).await;
+        // Check again, because the wait for the permit may have been long.
+        let charge = self.quota.charge(call_priority.current())?;
         let token = self.tokens.current().await?;
-        let request = self.http.get(PATH).query(&self.parameters(ask, page_token, rows)).bearer_auth(token.expose());
-        let turn = Turn { permit, charge, timed: self.calls.begin() };
-        let span = trace::call(PATH);
-        let request = trace::propagated(request, &span);
+        let http_request = self
+            .http
+            .get(STATS_PATH)
+            .query(&self.query_parameters(request, page_token, rows))
+            .bearer_auth(token.expose());
+        let guards = CallGuards { permit, charge, timer: self.call_metrics.start_call() };
+        let span = call_trace::call_span(STATS_PATH);
+        let http_request = call_trace::with_trace_headers(http_request, &span);
         let exchange = async {
-            match self.http.send(request).await {
-                Ok(reply) => self.conclude(ask, page_token, &token, &reply, turn),
-                Err(NoReply(reason)) => {
-                    turn.timed.not_replied();
-                    trace::failed(calls::Outcome::NoReply, &reason);
-                    Outcome::Passing(LoadError::Unavailable { upstream: Upstream::default(), reason })
+            match self.http.send(http_request).await {
+                Ok(reply) => self.handle_reply(request, page_token, &token, &reply, guards),
+                Err(TransportError(reason)) => {
+                    guards.timer.record_no_reply();
+                    call_trace::record_failure(call_metrics::CallOutcome::NoReply, &reason);
+                    AttemptResult::Transient(LoadError::Unavailable { upstream: UpstreamDetail::default(), reason })
                 }
             }
         };
         Ok(exchange.instrument(span).await)
     }
 
-    /// Waits for a turn, and moves forward in the queue when the call becomes more urgent meanwhile.
-    async fn permit(&self, urgency: &Urgency) -> Permit {
-        let mut changes = urgency.priority.clone();
+    /// Waits for a permit. If the priority is raised meanwhile, the call is queued again with the new priority.
+    async fn acquire_permit(&self, call_priority: &CallPriority) -> Permit<CallerId> {
+        let mut changes = call_priority.priority.clone();
         loop {
-            let context = LoadContext { priority: *changes.borrow_and_update(), caller: urgency.caller };
+            let priority = *changes.borrow_and_update();
             tokio::select! {
-                permit = self.throttle.acquire(context) => return permit,
+                permit = self.throttle.acquire(call_priority.caller, priority.into()) => return permit,
                 Ok(()) = changes.changed() => {}
             }
         }
     }
 
-    /// Judges a reply and tells everyone whom it concerns.
-    fn conclude(&self, ask: &Ask, page_token: Option<&str>, token: &Token, reply: &RawReply, turn: Turn) -> Outcome {
-        let Turn { permit, charge, timed } = turn;
-        let Judged { verdict, upstream, reply: body } =
-            verdict::judge(reply.status, reply.log_id.as_deref(), &reply.body);
-        timed.replied(&verdict);
-        trace::replied(reply.status, &upstream, &verdict);
-        match &verdict {
-            Verdict::Throttled => permit.refused(&reply.hints),
-            // A server that fails says nothing about its limit.
-            Verdict::Passing(_) | Verdict::QuotaSpent => drop(permit),
+    /// Classifies a reply and passes the result to the metrics, the trace, the throttle, the quota and the token cache.
+    fn handle_reply(
+        &self,
+        request: &PageRequest,
+        page_token: Option<&str>,
+        token: &AccessToken,
+        reply: &RawReply,
+        guards: CallGuards,
+    ) -> AttemptResult {
+        let CallGuards { permit, charge, timer } = guards;
+        let ClassifiedReply { class, upstream, envelope } =
+            reply_class::classify(reply.status, reply.log_id.as_deref(), &reply.body);
+        timer.record_reply(&class);
+        call_trace::record_reply(reply.status, &upstream, &class);
+        match &class {
+            ReplyClass::Throttled => permit.refused(&reply.hints),
+            // Such a reply contains no information about the rate limit.
+            ReplyClass::Transient(_) | ReplyClass::QuotaSpent => drop(permit),
             _ => permit.accepted(&reply.hints),
         }
-        match verdict {
-            Verdict::Success => {
-                charge.spend();
-                page(body.as_ref(), ask.geo, upstream)
+        match class {
+            ReplyClass::Success => {
+                charge.commit();
+                decode_page(envelope.as_ref(), request.geo, upstream)
             }
-            Verdict::Throttled => Outcome::Refused(upstream),
-            Verdict::QuotaSpent => Outcome::Failed(self.quota.refused(upstream).into()),
-            Verdict::TokenRejected => {
+            ReplyClass::Throttled => AttemptResult::Throttled(upstream),
+            ReplyClass::QuotaSpent => AttemptResult::Failed(self.quota.record_exhausted(upstream).into()),
+            ReplyClass::TokenRejected => {
                 self.tokens.reject(token);
-                Outcome::TokenRejected(upstream)
+                AttemptResult::TokenRejected(upstream)
             }
-            Verdict::CredentialsRejected => {
-                Outcome::Failed(LoadError::Unauthorized { upstream, retry_after: GIVEN_UP }.into())
+            ReplyClass::CredentialsRejected => {
+                AttemptResult::Failed(LoadError::Unauthorized { upstream, retry_after: FAILED_PAGE_RETRY_AFTER }.into())
             }
-            Verdict::InvalidParameter => {
+            ReplyClass::InvalidParameter => {
                 let reason = "a parameter is invalid".into();
                 let error = LoadError::Rejected { upstream, reason };
-                Outcome::Failed(if page_token.is_some() { PageError::PageToken(error) } else { error.into() })
+                AttemptResult::Failed(if page_token.is_some() {
+                    PageError::InvalidPageToken(error)
+                } else {
+                    error.into()
+                })
             }
-            Verdict::Forbidden(reason) => Outcome::Failed(LoadError::Forbidden { upstream, reason }.into()),
-            Verdict::Rejected(reason) => Outcome::Failed(LoadError::Rejected { upstream, reason }.into()),
-            Verdict::Passing(reason) => Outcome::Passing(LoadError::Unavailable { upstream, reason }),
+            ReplyClass::Forbidden(reason) => AttemptResult::Failed(LoadError::Forbidden { upstream, reason }.into()),
+            ReplyClass::Rejected(reason) => AttemptResult::Failed(LoadError::Rejected { upstream, reason }.into()),
+            ReplyClass::Transient(reason) => AttemptResult::Transient(LoadError::Unavailable { upstream, reason }),
         }
     }
 
-    fn parameters<'a>(
+    fn query_parameters<'a>(
         &self,
-        ask: &'a Ask,
+        request: &'a PageRequest,
         page_token: Option<&'a str>,
         rows: usize,
     ) -> Vec<(&'static str, Cow<'a, str>)> {
         let mut parameters = vec![
-            ("user_id_type", ask.user_id_type.name().into()),
-            ("start_date", ask.span.first().to_string().into()),
-            ("end_date", ask.span.last().to_string().into()),
+            ("user_id_type", request.user_id_type.name().into()),
+            ("start_date", request.range.first().to_string().into()),
+            ("end_date", request.range.last().to_string().into()),
             ("page_size", rows.to_string().into()),
         ];
-        match &ask.scope {
-            Scope::Everyone => {}
-            Scope::Department(kind, id) => {
+        match &request.scope {
+            DataScope::Everyone => {}
+            DataScope::Department(kind, id) => {
                 parameters.extend([("department_id_type", kind.name().into()), ("department_id", (&**id).into())]);
             }
-            Scope::User(id) => parameters.push(("user_id", (&**id).into())),
+            DataScope::User(id) => parameters.push(("user_id", (&**id).into())),
         }
-        parameters.extend((ask.geo != self.home).then(|| ("target_geo", ask.geo.name().into())));
+        parameters.extend((request.geo != self.home_geo).then(|| ("target_geo", request.geo.name().into())));
         parameters.extend(page_token.map(|token| ("page_token", token.into())));
         parameters
     }
 }
 
-/// A success whose payload can't be read is a failure that may pass.
-fn page(body: Option<&wire::Reply<'_>>, geo: Geo, upstream: Upstream) -> Outcome {
-    match body.and_then(|reply| decode::reply(reply, geo)) {
-        Some(page) => Outcome::Page(page),
-        None => {
-            Outcome::Passing(LoadError::Unavailable { upstream, reason: "the page of a reply is unreadable".into() })
-        }
+/// Decodes the page of a successful reply. An unreadable payload is a temporary failure.
+fn decode_page(envelope: Option<&wire::ReplyEnvelope<'_>>, geo: Geo, upstream: UpstreamDetail) -> AttemptResult {
+    match envelope.and_then(|envelope| decode::decode_reply(envelope, geo)) {
+        Some(page) => AttemptResult::Page(page),
+        None => AttemptResult::Transient(LoadError::Unavailable {
+            upstream,
+            reason: "the page in a reply is unreadable".into(),
+        }),
     }
 }
 
@@ -292,8 +338,8 @@ impl From<LoadError> for PageError {
 impl From<PageError> for LoadError {
     fn from(error: PageError) -> Self {
         match error {
-            // The page tokens are upstream's own: that it takes none of them is no fault of whoever asked.
-            PageError::PageToken(error) => Self::Unavailable {
+            // The page tokens come from upstream, so the caller's request is not at fault.
+            PageError::InvalidPageToken(error) => Self::Unavailable {
                 upstream: error.upstream().cloned().unwrap_or_default(),
                 reason: "it does not accept its own page tokens".into(),
             },

@@ -1,4 +1,5 @@
-//! The tenant access token: one for everybody, refreshed before it ends, replaced when upstream rejects it.
+//! [`TokenCache`]: the tenant access token. It is shared by all calls, refreshed before it expires, and replaced when
+//! upstream rejects it.
 
 use std::{
     sync::{
@@ -13,134 +14,142 @@ use serde_json::json;
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{
-    http::{Http, NoReply},
-    verdict::{self, Judged, Verdict},
+    http::{HttpClient, TransportError},
+    reply_class::{self, ClassifiedReply, ReplyClass},
     wire::TokenReply,
 };
 use crate::{
-    meter::{Exposition, Label, Meter, Tally},
     model::Backoff,
-    source::{LoadError, Upstream},
+    prometheus::{Collector, CounterVec, Exposition, MetricLabel},
+    source::{LoadError, UpstreamDetail},
 };
 
-const PATH: &str = "/open-apis/auth/v3/tenant_access_token/internal";
+const TOKEN_PATH: &str = "/open-apis/auth/v3/tenant_access_token/internal";
 
-/// Asked with less than this left, upstream issues a new token while the old one stays valid: the time to refresh.
-const REFRESH_AHEAD: Duration = Duration::from_secs(30 * 60);
+/// Remaining lifetime at which a token is refreshed: 30 min. Documented: from then on Feishu issues a new token, and the
+/// old one stays valid.
+const REFRESH_BEFORE_EXPIRY: Duration = Duration::from_secs(30 * 60);
 
-/// After rejected credentials, no more than one attempt in this time: they don't mend themselves.
-const AFTER_REJECTION: Duration = Duration::from_secs(30);
+/// Delay after rejected credentials before the next token request.
+const REJECTION_RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// After any other failure, those who waited for it share it instead of each failing for themselves.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// Delay after any other failure before the next token request. Calls within this delay receive the same error.
+const FAILURE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Tries of one token request against failures that may pass.
-const ATTEMPTS: u32 = 4;
+/// Maximum number of attempts of one token request, if it fails temporarily.
+const MAX_ATTEMPTS: u32 = 4;
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(300), cap: Duration::from_secs(5) };
 
-/// Who the gateway is to upstream.
+/// Credentials of the Feishu app.
 #[derive(Clone, Debug)]
-pub struct Credentials {
+pub struct AppCredentials {
     /// The app's id (`cli_…`).
     pub app_id: String,
     /// The app's secret.
     pub app_secret: SecretString,
 }
 
-/// Keeps a valid token at hand.
+/// Caches the access token.
 ///
-/// A token is fetched by one caller while the others wait, refreshed in the background when little of its life is
-/// left, and dropped only when it is the very one that upstream rejected.
+/// Only one token request runs at a time; concurrent calls wait for it. A token that expires soon is refreshed in the
+/// background. A rejected token is dropped only if it is still the cached one.
 #[derive(Clone, Debug)]
-pub struct Tokens {
+pub struct TokenCache {
     inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    http: Http,
-    credentials: Credentials,
-    current: RwLock<Option<Token>>,
-    /// Held while a token is fetched; remembers the last failure for as long as it stands.
-    fetching: Mutex<Option<Failure>>,
+    http: HttpClient,
+    credentials: AppCredentials,
+    current: RwLock<Option<AccessToken>>,
+    /// Locked during a token request. Holds the last failure.
+    fetching: Mutex<Option<CachedFailure>>,
+    /// Whether a background refresh runs.
     refreshing: AtomicBool,
-    requests: Tally<Outcome>,
+    requests: CounterVec<TokenRequestOutcome>,
 }
 
-/// A token and how long it serves.
+/// An access token with its expiry and refresh times.
 #[derive(Clone, Debug)]
-pub struct Token {
+pub struct AccessToken {
     value: Arc<SecretString>,
-    expires: Instant,
-    refresh: Instant,
+    expires_at: Instant,
+    refresh_at: Instant,
 }
 
-/// How a token request ended.
+/// Outcome of a token request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum TokenRequestOutcome {
     Success,
-    /// The credentials are wrong, or not enough.
+    /// The credentials are wrong or lack a permission.
     Rejected,
-    /// No reply, or none that makes sense; it may pass.
+    /// A temporary failure, or no readable reply.
     Failed,
 }
 
 #[derive(Clone, Debug)]
-struct Failure {
+struct CachedFailure {
     until: Instant,
     error: LoadError,
 }
 
-impl Token {
-    /// The token itself, for the `Authorization` header.
+impl AccessToken {
+    /// The secret value, for the `Authorization` header.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.value.expose_secret()
     }
 
-    fn new(value: SecretString, life: Duration) -> Self {
+    /// A token with a lifetime below 2 h is refreshed in its last quarter.
+    fn new(value: SecretString, lifetime: Duration) -> Self {
         let now = Instant::now();
-        let ahead = REFRESH_AHEAD.min(life / 4);
-        Self { value: Arc::new(value), expires: now + life, refresh: now + life.saturating_sub(ahead) }
+        let refresh_before = REFRESH_BEFORE_EXPIRY.min(lifetime / 4);
+        Self {
+            value: Arc::new(value),
+            expires_at: now + lifetime,
+            refresh_at: now + lifetime.saturating_sub(refresh_before),
+        }
     }
 }
 
-impl Tokens {
-    /// Tokens for these credentials. Nothing is fetched yet.
+impl TokenCache {
+    /// Creates an empty cache. It makes no request.
     #[must_use]
-    pub fn new(http: Http, credentials: Credentials) -> Self {
+    pub fn new(http: HttpClient, credentials: AppCredentials) -> Self {
         let inner = Inner {
             http,
             credentials,
             current: RwLock::default(),
             fetching: Mutex::default(),
             refreshing: AtomicBool::new(false),
-            requests: Tally::default(),
+            requests: CounterVec::default(),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// A token that is valid now, fetched where there is none.
+    /// A valid token. It is requested if there is none.
     ///
     /// # Errors
-    /// [`LoadError::Unauthorized`] for wrong credentials, [`LoadError::Unavailable`] where no reply was to be had.
-    pub async fn current(&self) -> Result<Token, LoadError> {
-        if let Some(token) = self.inner.held() {
-            if token.refresh <= Instant::now() {
+    /// [`LoadError::Unauthorized`] for wrong credentials, [`LoadError::Forbidden`] if the app lacks a permission,
+    /// [`LoadError::Unavailable`] if there is no readable reply.
+    pub async fn current(&self) -> Result<AccessToken, LoadError> {
+        if let Some(token) = self.inner.valid_token() {
+            if token.refresh_at <= Instant::now() {
                 self.refresh_in_background();
             }
             return Ok(token);
         }
         let mut failure = self.inner.fetching.lock().await;
-        // Whoever waited for the lock finds the token that its holder fetched.
-        match self.inner.held() {
+        // The previous holder of the lock may have stored a token.
+        match self.inner.valid_token() {
             Some(token) => Ok(token),
             None => self.inner.fetch(&mut failure).await,
         }
     }
 
-    /// Drops the token, if it is still the one that upstream rejected.
-    pub fn reject(&self, rejected: &Token) {
+    /// Drops the cached token if it is the rejected one.
+    pub fn reject(&self, rejected: &AccessToken) {
         let mut current = self.inner.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|token| Arc::ptr_eq(&token.value, &rejected.value)) {
             *current = None;
@@ -151,103 +160,107 @@ impl Tokens {
         if self.inner.refreshing.swap(true, Ordering::AcqRel) {
             return;
         }
-        let refresh = Refresh(Arc::clone(&self.inner));
+        let refresh = RefreshGuard(Arc::clone(&self.inner));
         tokio::spawn(async move {
-            let Refresh(inner) = &refresh;
+            let RefreshGuard(inner) = &refresh;
             let mut failure = inner.fetching.lock().await;
             if let Err(error) = inner.fetch(&mut failure).await {
-                tracing::warn!(%error, "the access token could not be refreshed ahead of its end");
+                tracing::warn!(%error, "the access token could not be refreshed before it expires");
                 inner.postpone_refresh();
             }
         });
     }
 }
 
-/// A refresh under way. Says that it is over also where it panics: else there would never be another.
-struct Refresh(Arc<Inner>);
+/// Marks the refresh as ended on drop, also after a panic. Otherwise there would be no further refresh.
+struct RefreshGuard(Arc<Inner>);
 
-impl Drop for Refresh {
+impl Drop for RefreshGuard {
     fn drop(&mut self) {
         self.0.refreshing.store(false, Ordering::Release);
     }
 }
 
 impl Inner {
-    fn held(&self) -> Option<Token> {
+    fn valid_token(&self) -> Option<AccessToken> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.clone().filter(|token| Instant::now() < token.expires)
+        current.clone().filter(|token| Instant::now() < token.expires_at)
     }
 
     fn postpone_refresh(&self) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(token) = current.as_mut() {
-            token.refresh = Instant::now() + AFTER_REJECTION;
+            token.refresh_at = Instant::now() + REJECTION_RETRY_DELAY;
         }
     }
 
-    async fn fetch(&self, failure: &mut Option<Failure>) -> Result<Token, LoadError> {
-        if let Some(known) = failure.as_ref().filter(|known| Instant::now() < known.until) {
-            return Err(known.error_now());
+    async fn fetch(&self, failure: &mut Option<CachedFailure>) -> Result<AccessToken, LoadError> {
+        if let Some(recent) = failure.as_ref().filter(|recent| Instant::now() < recent.until) {
+            return Err(recent.current_error());
         }
         let mut attempt = 0;
         loop {
-            let attempt_ended = self.attempt().await;
-            self.requests.add_one(Outcome::of(&attempt_ended));
-            match attempt_ended {
+            let result = self.request_token().await;
+            self.requests.increment(TokenRequestOutcome::from_result(&result));
+            match result {
                 Ok(token) => return Ok(token),
-                Err(LoadError::Unavailable { .. }) if attempt + 1 < ATTEMPTS => {
-                    tokio::time::sleep(BACKOFF.wait(attempt, fastrand::f64())).await;
+                Err(LoadError::Unavailable { .. }) if attempt + 1 < MAX_ATTEMPTS => {
+                    tokio::time::sleep(BACKOFF.delay(attempt, fastrand::f64())).await;
                     attempt += 1;
                 }
-                Err(error) => return Err(failure.insert(Failure::new(error)).error_now()),
+                Err(error) => return Err(failure.insert(CachedFailure::new(error)).current_error()),
             }
         }
     }
 
-    async fn attempt(&self) -> Result<Token, LoadError> {
+    async fn request_token(&self) -> Result<AccessToken, LoadError> {
         let body = json!({
             "app_id": self.credentials.app_id,
             "app_secret": self.credentials.app_secret.expose_secret(),
         });
-        let reply = self.http.send(self.http.post(PATH).json(&body)).await;
-        let reply = reply.map_err(|NoReply(reason)| unavailable(Upstream::default(), &reason))?;
-        let Judged { verdict, upstream, .. } = verdict::judge(reply.status, reply.log_id.as_deref(), &reply.body);
-        match verdict {
-            Verdict::Success => self.keep(&reply.body, upstream),
-            Verdict::Throttled => Err(unavailable(upstream, "the rate limit of the token API is reached")),
-            Verdict::Passing(reason) => Err(unavailable(upstream, &reason)),
-            Verdict::Rejected(reason) | Verdict::Forbidden(reason) => Err(LoadError::Forbidden { upstream, reason }),
-            Verdict::CredentialsRejected | Verdict::TokenRejected | Verdict::InvalidParameter | Verdict::QuotaSpent => {
-                Err(LoadError::Unauthorized { upstream, retry_after: AFTER_REJECTION })
+        let reply = self.http.send(self.http.post(TOKEN_PATH).json(&body)).await;
+        let reply = reply.map_err(|TransportError(reason)| unavailable(UpstreamDetail::default(), &reason))?;
+        let ClassifiedReply { class, upstream, .. } =
+            reply_class::classify(reply.status, reply.log_id.as_deref(), &reply.body);
+        match class {
+            ReplyClass::Success => self.store_token(&reply.body, upstream),
+            ReplyClass::Throttled => Err(unavailable(upstream, "the rate limit of the token API is exceeded")),
+            ReplyClass::Transient(reason) => Err(unavailable(upstream, &reason)),
+            ReplyClass::Rejected(reason) | ReplyClass::Forbidden(reason) => {
+                Err(LoadError::Forbidden { upstream, reason })
             }
+            ReplyClass::CredentialsRejected
+            | ReplyClass::TokenRejected
+            | ReplyClass::InvalidParameter
+            | ReplyClass::QuotaSpent => Err(LoadError::Unauthorized { upstream, retry_after: REJECTION_RETRY_DELAY }),
         }
     }
 
-    fn keep(&self, body: &[u8], upstream: Upstream) -> Result<Token, LoadError> {
-        let Some((value, life)) = read(body) else {
-            return Err(unavailable(upstream, "the token reply holds no token"));
+    fn store_token(&self, body: &[u8], upstream: UpstreamDetail) -> Result<AccessToken, LoadError> {
+        let Some((value, lifetime)) = parse_token_reply(body) else {
+            return Err(unavailable(upstream, "the token reply contains no token"));
         };
-        let token = Token::new(value, life);
+        let token = AccessToken::new(value, lifetime);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
-        tracing::debug!(life_seconds = life.as_secs(), "got an access token");
+        tracing::debug!(life_seconds = lifetime.as_secs(), "received an access token");
         Ok(token)
     }
 }
 
-/// The token in a reply, and for how long it is valid: 1 s to 2 h. `None` where there is none that a header can carry.
+/// Parses the token and its lifetime, 1 s to 2 h. `None` if there is no token that can be sent in a header.
 #[must_use]
-pub fn read(body: &[u8]) -> Option<(SecretString, Duration)> {
+pub fn parse_token_reply(body: &[u8]) -> Option<(SecretString, Duration)> {
     let reply: TokenReply<'_> = serde_json::from_slice(body).ok()?;
     let value = reply.tenant_access_token.text()?;
-    // A token of unknown life serves the call at hand.
-    let life = reply.expire.count().ok().flatten().unwrap_or(0).clamp(1, 7200);
+    // A token without a valid lifetime is used for 1 s, so that the present call can use it.
+    let seconds = reply.expire.count().ok().flatten().unwrap_or(0).clamp(1, 7200);
     let is_sendable = value.bytes().all(|byte| byte.is_ascii_graphic());
-    is_sendable.then(|| (value.as_ref().into(), Duration::from_secs(life)))
+    is_sendable.then(|| (value.as_ref().into(), Duration::from_secs(seconds)))
 }
 
-impl Outcome {
-    const fn of(attempt: &Result<Token, LoadError>) -> Self {
-        match attempt {
+impl TokenRequestOutcome {
+    const fn from_result(result: &Result<AccessToken, LoadError>) -> Self {
+        match result {
             Ok(_) => Self::Success,
             Err(error) if error.is_retryable() => Self::Failed,
             Err(_) => Self::Rejected,
@@ -255,7 +268,7 @@ impl Outcome {
     }
 }
 
-impl Label for Outcome {
+impl MetricLabel for TokenRequestOutcome {
     const NAME: &'static str = "outcome";
     const ALL: &'static [Self] = &[Self::Success, Self::Rejected, Self::Failed];
 
@@ -268,22 +281,23 @@ impl Label for Outcome {
     }
 }
 
-impl Meter for Tokens {
-    fn write(&self, page: &mut Exposition) {
-        page.counter("feishu_pulse_token_requests_total", "Requests for an access token by how they ended.")
-            .tally(&self.inner.requests);
+impl Collector for TokenCache {
+    fn collect(&self, exposition: &mut Exposition) {
+        exposition
+            .counter("feishu_pulse_token_requests_total", "Requests for an access token by outcome.")
+            .counter_vec(&self.inner.requests);
     }
 }
 
-impl Failure {
+impl CachedFailure {
     fn new(error: LoadError) -> Self {
-        let stands = if error.is_retryable() { AFTER_FAILURE } else { AFTER_REJECTION };
-        tracing::error!(%error, "no access token is to be had");
-        Self { until: Instant::now() + stands, error }
+        let retry_delay = if error.is_retryable() { FAILURE_RETRY_DELAY } else { REJECTION_RETRY_DELAY };
+        tracing::error!(%error, "no access token could be obtained");
+        Self { until: Instant::now() + retry_delay, error }
     }
 
-    /// The error with the time that is left by now.
-    fn error_now(&self) -> LoadError {
+    /// The error, with the remaining delay as `retry_after`.
+    fn current_error(&self) -> LoadError {
         match self.error.clone() {
             LoadError::Unauthorized { upstream, .. } => {
                 LoadError::Unauthorized { upstream, retry_after: self.until.saturating_duration_since(Instant::now()) }
@@ -293,7 +307,7 @@ impl Failure {
     }
 }
 
-fn unavailable(upstream: Upstream, reason: &str) -> LoadError {
+fn unavailable(upstream: UpstreamDetail, reason: &str) -> LoadError {
     LoadError::Unavailable { upstream, reason: format!("no access token: {reason}").into() }
 }
 
@@ -302,20 +316,20 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_token_is_refreshed_half_an_hour_before_its_end() {
-        let token = Token::new("t".into(), Duration::from_secs(7200));
-        assert_eq!(token.expires - token.refresh, REFRESH_AHEAD);
+    async fn a_token_is_refreshed_half_an_hour_before_it_expires() {
+        let token = AccessToken::new("t".into(), Duration::from_secs(7200));
+        assert_eq!(token.expires_at - token.refresh_at, REFRESH_BEFORE_EXPIRY);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_short_lived_token_is_refreshed_in_its_last_quarter() {
-        let token = Token::new("t".into(), Duration::from_secs(4));
-        assert_eq!(token.expires - token.refresh, Duration::from_secs(1));
+        let token = AccessToken::new("t".into(), Duration::from_secs(4));
+        assert_eq!(token.expires_at - token.refresh_at, Duration::from_secs(1));
     }
 
     #[test]
-    fn credentials_do_not_show_the_secret() {
-        let credentials = Credentials { app_id: "cli_a".into(), app_secret: "hush".into() };
+    fn the_debug_format_of_credentials_hides_the_secret() {
+        let credentials = AppCredentials { app_id: "cli_a".into(), app_secret: "hush".into() };
         assert!(!format!("{credentials:?}").contains("hush"));
     }
 }

@@ -1,7 +1,7 @@
-//! Upstream's replies as they come: serde shapes only, forgiving about types and strict about nothing.
+//! Serde types of the upstream replies. They accept every JSON type in every field.
 //!
-//! The documentation and the SDKs disagree on what is a string and what a number, so every scalar is read as
-//! [`Loose`] and made sense of in [`decode`](super::decode).
+//! Feishu's documentation and its SDKs disagree on which fields are strings and which are numbers. So every scalar is
+//! deserialized as [`LenientScalar`] and converted in [`decode`](super::decode).
 
 use std::{borrow::Cow, fmt};
 
@@ -11,27 +11,27 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// The outer level of every reply. Judge by `code`, never by the HTTP status alone.
+/// The outer object of every reply. `code` determines the outcome, not the HTTP status alone.
 #[derive(Debug, Deserialize)]
-pub struct Reply<'a> {
-    /// 0 for success. Without it, the reply is not upstream's.
+pub struct ReplyEnvelope<'a> {
+    /// 0 for success. A reply without a code does not come from Feishu.
     #[serde(borrow)]
-    pub code: Loose<'a>,
-    /// The payload, read further only where `code` is 0.
+    pub code: LenientScalar<'a>,
+    /// The payload. It is parsed only if `code` is 0.
     #[serde(borrow, default)]
     pub data: Option<&'a RawValue>,
-    /// More about a failure.
+    /// Details of a failure.
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
 }
 
-/// More about a failure.
+/// Details of a failure.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ErrorDetail<'a> {
-    /// Finds the call in Feishu's log search.
+    /// The id of the call in Feishu's log search.
     #[serde(borrow)]
-    pub log_id: Loose<'a>,
+    pub log_id: LenientScalar<'a>,
     /// The scopes that are missing.
     #[serde(borrow)]
     pub permission_violations: Vec<PermissionViolation<'a>>,
@@ -43,130 +43,130 @@ pub struct ErrorDetail<'a> {
 pub struct PermissionViolation<'a> {
     /// The scope's name.
     #[serde(borrow)]
-    pub subject: Loose<'a>,
+    pub subject: LenientScalar<'a>,
 }
 
-/// The reply to a token request, which has no `data` level.
+/// The reply to a token request. Its fields are not nested in `data`.
 #[derive(Debug, Deserialize)]
 pub struct TokenReply<'a> {
     /// The token.
     #[serde(borrow, default)]
-    pub tenant_access_token: Loose<'a>,
-    /// Seconds that the token is still valid.
+    pub tenant_access_token: LenientScalar<'a>,
+    /// Remaining lifetime of the token, in seconds.
     #[serde(borrow, default)]
-    pub expire: Loose<'a>,
+    pub expire: LenientScalar<'a>,
 }
 
 /// One page of user-days.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Page<'a> {
-    /// Whether there is more.
+pub struct UpstreamPage<'a> {
+    /// Whether there is a next page.
     #[serde(borrow)]
-    pub has_more: Loose<'a>,
-    /// Asks for the next page. Opaque.
+    pub has_more: LenientScalar<'a>,
+    /// The token of the next page. Documented as opaque.
     #[serde(borrow)]
-    pub page_token: Loose<'a>,
-    /// The rows; may be empty or null although there is more.
+    pub page_token: LenientScalar<'a>,
+    /// The rows. They may be empty or null even if there is a next page.
     #[serde(borrow)]
-    pub items: Option<Vec<Item<'a>>>,
+    pub items: Option<Vec<UpstreamRow<'a>>>,
 }
 
-/// One user-day, under upstream's names.
+/// One user-day, with Feishu's field names.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "documented by upstream; what they mean to us is in `table::schema`")]
-pub struct Item<'a> {
+#[expect(missing_docs, reason = "documented by Feishu; `table::schema` documents their meaning")]
+pub struct UpstreamRow<'a> {
     #[serde(borrow)]
-    pub date: Loose<'a>,
+    pub date: LenientScalar<'a>,
     #[serde(borrow)]
-    pub user_id: Loose<'a>,
+    pub user_id: LenientScalar<'a>,
     #[serde(borrow)]
-    pub user_name: Loose<'a>,
+    pub user_name: LenientScalar<'a>,
     #[serde(borrow)]
-    pub department_name: Loose<'a>,
+    pub department_name: LenientScalar<'a>,
     #[serde(borrow)]
-    pub department_path: Loose<'a>,
+    pub department_path: LenientScalar<'a>,
     #[serde(borrow)]
-    pub create_time: Loose<'a>,
+    pub create_time: LenientScalar<'a>,
     #[serde(borrow)]
-    pub user_active_flag: Loose<'a>,
+    pub user_active_flag: LenientScalar<'a>,
     #[serde(borrow)]
-    pub register_time: Loose<'a>,
+    pub register_time: LenientScalar<'a>,
     #[serde(borrow)]
-    pub suite_active_flag: Loose<'a>,
+    pub suite_active_flag: LenientScalar<'a>,
     #[serde(borrow)]
-    pub last_active_time: Loose<'a>,
+    pub last_active_time: LenientScalar<'a>,
     #[serde(borrow)]
-    pub im_active_flag: Loose<'a>,
+    pub im_active_flag: LenientScalar<'a>,
     #[serde(borrow)]
-    pub send_messenger_num: Loose<'a>,
+    pub send_messenger_num: LenientScalar<'a>,
     #[serde(borrow)]
-    pub docs_active_flag: Loose<'a>,
+    pub docs_active_flag: LenientScalar<'a>,
     #[serde(borrow)]
-    pub create_docs_num: Loose<'a>,
+    pub create_docs_num: LenientScalar<'a>,
     #[serde(borrow)]
-    pub cal_active_flag: Loose<'a>,
+    pub cal_active_flag: LenientScalar<'a>,
     #[serde(borrow)]
-    pub create_cal_num: Loose<'a>,
+    pub create_cal_num: LenientScalar<'a>,
     #[serde(borrow)]
-    pub vc_active_flag: Loose<'a>,
+    pub vc_active_flag: LenientScalar<'a>,
     #[serde(borrow)]
-    pub vc_duration: Loose<'a>,
+    pub vc_duration: LenientScalar<'a>,
     #[serde(borrow)]
-    pub active_os: Loose<'a>,
+    pub active_os: LenientScalar<'a>,
     #[serde(borrow)]
-    pub create_task_num: Loose<'a>,
+    pub create_task_num: LenientScalar<'a>,
     #[serde(borrow)]
-    pub vc_num: Loose<'a>,
+    pub vc_num: LenientScalar<'a>,
     #[serde(borrow)]
-    pub app_package_type: Loose<'a>,
+    pub app_package_type: LenientScalar<'a>,
     #[serde(borrow)]
-    pub os_name: Loose<'a>,
+    pub os_name: LenientScalar<'a>,
     #[serde(borrow)]
-    pub email_send_count: Loose<'a>,
+    pub email_send_count: LenientScalar<'a>,
     #[serde(borrow)]
-    pub email_receive_count: Loose<'a>,
+    pub email_receive_count: LenientScalar<'a>,
     #[serde(borrow)]
-    pub email_send_ext_count: Loose<'a>,
+    pub email_send_ext_count: LenientScalar<'a>,
     #[serde(borrow)]
-    pub email_receive_ext_count: Loose<'a>,
+    pub email_receive_ext_count: LenientScalar<'a>,
     #[serde(borrow)]
-    pub email_send_in_count: Loose<'a>,
+    pub email_send_in_count: LenientScalar<'a>,
     #[serde(borrow)]
-    pub email_receive_in_count: Loose<'a>,
+    pub email_receive_in_count: LenientScalar<'a>,
     #[serde(borrow)]
-    pub search_active_flag: Loose<'a>,
+    pub search_active_flag: LenientScalar<'a>,
     #[serde(borrow)]
-    pub total_search_count: Loose<'a>,
+    pub total_search_count: LenientScalar<'a>,
     #[serde(borrow)]
-    pub quick_search_count: Loose<'a>,
+    pub quick_search_count: LenientScalar<'a>,
     #[serde(borrow)]
-    pub tab_search_count: Loose<'a>,
+    pub tab_search_count: LenientScalar<'a>,
 }
 
-/// A scalar of whatever type it came in.
+/// A scalar of any JSON type.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Loose<'a> {
-    /// Absent, null, or of a shape that no scalar has.
+pub enum LenientScalar<'a> {
+    /// Absent, null, an array or an object.
     #[default]
-    Nothing,
+    Missing,
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number that is not negative.
+    /// A non-negative integer.
     Count(u64),
-    /// A negative or broken number.
+    /// A negative or fractional number.
     Number(f64),
-    /// A text, as it is.
+    /// A string, not trimmed.
     Text(Cow<'a, str>),
 }
 
-impl Loose<'_> {
-    /// The value as a text that is not blank.
+impl LenientScalar<'_> {
+    /// The value as trimmed text. `None` if it is missing or blank.
     #[must_use]
     pub fn text(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Nothing => None,
+            Self::Missing => None,
             Self::Bool(value) => Some(Cow::Owned(value.to_string())),
             Self::Count(value) => Some(Cow::Owned(value.to_string())),
             Self::Number(value) => Some(Cow::Owned(value.to_string())),
@@ -174,27 +174,27 @@ impl Loose<'_> {
         }
     }
 
-    /// The value as a count: `Ok(None)` where there is none.
+    /// The value as a count. `Ok(None)` if it is missing or blank.
     ///
     /// # Errors
-    /// [`Unreadable`] where something is there that is not a count.
-    pub fn count(&self) -> Result<Option<u64>, Unreadable> {
+    /// [`InvalidCount`] if the value is neither missing nor a count.
+    pub fn count(&self) -> Result<Option<u64>, InvalidCount> {
         match self {
-            Self::Nothing => Ok(None),
+            Self::Missing => Ok(None),
             Self::Bool(value) => Ok(Some(u64::from(*value))),
             Self::Count(value) => Ok(Some(*value)),
-            Self::Number(value) => whole(*value).map(Some),
+            Self::Number(value) => whole_number(*value).map(Some),
             Self::Text(text) if text.trim().is_empty() => Ok(None),
             Self::Text(text) => {
                 let text = text.trim();
-                text.parse().or_else(|_| text.parse::<f64>().map_err(|_| Unreadable).and_then(whole)).map(Some)
+                text.parse().or_else(|_| text.parse::<f64>().map_err(|_| InvalidCount).and_then(whole_number)).map(Some)
             }
         }
     }
 
-    /// The value as yes or no; anything that is not clearly a yes is a no.
+    /// Whether the value is `true`, the text "true", or a count above 0.
     #[must_use]
-    pub fn is_yes(&self) -> bool {
+    pub fn is_true(&self) -> bool {
         match self {
             Self::Text(text) if text.trim().eq_ignore_ascii_case("true") => true,
             other => other.count().is_ok_and(|count| count.is_some_and(|count| count > 0)),
@@ -202,67 +202,67 @@ impl Loose<'_> {
     }
 }
 
-/// A value that makes no sense in its place.
+/// A value that is not a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unreadable;
+pub struct InvalidCount;
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie within the range")]
-fn whole(value: f64) -> Result<u64, Unreadable> {
+fn whole_number(value: f64) -> Result<u64, InvalidCount> {
     let in_range = value.fract() == 0.0 && (0.0..9.0e15).contains(&value);
-    if in_range { Ok(value as u64) } else { Err(Unreadable) }
+    if in_range { Ok(value as u64) } else { Err(InvalidCount) }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for LenientScalar<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LooseVisitor)
+        deserializer.deserialize_any(LenientScalarVisitor)
     }
 }
 
-struct LooseVisitor;
+struct LenientScalarVisitor;
 
-impl<'de> Visitor<'de> for LooseVisitor {
-    type Value = Loose<'de>;
+impl<'de> Visitor<'de> for LenientScalarVisitor {
+    type Value = LenientScalar<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any JSON value")
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Loose::Bool(value))
+        Ok(LenientScalar::Bool(value))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(Loose::Count(value))
+        Ok(LenientScalar::Count(value))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(u64::try_from(value).map_or(Loose::Number(value as f64), Loose::Count))
+        Ok(u64::try_from(value).map_or(LenientScalar::Number(value as f64), LenientScalar::Count))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Loose::Number(value))
+        Ok(LenientScalar::Number(value))
     }
 
     fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
-        Ok(Loose::Text(Cow::Borrowed(value)))
+        Ok(LenientScalar::Text(Cow::Borrowed(value)))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(Loose::Text(Cow::Owned(value.to_owned())))
+        Ok(LenientScalar::Text(Cow::Owned(value.to_owned())))
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Loose::Nothing)
+        Ok(LenientScalar::Missing)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Loose::Nothing)
+        Ok(LenientScalar::Missing)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Loose::Nothing)
+        Ok(LenientScalar::Missing)
     }
 }
 
@@ -283,22 +283,20 @@ mod tests {
     #[case("[1]", Ok(None))]
     #[case(r#"{"a":1}"#, Ok(None))]
     #[case("true", Ok(Some(1)))]
-    #[case("-1", Err(Unreadable))]
-    #[case("1.5", Err(Unreadable))]
-    #[case(r#""many""#, Err(Unreadable))]
-    #[case(r#""NaN""#, Err(Unreadable))]
-    fn a_count_is_read_from_whatever_type_it_came_in(
-        #[case] json: &str,
-        #[case] count: Result<Option<u64>, Unreadable>,
-    ) {
-        let loose: Loose<'_> = serde_json::from_str(json).unwrap();
-        assert_eq!(loose.count(), count);
+    #[case("-1", Err(InvalidCount))]
+    #[case("1.5", Err(InvalidCount))]
+    #[case(r#""many""#, Err(InvalidCount))]
+    #[case(r#""NaN""#, Err(InvalidCount))]
+    fn a_count_is_read_from_any_json_type(#[case] json: &str, #[case] count: Result<Option<u64>, InvalidCount>) {
+        let scalar: LenientScalar<'_> = serde_json::from_str(json).unwrap();
+        assert_eq!(scalar.count(), count);
     }
 
     #[test]
-    fn an_item_survives_absent_null_and_unknown_fields() {
-        let item: Item<'_> = serde_json::from_str(r#"{"date":null,"vc_num":"3","new_field":{"deep":[1,2]}}"#).unwrap();
-        assert_eq!(item.vc_num.count(), Ok(Some(3)));
-        assert_eq!(item.user_id, Loose::Nothing);
+    fn a_row_may_have_absent_null_and_unknown_fields() {
+        let row: UpstreamRow<'_> =
+            serde_json::from_str(r#"{"date":null,"vc_num":"3","new_field":{"deep":[1,2]}}"#).unwrap();
+        assert_eq!(row.vc_num.count(), Ok(Some(3)));
+        assert_eq!(row.user_id, LenientScalar::Missing);
     }
 }

@@ -1,23 +1,24 @@
-//! How long to wait before asking again: exponential, capped, with full jitter.
+//! Delays between retries: exponential backoff with full jitter.
 
 use std::time::Duration;
 
-/// Exponential backoff with full jitter: the wait is drawn evenly from zero to a ceiling that doubles
-/// with each attempt, so that many callers that failed together do not come back together.
+/// Exponential backoff with full jitter: the delay is drawn evenly between zero and a ceiling that doubles with each
+/// attempt. Callers that failed at the same time therefore retry at different times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The ceiling of the first wait.
+    /// The ceiling of the first delay.
     pub base: Duration,
-    /// The ceiling that no wait exceeds.
+    /// The upper bound of all ceilings.
     pub cap: Duration,
 }
 
 impl Backoff {
-    /// The wait before attempt `attempt + 1`, where `attempt` counts from 0 and `chance` lies in `0.0..=1.0`.
+    /// The delay after the failed attempt number `attempt`, which counts from 0. `jitter` is a random number in
+    /// `0.0..=1.0`.
     #[must_use]
-    pub fn wait(&self, attempt: u32, chance: f64) -> Duration {
-        let doubled = self.base.saturating_mul(2_u32.saturating_pow(attempt.min(20)));
-        doubled.min(self.cap).mul_f64(chance.clamp(0.0, 1.0))
+    pub fn delay(&self, attempt: u32, jitter: f64) -> Duration {
+        let ceiling = self.base.saturating_mul(2_u32.saturating_pow(attempt.min(20)));
+        ceiling.min(self.cap).mul_f64(jitter.clamp(0.0, 1.0))
     }
 }
 
@@ -29,17 +30,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_wait_never_exceeds_its_cap_and_never_overflows(attempt: u32, chance in -1.0..2.0_f64) {
+        fn a_delay_never_exceeds_its_cap_and_never_overflows(attempt: u32, jitter in -1.0..2.0_f64) {
             let backoff = Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(30) };
-            prop_assert!(backoff.wait(attempt, chance) <= backoff.cap);
+            prop_assert!(backoff.delay(attempt, jitter) <= backoff.cap);
         }
     }
 
     #[test]
-    fn the_ceiling_doubles() {
+    fn the_ceiling_doubles_with_each_attempt() {
         let backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
-        assert_eq!(backoff.wait(0, 1.0), Duration::from_secs(1));
-        assert_eq!(backoff.wait(3, 1.0), Duration::from_secs(8));
-        assert_eq!(backoff.wait(3, 0.5), Duration::from_secs(4));
+        assert_eq!(backoff.delay(0, 1.0), Duration::from_secs(1));
+        assert_eq!(backoff.delay(3, 1.0), Duration::from_secs(8));
+        assert_eq!(backoff.delay(3, 0.5), Duration::from_secs(4));
     }
 }

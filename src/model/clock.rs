@@ -1,4 +1,4 @@
-//! Calendar time as an argument. Durations are `tokio::time`'s; only *what day it is* comes from here.
+//! The calendar clock, injected so that tests can set it. Durations are measured with `tokio::time` instead.
 
 use std::{
     fmt::Debug,
@@ -7,35 +7,35 @@ use std::{
 
 use jiff::Timestamp;
 
-/// Says what time of which day it is.
+/// A source of the current calendar time.
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// The present instant.
+    /// The current instant.
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's clock: the one place in the crate that reads it.
+/// The system clock. No other code in this crate reads it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-/// A clock that stands still until it is set: for tests, and for replaying a past morning.
+/// A clock that changes only when it is set. For tests and simulations.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else is handed")]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that is injected everywhere else")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 }
 
 impl ManualClock {
-    /// A clock that stands at `now` (whole milliseconds are kept).
+    /// A clock that shows `now`, truncated to milliseconds.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
         Self(AtomicI64::new(now.as_millisecond()))
     }
 
-    /// Moves the clock to `now`.
+    /// Sets the clock to `now`, truncated to milliseconds.
     pub fn set(&self, now: Timestamp) {
         self.0.store(now.as_millisecond(), Ordering::SeqCst);
     }

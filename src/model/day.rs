@@ -1,4 +1,4 @@
-//! Calendar days, and inclusive ranges of them.
+//! Calendar days, inclusive ranges of days, and months.
 
 use std::{fmt, str::FromStr};
 
@@ -8,13 +8,13 @@ use jiff::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A calendar day of some geo's own calendar, written `YYYY-MM-DD`.
+/// A calendar day without a time zone, written `YYYY-MM-DD`.
 ///
-/// Which zone the day belongs to is the business of [`Geo`](super::Geo): a day alone is not an instant.
+/// [`Geo`](super::Geo) has the offset that is needed to convert a day to an instant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(Date);
 
-/// An inclusive, never empty range of days.
+/// An inclusive range of days. It has at least one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DayRange {
     first: Day,
@@ -25,7 +25,7 @@ pub struct DayRange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Month(Day);
 
-/// A text that is not a day (`YYYY-MM-DD`) or not a month (`YYYY-MM`) of the calendar.
+/// The error of parsing a text that is not a calendar day (`YYYY-MM-DD`) or month (`YYYY-MM`).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a calendar {expected}")]
 pub struct ParseDayError {
@@ -39,31 +39,31 @@ impl Day {
         Self(date)
     }
 
-    /// The day given by its parts, or `None` where the calendar has no such day.
+    /// The day with this year, month and day of the month. `None` if the calendar has no such day.
     #[must_use]
     pub fn new(year: i16, month: i8, day: i8) -> Option<Self> {
         Date::new(year, month, day).ok().map(Self)
     }
 
-    /// The civil date.
+    /// This day as a civil date.
     #[must_use]
     pub const fn date(self) -> Date {
         self.0
     }
 
-    /// The day after. Saturates at the end of the calendar (9999-12-31).
+    /// The next day. Saturates at the end of the calendar (9999-12-31).
     #[must_use]
     pub fn next(self) -> Self {
         self.plus(1)
     }
 
-    /// This day moved by `days` (negative: back). Saturates at the ends of the calendar.
+    /// The day that is `days` days later, or earlier if `days` is negative. Saturates at both ends of the calendar.
     #[must_use]
     pub fn plus(self, days: i32) -> Self {
         Self(self.0.saturating_add(days.days()))
     }
 
-    /// Days from `earlier` to this day; negative when this day is the earlier one.
+    /// The number of days from `earlier` to this day. Negative if this day is before `earlier`.
     #[must_use]
     pub fn since(self, earlier: Self) -> i32 {
         self.0.since(earlier.0).map_or(0, |span| span.get_days())
@@ -81,13 +81,13 @@ impl Day {
         matches!(self.0.weekday(), Weekday::Saturday | Weekday::Sunday)
     }
 
-    /// Days since the first day of the year 0.
+    /// The number of days since 0000-01-01.
     #[must_use]
-    pub fn number(self) -> i32 {
+    pub fn days_since_year_zero(self) -> i32 {
         self.since(Self(Date::ZERO))
     }
 
-    /// The month this day lies in.
+    /// The month that contains this day.
     #[must_use]
     pub fn month(self) -> Month {
         Month(Self(self.0.first_of_month()))
@@ -109,17 +109,17 @@ impl fmt::Debug for Day {
 impl FromStr for Day {
     type Err = ParseDayError;
 
-    /// Accepts exactly `YYYY-MM-DD`: the other spellings of ISO 8601 are more often slips than meant.
+    /// Accepts only `YYYY-MM-DD`. Other ISO 8601 notations are rejected, because they are usually mistakes.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = ParseDayError { expected: "day written YYYY-MM-DD" };
         let bytes = text.as_bytes();
         if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
             return Err(error);
         }
-        let parsed = (|| Some((number(&bytes[..4])?, number(&bytes[5..7])?, number(&bytes[8..])?)))();
+        let parsed = (|| Some((parse_digits(&bytes[..4])?, parse_digits(&bytes[5..7])?, parse_digits(&bytes[8..])?)))();
         let (year, month, day) = parsed.ok_or_else(|| error.clone())?;
-        let narrow = |n: i16| i8::try_from(n).unwrap_or(0);
-        Self::new(year, narrow(month), narrow(day)).ok_or(error)
+        let to_i8 = |number: i16| i8::try_from(number).unwrap_or(0);
+        Self::new(year, to_i8(month), to_i8(day)).ok_or(error)
     }
 }
 
@@ -137,7 +137,7 @@ impl<'de> Deserialize<'de> for Day {
 }
 
 impl DayRange {
-    /// The range from `first` to `last`, both included; `None` when `last` comes before `first`.
+    /// The range from `first` to `last`, both included. `None` if `last` is before `first`.
     #[must_use]
     pub fn new(first: Day, last: Day) -> Option<Self> {
         (first <= last).then_some(Self { first, last })
@@ -149,7 +149,7 @@ impl DayRange {
         Self { first: day, last: day }
     }
 
-    /// The `days` days (at least one) that end with `last`.
+    /// The range of `days` days that ends with `last`. A length of 0 is treated as 1.
     #[must_use]
     pub fn ending(last: Day, days: u16) -> Self {
         Self { first: last.plus(1 - i32::from(days.max(1))), last }
@@ -167,20 +167,20 @@ impl DayRange {
         self.last
     }
 
-    /// How many days; at least one.
+    /// The number of days, at least 1.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a range is never empty")]
     pub fn len(self) -> usize {
         usize::try_from(self.last.since(self.first)).unwrap_or(0) + 1
     }
 
-    /// Whether `day` lies in the range.
+    /// Whether the range contains `day`.
     #[must_use]
     pub fn contains(self, day: Day) -> bool {
         self.first <= day && day <= self.last
     }
 
-    /// The days, earliest first.
+    /// The days of the range, earliest first.
     #[must_use = "the days are yielded lazily"]
     pub fn days(self) -> impl DoubleEndedIterator<Item = Day> + Clone {
         let count = i32::try_from(self.len()).unwrap_or(i32::MAX);
@@ -195,7 +195,7 @@ impl fmt::Display for DayRange {
 }
 
 impl Month {
-    /// The month's first day.
+    /// The first day of the month.
     #[must_use]
     pub const fn first(self) -> Day {
         self.0
@@ -216,8 +216,8 @@ impl FromStr for Month {
     }
 }
 
-fn number(digits: &[u8]) -> Option<i16> {
-    digits.iter().try_fold(0_i16, |n, digit| digit.is_ascii_digit().then(|| n * 10 + i16::from(digit - b'0')))
+fn parse_digits(digits: &[u8]) -> Option<i16> {
+    digits.iter().try_fold(0_i16, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i16::from(digit - b'0')))
 }
 
 #[cfg(test)]
@@ -231,17 +231,17 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_read_only_in_its_one_spelling() {
-        for wrong in
+    fn only_the_notation_with_hyphens_is_parsed_as_a_day() {
+        for text in
             ["2026-2-01", "20260201", "2026-02-30", "2026-13-01", "2026-02-01T00:00", " 2026-02-01", "", "2026/02/01"]
         {
-            assert!(wrong.parse::<Day>().is_err(), "{wrong:?} was read as a day");
+            assert!(text.parse::<Day>().is_err(), "{text:?} was parsed as a day");
         }
         assert_eq!(day("2024-02-29").next(), day("2024-03-01"));
     }
 
     #[test]
-    fn a_month_has_all_its_days() {
+    fn a_month_has_all_days_of_the_calendar() {
         let month: Month = "2026-02".parse().expect("a month");
         assert_eq!(month.days().len(), 28);
         assert!("2026-2".parse::<Month>().is_err());
@@ -255,22 +255,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_day_reads_back_as_written(offset in -300_000_i32..300_000) {
-            let some = day("2026-01-01").plus(offset);
-            prop_assert_eq!(some.to_string().parse::<Day>(), Ok(some));
-            prop_assert_eq!(some.since(day("2026-01-01")), offset);
+        fn a_written_day_parses_to_the_same_day(offset in -300_000_i32..300_000) {
+            let later = day("2026-01-01").plus(offset);
+            prop_assert_eq!(later.to_string().parse::<Day>(), Ok(later));
+            prop_assert_eq!(later.since(day("2026-01-01")), offset);
         }
 
         #[test]
-        fn a_range_counts_the_days_it_yields(length in 1_u16..800) {
+        fn the_length_of_a_range_is_the_number_of_its_days(length in 1_u16..800) {
             let range = DayRange::ending(day("2026-01-01"), length);
             prop_assert_eq!(range.len(), usize::from(length));
             prop_assert_eq!(range.days().count(), usize::from(length));
-            prop_assert!(range.days().all(|one| range.contains(one)));
+            prop_assert!(range.days().all(|day| range.contains(day)));
         }
 
         #[test]
-        fn no_text_makes_the_parser_panic(text in "\\PC{0,12}") {
+        fn parsing_never_panics(text in "\\PC{0,12}") {
             let _ = text.parse::<Day>();
             let _ = text.parse::<Month>();
         }

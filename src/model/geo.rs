@@ -1,4 +1,4 @@
-//! The places Feishu keeps data in, and when a day of each is produced.
+//! Feishu's data residencies (geos), with their time offsets and production times.
 
 use std::{fmt, str::FromStr};
 
@@ -10,7 +10,7 @@ use jiff::{
 
 use super::Day;
 
-/// One of upstream's data residencies. Each holds only its own people.
+/// A data residency of Feishu. Each geo has data only about its own people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Geo {
     /// China (UTC+8).
@@ -23,16 +23,16 @@ pub enum Geo {
     Jp,
 }
 
-/// A text that names no geo.
+/// The error of parsing a text that is not the name of a geo.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected one of cn, us, sg, jp")]
 pub struct ParseGeoError;
 
 impl Geo {
-    /// Every geo there is.
+    /// All geos.
     pub const ALL: [Self; 4] = [Self::Cn, Self::Us, Self::Sg, Self::Jp];
 
-    /// Upstream's own name, as sent in `target_geo`.
+    /// Feishu's name of the geo, as sent in `target_geo`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -43,8 +43,8 @@ impl Geo {
         }
     }
 
-    /// The offset in which the geo's days and times are written: UTC+8 for cn, UTC for all others
-    /// (documented by upstream; neither changes over the year).
+    /// The UTC offset of the geo's days and times: UTC+8 for `cn`, UTC for all others. Documented by Feishu. There is
+    /// no daylight saving time.
     #[must_use]
     pub const fn offset(self) -> Offset {
         match self {
@@ -53,38 +53,39 @@ impl Geo {
         }
     }
 
-    /// The day that `now` falls on in this geo's calendar.
+    /// The day that contains the instant `now` in this geo.
     #[must_use]
     pub fn today(self, now: Timestamp) -> Day {
         Day::from_date(self.offset().to_datetime(now).date())
     }
 
-    /// The instant of a civil time of this geo.
+    /// The instant of a civil date and time in this geo.
     #[must_use]
     pub fn instant(self, civil: DateTime) -> Timestamp {
         self.offset().to_timestamp(civil).unwrap_or(Timestamp::MAX)
     }
 
-    /// The instant at which `day` begins.
+    /// The instant at which `day` begins in this geo.
     #[must_use]
     pub fn starts_at(self, day: Day) -> Timestamp {
         self.instant(day.date().at(0, 0, 0, 0))
     }
 
-    /// The instant at which upstream promises the data of `day`: 09:30 of the day after.
+    /// The instant from which the data of `day` is available, according to Feishu's documentation: 09:30 on the next
+    /// day.
     #[must_use]
     pub fn produced_at(self, day: Day) -> Timestamp {
         self.instant(day.next().date().to_datetime(time(9, 30, 0, 0)))
     }
 
-    /// The latest day whose data should be there by `now`.
+    /// The latest day whose data is available at `now`, according to [`Geo::produced_at`].
     #[must_use]
     pub fn latest_produced(self, now: Timestamp) -> Day {
         let yesterday = self.today(now).plus(-1);
         if self.produced_at(yesterday) <= now { yesterday } else { yesterday.plus(-1) }
     }
 
-    /// The instant written in RFC 3339 with this geo's offset.
+    /// Formats an instant as RFC 3339 with this geo's offset.
     #[must_use]
     pub fn rfc3339(self, instant: Timestamp) -> String {
         let zoned = instant.to_zoned(TimeZone::fixed(self.offset()));
@@ -118,7 +119,11 @@ mod tests {
     #[case(Geo::Us, "2026-11-22T09:29:59Z", "2026-11-20")]
     #[case(Geo::Us, "2026-11-22T09:30:00Z", "2026-11-21")]
     #[case(Geo::Cn, "2026-11-21T23:00:00Z", "2026-11-20")]
-    fn a_day_is_produced_at_half_past_nine_of_the_next(#[case] geo: Geo, #[case] now: Timestamp, #[case] latest: Day) {
+    fn the_data_of_a_day_is_available_at_half_past_nine_on_the_next_day(
+        #[case] geo: Geo,
+        #[case] now: Timestamp,
+        #[case] latest: Day,
+    ) {
         assert_eq!(geo.latest_produced(now), latest);
         assert!(geo.produced_at(latest) <= now);
         assert!(geo.produced_at(latest.next()) > now);

@@ -1,57 +1,58 @@
-//! What a day of data is known by: whose ids, whose data, which geo, which day.
+//! The key of a day of data, and the id types that occur in it.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use super::{Day, Geo};
 
-/// Which of a person's ids upstream shall send and understand.
+/// The kind of user id in Feishu's requests and replies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UserIdType {
-    /// The person within one app (`ou_…`). Upstream's default.
+    /// Identifies a person within one app (`ou_…`). Feishu's default.
     #[default]
     OpenId,
-    /// The person within one developer's apps (`on_…`).
+    /// Identifies a person within all apps of one developer (`on_…`).
     UnionId,
-    /// The person within the tenant. Needs the scope `contact:user.employee_id:readonly`; withheld without it.
+    /// Identifies a person within the tenant. Feishu omits it unless the app has the permission
+    /// `contact:user.employee_id:readonly`.
     UserId,
 }
 
-/// Which kind of id a department is named by.
+/// The kind of department id in requests to Feishu.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DepartmentIdType {
-    /// The department within one app (`od-…`). Upstream's default.
+    /// Identifies a department within one app (`od-…`). Feishu's default.
     #[default]
     OpenDepartmentId,
-    /// The department's id within the tenant.
+    /// Identifies a department within the tenant.
     DepartmentId,
 }
 
-/// Whose data a day holds. Upstream resolves departments and users; the gateway never guesses.
+/// The people whose data a day of data contains. Feishu resolves department ids and user ids; the gateway does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// All people the app may see.
+pub enum DataScope {
+    /// All people that are visible to the app.
     #[default]
     Everyone,
-    /// The people of one department and of all below it.
+    /// The people of one department and its subdepartments.
     Department(DepartmentIdType, Arc<str>),
     /// One person.
     User(Arc<str>),
 }
 
-/// The name of one day of data: what is fetched, cached and archived as a whole.
+/// The key of one day of data, which is the unit of fetching, caching and archiving.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DayKey {
-    /// The geo whose people these are.
+    /// The geo of the data.
     pub geo: Geo,
-    /// Which ids the rows carry.
+    /// The kind of user ids in the rows.
     pub user_id_type: UserIdType,
-    /// Whose rows they are.
-    pub scope: Scope,
-    /// The day. Last, so that keys of one series sort by day.
+    /// The people that the rows are about.
+    pub scope: DataScope,
+    /// The day. It is the last field, so that keys that differ only in the day sort by day.
     pub day: Day,
 }
 
-/// A text that is none of the values that its parameter may have.
+/// The error of parsing a text that is not the name of an id type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected one of {expected}")]
 pub struct ParseIdTypeError {
@@ -59,10 +60,10 @@ pub struct ParseIdTypeError {
 }
 
 impl UserIdType {
-    /// Every user id type there is.
+    /// All user id types.
     pub const ALL: [Self; 3] = [Self::OpenId, Self::UnionId, Self::UserId];
 
-    /// Upstream's own name.
+    /// Feishu's name of the id type.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -74,7 +75,7 @@ impl UserIdType {
 }
 
 impl DepartmentIdType {
-    /// Upstream's own name.
+    /// Feishu's name of the id type.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -85,26 +86,26 @@ impl DepartmentIdType {
 }
 
 impl DayKey {
-    /// The key of all people on the same day: what answers any narrower question too.
+    /// The same key for all people.
     #[must_use]
     pub fn everyone(&self) -> Self {
-        Self { scope: Scope::Everyone, ..self.clone() }
+        Self { scope: DataScope::Everyone, ..self.clone() }
     }
 
-    /// The same series on another day.
+    /// The same key for another day.
     #[must_use]
-    pub fn on(&self, day: Day) -> Self {
+    pub fn with_day(&self, day: Day) -> Self {
         Self { day, ..self.clone() }
     }
 }
 
 impl fmt::Display for DayKey {
-    /// Says what kind of scope it is, never whose: this goes to logs.
+    /// Writes the kind of the scope without its id, because keys are logged.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scope = match self.scope {
-            Scope::Everyone => "everyone",
-            Scope::Department(..) => "department",
-            Scope::User(_) => "user",
+            DataScope::Everyone => "everyone",
+            DataScope::Department(..) => "department",
+            DataScope::User(_) => "user",
         };
         write!(f, "{}/{}/{scope}/{}", self.geo, self.user_id_type.name(), self.day)
     }
@@ -114,8 +115,8 @@ impl FromStr for UserIdType {
     type Err = ParseIdTypeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = Self::ALL.into_iter().find(|one| one.name() == text);
-        known.ok_or(ParseIdTypeError { expected: "open_id, union_id, user_id" })
+        let id_type = Self::ALL.into_iter().find(|id_type| id_type.name() == text);
+        id_type.ok_or(ParseIdTypeError { expected: "open_id, union_id, user_id" })
     }
 }
 
@@ -123,7 +124,7 @@ impl FromStr for DepartmentIdType {
     type Err = ParseIdTypeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = [Self::OpenDepartmentId, Self::DepartmentId].into_iter().find(|one| one.name() == text);
-        known.ok_or(ParseIdTypeError { expected: "open_department_id, department_id" })
+        let id_type = [Self::OpenDepartmentId, Self::DepartmentId].into_iter().find(|id_type| id_type.name() == text);
+        id_type.ok_or(ParseIdTypeError { expected: "open_department_id, department_id" })
     }
 }

@@ -1,62 +1,62 @@
-//! Numbers that only grow, one or one per label.
+//! Counters, single or one for each value of a label.
 
 use std::{
     marker::PhantomData,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// The values of one label: an enum, so that their number can be seen in the code.
-pub trait Label: Copy + PartialEq + Send + Sync + 'static {
-    /// The label's name.
+/// A label whose values are the variants of an enum, so that their number is bounded.
+pub trait MetricLabel: Copy + PartialEq + Send + Sync + 'static {
+    /// The name of the label.
     const NAME: &'static str;
-    /// Every value there is.
+    /// All values.
     const ALL: &'static [Self];
 
-    /// The value as it is shown.
+    /// The value in the exposition.
     fn value(self) -> &'static str;
 }
 
-/// A number that only grows.
+/// A counter, which only increases.
 #[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+pub struct MetricCounter(AtomicU64);
 
-/// A number that only grows, for each value of a label. All are shown from the start, as zero: a rate over a series
-/// that appears with its first event misses that event.
+/// A counter for each value of a label. All values are exported from the start with 0, because Prometheus' `rate()`
+/// does not count the first event of a series that appears with that event.
 #[derive(Debug)]
-pub struct Tally<L> {
-    counts: Box<[Count]>,
+pub struct CounterVec<L> {
+    counts: Box<[MetricCounter]>,
     label: PhantomData<L>,
 }
 
-impl Count {
-    /// One more.
-    pub fn add_one(&self) {
+impl MetricCounter {
+    /// Adds 1.
+    pub fn increment(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many by now.
+    /// The current count.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-impl<L: Label> Tally<L> {
-    /// One more of this kind.
-    pub fn add_one(&self, label: L) {
-        if let Some(at) = L::ALL.iter().position(|one| *one == label) {
-            self.counts[at].add_one();
+impl<L: MetricLabel> CounterVec<L> {
+    /// Adds 1 to the counter of this label value.
+    pub fn increment(&self, label: L) {
+        if let Some(index) = L::ALL.iter().position(|value| *value == label) {
+            self.counts[index].increment();
         }
     }
 
-    /// How many of each kind by now.
+    /// The current count of each label value.
     pub fn counts(&self) -> impl Iterator<Item = (L, u64)> {
-        L::ALL.iter().copied().zip(self.counts.iter().map(Count::get))
+        L::ALL.iter().copied().zip(self.counts.iter().map(MetricCounter::get))
     }
 }
 
-impl<L: Label> Default for Tally<L> {
+impl<L: MetricLabel> Default for CounterVec<L> {
     fn default() -> Self {
-        Self { counts: L::ALL.iter().map(|_| Count::default()).collect(), label: PhantomData }
+        Self { counts: L::ALL.iter().map(|_| MetricCounter::default()).collect(), label: PhantomData }
     }
 }

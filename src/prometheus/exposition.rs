@@ -1,107 +1,108 @@
-//! Prometheus' text format, version 0.0.4.
+//! A writer of Prometheus' text exposition format, version 0.0.4.
 
 use std::fmt::Write as _;
 
-use super::{Histogram, Label, Tally};
+use super::{CounterVec, Histogram, MetricLabel};
 
-/// A page of figures in the making.
+/// A metrics page to which metric families are appended.
 #[derive(Debug, Default)]
 pub struct Exposition {
     text: String,
 }
 
-/// The samples of one name. Their lines stand together, below what they mean.
+/// A metric family: its samples follow its `HELP` and `TYPE` lines.
 #[derive(Debug)]
-pub struct Family<'a> {
+pub struct MetricFamily<'a> {
     name: &'static str,
     text: &'a mut String,
 }
 
 impl Exposition {
-    /// The media type of the page.
+    /// The media type of the format.
     pub const MEDIA_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
-    /// Begins a figure that only grows; its name ends in `_total`.
-    pub fn counter(&mut self, name: &'static str, help: &str) -> Family<'_> {
-        self.family("counter", name, help)
+    /// Starts a counter. By convention, its name ends in `_total`.
+    pub fn counter(&mut self, name: &'static str, help: &str) -> MetricFamily<'_> {
+        self.start_family("counter", name, help)
     }
 
-    /// Begins a figure that goes up and down.
-    pub fn gauge(&mut self, name: &'static str, help: &str) -> Family<'_> {
-        self.family("gauge", name, help)
+    /// Starts a gauge.
+    pub fn gauge(&mut self, name: &'static str, help: &str) -> MetricFamily<'_> {
+        self.start_family("gauge", name, help)
     }
 
-    /// Begins a figure of durations; its name ends in `_seconds`.
-    pub fn histogram(&mut self, name: &'static str, help: &str) -> Family<'_> {
-        self.family("histogram", name, help)
+    /// Starts a histogram of durations. By convention, its name ends in `_seconds`.
+    pub fn histogram(&mut self, name: &'static str, help: &str) -> MetricFamily<'_> {
+        self.start_family("histogram", name, help)
     }
 
-    /// The page.
+    /// The text of the page.
     #[must_use]
     pub fn into_text(self) -> String {
         self.text
     }
 
-    fn family(&mut self, kind: &str, name: &'static str, help: &str) -> Family<'_> {
+    fn start_family(&mut self, kind: &str, name: &'static str, help: &str) -> MetricFamily<'_> {
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        Family { name, text: &mut self.text }
+        MetricFamily { name, text: &mut self.text }
     }
 }
 
-impl Family<'_> {
-    /// The one sample of a figure without labels.
-    pub fn value(&mut self, value: f64) {
-        self.labelled(&[], value);
+impl MetricFamily<'_> {
+    /// Writes the only sample of a family without labels.
+    pub fn sample(&mut self, value: f64) {
+        self.labelled_sample(&[], value);
     }
 
-    /// The one sample of a figure that is not always known. Until it is there is none: a zero would look like one.
-    pub fn known(&mut self, value: Option<f64>) {
+    /// Writes the only sample of a family without labels, if the value is known. An unknown value has no sample,
+    /// because a sample of 0 would be wrong.
+    pub fn optional(&mut self, value: Option<f64>) {
         if let Some(value) = value {
-            self.value(value);
+            self.sample(value);
         }
     }
 
-    /// The sample with these labels.
-    pub fn labelled(&mut self, labels: &[(&str, &str)], value: f64) {
-        self.sample("", labels, value);
+    /// Writes the sample with these labels.
+    pub fn labelled_sample(&mut self, labels: &[(&str, &str)], value: f64) {
+        self.write_sample("", labels, value);
     }
 
-    /// A sample for each value of a label.
-    pub fn tally<L: Label>(&mut self, tally: &Tally<L>) {
-        for (label, count) in tally.counts() {
-            self.labelled(&[(L::NAME, label.value())], count as f64);
+    /// Writes one sample for each value of the label.
+    pub fn counter_vec<L: MetricLabel>(&mut self, counters: &CounterVec<L>) {
+        for (label, count) in counters.counts() {
+            self.labelled_sample(&[(L::NAME, label.value())], count as f64);
         }
     }
 
-    /// The samples of a histogram with these labels.
-    pub fn distribution(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
-        let mut all = 0;
-        for (bound, count) in histogram.cumulated() {
-            let bound = number(bound);
-            self.sample("_bucket", &[labels, &[("le", &bound)]].concat(), count as f64);
-            all = count;
+    /// Writes the samples of a histogram with these labels.
+    pub fn histogram_samples(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
+        let mut total = 0;
+        for (bound, count) in histogram.cumulative_buckets() {
+            let bound = format_value(bound);
+            self.write_sample("_bucket", &[labels, &[("le", &bound)]].concat(), count as f64);
+            total = count;
         }
-        self.sample("_sum", labels, histogram.seconds());
-        self.sample("_count", labels, all as f64);
+        self.write_sample("_sum", labels, histogram.sum_seconds());
+        self.write_sample("_count", labels, total as f64);
     }
 
-    fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
+    fn write_sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
         let _ = write!(self.text, "{}{suffix}", self.name);
-        for (at, (name, value)) in labels.iter().enumerate() {
-            let (before, value) = (if at == 0 { '{' } else { ',' }, escaped(value));
-            let _ = write!(self.text, "{before}{name}=\"{value}\"");
+        for (index, (name, value)) in labels.iter().enumerate() {
+            let (separator, value) = (if index == 0 { '{' } else { ',' }, escape_label_value(value));
+            let _ = write!(self.text, "{separator}{name}=\"{value}\"");
         }
-        let after = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(self.text, "{after} {}", number(value));
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.text, "{end} {}", format_value(value));
     }
 }
 
-fn escaped(value: &str) -> String {
+fn escape_label_value(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-fn number(value: f64) -> String {
+fn format_value(value: f64) -> String {
     if value.is_infinite() { if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned() } else { value.to_string() }
 }
 
@@ -112,14 +113,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_what_prometheus_reads() {
+    fn a_page_has_the_text_format_of_prometheus() {
         let mut page = Exposition::default();
         let histogram = Histogram::new(&[0.5]);
-        histogram.record(Duration::from_millis(250));
+        histogram.observe(Duration::from_millis(250));
 
-        page.gauge("x_bytes", "Bytes.").value(1.5);
-        page.counter("y_total", "Why \\ not.").labelled(&[("a", "\"\n"), ("b", "c")], 3.0);
-        page.histogram("z_seconds", "Seconds.").distribution(&[("a", "b")], &histogram);
+        page.gauge("x_bytes", "Bytes.").sample(1.5);
+        page.counter("y_total", "Why \\ not.").labelled_sample(&[("a", "\"\n"), ("b", "c")], 3.0);
+        page.histogram("z_seconds", "Seconds.").histogram_samples(&[("a", "b")], &histogram);
 
         let expected = "\
 # HELP x_bytes Bytes.

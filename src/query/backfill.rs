@@ -1,4 +1,4 @@
-//! Fills the archive: fetches the days of a range that it does not hold yet.
+//! Backfill: fetches the days of a range that are not archived yet.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -6,70 +6,71 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 
-use super::{engine::Engine, plan::Query};
+use super::{engine::QueryEngine, plan::Query};
 use crate::{
-    model::{Backoff, Day, DayKey, DayRange, Geo, Scope, UserIdType},
+    model::{Backoff, DataScope, Day, DayKey, DayRange, Geo, UserIdType},
     source::{CallerId, LoadContext, LoadError, Priority},
     store::Archive,
 };
 
-/// Days that are fetched at the same time: enough for two spans of a small tenant, and for all chains of a large one.
-const FAN_OUT: usize = 64;
+/// Days that are fetched at the same time: enough for two upstream batches of a small tenant, and for all concurrent
+/// page fetchers of a large one.
+const MAX_CONCURRENT_DAYS: usize = 64;
 
-/// How often a day is tried where trying again can help.
-const TRIES: u32 = 6;
+/// Attempts for each day, if the failure is retryable.
+const MAX_ATTEMPTS: u32 = 6;
 
-const AGAIN: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(60) };
+const RETRY_BACKOFF: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(60) };
 
-/// Reads how many calls of upstream were made since the process began.
+/// Reads the number of upstream calls since the process started.
 pub type CallCount = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Which days shall be held.
+/// The days to backfill.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// The days.
+pub struct BackfillRequest {
+    /// The dates.
     pub range: DayRange,
     /// The geos.
     pub geos: Vec<Geo>,
-    /// Which ids the rows carry.
+    /// The type of the user ids in the rows.
     pub user_id_type: UserIdType,
-    /// Whose rows. Only those of everyone outlive the process.
-    pub scope: Scope,
-    /// How urgent it is.
+    /// The scope of the rows. Only the scope of everyone is archived; others are cached in memory.
+    pub scope: DataScope,
+    /// The priority of the fetches.
     pub priority: Priority,
 }
 
-/// How far a backfill has come.
+/// The progress of a backfill.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Days that are wanted and produced; each of each geo counts.
+pub struct BackfillProgress {
+    /// Requested days that are produced. A day counts once per geo.
     pub days: usize,
-    /// Those of them that are dealt with.
+    /// Days that are finished, whether they were fetched or archived before.
     pub done: usize,
-    /// Those of them that had to be fetched.
+    /// Days that were fetched.
     pub fetched: usize,
-    /// Calls of upstream that the process made meanwhile, for others too.
+    /// Upstream calls of the whole process since the backfill began, including those for other requests.
     pub calls: u64,
-    /// Time since it began.
+    /// Time since the backfill began.
     pub elapsed: Duration,
-    /// How long all of it was expected to take when it began, where that could be told.
+    /// The expected duration when the backfill began; `None` if it could not be estimated.
     pub forecast: Option<Duration>,
 }
 
-/// Fetches what is not archived yet. Safe to run again at any time: what is archived is not fetched again.
+/// Fetches days that are not archived yet. It can be repeated at any time: archived days are not fetched again.
 #[derive(Clone)]
-pub struct Filler {
-    engine: Engine,
+pub struct Backfiller {
+    engine: QueryEngine,
     archive: Option<Arc<Archive>>,
-    calls: CallCount,
+    call_count: CallCount,
 }
 
-impl Order {
-    /// What `query` needs when it is asked at `now`, as a caller would need it who waits for it.
+impl BackfillRequest {
+    /// A backfill of the days that `query` needs at `now`, at the priority of an interactive caller.
     #[must_use]
-    pub fn of_question(query: &Query, now: Timestamp) -> Self {
+    pub fn for_query(query: &Query, now: Timestamp) -> Self {
         Self {
-            range: query.needed(now),
+            range: query.days_to_load(now),
             geos: query.geos.clone(),
             user_id_type: query.user_id_type,
             scope: query.scope.clone(),
@@ -78,16 +79,16 @@ impl Order {
     }
 }
 
-impl Progress {
-    /// Upstream calls a second.
+impl BackfillProgress {
+    /// Upstream calls per second.
     #[must_use]
     pub fn calls_per_second(&self) -> f64 {
         self.calls as f64 / self.elapsed.as_secs_f64().max(0.001)
     }
 
-    /// How long the rest takes, if it goes on as it went, or, before a day has come, as it was expected to.
+    /// The estimated remaining time, from the rate so far, or from the forecast until the first day is fetched.
     #[must_use]
-    pub fn left(&self) -> Option<Duration> {
+    pub fn remaining_time(&self) -> Option<Duration> {
         if self.fetched == 0 {
             return self.forecast.map(|forecast| forecast.saturating_sub(self.elapsed));
         }
@@ -96,44 +97,50 @@ impl Progress {
     }
 }
 
-impl Filler {
-    /// Fetches through `engine` what `archive` lacks. Without an archive, memory is filled.
-    pub const fn new(engine: Engine, archive: Option<Arc<Archive>>, calls: CallCount) -> Self {
-        Self { engine, archive, calls }
+impl Backfiller {
+    /// Fetches through `engine` the days that `archive` lacks. Without an archive, the days are only cached in memory.
+    pub const fn new(engine: QueryEngine, archive: Option<Arc<Archive>>, call_count: CallCount) -> Self {
+        Self { engine, archive, call_count }
     }
 
-    /// The engine it fetches through.
-    pub(super) const fn engine(&self) -> &Engine {
+    /// The engine that fetches the days.
+    pub(super) const fn engine(&self) -> &QueryEngine {
         &self.engine
     }
 
-    /// The archive it fills.
+    /// The archive to fill.
     pub(super) const fn archive(&self) -> Option<&Arc<Archive>> {
         self.archive.as_ref()
     }
 
-    /// Fills the archive on behalf of `caller`, and tells how far it is. Done when the last day is written. The earliest days come first:
-    /// they are what upstream forgets first.
+    /// Runs a backfill for `caller` and publishes its progress. Returns when the last day is written. The earliest days
+    /// are fetched first because upstream deletes them first.
     ///
     /// # Errors
-    /// The first [`LoadError`] that trying again did not help. Days fetched by then are kept.
-    pub async fn fill(
+    /// The first [`LoadError`] that retries did not resolve. Days that were fetched before stay archived.
+    pub async fn run(
         &self,
-        order: &Order,
+        request: &BackfillRequest,
         caller: CallerId,
-        progress: &watch::Sender<Progress>,
+        progress: &watch::Sender<BackfillProgress>,
     ) -> Result<(), LoadError> {
-        let (began, calls_before) = (Instant::now(), (self.calls)());
-        let (days, missing) = self.missing(order).await;
+        let (began, calls_before) = (Instant::now(), (self.call_count)());
+        let (days, missing) = self.missing_days(request).await;
         let forecast = self.engine.forecast(&missing).await;
-        progress.send_replace(Progress { days, done: days - missing.len(), forecast, ..Progress::default() });
-        let context = LoadContext { priority: order.priority, caller };
-        let all = stream::iter(missing.into_iter().map(|key| self.fetch(key, context))).buffer_unordered(FAN_OUT);
+        progress.send_replace(BackfillProgress {
+            days,
+            done: days - missing.len(),
+            forecast,
+            ..BackfillProgress::default()
+        });
+        let context = LoadContext { priority: request.priority, caller };
+        let all = stream::iter(missing.into_iter().map(|key| self.fetch_day(key, context)))
+            .buffer_unordered(MAX_CONCURRENT_DAYS);
         let each = all.try_for_each(|()| {
             progress.send_modify(|progress| {
                 progress.done += 1;
                 progress.fetched += 1;
-                progress.calls = (self.calls)() - calls_before;
+                progress.calls = (self.call_count)() - calls_before;
                 progress.elapsed = began.elapsed();
             });
             std::future::ready(Ok(()))
@@ -141,46 +148,48 @@ impl Filler {
         each.await
     }
 
-    /// How many days are wanted and produced, and those of them that are not archived.
-    async fn missing(&self, order: &Order) -> (usize, Vec<DayKey>) {
-        let (now, archived) = (self.engine.now(), self.archived(order).await);
-        let key = |geo, day| DayKey { geo, user_id_type: order.user_id_type, scope: order.scope.clone(), day };
-        let all = order.range.days().flat_map(|day| order.geos.iter().map(move |geo| (*geo, day)));
+    /// The number of requested days that are produced, and the keys of those that are not archived.
+    async fn missing_days(&self, request: &BackfillRequest) -> (usize, Vec<DayKey>) {
+        let (now, archived) = (self.engine.now(), self.archived_days(request).await);
+        let key = |geo, day| DayKey { geo, user_id_type: request.user_id_type, scope: request.scope.clone(), day };
+        let all = request.range.days().flat_map(|day| request.geos.iter().map(move |geo| (*geo, day)));
         let produced: Vec<_> = all.filter(|(geo, day)| geo.produced_at(*day) <= now).collect();
         let missing = produced.iter().filter(|one| !archived.contains(one)).map(|(geo, day)| key(*geo, *day));
         (produced.len(), missing.collect())
     }
 
-    async fn archived(&self, order: &Order) -> BTreeSet<(Geo, Day)> {
-        let mut held = BTreeSet::new();
-        let Some(archive) = self.archive.as_ref().filter(|_| order.scope == Scope::Everyone) else { return held };
-        for geo in &order.geos {
-            let labels = archive.held(*geo, order.user_id_type, order.range).await;
-            held.extend(labels.into_keys().map(|day| (*geo, day)));
+    async fn archived_days(&self, request: &BackfillRequest) -> BTreeSet<(Geo, Day)> {
+        let mut archived = BTreeSet::new();
+        let Some(archive) = self.archive.as_ref().filter(|_| request.scope == DataScope::Everyone) else {
+            return archived;
+        };
+        for geo in &request.geos {
+            let metadata = archive.metadata_of_range(*geo, request.user_id_type, request.range).await;
+            archived.extend(metadata.into_keys().map(|day| (*geo, day)));
         }
-        held
+        archived
     }
 
     /// Fetches a day and waits until it is written.
-    async fn fetch(&self, key: DayKey, context: LoadContext) -> Result<(), LoadError> {
+    async fn fetch_day(&self, key: DayKey, context: LoadContext) -> Result<(), LoadError> {
         let mut tries = 0;
         loop {
-            match self.engine.load(&key, context).await {
+            match self.engine.load_day(&key, context).await {
                 Ok(_) => break,
-                Err(error) if tries + 1 >= TRIES || !helps_soon(&error) => return Err(error),
-                Err(error) => tracing::debug!(%key, %error, "a day is tried again"),
+                Err(error) if tries + 1 >= MAX_ATTEMPTS || !is_worth_retrying(&error) => return Err(error),
+                Err(error) => tracing::debug!(%key, %error, "a day is fetched again after a failure"),
             }
-            tokio::time::sleep(AGAIN.wait(tries, fastrand::f64())).await;
+            tokio::time::sleep(RETRY_BACKOFF.delay(tries, fastrand::f64())).await;
             tries += 1;
         }
         if let Some(archive) = &self.archive {
-            archive.settled(&key).await;
+            archive.wait_until_written(&key).await;
         }
         Ok(())
     }
 }
 
-/// Whether asking again within minutes can help; the quota comes back only with the next month.
-const fn helps_soon(error: &LoadError) -> bool {
+/// Whether a retry within minutes can succeed. A spent quota is refilled only in the next month.
+const fn is_worth_retrying(error: &LoadError) -> bool {
     error.is_retryable() && !matches!(error, LoadError::QuotaExhausted { .. })
 }

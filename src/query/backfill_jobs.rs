@@ -1,7 +1,7 @@
-//! Backfills as jobs: started, followed and cancelled by others, and taken up again after a restart.
+//! Backfill jobs: backfills that callers start, follow and cancel, and that resume after a restart.
 //!
-//! Only the order itself is written down, not how far it is: what was fetched is in the archive, and a job that is taken
-//! up again sees it there.
+//! The archive stores a record of each running job without its progress: fetched days are archived, so a resumed job
+//! skips them.
 
 use std::{
     collections::BTreeMap,
@@ -13,96 +13,96 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::backfill::{Filler, Order, Progress};
+use super::backfill::{BackfillProgress, BackfillRequest, Backfiller};
 use crate::{
-    meter::{Exposition, Label, Meter, Tally},
-    model::{Day, DayRange, Geo, Scope},
+    model::{DataScope, Day, DayRange, Geo},
+    prometheus::{Collector, CounterVec, Exposition, MetricLabel},
     source::{CallerId, LoadError, Priority},
 };
 
-/// Where orders are written down.
-const FOLDER: &str = "backfills";
+/// The folder of the job records in the archive.
+const RECORD_FOLDER: &str = "backfills";
 
-/// Ended jobs that are remembered.
-const REMEMBERED: usize = 100;
+/// Ended jobs that stay in the list.
+const MAX_ENDED_JOBS: usize = 100;
 
-/// Jobs of one owner that run at the same time: each takes memory and a place in the archive, and whoever may read a
-/// report may order one.
-const RUNNING: usize = 64;
+/// Jobs of one owner that may run at the same time. Each uses memory and a record in the archive, and every caller who
+/// may read a report may start one.
+const MAX_RUNNING_JOBS_PER_OWNER: usize = 64;
 
-/// A job as it is at present.
+/// The present state of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
-    /// Its name: when it was ordered, and a few random letters.
+pub struct BackfillJob {
+    /// The id: the creation time and random hexadecimal digits.
     pub id: Arc<str>,
-    /// What was ordered.
-    pub order: Order,
-    /// The path and query of the question that it was ordered for, if it was for one.
-    pub question: Option<Arc<str>>,
-    /// The name of who ordered it.
+    /// The days to backfill.
+    pub request: BackfillRequest,
+    /// The path and query of the request that the job was started for, if any.
+    pub query_target: Option<Arc<str>>,
+    /// The name of the caller that started the job.
     pub owner: Arc<str>,
-    /// When it was ordered.
+    /// When the job was started.
     pub created_at: Timestamp,
-    /// Whether it runs, and how it ended.
-    pub state: JobState,
-    /// How far it is.
-    pub progress: Progress,
+    /// Whether the job runs, or how it ended.
+    pub state: BackfillJobState,
+    /// The progress of the job.
+    pub progress: BackfillProgress,
 }
 
-/// Whether a job runs, and how it ended.
+/// Whether a job runs, or how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JobState {
-    /// It runs.
+pub enum BackfillJobState {
+    /// The job runs.
     Running,
-    /// All days are held.
+    /// All days are stored.
     Done,
-    /// Somebody cancelled it. What was fetched is kept.
+    /// A caller cancelled the job. Fetched days stay stored.
     Cancelled,
-    /// It met a failure that trying again did not help. What was fetched is kept.
+    /// The job stopped at a failure that retries did not resolve. Fetched days stay stored.
     Failed(LoadError),
 }
 
-/// All backfills of this process. Clones share them.
+/// All backfill jobs of this process. Clones share them.
 #[derive(Clone)]
-pub struct Backfills {
-    shared: Arc<Shared>,
+pub struct BackfillJobs {
+    registry: Arc<JobRegistry>,
 }
 
-struct Shared {
-    filler: Filler,
-    jobs: Mutex<BTreeMap<Arc<str>, Entry>>,
-    ended: Tally<Ending>,
+struct JobRegistry {
+    backfiller: Backfiller,
+    jobs: Mutex<BTreeMap<Arc<str>, JobEntry>>,
+    ended_jobs: CounterVec<JobOutcome>,
 }
 
-/// How jobs end.
+/// The outcome of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+enum JobOutcome {
     Done,
     Cancelled,
     Failed,
 }
 
 #[derive(Clone)]
-struct Entry {
-    job: watch::Sender<Job>,
-    stop: CancellationToken,
+struct JobEntry {
+    job: watch::Sender<BackfillJob>,
+    cancellation: CancellationToken,
 }
 
-/// What became of a job that was to be entered.
-enum Entered {
-    Anew(Entry),
-    Already(Entry),
-    OneTooMany,
+/// The result of inserting a job into the list.
+enum Insertion {
+    New(JobEntry),
+    Existing(JobEntry),
+    LimitReached,
 }
 
-/// The owner has as many jobs running as one may have.
+/// The owner already runs the maximum number of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{RUNNING} jobs of this caller are running, and more there may not be at a time")]
+#[error("{MAX_RUNNING_JOBS_PER_OWNER} jobs of this caller are running, which is the limit")]
 pub struct TooManyJobs;
 
-/// An order as it is written down.
+/// A job as it is stored in the archive.
 #[derive(Debug, Serialize, Deserialize)]
-struct Note {
+struct JobRecord {
     id: String,
     start_date: Day,
     end_date: Day,
@@ -111,101 +111,113 @@ struct Note {
     created_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     question: Option<Arc<str>>,
-    #[serde(default = "nobody")]
+    #[serde(default = "unknown_owner")]
     owner: Arc<str>,
 }
 
-/// Who owns jobs that were written down before jobs had owners.
-fn nobody() -> Arc<str> {
+/// The owner of jobs that were stored before jobs had owners.
+fn unknown_owner() -> Arc<str> {
     "nobody".into()
 }
 
-impl Backfills {
-    /// No jobs yet.
+impl BackfillJobs {
+    /// An empty list of jobs.
     #[must_use]
-    pub fn new(filler: Filler) -> Self {
-        Self { shared: Arc::new(Shared { filler, jobs: Mutex::default(), ended: Tally::default() }) }
-    }
-
-    /// Starts a job for `owner`. Where one of theirs is running to the same order and question, that one is it.
-    ///
-    /// # Errors
-    /// Where they have as many running as one may have.
-    pub async fn start(&self, order: Order, question: Option<Arc<str>>, owner: Arc<str>) -> Result<Job, TooManyJobs> {
-        let created_at = self.shared.filler.engine().now();
-        let stamp = created_at.strftime("%Y%m%dT%H%M%SZ");
-        let id: Arc<str> = format!("{stamp}-{:06x}", fastrand::u32(..1 << 24)).into();
-        let (state, progress) = (JobState::Running, Progress::default());
-        let job = Job { id, order, question, owner, created_at, state, progress };
-        match self.shared.enter(job) {
-            Entered::Anew(entry) => {
-                let job = entry.job.borrow().clone();
-                self.write_down(&job).await;
-                self.run(job.clone(), entry);
-                Ok(job)
-            }
-            Entered::Already(entry) => Ok(entry.job.borrow().clone()),
-            Entered::OneTooMany => Err(TooManyJobs),
+    pub fn new(backfiller: Backfiller) -> Self {
+        Self {
+            registry: Arc::new(JobRegistry { backfiller, jobs: Mutex::default(), ended_jobs: CounterVec::default() }),
         }
     }
 
-    /// Takes up the jobs that had not ended when the process did.
+    /// Starts a job for `owner`, or returns the owner's running job for the same request and query.
+    ///
+    /// # Errors
+    /// If the owner already runs the maximum number of jobs.
+    pub async fn start(
+        &self,
+        request: BackfillRequest,
+        query_target: Option<Arc<str>>,
+        owner: Arc<str>,
+    ) -> Result<BackfillJob, TooManyJobs> {
+        let created_at = self.registry.backfiller.engine().now();
+        let stamp = created_at.strftime("%Y%m%dT%H%M%SZ");
+        let id: Arc<str> = format!("{stamp}-{:06x}", fastrand::u32(..1 << 24)).into();
+        let (state, progress) = (BackfillJobState::Running, BackfillProgress::default());
+        let job = BackfillJob { id, request, query_target, owner, created_at, state, progress };
+        match self.registry.insert(job) {
+            Insertion::New(entry) => {
+                let job = entry.job.borrow().clone();
+                self.save_record(&job).await;
+                self.spawn(job.clone(), entry);
+                Ok(job)
+            }
+            Insertion::Existing(entry) => Ok(entry.job.borrow().clone()),
+            Insertion::LimitReached => Err(TooManyJobs),
+        }
+    }
+
+    /// Resumes the jobs that were running when the process ended.
     pub async fn resume(&self) {
-        let Some(archive) = self.shared.filler.archive() else { return };
-        let notes = match archive.notes(FOLDER).await {
-            Ok(notes) => notes,
+        let Some(archive) = self.registry.backfiller.archive() else { return };
+        let records = match archive.control_records(RECORD_FOLDER).await {
+            Ok(records) => records,
             Err(error) => {
-                tracing::error!(%error, "the backfills under way could not be read; order them again");
+                tracing::error!(%error, "records of running backfills could not be read; start them again");
                 return;
             }
         };
-        for job in notes.iter().filter_map(|note| serde_json::from_slice::<Note>(note).ok()?.job()) {
-            tracing::info!(job = %job.id, range = %job.order.range, "a backfill is taken up again");
-            if let Entered::Anew(entry) = self.shared.enter(job.clone()) {
-                self.run(job, entry);
+        for job in records.iter().filter_map(|record| serde_json::from_slice::<JobRecord>(record).ok()?.into_job()) {
+            tracing::info!(job = %job.id, range = %job.request.range, "a backfill resumes after a restart");
+            if let Insertion::New(entry) = self.registry.insert(job.clone()) {
+                self.spawn(job, entry);
             }
         }
     }
 
     /// All jobs, the latest first.
     #[must_use]
-    pub fn list(&self) -> Vec<Job> {
-        self.shared.jobs().values().rev().map(|entry| entry.job.borrow().clone()).collect()
+    pub fn list(&self) -> Vec<BackfillJob> {
+        self.registry.lock_jobs().values().rev().map(|entry| entry.job.borrow().clone()).collect()
     }
 
-    /// Follows a job.
+    /// Follows the state of a job; `None` if there is no such job.
     #[must_use]
-    pub fn follow(&self, id: &str) -> Option<watch::Receiver<Job>> {
-        self.shared.jobs().get(id).map(|entry| entry.job.subscribe())
+    pub fn follow(&self, id: &str) -> Option<watch::Receiver<BackfillJob>> {
+        self.registry.lock_jobs().get(id).map(|entry| entry.job.subscribe())
     }
 
-    /// Cancels a job and tells how it is then. One that has ended stays as it ended.
-    pub async fn cancel(&self, id: &str) -> Option<Job> {
+    /// Cancels a job and returns its final state; `None` if there is no such job. An ended job is not changed.
+    pub async fn cancel(&self, id: &str) -> Option<BackfillJob> {
         let mut job = {
-            let jobs = self.shared.jobs();
+            let jobs = self.registry.lock_jobs();
             let entry = jobs.get(id)?;
-            entry.stop.cancel();
+            entry.cancellation.cancel();
             entry.job.subscribe()
         };
-        let ended = job.wait_for(|job| job.state != JobState::Running).await;
+        let ended = job.wait_for(|job| job.state != BackfillJobState::Running).await;
         ended.ok().map(|job| job.clone())
     }
 
-    fn run(&self, job: Job, Entry { job: sender, stop }: Entry) {
+    fn spawn(&self, job: BackfillJob, JobEntry { job: sender, cancellation }: JobEntry) {
         let backfills = self.clone();
         tokio::spawn(async move {
-            let state = backfills.work(&job, &sender, &stop).await;
-            backfills.strike_out(&job.id).await;
-            backfills.shared.count(&state);
-            tracing::info!(job = %job.id, range = %job.order.range, ?state, "a backfill has ended");
+            let state = backfills.run_to_end(&job, &sender, &cancellation).await;
+            backfills.remove_record(&job.id).await;
+            backfills.registry.record_end(&state);
+            tracing::info!(job = %job.id, range = %job.request.range, ?state, "a backfill has ended");
             sender.send_modify(|job| job.state = state);
         });
     }
 
-    async fn work(&self, begun: &Job, job: &watch::Sender<Job>, stop: &CancellationToken) -> JobState {
-        // However many jobs somebody orders, they share one turn at the upstream with all else that they ask.
-        let (order, owner) = (&begun.order, CallerId::of_name(&begun.owner));
-        let progress = watch::Sender::new(Progress::default());
+    async fn run_to_end(
+        &self,
+        begun: &BackfillJob,
+        job: &watch::Sender<BackfillJob>,
+        cancellation: &CancellationToken,
+    ) -> BackfillJobState {
+        // All jobs of an owner share one caller id, and thus one fair share of the upstream rate.
+        let (request, owner) = (&begun.request, CallerId::from_name(&begun.owner));
+        let progress = watch::Sender::new(BackfillProgress::default());
         let mut changes = progress.subscribe();
         let following = async {
             while changes.changed().await.is_ok() {
@@ -214,82 +226,86 @@ impl Backfills {
             }
         };
         let outcome = tokio::select! {
-            outcome = self.shared.filler.fill(order, owner, &progress) => outcome,
-            () = stop.cancelled() => return JobState::Cancelled,
-            () = following => unreachable!("the progress outlives its followers"),
+            outcome = self.registry.backfiller.run(request, owner, &progress) => outcome,
+            () = cancellation.cancelled() => return BackfillJobState::Cancelled,
+            () = following => unreachable!("the progress sender lives until the end of this function"),
         };
         job.send_modify(|job| job.progress = *progress.borrow());
-        outcome.map_or_else(JobState::Failed, |()| JobState::Done)
+        outcome.map_or_else(BackfillJobState::Failed, |()| BackfillJobState::Done)
     }
 
-    async fn write_down(&self, job: &Job) {
-        // What is asked of one person or department is not archived; whoever asked for it asks again after a restart.
-        let archive = self.shared.filler.archive().filter(|_| job.order.scope == Scope::Everyone);
+    async fn save_record(&self, job: &BackfillJob) {
+        // Days of one person or department are not archived, so such a job is not resumed; the caller requests it
+        // again.
+        let archive = self.registry.backfiller.archive().filter(|_| job.request.scope == DataScope::Everyone);
         let Some(archive) = archive else { return };
-        let text = serde_json::to_vec(&Note::of(job)).unwrap_or_default();
-        if let Err(error) = archive.put_note(FOLDER, &job.id, text).await {
-            tracing::warn!(job = %job.id, %error, "a backfill could not be written down; a restart will not take it up");
+        let text = serde_json::to_vec(&JobRecord::of(job)).unwrap_or_default();
+        if let Err(error) = archive.put_control_record(RECORD_FOLDER, &job.id, text).await {
+            tracing::warn!(job = %job.id, %error, "a backfill record was not stored; the job will not resume");
         }
     }
 
-    async fn strike_out(&self, id: &str) {
-        let Some(archive) = self.shared.filler.archive() else { return };
-        if let Err(error) = archive.remove_note(FOLDER, id).await {
-            tracing::warn!(job = id, %error, "an ended backfill is still written down; a restart takes it up again");
+    async fn remove_record(&self, id: &str) {
+        let Some(archive) = self.registry.backfiller.archive() else { return };
+        if let Err(error) = archive.remove_control_record(RECORD_FOLDER, id).await {
+            tracing::warn!(job = id, %error, "a backfill record was not removed; the job will run again");
         }
     }
 }
 
-impl Shared {
-    /// Enters a job into the list, unless one is running that does the same. The oldest that have ended are forgotten.
-    fn enter(&self, job: Job) -> Entered {
-        let mut jobs = self.jobs();
-        let running = |entry: &&Entry| entry.job.borrow().state == JobState::Running;
-        let same = |other: &Job| other.order == job.order && other.question == job.question && other.owner == job.owner;
+impl JobRegistry {
+    /// Inserts a job into the list unless the same job is running. The oldest ended jobs are removed.
+    fn insert(&self, job: BackfillJob) -> Insertion {
+        let mut jobs = self.lock_jobs();
+        let running = |entry: &&JobEntry| entry.job.borrow().state == BackfillJobState::Running;
+        let same = |other: &BackfillJob| {
+            other.request == job.request && other.query_target == job.query_target && other.owner == job.owner
+        };
         if let Some(already) = jobs.values().filter(running).find(|entry| same(&entry.job.borrow())) {
-            return Entered::Already(already.clone());
+            return Insertion::Existing(already.clone());
         }
         let theirs = jobs.values().filter(running).filter(|entry| entry.job.borrow().owner == job.owner);
-        if theirs.count() >= RUNNING {
-            return Entered::OneTooMany;
+        if theirs.count() >= MAX_RUNNING_JOBS_PER_OWNER {
+            return Insertion::LimitReached;
         }
         let ended: Vec<_> = jobs.iter().filter(|(_, entry)| !running(entry)).map(|(id, _)| Arc::clone(id)).collect();
-        for id in ended.iter().take(ended.len().saturating_sub(REMEMBERED)) {
+        for id in ended.iter().take(ended.len().saturating_sub(MAX_ENDED_JOBS)) {
             jobs.remove(id);
         }
         let id = Arc::clone(&job.id);
-        let entry = Entry { job: watch::Sender::new(job), stop: CancellationToken::new() };
+        let entry = JobEntry { job: watch::Sender::new(job), cancellation: CancellationToken::new() };
         jobs.insert(id, entry.clone());
-        Entered::Anew(entry)
+        Insertion::New(entry)
     }
 
-    fn count(&self, state: &JobState) {
+    fn record_end(&self, state: &BackfillJobState) {
         match state {
-            JobState::Running => {}
-            JobState::Done => self.ended.add_one(Ending::Done),
-            JobState::Cancelled => self.ended.add_one(Ending::Cancelled),
-            JobState::Failed(_) => self.ended.add_one(Ending::Failed),
+            BackfillJobState::Running => {}
+            BackfillJobState::Done => self.ended_jobs.increment(JobOutcome::Done),
+            BackfillJobState::Cancelled => self.ended_jobs.increment(JobOutcome::Cancelled),
+            BackfillJobState::Failed(_) => self.ended_jobs.increment(JobOutcome::Failed),
         }
     }
 
-    fn jobs(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
+    fn lock_jobs(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, JobEntry>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Meter for Backfills {
-    fn write(&self, page: &mut Exposition) {
+impl Collector for BackfillJobs {
+    fn collect(&self, page: &mut Exposition) {
         let jobs = self.list();
-        let running = || jobs.iter().filter(|job| job.state == JobState::Running);
+        let running = || jobs.iter().filter(|job| job.state == BackfillJobState::Running);
         let left = running().map(|job| job.progress.days.saturating_sub(job.progress.done)).sum::<usize>();
-        page.gauge("feishu_pulse_backfills_running", "Backfills under way.").value(running().count() as f64);
-        page.gauge("feishu_pulse_backfills_pending_partitions", "Days that they have still to see to.")
-            .value(left as f64);
-        page.counter("feishu_pulse_backfills_ended_total", "Backfills by how they ended.").tally(&self.shared.ended);
+        page.gauge("feishu_pulse_backfills_running", "Backfills in progress.").sample(running().count() as f64);
+        page.gauge("feishu_pulse_backfills_pending_partitions", "Days that running backfills have still to process.")
+            .sample(left as f64);
+        page.counter("feishu_pulse_backfills_ended_total", "Backfills by how they ended.")
+            .counter_vec(&self.registry.ended_jobs);
     }
 }
 
-impl Label for Ending {
+impl MetricLabel for JobOutcome {
     const NAME: &'static str = "outcome";
     const ALL: &'static [Self] = &[Self::Done, Self::Cancelled, Self::Failed];
 
@@ -302,32 +318,32 @@ impl Label for Ending {
     }
 }
 
-impl Note {
-    fn of(job: &Job) -> Self {
+impl JobRecord {
+    fn of(job: &BackfillJob) -> Self {
         Self {
             id: job.id.to_string(),
-            start_date: job.order.range.first(),
-            end_date: job.order.range.last(),
-            geos: job.order.geos.iter().map(Geo::to_string).collect(),
-            user_id_type: job.order.user_id_type.name().to_owned(),
+            start_date: job.request.range.first(),
+            end_date: job.request.range.last(),
+            geos: job.request.geos.iter().map(Geo::to_string).collect(),
+            user_id_type: job.request.user_id_type.name().to_owned(),
             created_at: job.created_at,
-            question: job.question.clone(),
+            question: job.query_target.clone(),
             owner: Arc::clone(&job.owner),
         }
     }
 
-    /// The job; `None` where the note makes no sense.
-    fn job(self) -> Option<Job> {
+    /// The job; `None` if the record is invalid.
+    fn into_job(self) -> Option<BackfillJob> {
         let geos: Result<_, _> = self.geos.iter().map(|geo| geo.parse()).collect();
-        let order = Order {
+        let request = BackfillRequest {
             range: DayRange::new(self.start_date, self.end_date)?,
             geos: geos.ok()?,
             user_id_type: self.user_id_type.parse().ok()?,
-            scope: Scope::Everyone,
+            scope: DataScope::Everyone,
             priority: if self.question.is_some() { Priority::Interactive } else { Priority::Background },
         };
         let Self { question, owner, created_at, .. } = self;
-        let (id, state, progress) = (self.id.into(), JobState::Running, Progress::default());
-        Some(Job { id, order, question, owner, created_at, state, progress })
+        let (id, state, progress) = (self.id.into(), BackfillJobState::Running, BackfillProgress::default());
+        Some(BackfillJob { id, request, query_target: question, owner, created_at, state, progress })
     }
 }

@@ -1,28 +1,28 @@
-//! When days are fetched though nobody has asked: pure, from the calendar of a geo.
+//! Cache warming: computes from a geo's calendar when and which days to fetch in advance.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    model::{Day, DayKey, DayRange, Geo, Scope, UserIdType},
-    store::Policy,
+    model::{DataScope, Day, DayKey, DayRange, Geo, UserIdType},
+    store::FreshnessPolicy,
 };
 
-/// The next instant after `now` at which a day of `geo` is worth fetching: when it has been produced, and when what was
-/// fetched then can be made final. `jitter` keeps many gateways from asking at the same second.
+/// The next time after `now` at which to fetch a day of `geo`: first when the day is produced, then when a fetch makes
+/// it final. `jitter` spreads the requests of many gateways over time.
 #[must_use]
-pub fn next_wake(geo: Geo, policy: &Policy, jitter: SignedDuration, now: Timestamp) -> Timestamp {
-    let settling = SignedDuration::try_from(policy.settling).unwrap_or_default();
+pub fn next_fetch_time(geo: Geo, policy: &FreshnessPolicy, jitter: SignedDuration, now: Timestamp) -> Timestamp {
+    let settling = SignedDuration::try_from(policy.settling_time).unwrap_or_default();
     let today = geo.today(now);
     let produced = [-2, -1, 0].map(|offset| geo.produced_at(today.plus(offset)) + jitter);
     let wakes = produced.into_iter().flat_map(|at| [at, at + settling]);
     wakes.filter(|at| *at > now).min().unwrap_or(Timestamp::MAX)
 }
 
-/// The `days` days that end with the latest produced one, the latest first: it is asked for most.
+/// The `days` days that end with the latest produced one, newest first because the newest is requested most often.
 #[must_use]
-pub fn latest(geo: Geo, user_id_type: UserIdType, days: u16, now: Timestamp) -> Vec<DayKey> {
+pub fn latest_days(geo: Geo, user_id_type: UserIdType, days: u16, now: Timestamp) -> Vec<DayKey> {
     let range = DayRange::ending(geo.latest_produced(now), days);
-    let key = |day: Day| DayKey { geo, user_id_type, scope: Scope::Everyone, day };
+    let key = |day: Day| DayKey { geo, user_id_type, scope: DataScope::Everyone, day };
     range.days().rev().take(usize::from(days)).map(key).collect()
 }
 
@@ -37,14 +37,14 @@ mod tests {
     #[case::at_production("2026-11-22T01:35:00Z", "2026-11-22T07:35:00Z")]
     #[case::when_it_can_be_final("2026-11-22T07:35:00Z", "2026-11-23T01:35:00Z")]
     fn a_day_is_fetched_when_produced_and_again_when_it_can_be_final(#[case] now: Timestamp, #[case] wake: Timestamp) {
-        assert_eq!(next_wake(Geo::Cn, &Policy::default(), SignedDuration::from_mins(5), now), wake);
+        assert_eq!(next_fetch_time(Geo::Cn, &FreshnessPolicy::default(), SignedDuration::from_mins(5), now), wake);
     }
 
     #[test]
-    fn the_latest_days_end_with_the_one_that_was_produced_last() {
-        let keys = latest(Geo::Us, UserIdType::OpenId, 3, "2026-11-22T09:30:00Z".parse().unwrap());
+    fn the_latest_days_begin_with_the_last_produced_day() {
+        let keys = latest_days(Geo::Us, UserIdType::OpenId, 3, "2026-11-22T09:30:00Z".parse().unwrap());
         let days: Vec<_> = keys.iter().map(|key| key.day.to_string()).collect();
         assert_eq!(days, ["2026-11-21", "2026-11-20", "2026-11-19"]);
-        assert!(latest(Geo::Us, UserIdType::OpenId, 0, Timestamp::UNIX_EPOCH).is_empty());
+        assert!(latest_days(Geo::Us, UserIdType::OpenId, 0, Timestamp::UNIX_EPOCH).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Gathers the days of a plan: all at once, in order, in the time that the caller has.
+//! Query engine: loads the days of a query concurrently and within the caller's deadline.
 
 use std::{
     sync::{
@@ -14,219 +14,205 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::{
-    plan::{Plan, Query, plan},
-    trails::Trails,
+    loaded_days::{CacheStatus, LoadOptions, LoadedDays, QueryError},
+    plan::{Query, QueryPlan, plan},
+    report_input::ReportInput,
+    trailing_count_cache::TrailingCountCache,
 };
 use crate::{
-    model::{Clock, Day, DayKey, Geo, Scope},
-    report::Digest,
+    model::{Clock, DataScope, DayKey, DayRange},
+    report::DayDigest,
     source::{CallerId, DaySource, Forecast, LoadContext, LoadError, Priority},
-    store::{Archive, Generation, Memory, State},
-    table::{Origin, Partition},
+    store::{Archive, CacheGeneration, DayStatus, Memory},
+    table::{DayMetadata, DayTable},
 };
 
-/// Days of one plan that are asked for at the same time. Below, they become spans and wait for their turns; the bound
-/// only keeps a question about ten years from holding ten years of waiters.
-const FAN_OUT: usize = 512;
+/// Days of one plan that are loaded at the same time. The upstream layer batches and queues them; this limit only
+/// bounds the number of waiters of a query over many years.
+const MAX_CONCURRENT_LOADS: usize = 512;
 
-/// The share of an estimate that must not fit into the caller's time before the caller is turned away.
-const ESTIMATES_ERR_BY: f64 = 0.7;
+/// A query is rejected early if this share of its estimated wait exceeds the time until its deadline.
+const REJECTION_ESTIMATE_FACTOR: f64 = 0.7;
 
-/// Answers plans from the top of the read path.
+/// Loads the days of queries from the outermost layer of the read path. Clones share its caches.
 #[derive(Clone)]
-pub struct Engine {
+pub struct QueryEngine {
     source: Arc<dyn DaySource>,
     memory: Arc<Memory>,
     archive: Option<Arc<Archive>>,
     clock: Arc<dyn Clock>,
     callers: Arc<AtomicU64>,
-    /// On whose behalf days are loaded, where that is known; else every request is a caller of its own.
+    /// The caller for which days are loaded; `None` if each request counts as a separate caller.
     caller: Option<CallerId>,
-    trails: Trails,
+    trailing_counts: TrailingCountCache,
 }
 
-/// How a caller asks.
-#[derive(Clone, Copy, Debug)]
-pub struct Asking {
-    /// Until when the caller waits.
-    pub deadline: Instant,
-    /// Whether an answer that lacks days is better than none.
-    pub allow_partial: bool,
-}
-
-/// The days of a plan: their rows, or their digests.
-#[derive(Debug)]
-pub struct Gathered<D = Partition> {
-    /// The plan.
-    pub plan: Plan,
-    /// The days that were had: by day, then geo.
-    pub days: Vec<Arc<D>>,
-    /// The days that were not, where the caller allows it.
-    pub missing: Vec<(DayKey, NotAnswered)>,
-    /// The days' states, in the order of `days`.
-    pub states: Vec<State>,
-    /// Where they came from.
-    pub supply: Supply,
-}
-
-/// Where the days of a plan came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Supply {
-    /// Feishu had to be asked for none of them.
-    pub held: bool,
-    /// All that Feishu had to be asked for was being fetched already, for somebody else.
-    pub collapsed: bool,
-    /// Some days that a figure would look back over are not held, so the figure is left out.
-    pub without_lead: bool,
-    /// Provisional days that should have been fetched anew by now: that is under way, or failed.
-    pub stale: usize,
-    /// Those of them for which it failed.
-    pub failing: usize,
-}
-
-impl Supply {
-    /// All of it was held, and is as new as it should be.
-    pub const HELD: Self = Self { held: true, collapsed: false, without_lead: false, stale: 0, failing: 0 };
-}
-
-/// Why days could not be had.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotAnswered {
-    /// Loading a day failed.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// Not in the time that the caller has. The fetch goes on.
-    #[error("the days could not be fetched in time; the fetch goes on")]
-    NotInTime {
-        /// How long it probably still takes, where that can be told.
-        left: Option<Duration>,
-    },
-}
-
-impl Engine {
-    /// An engine over the read path `source`, whose memory is `memory`.
+impl QueryEngine {
+    /// An engine over the read path `source`, which caches days in `memory`.
     pub fn new(source: Arc<dyn DaySource>, memory: Arc<Memory>, clock: Arc<dyn Clock>) -> Self {
-        Self { source, memory, archive: None, clock, callers: Arc::default(), caller: None, trails: Trails::default() }
+        Self {
+            source,
+            memory,
+            archive: None,
+            clock,
+            callers: Arc::default(),
+            caller: None,
+            trailing_counts: TrailingCountCache::default(),
+        }
     }
 
-    /// The same over another read path, whose memory is `memory`. Not from the archive, where the days are whole: this
-    /// read path may show less of them.
-    pub(super) fn over(&self, source: Arc<dyn DaySource>, memory: Arc<Memory>) -> Self {
-        Self { source, memory, archive: None, trails: Trails::default(), ..self.clone() }
+    /// The same engine over another read path and its cache. It does not use the archive, because archived days are
+    /// unfiltered and the new read path may filter them.
+    pub(super) fn with_source(&self, source: Arc<dyn DaySource>, memory: Arc<Memory>) -> Self {
+        Self { source, memory, archive: None, trailing_counts: TrailingCountCache::default(), ..self.clone() }
     }
 
-    /// The same, for a caller whose requests share one turn at the upstream.
+    /// The same engine for one caller, whose requests share one fair share of the upstream rate.
     #[must_use]
-    pub fn on_behalf_of(self, caller: CallerId) -> Self {
+    pub fn for_caller(self, caller: CallerId) -> Self {
         Self { caller: Some(caller), ..self }
     }
 
-    /// The same with `archive` to take digests from, without the rows of their days.
+    /// The same engine with `archive`, from which digests are read without their rows.
     #[must_use]
     pub fn with_archive(self, archive: Option<Arc<Archive>>) -> Self {
         Self { archive, ..self }
     }
 
-    /// The rows of the days that `query` needs, as of now.
+    /// Loads the rows of the days that `query` needs now.
     ///
     /// # Errors
-    /// [`NotAnswered`] for the first day that could not be had, unless the caller allows an answer without it.
-    pub async fn gather(&self, query: &Query, asking: Asking) -> Result<Gathered, NotAnswered> {
-        let (plan, context) = (plan(query, self.clock.now()), self.context());
-        let nothing = vec![None; plan.keys.len()];
+    /// The [`QueryError`] of the first day that could not be loaded, unless the caller accepts a partial result.
+    pub async fn load_rows(&self, query: &Query, options: LoadOptions) -> Result<LoadedDays, QueryError> {
+        let (plan, context) = (plan(query, self.clock.now()), self.load_context());
+        let cached = vec![None; plan.keys.len()];
         let load = |key| {
             let source = Arc::clone(&self.source);
             async move { source.load(&key, context).await }
         };
-        self.all(plan, nothing, (context, asking), load).await
+        self.load_remaining(plan, cached, context, options, load).await
     }
 
-    /// The digests of the days that `query` needs. Rows are loaded only for days whose digest is not held. Not for
-    /// questions about one person, whose rows are as small.
+    /// Loads the digests of the days that `query` needs. Rows are loaded only for days without a stored digest. Queries
+    /// about one person use [`Self::load_rows`], because their rows are as small as digests.
     ///
     /// # Errors
-    /// As [`Self::gather`].
-    pub async fn digests(&self, query: &Query, asking: Asking) -> Result<Gathered<Digest>, NotAnswered> {
-        let (plan, context) = (plan(query, self.clock.now()), self.context());
-        let mut held = Vec::with_capacity(plan.keys.len());
+    /// As [`Self::load_rows`].
+    pub async fn load_digests(&self, query: &Query, options: LoadOptions) -> Result<LoadedDays<DayDigest>, QueryError> {
+        let (plan, context) = (plan(query, self.clock.now()), self.load_context());
+        let mut cached = Vec::with_capacity(plan.keys.len());
         for key in &plan.keys {
-            held.push(self.memory.fresh_digest(key).await);
+            cached.push(self.memory.get_fresh_digest(key).await);
         }
-        if held.iter().all(Option::is_some) {
-            let (days, states) = held.into_iter().flatten().unzip();
-            return Ok(Gathered { plan, days, missing: Vec::new(), states, supply: Supply::HELD });
+        if cached.iter().all(Option::is_some) {
+            let (days, states) = cached.into_iter().flatten().unzip();
+            return Ok(LoadedDays { plan, days, missing: Vec::new(), states, cache_status: CacheStatus::HIT });
         }
-        let held = held.into_iter().map(|held| held.map(|(day, _)| day)).collect();
+        let cached = cached.into_iter().map(|cached| cached.map(|(day, _)| day)).collect();
         let load = |key| {
             let engine = self.clone();
-            async move { engine.digest(&key, context).await }
+            async move { engine.load_digest(&key, context).await }
         };
-        self.all(plan, held, (context, asking), load).await
+        self.load_remaining(plan, cached, context, options, load).await
     }
 
-    /// A digest that is not held.
-    async fn digest(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Digest>, LoadError> {
-        // Where the rows are at hand, nothing is faster.
-        if self.memory.held(key).await.is_none()
-            && let Some(digest) = self.archived_digest(key).await
+    /// Loads the days that a report on `query` is computed from.
+    ///
+    /// # Errors
+    /// As [`Self::load_rows`].
+    pub async fn load_report_input(&self, query: &Query, options: LoadOptions) -> Result<ReportInput, QueryError> {
+        Ok(match query.selection.user_id {
+            None => ReportInput::Digests(self.load_digests(query, options).await?),
+            Some(_) => ReportInput::Rows(self.load_rows(query, options).await?),
+        })
+    }
+
+    /// Adds those of the `days` days before the selected ones that are stored. Fetches none.
+    pub async fn add_lead_days(&self, input: &mut ReportInput, days: u16) {
+        match input {
+            ReportInput::Digests(loaded) => self.add_lead_digests(loaded, days).await,
+            ReportInput::Rows(loaded) => {
+                for key in lead_keys(&loaded.plan, days) {
+                    loaded.push_lead_day(self.cached_day(&key).await);
+                }
+            }
+        }
+    }
+
+    /// The same for digests.
+    pub async fn add_lead_digests(&self, loaded: &mut LoadedDays<DayDigest>, days: u16) {
+        let all =
+            stream::iter(lead_keys(&loaded.plan, days)).map(async |key| self.cached_or_archived_digest(&key).await);
+        for stored in all.buffered(usize::from(days).max(1)).collect::<Vec<_>>().await {
+            loaded.push_lead_day(stored);
+        }
+    }
+
+    /// Loads a digest that is not cached.
+    async fn load_digest(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayDigest>, LoadError> {
+        // If the rows are in memory, computing the digest is faster than reading the archive.
+        if self.memory.get(key).await.is_none()
+            && let Some(digest) = self.load_archived_digest(key).await
         {
             return Ok(digest);
         }
-        self.memory.digest(&self.source.load(key, context).await?).await
+        self.memory.get_or_compute_digest(&self.source.load(key, context).await?).await
     }
 
-    async fn archived_digest(&self, key: &DayKey) -> Option<Arc<Digest>> {
+    async fn load_archived_digest(&self, key: &DayKey) -> Option<Arc<DayDigest>> {
         let digest = self.archive.as_ref()?.digest(key).await?;
-        self.memory.keep_digest(&digest).await;
+        self.memory.insert_digest(&digest).await;
         Some(digest)
     }
 
-    /// All days of a plan: those that are held, and the others as they are loaded.
-    async fn all<D: Origin, F: Future<Output = Result<Arc<D>, LoadError>>>(
+    /// Loads the days of a plan that are not cached, and combines them with the cached ones.
+    async fn load_remaining<D: DayMetadata, F: Future<Output = Result<Arc<D>, LoadError>>>(
         &self,
-        plan: Plan,
-        held: Vec<Option<Arc<D>>>,
-        (context, asking): (LoadContext, Asking),
+        plan: QueryPlan,
+        cached: Vec<Option<Arc<D>>>,
+        context: LoadContext,
+        options: LoadOptions,
         load: impl Fn(DayKey) -> F,
-    ) -> Result<Gathered<D>, NotAnswered> {
-        let mut days: Vec<Option<Result<Arc<D>, NotAnswered>>> = held.into_iter().map(|day| day.map(Ok)).collect();
-        let open = plan.keys.iter().enumerate().filter(|(at, _)| days[*at].is_none());
-        let open: Vec<(usize, DayKey)> = open.map(|(at, key)| (at, key.clone())).collect();
-        let keys: Vec<DayKey> = open.iter().map(|(_, key)| key.clone()).collect();
+    ) -> Result<LoadedDays<D>, QueryError> {
+        let mut days: Vec<Option<Result<Arc<D>, QueryError>>> = cached.into_iter().map(|day| day.map(Ok)).collect();
+        let remaining = plan.keys.iter().enumerate().filter(|(index, _)| days[*index].is_none());
+        let remaining: Vec<(usize, DayKey)> = remaining.map(|(index, key)| (index, key.clone())).collect();
+        let keys: Vec<DayKey> = remaining.iter().map(|(_, key)| key.clone()).collect();
         let forecast = self.source.forecast(&keys).await;
-        if !asking.allow_partial {
-            self.refuse_what_takes_too_long(forecast.wait, &keys, context, asking.deadline)?;
+        if !options.allow_partial {
+            self.reject_if_too_slow(forecast.wait, &keys, context, options.deadline)?;
         }
-        let loads: Vec<_> = open.into_iter().map(|(at, key)| in_time((at, load(key)), asking)).collect();
-        let loaded = stream::iter(loads).buffer_unordered(FAN_OUT).try_collect::<Vec<_>>().await;
+        let loads: Vec<_> =
+            remaining.into_iter().map(|(index, key)| load_before_deadline(index, load(key), options)).collect();
+        let loaded = stream::iter(loads).buffer_unordered(MAX_CONCURRENT_LOADS).try_collect::<Vec<_>>().await;
         let loaded = match loaded {
-            Err(NotAnswered::NotInTime { .. }) => {
-                // Told as it is now, at the end of the wait.
-                let left = self.forecast(&keys).await;
-                return Err(NotAnswered::NotInTime { left });
+            Err(QueryError::DeadlineExceeded { .. }) => {
+                // A new estimate: the one from before the wait is outdated.
+                let remaining = self.forecast(&keys).await;
+                return Err(QueryError::DeadlineExceeded { remaining });
             }
             loaded => loaded?,
         };
-        for (at, day) in loaded {
-            days[at] = Some(day);
+        for (index, day) in loaded {
+            days[index] = Some(day);
         }
-        let held = forecast == Forecast::NOTHING;
-        let supply = Supply { held, collapsed: forecast.collapsed, ..Supply::HELD };
-        Ok(self.gathered(plan, days.into_iter().flatten().collect(), supply))
+        let hit = forecast == Forecast::NOTHING;
+        let cache_status = CacheStatus { hit, collapsed: forecast.collapsed, ..CacheStatus::HIT };
+        Ok(self.assemble(plan, days.into_iter().flatten().collect(), cache_status))
     }
 
-    /// Says at once what can be foreseen: a caller who would wait in vain learns how long it takes instead. The fetch
-    /// is begun all the same.
-    fn refuse_what_takes_too_long(
+    /// Rejects a query whose estimated wait clearly exceeds its deadline, and returns the estimate to the caller. The
+    /// fetch is started all the same.
+    fn reject_if_too_slow(
         &self,
-        left: Option<Duration>,
+        estimate: Option<Duration>,
         keys: &[DayKey],
         context: LoadContext,
         deadline: Instant,
-    ) -> Result<(), NotAnswered> {
-        let Some(left) = left else { return Ok(()) };
-        // An estimate is no promise: only a clear miss is refused.
-        if left.mul_f64(ESTIMATES_ERR_BY) <= deadline.saturating_duration_since(Instant::now()) {
+    ) -> Result<(), QueryError> {
+        let Some(estimate) = estimate else { return Ok(()) };
+        // Estimates are inexact, so only a clear excess is rejected.
+        if estimate.mul_f64(REJECTION_ESTIMATE_FACTOR) <= deadline.saturating_duration_since(Instant::now()) {
             return Ok(());
         }
         let (source, keys) = (Arc::clone(&self.source), keys.to_vec());
@@ -235,69 +221,70 @@ impl Engine {
                 let source = Arc::clone(&source);
                 async move { source.load(&key, context).await }
             });
-            stream::iter(loads).buffer_unordered(FAN_OUT).for_each(|_| std::future::ready(())).await;
+            stream::iter(loads).buffer_unordered(MAX_CONCURRENT_LOADS).for_each(|_| std::future::ready(())).await;
         };
         tokio::spawn(fetch.in_current_span());
-        Err(NotAnswered::NotInTime { left: Some(left) })
+        Err(QueryError::DeadlineExceeded { remaining: Some(estimate) })
     }
 
-    /// The day, where it is in memory, with its state. The day of everyone stands in for that of one person.
-    pub async fn held(&self, key: &DayKey) -> Option<(Arc<Partition>, State)> {
-        let mut held = self.memory.held(key).await;
-        if held.is_none() && matches!(key.scope, Scope::User(_)) {
-            held = self.memory.held(&key.everyone()).await.filter(|held| held.day.names_everyone());
+    /// The cached rows of a day with its status. For one person, the day of everyone is returned if only that is
+    /// cached.
+    pub async fn cached_day(&self, key: &DayKey) -> Option<(Arc<DayTable>, DayStatus)> {
+        let mut cached = self.memory.get(key).await;
+        if cached.is_none() && matches!(key.scope, DataScope::User(_)) {
+            cached = self.memory.get(&key.everyone()).await.filter(|cached| cached.day.has_all_user_ids());
         }
-        held.map(|held| (held.day, held.state))
+        cached.map(|cached| (cached.day, cached.state))
     }
 
-    /// One day, as urgent as the context says.
+    /// Loads the rows of one day with the priority of `context`.
     ///
     /// # Errors
     /// The [`LoadError`] of the fetch.
-    pub async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
+    pub async fn load_day(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
         self.source.load(key, context).await
     }
 
-    /// How long it takes to have all of these days, where that can be told.
+    /// The estimated time to load these days; `None` if it cannot be estimated.
     pub async fn forecast(&self, keys: &[DayKey]) -> Option<Duration> {
         self.source.forecast(keys).await.wait
     }
 
-    /// Drops a day of one geo and kind of id from memory, whomever it is about.
-    pub async fn forget(&self, key: &DayKey) {
-        self.memory.forget(key).await;
+    /// Removes a day of one geo and id type from memory in all scopes.
+    pub async fn remove_day(&self, key: &DayKey) {
+        self.memory.remove(key).await;
     }
 
-    /// The digest of the day, where it is in memory or archived, with its state.
-    pub async fn held_digest(&self, key: &DayKey) -> Option<(Arc<Digest>, State)> {
-        if let Some(held) = self.memory.held_digest(key).await {
-            return Some((held.day, held.state));
+    /// The digest of a day with its status, if it is cached or archived.
+    pub async fn cached_or_archived_digest(&self, key: &DayKey) -> Option<(Arc<DayDigest>, DayStatus)> {
+        if let Some(cached) = self.memory.get_digest(key).await {
+            return Some((cached.day, cached.state));
         }
-        let digest = self.archived_digest(key).await?;
+        let digest = self.load_archived_digest(key).await?;
         let state = self.memory.state(&*digest);
         Some((digest, state))
     }
 
-    /// Tells the data that is held now from that held at another time.
+    /// The generation of the cached data. It changes whenever the data changes.
     #[must_use]
-    pub fn generation(&self) -> Generation {
+    pub fn generation(&self) -> CacheGeneration {
         self.memory.generation()
     }
 
-    /// The days that are held.
+    /// The cache of the read path.
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// The top of its read path.
+    /// The outermost layer of the read path.
     pub(super) fn source(&self) -> &Arc<dyn DaySource> {
         &self.source
     }
 
-    /// The trailing counts that are kept.
+    /// The cache of trailing counts.
     #[must_use]
-    pub const fn trails(&self) -> &Trails {
-        &self.trails
+    pub const fn trailing_counts(&self) -> &TrailingCountCache {
+        &self.trailing_counts
     }
 
     /// The present time.
@@ -306,7 +293,13 @@ impl Engine {
         self.clock.now()
     }
 
-    fn gathered<D: Origin>(&self, plan: Plan, loaded: Vec<Result<Arc<D>, NotAnswered>>, supply: Supply) -> Gathered<D> {
+    /// Sorts the results into loaded and missing days, and completes the cache status.
+    fn assemble<D: DayMetadata>(
+        &self,
+        plan: QueryPlan,
+        loaded: Vec<Result<Arc<D>, QueryError>>,
+        cache_status: CacheStatus,
+    ) -> LoadedDays<D> {
         let (mut days, mut missing) = (Vec::with_capacity(loaded.len()), Vec::new());
         for (key, loaded) in plan.keys.iter().zip(loaded) {
             match loaded {
@@ -314,63 +307,49 @@ impl Engine {
                 Err(error) => missing.push((key.clone(), error)),
             }
         }
-        let states: Vec<State> = days.iter().map(|day| self.memory.state(&**day)).collect();
-        let stale = || days.iter().zip(&states).filter(|(day, state)| self.memory.is_due(&***day, **state));
-        let failing = stale().filter(|(day, _)| self.memory.failed_to_refresh(&***day)).count();
-        let supply = Supply { stale: stale().count(), failing, ..supply };
-        Gathered { plan, days, missing, states, supply }
+        let states: Vec<DayStatus> = days.iter().map(|day| self.memory.state(&**day)).collect();
+        let stale = || days.iter().zip(&states).filter(|(day, state)| self.memory.is_refresh_due(&***day, **state));
+        let failed_refreshes = stale().filter(|(day, _)| self.memory.refresh_failed(&***day)).count();
+        let cache_status = CacheStatus { stale_days: stale().count(), failed_refreshes, ..cache_status };
+        LoadedDays { plan, days, missing, states, cache_status }
     }
 
-    /// A caller who waits; where nobody knows who it is, one who has not asked before.
-    fn context(&self) -> LoadContext {
-        let caller = self.caller.unwrap_or_else(|| self.next_caller());
+    /// The context of an interactive load, with a new caller id if the engine has none.
+    fn load_context(&self) -> LoadContext {
+        let caller = self.caller.unwrap_or_else(|| self.new_caller_id());
         LoadContext { priority: Priority::Interactive, caller }
     }
 
-    /// A caller that shares turns at the upstream with all others.
+    /// A new caller id, with a fair share of the upstream rate of its own.
     #[must_use]
-    pub fn next_caller(&self) -> CallerId {
+    pub fn new_caller_id(&self) -> CallerId {
         CallerId(self.callers.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// A day and its place, or why it could not be had in time; an error where that fails the whole question.
-async fn in_time<D, F: Future<Output = Result<Arc<D>, LoadError>>>(
-    (at, load): (usize, F),
-    asking: Asking,
-) -> Result<(usize, Result<Arc<D>, NotAnswered>), NotAnswered> {
-    let loaded = tokio::time::timeout_at(asking.deadline, load).await;
-    let loaded = loaded.map_or(Err(NotAnswered::NotInTime { left: None }), |loaded| loaded.map_err(NotAnswered::Load));
+/// Runs one load until the deadline. Returns its index with the day, or with its error if a partial result is
+/// acceptable.
+///
+/// # Errors
+/// The error of the load, if no partial result is acceptable.
+async fn load_before_deadline<D, F: Future<Output = Result<Arc<D>, LoadError>>>(
+    index: usize,
+    load: F,
+    options: LoadOptions,
+) -> Result<(usize, Result<Arc<D>, QueryError>), QueryError> {
+    let loaded = tokio::time::timeout_at(options.deadline, load).await;
+    let loaded =
+        loaded.map_or(Err(QueryError::DeadlineExceeded { remaining: None }), |loaded| loaded.map_err(QueryError::Load));
     match loaded {
-        Err(error) if !asking.allow_partial => Err(error),
-        loaded => Ok((at, loaded)),
+        Err(error) if !options.allow_partial => Err(error),
+        loaded => Ok((index, loaded)),
     }
 }
 
-impl<D: Origin> Gathered<D> {
-    /// Adds a day before the selected ones, where it is held.
-    pub(super) fn look_back_at(&mut self, held: Option<(Arc<D>, State)>) {
-        self.supply.without_lead |= held.is_none();
-        let (day, state) = held.unzip();
-        self.days.extend(day);
-        self.states.extend(state);
-    }
-
-    /// The days that were had in at least so many geos.
-    pub fn days_in(&self, geos: usize) -> impl Iterator<Item = &Arc<D>> {
-        let by_day = self.days.chunk_by(|one, other| one.key().day == other.key().day);
-        by_day.filter(move |day| day.len() >= geos).flatten()
-    }
-
-    /// The selected days that were had, each with its state.
-    pub fn selected(&self) -> impl Iterator<Item = (&Arc<D>, State)> {
-        let selected = |day: &D| self.plan.range.contains(day.key().day);
-        self.days.iter().zip(self.states.iter().copied()).filter(move |(day, _)| selected(day))
-    }
-
-    /// The selected days that were not had.
-    pub fn selected_missing(&self) -> impl Iterator<Item = (Geo, Day)> {
-        let missing = self.missing.iter().map(|(key, _)| (key.geo, key.day));
-        missing.filter(|(_, day)| self.plan.range.contains(*day))
-    }
+/// The keys of the `days` days before the selected ones, without those that are part of the plan.
+fn lead_keys(plan: &QueryPlan, days: u16) -> Vec<DayKey> {
+    let Some(first) = plan.keys.first() else { return Vec::new() };
+    let lead = DayRange::ending(plan.range.first().plus(-1), days);
+    let days = lead.days().filter(|day| *day < first.day);
+    days.flat_map(|day| plan.geos.iter().map(move |geo| DayKey { geo: *geo, ..first.with_day(day) })).collect()
 }

@@ -1,92 +1,96 @@
-//! The newest days as an operator sees them: whether they are there in time, and, where that is wanted, how many people
-//! were active.
+//! Metrics of the latest day of each geo: its delay and, if enabled, how many people were active.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Engine;
+use super::QueryEngine;
 use crate::{
-    meter::{Exposition, Meter},
     model::Geo,
-    report::{Digest, figures::share},
-    store::State,
-    table::{Feature, Flag, Origin as _},
+    prometheus::{Collector, Exposition},
+    report::{DayDigest, day_figures::ratio},
+    store::DayStatus,
+    table::{DayMetadata as _, Feature, Flag},
 };
 
-/// Tells of the newest days of each geo.
+/// Collects the metrics of the latest stored day of each geo.
 #[derive(Clone)]
-pub struct Newest {
-    /// Knows what is held.
-    pub engine: Engine,
+pub struct LatestDayMetrics {
+    /// The engine that has the cached days.
+    pub engine: QueryEngine,
     /// The geos that are served.
     pub geos: Arc<[Geo]>,
-    /// The latest days that are always held; `None` where days are held only when somebody has asked.
+    /// Number of latest days that are fetched in advance; `None` if days are fetched only on request.
     pub warm_days: Option<u16>,
-    /// Whether figures about people are told.
-    pub business: bool,
+    /// Whether to export metrics about people.
+    pub business_metrics: bool,
 }
 
-impl Newest {
-    /// Produced days since the newest one that is held and has rows.
-    fn behind(&self, geo: Geo, now: Timestamp) -> Option<f64> {
+impl LatestDayMetrics {
+    /// Number of produced days after the newest cached day that has rows; `None` if days are not fetched in advance.
+    fn days_behind(&self, geo: Geo, now: Timestamp) -> Option<f64> {
         let warm_days = self.warm_days.filter(|days| *days > 0)?;
-        let held = self.engine.memory().newest(geo, |_| true);
-        let behind = held.map(|day| geo.latest_produced(now).since(day.key().day).max(0));
-        // Where nothing is held, all that should be is missing.
+        let cached = self.engine.memory().newest_day(geo, |_| true);
+        let behind = cached.map(|day| geo.latest_produced(now).since(day.key().day).max(0));
+        // With no cached day, all days that should be fetched in advance are missing.
         Some(f64::from(behind.unwrap_or(i32::MAX).min(warm_days.into())))
     }
 
-    fn write_business(&self, page: &mut Exposition) {
-        let newest = |geo: &Geo| Some((*geo, self.engine.memory().newest(*geo, |state| state == State::Final)?));
-        let days: Vec<(Geo, Arc<Digest>)> = self.geos.iter().filter_map(newest).collect();
+    fn write_business_metrics(&self, page: &mut Exposition) {
+        let newest =
+            |geo: &Geo| Some((*geo, self.engine.memory().newest_day(*geo, |state| state == DayStatus::Final)?));
+        let days: Vec<(Geo, Arc<DayDigest>)> = self.geos.iter().filter_map(newest).collect();
         let mut dates = page.gauge(
             "feishu_pulse_business_day_timestamp_seconds",
-            "The beginning of the newest final day, which the figures on people are about, in seconds since 1970.",
+            "Start of the newest final day, which the metrics about people describe, in seconds since 1970.",
         );
         for (geo, day) in &days {
             let begins = geo.starts_at(day.key().day).as_second();
-            dates.labelled(&[("geo", geo.name())], begins as f64);
+            dates.labelled_sample(&[("geo", geo.name())], begins as f64);
         }
-        let mut people = page.gauge("feishu_pulse_business_people", "People on that day: all, activated, and active.");
+        let mut people =
+            page.gauge("feishu_pulse_business_people", "People on the newest final day: all, activated, and active.");
         for (geo, day) in &days {
-            let sums = &day.whole().sums;
-            let counts =
-                [("all", sums.users), ("activated", sums.flag(Flag::Activated)), ("active", sums.flag(Flag::Active))];
+            let sums = &day.figures().sums;
+            let counts = [
+                ("all", sums.users),
+                ("activated", sums.rows_with(Flag::Activated)),
+                ("active", sums.rows_with(Flag::Active)),
+            ];
             for (status, count) in counts {
-                people.labelled(&[("geo", geo.name()), ("status", status)], count as f64);
+                people.labelled_sample(&[("geo", geo.name()), ("status", status)], count as f64);
             }
         }
         let mut adoption = page.gauge(
             "feishu_pulse_business_adoption_ratio",
-            "The share of that day's active people who used a feature; received e-mail can lift that of e-mail above 1.",
+            "Share of the newest final day's active people who used a feature. Received e-mail can raise it above 1.",
         );
         for (geo, day) in &days {
-            let sums = &day.whole().sums;
+            let sums = &day.figures().sums;
             for feature in Feature::ALL {
-                let used = sums.flag(Flag::Feature(feature));
-                if let Some(share) = share(used, Some(sums.flag(Flag::Active))) {
-                    adoption.labelled(&[("geo", geo.name()), ("feature", feature.name())], share);
+                let used = sums.rows_with(Flag::Feature(feature));
+                if let Some(share) = ratio(used, Some(sums.rows_with(Flag::Active))) {
+                    adoption.labelled_sample(&[("geo", geo.name()), ("feature", feature.name())], share);
                 }
             }
         }
     }
 }
 
-impl Meter for Newest {
-    fn write(&self, page: &mut Exposition) {
+impl Collector for LatestDayMetrics {
+    fn collect(&self, page: &mut Exposition) {
         let now = self.engine.now();
         let mut behind = page.gauge(
             "feishu_pulse_late_partitions",
-            "Produced days since the newest one that is held and has rows; told where days are fetched unasked.",
+            "Produced days after the newest cached day that has rows. Exported if days are fetched in advance.",
         );
         for geo in self.geos.iter() {
-            if let Some(days) = self.behind(*geo, now) {
-                behind.labelled(&[("geo", geo.name())], days);
+            if let Some(days) = self.days_behind(*geo, now) {
+                behind.labelled_sample(&[("geo", geo.name())], days);
             }
         }
-        if self.business {
-            self.write_business(page);
+        if self.business_metrics {
+            self.write_business_metrics(page);
         }
     }
 }

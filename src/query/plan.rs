@@ -1,77 +1,77 @@
-//! What a question needs: pure, from the question and the time at which it is asked.
+//! Query plan: computes from a query and the present time which days to load.
 
 use std::str::FromStr;
 
 use jiff::Timestamp;
 
 use crate::{
-    model::{Day, DayKey, DayRange, Geo, Month, Scope, UserIdType},
-    table::Selection,
+    model::{DataScope, Day, DayKey, DayRange, Geo, Month, UserIdType},
+    table::RowSelection,
 };
 
-/// A question about user-days, as every data endpoint understands it.
+/// A query over user-days, the common input of all data endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// Which days.
-    pub span: Span,
-    /// Which geos; at least one, none twice.
+    /// The selected days.
+    pub dates: QueryDates,
+    /// The geos: at least one, without duplicates.
     pub geos: Vec<Geo>,
-    /// Which ids the rows carry.
+    /// The type of the user ids in the rows.
     pub user_id_type: UserIdType,
-    /// Whose rows are asked for, where the days are not held.
-    pub scope: Scope,
-    /// Which rows of the days are meant.
-    pub selection: Selection,
-    /// Days before the span that are needed as well, such as those that a trailing figure looks back over.
-    pub lead: u16,
+    /// The scope to fetch if the days are not stored.
+    pub scope: DataScope,
+    /// The selected rows of the days.
+    pub selection: RowSelection,
+    /// Number of days before the selected ones that are loaded as well, for example for trailing counts.
+    pub lead_days: u16,
 }
 
-/// Which days a question is about.
+/// The dates of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Span {
-    /// These days.
+pub enum QueryDates {
+    /// Fixed dates.
     Days(DayRange),
-    /// The days of a period, reckoned from now.
+    /// A period that is resolved at the time of the query.
     Period(Period),
 }
 
-/// A period that needs no dates.
+/// A period given without dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
-    /// So many days, ending with the latest that is produced.
+    /// A number of days that ends with the latest produced day.
     Latest(u16),
-    /// The day before today, produced or not.
+    /// The day before today, whether or not it is produced.
     Yesterday,
-    /// A calendar month, up to the latest day that is produced.
+    /// A calendar month, up to the latest produced day.
     Month(Month),
 }
 
-/// The days that a question needs.
+/// The days that a query needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// The days that were selected.
+pub struct QueryPlan {
+    /// The selected days.
     pub range: DayRange,
-    /// The geos, in the order asked for.
+    /// The geos, in the order of the request.
     pub geos: Vec<Geo>,
-    /// The days to load: by day, then geo. Those before `range` are needed and not selected.
+    /// The days to load, by day, then geo. Days before `range` are lead days.
     pub keys: Vec<DayKey>,
-    /// Selected days that upstream has not produced yet.
+    /// The selected days that upstream has not produced yet.
     pub pending: Vec<(Geo, Day)>,
 }
 
-/// A text that names no period.
+/// The text is not a valid period.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected yesterday, a number of days such as 7d (1d to 3660d), or a month such as 2026-10")]
 pub struct ParsePeriodError;
 
-/// The days that `query` needs when it is asked at `now`.
+/// The days that `query` needs at `now`.
 #[must_use]
-pub fn plan(query: &Query, now: Timestamp) -> Plan {
-    let (range, needed) = (query.span.days(&query.geos, now), query.needed(now));
+pub fn plan(query: &Query, now: Timestamp) -> QueryPlan {
+    let (range, needed) = (query.dates.resolve(&query.geos, now), query.days_to_load(now));
     let key = |geo, day| DayKey { geo, user_id_type: query.user_id_type, scope: query.scope.clone(), day };
     let all = needed.days().flat_map(|day| query.geos.iter().map(move |geo| (*geo, day)));
     let (ready, pending): (Vec<_>, Vec<_>) = all.partition(|(geo, day)| geo.produced_at(*day) <= now);
-    Plan {
+    QueryPlan {
         range,
         geos: query.geos.clone(),
         keys: ready.into_iter().map(|(geo, day)| key(geo, day)).collect(),
@@ -80,19 +80,19 @@ pub fn plan(query: &Query, now: Timestamp) -> Plan {
 }
 
 impl Query {
-    /// The selected days and those that lead up to them, as of `now`.
+    /// The selected days and the lead days, as of `now`.
     #[must_use]
-    pub fn needed(&self, now: Timestamp) -> DayRange {
-        let range = self.span.days(&self.geos, now);
-        DayRange::ending(range.last(), u16::try_from(range.len()).unwrap_or(u16::MAX).saturating_add(self.lead))
+    pub fn days_to_load(&self, now: Timestamp) -> DayRange {
+        let range = self.dates.resolve(&self.geos, now);
+        DayRange::ending(range.last(), u16::try_from(range.len()).unwrap_or(u16::MAX).saturating_add(self.lead_days))
     }
 }
 
-impl Span {
-    /// The selected days, given the geos whose calendars count and the time.
+impl QueryDates {
+    /// The selected days as of `now`, by the calendars of `geos`.
     #[must_use]
-    pub fn days(self, geos: &[Geo], now: Timestamp) -> DayRange {
-        // The latest day that every geo has: a period should not end in a day that is half there.
+    pub fn resolve(self, geos: &[Geo], now: Timestamp) -> DayRange {
+        // The latest day that every geo has, so that a period does not end with a day that only some geos have.
         let latest = |of: fn(Geo, Timestamp) -> Day| {
             geos.iter().map(|geo| of(*geo, now)).min().unwrap_or_else(|| of(Geo::Cn, now))
         };
@@ -139,37 +139,38 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn query(span: Span, geos: &[Geo]) -> Query {
+    fn query(span: QueryDates, geos: &[Geo]) -> Query {
         Query {
-            span,
+            dates: span,
             geos: geos.to_vec(),
             user_id_type: UserIdType::OpenId,
-            scope: Scope::Everyone,
-            selection: Selection::default(),
-            lead: 0,
+            scope: DataScope::Everyone,
+            selection: RowSelection::default(),
+            lead_days: 0,
         }
     }
 
     #[test]
     fn a_period_ends_with_the_latest_day_that_every_geo_has_produced() {
-        // 02:00 in UTC: cn has produced the 21st half an hour ago, us will in seven hours and a half.
+        // At 02:00 UTC, cn produced the 21st half an hour ago, and us will produce it in seven and a half hours.
         let now = at("2026-11-22T02:00:00Z");
-        let week = Span::Period(Period::Latest(7));
-        assert_eq!(week.days(&[Geo::Cn], now).to_string(), "2026-11-15..2026-11-21");
-        assert_eq!(week.days(&[Geo::Cn, Geo::Us], now).to_string(), "2026-11-14..2026-11-20");
+        let week = QueryDates::Period(Period::Latest(7));
+        assert_eq!(week.resolve(&[Geo::Cn], now).to_string(), "2026-11-15..2026-11-21");
+        assert_eq!(week.resolve(&[Geo::Cn, Geo::Us], now).to_string(), "2026-11-14..2026-11-20");
     }
 
     #[test]
-    fn a_month_that_is_not_over_ends_with_its_latest_day() {
-        let month = |text: &str| Span::Period(text.parse().unwrap()).days(&[Geo::Cn], at("2026-11-22T02:00:00Z"));
+    fn the_current_month_ends_with_the_latest_produced_day() {
+        let month =
+            |text: &str| QueryDates::Period(text.parse().unwrap()).resolve(&[Geo::Cn], at("2026-11-22T02:00:00Z"));
         assert_eq!(month("2026-11").to_string(), "2026-11-01..2026-11-21");
         assert_eq!(month("2026-10").len(), 31);
         assert_eq!(month("2026-12").len(), 31);
     }
 
     #[test]
-    fn days_that_are_not_produced_are_listed_and_not_asked_for() {
-        let span = Span::Days(DayRange::new(day("2026-11-20"), day("2026-11-23")).unwrap());
+    fn days_that_are_not_produced_are_pending_and_not_loaded() {
+        let span = QueryDates::Days(DayRange::new(day("2026-11-20"), day("2026-11-23")).unwrap());
         let plan = plan(&query(span, &[Geo::Cn, Geo::Us]), at("2026-11-22T02:00:00Z"));
 
         let keys: Vec<_> = plan.keys.iter().map(|key| (key.geo, key.day)).collect();
@@ -178,16 +179,16 @@ mod tests {
     }
 
     #[test]
-    fn a_lead_is_loaded_and_not_selected() {
-        let span = Span::Days(DayRange::single(day("2026-11-10")));
-        let plan = plan(&Query { lead: 29, ..query(span, &[Geo::Cn]) }, at("2026-11-22T02:00:00Z"));
+    fn lead_days_are_loaded_and_not_selected() {
+        let span = QueryDates::Days(DayRange::single(day("2026-11-10")));
+        let plan = plan(&Query { lead_days: 29, ..query(span, &[Geo::Cn]) }, at("2026-11-22T02:00:00Z"));
         assert_eq!(plan.range.len(), 1);
         assert_eq!(plan.keys.len(), 30);
         assert_eq!(plan.keys[0].day, day("2026-10-12"));
     }
 
     #[test]
-    fn what_is_no_period_is_refused() {
+    fn an_invalid_period_is_refused() {
         for wrong in ["", "d", "0d", "-1d", "3661d", "99999d", "+7d", "7", "2026", "2026-13", "today", "7D"] {
             assert!(wrong.parse::<Period>().is_err(), "{wrong:?}");
         }

@@ -1,4 +1,4 @@
-//! What an answer rests on, as far as those who keep it have to know: when it is another one, and when it may become one.
+//! Provenance: the version, age and lifetime of the days behind a response, for validators and caching.
 
 use std::sync::Arc;
 
@@ -6,118 +6,118 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    basis::Basis,
-    engine::{Engine, Gathered, Supply},
-    plan::{Plan, Query, Span},
-    sheets::Sheets,
+    engine::QueryEngine,
+    loaded_days::{CacheStatus, LoadedDays},
+    plan::{Query, QueryDates, QueryPlan},
+    report_input::ReportInput,
+    user_rollups::UserRollups,
 };
 use crate::{
     model::{Day, Geo},
-    report::Digest,
-    store::{Memory, State},
-    table::{Origin, Partition},
+    report::DayDigest,
+    store::{DayStatus, Memory},
+    table::{DayMetadata, DayTable},
 };
 
-/// What an answer rests on.
+/// The origin of the data of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// Equal for equal days, however often they were fetched; another one as soon as anything differs that an answer
-    /// may tell of them.
+pub struct Provenance {
+    /// A hash of everything about the days that a response may show.
     pub version: [u8; 32],
-    /// When the day that was fetched last was fetched; `None` where there is no day, and where the answer can become another
-    /// one without a newer day: days that are missing may be found in the archive, as they were fetched long ago.
+    /// The latest fetch time of the days. `None` if there is no day, or if days are missing: those may be found later
+    /// in the archive with an older fetch time, so the response can change although this time does not.
     pub fetched_at: Option<Timestamp>,
-    /// Until when nothing changes by itself: no day is produced, none is due to be fetched anew. `None`: for ever.
-    pub lasts_until: Option<Timestamp>,
-    /// Where the days came from.
-    pub supply: Supply,
+    /// Before this time, no day is produced and none is due for a refresh. `None` means no limit.
+    pub valid_until: Option<Timestamp>,
+    /// How the days were obtained.
+    pub cache_status: CacheStatus,
 }
 
-/// Days that an answer is made of.
-pub trait Grounds {
-    /// What an answer that is made of them rests on.
-    fn evidence(&self, engine: &Engine, query: &Query) -> Evidence;
+/// Loaded days that have a provenance.
+pub trait HasProvenance {
+    /// The provenance of a response that is computed from these days.
+    fn provenance(&self, engine: &QueryEngine, query: &Query) -> Provenance;
 }
 
-impl Grounds for Gathered<Partition> {
-    fn evidence(&self, engine: &Engine, query: &Query) -> Evidence {
-        of_gathered(self, engine, query)
+impl HasProvenance for LoadedDays<DayTable> {
+    fn provenance(&self, engine: &QueryEngine, query: &Query) -> Provenance {
+        provenance_of(self, engine, query)
     }
 }
 
-impl Grounds for Gathered<Digest> {
-    fn evidence(&self, engine: &Engine, query: &Query) -> Evidence {
-        of_gathered(self, engine, query)
+impl HasProvenance for LoadedDays<DayDigest> {
+    fn provenance(&self, engine: &QueryEngine, query: &Query) -> Provenance {
+        provenance_of(self, engine, query)
     }
 }
 
-impl Grounds for Basis {
-    fn evidence(&self, engine: &Engine, query: &Query) -> Evidence {
+impl HasProvenance for ReportInput {
+    fn provenance(&self, engine: &QueryEngine, query: &Query) -> Provenance {
         match self {
-            Self::Digests(gathered) => of_gathered(gathered, engine, query),
-            Self::Rows(gathered) => of_gathered(gathered, engine, query),
+            Self::Digests(loaded) => provenance_of(loaded, engine, query),
+            Self::Rows(loaded) => provenance_of(loaded, engine, query),
         }
     }
 }
 
-impl Grounds for Sheets {
-    fn evidence(&self, engine: &Engine, query: &Query) -> Evidence {
-        self.basis.evidence(engine, query)
+impl HasProvenance for UserRollups {
+    fn provenance(&self, engine: &QueryEngine, query: &Query) -> Provenance {
+        self.input.provenance(engine, query)
     }
 }
 
-fn of_gathered<D: Origin>(gathered: &Gathered<D>, engine: &Engine, query: &Query) -> Evidence {
+fn provenance_of<D: DayMetadata>(loaded: &LoadedDays<D>, engine: &QueryEngine, query: &Query) -> Provenance {
     let (memory, now) = (engine.memory(), engine.now());
-    let days = || gathered.days.iter().zip(gathered.states.iter().copied());
-    let missing_is_tried_again = (!gathered.missing.is_empty()).then_some(now);
-    let changes = [missing_is_tried_again, next_day(&gathered.plan, query, now), next_refresh(days(), memory)];
-    let is_whole = gathered.missing.is_empty() && !gathered.supply.without_lead;
-    Evidence {
-        version: version(gathered),
-        fetched_at: gathered.days.iter().map(|day| day.fetched_at()).max().filter(|_| is_whole),
-        lasts_until: changes.into_iter().flatten().min().map(|at| at.max(now)),
-        supply: gathered.supply,
+    let days = || loaded.days.iter().zip(loaded.states.iter().copied());
+    let retry_of_missing = (!loaded.missing.is_empty()).then_some(now);
+    let changes = [retry_of_missing, next_production(&loaded.plan, query, now), next_refresh(days(), memory)];
+    let is_complete = loaded.missing.is_empty() && !loaded.cache_status.lacks_lead_days;
+    Provenance {
+        version: version(loaded),
+        fetched_at: loaded.days.iter().map(|day| day.fetched_at()).max().filter(|_| is_complete),
+        valid_until: changes.into_iter().flatten().min().map(|at| at.max(now)),
+        cache_status: loaded.cache_status,
     }
 }
 
-fn version<D: Origin>(gathered: &Gathered<D>) -> [u8; 32] {
+fn version<D: DayMetadata>(loaded: &LoadedDays<D>) -> [u8; 32] {
     let mut hash = Sha256::new();
-    let plan = &gathered.plan;
+    let plan = &loaded.plan;
     for geo in &plan.geos {
-        hash.update(mark(b'r', *geo, plan.range.first()));
-        hash.update(mark(b'r', *geo, plan.range.last()));
+        hash.update(encode_day(b'r', *geo, plan.range.first()));
+        hash.update(encode_day(b'r', *geo, plan.range.last()));
     }
     for (geo, day) in &plan.pending {
-        hash.update(mark(b'p', *geo, *day));
+        hash.update(encode_day(b'p', *geo, *day));
     }
-    for (key, _) in &gathered.missing {
-        hash.update(mark(b'm', key.geo, key.day));
+    for (key, _) in &loaded.missing {
+        hash.update(encode_day(b'm', key.geo, key.day));
     }
-    for (day, state) in gathered.days.iter().zip(&gathered.states) {
-        let state = if *state == State::Final { b'f' } else { b'v' };
-        hash.update(mark(state, day.key().geo, day.key().day));
+    for (day, state) in loaded.days.iter().zip(&loaded.states) {
+        let state = if *state == DayStatus::Final { b'f' } else { b'v' };
+        hash.update(encode_day(state, day.key().geo, day.key().day));
         hash.update(day.hash());
         hash.update(day.fetched_at().as_second().to_le_bytes());
     }
-    let Supply { stale, failing, .. } = gathered.supply;
+    let CacheStatus { stale_days: stale, failed_refreshes: failing, .. } = loaded.cache_status;
     hash.update(stale.to_le_bytes());
     hash.update(failing.to_le_bytes());
     hash.finalize().into()
 }
 
-/// What is so of a day, and which day it is.
-fn mark(what: u8, geo: Geo, day: Day) -> [u8; 6] {
-    let [a, b, c, d] = day.number().to_le_bytes();
+/// The bytes of a day for the version hash, tagged with its role.
+fn encode_day(what: u8, geo: Geo, day: Day) -> [u8; 6] {
+    let [a, b, c, d] = day.days_since_year_zero().to_le_bytes();
     [what, geo as u8, a, b, c, d]
 }
 
-/// When the next day is produced that the question is about.
-fn next_day(plan: &Plan, query: &Query, now: Timestamp) -> Option<Timestamp> {
+/// When the days of the query next change because a day is produced or a new day begins.
+fn next_production(plan: &QueryPlan, query: &Query, now: Timestamp) -> Option<Timestamp> {
     let pending = plan.pending.iter().map(|(geo, day)| geo.produced_at(*day)).min();
-    let moves = match query.span {
-        Span::Days(_) => None,
-        // A period moves on when a day is produced, at the latest; `yesterday` at midnight.
-        Span::Period(_) => {
+    let moves = match query.dates {
+        QueryDates::Days(_) => None,
+        // A period moves when a day is produced; `yesterday` moves at midnight.
+        QueryDates::Period(_) => {
             let at = |at: Timestamp| (at > now).then_some(at);
             let moments = plan.geos.iter().flat_map(|geo| {
                 let (today, latest) = (geo.today(now), geo.latest_produced(now));
@@ -129,10 +129,10 @@ fn next_day(plan: &Plan, query: &Query, now: Timestamp) -> Option<Timestamp> {
     pending.into_iter().chain(moves).min()
 }
 
-/// When the next provisional day is due to be fetched anew.
-fn next_refresh<'a, D: Origin + 'a>(
-    days: impl Iterator<Item = (&'a Arc<D>, State)>,
+/// When the next provisional day is due for a refresh.
+fn next_refresh<'a, D: DayMetadata + 'a>(
+    days: impl Iterator<Item = (&'a Arc<D>, DayStatus)>,
     memory: &Memory,
 ) -> Option<Timestamp> {
-    days.filter(|(_, state)| *state != State::Final).map(|(day, _)| memory.due_at(&**day)).min()
+    days.filter(|(_, state)| *state != DayStatus::Final).map(|(day, _)| memory.refresh_due_at(&**day)).min()
 }

@@ -1,199 +1,198 @@
-//! What a report is made of: digests where they answer the question, rows where it is about one person.
+//! Report input: the days that a report is computed from, as digests, or as rows for reports on one person.
 
 use std::{num::NonZeroU64, ops::Deref, sync::Arc};
 
 use fixedbitset::FixedBitSet;
-use futures_util::{StreamExt as _, stream};
+use sha2::{Digest as _, Sha256};
 
-use super::{
-    engine::{Asking, Engine, Gathered, NotAnswered},
-    plan::{Plan, Query},
-};
+use super::{loaded_days::LoadedDays, plan::QueryPlan};
 use crate::{
-    model::{Day, DayKey, DayRange},
+    model::Day,
     report::{
-        Digest, Figures, FiguresByDay, Narrowed, SumsByDay, Withheld,
-        by_day::{figures_by_day, sums_by_day},
+        DayDigest, DayFigures, DepartmentSlice, FiguresByDay, PersonSet, SumsByDay, Suppressed,
+        figures_by_day::{figures_by_day, sums_by_day},
     },
-    table::{Origin, Partition, PersonNo, Selection},
+    table::{DayMetadata, DayTable, Flag, PersonIndex, RowSelection},
 };
 
-/// The days that a report is made of. Those before the selected ones serve figures that look back.
+/// The days that a report is computed from, including lead days.
 #[derive(Debug)]
-pub enum Basis {
-    /// Days of everyone, or of a department named by its id.
-    Digests(Gathered<Digest>),
-    /// Days that one person is looked up in.
-    Rows(Gathered),
+pub enum ReportInput {
+    /// Digests of the days of everyone, or of a department that is named by its id.
+    Digests(LoadedDays<DayDigest>),
+    /// Rows, for reports on one person.
+    Rows(LoadedDays),
 }
 
-/// The numbers that people have in sets of people.
+/// The numbering of people in the sets of people of a report.
 #[derive(Debug)]
-pub enum Numbers {
-    /// Those of the directory.
-    Own,
-    /// Small ones.
-    Narrowed(Narrowed),
+pub enum PersonNumbering {
+    /// The indexes of the dictionary.
+    Dictionary,
+    /// Dense indexes within the selected department.
+    Compact(DepartmentSlice),
 }
 
-impl Engine {
-    /// The days that a report on `query` is made of.
-    ///
-    /// # Errors
-    /// As [`Engine::gather`].
-    pub async fn basis(&self, query: &Query, asking: Asking) -> Result<Basis, NotAnswered> {
-        Ok(match query.selection.user_id {
-            None => Basis::Digests(self.digests(query, asking).await?),
-            Some(_) => Basis::Rows(self.gather(query, asking).await?),
-        })
-    }
-
-    /// Adds those of the `days` days before the selected ones that happen to be held.
-    pub async fn look_back(&self, basis: &mut Basis, days: u16) {
-        match basis {
-            Basis::Digests(gathered) => self.look_back_over_digests(gathered, days).await,
-            Basis::Rows(gathered) => {
-                for key in lead(&gathered.plan, days) {
-                    gathered.look_back_at(self.held(&key).await);
-                }
-            }
-        }
-    }
-
-    /// The same for digests alone.
-    pub async fn look_back_over_digests(&self, gathered: &mut Gathered<Digest>, days: u16) {
-        let all = stream::iter(lead(&gathered.plan, days)).map(async |key| self.held_digest(&key).await);
-        for held in all.buffered(usize::from(days).max(1)).collect::<Vec<_>>().await {
-            gathered.look_back_at(held);
-        }
-    }
-}
-
-/// The keys of so many days before the selected ones, but for those that the plan has loaded.
-fn lead(plan: &Plan, days: u16) -> Vec<DayKey> {
-    let Some(first) = plan.keys.first() else { return Vec::new() };
-    let lead = DayRange::ending(plan.range.first().plus(-1), days);
-    let days = lead.days().filter(|day| *day < first.day);
-    days.flat_map(|day| plan.geos.iter().map(move |geo| DayKey { geo: *geo, ..first.on(day) })).collect()
-}
-
-impl Basis {
-    /// The plan that was carried out.
+impl ReportInput {
+    /// The plan whose days were loaded.
     #[must_use]
-    pub const fn plan(&self) -> &Plan {
+    pub const fn plan(&self) -> &QueryPlan {
         match self {
-            Self::Digests(gathered) => &gathered.plan,
-            Self::Rows(gathered) => &gathered.plan,
+            Self::Digests(loaded) => &loaded.plan,
+            Self::Rows(loaded) => &loaded.plan,
         }
     }
 
-    /// What must be withheld of these days so that no group of fewer than `least` people can be told of. Days that one
-    /// person is looked up in tell of one person: all of them.
+    /// Which departments must be suppressed so that no figure describes fewer than `least` people. `None` means that
+    /// everything must be suppressed, because the rows describe one person.
     #[must_use]
-    pub fn withheld(&self, least: NonZeroU64) -> Option<Withheld> {
+    pub fn suppressed(&self, least: NonZeroU64) -> Option<Suppressed> {
         match self {
-            Self::Digests(gathered) => Some(Withheld::of(&gathered.days, least)),
+            Self::Digests(loaded) => Some(Suppressed::for_days(&loaded.days, least)),
             Self::Rows(_) => None,
         }
     }
 
-    /// Whether the selected figures must be withheld, where groups of fewer than `least` people are.
+    /// Whether the selected figures must be suppressed if figures must describe at least `least` people.
     #[must_use]
-    pub fn hides(&self, selection: &Selection, least: Option<NonZeroU64>) -> bool {
+    pub fn is_suppressed(&self, selection: &RowSelection, least: Option<NonZeroU64>) -> bool {
         let Some(least) = least else { return false };
-        self.withheld(least).is_none_or(|withheld| withheld.hides(selection.department_path.as_deref()))
+        self.suppressed(least).is_none_or(|suppressed| suppressed.covers(selection.department_path.as_deref()))
     }
 
-    /// What adds up of the selected people, by selected day. `selection.active` is not looked at. Where rows must be read
-    /// for it, it is taken from the `figures` of the same people.
+    /// The sums over the selected people, by selected day. Ignores `selection.active`. For rows, the sums are taken
+    /// from `figures`, which must be of the same selection.
     #[must_use]
-    pub fn sums(&self, selection: &Selection, figures: &impl Deref<Target = FiguresByDay>) -> SumsByDay {
+    pub fn sums(&self, selection: &RowSelection, figures: &impl Deref<Target = FiguresByDay>) -> SumsByDay {
         match self {
-            Self::Digests(gathered) => {
-                let within = gathered.departments(selection);
-                let days: Vec<&Arc<Digest>> = gathered.selected().map(|(day, _)| day).collect();
-                sums_by_day(&days, gathered.plan.geos.len(), |day| day.sums_of(within.as_ref()))
+            Self::Digests(loaded) => {
+                let within = loaded.departments(selection);
+                let days: Vec<&Arc<DayDigest>> = loaded.selected().map(|(day, _)| day).collect();
+                sums_by_day(&days, loaded.plan.geos.len(), |day| day.sums_of(within.as_ref()))
             }
-            Self::Rows(gathered) => {
-                let range = gathered.plan.range;
+            Self::Rows(loaded) => {
+                let range = loaded.plan.range;
                 let days = figures.range(range.first()..=range.last());
                 days.map(|(day, figures)| (*day, figures.sums)).collect()
             }
         }
     }
 
-    /// The figures of the selected people by day, those before the selected days included.
+    /// The figures of the selected people by day, including lead days.
     #[must_use]
-    pub fn figures(&self, selection: &Selection) -> FiguresByDay {
-        self.numbered_figures(selection).0
+    pub fn figures(&self, selection: &RowSelection) -> FiguresByDay {
+        self.figures_with_numbering(selection).0
     }
 
-    /// The same, with the numbers that people have in the sets of people.
+    /// The same figures, with the numbering of people in their sets.
     #[must_use]
-    pub fn numbered_figures(&self, selection: &Selection) -> (FiguresByDay, Numbers) {
+    pub fn figures_with_numbering(&self, selection: &RowSelection) -> (FiguresByDay, PersonNumbering) {
         let geos = self.plan().geos.len();
         match self {
-            Self::Digests(gathered) => {
-                let (parts, numbers) = of_digests(gathered, selection);
-                (figures_by_day(parts.into_iter(), geos), numbers)
+            Self::Digests(loaded) => {
+                let (figures, numbering) = figures_of_digests(loaded, selection);
+                (figures_by_day(figures.into_iter(), geos), numbering)
             }
-            Self::Rows(gathered) => (figures_by_day(of_rows(&gathered.days, selection), geos), Numbers::Own),
+            Self::Rows(loaded) => {
+                (figures_by_day(figures_of_rows(&loaded.days, selection), geos), PersonNumbering::Dictionary)
+            }
         }
     }
 
-    /// Whether some of the selected rows do not say whose they are; with `in_all_geos`, some of those days that figures
-    /// are made of.
+    /// Whether some of the selected rows have no user id. With `in_all_geos`, only days that all geos have are
+    /// considered.
     #[must_use]
-    pub fn withholds(&self, selection: &Selection, in_all_geos: bool) -> bool {
-        let parts = if in_all_geos { self.plan().geos.len() } else { 0 };
+    pub fn has_unidentified_rows(&self, selection: &RowSelection, in_all_geos: bool) -> bool {
+        let min_geos = if in_all_geos { self.plan().geos.len() } else { 0 };
         match self {
-            Self::Digests(gathered) => {
-                let within = gathered.departments(selection);
-                gathered.days_in(parts).any(|day| day.withholds(within.as_ref()))
+            Self::Digests(loaded) => {
+                let within = loaded.departments(selection);
+                loaded.days_with_geos(min_geos).any(|day| day.has_unidentified(within.as_ref()))
             }
-            Self::Rows(gathered) => {
-                let mut days = gathered.days_in(parts).filter(|day| !day.names_everyone());
-                days.any(|day| figures_of(day, selection).present.unknown > 0)
+            Self::Rows(loaded) => {
+                let mut days = loaded.days_with_geos(min_geos).filter(|day| !day.has_all_user_ids());
+                days.any(|day| figures_of_day(day, selection).present.unidentified > 0)
             }
+        }
+    }
+
+    /// The people who were active on `since` or later. Ignores the selection, and includes days that not all geos have.
+    #[must_use]
+    pub fn active_since(&self, since: Day) -> FixedBitSet {
+        match self {
+            Self::Digests(loaded) => {
+                let days = loaded.days.iter().filter(|day| day.key().day >= since);
+                PersonSet::union_of(days.map(|day| day.figures().people_with(Flag::Active))).identified
+            }
+            Self::Rows(loaded) => {
+                let days = loaded.days.iter().filter(|day| day.key().day >= since);
+                let figures: Vec<_> = days.map(|day| figures_of_day(day, &RowSelection::default())).collect();
+                PersonSet::union_of(figures.iter().map(|figures| figures.people_with(Flag::Active))).identified
+            }
+        }
+    }
+
+    /// A short hash of the data of these days.
+    #[must_use]
+    pub fn version(&self) -> [u8; 8] {
+        let hash = self.hash().finalize();
+        std::array::from_fn(|byte| hash[byte])
+    }
+
+    /// A hash of the data of these days, to which callers can append more.
+    pub(super) fn hash(&self) -> Sha256 {
+        fn hash<'a, D: DayMetadata + 'a>(days: impl Iterator<Item = &'a Arc<D>>) -> Sha256 {
+            days.fold(Sha256::new(), |hash, day| {
+                let key = day.key();
+                let at = key.day.days_since_year_zero().to_le_bytes();
+                hash.chain_update(at).chain_update([key.geo as u8]).chain_update(day.hash())
+            })
+        }
+        match self {
+            Self::Digests(loaded) => hash(loaded.days.iter()),
+            Self::Rows(loaded) => hash(loaded.days.iter()),
         }
     }
 }
 
-impl Gathered<Digest> {
-    /// The selected department and those below it, by number; `None` where everyone is selected.
+impl LoadedDays<DayDigest> {
+    /// The indexes of the selected department and its subdepartments; `None` if no department is selected.
     #[must_use]
-    pub fn departments(&self, selection: &Selection) -> Option<FixedBitSet> {
+    pub fn departments(&self, selection: &RowSelection) -> Option<FixedBitSet> {
         let path = selection.department_path.as_deref()?;
-        self.days.first().map(|day| day.directory().read().departments_within(path))
+        self.days.first().map(|day| day.dictionary().read().departments_within(path))
     }
 }
 
-impl Numbers {
-    /// The number of a person, where the person is in any of the sets.
+impl PersonNumbering {
+    /// The index of a person; `None` if the person is in none of the sets.
     #[must_use]
-    pub fn of(&self, person: PersonNo) -> Option<PersonNo> {
+    pub fn index_of(&self, person: PersonIndex) -> Option<PersonIndex> {
         match self {
-            Self::Own => Some(person),
-            Self::Narrowed(narrowed) => narrowed.known_number(person),
+            Self::Dictionary => Some(person),
+            Self::Compact(slice) => slice.dense_index(person),
         }
     }
 }
 
-fn of_digests(gathered: &Gathered<Digest>, selection: &Selection) -> (Vec<(Day, Arc<Figures>)>, Numbers) {
-    let days = gathered.days.iter();
-    let Some(departments) = gathered.departments(selection) else {
-        return (days.map(|day| (day.key().day, Arc::clone(day.whole()))).collect(), Numbers::Own);
+fn figures_of_digests(
+    loaded: &LoadedDays<DayDigest>,
+    selection: &RowSelection,
+) -> (Vec<(Day, Arc<DayFigures>)>, PersonNumbering) {
+    let days = loaded.days.iter();
+    let Some(departments) = loaded.departments(selection) else {
+        return (days.map(|day| (day.key().day, Arc::clone(day.figures()))).collect(), PersonNumbering::Dictionary);
     };
-    let mut narrowed = Narrowed::to(departments);
-    let figures = days.map(|day| (day.key().day, Arc::new(narrowed.figures(day)))).collect();
-    (figures, Numbers::Narrowed(narrowed))
+    let mut slice = DepartmentSlice::new(departments);
+    let figures = days.map(|day| (day.key().day, Arc::new(slice.figures(day)))).collect();
+    (figures, PersonNumbering::Compact(slice))
 }
 
-fn of_rows(days: &[Arc<Partition>], selection: &Selection) -> impl Iterator<Item = (Day, Arc<Figures>)> {
-    days.iter().map(|day| (day.key().day, Arc::new(figures_of(day, selection))))
+fn figures_of_rows(days: &[Arc<DayTable>], selection: &RowSelection) -> impl Iterator<Item = (Day, Arc<DayFigures>)> {
+    days.iter().map(|day| (day.key().day, Arc::new(figures_of_day(day, selection))))
 }
 
 /// The figures of the selected people on one day.
-pub(super) fn figures_of(day: &Partition, selection: &Selection) -> Figures {
-    Figures::of(day, &selection.against(&day.directory().read()))
+pub(super) fn figures_of_day(day: &DayTable, selection: &RowSelection) -> DayFigures {
+    DayFigures::from_rows(day, &selection.compile(&day.dictionary().read()))
 }

@@ -1,56 +1,57 @@
-//! Trailing counts, kept for whoever asks for the same days again: sliding over a year unites a thousand sets.
+//! Cache of trailing counts. Computing them for a year unites about a thousand sets of people.
 
 use std::{fmt, ops::Deref, sync::Arc};
 
 use moka::sync::Cache;
 use sha2::Digest as _;
 
-use super::basis::Basis;
+use super::report_input::ReportInput;
 use crate::{
-    report::{FiguresByDay, Trailing},
-    table::Selection,
+    report::{FiguresByDay, TrailingCounts},
+    table::RowSelection,
 };
 
-/// Answers that are kept. One of a year takes some 20 KB.
-const KEPT: u64 = 256;
+/// Number of cached entries. One for a year takes about 20 KB.
+const MAX_ENTRIES: u64 = 256;
 
-/// Counts by the data that they were made from.
+/// Trailing counts by a hash of the days and the selection that they were computed from.
 #[derive(Clone)]
-pub struct Trails {
-    kept: Cache<[u8; 16], Arc<Trailing>>,
+pub struct TrailingCountCache {
+    counts: Cache<[u8; 16], Arc<TrailingCounts>>,
 }
 
-impl Default for Trails {
+impl Default for TrailingCountCache {
     fn default() -> Self {
-        Self { kept: Cache::new(KEPT) }
+        Self { counts: Cache::new(MAX_ENTRIES) }
     }
 }
 
-impl fmt::Debug for Trails {
+impl fmt::Debug for TrailingCountCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trails").finish_non_exhaustive()
+        f.debug_struct("TrailingCountCache").finish_non_exhaustive()
     }
 }
 
-impl Trails {
-    /// The counts that trail to each of `days`, which are those of `basis` and `selection`, and are looked at only where
-    /// the counts are not kept. Several callers at once wait for the first of them, so call it where waiting is no harm.
+impl TrailingCountCache {
+    /// The trailing counts of the days of `input` under `selection`. On a miss they are computed from `days`, the
+    /// figures of the same input and selection. Concurrent callers block until the first one has computed them, so call
+    /// this from a thread that may block.
     #[must_use]
-    pub fn over(
+    pub fn get_or_compute(
         &self,
-        basis: &Basis,
-        selection: &Selection,
+        input: &ReportInput,
+        selection: &RowSelection,
         days: &impl Deref<Target = FiguresByDay>,
-    ) -> Arc<Trailing> {
-        self.kept.get_with(key(basis, selection), || Arc::new(Trailing::over(days)))
+    ) -> Arc<TrailingCounts> {
+        self.counts.get_with(cache_key(input, selection), || Arc::new(TrailingCounts::new(days)))
     }
 }
 
-/// Tells the selected rows of these days from any other.
-fn key(basis: &Basis, selection: &Selection) -> [u8; 16] {
-    let mut hash = basis.hash();
-    // Days that are not there in every geo count for nothing.
-    for geo in &basis.plan().geos {
+/// A hash of these days and the selection.
+fn cache_key(input: &ReportInput, selection: &RowSelection) -> [u8; 16] {
+    let mut hash = input.hash();
+    // The geos are part of the key because a day counts only if every geo has it.
+    for geo in &input.plan().geos {
         hash.update([*geo as u8]);
     }
     for text in [&selection.department_path, &selection.user_id] {

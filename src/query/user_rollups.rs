@@ -1,146 +1,108 @@
-//! What people did over a range: the rows of its days, ready to be added up.
+//! User roll-ups: the rows or monthly sums of the selected days, per person.
 
 use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
-use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 
 use super::{
-    basis::{Basis, figures_of},
-    engine::{Asking, Engine, Gathered, NotAnswered},
-    plan::{Query, Span},
+    engine::QueryEngine,
+    loaded_days::{LoadOptions, LoadedDays, QueryError},
+    plan::{Query, QueryDates},
+    report_input::ReportInput,
 };
 use crate::{
-    model::{Day, DayKey, DayRange},
-    report::{Digest, Interval, People, activity::buckets, month::Month, sheet::Sheet},
+    model::{DayKey, DayRange},
+    report::{
+        DayDigest, Interval, PersonSet, activity::buckets, monthly_rollup::MonthlyRollup, user_rollup::UserRollup,
+    },
     source::LoadError,
-    table::{Directory, Flag, Origin, Selection, partition::ContentHash},
+    table::{DayMetadata, Dictionary, RowSelection, day_table::ContentHash},
 };
 
-/// Sheets of the selected days, and the days that they are of.
+/// The user roll-ups of the selected days, with the input of the report.
 #[derive(Debug)]
-pub struct Sheets {
-    /// The days, those before the selected ones included.
-    pub basis: Basis,
-    /// What people did in the selected days, earliest first.
-    pub sheets: Vec<Sheet>,
+pub struct UserRollups {
+    /// The days, including lead days.
+    pub input: ReportInput,
+    /// The roll-ups of the selected days, earliest first.
+    pub rollups: Vec<UserRollup>,
 }
 
-impl Engine {
-    /// What people did in the days that `query` selects. Its lead is in the basis alone.
+impl QueryEngine {
+    /// Loads the user roll-ups of the days that `query` selects. Lead days are only in the report input.
     ///
-    /// Of a whole month of one geo, the sum is kept and serves as long as none of its days has changed.
+    /// The roll-up of a whole month of one geo is cached until one of its days changes.
     ///
     /// # Errors
-    /// As [`Engine::gather`].
-    pub async fn sheets(&self, query: &Query, asking: Asking) -> Result<Sheets, NotAnswered> {
-        let basis = self.basis(query, asking).await?;
-        let mut sheets = Vec::new();
-        match &basis {
-            Basis::Rows(gathered) => {
-                sheets.extend(gathered.selected().map(|(day, _)| Sheet::Day(Arc::clone(day))));
+    /// As [`QueryEngine::load_rows`].
+    pub async fn load_user_rollups(&self, query: &Query, options: LoadOptions) -> Result<UserRollups, QueryError> {
+        let input = self.load_report_input(query, options).await?;
+        let mut rollups = Vec::new();
+        match &input {
+            ReportInput::Rows(loaded) => {
+                rollups.extend(loaded.selected().map(|(day, _)| UserRollup::Day(Arc::clone(day))));
             }
-            Basis::Digests(gathered) => {
-                for days in buckets(gathered.plan.range, Interval::Month) {
-                    sheets.extend(self.sheets_of(days, query, gathered, asking).await?);
+            ReportInput::Digests(loaded) => {
+                for days in buckets(loaded.plan.range, Interval::Month) {
+                    rollups.extend(self.load_rollups_of_month(days, query, loaded, options).await?);
                 }
             }
         }
-        Ok(Sheets { basis, sheets })
+        Ok(UserRollups { input, rollups })
     }
 
-    /// The sheets of a month, or of the part of it that is selected.
-    async fn sheets_of(
+    /// The roll-ups of a month, or of the selected part of a month.
+    async fn load_rollups_of_month(
         &self,
         days: DayRange,
         query: &Query,
-        gathered: &Gathered<Digest>,
-        asking: Asking,
-    ) -> Result<Vec<Sheet>, NotAnswered> {
-        let whole = whole_month(days, gathered);
+        loaded: &LoadedDays<DayDigest>,
+        options: LoadOptions,
+    ) -> Result<Vec<UserRollup>, QueryError> {
+        let whole = complete_month(days, loaded);
         if let Some((first, versions)) = &whole
-            && let Some(month) = self.memory().month(first, versions).await
+            && let Some(month) = self.memory().monthly_rollup(first, versions).await
         {
-            return Ok(vec![Sheet::Month(month)]);
+            return Ok(vec![UserRollup::Month(month)]);
         }
-        let part = Query { span: Span::Days(days), lead: 0, ..query.clone() };
-        let rows = self.gather(&part, asking).await?.days;
-        let Some((first, versions)) = whole else { return Ok(rows.into_iter().map(Sheet::Day).collect()) };
-        let added_up = spawn_blocking(move || Month::of(&rows)).await.ok().flatten();
-        let month = Arc::new(added_up.ok_or(NotAnswered::Load(LoadError::Abandoned))?);
-        if month.versions() == versions {
-            self.memory().keep_month(&first, Arc::clone(&month)).await;
+        let part = Query { dates: QueryDates::Days(days), lead_days: 0, ..query.clone() };
+        let rows = self.load_rows(&part, options).await?.days;
+        let Some((first, versions)) = whole else { return Ok(rows.into_iter().map(UserRollup::Day).collect()) };
+        let computed = spawn_blocking(move || MonthlyRollup::from_days(&rows)).await.ok().flatten();
+        let month = Arc::new(computed.ok_or(QueryError::Load(LoadError::Abandoned))?);
+        if month.day_hashes() == versions {
+            self.memory().insert_monthly_rollup(&first, Arc::clone(&month)).await;
         }
-        Ok(vec![Sheet::Month(month)])
+        Ok(vec![UserRollup::Month(month)])
     }
 }
 
-/// The first key of a month and the versions of its days, where all of them are there.
-fn whole_month(days: DayRange, gathered: &Gathered<Digest>) -> Option<(DayKey, Vec<ContentHash>)> {
-    let is_whole = Interval::Month.around(days.first()) == days && gathered.plan.geos.len() == 1;
-    let inside = gathered.days.iter().filter(|day| days.contains(day.key().day));
+/// The first key of a month and the versions of its days, if the days are a whole month and all are loaded.
+fn complete_month(days: DayRange, loaded: &LoadedDays<DayDigest>) -> Option<(DayKey, Vec<ContentHash>)> {
+    let is_whole = Interval::Month.containing(days.first()) == days && loaded.plan.geos.len() == 1;
+    let inside = loaded.days.iter().filter(|day| days.contains(day.key().day));
     let versions: Vec<ContentHash> = inside.clone().map(|day| *day.hash()).collect();
     let first = inside.map(|day| day.key()).next()?;
     (is_whole && versions.len() == days.len()).then(|| (first.clone(), versions))
 }
 
-impl Sheets {
-    /// The directory of the days, where there is a day.
+impl UserRollups {
+    /// The dictionary of the days; `None` without days.
     #[must_use]
-    pub fn directory(&self) -> Option<&Arc<Directory>> {
-        match &self.basis {
-            Basis::Digests(gathered) => gathered.days.first().map(|day| day.directory()),
-            Basis::Rows(gathered) => gathered.days.first().map(|day| day.directory()),
+    pub fn dictionary(&self) -> Option<&Arc<Dictionary>> {
+        match &self.input {
+            ReportInput::Digests(loaded) => loaded.days.first().map(|day| day.dictionary()),
+            ReportInput::Rows(loaded) => loaded.days.first().map(|day| day.dictionary()),
         }
     }
-}
 
-impl Sheets {
-    /// Everyone with a row in the selected days, by number, where digests can tell: the selection must be of everyone.
+    /// The indexes of all people with a row in the selected days. `None` without digests, or if the query selects one
+    /// person or department.
     #[must_use]
-    pub fn everyone(&self, selection: &Selection) -> Option<FixedBitSet> {
-        let Basis::Digests(gathered) = &self.basis else { return None };
-        let people = || People::united(gathered.selected().map(|(day, _)| &day.whole().present)).known;
+    pub fn all_people(&self, selection: &RowSelection) -> Option<FixedBitSet> {
+        let ReportInput::Digests(loaded) = &self.input else { return None };
+        let people = || PersonSet::union_of(loaded.selected().map(|(day, _)| &day.figures().present)).identified;
         (selection.department_path.is_none() && selection.user_id.is_none()).then(people)
-    }
-}
-
-impl Basis {
-    /// Everyone who was active on that day or later, whatever was selected and whether or not all geos have the day.
-    #[must_use]
-    pub fn active_since(&self, since: Day) -> FixedBitSet {
-        match self {
-            Self::Digests(gathered) => {
-                let days = gathered.days.iter().filter(|day| day.key().day >= since);
-                People::united(days.map(|day| day.whole().people(Flag::Active))).known
-            }
-            Self::Rows(gathered) => {
-                let days = gathered.days.iter().filter(|day| day.key().day >= since);
-                let figures: Vec<_> = days.map(|day| figures_of(day, &Selection::default())).collect();
-                People::united(figures.iter().map(|figures| figures.people(Flag::Active))).known
-            }
-        }
-    }
-
-    /// Tells the data of these days from any other.
-    #[must_use]
-    pub fn version(&self) -> [u8; 8] {
-        let hash = self.hash().finalize();
-        std::array::from_fn(|byte| hash[byte])
-    }
-
-    pub(super) fn hash(&self) -> Sha256 {
-        fn hash<'a, D: Origin + 'a>(days: impl Iterator<Item = &'a Arc<D>>) -> Sha256 {
-            days.fold(Sha256::new(), |hash, day| {
-                let key = day.key();
-                let at = key.day.number().to_le_bytes();
-                hash.chain_update(at).chain_update([key.geo as u8]).chain_update(day.hash())
-            })
-        }
-        match self {
-            Self::Digests(gathered) => hash(gathered.days.iter()),
-            Self::Rows(gathered) => hash(gathered.days.iter()),
-        }
     }
 }

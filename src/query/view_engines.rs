@@ -1,54 +1,54 @@
-//! An engine for each view of the days: the same questions, asked of what the view shows.
+//! View engines: one query engine for each view, which answers queries from filtered days.
 
 use std::sync::Arc;
 
 use moka::future::Cache;
 
-use super::engine::Engine;
+use super::engine::QueryEngine;
 use crate::{
-    store::{Keep, Recall, SingleFlight, Subset, Viewed},
-    table::{View, pseudonym::Pseudonyms},
+    store::{FillCache, FilteredView, NarrowFromWhole, ReadCache, SingleFlight},
+    table::{AccessView, pseudonymizer::Pseudonymizer},
 };
 
-/// Views that are remembered. A view that was forgotten is made anew when it is next asked for; its days are made from
-/// those that are held, and Feishu is not asked.
-const REMEMBERED: u64 = 256;
+/// Number of cached engines. An evicted engine is built again on the next request, and its days are filtered again from
+/// stored days, without upstream calls.
+const MAX_VIEWS: u64 = 256;
 
-/// Engines by view. Clones share them.
+/// Query engines by view. Clones share them.
 #[derive(Clone)]
-pub struct Views {
-    whole: Engine,
-    pseudonyms: Option<Pseudonyms>,
-    engines: Cache<View, Engine>,
+pub struct ViewEngines {
+    unfiltered: QueryEngine,
+    pseudonyms: Option<Pseudonymizer>,
+    engines: Cache<AccessView, QueryEngine>,
 }
 
-impl Views {
-    /// Views of the days that `whole` sees.
+impl ViewEngines {
+    /// View engines over the days of `unfiltered`.
     #[must_use]
-    pub fn new(whole: Engine, pseudonyms: Option<Pseudonyms>) -> Self {
-        Self { whole, pseudonyms, engines: Cache::new(REMEMBERED) }
+    pub fn new(unfiltered: QueryEngine, pseudonyms: Option<Pseudonymizer>) -> Self {
+        Self { unfiltered, pseudonyms, engines: Cache::new(MAX_VIEWS) }
     }
 
-    /// The engine that sees all days as they are.
+    /// The engine of the unfiltered days.
     #[must_use]
-    pub const fn whole(&self) -> &Engine {
-        &self.whole
+    pub const fn unfiltered(&self) -> &QueryEngine {
+        &self.unfiltered
     }
 
-    /// The engine of a view.
-    pub async fn engine(&self, view: &View) -> Engine {
-        if view.is_whole() {
-            return self.whole.clone();
+    /// The engine of a view, built on first use.
+    pub async fn engine(&self, view: &AccessView) -> QueryEngine {
+        if view.is_unrestricted() {
+            return self.unfiltered.clone();
         }
-        self.engines.get_with_by_ref(view, async { self.made(view) }).await
+        self.engines.get_with_by_ref(view, async { self.build_engine(view) }).await
     }
 
-    fn made(&self, view: &View) -> Engine {
-        let memory = Arc::new(self.whole.memory().of_a_view());
-        let viewed = Viewed::new(view.clone(), self.pseudonyms.clone(), Arc::clone(self.whole.source()));
-        // The same brackets as around the whole days: a view of a day is made once, however many ask, and kept.
-        let flight = Arc::new(SingleFlight::new(Keep::new(Arc::clone(&memory), viewed)));
-        let source = Subset::new(Arc::clone(&memory), Recall::new(Arc::clone(&memory), flight));
-        self.whole.over(Arc::new(source), memory)
+    fn build_engine(&self, view: &AccessView) -> QueryEngine {
+        let memory = Arc::new(self.unfiltered.memory().for_new_view());
+        let viewed = FilteredView::new(view.clone(), self.pseudonyms.clone(), Arc::clone(self.unfiltered.source()));
+        // The same layers as for whole days, so concurrent requests filter a day once and the result is cached.
+        let flight = Arc::new(SingleFlight::new(FillCache::new(Arc::clone(&memory), viewed)));
+        let source = NarrowFromWhole::new(Arc::clone(&memory), ReadCache::new(Arc::clone(&memory), flight));
+        self.unfiltered.with_source(Arc::new(source), memory)
     }
 }

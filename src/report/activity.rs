@@ -1,18 +1,18 @@
-//! Activity over time: who used what, in buckets of a day, a week or a month.
+//! Activity over time, in buckets of a day, a week or a month.
 
 use std::ops::Deref;
 
 use super::{
-    by_day::FiguresByDay,
-    figures::{Figures, People, Sums, share},
-    trailing::Trailing,
+    day_figures::{DayFigures, PersonSet, RowSums, ratio},
+    figures_by_day::FiguresByDay,
+    trailing_counts::{TrailingActive, TrailingCounts},
 };
 use crate::{
     model::{Day, DayRange},
     table::{Counter, Feature, Flag},
 };
 
-/// How long a bucket is.
+/// The length of a bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Interval {
     /// One day.
@@ -26,31 +26,33 @@ pub enum Interval {
 
 /// The figures of one bucket.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Bucket {
-    /// The days of the bucket, as far as they are selected.
+pub struct ActivityBucket {
+    /// The selected days of the bucket.
     pub days: DayRange,
-    /// People that upstream knew on the last day that has rows.
+    /// Number of rows on the last day of the bucket that has rows.
     pub users: u64,
-    /// Those of them whose account was activated.
+    /// How many of these people have an activated account.
     pub activated: u64,
-    /// Different people who were active in the bucket; `None` where an id was withheld and there is more than a day.
+    /// Distinct people who were active in the bucket. `None` if the bucket has several days and a person's id is
+    /// missing.
     pub active: Option<u64>,
-    /// Different people who used each feature, by [`Feature::index`]; `None` as above.
+    /// Distinct people who used each feature, by [`Feature::index`]. `None` under the same condition as `active`.
     pub features: [Option<u64>; Feature::COUNT],
     /// The sum of each counter, by [`Counter::index`].
     pub counters: [u64; Counter::COUNT],
-    /// Different people active in the 7 days that end with the bucket; `None` where one of the days is not there.
+    /// Distinct people active in the 7 days that end with the bucket's last day. `None` if one of these days is missing
+    /// or a person's id is missing.
     pub wau: Option<u64>,
     /// The same over 30 days.
     pub mau: Option<u64>,
-    /// The share of those 30 days' people who were active on the bucket's last day.
+    /// People active on the bucket's last day, divided by `mau`.
     pub stickiness: Option<f64>,
 }
 
 impl Interval {
-    /// The bucket that `day` lies in, selected or not.
+    /// The whole bucket that contains `day`. It may extend beyond the selected range.
     #[must_use]
-    pub fn around(self, day: Day) -> DayRange {
+    pub fn containing(self, day: Day) -> DayRange {
         let (first, last) = match self {
             Self::Day => (day, day),
             Self::Week => (day.monday(), day.monday().plus(6)),
@@ -60,50 +62,51 @@ impl Interval {
     }
 }
 
-/// The buckets of a range, in order; the first and the last are cut to it.
+/// The buckets of a range, in order. The first and the last bucket are cut to the range.
 pub fn buckets(selected: DayRange, interval: Interval) -> impl Iterator<Item = DayRange> {
-    let cut = move |first: Day| DayRange::new(first, interval.around(first).last().min(selected.last()));
-    std::iter::successors(cut(selected.first()), move |bucket| {
-        // Not simply the day after: the calendar has an end.
-        (bucket.last() < selected.last()).then(|| bucket.last().next()).and_then(cut)
+    let bucket_from = move |first: Day| DayRange::new(first, interval.containing(first).last().min(selected.last()));
+    std::iter::successors(bucket_from(selected.first()), move |bucket| {
+        // The calendar has a last day, so the next day exists only inside the range.
+        (bucket.last() < selected.last()).then(|| bucket.last().next()).and_then(bucket_from)
     })
 }
 
-/// The activity over `selected`, from the sums of the days that are there and the counts that trail to each of them. The
-/// figures of the same days are looked at only where a bucket has several days. A bucket none of whose days is there is
-/// left out.
+/// The activity over `selected`.
+///
+/// `days` holds the sums of each available day. `trailing` holds the trailing counts of these days. `figures` is
+/// dereferenced only if a bucket has several days. A bucket without available days is omitted.
 #[must_use]
 pub fn activity(
     selected: DayRange,
     interval: Interval,
-    days: &[(Day, Sums)],
+    days: &[(Day, RowSums)],
     figures: &impl Deref<Target = FiguresByDay>,
-    trailing: &Trailing,
-) -> Vec<Bucket> {
+    trailing: &TrailingCounts,
+) -> Vec<ActivityBucket> {
     let bucket = |range: DayRange| {
         let first = days.partition_point(|(day, _)| *day < range.first());
         let inside = &days[first..][..days[first..].partition_point(|(day, _)| *day <= range.last())];
         let (last, sums) = inside.last()?;
-        let (wau, mau) = trailing.to(*last);
-        let stickiness = share(sums.flag(Flag::Active), mau);
+        let TrailingActive { wau, mau } = trailing.ending_on(*last);
+        let stickiness = ratio(sums.rows_with(Flag::Active), mau);
         let bucket = match inside {
-            [_] => Bucket::of_a_day(range, sums),
-            _ => Bucket::of_days(range, inside, figures),
+            [_] => ActivityBucket::from_one_day(range, sums),
+            _ => ActivityBucket::from_several_days(range, inside, figures),
         };
-        Some(Bucket { wau, mau, stickiness, ..bucket })
+        Some(ActivityBucket { wau, mau, stickiness, ..bucket })
     };
     buckets(selected, interval).filter_map(bucket).collect()
 }
 
-impl Bucket {
-    /// All but what trails. On one day, whoever has a flag is somebody else.
-    fn of_a_day(days: DayRange, sums: &Sums) -> Self {
+impl ActivityBucket {
+    /// A bucket of one day, without trailing counts. Each person has one row a day, so counting rows counts people.
+    fn from_one_day(days: DayRange, sums: &RowSums) -> Self {
         Self {
             days,
             users: sums.users,
-            activated: sums.flag(Flag::Activated),
-            active: Some(sums.flag(Flag::Active)),
-            features: Feature::ALL.map(|feature| Some(sums.flag(Flag::Feature(feature)))),
+            activated: sums.rows_with(Flag::Activated),
+            active: Some(sums.rows_with(Flag::Active)),
+            features: Feature::ALL.map(|feature| Some(sums.rows_with(Flag::Feature(feature)))),
             counters: sums.counters,
             wau: None,
             mau: None,
@@ -111,30 +114,31 @@ impl Bucket {
         }
     }
 
-    /// The same of several days.
-    fn of_days(range: DayRange, days: &[(Day, Sums)], figures: &FiguresByDay) -> Self {
-        let at_the_end = days.iter().rfind(|(_, sums)| sums.users > 0).map_or_else(Sums::default, |(_, sums)| *sums);
-        let mut sums = Sums::default();
+    /// A bucket of several days, without trailing counts.
+    fn from_several_days(range: DayRange, days: &[(Day, RowSums)], figures: &FiguresByDay) -> Self {
+        let last_with_rows =
+            days.iter().rfind(|(_, sums)| sums.users > 0).map_or_else(RowSums::default, |(_, sums)| *sums);
+        let mut sums = RowSums::default();
         for (_, day) in days {
             sums.add_counters(day);
         }
-        let distinct = |flag: Flag| distinct(range, figures, flag);
+        let distinct = |flag: Flag| distinct_people(range, figures, flag);
         Self {
             active: distinct(Flag::Active),
             features: Feature::ALL.map(|feature| distinct(Flag::Feature(feature))),
             counters: sums.counters,
-            ..Self::of_a_day(range, &at_the_end)
+            ..Self::from_one_day(range, &last_with_rows)
         }
     }
 }
 
-/// Different people who have the flag on any of these days.
-pub(super) fn distinct(range: DayRange, days: &FiguresByDay, flag: Flag) -> Option<u64> {
-    let inside: Vec<&Figures> = days.range(range.first()..=range.last()).map(|(_, figures)| &**figures).collect();
+/// Distinct people who have the flag on any day of the range.
+pub(super) fn distinct_people(range: DayRange, days: &FiguresByDay, flag: Flag) -> Option<u64> {
+    let inside: Vec<&DayFigures> = days.range(range.first()..=range.last()).map(|(_, figures)| &**figures).collect();
     if let [only] = inside[..] {
-        return Some(only.sums.flag(flag));
+        return Some(only.sums.rows_with(flag));
     }
-    People::united(inside.into_iter().map(|figures| figures.people(flag))).distinct()
+    PersonSet::union_of(inside.into_iter().map(|figures| figures.people_with(flag))).distinct_count()
 }
 
 #[cfg(test)]
@@ -146,18 +150,18 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{super::by_day::SumsByDay, *};
+    use super::{super::figures_by_day::SumsByDay, *};
     use crate::table::Flags;
 
-    /// A small tenant, naively: who was active on which day, and how many messages they sent.
+    /// A small tenant as plain maps: for each day and person, whether they were active and how many messages they sent.
     type Naive = BTreeMap<Day, BTreeMap<u32, (bool, u64)>>;
 
     fn first() -> Day {
         Day::new(2026, 9, 25).unwrap()
     }
 
-    fn figures(people: &BTreeMap<u32, (bool, u64)>) -> Arc<Figures> {
-        let mut figures = Figures::default();
+    fn figures(people: &BTreeMap<u32, (bool, u64)>) -> Arc<DayFigures> {
+        let mut figures = DayFigures::default();
         for (person, (active, messages)) in people {
             let flags = Flags::default().with(Flag::Activated, true).with(Flag::Active, *active);
             figures.add_person(Some(*person), flags);
@@ -187,21 +191,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_figure_equals_the_naive_one(
+        fn every_figure_equals_a_naive_computation(
             tenant in tenant(), interval in proptest::sample::select(vec![Interval::Day, Interval::Week, Interval::Month]),
         ) {
             let days: FiguresByDay = tenant.iter().map(|(day, people)| (*day, figures(people))).collect();
             let selected = DayRange::new(first(), *tenant.keys().last().unwrap()).unwrap();
 
-            let buckets = activity(selected, interval, &sums(&days), &&days, &Trailing::over(&days));
+            let buckets = activity(selected, interval, &sums(&days), &&days, &TrailingCounts::new(&days));
 
             prop_assert_eq!(buckets.iter().flat_map(|bucket| bucket.days.days()).collect::<Vec<_>>(), selected.days().collect::<Vec<_>>());
             for bucket in buckets {
                 let last = bucket.days.last();
                 prop_assert_eq!(bucket.active, Some(active_in(&tenant, bucket.days)));
-                let trail = |length| Some(DayRange::ending(last, length)).filter(|trail| selected.contains(trail.first()));
-                prop_assert_eq!(bucket.wau, trail(7).map(|range| active_in(&tenant, range)));
-                prop_assert_eq!(bucket.mau, trail(30).map(|range| active_in(&tenant, range)));
+                let window = |length| Some(DayRange::ending(last, length)).filter(|window| selected.contains(window.first()));
+                prop_assert_eq!(bucket.wau, window(7).map(|range| active_in(&tenant, range)));
+                prop_assert_eq!(bucket.mau, window(30).map(|range| active_in(&tenant, range)));
                 let messages: u64 = bucket.days.days().flat_map(|day| tenant[&day].values()).map(|(_, count)| count).sum();
                 prop_assert_eq!(bucket.counters[0], messages);
                 let with_rows = bucket.days.days().rev().find(|day| !tenant[day].is_empty()).unwrap_or(last);
@@ -211,27 +215,27 @@ mod tests {
     }
 
     #[test]
-    fn people_whose_id_is_withheld_count_on_one_day_and_not_over_several() {
+    fn people_without_an_id_are_counted_on_one_day_but_not_over_several_days() {
         let active = Flags::default().with(Flag::Active, true);
-        let mut anonymous = Figures::default();
+        let mut anonymous = DayFigures::default();
         anonymous.add_person(None, active);
         anonymous.sums.add_row(active, |_| 0);
         let anonymous = Arc::new(anonymous);
         let days: FiguresByDay = (0..2).map(|at| (first().plus(at), Arc::clone(&anonymous))).collect();
         let range = DayRange::new(first(), first().next()).unwrap();
 
-        let daily = activity(range, Interval::Day, &sums(&days), &&days, &Trailing::default());
-        let monthly = activity(range, Interval::Month, &sums(&days), &&days, &Trailing::default());
+        let daily = activity(range, Interval::Day, &sums(&days), &&days, &TrailingCounts::default());
+        let monthly = activity(range, Interval::Month, &sums(&days), &&days, &TrailingCounts::default());
 
         assert!(daily.iter().all(|bucket| bucket.active == Some(1)));
         assert_eq!(monthly[0].active, None);
     }
 
     #[test]
-    fn a_bucket_none_of_whose_days_is_there_is_left_out() {
+    fn a_bucket_without_available_days_is_omitted() {
         let days = BTreeMap::from([(first(), figures(&BTreeMap::new()))]);
         let range = DayRange::new(first(), first().next()).unwrap();
-        let buckets = activity(range, Interval::Day, &sums(&days), &&days, &Trailing::default());
+        let buckets = activity(range, Interval::Day, &sums(&days), &&days, &TrailingCounts::default());
         assert_eq!(buckets.len(), 1);
     }
 }

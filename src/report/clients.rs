@@ -1,76 +1,90 @@
-//! What people use Feishu on: systems, clients, packages, each with its different users.
+//! Operating systems, clients and app packages, each with its distinct users.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use super::figures::People;
-use crate::table::{Devices, Flag, Partition, Selection, directory::Tables};
+use super::day_figures::PersonSet;
+use crate::table::{DayTable, Devices, Flag, RowSelection, dictionary::DictionaryTables};
 
-/// What is told apart.
+/// What a count of clients is grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum ClientDimension {
     /// Names of operating systems, such as `iOS`.
     OsName,
-    /// Operating systems with their version, such as `ios 14.2`.
+    /// Operating systems with their versions, such as `ios 14.2`.
     OperatingSystem,
-    /// Clients with their version, such as `feishu 3.40.0`.
+    /// Clients with their versions, such as `feishu 3.40.0`.
     Client,
-    /// Kinds of Feishu app, such as `Feishu` and `Lark`.
+    /// App packages, such as `Feishu` and `Lark`.
     AppPackage,
 }
 
-/// Something that people use Feishu on.
+/// The users of one operating system, client or app package.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Used {
-    /// What kind of thing.
-    pub kind: Kind,
-    /// Its name.
+pub struct ClientUsage {
+    /// What `name` is a name of.
+    pub dimension: ClientDimension,
+    /// The name, such as `iOS`.
     pub name: Arc<str>,
-    /// Different people who used it; `None` where an id was withheld and there is more than a day.
+    /// Distinct users. `None` if there are several days and a person's id is missing.
     pub users: Option<u64>,
 }
 
-/// What the selected people used in these days of one directory, the most used of each kind first; and how many
-/// different people were active.
+/// The clients of some people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientsReport {
+    /// The users of each client. Each dimension is sorted by number of users, largest first.
+    pub usage: Vec<ClientUsage>,
+    /// Distinct active people. `None` if there are several days and a person's id is missing.
+    pub active: Option<u64>,
+}
+
+/// The clients that the selected people used. All `days` must share the dictionary.
 #[must_use]
-pub fn clients(days: &[Arc<Partition>], tables: &Tables, selection: &Selection) -> (Vec<Used>, Option<u64>) {
-    let selector = selection.against(tables);
-    let mut active = People::default();
-    let mut by_devices: BTreeMap<u32, People> = BTreeMap::new();
+pub fn clients(days: &[Arc<DayTable>], dictionary: &DictionaryTables, selection: &RowSelection) -> ClientsReport {
+    let selector = selection.compile(dictionary);
+    let mut active = PersonSet::default();
+    let mut by_devices: BTreeMap<u32, PersonSet> = BTreeMap::new();
     for day in days {
         for row in selector.rows(day) {
             let person = selector.person_of(day, row);
             by_devices.entry(day.devices()[row]).or_default().add(person);
-            if day.flags()[row].has(Flag::Active) {
+            if day.flags()[row].contains(Flag::Active) {
                 active.add(person);
             }
         }
     }
-    let single = days.first().map(|day| day.key().day) == days.last().map(|day| day.key().day);
-    let count = |people: &People| if single { Some(people.count()) } else { people.distinct() };
-    let mut used = by_name(&by_devices, tables, count);
-    used.sort_by(|one, other| (one.kind, other.users, &one.name).cmp(&(other.kind, one.users, &other.name)));
-    (used, count(&active))
+    let is_single_day = days.first().map(|day| day.key().day) == days.last().map(|day| day.key().day);
+    let count = |people: &PersonSet| if is_single_day { Some(people.count()) } else { people.distinct_count() };
+    let mut usage = by_name(&by_devices, dictionary, count);
+    usage.sort_by(|one, other| (one.dimension, other.users, &one.name).cmp(&(other.dimension, one.users, &other.name)));
+    ClientsReport { usage, active: count(&active) }
 }
 
-fn by_name(sets: &BTreeMap<u32, People>, tables: &Tables, count: impl Fn(&People) -> Option<u64>) -> Vec<Used> {
-    let mut named: BTreeMap<(Kind, Arc<str>), People> = BTreeMap::new();
-    for (devices, people) in sets {
-        for name in names(tables.devices(*devices)) {
-            named.entry(name).or_default().unite(people);
+fn by_name(
+    by_devices: &BTreeMap<u32, PersonSet>,
+    dictionary: &DictionaryTables,
+    count: impl Fn(&PersonSet) -> Option<u64>,
+) -> Vec<ClientUsage> {
+    let mut named: BTreeMap<(ClientDimension, Arc<str>), PersonSet> = BTreeMap::new();
+    for (devices, people) in by_devices {
+        for name in client_names(dictionary.devices(*devices)) {
+            named.entry(name).or_default().union_with(people);
         }
     }
-    let used = named.into_iter().map(|((kind, name), people)| Used { kind, name, users: count(&people) });
-    used.collect()
+    let usage =
+        named.into_iter().map(|((dimension, name), people)| ClientUsage { dimension, name, users: count(&people) });
+    usage.collect()
 }
 
-/// Everything that somebody with these devices uses, each once.
-fn names(devices: &Devices) -> BTreeSet<(Kind, Arc<str>)> {
-    let of = |kind| move |name: &Arc<str>| (kind, Arc::clone(name));
-    let systems = devices.clients.iter().filter_map(|client| client.os.as_ref()).map(of(Kind::OperatingSystem));
-    let clients = devices.clients.iter().filter_map(|client| client.client.as_ref()).map(of(Kind::Client));
-    let packages = devices.app_packages.iter().map(of(Kind::AppPackage));
-    devices.os_names.iter().map(of(Kind::OsName)).chain(systems).chain(clients).chain(packages).collect()
+/// All names that a row with these devices counts for, each once.
+fn client_names(devices: &Devices) -> BTreeSet<(ClientDimension, Arc<str>)> {
+    let of = |dimension| move |name: &Arc<str>| (dimension, Arc::clone(name));
+    let systems =
+        devices.clients.iter().filter_map(|client| client.os.as_ref()).map(of(ClientDimension::OperatingSystem));
+    let clients = devices.clients.iter().filter_map(|client| client.client.as_ref()).map(of(ClientDimension::Client));
+    let packages = devices.app_packages.iter().map(of(ClientDimension::AppPackage));
+    devices.os_names.iter().map(of(ClientDimension::OsName)).chain(systems).chain(clients).chain(packages).collect()
 }

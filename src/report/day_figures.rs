@@ -1,47 +1,47 @@
-//! What is counted of a day: sums, which add up, and sets of people, which unite.
+//! Figures of a day: sums, which add up, and sets of people, which are united.
 
 use fixedbitset::FixedBitSet;
 use serde::{Deserialize, Serialize};
 
-use crate::table::{Counter, Flag, Flags, PersonNo};
+use crate::table::{Counter, Flag, Flags, PersonIndex};
 
-/// Figures that add up over the rows of one day: nobody has two, so people may be counted by counting rows.
+/// Sums over the rows of one day. Each person has one row a day, so counting rows counts people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sums {
-    /// How many rows: people that upstream knows that day.
+pub struct RowSums {
+    /// Number of rows.
     pub users: u64,
-    /// How many of them have each flag, by [`Flag::index`].
+    /// Number of rows with each flag, by [`Flag::index`].
     pub flags: [u64; Flag::COUNT],
     /// The sum of each counter, by [`Counter::index`]; saturates.
     pub counters: [u64; Counter::COUNT],
 }
 
-/// Sums and people of some rows of one day, or of the same day in several geos.
+/// Sums and sets of people over some rows of one day, possibly from several geos.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// What adds up.
-    pub sums: Sums,
-    /// Who has a row.
-    pub present: People,
-    /// Who has each flag, by [`Flag::index`].
-    pub flags: [People; Flag::COUNT],
+pub struct DayFigures {
+    /// Sums over the rows.
+    pub sums: RowSums,
+    /// People with a row.
+    pub present: PersonSet,
+    /// People with each flag, by [`Flag::index`].
+    pub flags: [PersonSet; Flag::COUNT],
 }
 
-/// A set of people, some of whom may be unknown.
+/// A set of people. Upstream omits the ids of some people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct People {
-    /// Those whose id is known, by number.
-    pub known: FixedBitSet,
-    /// How many there are whose id upstream withholds. Nobody can tell whether they are the same on another day.
-    pub unknown: u64,
+pub struct PersonSet {
+    /// People whose ids are present, by person index.
+    pub identified: FixedBitSet,
+    /// Number of people without an id. They cannot be matched with people of other days.
+    pub unidentified: u64,
 }
 
-impl Sums {
+impl RowSums {
     /// Adds one row.
     pub fn add_row(&mut self, flags: Flags, counter: impl Fn(Counter) -> u64) {
         self.users += 1;
         for (flag, count) in Flag::ALL.into_iter().zip(&mut self.flags) {
-            *count += u64::from(flags.has(flag));
+            *count += u64::from(flags.contains(flag));
         }
         for (of, sum) in Counter::ALL.into_iter().zip(&mut self.counters) {
             *sum = sum.saturating_add(counter(of));
@@ -57,112 +57,112 @@ impl Sums {
         self.add_counters(other);
     }
 
-    /// Adds the counters alone, which also add up over days.
+    /// Adds only the counters, which also add up over several days.
     pub fn add_counters(&mut self, other: &Self) {
         for (sum, other) in self.counters.iter_mut().zip(other.counters) {
             *sum = sum.saturating_add(other);
         }
     }
 
-    /// How many rows have the flag.
+    /// Number of rows with the flag.
     #[must_use]
-    pub const fn flag(&self, flag: Flag) -> u64 {
+    pub const fn rows_with(&self, flag: Flag) -> u64 {
         self.flags[flag.index()]
     }
 }
 
-impl Figures {
-    /// No figures yet, with sets that hold so many people without growing.
+impl DayFigures {
+    /// Empty figures whose sets hold `people` people without reallocation.
     #[must_use]
-    pub fn with_room_for(people: usize) -> Self {
-        let set = || People { known: FixedBitSet::with_capacity(people), unknown: 0 };
-        Self { sums: Sums::default(), present: set(), flags: std::array::from_fn(|_| set()) }
+    pub fn with_capacity(people: usize) -> Self {
+        let set = || PersonSet { identified: FixedBitSet::with_capacity(people), unidentified: 0 };
+        Self { sums: RowSums::default(), present: set(), flags: std::array::from_fn(|_| set()) }
     }
 
     /// Adds the figures of other rows of the same day, such as those of another geo.
     pub fn merge(&mut self, other: &Self) {
         self.sums.add(&other.sums);
-        self.present.unite(&other.present);
+        self.present.union_with(&other.present);
         for (people, others) in self.flags.iter_mut().zip(&other.flags) {
-            people.unite(others);
+            people.union_with(others);
         }
     }
 
-    /// Who has the flag.
+    /// People with the flag.
     #[must_use]
-    pub const fn people(&self, flag: Flag) -> &People {
+    pub const fn people_with(&self, flag: Flag) -> &PersonSet {
         &self.flags[flag.index()]
     }
 
-    /// The flags of a person, as bits: bit [`Flag::index`] is the flag.
+    /// The flags of a person as bits; bit [`Flag::index`] is the flag.
     #[must_use]
-    pub fn flags_of(&self, person: PersonNo) -> u16 {
+    pub fn flag_bits(&self, person: PersonIndex) -> u16 {
         let flags = self.flags.iter().enumerate();
-        flags.fold(0, |bits, (flag, people)| bits | u16::from(people.has(person)) << flag)
+        flags.fold(0, |bits, (flag, people)| bits | u16::from(people.contains(person)) << flag)
     }
 
-    /// Notes that a person is there, with these flags.
-    pub fn add_person(&mut self, person: Option<PersonNo>, flags: Flags) {
+    /// Adds a person with these flags; `None` if the id is missing. Sums are added separately.
+    pub fn add_person(&mut self, person: Option<PersonIndex>, flags: Flags) {
         self.present.add(person);
         for (flag, people) in Flag::ALL.into_iter().zip(&mut self.flags) {
-            if flags.has(flag) {
+            if flags.contains(flag) {
                 people.add(person);
             }
         }
     }
 }
 
-impl People {
-    /// The people of several sets.
-    pub fn united<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
+impl PersonSet {
+    /// The union of several sets.
+    pub fn union_of<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
         sets.into_iter().fold(Self::default(), |mut all, people| {
-            all.unite(people);
+            all.union_with(people);
             all
         })
     }
 
-    /// Adds a person, known by number or not at all.
-    pub fn add(&mut self, person: Option<PersonNo>) {
+    /// Adds a person; `None` if the id is missing.
+    pub fn add(&mut self, person: Option<PersonIndex>) {
         match person {
-            Some(person) => self.known.grow_and_insert(person as usize),
-            None => self.unknown += 1,
+            Some(person) => self.identified.grow_and_insert(person as usize),
+            None => self.unidentified += 1,
         }
     }
 
     /// Adds the people of another set.
-    pub fn unite(&mut self, other: &Self) {
-        self.known.union_with(&other.known);
-        self.unknown += other.unknown;
+    pub fn union_with(&mut self, other: &Self) {
+        self.identified.union_with(&other.identified);
+        self.unidentified += other.unidentified;
     }
 
-    /// How many people there are, where the set is of one day.
+    /// Number of people in a set of one day.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.known.count_ones(..) as u64 + self.unknown
+        self.identified.count_ones(..) as u64 + self.unidentified
     }
 
-    /// How many different people there are, where the set is united from several days: `None` where an id was
-    /// withheld, since the same person may be in it several times.
+    /// Number of distinct people in a union over several days. `None` if an id is missing, because the same person may
+    /// have been added more than once.
     #[must_use]
-    pub fn distinct(&self) -> Option<u64> {
-        (self.unknown == 0).then(|| self.count())
+    pub fn distinct_count(&self) -> Option<u64> {
+        (self.unidentified == 0).then(|| self.count())
     }
 
-    /// Whether the person with that number is in it.
+    /// Whether the set contains the person.
     #[must_use]
-    pub fn has(&self, person: PersonNo) -> bool {
-        self.known.contains(person as usize)
+    pub fn contains(&self, person: PersonIndex) -> bool {
+        self.identified.contains(person as usize)
     }
 
-    /// Bytes on the heap.
+    /// Heap size in bytes.
     #[must_use]
-    pub fn bytes(&self) -> usize {
-        size_of_val(self.known.as_slice())
+    pub fn heap_bytes(&self) -> usize {
+        size_of_val(self.identified.as_slice())
     }
 }
 
-/// A share of a whole; `None` where there is no whole.
+/// `part / whole`; `None` if the whole is unknown or zero.
 #[must_use]
-pub fn share(part: u64, whole: Option<u64>) -> Option<f64> {
+pub fn ratio(part: u64, whole: Option<u64>) -> Option<f64> {
     whole.filter(|whole| *whole > 0).map(|whole| part as f64 / whole as f64)
 }

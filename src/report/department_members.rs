@@ -4,84 +4,92 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::table::PersonNo;
+use crate::table::PersonIndex;
 
-/// Who was in a department, as far as their ids are known, and when they activated their accounts. Most days it is the
-/// same as the day before, and then shared with it.
+/// People of a department whose ids are present, with the time at which each activated their account. Consecutive days
+/// with equal members share one value.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Crew {
-    people: Box<[PersonNo]>,
-    /// In seconds of the Unix epoch; [`NEVER`] where the account was not activated.
+pub struct DepartmentMembers {
+    people: Box<[PersonIndex]>,
+    /// Seconds since the Unix epoch; [`NOT_ACTIVATED`] if the account is not activated.
     activated: Box<[i64]>,
 }
 
-/// A person, and the `register_time` that the row of that day tells.
-pub type Member = (PersonNo, Option<Timestamp>);
+/// A person of a department.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DepartmentMember {
+    /// The person.
+    pub person: PersonIndex,
+    /// The `register_time` of that day's row.
+    pub register_time: Option<Timestamp>,
+}
 
-const NEVER: i64 = i64::MIN;
+/// Marks accounts that are not activated.
+const NOT_ACTIVATED: i64 = i64::MIN;
 
-impl Crew {
-    /// The crew of these people.
+impl DepartmentMembers {
+    /// The members, in any order.
     #[must_use]
-    pub fn of(mut members: Vec<Member>) -> Self {
+    pub fn new(mut members: Vec<DepartmentMember>) -> Self {
         members.sort_unstable();
-        let seconds = |time: Option<Timestamp>| time.map_or(NEVER, Timestamp::as_second);
+        let seconds = |time: Option<Timestamp>| time.map_or(NOT_ACTIVATED, Timestamp::as_second);
         let (people, activated): (Vec<_>, Vec<_>) =
-            members.into_iter().map(|(person, time)| (person, seconds(time))).unzip();
+            members.into_iter().map(|member| (member.person, seconds(member.register_time))).unzip();
         Self { people: people.into(), activated: activated.into() }
     }
 
-    /// The same crew, or the `other` where that says the same.
+    /// Returns `other` if it is equal, so that equal values share memory.
     #[must_use]
-    pub fn shared(self, other: Option<&Arc<Self>>) -> Arc<Self> {
+    pub fn shared_with(self, other: Option<&Arc<Self>>) -> Arc<Self> {
         other.filter(|other| ***other == self).map_or_else(|| Arc::new(self), Arc::clone)
     }
 
-    /// The people, by number, ascending.
+    /// The people's indices, ascending.
     #[must_use]
-    pub const fn people(&self) -> &[PersonNo] {
+    pub const fn people(&self) -> &[PersonIndex] {
         &self.people
     }
 
-    /// Those who have activated their account, and when.
-    pub fn activations(&self) -> impl Iterator<Item = (PersonNo, Timestamp)> {
-        let known = self.people.iter().zip(&self.activated).filter(|(_, seconds)| **seconds != NEVER);
+    /// People with an activated account, and when they activated it.
+    pub fn activations(&self) -> impl Iterator<Item = (PersonIndex, Timestamp)> {
+        let known = self.people.iter().zip(&self.activated).filter(|(_, seconds)| **seconds != NOT_ACTIVATED);
         known.filter_map(|(person, seconds)| Some((*person, Timestamp::from_second(*seconds).ok()?)))
     }
 
-    /// How many they are.
+    /// Number of members.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.people.len()
     }
 
-    /// Whether nobody is in it.
+    /// Whether there are no members.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.people.is_empty()
     }
 
-    /// Bytes on the heap.
+    /// Heap size in bytes.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub fn heap_bytes(&self) -> usize {
         size_of_val(&*self.people) + size_of_val(&*self.activated)
     }
 }
 
-/// The crew that each department had last: most are the same day after day, and need to be looked at once.
+/// Detects days on which a department's members changed. Most departments have the same members for many days, and
+/// processing them once is enough.
 #[derive(Debug, Default)]
-pub(super) struct Changes<'a> {
-    latest: Vec<Option<&'a Arc<Crew>>>,
+pub(super) struct MembershipChanges<'a> {
+    latest: Vec<Option<&'a Arc<DepartmentMembers>>>,
 }
 
-impl<'a> Changes<'a> {
-    /// Takes note of the crew of a department. Whether it may differ from the one before.
-    pub(super) fn note(&mut self, department: u32, crew: &'a Arc<Crew>) -> bool {
-        let at = department as usize;
-        if self.latest.len() <= at {
-            self.latest.resize(at + 1, None);
+impl<'a> MembershipChanges<'a> {
+    /// Records the members of a department. Returns `false` if they are the same shared value as before.
+    pub(super) fn update(&mut self, department: u32, members: &'a Arc<DepartmentMembers>) -> bool {
+        let index = department as usize;
+        if self.latest.len() <= index {
+            self.latest.resize(index + 1, None);
         }
-        let before = self.latest[at].replace(crew);
-        !before.is_some_and(|before| Arc::ptr_eq(before, crew))
+        let before = self.latest[index].replace(members);
+        !before.is_some_and(|before| Arc::ptr_eq(before, members))
     }
 }

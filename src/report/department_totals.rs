@@ -1,141 +1,151 @@
-//! The figures of every department, rolled up along the path, with people counted once however often they moved.
+//! Totals of every department including its sub-departments, with distinct people.
 //!
-//! Sums add up. People do not, but nearly everyone stays in one department for the whole range, and of those it is
-//! enough to know which: their flags are united over all days and counted where they belong. Those who moved are looked
-//! at day by day.
+//! Sums add up over departments and days, and distinct people do not. Most people stay in one department for the whole
+//! range. Their flags are united over all days, and each person is then counted in that department. People who changed
+//! departments are processed day by day.
 
 use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
 
-use super::{digest::Digest, figures::Sums, homes::Homes, tree::Tree};
+use super::{
+    day_figures::RowSums, department_tree::DepartmentTree, digest::DayDigest, primary_departments::PrimaryDepartments,
+};
 use crate::{
     model::{Day, DayRange},
-    table::{Counter, Flag, Origin as _},
+    table::{Counter, DayMetadata as _, Flag},
 };
 
-/// The figures of one department and all below it.
+/// The totals of one department and all its sub-departments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rollup {
-    /// People with a row on the last day on which the department has any.
+pub struct DepartmentTotals {
+    /// Number of rows on the last day on which the department has rows.
     pub users: u64,
-    /// Those of them whose account was activated.
+    /// How many of these people have an activated account.
     pub activated: u64,
-    /// Different people who had each flag on any day, by [`Flag::index`]; `None` where an id was withheld and there is
-    /// more than a day, and where they were not counted.
+    /// Distinct people who had each flag on any day, by [`Flag::index`]. `None` if there are several days and either a
+    /// person's id is missing or distinct people were not counted.
     pub people: [Option<u64>; Flag::COUNT],
     /// The sum of each counter, by [`Counter::index`]; saturates.
     pub counters: [u64; Counter::COUNT],
 }
 
-/// What adds up, for every place of `tree` in its order, from the digests of some days in order. Different people are
-/// counted where there is a single day.
+/// The totals of every node of `tree`, in its order, without distinct people over several days. The digests must be
+/// sorted by day. If all are of one day, `people` counts rows.
 #[must_use]
-pub fn sums(days: &[Arc<Digest>], tree: &Tree) -> Vec<Rollup> {
-    let all = added_up(days, tree);
-    if is_single(days) {
-        let rollup = |sums: &Sums| Rollup { people: sums.flags.map(Some), ..Rollup::of(sums, sums) };
-        return all.iter().map(rollup).collect();
+pub fn totals_without_distinct(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<DepartmentTotals> {
+    let all = sums_by_node(days, tree);
+    if is_single_day(days) {
+        let of_one_day = |sums: &RowSums| DepartmentTotals {
+            people: sums.flags.map(Some),
+            ..DepartmentTotals::from_sums(sums, sums)
+        };
+        return all.iter().map(of_one_day).collect();
     }
-    let latest = latest(days, tree);
-    all.iter().zip(latest).map(|(all, latest)| Rollup::of(all, &latest)).collect()
+    let latest = latest_sums_by_node(days, tree);
+    all.iter().zip(latest).map(|(all, latest)| DepartmentTotals::from_sums(all, &latest)).collect()
 }
 
-/// The same with different people counted over all days.
+/// The totals of every node of `tree`, with distinct people over all days.
 #[must_use]
-pub fn rollups(days: &[Arc<Digest>], tree: &Tree) -> Vec<Rollup> {
-    let mut rollups = sums(days, tree);
-    if !is_single(days) {
-        for (rollup, people) in rollups.iter_mut().zip(people(days, tree, Flag::ALL)) {
-            rollup.people = people;
+pub fn totals(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<DepartmentTotals> {
+    let mut totals = totals_without_distinct(days, tree);
+    if !is_single_day(days) {
+        for (node, people) in totals.iter_mut().zip(distinct_people(days, tree, Flag::ALL)) {
+            node.people = people;
         }
     }
-    rollups
+    totals
 }
 
-/// Different people who had each of these flags on any of the days, for every place of `tree`; `None` where an id was
-/// withheld.
+/// Distinct people who had each of the flags on any of the days, for every node of `tree`. `None` if a person's id is
+/// missing.
 #[must_use]
-pub fn people<const N: usize>(days: &[Arc<Digest>], tree: &Tree, flags: [Flag; N]) -> Vec<[Option<u64>; N]> {
-    let unknown = unknown(days, tree);
-    let counts = Homes::of(days).counts(days, tree, flags).into_iter().zip(unknown);
-    let known = |(counts, unknown): ([u64; N], [bool; Flag::COUNT])| {
-        std::array::from_fn(|at| (!unknown[flags[at].index()]).then_some(counts[at]))
+pub fn distinct_people<const N: usize>(
+    days: &[Arc<DayDigest>],
+    tree: &DepartmentTree,
+    flags: [Flag; N],
+) -> Vec<[Option<u64>; N]> {
+    let unidentified = unidentified_flags(days, tree);
+    let counts = PrimaryDepartments::from_days(days).counts(days, tree, flags).into_iter().zip(unidentified);
+    let exact = |(counts, unidentified): ([u64; N], [bool; Flag::COUNT])| {
+        std::array::from_fn(|i| (!unidentified[flags[i].index()]).then_some(counts[i]))
     };
-    counts.map(known).collect()
+    counts.map(exact).collect()
 }
 
-/// Different people active in the `length` days that end with the last of `days`, for every place; `None` for all where
-/// one of those days is not there.
+/// Distinct people active in the `length` days that end with the last of `days`, for every node. `None` for all nodes
+/// if one of these days is missing.
 #[must_use]
-pub fn trailing(days: &[Arc<Digest>], tree: &Tree, length: u16) -> Vec<Option<u64>> {
+pub fn trailing_active(days: &[Arc<DayDigest>], tree: &DepartmentTree, length: u16) -> Vec<Option<u64>> {
     let window = days.last().map(|last| DayRange::ending(last.key().day, length));
-    let inside = |digest: &Arc<Digest>| window.is_some_and(|window| window.contains(digest.key().day));
-    let days = &days[days.partition_point(|digest| !inside(digest))..];
-    let there = days.chunk_by(|one, other| one.key().day == other.key().day).count();
-    if there < usize::from(length) {
+    let is_inside = |digest: &Arc<DayDigest>| window.is_some_and(|window| window.contains(digest.key().day));
+    let days = &days[days.partition_point(|digest| !is_inside(digest))..];
+    let available = days.chunk_by(|one, other| one.key().day == other.key().day).count();
+    if available < usize::from(length) {
         return vec![None; tree.len()];
     }
-    people(days, tree, [Flag::Active]).into_iter().map(|[active]| active).collect()
+    distinct_people(days, tree, [Flag::Active]).into_iter().map(|[active]| active).collect()
 }
 
-/// People active on the last of `days`, for every place.
+/// People active on the last of `days`, for every node.
 #[must_use]
-pub fn active_at_the_end(days: &[Arc<Digest>], tree: &Tree) -> Vec<u64> {
+pub fn active_on_last_day(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<u64> {
     let last = days.chunk_by(|one, other| one.key().day == other.key().day).next_back().unwrap_or_default();
-    added_up(last, tree).iter().map(|sums| sums.flag(Flag::Active)).collect()
+    sums_by_node(last, tree).iter().map(|sums| sums.rows_with(Flag::Active)).collect()
 }
 
-/// The departments that have rows of their own on any of the days.
+/// The departments that have their own rows on any of the days.
 #[must_use]
-pub fn present(days: &[Arc<Digest>]) -> FixedBitSet {
+pub fn departments_with_rows(days: &[Arc<DayDigest>]) -> FixedBitSet {
     let mut present = FixedBitSet::new();
-    for part in days.iter().flat_map(|day| day.departments()) {
-        present.grow_and_insert(part.department as usize);
+    for department in days.iter().flat_map(|day| day.departments()) {
+        present.grow_and_insert(department.department as usize);
     }
     present
 }
 
-/// The days that are there in every one of so many geos: a day that lacks one would look like a drop.
+/// The digests of the days that are available in all `geos`. A day that lacks a geo would look like a drop in activity.
 #[must_use]
-pub fn whole_days(days: &[Arc<Digest>], wanted: impl Fn(Day) -> bool, geos: usize) -> Vec<Arc<Digest>> {
-    let mut days: Vec<_> = days.iter().filter(|digest| wanted(digest.key().day)).cloned().collect();
+pub fn complete_days(days: &[Arc<DayDigest>], is_included: impl Fn(Day) -> bool, geos: usize) -> Vec<Arc<DayDigest>> {
+    let mut days: Vec<_> = days.iter().filter(|digest| is_included(digest.key().day)).cloned().collect();
     days.sort_by_key(|digest| digest.key().day);
-    let whole = days.chunk_by(|one, other| one.key().day == other.key().day).filter(|day| day.len() == geos);
-    whole.flatten().cloned().collect()
+    let complete = days.chunk_by(|one, other| one.key().day == other.key().day).filter(|day| day.len() == geos);
+    complete.flatten().cloned().collect()
 }
 
-impl Rollup {
-    fn of(all: &Sums, latest: &Sums) -> Self {
-        let activated = latest.flag(Flag::Activated);
+impl DepartmentTotals {
+    fn from_sums(all: &RowSums, latest: &RowSums) -> Self {
+        let activated = latest.rows_with(Flag::Activated);
         Self { users: latest.users, activated, people: Default::default(), counters: all.counters }
     }
 }
 
-fn is_single(days: &[Arc<Digest>]) -> bool {
+fn is_single_day(days: &[Arc<DayDigest>]) -> bool {
     days.first().map(|first| first.key().day) == days.last().map(|last| last.key().day)
 }
 
-/// The sums of all rows of these days, for every place. Departments come first and the tree once, at the end.
-fn added_up(days: &[Arc<Digest>], tree: &Tree) -> Vec<Sums> {
-    let mut own: Vec<Sums> = vec![Sums::default(); present(days).len()];
-    for part in days.iter().flat_map(|digest| digest.departments()) {
-        own[part.department as usize].add(&part.sums);
+/// The sums of all rows of these days, for every node. Sums are added per department first, so that the tree is walked
+/// once and not once a day.
+fn sums_by_node(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<RowSums> {
+    let mut own: Vec<RowSums> = vec![RowSums::default(); departments_with_rows(days).len()];
+    for department in days.iter().flat_map(|digest| digest.departments()) {
+        own[department.department as usize].add(&department.sums);
     }
-    let mut all = vec![Sums::default(); tree.len()];
+    let mut all = vec![RowSums::default(); tree.len()];
     for (department, own) in (0..).zip(&own) {
-        for place in tree.upwards(department) {
-            all[place].add(own);
+        for node in tree.self_and_ancestors(department) {
+            all[node].add(own);
         }
     }
     all
 }
 
-/// The sums of the last day on which each place has anybody.
-fn latest(days: &[Arc<Digest>], tree: &Tree) -> Vec<Sums> {
-    let mut latest = vec![Sums::default(); tree.len()];
+/// The sums of the last day on which each node has rows.
+fn latest_sums_by_node(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<RowSums> {
+    let mut latest = vec![RowSums::default(); tree.len()];
     for day in days.chunk_by(|one, other| one.key().day == other.key().day).rev() {
-        for (latest, sums) in latest.iter_mut().zip(added_up(day, tree)).filter(|(latest, _)| latest.users == 0) {
+        for (latest, sums) in latest.iter_mut().zip(sums_by_node(day, tree)).filter(|(latest, _)| latest.users == 0) {
             *latest = sums;
         }
         if latest.iter().all(|sums| sums.users > 0) {
@@ -145,19 +155,21 @@ fn latest(days: &[Arc<Digest>], tree: &Tree) -> Vec<Sums> {
     latest
 }
 
-/// Where people without an id had a flag, by place.
-fn unknown(days: &[Arc<Digest>], tree: &Tree) -> Vec<[bool; Flag::COUNT]> {
-    let mut unknown = vec![[false; Flag::COUNT]; tree.len()];
-    for digest in days.iter().filter(|digest| digest.whole().present.unknown > 0) {
-        for part in digest.departments().iter().filter(|part| part.sums.users > part.crew.len() as u64) {
+/// Whether each flag is set in a row without a person's id, for every node.
+fn unidentified_flags(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<[bool; Flag::COUNT]> {
+    let mut unidentified = vec![[false; Flag::COUNT]; tree.len()];
+    for digest in days.iter().filter(|digest| digest.figures().present.unidentified > 0) {
+        let departments = digest.departments().iter();
+        for department in departments.filter(|department| department.sums.users > department.members.len() as u64) {
             for flag in Flag::ALL {
-                let people = digest.whole().people(flag);
-                let known = part.crew.people().iter().filter(|person| people.has(**person)).count() as u64;
-                for place in tree.upwards(part.department) {
-                    unknown[place][flag.index()] |= part.sums.flag(flag) > known;
+                let people = digest.figures().people_with(flag);
+                let identified =
+                    department.members.people().iter().filter(|person| people.contains(**person)).count() as u64;
+                for node in tree.self_and_ancestors(department.department) {
+                    unidentified[node][flag.index()] |= department.sums.rows_with(flag) > identified;
                 }
             }
         }
     }
-    unknown
+    unidentified
 }

@@ -1,23 +1,24 @@
-//! The figures of each day, whichever geos it is put together from.
+//! Figures of each day, merged over geos.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::figures::{Figures, Sums};
+use super::day_figures::{DayFigures, RowSums};
 use crate::{
     model::Day,
-    table::{Origin, Partition, Selector},
+    table::{DayMetadata, DayTable, RowSelector},
 };
 
-/// What adds up, of each day that is there in every geo that was asked for, in order.
-pub type SumsByDay = Vec<(Day, Sums)>;
+/// Sums of each day that is available in every requested geo, in order.
+pub type SumsByDay = Vec<(Day, RowSums)>;
 
-/// The same with the sets of people, which take a hundred times as long to make of a few departments.
-pub type FiguresByDay = BTreeMap<Day, Arc<Figures>>;
+/// Figures of each day, with sets of people. For a few departments they take about 100 times longer to compute than
+/// sums.
+pub type FiguresByDay = BTreeMap<Day, Arc<DayFigures>>;
 
-impl Figures {
-    /// The figures of the rows of `day` that `selector` takes.
+impl DayFigures {
+    /// The figures of the rows of `day` that `selector` matches.
     #[must_use]
-    pub fn of(day: &Partition, selector: &Selector<'_>) -> Self {
+    pub fn from_rows(day: &DayTable, selector: &RowSelector<'_>) -> Self {
         let mut figures = Self::default();
         for row in selector.rows(day) {
             figures.add_person(selector.person_of(day, row), day.flags()[row]);
@@ -27,34 +28,35 @@ impl Figures {
     }
 }
 
-/// Adds up the sums of each day over the geos; those of one day follow each other. A day that lacks one of the `geos` is
-/// left out: it would look like a drop.
+/// Adds up the sums of each day over the geos. Parts of the same day must be adjacent. A day that lacks one of the
+/// `geos` is omitted: its sums would look like a drop in activity.
 #[must_use]
-pub fn sums_by_day<D: Origin>(parts: &[&Arc<D>], geos: usize, sums: impl Fn(&D) -> Sums) -> SumsByDay {
+pub fn sums_by_day<D: DayMetadata>(parts: &[&Arc<D>], geos: usize, sums: impl Fn(&D) -> RowSums) -> SumsByDay {
     let mut days = Vec::with_capacity(parts.len());
-    let whole = parts.chunk_by(|one, other| one.key().day == other.key().day).filter(|day| day.len() == geos);
-    for day in whole {
-        let mut all = sums(day[0]);
+    let complete = parts.chunk_by(|one, other| one.key().day == other.key().day).filter(|day| day.len() == geos);
+    for day in complete {
+        let mut total = sums(day[0]);
         for part in &day[1..] {
-            all.add(&sums(part));
+            total.add(&sums(part));
         }
-        days.push((day[0].key().day, all));
+        days.push((day[0].key().day, total));
     }
     days
 }
 
-/// Merges the figures of each day over the geos, in any order.
+/// Merges the figures of each day over the geos. The parts may come in any order. A day that lacks one of the `geos` is
+/// omitted.
 #[must_use]
-pub fn figures_by_day(parts: impl Iterator<Item = (Day, Arc<Figures>)>, geos: usize) -> FiguresByDay {
-    let mut merged: BTreeMap<Day, (usize, Arc<Figures>)> = BTreeMap::new();
+pub fn figures_by_day(parts: impl Iterator<Item = (Day, Arc<DayFigures>)>, geos: usize) -> FiguresByDay {
+    let mut merged: BTreeMap<Day, (usize, Arc<DayFigures>)> = BTreeMap::new();
     for (day, part) in parts {
         match merged.get_mut(&day) {
             None => drop(merged.insert(day, (1, part))),
-            Some((parts, all)) => {
-                *parts += 1;
-                Arc::make_mut(all).merge(&part);
+            Some((count, figures)) => {
+                *count += 1;
+                Arc::make_mut(figures).merge(&part);
             }
         }
     }
-    merged.into_iter().filter(|(_, (parts, _))| *parts == geos).map(|(day, (_, all))| (day, all)).collect()
+    merged.into_iter().filter(|(_, (count, _))| *count == geos).map(|(day, (_, figures))| (day, figures)).collect()
 }

@@ -1,143 +1,144 @@
-//! A month, added up person by person.
+//! The days of a month, added up for each profile.
 
 use std::sync::Arc;
 
 use crate::{
     model::Day,
-    table::{Counter, Feature, Flag, Partition, ProfileNo, column::CounterColumn, partition::ContentHash},
+    table::{Counter, DayTable, Feature, Flag, ProfileIndex, counter_column::CounterColumn, day_table::ContentHash},
 };
 
-/// What people did in some days of one geo that follow each other: a thirtieth of the bytes of these days.
+/// Sums over consecutive days of one geo. They take about a thirtieth of the memory of these days.
 ///
-/// A row is of a profile and not of a person, so that the days before and after a change of department stay apart. Of two
-/// rows of one person the later is the more recent.
+/// A row belongs to a profile and not to a person, so that the days before and after a change of department stay
+/// separate. If a person has two rows, the later row is the more recent.
 #[derive(Debug)]
-pub struct Month {
-    versions: Box<[ContentHash]>,
-    pub(super) last: Day,
-    pub(super) profiles: Box<[ProfileNo]>,
-    /// The row of each profile, by number; [`NO_ROW`] where there is none.
-    rows: Box<[u32]>,
+pub struct MonthlyRollup {
+    day_hashes: Box<[ContentHash]>,
+    pub(super) last_day: Day,
+    pub(super) profiles: Box<[ProfileIndex]>,
+    /// The row of each profile, by profile index; [`NO_ROW`] if it has none.
+    row_by_profile: Box<[u32]>,
     pub(super) active_days: CounterColumn,
-    /// How many days before the last day the person was active last; 0 where never.
+    /// Days between the person's last active day and the last day; 0 if there is no active day.
     pub(super) idle_days: CounterColumn,
     pub(super) feature_days: [CounterColumn; Feature::COUNT],
     pub(super) counters: [CounterColumn; Counter::COUNT],
 }
 
-/// Stands for "no row".
+/// Marks profiles without a row.
 const NO_ROW: u32 = u32::MAX;
 
-/// The columns of a month while days are added to them, by place: in the order in which profiles are met.
+/// Accumulates days. Each column is indexed by slot; slots are assigned in the order in which profiles occur.
 #[derive(Default)]
-struct Adding {
-    places: Vec<u32>,
-    profiles: Vec<ProfileNo>,
-    /// How many days before the last day the profile was seen, and was active, last.
-    absent: Vec<u64>,
-    idle: Vec<u64>,
+struct MonthlyRollupBuilder {
+    slot_by_profile: Vec<u32>,
+    profiles: Vec<ProfileIndex>,
+    /// Days between the profile's last row and the last day.
+    days_since_row: Vec<u64>,
+    /// Days between the profile's last active day and the last day; 0 if there is no active day.
+    days_since_active: Vec<u64>,
     active_days: Vec<u64>,
     feature_days: [Vec<u64>; Feature::COUNT],
     counters: [Vec<u64>; Counter::COUNT],
 }
 
-impl Month {
-    /// Adds up days, at least one, in order.
+impl MonthlyRollup {
+    /// Adds up the days, which must be sorted. `None` if there are none.
     #[must_use]
-    pub fn of(days: &[Arc<Partition>]) -> Option<Self> {
+    pub fn from_days(days: &[Arc<DayTable>]) -> Option<Self> {
         let last = days.last()?.key().day;
-        let mut adding = Adding::default();
+        let mut builder = MonthlyRollupBuilder::default();
         for day in days {
-            adding.add(day, u64::try_from(last.since(day.key().day)).unwrap_or(0));
+            builder.add(day, u64::try_from(last.since(day.key().day)).unwrap_or(0));
         }
-        Some(adding.finish(last, days.iter().map(|day| *day.hash()).collect()))
+        Some(builder.finish(last, days.iter().map(|day| *day.hash()).collect()))
     }
 
-    /// The content hashes of the days it was made of: where a day has changed, the month has too.
+    /// The content hashes of the days. If a day changed, the roll-up is stale.
     #[must_use]
-    pub const fn versions(&self) -> &[ContentHash] {
-        &self.versions
+    pub const fn day_hashes(&self) -> &[ContentHash] {
+        &self.day_hashes
     }
 
-    /// The row of a profile, where it has one.
+    /// The row of a profile, if it has one.
     #[must_use]
-    pub fn row(&self, profile: ProfileNo) -> Option<usize> {
-        self.rows.get(profile as usize).filter(|row| **row != NO_ROW).map(|row| *row as usize)
+    pub fn row(&self, profile: ProfileIndex) -> Option<usize> {
+        self.row_by_profile.get(profile as usize).filter(|row| **row != NO_ROW).map(|row| *row as usize)
     }
 
-    /// Bytes that it takes in memory.
+    /// Size in memory in bytes.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         let columns = self.feature_days.iter().chain(&self.counters).chain([&self.active_days, &self.idle_days]);
         size_of::<Self>()
-            + size_of_val(&*self.versions)
+            + size_of_val(&*self.day_hashes)
             + size_of_val(&*self.profiles)
-            + size_of_val(&*self.rows)
-            + columns.map(CounterColumn::bytes).sum::<usize>()
+            + size_of_val(&*self.row_by_profile)
+            + columns.map(CounterColumn::heap_bytes).sum::<usize>()
     }
 }
 
-impl Adding {
-    /// Adds a day that lies so many days before the last.
-    fn add(&mut self, day: &Partition, before: u64) {
-        let places: Vec<usize> = day.profiles().iter().map(|profile| self.place(*profile)).collect();
-        for (place, flags) in places.iter().zip(day.flags()) {
-            self.absent[*place] = before;
-            if flags.has(Flag::Active) {
-                self.active_days[*place] += 1;
-                self.idle[*place] = before;
+impl MonthlyRollupBuilder {
+    /// Adds a day that is `days_before_last` days before the last day.
+    fn add(&mut self, day: &DayTable, days_before_last: u64) {
+        let slots: Vec<usize> = day.profiles().iter().map(|profile| self.slot(*profile)).collect();
+        for (slot, flags) in slots.iter().zip(day.flags()) {
+            self.days_since_row[*slot] = days_before_last;
+            if flags.contains(Flag::Active) {
+                self.active_days[*slot] += 1;
+                self.days_since_active[*slot] = days_before_last;
             }
         }
         for feature in Feature::ALL {
             let sums = &mut self.feature_days[feature.index()];
-            for (place, flags) in places.iter().zip(day.flags()) {
-                sums[*place] += u64::from(flags.has(Flag::Feature(feature)));
+            for (slot, flags) in slots.iter().zip(day.flags()) {
+                sums[*slot] += u64::from(flags.contains(Flag::Feature(feature)));
             }
         }
         for counter in Counter::ALL {
             let sums = &mut self.counters[counter.index()];
             day.counter(counter).for_each(|row, value| {
-                let sum = &mut sums[places[row]];
+                let sum = &mut sums[slots[row]];
                 *sum = sum.saturating_add(value);
             });
         }
     }
 
-    /// The place of a profile, a new one where it has not been met.
-    fn place(&mut self, profile: ProfileNo) -> usize {
-        let at = profile as usize;
-        if self.places.len() <= at {
-            self.places.resize(at + 1, NO_ROW);
+    /// The slot of a profile; assigns a new one if needed.
+    fn slot(&mut self, profile: ProfileIndex) -> usize {
+        let index = profile as usize;
+        if self.slot_by_profile.len() <= index {
+            self.slot_by_profile.resize(index + 1, NO_ROW);
         }
-        if self.places[at] == NO_ROW {
-            self.places[at] = u32::try_from(self.profiles.len()).unwrap_or(NO_ROW);
+        if self.slot_by_profile[index] == NO_ROW {
+            self.slot_by_profile[index] = u32::try_from(self.profiles.len()).unwrap_or(NO_ROW);
             self.profiles.push(profile);
-            let others = [&mut self.absent, &mut self.idle, &mut self.active_days];
-            for column in others.into_iter().chain(&mut self.feature_days).chain(&mut self.counters) {
+            let columns = [&mut self.days_since_row, &mut self.days_since_active, &mut self.active_days];
+            for column in columns.into_iter().chain(&mut self.feature_days).chain(&mut self.counters) {
                 column.push(0);
             }
         }
-        self.places[at] as usize
+        self.slot_by_profile[index] as usize
     }
 
-    /// Puts those who were seen later behind the others.
-    fn finish(self, last: Day, versions: Box<[ContentHash]>) -> Month {
+    /// Sorts the rows so that profiles seen more recently come later.
+    fn finish(self, last_day: Day, day_hashes: Box<[ContentHash]>) -> MonthlyRollup {
         let mut order: Vec<usize> = (0..self.profiles.len()).collect();
-        order.sort_unstable_by_key(|place| (std::cmp::Reverse(self.absent[*place]), self.profiles[*place]));
+        order.sort_unstable_by_key(|slot| (std::cmp::Reverse(self.days_since_row[*slot]), self.profiles[*slot]));
         let column =
-            |values: &Vec<u64>| CounterColumn::pack(&order.iter().map(|place| values[*place]).collect::<Vec<_>>());
-        let profiles: Box<[ProfileNo]> = order.iter().map(|place| self.profiles[*place]).collect();
-        let mut rows = vec![NO_ROW; self.places.len()];
+            |values: &Vec<u64>| CounterColumn::pack(&order.iter().map(|slot| values[*slot]).collect::<Vec<_>>());
+        let profiles: Box<[ProfileIndex]> = order.iter().map(|slot| self.profiles[*slot]).collect();
+        let mut row_by_profile = vec![NO_ROW; self.slot_by_profile.len()];
         for (row, profile) in (0..).zip(&profiles) {
-            rows[*profile as usize] = row;
+            row_by_profile[*profile as usize] = row;
         }
-        Month {
-            versions,
-            last,
+        MonthlyRollup {
+            day_hashes,
+            last_day,
             profiles,
-            rows: rows.into(),
+            row_by_profile: row_by_profile.into(),
             active_days: column(&self.active_days),
-            idle_days: column(&self.idle),
+            idle_days: column(&self.days_since_active),
             feature_days: self.feature_days.each_ref().map(column),
             counters: self.counters.each_ref().map(column),
         }

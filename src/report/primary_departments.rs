@@ -1,133 +1,145 @@
-//! Where people belong over several days, and who does not stay there.
+//! The department of each person over several days, and the people who changed departments.
 
 use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
 
 use super::{
-    crew::{Changes, Crew},
-    digest::Digest,
-    figures::People,
-    tree::Tree,
+    day_figures::PersonSet,
+    department_members::{DepartmentMembers, MembershipChanges},
+    department_tree::DepartmentTree,
+    digest::DayDigest,
 };
-use crate::table::{Flag, PersonNo};
+use crate::table::{Flag, PersonIndex};
 
-/// The department of each person, by number.
+/// The first department of each person, by person index.
 #[derive(Debug)]
-pub struct Homes {
-    of: Vec<u32>,
-    movers: FixedBitSet,
+pub struct PrimaryDepartments {
+    by_person: Vec<u32>,
+    transferred: FixedBitSet,
 }
 
-/// The departments somebody was in, each with the flags they had there: bit [`Flag::index`] is the flag.
-type Stays = Vec<(u32, u16)>;
+/// The departments of one person, each with the flags the person had there: bit [`Flag::index`] is the flag.
+type DepartmentFlags = Vec<(u32, u16)>;
 
-/// Stands for somebody who has not been met.
-const NOWHERE: u32 = u32::MAX;
+/// Marks people without a row.
+const NO_DEPARTMENT: u32 = u32::MAX;
 
-impl Homes {
-    /// Of the people of these days.
+impl PrimaryDepartments {
+    /// Assigns the people of these days.
     #[must_use]
-    pub fn of(days: &[Arc<Digest>]) -> Self {
-        let people = days.iter().map(|digest| digest.whole().present.known.len()).max().unwrap_or(0);
-        let mut homes = Self { of: vec![NOWHERE; people], movers: FixedBitSet::with_capacity(people) };
-        let mut before = Changes::default();
-        for part in days.iter().flat_map(|digest| digest.departments()) {
-            if before.note(part.department, &part.crew) {
-                homes.settle(&part.crew, part.department);
+    pub fn from_days(days: &[Arc<DayDigest>]) -> Self {
+        let people = days.iter().map(|digest| digest.figures().present.identified.len()).max().unwrap_or(0);
+        let mut departments =
+            Self { by_person: vec![NO_DEPARTMENT; people], transferred: FixedBitSet::with_capacity(people) };
+        let mut changes = MembershipChanges::default();
+        for digest in days.iter().flat_map(|digest| digest.departments()) {
+            if changes.update(digest.department, &digest.members) {
+                departments.assign(&digest.members, digest.department);
             }
         }
-        homes
+        departments
     }
 
-    fn settle(&mut self, crew: &Crew, department: u32) {
-        for person in crew.people().iter().map(|person| *person as usize) {
-            if self.of[person] == NOWHERE {
-                self.of[person] = department;
-            } else if self.of[person] != department {
-                self.movers.insert(person);
+    fn assign(&mut self, members: &DepartmentMembers, department: u32) {
+        for person in members.people().iter().map(|person| *person as usize) {
+            if self.by_person[person] == NO_DEPARTMENT {
+                self.by_person[person] = department;
+            } else if self.by_person[person] != department {
+                self.transferred.insert(person);
             }
         }
     }
 
-    /// Different people who had each of these flags on any of the days, for every place of `tree`. People without an id
-    /// are left out.
+    /// Distinct people who had each of the flags on any of the days, for every node of `tree`. People without an id are
+    /// not counted.
     #[must_use]
-    pub fn counts<const N: usize>(&self, days: &[Arc<Digest>], tree: &Tree, flags: [Flag; N]) -> Vec<[u64; N]> {
+    pub fn counts<const N: usize>(
+        &self,
+        days: &[Arc<DayDigest>],
+        tree: &DepartmentTree,
+        flags: [Flag; N],
+    ) -> Vec<[u64; N]> {
         let mut counts = vec![[0; N]; tree.len()];
-        for (department, own) in (0..).zip(self.counts_of_those_who_stay(days, flags)) {
-            for place in tree.upwards(department) {
-                add(&mut counts[place], own);
+        for (department, own) in (0..).zip(self.counts_without_transferred(days, flags)) {
+            for node in tree.self_and_ancestors(department) {
+                add(&mut counts[node], own);
             }
         }
-        for stays in self.stays(days) {
-            for (place, had) in along_the_path(&stays, tree) {
-                add(&mut counts[place], flags.map(|flag| u64::from(had >> flag.index() & 1)));
+        for departments in self.flags_of_transferred(days) {
+            for (node, bits) in flags_by_node(&departments, tree) {
+                add(&mut counts[node], flags.map(|flag| u64::from(bits >> flag.index() & 1)));
             }
         }
         counts
     }
 
-    /// By department number.
-    fn counts_of_those_who_stay<const N: usize>(&self, days: &[Arc<Digest>], flags: [Flag; N]) -> Vec<[u64; N]> {
-        let last = self.of.iter().filter(|home| **home != NOWHERE).max();
+    /// By department index, without transferred people.
+    fn counts_without_transferred<const N: usize>(&self, days: &[Arc<DayDigest>], flags: [Flag; N]) -> Vec<[u64; N]> {
+        let last = self.by_person.iter().filter(|department| **department != NO_DEPARTMENT).max();
         let mut counts = vec![[0; N]; last.map_or(0, |last| *last as usize + 1)];
-        for (at, flag) in flags.into_iter().enumerate() {
-            let mut people = People::united(days.iter().map(|digest| digest.whole().people(flag))).known;
-            people.difference_with(&self.movers);
+        for (i, flag) in flags.into_iter().enumerate() {
+            let mut people =
+                PersonSet::union_of(days.iter().map(|digest| digest.figures().people_with(flag))).identified;
+            people.difference_with(&self.transferred);
             for person in people.ones() {
-                counts[self.of[person] as usize][at] += 1;
+                counts[self.by_person[person] as usize][i] += 1;
             }
         }
         counts
     }
 
-    /// Of each person who moves.
-    fn stays(&self, days: &[Arc<Digest>]) -> Vec<Stays> {
-        let movers: Vec<PersonNo> = self.movers.ones().filter_map(|person| PersonNo::try_from(person).ok()).collect();
-        let mut stays: Vec<Stays> = vec![Stays::new(); movers.len()];
-        if movers.is_empty() {
-            return stays;
+    /// The departments and flags of each transferred person.
+    fn flags_of_transferred(&self, days: &[Arc<DayDigest>]) -> Vec<DepartmentFlags> {
+        let transferred: Vec<PersonIndex> =
+            self.transferred.ones().filter_map(|person| PersonIndex::try_from(person).ok()).collect();
+        let mut flags: Vec<DepartmentFlags> = vec![DepartmentFlags::new(); transferred.len()];
+        if transferred.is_empty() {
+            return flags;
         }
-        let mut before = Changes::default();
-        // The movers among each crew, by their place among all movers.
-        let mut moving: Vec<Vec<usize>> = Vec::new();
+        let mut changes = MembershipChanges::default();
+        // By department index: its transferred members, as positions in `transferred`.
+        let mut transferred_members: Vec<Vec<usize>> = Vec::new();
         for digest in days {
-            for part in digest.departments() {
-                let department = part.department as usize;
-                if before.note(part.department, &part.crew) {
-                    moving.resize_with(moving.len().max(department + 1), Vec::new);
-                    let of_crew = part.crew.people().iter().filter(|person| self.movers.contains(**person as usize));
-                    moving[department] = of_crew.filter_map(|person| movers.binary_search(person).ok()).collect();
+            for department in digest.departments() {
+                let index = department.department as usize;
+                if changes.update(department.department, &department.members) {
+                    let len = transferred_members.len().max(index + 1);
+                    transferred_members.resize_with(len, Vec::new);
+                    let people = department.members.people().iter();
+                    let people = people.filter(|person| self.transferred.contains(**person as usize));
+                    let positions = people.filter_map(|person| transferred.binary_search(person).ok());
+                    transferred_members[index] = positions.collect();
                 }
-                for mover in &moving[department] {
-                    note(&mut stays[*mover], part.department, digest.whole().flags_of(movers[*mover]));
+                for position in &transferred_members[index] {
+                    let bits = digest.figures().flag_bits(transferred[*position]);
+                    merge_flags(&mut flags[*position], department.department, bits);
                 }
             }
         }
-        stays
+        flags
     }
 }
 
-fn note(stays: &mut Stays, department: u32, flags: u16) {
-    match stays.iter_mut().find(|(known, _)| *known == department) {
-        Some((_, had)) => *had |= flags,
-        None => stays.push((department, flags)),
+fn merge_flags(departments: &mut DepartmentFlags, department: u32, flags: u16) {
+    match departments.iter_mut().find(|(known, _)| *known == department) {
+        Some((_, bits)) => *bits |= flags,
+        None => departments.push((department, flags)),
     }
 }
 
-/// Every place that the departments lie in, with the flags had in any of them.
-fn along_the_path(stays: &Stays, tree: &Tree) -> Vec<(usize, u16)> {
-    let mut places: Vec<(usize, u16)> = Vec::new();
-    for (department, flags) in stays {
-        for place in tree.upwards(*department) {
-            match places.iter_mut().find(|(known, _)| *known == place) {
-                Some((_, had)) => *had |= flags,
-                None => places.push((place, *flags)),
+/// All nodes that contain these departments, each with the union of the flags.
+fn flags_by_node(departments: &DepartmentFlags, tree: &DepartmentTree) -> Vec<(usize, u16)> {
+    let mut nodes: Vec<(usize, u16)> = Vec::new();
+    for (department, flags) in departments {
+        for node in tree.self_and_ancestors(*department) {
+            match nodes.iter_mut().find(|(known, _)| *known == node) {
+                Some((_, bits)) => *bits |= flags,
+                None => nodes.push((node, *flags)),
             }
         }
     }
-    places
+    nodes
 }
 
 fn add<const N: usize>(counts: &mut [u64; N], more: [u64; N]) {

@@ -1,4 +1,4 @@
-//! Retention: of the people who began in a week or month, how many were active in each later one.
+//! Retention: how many people who activated their accounts in a week or month were active in each later one.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,88 +6,91 @@ use fixedbitset::FixedBitSet;
 
 use super::{
     activity::{Interval, buckets},
-    by_day::FiguresByDay,
-    crew::Changes,
-    digest::Digest,
-    figures::{People, share},
+    day_figures::{PersonSet, ratio},
+    department_members::MembershipChanges,
+    digest::DayDigest,
+    figures_by_day::FiguresByDay,
 };
 use crate::{
     model::{Day, DayRange},
-    table::{Flag, Origin as _, PersonNo},
+    table::{DayMetadata as _, Flag, PersonIndex},
 };
 
-/// People who began in the same week or month.
+/// People who activated their accounts in the same week or month.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cohort {
-    /// When they began.
+    /// The week or month of activation.
     pub days: DayRange,
-    /// How many they are.
+    /// Number of people in the cohort.
     pub people: u64,
-    /// How many were active, from the period in which they began on.
-    pub periods: Vec<Period>,
+    /// Their activity in each period, beginning with the period of activation.
+    pub periods: Vec<CohortPeriod>,
 }
 
-/// A cohort in one period.
+/// The activity of a cohort in one period.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Period {
-    /// The period.
+pub struct CohortPeriod {
+    /// The days of the period.
     pub days: DayRange,
-    /// How many of the cohort were active in it.
+    /// Number of people of the cohort who were active in the period.
     pub active: u64,
-    /// Their share of the cohort; `None` where the cohort is empty.
+    /// `active` divided by the size of the cohort; `None` if the cohort is empty.
     pub share: Option<f64>,
 }
 
-/// The day on which each person of these days activated their account: the earliest that any of their rows tells, in the
-/// calendar of its geo. Rows of other days say nothing, so that the answer depends on the selected ones alone.
+/// The day on which each person activated their account: the earliest `register_time` in the given days, in the
+/// calendar of its geo. Rows of other days are not used, so the result depends only on the selected days.
 #[must_use]
-pub fn activations(days: &[Arc<Digest>]) -> BTreeMap<PersonNo, Day> {
+pub fn activation_days(days: &[Arc<DayDigest>]) -> BTreeMap<PersonIndex, Day> {
     let mut activations = BTreeMap::new();
-    let mut crews = Changes::default();
+    let mut changes = MembershipChanges::default();
     for digest in days {
         let geo = digest.key().geo;
-        for part in digest.departments() {
-            if !crews.note(part.department, &part.crew) {
+        for department in digest.departments() {
+            if !changes.update(department.department, &department.members) {
                 continue;
             }
-            for (person, time) in part.crew.activations() {
+            for (person, time) in department.members.activations() {
                 let day = geo.today(time);
-                activations.entry(person).and_modify(|known: &mut Day| *known = day.min(*known)).or_insert(day);
+                activations
+                    .entry(person)
+                    .and_modify(|earliest: &mut Day| *earliest = day.min(*earliest))
+                    .or_insert(day);
             }
         }
     }
     activations
 }
 
-/// The cohorts of `selected`, the earliest first. `began` are the people who began on each day, by the numbers that
-/// `days` knows them by. Periods none of whose days is there are left out.
+/// The cohorts of `selected`, earliest first. `activated` holds the people who activated on each day, by the same
+/// person indices as `days`. Periods without available days are omitted.
 #[must_use]
 pub fn retention(
     selected: DayRange,
     interval: Interval,
-    began: &BTreeMap<Day, FixedBitSet>,
+    activated: &BTreeMap<Day, FixedBitSet>,
     days: &FiguresByDay,
 ) -> Vec<Cohort> {
     let periods: Vec<(DayRange, FixedBitSet)> =
         buckets(selected, interval).filter_map(|range| Some((range, active_in(range, days)?))).collect();
-    let cohort = |at: usize, range: DayRange| {
+    let cohort = |first_period: usize, range: DayRange| {
         let mut people = FixedBitSet::new();
-        for (_, set) in began.range(range.first()..=range.last()) {
+        for (_, set) in activated.range(range.first()..=range.last()) {
             people.union_with(set);
         }
         let count = people.count_ones(..) as u64;
         let period = |(days, active): &(DayRange, FixedBitSet)| {
             let active = active.intersection_count(&people) as u64;
-            Period { days: *days, active, share: share(active, Some(count)) }
+            CohortPeriod { days: *days, active, share: ratio(active, Some(count)) }
         };
-        Cohort { days: range, people: count, periods: periods[at..].iter().map(period).collect() }
+        Cohort { days: range, people: count, periods: periods[first_period..].iter().map(period).collect() }
     };
-    periods.iter().enumerate().map(|(at, (range, _))| cohort(at, *range)).collect()
+    periods.iter().enumerate().map(|(index, (range, _))| cohort(index, *range)).collect()
 }
 
-/// Everyone who was active on any of these days; `None` where none of them is there.
+/// People active on any day of the range; `None` if none of the days is available.
 fn active_in(range: DayRange, days: &FiguresByDay) -> Option<FixedBitSet> {
     let mut inside = days.range(range.first()..=range.last()).peekable();
     inside.peek()?;
-    Some(People::united(inside.map(|(_, figures)| figures.people(Flag::Active))).known)
+    Some(PersonSet::union_of(inside.map(|(_, figures)| figures.people_with(Flag::Active))).identified)
 }

@@ -1,8 +1,8 @@
-//! Small groups: whose figures must be withheld where nobody's own may be told.
+//! Small-cell suppression: hides the figures of departments with few people.
 //!
-//! Figures of a department add up from those of the departments below it and of its own people. So to withhold one is not
-//! enough: it is what the whole lacks when the others are taken away. Of the parts of every department that is shown,
-//! so many are withheld that together they are a group again.
+//! The figures of a department are the sum of its sub-departments and its own people. If only one part were hidden, a
+//! caller could subtract the visible parts from the total. Complementary suppression therefore hides further parts
+//! until the hidden parts together have the minimum size.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,97 +12,99 @@ use std::{
 
 use fixedbitset::FixedBitSet;
 
-use super::{departments::present, digest::Digest, tree::Tree};
+use super::{department_totals::departments_with_rows, department_tree::DepartmentTree, digest::DayDigest};
 use crate::{
     model::Geo,
-    table::{Origin as _, directory::is_within},
+    table::{DayMetadata as _, dictionary::is_path_within},
 };
 
-/// Departments whose figures are withheld, each with all below it.
+/// Departments whose figures are hidden, each with all its sub-departments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Withheld {
+pub struct Suppressed {
     everyone: bool,
     paths: BTreeSet<Arc<str>>,
 }
 
-/// How many people there are on one day, by place of a tree.
-struct Sizes<'a> {
-    tree: &'a Tree,
-    /// In the department and all below it.
+/// Number of people on one day, by node of a tree.
+struct GroupSizes<'a> {
+    tree: &'a DepartmentTree,
+    /// People of the department and its sub-departments.
     all: Vec<u64>,
-    /// In the department itself.
+    /// People of the department itself.
     own: Vec<u64>,
-    /// The places right below each.
-    below: Vec<Vec<usize>>,
-    /// The places at the top.
-    top: Vec<usize>,
+    /// The children of each node.
+    children: Vec<Vec<usize>>,
+    /// The root nodes.
+    roots: Vec<usize>,
 }
 
-impl Withheld {
-    /// What must be withheld of figures over these days, so that no group of fewer than `least` people can be told, nor
-    /// worked out from what is told of other departments. Days of several geos are looked at apart, since each of them
-    /// can be asked for alone.
+impl Suppressed {
+    /// Finds the departments to hide so that no group of fewer than `min_people` people is visible or can be computed
+    /// from visible figures. Each geo and day is examined separately, because a caller can request each of them alone.
     #[must_use]
-    pub fn of(days: &[Arc<Digest>], least: NonZeroU64) -> Self {
-        let mut withheld = Self::default();
-        let mut before: BTreeMap<Geo, (FixedBitSet, Tree)> = BTreeMap::new();
+    pub fn for_days(days: &[Arc<DayDigest>], min_people: NonZeroU64) -> Self {
+        let mut suppressed = Self::default();
+        let mut trees: BTreeMap<Geo, (FixedBitSet, DepartmentTree)> = BTreeMap::new();
         for day in days {
-            let departments = present(std::slice::from_ref(day));
-            // Most days have the departments of the day before in the same geo.
-            let same = before.remove(&day.key().geo).filter(|(others, _)| *others == departments);
-            let tree = same.map_or_else(|| Tree::of(&departments, &day.directory().read(), None), |(_, tree)| tree);
-            let sizes = Sizes::of(day, &tree);
-            let everyone: u64 = sizes.top.iter().map(|place| sizes.all[*place]).sum();
-            withheld.everyone |= (1..least.get()).contains(&everyone);
-            sizes.withhold(0, &sizes.top, least.get(), &mut withheld.paths);
-            before.insert(day.key().geo, (departments, tree));
+            let departments = departments_with_rows(std::slice::from_ref(day));
+            // Most days have the same departments as the day before in the same geo.
+            let unchanged = trees.remove(&day.key().geo).filter(|(others, _)| *others == departments);
+            let tree = unchanged
+                .map_or_else(|| DepartmentTree::new(&departments, &day.dictionary().read(), None), |(_, tree)| tree);
+            let sizes = GroupSizes::of(day, &tree);
+            let everyone: u64 = sizes.roots.iter().map(|node| sizes.all[*node]).sum();
+            suppressed.everyone |= (1..min_people.get()).contains(&everyone);
+            sizes.suppress(0, &sizes.roots, min_people.get(), &mut suppressed.paths);
+            trees.insert(day.key().geo, (departments, tree));
         }
-        withheld
+        suppressed
     }
 
-    /// Whether the figures of the department with that path are withheld; of everyone, without a path.
+    /// Whether the figures of the department at `path` are hidden. Without a path: whether the figures of all people
+    /// are hidden.
     #[must_use]
-    pub fn hides(&self, path: Option<&str>) -> bool {
-        self.everyone || path.is_some_and(|path| self.paths.iter().any(|above| is_within(path, above)))
+    pub fn covers(&self, path: Option<&str>) -> bool {
+        self.everyone || path.is_some_and(|path| self.paths.iter().any(|hidden| is_path_within(path, hidden)))
     }
 
-    /// Whether anything is withheld.
+    /// Whether any figures are hidden.
     #[must_use]
-    pub fn is_any(&self) -> bool {
+    pub fn has_any(&self) -> bool {
         self.everyone || !self.paths.is_empty()
     }
 }
 
-impl<'a> Sizes<'a> {
-    fn of(day: &Digest, tree: &'a Tree) -> Self {
+impl<'a> GroupSizes<'a> {
+    fn of(day: &DayDigest, tree: &'a DepartmentTree) -> Self {
         let (mut all, mut own) = (vec![0; tree.len()], vec![0; tree.len()]);
-        for part in day.departments() {
-            for place in tree.upwards(part.department) {
-                all[place] += part.sums.users;
+        for department in day.departments() {
+            for node in tree.self_and_ancestors(department.department) {
+                all[node] += department.sums.users;
             }
-            if let Some(place) = tree.upwards(part.department).next() {
-                own[place] += part.sums.users;
+            if let Some(node) = tree.self_and_ancestors(department.department).next() {
+                own[node] += department.sums.users;
             }
         }
-        let (mut below, mut top) = (vec![Vec::new(); tree.len()], Vec::new());
-        for (at, place) in tree.places().iter().enumerate() {
-            place.above.map_or(&mut top, |above| &mut below[above]).push(at);
+        let (mut children, mut roots) = (vec![Vec::new(); tree.len()], Vec::new());
+        for (index, node) in tree.nodes().iter().enumerate() {
+            node.parent.map_or(&mut roots, |parent| &mut children[parent]).push(index);
         }
-        Self { tree, all, own, below, top }
+        Self { tree, all, own, children, roots }
     }
 
-    /// Withholds parts of a department that is shown: `own` people of its own, and the departments right below it.
-    fn withhold(&self, own: u64, below: &[usize], least: u64, withheld: &mut BTreeSet<Arc<str>>) {
-        let mut parts: Vec<usize> = below.to_vec();
-        parts.sort_by_key(|place| (self.all[*place], *place));
-        let mut hidden = own;
-        for place in parts {
-            // Too few by itself, or needed to make a group of what is withheld besides.
-            if self.all[place] < least || (1..least).contains(&hidden) {
-                hidden += self.all[place];
-                withheld.insert(self.tree.places()[place].path.clone());
+    /// Hides parts of a visible department: `own` is the number of its own people, `children` are its direct
+    /// sub-departments.
+    fn suppress(&self, own: u64, children: &[usize], min_people: u64, hidden: &mut BTreeSet<Arc<str>>) {
+        let mut parts: Vec<usize> = children.to_vec();
+        parts.sort_by_key(|node| (self.all[*node], *node));
+        let mut hidden_people = own;
+        for node in parts {
+            // The part is too small, or the parts hidden so far are too few together.
+            if self.all[node] < min_people || (1..min_people).contains(&hidden_people) {
+                hidden_people += self.all[node];
+                hidden.insert(self.tree.nodes()[node].path.clone());
             } else {
-                self.withhold(self.own[place], &self.below[place], least, withheld);
+                self.suppress(self.own[node], &self.children[node], min_people, hidden);
             }
         }
     }
@@ -117,96 +119,99 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{Day, DayKey, Geo, Scope, UserIdType},
-        table::{Department, Directory, PartitionBuilder, Row},
+        model::{DataScope, Day, DayKey, Geo, UserIdType},
+        table::{DayTableBuilder, Department, Dictionary, Row},
     };
 
-    /// A day on which so many people are in each department.
-    fn day(directory: &Arc<Directory>, offset: i32, people: &BTreeMap<String, u64>) -> Arc<Digest> {
+    /// A day with the given number of people in each department.
+    fn day(dictionary: &Arc<Dictionary>, offset: i32, people: &BTreeMap<String, u64>) -> Arc<DayDigest> {
         let day = Day::new(2026, 11, 1).unwrap().plus(offset);
-        let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day };
-        let mut builder = PartitionBuilder::new(key, Arc::clone(directory));
+        let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day };
+        let mut builder = DayTableBuilder::new(key, Arc::clone(dictionary));
         for (path, count) in people {
             for person in 0..*count {
                 let department = Department { name: "x".into(), path: path.as_str().into() };
                 builder.push(&Row { user_id: Some(format!("{path} {person}")), department, ..Row::default() });
             }
         }
-        Arc::new(Digest::of(&builder.finish(Timestamp::UNIX_EPOCH), None))
+        Arc::new(DayDigest::from_day(&builder.finish(Timestamp::UNIX_EPOCH), None))
     }
 
     fn people(departments: &[(&str, u64)]) -> BTreeMap<String, u64> {
         departments.iter().map(|(path, count)| ((*path).to_owned(), *count)).collect()
     }
 
-    fn withheld(days: &[BTreeMap<String, u64>], least: u64) -> Withheld {
-        let directory = Arc::default();
-        let days: Vec<_> = (0..).zip(days).map(|(offset, people)| day(&directory, offset, people)).collect();
-        Withheld::of(&days, NonZeroU64::new(least).unwrap())
+    fn suppressed(days: &[BTreeMap<String, u64>], min_people: u64) -> Suppressed {
+        let dictionary = Arc::default();
+        let days: Vec<_> = (0..).zip(days).map(|(offset, people)| day(&dictionary, offset, people)).collect();
+        Suppressed::for_days(&days, NonZeroU64::new(min_people).unwrap())
     }
 
     #[test]
-    fn a_small_department_is_withheld_and_so_is_one_that_would_give_it_away() {
-        let small = withheld(&[people(&[("a/x", 3), ("a/y", 7), ("a/z", 20), ("b", 30)])], 5);
-        assert!(small.hides(Some("a/x")), "too few");
-        assert!(small.hides(Some("a/y")), "a without y and z would be x");
-        assert!(!small.hides(Some("a/z")) && !small.hides(Some("a")) && !small.hides(Some("b")) && !small.hides(None));
+    fn a_small_department_and_the_sibling_that_would_reveal_it_are_hidden() {
+        let small = suppressed(&[people(&[("a/x", 3), ("a/y", 7), ("a/z", 20), ("b", 30)])], 5);
+        assert!(small.covers(Some("a/x")), "too small");
+        assert!(small.covers(Some("a/y")), "a minus y and z would be x");
+        assert!(
+            !small.covers(Some("a/z")) && !small.covers(Some("a")) && !small.covers(Some("b")) && !small.covers(None)
+        );
     }
 
     #[test]
-    fn people_at_the_head_of_a_department_are_a_part_of_it_too() {
-        let head = withheld(&[people(&[("a", 1), ("a/y", 7), ("a/y/deep", 9), ("a/z", 20)])], 5);
-        assert!(head.hides(Some("a/y")) && head.hides(Some("a/y/deep")));
-        assert!(!head.hides(Some("a")) && !head.hides(Some("a/z")));
+    fn people_directly_in_a_department_are_a_part_of_it() {
+        let head = suppressed(&[people(&[("a", 1), ("a/y", 7), ("a/y/deep", 9), ("a/z", 20)])], 5);
+        assert!(head.covers(Some("a/y")) && head.covers(Some("a/y/deep")));
+        assert!(!head.covers(Some("a")) && !head.covers(Some("a/z")));
     }
 
     #[test]
-    fn two_small_departments_that_are_a_group_together_hide_each_other() {
-        let pair = withheld(&[people(&[("a", 3), ("b", 3), ("c", 9)])], 5);
-        assert!(pair.hides(Some("a")) && pair.hides(Some("b")) && !pair.hides(Some("c")));
+    fn two_small_departments_of_sufficient_total_size_need_no_further_suppression() {
+        let pair = suppressed(&[people(&[("a", 3), ("b", 3), ("c", 9)])], 5);
+        assert!(pair.covers(Some("a")) && pair.covers(Some("b")) && !pair.covers(Some("c")));
     }
 
     #[test]
-    fn what_is_small_on_one_day_is_withheld_over_all() {
-        let shrunk = withheld(&[people(&[("a", 9), ("b", 9)]), people(&[("a", 2), ("b", 9)])], 5);
-        assert!(shrunk.hides(Some("a")) && shrunk.hides(Some("b")) && !shrunk.hides(None));
+    fn a_department_that_is_small_on_one_day_is_hidden_on_all_days() {
+        let shrunk = suppressed(&[people(&[("a", 9), ("b", 9)]), people(&[("a", 2), ("b", 9)])], 5);
+        assert!(shrunk.covers(Some("a")) && shrunk.covers(Some("b")) && !shrunk.covers(None));
     }
 
     #[test]
-    fn a_company_of_a_few_people_tells_nothing() {
-        assert!(withheld(&[people(&[("a", 2)])], 5).hides(None));
-        assert!(!withheld(&[people(&[])], 5).is_any());
+    fn all_figures_of_a_very_small_company_are_hidden() {
+        assert!(suppressed(&[people(&[("a", 2)])], 5).covers(None));
+        assert!(!suppressed(&[people(&[])], 5).has_any());
     }
 
     proptest! {
-        /// Whoever adds and takes away what is shown of departments, in any way, never comes to fewer people.
+        /// No combination of visible figures, added or subtracted, reveals a group smaller than the minimum.
         #[test]
-        fn what_is_shown_of_a_department_never_tells_of_fewer_people(
-            sizes in proptest::collection::btree_map("[ab](/[ab]){0,2}", 1_u64..12, 1..8), least in 1_u64..10,
+        fn visible_figures_never_reveal_a_group_below_the_minimum(
+            sizes in proptest::collection::btree_map("[ab](/[ab]){0,2}", 1_u64..12, 1..8), min_people in 1_u64..10,
         ) {
-            let withheld = withheld(std::slice::from_ref(&sizes), least);
+            let suppressed = suppressed(std::slice::from_ref(&sizes), min_people);
             let within = |path: &str, above: &str| path == above || path.starts_with(&format!("{above}/"));
             let size = |above: &str| -> u64 { sizes.iter().filter(|(path, _)| within(path, above)).map(|(_, n)| n).sum() };
-            let mut places: BTreeSet<String> = BTreeSet::new();
+            let mut paths: BTreeSet<String> = BTreeSet::new();
             for path in sizes.keys() {
                 let segments: Vec<&str> = path.split('/').collect();
-                places.extend((1..=segments.len()).map(|depth| segments[..depth].join("/")));
+                paths.extend((1..=segments.len()).map(|depth| segments[..depth].join("/")));
             }
-            let is_shown = |path: &str| !withheld.hides(Some(path));
+            let is_visible = |path: &str| !suppressed.covers(Some(path));
             let parent = |path: &str| path.rsplit_once('/').map(|(above, _)| above.to_owned());
-            for place in places.iter().filter(|place| is_shown(place)) {
-                prop_assert!(size(place) >= least, "{place} of {} people is shown", size(place));
-                // Whoever is shown stands below nobody who is not, so parts can only be taken from the one right above.
-                prop_assert!(parent(place).is_none_or(|above| is_shown(&above)));
-                let parts = places.iter().filter(|below| parent(below).as_ref() == Some(place));
-                let shown: u64 = parts.filter(|part| is_shown(part)).map(|part| size(part)).sum();
-                let rest = size(place) - shown;
-                prop_assert!(rest == 0 || rest >= least, "the rest of {place} is {rest} people");
+            for path in paths.iter().filter(|path| is_visible(path)) {
+                prop_assert!(size(path) >= min_people, "{path} of {} people is visible", size(path));
+                // All ancestors of a visible department are visible, so its figures can only be subtracted from its
+                // parent's.
+                prop_assert!(parent(path).is_none_or(|above| is_visible(&above)));
+                let parts = paths.iter().filter(|child| parent(child).as_ref() == Some(path));
+                let visible: u64 = parts.filter(|part| is_visible(part)).map(|part| size(part)).sum();
+                let rest = size(path) - visible;
+                prop_assert!(rest == 0 || rest >= min_people, "the rest of {path} is {rest} people");
             }
-            if !withheld.hides(None) {
-                let top = places.iter().filter(|place| parent(place).is_none() && is_shown(place));
-                let rest = sizes.values().sum::<u64>() - top.map(|place| size(place)).sum::<u64>();
-                prop_assert!(rest == 0 || rest >= least, "the rest of everyone is {rest} people");
+            if !suppressed.covers(None) {
+                let top = paths.iter().filter(|path| parent(path).is_none() && is_visible(path));
+                let rest = sizes.values().sum::<u64>() - top.map(|path| size(path)).sum::<u64>();
+                prop_assert!(rest == 0 || rest >= min_people, "the rest of everyone is {rest} people");
             }
         }
     }

@@ -1,43 +1,54 @@
-//! People active in the days up to a day: a week of them and a month.
+//! Distinct active people in the 7 and 30 days that end with a day.
 
 use std::collections::BTreeMap;
 
-use super::{by_day::FiguresByDay, figures::People, sliding::distinct_in_windows};
+use super::{day_figures::PersonSet, figures_by_day::FiguresByDay, sliding_window::distinct_in_windows};
 use crate::{model::Day, table::Flag};
 
-/// Days of the shorter figure, its own day included.
-pub const WEEK: u16 = 7;
+/// Length of the shorter window in days, the last day included.
+pub const WEEK_DAYS: u16 = 7;
 
-/// Days of the longer one.
-pub const MONTH: u16 = 30;
+/// Length of the longer window in days, the last day included.
+pub const MONTH_DAYS: u16 = 30;
 
-/// Different people active in the 7 and in the 30 days that end with each day.
+/// Distinct people active in the 7 and in the 30 days that end with each day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trailing {
+pub struct TrailingCounts {
     week: BTreeMap<Day, u64>,
     month: BTreeMap<Day, u64>,
 }
 
-impl Trailing {
-    /// For each of these days before which enough others are there.
+/// Distinct people active in the windows that end with one day. A count is `None` if a day of its window is missing or
+/// a person's id is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrailingActive {
+    /// Active in 7 days.
+    pub wau: Option<u64>,
+    /// Active in 30 days.
+    pub mau: Option<u64>,
+}
+
+impl TrailingCounts {
+    /// The counts of each day that enough consecutive days precede.
     #[must_use]
-    pub fn over(days: &FiguresByDay) -> Self {
-        Self { week: counts(days, WEEK), month: counts(days, MONTH) }
+    pub fn new(days: &FiguresByDay) -> Self {
+        Self { week: counts(days, WEEK_DAYS), month: counts(days, MONTH_DAYS) }
     }
 
-    /// The two counts that end with a day; `None` where one of their days is not there, or where an id is withheld.
+    /// The counts of the windows that end with `day`.
     #[must_use]
-    pub fn to(&self, day: Day) -> (Option<u64>, Option<u64>) {
-        (self.week.get(&day).copied(), self.month.get(&day).copied())
+    pub fn ending_on(&self, day: Day) -> TrailingActive {
+        TrailingActive { wau: self.week.get(&day).copied(), mau: self.month.get(&day).copied() }
     }
 }
 
 fn counts(days: &FiguresByDay, length: u16) -> BTreeMap<Day, u64> {
     let mut counts = BTreeMap::new();
-    let days: Vec<(Day, &People)> = days.iter().map(|(day, figures)| (*day, figures.people(Flag::Active))).collect();
-    for run in days.chunk_by(|(day, _), (next, _)| day.next() == *next) {
-        let sets: Vec<&People> = run.iter().map(|(_, people)| *people).collect();
-        let windows = run.iter().zip(distinct_in_windows(&sets, length.into()));
+    let days: Vec<(Day, &PersonSet)> =
+        days.iter().map(|(day, figures)| (*day, figures.people_with(Flag::Active))).collect();
+    for consecutive in days.chunk_by(|(day, _), (next, _)| day.next() == *next) {
+        let sets: Vec<&PersonSet> = consecutive.iter().map(|(_, people)| *people).collect();
+        let windows = consecutive.iter().zip(distinct_in_windows(&sets, length.into()));
         counts.extend(windows.filter_map(|((day, _), count)| Some((*day, count?))));
     }
     counts

@@ -1,54 +1,64 @@
-//! What people did, a row a person: on one day, or in a whole month once it can no longer change.
+//! Activity with one row per profile: of one day, or of a month that can no longer change.
 
 use std::sync::Arc;
 
-use super::month::Month;
+use super::monthly_rollup::MonthlyRollup;
 use crate::{
     model::Day,
-    table::{Counter, Feature, Flag, Partition, ProfileNo, column::CounterColumn},
+    table::{Counter, DayTable, Feature, Flag, ProfileIndex, counter_column::CounterColumn},
 };
 
-/// Rows that add up to what people did. Sheets of one directory, earliest first, make a [`Tally`](super::tally::Tally).
+/// Rows that add up to totals of people. Roll-ups that share a dictionary, earliest first, are the input of
+/// [`UserTotals`](super::user_totals::UserTotals).
 #[derive(Clone, Debug)]
-pub enum Sheet {
+pub enum UserRollup {
     /// One day.
-    Day(Arc<Partition>),
+    Day(Arc<DayTable>),
     /// Several days, added up.
-    Month(Arc<Month>),
+    Month(Arc<MonthlyRollup>),
 }
 
-/// Stands for "not among these".
-pub const NO_PLACE: u32 = u32::MAX;
+/// The active days of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowActivity {
+    /// Number of active days; at least 1.
+    pub active_days: u64,
+    /// Days between the last active day and [`UserRollup::last_day`].
+    pub idle_days: i32,
+}
 
-impl Sheet {
-    /// The profile of each row. Of two rows of one person the later is the more recent.
+/// Marks profiles that are not requested.
+pub const NO_SLOT: u32 = u32::MAX;
+
+impl UserRollup {
+    /// The profile of each row. If a person has two rows, the later row is the more recent.
     #[must_use]
-    pub fn profiles(&self) -> &[ProfileNo] {
+    pub fn profiles(&self) -> &[ProfileIndex] {
         match self {
             Self::Day(day) => day.profiles(),
             Self::Month(month) => &month.profiles,
         }
     }
 
-    /// Calls `each` with the rows of these profiles, in order, and the place of the profile among them, by `places`: the
-    /// place of every profile by number, [`NO_PLACE`] for all but these.
-    pub fn rows_of(&self, profiles: &[ProfileNo], places: &[u32], mut each: impl FnMut(usize, u32)) {
+    /// Calls `each` with every row of the given profiles and the slot of its profile, in the order of the rows. `slots`
+    /// holds the slot of every profile by index; [`NO_SLOT`] marks profiles that are not requested.
+    pub fn for_each_row(&self, profiles: &[ProfileIndex], slots: &[u32], mut each: impl FnMut(usize, u32)) {
         match self {
             Self::Day(day) => {
                 for (row, profile) in day.profiles().iter().enumerate() {
-                    let place = places[*profile as usize];
-                    if place != NO_PLACE {
-                        each(row, place);
+                    let slot = slots[*profile as usize];
+                    if slot != NO_SLOT {
+                        each(row, slot);
                     }
                 }
             }
             Self::Month(month) => {
                 let found =
-                    profiles.iter().filter_map(|profile| Some((month.row(*profile)?, places[*profile as usize])));
+                    profiles.iter().filter_map(|profile| Some((month.row(*profile)?, slots[*profile as usize])));
                 let mut rows: Vec<(usize, u32)> = found.collect();
                 rows.sort_unstable();
-                for (row, place) in rows {
-                    each(row, place);
+                for (row, slot) in rows {
+                    each(row, slot);
                 }
             }
         }
@@ -65,28 +75,28 @@ impl Sheet {
 
     /// The last day.
     #[must_use]
-    pub fn last(&self) -> Day {
+    pub fn last_day(&self) -> Day {
         match self {
             Self::Day(day) => day.key().day,
-            Self::Month(month) => month.last,
+            Self::Month(month) => month.last_day,
         }
     }
 
-    /// On how many days the person was active, and how many days before [`Self::last`] the last of them was.
+    /// The active days of a row; `None` if there is none.
     #[must_use]
-    pub fn active(&self, row: usize) -> Option<(u64, i32)> {
-        let (days, idle) = match self {
-            Self::Day(day) => (day.flags()[row].has(Flag::Active).into(), 0),
+    pub fn activity(&self, row: usize) -> Option<RowActivity> {
+        let (active_days, idle_days) = match self {
+            Self::Day(day) => (day.flags()[row].contains(Flag::Active).into(), 0),
             Self::Month(month) => (month.active_days.get(row), month.idle_days.get(row)),
         };
-        (days > 0).then(|| (days, i32::try_from(idle).unwrap_or(i32::MAX)))
+        (active_days > 0).then(|| RowActivity { active_days, idle_days: i32::try_from(idle_days).unwrap_or(i32::MAX) })
     }
 
-    /// On how many days the person used a feature.
+    /// Number of days on which the person used a feature.
     #[must_use]
     pub fn feature_days(&self, row: usize, feature: Feature) -> u64 {
         match self {
-            Self::Day(day) => day.flags()[row].has(Flag::Feature(feature)).into(),
+            Self::Day(day) => day.flags()[row].contains(Flag::Feature(feature)).into(),
             Self::Month(month) => month.feature_days[feature.index()].get(row),
         }
     }

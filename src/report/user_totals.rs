@@ -1,215 +1,215 @@
-//! Totals of people over many days: which of them are meant, in which order, and what each did.
+//! Totals of people over many days: filtering, sorting and paging.
 //!
-//! All people are counted by the one figure that decides about them; the rest is added up only for those on the page.
+//! Only the figure that decides the order is computed for all people. The other figures are computed for the people of
+//! the requested page.
 
 use std::{borrow::Cow, cmp::Ordering, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 
-use super::sheet::{NO_PLACE, Sheet};
+use super::user_rollup::{NO_SLOT, UserRollup};
 use crate::{
     model::Day,
     table::{
-        Counter, Feature, Partition, PersonNo, Profile, ProfileNo, Selection, Selector,
-        column::CounterColumn,
-        directory::{NOBODY, Tables},
+        Counter, DayTable, Feature, PersonIndex, Profile, ProfileIndex, RowSelection, RowSelector,
+        counter_column::CounterColumn, dictionary::DictionaryTables, profile::NO_PERSON,
     },
 };
 
-/// Stands for "no active day".
+/// Marks people without an active day.
 const NEVER: i32 = i32::MIN;
 
-/// What people are ordered by.
+/// What people are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
+pub enum UserSortKey {
     /// The sum of a counter.
     Counter(Counter),
-    /// On how many days they were active.
+    /// Number of active days.
     ActiveDays,
-    /// Their last active day; those without one come first.
+    /// The last active day. People without one are the smallest.
     LastActiveDate,
-    /// Their name.
+    /// The name.
     UserName,
-    /// Their id.
+    /// The user id.
     UserId,
 }
 
-/// An order of people. Equals stand by user id, ascending.
+/// An order of people. Ties are broken by user id, ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sort {
-    /// By what.
-    pub key: Key,
-    /// The largest first.
+pub struct UserSort {
+    /// What to sort by.
+    pub key: UserSortKey,
+    /// Largest first.
     pub descending: bool,
 }
 
-/// Which people are meant.
+/// Which people are included.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    /// Only user-days of these count; `selection.active` is not looked at.
-    pub selection: Selection,
-    /// Those with an active day, or those without.
+pub struct UserFilter {
+    /// Selects the rows that count; `selection.active` is ignored.
+    pub selection: RowSelection,
+    /// Only people with an active day, or only people without.
     pub active: Option<bool>,
-    /// Everyone with a row that counts, by number, where that is known beforehand.
-    pub among: Option<FixedBitSet>,
-    /// None of these, by number.
-    pub except: Option<FixedBitSet>,
+    /// People with a matching row, by person index, if the caller already knows them.
+    pub candidates: Option<FixedBitSet>,
+    /// People to exclude, by person index.
+    pub excluded: Option<FixedBitSet>,
 }
 
-/// What one person did.
+/// The totals of one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Total {
-    /// Who it is, as of the latest day counted.
+pub struct PersonTotals {
+    /// The profile of the latest matching row.
     pub profile: Arc<Profile>,
-    /// On how many days the person was active.
+    /// Number of active days.
     pub active_days: u64,
-    /// The last of them.
+    /// The last active day.
     pub last_active_date: Option<Day>,
-    /// On how many days the person used each feature, by [`Feature::index`].
+    /// Number of days on which the person used each feature, by [`Feature::index`].
     pub feature_days: [u64; Feature::COUNT],
     /// The sum of each counter, by [`Counter::index`]; saturates.
     pub counters: [u64; Counter::COUNT],
 }
 
-/// What people did: sheets of one directory, earliest first, and its tables.
+/// Computes totals of people from roll-ups that share a dictionary, earliest first.
 #[derive(Clone, Copy, Debug)]
-pub struct Tally<'a> {
-    /// The sheets.
-    pub sheets: &'a [Sheet],
-    /// The tables of their directory.
-    pub tables: &'a Tables,
+pub struct UserTotals<'a> {
+    /// The roll-ups.
+    pub rollups: &'a [UserRollup],
+    /// The shared dictionary.
+    pub dictionary: &'a DictionaryTables,
 }
 
-/// The people that are meant, each with the figure that decides about the order.
+/// The included people with the figures that decide their order.
 #[derive(Debug)]
-pub struct Ranking<'a> {
-    people: Vec<PersonNo>,
-    standings: Standings,
-    sort: Sort,
-    tables: &'a Tables,
+pub struct UserRanking<'a> {
+    people: Vec<PersonIndex>,
+    sort_keys: SortKeys,
+    sort: UserSort,
+    dictionary: &'a DictionaryTables,
 }
 
-/// Figures of every person, by number; empty where they decide nothing.
+/// Figures of every person, by person index. Vectors that the order does not need are empty.
 #[derive(Debug, Default)]
-struct Standings {
-    seen: FixedBitSet,
-    profiles: Vec<ProfileNo>,
+struct SortKeys {
+    present: FixedBitSet,
+    profiles: Vec<ProfileIndex>,
     active_days: Vec<u64>,
-    /// In days since the first day of the calendar; [`NEVER`] where there is none.
+    /// Days since the first day of the calendar; [`NEVER`] if there is no active day.
     last_active: Vec<i32>,
     sums: Vec<u64>,
 }
 
-impl<'a> Tally<'a> {
-    /// The people that are meant. Those whose id is withheld cannot be told apart and are left out.
+impl<'a> UserTotals<'a> {
+    /// Ranks the included people. People without an id are left out, because they cannot be distinguished.
     #[must_use]
-    pub fn ranking(self, wanted: &Wanted, sort: Sort) -> Ranking<'a> {
-        let standings = self.standings(wanted, sort.key);
-        let is_wanted = |person: &usize| {
-            wanted.active.is_none_or(|active| (standings.last_active[*person] != NEVER) == active)
-                && wanted.except.as_ref().is_none_or(|except| !except.contains(*person))
+    pub fn ranking(self, filter: &UserFilter, sort: UserSort) -> UserRanking<'a> {
+        let keys = self.sort_keys(filter, sort.key);
+        let is_included = |person: &usize| {
+            filter.active.is_none_or(|active| (keys.last_active[*person] != NEVER) == active)
+                && filter.excluded.as_ref().is_none_or(|excluded| !excluded.contains(*person))
         };
-        let people = standings.seen.ones().filter(is_wanted).filter_map(|person| PersonNo::try_from(person).ok());
-        Ranking { people: people.collect(), standings, sort, tables: self.tables }
+        let people = keys.present.ones().filter(is_included).filter_map(|person| PersonIndex::try_from(person).ok());
+        UserRanking { people: people.collect(), sort_keys: keys, sort, dictionary: self.dictionary }
     }
 
-    fn standings(self, wanted: &Wanted, key: Key) -> Standings {
-        let people = self.people_by_profile(&wanted.selection);
-        let mut standings = Standings::default();
-        let everyone = self.tables.people();
-        match &wanted.among {
-            // Names are of the rows.
-            Some(among) if key != Key::UserName => standings.seen.clone_from(among),
-            _ => standings.meet(self.sheets, &people, everyone),
+    fn sort_keys(self, filter: &UserFilter, key: UserSortKey) -> SortKeys {
+        let people = self.people_by_profile(&filter.selection);
+        let mut keys = SortKeys::default();
+        let person_count = self.dictionary.person_count();
+        match &filter.candidates {
+            // Sorting by name needs the latest profile of each person, which only the rows have.
+            Some(candidates) if key != UserSortKey::UserName => keys.present.clone_from(candidates),
+            _ => keys.record_rows(self.rollups, &people, person_count),
         }
-        if let Key::Counter(counter) = key {
-            standings.sums = vec![0; everyone];
-            for sheet in self.sheets {
-                standings.add(sheet.counter(counter), sheet, &people);
+        if let UserSortKey::Counter(counter) = key {
+            keys.sums = vec![0; person_count];
+            for rollup in self.rollups {
+                keys.add_counter(rollup.counter(counter), rollup, &people);
             }
         }
-        if wanted.active.is_some() || matches!(key, Key::ActiveDays | Key::LastActiveDate) {
-            standings.active_days = vec![0; everyone];
-            standings.last_active = vec![NEVER; everyone];
-            for sheet in self.sheets {
-                standings.add_activity(sheet, &people);
+        if filter.active.is_some() || matches!(key, UserSortKey::ActiveDays | UserSortKey::LastActiveDate) {
+            keys.active_days = vec![0; person_count];
+            keys.last_active = vec![NEVER; person_count];
+            for rollup in self.rollups {
+                keys.add_activity(rollup, &people);
             }
         }
-        standings
+        keys
     }
 
-    /// The person of each profile whose rows count; [`NOBODY`] for the others.
-    fn people_by_profile(self, selection: &Selection) -> Cow<'a, [PersonNo]> {
+    /// The person of each profile, by profile index; [`NO_PERSON`] for profiles that the selection excludes.
+    fn people_by_profile(self, selection: &RowSelection) -> Cow<'a, [PersonIndex]> {
         if selection.department_path.is_none() && selection.user_id.is_none() {
-            return Cow::Borrowed(self.tables.owners());
+            return Cow::Borrowed(self.dictionary.profile_persons());
         }
-        let selector = selection.against(self.tables);
-        let person = |profile: &Arc<Profile>| profile.person.filter(|_| selector.takes_profile(profile));
-        self.tables.profiles().map(|profile| person(profile).unwrap_or(NOBODY)).collect()
+        let selector = selection.compile(self.dictionary);
+        let person = |profile: &Arc<Profile>| profile.person.filter(|_| selector.matches_profile(profile));
+        self.dictionary.profiles().map(|profile| person(profile).unwrap_or(NO_PERSON)).collect()
     }
 
-    /// What each of these people did, in their order.
+    /// The totals of these people, in the same order.
     #[must_use]
-    pub fn totals(self, people: &[PersonNo], selection: &Selection) -> Vec<Total> {
-        let mut place_of = vec![NO_PLACE; self.tables.people()];
-        for (place, person) in (0..).zip(people) {
-            place_of[*person as usize] = place;
+    pub fn totals(self, people: &[PersonIndex], selection: &RowSelection) -> Vec<PersonTotals> {
+        let mut slot_by_person = vec![NO_SLOT; self.dictionary.person_count()];
+        for (slot, person) in (0..).zip(people) {
+            slot_by_person[*person as usize] = slot;
         }
-        let place = |person: &PersonNo| place_of.get(*person as usize).copied().unwrap_or(NO_PLACE);
-        let places: Vec<u32> = self.people_by_profile(selection).iter().map(place).collect();
-        let profiles: Vec<ProfileNo> =
-            (0..).zip(&places).filter(|(_, place)| **place != NO_PLACE).map(|(profile, _)| profile).collect();
-        let mut totals: Vec<Option<Total>> = vec![None; people.len()];
-        for sheet in self.sheets {
-            sheet.rows_of(&profiles, &places, |row, place| {
-                let profile = self.tables.profile(sheet.profiles()[row]);
-                totals[place as usize].get_or_insert_with(|| Total::of(profile)).add(profile, sheet, row);
+        let slot = |person: &PersonIndex| slot_by_person.get(*person as usize).copied().unwrap_or(NO_SLOT);
+        let slots: Vec<u32> = self.people_by_profile(selection).iter().map(slot).collect();
+        let profiles: Vec<ProfileIndex> =
+            (0..).zip(&slots).filter(|(_, slot)| **slot != NO_SLOT).map(|(profile, _)| profile).collect();
+        let mut totals: Vec<Option<PersonTotals>> = vec![None; people.len()];
+        for rollup in self.rollups {
+            rollup.for_each_row(&profiles, &slots, |row, slot| {
+                let profile = self.dictionary.profile(rollup.profiles()[row]);
+                totals[slot as usize].get_or_insert_with(|| PersonTotals::new(profile)).add(profile, rollup, row);
             });
         }
         totals.into_iter().flatten().collect()
     }
 }
 
-impl Standings {
-    /// Takes note of who has a row, and of the latest of each.
-    fn meet(&mut self, sheets: &[Sheet], people: &[PersonNo], everyone: usize) {
-        self.seen = FixedBitSet::with_capacity(everyone);
-        self.profiles = vec![0; everyone];
-        for profile in sheets.iter().flat_map(Sheet::profiles) {
+impl SortKeys {
+    /// Records the people with a row, and the latest profile of each.
+    fn record_rows(&mut self, rollups: &[UserRollup], people: &[PersonIndex], person_count: usize) {
+        self.present = FixedBitSet::with_capacity(person_count);
+        self.profiles = vec![0; person_count];
+        for profile in rollups.iter().flat_map(UserRollup::profiles) {
             let person = people[*profile as usize];
-            if person != NOBODY {
-                self.seen.insert(person as usize);
+            if person != NO_PERSON {
+                self.present.insert(person as usize);
                 self.profiles[person as usize] = *profile;
             }
         }
     }
 
-    fn add(&mut self, counter: &CounterColumn, sheet: &Sheet, people: &[PersonNo]) {
-        let profiles = sheet.profiles();
+    fn add_counter(&mut self, counter: &CounterColumn, rollup: &UserRollup, people: &[PersonIndex]) {
+        let profiles = rollup.profiles();
         counter.for_each(|row, value| {
             let person = people[profiles[row] as usize];
-            if person != NOBODY {
+            if person != NO_PERSON {
                 let sum = &mut self.sums[person as usize];
                 *sum = sum.saturating_add(value);
             }
         });
     }
 
-    fn add_activity(&mut self, sheet: &Sheet, people: &[PersonNo]) {
-        let last = sheet.last().number();
-        for (row, profile) in sheet.profiles().iter().enumerate() {
+    fn add_activity(&mut self, rollup: &UserRollup, people: &[PersonIndex]) {
+        let last = rollup.last_day().days_since_year_zero();
+        for (row, profile) in rollup.profiles().iter().enumerate() {
             let person = people[*profile as usize];
-            if let Some((days, idle)) = sheet.active(row).filter(|_| person != NOBODY) {
-                let at = person as usize;
-                self.active_days[at] += days;
-                self.last_active[at] = self.last_active[at].max(last - idle);
+            if let Some(activity) = rollup.activity(row).filter(|_| person != NO_PERSON) {
+                let index = person as usize;
+                self.active_days[index] += activity.active_days;
+                self.last_active[index] = self.last_active[index].max(last - activity.idle_days);
             }
         }
     }
 }
 
-impl Total {
-    fn of(profile: &Arc<Profile>) -> Self {
+impl PersonTotals {
+    fn new(profile: &Arc<Profile>) -> Self {
         Self {
             profile: Arc::clone(profile),
             active_days: 0,
@@ -219,49 +219,53 @@ impl Total {
         }
     }
 
-    fn add(&mut self, profile: &Arc<Profile>, sheet: &Sheet, row: usize) {
+    fn add(&mut self, profile: &Arc<Profile>, rollup: &UserRollup, row: usize) {
         self.profile = Arc::clone(profile);
-        if let Some((days, idle)) = sheet.active(row) {
-            self.active_days += days;
-            self.last_active_date = self.last_active_date.max(Some(sheet.last().plus(-idle)));
+        if let Some(activity) = rollup.activity(row) {
+            self.active_days += activity.active_days;
+            self.last_active_date = self.last_active_date.max(Some(rollup.last_day().plus(-activity.idle_days)));
         }
         for feature in Feature::ALL {
-            self.feature_days[feature.index()] += sheet.feature_days(row, feature);
+            self.feature_days[feature.index()] += rollup.feature_days(row, feature);
         }
         for counter in Counter::ALL {
             let sum = &mut self.counters[counter.index()];
-            *sum = sum.saturating_add(sheet.counter(counter).get(row));
+            *sum = sum.saturating_add(rollup.counter(counter).get(row));
         }
     }
 }
 
-impl Total {
-    /// What the rows that `selector` takes add up to, as what one person did; `None` where there are none.
+impl PersonTotals {
+    /// The totals of the rows that `selector` matches, as if of one person; `None` if there are no rows.
     #[must_use]
-    pub fn of_rows(days: &[Arc<Partition>], selector: &Selector<'_>, tables: &Tables) -> Option<Self> {
-        let mut total: Option<Self> = None;
+    pub fn from_rows(
+        days: &[Arc<DayTable>],
+        selector: &RowSelector<'_>,
+        dictionary: &DictionaryTables,
+    ) -> Option<Self> {
+        let mut totals: Option<Self> = None;
         for day in days {
-            let sheet = Sheet::Day(Arc::clone(day));
+            let rollup = UserRollup::Day(Arc::clone(day));
             for row in selector.rows(day) {
-                let profile = tables.profile(day.profiles()[row]);
-                total.get_or_insert_with(|| Self::of(profile)).add(profile, &sheet, row);
+                let profile = dictionary.profile(day.profiles()[row]);
+                totals.get_or_insert_with(|| Self::new(profile)).add(profile, &rollup, row);
             }
         }
-        total
+        totals
     }
 }
 
-impl Ranking<'_> {
-    /// How many people are meant.
+impl UserRanking<'_> {
+    /// Number of included people.
     #[must_use]
-    pub const fn total(&self) -> usize {
+    pub const fn count(&self) -> usize {
         self.people.len()
     }
 
-    /// The `limit` people after the first `skip`. Only these are sorted; the others are merely told apart from them.
+    /// The `limit` people after the first `skip`. Only the page is sorted; the rest is only partitioned.
     #[must_use]
-    pub fn page(&self, skip: usize, limit: usize) -> Vec<PersonNo> {
-        let compare = |one: &PersonNo, other: &PersonNo| self.compare(*one, *other);
+    pub fn page(&self, skip: usize, limit: usize) -> Vec<PersonIndex> {
+        let compare = |one: &PersonIndex, other: &PersonIndex| self.compare(*one, *other);
         let mut people = self.people.clone();
         if skip >= people.len() {
             return Vec::new();
@@ -278,17 +282,17 @@ impl Ranking<'_> {
         page
     }
 
-    fn compare(&self, one: PersonNo, other: PersonNo) -> Ordering {
-        let standings = &self.standings;
+    fn compare(&self, one: PersonIndex, other: PersonIndex) -> Ordering {
+        let keys = &self.sort_keys;
         let (a, b) = (one as usize, other as usize);
-        let name = |person: usize| &self.tables.profile(standings.profiles[person]).user_name;
-        let ranks = self.tables.ranks();
+        let name = |person: usize| &self.dictionary.profile(keys.profiles[person]).user_name;
+        let ranks = self.dictionary.user_id_ranks();
         let by_key = match self.sort.key {
-            Key::Counter(_) => standings.sums[a].cmp(&standings.sums[b]),
-            Key::ActiveDays => standings.active_days[a].cmp(&standings.active_days[b]),
-            Key::LastActiveDate => standings.last_active[a].cmp(&standings.last_active[b]),
-            Key::UserName => name(a).cmp(name(b)),
-            Key::UserId => ranks[a].cmp(&ranks[b]),
+            UserSortKey::Counter(_) => keys.sums[a].cmp(&keys.sums[b]),
+            UserSortKey::ActiveDays => keys.active_days[a].cmp(&keys.active_days[b]),
+            UserSortKey::LastActiveDate => keys.last_active[a].cmp(&keys.last_active[b]),
+            UserSortKey::UserName => name(a).cmp(name(b)),
+            UserSortKey::UserId => ranks[a].cmp(&ranks[b]),
         };
         let by_key = if self.sort.descending { by_key.reverse() } else { by_key };
         by_key.then_with(|| ranks[a].cmp(&ranks[b]))

@@ -1,4 +1,4 @@
-//! Keeps what is loaded, though everyone who asked for it may have left.
+//! Fill cache: stores each loaded day in memory.
 
 use std::sync::Arc;
 
@@ -8,33 +8,36 @@ use super::memory::Memory;
 use crate::{
     model::DayKey,
     source::{DaySource, Forecast, LoadContext, LoadError},
-    table::Partition,
+    table::DayTable,
 };
 
-/// Keeps what is loaded from below.
+/// Stores in memory what the inner source loads.
+///
+/// It stands below the single-flight layer and so runs on the task that fetches. A day is stored even if every caller
+/// that requested it has disconnected.
 #[derive(Debug)]
-pub struct Keep<S> {
+pub struct FillCache<S> {
     memory: Arc<Memory>,
     inner: S,
 }
 
-impl<S> Keep<S> {
-    /// Puts what `inner` loads into `memory`.
+impl<S> FillCache<S> {
+    /// Stores in `memory` what `inner` loads.
     pub const fn new(memory: Arc<Memory>, inner: S) -> Self {
         Self { memory, inner }
     }
 }
 
 #[async_trait]
-impl<S: DaySource> DaySource for Keep<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        // A flight may have landed between the caller's look into memory and the start of this one.
-        if let Some(held) = self.memory.held(key).await.filter(|held| !held.due) {
-            return Ok(held.day);
+impl<S: DaySource> DaySource for FillCache<S> {
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+        // Another fetch may have ended between the caller's cache lookup and the start of this one.
+        if let Some(cached) = self.memory.get(key).await.filter(|cached| !cached.refresh_due) {
+            return Ok(cached.day);
         }
-        let day = self.memory.confirmed(self.inner.load(key, context).await?).await;
-        self.memory.keep(Arc::clone(&day)).await;
-        self.memory.add_up_behind(day.key());
+        let day = self.memory.confirm(self.inner.load(key, context).await?).await;
+        self.memory.insert(Arc::clone(&day)).await;
+        self.memory.spawn_monthly_rollup(day.key());
         Ok(day)
     }
 

@@ -1,4 +1,4 @@
-//! Shows of each day what a view leaves of it.
+//! Filtered view: reduces each day to what a restricted caller may see.
 
 use std::sync::Arc;
 
@@ -7,47 +7,49 @@ use async_trait::async_trait;
 use crate::{
     model::DayKey,
     source::{DaySource, Forecast, LoadContext, LoadError},
-    table::{Directories, Partition, View, pseudonym::Pseudonyms},
+    table::{AccessView, DayTable, Dictionaries, pseudonymizer::Pseudonymizer},
 };
 
-/// Makes views of the days that come from below.
+/// Applies one view to the days of the inner source.
 ///
-/// Its days have numbers of their own, so they go only with each other.
+/// The filtered days have dictionaries of their own, so their person indexes are valid only among days of the same
+/// view.
 #[derive(Debug)]
-pub struct Viewed<S> {
-    view: View,
-    pseudonyms: Option<Pseudonyms>,
-    directories: Directories,
+pub struct FilteredView<S> {
+    view: AccessView,
+    pseudonyms: Option<Pseudonymizer>,
+    dictionaries: Dictionaries,
     inner: S,
 }
 
-impl<S> Viewed<S> {
-    /// What `view` leaves of the days of `inner`.
-    pub fn new(view: View, pseudonyms: Option<Pseudonyms>, inner: S) -> Self {
-        Self { view, pseudonyms, directories: Directories::default(), inner }
+impl<S> FilteredView<S> {
+    /// Applies `view` to the days of `inner`.
+    pub fn new(view: AccessView, pseudonyms: Option<Pseudonymizer>, inner: S) -> Self {
+        Self { view, pseudonyms, dictionaries: Dictionaries::default(), inner }
     }
 
-    fn source(&self, key: &DayKey) -> DayKey {
-        DayKey { scope: self.view.source(&key.scope), ..key.clone() }
+    fn source_key(&self, key: &DayKey) -> DayKey {
+        DayKey { scope: self.view.source_scope(&key.scope), ..key.clone() }
     }
 }
 
 #[async_trait]
-impl<S: DaySource> DaySource for Viewed<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        let day = self.inner.load(&self.source(key), context).await?;
+impl<S: DaySource> DaySource for FilteredView<S> {
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+        let day = self.inner.load(&self.source_key(key), context).await?;
         let (view, pseudonyms) = (self.view.clone(), self.pseudonyms.clone());
-        let directory = Arc::clone(self.directories.of(key.user_id_type));
-        let seen = tokio::task::spawn_blocking(move || Arc::new(view.of(&day, pseudonyms.as_ref(), &directory)));
-        seen.await.map_err(|_| LoadError::Abandoned)
+        let dictionary = Arc::clone(self.dictionaries.for_id_type(key.user_id_type));
+        let filtered =
+            tokio::task::spawn_blocking(move || Arc::new(view.apply(&day, pseudonyms.as_ref(), &dictionary)));
+        filtered.await.map_err(|_| LoadError::Abandoned)
     }
 
-    /// How long the days take tells how many people there are. So those who may not see all of them are not told.
+    /// The duration of a fetch reveals the number of people. A caller who is bound to some people gets no forecast.
     async fn forecast(&self, keys: &[DayKey]) -> Forecast {
-        if self.view.is_bound() {
+        if self.view.is_department_restricted() {
             return Forecast { calls: 0, wait: None, collapsed: false };
         }
-        let keys: Vec<DayKey> = keys.iter().map(|key| self.source(key)).collect();
+        let keys: Vec<DayKey> = keys.iter().map(|key| self.source_key(key)).collect();
         self.inner.forecast(&keys).await
     }
 }

@@ -1,4 +1,4 @@
-//! When a day can still change: the rule that makes caching safe, as one pure function.
+//! Freshness: decides from the calendar and the fetch time whether a day can still change.
 
 use std::time::Duration;
 
@@ -8,83 +8,85 @@ use crate::model::{Day, Geo};
 
 /// Whether a day can still change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum State {
-    /// Upstream has not produced it yet: not to be asked for.
+pub enum DayStatus {
+    /// Upstream has not produced it yet. It is not requested.
     Pending,
-    /// It is there but may still change: served, and fetched anew in the background.
+    /// It is available but may still change. It is served, and refreshed in the background.
     Provisional,
-    /// It cannot change: kept for ever and never asked for again.
+    /// It cannot change. It is never fetched again.
     Final,
 }
 
-/// The hours of the rule.
+/// The time limits of the freshness rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// A day fetched within this time of its production may have been fetched too early.
-    pub settling: Duration,
-    /// A day that looks incomplete is given up to this age to become complete.
-    pub doubt: Duration,
-    /// How old a provisional day may be before it is fetched anew.
-    pub refresh: Duration,
+pub struct FreshnessPolicy {
+    /// A day that was fetched less than this time after its production may have been fetched too early.
+    pub settling_time: Duration,
+    /// A day that looks incomplete stays provisional unless it was fetched at this age or later.
+    pub max_wait_for_missing_rows: Duration,
+    /// A provisional day is refreshed when its last fetch is longer ago than this.
+    pub refresh_interval: Duration,
 }
 
-/// What is known of a day that was fetched.
+/// The facts about a fetched day that decide its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fetched {
-    /// When upstream was asked.
+pub struct FetchInfo {
+    /// When the day was fetched.
     pub at: Timestamp,
-    /// How many rows came.
+    /// Number of rows received.
     pub rows: usize,
-    /// Whether upstream broke off without saying so, and no second fetch has brought the same.
+    /// Whether the reply may be truncated, and no second fetch has returned the same rows.
     pub doubtful: bool,
-    /// The usual number of rows of the days around it, where any are held.
-    pub neighbours: Option<usize>,
+    /// The median number of rows of the days around it; `None` if none of them is known.
+    pub usual_rows: Option<usize>,
 }
 
-impl Default for Policy {
+impl Default for FreshnessPolicy {
     fn default() -> Self {
         Self {
-            settling: Duration::from_secs(6 * 3600),
-            doubt: Duration::from_secs(3 * 24 * 3600),
-            refresh: Duration::from_secs(30 * 60),
+            settling_time: Duration::from_secs(6 * 3600),
+            max_wait_for_missing_rows: Duration::from_secs(3 * 24 * 3600),
+            refresh_interval: Duration::from_secs(30 * 60),
         }
     }
 }
 
-impl Policy {
-    /// The state of a day, seen at `now`.
+impl FreshnessPolicy {
+    /// The status of a day at `now`.
     ///
-    /// A day that looked incomplete stays provisional until it has been fetched at an age of [`Policy::doubt`]: merely
-    /// growing old with nobody asking again proves nothing. A day that was broken off stays so until a second fetch has
-    /// brought the same.
+    /// A day that looked incomplete stays provisional until it is fetched again at an age of at least
+    /// [`FreshnessPolicy::max_wait_for_missing_rows`]: age without a new fetch proves nothing. A possibly truncated day
+    /// stays provisional until a second fetch returns the same rows.
     #[must_use]
-    pub fn state(&self, geo: Geo, day: Day, fetched: &Fetched, now: Timestamp) -> State {
+    pub fn state(&self, geo: Geo, day: Day, fetched: &FetchInfo, now: Timestamp) -> DayStatus {
         let produced = geo.produced_at(day);
         if now < produced {
-            return State::Pending;
+            return DayStatus::Pending;
         }
-        let too_early = fetched.at < produced + self.settling;
-        let in_doubt = fetched.doubtful || (fetched.looks_small() && fetched.at < produced + self.doubt);
-        if too_early || in_doubt { State::Provisional } else { State::Final }
+        let too_early = fetched.at < produced + self.settling_time;
+        let in_doubt =
+            fetched.doubtful || (fetched.looks_incomplete() && fetched.at < produced + self.max_wait_for_missing_rows);
+        if too_early || in_doubt { DayStatus::Provisional } else { DayStatus::Final }
     }
 
-    /// Whether a provisional day that was fetched at `fetched_at` is due to be fetched anew.
+    /// Whether a provisional day that was fetched at `fetched_at` is due for a refresh.
     #[must_use]
     pub fn is_stale(&self, fetched_at: Timestamp, now: Timestamp) -> bool {
-        now.duration_since(fetched_at) > jiff::SignedDuration::try_from(self.refresh).unwrap_or_default()
+        now.duration_since(fetched_at) > jiff::SignedDuration::try_from(self.refresh_interval).unwrap_or_default()
     }
 
-    /// Whether the rows of a day fetched at `fetched_at` can matter to its state; if not, nobody need count them.
+    /// Whether the number of rows of a day fetched at `fetched_at` can change its status. If not, the caller can skip
+    /// the row counts.
     #[must_use]
-    pub fn rows_matter(&self, geo: Geo, day: Day, fetched_at: Timestamp) -> bool {
-        fetched_at < geo.produced_at(day) + self.doubt
+    pub fn depends_on_rows(&self, geo: Geo, day: Day, fetched_at: Timestamp) -> bool {
+        fetched_at < geo.produced_at(day) + self.max_wait_for_missing_rows
     }
 }
 
-impl Fetched {
-    /// Empty, or fewer than half the rows of its neighbours.
-    fn looks_small(&self) -> bool {
-        self.rows == 0 || self.neighbours.is_some_and(|usual| self.rows * 2 < usual)
+impl FetchInfo {
+    /// True for an empty day and for one with fewer than half the usual rows.
+    fn looks_incomplete(&self) -> bool {
+        self.rows == 0 || self.usual_rows.is_some_and(|usual| self.rows * 2 < usual)
     }
 }
 
@@ -94,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    const POLICY: fn() -> Policy = Policy::default;
+    const POLICY: fn() -> FreshnessPolicy = FreshnessPolicy::default;
 
     fn day() -> Day {
         Day::new(2026, 11, 1).unwrap()
@@ -104,35 +106,40 @@ mod tests {
         geo.produced_at(day()) + jiff::SignedDuration::from_hours(hours)
     }
 
-    fn fetched(at: Timestamp, rows: usize) -> Fetched {
-        Fetched { at, rows, doubtful: false, neighbours: Some(1000) }
+    fn fetched(at: Timestamp, rows: usize) -> FetchInfo {
+        FetchInfo { at, rows, doubtful: false, usual_rows: Some(1000) }
     }
 
     #[test]
-    fn a_day_is_pending_provisional_and_final_in_turn() {
+    fn a_day_is_first_pending_then_provisional_then_final() {
         let state = |fetched_after: i64, seen_after: i64| {
             POLICY().state(Geo::Cn, day(), &fetched(hours(Geo::Cn, fetched_after), 1000), hours(Geo::Cn, seen_after))
         };
-        assert_eq!(state(-2, -1), State::Pending);
-        assert_eq!(state(0, 0), State::Provisional);
-        assert_eq!(state(5, 500), State::Provisional);
-        assert_eq!(state(6, 6), State::Final);
+        assert_eq!(state(-2, -1), DayStatus::Pending);
+        assert_eq!(state(0, 0), DayStatus::Provisional);
+        assert_eq!(state(5, 500), DayStatus::Provisional);
+        assert_eq!(state(6, 6), DayStatus::Final);
     }
 
     #[test]
-    fn a_small_day_is_doubted_for_three_days() {
+    fn a_day_with_few_rows_is_provisional_for_three_days() {
         let state = |rows: usize, age: i64| {
             POLICY().state(Geo::Us, day(), &fetched(hours(Geo::Us, age), rows), hours(Geo::Us, 1000))
         };
-        assert_eq!(state(0, 71), State::Provisional);
-        assert_eq!(state(499, 71), State::Provisional);
-        assert_eq!(state(500, 71), State::Final);
-        assert_eq!(state(0, 72), State::Final);
+        assert_eq!(state(0, 71), DayStatus::Provisional);
+        assert_eq!(state(499, 71), DayStatus::Provisional);
+        assert_eq!(state(500, 71), DayStatus::Final);
+        assert_eq!(state(0, 72), DayStatus::Final);
     }
 
     prop_compose! {
-        fn any_fetched()(after in -100_i64..200, rows in 0_usize..3000, doubtful: bool, usual in proptest::option::of(0_usize..3000)) -> Fetched {
-            Fetched { at: hours(Geo::Cn, after), rows, doubtful, neighbours: usual }
+        fn any_fetched()(
+            after in -100_i64..200,
+            rows in 0_usize..3000,
+            doubtful: bool,
+            usual in proptest::option::of(0_usize..3000),
+        ) -> FetchInfo {
+            FetchInfo { at: hours(Geo::Cn, after), rows, doubtful, usual_rows: usual }
         }
     }
 
@@ -144,22 +151,22 @@ mod tests {
         }
 
         #[test]
-        fn only_a_produced_day_that_looks_whole_or_is_old_is_final(fetched in any_fetched(), now in -100_i64..400) {
+        fn a_final_day_is_produced_and_looks_complete_or_is_old(fetched in any_fetched(), now in -100_i64..400) {
             let state = POLICY().state(Geo::Cn, day(), &fetched, hours(Geo::Cn, now));
-            if state == State::Final {
+            if state == DayStatus::Final {
                 prop_assert!(now >= 0);
                 prop_assert!(fetched.at >= hours(Geo::Cn, 6));
                 prop_assert!(!fetched.doubtful);
-                prop_assert!(!fetched.looks_small() || fetched.at >= hours(Geo::Cn, 72));
+                prop_assert!(!fetched.looks_incomplete() || fetched.at >= hours(Geo::Cn, 72));
             } else {
                 prop_assert!(now < 0 || fetched.doubtful || fetched.at < hours(Geo::Cn, 72));
             }
         }
 
         #[test]
-        fn rows_that_do_not_matter_do_not_change_the_state(fetched in any_fetched(), now in 0_i64..400) {
-            if !POLICY().rows_matter(Geo::Cn, day(), fetched.at) {
-                let whole = Fetched { rows: 1, neighbours: None, ..fetched };
+        fn row_counts_do_not_change_the_status_of_an_old_fetch(fetched in any_fetched(), now in 0_i64..400) {
+            if !POLICY().depends_on_rows(Geo::Cn, day(), fetched.at) {
+                let whole = FetchInfo { rows: 1, usual_rows: None, ..fetched };
                 let state = |fetched| POLICY().state(Geo::Cn, day(), fetched, hours(Geo::Cn, now));
                 prop_assert_eq!(state(&fetched), state(&whole));
             }

@@ -1,44 +1,48 @@
-//! Caches of days, bounded by bytes.
+//! LRU caches of days, bounded by bytes.
 
 use std::sync::Arc;
 
 use moka::{future::Cache, notification::RemovalCause, policy::EvictionPolicy};
 
-use crate::{meter::Count, model::DayKey};
+use crate::{model::DayKey, prometheus::MetricCounter};
 
-/// Tells the days of one view from those of others.
-pub(super) type ViewNo = u32;
+/// Identifies a view in cache keys.
+pub(super) type ViewId = u32;
 
-/// A day of one view.
-pub(super) type Place = (ViewNo, DayKey);
+/// Key of a cache entry: a day of one view.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct CacheKey {
+    pub(super) view: ViewId,
+    pub(super) day: DayKey,
+}
 
-/// Least recently used, not moka's usual frequency: a day that was just fetched at a cost must not be turned away
-/// because older days were asked for more often.
+/// A cache of at most `bytes` bytes, with sizes from `size_of`.
 ///
-/// Days that give way to others are counted by `evicted`.
-pub(super) fn cache<D: Send + Sync + 'static>(
+/// Eviction is by least recent use instead of moka's default, TinyLFU: that policy could reject a day that was just
+/// fetched because older days were requested more often. `evicted` counts evictions by size.
+pub(super) fn lru_cache<D: Send + Sync + 'static>(
     bytes: u64,
-    of: fn(&D) -> usize,
-    evicted: Option<&Arc<Count>>,
-) -> Cache<Place, Arc<D>> {
-    let weigh = move |_: &Place, day: &Arc<D>| u32::try_from(of(day)).unwrap_or(u32::MAX);
+    size_of: fn(&D) -> usize,
+    evicted: Option<&Arc<MetricCounter>>,
+) -> Cache<CacheKey, Arc<D>> {
+    let weigh = move |_: &CacheKey, day: &Arc<D>| u32::try_from(size_of(day)).unwrap_or(u32::MAX);
     let cache = Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru());
     let Some(count) = evicted.map(Arc::clone) else { return cache.build() };
-    let listen = move |_: Arc<Place>, _: Arc<D>, cause: RemovalCause| {
+    let listen = move |_: Arc<CacheKey>, _: Arc<D>, cause: RemovalCause| {
         if cause == RemovalCause::Size {
-            count.add_one();
+            count.increment();
         }
     };
     cache.eviction_listener(listen).build()
 }
 
-/// Drops all days that are meant, of whatever view.
-pub(super) async fn drop_those<D: Send + Sync + 'static>(
-    cache: &Cache<Place, Arc<D>>,
-    which: impl Fn(&DayKey) -> bool,
+/// Removes all days for which `matches` returns true, in every view.
+pub(super) async fn remove_matching<D: Send + Sync + 'static>(
+    cache: &Cache<CacheKey, Arc<D>>,
+    matches: impl Fn(&DayKey) -> bool,
 ) {
-    let held: Vec<Arc<Place>> = cache.iter().map(|(place, _)| place).filter(|place| which(&place.1)).collect();
-    for place in held {
-        cache.invalidate(&*place).await;
+    let keys: Vec<Arc<CacheKey>> = cache.iter().map(|(key, _)| key).filter(|key| matches(&key.day)).collect();
+    for key in keys {
+        cache.invalidate(&*key).await;
     }
 }

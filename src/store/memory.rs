@@ -1,13 +1,12 @@
-//! Days in memory: bounded by bytes, judged by their freshness at the moment they are asked for.
+//! Memory cache of days, bounded by bytes. The freshness of a day is computed at each lookup.
 //!
-//! Each is held as rows and as a digest of a tenth of their size, with bounds of their own: a year of digests stays
-//! when the rows do not, and most reports need no more. Months that were added up person by person are kept as well.
+//! A day is cached as rows and as a digest, which is about a tenth as large. Each has a limit of its own, so a year of
+//! digests stays cached when the rows do not fit; most reports need only digests. Monthly roll-ups are cached as well.
 //!
-//! Views of the days ([`Viewed`](super::Viewed)) are held beside the whole days, within the same bounds.
+//! Filtered days ([`FilteredView`](super::FilteredView)) share the limits with the whole days.
 //!
-//! The memory stands at two places of the read path. [`Recall`](super::Recall) answers from it before anything else happens;
-//! [`Keep`](super::Keep) fills it below the single-flight, on the task that fetched, so that a day is kept even when everyone
-//! who asked for it has left.
+//! Two layers of the read path use this cache: [`ReadCache`](super::ReadCache) reads from it, and
+//! [`FillCache`](super::FillCache) writes to it below the single-flight layer.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,363 +20,352 @@ use jiff::Timestamp;
 use moka::future::Cache;
 use tokio::sync::Semaphore;
 
-use super::figures::Lookup;
-use super::freshness::{Fetched, Policy, State};
-use super::lru::{Place, ViewNo, cache, drop_those};
-use super::refresh::Refreshes;
+use super::cached_day::{CacheGeneration, CacheLookup, CachedDay};
+use super::freshness::{DayStatus, FetchInfo, FreshnessPolicy};
+use super::lru::{CacheKey, ViewId, lru_cache, remove_matching};
+use super::refresh_tracker::RefreshTracker;
 use crate::{
-    meter::{Count, Tally},
-    model::{Clock, Day, DayKey, DayRange, Geo, Scope},
-    report::{Digest, month::Month},
+    model::{Clock, DataScope, Day, DayKey, DayRange, Geo},
+    prometheus::{CounterVec, MetricCounter},
+    report::{DayDigest, monthly_rollup::MonthlyRollup},
     source::LoadError,
-    table::{Flag, Origin, Partition},
+    table::{DayMetadata, DayTable, Flag},
 };
 
-/// The share of the bytes that is kept for digests: one in so many.
-const DIGESTS: u64 = 5;
+/// Digests get one fifth of the memory.
+const DIGEST_SHARE_DIVISOR: u64 = 5;
 
-/// The share of the bytes that is kept for months: one in so many.
-const MONTHS: u64 = 20;
+/// Monthly roll-ups get one twentieth of the memory.
+const MONTHLY_ROLLUP_SHARE_DIVISOR: u64 = 20;
 
-/// Days on either side of a day that its number of rows is compared with.
-const NEIGHBOURHOOD: i32 = 7;
+/// Days on either side of a day whose row counts the day's own is compared with.
+const NEIGHBOUR_DAYS: i32 = 7;
 
-/// The days that are held in memory: the whole ones, or those of one view.
+/// The cached days: the whole ones, or those of one view.
 #[derive(Debug)]
 pub struct Memory {
-    pub(super) held: Arc<Everything>,
-    view: ViewNo,
-    refreshes: Arc<Refreshes>,
+    pub(super) shared: Arc<SharedCaches>,
+    view: ViewId,
+    refreshes: Arc<RefreshTracker>,
 }
 
-/// The number of what is no view: the whole days.
-const WHOLE: ViewNo = 0;
+/// Bytes in use and the limit of the cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MemorySize {
+    pub(super) used_bytes: u64,
+    pub(super) max_bytes: u64,
+}
 
-/// Whole days and views of them, within one set of bounds.
+/// The id of the whole days, which no view filters.
+const UNFILTERED: ViewId = 0;
+
+/// The caches that the whole days and all views share.
 #[derive(Debug)]
-pub(super) struct Everything {
-    pub(super) days: Cache<Place, Arc<Partition>>,
-    digests: Cache<Place, Arc<Digest>>,
-    /// By the first day.
-    pub(super) months: Cache<Place, Arc<Month>>,
-    /// What adds up months, one at a time: it takes a processor and the memory of a day or two.
-    pub(super) hand: Semaphore,
-    /// Rows by whole day of every series but those of single people, also of days that were evicted since.
-    rows: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
-    policy: Policy,
+pub(super) struct SharedCaches {
+    pub(super) days: Cache<CacheKey, Arc<DayTable>>,
+    digests: Cache<CacheKey, Arc<DayDigest>>,
+    /// By the first day of the month.
+    pub(super) monthly_rollups: Cache<CacheKey, Arc<MonthlyRollup>>,
+    /// Lets one monthly roll-up be computed at a time. Each uses one CPU and the memory of one or two days.
+    pub(super) rollup_permit: Semaphore,
+    /// Row counts of whole days by series, including days that have been evicted. Single people's days are not counted.
+    row_counts: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
+    policy: FreshnessPolicy,
     clock: Arc<dyn Clock>,
-    /// Those of whole days.
-    refreshes: Arc<Refreshes>,
+    /// Refreshes of the whole days.
+    refreshes: Arc<RefreshTracker>,
     changes: AtomicU64,
-    forgotten: AtomicU64,
-    views: AtomicU32,
-    lookups: Tally<Lookup>,
-    evicted: Arc<Count>,
-}
-
-/// A day that is held, as rows or as a digest, with its state as of now.
-#[derive(Clone, Debug)]
-pub struct Held<D = Partition> {
-    /// The day.
-    pub day: Arc<D>,
-    /// Whether it can still change.
-    pub state: State,
-    /// Whether it is provisional and due to be fetched anew.
-    pub due: bool,
-}
-
-/// Tells the data that is held at one time from that held at another. A number never comes again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Generation {
-    /// Days that came or changed so far.
-    pub changes: u64,
-    /// Days that were forgotten so far: the only way in which a final day can change.
-    pub forgotten: u64,
+    removals: AtomicU64,
+    last_view: AtomicU32,
+    lookups: CounterVec<CacheLookup>,
+    evictions: Arc<MetricCounter>,
 }
 
 impl Memory {
-    /// A memory of at most about `bytes` bytes of days.
+    /// A cache of at most about `bytes` bytes.
     #[must_use]
-    pub fn new(bytes: u64, policy: Policy, clock: Arc<dyn Clock>) -> Self {
-        let evicted = Arc::<Count>::default();
-        let (digests, months) = (bytes / DIGESTS, bytes / MONTHS);
-        let refreshes = Arc::<Refreshes>::default();
-        let held = Everything {
-            days: cache(bytes - digests - months, Partition::bytes, Some(&evicted)),
-            digests: cache(digests, Digest::bytes, None),
-            months: cache(months, Month::bytes, None),
-            hand: Semaphore::new(1),
-            rows: RwLock::default(),
+    pub fn new(bytes: u64, policy: FreshnessPolicy, clock: Arc<dyn Clock>) -> Self {
+        let evicted = Arc::<MetricCounter>::default();
+        let (digests, months) = (bytes / DIGEST_SHARE_DIVISOR, bytes / MONTHLY_ROLLUP_SHARE_DIVISOR);
+        let refreshes = Arc::<RefreshTracker>::default();
+        let shared = SharedCaches {
+            days: lru_cache(bytes - digests - months, DayTable::memory_bytes, Some(&evicted)),
+            digests: lru_cache(digests, DayDigest::memory_bytes, None),
+            monthly_rollups: lru_cache(months, MonthlyRollup::memory_bytes, None),
+            rollup_permit: Semaphore::new(1),
+            row_counts: RwLock::default(),
             policy,
             clock,
             refreshes: Arc::clone(&refreshes),
             changes: AtomicU64::default(),
-            forgotten: AtomicU64::default(),
-            views: AtomicU32::new(WHOLE),
-            lookups: Tally::default(),
-            evicted,
+            removals: AtomicU64::default(),
+            last_view: AtomicU32::new(UNFILTERED),
+            lookups: CounterVec::default(),
+            evictions: evicted,
         };
-        Self { held: Arc::new(held), view: WHOLE, refreshes }
+        Self { shared: Arc::new(shared), view: UNFILTERED, refreshes }
     }
 
-    /// The memory of a view that is new: within the same bounds, and forgetful of a day when the whole day is forgotten.
+    /// The cache of a new view. It shares the limits, and removing a whole day removes the filtered day too.
     #[must_use]
-    pub fn of_a_view(&self) -> Self {
-        let view = self.held.views.fetch_add(1, Ordering::Relaxed) + 1;
-        Self { held: Arc::clone(&self.held), view, refreshes: Arc::default() }
+    pub fn for_new_view(&self) -> Self {
+        let view = self.shared.last_view.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { shared: Arc::clone(&self.shared), view, refreshes: Arc::default() }
     }
 
-    pub(super) fn place(&self, key: &DayKey) -> Place {
-        (self.view, key.clone())
+    pub(super) fn cache_key(&self, key: &DayKey) -> CacheKey {
+        CacheKey { view: self.view, day: key.clone() }
     }
 
-    pub(super) const fn is_of_a_view(&self) -> bool {
-        self.view != WHOLE
+    pub(super) const fn is_view(&self) -> bool {
+        self.view != UNFILTERED
     }
 
-    /// The day, where its rows are held.
-    pub async fn held(&self, key: &DayKey) -> Option<Held> {
-        self.held.days.get(&self.place(key)).await.map(|day| self.judged(day))
+    /// The rows of a day, if they are cached.
+    pub async fn get(&self, key: &DayKey) -> Option<CachedDay> {
+        self.shared.days.get(&self.cache_key(key)).await.map(|day| self.with_state(day))
     }
 
-    /// The day's digest, where it is held.
-    pub async fn held_digest(&self, key: &DayKey) -> Option<Held<Digest>> {
-        self.held.digests.get(&self.place(key)).await.map(|digest| self.judged(digest))
+    /// The digest of a day, if it is cached.
+    pub async fn get_digest(&self, key: &DayKey) -> Option<CachedDay<DayDigest>> {
+        self.shared.digests.get(&self.cache_key(key)).await.map(|digest| self.with_state(digest))
     }
 
-    /// The day's digest and state, where it answers a question without anything being fetched.
-    pub async fn fresh_digest(&self, key: &DayKey) -> Option<(Arc<Digest>, State)> {
-        let held = self.held_digest(key).await.filter(|held| !held.due)?;
-        self.held.lookups.add_one(Lookup::Hit);
-        Some((held.day, held.state))
+    /// The digest and status of a day, if the digest is cached and not due for a refresh.
+    pub async fn get_fresh_digest(&self, key: &DayKey) -> Option<(Arc<DayDigest>, DayStatus)> {
+        let cached = self.get_digest(key).await.filter(|cached| !cached.refresh_due)?;
+        self.shared.lookups.increment(CacheLookup::Hit);
+        Some((cached.day, cached.state))
     }
 
-    /// The digest of these rows, made where it is not held.
+    /// The digest of these rows, computed if it is not cached.
     ///
     /// # Errors
-    /// [`LoadError::Abandoned`] where making it panics.
-    pub async fn digest(&self, day: &Arc<Partition>) -> Result<Arc<Digest>, LoadError> {
-        let held = self.held.digests.get(&self.place(day.key())).await;
-        let same = held.filter(|digest| digest.fetched_at() == day.fetched_at() && digest.hash() == day.hash());
+    /// [`LoadError::Abandoned`] if the computation panics.
+    pub async fn get_or_compute_digest(&self, day: &Arc<DayTable>) -> Result<Arc<DayDigest>, LoadError> {
+        let cached = self.shared.digests.get(&self.cache_key(day.key())).await;
+        let same = cached.filter(|digest| digest.fetched_at() == day.fetched_at() && digest.hash() == day.hash());
         if let Some(digest) = same {
             return Ok(digest);
         }
-        let neighbour = self.neighbour(day.key()).await;
+        let neighbour = self.neighbour_digest(day.key()).await;
         let rows = Arc::clone(day);
-        // A large day takes some ten milliseconds.
-        let made = tokio::task::spawn_blocking(move || Arc::new(Digest::of(&rows, neighbour.as_deref()))).await;
-        let digest = made.map_err(|_| LoadError::Abandoned)?;
-        self.held.digests.insert(self.place(day.key()), Arc::clone(&digest)).await;
-        self.held.changes.fetch_add(1, Ordering::Release);
+        // A large day takes about 10 ms.
+        let computed =
+            tokio::task::spawn_blocking(move || Arc::new(DayDigest::from_day(&rows, neighbour.as_deref()))).await;
+        let digest = computed.map_err(|_| LoadError::Abandoned)?;
+        self.shared.digests.insert(self.cache_key(day.key()), Arc::clone(&digest)).await;
+        self.shared.changes.fetch_add(1, Ordering::Release);
         Ok(digest)
     }
 
-    /// Keeps a digest whose rows are elsewhere, unless a later one is held.
-    pub async fn keep_digest(&self, digest: &Arc<Digest>) {
-        self.looked_up(None);
-        self.count_rows(digest.key(), digest.rows());
-        let held = self.held.digests.get(&self.place(digest.key())).await;
-        if held.is_none_or(|held| held.fetched_at() <= digest.fetched_at()) {
-            self.held.digests.insert(self.place(digest.key()), Arc::clone(digest)).await;
-            self.held.changes.fetch_add(1, Ordering::Release);
+    /// Stores a digest whose rows are not in memory, unless a later one is cached.
+    pub async fn insert_digest(&self, digest: &Arc<DayDigest>) {
+        self.record_lookup(None);
+        self.record_row_count(digest.key(), digest.row_count());
+        let cached = self.shared.digests.get(&self.cache_key(digest.key())).await;
+        if cached.is_none_or(|cached| cached.fetched_at() <= digest.fetched_at()) {
+            self.shared.digests.insert(self.cache_key(digest.key()), Arc::clone(digest)).await;
+            self.shared.changes.fetch_add(1, Ordering::Release);
         }
     }
 
-    async fn neighbour(&self, key: &DayKey) -> Option<Arc<Digest>> {
-        let digests = &self.held.digests;
-        let before = digests.get(&self.place(&key.on(key.day.plus(-1)))).await;
-        if before.is_some() { before } else { digests.get(&self.place(&key.on(key.day.next()))).await }
+    async fn neighbour_digest(&self, key: &DayKey) -> Option<Arc<DayDigest>> {
+        let digests = &self.shared.digests;
+        let before = digests.get(&self.cache_key(&key.with_day(key.day.plus(-1)))).await;
+        if before.is_some() { before } else { digests.get(&self.cache_key(&key.with_day(key.day.next()))).await }
     }
 
-    fn judged<D: Origin>(&self, day: Arc<D>) -> Held<D> {
+    fn with_state<D: DayMetadata>(&self, day: Arc<D>) -> CachedDay<D> {
         let state = self.state(&*day);
-        let due = self.is_due(&*day, state);
-        Held { day, state, due }
+        let refresh_due = self.is_refresh_due(&*day, state);
+        CachedDay { day, state, refresh_due }
     }
 
-    /// The digest of the newest day of everyone in a geo that has rows and is in such a state.
-    pub fn newest(&self, geo: Geo, wanted: impl Fn(State) -> bool) -> Option<Arc<Digest>> {
-        let of_everyone = |key: &DayKey| key.geo == geo && key.scope == Scope::Everyone;
+    /// The digest of the newest day of everyone in a geo that has rows and whose status satisfies `wanted`.
+    pub fn newest_day(&self, geo: Geo, wanted: impl Fn(DayStatus) -> bool) -> Option<Arc<DayDigest>> {
+        let of_everyone = |key: &DayKey| key.geo == geo && key.scope == DataScope::Everyone;
         let days = self
-            .held
+            .shared
             .digests
             .iter()
-            .filter(|(place, day)| place.0 == self.view && of_everyone(&place.1) && day.rows() > 0);
+            .filter(|(key, day)| key.view == self.view && of_everyone(&key.day) && day.row_count() > 0);
         days.map(|(_, day)| day).filter(|day| wanted(self.state(&**day))).max_by_key(|day| day.key().day)
     }
 
-    /// Whether a day in that state is to be fetched anew.
+    /// Whether a day with that status is due for a refresh.
     #[must_use]
-    pub fn is_due(&self, day: &impl Origin, state: State) -> bool {
-        state == State::Provisional && self.held.policy.is_stale(day.fetched_at(), self.now())
+    pub fn is_refresh_due(&self, day: &impl DayMetadata, state: DayStatus) -> bool {
+        state == DayStatus::Provisional && self.shared.policy.is_stale(day.fetched_at(), self.now())
     }
 
-    /// Whether the day was to be fetched anew, and that failed; for a view too it is the whole day that is fetched.
+    /// Whether the last refresh of the day failed. A view has the refreshes of its whole days.
     #[must_use]
-    pub fn failed_to_refresh(&self, day: &impl Origin) -> bool {
-        self.held.refreshes.has_failed(day.key())
+    pub fn refresh_failed(&self, day: &impl DayMetadata) -> bool {
+        self.shared.refreshes.has_failed(day.key())
     }
 
-    /// The refreshes of provisional days.
-    pub(super) fn refreshes(&self) -> &Refreshes {
+    /// Tracks the refreshes of provisional days.
+    pub(super) fn refreshes(&self) -> &RefreshTracker {
         &self.refreshes
     }
 
     /// The present time.
     pub(super) fn now(&self) -> Timestamp {
-        self.held.clock.now()
+        self.shared.clock.now()
     }
 
-    /// When a provisional day is due to be fetched anew.
+    /// When a provisional day is due for a refresh.
     #[must_use]
-    pub fn due_at(&self, day: &impl Origin) -> Timestamp {
-        day.fetched_at() + self.held.policy.refresh
+    pub fn refresh_due_at(&self, day: &impl DayMetadata) -> Timestamp {
+        day.fetched_at() + self.shared.policy.refresh_interval
     }
 
-    /// Which data answers are made of: another number whenever a day comes, changes or goes.
+    /// The generation of the cached data. It changes whenever a day is added, replaced or removed.
     #[must_use]
-    pub fn generation(&self) -> Generation {
+    pub fn generation(&self) -> CacheGeneration {
         let number = |counter: &AtomicU64| counter.load(Ordering::Acquire);
-        Generation { changes: number(&self.held.changes), forgotten: number(&self.held.forgotten) }
+        CacheGeneration { changes: number(&self.shared.changes), removals: number(&self.shared.removals) }
     }
 
-    /// The state of a day, held or not, as of now. That of a view is the state of the whole day.
+    /// The present status of a day, cached or not. A filtered day has the status of the whole day.
     #[must_use]
-    pub fn state(&self, day: &impl Origin) -> State {
-        let (key, policy) = (day.key(), &self.held.policy);
-        let matter = policy.rows_matter(key.geo, key.day, day.fetched_at());
-        let whole = (self.is_of_a_view() && matter).then(|| self.rows_of(key)).flatten();
-        let fetched = Fetched {
+    pub fn state(&self, day: &impl DayMetadata) -> DayStatus {
+        let (key, policy) = (day.key(), &self.shared.policy);
+        let matter = policy.depends_on_rows(key.geo, key.day, day.fetched_at());
+        let whole = (self.is_view() && matter).then(|| self.row_count(key)).flatten();
+        let fetched = FetchInfo {
             at: day.fetched_at(),
-            rows: whole.unwrap_or(day.rows()),
+            rows: whole.unwrap_or(day.row_count()),
             doubtful: day.is_doubtful(),
-            neighbours: matter.then(|| self.usual_rows(key)).flatten(),
+            usual_rows: matter.then(|| self.median_neighbour_rows(key)).flatten(),
         };
         policy.state(key.geo, key.day, &fetched, self.now())
     }
 
-    /// Drops a day of one geo and kind of id, whomever it is about, and all views of it.
-    pub async fn forget(&self, day: &DayKey) {
+    /// Removes a day of one geo and id type in all scopes and views.
+    pub async fn remove(&self, day: &DayKey) {
         let same = |key: &DayKey| key.everyone() == day.everyone();
         let same_month =
-            |key: &DayKey| key.on(day.day).everyone() == day.everyone() && key.day.month() == day.day.month();
-        drop_those(&self.held.days, same).await;
-        drop_those(&self.held.digests, same).await;
-        drop_those(&self.held.months, same_month).await;
-        self.held.forgotten.fetch_add(1, Ordering::Release);
-        let mut counts = self.held.rows.write().unwrap_or_else(PoisonError::into_inner);
-        for (_, rows) in counts.iter_mut().filter(|(series, _)| same(&series.on(day.day))) {
+            |key: &DayKey| key.with_day(day.day).everyone() == day.everyone() && key.day.month() == day.day.month();
+        remove_matching(&self.shared.days, same).await;
+        remove_matching(&self.shared.digests, same).await;
+        remove_matching(&self.shared.monthly_rollups, same_month).await;
+        self.shared.removals.fetch_add(1, Ordering::Release);
+        let mut counts = self.shared.row_counts.write().unwrap_or_else(PoisonError::into_inner);
+        for (_, rows) in counts.iter_mut().filter(|(series, _)| same(&series.with_day(day.day))) {
             rows.remove(&day.day);
         }
     }
 
-    /// The state as of now of every day of this memory.
-    pub(super) fn states(&self) -> impl Iterator<Item = State> {
-        let own = self.held.days.iter().filter(|(place, _)| place.0 == self.view);
+    /// The present status of every day that is cached for this view.
+    pub(super) fn states(&self) -> impl Iterator<Item = DayStatus> {
+        let own = self.shared.days.iter().filter(|(key, _)| key.view == self.view);
         own.map(|(_, day)| self.state(&*day))
     }
 
-    /// Counts a look into memory. What a view lacks is looked for in the whole day, and counted there.
-    pub(super) fn looked_up(&self, found: Option<&Held>) {
-        if found.is_some() || !self.is_of_a_view() {
-            self.held.lookups.add_one(Lookup::of(found));
+    /// Counts a lookup. A miss of a view is not counted, because the lookup of the whole day follows and is counted.
+    pub(super) fn record_lookup(&self, found: Option<&CachedDay>) {
+        if found.is_some() || !self.is_view() {
+            self.shared.lookups.increment(CacheLookup::of(found));
         }
     }
 
-    /// What looks into memory found.
-    pub(super) fn lookups(&self) -> &Tally<Lookup> {
-        &self.held.lookups
+    /// Numbers of lookups by outcome.
+    pub(super) fn lookups(&self) -> &CounterVec<CacheLookup> {
+        &self.shared.lookups
     }
 
-    /// How many days had to leave for others.
-    pub(super) fn evicted(&self) -> u64 {
-        self.held.evicted.get()
+    /// Number of days that were evicted to make room.
+    pub(super) fn evictions(&self) -> u64 {
+        self.shared.evictions.get()
     }
 
-    /// Bytes of the days that are held, as rows, as digests and added up by month, and how many there may be.
-    pub(super) fn bytes(&self) -> (u64, u64) {
-        let Everything { days, digests, months, .. } = &*self.held;
-        let held = days.weighted_size() + digests.weighted_size() + months.weighted_size();
+    /// Bytes in use and the limit, over rows, digests and monthly roll-ups.
+    pub(super) fn size(&self) -> MemorySize {
+        let SharedCaches { days, digests, monthly_rollups: months, .. } = &*self.shared;
+        let used_bytes = days.weighted_size() + digests.weighted_size() + months.weighted_size();
         let policies = [days.policy(), digests.policy(), months.policy()];
-        (held, policies.iter().filter_map(moka::Policy::max_capacity).sum())
+        MemorySize { used_bytes, max_bytes: policies.iter().filter_map(moka::Policy::max_capacity).sum() }
     }
 
-    /// Keeps a day and its digest. What is kept already gives way only to what was fetched later.
-    pub(super) async fn keep(&self, day: Arc<Partition>) {
+    /// Stores a day and its digest. An older fetch never replaces a newer one.
+    pub(super) async fn insert(&self, day: Arc<DayTable>) {
         let key = day.key();
-        self.count_rows(key, day.rows());
-        let newer = |held: &Partition| held.fetched_at() > day.fetched_at();
-        if self.held.days.get(&self.place(key)).await.is_some_and(|held| newer(&held)) {
+        self.record_row_count(key, day.row_count());
+        let newer = |cached: &DayTable| cached.fetched_at() > day.fetched_at();
+        if self.shared.days.get(&self.cache_key(key)).await.is_some_and(|cached| newer(&cached)) {
             return;
         }
-        let before = self.held.digests.get(&self.place(key)).await;
-        // Of a view nobody need be told: it is the whole day that has changed.
-        let before = before.filter(|before| before.hash() != day.hash() && !self.is_of_a_view());
-        // One person's day is as small as its digest would be, and reports on him read it.
-        if !matches!(key.scope, Scope::User(_))
-            && let Err(error) = self.digest(&day).await
+        let before = self.shared.digests.get(&self.cache_key(key)).await;
+        // A change of a filtered day is not logged: the whole day changed and is logged.
+        let before = before.filter(|before| before.hash() != day.hash() && !self.is_view());
+        // The day of one person gets no digest: its rows are as small, and reports on one person read rows.
+        if !matches!(key.scope, DataScope::User(_))
+            && let Err(error) = self.get_or_compute_digest(&day).await
         {
-            tracing::error!(%key, %error, "a day could not be digested; it is tried again when it is asked for");
+            tracing::error!(%key, %error, "the digest of a day could not be computed; the next request tries again");
         }
         if let Some(before) = before
-            && let Some(after) = self.held.digests.get(&self.place(key)).await
+            && let Some(after) = self.shared.digests.get(&self.cache_key(key)).await
         {
-            tell_change(&before, &after);
+            log_change(&before, &after);
         }
-        self.held.days.insert(self.place(key), Arc::clone(&day)).await;
-        self.held.changes.fetch_add(1, Ordering::Release);
-        // moka would weigh and evict at its leisure, and a burst of days exceed the bound meanwhile.
-        self.held.days.run_pending_tasks().await;
+        self.shared.days.insert(self.cache_key(key), Arc::clone(&day)).await;
+        self.shared.changes.fetch_add(1, Ordering::Release);
+        // moka evicts later, so a burst of days could exceed the limit until then.
+        self.shared.days.run_pending_tasks().await;
     }
 
-    /// The day, no longer doubtful where what is held says the same. Two views of one doubtful day prove nothing.
-    pub(super) async fn confirmed(&self, day: Arc<Partition>) -> Arc<Partition> {
-        if !day.is_doubtful() || self.is_of_a_view() {
+    /// Clears the truncation mark of a day if the cached fetch has the same rows. Filtered days are left as they are:
+    /// two views of one fetch are not two fetches.
+    pub(super) async fn confirm(&self, day: Arc<DayTable>) -> Arc<DayTable> {
+        if !day.is_doubtful() || self.is_view() {
             return day;
         }
-        let held = self.held.days.get(&self.place(day.key())).await;
-        if held.is_some_and(|held| held.hash() == day.hash()) { Arc::new(day.without_doubt()) } else { day }
+        let cached = self.shared.days.get(&self.cache_key(day.key())).await;
+        if cached.is_some_and(|cached| cached.hash() == day.hash()) { Arc::new(day.marked_complete()) } else { day }
     }
 
-    fn count_rows(&self, key: &DayKey, rows: usize) {
-        if matches!(key.scope, Scope::User(_)) || self.is_of_a_view() {
+    fn record_row_count(&self, key: &DayKey, rows: usize) {
+        if matches!(key.scope, DataScope::User(_)) || self.is_view() {
             return;
         }
-        let mut counts = self.held.rows.write().unwrap_or_else(PoisonError::into_inner);
-        counts.entry(series(key)).or_default().insert(key.day, rows);
+        let mut counts = self.shared.row_counts.write().unwrap_or_else(PoisonError::into_inner);
+        counts.entry(series_key(key)).or_default().insert(key.day, rows);
     }
 
-    /// The rows of a whole day, held or not.
-    fn rows_of(&self, key: &DayKey) -> Option<usize> {
-        let counts = self.held.rows.read().unwrap_or_else(PoisonError::into_inner);
-        counts.get(&series(key))?.get(&key.day).copied()
+    /// The row count of a whole day, cached or not.
+    fn row_count(&self, key: &DayKey) -> Option<usize> {
+        let counts = self.shared.row_counts.read().unwrap_or_else(PoisonError::into_inner);
+        counts.get(&series_key(key))?.get(&key.day).copied()
     }
 
-    /// The median of the rows of the days around a day.
-    fn usual_rows(&self, key: &DayKey) -> Option<usize> {
-        let around = DayRange::new(key.day.plus(-NEIGHBOURHOOD), key.day.plus(NEIGHBOURHOOD))?;
-        let counts = self.held.rows.read().unwrap_or_else(PoisonError::into_inner);
-        let near = counts.get(&series(key))?.range(around.first()..=around.last());
+    /// The median row count of the days around a day.
+    fn median_neighbour_rows(&self, key: &DayKey) -> Option<usize> {
+        let around = DayRange::new(key.day.plus(-NEIGHBOUR_DAYS), key.day.plus(NEIGHBOUR_DAYS))?;
+        let counts = self.shared.row_counts.read().unwrap_or_else(PoisonError::into_inner);
+        let near = counts.get(&series_key(key))?.range(around.first()..=around.last());
         let mut rows: Vec<usize> = near.filter(|(day, _)| **day != key.day).map(|(_, rows)| *rows).collect();
         rows.sort_unstable();
         rows.get(rows.len() / 2).copied()
     }
 }
 
-/// Late data: what a day said before and says now, in counts. Whatever was made of the day is made anew.
-fn tell_change(before: &Digest, after: &Digest) {
-    let active = |digest: &Digest| digest.whole().sums.flag(Flag::Active);
+/// Logs that a day changed between two fetches, as counts before and after.
+fn log_change(before: &DayDigest, after: &DayDigest) {
+    let active = |digest: &DayDigest| digest.figures().sums.rows_with(Flag::Active);
     tracing::info!(
         key = %after.key(),
-        rows_before = before.rows(),
-        rows = after.rows(),
+        rows_before = before.row_count(),
+        rows = after.row_count(),
         active_before = active(before),
         active = active(after),
-        "a day has changed since it was last fetched"
+        "a day has changed since its last fetch"
     );
 }
 
-/// All days of one series share this key.
-fn series(key: &DayKey) -> DayKey {
-    key.on(Day::from_date(jiff::civil::Date::ZERO))
+/// The key that all days of one series share.
+fn series_key(key: &DayKey) -> DayKey {
+    key.with_day(Day::from_date(jiff::civil::Date::ZERO))
 }

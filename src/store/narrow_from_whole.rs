@@ -1,4 +1,4 @@
-//! A narrow question that a held whole day answers is not asked upstream.
+//! Narrow from whole: answers a request for one person from the cached day of everyone.
 
 use std::sync::Arc;
 
@@ -6,43 +6,44 @@ use async_trait::async_trait;
 
 use super::memory::Memory;
 use crate::{
-    model::{DayKey, Scope},
+    model::{DataScope, DayKey},
     source::{DaySource, Forecast, LoadContext, LoadError},
-    table::Partition,
+    table::DayTable,
 };
 
-/// Gives the day of everyone, where it is held, to those who ask for one person; they select their rows anyway.
+/// Returns the cached day of everyone when one person's day is requested. The caller selects the person's rows.
 ///
-/// A department named by its id is not answered so: only upstream knows which people belong to it. Nor is a person
-/// where upstream withholds ids: nobody can tell which of the rows is theirs.
+/// A department that is named by its id is loaded from the inner source, because only upstream knows its members. So is
+/// a person if upstream withholds some ids, because the person's rows cannot be identified then.
 #[derive(Debug)]
-pub struct Subset<S> {
+pub struct NarrowFromWhole<S> {
     memory: Arc<Memory>,
     inner: S,
 }
 
-impl<S> Subset<S> {
-    /// Looks for whole days in `memory` before it asks `inner` for parts.
+impl<S> NarrowFromWhole<S> {
+    /// Looks for whole days in `memory` before it loads single people's days from `inner`.
     pub const fn new(memory: Arc<Memory>, inner: S) -> Self {
         Self { memory, inner }
     }
 }
 
 #[async_trait]
-impl<S: DaySource> DaySource for Subset<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        if matches!(key.scope, Scope::User(_))
-            && let Some(held) = self.memory.held(&key.everyone()).await
-            && held.day.names_everyone()
+impl<S: DaySource> DaySource for NarrowFromWhole<S> {
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+        if matches!(key.scope, DataScope::User(_))
+            && let Some(cached) = self.memory.get(&key.everyone()).await
+            && cached.day.has_all_user_ids()
         {
-            return self.inner.load(held.day.key(), context).await;
+            return self.inner.load(cached.day.key(), context).await;
         }
         self.inner.load(key, context).await
     }
+
     async fn forecast(&self, keys: &[DayKey]) -> Forecast {
         let mut needed = Vec::new();
         for key in keys {
-            let is_part = matches!(key.scope, Scope::User(_)) && self.memory.held(&key.everyone()).await.is_some();
+            let is_part = matches!(key.scope, DataScope::User(_)) && self.memory.get(&key.everyone()).await.is_some();
             needed.extend((!is_part).then(|| key.clone()));
         }
         self.inner.forecast(&needed).await

@@ -1,4 +1,4 @@
-//! Answers from memory before anything else happens.
+//! Read cache: serves days from memory.
 
 use std::sync::Arc;
 
@@ -9,36 +9,38 @@ use super::memory::Memory;
 use crate::{
     model::DayKey,
     source::{DaySource, Forecast, LoadContext, LoadError, Priority},
-    table::Partition,
+    table::DayTable,
 };
 
-/// Answers from memory; what is not held is loaded from below.
+/// Serves days from memory and loads missing ones from the inner source.
+///
+/// A provisional day that is due for a refresh is served at once and refreshed in the background.
 #[derive(Debug)]
-pub struct Recall<S> {
+pub struct ReadCache<S> {
     memory: Arc<Memory>,
     inner: Arc<S>,
 }
 
-impl<S> Recall<S> {
-    /// Looks into `memory` before it asks `inner`.
+impl<S> ReadCache<S> {
+    /// Reads from `memory` first and from `inner` on a miss.
     pub const fn new(memory: Arc<Memory>, inner: Arc<S>) -> Self {
         Self { memory, inner }
     }
 }
 
-impl<S: DaySource> Recall<S> {
-    /// Fetches a day anew behind the answer, unless that was tried a moment ago.
-    fn refresh(&self, key: &DayKey, context: LoadContext) {
-        if !self.memory.refreshes().begin(key, self.memory.now()) {
+impl<S: DaySource> ReadCache<S> {
+    /// Refreshes a day in the background, unless a refresh has begun a moment ago.
+    fn spawn_refresh(&self, key: &DayKey, context: LoadContext) {
+        if !self.memory.refreshes().try_begin(key, self.memory.now()) {
             return;
         }
         let (inner, key, memory) = (Arc::clone(&self.inner), key.clone(), Arc::clone(&self.memory));
         let context = LoadContext { priority: Priority::Background, ..context };
         let refresh = async move {
             let fetched = inner.load(&key, context).await;
-            memory.refreshes().ended(&key, fetched.is_ok());
+            memory.refreshes().finish(&key, fetched.is_ok());
             if let Err(error) = fetched {
-                tracing::warn!(%key, %error, "a provisional day could not be fetched anew; it is served as it is");
+                tracing::warn!(%key, %error, "a provisional day could not be refreshed; the cached version is served");
             }
         };
         tokio::spawn(refresh.in_current_span());
@@ -46,23 +48,23 @@ impl<S: DaySource> Recall<S> {
 }
 
 #[async_trait]
-impl<S: DaySource> DaySource for Recall<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        let held = self.memory.held(key).await;
-        self.memory.looked_up(held.as_ref());
-        let Some(held) = held else {
+impl<S: DaySource> DaySource for ReadCache<S> {
+    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+        let cached = self.memory.get(key).await;
+        self.memory.record_lookup(cached.as_ref());
+        let Some(cached) = cached else {
             return self.inner.load(key, context).await;
         };
-        if held.due {
-            self.refresh(key, context);
+        if cached.refresh_due {
+            self.spawn_refresh(key, context);
         }
-        Ok(held.day)
+        Ok(cached.day)
     }
 
     async fn forecast(&self, keys: &[DayKey]) -> Forecast {
         let mut unknown = Vec::new();
         for key in keys {
-            if self.memory.held(key).await.is_none() {
+            if self.memory.get(key).await.is_none() {
                 unknown.push(key.clone());
             }
         }

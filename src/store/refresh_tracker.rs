@@ -1,4 +1,4 @@
-//! Which provisional days are being fetched anew, and for which of them that failed.
+//! Refresh tracker: records which provisional days are being refreshed and which refreshes failed.
 
 use std::{
     collections::HashMap,
@@ -9,12 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::DayKey;
 
-/// How long after one refresh of a day has begun the next one may.
-const RETRY: SignedDuration = SignedDuration::from_secs(60);
+/// Minimum time between the starts of two refreshes of the same day.
+const MIN_REFRESH_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
-/// The latest refresh of each day that has one under way or failed.
+/// The latest refresh of each day, if it is in progress or failed.
 #[derive(Debug, Default)]
-pub(super) struct Refreshes {
+pub(super) struct RefreshTracker {
     latest: Mutex<HashMap<DayKey, Refresh>>,
 }
 
@@ -24,22 +24,22 @@ struct Refresh {
     failed: bool,
 }
 
-impl Refreshes {
-    /// Whether a refresh of the day may begin now; it is then taken to have begun.
-    pub(super) fn begin(&self, key: &DayKey, now: Timestamp) -> bool {
+impl RefreshTracker {
+    /// Records the start of a refresh and returns true, unless the day's last refresh began too recently.
+    pub(super) fn try_begin(&self, key: &DayKey, now: Timestamp) -> bool {
         let mut latest = self.latest();
         let before = latest.get(key).copied();
-        if before.is_some_and(|refresh| now.duration_since(refresh.begun_at) < RETRY) {
+        if before.is_some_and(|refresh| now.duration_since(refresh.begun_at) < MIN_REFRESH_INTERVAL) {
             return false;
         }
-        // A day whose last refresh failed stays in trouble until one succeeds.
+        // A failed refresh counts as failed until a later one succeeds.
         let failed = before.is_some_and(|refresh| refresh.failed);
         latest.insert(key.clone(), Refresh { begun_at: now, failed });
         true
     }
 
-    /// The refresh of the day is over.
-    pub(super) fn ended(&self, key: &DayKey, succeeded: bool) {
+    /// Records the end of the day's refresh.
+    pub(super) fn finish(&self, key: &DayKey, succeeded: bool) {
         let mut latest = self.latest();
         if succeeded {
             latest.remove(key);

@@ -1,94 +1,112 @@
-//! Views: what a caller who may not see everything sees instead of the days.
+//! Access views: the restricted form of the data that a caller with limited rights receives.
 //!
-//! A view of a day is a day of its own, with a [`Directory`] of its own, in which what must not be seen was never
-//! written down. So whatever is made of it (figures, pages, cursors, hashes, the order of rows) can't tell of it either.
+//! A view is applied to a whole day. The result is a separate [`DayTable`] with a separate [`Dictionary`], which
+//! contain no hidden data. Everything derived from that day (figures, pages, cursors, hashes, the order of rows) is
+//! therefore independent of hidden data.
 
 use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
 
 use super::{
-    builder::{PartitionBuilder, Row},
-    directory::{Directory, Tables},
-    partition::Partition,
-    pseudonym::Pseudonyms,
+    day_table::DayTable,
+    day_table_builder::{DayTableBuilder, Row},
+    dictionary::{Dictionary, DictionaryTables, is_path_within},
+    pseudonymizer::Pseudonymizer,
     schema::Counter,
 };
-use crate::model::{Geo, Scope};
+use crate::model::{DataScope, Geo};
 
-/// What is seen of the days.
+/// The departments whose people a caller may see, and whether the caller sees pseudonyms instead of names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct View {
-    /// Only people of these departments and of those below them; `None`: of all. None of them lies below another.
+pub struct AccessView {
+    /// The paths of the visible departments, which include their subdepartments. `None` if all departments are visible.
+    /// Sorted, and no path is below another.
     departments: Option<Arc<[Arc<str>]>>,
     pseudonymous: bool,
 }
 
-impl View {
-    /// The view of these departments, by path, and of those below them; of all, where `None`. With `pseudonymous`,
-    /// people have pseudonyms and no names.
+impl AccessView {
+    /// A view of the departments with these paths and their subdepartments, or of all departments if `None`. If
+    /// `pseudonymous`, people have pseudonyms instead of user ids, and no names.
     #[must_use]
     pub fn new(departments: Option<&[Arc<str>]>, pseudonymous: bool) -> Self {
-        Self { departments: departments.map(topmost), pseudonymous }
+        Self { departments: departments.map(topmost_paths), pseudonymous }
     }
 
-    /// Whether all is seen as it is.
+    /// Whether the view shows all data unchanged.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn is_unrestricted(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether people of some departments only are seen.
+    /// Whether the view is restricted to some departments.
     #[must_use]
-    pub const fn is_bound(&self) -> bool {
+    pub const fn is_department_restricted(&self) -> bool {
         self.departments.is_some()
     }
 
-    /// The departments, by path, where only some are seen.
+    /// The paths of the visible departments. `None` if all departments are visible.
     #[must_use]
     pub fn departments(&self) -> Option<&[Arc<str>]> {
         self.departments.as_deref()
     }
 
-    /// Whether people have pseudonyms.
+    /// Whether people have pseudonyms instead of user ids and names.
     #[must_use]
     pub const fn is_pseudonymous(&self) -> bool {
         self.pseudonymous
     }
 
-    /// Whose day the view of a day is made from. But for the whole view, never that of one person: Feishu knows no
-    /// pseudonyms, and what it says of an id would tell whether there is such a person outside the view.
+    /// The scope of the day that the view is applied to, if a caller requests `scope`.
+    ///
+    /// A restricted view never uses the day of a single person: Feishu does not know pseudonyms, and its reply for a
+    /// user id would reveal whether a person outside the view exists.
     #[must_use]
-    pub fn source(&self, scope: &Scope) -> Scope {
+    pub fn source_scope(&self, scope: &DataScope) -> DataScope {
         match scope {
-            Scope::User(_) if !self.is_whole() => Scope::Everyone,
-            Scope::User(_) | Scope::Everyone | Scope::Department(..) => scope.clone(),
+            DataScope::User(_) if !self.is_unrestricted() => DataScope::Everyone,
+            DataScope::User(_) | DataScope::Everyone | DataScope::Department(..) => scope.clone(),
         }
     }
 
-    /// What is seen of a day. Some microseconds a row: keep it off the async threads.
+    /// Applies the view to a day. The strings of the result are added to `dictionary`, which must belong to this view
+    /// alone.
+    ///
+    /// Takes several microseconds per row, so it must not run on a thread that serves async tasks.
     #[must_use]
-    pub fn of(&self, day: &Partition, pseudonyms: Option<&Pseudonyms>, directory: &Arc<Directory>) -> Partition {
-        let mut seen = PartitionBuilder::new(day.key().clone(), Arc::clone(directory)).doubtful(day.is_doubtful());
-        for row in self.rows(day, pseudonyms) {
-            seen.push(&row);
+    pub fn apply(
+        &self,
+        day: &DayTable,
+        pseudonymizer: Option<&Pseudonymizer>,
+        dictionary: &Arc<Dictionary>,
+    ) -> DayTable {
+        let mut builder = DayTableBuilder::new(day.key().clone(), Arc::clone(dictionary)).doubtful(day.is_doubtful());
+        for row in self.visible_rows(day, pseudonymizer) {
+            builder.push(&row);
         }
-        seen.finish(day.fetched_at())
+        builder.finish(day.fetched_at())
     }
 
-    fn rows(&self, day: &Partition, pseudonyms: Option<&Pseudonyms>) -> Vec<Row> {
-        let tables = day.directory().read();
-        let within = self.departments().map(|paths| within(&tables, paths));
-        let is_seen = |row: &usize| {
+    fn visible_rows(&self, day: &DayTable, pseudonymizer: Option<&Pseudonymizer>) -> Vec<Row> {
+        let tables = day.dictionary().read();
+        let visible = self.departments().map(|paths| departments_within_any(&tables, paths));
+        let is_visible = |row: &usize| {
             let department = tables.profile(day.profiles()[*row]).department;
-            within.as_ref().is_none_or(|within| within.contains(department as usize))
+            visible.as_ref().is_none_or(|visible| visible.contains(department as usize))
         };
-        (0..day.rows()).filter(is_seen).map(|row| self.row(&tables, day, row, pseudonyms)).collect()
+        (0..day.row_count()).filter(is_visible).map(|row| self.visible_row(&tables, day, row, pseudonymizer)).collect()
     }
 
-    fn row(&self, tables: &Tables, day: &Partition, row: usize, pseudonyms: Option<&Pseudonyms>) -> Row {
+    fn visible_row(
+        &self,
+        tables: &DictionaryTables,
+        day: &DayTable,
+        row: usize,
+        pseudonymizer: Option<&Pseudonymizer>,
+    ) -> Row {
         let profile = tables.profile(day.profiles()[row]);
-        let seen = Row {
+        let visible = Row {
             user_id: profile.user_id.as_deref().map(str::to_owned),
             user_name: profile.user_name.to_string(),
             department: (**tables.department(profile.department)).clone(),
@@ -99,24 +117,25 @@ impl View {
             counters: Counter::ALL.map(|counter| day.counter(counter).get(row)),
             devices: (**tables.devices(day.devices()[row])).clone(),
         };
-        if self.pseudonymous { without_identity(seen, day.key().geo, pseudonyms) } else { seen }
+        if self.pseudonymous { pseudonymize(visible, day.key().geo, pseudonymizer) } else { visible }
     }
 }
 
-/// Leaves nothing by which a person can be looked up elsewhere: no id, no name, and of the times of the account, which
-/// are next to unique to the second, only the day. Without a key nobody has an id at all.
-fn without_identity(row: Row, geo: Geo, pseudonyms: Option<&Pseudonyms>) -> Row {
-    let day = |instant: jiff::Timestamp| geo.starts_at(geo.today(instant));
+/// Removes the attributes by which a person could be found in other systems: replaces the user id by a pseudonym,
+/// removes the name, and reduces the times of the account to their day, because the exact second is almost unique to an
+/// account. Without a `pseudonymizer`, the row has no user id.
+fn pseudonymize(row: Row, geo: Geo, pseudonymizer: Option<&Pseudonymizer>) -> Row {
+    let start_of_day = |instant: jiff::Timestamp| geo.starts_at(geo.today(instant));
     Row {
-        user_id: row.user_id.as_deref().and_then(|id| pseudonyms.map(|pseudonyms| pseudonyms.of(id))),
+        user_id: row.user_id.as_deref().and_then(|id| pseudonymizer.map(|pseudonymizer| pseudonymizer.pseudonym(id))),
         user_name: String::new(),
-        create_time: row.create_time.map(day),
-        register_time: row.register_time.map(day),
+        create_time: row.create_time.map(start_of_day),
+        register_time: row.register_time.map(start_of_day),
         ..row
     }
 }
 
-fn within(tables: &Tables, paths: &[Arc<str>]) -> FixedBitSet {
+fn departments_within_any(tables: &DictionaryTables, paths: &[Arc<str>]) -> FixedBitSet {
     let sets = paths.iter().map(|path| tables.departments_within(path));
     sets.fold(FixedBitSet::new(), |mut all, set| {
         all.union_with(&set);
@@ -124,11 +143,12 @@ fn within(tables: &Tables, paths: &[Arc<str>]) -> FixedBitSet {
     })
 }
 
-/// In order, each once, and none that lies below another: so that two ways of saying the same are the same view.
-fn topmost(paths: &[Arc<str>]) -> Arc<[Arc<str>]> {
-    let lies_below = |path: &str, other: &str| path.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
+/// The paths in ascending order, without duplicates and without paths below another path. Views of the same departments
+/// are therefore equal.
+fn topmost_paths(paths: &[Arc<str>]) -> Arc<[Arc<str>]> {
+    let is_below = |path: &str, other: &str| path != other && is_path_within(path, other);
     let mut top: Vec<Arc<str>> =
-        paths.iter().filter(|path| !paths.iter().any(|other| lies_below(path, other))).cloned().collect();
+        paths.iter().filter(|path| !paths.iter().any(|other| is_below(path, other))).cloned().collect();
     top.sort_unstable();
     top.dedup();
     top.into()
@@ -148,10 +168,10 @@ mod tests {
         paths.iter().map(|path| Arc::from(*path)).collect()
     }
 
-    fn day(people: &[(&str, &str)]) -> Partition {
+    fn day(people: &[(&str, &str)]) -> DayTable {
         let day = Day::new(2026, 11, 1).unwrap();
-        let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day };
-        let mut builder = PartitionBuilder::new(key, Arc::default());
+        let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day };
+        let mut builder = DayTableBuilder::new(key, Arc::default());
         for (id, path) in people {
             let department = Department { name: "x".into(), path: (*path).into() };
             let register_time = Some("2026-10-01T03:04:05Z".parse().unwrap());
@@ -162,45 +182,45 @@ mod tests {
     }
 
     #[test]
-    fn two_ways_of_saying_the_same_are_the_same_view() {
-        let view = |of: &[&str]| View::new(Some(&paths(of)), false);
+    fn views_of_the_same_departments_are_equal() {
+        let view = |departments: &[&str]| AccessView::new(Some(&paths(departments)), false);
         assert_eq!(view(&["b", "a/c", "a", "b"]), view(&["a", "b"]));
         assert_ne!(view(&["a"]), view(&["ab"]));
-        assert_ne!(view(&[]), View::default());
+        assert_ne!(view(&[]), AccessView::default());
     }
 
     #[test]
-    fn what_is_outside_leaves_no_trace() {
-        let view = View::new(Some(&paths(&["总部/研发"])), false);
-        let insiders = [("b", "总部/研发"), ("d", "总部/研发/平台")];
-        let others = [("a", "总部"), ("c", "总部/研发二部"), ("e", "x")];
-        let (crowded, quiet) = (day(&[&insiders[..], &others[..]].concat()), day(&insiders));
+    fn a_view_of_departments_does_not_depend_on_other_departments() {
+        let view = AccessView::new(Some(&paths(&["总部/研发"])), false);
+        let visible = [("b", "总部/研发"), ("d", "总部/研发/平台")];
+        let hidden = [("a", "总部"), ("c", "总部/研发二部"), ("e", "x")];
+        let (all, visible_only) = (day(&[&visible[..], &hidden[..]].concat()), day(&visible));
 
-        let directory = Arc::<Directory>::default();
-        let seen = view.of(&crowded, None, &directory);
+        let dictionary = Arc::<Dictionary>::default();
+        let result = view.apply(&all, None, &dictionary);
 
-        assert_eq!(seen.rows(), 2);
-        assert_eq!(seen.hash(), quiet.hash());
-        assert_eq!(directory.read().people(), 2);
-        assert_eq!(directory.read().departments().len(), 2);
+        assert_eq!(result.row_count(), 2);
+        assert_eq!(result.hash(), visible_only.hash());
+        assert_eq!(dictionary.read().person_count(), 2);
+        assert_eq!(dictionary.read().departments().len(), 2);
     }
 
     #[test]
-    fn people_with_pseudonyms_have_no_names_no_exact_times_and_another_order() {
-        let view = View::new(None, true);
-        let pseudonyms = Pseudonyms::new(&"key".into());
-        let directory = Arc::<Directory>::default();
+    fn pseudonymous_rows_have_no_names_and_no_exact_times_and_are_sorted_by_pseudonym() {
+        let view = AccessView::new(None, true);
+        let pseudonymizer = Pseudonymizer::new(&"key".into());
+        let dictionary = Arc::<Dictionary>::default();
         let ids: Vec<String> = (0..20).map(|id| format!("ou_{id:02}")).collect();
         let people: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), "总部")).collect();
 
-        let seen = view.of(&day(&people), Some(&pseudonyms), &directory);
+        let result = view.apply(&day(&people), Some(&pseudonymizer), &dictionary);
 
-        let tables = directory.read();
-        let profiles: Vec<_> = seen.profiles().iter().map(|profile| tables.profile(*profile)).collect();
+        let tables = dictionary.read();
+        let profiles: Vec<_> = result.profiles().iter().map(|profile| tables.profile(*profile)).collect();
         assert!(profiles.iter().all(|profile| profile.user_name.is_empty()));
         assert!(profiles.iter().all(|profile| profile.register_time == Some("2026-09-30T16:00:00Z".parse().unwrap())));
-        let shown: Vec<&str> = profiles.iter().map(|profile| profile.user_id.as_deref().unwrap()).collect();
-        assert!(shown.is_sorted());
-        assert_ne!(shown, ids.iter().map(|id| pseudonyms.of(id)).collect::<Vec<_>>());
+        let user_ids: Vec<&str> = profiles.iter().map(|profile| profile.user_id.as_deref().unwrap()).collect();
+        assert!(user_ids.is_sorted());
+        assert_ne!(user_ids, ids.iter().map(|id| pseudonymizer.pseudonym(id)).collect::<Vec<_>>());
     }
 }

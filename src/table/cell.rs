@@ -1,44 +1,44 @@
-//! Rows of figures as flat tables, for the formats that have columns.
+//! Items of reports as rows of a flat table, for CSV and Parquet.
 
 use std::borrow::Cow;
 
 use crate::model::Day;
 
-/// One item of an answer as a row of a table: the same columns for every item of its kind.
+/// An item of a response that can be written as a row of a table. All items of one type have the same columns.
 pub trait Record {
     /// The columns, in order.
     fn columns() -> Vec<Column>;
 
-    /// The cells of this item, one a column.
+    /// The cells of this item, one for each column.
     fn cells(&self) -> Vec<Cell<'_>>;
 }
 
-/// A column.
+/// The header of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// Its name.
+    /// The name of the column.
     pub name: Cow<'static, str>,
-    /// What its cells hold.
-    pub kind: Kind,
+    /// The type of its cells.
+    pub kind: ColumnKind,
 }
 
-/// What the cells of a column hold; any may be empty too.
+/// The type of the cells in a column. Any cell may also be empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnKind {
     /// Text.
     Text,
     /// Days.
     Day,
-    /// Whole numbers from 0.
+    /// Unsigned integers.
     Count,
-    /// Fractions.
+    /// Floating-point numbers.
     Number,
 }
 
 /// The value in one column of one row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell<'a> {
-    /// Nothing.
+    /// No value.
     Empty,
     /// A text.
     Text(&'a str),
@@ -46,14 +46,14 @@ pub enum Cell<'a> {
     Day(Day),
     /// A count.
     Count(u64),
-    /// A fraction.
+    /// A floating-point number.
     Number(f64),
 }
 
 impl Column {
-    /// A column of that name and kind.
+    /// A column with this name and cell type.
     #[must_use]
-    pub fn new(name: impl Into<Cow<'static, str>>, kind: Kind) -> Self {
+    pub fn new(name: impl Into<Cow<'static, str>>, kind: ColumnKind) -> Self {
         Self { name: name.into(), kind }
     }
 }

@@ -1,9 +1,9 @@
-//! A column of counters in the fewest bytes that hold its largest value.
+//! A column of counter values in the narrowest integer type that fits its largest value.
 
-/// Unsigned figures, one per row. Most days most counters fit a byte; many are zero throughout and take no space.
+/// Unsigned values, one per row. On most days most counters fit one byte, and many are zero in all rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CounterColumn {
-    /// Every value is zero.
+    /// All values are zero. Uses no heap memory.
     #[default]
     Zero,
     /// Values up to 255.
@@ -12,14 +12,14 @@ pub enum CounterColumn {
     U16(Box<[u16]>),
     /// Values up to 4,294,967,295.
     U32(Box<[u32]>),
-    /// Anything larger.
+    /// Larger values.
     U64(Box<[u64]>),
 }
 
 impl CounterColumn {
-    /// The narrowest column of these values.
+    /// Stores the values in the narrowest type that fits all of them.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the width was chosen by the largest value")]
+    #[expect(clippy::cast_possible_truncation, reason = "the type is chosen by the largest value")]
     pub fn pack(values: &[u64]) -> Self {
         match values.iter().copied().max().unwrap_or(0) {
             0 => Self::Zero,
@@ -30,10 +30,10 @@ impl CounterColumn {
         }
     }
 
-    /// The value of a row.
+    /// The value in a row.
     ///
     /// # Panics
-    /// Where there is no such row and the column is not all zero.
+    /// If a row does not exist, unless the column is [`CounterColumn::Zero`].
     #[must_use]
     pub fn get(&self, row: usize) -> u64 {
         match self {
@@ -45,28 +45,28 @@ impl CounterColumn {
         }
     }
 
-    /// Calls `each` with every row and its value; not at all where every value is zero.
+    /// Calls `each` with every row and its value. Does not call it if the column is [`CounterColumn::Zero`].
     pub fn for_each(&self, each: impl FnMut(usize, u64)) {
-        fn all<T: Copy + Into<u64>>(values: &[T], mut each: impl FnMut(usize, u64)) {
+        fn for_all<T: Copy + Into<u64>>(values: &[T], mut each: impl FnMut(usize, u64)) {
             for (row, value) in values.iter().enumerate() {
                 each(row, (*value).into());
             }
         }
-        // The width is looked at once and not for each row.
+        // One match for the whole column is faster than one for each row.
         match self {
             Self::Zero => {}
-            Self::U8(values) => all(values, each),
-            Self::U16(values) => all(values, each),
-            Self::U32(values) => all(values, each),
-            Self::U64(values) => all(values, each),
+            Self::U8(values) => for_all(values, each),
+            Self::U16(values) => for_all(values, each),
+            Self::U32(values) => for_all(values, each),
+            Self::U64(values) => for_all(values, each),
         }
     }
 
-    /// Calls `each` with the values of these rows, in their order.
+    /// Calls `each` with the value of each of these rows, in this order.
     ///
     /// # Panics
-    /// Where there is no such row and the column is not all zero.
-    pub fn pick(&self, rows: &[usize], mut each: impl FnMut(u64)) {
+    /// If a row does not exist, unless the column is [`CounterColumn::Zero`].
+    pub fn for_each_in(&self, rows: &[usize], mut each: impl FnMut(u64)) {
         match self {
             Self::Zero => rows.iter().for_each(|_| each(0)),
             Self::U8(values) => rows.iter().for_each(|row| each(values[*row].into())),
@@ -76,7 +76,7 @@ impl CounterColumn {
         }
     }
 
-    /// The sum over all rows; saturates.
+    /// The sum over all rows. Saturates at `u64::MAX`.
     #[must_use]
     pub fn sum(&self) -> u64 {
         match self {
@@ -88,9 +88,9 @@ impl CounterColumn {
         }
     }
 
-    /// Bytes on the heap.
+    /// The heap memory of the column in bytes.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub fn heap_bytes(&self) -> usize {
         match self {
             Self::Zero => 0,
             Self::U8(values) => size_of_val(&**values),
@@ -109,25 +109,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_column_gives_back_what_was_packed(shift in 0_u32..64, values in proptest::collection::vec(any::<u64>(), 0..50)) {
+        fn a_column_returns_the_values_that_were_packed(
+            shift in 0_u32..64, values in proptest::collection::vec(any::<u64>(), 0..50),
+        ) {
             let values: Vec<u64> = values.iter().map(|value| value >> shift).collect();
             let column = CounterColumn::pack(&values);
             prop_assert!(values.iter().enumerate().all(|(row, value)| column.get(row) == *value));
-            let mut seen = vec![0; values.len()];
-            column.for_each(|row, value| seen[row] = value);
-            prop_assert_eq!(&seen, &values);
-            let backwards: Vec<usize> = (0..values.len()).rev().collect();
+            let mut visited = vec![0; values.len()];
+            column.for_each(|row, value| visited[row] = value);
+            prop_assert_eq!(&visited, &values);
+            let reversed_rows: Vec<usize> = (0..values.len()).rev().collect();
             let mut picked = Vec::new();
-            column.pick(&backwards, |value| picked.push(value));
+            column.for_each_in(&reversed_rows, |value| picked.push(value));
             prop_assert!(picked.iter().eq(values.iter().rev()));
             prop_assert_eq!(column.sum(), values.iter().fold(0_u64, |sum, value| sum.saturating_add(*value)));
         }
     }
 
     #[test]
-    fn a_column_is_as_narrow_as_its_values() {
-        assert_eq!(CounterColumn::pack(&[0; 100]).bytes(), 0);
-        assert_eq!(CounterColumn::pack(&[255; 100]).bytes(), 100);
-        assert_eq!(CounterColumn::pack(&[256; 100]).bytes(), 200);
+    fn a_column_uses_the_narrowest_type_for_its_values() {
+        assert_eq!(CounterColumn::pack(&[0; 100]).heap_bytes(), 0);
+        assert_eq!(CounterColumn::pack(&[255; 100]).heap_bytes(), 100);
+        assert_eq!(CounterColumn::pack(&[256; 100]).heap_bytes(), 200);
     }
 }

@@ -1,37 +1,37 @@
-//! CSV as RFC 4180 has it, safe to open in a spreadsheet.
+//! CSV according to RFC 4180, protected against formula injection.
 //!
-//! A spreadsheet runs a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return, and names are written by
-//! whoever bears them. Such texts get an apostrophe in front, which spreadsheets take for "this is text". Numbers are
-//! not touched.
+//! A spreadsheet evaluates a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return as a formula, and
+//! people can choose their names. Such texts are prefixed with an apostrophe, so that a spreadsheet treats them as
+//! text. Numbers are not changed.
 
 use std::io::Write as _;
 
 use super::cell::{Cell, Record};
 
-/// Marks a file as UTF-8 for spreadsheets that would not think of it themselves.
-pub const BOM: &[u8] = "\u{feff}".as_bytes();
+/// The byte order mark. Some spreadsheets read a file as UTF-8 only if it begins with this mark.
+pub const UTF8_BOM: &[u8] = "\u{feff}".as_bytes();
 
-/// Ends a line.
-pub const END: &[u8] = b"\r\n";
+/// The end of a line.
+pub const LINE_END: &[u8] = b"\r\n";
 
-/// Writes the line of column names.
+/// Appends the header line.
 pub fn push_header<'a>(out: &mut Vec<u8>, names: impl IntoIterator<Item = &'a str>) {
     push_line(out, names.into_iter().map(Cell::Text));
 }
 
-/// Writes an item as a line.
+/// Appends a record as a line.
 pub fn push_record(out: &mut Vec<u8>, record: &impl Record) {
     push_line(out, record.cells());
 }
 
 fn push_line<'a>(out: &mut Vec<u8>, cells: impl IntoIterator<Item = Cell<'a>>) {
-    for (at, cell) in cells.into_iter().enumerate() {
-        if at > 0 {
+    for (index, cell) in cells.into_iter().enumerate() {
+        if index > 0 {
             out.push(b',');
         }
         push_cell(out, cell);
     }
-    out.extend_from_slice(END);
+    out.extend_from_slice(LINE_END);
 }
 
 fn push_cell(out: &mut Vec<u8>, cell: Cell<'_>) {
@@ -48,19 +48,19 @@ fn push_cell(out: &mut Vec<u8>, cell: Cell<'_>) {
     };
 }
 
-/// Whether a spreadsheet would run the text. Apostrophes in front make no difference, so that one can be taken away
-/// again without doubt.
-fn runs(text: &str) -> bool {
+/// Whether the text is treated as a formula. Leading apostrophes are ignored, so that a reader can remove the added
+/// apostrophe unambiguously.
+fn is_formula(text: &str) -> bool {
     text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
-/// Writes a text: defused, and in quotes where it needs them.
+/// Appends a text, with an apostrophe if it is a formula and in quotes if it contains special characters.
 pub fn push_text(out: &mut Vec<u8>, text: &str) {
     let quoted = text.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n'));
     if quoted {
         out.push(b'"');
     }
-    if runs(text) {
+    if is_formula(text) {
         out.push(b'\'');
     }
     if quoted {
@@ -100,23 +100,25 @@ mod tests {
     #[case("'=", "''=")]
     #[case("'s", "'s")]
     #[case("محمد 🎉", "محمد 🎉")]
-    fn a_text_is_written_so_that_no_reader_mistakes_it(#[case] text: &str, #[case] expected: &str) {
+    fn a_text_is_quoted_and_protected_against_formulas(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(written(text), expected);
     }
 
     proptest! {
         #[test]
-        fn every_text_survives_the_round_trip(texts in proptest::collection::vec("[\\PC,\"\r\n\t=@+-]{0,12}", 1..6)) {
+        fn every_text_is_restored_by_a_csv_reader(
+            texts in proptest::collection::vec("[\\PC,\"\r\n\t=@+-]{0,12}", 1..6),
+        ) {
             let mut out = Vec::new();
             push_header(&mut out, texts.iter().map(String::as_str));
 
             let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&*out);
-            let read: csv::StringRecord = reader.records().next().unwrap_or(Ok(csv::StringRecord::from(vec![""]))).unwrap();
+            let record = reader.records().next().unwrap_or(Ok(csv::StringRecord::from(vec![""]))).unwrap();
 
-            let plain = |cell: &str| {
-                cell.strip_prefix('\'').filter(|rest| runs(rest)).unwrap_or(cell).to_owned()
+            let without_apostrophe = |cell: &str| {
+                cell.strip_prefix('\'').filter(|rest| is_formula(rest)).unwrap_or(cell).to_owned()
             };
-            prop_assert_eq!(read.iter().map(plain).collect::<Vec<_>>(), texts);
+            prop_assert_eq!(record.iter().map(without_apostrophe).collect::<Vec<_>>(), texts);
         }
     }
 }

@@ -1,114 +1,116 @@
-//! One immutable day as columns, with where it came from.
+//! The rows of one day as immutable columns, with the day's metadata.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::{
-    directory::{Directory, ProfileNo},
+    dictionary::Dictionary,
+    profile::ProfileIndex,
     schema::{Counter, Flags},
 };
-use crate::{model::DayKey, table::column::CounterColumn};
+use crate::{model::DayKey, table::counter_column::CounterColumn};
 
-/// The content hash of a day: equal exactly when the rows are.
+/// The content hash of a day. Two days have the same hash if and only if their rows are equal, apart from hash
+/// collisions.
 pub type ContentHash = [u8; 16];
 
-/// What is known of a day, whatever of it is held.
-pub trait Origin {
-    /// What the day is known by.
+/// The metadata of a day, available whether its rows are loaded or only a digest of them.
+pub trait DayMetadata {
+    /// The key of the day.
     fn key(&self) -> &DayKey;
 
-    /// When upstream was asked for it.
+    /// When the day was requested from Feishu.
     fn fetched_at(&self) -> Timestamp;
 
-    /// How many rows it has.
-    fn rows(&self) -> usize;
+    /// The number of rows.
+    fn row_count(&self) -> usize;
 
-    /// Whether rows may be missing, though upstream reported no failure.
+    /// Whether rows may be missing although Feishu reported no failure.
     fn is_doubtful(&self) -> bool;
 
-    /// The hash of its rows.
+    /// The content hash of the rows.
     fn hash(&self) -> &ContentHash;
 }
 
-/// One whole day of one scope. Rows are sorted by user id and no person has two.
+/// All rows of one day for one scope. Rows are sorted by user id, and no two rows have the same user id.
 #[derive(Clone, Debug)]
-pub struct Partition {
+pub struct DayTable {
     pub(super) key: DayKey,
     pub(super) fetched_at: Timestamp,
     pub(super) hash: ContentHash,
     pub(super) doubtful: bool,
-    pub(super) directory: Arc<Directory>,
-    pub(super) columns: Columns,
+    pub(super) dictionary: Arc<Dictionary>,
+    pub(super) columns: DayColumns,
 }
 
-/// The columns of a day, all of one length.
+/// The columns of a day. All columns have the same length.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Columns {
-    pub(super) profiles: Box<[ProfileNo]>,
+pub(super) struct DayColumns {
+    pub(super) profiles: Box<[ProfileIndex]>,
     pub(super) flags: Box<[Flags]>,
-    /// Seconds of the Unix epoch; [`NEVER`] for none.
+    /// Seconds since the Unix epoch, or [`NO_INSTANT`].
     pub(super) last_active: Box<[i64]>,
     pub(super) devices: Box<[u32]>,
     pub(super) counters: [CounterColumn; Counter::COUNT],
 }
 
-/// Stands for "no such time" in a column of times.
-pub(super) const NEVER: i64 = i64::MIN;
+/// The placeholder for a missing value in a column of times.
+pub(super) const NO_INSTANT: i64 = i64::MIN;
 
-impl Partition {
-    /// What the day is known by.
+impl DayTable {
+    /// The key of the day.
     #[must_use]
     pub const fn key(&self) -> &DayKey {
         &self.key
     }
 
-    /// When upstream was asked for it.
+    /// When the day was requested from Feishu.
     #[must_use]
     pub const fn fetched_at(&self) -> Timestamp {
         self.fetched_at
     }
 
-    /// The hash of its content.
+    /// The content hash of the rows.
     #[must_use]
     pub const fn hash(&self) -> &ContentHash {
         &self.hash
     }
 
-    /// Whether rows may be missing, though upstream reported no failure.
+    /// Whether rows may be missing although Feishu reported no failure.
     #[must_use]
     pub const fn is_doubtful(&self) -> bool {
         self.doubtful
     }
 
-    /// Whether every row says whose it is. Rows without an id stand last.
+    /// Whether every row has a user id. Checks only the last row, because rows without a user id are sorted last.
     #[must_use]
-    pub fn names_everyone(&self) -> bool {
-        let tables = self.directory.read();
+    pub fn has_all_user_ids(&self) -> bool {
+        let tables = self.dictionary.read();
         self.columns.profiles.last().is_none_or(|last| tables.profile(*last).user_id.is_some())
     }
 
-    /// The same day, known to lack nothing.
+    /// The same day with [`DayTable::is_doubtful`] set to `false`.
     #[must_use]
-    pub fn without_doubt(&self) -> Self {
+    pub fn marked_complete(&self) -> Self {
         Self { doubtful: false, ..self.clone() }
     }
 
-    /// The directory that its numbers are of.
+    /// The dictionary that the indices in the columns refer to.
     #[must_use]
-    pub const fn directory(&self) -> &Arc<Directory> {
-        &self.directory
+    pub const fn dictionary(&self) -> &Arc<Dictionary> {
+        &self.dictionary
     }
 
-    /// How many rows.
+    /// The number of rows.
     #[must_use]
-    pub const fn rows(&self) -> usize {
+    pub const fn row_count(&self) -> usize {
         self.columns.profiles.len()
     }
 
-    /// The profile number of each row.
+    /// The profile index of each row.
     #[must_use]
-    pub const fn profiles(&self) -> &[ProfileNo] {
+    pub const fn profiles(&self) -> &[ProfileIndex] {
         &self.columns.profiles
     }
 
@@ -118,17 +120,20 @@ impl Partition {
         &self.columns.flags
     }
 
-    /// The devices number of each row.
+    /// The devices index of each row.
     #[must_use]
     pub const fn devices(&self) -> &[u32] {
         &self.columns.devices
     }
 
-    /// The person's last activity as of that day, where there was any.
+    /// The time of the person's last activity, as known on that day. `None` if there was none.
+    ///
+    /// # Panics
+    /// If there is no such row.
     #[must_use]
     pub fn last_active(&self, row: usize) -> Option<Timestamp> {
         let seconds = self.columns.last_active[row];
-        (seconds != NEVER).then(|| Timestamp::from_second(seconds).ok()).flatten()
+        (seconds != NO_INSTANT).then(|| Timestamp::from_second(seconds).ok()).flatten()
     }
 
     /// The column of a counter.
@@ -137,20 +142,20 @@ impl Partition {
         &self.columns.counters[counter.index()]
     }
 
-    /// Bytes that the day takes in memory, the directory's share not counted.
+    /// The memory use of the day in bytes, without the dictionary.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         let columns = &self.columns;
         size_of::<Self>()
             + size_of_val(&*columns.profiles)
             + size_of_val(&*columns.flags)
             + size_of_val(&*columns.last_active)
             + size_of_val(&*columns.devices)
-            + columns.counters.iter().map(CounterColumn::bytes).sum::<usize>()
+            + columns.counters.iter().map(CounterColumn::heap_bytes).sum::<usize>()
     }
 }
 
-impl Origin for Partition {
+impl DayMetadata for DayTable {
     fn key(&self) -> &DayKey {
         &self.key
     }
@@ -159,7 +164,7 @@ impl Origin for Partition {
         self.fetched_at
     }
 
-    fn rows(&self) -> usize {
+    fn row_count(&self) -> usize {
         self.columns.profiles.len()
     }
 

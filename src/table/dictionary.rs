@@ -1,217 +1,162 @@
-//! The directory: strings that repeat from day to day, held once and known by number.
+//! A dictionary of the strings and attributes that many rows share, each held once and identified by an index.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use fixedbitset::FixedBitSet;
-use jiff::Timestamp;
-use serde::Serialize;
 
-use super::interner::Interner;
+use super::{
+    interner::Interner,
+    profile::{Department, Devices, NO_PERSON, PersonIndex, Profile, ProfileIndex},
+};
 use crate::{
-    meter::{Exposition, Meter},
     model::UserIdType,
+    prometheus::{Collector, Exposition},
 };
 
-/// A person's number: the same on every day and in every geo, so that sets of people are bitmaps.
-pub type PersonNo = u32;
-
-/// The number of nobody.
-pub const NOBODY: PersonNo = PersonNo::MAX;
-
-/// The number of a [`Profile`].
-pub type ProfileNo = u32;
-
-/// What seldom changes about a person. A change of name or department makes a new profile of the same person.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Profile {
-    /// Who it is; `None` where upstream withholds the id.
-    pub person: Option<PersonNo>,
-    /// The id as upstream sent it; `None` where withheld.
-    pub user_id: Option<Arc<str>>,
-    /// The person's name.
-    pub user_name: Arc<str>,
-    /// The number of the person's department.
-    pub department: u32,
-    /// When the account was made.
-    pub create_time: Option<Timestamp>,
-    /// When the account was activated.
-    pub register_time: Option<Timestamp>,
-}
-
-/// A department as rows name it. Upstream sends no department id.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Department {
-    /// Its own name.
-    pub name: Arc<str>,
-    /// Its path from the root, joined by slashes.
-    pub path: Arc<str>,
-}
-
-/// One operating system with the Feishu client on it; `None` for upstream's `-`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct Client {
-    /// The system and its version, such as `ios 14.2`.
-    pub os: Option<Arc<str>>,
-    /// The client and its version, such as `feishu 3.40.0`.
-    pub client: Option<Arc<str>>,
-}
-
-/// Everything a row says of a person's devices. The same combinations come again and again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Devices {
-    /// From `active_os`.
-    pub clients: Vec<Client>,
-    /// From `app_package_type`.
-    pub app_packages: Vec<Arc<str>>,
-    /// From `os_name`.
-    pub os_names: Vec<Arc<str>>,
-}
-
-/// Numbers for people, profiles, departments and devices. It only grows: with the people of a tenant, their changes and
-/// the combinations of devices they use, not with the days held.
+/// Assigns indices to people, profiles, departments and devices.
+///
+/// Entries are never removed. The size depends on the number of people in the tenant, of changes to their profiles and
+/// of combinations of devices, not on the number of days.
 #[derive(Debug, Default)]
-pub struct Directory {
-    inner: RwLock<Tables>,
+pub struct Dictionary {
+    tables: RwLock<DictionaryTables>,
 }
 
-/// A directory for each kind of user id: an open id and a union id never name the same number.
+/// One dictionary for each kind of user id, so that ids of different kinds never share an index.
 #[derive(Debug, Default)]
-pub struct Directories {
-    by_type: [Arc<Directory>; 3],
+pub struct Dictionaries {
+    by_id_type: [Arc<Dictionary>; 3],
 }
 
-/// The directory's tables, for looking many things up under one lock.
+/// The tables of a dictionary. A caller that needs many entries reads them all under one lock.
 #[derive(Debug, Default)]
-pub struct Tables {
+pub struct DictionaryTables {
     people: Interner<str>,
     profiles: Interner<Profile>,
-    /// The person of each profile, by number; [`NOBODY`] where the id is withheld.
-    owners: Vec<PersonNo>,
+    /// The person of each profile, by profile index. [`NO_PERSON`] if the user id is missing.
+    profile_persons: Vec<PersonIndex>,
     departments: Interner<Department>,
     devices: Interner<Devices>,
-    /// What devices are made of: a few systems, clients and apps in many combinations.
+    /// The strings in `devices`: few different strings occur in many combinations.
     device_texts: Interner<str>,
-    /// The place of each person in the order of ids; made when asked for, forgotten when somebody new comes.
-    ranks: OnceLock<Box<[u32]>>,
+    /// The rank of each person in the order of user ids, by person index. Computed on first use, and reset when a
+    /// person is added.
+    user_id_ranks: OnceLock<Box<[u32]>>,
 }
 
-impl Devices {
-    /// The same with other copies of its texts.
-    fn with_texts(&self, mut copy: impl FnMut(&Arc<str>) -> Arc<str>) -> Self {
-        let mut copies = |texts: &[Arc<str>]| texts.iter().map(&mut copy).collect();
-        let (app_packages, os_names) = (copies(&self.app_packages), copies(&self.os_names));
-        let client = |Client { os, client }: &Client| Client {
-            os: os.as_ref().map(&mut copy),
-            client: client.as_ref().map(&mut copy),
-        };
-        Self { clients: self.clients.iter().map(client).collect(), app_packages, os_names }
-    }
+/// The memory use of one table of a dictionary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableSize {
+    /// The name of the table.
+    pub table: &'static str,
+    /// The approximate size in bytes.
+    pub bytes: usize,
 }
 
-impl Directories {
-    /// The directory of one kind of user id.
+impl Dictionaries {
+    /// The dictionary for this kind of user id.
     #[must_use]
-    pub const fn of(&self, user_id_type: UserIdType) -> &Arc<Directory> {
-        &self.by_type[user_id_type as usize]
+    pub const fn for_id_type(&self, user_id_type: UserIdType) -> &Arc<Dictionary> {
+        &self.by_id_type[user_id_type as usize]
     }
 }
 
-impl Meter for Directories {
-    fn write(&self, page: &mut Exposition) {
-        let tables = self.by_type.each_ref().map(|directory| directory.read().bytes());
-        let help = "Memory that names take, about, by whose they are. Those of views are not in it.";
-        let mut gauge = page.gauge("feishu_pulse_directory_bytes", help);
-        for (at, (of, _)) in tables[0].into_iter().enumerate() {
-            let bytes: usize = tables.iter().map(|tables| tables[at].1).sum();
-            gauge.labelled(&[("of", of)], bytes as f64);
+impl Collector for Dictionaries {
+    fn collect(&self, page: &mut Exposition) {
+        let sizes = self.by_id_type.each_ref().map(|dictionary| dictionary.read().table_sizes());
+        let help = "Approximate memory used by the dictionaries of shared strings, without those of access views.";
+        let mut gauge = page.gauge("feishu_pulse_dictionary_bytes", help);
+        for (index, TableSize { table, .. }) in sizes[0].into_iter().enumerate() {
+            let bytes: usize = sizes.iter().map(|sizes| sizes[index].bytes).sum();
+            gauge.labelled_sample(&[("of", table)], bytes as f64);
         }
     }
 }
 
-impl Directory {
-    /// Opens the tables for reading. Keep it short: rows that arrive wait meanwhile.
-    pub fn read(&self) -> RwLockReadGuard<'_, Tables> {
-        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+impl Dictionary {
+    /// Locks the tables for reading. New rows can't be added while the lock is held, so hold it only briefly.
+    pub fn read(&self) -> RwLockReadGuard<'_, DictionaryTables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The numbers of people, who are given one where they have none.
-    pub fn number_people<'a>(&self, user_ids: impl Iterator<Item = &'a str>) -> Vec<PersonNo> {
+    /// The indices of these people. People without an index get one.
+    pub fn intern_people<'a>(&self, user_ids: impl Iterator<Item = &'a str>) -> Vec<PersonIndex> {
         let mut tables = self.write();
         user_ids.map(|user_id| tables.intern_person(user_id).0).collect()
     }
 
-    /// The number of a department, which is given one where it has none.
+    /// The index of a department. A department without an index gets one.
     #[must_use]
-    pub fn number_department(&self, department: &Department) -> u32 {
-        let known = self.read().departments.number(department);
-        known.unwrap_or_else(|| self.write().intern_department(department))
+    pub fn intern_department(&self, department: &Department) -> u32 {
+        let index = self.read().departments.index_of(department);
+        index.unwrap_or_else(|| self.write().intern_department(department))
     }
 
-    /// Opens the tables for adding rows.
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Tables> {
-        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the tables for writing.
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, DictionaryTables> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Tables {
-    /// The profile of that number.
+impl DictionaryTables {
+    /// The profile with that index.
     ///
     /// # Panics
-    /// Where the number is not of this directory.
+    /// If this dictionary has no such index.
     #[must_use]
-    pub fn profile(&self, number: ProfileNo) -> &Arc<Profile> {
-        self.profiles.get(number)
+    pub fn profile(&self, index: ProfileIndex) -> &Arc<Profile> {
+        self.profiles.get(index)
     }
 
-    /// All profiles, by number.
+    /// All profiles, by index.
     pub fn profiles(&self) -> impl ExactSizeIterator<Item = &Arc<Profile>> {
         self.profiles.values().iter()
     }
 
-    /// The person of each profile, by number; [`NOBODY`] where the id is withheld.
+    /// The person of each profile, by profile index. [`NO_PERSON`] if the user id is missing.
     #[must_use]
-    pub fn owners(&self) -> &[PersonNo] {
-        &self.owners
+    pub fn profile_persons(&self) -> &[PersonIndex] {
+        &self.profile_persons
     }
 
-    /// The id of the person with that number.
+    /// The user id of a person.
     ///
     /// # Panics
-    /// Where the number is not of this directory.
+    /// If this dictionary has no such index.
     #[must_use]
-    pub fn user_id(&self, person: PersonNo) -> &Arc<str> {
+    pub fn user_id(&self, person: PersonIndex) -> &Arc<str> {
         self.people.get(person)
     }
 
-    /// The department of that number.
+    /// The department with that index.
     ///
     /// # Panics
-    /// Where the number is not of this directory.
+    /// If this dictionary has no such index.
     #[must_use]
-    pub fn department(&self, number: u32) -> &Arc<Department> {
-        self.departments.get(number)
+    pub fn department(&self, index: u32) -> &Arc<Department> {
+        self.departments.get(index)
     }
 
-    /// The devices of that number.
+    /// The devices with that index.
     ///
     /// # Panics
-    /// Where the number is not of this directory.
+    /// If this dictionary has no such index.
     #[must_use]
-    pub fn devices(&self, number: u32) -> &Arc<Devices> {
-        self.devices.get(number)
+    pub fn devices(&self, index: u32) -> &Arc<Devices> {
+        self.devices.get(index)
     }
 
-    /// The number of the person with that id, where it has been seen.
+    /// The index of the person with that user id, if the dictionary has one.
     #[must_use]
-    pub fn person(&self, user_id: &str) -> Option<PersonNo> {
-        self.people.number(user_id)
+    pub fn find_person(&self, user_id: &str) -> Option<PersonIndex> {
+        self.people.index_of(user_id)
     }
 
-    /// The place of each person, by number, in the order of ids.
+    /// The rank of each person in the order of user ids, by person index.
     #[must_use]
-    pub fn ranks(&self) -> &[u32] {
-        self.ranks.get_or_init(|| {
-            let mut people: Vec<PersonNo> = (0..).take(self.people()).collect();
+    pub fn user_id_ranks(&self) -> &[u32] {
+        self.user_id_ranks.get_or_init(|| {
+            let mut people: Vec<PersonIndex> = (0..).take(self.person_count()).collect();
             people.sort_unstable_by_key(|person| self.user_id(*person));
             let mut ranks = vec![0; people.len()];
             for (rank, person) in (0..).zip(people) {
@@ -221,52 +166,55 @@ impl Tables {
         })
     }
 
-    /// How many people have a number: one more than the largest.
+    /// The number of people. Their indices are `0..person_count()`.
     #[must_use]
-    pub fn people(&self) -> usize {
+    pub fn person_count(&self) -> usize {
         self.people.values().len()
     }
 
-    /// What there is a table of, and the bytes that it takes, about. Nothing is ever dropped.
+    /// The approximate memory use of each table.
     #[must_use]
-    pub fn bytes(&self) -> [(&'static str, usize); 4] {
+    pub fn table_sizes(&self) -> [TableSize; 4] {
+        let profile_bytes = self.profiles.heap_bytes() + size_of_val(&*self.profile_persons);
+        let device_bytes = self.devices.heap_bytes() + self.device_texts.heap_bytes();
         [
-            ("people", self.people.bytes()),
-            ("profiles", self.profiles.bytes() + size_of_val(&*self.owners)),
-            ("departments", self.departments.bytes()),
-            ("devices", self.devices.bytes() + self.device_texts.bytes()),
+            TableSize { table: "people", bytes: self.people.heap_bytes() },
+            TableSize { table: "profiles", bytes: profile_bytes },
+            TableSize { table: "departments", bytes: self.departments.heap_bytes() },
+            TableSize { table: "devices", bytes: device_bytes },
         ]
     }
 
-    /// The numbers of the department with that path and of all below it, matched on whole segments.
+    /// The indices of the departments with that path or below it. See [`is_path_within`].
     #[must_use]
     pub fn departments_within(&self, path: &str) -> FixedBitSet {
         let all = self.departments.values().iter().enumerate();
         let mut within = FixedBitSet::with_capacity(self.departments.values().len());
-        within.extend(all.filter(|(_, department)| is_within(&department.path, path)).map(|(number, _)| number));
+        within.extend(all.filter(|(_, department)| is_path_within(&department.path, path)).map(|(index, _)| index));
         within
     }
 
-    /// All departments, by number.
+    /// All departments, by index.
     pub fn departments(&self) -> impl ExactSizeIterator<Item = &Arc<Department>> {
         self.departments.values().iter()
     }
 
-    pub(super) fn intern_person(&mut self, user_id: &str) -> (PersonNo, Arc<str>) {
-        let before = self.people();
-        let number = self.people.intern(user_id, |id| Arc::from(id));
-        if self.people() > before {
-            self.ranks = OnceLock::new();
+    /// The index of a person, and the shared copy of the user id.
+    pub(super) fn intern_person(&mut self, user_id: &str) -> (PersonIndex, Arc<str>) {
+        let count_before = self.person_count();
+        let index = self.people.intern(user_id, |id| Arc::from(id));
+        if self.person_count() > count_before {
+            self.user_id_ranks = OnceLock::new();
         }
-        (number, self.people.get(number).clone())
+        (index, self.people.get(index).clone())
     }
 
-    pub(super) fn intern_profile(&mut self, profile: &Profile) -> ProfileNo {
-        let number = self.profiles.intern(profile, |profile| Arc::new(profile.clone()));
-        if self.owners.len() < self.profiles.values().len() {
-            self.owners.push(profile.person.unwrap_or(NOBODY));
+    pub(super) fn intern_profile(&mut self, profile: &Profile) -> ProfileIndex {
+        let index = self.profiles.intern(profile, |profile| Arc::new(profile.clone()));
+        if self.profile_persons.len() < self.profiles.values().len() {
+            self.profile_persons.push(profile.person.unwrap_or(NO_PERSON));
         }
-        number
+        index
     }
 
     pub(super) fn intern_department(&mut self, department: &Department) -> u32 {
@@ -275,14 +223,14 @@ impl Tables {
 
     pub(super) fn intern_devices(&mut self, devices: &Devices) -> u32 {
         let texts = &mut self.device_texts;
-        self.devices.intern(devices, |devices| Arc::new(devices.with_texts(|text| texts.share(text))))
+        self.devices.intern(devices, |devices| Arc::new(devices.map_texts(|text| texts.intern_text(text))))
     }
 }
 
-/// Whether the path of a department is `above`, or of something below it, matched on whole segments.
+/// Whether a department path is `ancestor` or below it. Compares whole segments: `a/bc` is not within `a/b`.
 #[must_use]
-pub fn is_within(path: &str, above: &str) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+pub fn is_path_within(path: &str, ancestor: &str) -> bool {
+    path.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -290,28 +238,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_department_matches_on_whole_segments() {
-        let directory = Directory::default();
-        let number = |path: &str| {
-            directory.write().intern_department(&Department { name: "x".into(), path: path.into() }) as usize
+    fn department_paths_are_compared_by_whole_segments() {
+        let dictionary = Dictionary::default();
+        let intern = |path: &str| {
+            dictionary.write().intern_department(&Department { name: "x".into(), path: path.into() }) as usize
         };
-        let (own, below, sibling, above) =
-            (number("总部/研发"), number("总部/研发/平台"), number("总部/研发二部"), number("总部"));
+        let (department, child, sibling, parent) =
+            (intern("总部/研发"), intern("总部/研发/平台"), intern("总部/研发二部"), intern("总部"));
 
-        let within = directory.read().departments_within("总部/研发");
+        let within = dictionary.read().departments_within("总部/研发");
 
-        assert!(within[own] && within[below]);
-        assert!(!within[sibling] && !within[above]);
+        assert!(within[department] && within[child]);
+        assert!(!within[sibling] && !within[parent]);
     }
 
     #[test]
-    fn the_same_value_keeps_its_number() {
-        let directory = Directory::default();
-        let first = directory.write().intern_person("ou_1").0;
-        let other = directory.write().intern_person("ou_2").0;
-        assert_eq!(directory.write().intern_person("ou_1").0, first);
-        assert_ne!(first, other);
-        assert_eq!(directory.read().person("ou_2"), Some(other));
-        assert_eq!(directory.read().people(), 2);
+    fn an_equal_value_has_the_same_index() {
+        let dictionary = Dictionary::default();
+        let first = dictionary.write().intern_person("ou_1").0;
+        let second = dictionary.write().intern_person("ou_2").0;
+        assert_eq!(dictionary.write().intern_person("ou_1").0, first);
+        assert_ne!(first, second);
+        assert_eq!(dictionary.read().find_person("ou_2"), Some(second));
+        assert_eq!(dictionary.read().person_count(), 2);
     }
 }

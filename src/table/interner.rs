@@ -1,117 +1,117 @@
-//! Values that repeat from day to day, held once and known by number.
+//! Assigns indices to distinct values and holds each value once.
 
 use std::{borrow::Borrow, collections::HashMap, hash::Hash, sync::Arc};
 
-use super::directory::{Department, Devices, Profile};
+use super::profile::{Department, Devices, Profile};
 
-/// Numbers values in the order in which they come.
+/// Distinct values with their indices, which count from 0 in the order of insertion.
 #[derive(Debug)]
 pub(super) struct Interner<T: ?Sized> {
-    numbers: HashMap<Arc<T>, u32>,
+    indices: HashMap<Arc<T>, u32>,
     values: Vec<Arc<T>>,
-    bytes: usize,
+    heap_bytes: usize,
 }
 
-/// What a value takes in memory.
-pub(super) trait Weigh {
-    /// Bytes, with what it points to and does not share with others.
-    fn weigh(&self) -> usize;
+/// The memory use of a value.
+pub(super) trait HeapSize {
+    /// The size of the value and of the heap memory that only this value refers to, in bytes.
+    fn heap_size(&self) -> usize;
 }
 
-/// The two counts of an `Arc`, which stand before its value.
-const COUNTS: usize = 2 * size_of::<usize>();
+/// The size of the two reference counts that precede the value of an `Arc`.
+const ARC_HEADER_BYTES: usize = 2 * size_of::<usize>();
 
 impl<T: ?Sized> Interner<T> {
-    /// The values, by number.
+    /// The values, by index.
     pub(super) fn values(&self) -> &[Arc<T>] {
         &self.values
     }
 
-    /// The value of that number.
+    /// The value with that index.
     ///
     /// # Panics
-    /// Where the number is not of this interner.
-    pub(super) fn get(&self, number: u32) -> &Arc<T> {
-        &self.values[number as usize]
+    /// If there is no such index.
+    pub(super) fn get(&self, index: u32) -> &Arc<T> {
+        &self.values[index as usize]
     }
 
-    /// Bytes that the values take, and finding them.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+    /// The approximate size of the values and of the hash table, in bytes.
+    pub(super) const fn heap_bytes(&self) -> usize {
+        self.heap_bytes
     }
 }
 
-impl<T: ?Sized + Eq + Hash + Weigh> Interner<T> {
-    /// The number of a value; `own` makes it one to keep where it is new.
-    pub(super) fn intern(&mut self, value: &T, own: impl FnOnce(&T) -> Arc<T>) -> u32
+impl<T: ?Sized + Eq + Hash + HeapSize> Interner<T> {
+    /// The index of a value. A new value is stored as the result of `to_arc`.
+    pub(super) fn intern(&mut self, value: &T, to_arc: impl FnOnce(&T) -> Arc<T>) -> u32
     where
         Arc<T>: Borrow<T>,
     {
-        if let Some(number) = self.number(value) {
-            return number;
+        if let Some(index) = self.index_of(value) {
+            return index;
         }
-        let number = u32::try_from(self.values.len()).expect("fewer than four billion distinct values");
-        let value = own(value);
-        // A hash table is two thirds full, more or less.
-        let places = size_of::<Arc<T>>() + size_of::<(Arc<T>, u32)>() * 3 / 2;
-        self.bytes += COUNTS + value.weigh() + places;
+        let index = u32::try_from(self.values.len()).expect("fewer than four billion distinct values");
+        let value = to_arc(value);
+        // A hash table is about two thirds full.
+        let index_bytes = size_of::<Arc<T>>() + size_of::<(Arc<T>, u32)>() * 3 / 2;
+        self.heap_bytes += ARC_HEADER_BYTES + value.heap_size() + index_bytes;
         self.values.push(Arc::clone(&value));
-        self.numbers.insert(value, number);
-        number
+        self.indices.insert(value, index);
+        index
     }
 
-    /// The number of a value, where it has been seen.
-    pub(super) fn number(&self, value: &T) -> Option<u32>
+    /// The index of a value. `None` if the value has not been interned.
+    pub(super) fn index_of(&self, value: &T) -> Option<u32>
     where
         Arc<T>: Borrow<T>,
     {
-        self.numbers.get(value).copied()
+        self.indices.get(value).copied()
     }
 }
 
 impl Interner<str> {
-    /// The copy of a text that everyone shares.
-    pub(super) fn share(&mut self, text: &Arc<str>) -> Arc<str> {
-        let number = self.intern(text, |_| Arc::clone(text));
-        Arc::clone(self.get(number))
+    /// The shared copy of a text.
+    pub(super) fn intern_text(&mut self, text: &Arc<str>) -> Arc<str> {
+        let index = self.intern(text, |_| Arc::clone(text));
+        Arc::clone(self.get(index))
     }
 }
 
 impl<T: ?Sized> Default for Interner<T> {
     fn default() -> Self {
-        Self { numbers: HashMap::new(), values: Vec::new(), bytes: 0 }
+        Self { indices: HashMap::new(), values: Vec::new(), heap_bytes: 0 }
     }
 }
 
-impl Weigh for str {
-    fn weigh(&self) -> usize {
+impl HeapSize for str {
+    fn heap_size(&self) -> usize {
         self.len()
     }
 }
 
-impl Weigh for Profile {
-    /// Without the id, which is the person's.
-    fn weigh(&self) -> usize {
-        size_of::<Self>() + text(&self.user_name)
+impl HeapSize for Profile {
+    /// Without the user id, which is shared with the table of people.
+    fn heap_size(&self) -> usize {
+        size_of::<Self>() + text_bytes(&self.user_name)
     }
 }
 
-impl Weigh for Department {
-    fn weigh(&self) -> usize {
-        size_of::<Self>() + text(&self.name) + text(&self.path)
+impl HeapSize for Department {
+    fn heap_size(&self) -> usize {
+        size_of::<Self>() + text_bytes(&self.name) + text_bytes(&self.path)
     }
 }
 
-impl Weigh for Devices {
-    /// Without the texts, which are shared.
-    fn weigh(&self) -> usize {
+impl HeapSize for Devices {
+    /// Without the texts, which are shared between values.
+    fn heap_size(&self) -> usize {
         let lists = size_of_val(&*self.clients) + size_of_val(&*self.app_packages) + size_of_val(&*self.os_names);
         size_of::<Self>() + lists
     }
 }
 
-fn text(text: &Arc<str>) -> usize {
-    COUNTS + text.len()
+fn text_bytes(text: &Arc<str>) -> usize {
+    ARC_HEADER_BYTES + text.len()
 }
 
 #[cfg(test)]
@@ -119,23 +119,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_value_keeps_its_number_and_is_weighed_once() {
+    fn an_equal_value_has_the_same_index_and_is_counted_once() {
         let mut names = Interner::<str>::default();
         let first = names.intern("ou_1", |id| Arc::from(id));
-        let bytes = names.bytes();
-        let other = names.intern("ou_2", |id| Arc::from(id));
+        let bytes = names.heap_bytes();
+        let second = names.intern("ou_2", |id| Arc::from(id));
 
         assert_eq!(names.intern("ou_1", |id| Arc::from(id)), first);
-        assert_ne!(first, other);
-        assert_eq!((names.number("ou_2"), names.number("ou_3")), (Some(other), None));
-        assert_eq!(names.bytes(), 2 * bytes);
-        assert_eq!(&**names.get(other), "ou_2");
+        assert_ne!(first, second);
+        assert_eq!((names.index_of("ou_2"), names.index_of("ou_3")), (Some(second), None));
+        assert_eq!(names.heap_bytes(), 2 * bytes);
+        assert_eq!(&**names.get(second), "ou_2");
     }
 
     #[test]
     fn equal_texts_are_shared() {
         let mut texts = Interner::<str>::default();
-        let (one, other) = (texts.share(&"ios 14.2".into()), texts.share(&"ios 14.2".into()));
-        assert!(Arc::ptr_eq(&one, &other));
+        let (first, second) = (texts.intern_text(&"ios 14.2".into()), texts.intern_text(&"ios 14.2".into()));
+        assert!(Arc::ptr_eq(&first, &second));
     }
 }

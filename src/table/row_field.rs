@@ -1,4 +1,4 @@
-//! A user-day as callers see it: which fields there are, and the value of each. Formats write what stands here.
+//! The fields of a row in the output, with their names, descriptions and values. All output formats use this list.
 
 use std::sync::Arc;
 
@@ -9,16 +9,17 @@ use serde::{
 };
 
 use super::{
-    directory::{Client, Department, Devices, Profile, Tables},
-    partition::Partition,
+    day_table::DayTable,
+    dictionary::DictionaryTables,
+    profile::{Client, Department, Devices, Profile},
     schema::{Counter, Feature, Flag},
 };
 use crate::model::{Day, Geo};
 
-/// A field of a user-day.
+/// A field of a row in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is documented by `describe`, which also goes into the OpenAPI document")]
-pub enum Field {
+pub enum RowField {
     Date,
     Geo,
     UserId,
@@ -37,44 +38,44 @@ pub enum Field {
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value<'a> {
+pub enum FieldValue<'a> {
     /// A day.
     Day(Day),
-    /// A text; `None` where there is none.
+    /// A text, or `None` if it is missing.
     Text(Option<&'a str>),
-    /// An instant, to be written with the offset of the geo.
+    /// An instant, or `None` if it is missing. It is written with the offset of the geo.
     Instant(Option<Timestamp>, Geo),
-    /// Yes or no.
+    /// A boolean.
     Flag(bool),
     /// A count.
     Count(u64),
-    /// Operating systems with their clients.
+    /// Operating systems with the Feishu clients on them.
     Clients(&'a [Client]),
-    /// Names.
+    /// A list of names.
     Names(&'a [Arc<str>]),
 }
 
-/// One row of a day, ready to be read field by field.
+/// A reference to one row of a day, for reading its fields.
 #[derive(Debug)]
-pub struct Item<'a> {
-    day: &'a Partition,
+pub struct RowRef<'a> {
+    day: &'a DayTable,
     row: usize,
     profile: &'a Profile,
     department: &'a Department,
     devices: &'a Devices,
 }
 
-/// An item of which only some fields are written.
+/// A row that is serialized as a map of selected fields.
 #[derive(Debug)]
-pub struct Fields<'a> {
-    /// The item.
-    pub item: &'a Item<'a>,
-    /// The fields, in the order in which they are written.
-    pub fields: &'a [Field],
+pub struct SelectedFields<'a> {
+    /// The row.
+    pub row: &'a RowRef<'a>,
+    /// The fields, in the order of the output.
+    pub fields: &'a [RowField],
 }
 
-impl Field {
-    /// Every field, in the order in which they are shown. The flags are those that upstream sends.
+impl RowField {
+    /// All fields, in the order of the output. Of the flags, only those that Feishu sends are included.
     pub fn all() -> impl Iterator<Item = Self> {
         let head = [Self::Date, Self::Geo, Self::UserId, Self::UserName, Self::DepartmentName, Self::DepartmentPath];
         let times = [Self::CreateTime, Self::RegisterTime, Self::LastActiveTime];
@@ -84,13 +85,13 @@ impl Field {
         head.into_iter().chain(times).chain(flags).chain(Counter::ALL.map(Self::Counter)).chain(tail)
     }
 
-    /// The field of that name.
+    /// The field with this name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         Self::all().find(|field| field.name() == name)
     }
 
-    /// The name that callers see.
+    /// The name of the field in the output.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -121,37 +122,41 @@ impl Field {
         }
     }
 
-    /// What it says, in a few words.
+    /// A short description of the field.
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
-            Self::Date => "the day, in the calendar of the geo",
-            Self::Geo => "the geo whose data this is",
-            Self::UserId => "the person's id, of the kind asked for; null where Feishu withholds it",
+            Self::Date => "the day, in the time zone of the geo",
+            Self::Geo => "the geo that has the data",
+            Self::UserId => "the person's id, of the requested kind; null if Feishu omits it",
             Self::UserName => "the person's name",
-            Self::DepartmentName => "the name of the person's department, that day",
+            Self::DepartmentName => "the name of the person's department on that day",
             Self::DepartmentPath => "the path of that department, joined by slashes",
-            Self::CreateTime => "when the account was made; null where unknown",
-            Self::RegisterTime => "when the account was activated; null where it never was",
-            Self::LastActiveTime => "the person's last activity, as Feishu knew it that day; null where there was none",
+            Self::CreateTime => "when the account was created; null if unknown",
+            Self::RegisterTime => "when the account was activated; null if it was not activated",
+            Self::LastActiveTime => {
+                "the time of the person's last activity, as known to Feishu on that day; null if there was none"
+            }
             Self::Flag(Flag::Activated) => "whether the account has been activated",
-            Self::Flag(Flag::Active) => "whether the person used any part of Feishu that day",
-            Self::Flag(Flag::Feature(_)) => "whether the person used this part of Feishu that day",
+            Self::Flag(Flag::Active) => "whether the person used any feature of Feishu on that day",
+            Self::Flag(Flag::Feature(_)) => "whether the person used this feature of Feishu on that day",
             Self::Counter(counter) => counter.describe(),
-            Self::Clients => "operating systems the person was active on, each with the Feishu client; null for none",
-            Self::AppPackages => "kinds of Feishu app used",
-            Self::OsNames => "names of operating systems used",
+            Self::Clients => {
+                "operating systems on which the person was active, each with the Feishu client; null if unknown"
+            }
+            Self::AppPackages => "kinds of Feishu app that were used",
+            Self::OsNames => "names of the operating systems that were used",
         }
     }
 }
 
-impl<'a> Item<'a> {
-    /// The row of that number.
+impl<'a> RowRef<'a> {
+    /// A reference to a row. `tables` are those of the day's dictionary.
     ///
     /// # Panics
-    /// Where the day has no such row, or `tables` is not its directory.
+    /// If the day has no such row, or if `tables` belong to another dictionary.
     #[must_use]
-    pub fn new(tables: &'a Tables, day: &'a Partition, row: usize) -> Self {
+    pub fn new(tables: &'a DictionaryTables, day: &'a DayTable, row: usize) -> Self {
         let profile = tables.profile(day.profiles()[row]);
         let (department, devices) = (tables.department(profile.department), tables.devices(day.devices()[row]));
         Self { day, row, profile, department, devices }
@@ -159,38 +164,38 @@ impl<'a> Item<'a> {
 
     /// The value of a field.
     #[must_use]
-    pub fn value(&self, field: Field) -> Value<'a> {
+    pub fn value(&self, field: RowField) -> FieldValue<'a> {
         let geo = self.day.key().geo;
         match field {
-            Field::Date => Value::Day(self.day.key().day),
-            Field::Geo => Value::Text(Some(geo.name())),
-            Field::UserId => Value::Text(self.profile.user_id.as_deref()),
-            Field::UserName => Value::Text(Some(&self.profile.user_name)),
-            Field::DepartmentName => Value::Text(Some(&self.department.name)),
-            Field::DepartmentPath => Value::Text(Some(&self.department.path)),
-            Field::CreateTime => Value::Instant(self.profile.create_time, geo),
-            Field::RegisterTime => Value::Instant(self.profile.register_time, geo),
-            Field::LastActiveTime => Value::Instant(self.day.last_active(self.row), geo),
-            Field::Flag(flag) => Value::Flag(self.day.flags()[self.row].has(flag)),
-            Field::Counter(counter) => Value::Count(self.day.counter(counter).get(self.row)),
-            Field::Clients => Value::Clients(&self.devices.clients),
-            Field::AppPackages => Value::Names(&self.devices.app_packages),
-            Field::OsNames => Value::Names(&self.devices.os_names),
+            RowField::Date => FieldValue::Day(self.day.key().day),
+            RowField::Geo => FieldValue::Text(Some(geo.name())),
+            RowField::UserId => FieldValue::Text(self.profile.user_id.as_deref()),
+            RowField::UserName => FieldValue::Text(Some(&self.profile.user_name)),
+            RowField::DepartmentName => FieldValue::Text(Some(&self.department.name)),
+            RowField::DepartmentPath => FieldValue::Text(Some(&self.department.path)),
+            RowField::CreateTime => FieldValue::Instant(self.profile.create_time, geo),
+            RowField::RegisterTime => FieldValue::Instant(self.profile.register_time, geo),
+            RowField::LastActiveTime => FieldValue::Instant(self.day.last_active(self.row), geo),
+            RowField::Flag(flag) => FieldValue::Flag(self.day.flags()[self.row].contains(flag)),
+            RowField::Counter(counter) => FieldValue::Count(self.day.counter(counter).get(self.row)),
+            RowField::Clients => FieldValue::Clients(&self.devices.clients),
+            RowField::AppPackages => FieldValue::Names(&self.devices.app_packages),
+            RowField::OsNames => FieldValue::Names(&self.devices.os_names),
         }
     }
 }
 
-impl Serialize for Fields<'_> {
+impl Serialize for SelectedFields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.fields.len()))?;
         for field in self.fields {
-            map.serialize_entry(field.name(), &self.item.value(*field))?;
+            map.serialize_entry(field.name(), &self.row.value(*field))?;
         }
         map.end()
     }
 }
 
-impl Serialize for Value<'_> {
+impl Serialize for FieldValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Day(day) => serializer.collect_str(day),

@@ -1,110 +1,105 @@
-//! Which rows of a day are meant.
+//! Conditions that select rows of a day.
 
 use fixedbitset::FixedBitSet;
 
 use super::{
-    directory::{PersonNo, Profile, Tables},
-    partition::Partition,
+    day_table::DayTable,
+    dictionary::DictionaryTables,
+    profile::{PersonIndex, Profile},
     schema::Flag,
 };
-use crate::model::Scope;
+use crate::model::DataScope;
 
-/// What rows must be, in the caller's words. All conditions hold at once; none at all means every row.
+/// The conditions that a caller sets. A row must meet all of them. Without conditions, all rows are selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Selection {
-    /// In the department with this path, or in one below it; matched on whole segments.
+pub struct RowSelection {
+    /// Selects the people of the department with this path and of its subdepartments. Compares whole segments.
     pub department_path: Option<String>,
-    /// Of this person.
+    /// Selects the person with this user id.
     pub user_id: Option<String>,
-    /// Active that day, or not.
+    /// Selects people who were active on that day (`true`) or inactive (`false`).
     pub active: Option<bool>,
 }
 
-/// A [`Selection`] worked out against one directory, so that a row costs a few bit tests.
+/// A [`RowSelection`] compiled for one dictionary, so that testing a row is fast.
 #[derive(Debug)]
-pub struct Selector<'a> {
-    tables: &'a Tables,
+pub struct RowSelector<'a> {
+    tables: &'a DictionaryTables,
     departments: Option<FixedBitSet>,
-    person: Person,
+    person: PersonCondition,
     active: Option<bool>,
 }
 
 #[derive(Debug)]
-enum Person {
-    Anyone,
-    Only(PersonNo),
-    /// Somebody who has no number, so none of the rows.
-    Nobody,
+enum PersonCondition {
+    Any,
+    Only(PersonIndex),
+    /// A person without an index, who has no rows.
+    Unknown,
 }
 
-impl Selection {
-    /// Whether every row is meant.
+impl RowSelection {
+    /// Compiles the conditions for a dictionary.
     #[must_use]
-    pub fn is_everything(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Works the selection out against a directory.
-    #[must_use]
-    pub fn against<'a>(&self, tables: &'a Tables) -> Selector<'a> {
-        Selector {
+    pub fn compile<'a>(&self, tables: &'a DictionaryTables) -> RowSelector<'a> {
+        RowSelector {
             tables,
             departments: self.department_path.as_deref().map(|path| tables.departments_within(path)),
             person: match self.user_id.as_deref() {
-                None => Person::Anyone,
-                Some(user_id) => tables.person(user_id).map_or(Person::Nobody, Person::Only),
+                None => PersonCondition::Any,
+                Some(user_id) => tables.find_person(user_id).map_or(PersonCondition::Unknown, PersonCondition::Only),
             },
             active: self.active,
         }
     }
 }
 
-impl Selector<'_> {
-    /// The rows of `day` that are meant, in order.
-    pub fn rows<'s>(&'s self, day: &'s Partition) -> impl Iterator<Item = usize> + 's {
+impl RowSelector<'_> {
+    /// The selected rows of `day`, in ascending order.
+    pub fn rows<'s>(&'s self, day: &'s DayTable) -> impl Iterator<Item = usize> + 's {
         self.rows_from(day, 0)
     }
 
-    /// The same, from row number `first` on.
-    pub fn rows_from<'s>(&'s self, day: &'s Partition, first: usize) -> impl Iterator<Item = usize> + 's {
-        (first..day.rows()).filter(move |row| self.takes(day, *row))
+    /// The selected rows of `day` from row `first` on, in ascending order.
+    pub fn rows_from<'s>(&'s self, day: &'s DayTable, first: usize) -> impl Iterator<Item = usize> + 's {
+        (first..day.row_count()).filter(move |row| self.matches_row(day, *row))
     }
 
-    /// The number of the person a row is of; `None` where upstream withholds the id.
+    /// The person in a row. `None` if the row has no user id.
     #[must_use]
-    pub fn person_of(&self, day: &Partition, row: usize) -> Option<PersonNo> {
+    pub fn person_of(&self, day: &DayTable, row: usize) -> Option<PersonIndex> {
         self.tables.profile(day.profiles()[row]).person
     }
 
-    /// Whether rows with this profile are meant, as far as that depends on the profile.
+    /// Whether a profile meets the conditions on department and person.
     #[must_use]
-    pub fn takes_profile(&self, profile: &Profile) -> bool {
-        self.is_within(profile) && self.is_person(profile)
+    pub fn matches_profile(&self, profile: &Profile) -> bool {
+        self.matches_department(profile) && self.matches_person(profile)
     }
 
-    fn takes(&self, day: &Partition, row: usize) -> bool {
-        if self.active.is_some_and(|active| day.flags()[row].has(Flag::Active) != active) {
+    fn matches_row(&self, day: &DayTable, row: usize) -> bool {
+        if self.active.is_some_and(|active| day.flags()[row].contains(Flag::Active) != active) {
             return false;
         }
-        if self.departments.is_none() && matches!(self.person, Person::Anyone) {
+        if self.departments.is_none() && matches!(self.person, PersonCondition::Any) {
             return true;
         }
         let profile = self.tables.profile(day.profiles()[row]);
-        // The day of one person has no other rows, though upstream may withhold whose they are.
-        let withheld = || profile.person.is_none() && matches!(day.key().scope, Scope::User(_));
-        self.is_within(profile) && (self.is_person(profile) || withheld())
+        // A day of one person has only rows of that person, even if Feishu omits the user id.
+        let is_only_person = || profile.person.is_none() && matches!(day.key().scope, DataScope::User(_));
+        self.matches_department(profile) && (self.matches_person(profile) || is_only_person())
     }
 
-    fn is_within(&self, profile: &Profile) -> bool {
+    fn matches_department(&self, profile: &Profile) -> bool {
         let within = |departments: &FixedBitSet| departments.contains(profile.department as usize);
         self.departments.as_ref().is_none_or(within)
     }
 
-    fn is_person(&self, profile: &Profile) -> bool {
+    fn matches_person(&self, profile: &Profile) -> bool {
         match self.person {
-            Person::Anyone => true,
-            Person::Only(person) => profile.person == Some(person),
-            Person::Nobody => false,
+            PersonCondition::Any => true,
+            PersonCondition::Only(person) => profile.person == Some(person),
+            PersonCondition::Unknown => false,
         }
     }
 }

@@ -1,56 +1,71 @@
-//! User-days as lines of text, fast: what does not change from row to row is written once and copied from then on.
+//! A fast writer of rows as lines of JSON or CSV, which caches the texts of repeated values.
 //!
-//! The fields of a line fall into runs of neighbours that depend on the same thing: the day, the person's profile, the
-//! flags, the devices. The text of a run is kept by the number of that thing. Only counters and the time of the last
-//! activity are written anew for each row.
+//! Consecutive fields that depend on the same attribute of a row (the day, the profile, the flags or the devices) form
+//! a group. The text of a group is cached by the index of that attribute. Only counters and the time of the last
+//! activity are formatted for every row.
 
-use std::cell::LazyCell;
+use std::{cell::LazyCell, sync::Arc};
 
 use super::{
     csv,
-    directory::{Client, Tables},
-    instants::Instants,
-    item::{Field, Item, Value},
-    partition::Partition,
+    day_table::DayTable,
+    dictionary::DictionaryTables,
+    instant_formatter::InstantFormatter,
+    profile::Client,
+    row_field::{FieldValue, RowField, RowRef},
 };
 use crate::model::{Day, Geo};
 
-/// Bytes of texts that one writer keeps; what comes after is written anew each time.
-const KEPT: usize = 64 << 20;
+/// The maximum size of all cached texts of one writer. Above it, new texts are not cached.
+const MAX_CACHED_TEXT_BYTES: usize = 64 << 20;
 
-/// What a line looks like.
+/// The syntax of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Syntax {
+pub enum RowSyntax {
     /// A JSON object.
     Ndjson,
-    /// A line of CSV.
+    /// A CSV record.
     Csv,
 }
 
-/// Writes rows as lines. Its days are all of one directory.
+/// Writes rows as lines. All days must use the same dictionary.
 #[derive(Debug)]
-pub struct Lines {
-    syntax: Syntax,
-    runs: Vec<Run>,
-    instants: Instants,
-    /// The geo and the day of the row before.
-    at: Option<(Geo, Day)>,
-    kept: usize,
+pub struct RowWriter {
+    syntax: RowSyntax,
+    groups: Vec<FieldGroup>,
+    instants: InstantFormatter,
+    /// The geo and the day of the row written last.
+    current_day: Option<(Geo, Day)>,
+    cached_bytes: usize,
 }
 
-/// Neighbouring fields that depend on the same thing.
-#[derive(Debug)]
-struct Run {
-    source: Source,
-    /// Each with what stands in front of its value.
-    fields: Vec<(Vec<u8>, Field)>,
-    /// By geo, since times carry its offset.
-    texts: [Texts; Geo::ALL.len()],
+/// A row with the tables of its dictionary.
+#[derive(Clone, Copy)]
+struct RowPosition<'a> {
+    tables: &'a DictionaryTables,
+    day: &'a DayTable,
+    row: usize,
 }
 
-/// What a field depends on.
+/// Consecutive fields that depend on the same attribute of a row.
+#[derive(Debug)]
+struct FieldGroup {
+    source: FieldSource,
+    fields: Vec<PrefixedField>,
+    /// The cached texts by geo, because times contain the offset of the geo.
+    texts: [TextCache; Geo::ALL.len()],
+}
+
+/// A field with the text before its value.
+#[derive(Debug)]
+struct PrefixedField {
+    prefix: Vec<u8>,
+    field: RowField,
+}
+
+/// The attribute of a row that a field depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+enum FieldSource {
     Day,
     Profile,
     Flags,
@@ -58,72 +73,79 @@ enum Source {
     Row,
 }
 
-/// Texts by number.
+/// Cached texts by index.
 #[derive(Debug, Default)]
-struct Texts {
+struct TextCache {
     bytes: Vec<u8>,
-    /// Where each begins and ends; an empty one is not there yet.
-    places: Vec<(u32, u32)>,
+    ranges: Vec<TextRange>,
 }
 
-impl Lines {
-    /// For lines with these fields.
+/// The range of a text in [`TextCache::bytes`]. An empty range means that the text is not cached.
+#[derive(Clone, Copy, Debug, Default)]
+struct TextRange {
+    start: u32,
+    end: u32,
+}
+
+impl RowWriter {
+    /// A writer of lines with these fields.
     #[must_use]
-    pub fn new(syntax: Syntax, fields: &[Field]) -> Self {
-        let mut runs: Vec<Run> = Vec::new();
-        for (at, field) in fields.iter().enumerate() {
-            let (source, field) = (Source::of(*field), (lead(syntax, at, *field), *field));
-            match runs.last_mut().filter(|run| run.source == source) {
-                Some(run) => run.fields.push(field),
-                None => runs.push(Run { source, fields: vec![field], texts: Default::default() }),
+    pub fn new(syntax: RowSyntax, fields: &[RowField]) -> Self {
+        let mut groups: Vec<FieldGroup> = Vec::new();
+        for (index, field) in fields.iter().enumerate() {
+            let source = FieldSource::of(*field);
+            let field = PrefixedField { prefix: value_prefix(syntax, index, *field), field: *field };
+            match groups.last_mut().filter(|group| group.source == source) {
+                Some(group) => group.fields.push(field),
+                None => groups.push(FieldGroup { source, fields: vec![field], texts: Default::default() }),
             }
         }
-        Self { syntax, runs, instants: Instants::default(), at: None, kept: 0 }
+        Self { syntax, groups, instants: InstantFormatter::default(), current_day: None, cached_bytes: 0 }
     }
 
-    /// Writes a row.
-    pub fn push(&mut self, out: &mut Vec<u8>, tables: &Tables, day: &Partition, row: usize) {
-        self.turn_to(day);
-        let mut pen = Pen { syntax: self.syntax, instants: &mut self.instants };
-        for run in &mut self.runs {
-            run.push(out, &mut pen, &mut self.kept, (tables, day, row));
+    /// Appends a row to `out`. `tables` are those of the day's dictionary.
+    pub fn push(&mut self, out: &mut Vec<u8>, tables: &DictionaryTables, day: &DayTable, row: usize) {
+        self.start_day(day);
+        let mut writer = FieldWriter { syntax: self.syntax, instants: &mut self.instants };
+        for group in &mut self.groups {
+            group.push(out, &mut writer, &mut self.cached_bytes, RowPosition { tables, day, row });
         }
         out.extend_from_slice(match self.syntax {
-            Syntax::Ndjson => b"}\n",
-            Syntax::Csv => csv::END,
+            RowSyntax::Ndjson => b"}\n",
+            RowSyntax::Csv => csv::LINE_END,
         });
     }
 
-    /// Forgets the texts of the day before.
-    fn turn_to(&mut self, day: &Partition) {
-        let at = Some((day.key().geo, day.key().day));
-        if self.at != at {
-            self.at = at;
-            for run in self.runs.iter_mut().filter(|run| run.source == Source::Day) {
-                run.texts = Default::default();
+    /// Removes the cached texts of the previous day if `day` is another day.
+    fn start_day(&mut self, day: &DayTable) {
+        let current_day = Some((day.key().geo, day.key().day));
+        if self.current_day != current_day {
+            self.current_day = current_day;
+            for group in self.groups.iter_mut().filter(|group| group.source == FieldSource::Day) {
+                group.texts = Default::default();
             }
         }
     }
 }
 
-impl Source {
-    const fn of(field: Field) -> Self {
+impl FieldSource {
+    const fn of(field: RowField) -> Self {
         match field {
-            Field::Date | Field::Geo => Self::Day,
-            Field::UserId
-            | Field::UserName
-            | Field::DepartmentName
-            | Field::DepartmentPath
-            | Field::CreateTime
-            | Field::RegisterTime => Self::Profile,
-            Field::Flag(_) => Self::Flags,
-            Field::Clients | Field::AppPackages | Field::OsNames => Self::Devices,
-            Field::LastActiveTime | Field::Counter(_) => Self::Row,
+            RowField::Date | RowField::Geo => Self::Day,
+            RowField::UserId
+            | RowField::UserName
+            | RowField::DepartmentName
+            | RowField::DepartmentPath
+            | RowField::CreateTime
+            | RowField::RegisterTime => Self::Profile,
+            RowField::Flag(_) => Self::Flags,
+            RowField::Clients | RowField::AppPackages | RowField::OsNames => Self::Devices,
+            RowField::LastActiveTime | RowField::Counter(_) => Self::Row,
         }
     }
 
-    /// The number of what the row has of it; `None` where each row has its own.
-    fn number(self, day: &Partition, row: usize) -> Option<usize> {
+    /// The index of the attribute's value in a row. `None` if the value is not cached, because it differs between rows.
+    fn index(self, day: &DayTable, row: usize) -> Option<usize> {
         match self {
             Self::Day => Some(0),
             Self::Profile => Some(day.profiles()[row] as usize),
@@ -134,96 +156,109 @@ impl Source {
     }
 }
 
-impl Run {
-    fn push(&mut self, out: &mut Vec<u8>, pen: &mut Pen<'_>, kept: &mut usize, at: (&Tables, &Partition, usize)) {
-        let (tables, day, row) = at;
+impl FieldGroup {
+    fn push(
+        &mut self,
+        out: &mut Vec<u8>,
+        writer: &mut FieldWriter<'_>,
+        cached_bytes: &mut usize,
+        position: RowPosition<'_>,
+    ) {
+        let RowPosition { tables, day, row } = position;
         let texts = &mut self.texts[day.key().geo as usize];
-        let number = self.source.number(day, row);
-        if let Some(text) = number.and_then(|number| texts.get(number)) {
+        let index = self.source.index(day, row);
+        if let Some(text) = index.and_then(|index| texts.get(index)) {
             out.extend_from_slice(text);
             return;
         }
-        let begin = out.len();
-        // What a row has of its own stands in the day; a look into the tables is one into memory that is not cached.
-        let item = LazyCell::new(|| Item::new(tables, day, row));
-        for (lead, field) in &self.fields {
-            out.extend_from_slice(lead);
+        let start = out.len();
+        // Counters and the last activity are read from the day alone, because reading the dictionary often misses the
+        // CPU cache.
+        let row_ref = LazyCell::new(|| RowRef::new(tables, day, row));
+        for PrefixedField { prefix, field } in &self.fields {
+            out.extend_from_slice(prefix);
             match field {
-                Field::Counter(counter) => Pen::push_count(out, day.counter(*counter).get(row)),
-                Field::LastActiveTime => pen.push(out, Value::Instant(day.last_active(row), day.key().geo)),
-                field => pen.push(out, item.value(*field)),
+                RowField::Counter(counter) => FieldWriter::push_count(out, day.counter(*counter).get(row)),
+                RowField::LastActiveTime => {
+                    writer.push(out, FieldValue::Instant(day.last_active(row), day.key().geo));
+                }
+                field => writer.push(out, row_ref.value(*field)),
             }
         }
-        if let Some(number) = number.filter(|_| *kept < KEPT) {
-            texts.keep(number, &out[begin..]);
-            *kept += out.len() - begin;
+        if let Some(index) = index.filter(|_| *cached_bytes < MAX_CACHED_TEXT_BYTES) {
+            texts.insert(index, &out[start..]);
+            *cached_bytes += out.len() - start;
         }
     }
 }
 
-impl Texts {
-    fn get(&self, number: usize) -> Option<&[u8]> {
-        let (begin, end) = *self.places.get(number)?;
-        (begin < end).then(|| &self.bytes[begin as usize..end as usize])
+impl TextCache {
+    fn get(&self, index: usize) -> Option<&[u8]> {
+        let TextRange { start, end } = *self.ranges.get(index)?;
+        (start < end).then(|| &self.bytes[start as usize..end as usize])
     }
 
-    fn keep(&mut self, number: usize, text: &[u8]) {
+    fn insert(&mut self, index: usize, text: &[u8]) {
         let end = self.bytes.len() + text.len();
-        let (Ok(begin), Ok(end)) = (u32::try_from(self.bytes.len()), u32::try_from(end)) else { return };
+        let (Ok(start), Ok(end)) = (u32::try_from(self.bytes.len()), u32::try_from(end)) else { return };
         self.bytes.extend_from_slice(text);
-        if self.places.len() <= number {
-            self.places.resize(number + 1, (0, 0));
+        if self.ranges.len() <= index {
+            self.ranges.resize(index + 1, TextRange::default());
         }
-        self.places[number] = (begin, end);
+        self.ranges[index] = TextRange { start, end };
     }
 }
 
-/// What stands in front of a value.
-fn lead(syntax: Syntax, at: usize, field: Field) -> Vec<u8> {
+/// The text before the value of the field number `index` of a line.
+fn value_prefix(syntax: RowSyntax, index: usize, field: RowField) -> Vec<u8> {
     match syntax {
-        Syntax::Ndjson => format!("{}\"{}\":", if at == 0 { '{' } else { ',' }, field.name()).into_bytes(),
-        Syntax::Csv => if at == 0 { "" } else { "," }.into(),
+        RowSyntax::Ndjson => format!("{}\"{}\":", if index == 0 { '{' } else { ',' }, field.name()).into_bytes(),
+        RowSyntax::Csv => if index == 0 { "" } else { "," }.into(),
     }
 }
 
-/// Writes values.
-struct Pen<'a> {
-    syntax: Syntax,
-    instants: &'a mut Instants,
+/// Writes the values of fields.
+struct FieldWriter<'a> {
+    syntax: RowSyntax,
+    instants: &'a mut InstantFormatter,
 }
 
-impl Pen<'_> {
+impl FieldWriter<'_> {
     fn push_count(out: &mut Vec<u8>, count: u64) {
         out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
     }
 
-    fn push(&mut self, out: &mut Vec<u8>, value: Value<'_>) {
-        let quote: &[u8] = if self.syntax == Syntax::Ndjson { b"\"" } else { b"" };
+    fn push(&mut self, out: &mut Vec<u8>, value: FieldValue<'_>) {
+        let quote: &[u8] = if self.syntax == RowSyntax::Ndjson { b"\"" } else { b"" };
         match (value, self.syntax) {
-            (Value::Count(count), _) => Self::push_count(out, count),
-            (Value::Instant(Some(instant), geo), _) => {
+            (FieldValue::Count(count), _) => Self::push_count(out, count),
+            (FieldValue::Instant(Some(instant), geo), _) => {
                 out.extend_from_slice(quote);
                 self.instants.push(out, instant, geo);
                 out.extend_from_slice(quote);
             }
-            (Value::Instant(None, _) | Value::Text(None), Syntax::Csv) => {}
-            (Value::Flag(flag), _) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
-            (Value::Day(day), Syntax::Csv) => out.extend_from_slice(day.to_string().as_bytes()),
-            (Value::Text(Some(text)), Syntax::Csv) => csv::push_text(out, text),
-            (Value::Clients(clients), Syntax::Csv) => csv::push_text(out, &joined(clients.iter().map(noted))),
-            (Value::Names(names), Syntax::Csv) => csv::push_text(out, &joined(names.iter().map(ToString::to_string))),
+            (FieldValue::Instant(None, _) | FieldValue::Text(None), RowSyntax::Csv) => {}
+            (FieldValue::Flag(flag), _) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
+            (FieldValue::Day(day), RowSyntax::Csv) => out.extend_from_slice(day.to_string().as_bytes()),
+            (FieldValue::Text(Some(text)), RowSyntax::Csv) => csv::push_text(out, text),
+            (FieldValue::Clients(clients), RowSyntax::Csv) => {
+                csv::push_text(out, &join_with_semicolons(clients.iter().map(client_notation)));
+            }
+            (FieldValue::Names(names), RowSyntax::Csv) => {
+                csv::push_text(out, &join_with_semicolons(names.iter().map(ToString::to_string)));
+            }
             // Writing to memory does not fail.
-            (value, Syntax::Ndjson) => drop(serde_json::to_writer(out, &value)),
+            (value, RowSyntax::Ndjson) => drop(serde_json::to_writer(out, &value)),
         }
     }
 }
 
-/// A system and its client in upstream's notation: `ios 14.2,feishu 3.40.0`, with `-` for none.
-fn noted(client: &Client) -> String {
-    let part = |part: &Option<std::sync::Arc<str>>| part.as_deref().unwrap_or("-").to_owned();
+/// A system and its client in Feishu's notation, such as `ios 14.2,feishu 3.40.0`. A missing part is written as `-`.
+fn client_notation(client: &Client) -> String {
+    let part = |part: &Option<Arc<str>>| part.as_deref().unwrap_or("-").to_owned();
     format!("{},{}", part(&client.os), part(&client.client))
 }
 
-fn joined(parts: impl Iterator<Item = String>) -> String {
+fn join_with_semicolons(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(";")
 }

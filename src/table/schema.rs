@@ -1,6 +1,6 @@
-//! The single list of a user-day's columns, under the names that callers see.
+//! The counters, features and flags of a row.
 
-/// A figure that is summed. Upstream's own fifteen names.
+/// A counter of Feishu. Reports sum counters over people and days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "each is documented by `describe`, which also goes into the OpenAPI document")]
@@ -22,19 +22,19 @@ pub enum Counter {
     TabSearchCount,
 }
 
-/// A yes-or-no of a user-day, one bit of [`Flags`].
+/// A boolean of a row, stored as one bit of [`Flags`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Flag {
-    /// The account has been activated (`user_active_flag`).
+    /// The account has been activated (Feishu's `user_active_flag`).
     Activated,
-    /// The person used any part of Feishu that day (`suite_active_flag`).
+    /// The person used any feature of Feishu on that day (Feishu's `suite_active_flag`).
     Active,
-    /// The person used this feature that day.
+    /// The person used this feature on that day.
     Feature(Feature),
 }
 
-/// A part of Feishu whose use is told apart, named as upstream names it.
+/// A feature of Feishu with its own activity flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Feature {
@@ -48,18 +48,18 @@ pub enum Feature {
     Vc,
     /// Search (`search_active_flag`).
     Search,
-    /// E-mail: upstream has no flag; used when any e-mail counter is above 0.
+    /// E-mail. Feishu has no flag for it: it is used if any e-mail counter is above 0.
     Email,
-    /// Tasks: upstream has no flag; used when `create_task_num` is above 0.
+    /// Tasks. Feishu has no flag for it: it is used if `create_task_num` is above 0.
     Task,
 }
 
-/// All flags of one user-day.
+/// The flags of one row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags(u16);
 
 impl Counter {
-    /// Every counter, in the order in which they are shown.
+    /// All counters, in the order of the output.
     pub const ALL: [Self; Self::COUNT] = [
         Self::SendMessengerNum,
         Self::CreateDocsNum,
@@ -78,10 +78,10 @@ impl Counter {
         Self::TabSearchCount,
     ];
 
-    /// How many counters there are.
+    /// The number of counters.
     pub const COUNT: usize = 15;
 
-    /// Upstream's own name, which is ours too.
+    /// The name of the counter, in Feishu's API and in this one.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -103,7 +103,7 @@ impl Counter {
         }
     }
 
-    /// What it counts, in a few words.
+    /// A short description of what is counted.
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
@@ -115,29 +115,29 @@ impl Counter {
             Self::CreateTaskNum => "tasks created",
             Self::EmailSendCount => "e-mails sent",
             Self::EmailReceiveCount => "e-mails received",
-            Self::EmailSendExtCount => "e-mails sent to outside",
-            Self::EmailReceiveExtCount => "e-mails received from outside",
-            Self::EmailSendInCount => "e-mails sent inside the company",
-            Self::EmailReceiveInCount => "e-mails received from inside the company",
+            Self::EmailSendExtCount => "e-mails sent to recipients outside the company",
+            Self::EmailReceiveExtCount => "e-mails received from senders outside the company",
+            Self::EmailSendInCount => "e-mails sent to recipients inside the company",
+            Self::EmailReceiveInCount => "e-mails received from senders inside the company",
             Self::TotalSearchCount => "search sessions",
-            Self::QuickSearchCount => "search sessions over everything",
-            Self::TabSearchCount => "search sessions within one kind of thing",
+            Self::QuickSearchCount => "search sessions over all kinds of content",
+            Self::TabSearchCount => "search sessions within one kind of content",
         }
     }
 
-    /// The counter of that name.
+    /// The counter with this name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|counter| counter.name() == name)
     }
 
-    /// The counter's place in arrays over all counters.
+    /// The index of the counter in arrays of length [`Counter::COUNT`].
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// Whether it counts e-mails.
+    /// Whether the counter counts e-mails.
     #[must_use]
     pub const fn is_email(self) -> bool {
         self.index() >= Self::EmailSendCount.index() && self.index() <= Self::EmailReceiveInCount.index()
@@ -145,14 +145,14 @@ impl Counter {
 }
 
 impl Feature {
-    /// Every feature, in the order in which they are shown.
+    /// All features, in the order of the output.
     pub const ALL: [Self; Self::COUNT] =
         [Self::Im, Self::Docs, Self::Cal, Self::Vc, Self::Search, Self::Email, Self::Task];
 
-    /// How many features there are.
+    /// The number of features.
     pub const COUNT: usize = 7;
 
-    /// Upstream's short name.
+    /// Feishu's short name of the feature.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -166,7 +166,7 @@ impl Feature {
         }
     }
 
-    /// The feature's place in arrays over all features.
+    /// The index of the feature in arrays of length [`Feature::COUNT`].
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
@@ -174,7 +174,7 @@ impl Feature {
 }
 
 impl Flag {
-    /// Every flag; the features come last, in their own order.
+    /// All flags. The features are last, in the order of [`Feature::ALL`].
     pub const ALL: [Self; Self::COUNT] = [
         Self::Activated,
         Self::Active,
@@ -187,10 +187,10 @@ impl Flag {
         Self::Feature(Feature::Task),
     ];
 
-    /// How many flags there are.
+    /// The number of flags.
     pub const COUNT: usize = 2 + Feature::COUNT;
 
-    /// The flag's place in arrays over all flags.
+    /// The index of the flag in arrays of length [`Flag::COUNT`].
     #[must_use]
     pub const fn index(self) -> usize {
         match self {
@@ -204,24 +204,24 @@ impl Flag {
 impl Flags {
     /// Whether the flag is set.
     #[must_use]
-    pub const fn has(self, flag: Flag) -> bool {
+    pub const fn contains(self, flag: Flag) -> bool {
         self.0 & (1 << flag.index()) != 0
     }
 
-    /// These flags with one set or cleared.
+    /// The same flags, with `flag` set or cleared.
     #[must_use]
     pub const fn with(self, flag: Flag, set: bool) -> Self {
         let bit = 1 << flag.index();
         if set { Self(self.0 | bit) } else { Self(self.0 & !bit) }
     }
 
-    /// The flags with these bits set; bits that are no flag are left out.
+    /// The flags with these bits. Bits without a flag are ignored.
     #[must_use]
     pub const fn from_bits(bits: u16) -> Self {
         Self(bits & ((1 << Flag::COUNT) - 1))
     }
 
-    /// The flags as bits: bit [`Flag::index`] is the flag.
+    /// The flags as bits. The bit number of a flag is [`Flag::index`].
     #[must_use]
     pub const fn bits(self) -> u16 {
         self.0
@@ -233,14 +233,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_list_is_in_the_order_of_its_indices() {
-        assert!(Counter::ALL.iter().enumerate().all(|(at, counter)| counter.index() == at));
-        assert!(Feature::ALL.iter().enumerate().all(|(at, feature)| feature.index() == at));
-        assert!(Flag::ALL.iter().enumerate().all(|(at, flag)| flag.index() == at));
+    fn all_lists_are_in_the_order_of_their_indices() {
+        assert!(Counter::ALL.iter().enumerate().all(|(index, counter)| counter.index() == index));
+        assert!(Feature::ALL.iter().enumerate().all(|(index, feature)| feature.index() == index));
+        assert!(Flag::ALL.iter().enumerate().all(|(index, flag)| flag.index() == index));
     }
 
     #[test]
-    fn six_counters_are_of_email() {
+    fn six_counters_count_emails() {
         let emails = Counter::ALL.into_iter().filter(|counter| counter.is_email());
         assert!(emails.clone().all(|counter| counter.name().starts_with("email_")));
         assert_eq!(emails.count(), 6);

@@ -1,20 +1,21 @@
-//! The audit log: whoever had to say who asks is told of, once.
+//! The access log: one line per authenticated or refused request.
 
 use std::{
     io,
     sync::{Arc, Mutex},
 };
 
-use feishu_pulse::{access::Scope, sim::SimConfig};
+use feishu_pulse::access::Scope;
+use feishu_simulator::SimulatorConfig;
 use reqwest::{Method, RequestBuilder};
 use rstest::rstest;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-use crate::callers::{Guarded, Key, sent};
+use crate::callers::{GuardedGateway, Key, send};
 
 const USERS: &str = "/v1/users?start_date=2026-11-20&end_date=2026-11-20";
 
-/// What was written to the log.
+/// A log writer that collects what is written.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -37,22 +38,22 @@ impl MakeWriter<'_> for Log {
 }
 
 impl Log {
-    /// The lines about the request with that id.
+    /// The lines of the request with this id.
     fn of(&self, id: &str) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text");
         text.lines().filter(|line| line.contains(&format!("request_id=\"{id}\""))).map(str::to_owned).collect()
     }
 
-    /// The log of this thread, on which the gateway runs too.
-    fn kept(&self) -> tracing::subscriber::DefaultGuard {
+    /// Installs this log on the current thread, which also runs the gateway.
+    fn install(&self) -> tracing::subscriber::DefaultGuard {
         let filter = EnvFilter::new("audit=info");
-        let told = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(self.clone());
-        tracing::subscriber::set_default(told.finish())
+        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(self.clone());
+        tracing::subscriber::set_default(subscriber.finish())
     }
 }
 
-async fn guarded(keys: &[Key]) -> Guarded {
-    Guarded::new(SimConfig { users: 5, days: 5, turnover: 0.0, ..SimConfig::default() }, keys).await
+async fn guarded(keys: &[Key]) -> GuardedGateway {
+    GuardedGateway::new(SimulatorConfig { users: 5, days: 5, turnover: 0.0, ..SimulatorConfig::default() }, keys).await
 }
 
 #[rstest]
@@ -62,7 +63,7 @@ async fn guarded(keys: &[Key]) -> Guarded {
     "all",
     "caller=\"all\" http.method=\"GET\" http.route=\"/v1/users\" http.status=200 rows=5"
 )]
-#[case::nothing_of_them(
+#[case::rows_of_a_head_request(
     Method::HEAD,
     USERS,
     "all",
@@ -80,7 +81,7 @@ async fn guarded(keys: &[Key]) -> Guarded {
     "some",
     "caller=\"some\" http.method=\"GET\" http.route=\"/v1/reports/summary\" http.status=200 rows=0"
 )]
-#[case::somebody_that_feishu_does_not_know(
+#[case::an_unknown_user_id(
     Method::GET,
     "/v1/users/ghost?period=2d",
     "all",
@@ -110,24 +111,29 @@ async fn guarded(keys: &[Key]) -> Guarded {
     "fpk_wrong",
     "refused caller=\"unknown\" http.method=\"GET\" http.route=\"/v1/users\" http.status=401"
 )]
-#[case::with_no_token(
+#[case::with_an_invalid_token(
     Method::GET,
     "/open-apis/admin/v1/admin_user_stats",
     "t-wrong",
     "refused caller=\"unknown\" http.method=\"GET\" http.route=\"/open-apis/admin/v1/admin_user_stats\" http.status=400"
 )]
 #[tokio::test]
-async fn a_request_is_told_of_once(#[case] method: Method, #[case] path: &str, #[case] who: &str, #[case] line: &str) {
+async fn a_request_is_logged_once(
+    #[case] method: Method,
+    #[case] path: &str,
+    #[case] caller: &str,
+    #[case] line: &str,
+) {
     let (log, keys) = (Log::default(), callers());
-    let _kept = log.kept();
+    let _installed = log.install();
     let guarded = guarded(&keys).await;
-    let key = keys.iter().find(|key| key.name == who).map_or(who, |key| &key.secret);
+    let key = keys.iter().find(|key| key.name == caller).map_or(caller, |key| &key.secret);
 
-    // Fetched, then kept, then known to the front.
+    // Days fetched, days cached, response cached.
     for id in ["first", "second", "third"] {
         let request = guarded.request(method.clone(), path).header("x-request-id", id);
         let request = if key.is_empty() { request } else { request.bearer_auth(key) };
-        sent(request).await;
+        send(request).await;
 
         let lines = log.of(id);
         assert_eq!(lines.len(), 1, "{lines:?}");
@@ -140,24 +146,24 @@ async fn a_request_is_told_of_once(#[case] method: Method, #[case] path: &str, #
 }
 
 #[tokio::test]
-async fn an_answer_that_the_caller_has_is_told_of_with_no_rows() {
+async fn a_304_response_is_logged_with_no_rows() {
     let (log, keys) = (Log::default(), callers());
-    let _kept = log.kept();
+    let _installed = log.install();
     let guarded = guarded(&keys).await;
-    let tag = guarded.get(USERS, &keys[0]).await.headers["etag"].clone();
-    for (id, preference) in [("behind", "wait=9"), ("front", "")] {
+    let etag = guarded.get(USERS, &keys[0]).await.headers["etag"].clone();
+    for (id, preference) in [("router", "wait=9"), ("response-cache", "")] {
         let request = guarded.request(Method::GET, USERS).bearer_auth(&keys[0].secret);
-        let request = request.header("if-none-match", tag.clone()).header("x-request-id", id);
+        let request = request.header("if-none-match", etag.clone()).header("x-request-id", id);
         let request = if preference.is_empty() { request } else { request.header("prefer", preference) };
-        assert_eq!(sent(request).await.status, 304);
+        assert_eq!(send(request).await.status, 304);
         assert!(matches!(&log.of(id)[..], [line] if line.contains("http.status=304 rows=0")), "{:?}", log.of(id));
     }
 }
 
 #[tokio::test]
-async fn an_sdk_is_told_of_when_it_signs_in_and_when_it_asks() {
+async fn an_sdk_is_logged_when_it_signs_in_and_when_it_requests_data() {
     let (log, keys) = (Log::default(), callers());
-    let _kept = log.kept();
+    let _installed = log.install();
     let guarded = guarded(&keys).await;
     let sign_in = |secret: &str, id: &str| -> RequestBuilder {
         let credentials = serde_json::json!({"app_id": "all", "app_secret": secret});
@@ -165,17 +171,17 @@ async fn an_sdk_is_told_of_when_it_signs_in_and_when_it_asks() {
         guarded.request(Method::POST, path).json(&credentials).header("x-request-id", id)
     };
 
-    sent(sign_in("fpk_wrong", "wrong")).await;
-    let token = sent(sign_in(&keys[0].secret, "right")).await.json()["tenant_access_token"].clone();
+    send(sign_in("fpk_wrong", "wrong")).await;
+    let token = send(sign_in(&keys[0].secret, "right")).await.json()["tenant_access_token"].clone();
     let stats = "/open-apis/admin/v1/admin_user_stats?start_date=2026-11-20&end_date=2026-11-20&page_size=60";
-    let asked = guarded.request(Method::GET, stats).bearer_auth(token.as_str().expect("a token"));
-    sent(asked.header("x-request-id", "asked")).await;
+    let request = guarded.request(Method::GET, stats).bearer_auth(token.as_str().expect("a token"));
+    send(request.header("x-request-id", "data")).await;
 
     let line = |id: &str| log.of(id).join("\n");
     assert!(line("wrong").contains("refused caller=\"unknown\""), "{}", line("wrong"));
     assert!(line("right").contains("caller=\"all\""), "{}", line("right"));
-    assert!(line("asked").contains("caller=\"all\"") && line("asked").contains("rows=5"), "{}", line("asked"));
-    assert_eq!(["wrong", "right", "asked"].map(|id| log.of(id).len()), [1, 1, 1]);
+    assert!(line("data").contains("caller=\"all\"") && line("data").contains("rows=5"), "{}", line("data"));
+    assert_eq!(["wrong", "right", "data"].map(|id| log.of(id).len()), [1, 1, 1]);
 }
 
 fn callers() -> Vec<Key> {

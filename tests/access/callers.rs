@@ -1,18 +1,18 @@
-//! A gateway with access keys, and its callers.
+//! Test support: a gateway with access keys, and its callers.
 
 use std::fmt::Write as _;
 
 use feishu_pulse::{
     access::{AccessKey, KeyLine, Scope},
     app::GatewayConfig,
-    sim::SimConfig,
 };
+use feishu_simulator::SimulatorConfig;
 use reqwest::{Method, RequestBuilder};
 use tempfile::TempDir;
 
-use crate::support::{Answer, Setup};
+use crate::support::{ApiResponse, Setup};
 
-/// A caller's key.
+/// The access key of a caller.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
     pub(crate) name: String,
@@ -20,31 +20,31 @@ pub(crate) struct Key {
     pub(crate) line: String,
 }
 
-/// A gateway that lets in only who has a key.
-pub(crate) struct Guarded {
+/// A gateway that requires an access key.
+pub(crate) struct GuardedGateway {
     pub(crate) setup: Setup,
-    /// Goes with it.
+    /// Contains the keys file.
     _folder: TempDir,
 }
 
 impl Key {
     pub(crate) fn new(name: &str, scopes: &[Scope]) -> Self {
-        Self::made(name, scopes, &[], false)
+        Self::generate(name, scopes, &[], false)
     }
 
     pub(crate) fn bound(name: &str, scopes: &[Scope], departments: &[&str]) -> Self {
-        Self::made(name, scopes, departments, false)
+        Self::generate(name, scopes, departments, false)
     }
 
     pub(crate) fn pseudonymous(name: &str, scopes: &[Scope], departments: &[&str]) -> Self {
-        Self::made(name, scopes, departments, true)
+        Self::generate(name, scopes, departments, true)
     }
 
-    fn made(name: &str, scopes: &[Scope], departments: &[&str], pseudonymous: bool) -> Self {
+    fn generate(name: &str, scopes: &[Scope], departments: &[&str], pseudonymous: bool) -> Self {
         let key = AccessKey::random().expect("a key");
         let line = KeyLine {
             name: name.to_owned(),
-            sha256: key.fingerprint().to_string(),
+            sha256: key.hash().to_string(),
             scopes: scopes.to_vec(),
             departments: (!departments.is_empty()).then(|| departments.iter().map(|path| (*path).to_owned()).collect()),
             pseudonymous,
@@ -53,12 +53,16 @@ impl Key {
     }
 }
 
-impl Guarded {
-    pub(crate) async fn new(simulation: SimConfig, keys: &[Key]) -> Self {
+impl GuardedGateway {
+    pub(crate) async fn new(simulation: SimulatorConfig, keys: &[Key]) -> Self {
         Self::with(simulation, keys, |_| {}).await
     }
 
-    pub(crate) async fn with(simulation: SimConfig, keys: &[Key], change: impl FnOnce(&mut GatewayConfig)) -> Self {
+    pub(crate) async fn with(
+        simulation: SimulatorConfig,
+        keys: &[Key],
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("keys");
         let text = keys.iter().fold(String::new(), |mut text, key| {
@@ -78,16 +82,16 @@ impl Guarded {
         self.setup.http.request(method, format!("{}{path}", self.setup.base))
     }
 
-    pub(crate) async fn get(&self, path: &str, key: &Key) -> Answer {
-        sent(self.request(Method::GET, path).bearer_auth(&key.secret)).await
+    pub(crate) async fn get(&self, path: &str, key: &Key) -> ApiResponse {
+        send(self.request(Method::GET, path).bearer_auth(&key.secret)).await
     }
 }
 
-/// A text as part of an address.
+/// Percent-encodes a text.
 pub(crate) fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-pub(crate) async fn sent(request: RequestBuilder) -> Answer {
-    Answer::read(request.send().await.expect("an answer")).await
+pub(crate) async fn send(request: RequestBuilder) -> ApiResponse {
+    ApiResponse::read(request.send().await.expect("a response")).await
 }

@@ -5,18 +5,19 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
 };
 use axum::{Json, Router, routing::get};
-use feishu_pulse::{access::OidcConfig, sim::SimConfig};
+use feishu_pulse::access::OidcConfig;
+use feishu_simulator::SimulatorConfig;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::{
-    callers::sent,
+    callers::send,
     support::{NOON, Setup, at},
 };
 
-/// A provider that publishes one key.
+/// An identity provider with one key.
 async fn provider() -> (String, EncodingKey) {
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).expect("a key");
     let key = EncodingKey::from_ec_der(pkcs8.as_ref());
@@ -33,7 +34,7 @@ async fn provider() -> (String, EncodingKey) {
 }
 
 #[tokio::test]
-async fn a_token_is_answered_from_what_is_kept_for_as_long_as_it_is_valid() {
+async fn a_token_gets_cached_responses_until_it_expires() {
     let (issuer, key) = provider().await;
     let config = OidcConfig {
         issuer: issuer.parse().expect("a URL"),
@@ -41,7 +42,7 @@ async fn a_token_is_answered_from_what_is_kept_for_as_long_as_it_is_valid() {
         scopes_claim: "scope".to_owned(),
         departments_claim: None,
     };
-    let simulation = SimConfig { users: 5, days: 5, ..SimConfig::default() };
+    let simulation = SimulatorConfig { users: 5, days: 5, ..SimulatorConfig::default() };
     let setup = Setup::with(simulation, |gateway| gateway.access.oidc = Some(config)).await;
     let expires = at(NOON).as_second() + 600;
     let token = |scope: &str| -> String {
@@ -50,14 +51,14 @@ async fn a_token_is_answered_from_what_is_kept_for_as_long_as_it_is_valid() {
     };
     let (reader, stranger) = (token("reports:read"), token("openid"));
     let get = async |token: &str| {
-        sent(setup.http.get(format!("{}/v1/reports/summary?period=2d", setup.base)).bearer_auth(token)).await
+        send(setup.http.get(format!("{}/v1/reports/summary?period=2d", setup.base)).bearer_auth(token)).await
     };
 
-    let answers = [get(&reader).await, get(&reader).await, get(&reader).await];
+    let responses = [get(&reader).await, get(&reader).await, get(&reader).await];
 
-    assert!(answers.iter().all(|answer| answer.status == StatusCode::OK));
-    // Only the front tells an age.
-    assert_eq!(answers.each_ref().map(|answer| answer.headers.contains_key("age")), [false, false, true]);
+    assert!(responses.iter().all(|response| response.status == StatusCode::OK));
+    // Only responses from the response cache have an age.
+    assert_eq!(responses.each_ref().map(|response| response.headers.contains_key("age")), [false, false, true]);
     assert_eq!(get(&stranger).await.status, StatusCode::FORBIDDEN);
     assert_eq!(get(&format!("{reader}x")).await.status, StatusCode::UNAUTHORIZED);
     setup.set_time("2026-11-22T04:10:30Z");

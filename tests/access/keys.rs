@@ -1,16 +1,15 @@
-//! The keys file of the real binary: keys are made, taken up when the file changes, and kept when it is faulty.
+//! The keys file and the command `key new` of the real binary.
 
 use std::{
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
-    sync::Arc,
 };
 
 use feishu_pulse::{
     access::Scope,
-    model::SystemClock,
-    sim::{SimConfig, Simulator},
+    model::{Clock as _, SystemClock},
 };
+use feishu_simulator::{Simulator, SimulatorConfig};
 use reqwest::StatusCode;
 
 use crate::{callers::Key, support::eventually};
@@ -21,10 +20,10 @@ fn binary() -> Command {
     command
 }
 
-/// Ended with the test, however that ends.
-struct Running(Child);
+/// A child process that is killed on drop.
+struct KillOnDrop(Child);
 
-impl Drop for Running {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -32,35 +31,39 @@ impl Drop for Running {
 }
 
 #[test]
-fn a_new_key_is_shown_once_and_its_line_can_be_appended_to_the_file() {
+fn a_new_key_is_printed_once_and_its_line_belongs_in_the_keys_file() {
     let arguments =
         ["key", "new", "--name", "rd", "--scope", "users:read", "--department", "总部/研发", "--pseudonymous"];
     let output = binary().args(arguments).output().unwrap();
     assert!(output.status.success());
-    let (line, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    let secret = told.split_whitespace().find(|word| word.starts_with("fpk_")).expect("the key");
+    let (line, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let secret = stderr.split_whitespace().find(|word| word.starts_with("fpk_")).expect("the key");
 
-    let keys = feishu_pulse::access::Keys::parse(&line, true).expect("a sound line");
+    let keys = feishu_pulse::access::AccessKeys::parse(&line, true).expect("a valid line");
 
     assert_eq!(line.lines().count(), 1);
     assert!(!line.contains(secret));
-    let caller = keys.holder(secret).expect("the holder");
-    assert_eq!((&**caller.name(), caller.may(Scope::UsersRead), caller.may(Scope::Admin)), ("rd", true, false));
-    assert!(caller.view().is_bound() && caller.view().is_pseudonymous());
+    let caller = keys.caller_with_key(secret).expect("the caller");
+    assert_eq!(
+        (&**caller.name(), caller.has_scope(Scope::UsersRead), caller.has_scope(Scope::Admin)),
+        ("rd", true, false)
+    );
+    assert!(caller.view().is_department_restricted() && caller.view().is_pseudonymous());
 }
 
 #[test]
-fn a_key_that_would_be_faulty_is_not_made() {
+fn a_key_with_invalid_options_is_not_generated() {
     let output =
         binary().args(["key", "new", "--name", "a b", "--scope", "admin", "--department", "x"]).output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("name:") && told.contains("cannot be bound") && !told.contains("fpk_"), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("name:") && stderr.contains("cannot be combined") && !stderr.contains("fpk_"), "{stderr}");
 }
 
 #[tokio::test]
-async fn a_gateway_takes_up_new_keys_audits_them_and_survives_a_faulty_file() {
-    let simulator = Simulator::start(SimConfig { users: 5, days: 5, ..SimConfig::default() }, Arc::new(SystemClock));
+async fn a_gateway_reloads_its_keys_file_logs_access_and_ignores_a_faulty_file() {
+    let simulator =
+        Simulator::start(SimulatorConfig { users: 5, days: 5, ..SimulatorConfig::default() }, || SystemClock.now());
     let simulator = simulator.await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
@@ -78,7 +81,7 @@ async fn a_gateway_takes_up_new_keys_audits_them_and_survives_a_faulty_file() {
         .env("PULSE_API_KEYS_FILE", &path)
         .spawn()
         .unwrap();
-    let mut serve = Running(serve);
+    let mut serve = KillOnDrop(serve);
     let mut log = BufReader::new(serve.0.stderr.take().unwrap()).lines().map_while(Result::ok);
     let address = log.find_map(|line| Some(line.split_once("\"address\":\"")?.1.split('"').next()?.to_owned()));
     let address = address.expect("an address");
@@ -92,7 +95,7 @@ async fn a_gateway_takes_up_new_keys_audits_them_and_survives_a_faulty_file() {
     assert!(audit.contains("\"caller\":\"one\""), "{audit}");
     assert!(audit.contains("/v1/users") && audit.contains("\"rows\":5"), "{audit}");
 
-    // A log that nobody reads would hold up who writes it.
+    // Drained, because a full pipe would block the gateway.
     std::thread::spawn(move || log.for_each(drop));
 
     std::fs::write(&path, &keys[1].line).unwrap();

@@ -1,15 +1,15 @@
-//! Access control over real sockets: who is let in, and what each caller is shown.
+//! Access control over real sockets: authentication, authorization, and the view of the data that each caller has.
 
-mod audit;
-mod binding;
+mod access_log;
+mod backfill_jobs;
 mod callers;
-mod dropin;
-mod fair_use;
-mod groups;
-mod jobs;
+mod department_restriction;
+mod drop_in;
+mod identity_provider;
 mod keys;
 mod pseudonyms;
+mod rate_limit;
 mod routes;
+mod small_groups;
 #[path = "../support/mod.rs"]
 mod support;
-mod tokens;

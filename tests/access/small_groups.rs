@@ -1,33 +1,34 @@
-//! Small groups: callers who may not see rows are told of no group of fewer people than the setting says.
+//! Suppression of small groups: callers without `users:read` see no figures of groups below the minimum size.
 
 use std::{collections::BTreeMap, num::NonZeroU64};
 
-use feishu_pulse::{access::Scope, sim::SimConfig};
+use feishu_pulse::access::Scope;
+use feishu_simulator::SimulatorConfig;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::callers::{Guarded, Key, encoded};
+use crate::callers::{GuardedGateway, Key, encoded};
 
-const LEAST: u64 = 12;
+const MIN_GROUP: u64 = 12;
 
-/// More than use some clients.
-const MANY: u64 = 60;
+/// A minimum that some clients do not reach.
+const LARGE_MIN_GROUP: u64 = 60;
 
 const RANGE: &str = "start_date=2026-11-18&end_date=2026-11-20";
 
-async fn guarded(keys: &[Key], least: u64) -> Guarded {
-    let simulation = SimConfig { users: 150, days: 20, turnover: 0.0, ..SimConfig::default() };
-    Guarded::with(simulation, keys, |config| config.least_group = NonZeroU64::new(least)).await
+async fn guarded(keys: &[Key], min_group: u64) -> GuardedGateway {
+    let simulation = SimulatorConfig { users: 150, days: 20, turnover: 0.0, ..SimulatorConfig::default() };
+    GuardedGateway::with(simulation, keys, |config| config.min_group_size = NonZeroU64::new(min_group)).await
 }
 
 #[tokio::test]
-async fn small_departments_are_shown_without_figures_and_cannot_be_worked_out() {
+async fn small_departments_are_listed_without_figures_and_cannot_be_derived_by_subtraction() {
     let keys = [Key::new("reports", &[Scope::ReportsRead]), Key::new("users", &[Scope::UsersRead])];
     let [reports, users] = &keys;
-    let guarded = guarded(&keys, LEAST).await;
+    let guarded = guarded(&keys, MIN_GROUP).await;
     let departments = async |key: &Key| -> BTreeMap<String, Value> {
-        let answer = guarded.get(&format!("/v1/reports/departments?{RANGE}"), key).await.json();
-        let items = answer["data"].as_array().unwrap().clone();
+        let response = guarded.get(&format!("/v1/reports/departments?{RANGE}"), key).await.json();
+        let items = response["data"].as_array().unwrap().clone();
         items.into_iter().map(|item| (item["department_path"].as_str().unwrap().to_owned(), item)).collect()
     };
     let (shown, known) = (departments(reports).await, departments(users).await);
@@ -43,14 +44,14 @@ async fn small_departments_are_shown_without_figures_and_cannot_be_worked_out() 
             assert!(figures.iter().all(|figure| figure.is_null()) && item["features"]["im"]["active"].is_null());
             continue;
         }
-        assert!(size(path) >= LEAST, "{path}");
+        assert!(size(path) >= MIN_GROUP, "{path}");
         let below = |other: &&String| other.rsplit_once('/').is_some_and(|(above, _)| above == path);
-        let told: u64 =
+        let published: u64 =
             shown.keys().filter(below).filter(|part| shown[*part]["withheld"] == false).map(|part| size(part)).sum();
-        let rest = size(path) - told;
-        assert!(rest == 0 || rest >= LEAST, "{path} less its parts is {rest} people");
+        let rest = size(path) - published;
+        assert!(rest == 0 || rest >= MIN_GROUP, "{path} less its parts is {rest} people");
     }
-    // The same departments are silent wherever they are asked for.
+    // All reports withhold the same departments.
     for path in hidden.into_iter().map(|path| encoded(path)) {
         let summary = guarded.get(&format!("/v1/reports/summary?{RANGE}&department_path={path}"), reports).await.json();
         assert!(summary["data"]["current"].is_null() && summary["data"]["previous"].is_null());
@@ -65,20 +66,20 @@ async fn small_departments_are_shown_without_figures_and_cannot_be_worked_out() 
 }
 
 #[tokio::test]
-async fn small_cohorts_and_rare_clients_are_left_out() {
+async fn small_cohorts_and_rare_clients_are_omitted() {
     let keys = [Key::new("reports", &[Scope::ReportsRead]), Key::new("users", &[Scope::UsersRead])];
     let [reports, users] = &keys;
-    let guarded = guarded(&keys, MANY).await;
+    let guarded = guarded(&keys, LARGE_MIN_GROUP).await;
 
     let clients = async |key: &Key| guarded.get(&format!("/v1/reports/clients?{RANGE}"), key).await.json();
-    let sizes = |answer: &Value| -> Vec<u64> {
+    let sizes = |response: &Value| -> Vec<u64> {
         let kinds = ["os_names", "operating_systems", "clients", "app_packages"];
-        let used = kinds.iter().flat_map(|kind| answer["data"][kind].as_array().unwrap());
+        let used = kinds.iter().flat_map(|kind| response["data"][kind].as_array().unwrap());
         used.map(|used| used["users"].as_u64().unwrap()).collect()
     };
     let (shown, known) = (sizes(&clients(reports).await), sizes(&clients(users).await));
-    assert!(known.iter().any(|users| *users < MANY));
-    assert_eq!(shown, known.into_iter().filter(|users| *users >= MANY).collect::<Vec<_>>());
+    assert!(known.iter().any(|users| *users < LARGE_MIN_GROUP));
+    assert_eq!(shown, known.into_iter().filter(|users| *users >= LARGE_MIN_GROUP).collect::<Vec<_>>());
 
     for report in ["retention", "clients"] {
         let path = format!("/v1/reports/{report}?{RANGE}&department_path=x");

@@ -1,10 +1,10 @@
-//! Reports after a restart: from the digests beside the rows, and from the rows where a digest does not hold.
+//! Reports after a restart: from archived digests, or from rows if a digest is invalid.
 
 use std::fs;
 
 use feishu_pulse::{
-    model::{DayKey, Geo, Scope, UserIdType},
-    table::{Directory, parquet},
+    model::{DataScope, DayKey, Geo, UserIdType},
+    table::{Dictionary, parquet},
 };
 use serde_json::Value;
 
@@ -31,62 +31,62 @@ async fn reports(gateway: &Setup) -> Vec<Value> {
     answers
 }
 
-/// A lake of ten days, and what the gateway that filled it says of them.
+/// A lake of ten days, with the reports of the gateway that filled it.
 async fn filled() -> (Lake, Vec<Value>) {
     let lake = Lake::new();
     let gateway = lake.gateway().await;
     gateway.get(&format!("/v1/user-days?{RANGE}&limit=1")).await.json();
     lake.holds(DAYS).await;
-    let truth = reports(&gateway).await;
-    (lake, truth)
+    let expected = reports(&gateway).await;
+    (lake, expected)
 }
 
-/// How many archived days were read as `what`.
-async fn reads(gateway: &Setup, what: &str) -> usize {
+/// The number of archived days of which `part` was read.
+async fn reads(gateway: &Setup, part: &str) -> usize {
     let page = gateway.get("/metrics").await.text;
-    let name = format!("feishu_pulse_archive_reads_total{{read=\"{what}\"}} ");
+    let name = format!("feishu_pulse_archive_reads_total{{read=\"{part}\"}} ");
     let value = page.lines().find_map(|line| line.strip_prefix(&name)).expect("the figure");
     value.parse().expect("a number")
 }
 
 #[tokio::test]
-async fn reports_after_a_restart_decode_no_rows_and_cost_no_call() {
-    let (lake, truth) = filled().await;
+async fn reports_after_a_restart_decode_no_rows_and_make_no_upstream_call() {
+    let (lake, expected) = filled().await;
 
     let restarted = lake.gateway().await;
     let after = reports(&restarted).await;
 
-    assert_eq!(after, truth);
+    assert_eq!(after, expected);
     assert_eq!((reads(&restarted, "digest").await, reads(&restarted, "rows").await), (DAYS, 0));
     assert_eq!(restarted.upstream_calls(), 0);
 }
 
-/// Changes the file of the 15th, restarts, and sees that it is as it was afterwards.
-async fn is_made_anew(change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
-    let (lake, truth) = filled().await;
+/// Changes the file of the 15th, restarts, and asserts that the gateway restores the original file.
+async fn assert_restores(change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    let (lake, expected) = filled().await;
     let file = lake.file("2026-11-15");
-    let sound = fs::read(&file).expect("a file");
-    let changed = change(sound.clone());
-    assert!(changed != sound);
+    let original = fs::read(&file).expect("a file");
+    let changed = change(original.clone());
+    assert!(changed != original);
     fs::write(&file, &changed).expect("a writable file");
 
     let restarted = lake.gateway().await;
     let after = reports(&restarted).await;
 
-    assert_eq!(after, truth);
+    assert_eq!(after, expected);
     assert_eq!((reads(&restarted, "digest").await, reads(&restarted, "rows").await), (DAYS - 1, 1));
     assert_eq!(restarted.upstream_calls(), 0);
-    eventually(async || fs::read(&file).expect("a file") == sound).await;
+    eventually(async || fs::read(&file).expect("a file") == original).await;
     assert_eq!(restarted.get("/readyz").await.json()["archive"]["damaged"], 0);
 }
 
 #[tokio::test]
-async fn a_damaged_digest_is_made_anew_from_the_rows() {
-    is_made_anew(|mut file| {
+async fn a_damaged_digest_is_computed_again_from_the_rows() {
+    assert_restores(|mut file| {
         let text = String::from_utf8_lossy(&file).into_owned();
-        let place = text.split("feishu_pulse.attachment").nth(1).expect("a digest");
+        let attachment = text.split("feishu_pulse.attachment").nth(1).expect("a digest");
         let offset: String =
-            place.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+            attachment.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
         let offset: usize = offset.parse().expect("a number");
         file[offset + 20] ^= 0xff;
         file
@@ -95,11 +95,15 @@ async fn a_damaged_digest_is_made_anew_from_the_rows() {
 }
 
 #[tokio::test]
-async fn a_file_without_a_digest_is_given_one() {
-    is_made_anew(|file| {
-        let key =
-            DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day: day("2026-11-15") };
-        let rows = parquet::decode(file.into(), &key, &std::sync::Arc::new(Directory::default())).expect("sound rows");
+async fn a_file_without_a_digest_gets_one() {
+    assert_restores(|file| {
+        let key = DayKey {
+            geo: Geo::Cn,
+            user_id_type: UserIdType::OpenId,
+            scope: DataScope::Everyone,
+            day: day("2026-11-15"),
+        };
+        let rows = parquet::decode(file.into(), &key, &std::sync::Arc::new(Dictionary::default())).expect("sound rows");
         parquet::encode(&rows, &[]).expect("a file")
     })
     .await;

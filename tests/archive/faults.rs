@@ -1,13 +1,13 @@
-//! An archive that does not work: nobody notices but the operator.
+//! A failing archive: callers get correct responses, and the operator sees the fault.
 
 use std::fs;
 
 use crate::lake::{DAYS, Lake, RANGE, eventually};
 
 #[tokio::test]
-async fn days_that_could_not_be_written_are_written_when_the_archive_is_back() {
+async fn days_that_could_not_be_written_are_written_after_the_archive_recovers() {
     let lake = Lake::new();
-    // Where the folder of days should be, a file is in the way.
+    // A file has the name of the folder of days, so the folder cannot be created.
     let obstacle = lake.root().join("user_days");
     fs::write(&obstacle, "in the way").expect("a writable folder");
     let gateway = lake.gateway().await;
@@ -28,7 +28,7 @@ async fn days_that_could_not_be_written_are_written_when_the_archive_is_back() {
 }
 
 #[tokio::test]
-async fn an_archive_that_cannot_be_read_is_answered_from_feishu() {
+async fn days_come_from_feishu_while_the_archive_cannot_be_read() {
     let lake = Lake::new();
     let before = lake.gateway().await.get(&format!("/v1/user-days?{RANGE}&format=ndjson")).await.lines();
     lake.holds(DAYS).await;
@@ -43,9 +43,9 @@ async fn an_archive_that_cannot_be_read_is_answered_from_feishu() {
 }
 
 #[tokio::test]
-async fn a_day_that_cannot_be_written_holds_up_no_other_and_is_written_when_it_can() {
+async fn a_day_that_cannot_be_written_does_not_block_others_and_is_written_later() {
     let lake = Lake::new();
-    // Where the files of two days should be, folders are in the way.
+    // Folders have the names of the files of two days, so these files cannot be written.
     let obstacles = ["2026-11-11", "2026-11-12"].map(|day| lake.file(day));
     for obstacle in &obstacles {
         fs::create_dir_all(obstacle).expect("a writable folder");

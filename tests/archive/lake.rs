@@ -1,20 +1,21 @@
-//! A folder that gateways archive into, one after another or side by side, and a look at its files.
+//! A folder for the archives of one or more gateways, and helpers to inspect its files.
 
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use feishu_pulse::{sim::SimConfig, store::Location};
+use feishu_pulse::store::ArchiveLocation;
+use feishu_simulator::SimulatorConfig;
 use tempfile::TempDir;
 
 use crate::support::Setup;
 
-/// Ten final days, by the clock of [`Setup`].
+/// Ten days that are final at the time of [`Setup`].
 pub(crate) const RANGE: &str = "start_date=2026-11-11&end_date=2026-11-20";
 pub(crate) const DAYS: usize = 10;
 
-/// A folder for an archive; it vanishes with the test.
+/// A temporary folder for an archive.
 pub(crate) struct Lake {
     folder: TempDir,
 }
@@ -28,17 +29,17 @@ impl Lake {
         self.folder.path()
     }
 
-    /// A gateway that archives here, before a simulated Feishu of its own: always the same tenant.
+    /// A gateway that archives here. Its simulated Feishu always has the same tenant.
     pub(crate) async fn gateway(&self) -> Setup {
-        self.gateway_before(SimConfig { users: 60, ..SimConfig::default() }).await
+        self.gateway_with(SimulatorConfig { users: 60, ..SimulatorConfig::default() }).await
     }
 
-    pub(crate) async fn gateway_before(&self, simulation: SimConfig) -> Setup {
-        let location = Location::Folder(self.root().to_owned());
+    pub(crate) async fn gateway_with(&self, simulation: SimulatorConfig) -> Setup {
+        let location = ArchiveLocation::Folder(self.root().to_owned());
         Setup::with(simulation, |config| config.archive = location).await
     }
 
-    /// The same, at another time.
+    /// The same gateway at another time.
     pub(crate) async fn gateway_at(&self, now: &str) -> Setup {
         let gateway = self.gateway().await;
         gateway.set_time(now);
@@ -49,12 +50,12 @@ impl Lake {
         self.root().join(format!("user_days/geo=cn/user_id_type=open_id/date={day}/part-0.parquet"))
     }
 
-    /// All files below the folder, by their names relative to it.
+    /// The paths of all files below the folder, relative to it.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut found = Vec::new();
         let mut folders = vec![self.root().to_owned()];
         while let Some(folder) = folders.pop() {
-            // What is deleted meanwhile is not there.
+            // Files that are deleted during the walk are skipped.
             for entry in std::fs::read_dir(folder).into_iter().flatten() {
                 let Ok(path) = entry.map(|entry| entry.path()) else { continue };
                 if path.is_dir() {
@@ -69,18 +70,18 @@ impl Lake {
         found
     }
 
-    /// The files of days among them.
+    /// The files of days.
     pub(crate) fn days(&self) -> Vec<String> {
         self.files().into_iter().filter(|name| name.starts_with("user_days/")).collect()
     }
 
-    /// Waits until so many days have a file.
+    /// Waits until exactly `days` days have a file.
     pub(crate) async fn holds(&self, days: usize) {
         eventually(async || self.days().iter().filter(|name| name.ends_with(".parquet")).count() == days).await;
     }
 }
 
-/// Waits for what is done in the background.
+/// Waits up to 20 s until `done` returns true.
 pub(crate) async fn eventually(mut done: impl AsyncFnMut() -> bool) {
     for _ in 0..1000 {
         if done().await {
@@ -88,5 +89,5 @@ pub(crate) async fn eventually(mut done: impl AsyncFnMut() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("it did not come to that within 20 s");
+    panic!("the condition did not hold within 20 s");
 }

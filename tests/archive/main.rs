@@ -1,20 +1,20 @@
-//! The archive over real sockets and real files: what is kept, what outlives a restart, what damage and faults do.
+//! Tests of the archive over real sockets and files: stored days, restarts, damage and faults.
 
+mod archived_days;
 mod backfills;
-mod damage;
-mod days;
+mod captured_log;
+mod damaged_files;
 mod digests;
 mod examples;
 mod faults;
-mod killed;
+mod killed_backfill;
 mod lake;
-mod late;
-mod log;
-mod owner;
+mod late_data;
+mod maintenance;
+mod ownership;
 mod servers;
 mod size;
-mod slow;
+mod slow_storage;
 #[path = "../support/mod.rs"]
 mod support;
 mod truth;
-mod upkeep;

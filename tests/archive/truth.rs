@@ -1,36 +1,36 @@
-//! Days as they stand in files, held against what the simulator made them from.
+//! Compares archived files with the simulator's ground truth.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use feishu_pulse::{
-    model::{Day, DayKey, Geo, Scope, UserIdType},
-    sim::{Tenant, TruthRow},
-    table::{Counter, Directory, Feature, Flag, parquet},
+    model::{DataScope, Day, DayKey, Geo, UserIdType},
+    table::{Counter, Dictionary, Feature, Flag, parquet},
 };
+use feishu_simulator::{GroundTruthRow, Tenant, TenantGeo};
 
-/// Everything of a row that a sum or a set could hide.
+/// A row for comparison: name, department path, flags and counters.
 type Figures = (String, String, [bool; 7], Vec<u64>);
 
-/// Reads a file as the gateway would, and holds every row of it against the truth.
+/// Reads a file as the gateway does, and asserts that every row equals the ground truth.
 pub(crate) fn file_equals_truth(file: &Path, tenant: &Tenant, day: Day) {
-    let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day };
+    let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day };
     let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    let partition = parquet::decode(bytes.into(), &key, &Arc::new(Directory::default()));
+    let partition = parquet::decode(bytes.into(), &key, &Arc::new(Dictionary::default()));
     let partition = partition.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
 
-    let tables = partition.directory().read();
-    let archived: BTreeMap<String, Figures> = (0..partition.rows())
+    let tables = partition.dictionary().read();
+    let archived: BTreeMap<String, Figures> = (0..partition.row_count())
         .map(|row| {
             let profile = tables.profile(partition.profiles()[row]);
             let path = tables.department(profile.department).path.to_string();
-            let flags = SENT.map(|flag| partition.flags()[row].has(flag));
+            let flags = SENT.map(|flag| partition.flags()[row].contains(flag));
             let counters = Counter::ALL.map(|counter| partition.counter(counter).get(row)).to_vec();
             let id = profile.user_id.as_deref().expect("an id").to_owned();
             (id, (profile.user_name.to_string(), path, flags, counters))
         })
         .collect();
-    let truth: BTreeMap<String, Figures> = tenant.rows_of(Geo::Cn, day).into_iter().map(figures).collect();
-    assert!(archived == truth, "{day} differs from the truth");
+    let truth: BTreeMap<String, Figures> = tenant.rows_of(TenantGeo::Cn, day.date()).into_iter().map(figures).collect();
+    assert!(archived == truth, "{day} differs from the ground truth");
 }
 
 const SENT: [Flag; 7] = [
@@ -43,8 +43,8 @@ const SENT: [Flag; 7] = [
     Flag::Feature(Feature::Search),
 ];
 
-fn figures(row: TruthRow) -> (String, Figures) {
-    let TruthRow { counters: c, .. } = row;
+fn figures(row: GroundTruthRow) -> (String, Figures) {
+    let GroundTruthRow { counters: c, .. } = row;
     let flags = [
         row.user_active,
         row.suite_active,

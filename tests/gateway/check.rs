@@ -1,28 +1,27 @@
-//! `check`: the real binary says what is wrong with a set-up and what to do about it, in words and by its exit code.
+//! `check`: the binary reports what is wrong with a setup and what to do about it, as text and by its exit code.
 
 use std::{
     io::{BufRead as _, BufReader},
     process::Output,
-    sync::Arc,
 };
 
 use feishu_pulse::{
-    feishu::quota::Quota,
+    feishu::quota::MonthlyQuota,
     model::{Clock as _, SystemClock},
-    sim::{Calls, Fault, Mishap, SimConfig, Simulator},
 };
+use feishu_simulator::{FaultTarget, InjectedFault, FaultKind, SimulatorConfig, Simulator};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::process::{CREDENTIALS, Running, run, text};
+use crate::process::{CREDENTIALS, RunningProcess, run, text};
 
 const SECRET: &str = CREDENTIALS[1].1;
 
 async fn simulator() -> Simulator {
-    Simulator::start(SimConfig { users: 40, ..SimConfig::default() }, Arc::new(SystemClock)).await.expect("a simulator")
+    Simulator::start(SimulatorConfig { users: 40, ..SimulatorConfig::default() }, || SystemClock.now()).await.expect("a simulator")
 }
 
-/// Runs `check` with usable settings and those given; later ones win. The state is kept in a folder of its own.
+/// Runs `check` with valid settings, overridden by `settings`. The state directory is a temporary directory.
 async fn check(base_url: &str, settings: &[(&str, &str)]) -> Output {
     let state = tempfile::tempdir().expect("a folder");
     let path = state.path().to_str().expect("UTF-8");
@@ -36,25 +35,25 @@ async fn check(base_url: &str, settings: &[(&str, &str)]) -> Output {
     running.await.expect("no panic")
 }
 
-/// What was said, with the exit code. However it ends, no secret is told and nothing but findings is said.
-fn told(output: &Output) -> (Option<i32>, &str) {
+/// The exit code and the findings. Asserts that the output has no secrets and no text on stderr.
+fn findings(output: &Output) -> (Option<i32>, &str) {
     assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
-    let told = text(&output.stdout);
-    assert!(!told.contains(SECRET) && !told.contains("Bearer"), "{told}");
-    (output.status.code(), told)
+    let report = text(&output.stdout);
+    assert!(!report.contains(SECRET) && !report.contains("Bearer"), "{report}");
+    (output.status.code(), report)
 }
 
 #[tokio::test]
-async fn a_good_set_up_has_no_findings_and_costs_one_call_for_a_row() {
+async fn a_valid_setup_has_no_findings_and_makes_one_call() {
     let simulator = simulator().await;
 
     let output = check(&simulator.base_url(), &[]).await;
 
-    let (code, told) = told(&output);
-    assert_eq!(code, Some(0), "{told}");
-    assert!(!told.contains("PROBLEM") && told.lines().all(|line| line.starts_with("ok ")), "{told}");
-    let calls = simulator.ledger().stats_calls();
-    assert_eq!((calls.len(), simulator.ledger().token_calls().len()), (1, 1));
+    let (code, report) = findings(&output);
+    assert_eq!(code, Some(0), "{report}");
+    assert!(!report.contains("PROBLEM") && report.lines().all(|line| line.starts_with("ok ")), "{report}");
+    let calls = simulator.call_log().stats_calls();
+    assert_eq!((calls.len(), simulator.call_log().token_calls().len()), (1, 1));
     assert_eq!(calls[0].query.as_ref().map(|query| query.page_size), Some(1));
 }
 
@@ -64,10 +63,10 @@ async fn a_wrong_secret_is_one_finding() {
 
     let output = check(&simulator.base_url(), &[("FEISHU_APP_SECRET", "hush-hush")]).await;
 
-    let (code, told) = told(&output);
-    assert_eq!((code, told.matches("PROBLEM").count()), (Some(1), 1), "{told}");
-    assert!(told.contains("10014") && told.contains("FEISHU_APP_SECRET") && !told.contains("hush-hush"), "{told}");
-    assert_eq!(simulator.ledger().stats_calls().len(), 0);
+    let (code, report) = findings(&output);
+    assert_eq!((code, report.matches("PROBLEM").count()), (Some(1), 1), "{report}");
+    assert!(report.contains("10014") && report.contains("FEISHU_APP_SECRET") && !report.contains("hush-hush"), "{report}");
+    assert_eq!(simulator.call_log().stats_calls().len(), 0);
 }
 
 #[rstest]
@@ -76,62 +75,62 @@ async fn a_wrong_secret_is_one_finding() {
 #[case::address_not_allowed(99_991_401, "IP allow list")]
 #[case::app_not_installed(11_210, "installed")]
 #[case::quota_spent(99_991_403, "next month")]
-#[case::rate_limit(99_991_400, "look again")]
+#[case::rate_limit(99_991_400, "again in a minute")]
 #[case::failing(2_200, "FEISHU_BASE_URL")]
 #[tokio::test]
-async fn what_feishu_finds_wrong_is_told_with_what_to_do(#[case] fault: i64, #[case] cure: &str) {
+async fn an_error_of_feishu_is_reported_with_its_remedy(#[case] fault: i64, #[case] cure: &str) {
     let simulator = simulator().await;
-    simulator.faults().push(Fault::new(Mishap::code(fault)).on(Calls::Stats).times(u32::MAX));
+    simulator.faults().push(InjectedFault::new(FaultKind::error_code(fault)).on(FaultTarget::Stats).times(u32::MAX));
 
     let output = check(&simulator.base_url(), &[]).await;
 
-    let (code, told) = told(&output);
-    assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains(&fault.to_string()) && told.contains(cure), "{told}");
-    assert_eq!(simulator.ledger().stats_calls().len(), 1, "a doctor does not insist");
+    let (code, report) = findings(&output);
+    assert_eq!(code, Some(1), "{report}");
+    assert!(report.contains(&fault.to_string()) && report.contains(cure), "{report}");
+    assert_eq!(simulator.call_log().stats_calls().len(), 1, "a doctor does not insist");
 }
 
 #[tokio::test]
-async fn a_geo_that_is_not_enabled_is_named_and_the_others_are_well() {
+async fn a_geo_that_is_not_enabled_is_the_only_finding() {
     let simulator = simulator().await;
 
     let output = check(&simulator.base_url(), &[("PULSE_GEOS", "cn,jp")]).await;
 
-    let (code, told) = told(&output);
-    assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("ok       data of cn") && told.contains("PROBLEM  data of jp"), "{told}");
-    assert!(told.contains("take it out of PULSE_GEOS"), "{told}");
+    let (code, report) = findings(&output);
+    assert_eq!(code, Some(1), "{report}");
+    assert!(report.contains("ok       data of cn") && report.contains("PROBLEM  data of jp"), "{report}");
+    assert!(report.contains("remove it from PULSE_GEOS"), "{report}");
 }
 
 #[tokio::test]
-async fn an_app_that_sees_nobody_is_told_so() {
-    let simulator = Simulator::start(SimConfig { users: 0, ..SimConfig::default() }, Arc::new(SystemClock)).await;
+async fn an_app_whose_data_range_is_empty_is_a_finding() {
+    let simulator = Simulator::start(SimulatorConfig { users: 0, ..SimulatorConfig::default() }, || SystemClock.now()).await;
     let simulator = simulator.expect("a simulator");
 
     let output = check(&simulator.base_url(), &[]).await;
 
-    let (code, told) = told(&output);
-    assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("nobody") && told.contains("data range"), "{told}");
+    let (code, report) = findings(&output);
+    assert_eq!(code, Some(1), "{report}");
+    assert!(report.contains("nobody") && report.contains("data range"), "{report}");
 }
 
 #[tokio::test]
-async fn an_upstream_out_of_reach_is_told_with_what_to_look_at() {
+async fn an_unreachable_upstream_is_reported_with_its_remedy() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = format!("http://{}", nobody.local_addr().expect("an address"));
     drop(nobody);
 
     let output = check(&address, &[]).await;
 
-    let (code, told) = told(&output);
-    assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("no connection") && told.contains("firewall"), "{told}");
+    let (code, report) = findings(&output);
+    assert_eq!(code, Some(1), "{report}");
+    assert!(report.contains("no connection") && report.contains("firewall"), "{report}");
 }
 
 #[tokio::test]
-async fn the_months_calls_are_taken_from_what_the_gateway_has_noted() {
+async fn the_calls_of_the_month_are_read_from_the_state_of_the_gateway() {
     let (simulator, state) = (simulator().await, tempfile::tempdir().expect("a folder"));
-    let month = Quota::month_at(SystemClock.now());
+    let month = MonthlyQuota::month_at(SystemClock.now());
     let memo = format!("{{\"calls\":{{\"month\":\"{month}\",\"calls\":850}},\"limit\":null}}");
     std::fs::write(state.path().join("upstream.json"), memo).expect("a file");
     let path = state.path().to_str().expect("UTF-8");
@@ -140,42 +139,42 @@ async fn the_months_calls_are_taken_from_what_the_gateway_has_noted() {
     let monthly = [("PULSE_STATE_DIR", path), ("PULSE_UPSTREAM_MONTHLY_QUOTA", "1000")];
     let few = check(&simulator.base_url(), &monthly).await;
 
-    assert_eq!(told(&plenty).0, Some(0));
-    assert!(told(&plenty).1.contains("850"), "{}", told(&plenty).1);
-    assert_eq!(told(&few).0, Some(1));
-    assert!(told(&few).1.contains("850 of 1000"), "{}", told(&few).1);
+    assert_eq!(findings(&plenty).0, Some(0));
+    assert!(findings(&plenty).1.contains("850"), "{}", findings(&plenty).1);
+    assert_eq!(findings(&few).0, Some(1));
+    assert!(findings(&few).1.contains("850 of 1000"), "{}", findings(&few).1);
 }
 
 #[test]
-fn every_unusable_setting_is_told_in_a_line_of_its_own() {
+fn every_invalid_setting_is_reported_on_its_own_line() {
     let settings = [("PULSE_LISTEN", "0.0.0.0:80"), ("PULSE_GEOS", "cn,cn"), ("PULSE_LOG", "a=b=c")];
 
     let output = run(&["check"], &settings);
 
-    let told = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert_eq!(told.lines().count(), 5, "{told}");
+    let report = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{report}");
+    assert_eq!(report.lines().count(), 5, "{report}");
     for setting in ["PULSE_LISTEN", "FEISHU_APP_ID", "FEISHU_APP_SECRET", "PULSE_GEOS", "PULSE_LOG"] {
-        assert_eq!(told.lines().filter(|line| line.starts_with(&format!("error: {setting} "))).count(), 1, "{told}");
+        assert_eq!(report.lines().filter(|line| line.starts_with(&format!("error: {setting} "))).count(), 1, "{report}");
     }
 }
 
 #[test]
-fn every_value_that_cannot_be_read_is_told_too() {
+fn every_value_that_cannot_be_parsed_is_reported() {
     let settings =
         [("PULSE_LISTEN", "here"), ("PULSE_CACHE_BYTES", "much"), ("PULSE_GEOS", "mars"), ("PULSE_LOG_FORMAT", "xml")];
 
     let output = run(&["check"], &settings);
 
-    let told = text(&output.stderr);
-    assert_eq!((output.status.code(), told.lines().count()), (Some(2), 4), "{told}");
+    let report = text(&output.stderr);
+    assert_eq!((output.status.code(), report.lines().count()), (Some(2), 4), "{report}");
     for option in ["--listen", "--cache-bytes", "--geos", "--log-format"] {
-        assert_eq!(told.lines().filter(|line| line.contains(option)).count(), 1, "{told}");
+        assert_eq!(report.lines().filter(|line| line.contains(option)).count(), 1, "{report}");
     }
 }
 
 #[tokio::test]
-async fn a_running_gateway_is_found_alive_and_its_operators_address_has_the_metrics() {
+async fn a_running_gateway_passes_the_live_check_and_serves_metrics_on_the_admin_listener() {
     let simulator = simulator().await;
     let base = simulator.base_url();
     let state = tempfile::tempdir().expect("a folder");
@@ -188,7 +187,7 @@ async fn a_running_gateway_is_found_alive_and_its_operators_address_has_the_metr
         ("PULSE_ADMIN_LISTEN", "127.0.0.1:0"),
         ("PULSE_LOG_FORMAT", "json"),
     ];
-    let mut gateway = Running::start(&["serve"], &settings);
+    let mut gateway = RunningProcess::start(&["serve"], &settings);
     let mut log = BufReader::new(gateway.0.stderr.take().expect("a log")).lines().map_while(Result::ok);
     let mut address = || {
         let line: Value = serde_json::from_str(&log.next().expect("a line")).expect("JSON");
@@ -206,5 +205,5 @@ async fn a_running_gateway_is_found_alive_and_its_operators_address_has_the_metr
     assert!(metrics.text().await.expect("a page").contains("feishu_pulse_build_info"));
     assert_eq!((not_here.status().as_u16(), nothing_else.status().as_u16()), (404, 404));
     assert!(alive.iter().all(|output| output.status.success()));
-    assert_eq!(told(&dead).0, Some(1));
+    assert_eq!(findings(&dead).0, Some(1));
 }

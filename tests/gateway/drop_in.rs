@@ -1,17 +1,14 @@
-//! Drop-in: what an official SDK sees of the gateway is what it would see of Feishu, but for the calls it costs.
+//! Drop-in API: an official SDK gets the same responses from the gateway as from Feishu.
 
-use feishu_pulse::{
-    app,
-    model::Geo,
-    sim::{Drift, SimConfig},
-};
+use feishu_pulse::app;
+use feishu_simulator::{SchemaDrift, SimulatorConfig, TenantGeo};
 use reqwest::StatusCode;
 use rstest::rstest;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
 use crate::{
-    sdk::{Sdk, failure},
+    sdk::{Sdk, error_of},
     support::{Setup, day, eventually},
 };
 
@@ -19,7 +16,7 @@ const WEEK: &str = "start_date=2026-11-14&end_date=2026-11-20&page_size=60";
 const DAY_20: &str = "start_date=2026-11-20&end_date=2026-11-20";
 const DAY_21: &str = "start_date=2026-11-21&end_date=2026-11-21";
 
-/// Upstream's fields as documented, each with an example of its type.
+/// Feishu's documented fields, each with an example of its type.
 const DOCUMENTED: &str = r#"{
     "date": "2020-02-15", "user_id": "ou_7dab8a3d3cdcc9da365777c7ad535d62", "user_name": "Zhang San",
     "department_name": "testcqlbfaaasdasdasd", "department_path": "testkkk/testcqlbfaaasdasdasd",
@@ -34,12 +31,12 @@ const DOCUMENTED: &str = r#"{
     "total_search_count": "7", "quick_search_count": "7", "tab_search_count": "7"
 }"#;
 
-fn simulation() -> SimConfig {
-    SimConfig { users: 50, days: 30, ..SimConfig::default() }
+fn simulation() -> SimulatorConfig {
+    SimulatorConfig { users: 50, days: 30, ..SimulatorConfig::default() }
 }
 
-/// An item of the simulator as documented, whatever its types have drifted to: what is null or absent is empty.
-fn as_documented(item: &Value) -> Value {
+/// An item of the simulator with the documented types. Null and missing values become empty.
+fn documented_row(item: &Value) -> Value {
     let documented: Map<String, Value> = serde_json::from_str(DOCUMENTED).unwrap();
     let fields = documented.into_iter().map(|(name, example)| {
         let sent = match &item[&name] {
@@ -55,33 +52,33 @@ fn as_documented(item: &Value) -> Value {
     fields.collect()
 }
 
-/// Sorted by day and person, since upstream promises no order.
+/// Sorted by day and person, because Feishu does not specify an order.
 fn sorted(mut items: Vec<Value>) -> Vec<Value> {
     let whose = |item: &Value| (item["date"].to_string(), item["user_id"].to_string());
     items.sort_by_key(whose);
     items
 }
 
-async fn truth(setup: &Setup, query: &str) -> Vec<Value> {
-    sorted(Sdk::of_simulator(setup).await.all(query).await.iter().map(as_documented).collect())
+async fn rows_of_simulator(setup: &Setup, query: &str) -> Vec<Value> {
+    sorted(Sdk::of_simulator(setup).await.all_items(query).await.iter().map(documented_row).collect())
 }
 
 #[rstest]
 #[tokio::test]
-async fn all_pages_hold_what_upstreams_own_hold_and_cost_no_call_the_second_time(
-    #[values(Drift::Off, Drift::Usual, Drift::Wild)] drift: Drift,
+async fn all_pages_equal_feishus_and_a_second_read_makes_no_call(
+    #[values(SchemaDrift::Off, SchemaDrift::Usual, SchemaDrift::Wild)] schema_drift: SchemaDrift,
     #[values(10, 60)] page_size: usize,
 ) {
-    let setup = Setup::new(SimConfig { drift, turnover: 0.5, ..simulation() }).await;
+    let setup = Setup::new(SimulatorConfig { schema_drift, turnover: 0.5, ..simulation() }).await;
     let sdk = Sdk::of_gateway(&setup).await;
     let query = format!("start_date=2026-10-24&end_date=2026-11-21&page_size={page_size}");
 
-    let first = sdk.all(&query).await;
+    let first = sdk.all_items(&query).await;
     let calls = setup.upstream_calls();
-    let second = sdk.all(&query).await;
+    let second = sdk.all_items(&query).await;
 
     assert_eq!(setup.upstream_calls(), calls);
-    assert_eq!(first, truth(&setup, &query).await);
+    assert_eq!(first, rows_of_simulator(&setup, &query).await);
     assert_eq!(second, first);
 }
 
@@ -90,35 +87,35 @@ async fn all_pages_hold_what_upstreams_own_hold_and_cost_no_call_the_second_time
 #[case::another_kind_of_id("user_id_type", |_: &Value| json!("union_id"))]
 #[case::a_geo("target_geo", |_: &Value| json!("us"))]
 #[tokio::test]
-async fn a_narrower_question_is_answered_as_upstream_answers_it(
+async fn a_filtered_query_returns_the_same_rows_as_feishu(
     #[case] name: &str,
     #[case] value: impl Fn(&Value) -> Value,
 ) {
-    let setup = Setup::new(SimConfig { geos: vec![Geo::Cn, Geo::Us], ..simulation() }).await;
+    let setup = Setup::new(SimulatorConfig { geos: vec![TenantGeo::Cn, TenantGeo::Us], ..simulation() }).await;
     let sdk = Sdk::of_gateway(&setup).await;
     let somebody = sdk.page(WEEK).await["items"][0].clone();
     let query = format!("{WEEK}&{name}={}", value(&somebody).as_str().unwrap());
 
-    let told = sdk.all(&query).await;
+    let rows = sdk.all_items(&query).await;
 
-    assert_eq!(told, truth(&setup, &query).await);
-    assert!(!told.is_empty());
+    assert_eq!(rows, rows_of_simulator(&setup, &query).await);
+    assert!(!rows.is_empty());
 }
 
 #[tokio::test]
-async fn a_department_and_all_below_it_are_resolved_by_upstream() {
+async fn a_department_id_selects_its_sub_departments_too() {
     let setup = Setup::new(simulation()).await;
     let department = &setup.simulator.tenant().departments()[1];
     let query = format!("{WEEK}&department_id={}", department.open_department_id);
 
-    let told = Sdk::of_gateway(&setup).await.all(&query).await;
+    let rows = Sdk::of_gateway(&setup).await.all_items(&query).await;
 
-    assert_eq!(told, truth(&setup, &query).await);
+    assert_eq!(rows, rows_of_simulator(&setup, &query).await);
 }
 
 #[tokio::test]
-async fn an_id_that_upstream_withholds_is_left_out() {
-    let setup = Setup::new(SimConfig { employee_ids: false, ..simulation() }).await;
+async fn an_id_that_feishu_withholds_is_omitted() {
+    let setup = Setup::new(SimulatorConfig { employee_ids: false, ..simulation() }).await;
 
     let page = Sdk::of_gateway(&setup).await.page(&format!("{WEEK}&user_id_type=user_id")).await;
 
@@ -127,10 +124,10 @@ async fn an_id_that_upstream_withholds_is_left_out() {
 }
 
 #[tokio::test]
-async fn an_item_has_upstreams_fields_in_its_order() {
+async fn a_row_has_feishus_fields_in_feishus_order() {
     let setup = Setup::new(simulation()).await;
 
-    let answer = Sdk::of_gateway(&setup).await.ask(&format!("{DAY_20}&page_size=1"), &[]).await;
+    let answer = Sdk::of_gateway(&setup).await.get_stats(&format!("{DAY_20}&page_size=1"), &[]).await;
 
     let named = |text: &str| -> Vec<String> {
         let names = text.split('"').skip(1).step_by(2).filter(|word| word.contains('_') || *word == "date");
@@ -140,7 +137,7 @@ async fn an_item_has_upstreams_fields_in_its_order() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_has_upstreams_defaults_and_what_is_unknown_is_ignored() {
+async fn missing_parameters_have_feishus_defaults_and_unknown_ones_are_ignored() {
     let setup = Setup::new(simulation()).await;
     let sdk = Sdk::of_gateway(&setup).await;
     let plain = sdk.page(DAY_20).await;
@@ -152,7 +149,7 @@ async fn what_is_left_out_has_upstreams_defaults_and_what_is_unknown_is_ignored(
 }
 
 #[tokio::test]
-async fn days_that_are_not_produced_yet_have_no_rows_and_cost_no_call() {
+async fn days_that_are_not_produced_yet_have_no_rows_and_make_no_call() {
     let setup = Setup::new(simulation()).await;
 
     let page = Sdk::of_gateway(&setup).await.page("start_date=2026-11-22&end_date=2026-11-24").await;
@@ -162,7 +159,7 @@ async fn days_that_are_not_produced_yet_have_no_rows_and_cost_no_call() {
 }
 
 #[tokio::test]
-async fn a_body_on_get_is_accepted_as_the_node_sdk_sends_one() {
+async fn a_get_request_with_a_body_is_accepted() {
     let setup = Setup::new(simulation()).await;
     let sdk = Sdk::of_gateway(&setup).await;
     let request = setup.http.get(format!("{}{}?{DAY_20}", setup.base, crate::sdk::STATS_PATH));
@@ -174,7 +171,7 @@ async fn a_body_on_get_is_accepted_as_the_node_sdk_sends_one() {
 }
 
 #[tokio::test]
-async fn tokens_and_page_tokens_survive_a_restart() {
+async fn tokens_and_page_tokens_stay_valid_after_a_restart() {
     let mut settings = None;
     let setup = Setup::with(simulation(), |config| settings = Some(config.clone())).await;
     let sdk = Sdk::of_gateway(&setup).await;
@@ -187,55 +184,55 @@ async fn tokens_and_page_tokens_survive_a_restart() {
     let base = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(app::serve(restarted, listener, std::future::pending()));
 
-    assert_eq!(sdk.moved_to(base).page(&next).await, second);
+    assert_eq!(sdk.with_base_url(base).page(&next).await, second);
 }
 
 #[rstest]
 #[case::other_days("start_date=2026-11-13&end_date=2026-11-20")]
 #[case::another_kind_of_id("start_date=2026-11-14&end_date=2026-11-20&user_id_type=union_id")]
 #[tokio::test]
-async fn a_page_token_of_another_question_is_refused(#[case] other: &str) {
+async fn a_page_token_of_another_query_is_rejected(#[case] other: &str) {
     let setup = Setup::new(simulation()).await;
     let sdk = Sdk::of_gateway(&setup).await;
     let token = sdk.page(WEEK).await["page_token"].as_str().unwrap().to_owned();
 
-    let answer = sdk.ask(&format!("{other}&page_token={token}"), &[]).await;
+    let answer = sdk.get_stats(&format!("{other}&page_token={token}"), &[]).await;
 
     let refused = (StatusCode::INTERNAL_SERVER_ERROR, 1_051_001, Some("page_token".to_owned()));
-    assert_eq!(failure(&answer), refused);
+    assert_eq!(error_of(&answer), refused);
 }
 
 #[tokio::test]
-async fn a_page_token_of_a_day_that_has_changed_is_refused_and_the_caller_begins_again() {
+async fn a_page_token_is_rejected_after_its_day_has_changed() {
     let setup = Setup::new(simulation()).await;
     let sdk = Sdk::of_gateway(&setup).await;
     let token = sdk.page(DAY_21).await["page_token"].as_str().unwrap().to_owned();
     let next = format!("{DAY_21}&page_token={token}");
-    setup.simulator.production().revise(setup.home(), day("2026-11-21"));
+    setup.simulator.production().revise(setup.home(), day("2026-11-21").date());
 
-    // Still the frozen version; the day is fetched anew behind this answer.
+    // This request still gets the previous version and starts a refresh of the day in the background.
     setup.set_time("2026-11-22T04:31:00Z");
     assert_eq!(sdk.page(&next).await["has_more"], true);
-    eventually(async || !sdk.ask(&next, &[]).await.status.is_success()).await;
-    let answer = sdk.ask(&next, &[]).await;
+    eventually(async || !sdk.get_stats(&next, &[]).await.status.is_success()).await;
+    let answer = sdk.get_stats(&next, &[]).await;
 
-    assert_eq!(failure(&answer).2.as_deref(), Some("page_token"));
-    assert_eq!(sdk.all(DAY_21).await, truth(&setup, DAY_21).await);
+    assert_eq!(error_of(&answer).2.as_deref(), Some("page_token"));
+    assert_eq!(sdk.all_items(DAY_21).await, rows_of_simulator(&setup, DAY_21).await);
 }
 
 #[tokio::test]
-async fn with_the_header_spans_are_longer_and_pages_larger_than_upstreams() {
-    let setup = Setup::new(SimConfig { days: 60, ..simulation() }).await;
+async fn the_extended_header_allows_longer_ranges_and_larger_pages() {
+    let setup = Setup::new(SimulatorConfig { days: 60, ..simulation() }).await;
     let sdk = Sdk::of_gateway(&setup).await;
     let extended = [("X-Pulse-Extended", "1")];
     let long = "start_date=2026-10-01&end_date=2026-11-20&page_size=10000";
 
-    let answer = sdk.ask(long, &extended).await.json();
-    let too_large = sdk.ask("start_date=2026-10-01&end_date=2026-11-20&page_size=10001", &extended).await;
+    let answer = sdk.get_stats(long, &extended).await.json();
+    let too_large = sdk.get_stats("start_date=2026-10-01&end_date=2026-11-20&page_size=10001", &extended).await;
 
     let halves = ["start_date=2026-10-01&end_date=2026-10-31", "start_date=2026-11-01&end_date=2026-11-20"];
-    let mut rows = truth(&setup, halves[0]).await;
-    rows.extend(truth(&setup, halves[1]).await);
+    let mut rows = rows_of_simulator(&setup, halves[0]).await;
+    rows.extend(rows_of_simulator(&setup, halves[1]).await);
     assert_eq!((&answer["data"]["items"], &answer["data"]["has_more"]), (&json!(rows), &json!(false)));
-    assert_eq!(failure(&too_large).2.as_deref(), Some("page_size"));
+    assert_eq!(error_of(&too_large).2.as_deref(), Some("page_size"));
 }

@@ -1,27 +1,27 @@
-//! Drop-in: whatever goes wrong is told in upstream's codes, statuses and shape, and never as anything but JSON.
+//! Drop-in API: every error has Feishu's code, status and JSON format.
 
 use std::time::Duration;
 
-use feishu_pulse::sim::{Calls, Fault, Mishap, SimConfig};
+use feishu_simulator::{FaultTarget, InjectedFault, FaultKind, SimulatorConfig};
 use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::{
-    sdk::{STATS_PATH, Sdk, TOKEN_PATH, failure},
-    support::{Answer, Setup},
+    sdk::{STATS_PATH, Sdk, TOKEN_PATH, error_of},
+    support::{ApiResponse, Setup},
 };
 
 const DAY_20: &str = "start_date=2026-11-20&end_date=2026-11-20";
 
 async fn setup() -> Setup {
-    Setup::new(SimConfig { users: 20, days: 40, ..SimConfig::default() }).await
+    Setup::new(SimulatorConfig { users: 20, days: 40, ..SimulatorConfig::default() }).await
 }
 
-async fn send(setup: &Setup, method: Method, path: &str, token: Option<&str>) -> Answer {
+async fn send(setup: &Setup, method: Method, path: &str, token: Option<&str>) -> ApiResponse {
     let request = setup.http.request(method, format!("{}{path}", setup.base));
     let request = token.into_iter().fold(request, |request, value| request.header("Authorization", value));
-    Answer::read(request.send().await.expect("an answer")).await
+    ApiResponse::read(request.send().await.expect("an answer")).await
 }
 
 #[rstest]
@@ -43,28 +43,28 @@ async fn send(setup: &Setup, method: Method, path: &str, token: Option<&str>) ->
 #[case::no_such_geo("start_date=2026-11-01&end_date=2026-11-01&target_geo=de", "target_geo")]
 #[case::no_page_token("start_date=2026-11-01&end_date=2026-11-01&page_token=2", "page_token")]
 #[tokio::test]
-async fn an_invalid_parameter_is_refused_as_upstream_refuses_it_and_costs_no_call(
+async fn an_invalid_parameter_gets_feishus_error_and_makes_no_call(
     #[case] query: &str,
     #[case] field: &str,
 ) {
     let setup = setup().await;
 
-    let ours = Sdk::of_gateway(&setup).await.ask(query, &[]).await;
+    let ours = Sdk::of_gateway(&setup).await.get_stats(query, &[]).await;
     let calls = setup.upstream_calls();
-    let upstreams = Sdk::of_simulator(&setup).await.ask(query, &[]).await;
+    let upstreams = Sdk::of_simulator(&setup).await.get_stats(query, &[]).await;
 
-    assert_eq!(failure(&ours), (StatusCode::INTERNAL_SERVER_ERROR, 1_051_001, Some(field.to_owned())));
-    assert_eq!(failure(&ours), failure(&upstreams));
+    assert_eq!(error_of(&ours), (StatusCode::INTERNAL_SERVER_ERROR, 1_051_001, Some(field.to_owned())));
+    assert_eq!(error_of(&ours), error_of(&upstreams));
     assert_eq!(calls, 0);
 }
 
 #[tokio::test]
-async fn a_geo_that_is_not_served_exceeds_the_authority() {
+async fn a_geo_that_is_not_served_is_an_authority_error() {
     let setup = setup().await;
 
-    let answer = Sdk::of_gateway(&setup).await.ask(&format!("{DAY_20}&target_geo=us"), &[]).await;
+    let answer = Sdk::of_gateway(&setup).await.get_stats(&format!("{DAY_20}&target_geo=us"), &[]).await;
 
-    assert_eq!(failure(&answer), (StatusCode::BAD_REQUEST, 1_051_002, Some("target_geo".to_owned())));
+    assert_eq!(error_of(&answer), (StatusCode::BAD_REQUEST, 1_051_002, Some("target_geo".to_owned())));
 }
 
 #[rstest]
@@ -74,40 +74,40 @@ async fn a_geo_that_is_not_served_exceeds_the_authority() {
 #[case::made_up(Some("Bearer t-7f1bcd13fc57d46bac21793a18e560"), 99_991_663)]
 #[case::not_text(Some("Bearer \u{fe}"), 99_991_663)]
 #[tokio::test]
-async fn a_call_without_a_token_of_ours_is_turned_away(#[case] header: Option<&str>, #[case] code: i64) {
+async fn a_request_without_a_valid_token_is_rejected(#[case] header: Option<&str>, #[case] code: i64) {
     let setup = setup().await;
 
     let answer = send(&setup, Method::GET, &format!("{STATS_PATH}?{DAY_20}"), header).await;
 
-    assert_eq!(failure(&answer), (StatusCode::BAD_REQUEST, code, None));
+    assert_eq!(error_of(&answer), (StatusCode::BAD_REQUEST, code, None));
     assert_eq!(setup.upstream_calls(), 0);
 }
 
 #[tokio::test]
-async fn upstreams_own_token_is_none_of_ours_and_ours_none_of_upstreams() {
+async fn tokens_of_feishu_and_of_the_gateway_are_not_interchangeable() {
     let setup = setup().await;
     let (ours, upstreams) = (Sdk::of_gateway(&setup).await, Sdk::of_simulator(&setup).await);
     let stats = format!("{STATS_PATH}?{DAY_20}");
 
     let answer = send(&setup, Method::GET, &stats, Some(&format!("Bearer {}", upstreams.token))).await;
-    let other = ours.moved_to(setup.simulator.base_url()).ask(DAY_20, &[]).await;
+    let other = ours.with_base_url(setup.simulator.base_url()).get_stats(DAY_20, &[]).await;
 
-    assert_eq!(failure(&answer).1, 99_991_663);
-    assert_eq!(failure(&other).1, 99_991_663);
+    assert_eq!(error_of(&answer).1, 99_991_663);
+    assert_eq!(error_of(&other).1, 99_991_663);
 }
 
 #[tokio::test]
-async fn a_token_is_good_for_two_hours() {
+async fn a_token_is_valid_for_two_hours() {
     let setup = setup().await;
     let sdk = Sdk::of_gateway(&setup).await;
 
     setup.set_time("2026-11-22T05:59:59Z");
-    let before = sdk.ask(DAY_20, &[]).await;
+    let before = sdk.get_stats(DAY_20, &[]).await;
     setup.set_time("2026-11-22T06:00:00Z");
-    let after = sdk.ask(DAY_20, &[]).await;
+    let after = sdk.get_stats(DAY_20, &[]).await;
 
     assert_eq!(before.status, StatusCode::OK);
-    assert_eq!(failure(&after), (StatusCode::BAD_REQUEST, 99_991_663, None));
+    assert_eq!(error_of(&after), (StatusCode::BAD_REQUEST, 99_991_663, None));
 }
 
 #[rstest]
@@ -120,7 +120,7 @@ async fn a_token_is_good_for_two_hours() {
 #[case::no_secret(r#"{"app_id":"a"}"#, 200, 10_014)]
 #[case::a_blank_secret(r#"{"app_id":"a","app_secret":" "}"#, 200, 10_014)]
 #[tokio::test]
-async fn credentials_that_are_none_get_upstreams_answer(
+async fn malformed_credentials_get_feishus_error(
     #[case] body: &'static str,
     #[case] status: u16,
     #[case] code: i64,
@@ -129,19 +129,19 @@ async fn credentials_that_are_none_get_upstreams_answer(
 
     let reply = setup.http.post(format!("{}{TOKEN_PATH}", setup.base)).body(body).send().await.expect("an answer");
 
-    let answer = Answer::read(reply).await;
-    assert_eq!((failure(&answer).0.as_u16(), failure(&answer).1), (status, code));
+    let answer = ApiResponse::read(reply).await;
+    assert_eq!((error_of(&answer).0.as_u16(), error_of(&answer).1), (status, code));
     assert!(!answer.text.contains("tenant_access_token"));
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_refused_in_json() {
+async fn a_too_large_body_is_rejected_in_feishus_format() {
     let setup = setup().await;
     let body = vec![b' '; 3 << 20];
 
     let reply = setup.http.post(format!("{}{TOKEN_PATH}", setup.base)).body(body).send().await.expect("an answer");
 
-    assert_eq!(failure(&Answer::read(reply).await).1, 1_051_001);
+    assert_eq!(error_of(&ApiResponse::read(reply).await).1, 1_051_001);
 }
 
 #[rstest]
@@ -153,45 +153,45 @@ async fn a_body_without_end_is_refused_in_json() {
 #[case::a_failure(2200, 500, 2200)]
 #[case::a_disabled_app(11_210, 400, 11_210)]
 #[tokio::test]
-async fn what_upstream_refuses_is_passed_on_with_its_log_id(
+async fn an_error_of_feishu_is_passed_on_with_its_log_id(
     #[case] upstreams: i64,
     #[case] status: u16,
     #[case] code: i64,
 ) {
     let setup = setup().await;
     let sdk = Sdk::of_gateway(&setup).await;
-    setup.simulator.faults().push(Fault::new(Mishap::code(upstreams)).times(u32::MAX));
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::error_code(upstreams)).times(u32::MAX));
 
-    let answer = sdk.ask(DAY_20, &[]).await;
+    let answer = sdk.get_stats(DAY_20, &[]).await;
 
-    assert_eq!((failure(&answer).0.as_u16(), failure(&answer).1), (status, code));
+    assert_eq!((error_of(&answer).0.as_u16(), error_of(&answer).1), (status, code));
     assert_ne!(answer.headers["x-tt-logid"], answer.headers["x-request-id"]);
     assert_eq!(answer.headers.contains_key("x-ogw-ratelimit-reset"), status == 429);
 }
 
 #[tokio::test]
-async fn credentials_of_the_service_that_are_wrong_are_no_fault_of_the_caller() {
+async fn wrong_app_credentials_are_an_internal_error_for_the_caller() {
     let setup = setup().await;
     let sdk = Sdk::of_gateway(&setup).await;
-    setup.simulator.faults().push(Fault::new(Mishap::code(10_014)).on(Calls::Token).times(u32::MAX));
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::error_code(10_014)).on(FaultTarget::Token).times(u32::MAX));
 
-    let answer = sdk.ask(DAY_20, &[]).await;
+    let answer = sdk.get_stats(DAY_20, &[]).await;
 
-    assert_eq!(failure(&answer), (StatusCode::INTERNAL_SERVER_ERROR, 2200, None));
+    assert_eq!(error_of(&answer), (StatusCode::INTERNAL_SERVER_ERROR, 2200, None));
 }
 
 #[tokio::test]
-async fn a_wait_beyond_the_time_of_a_request_is_a_rate_limit_with_the_estimate_and_the_fetch_goes_on() {
-    let simulation = SimConfig { users: 50, latency: Duration::from_millis(300), ..SimConfig::default() };
+async fn a_fetch_that_exceeds_the_timeout_is_a_rate_limit_error_with_an_estimate_and_continues() {
+    let simulation = SimulatorConfig { users: 50, latency: Duration::from_millis(300), ..SimulatorConfig::default() };
     let setup = Setup::with(simulation, |config| config.request_timeout = Duration::from_millis(100)).await;
     let sdk = Sdk::of_gateway(&setup).await;
 
-    let mut answer = sdk.ask(DAY_20, &[]).await;
-    let first = failure(&answer);
+    let mut answer = sdk.get_stats(DAY_20, &[]).await;
+    let first = error_of(&answer);
     let reset: u64 = answer.headers["x-ogw-ratelimit-reset"].to_str().unwrap().parse().expect("seconds");
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        answer = sdk.ask(DAY_20, &[]).await;
+        answer = sdk.get_stats(DAY_20, &[]).await;
         if answer.status.is_success() {
             break;
         }
@@ -208,17 +208,17 @@ async fn a_wait_beyond_the_time_of_a_request_is_a_rate_limit_with_the_estimate_a
 #[case::another_method(Method::POST, STATS_PATH, 405)]
 #[case::a_token_asked_for_by_get(Method::GET, TOKEN_PATH, 405)]
 #[tokio::test]
-async fn what_is_not_there_is_told_in_json(#[case] method: Method, #[case] path: &str, #[case] status: u16) {
+async fn unknown_paths_and_methods_get_an_error_in_json(#[case] method: Method, #[case] path: &str, #[case] status: u16) {
     let setup = setup().await;
 
     let answer = send(&setup, method, path, None).await;
 
-    assert_eq!((failure(&answer).0.as_u16(), failure(&answer).1), (status, status.into()));
+    assert_eq!((error_of(&answer).0.as_u16(), error_of(&answer).1), (status, status.into()));
     assert!(answer.headers["content-type"].to_str().is_ok_and(|kind| kind.starts_with("application/json")));
 }
 
 #[tokio::test]
-async fn other_paths_keep_their_problem_documents() {
+async fn paths_outside_the_drop_in_api_get_problem_documents() {
     let setup = setup().await;
 
     let answer = send(&setup, Method::GET, "/open-api/", None).await;
@@ -228,10 +228,10 @@ async fn other_paths_keep_their_problem_documents() {
 }
 
 #[tokio::test]
-async fn a_failure_has_upstreams_shape() {
+async fn an_error_has_feishus_format() {
     let setup = setup().await;
 
-    let answer = Sdk::of_gateway(&setup).await.ask(&format!("{DAY_20}&page_size=61"), &[("x-request-id", "r1")]).await;
+    let answer = Sdk::of_gateway(&setup).await.get_stats(&format!("{DAY_20}&page_size=61"), &[("x-request-id", "r1")]).await;
 
     let body: Value = serde_json::from_str(&answer.text).unwrap();
     let description = "is not a whole number from 1 to 60";

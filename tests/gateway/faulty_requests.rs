@@ -1,31 +1,31 @@
-//! Faulty requests: every fault is told, all at once, and nothing of it is asked of Feishu.
+//! Faulty requests: the response lists all faults, and no call is made to Feishu.
 
 use std::collections::BTreeSet;
 
-use feishu_pulse::sim::SimConfig;
+use feishu_simulator::SimulatorConfig;
 use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::support::{Answer, Setup};
+use crate::support::{ApiResponse, Setup};
 
 async fn setup() -> Setup {
-    Setup::new(SimConfig { users: 5, days: 10, ..SimConfig::default() }).await
+    Setup::new(SimulatorConfig { users: 5, days: 10, ..SimulatorConfig::default() }).await
 }
 
-/// The parameters that a problem names.
-fn named(problem: &Value) -> BTreeSet<&str> {
+/// The parameters in the `errors` of a problem.
+fn faulty_parameters(problem: &Value) -> BTreeSet<&str> {
     let errors = problem["errors"].as_array().expect("errors");
     errors.iter().map(|error| error["parameter"].as_str().expect("a name")).collect()
 }
 
-async fn send(setup: &Setup, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+async fn send(setup: &Setup, method: Method, path: &str, headers: &[(&str, &str)]) -> ApiResponse {
     let request = setup.http.request(method, format!("{}{path}", setup.base));
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    Answer::read(request.send().await.expect("an answer")).await
+    ApiResponse::read(request.send().await.expect("an answer")).await
 }
 
-/// Faults of what the data endpoints share.
+/// Faults of the parameters that the data endpoints share.
 #[rstest]
 #[case::no_range("", &["start_date", "end_date"])]
 #[case::half_a_range("start_date=2026-11-01", &["end_date"])]
@@ -51,7 +51,7 @@ async fn send(setup: &Setup, method: Method, path: &str, headers: &[(&str, &str)
 #[case::several("start_date=x&end_date=y&geo=mars&user_id_type=z&colour=red",
     &["start_date", "end_date", "geo", "user_id_type", "colour"])]
 #[tokio::test]
-async fn a_faulty_range_is_told_by_every_data_endpoint(
+async fn every_data_endpoint_reports_a_faulty_range(
     #[values("/v1/user-days", "/v1/reports/activity", "/v1/coverage")] path: &str,
     #[case] query: &str,
     #[case] faulty: &[&str],
@@ -70,12 +70,12 @@ async fn a_faulty_range_is_told_by_every_data_endpoint(
             (answer.status, answer.problem()["code"].as_str()),
             (StatusCode::BAD_REQUEST, Some("invalid_parameters"))
         );
-        assert_eq!(named(&answer.problem()), faulty, "{}", answer.text);
+        assert_eq!(faulty_parameters(&answer.problem()), faulty, "{}", answer.text);
     }
-    assert!(setup.simulator.ledger().calls().is_empty());
+    assert!(setup.simulator.call_log().calls().is_empty());
 }
 
-/// Faults of what single endpoints have of their own.
+/// Faults of an endpoint's own parameters.
 #[rstest]
 #[case("/v1/user-days?period=7d&active=maybe", &["active"])]
 #[case("/v1/user-days?period=7d&fields=salary", &["fields"])]
@@ -108,18 +108,18 @@ async fn a_faulty_range_is_told_by_every_data_endpoint(
 #[case("/v1/reports/activity?period=7d&allow_partial=1&user_id=", &["allow_partial", "user_id"])]
 #[case("/v1/coverage?user_id=ou_1&allow_partial=true", &["user_id", "allow_partial"])]
 #[tokio::test]
-async fn a_faulty_parameter_is_told_by_its_endpoint(#[case] path: &str, #[case] faulty: &[&str]) {
+async fn an_endpoint_reports_its_faulty_parameters(#[case] path: &str, #[case] faulty: &[&str]) {
     let setup = setup().await;
 
     let answer = setup.get(path).await;
 
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
-    assert_eq!(named(&answer.problem()), faulty.iter().copied().collect(), "{}", answer.text);
-    assert!(setup.simulator.ledger().calls().is_empty());
+    assert_eq!(faulty_parameters(&answer.problem()), faulty.iter().copied().collect(), "{}", answer.text);
+    assert!(setup.simulator.call_log().calls().is_empty());
 }
 
 #[tokio::test]
-async fn a_parameter_that_is_there_but_unreadable_is_not_called_missing() {
+async fn an_invalid_parameter_is_not_reported_as_missing() {
     let setup = setup().await;
     let long = "x".repeat(600);
 
@@ -132,7 +132,7 @@ async fn a_parameter_that_is_there_but_unreadable_is_not_called_missing() {
 }
 
 #[tokio::test]
-async fn noise_is_not_echoed_at_length() {
+async fn a_query_of_many_unknown_parameters_gets_a_short_response() {
     let setup = setup().await;
 
     let answer = setup.get(&format!("/v1/user-days?{}", "x&".repeat(4_000))).await;
@@ -157,7 +157,7 @@ async fn noise_is_not_echoed_at_length() {
 #[case(Method::PUT, "/livez", StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")]
 #[case(Method::PATCH, "/openapi.json", StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")]
 #[tokio::test]
-async fn what_is_not_there_is_a_problem_too(
+async fn unknown_paths_and_methods_are_problems(
     #[case] method: Method,
     #[case] path: &str,
     #[case] status: StatusCode,
@@ -179,7 +179,7 @@ async fn what_is_not_there_is_a_problem_too(
 #[case("/v1/user-days?period=7d", "application/json;q=0")]
 #[case("/v1/reports/activity?period=7d", "application/xml, text/csv;q=0")]
 #[tokio::test]
-async fn a_format_that_is_not_served_is_not_acceptable(#[case] path: &str, #[case] accept: &str) {
+async fn an_unsupported_format_is_not_acceptable(#[case] path: &str, #[case] accept: &str) {
     let setup = setup().await;
 
     let answer = send(&setup, Method::GET, path, &[("accept", accept)]).await;
@@ -190,7 +190,7 @@ async fn a_format_that_is_not_served_is_not_acceptable(#[case] path: &str, #[cas
 }
 
 #[tokio::test]
-async fn every_problem_explains_itself_where_its_type_points() {
+async fn the_type_of_a_problem_is_the_path_of_its_explanation() {
     let setup = setup().await;
     let problem = setup.get("/v1/user-days").await.problem();
 
@@ -209,7 +209,7 @@ async fn every_problem_explains_itself_where_its_type_points() {
 #[case::too_long(Some("0123456789012345678901234567890123456789012345678901234567890123456789"), false)]
 #[case::none(None, false)]
 #[tokio::test]
-async fn every_answer_carries_the_id_of_its_request(#[case] sent: Option<&str>, #[case] kept: bool) {
+async fn every_response_has_a_request_id(#[case] sent: Option<&str>, #[case] kept: bool) {
     let setup = setup().await;
     let headers: Vec<_> = sent.map(|id| ("x-request-id", id)).into_iter().collect();
 
@@ -222,7 +222,7 @@ async fn every_answer_carries_the_id_of_its_request(#[case] sent: Option<&str>, 
 }
 
 #[tokio::test]
-async fn a_head_request_gets_the_header_alone() {
+async fn a_head_request_gets_headers_without_a_body() {
     let setup = setup().await;
 
     let good = send(&setup, Method::HEAD, "/v1/coverage", &[]).await;
@@ -234,14 +234,14 @@ async fn a_head_request_gets_the_header_alone() {
 }
 
 #[tokio::test]
-async fn what_a_library_refuses_is_a_problem_like_any_other() {
+async fn an_error_of_a_library_is_a_problem_document() {
     let answer = setup().await.get("/docs/nothing").await;
     assert_eq!((answer.status, &answer.problem()["status"]), (StatusCode::NOT_FOUND, &404.into()));
     assert_eq!(answer.headers["cache-control"], "no-store");
 }
 
 #[tokio::test]
-async fn what_says_nothing_of_caching_is_not_kept() {
+async fn responses_without_validators_are_not_stored() {
     let setup = setup().await;
     for path in ["/v1/coverage", "/v1/backfills", "/metrics"] {
         assert_eq!(setup.get(path).await.headers["cache-control"], "no-store", "{path}");

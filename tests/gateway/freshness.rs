@@ -1,6 +1,6 @@
-//! Freshness: what is not there is not asked for, what may change is looked at again, what cannot change never.
+//! Freshness: pending days are not fetched, provisional days are fetched again, and final days are fetched only once.
 
-use feishu_pulse::sim::{Calls, Fault, Mishap, SimConfig, Twist};
+use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, PageFault, SimulatorConfig};
 use serde_json::{Value, json};
 
 use crate::support::{Setup, day, eventually};
@@ -9,30 +9,30 @@ const DAY_20: &str = "/v1/reports/activity?start_date=2026-11-20&end_date=2026-1
 const DAY_21: &str = "/v1/reports/activity?start_date=2026-11-21&end_date=2026-11-21";
 
 async fn setup() -> Setup {
-    Setup::new(SimConfig { users: 100, days: 30, turnover: 0.0, ..SimConfig::default() }).await
+    Setup::new(SimulatorConfig { users: 100, days: 30, turnover: 0.0, ..SimulatorConfig::default() }).await
 }
 
-/// People and messages of the report's only bucket, as told.
-fn told(answer: &Value) -> (Value, Value) {
+/// People and messages of the only bucket in the response.
+fn figures(answer: &Value) -> (Value, Value) {
     let bucket = &answer["data"][0];
     (bucket["users"].clone(), bucket["counters"]["send_messenger_num"].clone())
 }
 
-/// The same in truth.
-fn truth(setup: &Setup, date: &str) -> (Value, Value) {
-    let rows = setup.simulator.tenant().rows_of(setup.home(), day(date));
+/// The same figures of the simulated data.
+fn expected_figures(setup: &Setup, date: &str) -> (Value, Value) {
+    let rows = setup.simulator.tenant().rows_of(setup.home(), day(date).date());
     let messages: u32 = rows.iter().map(|row| row.counters.send_messenger_num).sum();
     (rows.len().into(), messages.into())
 }
 
-/// How many of the answer's days are final and provisional.
+/// Numbers of final and of provisional days in the response.
 fn states(answer: &Value) -> (u64, u64) {
     let count = |state: &str| answer["meta"]["days"][state].as_u64().expect("a count");
     (count("final"), count("provisional"))
 }
 
 #[tokio::test]
-async fn days_that_are_not_produced_are_listed_and_never_asked_for() {
+async fn pending_days_are_listed_and_not_fetched() {
     let setup = setup().await;
 
     let answer = setup.get("/v1/reports/activity?start_date=2026-11-20&end_date=2026-11-24").await.json();
@@ -43,31 +43,31 @@ async fn days_that_are_not_produced_are_listed_and_never_asked_for() {
     assert_eq!(answer["meta"]["days"]["pending"], json!(expected));
     assert_eq!((states(&answer), answer["data"].as_array().map(Vec::len)), ((1, 1), Some(2)));
     assert_eq!((&none["data"], states(&none)), (&json!([]), (0, 0)));
-    let spans: Vec<_> = setup.simulator.ledger().stats_calls().into_iter().filter_map(|call| call.query).collect();
-    assert!(!spans.is_empty() && spans.iter().all(|query| query.span.last() <= day("2026-11-21")));
+    let queries: Vec<_> = setup.simulator.call_log().stats_calls().into_iter().filter_map(|call| call.query).collect();
+    assert!(!queries.is_empty() && queries.iter().all(|query| *query.days.end() <= day("2026-11-21").date()));
 }
 
 #[tokio::test]
-async fn a_day_is_asked_for_from_half_past_nine_on() {
+async fn a_day_is_fetched_from_half_past_nine_of_the_next_day() {
     let setup = setup().await;
 
     setup.set_time("2026-11-22T01:29:59Z");
     let before = setup.get(DAY_21).await.json();
-    let calls_before = setup.simulator.ledger().calls().len();
+    let calls_before = setup.simulator.call_log().calls().len();
     setup.set_time("2026-11-22T01:30:00Z");
     let after = setup.get(DAY_21).await.json();
 
     assert_eq!((&before["data"], calls_before), (&json!([]), 0));
-    assert_eq!(told(&after), truth(&setup, "2026-11-21"));
+    assert_eq!(figures(&after), expected_figures(&setup, "2026-11-21"));
 }
 
 #[tokio::test]
-async fn a_final_day_is_never_asked_for_again() {
+async fn a_final_day_is_never_fetched_again() {
     let setup = setup().await;
     let first = setup.get(DAY_20).await.json();
     let calls = setup.upstream_calls();
 
-    setup.simulator.production().revise(setup.home(), day("2026-11-20"));
+    setup.simulator.production().revise(setup.home(), day("2026-11-20").date());
     setup.set_time("2027-11-22T04:00:00Z");
     let much_later = setup.get(DAY_20).await.json();
 
@@ -77,21 +77,21 @@ async fn a_final_day_is_never_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_provisional_day_is_served_at_once_and_fetched_anew_behind_the_answer() {
+async fn a_provisional_day_is_served_at_once_and_refreshed_in_the_background() {
     let setup = setup().await;
     let first = setup.get(DAY_21).await.json();
-    let (calls, before) = (setup.upstream_calls(), truth(&setup, "2026-11-21"));
-    setup.simulator.production().revise(setup.home(), day("2026-11-21"));
+    let (calls, before) = (setup.upstream_calls(), expected_figures(&setup, "2026-11-21"));
+    setup.simulator.production().revise(setup.home(), day("2026-11-21").date());
 
     setup.set_time("2026-11-22T04:30:00Z");
     let young = setup.get(DAY_21).await.json();
     let calls_while_young = setup.upstream_calls() - calls;
     setup.set_time("2026-11-22T04:30:01Z");
     let old = setup.get(DAY_21).await.json();
-    eventually(async || told(&setup.get(DAY_21).await.json()) == truth(&setup, "2026-11-21")).await;
+    eventually(async || figures(&setup.get(DAY_21).await.json()) == expected_figures(&setup, "2026-11-21")).await;
 
-    assert_ne!(before, truth(&setup, "2026-11-21"));
-    assert_eq!((states(&first), told(&first)), ((0, 1), before));
+    assert_ne!(before, expected_figures(&setup, "2026-11-21"));
+    assert_eq!((states(&first), figures(&first)), ((0, 1), before));
     assert_eq!((young, calls_while_young), (first.clone(), 0));
     assert_eq!((&old["data"], &old["meta"]["days"]["stale"]), (&first["data"], &1.into()));
     assert_eq!(setup.upstream_calls(), 2 * calls);
@@ -112,29 +112,29 @@ async fn a_day_fetched_six_hours_after_its_production_is_final() {
 }
 
 #[tokio::test]
-async fn a_day_that_comes_empty_is_fetched_anew() {
+async fn an_empty_day_is_fetched_again() {
     let setup = setup().await;
-    setup.simulator.production().late(setup.home(), day("2026-11-20"));
+    setup.simulator.production().delay(setup.home(), day("2026-11-20").date());
 
     let empty = setup.get(DAY_20).await.json();
-    setup.simulator.production().finish(setup.home(), day("2026-11-20"));
+    setup.simulator.production().complete(setup.home(), day("2026-11-20").date());
     setup.set_time("2026-11-22T04:31:00Z");
-    eventually(async || told(&setup.get(DAY_20).await.json()) == truth(&setup, "2026-11-20")).await;
+    eventually(async || figures(&setup.get(DAY_20).await.json()) == expected_figures(&setup, "2026-11-20")).await;
 
-    assert_eq!((states(&empty), told(&empty)), ((0, 1), (0.into(), 0.into())));
+    assert_eq!((states(&empty), figures(&empty)), ((0, 1), (0.into(), 0.into())));
     assert_eq!(states(&setup.get(DAY_20).await.json()), (1, 0));
 }
 
 #[tokio::test]
-async fn a_day_far_smaller_than_its_neighbours_is_fetched_anew() {
+async fn a_day_far_smaller_than_the_days_before_it_is_fetched_again() {
     let setup = setup().await;
     setup.get("/v1/reports/activity?start_date=2026-11-14&end_date=2026-11-19").await.json();
-    setup.simulator.production().partial(setup.home(), day("2026-11-20"), 300);
+    setup.simulator.production().produce_partially(setup.home(), day("2026-11-20").date(), 300);
 
     let part = setup.get(DAY_20).await.json();
-    setup.simulator.production().finish(setup.home(), day("2026-11-20"));
+    setup.simulator.production().complete(setup.home(), day("2026-11-20").date());
     setup.set_time("2026-11-22T04:31:00Z");
-    eventually(async || told(&setup.get(DAY_20).await.json()) == truth(&setup, "2026-11-20")).await;
+    eventually(async || figures(&setup.get(DAY_20).await.json()) == expected_figures(&setup, "2026-11-20")).await;
 
     assert_eq!(states(&part), (0, 1));
     assert!(part["data"][0]["users"].as_u64().is_some_and(|users| (1..50).contains(&users)), "{part}");
@@ -142,9 +142,9 @@ async fn a_day_far_smaller_than_its_neighbours_is_fetched_anew() {
 }
 
 #[tokio::test]
-async fn a_day_that_looks_incomplete_is_looked_at_once_more_after_three_days() {
+async fn a_day_that_seems_incomplete_is_fetched_once_more_after_three_days() {
     let setup = setup().await;
-    setup.simulator.production().late(setup.home(), day("2026-11-20"));
+    setup.simulator.production().delay(setup.home(), day("2026-11-20").date());
     setup.get(DAY_20).await.json();
 
     setup.set_time("2026-11-28T04:00:00Z");
@@ -157,7 +157,7 @@ async fn a_day_that_looks_incomplete_is_looked_at_once_more_after_three_days() {
 }
 
 #[tokio::test]
-async fn the_coverage_tells_each_days_state_and_asks_nothing() {
+async fn coverage_lists_the_state_of_each_day_without_upstream_calls() {
     let setup = setup().await;
     setup.get("/v1/user-days?start_date=2026-11-20&end_date=2026-11-21").await.json();
     let calls = setup.upstream_calls();
@@ -176,25 +176,31 @@ async fn the_coverage_tells_each_days_state_and_asks_nothing() {
 }
 
 #[tokio::test]
-async fn an_old_day_that_was_broken_off_is_looked_at_once_more_before_it_is_final() {
+async fn an_old_day_with_missing_pages_is_fetched_once_more_before_it_is_final() {
     const OLD: &str = "/v1/reports/activity?start_date=2026-11-02&end_date=2026-11-02";
     let setup = setup().await;
-    setup.simulator.faults().push(Fault::new(Mishap::Page(Twist::WithoutToken)).on(Calls::FirstPages));
-    let broken_off = setup.get(OLD).await.json();
+    setup
+        .simulator
+        .faults()
+        .push(InjectedFault::new(FaultKind::Page(PageFault::MissingToken)).on(FaultTarget::FirstPages));
+    let incomplete = setup.get(OLD).await.json();
 
     setup.set_time("2026-11-22T04:31:00Z");
     setup.get(OLD).await.json();
     eventually(async || states(&setup.get(OLD).await.json()) == (1, 0)).await;
 
-    assert_eq!((states(&broken_off), &broken_off["data"][0]["users"]), ((0, 1), &json!(60)));
-    assert_eq!(told(&setup.get(OLD).await.json()), truth(&setup, "2026-11-02"));
+    assert_eq!((states(&incomplete), &incomplete["data"][0]["users"]), ((0, 1), &json!(60)));
+    assert_eq!(figures(&setup.get(OLD).await.json()), expected_figures(&setup, "2026-11-02"));
 }
 
 #[tokio::test]
-async fn a_chain_that_upstream_always_breaks_off_is_believed_the_second_time() {
+async fn a_day_whose_pages_are_missing_twice_becomes_final() {
     const OLD: &str = "/v1/reports/activity?start_date=2026-11-02&end_date=2026-11-02";
     let setup = setup().await;
-    setup.simulator.faults().push(Fault::new(Mishap::Page(Twist::WithoutToken)).on(Calls::FirstPages).times(99));
+    setup
+        .simulator
+        .faults()
+        .push(InjectedFault::new(FaultKind::Page(PageFault::MissingToken)).on(FaultTarget::FirstPages).times(99));
     setup.get(OLD).await.json();
 
     setup.set_time("2026-11-22T04:31:00Z");

@@ -1,26 +1,26 @@
-//! Look-ahead within one day: pages asked for before they are named, where page tokens allow it, and nothing in vain
-//! where they don't.
+//! Page look-ahead: pages are requested before their tokens are received, if the page tokens are consecutive numbers.
 
 use std::time::Duration;
 
 use crate::support::Setup;
-use feishu_pulse::sim::{PageTokenStyle, SimConfig};
+use feishu_simulator::{PageTokenStyle, SimulatorConfig};
 
-/// Pages of a day of everyone.
+/// Number of pages of one day.
 const PAGES: usize = 50;
 
-/// A tenant of as many people as fill [`PAGES`] pages, whose size the gateway knows from one day already.
+/// A tenant whose days have [`PAGES`] pages. The gateway knows this size, because it has fetched one day.
 async fn known_tenant(page_tokens: PageTokenStyle) -> Setup {
     let people = u32::try_from(PAGES * 60).expect("a few thousand");
     let latency = Duration::from_millis(5);
-    let simulation = SimConfig { users: people, days: 10, turnover: 0.0, page_tokens, latency, ..SimConfig::default() };
+    let simulation =
+        SimulatorConfig { users: people, days: 10, turnover: 0.0, page_tokens, latency, ..SimulatorConfig::default() };
     let setup = Setup::new(simulation).await;
     fetch(&setup, "2026-11-16").await;
-    setup.simulator.ledger().clear();
+    setup.simulator.call_log().clear();
     setup
 }
 
-/// Has one day fetched, and checks it against the truth.
+/// Requests one day and compares the response with the simulated data.
 async fn fetch(setup: &Setup, day: &str) {
     let answer = setup.get(&format!("/v1/reports/activity?start_date={day}&end_date={day}")).await.json();
     let truth = setup.simulator.tenant().rows_of(setup.home(), day.parse().expect("a day"));
@@ -30,26 +30,26 @@ async fn fetch(setup: &Setup, day: &str) {
 }
 
 #[tokio::test]
-async fn page_numbers_are_asked_for_ahead_and_none_in_vain() {
+async fn page_numbers_are_fetched_ahead_without_wasted_calls() {
     let setup = known_tenant(PageTokenStyle::PageNumber).await;
 
     fetch(&setup, "2026-11-18").await;
 
     assert_eq!(setup.upstream_calls(), PAGES);
-    assert!(setup.simulator.ledger().max_in_flight() > 4, "one day is asked for by several calls at a time");
+    assert!(setup.simulator.call_log().max_in_flight() > 4, "the pages of one day are fetched in parallel");
 }
 
 #[tokio::test]
-async fn guessing_numbers_that_upstream_has_not_given_out_costs_a_handful_of_calls_once() {
+async fn wrong_guesses_cost_at_most_seventeen_calls_once() {
     let setup = known_tenant(PageTokenStyle::Numeric).await;
 
-    // The first known day was fetched while its size was unknown, so the guessing begins with this one.
+    // The size was unknown during the fetch of the first day, so guessing starts with this day.
     fetch(&setup, "2026-11-18").await;
     let first = setup.upstream_calls();
     fetch(&setup, "2026-11-19").await;
     fetch(&setup, "2026-11-20").await;
 
-    // A guess may overtake the reply that gives its number out, and so seem right; then up to 16 more are made.
+    // The first guess can arrive after upstream has issued its token, and succeed. Then up to 16 more guesses follow.
     assert!((PAGES..=PAGES + 17).contains(&first), "{first} calls for {PAGES} pages");
     assert!(setup.upstream_calls() <= 3 * PAGES + 17, "{} calls in all", setup.upstream_calls());
 }
@@ -61,5 +61,5 @@ async fn opaque_tokens_are_never_guessed() {
     fetch(&setup, "2026-11-18").await;
 
     assert_eq!(setup.upstream_calls(), PAGES);
-    assert_eq!(setup.simulator.ledger().max_in_flight(), 1);
+    assert_eq!(setup.simulator.call_log().max_in_flight(), 1);
 }

@@ -1,4 +1,4 @@
-//! The gateway as its callers meet it, before a simulated Feishu: one file per promise.
+//! Tests of the gateway through its API, with a simulated Feishu as the upstream.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -11,10 +11,10 @@ mod caching;
 mod calls;
 mod check;
 mod collapsing;
-mod crowd;
-mod drain;
-mod dropin;
-mod dropin_errors;
+mod connection_limit;
+mod shutdown;
+mod drop_in;
+mod drop_in_errors;
 mod faulty_requests;
 mod freshness;
 mod limits;

@@ -1,27 +1,25 @@
-//! The main job over real sockets: one REST call in, a fetched, merged and cached answer out.
+//! The main use case over real sockets: one request for a report makes the gateway fetch, merge and cache the days.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::Setup;
-use feishu_pulse::{
-    model::Day,
-    sim::{SimConfig, TruthRow},
-};
+use feishu_pulse::model::Day;
+use feishu_simulator::{SimulatorConfig, GroundTruthRow};
 use serde_json::Value;
 
 /// 500 people over the 45 days that end with the latest final day.
-async fn five_hundred() -> (Setup, BTreeMap<Day, Vec<TruthRow>>) {
-    let setup = Setup::new(SimConfig { users: 500, days: 60, ..SimConfig::default() }).await;
+async fn setup_with_500_people() -> (Setup, BTreeMap<Day, Vec<GroundTruthRow>>) {
+    let setup = Setup::new(SimulatorConfig { users: 500, days: 60, ..SimulatorConfig::default() }).await;
     let last: Day = "2026-11-20".parse().expect("a day");
     let days = (0..45).map(|back| last.plus(-back));
-    let truth = days.map(|day| (day, setup.simulator.tenant().rows_of(setup.home(), day))).collect();
+    let truth = days.map(|day| (day, setup.simulator.tenant().rows_of(setup.home(), day.date()))).collect();
     (setup, truth)
 }
 
 const RANGE: &str = "start_date=2026-10-07&end_date=2026-11-20";
 
-type HasFlag = fn(&TruthRow) -> bool;
-type CounterOf = fn(&TruthRow) -> u64;
+type HasFlag = fn(&GroundTruthRow) -> bool;
+type CounterOf = fn(&GroundTruthRow) -> u64;
 
 const FEATURES: [(&str, HasFlag); 5] = [
     ("im", |row| row.im_active),
@@ -49,13 +47,13 @@ const COUNTERS: [(&str, CounterOf); 15] = [
     ("tab_search_count", |row| row.counters.tab_search_count.into()),
 ];
 
-fn distinct<'a>(rows: impl Iterator<Item = &'a TruthRow>, flag: HasFlag) -> u64 {
+fn distinct<'a>(rows: impl Iterator<Item = &'a GroundTruthRow>, flag: HasFlag) -> u64 {
     rows.filter(|row| flag(row)).map(|row| row.person).collect::<BTreeSet<_>>().len() as u64
 }
 
 #[tokio::test]
-async fn forty_five_days_in_one_call_equal_the_truth() {
-    let (setup, truth) = five_hundred().await;
+async fn one_request_reports_45_days_exactly() {
+    let (setup, truth) = setup_with_500_people().await;
 
     let answer = setup.get(&format!("/v1/reports/activity?{RANGE}")).await.json();
 
@@ -83,8 +81,8 @@ async fn forty_five_days_in_one_call_equal_the_truth() {
 }
 
 #[tokio::test]
-async fn a_second_call_asks_feishu_nothing() {
-    let (setup, _) = five_hundred().await;
+async fn a_repeated_request_makes_no_call_to_feishu() {
+    let (setup, _) = setup_with_500_people().await;
     let path = format!("/v1/reports/activity?{RANGE}&interval=month");
 
     let first = setup.get(&path).await.json();
@@ -93,5 +91,5 @@ async fn a_second_call_asks_feishu_nothing() {
 
     assert_eq!(first, second);
     assert_eq!(setup.upstream_calls(), spent);
-    assert_eq!(setup.simulator.ledger().token_calls().len(), 1);
+    assert_eq!(setup.simulator.call_log().token_calls().len(), 1);
 }

@@ -1,42 +1,39 @@
-//! Metrics: they show what happened, in a form that Prometheus reads, and nothing about people.
+//! Metrics: their values, their format, and the absence of personal data.
 
 use std::{
     collections::{BTreeMap, HashSet},
     time::Duration,
 };
 
-use feishu_pulse::{
-    api::MetricsPlace,
-    app::GatewayConfig,
-    feishu::{quota::QuotaConfig, throttle::ThrottleConfig},
-    sim::{Calls, Fault, Mishap, PageTokenStyle, SimConfig},
-};
+use adaptive_throttle::ThrottleConfig;
+use feishu_pulse::{api::MetricsListener, app::GatewayConfig, feishu::quota::QuotaConfig};
+use feishu_simulator::{FaultTarget, InjectedFault, FaultKind, PageTokenStyle, SimulatorConfig};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::support::{Answer, Setup, eventually};
+use crate::support::{ApiResponse, Setup, eventually};
 
 const WEEK: &str = "/v1/reports/activity?start_date=2026-11-10&end_date=2026-11-16";
 
-fn simulation() -> SimConfig {
+fn simulation() -> SimulatorConfig {
     // Opaque page tokens: no page is asked for ahead, so that every call is wanted to its end.
-    SimConfig { users: 300, days: 30, turnover: 0.0, page_tokens: PageTokenStyle::Opaque, ..SimConfig::default() }
+    SimulatorConfig { users: 300, days: 30, turnover: 0.0, page_tokens: PageTokenStyle::Opaque, ..SimulatorConfig::default() }
 }
 
-/// A page of metrics, read as strictly as its format is written down.
+/// The metrics of a scrape, parsed strictly according to the text format.
 #[derive(Debug, Default)]
-struct Page {
+struct MetricsPage {
     kinds: BTreeMap<String, String>,
     samples: BTreeMap<String, f64>,
 }
 
-impl Page {
-    async fn of(setup: &Setup) -> Self {
-        Self::read(&setup.get("/metrics").await)
+impl MetricsPage {
+    async fn scrape(setup: &Setup) -> Self {
+        Self::parse(&setup.get("/metrics").await)
     }
 
-    fn read(answer: &Answer) -> Self {
+    fn parse(answer: &ApiResponse) -> Self {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
         assert_eq!(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
         assert!(answer.text.ends_with('\n'));
@@ -52,13 +49,13 @@ impl Page {
                 let twice = page.kinds.insert(name.to_owned(), kind.to_owned());
                 assert_eq!(twice, None, "{name} is there twice");
             } else {
-                page.sample(&family, line);
+                page.parse_sample(&family, line);
             }
         }
         page
     }
 
-    fn sample(&mut self, family: &str, line: &str) {
+    fn parse_sample(&mut self, family: &str, line: &str) {
         let (series, value) = line.rsplit_once(' ').expect("a value");
         let name = series.split('{').next().expect("a name");
         let suffixes: &[&str] = match self.kinds[family].as_str() {
@@ -81,7 +78,7 @@ impl Page {
         *self.samples.get(series).unwrap_or_else(|| panic!("no {series} in {:#?}", self.samples))
     }
 
-    fn is(&self, series: &str, expected: usize) -> bool {
+    fn has_value(&self, series: &str, expected: usize) -> bool {
         (self.value(series) - expected as f64).abs() < f64::EPSILON
     }
 }
@@ -91,7 +88,7 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// `{name="value",…}`, or nothing at all. No value of ours needs an escape.
+/// Parses `{name="value",…}` or an empty string. No label value of the gateway needs an escape.
 fn labels(text: &str) -> Option<Vec<(&str, &str)>> {
     if text.is_empty() {
         return Some(Vec::new());
@@ -102,90 +99,90 @@ fn labels(text: &str) -> Option<Vec<(&str, &str)>> {
 }
 
 #[tokio::test]
-async fn a_scrape_shows_what_the_simulated_feishu_has_seen() {
+async fn metrics_match_the_call_log_of_the_simulator() {
     let setup = Setup::new(simulation()).await;
 
     setup.get(WEEK).await.json();
     setup.get(WEEK).await.json();
 
-    let (page, ledger) = (Page::of(&setup).await, setup.simulator.ledger());
-    let calls = ledger.ok_stats_calls().len();
+    let (page, ledger) = (MetricsPage::scrape(&setup).await, setup.simulator.call_log());
+    let calls = ledger.successful_stats_calls().len();
     for series in [
         "feishu_pulse_upstream_calls_total{outcome=\"success\"}",
-        "feishu_pulse_upstream_call_seconds_count",
+        "feishu_pulse_upstream_call_duration_seconds_count",
         "feishu_pulse_upstream_permits_total",
         "feishu_pulse_upstream_quota_used_calls",
     ] {
-        assert!(page.is(series, calls), "{series} is {} of {calls}", page.value(series));
+        assert!(page.has_value(series, calls), "{series} is {} of {calls}", page.value(series));
     }
-    assert!(page.is("feishu_pulse_token_requests_total{outcome=\"success\"}", ledger.token_calls().len()));
-    assert!(page.is("feishu_pulse_memory_lookups_total{result=\"miss\"}", 7));
-    assert!(page.is("feishu_pulse_memory_lookups_total{result=\"hit\"}", 7));
-    assert!(page.is("feishu_pulse_day_fetches_total", 7));
-    assert!(page.is("feishu_pulse_memory_partitions{state=\"final\"}", 7));
+    assert!(page.has_value("feishu_pulse_token_requests_total{outcome=\"success\"}", ledger.token_calls().len()));
+    assert!(page.has_value("feishu_pulse_memory_lookups_total{result=\"miss\"}", 7));
+    assert!(page.has_value("feishu_pulse_memory_lookups_total{result=\"hit\"}", 7));
+    assert!(page.has_value("feishu_pulse_day_fetches_total", 7));
+    assert!(page.has_value("feishu_pulse_memory_partitions{state=\"final\"}", 7));
     for cache in ["miss", "hit"] {
         let labels = format!("route=\"/v1/reports/activity\",method=\"GET\",status=\"2xx\",cache=\"{cache}\"");
-        assert!(page.is(&format!("feishu_pulse_http_request_seconds_count{{{labels}}}"), 1));
+        assert!(page.has_value(&format!("feishu_pulse_http_request_duration_seconds_count{{{labels}}}"), 1));
     }
-    eventually(async || Page::of(&setup).await.value("feishu_pulse_memory_bytes") > 0.0).await;
-    let page = Page::of(&setup).await;
-    let names = |of: &str| page.value(&format!("feishu_pulse_directory_bytes{{of=\"{of}\"}}"));
+    eventually(async || MetricsPage::scrape(&setup).await.value("feishu_pulse_memory_bytes") > 0.0).await;
+    let page = MetricsPage::scrape(&setup).await;
+    let names = |of: &str| page.value(&format!("feishu_pulse_dictionary_bytes{{of=\"{of}\"}}"));
     assert!(names("people") > names("departments") && names("departments") > 0.0 && names("devices") > 0.0);
 }
 
 #[tokio::test]
-async fn refusals_rejected_tokens_and_failures_are_told_apart() {
-    let config = SimConfig { limits: "bucket:40/s:3".parse().expect("limits"), ..simulation() };
+async fn throttled_calls_rejected_tokens_and_failures_are_counted_separately() {
+    let config = SimulatorConfig { limits: "bucket:40/s:3".parse().expect("limits"), ..simulation() };
     let throttle = ThrottleConfig { start_rate: 1_000.0, ..ThrottleConfig::default() };
     let setup = Setup::with(config, |config| config.feishu.throttle = throttle).await;
-    setup.simulator.faults().push(Fault::new(Mishap::RejectAccessToken));
-    setup.simulator.faults().push(Fault::new(Mishap::Html { status: 502 }));
-    setup.simulator.faults().push(Fault::new(Mishap::Reset));
-    setup.simulator.faults().push(Fault::new(Mishap::Html { status: 502 }).on(Calls::Token));
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::RejectAccessToken));
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::Html { status: 502 }));
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::CloseWithoutReply));
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::Html { status: 502 }).on(FaultTarget::Token));
 
     setup.get(WEEK).await.json();
 
-    let (page, refused) = (Page::of(&setup).await, setup.simulator.ledger().refusals().len());
-    assert!(refused > 0 && page.is("feishu_pulse_upstream_refusals_total", refused));
+    let (page, refused) = (MetricsPage::scrape(&setup).await, setup.simulator.call_log().rate_limited_calls().len());
+    assert!(refused > 0 && page.has_value("feishu_pulse_upstream_refusals_total", refused));
     for (outcome, expected) in [("throttled", refused), ("token_rejected", 1), ("failed", 1), ("no_reply", 1)] {
         let series = format!("feishu_pulse_upstream_calls_total{{outcome=\"{outcome}\"}}");
-        assert!(page.is(&series, expected), "{series} is {}", page.value(&series));
+        assert!(page.has_value(&series, expected), "{series} is {}", page.value(&series));
     }
-    assert!(page.is("feishu_pulse_token_requests_total{outcome=\"failed\"}", 1));
-    assert!(page.is("feishu_pulse_token_requests_total{outcome=\"success\"}", 2));
+    assert!(page.has_value("feishu_pulse_token_requests_total{outcome=\"failed\"}", 1));
+    assert!(page.has_value("feishu_pulse_token_requests_total{outcome=\"success\"}", 2));
     assert!(page.value("feishu_pulse_upstream_wait_seconds_total") > 0.0);
 }
 
 #[tokio::test]
 async fn callers_who_share_a_fetch_are_counted() {
-    let config = SimConfig { latency: Duration::from_millis(50), ..simulation() };
+    let config = SimulatorConfig { latency: Duration::from_millis(50), ..simulation() };
     let setup = Setup::new(config).await;
 
     join_all((0..4).map(|_| setup.get(WEEK))).await;
 
-    let page = Page::of(&setup).await;
-    assert!(page.is("feishu_pulse_day_fetches_total", 7));
-    assert!(page.is("feishu_pulse_collapsed_callers_total", 3 * 7));
+    let page = MetricsPage::scrape(&setup).await;
+    assert!(page.has_value("feishu_pulse_day_fetches_total", 7));
+    assert!(page.has_value("feishu_pulse_collapsed_callers_total", 3 * 7));
 }
 
 #[tokio::test]
-async fn what_is_not_known_is_not_shown_as_zero() {
-    let quota = QuotaConfig { monthly: Some(5_000), reserve: 0.0 };
+async fn unknown_values_are_omitted_instead_of_zero() {
+    let quota = QuotaConfig { monthly_limit: Some(5_000), reserve: 0.0 };
     let limited = Setup::with(simulation(), |config| config.feishu.quota = quota).await;
     let unlimited = Setup::new(simulation()).await;
 
-    let (limited, unlimited) = (Page::of(&limited).await, Page::of(&unlimited).await);
+    let (limited, unlimited) = (MetricsPage::scrape(&limited).await, MetricsPage::scrape(&unlimited).await);
 
-    assert!(limited.is("feishu_pulse_upstream_quota_limit_calls", 5_000));
+    assert!(limited.has_value("feishu_pulse_upstream_quota_limit_calls", 5_000));
     assert!(!unlimited.samples.contains_key("feishu_pulse_upstream_quota_limit_calls"));
     assert!(!unlimited.samples.contains_key("feishu_pulse_upstream_limit_calls"));
 }
 
 #[tokio::test]
-async fn no_caller_can_make_up_a_series_and_nobody_is_named() {
+async fn requests_cannot_create_series_and_metrics_name_no_person() {
     let setup = Setup::new(simulation()).await;
     let people = setup.get("/v1/user-days?start_date=2026-11-10&end_date=2026-11-10&limit=300").await.json();
-    let before = Page::of(&setup).await.samples.len();
+    let before = MetricsPage::scrape(&setup).await.samples.len();
 
     for made_up in ["one", "two", "three"] {
         setup.get(&format!("/{made_up}?user_id=ou_{made_up}")).await;
@@ -196,14 +193,14 @@ async fn no_caller_can_make_up_a_series_and_nobody_is_named() {
     }
 
     let answer = setup.get("/metrics").await;
-    let kinds: HashSet<_> = Page::read(&answer)
+    let kinds: HashSet<_> = MetricsPage::parse(&answer)
         .samples
         .into_keys()
-        .filter(|series| series.starts_with("feishu_pulse_http_request_seconds_count"))
+        .filter(|series| series.starts_with("feishu_pulse_http_request_duration_seconds_count"))
         .collect();
     // /v1/user-days, /metrics, /problems/{code}, no route at all, and /livez by an odd method.
     assert_eq!(kinds.len(), 5, "{kinds:?}");
-    assert!(Page::read(&answer).samples.len() > before);
+    assert!(MetricsPage::parse(&answer).samples.len() > before);
     for person in people["data"].as_array().expect("people") {
         for field in ["user_id", "user_name", "department_name"] {
             let private = person[field].as_str().expect("a text");
@@ -214,18 +211,18 @@ async fn no_caller_can_make_up_a_series_and_nobody_is_named() {
 }
 
 #[tokio::test]
-async fn two_gateways_in_one_process_do_not_see_each_others_figures() {
+async fn two_gateways_in_one_process_have_separate_metrics() {
     let (busy, idle) = (Setup::new(simulation()).await, Setup::new(simulation()).await);
 
     busy.get(WEEK).await.json();
 
-    assert!(Page::of(&idle).await.is("feishu_pulse_upstream_permits_total", 0));
+    assert!(MetricsPage::scrape(&idle).await.has_value("feishu_pulse_upstream_permits_total", 0));
 }
 
 #[tokio::test]
-async fn a_day_that_does_not_come_is_seen_where_days_are_fetched_unasked() {
+async fn overdue_days_are_counted_if_days_are_prefetched() {
     let late = "feishu_pulse_late_partitions{geo=\"cn\"}";
-    let warm = |config: &mut GatewayConfig| config.upkeep.warm_days = Some(3);
+    let warm = |config: &mut GatewayConfig| config.maintenance.warm_days = Some(3);
     let (well, ill) = (
         Setup::with(simulation(), warm).await,
         Setup::with(simulation(), |config| {
@@ -236,37 +233,37 @@ async fn a_day_that_does_not_come_is_seen_where_days_are_fetched_unasked() {
     );
     let idle = Setup::new(simulation()).await;
 
-    eventually(async || Page::of(&well).await.is(late, 0)).await;
+    eventually(async || MetricsPage::scrape(&well).await.has_value(late, 0)).await;
 
-    assert!(Page::of(&ill).await.is(late, 3));
-    assert!(!Page::of(&idle).await.samples.contains_key(late));
+    assert!(MetricsPage::scrape(&ill).await.has_value(late, 3));
+    assert!(!MetricsPage::scrape(&idle).await.samples.contains_key(late));
 }
 
 #[tokio::test]
-async fn how_many_people_are_active_is_told_only_where_that_is_wanted() {
+async fn business_metrics_are_exported_only_if_enabled() {
     let setup = Setup::with(simulation(), |config| config.business_metrics = true).await;
     let quiet = Setup::new(simulation()).await;
 
     let report = setup.get(WEEK).await.json();
     quiet.get(WEEK).await.json();
 
-    let (page, newest) = (Page::of(&setup).await, &report["data"][6]);
+    let (page, newest) = (MetricsPage::scrape(&setup).await, &report["data"][6]);
     let count = |value: &Value| usize::try_from(value.as_u64().expect("a count")).expect("a small one");
     for (status, field) in [("all", "users"), ("activated", "activated"), ("active", "active")] {
         let series = format!("feishu_pulse_business_people{{geo=\"cn\",status=\"{status}\"}}");
-        assert!(page.is(&series, count(&newest[field])), "{series} is {}", page.value(&series));
+        assert!(page.has_value(&series, count(&newest[field])), "{series} is {}", page.value(&series));
     }
     let adoption = newest["features"]["im"]["adoption"].as_f64().expect("a share");
-    let told = page.value("feishu_pulse_business_adoption_ratio{geo=\"cn\",feature=\"im\"}");
+    let exported = page.value("feishu_pulse_business_adoption_ratio{geo=\"cn\",feature=\"im\"}");
     // Reports round to three digits.
-    assert!((told - adoption).abs() < 0.001, "{told} and {adoption}");
-    assert!(page.is("feishu_pulse_business_day_timestamp_seconds{geo=\"cn\"}", 1_794_758_400));
-    assert!(Page::of(&quiet).await.samples.keys().all(|series| !series.contains("business")));
+    assert!((exported - adoption).abs() < 0.001, "{exported} and {adoption}");
+    assert!(page.has_value("feishu_pulse_business_day_timestamp_seconds{geo=\"cn\"}", 1_794_758_400));
+    assert!(MetricsPage::scrape(&quiet).await.samples.keys().all(|series| !series.contains("business")));
 }
 
 #[tokio::test]
-async fn metrics_that_stand_apart_are_not_told_to_callers() {
-    let setup = Setup::with(simulation(), |config| config.metrics = MetricsPlace::Apart).await;
+async fn metrics_on_the_admin_listener_are_not_served_to_callers() {
+    let setup = Setup::with(simulation(), |config| config.metrics = MetricsListener::Operations).await;
 
     let answer = setup.get("/metrics").await;
 

@@ -1,6 +1,7 @@
-//! The OpenAPI document: it says what the service does, no more and no less.
+//! The OpenAPI document: it describes all endpoints and parameters of the service, and nothing else.
 
-use feishu_pulse::{api, sim::SimConfig};
+use feishu_pulse::api;
+use feishu_simulator::SimulatorConfig;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -19,9 +20,9 @@ fn operations(document: &Value) -> Vec<(&str, &Value)> {
     operations.collect()
 }
 
-/// Every operation that can be tried without doing anything: its path and itself. Below `/open-apis/` parameters are
-/// read, and faults told, as upstream does; those are left out.
-fn readings(document: &Value) -> Vec<(&str, &Value)> {
+/// The GET operations with their paths, without those below `/open-apis/`: these have Feishu's rules for parameters and
+/// errors.
+fn get_operations(document: &Value) -> Vec<(&str, &Value)> {
     let paths = document["paths"].as_object().expect("paths");
     let own = paths.iter().filter(|(path, _)| !path.starts_with("/open-apis/"));
     own.filter_map(|(path, methods)| Some((path.as_str(), methods.get("get")?))).collect()
@@ -37,8 +38,8 @@ fn name(parameter: &Value) -> &str {
     parameter["name"].as_str().expect("a name")
 }
 
-async fn small() -> Setup {
-    Setup::new(SimConfig { users: 5, days: 30, ..SimConfig::default() }).await
+async fn small_setup() -> Setup {
+    Setup::new(SimulatorConfig { users: 5, days: 30, ..SimulatorConfig::default() }).await
 }
 
 #[test]
@@ -52,8 +53,8 @@ fn the_file_in_the_repository_is_up_to_date() {
 }
 
 #[tokio::test]
-async fn the_document_that_is_served_is_the_same() {
-    let setup = small().await;
+async fn the_served_document_equals_the_file() {
+    let setup = small_setup().await;
 
     let served = setup.get("/openapi.json").await.json();
 
@@ -62,8 +63,8 @@ async fn the_document_that_is_served_is_the_same() {
 }
 
 #[tokio::test]
-async fn swagger_ui_comes_from_the_binary_alone() {
-    let setup = small().await;
+async fn swagger_ui_loads_nothing_from_other_hosts() {
+    let setup = small_setup().await;
 
     let page = setup.get("/docs/").await;
     let script = setup.get("/docs/swagger-ui-bundle.js").await;
@@ -76,7 +77,7 @@ async fn swagger_ui_comes_from_the_binary_alone() {
 }
 
 #[test]
-fn every_operation_says_what_it_does_and_how_it_fails() {
+fn every_operation_documents_its_purpose_and_its_errors() {
     let document = document();
     for (path, operation) in operations(&document) {
         assert!(operation["summary"].is_string() && operation["operationId"].is_string(), "{path}");
@@ -109,28 +110,28 @@ fn every_parameter_is_described() {
 }
 
 #[tokio::test]
-async fn every_documented_parameter_is_read() {
-    let (setup, document) = (small().await, document());
-    for (path, operation) in readings(&document) {
+async fn every_documented_parameter_is_parsed() {
+    let (setup, document) = (small_setup().await, document());
+    for (path, operation) in get_operations(&document) {
         for parameter in query_parameters(operation) {
-            // An empty value is a fault of whatever is read, and an unknown name is another.
+            // A parsed parameter rejects an empty value. An unknown name is a different fault.
             let answer = setup.get(&format!("{path}?{}=", name(parameter))).await;
 
             let problem = answer.problem();
             let faults = problem["errors"].as_array().expect("errors");
-            let told = faults.iter().any(|one| one["parameter"] == name(parameter) && one["detail"] == "is empty");
-            assert!(told, "{} of {path}: {problem}", name(parameter));
+            let is_reported = faults.iter().any(|one| one["parameter"] == name(parameter) && one["detail"] == "is empty");
+            assert!(is_reported, "{} of {path}: {problem}", name(parameter));
         }
     }
     assert_eq!(setup.upstream_calls(), 0);
 }
 
 #[tokio::test]
-async fn the_documents_own_examples_work() {
-    let (setup, document) = (small().await, document());
-    let person = setup.simulator.tenant().rows_of(setup.home(), day("2026-11-05"))[0].open_id.clone();
-    // A job can only be looked at after it was ordered.
-    for (path, operation) in readings(&document).into_iter().filter(|(path, _)| !path.contains("{id}")) {
+async fn the_examples_in_the_document_work() {
+    let (setup, document) = (small_setup().await, document());
+    let person = setup.simulator.tenant().rows_of(setup.home(), day("2026-11-05").date())[0].open_id.clone();
+    // The example id of a job does not exist.
+    for (path, operation) in get_operations(&document).into_iter().filter(|(path, _)| !path.contains("{id}")) {
         let examples = query_parameters(operation).into_iter().filter(|one| !one["example"].is_null());
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let query: Vec<_> = examples.map(|one| format!("{}={}", name(one), text(&one["example"]))).collect();
@@ -145,9 +146,9 @@ async fn the_documents_own_examples_work() {
 #[test]
 fn no_undocumented_parameter_is_accepted() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let (setup, document) = (runtime.block_on(small()), document());
+    let (setup, document) = (runtime.block_on(small_setup()), document());
     let with_parameters: Vec<_> =
-        readings(&document).into_iter().filter(|(_, one)| !query_parameters(one).is_empty()).collect();
+        get_operations(&document).into_iter().filter(|(_, one)| !query_parameters(one).is_empty()).collect();
     proptest!(ProptestConfig::with_cases(48), |(unknown in "[a-zA-Z_.-]{1,20}")| {
         for (path, operation) in &with_parameters {
             prop_assume!(query_parameters(operation).into_iter().all(|one| name(one) != unknown));

@@ -1,139 +1,149 @@
-//! Pages: whatever happens to a chain on its way, the rows are the true ones, and no page is asked for in vain.
+//! Fetching pages: faults of upstream neither change the rows nor cause needless calls.
 
 use std::time::Duration;
 
-use feishu_pulse::{
-    model::UserIdType,
-    sim::{Calls, Drift, Fault, Mishap, PageTokenStyle, RowOrder, SimConfig, Twist},
+use feishu_pulse::model::UserIdType;
+use feishu_simulator::{
+    FaultKind, FaultTarget, InjectedFault, PageFault, PageTokenStyle, RowOrder, SchemaDrift, SimulatorConfig,
 };
 use reqwest::StatusCode;
 use rstest::rstest;
 
 use crate::{
     support::{Setup, day, eventually},
-    truth::{lines, rows},
+    truth::{served_rows, true_rows},
 };
 
 const DAY: &str = "start_date=2026-11-20&end_date=2026-11-20";
 
-/// Five pages a day.
-fn simulation() -> SimConfig {
-    SimConfig { users: 300, days: 30, turnover: 0.0, ..SimConfig::default() }
+/// Five pages per day.
+fn simulation() -> SimulatorConfig {
+    SimulatorConfig { users: 300, days: 30, turnover: 0.0, ..SimulatorConfig::default() }
 }
 
-fn truth(setup: &Setup) -> Vec<serde_json::Value> {
-    rows(setup, setup.home(), "2026-11-20", "2026-11-20", UserIdType::OpenId)
+fn expected_rows(setup: &Setup) -> Vec<serde_json::Value> {
+    true_rows(setup, setup.home(), "2026-11-20", "2026-11-20", UserIdType::OpenId)
 }
 
-/// The numbers of the pages that were asked for, in order.
-fn pages(setup: &Setup) -> Vec<usize> {
-    setup.simulator.ledger().stats_calls().iter().filter_map(|call| call.page).collect()
+/// The numbers of the requested pages, in order.
+fn requested_pages(setup: &Setup) -> Vec<usize> {
+    setup.simulator.call_log().stats_calls().iter().filter_map(|call| call.page).collect()
 }
 
 #[rstest]
 #[tokio::test]
-async fn rows_are_true_in_whatever_order_and_shape_they_come(
+async fn rows_are_correct_in_any_order_and_with_any_field_types(
     #[values(PageTokenStyle::Numeric, PageTokenStyle::Opaque)] page_tokens: PageTokenStyle,
     #[values(RowOrder::ByDate, RowOrder::ByPerson, RowOrder::Shuffled)] row_order: RowOrder,
-    #[values(Drift::Off, Drift::Usual, Drift::Wild)] drift: Drift,
+    #[values(SchemaDrift::Off, SchemaDrift::Usual, SchemaDrift::Wild)] schema_drift: SchemaDrift,
 ) {
-    let config =
-        SimConfig { users: 130, days: 30, turnover: 0.5, page_tokens, row_order, drift, ..SimConfig::default() };
+    let config = SimulatorConfig {
+        users: 130,
+        days: 30,
+        turnover: 0.5,
+        page_tokens,
+        row_order,
+        schema_drift,
+        ..SimulatorConfig::default()
+    };
     let setup = Setup::new(config).await;
 
-    let told = lines(&setup, "start_date=2026-11-01&end_date=2026-11-20").await;
+    let response_rows = served_rows(&setup, "start_date=2026-11-01&end_date=2026-11-20").await;
 
-    assert_eq!(told, rows(&setup, setup.home(), "2026-11-01", "2026-11-20", UserIdType::OpenId));
+    assert_eq!(response_rows, true_rows(&setup, setup.home(), "2026-11-01", "2026-11-20", UserIdType::OpenId));
 }
 
 #[rstest]
-#[case::an_internal_error(Mishap::code(2200))]
-#[case::an_internal_error_that_looks_well(Mishap::code_with_status(1663, 200))]
-#[case::an_unknown_error(Mishap::Error { status: 500, code: 424_242, message: "?".to_owned() })]
-#[case::a_proxys_page(Mishap::Html { status: 502 })]
-#[case::a_proxys_page_that_looks_well(Mishap::Html { status: 200 })]
-#[case::half_the_json(Mishap::TruncatedJson)]
-#[case::half_the_body(Mishap::CutMidBody)]
-#[case::no_reply(Mishap::Reset)]
-#[case::a_reply_that_never_comes(Mishap::Hang)]
+#[case::an_internal_error(FaultKind::error_code(2200))]
+#[case::an_internal_error_with_status_200(FaultKind::error_code_with_status(1663, 200))]
+#[case::an_unknown_error(FaultKind::Error { status: 500, code: 424_242, message: "?".to_owned() })]
+#[case::an_html_page(FaultKind::Html { status: 502 })]
+#[case::an_html_page_with_status_200(FaultKind::Html { status: 200 })]
+#[case::truncated_json(FaultKind::TruncatedJson)]
+#[case::a_truncated_body(FaultKind::AbortMidBody)]
+#[case::a_connection_reset(FaultKind::CloseWithoutReply)]
+#[case::a_timeout(FaultKind::Hang)]
 #[tokio::test]
-async fn a_failed_page_is_asked_for_again_and_no_other(#[case] mishap: Mishap) {
+async fn only_the_failed_page_is_retried(#[case] fault_kind: FaultKind) {
     let setup = Setup::with(simulation(), |config| config.feishu.call_timeout = Duration::from_secs(1)).await;
-    setup.simulator.faults().push(Fault::new(mishap).on(Calls::LaterPages).after(1));
+    setup.simulator.faults().push(InjectedFault::new(fault_kind).on(FaultTarget::LaterPages).after(1));
 
-    let told = lines(&setup, DAY).await;
+    let response_rows = served_rows(&setup, DAY).await;
 
-    assert_eq!(told, truth(&setup));
-    assert_eq!(pages(&setup), [1, 2, 3, 3, 4, 5]);
-    assert_eq!(setup.simulator.ledger().token_calls().len(), 1);
+    assert_eq!(response_rows, expected_rows(&setup));
+    assert_eq!(requested_pages(&setup), [1, 2, 3, 3, 4, 5]);
+    assert_eq!(setup.simulator.call_log().token_calls().len(), 1);
 }
 
 #[rstest]
-#[case::a_row_that_comes_twice(Twist::RowAgain, &[1, 2, 3, 4, 5])]
-#[case::an_empty_page_in_between(Twist::Empty, &[1, 2, 3, 3, 4, 5])]
+#[case::a_repeated_row(PageFault::DuplicateRow, &[1, 2, 3, 4, 5])]
+#[case::an_empty_page(PageFault::Empty, &[1, 2, 3, 3, 4, 5])]
 #[tokio::test]
-async fn an_odd_page_changes_nothing(
-    #[case] twist: Twist,
-    #[case] asked: &[usize],
+async fn repeated_rows_and_empty_pages_do_not_change_the_rows(
+    #[case] page_fault: PageFault,
+    #[case] expected_pages: &[usize],
     #[values(PageTokenStyle::Numeric, PageTokenStyle::Opaque)] page_tokens: PageTokenStyle,
 ) {
-    let setup = Setup::new(SimConfig { page_tokens, ..simulation() }).await;
-    setup.simulator.faults().push(Fault::new(Mishap::Page(twist)).on(Calls::LaterPages).after(1));
+    let setup = Setup::new(SimulatorConfig { page_tokens, ..simulation() }).await;
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::Page(page_fault)).on(FaultTarget::LaterPages).after(1));
 
-    let told = lines(&setup, DAY).await;
+    let response_rows = served_rows(&setup, DAY).await;
 
-    assert_eq!(told, truth(&setup));
-    assert_eq!(pages(&setup), asked);
+    assert_eq!(response_rows, expected_rows(&setup));
+    assert_eq!(requested_pages(&setup), expected_pages);
 }
 
 #[rstest]
-#[case::missing(Twist::WithoutToken)]
-#[case::the_one_that_was_sent(Twist::SameToken)]
+#[case::no_token(PageFault::MissingToken)]
+#[case::the_token_of_the_request(PageFault::RepeatedToken)]
 #[tokio::test]
-async fn a_page_token_that_leads_nowhere_ends_the_chain_and_the_day_is_fetched_anew_later(#[case] twist: Twist) {
+async fn an_unusable_page_token_ends_the_chain_and_the_day_is_fetched_again_later(#[case] page_fault: PageFault) {
     let setup = Setup::new(simulation()).await;
-    setup.simulator.faults().push(Fault::new(Mishap::Page(twist)).on(Calls::LaterPages).after(1));
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::Page(page_fault)).on(FaultTarget::LaterPages).after(1));
 
-    let told = lines(&setup, DAY).await;
-    let asked = pages(&setup);
+    let response_rows = served_rows(&setup, DAY).await;
+    let requested = requested_pages(&setup);
     let meta = setup.get(&format!("/v1/user-days?{DAY}")).await.json()["meta"].clone();
     setup.set_time("2026-11-22T04:31:00Z");
-    eventually(async || lines(&setup, DAY).await == truth(&setup)).await;
+    eventually(async || served_rows(&setup, DAY).await == expected_rows(&setup)).await;
 
-    assert_eq!((told.len(), asked), (180, vec![1, 2, 3]));
+    assert_eq!((response_rows.len(), requested), (180, vec![1, 2, 3]));
     assert_eq!((&meta["days"]["final"], &meta["days"]["provisional"]), (&0.into(), &1.into()));
 }
 
 #[tokio::test]
-async fn a_rejected_page_token_begins_the_chain_anew_once() {
+async fn a_rejected_page_token_restarts_the_chain_once() {
     let setup = Setup::new(simulation()).await;
-    setup.simulator.faults().push(Fault::new(Mishap::RejectPageToken).on(Calls::LaterPages).after(1));
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::RejectPageToken).on(FaultTarget::LaterPages).after(1));
 
-    let told = lines(&setup, DAY).await;
+    let response_rows = served_rows(&setup, DAY).await;
 
-    assert_eq!(told, truth(&setup));
-    assert_eq!(pages(&setup), [1, 2, 3, 1, 2, 3, 4, 5]);
+    assert_eq!(response_rows, expected_rows(&setup));
+    assert_eq!(requested_pages(&setup), [1, 2, 3, 1, 2, 3, 4, 5]);
 }
 
 #[tokio::test]
-async fn a_page_asked_for_ahead_fails_no_chain_whatever_upstream_says_of_it() {
-    // Ten pages, of a tenant whose size is known; the calls are spaced so that they arrive in order.
-    let config = SimConfig { users: 600, page_tokens: PageTokenStyle::PageNumber, ..simulation() };
+async fn an_error_for_a_guessed_page_does_not_fail_the_chain() {
+    // Ten pages, of a tenant whose size is known. The low rate makes the calls arrive in order.
+    let config = SimulatorConfig { users: 600, page_tokens: PageTokenStyle::PageNumber, ..simulation() };
     let setup = Setup::with(config, |config| config.feishu.throttle.start_rate = 100.0).await;
     setup.get("/v1/user-days?start_date=2026-11-10&end_date=2026-11-10").await.json();
-    let fault = Mishap::Error { status: 400, code: 99_992_402, message: "field validation failed".to_owned() };
-    setup.simulator.faults().push(Fault::new(fault).on(Calls::LaterPages).after(4));
+    let fault = FaultKind::Error { status: 400, code: 99_992_402, message: "field validation failed".to_owned() };
+    setup.simulator.faults().push(InjectedFault::new(fault).on(FaultTarget::LaterPages).after(4));
 
-    let told = lines(&setup, DAY).await;
+    let response_rows = served_rows(&setup, DAY).await;
 
-    assert_eq!(setup.simulator.faults().left(), 0);
-    assert_eq!(told, truth(&setup));
+    assert_eq!(setup.simulator.faults().remaining(), 0);
+    assert_eq!(response_rows, expected_rows(&setup));
 }
 
 #[tokio::test]
-async fn page_tokens_that_are_always_rejected_are_upstreams_failure_and_not_the_callers() {
+async fn page_tokens_that_are_always_rejected_are_reported_as_an_upstream_failure() {
     let setup = Setup::new(simulation()).await;
-    setup.simulator.faults().push(Fault::new(Mishap::RejectPageToken).on(Calls::LaterPages).times(u32::MAX));
+    setup
+        .simulator
+        .faults()
+        .push(InjectedFault::new(FaultKind::RejectPageToken).on(FaultTarget::LaterPages).times(u32::MAX));
 
     let answer = setup.get(&format!("/v1/user-days?{DAY}")).await;
 
@@ -142,7 +152,7 @@ async fn page_tokens_that_are_always_rejected_are_upstreams_failure_and_not_the_
         (StatusCode::BAD_GATEWAY, Some("upstream_unavailable"))
     );
     assert_eq!(answer.problem()["upstream_code"], 1_051_001);
-    assert_eq!(pages(&setup), [1, 2, 1, 2]);
+    assert_eq!(requested_pages(&setup), [1, 2, 1, 2]);
 }
 
 #[rstest]
@@ -153,14 +163,14 @@ async fn page_tokens_that_are_always_rejected_are_upstreams_failure_and_not_the_
 #[case::an_invalid_parameter(1_051_001, StatusCode::UNPROCESSABLE_ENTITY, "upstream_rejected", "parameter")]
 #[case::another_apps_id(99_992_361, StatusCode::UNPROCESSABLE_ENTITY, "upstream_rejected", "another app")]
 #[tokio::test]
-async fn what_asking_again_cannot_help_is_asked_once(
+async fn permanent_failures_are_not_retried(
     #[case] code: i64,
     #[case] status: StatusCode,
     #[case] problem_code: &str,
-    #[case] told: &str,
+    #[case] detail_part: &str,
 ) {
     let setup = Setup::new(simulation()).await;
-    setup.simulator.faults().push(Fault::new(Mishap::code(code)).times(u32::MAX));
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::error_code(code)).times(u32::MAX));
 
     let answer = setup.get(&format!("/v1/user-days?{DAY}")).await;
 
@@ -168,14 +178,14 @@ async fn what_asking_again_cannot_help_is_asked_once(
     assert_eq!((answer.status, problem["code"].as_str()), (status, Some(problem_code)));
     assert_eq!(problem["upstream_code"], code);
     assert!(problem["upstream_log_id"].is_string());
-    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(told)), "{problem}");
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(detail_part)), "{problem}");
     assert_eq!(setup.upstream_calls(), 1);
 }
 
 #[tokio::test]
-async fn what_is_denied_for_one_day_is_not_asked_for_another() {
+async fn a_missing_scope_fails_all_days_after_one_call() {
     let setup = Setup::new(simulation()).await;
-    setup.simulator.faults().push(Fault::new(Mishap::code(99_991_672)).times(u32::MAX));
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::error_code(99_991_672)).times(u32::MAX));
 
     let answer = setup.get("/v1/reports/activity?period=30d&allow_partial=true").await.json();
 
@@ -184,21 +194,24 @@ async fn what_is_denied_for_one_day_is_not_asked_for_another() {
 }
 
 #[tokio::test]
-async fn with_allow_partial_the_days_that_could_be_had_are_answered_and_the_others_named() {
+async fn with_allow_partial_the_available_days_are_returned_and_the_others_are_listed() {
     let setup = Setup::new(simulation()).await;
     setup.get(&format!("/v1/user-days?{DAY}")).await.json();
-    let fault = Fault::new(Mishap::code(1_051_002)).on(Calls::Spanning(day("2026-11-12"))).times(u32::MAX);
+    let fault = InjectedFault::new(FaultKind::error_code(1_051_002))
+        .on(FaultTarget::ContainingDay(day("2026-11-12").date()))
+        .times(u32::MAX);
     setup.simulator.faults().push(fault);
     let range = "start_date=2026-11-12&end_date=2026-11-20";
 
-    let whole = setup.get(&format!("/v1/reports/activity?{range}")).await;
-    let partly = setup.get(&format!("/v1/reports/activity?{range}&allow_partial=true")).await.json();
+    let complete = setup.get(&format!("/v1/reports/activity?{range}")).await;
+    let partial = setup.get(&format!("/v1/reports/activity?{range}&allow_partial=true")).await.json();
 
     let dates = |items: &serde_json::Value, name: &str| -> Vec<String> {
         items.as_array().unwrap().iter().map(|item| item[name].as_str().unwrap().to_owned()).collect()
     };
-    let (there, missing) = (dates(&partly["data"], "start_date"), dates(&partly["meta"]["days"]["missing"], "date"));
-    assert_eq!(whole.status, StatusCode::BAD_GATEWAY);
-    assert!(there.contains(&"2026-11-20".to_owned()) && missing.contains(&"2026-11-12".to_owned()));
-    assert_eq!(there.len() + missing.len(), 9);
+    let available = dates(&partial["data"], "start_date");
+    let missing = dates(&partial["meta"]["days"]["missing"], "date");
+    assert_eq!(complete.status, StatusCode::BAD_GATEWAY);
+    assert!(available.contains(&"2026-11-20".to_owned()) && missing.contains(&"2026-11-12".to_owned()));
+    assert_eq!(available.len() + missing.len(), 9);
 }

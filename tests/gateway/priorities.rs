@@ -1,31 +1,32 @@
-//! Who goes first: somebody who waits before work that nobody waits for, as the simulator's ledger shows.
+//! Priorities: interactive calls precede background calls, as the simulator's call log shows.
 
 use std::sync::Arc;
 
+use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{
-    feishu::{FeishuConfig, FeishuSource, throttle::ThrottleConfig, token::Credentials},
-    model::{DayKey, DayRange, Geo, ManualClock, Scope, UserIdType},
-    sim::{PageTokenStyle, SimConfig, Simulator},
+    feishu::{FeishuConfig, FeishuSource, token::AppCredentials},
+    model::{DataScope, DayKey, DayRange, Geo, ManualClock, UserIdType},
     source::{CallerId, DaySource as _, LoadContext, Priority},
 };
+use feishu_simulator::{PageTokenStyle, Simulator, SimulatorConfig, TenantGeo};
 use futures_util::future::join_all;
 
-use crate::support::{NOON, at, day, eventually};
+use crate::support::{NOON, at, day, eventually, now_of};
 
 const BACKGROUND: LoadContext = LoadContext { priority: Priority::Background, caller: CallerId(1) };
 const INTERACTIVE: LoadContext = LoadContext { priority: Priority::Interactive, caller: CallerId(2) };
 
-/// Eight days of ten pages each.
+/// Number of pages of the backfill: eight days of ten pages each.
 const PAGES: usize = 80;
 
-/// A Feishu of 600 people, and the upstream side of a gateway that asks it 20 times a second.
+/// A simulated tenant of 600 people, and an upstream client that makes 20 calls per second.
 async fn upstream() -> (Simulator, FeishuSource) {
     let clock = Arc::new(ManualClock::at(at(NOON)));
     let page_tokens = PageTokenStyle::Opaque;
-    let simulation = SimConfig { users: 600, days: 40, turnover: 0.0, page_tokens, ..SimConfig::default() };
+    let simulation = SimulatorConfig { users: 600, days: 40, turnover: 0.0, page_tokens, ..SimulatorConfig::default() };
     let credentials =
-        Credentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
-    let simulator = Simulator::start(simulation, clock.clone()).await.unwrap();
+        AppCredentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
+    let simulator = Simulator::start(simulation, now_of(clock.clone())).await.unwrap();
     let config = FeishuConfig {
         throttle: ThrottleConfig { ceiling: Some(20.0), start_rate: 20.0, ..ThrottleConfig::default() },
         ..FeishuConfig::new(simulator.base_url().parse().unwrap(), credentials, Geo::Cn)
@@ -33,52 +34,53 @@ async fn upstream() -> (Simulator, FeishuSource) {
     (simulator, FeishuSource::new(config, Arc::default(), clock).unwrap())
 }
 
-fn keys(scope: &Scope, first: &str, last: &str) -> Vec<DayKey> {
+fn keys(scope: &DataScope, first: &str, last: &str) -> Vec<DayKey> {
     let key = |day| DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: scope.clone(), day };
     DayRange::new(day(first), day(last)).unwrap().days().map(key).collect()
 }
 
-/// Begins a backfill, and waits until it keeps the throttle busy.
+/// Starts a backfill and waits until it uses the full call rate.
 async fn backfill(simulator: &Simulator, source: &FeishuSource) -> tokio::task::JoinHandle<usize> {
     let source = source.clone();
     let backfill = tokio::spawn(async move {
-        let keys = keys(&Scope::Everyone, "2026-11-01", "2026-11-08");
+        let keys = keys(&DataScope::Everyone, "2026-11-01", "2026-11-08");
         let days = join_all(keys.iter().map(|key| source.load(key, BACKGROUND))).await;
-        days.into_iter().map(|day| day.unwrap().rows()).sum()
+        days.into_iter().map(|day| day.unwrap().row_count()).sum()
     });
-    eventually(async || simulator.ledger().stats_calls().len() > 20).await;
+    eventually(async || simulator.call_log().stats_calls().len() > 20).await;
     backfill
 }
 
 #[tokio::test]
-async fn a_backfill_delays_one_interactive_page_by_no_more_than_what_is_on_its_way() {
+async fn a_backfill_delays_an_interactive_call_only_by_calls_in_flight() {
     let (simulator, source) = upstream().await;
     let backfill = backfill(&simulator, &source).await;
 
-    let person = Scope::User(simulator.tenant().rows_of(Geo::Cn, day("2026-11-20"))[0].open_id.as_str().into());
-    let asked_after = simulator.ledger().stats_calls().len();
+    let person =
+        DataScope::User(simulator.tenant().rows_of(TenantGeo::Cn, day("2026-11-20").date())[0].open_id.as_str().into());
+    let calls_before = simulator.call_log().stats_calls().len();
     source.load(&keys(&person, "2026-11-20", "2026-11-20")[0], INTERACTIVE).await.unwrap();
 
-    let calls = simulator.ledger().stats_calls();
-    let answered = calls.iter().position(|call| call.query.as_ref().is_some_and(|query| query.user_id.is_some()));
+    let calls = simulator.call_log().stats_calls();
+    let position = calls.iter().position(|call| call.query.as_ref().is_some_and(|query| query.user_id.is_some()));
     assert!(
-        answered.unwrap() <= asked_after + 3,
-        "{asked_after} calls before it was asked, {answered:?} before it went"
+        position.unwrap() <= calls_before + 3,
+        "{calls_before} calls before the request, {position:?} before its call"
     );
-    assert!(calls.len() < PAGES, "the backfill goes on behind it");
+    assert!(calls.len() < PAGES, "the backfill is not finished yet");
     assert_eq!(backfill.await.unwrap(), 8 * 600);
-    assert_eq!(simulator.ledger().stats_calls().len(), PAGES + 1);
+    assert_eq!(simulator.call_log().stats_calls().len(), PAGES + 1);
 }
 
 #[tokio::test]
-async fn somebody_who_waits_for_a_day_of_a_backfill_gets_it_first() {
+async fn a_day_of_a_backfill_is_fetched_first_if_a_caller_waits_for_it() {
     let (simulator, source) = upstream().await;
     let backfill = backfill(&simulator, &source).await;
 
-    let wanted = &keys(&Scope::Everyone, "2026-11-08", "2026-11-08")[0];
+    let wanted = &keys(&DataScope::Everyone, "2026-11-08", "2026-11-08")[0];
     source.load(wanted, INTERACTIVE).await.unwrap();
 
-    assert!(!backfill.is_finished(), "the last day of the backfill overtook the others");
+    assert!(!backfill.is_finished(), "the requested day is ready before the other days of the backfill");
     assert_eq!(backfill.await.unwrap(), 8 * 600);
-    assert_eq!(simulator.ledger().stats_calls().len(), PAGES);
+    assert_eq!(simulator.call_log().stats_calls().len(), PAGES);
 }

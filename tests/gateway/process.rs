@@ -1,16 +1,13 @@
-//! The process: what the real binary says, refuses, serves and leaves behind.
+//! The binary: command-line errors, help, the demo, and shutdown.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
     process::{Child, Command, Output, Stdio},
-    sync::Arc,
     time::Duration,
 };
 
-use feishu_pulse::{
-    model::SystemClock,
-    sim::{SimConfig, Simulator},
-};
+use feishu_pulse::model::{Clock as _, SystemClock};
+use feishu_simulator::{SimulatorConfig, Simulator};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -18,7 +15,7 @@ use crate::support::eventually;
 
 pub(crate) const CREDENTIALS: [(&str, &str); 2] = [("FEISHU_APP_ID", "cli_demo"), ("FEISHU_APP_SECRET", "demo-secret")];
 
-/// The binary with nothing of this machine's environment, and nothing of what it would leave in the working directory.
+/// The binary with an empty environment, without an archive, and with its state in a temporary directory.
 fn binary(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_feishu-pulse"));
     let state = std::env::temp_dir().join(format!("feishu-pulse-{}", std::process::id()));
@@ -37,10 +34,10 @@ pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("UTF-8")
 }
 
-/// Ended with the test, however that ends.
-pub(crate) struct Running(pub(crate) Child);
+/// A running process. Drop kills it.
+pub(crate) struct RunningProcess(pub(crate) Child);
 
-impl Running {
+impl RunningProcess {
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         Self(binary(arguments, environment).spawn().expect("the binary"))
     }
@@ -50,13 +47,13 @@ impl Running {
         assert!(sent.is_ok_and(|status| status.success()));
     }
 
-    pub(crate) async fn end(&mut self) -> std::process::ExitStatus {
+    pub(crate) async fn exit_status(&mut self) -> std::process::ExitStatus {
         eventually(async || self.0.try_wait().expect("a child").is_some()).await;
         self.0.wait().expect("a status")
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -79,18 +76,18 @@ impl Drop for Running {
 #[case::a_geo_twice(&[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_GEOS", "cn,cn")], "PULSE_GEOS")]
 #[case::no_filter(&[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_LOG", "a=b=c")], "PULSE_LOG")]
 #[case::no_log_format(&[("PULSE_LOG_FORMAT", "xml")], "--log-format")]
-fn a_missing_or_impossible_setting_is_one_line_and_exit_code_2(#[case] settings: &[(&str, &str)], #[case] named: &str) {
+fn a_missing_or_invalid_setting_is_one_line_and_exit_code_2(#[case] settings: &[(&str, &str)], #[case] named: &str) {
     let output = run(&["serve"], settings);
 
-    let told = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(told.starts_with("error: ") && told.contains(named), "{told}");
-    assert!(!told.contains("demo-secret") && output.stdout.is_empty());
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.starts_with("error: ") && stderr.contains(named), "{stderr}");
+    assert!(!stderr.contains("demo-secret") && output.stdout.is_empty());
 }
 
 #[test]
-fn an_address_that_is_taken_is_told_in_one_line() {
+fn an_address_in_use_is_reported_in_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
 
@@ -102,7 +99,7 @@ fn an_address_that_is_taken_is_told_in_one_line() {
 }
 
 #[test]
-fn the_help_is_the_reference_of_every_setting() {
+fn the_help_lists_every_setting() {
     let output = run(&["serve", "--help"], &CREDENTIALS);
 
     let help = text(&output.stdout);
@@ -140,8 +137,8 @@ fn the_openapi_document_is_printed() {
 }
 
 #[tokio::test]
-async fn the_demonstration_answers_and_ends_with_ctrl_c() {
-    let mut demo = Running::start(&["demo", "--users", "30", "--listen", "127.0.0.1:0"], &[]);
+async fn the_demo_responds_and_ends_with_ctrl_c() {
+    let mut demo = RunningProcess::start(&["demo", "--users", "30", "--listen", "127.0.0.1:0"], &[]);
     let mut guide = BufReader::new(demo.0.stdout.take().unwrap()).lines().map_while(Result::ok);
     let curl = guide.find(|line| line.trim_start().starts_with("curl ")).expect("something to try");
     let url = curl.split('\'').nth(1).expect("an address").to_owned();
@@ -152,16 +149,15 @@ async fn the_demonstration_answers_and_ends_with_ctrl_c() {
 
     assert!(status.is_success(), "{body}");
     assert_eq!(body["data"].as_array().map(Vec::len), Some(7));
-    assert!(demo.end().await.success());
+    assert!(demo.exit_status().await.success());
 }
 
 #[rstest]
 #[tokio::test]
-async fn requests_under_way_may_end_first_when_the_process_is_told_to_end(#[values("TERM", "INT")] signal: &str) {
+async fn a_signal_ends_the_process_after_the_requests_in_progress(#[values("TERM", "INT")] signal: &str) {
     let latency = Duration::from_millis(200);
-    let simulator = Simulator::start(SimConfig { users: 40, latency, ..SimConfig::default() }, Arc::new(SystemClock))
-        .await
-        .unwrap();
+    let simulator =
+        Simulator::start(SimulatorConfig { users: 40, latency, ..SimulatorConfig::default() }, || SystemClock.now()).await.unwrap();
     let base = simulator.base_url();
     let settings = [
         CREDENTIALS[0],
@@ -171,7 +167,7 @@ async fn requests_under_way_may_end_first_when_the_process_is_told_to_end(#[valu
         ("PULSE_LOG", "info,feishu_pulse=trace"),
         ("PULSE_LOG_FORMAT", "json"),
     ];
-    let mut gateway = Running::start(&["serve"], &settings);
+    let mut gateway = RunningProcess::start(&["serve"], &settings);
     let mut log = BufReader::new(gateway.0.stderr.take().unwrap());
     let mut first = String::new();
     log.read_line(&mut first).expect("a line");
@@ -181,11 +177,11 @@ async fn requests_under_way_may_end_first_when_the_process_is_told_to_end(#[valu
     let _silent = std::net::TcpStream::connect(address).expect("a connection");
 
     let request = tokio::spawn(reqwest::get(url));
-    eventually(async || !simulator.ledger().stats_calls().is_empty()).await;
+    eventually(async || !simulator.call_log().stats_calls().is_empty()).await;
     gateway.signal(signal);
     let answer = request.await.expect("no panic").expect("an answer");
     let body: Value = answer.json().await.expect("JSON");
-    let status = gateway.end().await;
+    let status = gateway.exit_status().await;
 
     assert!(status.success());
     let person = &body["data"][0];

@@ -1,37 +1,35 @@
-//! The selection: exactly the rows that were asked for, at the least cost.
+//! The selection parameters: exactly the requested rows, with as few calls to Feishu as possible.
 
-use feishu_pulse::{
-    model::{DepartmentIdType, Geo, UserIdType},
-    sim::{Department, SimConfig},
-};
+use feishu_pulse::model::{DepartmentIdType, UserIdType};
+use feishu_simulator::{TenantDepartment, SimulatorConfig, TenantGeo};
 use reqwest::StatusCode;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::{
     support::{Setup, day, eventually},
-    truth::{lines, rows},
+    truth::{served_rows, true_rows},
 };
 
 const RANGE: &str = "start_date=2026-11-16&end_date=2026-11-20";
 
-async fn setup_of(config: SimConfig) -> Setup {
-    Setup::new(SimConfig { users: 150, days: 40, ..config }).await
+async fn setup_of(config: SimulatorConfig) -> Setup {
+    Setup::new(SimulatorConfig { users: 150, days: 40, ..config }).await
 }
 
 async fn setup() -> Setup {
-    setup_of(SimConfig::default()).await
+    setup_of(SimulatorConfig::default()).await
 }
 
-fn all(setup: &Setup) -> Vec<Value> {
-    rows(setup, setup.home(), "2026-11-16", "2026-11-20", UserIdType::OpenId)
+fn all_rows(setup: &Setup) -> Vec<Value> {
+    true_rows(setup, setup.home(), "2026-11-16", "2026-11-20", UserIdType::OpenId)
 }
 
-/// A department with others below it.
-fn department(setup: &Setup) -> Department {
+/// A department with sub-departments that have people.
+fn department(setup: &Setup) -> TenantDepartment {
     let departments = setup.simulator.tenant().departments();
     let has_rows = |path: &str| {
-        all(setup).iter().filter(|row| row["department_path"].as_str() != Some(path)).any(|row| is_within(row, path))
+        all_rows(setup).iter().filter(|row| row["department_path"].as_str() != Some(path)).any(|row| is_within(row, path))
     };
     departments.iter().find(|one| has_rows(&one.path)).expect("a department with people below it").clone()
 }
@@ -41,56 +39,60 @@ fn is_within(row: &Value, path: &str) -> bool {
     own == path || own.starts_with(&format!("{path}/"))
 }
 
-fn within(setup: &Setup, path: &str) -> Vec<Value> {
-    all(setup).into_iter().filter(|row| is_within(row, path)).collect()
+fn rows_within(setup: &Setup, path: &str) -> Vec<Value> {
+    all_rows(setup).into_iter().filter(|row| is_within(row, path)).collect()
 }
 
-/// The person with the first row.
-fn somebody(setup: &Setup) -> (String, Vec<Value>) {
-    let person = all(setup)[0]["user_id"].as_str().unwrap().to_owned();
-    let own = all(setup).into_iter().filter(|row| row["user_id"] == *person).collect();
+/// The person of the first row, with all rows of that person.
+fn first_person(setup: &Setup) -> (String, Vec<Value>) {
+    let person = all_rows(setup)[0]["user_id"].as_str().unwrap().to_owned();
+    let own = all_rows(setup).into_iter().filter(|row| row["user_id"] == *person).collect();
     (person, own)
 }
 
 #[tokio::test]
-async fn a_department_is_chosen_by_its_path_from_days_that_are_held_for_all() {
+async fn a_department_path_selects_rows_of_cached_days() {
     let setup = setup().await;
     let path = department(&setup).path;
     let encoded: String = path.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).map(char::from).collect();
 
-    let one = lines(&setup, &format!("{RANGE}&department_path={path}")).await;
+    let one = served_rows(&setup, &format!("{RANGE}&department_path={path}")).await;
     let calls = setup.upstream_calls();
-    let same = lines(&setup, &format!("{RANGE}&department_path=/{encoded}/")).await;
-    let half_a_name = lines(&setup, &format!("{RANGE}&department_path={}", &path[..path.len() - 3])).await;
+    let same = served_rows(&setup, &format!("{RANGE}&department_path=/{encoded}/")).await;
+    let half_a_name = served_rows(&setup, &format!("{RANGE}&department_path={}", &path[..path.len() - 3])).await;
 
-    assert_eq!(one, within(&setup, &path));
-    assert!(one.len() < all(&setup).len());
+    assert_eq!(one, rows_within(&setup, &path));
+    assert!(one.len() < all_rows(&setup).len());
     assert_eq!(same, one);
-    assert_eq!(half_a_name, within(&setup, &path[..path.len() - 3]));
+    assert_eq!(half_a_name, rows_within(&setup, &path[..path.len() - 3]));
     assert_eq!(setup.upstream_calls(), calls);
 }
 
 #[rstest]
 #[tokio::test]
-async fn a_department_is_resolved_by_upstream_from_its_id(
+async fn feishu_resolves_a_department_id(
     #[values(DepartmentIdType::OpenDepartmentId, DepartmentIdType::DepartmentId)] kind: DepartmentIdType,
 ) {
     let setup = setup().await;
-    let Department { open_department_id, department_id, path, .. } = department(&setup);
+    let TenantDepartment { open_department_id, department_id, path, .. } = department(&setup);
     let id = if kind == DepartmentIdType::OpenDepartmentId { open_department_id } else { department_id };
 
-    let told = lines(&setup, &format!("{RANGE}&department_id={id}&department_id_type={}", kind.name())).await;
+    let served = served_rows(&setup, &format!("{RANGE}&department_id={id}&department_id_type={}", kind.name())).await;
 
-    assert_eq!(told, within(&setup, &path));
-    let queries: Vec<_> = setup.simulator.ledger().stats_calls().into_iter().filter_map(|call| call.query).collect();
-    assert!(queries.iter().all(|query| query.department_id.as_ref() == Some(&id) && query.department_id_type == kind));
+    assert_eq!(served, rows_within(&setup, &path));
+    let queries: Vec<_> = setup.simulator.call_log().stats_calls().into_iter().filter_map(|call| call.query).collect();
+    assert!(
+        queries
+            .iter()
+            .all(|query| query.department_id.as_ref() == Some(&id) && query.department_id_type.name() == kind.name())
+    );
 }
 
 #[rstest]
 #[case("user_id=ou_nobody", 99_992_351)]
 #[case("department_id=od-nothing", 99_992_357)]
 #[tokio::test]
-async fn an_id_that_upstream_does_not_know_is_the_callers_fault(#[case] id: &str, #[case] code: i64) {
+async fn an_id_unknown_to_feishu_is_a_client_error(#[case] id: &str, #[case] code: i64) {
     let setup = setup().await;
 
     let answer = setup.get(&format!("/v1/user-days?{RANGE}&{id}")).await;
@@ -104,35 +106,35 @@ async fn an_id_that_upstream_does_not_know_is_the_callers_fault(#[case] id: &str
 }
 
 #[tokio::test]
-async fn one_person_is_asked_for_alone_while_the_days_are_not_held() {
+async fn one_persons_rows_are_fetched_alone_if_the_days_are_not_cached() {
     let setup = setup().await;
-    let (person, own) = somebody(&setup);
+    let (person, own) = first_person(&setup);
 
-    let told = lines(&setup, &format!("{RANGE}&user_id={person}")).await;
+    let served = served_rows(&setup, &format!("{RANGE}&user_id={person}")).await;
 
-    let calls = setup.simulator.ledger().stats_calls();
-    assert_eq!(told, own);
+    let calls = setup.simulator.call_log().stats_calls();
+    assert_eq!(served, own);
     assert_eq!(calls.len(), 1);
     assert_eq!(calls[0].query.as_ref().unwrap().user_id.as_ref(), Some(&person));
 }
 
 #[tokio::test]
-async fn one_person_costs_no_call_once_the_days_are_held() {
+async fn one_persons_rows_come_from_cached_days_without_a_call() {
     let setup = setup().await;
-    let (person, own) = somebody(&setup);
+    let (person, own) = first_person(&setup);
     setup.get(&format!("/v1/reports/activity?{RANGE}")).await.json();
     let calls = setup.upstream_calls();
 
-    let told = lines(&setup, &format!("{RANGE}&user_id={person}")).await;
+    let served = served_rows(&setup, &format!("{RANGE}&user_id={person}")).await;
 
-    assert_eq!(told, own);
+    assert_eq!(served, own);
     assert_eq!(setup.upstream_calls(), calls);
 }
 
 #[tokio::test]
-async fn one_persons_trailing_figures_look_back_over_days_held_for_all() {
+async fn one_persons_trailing_figures_use_cached_days() {
     let setup = setup().await;
-    let (person, _) = somebody(&setup);
+    let (person, _) = first_person(&setup);
     setup.get("/v1/reports/activity?start_date=2026-10-20&end_date=2026-11-20").await.json();
 
     let report =
@@ -145,30 +147,30 @@ async fn one_persons_trailing_figures_look_back_over_days_held_for_all() {
 
 #[rstest]
 #[tokio::test]
-async fn ids_are_of_the_type_that_was_asked_for(
+async fn ids_have_the_requested_type(
     #[values(UserIdType::OpenId, UserIdType::UnionId, UserIdType::UserId)] kind: UserIdType,
 ) {
     let setup = setup().await;
 
-    let told = lines(&setup, &format!("{RANGE}&user_id_type={}", kind.name())).await;
-    let person = told[0]["user_id"].as_str().unwrap();
-    let own = lines(&setup, &format!("{RANGE}&user_id_type={}&user_id={person}", kind.name())).await;
+    let served = served_rows(&setup, &format!("{RANGE}&user_id_type={}", kind.name())).await;
+    let person = served[0]["user_id"].as_str().unwrap();
+    let own = served_rows(&setup, &format!("{RANGE}&user_id_type={}&user_id={person}", kind.name())).await;
 
-    assert_eq!(told, rows(&setup, setup.home(), "2026-11-16", "2026-11-20", kind));
-    assert_eq!(own, told.iter().filter(|row| row["user_id"] == person).cloned().collect::<Vec<_>>());
+    assert_eq!(served, true_rows(&setup, setup.home(), "2026-11-16", "2026-11-20", kind));
+    assert_eq!(own, served.iter().filter(|row| row["user_id"] == person).cloned().collect::<Vec<_>>());
 }
 
 #[tokio::test]
-async fn where_ids_are_withheld_rows_have_none_and_distinct_counts_are_not_guessed() {
-    let setup = setup_of(SimConfig { employee_ids: false, ..SimConfig::default() }).await;
+async fn without_ids_distinct_counts_over_several_days_are_null() {
+    let setup = setup_of(SimulatorConfig { employee_ids: false, ..SimulatorConfig::default() }).await;
 
-    let told = lines(&setup, &format!("{RANGE}&user_id_type=user_id")).await;
+    let served = served_rows(&setup, &format!("{RANGE}&user_id_type=user_id")).await;
     let daily = setup.get(&format!("/v1/reports/activity?{RANGE}&user_id_type=user_id")).await.json();
     let weekly = setup.get(&format!("/v1/reports/activity?{RANGE}&user_id_type=user_id&interval=week")).await.json();
 
-    let active = all(&setup).iter().filter(|row| row["date"] == "2026-11-16" && row["active"] == true).count();
-    assert_eq!(told.len(), all(&setup).len());
-    assert!(told.iter().all(|row| row["user_id"].is_null()));
+    let active = all_rows(&setup).iter().filter(|row| row["date"] == "2026-11-16" && row["active"] == true).count();
+    assert_eq!(served.len(), all_rows(&setup).len());
+    assert!(served.iter().all(|row| row["user_id"].is_null()));
     assert_eq!(daily["data"][0]["active"], active);
     assert_eq!(
         (&weekly["data"][0]["active"], &weekly["data"][0]["features"]["im"]["active"]),
@@ -179,15 +181,15 @@ async fn where_ids_are_withheld_rows_have_none_and_distinct_counts_are_not_guess
 
 #[rstest]
 #[tokio::test]
-async fn one_person_is_found_though_ids_are_withheld(#[values(false, true)] whole_days_are_held: bool) {
-    let setup = setup_of(SimConfig { employee_ids: false, ..SimConfig::default() }).await;
-    let truth = rows(&setup, setup.home(), "2026-11-16", "2026-11-20", UserIdType::UserId);
+async fn one_person_is_found_even_if_feishu_withholds_ids(#[values(false, true)] whole_days_are_held: bool) {
+    let setup = setup_of(SimulatorConfig { employee_ids: false, ..SimulatorConfig::default() }).await;
+    let truth = true_rows(&setup, setup.home(), "2026-11-16", "2026-11-20", UserIdType::UserId);
     let person = truth[0]["user_id"].as_str().unwrap();
     if whole_days_are_held {
         setup.get(&format!("/v1/reports/activity?{RANGE}&user_id_type=user_id")).await.json();
     }
 
-    let told = lines(&setup, &format!("{RANGE}&user_id_type=user_id&user_id={person}")).await;
+    let served = served_rows(&setup, &format!("{RANGE}&user_id_type=user_id&user_id={person}")).await;
 
     let nameless = |row: &Value| {
         let mut row = row.clone();
@@ -196,35 +198,38 @@ async fn one_person_is_found_though_ids_are_withheld(#[values(false, true)] whol
     };
     let own: Vec<_> = truth.iter().filter(|row| row["user_id"] == person).map(nameless).collect();
     assert!(!own.is_empty());
-    assert_eq!(told, own);
+    assert_eq!(served, own);
 }
 
 #[tokio::test]
 async fn several_geos_are_merged() {
-    let setup = setup_of(SimConfig { geos: vec![Geo::Cn, Geo::Us], ..SimConfig::default() }).await;
-    let of = |geo| rows(&setup, geo, "2026-11-16", "2026-11-16", UserIdType::OpenId);
+    let setup = setup_of(SimulatorConfig { geos: vec![TenantGeo::Cn, TenantGeo::Us], ..SimulatorConfig::default() }).await;
+    let of = |geo| true_rows(&setup, geo, "2026-11-16", "2026-11-16", UserIdType::OpenId);
 
-    let told = lines(&setup, "start_date=2026-11-16&end_date=2026-11-16&geo=cn,us").await;
+    let served = served_rows(&setup, "start_date=2026-11-16&end_date=2026-11-16&geo=cn,us").await;
     let report = setup.get("/v1/reports/activity?start_date=2026-11-16&end_date=2026-11-16&geo=us,cn").await.json();
-    let home = lines(&setup, "start_date=2026-11-16&end_date=2026-11-16").await;
+    let home = served_rows(&setup, "start_date=2026-11-16&end_date=2026-11-16").await;
 
-    assert_eq!(told, [of(Geo::Cn), of(Geo::Us)].concat());
-    assert_eq!(home, of(Geo::Cn));
-    assert_eq!(report["data"][0]["users"], told.len());
+    assert_eq!(served, [of(TenantGeo::Cn), of(TenantGeo::Us)].concat());
+    assert_eq!(home, of(TenantGeo::Cn));
+    assert_eq!(report["data"][0]["users"], served.len());
     assert_eq!(report["meta"]["geos"], json!(["us", "cn"]));
     let asked: Vec<_> =
-        setup.simulator.ledger().stats_calls().into_iter().filter_map(|call| call.query?.target_geo).collect();
-    assert!(!asked.is_empty() && asked.iter().all(|geo| *geo == Geo::Us), "the home geo is asked for without a name");
+        setup.simulator.call_log().stats_calls().into_iter().filter_map(|call| call.query?.target_geo).collect();
+    assert!(
+        !asked.is_empty() && asked.iter().all(|geo| *geo == TenantGeo::Us),
+        "the home geo is asked for without a name"
+    );
 }
 
 #[tokio::test]
-async fn a_day_that_a_geo_lacks_says_nothing_of_the_others() {
-    let geos = vec![Geo::Cn, Geo::Us];
-    let setup = setup_of(SimConfig { geos, employee_ids: false, ..SimConfig::default() }).await;
+async fn a_day_that_is_pending_in_one_geo_is_omitted_from_merged_figures() {
+    let geos = vec![TenantGeo::Cn, TenantGeo::Us];
+    let setup = setup_of(SimulatorConfig { geos, employee_ids: false, ..SimulatorConfig::default() }).await;
     let activity = async |question: &str| setup.get(&format!("/v1/reports/activity?{question}")).await.json();
     activity("start_date=2026-10-20&end_date=2026-11-20&geo=cn").await;
 
-    // It is morning in America, where that day has not been produced yet.
+    // At this time, Feishu has not produced that day for the geo `us` yet.
     let last_day = "start_date=2026-11-21&end_date=2026-11-21";
     let both = activity(&format!("{last_day}&geo=cn,us&user_id_type=user_id")).await;
     let both_by_open_id = activity(&format!("{last_day}&geo=cn,us")).await;
@@ -237,8 +242,8 @@ async fn a_day_that_a_geo_lacks_says_nothing_of_the_others() {
 }
 
 #[tokio::test]
-async fn whoever_was_active_on_a_day_that_a_geo_lacks_is_not_inactive() {
-    let setup = setup_of(SimConfig { geos: vec![Geo::Cn, Geo::Us], ..SimConfig::default() }).await;
+async fn activity_on_a_day_that_is_pending_in_one_geo_counts() {
+    let setup = setup_of(SimulatorConfig { geos: vec![TenantGeo::Cn, TenantGeo::Us], ..SimulatorConfig::default() }).await;
     let last_day = "start_date=2026-11-21&end_date=2026-11-21&geo=cn,us&limit=1000";
 
     let all = setup.get(&format!("/v1/users?{last_day}")).await.json();
@@ -256,7 +261,7 @@ async fn whoever_was_active_on_a_day_that_a_geo_lacks_is_not_inactive() {
 #[case("2026-10", "2026-10-01", "2026-10-31")]
 #[case("2026-11", "2026-11-01", "2026-11-21")]
 #[tokio::test]
-async fn a_period_stands_for_two_dates(#[case] period: &str, #[case] first: &str, #[case] last: &str) {
+async fn a_period_is_equivalent_to_two_dates(#[case] period: &str, #[case] first: &str, #[case] last: &str) {
     let setup = setup().await;
 
     let by_period = setup.get(&format!("/v1/reports/activity?period={period}")).await.json();
@@ -267,7 +272,7 @@ async fn a_period_stands_for_two_dates(#[case] period: &str, #[case] first: &str
 }
 
 #[tokio::test]
-async fn the_end_of_the_calendar_is_a_day_like_any_other() {
+async fn the_first_and_the_last_day_of_the_calendar_are_accepted() {
     let setup = setup().await;
 
     let report = setup.get("/v1/reports/activity?start_date=9999-12-30&end_date=9999-12-31").await.json();
@@ -279,7 +284,7 @@ async fn the_end_of_the_calendar_is_a_day_like_any_other() {
 }
 
 #[tokio::test]
-async fn only_the_fields_that_were_asked_for_are_told_in_their_order() {
+async fn rows_have_the_requested_fields_in_the_requested_order() {
     let setup = setup().await;
 
     let answer =
@@ -291,7 +296,7 @@ async fn only_the_fields_that_were_asked_for_are_told_in_their_order() {
 }
 
 #[tokio::test]
-async fn pages_through_cursors_and_the_stream_tell_the_same_rows() {
+async fn pages_and_the_stream_have_the_same_rows() {
     let setup = setup().await;
     let streamed = setup.get(&format!("/v1/user-days?{RANGE}&active=false&format=ndjson")).await.lines();
     let calls = setup.upstream_calls();
@@ -314,14 +319,14 @@ async fn pages_through_cursors_and_the_stream_tell_the_same_rows() {
 }
 
 #[tokio::test]
-async fn a_cursor_into_a_day_that_has_changed_is_stale() {
+async fn a_cursor_is_stale_after_its_day_has_changed() {
     let setup = setup().await;
     let path = "/v1/user-days?period=yesterday&limit=40";
     let cursor = setup.get(path).await.json()["meta"]["next_cursor"].as_str().unwrap().to_owned();
     let next = format!("{path}&cursor={cursor}");
     let before = setup.get(&next).await;
 
-    setup.simulator.production().revise(setup.home(), day("2026-11-21"));
+    setup.simulator.production().revise(setup.home(), day("2026-11-21").date());
     setup.set_time("2026-11-22T04:31:00Z");
     eventually(async || setup.get(&next).await.status == StatusCode::CONFLICT).await;
     let after = setup.get(&next).await;
@@ -332,7 +337,7 @@ async fn a_cursor_into_a_day_that_has_changed_is_stale() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_question_is_refused() {
+async fn a_cursor_of_another_query_is_rejected() {
     let setup = setup().await;
     let body = setup.get(&format!("/v1/user-days?{RANGE}&limit=5")).await.json();
     let cursor = body["meta"]["next_cursor"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! Traces and logs: a collector gets the request with the calls below it, and every log line names both.
+//! Traces and logs: the spans of a request and its calls, and the ids in log lines.
 
 use std::{
     io::{BufReader, Read as _},
@@ -7,10 +7,8 @@ use std::{
 };
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
-use feishu_pulse::{
-    model::{Clock as _, Geo, SystemClock},
-    sim::{PageTokenStyle, SimConfig, Simulator},
-};
+use feishu_pulse::model::{Clock as _, Geo, SystemClock};
+use feishu_simulator::{PageTokenStyle, SimulatorConfig, Simulator};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     trace::v1::{Span, span::SpanKind},
@@ -20,29 +18,29 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::{
-    process::{CREDENTIALS, Running},
+    process::{CREDENTIALS, RunningProcess},
     support::eventually,
 };
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
 
-/// A collector that keeps what it is sent.
+/// A trace collector that stores the spans it receives.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Span>>>);
 
 impl Collector {
-    /// Listens, and says where.
+    /// Starts to listen and returns the URL.
     async fn start(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let take = async |State(collector): State<Self>, body: Bytes| collector.take(&body);
+        let take = async |State(collector): State<Self>, body: Bytes| collector.record_spans(&body);
         let routes = Router::new().route("/v1/traces", post(take)).with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
         format!("http://{address}")
     }
 
-    fn take(&self, body: &[u8]) {
+    fn record_spans(&self, body: &[u8]) {
         let sent = ExportTraceServiceRequest::decode(body).expect("a request to export traces");
         let scopes = sent.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
         self.0.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
@@ -53,9 +51,9 @@ impl Collector {
     }
 }
 
-/// The process, and what it has logged.
+/// A gateway process and its log.
 struct Gateway {
-    running: Running,
+    running: RunningProcess,
     log: BufReader<std::process::ChildStderr>,
     address: String,
 }
@@ -63,29 +61,29 @@ struct Gateway {
 impl Gateway {
     fn start(settings: &[(&str, &str)]) -> Self {
         let usual = [CREDENTIALS[0], CREDENTIALS[1], ("PULSE_LISTEN", "127.0.0.1:0"), ("PULSE_LOG_FORMAT", "json")];
-        let mut running = Running::start(&["serve"], &[&usual, settings].concat());
+        let mut running = RunningProcess::start(&["serve"], &[&usual, settings].concat());
         let mut log = BufReader::new(running.0.stderr.take().expect("its log"));
-        let address = line(&mut log)["address"].as_str().expect("an address").to_owned();
+        let address = next_log_line(&mut log)["address"].as_str().expect("an address").to_owned();
         Self { running, log, address }
     }
 
-    async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
         let request = reqwest::Client::new().get(format!("http://{}{path}", self.address));
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         request.send().await.expect("an answer")
     }
 
-    /// Ends it, and reads the rest of its log.
-    async fn end(mut self) -> Vec<Value> {
+    /// Stops the process and reads the rest of its log.
+    async fn stop_and_read_log(mut self) -> Vec<Value> {
         self.running.signal("TERM");
-        assert!(self.running.end().await.success());
+        assert!(self.running.exit_status().await.success());
         let mut rest = String::new();
         self.log.read_to_string(&mut rest).expect("the log");
         rest.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 }
 
-fn line(log: &mut impl std::io::BufRead) -> Value {
+fn next_log_line(log: &mut impl std::io::BufRead) -> Value {
     let mut line = String::new();
     log.read_line(&mut line).expect("a line");
     serde_json::from_str(&line).expect("JSON")
@@ -95,32 +93,32 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-fn simulation() -> SimConfig {
+fn simulation() -> SimulatorConfig {
     let page_tokens = PageTokenStyle::Opaque;
-    SimConfig { users: 130, latency: Duration::from_millis(200), page_tokens, ..SimConfig::default() }
+    SimulatorConfig { users: 130, latency: Duration::from_millis(200), page_tokens, ..SimulatorConfig::default() }
 }
 
 #[tokio::test]
-async fn a_collector_gets_each_request_with_the_calls_below_it_and_a_link_from_those_who_shared_them() {
-    let simulator = Simulator::start(simulation(), Arc::new(SystemClock)).await.expect("a simulator");
+async fn a_trace_contains_the_calls_of_a_request_and_links_from_requests_that_shared_them() {
+    let simulator = Simulator::start(simulation(), || SystemClock.now()).await.expect("a simulator");
     let (collector, upstream) = (Collector::default(), simulator.base_url());
     let endpoint = collector.start().await;
     let gateway = Gateway::start(&[("FEISHU_BASE_URL", &upstream), ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
-    // Yesterday is not produced yet in the morning.
+    // Not always yesterday: before 09:30, Feishu has not produced yesterday yet.
     let day = Geo::Cn.latest_produced(SystemClock.now());
     let path = &format!("/v1/user-days?start_date={day}&end_date={day}&limit=1");
     let traceparent = format!("00-{TRACE}-{CALLER}-01");
 
     let headers = [("traceparent", traceparent.as_str())];
-    let first = gateway.ask(path, &headers);
+    let first = gateway.get(path, &headers);
     let second = async {
-        eventually(async || !simulator.ledger().stats_calls().is_empty()).await;
-        gateway.ask(path, &[]).await
+        eventually(async || !simulator.call_log().stats_calls().is_empty()).await;
+        gateway.get(path, &[]).await
     };
     let (first, second) = tokio::join!(first, second);
     assert!(first.status().is_success() && second.status().is_success());
-    gateway.ask("/livez", &[]).await;
-    gateway.end().await;
+    gateway.get("/livez", &[]).await;
+    gateway.stop_and_read_log().await;
 
     let spans = collector.spans();
     let named = |name: &str| spans.iter().filter(|span| span.name == name).cloned().collect::<Vec<_>>();
@@ -131,26 +129,26 @@ async fn a_collector_gets_each_request_with_the_calls_below_it_and_a_link_from_t
     let ([fetch], [chain]) = (&named("fetch")[..], &named("chain")[..]) else { panic!("{spans:#?}") };
     assert_eq!((&fetch.parent_span_id, &chain.parent_span_id), (&request.span_id, &fetch.span_id));
     let calls = named("GET /open-apis/admin/v1/admin_user_stats");
-    assert_eq!(calls.len(), simulator.ledger().stats_calls().len());
+    assert_eq!(calls.len(), simulator.call_log().stats_calls().len());
     for call in &calls {
         assert_eq!((&call.parent_span_id, hex(&call.trace_id).as_str()), (&chain.span_id, TRACE));
         assert_eq!(call.kind, SpanKind::Client as i32);
     }
     assert!(collapsed.links.iter().any(|link| link.span_id == fetch.span_id && link.trace_id == fetch.trace_id));
-    // Probes would bury the rest.
+    // Probes have no spans, because they would outnumber all other spans.
     assert!(spans.iter().all(|span| !span.name.contains("livez")));
 }
 
 #[tokio::test]
-async fn log_lines_name_the_request_and_the_callers_trace_also_without_a_collector() {
-    let simulator = Simulator::start(simulation(), Arc::new(SystemClock)).await.expect("a simulator");
+async fn log_lines_contain_request_id_and_trace_id_even_without_a_collector() {
+    let simulator = Simulator::start(simulation(), || SystemClock.now()).await.expect("a simulator");
     let upstream = simulator.base_url();
     let gateway = Gateway::start(&[("FEISHU_BASE_URL", &upstream), ("PULSE_LOG", "info,feishu_pulse=debug")]);
     let traceparent = format!("00-{TRACE}-{CALLER}-01");
 
-    gateway.ask("/v1/coverage", &[("traceparent", &traceparent), ("x-request-id", "mine")]).await;
-    gateway.ask("/v1/coverage", &[("traceparent", "nonsense")]).await;
-    let log = gateway.end().await;
+    gateway.get("/v1/coverage", &[("traceparent", &traceparent), ("x-request-id", "mine")]).await;
+    gateway.get("/v1/coverage", &[("traceparent", "nonsense")]).await;
+    let log = gateway.stop_and_read_log().await;
 
     let answered: Vec<_> = log.iter().filter(|line| line["message"] == "answered").collect();
     let [first, second] = &answered[..] else { panic!("{log:#?}") };
@@ -161,24 +159,24 @@ async fn log_lines_name_the_request_and_the_callers_trace_also_without_a_collect
 }
 
 #[tokio::test]
-async fn what_is_logged_can_be_changed_while_it_runs_at_the_operators_address_alone() {
+async fn the_log_filter_can_be_changed_at_run_time_on_the_admin_listener_only() {
     let mut gateway = Gateway::start(&[("PULSE_ADMIN_LISTEN", "127.0.0.1:0")]);
-    let operators = format!("http://{}/log-level", line(&mut gateway.log)["address"].as_str().expect("an address"));
+    let operators = format!("http://{}/log-level", next_log_line(&mut gateway.log)["address"].as_str().expect("an address"));
     let http = reqwest::Client::new();
     let put = |filter: &'static str| http.put(&operators).body(filter).send();
     let current = async || http.get(&operators).send().await.expect("an answer").text().await.expect("a text");
 
     assert_eq!(current().await, "info\n");
-    gateway.ask("/livez", &[]).await;
+    gateway.get("/livez", &[]).await;
     assert_eq!(put("warn,feishu_pulse=debug").await.expect("an answer").status(), 204);
-    gateway.ask("/readyz", &[]).await;
+    gateway.get("/readyz", &[]).await;
     let refused = put("a=b=c").await.expect("an answer");
     assert_eq!(refused.status(), 400);
     assert_eq!(refused.json::<Value>().await.expect("a problem")["code"], "invalid_parameters");
     assert!(current().await.contains("feishu_pulse=debug"));
-    assert_eq!(gateway.ask("/log-level", &[]).await.status(), 404);
+    assert_eq!(gateway.get("/log-level", &[]).await.status(), 404);
 
-    let log = gateway.end().await;
+    let log = gateway.stop_and_read_log().await;
     let probes: Vec<_> = log.iter().filter(|line| line["name"] == "probe").map(|line| &line["http.route"]).collect();
     assert_eq!(probes, ["/readyz"], "{log:#?}");
 }

@@ -1,25 +1,25 @@
-//! How long callers wait, and what they are told when it takes longer.
+//! Waiting: how long a request waits for data, and the responses if the data is not ready in time.
 
 use std::time::Duration;
 
-use crate::support::{Answer, Setup, day, eventually};
-use feishu_pulse::sim::SimConfig;
+use crate::support::{ApiResponse, Setup, day, eventually};
+use feishu_simulator::SimulatorConfig;
 use reqwest::StatusCode;
 
 const MONTH: &str = "/v1/reports/activity?start_date=2026-10-01&end_date=2026-10-31";
 
-/// A Feishu that takes a second for each of a month's 26 pages.
+/// A simulated upstream with 1 s of latency for each of the 26 pages of a month.
 async fn slow() -> Setup {
-    Setup::new(SimConfig { users: 50, latency: Duration::from_secs(1), ..SimConfig::default() }).await
+    Setup::new(SimulatorConfig { users: 50, latency: Duration::from_secs(1), ..SimulatorConfig::default() }).await
 }
 
-async fn get(setup: &Setup, prefer: &str) -> Answer {
+async fn get(setup: &Setup, prefer: &str) -> ApiResponse {
     let request = setup.http.get(format!("{}{MONTH}", setup.base)).header("Prefer", prefer);
-    Answer::read(request.send().await.expect("an answer")).await
+    ApiResponse::read(request.send().await.expect("an answer")).await
 }
 
 #[tokio::test]
-async fn a_caller_who_waits_less_is_told_when_to_come_back() {
+async fn a_wait_that_is_too_short_gets_503_with_retry_after() {
     let setup = slow().await;
 
     let answer = get(&setup, "wait=1").await;
@@ -32,8 +32,8 @@ async fn a_caller_who_waits_less_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_day_that_is_held_is_answered_without_any_wait() {
-    let setup = Setup::new(SimConfig { users: 50, ..SimConfig::default() }).await;
+async fn cached_days_are_returned_without_waiting() {
+    let setup = Setup::new(SimulatorConfig { users: 50, ..SimulatorConfig::default() }).await;
     setup.get(MONTH).await.json();
 
     let answer = get(&setup, "wait=0").await;
@@ -43,8 +43,10 @@ async fn a_day_that_is_held_is_answered_without_any_wait() {
 }
 
 #[tokio::test]
-async fn a_caller_who_prefers_not_to_wait_is_told_where_to_follow_the_work() {
-    let setup = Setup::new(SimConfig { users: 50, latency: Duration::from_millis(300), ..SimConfig::default() }).await;
+async fn respond_async_returns_202_with_the_location_of_a_job() {
+    let setup =
+        Setup::new(SimulatorConfig { users: 50, latency: Duration::from_millis(300), ..SimulatorConfig::default() })
+            .await;
 
     let accepted = get(&setup, "respond-async").await;
 
@@ -55,8 +57,8 @@ async fn a_caller_who_prefers_not_to_wait_is_told_where_to_follow_the_work() {
     let job: serde_json::Value = serde_json::from_str(&accepted.text).expect("JSON");
     assert_eq!(job["question"], MONTH);
     let location = accepted.headers["location"].to_str().expect("a path").to_owned();
-    let at_last = async || setup.get(&location).await.json()["state"] == "done";
-    eventually(at_last).await;
+    let is_done = async || setup.get(&location).await.json()["state"] == "done";
+    eventually(is_done).await;
 
     let calls = setup.upstream_calls();
     let answer = get(&setup, "respond-async").await;
@@ -66,7 +68,7 @@ async fn a_caller_who_prefers_not_to_wait_is_told_where_to_follow_the_work() {
 }
 
 #[tokio::test]
-async fn asking_again_while_the_work_goes_on_begins_no_other() {
+async fn a_repeated_request_joins_the_running_job() {
     let setup = slow().await;
 
     let (first, second) = (get(&setup, "respond-async").await, get(&setup, "respond-async, wait=1").await);
@@ -78,29 +80,31 @@ async fn asking_again_while_the_work_goes_on_begins_no_other() {
 }
 
 #[tokio::test]
-async fn a_question_about_one_person_is_followed_in_the_same_way() {
-    let setup = Setup::new(SimConfig { users: 50, latency: Duration::from_millis(300), ..SimConfig::default() }).await;
-    let user_id = setup.simulator.tenant().rows_of(setup.home(), day("2026-10-05"))[0].open_id.clone();
-    let question = format!("{}/v1/users/{user_id}?start_date=2026-10-01&end_date=2026-10-31", setup.base);
-    let ask = async || {
-        let request = setup.http.get(&question).header("Prefer", "respond-async");
-        Answer::read(request.send().await.expect("an answer")).await
+async fn respond_async_also_works_for_one_person() {
+    let setup =
+        Setup::new(SimulatorConfig { users: 50, latency: Duration::from_millis(300), ..SimulatorConfig::default() })
+            .await;
+    let user_id = setup.simulator.tenant().rows_of(setup.home(), day("2026-10-05").date())[0].open_id.clone();
+    let url = format!("{}/v1/users/{user_id}?start_date=2026-10-01&end_date=2026-10-31", setup.base);
+    let request_user = async || {
+        let request = setup.http.get(&url).header("Prefer", "respond-async");
+        ApiResponse::read(request.send().await.expect("an answer")).await
     };
 
-    let accepted = ask().await;
+    let accepted = request_user().await;
     assert_eq!(accepted.status, StatusCode::ACCEPTED, "{}", accepted.text);
-    eventually(async || ask().await.status == StatusCode::OK).await;
+    eventually(async || request_user().await.status == StatusCode::OK).await;
 
-    assert!(setup.simulator.ledger().stats_calls().len() <= 2, "a month of one person is one chain of one page");
+    assert!(setup.simulator.call_log().stats_calls().len() <= 2, "a month of one person needs one chain of one page");
 }
 
 #[tokio::test]
-async fn a_faulty_request_is_told_its_faults_whatever_it_accepts() {
+async fn a_faulty_request_gets_a_problem_for_any_accept_header() {
     let setup = slow().await;
     let request =
         setup.http.get(format!("{}/v1/reports/activity?period=soon", setup.base)).header("Accept", "image/png");
 
-    let answer = Answer::read(request.send().await.expect("an answer")).await;
+    let answer = ApiResponse::read(request.send().await.expect("an answer")).await;
 
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(answer.problem()["errors"][0]["parameter"], "period");

@@ -1,29 +1,27 @@
-//! Each endpoint over real sockets, against the simulator's truth.
+//! The reports over HTTP, compared with the simulator's data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use feishu_pulse::{
-    model::Day,
-    sim::{SimConfig, TruthRow},
-};
+use feishu_pulse::model::Day;
+use feishu_simulator::{GroundTruthRow, SimulatorConfig};
 use serde_json::Value;
 
 use super::support::Setup;
 
 const RANGE: &str = "start_date=2026-10-22&end_date=2026-11-20";
 
-pub type Truth = BTreeMap<Day, Vec<TruthRow>>;
+pub type Truth = BTreeMap<Day, Vec<GroundTruthRow>>;
 
-/// 200 people over the 30 days that end with the latest final day.
-pub async fn two_hundred() -> (Setup, Truth) {
-    let setup = Setup::new(SimConfig { users: 200, days: 70, turnover: 0.3, ..SimConfig::default() }).await;
+/// A tenant of 200 people, and its rows on the 30 days that end with the latest final day.
+pub async fn tenant_of_200() -> (Setup, Truth) {
+    let setup = Setup::new(SimulatorConfig { users: 200, days: 70, turnover: 0.3, ..SimulatorConfig::default() }).await;
     let last: Day = "2026-11-20".parse().unwrap();
     let days = (0..30).map(|back| last.plus(-back));
-    let truth = days.map(|day| (day, setup.simulator.tenant().rows_of(setup.home(), day))).collect();
+    let truth = days.map(|day| (day, setup.simulator.tenant().rows_of(setup.home(), day.date()))).collect();
     (setup, truth)
 }
 
-fn rows(truth: &Truth) -> impl Iterator<Item = &TruthRow> {
+fn rows(truth: &Truth) -> impl Iterator<Item = &GroundTruthRow> {
     truth.values().flatten()
 }
 
@@ -35,23 +33,23 @@ fn messages(truth: &Truth) -> BTreeMap<&str, u64> {
 }
 
 #[tokio::test]
-async fn the_pages_of_users_are_the_whole_list_in_order() {
-    let (setup, truth) = two_hundred().await;
+async fn pages_of_users_join_to_the_sorted_list() {
+    let (setup, truth) = tenant_of_200().await;
     let mut expected: Vec<(&str, u64)> = messages(&truth).into_iter().collect();
     expected.sort_by_key(|(id, sum)| (std::cmp::Reverse(*sum), *id));
 
     let mut found: Vec<(String, u64)> = Vec::new();
     let mut next = Some(format!("/v1/users?{RANGE}&sort=-send_messenger_num&limit=70"));
     while let Some(path) = next {
-        let answer = setup.get(&path).await;
-        let page = answer.json();
+        let response = setup.get(&path).await;
+        let page = response.json();
         assert_eq!(page["meta"]["total"], expected.len());
         for item in page["data"].as_array().unwrap() {
             let sum = item["counters"]["send_messenger_num"].as_u64().unwrap();
             found.push((item["user_id"].as_str().unwrap().to_owned(), sum));
         }
         let cursor = page["meta"]["next_cursor"].as_str();
-        assert_eq!(answer.headers.contains_key("link"), cursor.is_some());
+        assert_eq!(response.headers.contains_key("link"), cursor.is_some());
         next = cursor.map(|cursor| format!("/v1/users?{RANGE}&sort=-send_messenger_num&limit=70&cursor={cursor}"));
     }
 
@@ -59,8 +57,8 @@ async fn the_pages_of_users_are_the_whole_list_in_order() {
 }
 
 #[tokio::test]
-async fn people_inactive_for_a_week_are_those_without_an_active_day_in_it() {
-    let (setup, truth) = two_hundred().await;
+async fn inactive_for_selects_people_without_an_active_day() {
+    let (setup, truth) = tenant_of_200().await;
     let week: Day = "2026-11-14".parse().unwrap();
     let active: BTreeSet<&str> = truth
         .range(week..)
@@ -84,78 +82,78 @@ async fn people_inactive_for_a_week_are_those_without_an_active_day_in_it() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_refused_once_a_day_has_changed() {
-    let (setup, _) = two_hundred().await;
+async fn a_cursor_is_rejected_after_a_day_has_changed() {
+    let (setup, _) = tenant_of_200().await;
     let path = "/v1/users?start_date=2026-11-20&end_date=2026-11-21&limit=5";
     let cursor = setup.get(path).await.json()["meta"]["next_cursor"].as_str().unwrap().to_owned();
     setup.simulator.tenant().production().revise(setup.home(), "2026-11-21".parse().unwrap());
 
     setup.set_time("2026-11-22T14:00:00Z");
     setup.get(path).await.json();
-    let mut answer = setup.get(&format!("{path}&cursor={cursor}")).await;
+    let mut response = setup.get(&format!("{path}&cursor={cursor}")).await;
     for _ in 0..50 {
-        if answer.status != 200 {
+        if response.status != 200 {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        answer = setup.get(&format!("{path}&cursor={cursor}")).await;
+        response = setup.get(&format!("{path}&cursor={cursor}")).await;
     }
 
-    assert_eq!(answer.status, 409);
-    assert_eq!(answer.problem()["code"], "stale_cursor");
+    assert_eq!(response.status, 409);
+    assert_eq!(response.problem()["code"], "stale_cursor");
 }
 
 #[tokio::test]
-async fn one_person_is_asked_for_alone_where_the_days_are_not_held() {
-    let (setup, truth) = two_hundred().await;
+async fn a_request_for_one_person_fetches_only_that_person() {
+    let (setup, truth) = tenant_of_200().await;
     let person = &truth.values().last().unwrap()[3];
-    let own: Vec<&TruthRow> = rows(&truth).filter(|row| row.open_id == person.open_id).collect();
+    let own: Vec<&GroundTruthRow> = rows(&truth).filter(|row| row.open_id == person.open_id).collect();
 
-    let answer = setup.get(&format!("/v1/users/{}?{RANGE}", person.open_id)).await.json();
+    let response = setup.get(&format!("/v1/users/{}?{RANGE}", person.open_id)).await.json();
 
-    let calls = setup.simulator.ledger().stats_calls().len();
+    let calls = setup.simulator.call_log().stats_calls().len();
     assert!(calls <= 2, "{calls}");
-    assert_eq!(answer["data"]["days"].as_array().unwrap().len(), own.len());
-    assert_eq!(answer["data"]["total"]["active_days"], own.iter().filter(|row| row.suite_active).count());
+    assert_eq!(response["data"]["days"].as_array().unwrap().len(), own.len());
+    assert_eq!(response["data"]["total"]["active_days"], own.iter().filter(|row| row.suite_active).count());
     let minutes: u64 = own.iter().map(|row| u64::from(row.counters.vc_duration)).sum();
-    assert_eq!(answer["data"]["total"]["counters"]["vc_duration"], minutes);
+    assert_eq!(response["data"]["total"]["counters"]["vc_duration"], minutes);
 }
 
 #[tokio::test]
-async fn a_person_without_a_row_is_not_found() {
-    let (setup, truth) = two_hundred().await;
+async fn a_person_without_rows_is_not_found() {
+    let (setup, truth) = tenant_of_200().await;
     let person = truth.values().last().unwrap()[3].open_id.clone();
 
-    let answer = setup.get(&format!("/v1/users/{person}?start_date=2020-01-01&end_date=2020-01-02")).await;
+    let response = setup.get(&format!("/v1/users/{person}?start_date=2020-01-01&end_date=2020-01-02")).await;
 
-    assert_eq!(answer.status, 404);
-    assert_eq!(answer.problem()["code"], "not_found");
+    assert_eq!(response.status, 404);
+    assert_eq!(response.problem()["code"], "not_found");
 }
 
 #[tokio::test]
-async fn the_summary_compares_with_the_range_before() {
-    let (setup, truth) = two_hundred().await;
+async fn the_summary_compares_with_the_previous_range() {
+    let (setup, truth) = tenant_of_200().await;
 
-    let answer = setup.get("/v1/reports/summary?start_date=2026-11-14&end_date=2026-11-20").await.json();
+    let response = setup.get("/v1/reports/summary?start_date=2026-11-14&end_date=2026-11-20").await.json();
 
     let day = |text: &str| text.parse::<Day>().unwrap();
     let sum = |from: &str, to: &str| -> u64 {
         let days = truth.range(day(from)..=day(to));
         days.flat_map(|(_, rows)| rows).map(|row| u64::from(row.counters.send_messenger_num)).sum()
     };
-    let (now, before) = (sum("2026-11-14", "2026-11-20"), sum("2026-11-07", "2026-11-13"));
-    assert_eq!(answer["data"]["current"]["counters"]["send_messenger_num"], now);
-    assert_eq!(answer["data"]["previous"]["counters"]["send_messenger_num"], before);
-    assert_eq!(answer["data"]["previous"]["start_date"], "2026-11-07");
-    let figures = answer["data"]["figures"].as_array().unwrap();
+    let (current, previous) = (sum("2026-11-14", "2026-11-20"), sum("2026-11-07", "2026-11-13"));
+    assert_eq!(response["data"]["current"]["counters"]["send_messenger_num"], current);
+    assert_eq!(response["data"]["previous"]["counters"]["send_messenger_num"], previous);
+    assert_eq!(response["data"]["previous"]["start_date"], "2026-11-07");
+    let figures = response["data"]["figures"].as_array().unwrap();
     let change = figures.iter().find(|figure| figure["figure"] == "send_messenger_num").unwrap();
-    let expected = ((now as f64 - before as f64) / before as f64 * 1000.0).round() / 1000.0;
+    let expected = ((current as f64 - previous as f64) / previous as f64 * 1000.0).round() / 1000.0;
     assert_eq!(change["change"], expected);
 }
 
 #[tokio::test]
-async fn departments_count_everyone_below_them_once() {
-    let (setup, truth) = two_hundred().await;
+async fn departments_count_everyone_in_sub_departments_once() {
+    let (setup, truth) = tenant_of_200().await;
 
     let flat = setup.get(&format!("/v1/reports/departments?{RANGE}")).await.json();
     let tree = setup.get(&format!("/v1/reports/departments?{RANGE}&layout=tree&depth=2")).await.json();
@@ -163,7 +161,7 @@ async fn departments_count_everyone_below_them_once() {
     for item in flat["data"].as_array().unwrap() {
         let path = item["department_path"].as_str().unwrap();
         let inside =
-            |row: &&TruthRow| row.department_path == path || row.department_path.starts_with(&format!("{path}/"));
+            |row: &&GroundTruthRow| row.department_path == path || row.department_path.starts_with(&format!("{path}/"));
         let active: BTreeSet<u32> =
             rows(&truth).filter(inside).filter(|row| row.suite_active).map(|row| row.person).collect();
         assert_eq!(item["active"], active.len(), "{path}");
@@ -182,8 +180,8 @@ async fn departments_count_everyone_below_them_once() {
 }
 
 #[tokio::test]
-async fn a_department_in_the_report_is_the_activity_of_its_path() {
-    let (setup, _) = two_hundred().await;
+async fn a_report_for_one_department_equals_its_entry_in_the_full_report() {
+    let (setup, _) = tenant_of_200().await;
     let flat = setup.get(&format!("/v1/reports/departments?{RANGE}")).await.json();
     let item = flat["data"].as_array().unwrap().iter().find(|item| item["depth"] == 2).unwrap();
     let path = item["department_path"].as_str().unwrap();
@@ -195,8 +193,8 @@ async fn a_department_in_the_report_is_the_activity_of_its_path() {
 }
 
 #[tokio::test]
-async fn departments_have_trailing_figures_when_they_are_asked_for() {
-    let (setup, truth) = two_hundred().await;
+async fn departments_have_trailing_figures_on_request() {
+    let (setup, truth) = tenant_of_200().await;
     let last = "start_date=2026-11-20&end_date=2026-11-20";
 
     let without = setup.get(&format!("/v1/reports/departments?{last}")).await.json();
@@ -209,7 +207,7 @@ async fn departments_have_trailing_figures_when_they_are_asked_for() {
     for item in fetched["data"].as_array().unwrap() {
         let path = item["department_path"].as_str().unwrap();
         let inside =
-            |row: &&TruthRow| row.department_path == path || row.department_path.starts_with(&format!("{path}/"));
+            |row: &&GroundTruthRow| row.department_path == path || row.department_path.starts_with(&format!("{path}/"));
         let active = |from: &str| -> BTreeSet<u32> {
             let days = truth.range(from.parse::<Day>().unwrap()..).flat_map(|(_, rows)| rows);
             days.filter(inside).filter(|row| row.suite_active).map(|row| row.person).collect()
@@ -223,7 +221,7 @@ async fn departments_have_trailing_figures_when_they_are_asked_for() {
 
 #[tokio::test]
 async fn departments_without_distinct_people_have_the_same_sums() {
-    let (setup, _) = two_hundred().await;
+    let (setup, _) = tenant_of_200().await;
     let counted = setup.get(&format!("/v1/reports/departments?{RANGE}")).await.json();
 
     let sums = setup.get(&format!("/v1/reports/departments?{RANGE}&distinct=false")).await.json();
@@ -237,8 +235,8 @@ async fn departments_without_distinct_people_have_the_same_sums() {
 }
 
 #[tokio::test]
-async fn retention_does_not_depend_on_which_other_days_are_held() {
-    let (setup, _) = two_hundred().await;
+async fn retention_does_not_depend_on_cached_days() {
+    let (setup, _) = tenant_of_200().await;
     let path = "/v1/reports/retention?start_date=2026-11-16&end_date=2026-11-20&format=ndjson";
     let before = setup.get(path).await.text;
 
@@ -248,14 +246,14 @@ async fn retention_does_not_depend_on_which_other_days_are_held() {
 }
 
 #[tokio::test]
-async fn retention_follows_those_who_joined() {
-    let (setup, truth) = two_hundred().await;
+async fn retention_follows_people_who_activated_their_accounts() {
+    let (setup, truth) = tenant_of_200().await;
 
-    let answer = setup.get(&format!("/v1/reports/retention?{RANGE}&interval=month")).await.json();
+    let response = setup.get(&format!("/v1/reports/retention?{RANGE}&interval=month")).await.json();
 
-    let cohort = &answer["data"][1];
+    let cohort = &response["data"][1];
     assert_eq!(cohort["start_date"], "2026-11-01");
-    let joined = |row: &&TruthRow| {
+    let joined = |row: &&GroundTruthRow| {
         row.register_time
             .is_some_and(|time| time.date().year() == 2026 && time.date().month() == 11 && time.date().day() <= 20)
     };
@@ -271,44 +269,47 @@ async fn retention_follows_those_who_joined() {
 }
 
 #[tokio::test]
-async fn clients_are_counted_by_their_users() {
-    let (setup, truth) = two_hundred().await;
+async fn clients_count_distinct_users() {
+    let (setup, truth) = tenant_of_200().await;
 
-    let answer = setup.get(&format!("/v1/reports/clients?{RANGE}")).await.json();
+    let response = setup.get(&format!("/v1/reports/clients?{RANGE}")).await.json();
 
-    let names = answer["data"]["os_names"].as_array().unwrap();
+    let names = response["data"]["os_names"].as_array().unwrap();
     assert!(!names.is_empty());
     for item in names {
         let name = item["name"].as_str().unwrap();
-        let spelt = if name == "Android" { "Andorid" } else { name };
-        let users: BTreeSet<u32> =
-            rows(&truth).filter(|row| row.os_name.split(',').any(|os| os == spelt)).map(|row| row.person).collect();
+        let upstream_name = if name == "Android" { "Andorid" } else { name };
+        let users: BTreeSet<u32> = rows(&truth)
+            .filter(|row| row.os_name.split(',').any(|os| os == upstream_name))
+            .map(|row| row.person)
+            .collect();
         assert_eq!(item["users"], users.len(), "{name}");
     }
-    assert!(!answer["data"]["clients"].as_array().unwrap().is_empty());
+    assert!(!response["data"]["clients"].as_array().unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn where_ids_are_withheld_the_answer_says_so() {
-    let setup = Setup::new(SimConfig { users: 20, days: 40, employee_ids: false, ..SimConfig::default() }).await;
+async fn missing_ids_are_noted_in_the_response() {
+    let setup =
+        Setup::new(SimulatorConfig { users: 20, days: 40, employee_ids: false, ..SimulatorConfig::default() }).await;
 
     let departments = setup.get(&format!("/v1/reports/departments?{RANGE}&user_id_type=user_id")).await.json();
     let users = setup.get(&format!("/v1/users?{RANGE}&user_id_type=user_id")).await.json();
 
     assert_eq!(departments["data"][0]["active"], Value::Null);
     assert_eq!(users["data"], serde_json::json!([]));
-    for answer in [departments, users] {
-        assert!(answer["meta"]["notes"][0].as_str().unwrap().contains("withholds user_id"));
+    for response in [departments, users] {
+        assert!(response["meta"]["notes"][0].as_str().unwrap().contains("withholds user_id"));
     }
 }
 
 #[tokio::test]
-async fn a_report_on_groups_refuses_one_person() {
-    let (setup, _) = two_hundred().await;
+async fn group_reports_reject_the_user_id_parameter() {
+    let (setup, _) = tenant_of_200().await;
     for report in ["departments", "retention"] {
-        let answer = setup.get(&format!("/v1/reports/{report}?{RANGE}&user_id=ou_1&depht=1")).await;
-        assert_eq!(answer.status, 400);
-        assert_eq!(answer.problem()["errors"].as_array().unwrap().len(), 2);
+        let response = setup.get(&format!("/v1/reports/{report}?{RANGE}&user_id=ou_1&depht=1")).await;
+        assert_eq!(response.status, 400);
+        assert_eq!(response.problem()["errors"].as_array().unwrap().len(), 2);
     }
     assert_eq!(setup.upstream_calls(), 0);
 }

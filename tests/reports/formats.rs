@@ -1,8 +1,8 @@
-//! The same answer in every format.
+//! Reports in all formats have the same content.
 
 use serde_json::Value;
 
-use super::{endpoints::two_hundred, support::Setup};
+use super::{endpoints::tenant_of_200, support::Setup};
 
 const RANGE: &str = "start_date=2026-11-16&end_date=2026-11-20";
 
@@ -16,18 +16,18 @@ pub const TABLES: [&str; 7] = [
     "/v1/reports/clients",
 ];
 
-async fn asked(setup: &Setup, path: &str, accept: &str) -> super::support::Answer {
+async fn get_as(setup: &Setup, path: &str, accept: &str) -> super::support::ApiResponse {
     let request = setup.http.get(format!("{}{path}?{RANGE}", setup.base)).header("accept", accept);
-    super::support::Answer::read(request.send().await.unwrap()).await
+    super::support::ApiResponse::read(request.send().await.unwrap()).await
 }
 
 #[tokio::test]
-async fn every_table_is_served_as_text() {
-    let (setup, _) = two_hundred().await;
+async fn every_table_is_available_as_csv_and_ndjson() {
+    let (setup, _) = tenant_of_200().await;
     for path in TABLES {
-        let csv = asked(&setup, path, "text/csv, application/json;q=0.9").await;
-        let lines = asked(&setup, path, "application/x-ndjson").await;
-        let html = asked(&setup, path, "text/html").await;
+        let csv = get_as(&setup, path, "text/csv, application/json;q=0.9").await;
+        let lines = get_as(&setup, path, "application/x-ndjson").await;
+        let html = get_as(&setup, path, "text/html").await;
 
         assert!(csv.headers["content-type"].to_str().unwrap().starts_with("text/csv"), "{path}");
         let name = csv.headers["content-disposition"].to_str().unwrap();
@@ -44,8 +44,8 @@ async fn every_table_is_served_as_text() {
 }
 
 #[tokio::test]
-async fn user_days_say_the_same_as_lines_and_as_pages() {
-    let (setup, truth) = two_hundred().await;
+async fn user_days_are_equal_in_json_ndjson_and_csv() {
+    let (setup, truth) = tenant_of_200().await;
 
     let page = setup.get(&format!("/v1/user-days?{RANGE}&limit=10000")).await.json();
     let lines = setup.get(&format!("/v1/user-days?{RANGE}&format=ndjson")).await.lines();
@@ -69,8 +69,8 @@ async fn user_days_say_the_same_as_lines_and_as_pages() {
 }
 
 #[tokio::test]
-async fn an_export_of_users_has_no_limit_but_the_one_that_is_asked_for() {
-    let (setup, truth) = two_hundred().await;
+async fn an_export_of_users_has_no_default_limit() {
+    let (setup, truth) = tenant_of_200().await;
     let first: feishu_pulse::model::Day = "2026-11-16".parse().unwrap();
     let rows = truth.range(first..).flat_map(|(_, rows)| rows);
     let people: std::collections::BTreeSet<u32> = rows.map(|row| row.person).collect();
@@ -78,14 +78,14 @@ async fn an_export_of_users_has_no_limit_but_the_one_that_is_asked_for() {
     let all = setup.get(&format!("/v1/users?{RANGE}&format=ndjson")).await.lines();
     let some = setup.get(&format!("/v1/users?{RANGE}&format=ndjson&limit=7")).await.lines();
 
-    // More than a page of JSON has by default.
+    // The default page size of JSON is 100.
     assert!(people.len() > 100);
     assert_eq!((all.len(), &all[..7]), (people.len(), &some[..]));
 }
 
 #[tokio::test]
-async fn fields_stand_in_the_order_asked_for() {
-    let (setup, _) = two_hundred().await;
+async fn fields_have_the_requested_order() {
+    let (setup, _) = tenant_of_200().await;
     let path = format!("/v1/user-days?{RANGE}&fields=send_messenger_num,date,user_id,active");
 
     let csv = setup.get(&format!("{path}&format=csv")).await.text;
@@ -96,8 +96,8 @@ async fn fields_stand_in_the_order_asked_for() {
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_comes_on_request_and_with_csv_alone() {
-    let (setup, _) = two_hundred().await;
+async fn a_byte_order_mark_is_added_on_request_and_only_to_csv() {
+    let (setup, _) = tenant_of_200().await;
     let path = format!("/v1/reports/activity?{RANGE}");
 
     let marked = setup.get(&format!("{path}&format=csv&bom=true")).await;
@@ -111,7 +111,7 @@ async fn a_byte_order_mark_comes_on_request_and_with_csv_alone() {
 
 #[tokio::test]
 async fn the_first_lines_of_each_format() {
-    let (setup, _) = two_hundred().await;
+    let (setup, _) = tenant_of_200().await;
     let day = "start_date=2026-11-20&end_date=2026-11-20";
     let month = "start_date=2026-10-22&end_date=2026-11-20";
     let head = |text: String, lines: usize| text.lines().take(lines).collect::<Vec<_>>().join("\n");

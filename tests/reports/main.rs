@@ -1,4 +1,5 @@
-//! Every report against a naive count: over random small tenants without a network, and over the simulator's socket.
+//! Every report equals a naive computation: on random small tenants without a network, and over HTTP against the
+//! simulator.
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests are tests, and of this binary alone")]
 

@@ -1,4 +1,4 @@
-//! The same figures, counted in the plainest way there is.
+//! Figures computed in the simplest possible way.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use feishu_pulse::{
 
 use super::tenant::{PersonDay, Tenant};
 
-/// The rows of a range that are within a department, each with its day.
+/// The rows of a range in a department and its sub-departments, each with its day.
 pub fn rows<'a>(
     tenant: &'a Tenant,
     range: DayRange,
@@ -22,7 +22,7 @@ pub fn rows<'a>(
     days.flat_map(move |(day, rows)| rows.iter().filter(within).map(|row| (*day, row)))
 }
 
-/// Different people with a flag; `None` where some id is withheld and there is more than a day.
+/// Distinct people with a flag. `None` if there are several days and a person's id is missing.
 pub fn distinct<'a>(rows: impl Iterator<Item = (Day, &'a PersonDay)>, flag: Flag, single: bool) -> Option<u64> {
     let rows: Vec<&PersonDay> = rows.map(|(_, row)| row).filter(|row| row.has(flag)).collect();
     if single {
@@ -36,7 +36,7 @@ pub fn sum<'a>(rows: impl Iterator<Item = (Day, &'a PersonDay)>, counter: Counte
     rows.map(|(_, row)| row.counter(counter)).sum()
 }
 
-/// Rows, and those of them that are activated, of the last day that has rows.
+/// Number of rows and of activated rows on the last day that has rows.
 pub fn at_the_end<'a>(rows: impl Iterator<Item = (Day, &'a PersonDay)>) -> (u64, u64) {
     let rows: Vec<_> = rows.collect();
     let last = rows.iter().map(|(day, _)| *day).max();

@@ -1,4 +1,4 @@
-//! Parquet as an answer, read back and held against the other formats.
+//! Parquet responses have the same content as the other formats.
 
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
@@ -11,23 +11,23 @@ use jiff::Timestamp;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
-use super::{endpoints::two_hundred, formats::TABLES, support::Setup};
+use super::{endpoints::tenant_of_200, formats::TABLES, support::Setup};
 
 const RANGE: &str = "start_date=2026-11-16&end_date=2026-11-20";
 
 async fn read(setup: &Setup, path: &str) -> Vec<RecordBatch> {
-    let answer = setup.http.get(format!("{}{path}", setup.base)).send().await.unwrap();
-    assert_eq!(answer.headers()["content-type"], "application/vnd.apache.parquet", "{path}");
-    let name = answer.headers()["content-disposition"].to_str().unwrap().to_owned();
+    let response = setup.http.get(format!("{}{path}", setup.base)).send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "application/vnd.apache.parquet", "{path}");
+    let name = response.headers()["content-disposition"].to_str().unwrap().to_owned();
     assert!(name.ends_with("_2026-11-16_2026-11-20.parquet\""), "{name}");
-    let bytes: Bytes = answer.bytes().await.unwrap();
+    let bytes: Bytes = response.bytes().await.unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
     reader.map(|batch| batch.unwrap()).collect()
 }
 
-/// The rows as JSON has them.
+/// The rows in the form of the JSON format.
 fn rows(batches: &[RecordBatch]) -> Vec<Value> {
-    let of = |batch: &RecordBatch| -> Vec<Value> {
+    let rows_of = |batch: &RecordBatch| -> Vec<Value> {
         let schema = batch.schema();
         let row = |row: usize| {
             let cells = schema.fields().iter().zip(batch.columns());
@@ -35,7 +35,7 @@ fn rows(batches: &[RecordBatch]) -> Vec<Value> {
         };
         (0..batch.num_rows()).map(|at| row(at).into()).collect()
     };
-    batches.iter().flat_map(of).collect()
+    batches.iter().flat_map(rows_of).collect()
 }
 
 fn cell(column: &ArrayRef, row: usize) -> Value {
@@ -72,8 +72,8 @@ fn cell(column: &ArrayRef, row: usize) -> Value {
 }
 
 #[tokio::test]
-async fn user_days_have_the_same_values_as_lines_of_json() {
-    let (setup, _) = two_hundred().await;
+async fn user_days_equal_those_of_ndjson() {
+    let (setup, _) = tenant_of_200().await;
 
     let read = read(&setup, &format!("/v1/user-days?{RANGE}&format=parquet")).await;
 
@@ -83,8 +83,8 @@ async fn user_days_have_the_same_values_as_lines_of_json() {
 }
 
 #[tokio::test]
-async fn one_persons_days_have_the_same_values_as_lines_of_json() {
-    let (setup, truth) = two_hundred().await;
+async fn the_days_of_one_person_equal_those_of_ndjson() {
+    let (setup, truth) = tenant_of_200().await;
     let path = format!("/v1/users/{}?{RANGE}", truth.values().last().unwrap()[3].open_id);
 
     let read = read(&setup, &format!("{path}&format=parquet")).await;
@@ -93,8 +93,8 @@ async fn one_persons_days_have_the_same_values_as_lines_of_json() {
 }
 
 #[tokio::test]
-async fn every_table_has_the_same_cells_as_its_csv() {
-    let (setup, _) = two_hundred().await;
+async fn every_table_equals_its_csv() {
+    let (setup, _) = tenant_of_200().await;
     for path in TABLES.into_iter().filter(|path| *path != "/v1/user-days") {
         let read = read(&setup, &format!("{path}?{RANGE}&format=parquet")).await;
 
@@ -117,22 +117,22 @@ async fn every_table_has_the_same_cells_as_its_csv() {
 }
 
 #[tokio::test]
-async fn the_most_wanted_format_may_be_parquet() {
-    let (setup, _) = two_hundred().await;
+async fn parquet_can_be_negotiated_with_accept() {
+    let (setup, _) = tenant_of_200().await;
     let request = setup.http.get(format!("{}/v1/reports/activity?{RANGE}", setup.base));
 
     let accept = "application/json;q=0.5, application/vnd.apache.parquet";
-    let answer = request.header("accept", accept).header("accept-encoding", "zstd, gzip").send().await.unwrap();
+    let response = request.header("accept", accept).header("accept-encoding", "zstd, gzip").send().await.unwrap();
 
-    assert_eq!(answer.headers()["content-type"], "application/vnd.apache.parquet");
-    // Its pages are compressed already.
-    assert!(!answer.headers().contains_key("content-encoding"));
-    assert!(answer.bytes().await.unwrap().starts_with(b"PAR1"));
+    assert_eq!(response.headers()["content-type"], "application/vnd.apache.parquet");
+    // Parquet pages are already compressed.
+    assert!(!response.headers().contains_key("content-encoding"));
+    assert!(response.bytes().await.unwrap().starts_with(b"PAR1"));
 }
 
 #[tokio::test]
-async fn nothing_selected_is_a_table_without_rows() {
-    let (setup, _) = two_hundred().await;
+async fn an_empty_selection_is_a_table_without_rows() {
+    let (setup, _) = tenant_of_200().await;
     for path in ["/v1/user-days", "/v1/users"] {
         let read = read(&setup, &format!("{path}?{RANGE}&department_path=nowhere&format=parquet")).await;
         assert_eq!(read.iter().map(RecordBatch::num_rows).sum::<usize>(), 0, "{path}");
@@ -141,14 +141,15 @@ async fn nothing_selected_is_a_table_without_rows() {
 
 #[tokio::test]
 #[ignore = "needs a folder to write to; .ci/answers gives it one"]
-async fn answers_for_other_readers() {
+async fn write_responses_for_other_readers() {
     let folder = std::path::PathBuf::from(std::env::var_os("PULSE_TEST_ANSWERS").unwrap());
-    let (setup, _) = two_hundred().await;
+    let (setup, _) = tenant_of_200().await;
     for path in TABLES {
         for format in ["parquet", "csv"] {
-            let answer = setup.http.get(format!("{}{path}?{RANGE}&format={format}", setup.base)).send().await.unwrap();
+            let response =
+                setup.http.get(format!("{}{path}?{RANGE}&format={format}", setup.base)).send().await.unwrap();
             let name = format!("{}.{format}", path.rsplit('/').next().unwrap());
-            std::fs::write(folder.join(name), answer.bytes().await.unwrap()).unwrap();
+            std::fs::write(folder.join(name), response.bytes().await.unwrap()).unwrap();
         }
     }
 }

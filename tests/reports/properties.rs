@@ -1,4 +1,4 @@
-//! Reports over random tenants equal the naive count.
+//! Property tests: reports over random tenants equal the naive computation.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,17 +8,17 @@ use std::{
 use feishu_pulse::{
     model::{Day, DayRange},
     report::{
-        Digest, Figures, FiguresByDay, Interval, Narrowed, People, SumsByDay, Trailing, activity,
-        clients::{Kind, clients},
-        departments::{Rollup, present, rollups, sums},
-        month::Month,
-        retention::{activations, retention},
-        sheet::Sheet,
-        summary::headline,
-        tally::{Key, Sort, Tally, Wanted},
-        tree::Tree,
+        DayDigest, DayFigures, DepartmentSlice, FiguresByDay, Interval, PersonSet, SumsByDay, TrailingCounts, activity,
+        clients::{ClientDimension, ClientsReport, clients},
+        department_totals::{DepartmentTotals, departments_with_rows, totals, totals_without_distinct},
+        department_tree::DepartmentTree,
+        monthly_rollup::MonthlyRollup,
+        retention::{activation_days, retention},
+        summary::summarize,
+        user_rollup::UserRollup,
+        user_totals::{UserFilter, UserSort, UserSortKey, UserTotals},
     },
-    table::{Counter, Flag, Origin as _, Selection},
+    table::{Counter, DayMetadata as _, Flag, RowSelection},
 };
 use fixedbitset::FixedBitSet;
 use proptest::prelude::*;
@@ -32,20 +32,20 @@ fn range(tenant: &Tenant) -> DayRange {
     DayRange::new(first(), *tenant.keys().last().unwrap()).unwrap()
 }
 
-fn departments(digests: &[Arc<Digest>], path: Option<&str>) -> Option<FixedBitSet> {
-    path.map(|path| digests[0].directory().read().departments_within(path))
+fn departments(digests: &[Arc<DayDigest>], path: Option<&str>) -> Option<FixedBitSet> {
+    path.map(|path| digests[0].dictionary().read().departments_within(path))
 }
 
-fn within(digests: &[Arc<Digest>], path: Option<&str>) -> FiguresByDay {
-    match departments(digests, path).map(Narrowed::to) {
-        None => digests.iter().map(|digest| (digest.key().day, Arc::clone(digest.whole()))).collect(),
+fn within(digests: &[Arc<DayDigest>], path: Option<&str>) -> FiguresByDay {
+    match departments(digests, path).map(DepartmentSlice::new) {
+        None => digests.iter().map(|digest| (digest.key().day, Arc::clone(digest.figures()))).collect(),
         Some(mut narrowed) => {
             digests.iter().map(|digest| (digest.key().day, Arc::new(narrowed.figures(digest)))).collect()
         }
     }
 }
 
-fn sums_within(digests: &[Arc<Digest>], path: Option<&str>) -> SumsByDay {
+fn sums_within(digests: &[Arc<DayDigest>], path: Option<&str>) -> SumsByDay {
     let within = departments(digests, path);
     digests.iter().map(|digest| (digest.key().day, digest.sums_of(within.as_ref()))).collect()
 }
@@ -56,7 +56,7 @@ fn path() -> impl Strategy<Value = Option<&'static str>> {
 
 proptest! {
     #[test]
-    fn activity_of_the_company_and_of_a_department(
+    fn activity_equals_a_naive_computation(
         tenant in any::<bool>().prop_flat_map(tenants), path in path(),
         interval in proptest::sample::select(vec![Interval::Day, Interval::Week, Interval::Month]),
     ) {
@@ -64,7 +64,7 @@ proptest! {
 
         let buckets = {
             let days = within(&digests, path);
-            activity::activity(range(&tenant), interval, &sums_within(&digests, path), &&days, &Trailing::over(&days))
+            activity::activity(range(&tenant), interval, &sums_within(&digests, path), &&days, &TrailingCounts::new(&days))
         };
 
         for bucket in buckets {
@@ -79,113 +79,113 @@ proptest! {
             }
             prop_assert_eq!((bucket.users, bucket.activated), naive::at_the_end(rows(bucket.days)));
             for (length, figure) in [(7, bucket.wau), (30, bucket.mau)] {
-                let trail = DayRange::ending(bucket.days.last(), length);
-                let whole = trail.first() >= first();
-                prop_assert_eq!(figure, whole.then(|| naive::distinct(rows(trail), Flag::Active, false)).flatten());
+                let window = DayRange::ending(bucket.days.last(), length);
+                let is_complete = window.first() >= first();
+                prop_assert_eq!(figure, is_complete.then(|| naive::distinct(rows(window), Flag::Active, false)).flatten());
             }
         }
     }
 
     #[test]
-    fn a_digest_gives_the_figures_of_the_rows(tenant in any::<bool>().prop_flat_map(tenants), path in path()) {
+    fn a_digest_has_the_figures_of_the_rows(tenant in any::<bool>().prop_flat_map(tenants), path in path()) {
         let days = partitions(&tenant);
-        let selection = Selection { department_path: path.map(str::to_owned), ..Selection::default() };
+        let selection = RowSelection { department_path: path.map(str::to_owned), ..RowSelection::default() };
         let digests = digests(&days);
         for ((day, digest), (_, figures)) in days.iter().zip(&digests).zip(within(&digests, path)) {
-            let tables = day.directory().read();
-            let of_rows = Figures::of(day, &selection.against(&tables));
+            let dictionary = day.dictionary().read();
+            let row_figures = DayFigures::from_rows(day, &selection.compile(&dictionary));
             if let Some(path) = path {
-                let departments = tables.departments_within(path);
-                prop_assert_eq!(digest.sums_of(Some(&departments)), of_rows.sums);
-                prop_assert_eq!(digest.withholds(Some(&departments)), of_rows.present.unknown > 0);
+                let departments = dictionary.departments_within(path);
+                prop_assert_eq!(digest.sums_of(Some(&departments)), row_figures.sums);
+                prop_assert_eq!(digest.has_unidentified(Some(&departments)), row_figures.present.unidentified > 0);
             }
-            prop_assert_eq!(of_rows.sums, figures.sums);
-            let counts = |figures: &Figures| Flag::ALL.map(|flag| (figures.people(flag).count(), figures.people(flag).unknown));
-            prop_assert_eq!(counts(&of_rows), counts(&figures));
+            prop_assert_eq!(row_figures.sums, figures.sums);
+            let counts = |figures: &DayFigures| Flag::ALL.map(|flag| (figures.people_with(flag).count(), figures.people_with(flag).unidentified));
+            prop_assert_eq!(counts(&row_figures), counts(&figures));
         }
     }
 
     #[test]
-    fn departments_rolled_up_along_the_path(tenant in any::<bool>().prop_flat_map(tenants), top in path()) {
+    fn department_totals_equal_a_naive_computation(tenant in any::<bool>().prop_flat_map(tenants), top in path()) {
         let digests = digests(&partitions(&tenant));
-        let tree = Tree::of(&present(&digests), &digests[0].directory().read(), top);
+        let tree = DepartmentTree::new(&departments_with_rows(&digests), &digests[0].dictionary().read(), top);
 
-        let rollups = rollups(&digests, &tree);
+        let found = totals(&digests, &tree);
 
-        let adding_up = |rollup: &Rollup| (rollup.users, rollup.activated, rollup.counters);
-        prop_assert!(rollups.iter().map(adding_up).eq(sums(&digests, &tree).iter().map(adding_up)));
+        let sums_of = |totals: &DepartmentTotals| (totals.users, totals.activated, totals.counters);
+        prop_assert!(found.iter().map(sums_of).eq(totals_without_distinct(&digests, &tree).iter().map(sums_of)));
         let range = range(&tenant);
-        let paths: Vec<&str> = tree.places().iter().map(|place| &*place.path).collect();
+        let paths: Vec<&str> = tree.nodes().iter().map(|node| &*node.path).collect();
         let expected: BTreeSet<&str> = tenant.values().flatten().flat_map(|row| {
             let path = row.path();
             path.match_indices('/').map(|(at, _)| &path[..at]).chain([path]).collect::<Vec<_>>()
         }).filter(|path| top.is_none_or(|top| *path == top || path.starts_with(&format!("{top}/")))).collect();
         prop_assert_eq!(paths.iter().copied().collect::<BTreeSet<_>>(), expected);
-        for (path, rollup) in paths.into_iter().zip(rollups) {
+        for (path, totals) in paths.into_iter().zip(found) {
             let rows = || naive::rows(&tenant, range, Some(path));
-            prop_assert_eq!((rollup.users, rollup.activated), naive::at_the_end(rows()), "{}", path);
+            prop_assert_eq!((totals.users, totals.activated), naive::at_the_end(rows()), "{}", path);
             for flag in Flag::ALL {
-                let people = rollup.people[flag.index()];
+                let people = totals.people[flag.index()];
                 prop_assert_eq!(people, naive::distinct(rows(), flag, range.len() == 1), "{:?} in {}", flag, path);
             }
             for counter in Counter::ALL {
-                prop_assert_eq!(rollup.counters[counter.index()], naive::sum(rows(), counter));
+                prop_assert_eq!(totals.counters[counter.index()], naive::sum(rows(), counter));
             }
         }
     }
 
     #[test]
-    fn the_headline_of_a_range(tenant in any::<bool>().prop_flat_map(tenants), path in path()) {
+    fn the_summary_equals_a_naive_computation(tenant in any::<bool>().prop_flat_map(tenants), path in path()) {
         let digests = digests(&partitions(&tenant));
         let range = range(&tenant);
         let rows = || naive::rows(&tenant, range, path);
 
-        let headline = headline(range, &within(&digests, path));
+        let summary = summarize(range, &within(&digests, path));
 
-        prop_assert_eq!(headline.is_some(), rows().next().is_some());
-        if let Some(headline) = headline {
-            prop_assert_eq!(headline.active, naive::distinct(rows(), Flag::Active, range.len() == 1));
-            prop_assert_eq!((headline.users, headline.activated), naive::at_the_end(rows()));
-            let actives = rows().filter(|(_, row)| row.has(Flag::Active)).count();
-            prop_assert!((headline.active_per_day - actives as f64 / range.len() as f64).abs() < 1e-9);
-            prop_assert_eq!(headline.counters[0], naive::sum(rows(), Counter::SendMessengerNum));
+        prop_assert_eq!(summary.is_some(), rows().next().is_some());
+        if let Some(summary) = summary {
+            prop_assert_eq!(summary.active, naive::distinct(rows(), Flag::Active, range.len() == 1));
+            prop_assert_eq!((summary.users, summary.activated), naive::at_the_end(rows()));
+            let active_rows = rows().filter(|(_, row)| row.has(Flag::Active)).count();
+            prop_assert!((summary.active_per_day - active_rows as f64 / range.len() as f64).abs() < 1e-9);
+            prop_assert_eq!(summary.counters[0], naive::sum(rows(), Counter::SendMessengerNum));
         }
     }
 
     #[test]
-    fn users_in_every_order_and_on_every_page(
+    fn every_page_of_users_equals_a_naive_sort(
         tenant in any::<bool>().prop_flat_map(tenants), path in path(), active in proptest::option::of(any::<bool>()),
         key in proptest::sample::select(vec![
-            Key::Counter(Counter::SendMessengerNum), Key::Counter(Counter::VcDuration), Key::ActiveDays,
-            Key::LastActiveDate, Key::UserName, Key::UserId,
+            UserSortKey::Counter(Counter::SendMessengerNum), UserSortKey::Counter(Counter::VcDuration), UserSortKey::ActiveDays,
+            UserSortKey::LastActiveDate, UserSortKey::UserName, UserSortKey::UserId,
         ]),
         descending: bool, skip in 0_usize..10, limit in 1_usize..10, months in 0_usize..4,
     ) {
         let days = partitions(&tenant);
-        let tables = days[0].directory().read();
-        let sheets = added_up(&days, months * 9);
-        let tally = Tally { sheets: &sheets, tables: &tables };
-        let selection = Selection { department_path: path.map(str::to_owned), ..Selection::default() };
+        let dictionary = days[0].dictionary().read();
+        let rollups = rollups(&days, months * 9);
+        let user_totals = UserTotals { rollups: &rollups, dictionary: &dictionary };
+        let selection = RowSelection { department_path: path.map(str::to_owned), ..RowSelection::default() };
         let present = || {
             let digests = digests(&days);
-            People::united(digests.iter().map(|digest| &digest.whole().present)).known
+            PersonSet::union_of(digests.iter().map(|digest| &digest.figures().present)).identified
         };
-        let wanted = Wanted { selection: selection.clone(), active, among: path.is_none().then(present), except: None };
+        let filter = UserFilter { selection: selection.clone(), active, candidates: path.is_none().then(present), excluded: None };
 
-        let ranking = tally.ranking(&wanted, Sort { key, descending });
+        let ranking = user_totals.ranking(&filter, UserSort { key, descending });
         let people = ranking.page(skip, limit);
-        let totals = tally.totals(&people, &selection);
+        let totals = user_totals.totals(&people, &selection);
 
         let mut expected = expected_totals(&tenant, path);
         expected.retain(|total| active.is_none_or(|active| (total.active_days > 0) == active));
-        prop_assert_eq!(ranking.total(), expected.len());
+        prop_assert_eq!(ranking.count(), expected.len());
         expected.sort_by(|one, other| {
             let by_key = match key {
-                Key::Counter(counter) => one.counters[counter.index()].cmp(&other.counters[counter.index()]),
-                Key::ActiveDays => one.active_days.cmp(&other.active_days),
-                Key::LastActiveDate => one.last_active.cmp(&other.last_active),
-                Key::UserName => one.name.cmp(&other.name),
-                Key::UserId => one.id.cmp(&other.id),
+                UserSortKey::Counter(counter) => one.counters[counter.index()].cmp(&other.counters[counter.index()]),
+                UserSortKey::ActiveDays => one.active_days.cmp(&other.active_days),
+                UserSortKey::LastActiveDate => one.last_active.cmp(&other.last_active),
+                UserSortKey::UserName => one.name.cmp(&other.name),
+                UserSortKey::UserId => one.id.cmp(&other.id),
             };
             if descending { by_key.reverse() } else { by_key }.then_with(|| one.id.cmp(&other.id))
         });
@@ -193,7 +193,7 @@ proptest! {
         let totals: Vec<_> = totals.iter().map(|total| Expected {
             id: total.profile.user_id.as_deref().unwrap().to_owned(),
             name: total.profile.user_name.to_string(),
-            path: tables.department(total.profile.department).path.to_string(),
+            path: dictionary.department(total.profile.department).path.to_string(),
             active_days: total.active_days,
             last_active: total.last_active_date,
             im_days: total.feature_days[0],
@@ -203,18 +203,18 @@ proptest! {
     }
 
     #[test]
-    fn retention_by_cohorts(
+    fn retention_equals_a_naive_computation(
         tenant in any::<bool>().prop_flat_map(tenants),
         interval in proptest::sample::select(vec![Interval::Week, Interval::Month]),
     ) {
         let digests = digests(&partitions(&tenant));
         let days = within(&digests, None);
-        let mut began: BTreeMap<Day, FixedBitSet> = BTreeMap::new();
-        for (person, day) in activations(&digests) {
-            began.entry(day).or_default().grow_and_insert(person as usize);
+        let mut activated: BTreeMap<Day, FixedBitSet> = BTreeMap::new();
+        for (person, day) in activation_days(&digests) {
+            activated.entry(day).or_default().grow_and_insert(person as usize);
         }
 
-        let cohorts = retention(range(&tenant), interval, &began, &days);
+        let cohorts = retention(range(&tenant), interval, &activated, &days);
 
         for cohort in cohorts {
             let joined = |row: &super::tenant::PersonDay| {
@@ -233,11 +233,11 @@ proptest! {
     }
 
     #[test]
-    fn clients_by_their_different_users(tenant in any::<bool>().prop_flat_map(tenants), path in path()) {
+    fn clients_equal_a_naive_computation(tenant in any::<bool>().prop_flat_map(tenants), path in path()) {
         let days = partitions(&tenant);
-        let selection = Selection { department_path: path.map(str::to_owned), ..Selection::default() };
+        let selection = RowSelection { department_path: path.map(str::to_owned), ..RowSelection::default() };
 
-        let (used, active) = clients(&days, &days[0].directory().read(), &selection);
+        let ClientsReport { usage, active } = clients(&days, &days[0].dictionary().read(), &selection);
 
         let range = range(&tenant);
         let rows = || naive::rows(&tenant, range, path);
@@ -247,17 +247,17 @@ proptest! {
             let ids: Vec<Option<usize>> = of.collect();
             let known: Option<BTreeSet<usize>> = ids.iter().copied().collect();
             let expected = if range.len() == 1 { Some(ids.len()) } else { known.map(|known| known.len()) };
-            let found = used.iter().find(|used| used.kind == Kind::OsName && &*used.name == name);
+            let found = usage.iter().find(|used| used.dimension == ClientDimension::OsName && &*used.name == name);
             prop_assert_eq!(found.map(|found| found.users), (!ids.is_empty()).then(|| expected.map(|count| count as u64)));
         }
     }
 }
 
-/// The first so many days as one sheet, the others each as its own.
-fn added_up(days: &[Arc<feishu_pulse::table::Partition>], together: usize) -> Vec<Sheet> {
+/// One monthly roll-up of the first `together` days, and one roll-up for each of the other days.
+fn rollups(days: &[Arc<feishu_pulse::table::DayTable>], together: usize) -> Vec<UserRollup> {
     let (month, rest) = days.split_at(together.min(days.len()));
-    let month = Month::of(month).map(|month| Sheet::Month(Arc::new(month)));
-    month.into_iter().chain(rest.iter().map(|day| Sheet::Day(Arc::clone(day)))).collect()
+    let month = MonthlyRollup::from_days(month).map(|month| UserRollup::Month(Arc::new(month)));
+    month.into_iter().chain(rest.iter().map(|day| UserRollup::Day(Arc::clone(day)))).collect()
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,18 +1,19 @@
-//! Random small tenants: people who join, leave, move and skip days, some rows twice, some ids withheld.
+//! Random small tenants. People join, leave, change departments and skip days; some rows are repeated, and some ids are
+//! missing.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use feishu_pulse::{
-    model::{Day, DayKey, Geo, Scope, UserIdType},
-    report::Digest,
-    table::{Client, Counter, Department, Devices, Directory, Flag, Flags, Partition, PartitionBuilder, Row},
+    model::{DataScope, Day, DayKey, Geo, UserIdType},
+    report::DayDigest,
+    table::{Client, Counter, DayTable, DayTableBuilder, Department, Devices, Dictionary, Flag, Flags, Row},
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
 
 pub const PATHS: [&str; 6] = ["总部", "总部/研发", "总部/研发/平台", "总部/研发二部", "分部/销售", ""];
 
-/// One person's day, as it is meant.
+/// The row of one person on one day.
 #[derive(Clone, Debug)]
 pub struct PersonDay {
     pub id: Option<usize>,
@@ -29,7 +30,7 @@ pub fn first() -> Day {
     Day::new(2026, 9, 25).unwrap()
 }
 
-pub const COUNTED: [Counter; 3] = [Counter::SendMessengerNum, Counter::VcDuration, Counter::EmailSendCount];
+pub const USED_COUNTERS: [Counter; 3] = [Counter::SendMessengerNum, Counter::VcDuration, Counter::EmailSendCount];
 
 impl PersonDay {
     pub fn has(&self, flag: Flag) -> bool {
@@ -45,68 +46,68 @@ impl PersonDay {
     }
 
     pub fn counter(&self, counter: Counter) -> u64 {
-        COUNTED.iter().position(|counted| *counted == counter).map_or(0, |at| self.counters[at])
+        USED_COUNTERS.iter().position(|used| *used == counter).map_or(0, |at| self.counters[at])
     }
 }
 
 prop_compose! {
-    fn person_day(withheld: bool)(
-        id in 0_usize..12, known in 0..if withheld { 4 } else { 1 }, moves in 0_usize..8, department in 0..PATHS.len(),
+    fn person_day(ids_missing: bool)(
+        id in 0_usize..12, known in 0..if ids_missing { 4 } else { 1 }, moves in 0_usize..8, department in 0..PATHS.len(),
         flags in 0_u16..128, counters in proptest::array::uniform3(0_u64..300), device in 0_usize..4,
     ) -> PersonDay {
-        // Most people stay where they are.
+        // Most people stay in one department.
         let department = if moves == 0 { department } else { id % PATHS.len() };
         let registered = (id % 3 > 0).then(|| i32::try_from(id * 3).unwrap() - 5);
         PersonDay { id: (known < 3).then_some(id), department, flags, counters, registered, device }
     }
 }
 
-/// A tenant; `withheld`: some ids are.
-pub fn tenants(withheld: bool) -> impl Strategy<Value = Tenant> {
-    proptest::collection::vec(proptest::collection::vec(person_day(withheld), 0..14), 1..45).prop_map(|days| {
+/// A random tenant. If `ids_missing` is set, some ids are missing.
+pub fn tenants(ids_missing: bool) -> impl Strategy<Value = Tenant> {
+    proptest::collection::vec(proptest::collection::vec(person_day(ids_missing), 0..14), 1..45).prop_map(|days| {
         let days = days.into_iter().enumerate();
-        days.map(|(at, rows)| (first().plus(i32::try_from(at).unwrap()), once_each(rows))).collect()
+        days.map(|(at, rows)| (first().plus(i32::try_from(at).unwrap()), remove_duplicates(rows))).collect()
     })
 }
 
-/// The later of two rows of one person counts.
-fn once_each(rows: Vec<PersonDay>) -> Vec<PersonDay> {
-    let mut kept: Vec<PersonDay> = Vec::new();
+/// If a person has two rows on a day, the later one counts.
+fn remove_duplicates(rows: Vec<PersonDay>) -> Vec<PersonDay> {
+    let mut unique: Vec<PersonDay> = Vec::new();
     for row in rows {
-        kept.retain(|other| row.id.is_none() || other.id != row.id);
-        kept.push(row);
+        unique.retain(|other| row.id.is_none() || other.id != row.id);
+        unique.push(row);
     }
-    kept
+    unique
 }
 
-pub fn partitions(tenant: &Tenant) -> Vec<Arc<Partition>> {
-    let directory = Arc::new(Directory::default());
-    tenant.iter().map(|(day, rows)| Arc::new(partition(*day, rows, &directory))).collect()
+pub fn partitions(tenant: &Tenant) -> Vec<Arc<DayTable>> {
+    let dictionary = Arc::new(Dictionary::default());
+    tenant.iter().map(|(day, rows)| Arc::new(partition(*day, rows, &dictionary))).collect()
 }
 
-/// The digests, each of which may share with the one before.
-pub fn digests(partitions: &[Arc<Partition>]) -> Vec<Arc<Digest>> {
-    let mut digests: Vec<Arc<Digest>> = Vec::new();
+/// The digests, each of which may share members with the one before.
+pub fn digests(partitions: &[Arc<DayTable>]) -> Vec<Arc<DayDigest>> {
+    let mut digests: Vec<Arc<DayDigest>> = Vec::new();
     for partition in partitions {
-        let digest = Digest::of(partition, digests.last().map(|digest| &**digest));
+        let digest = DayDigest::from_day(partition, digests.last().map(|digest| &**digest));
         digests.push(Arc::new(digest));
     }
     digests
 }
 
-fn partition(day: Day, rows: &[PersonDay], directory: &Arc<Directory>) -> Partition {
-    let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day };
-    let mut builder = PartitionBuilder::new(key, Arc::clone(directory));
+fn partition(day: Day, rows: &[PersonDay], dictionary: &Arc<Dictionary>) -> DayTable {
+    let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day };
+    let mut builder = DayTableBuilder::new(key, Arc::clone(dictionary));
     for row in rows {
-        builder.push(&written(row));
+        builder.push(&to_row(row));
     }
     builder.finish(Timestamp::UNIX_EPOCH)
 }
 
-fn written(row: &PersonDay) -> Row {
+fn to_row(row: &PersonDay) -> Row {
     let flags = Flag::ALL.into_iter().fold(Flags::default(), |flags, flag| flags.with(flag, row.has(flag)));
     let mut counters = [0; Counter::COUNT];
-    for counter in COUNTED {
+    for counter in USED_COUNTERS {
         counters[counter.index()] = row.counter(counter);
     }
     let name = row.path().rsplit('/').next().unwrap();
@@ -129,6 +130,6 @@ fn written(row: &PersonDay) -> Row {
 }
 
 pub fn user_id(person: usize) -> String {
-    // Not in the order of the numbers.
+    // Ids are not in the order of the person numbers.
     format!("ou_{:02}", (person * 7) % 100)
 }

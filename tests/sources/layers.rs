@@ -1,14 +1,18 @@
-//! Each layer by itself above the stub, and Feishu above the simulator.
+//! The layers under test: each above a stub source, and the Feishu source above the simulator.
 
 use std::sync::Arc;
 
+use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{
-    feishu::{FeishuConfig, FeishuSource, throttle::ThrottleConfig, token::Credentials},
+    feishu::{FeishuConfig, FeishuSource, token::AppCredentials},
     model::{Clock, Geo, ManualClock},
-    sim::{Calls, Fault, Mishap, SimConfig, Simulator},
-    source::{DaySource, LoadError, Upstream},
-    store::{Archive, Archived, Keep, Memory, Owner, Policy, Recall, SingleFlight, Subset},
+    source::{DaySource, LoadError, UpstreamDetail},
+    store::{
+        Archive, ArchiveOwner, ArchiveTier, FillCache, FreshnessPolicy, Memory, NarrowFromWhole, ReadCache,
+        SingleFlight,
+    },
 };
+use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, Simulator, SimulatorConfig};
 use object_store::memory::InMemory;
 
 use crate::stub::{PEOPLE, Stub};
@@ -17,16 +21,16 @@ use crate::stub::{PEOPLE, Stub};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layer {
     Feishu,
-    Archived,
-    Keep,
+    ArchiveTier,
+    FillCache,
     SingleFlight,
-    Recall,
-    Subset,
-    /// All of them, as the gateway has them.
+    ReadCache,
+    NarrowFromWhole,
+    /// All layers above the stub, in the gateway's order.
     Stack,
 }
 
-/// A layer to be tested, with what is below it.
+/// A layer under test, with the source below it.
 pub(crate) struct Subject {
     pub(crate) source: Arc<dyn DaySource>,
     below: Below,
@@ -38,18 +42,18 @@ enum Below {
 }
 
 impl Layer {
-    /// Whether many who ask for the same day at once cost as much as one.
-    pub(crate) const fn shares(self) -> bool {
+    /// Whether concurrent loads of the same day share one load from the source below.
+    pub(crate) const fn is_single_flight(self) -> bool {
         matches!(self, Self::Feishu | Self::SingleFlight | Self::Stack)
     }
 
-    /// Whether a day that was loaded is loaded from below no more.
-    pub(crate) const fn remembers(self) -> bool {
-        matches!(self, Self::Archived | Self::Keep | Self::Stack)
+    /// Whether a loaded day is not loaded from the source below again.
+    pub(crate) const fn stores_days(self) -> bool {
+        matches!(self, Self::ArchiveTier | Self::FillCache | Self::Stack)
     }
 
-    /// Whether a load runs to its end when nobody waits for it any more.
-    pub(crate) const fn outlives_its_callers(self) -> bool {
+    /// Whether a load runs to its end after all callers were dropped.
+    pub(crate) const fn survives_dropped_callers(self) -> bool {
         matches!(self, Self::SingleFlight | Self::Stack)
     }
 
@@ -59,20 +63,20 @@ impl Layer {
             return feishu(clock).await;
         }
         let stub = Stub::new();
-        let memory = Arc::new(Memory::new(64 << 20, Policy::default(), clock));
-        let owner = Owner { app_id: "cli_a".to_owned(), upstream: "https://feishu.test".to_owned() };
-        let archive = Arc::new(Archive::new(Arc::new(InMemory::new()), Arc::clone(&stub.directories), owner));
+        let memory = Arc::new(Memory::new(64 << 20, FreshnessPolicy::default(), clock));
+        let owner = ArchiveOwner { app_id: "cli_a".to_owned(), upstream: "https://feishu.test".to_owned() };
+        let archive = Arc::new(Archive::new(Arc::new(InMemory::new()), Arc::clone(&stub.dictionaries), owner));
         let inner = Arc::clone(&stub);
         let source: Arc<dyn DaySource> = match self {
-            Self::Feishu | Self::Archived => Arc::new(Archived::new(archive, memory, inner)),
-            Self::Keep => Arc::new(Keep::new(memory, inner)),
+            Self::Feishu | Self::ArchiveTier => Arc::new(ArchiveTier::new(archive, memory, inner)),
+            Self::FillCache => Arc::new(FillCache::new(memory, inner)),
             Self::SingleFlight => Arc::new(SingleFlight::new(inner)),
-            Self::Recall => Arc::new(Recall::new(memory, inner)),
-            Self::Subset => Arc::new(Subset::new(memory, inner)),
+            Self::ReadCache => Arc::new(ReadCache::new(memory, inner)),
+            Self::NarrowFromWhole => Arc::new(NarrowFromWhole::new(memory, inner)),
             Self::Stack => {
-                let lasting = Archived::new(archive, Arc::clone(&memory), inner);
-                let flight = SingleFlight::new(Keep::new(Arc::clone(&memory), lasting));
-                Arc::new(Subset::new(Arc::clone(&memory), Recall::new(memory, Arc::new(flight))))
+                let archived = ArchiveTier::new(archive, Arc::clone(&memory), inner);
+                let flight = SingleFlight::new(FillCache::new(Arc::clone(&memory), archived));
+                Arc::new(NarrowFromWhole::new(Arc::clone(&memory), ReadCache::new(memory, Arc::new(flight))))
             }
         };
         Subject { source, below: Below::Stub(stub) }
@@ -81,10 +85,15 @@ impl Layer {
 
 async fn feishu(clock: Arc<dyn Clock>) -> Subject {
     let people = u32::try_from(PEOPLE).expect("a few");
-    let simulation = SimConfig { users: people, turnover: 0.0, ..SimConfig::default() };
+    let simulation = SimulatorConfig { users: people, turnover: 0.0, ..SimulatorConfig::default() };
     let credentials =
-        Credentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
-    let simulator = Simulator::start(simulation, Arc::clone(&clock)).await.expect("a simulator");
+        AppCredentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
+    let simulator = Simulator::start(simulation, {
+        let clock = Arc::clone(&clock);
+        move || clock.now()
+    })
+    .await
+    .expect("a simulator");
     let config = FeishuConfig {
         throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
         ..FeishuConfig::new(simulator.base_url().parse().expect("a URL"), credentials, Geo::Cn)
@@ -94,15 +103,15 @@ async fn feishu(clock: Arc<dyn Clock>) -> Subject {
 }
 
 impl Subject {
-    /// How often what is below was asked.
+    /// Number of loads from the source below.
     pub(crate) fn loads(&self) -> usize {
         match &self.below {
             Below::Stub(stub) => stub.loads(),
-            Below::Feishu(simulator) => simulator.ledger().stats_calls().len(),
+            Below::Feishu(simulator) => simulator.call_log().stats_calls().len(),
         }
     }
 
-    /// The stub below, where there is one.
+    /// The stub, if it is the source below.
     pub(crate) fn stub(&self) -> Option<&Stub> {
         match &self.below {
             Below::Stub(stub) => Some(stub),
@@ -110,20 +119,22 @@ impl Subject {
         }
     }
 
-    /// Makes what is below forbid everything.
+    /// Makes the source below forbid all requests.
     pub(crate) fn forbid(&self) {
         match &self.below {
             Below::Stub(stub) => {
-                let upstream = Upstream { code: Some(1_051_002), log_id: Some("a log id".into()) };
-                stub.fail(Some(LoadError::Forbidden { upstream, reason: "told to".into() }));
+                let upstream = UpstreamDetail { code: Some(1_051_002), log_id: Some("a log id".into()) };
+                stub.fail(Some(LoadError::Forbidden { upstream, reason: "configured to fail".into() }));
             }
             Below::Feishu(simulator) => {
-                simulator.faults().push(Fault::new(Mishap::code(1_051_002)).on(Calls::Stats).times(u32::MAX));
+                simulator
+                    .faults()
+                    .push(InjectedFault::new(FaultKind::error_code(1_051_002)).on(FaultTarget::Stats).times(u32::MAX));
             }
         }
     }
 
-    /// Ends that.
+    /// Reverts [`Self::forbid`].
     pub(crate) fn allow(&self) {
         match &self.below {
             Below::Stub(stub) => stub.fail(None),

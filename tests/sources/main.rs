@@ -1,7 +1,7 @@
-//! What every source of days promises, asked of each layer of the read path alike.
+//! Conformance test of `DaySource`, run against each layer of the read path and against the whole stack.
 
+mod contract;
 mod layers;
-mod promises;
 mod stub;
 
 use rstest::rstest;
@@ -10,18 +10,18 @@ use layers::Layer;
 
 #[rstest]
 #[case::feishu(Layer::Feishu)]
-#[case::archived(Layer::Archived)]
-#[case::keep(Layer::Keep)]
+#[case::archive_tier(Layer::ArchiveTier)]
+#[case::fill_cache(Layer::FillCache)]
 #[case::single_flight(Layer::SingleFlight)]
-#[case::recall(Layer::Recall)]
-#[case::subset(Layer::Subset)]
+#[case::read_cache(Layer::ReadCache)]
+#[case::narrow_from_whole(Layer::NarrowFromWhole)]
 #[case::the_whole_stack(Layer::Stack)]
 #[tokio::test]
-async fn a_source_keeps_its_promises(#[case] layer: Layer) {
-    promises::the_day_that_was_asked_for_comes_whole(layer).await;
-    promises::asking_again_brings_the_same(layer).await;
-    promises::many_who_ask_at_once_get_the_same(layer).await;
-    promises::everyone_who_waits_is_told_the_same_failure_and_the_next_is_not(layer).await;
-    promises::a_caller_who_leaves_spoils_nothing(layer).await;
-    promises::a_forecast_asks_for_nothing(layer).await;
+async fn a_source_fulfils_the_contract(#[case] layer: Layer) {
+    contract::the_requested_day_is_complete(layer).await;
+    contract::loading_again_returns_the_same_rows(layer).await;
+    contract::concurrent_loads_return_the_same_rows(layer).await;
+    contract::all_waiters_get_the_failure_and_later_loads_succeed(layer).await;
+    contract::a_dropped_caller_affects_no_other_caller(layer).await;
+    contract::a_forecast_loads_nothing(layer).await;
 }

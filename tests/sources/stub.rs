@@ -1,4 +1,4 @@
-//! The bottom of a test: days by a formula, in turns of the executor, counted and spoilt at will.
+//! A stub source: generates days, counts loads, and can fail or block on request.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -7,30 +7,30 @@ use std::sync::{
 
 use async_trait::async_trait;
 use feishu_pulse::{
-    model::{DayKey, Scope},
+    model::{DataScope, DayKey},
     source::{DaySource, Forecast, LoadContext, LoadError},
-    table::{Directories, Partition, PartitionBuilder, Row},
+    table::{DayTable, DayTableBuilder, Dictionaries, Row},
 };
 use tokio::sync::watch;
 
-/// People of every day.
+/// Number of people on every day.
 pub(crate) const PEOPLE: usize = 7;
 
-/// Makes days where upstream would be asked.
+/// A source of generated days in place of upstream.
 pub(crate) struct Stub {
-    pub(crate) directories: Arc<Directories>,
+    pub(crate) dictionaries: Arc<Dictionaries>,
     loads: AtomicUsize,
-    /// Loads that came to their end.
+    /// Number of loads that have ended.
     ended: AtomicUsize,
     error: Mutex<Option<LoadError>>,
-    /// Loads pass only while it is open.
+    /// Loads wait while this is false.
     open: watch::Sender<bool>,
 }
 
 impl Stub {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            directories: Arc::default(),
+            dictionaries: Arc::default(),
             loads: AtomicUsize::default(),
             ended: AtomicUsize::default(),
             error: Mutex::default(),
@@ -38,47 +38,47 @@ impl Stub {
         })
     }
 
-    /// How often a day was asked for.
+    /// Number of loads that were started.
     pub(crate) fn loads(&self) -> usize {
         self.loads.load(Ordering::SeqCst)
     }
 
-    /// How many of these loads came to their end.
+    /// Number of loads that have ended.
     pub(crate) fn ended(&self) -> usize {
         self.ended.load(Ordering::SeqCst)
     }
 
-    /// Makes every load fail, or none.
+    /// Makes every load fail with `error`; `None` makes loads succeed again.
     pub(crate) fn fail(&self, error: Option<LoadError>) {
         *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
-    /// Lets no load pass, or all.
-    pub(crate) fn hold(&self, hold: bool) {
-        self.open.send_replace(!hold);
+    /// Blocks all loads, or lets them continue.
+    pub(crate) fn set_blocked(&self, blocked: bool) {
+        self.open.send_replace(!blocked);
     }
 }
 
 #[async_trait]
 impl DaySource for Stub {
-    async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<Partition>, LoadError> {
+    async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<DayTable>, LoadError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
-        // Others get a turn, as they would while upstream is asked.
+        // Other tasks run in the meantime, as they would during an upstream call.
         tokio::task::yield_now().await;
         let _ = self.open.subscribe().wait_for(|open| *open).await;
         self.ended.fetch_add(1, Ordering::SeqCst);
         if let Some(error) = self.error.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Err(error);
         }
-        let directory = Arc::clone(self.directories.of(key.user_id_type));
-        let mut builder = PartitionBuilder::new(key.clone(), directory);
+        let dictionary = Arc::clone(self.dictionaries.for_id_type(key.user_id_type));
+        let mut builder = DayTableBuilder::new(key.clone(), dictionary);
         for person in 0..PEOPLE {
             let user_id = format!("{}_{person}", key.user_id_type.name());
-            if !matches!(&key.scope, Scope::User(only) if **only != *user_id) {
+            if !matches!(&key.scope, DataScope::User(only) if **only != *user_id) {
                 builder.push(&Row { user_id: Some(user_id), user_name: key.day.to_string(), ..Row::default() });
             }
         }
-        // Late enough to be final.
+        // The fetch time is late enough for the day to be final.
         Ok(Arc::new(builder.finish(key.geo.produced_at(key.day.plus(3)))))
     }
 

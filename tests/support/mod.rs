@@ -1,16 +1,17 @@
-//! A gateway before a simulated Feishu, both on real sockets of the loopback, for tests that ask as a caller would.
+//! Starts a gateway and a simulated Feishu on loopback sockets, for tests that send requests like a caller.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
 
 use std::{sync::Arc, time::Duration};
 
+use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{
-    app::{self, GatewayConfig, upkeep::UpkeepConfig},
-    feishu::{FeishuConfig, throttle::ThrottleConfig, token::Credentials},
-    model::{Day, Geo, ManualClock},
-    sim::{SimConfig, Simulator},
-    store::Owner,
+    app::{self, GatewayConfig, maintenance::MaintenanceConfig},
+    feishu::{FeishuConfig, token::AppCredentials},
+    model::{Clock, Day, Geo, ManualClock, UserIdType},
+    store::ArchiveOwner,
 };
+use feishu_simulator::{Simulator, SimulatorConfig, TenantGeo, UserIdKind};
 use jiff::Timestamp;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
@@ -19,7 +20,7 @@ use tokio::net::TcpListener;
 /// Noon of 2026-11-22 in China: the 21st is produced and, fetched now, provisional; the 20th is final.
 pub const NOON: &str = "2026-11-22T04:00:00Z";
 
-/// The two ends of a test, and the time between them.
+/// A gateway, its simulated upstream, and the clock that both share.
 pub struct Setup {
     pub simulator: Simulator,
     pub clock: Arc<ManualClock>,
@@ -27,38 +28,42 @@ pub struct Setup {
     pub base: String,
 }
 
-/// An answer, read to its end.
+/// A response with its complete body.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ApiResponse {
     pub status: StatusCode,
     pub headers: reqwest::header::HeaderMap,
     pub text: String,
 }
 
 impl Setup {
-    /// A gateway as it is by default, before the simulated Feishu that `simulation` describes.
-    pub async fn new(simulation: SimConfig) -> Self {
+    /// A gateway with default settings, whose upstream is a simulator with the settings `simulation`.
+    pub async fn new(simulation: SimulatorConfig) -> Self {
         Self::with(simulation, |_| {}).await
     }
 
-    /// The same with some settings of the gateway changed.
-    pub async fn with(simulation: SimConfig, change: impl FnOnce(&mut GatewayConfig)) -> Self {
+    /// The same, with settings of the gateway changed by `change`.
+    pub async fn with(simulation: SimulatorConfig, change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let clock = Arc::new(ManualClock::at(at(NOON)));
         let (app_id, app_secret) = (simulation.app_id.clone(), simulation.app_secret.as_str().into());
-        // Simulators come and go, each at an address of its own, and are the same Feishu all the same.
-        let owner = Owner { app_id: app_id.clone(), upstream: "https://feishu.test".to_owned() };
-        let geos = simulation.geos.clone();
-        let simulator = Simulator::start(simulation, clock.clone()).await.expect("a simulator");
+        // A fixed upstream URL, because each simulator has another port: an archive belongs to one upstream.
+        let owner = ArchiveOwner { app_id: app_id.clone(), upstream: "https://feishu.test".to_owned() };
+        let geos: Vec<Geo> = simulation.geos.iter().copied().map(gateway_geo).collect();
+        let simulator = Simulator::start(simulation, now_of(clock.clone())).await.expect("a simulator");
         let base_url = simulator.base_url().parse().expect("a URL");
         let feishu = FeishuConfig {
-            // Tests are about what is asked, not how fast: nothing here has a limit unless it says so.
+            // A high rate, because most tests are not about rate limits.
             throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
             call_timeout: Duration::from_secs(5),
-            ..FeishuConfig::new(base_url, Credentials { app_id, app_secret }, geos[0])
+            ..FeishuConfig::new(base_url, AppCredentials { app_id, app_secret }, geos[0])
         };
         let mut config = GatewayConfig {
             owner,
-            upkeep: UpkeepConfig { warm_days: None, poll: Duration::from_millis(10), ..UpkeepConfig::default() },
+            maintenance: MaintenanceConfig {
+                warm_days: None,
+                poll_interval: Duration::from_millis(10),
+                ..MaintenanceConfig::default()
+            },
             ..GatewayConfig::new(feishu, geos)
         };
         change(&mut config);
@@ -69,15 +74,15 @@ impl Setup {
         Self { simulator, clock, http: reqwest::Client::new(), base }
     }
 
-    /// Asks for a path and reads the answer to its end.
-    pub async fn get(&self, path: &str) -> Answer {
+    /// Sends a GET request and reads the complete response.
+    pub async fn get(&self, path: &str) -> ApiResponse {
         let response = self.http.get(format!("{}{path}", self.base)).send().await.expect("an answer");
-        Answer::read(response).await
+        ApiResponse::read(response).await
     }
 
-    /// How many pages were asked of Feishu, refused and failed calls included.
+    /// Number of calls for pages that the simulator received, including rejected and failed calls.
     pub fn upstream_calls(&self) -> usize {
-        self.simulator.ledger().stats_calls().len()
+        self.simulator.call_log().stats_calls().len()
     }
 
     /// Sets the time.
@@ -85,25 +90,25 @@ impl Setup {
         self.clock.set(at(now));
     }
 
-    /// The tenant's own geo.
-    pub fn home(&self) -> Geo {
+    /// The tenant's home geo.
+    pub fn home(&self) -> TenantGeo {
         self.simulator.tenant().geos().next().expect("a geo")
     }
 }
 
-impl Answer {
+impl ApiResponse {
     pub async fn read(response: Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         Self { status, headers, text: response.text().await.expect("a whole body") }
     }
 
-    /// The body of a good answer.
+    /// The JSON body of a successful response.
     pub fn json(&self) -> Value {
         assert_eq!(self.status, StatusCode::OK, "{}", self.text);
         serde_json::from_str(&self.text).expect("JSON")
     }
 
-    /// The problem of a bad one.
+    /// The problem document of an error response.
     pub fn problem(&self) -> Value {
         assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text);
         serde_json::from_str(&self.text).expect("a problem document")
@@ -124,10 +129,34 @@ pub fn day(text: &str) -> Day {
     text.parse().expect("a day")
 }
 
-/// Waits until something that happens in the background has happened.
+/// The clock that the simulator takes: a function that reads the gateway's clock.
+pub fn now_of(clock: Arc<impl Clock + ?Sized>) -> impl Fn() -> Timestamp + Send + Sync + 'static {
+    move || clock.now()
+}
+
+/// The gateway's name for a geo of the simulator.
+pub fn gateway_geo(geo: TenantGeo) -> Geo {
+    match geo {
+        TenantGeo::Cn => Geo::Cn,
+        TenantGeo::Us => Geo::Us,
+        TenantGeo::Sg => Geo::Sg,
+        TenantGeo::Jp => Geo::Jp,
+    }
+}
+
+/// The simulator's name for a kind of user id.
+pub fn user_id_kind(kind: UserIdType) -> UserIdKind {
+    match kind {
+        UserIdType::OpenId => UserIdKind::OpenId,
+        UserIdType::UnionId => UserIdKind::UnionId,
+        UserIdType::UserId => UserIdKind::UserId,
+    }
+}
+
+/// Waits until a condition that becomes true in the background holds.
 ///
 /// # Panics
-/// When it has not after half a minute.
+/// If it does not hold within 30 seconds.
 pub async fn eventually(mut happened: impl AsyncFnMut() -> bool) {
     let looking = async {
         while !happened().await {

@@ -1,248 +1,285 @@
-//! Who goes next: interactive calls before background ones, and within a priority every caller in turn.
+//! The queue of waiting calls: interactive calls before background calls, and callers of one class in turn.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt::Debug,
+};
 
-use crate::source::{CallerId, LoadContext, Priority};
+/// Identifies a caller, so that permits can be shared evenly between callers. Implemented for all suitable types.
+pub trait CallerKey: Copy + Ord + Debug + Send + 'static {}
 
-/// Those who wait for a slot.
-///
-/// While interactive calls wait, only every `background_every`th slot goes to a background call: often enough that
-/// a backfill ends, rarely enough that nobody notices it.
-#[derive(Debug)]
-pub(super) struct Queue<T> {
-    interactive: Lane<T>,
-    background: Lane<T>,
-    background_every: u32,
-    /// Slots that went to interactive calls while background ones waited.
-    passed_over: u32,
-    tickets: u64,
+impl<K: Copy + Ord + Debug + Send + 'static> CallerKey for K {}
+
+/// How urgent a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TrafficClass {
+    /// Somebody waits for the result.
+    Interactive,
+    /// Nobody waits for the result, for example with a backfill.
+    Background,
 }
 
-/// A place in the queue, by which to leave it.
+/// Calls that wait for a permit.
+///
+/// While interactive calls wait, every `background_every`-th permit goes to a background call, so that background work
+/// proceeds and hardly delays interactive calls.
+#[derive(Debug)]
+pub(crate) struct CallQueue<C, T> {
+    interactive: ClassQueue<C, T>,
+    background: ClassQueue<C, T>,
+    background_every: u32,
+    /// Interactive calls removed in a row while background calls waited.
+    interactive_in_a_row: u32,
+    last_number: u64,
+}
+
+/// Identifies a queued call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
-    context: LoadContext,
+pub(crate) struct QueueEntryId<C> {
+    caller: C,
+    class: TrafficClass,
     number: u64,
 }
 
-/// The calls of one priority; each caller's own stand in the order in which they came.
+/// The queued calls of one class. The calls of each caller are in the order of their arrival.
 #[derive(Debug)]
-struct Lane<T> {
-    waiting: BTreeMap<CallerId, BTreeMap<u64, T>>,
-    /// Exactly the callers in `waiting`, the next one first.
-    turns: VecDeque<CallerId>,
+struct ClassQueue<C, T> {
+    calls: BTreeMap<C, BTreeMap<u64, T>>,
+    /// The callers in `calls`, the next one first.
+    callers: VecDeque<C>,
     len: usize,
 }
 
-impl<T> Queue<T> {
-    /// An empty queue that gives one slot in `background_every` to background calls while both kinds wait.
-    pub(super) fn new(background_every: u32) -> Self {
+/// The smallest value of `background_every`: with 1, interactive calls would never be next.
+const MIN_BACKGROUND_EVERY: u32 = 2;
+
+impl<C: CallerKey, T> CallQueue<C, T> {
+    /// An empty queue.
+    pub(crate) fn new(background_every: u32) -> Self {
         Self {
-            interactive: Lane::default(),
-            background: Lane::default(),
-            background_every: background_every.max(2),
-            passed_over: 0,
-            tickets: 0,
+            interactive: ClassQueue::default(),
+            background: ClassQueue::default(),
+            background_every: background_every.max(MIN_BACKGROUND_EVERY),
+            interactive_in_a_row: 0,
+            last_number: 0,
         }
     }
 
-    /// Queues a call.
-    pub(super) fn push(&mut self, context: LoadContext, item: T) -> Ticket {
-        self.tickets += 1;
-        let ticket = Ticket { context, number: self.tickets };
-        self.lane(context.priority).push(ticket, item);
-        ticket
+    /// Adds a call.
+    pub(crate) fn push(&mut self, caller: C, class: TrafficClass, call: T) -> QueueEntryId<C> {
+        self.last_number += 1;
+        let id = QueueEntryId { caller, class, number: self.last_number };
+        self.class_queue(class).push(id, call);
+        id
     }
 
-    /// Takes a call out of turn, because nobody waits for it any more; `None` where it had its turn.
-    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<T> {
-        self.lane(ticket.context.priority).leave(ticket)
+    /// Removes a call whose caller stopped waiting. `None` if it is no longer in the queue.
+    pub(crate) fn remove(&mut self, id: QueueEntryId<C>) -> Option<T> {
+        self.class_queue(id.class).remove(id)
     }
 
-    /// Whose turn it is.
-    pub(super) fn pop(&mut self) -> Option<T> {
-        let contested = self.interactive.len > 0 && self.background.len > 0;
-        let overdue = contested && self.passed_over + 1 >= self.background_every;
-        if overdue || self.interactive.len == 0 {
-            self.passed_over = 0;
+    /// Removes and returns the next call.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let both_wait = self.interactive.len > 0 && self.background.len > 0;
+        let background_is_due = both_wait && self.interactive_in_a_row + 1 >= self.background_every;
+        if background_is_due || self.interactive.len == 0 {
+            self.interactive_in_a_row = 0;
             return self.background.pop();
         }
-        self.passed_over += u32::from(contested);
+        self.interactive_in_a_row += u32::from(both_wait);
         self.interactive.pop()
     }
 
-    /// How many calls of `priority` wait.
-    pub(super) fn len(&self, priority: Priority) -> usize {
-        match priority {
-            Priority::Interactive => self.interactive.len,
-            Priority::Background => self.background.len,
+    /// The number of queued calls of `class`.
+    pub(crate) fn len(&self, class: TrafficClass) -> usize {
+        match class {
+            TrafficClass::Interactive => self.interactive.len,
+            TrafficClass::Background => self.background.len,
         }
     }
 
-    /// Whether nobody waits.
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether no call is queued.
+    pub(crate) fn is_empty(&self) -> bool {
         self.interactive.len == 0 && self.background.len == 0
     }
 
-    fn lane(&mut self, priority: Priority) -> &mut Lane<T> {
-        match priority {
-            Priority::Interactive => &mut self.interactive,
-            Priority::Background => &mut self.background,
+    /// Permits that are given until `calls` more calls of `class` have received theirs, if no other calls arrive.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub(crate) fn permits_until(&self, calls: u64, class: TrafficClass) -> f64 {
+        let interactive = self.interactive.len as f64;
+        let background = self.background.len as f64;
+        match class {
+            TrafficClass::Interactive => {
+                let interactive = interactive + calls as f64;
+                interactive + background.min(interactive / f64::from(self.background_every - 1))
+            }
+            TrafficClass::Background => interactive + background + calls as f64,
+        }
+    }
+
+    fn class_queue(&mut self, class: TrafficClass) -> &mut ClassQueue<C, T> {
+        match class {
+            TrafficClass::Interactive => &mut self.interactive,
+            TrafficClass::Background => &mut self.background,
         }
     }
 }
 
-impl<T> Default for Lane<T> {
+impl<C, T> Default for ClassQueue<C, T> {
     fn default() -> Self {
-        Self { waiting: BTreeMap::new(), turns: VecDeque::new(), len: 0 }
+        Self { calls: BTreeMap::new(), callers: VecDeque::new(), len: 0 }
     }
 }
 
-impl<T> Lane<T> {
-    fn push(&mut self, ticket: Ticket, item: T) {
-        let own = self.waiting.entry(ticket.context.caller).or_default();
-        if own.is_empty() {
-            self.turns.push_back(ticket.context.caller);
+impl<C: CallerKey, T> ClassQueue<C, T> {
+    fn push(&mut self, id: QueueEntryId<C>, call: T) {
+        let calls = self.calls.entry(id.caller).or_default();
+        if calls.is_empty() {
+            self.callers.push_back(id.caller);
         }
-        own.insert(ticket.number, item);
+        calls.insert(id.number, call);
         self.len += 1;
     }
 
     fn pop(&mut self) -> Option<T> {
-        let caller = self.turns.pop_front()?;
-        let own = self.waiting.get_mut(&caller)?;
-        let (_, item) = own.pop_first()?;
-        if own.is_empty() {
-            self.waiting.remove(&caller);
+        let caller = self.callers.pop_front()?;
+        let calls = self.calls.get_mut(&caller)?;
+        let (_, call) = calls.pop_first()?;
+        if calls.is_empty() {
+            self.calls.remove(&caller);
         } else {
-            self.turns.push_back(caller);
+            self.callers.push_back(caller);
         }
         self.len -= 1;
-        Some(item)
+        Some(call)
     }
 
-    fn leave(&mut self, ticket: Ticket) -> Option<T> {
-        let caller = ticket.context.caller;
-        let own = self.waiting.get_mut(&caller)?;
-        let item = own.remove(&ticket.number)?;
-        if own.is_empty() {
-            self.waiting.remove(&caller);
-            self.turns.retain(|other| *other != caller);
+    fn remove(&mut self, id: QueueEntryId<C>) -> Option<T> {
+        let calls = self.calls.get_mut(&id.caller)?;
+        let call = calls.remove(&id.number)?;
+        if calls.is_empty() {
+            self.calls.remove(&id.caller);
+            self.callers.retain(|caller| *caller != id.caller);
         }
         self.len -= 1;
-        Some(item)
+        Some(call)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    const EVERY: u32 = 4;
+    const BACKGROUND_EVERY: u32 = 4;
 
-    fn call(priority: Priority, caller: u64) -> LoadContext {
-        LoadContext { priority, caller: CallerId(caller) }
-    }
+    /// A call as the tests identify it.
+    type TestCall = (TrafficClass, u64);
 
-    fn drained(mut queue: Queue<(Priority, u64)>) -> Vec<(Priority, u64)> {
+    fn pop_all(mut queue: CallQueue<u64, TestCall>) -> Vec<TestCall> {
         std::iter::from_fn(|| queue.pop()).collect()
     }
 
-    fn any_call() -> impl Strategy<Value = (Priority, u64)> {
-        (prop_oneof![Just(Priority::Interactive), Just(Priority::Background)], 0_u64..5)
+    fn any_call() -> impl Strategy<Value = TestCall> {
+        (prop_oneof![Just(TrafficClass::Interactive), Just(TrafficClass::Background)], 0_u64..5)
+    }
+
+    fn queue_of(calls: &[TestCall]) -> CallQueue<u64, TestCall> {
+        let mut queue = CallQueue::new(BACKGROUND_EVERY);
+        for (class, caller) in calls {
+            queue.push(*caller, *class, (*class, *caller));
+        }
+        queue
     }
 
     #[test]
-    fn a_hundred_thousand_background_calls_delay_an_interactive_one_by_one_slot() {
-        let mut queue = Queue::new(EVERY);
+    fn a_hundred_thousand_background_calls_delay_an_interactive_call_by_one_permit() {
+        let mut queue = CallQueue::new(BACKGROUND_EVERY);
         for _ in 0..100_000 {
-            queue.push(call(Priority::Background, 1), "background");
+            queue.push(1_u64, TrafficClass::Background, "background");
         }
         for _ in 0..7 {
             queue.pop();
         }
 
-        queue.push(call(Priority::Interactive, 2), "interactive");
+        queue.push(2_u64, TrafficClass::Interactive, "interactive");
 
         assert!([queue.pop(), queue.pop()].contains(&Some("interactive")));
     }
 
     #[test]
-    fn a_background_call_gets_its_turn_while_interactive_ones_never_end() {
-        let mut queue = Queue::new(EVERY);
-        queue.push(call(Priority::Background, 1), "background");
+    fn a_background_call_proceeds_while_interactive_calls_keep_arriving() {
+        let mut queue = CallQueue::new(BACKGROUND_EVERY);
+        queue.push(1_u64, TrafficClass::Background, "background");
 
-        let turns = (0..EVERY).filter_map(|_| {
-            queue.push(call(Priority::Interactive, 2), "interactive");
+        let popped = (0..BACKGROUND_EVERY).filter_map(|_| {
+            queue.push(2_u64, TrafficClass::Interactive, "interactive");
             queue.pop()
         });
 
-        assert_eq!(turns.filter(|who| *who == "background").count(), 1);
+        assert_eq!(popped.filter(|call| *call == "background").count(), 1);
     }
 
     #[test]
-    fn a_huge_range_does_not_lock_out_a_small_one() {
-        let mut queue = Queue::new(EVERY);
+    fn many_calls_of_one_caller_do_not_delay_another_caller() {
+        let mut queue = CallQueue::new(BACKGROUND_EVERY);
         for _ in 0..1000 {
-            queue.push(call(Priority::Interactive, 1), "huge");
+            queue.push(1_u64, TrafficClass::Interactive, "many");
         }
-        queue.push(call(Priority::Interactive, 2), "small");
+        queue.push(2_u64, TrafficClass::Interactive, "single");
 
-        assert!([queue.pop(), queue.pop()].contains(&Some("small")));
+        assert!([queue.pop(), queue.pop()].contains(&Some("single")));
     }
 
     proptest! {
         #[test]
-        fn everybody_who_stays_goes_once(calls in prop::collection::vec((any_call(), any::<bool>()), 0..60)) {
-            let mut queue = Queue::new(EVERY);
-            let tickets = calls.iter().map(|((priority, caller), _)| {
-                queue.push(call(*priority, *caller), (*priority, *caller))
+        fn every_call_that_is_not_removed_is_returned_once(
+            calls in prop::collection::vec((any_call(), any::<bool>()), 0..60),
+        ) {
+            let mut queue = CallQueue::new(BACKGROUND_EVERY);
+            let ids = calls.iter().map(|((class, caller), _)| {
+                queue.push(*caller, *class, (*class, *caller))
             }).collect::<Vec<_>>();
-            for (ticket, (_, leaves)) in tickets.into_iter().zip(&calls) {
-                prop_assert!(!leaves || queue.leave(ticket).is_some());
-                prop_assert!(!leaves || queue.leave(ticket).is_none());
+            for (id, (_, is_removed)) in ids.into_iter().zip(&calls) {
+                prop_assert!(!is_removed || queue.remove(id).is_some());
+                prop_assert!(!is_removed || queue.remove(id).is_none());
             }
 
-            let mut stayed = calls.iter().filter(|(_, leaves)| !leaves).map(|(call, _)| *call).collect::<Vec<_>>();
-            let mut went = drained(queue);
+            let mut expected =
+                calls.iter().filter(|(_, is_removed)| !is_removed).map(|(call, _)| *call).collect::<Vec<_>>();
+            let mut popped = pop_all(queue);
 
-            stayed.sort_unstable();
-            went.sort_unstable();
-            prop_assert_eq!(went, stayed);
+            expected.sort_unstable();
+            popped.sort_unstable();
+            prop_assert_eq!(popped, expected);
         }
 
         #[test]
-        fn callers_of_one_priority_take_turns(calls in prop::collection::vec(any_call(), 0..60)) {
-            let mut queue = Queue::new(EVERY);
-            for (priority, caller) in &calls {
-                queue.push(call(*priority, *caller), (*priority, *caller));
-            }
+        fn callers_of_one_class_take_turns(calls in prop::collection::vec(any_call(), 0..60)) {
+            let popped = pop_all(queue_of(&calls));
 
-            let went = drained(queue);
-
-            for (position, (priority, caller)) in went.iter().enumerate() {
-                let lane = went[position + 1..].iter().filter(|(other, _)| other == priority);
-                let until_next = lane.take_while(|(_, other)| other != caller).map(|(_, other)| *other);
-                let others = until_next.collect::<Vec<_>>();
-                let waiting = went[position + 1..].iter().any(|next| next == &(*priority, *caller));
-                let distinct = others.iter().collect::<std::collections::BTreeSet<_>>().len();
-                prop_assert!(!waiting || others.len() == distinct);
+            for (position, (class, caller)) in popped.iter().enumerate() {
+                let later = &popped[position + 1..];
+                let same_class = later.iter().filter(|(other, _)| other == class).map(|(_, caller)| *caller);
+                let until_next_turn = same_class.take_while(|other| other != caller).collect::<Vec<_>>();
+                let has_next_turn = later.contains(&(*class, *caller));
+                let distinct = until_next_turn.iter().collect::<BTreeSet<_>>().len();
+                prop_assert!(!has_next_turn || until_next_turn.len() == distinct);
             }
         }
 
         #[test]
-        fn interactive_calls_wait_for_one_background_call_at_most(calls in prop::collection::vec(any_call(), 0..60)) {
-            let mut queue = Queue::new(EVERY);
-            for (priority, caller) in &calls {
-                queue.push(call(*priority, *caller), (*priority, *caller));
-            }
+        fn no_two_background_calls_in_a_row_precede_an_interactive_call(
+            calls in prop::collection::vec(any_call(), 0..60),
+        ) {
+            let popped = pop_all(queue_of(&calls));
 
-            let went = drained(queue);
-
-            let last = went.iter().rposition(|(priority, _)| *priority == Priority::Interactive).unwrap_or(0);
-            prop_assert!(!went[..last].windows(2).any(|pair| pair.iter().all(|(p, _)| *p == Priority::Background)));
+            let is_interactive = |(class, _): &TestCall| *class == TrafficClass::Interactive;
+            let last_interactive = popped.iter().rposition(is_interactive).unwrap_or(0);
+            prop_assert!(popped[..last_interactive].windows(2).all(|pair| pair.iter().any(is_interactive)));
         }
     }
 }

@@ -1,26 +1,31 @@
-//! What was found out about the limit, in a form that survives a restart.
+//! The limit that a throttle has found, in a form that can be stored across restarts.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// After so long nobody should rely on a limit without looking again.
-const DOUBTED_AFTER: SignedDuration = SignedDuration::from_hours(24);
+/// The age from which a stored limit is ignored. A day bounds the time that a changed limit can mislead a restart, and
+/// covers the usual restart.
+const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
+/// The calls per window that a stored limit may have. Other values come from a damaged file.
+const CALLS_RANGE: RangeInclusive<f64> = 0.001..=1e6;
+/// The window in seconds that a stored limit may have. Other values come from a damaged file.
+const WINDOW_SECONDS_RANGE: RangeInclusive<f64> = 0.1..=3600.0;
 
-/// The limit as it was found.
+/// A limit that a throttle has found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Learned {
-    /// Calls that upstream takes per window; positive.
+pub struct LearnedLimit {
+    /// Calls that the server accepts per window; positive.
     pub calls: f64,
     /// The length of the window in seconds; positive.
     pub window_seconds: f64,
-    /// When this was last seen to hold.
+    /// When the throttle last relied on it.
     pub learned_at: Timestamp,
 }
 
-impl Learned {
-    /// Calls per second.
+impl LearnedLimit {
+    /// The limit in calls per second.
     #[must_use]
     pub fn rate(&self) -> f64 {
         self.calls / self.window_seconds
@@ -32,12 +37,12 @@ impl Learned {
         Duration::from_secs_f64(self.window_seconds)
     }
 
-    /// Whether this is fit to begin with: it makes sense, and is less than a day old at `now`.
+    /// Whether the values are plausible and less than a day old at `now`.
     #[must_use]
-    pub fn holds_at(&self, now: Timestamp) -> bool {
-        let sound = (0.001..=1e6).contains(&self.calls) && (0.1..=3600.0).contains(&self.window_seconds);
+    pub fn is_valid_at(&self, now: Timestamp) -> bool {
+        let is_plausible = CALLS_RANGE.contains(&self.calls) && WINDOW_SECONDS_RANGE.contains(&self.window_seconds);
         let age = now.duration_since(self.learned_at);
-        sound && !age.is_negative() && age < DOUBTED_AFTER
+        is_plausible && !age.is_negative() && age < MAX_AGE
     }
 }
 
@@ -45,23 +50,23 @@ impl Learned {
 mod tests {
     use super::*;
 
-    fn learned() -> Learned {
-        Learned { calls: 50.0, window_seconds: 1.0, learned_at: Timestamp::UNIX_EPOCH }
+    fn learned_limit() -> LearnedLimit {
+        LearnedLimit { calls: 50.0, window_seconds: 1.0, learned_at: Timestamp::UNIX_EPOCH }
     }
 
     #[test]
-    fn what_was_learned_is_doubted_after_a_day() {
+    fn a_stored_limit_is_valid_for_a_day() {
         let day = SignedDuration::from_hours(24);
-        assert!(learned().holds_at(Timestamp::UNIX_EPOCH));
-        assert!(!learned().holds_at(Timestamp::UNIX_EPOCH + day));
-        assert!(!learned().holds_at(Timestamp::UNIX_EPOCH - SignedDuration::from_secs(1)));
+        assert!(learned_limit().is_valid_at(Timestamp::UNIX_EPOCH));
+        assert!(!learned_limit().is_valid_at(Timestamp::UNIX_EPOCH + day));
+        assert!(!learned_limit().is_valid_at(Timestamp::UNIX_EPOCH - SignedDuration::from_secs(1)));
     }
 
     #[test]
-    fn what_makes_no_sense_is_never_believed() {
+    fn implausible_values_are_never_valid() {
         for (calls, window_seconds) in [(0.0, 1.0), (f64::NAN, 1.0), (50.0, 0.0), (50.0, f64::INFINITY)] {
-            let broken = Learned { calls, window_seconds, ..learned() };
-            assert!(!broken.holds_at(Timestamp::UNIX_EPOCH), "{broken:?}");
+            let damaged = LearnedLimit { calls, window_seconds, ..learned_limit() };
+            assert!(!damaged.is_valid_at(Timestamp::UNIX_EPOCH), "{damaged:?}");
         }
     }
 }

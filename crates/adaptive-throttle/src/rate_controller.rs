@@ -1,347 +1,498 @@
-//! When the next call may go. Pure: time is an argument, counted from an epoch of the caller's choice.
+//! Decides when the next call may be sent, from the outcomes of earlier calls.
 //!
-//! While nothing is known, the rate grows a little faster than what has been accepted (`caution` where a minute's
-//! limit may lie). The first `closure` tells what the limit is (`window`); from then on a `belief` is held and
-//! corrected, filled in step with its `phase` where that helps, and doubted by `probing` for more. A closure that
-//! the belief does not explain starts it afresh.
+//! The controller is pure: every method receives the time, counted from an epoch that the caller chooses.
+//!
+//! 1. Search: while no limit is known, the rate grows a little above what the server has accepted. Near the published
+//!    limits per minute, few calls may be in flight (`in_flight_cap`).
+//! 2. Lockout: a refusal starts a `lockout`. Its length shows the window of the limit, and the calls accepted before it
+//!    show the limit (`limit_window`).
+//! 3. Steady state: the `limit_estimate` sets the rate. Calls are aligned with fixed windows of a second
+//!    (`window_phase`) or paced, and a `limit_probe` shows from time to time whether the limit has risen.
+//! 4. A lockout that contradicts the estimate starts a new estimate.
+//!
+//! # Constants
+//! Each file groups its constants at its head and documents the unit, the meaning and what a smaller or larger value
+//! costs. A constant without a source was chosen with the benchmark whose tables are in `docs/throttle.md`, not derived
+//! from a formula.
 
 use std::time::Duration;
 
-use super::{config::ThrottleConfig, hints::Hints};
+use super::{config::ThrottleConfig, rate_limit_hints::RateLimitHints};
 
-mod belief;
-mod caution;
-mod closure;
-mod log;
-mod phase;
-mod probing;
-mod window;
+mod call_times;
+mod in_flight_cap;
+mod limit_estimate;
+mod limit_probe;
+mod limit_window;
+mod lockout;
+mod window_phase;
 
-use belief::Belief;
-use caution::Caution;
-use closure::{Closure, Refusal};
-use log::Log;
-use phase::{Filling, Phase};
-use window::Window;
+use call_times::CallTimes;
+use in_flight_cap::InFlightCap;
+use limit_estimate::LimitEstimate;
+use limit_window::LimitWindow;
+use lockout::{Lockout, RefusedCall};
+use window_phase::{WindowPhase, WindowPlan};
 
-/// Seconds for which accepted calls are remembered: a minute before a closure that lasts one, and some.
-const ACCEPTED_KEPT: f64 = 200.0;
-/// Seconds for which calls sent are remembered: the longest window, and some.
-const SENT_KEPT: f64 = 65.0;
-/// Seconds that a late timer may make good.
-const CATCH_UP: f64 = 0.02;
-/// Calls in flight that may always be, however much that is per second.
-const ALWAYS_IN_FLIGHT: f64 = 4.0;
-/// Calls per second above what has been accepted within one, while no limit is known.
-const GROWTH: f64 = 1.5;
-/// The latency of a call before any was measured, in seconds.
-const LATENCY: f64 = 0.3;
+// Memory.
 
-/// When the next call may go.
+/// Seconds for which accepted calls are remembered. The 60 s before a lockout are counted when it ends, and a header
+/// can make it last 120 s; 20 s are spare.
+const ACCEPTED_RETENTION_SECONDS: f64 = 200.0;
+/// Seconds for which sent calls are remembered: the longest window, 60 s, and 5 s spare.
+const SENT_RETENTION_SECONDS: f64 = 65.0;
+/// Sent calls are remembered for this number of ceiling spans if that is longer. One span is needed; the second is
+/// spare.
+const SENT_RETENTION_CEILING_SPANS: f64 = 2.0;
+
+// Search.
+
+/// Calls per second by which the rate exceeds the highest accepted rate. Larger finds the limit sooner, smaller has
+/// fewer calls refused when it is reached.
+const SEARCH_GROWTH_PER_SECOND: f64 = 1.5;
+/// Calls in flight that the search allows at any latency: with short latencies it may grow faster than
+/// [`SEARCH_GROWTH_PER_SECOND`], because few calls are in flight when the limit is reached.
+const SEARCH_IN_FLIGHT: f64 = 4.0;
+/// The rate that [`SEARCH_IN_FLIGHT`] allows is at most this multiple of the highest accepted rate.
+const SEARCH_MAX_GROWTH_FACTOR: f64 = 2.0;
+/// The smallest start rate in calls per second; keeps a setting of zero from stopping all calls.
+const MIN_START_RATE: f64 = 0.001;
+/// A restored limit over a shorter window than this is treated as a limit per second, any other as a limit per minute.
+const MINUTE_WINDOW_MIN: Duration = Duration::from_secs(2);
+
+// Latency.
+
+/// The latency of a call in seconds before any has been measured.
+const INITIAL_LATENCY_SECONDS: f64 = 0.3;
+/// The weight of a new measurement in the mean latency is one divided by this: an average over about 16 calls.
+const MEAN_LATENCY_CALLS: f64 = 16.0;
+/// The factor by which the peak latency falls with each reply: it halves in about 34 replies without a new peak.
+const PEAK_LATENCY_DECAY: f64 = 0.98;
+
+// Calls in flight.
+
+/// The factor by which the calls in flight may exceed rate × peak latency. Less would hold back calls when replies are
+/// late; more would have more calls refused when a limit drops.
+const IN_FLIGHT_HEADROOM_FACTOR: f64 = 1.4;
+/// Calls that may be in flight in addition; matters at low rates.
+const IN_FLIGHT_HEADROOM_CALLS: usize = 2;
+
+// Pacing.
+
+/// The seconds by which a call that was sent late may bring forward the calls after it. Larger than the delay of
+/// tokio's timers, which is about 1 ms; small enough not to cause bursts.
+const MAX_CATCH_UP_SECONDS: f64 = 0.02;
+/// With a limit per minute, calls are sent at the start rate instead of being spread until this share of the limit is
+/// used. The rest stays spread, so that later calls and other clients under the same limit do not have to wait for a
+/// whole minute.
+const MINUTE_BURST_SHARE: f64 = 0.5;
+
+// Guard at the edges of fixed windows.
+
+/// The guard in multiples of the peak latency. The trip to the server varies by a part of the latency.
+const GUARD_LATENCIES: f64 = 0.5;
+/// The smallest guard in seconds, for short latencies whose peaks may still rise.
+const MIN_GUARD_SECONDS: f64 = 0.08;
+/// The largest guard in seconds: half of the window stays usable.
+const MAX_GUARD_SECONDS: f64 = 0.25;
+/// The smallest guard in seconds if the calls in flight would otherwise not suffice to use the limit.
+const SHORT_GUARD_SECONDS: f64 = 0.03;
+/// The share of the permitted calls in flight that the usable part of a window may need. The rest is spare for late
+/// replies.
+const GUARD_IN_FLIGHT_SHARE: f64 = 0.85;
+
+// Reading a lockout.
+
+/// The longest lockout in seconds that a window of a second explains: its length and the variation of the trip.
+const SECOND_LOCKOUT_MAX_SECONDS: f64 = 1.05;
+/// A reset in a header above this number of seconds shows a window longer than a second.
+const SECOND_RESET_MAX_SECONDS: f64 = 1.0;
+/// The part of the latency after the first refused call in which a call may still be accepted although the window is
+/// over: calls overtake each other on the way.
+const REORDERING_LATENCIES: f64 = 0.5;
+/// If this number of calls or more was accepted during a lockout, it was not caused by one window of a minute: such a
+/// window accepts no call once its limit is reached.
+const MIN_ACCEPTED_IN_GAP: f64 = 1.0;
+/// A new estimate is below this share of the contradicted limit. A higher one would repeat the contradicted one.
+const MAX_SHARE_OF_CONTRADICTED: f64 = 0.95;
+/// The share of a contradicted limit that is estimated if the accepted calls do not give a lower one.
+const FALLBACK_SHARE_OF_CONTRADICTED: f64 = 0.8;
+/// The smallest estimate in calls per window.
+const MIN_ESTIMATE_CALLS: f64 = 1.0;
+
+// Whether a lockout contradicts the estimate.
+
+/// A lockout longer than this share of a minute window contradicts a limit per minute: pacing reaches the true limit
+/// only shortly before the end of a window.
+const LONG_LOCKOUT_SHARE: f64 = 0.25;
+/// Refusals up to this number never contradict the estimate: late calls can cause them.
+const MAX_EXPECTED_REFUSALS: u32 = 3;
+/// Up to this share of the accepted calls plus [`EXPECTED_REFUSALS_CALLS`], the refusals of one lockout do not
+/// contradict the estimate.
+const EXPECTED_REFUSALS_SHARE: f64 = 0.5;
+/// Refusals in addition to that share; matters for small limits.
+const EXPECTED_REFUSALS_CALLS: f64 = 1.0;
+
+// Ceiling.
+
+/// The smallest ceiling in calls per second: one call in twelve days. Keeps a setting of zero from dividing by zero.
+const MIN_CEILING: f64 = 1e-6;
+/// Seconds that are added to the span of the ceiling, so that rounding never shortens it.
+const CEILING_ROUNDING_SECONDS: f64 = 1e-6;
+
+/// When the next call may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
-    /// At this time; now, where it has passed.
+pub enum NextSend {
+    /// At this time since the epoch, or now if it has passed.
     At(Duration),
-    /// Not before a call that is on its way has ended.
+    /// Not before a call that is in flight has ended.
     AfterReply,
 }
 
-/// Finds the limit and stays just under it.
+/// A limit of calls per window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WindowLimit {
+    /// Calls that the server accepts per window; positive.
+    pub calls: f64,
+    /// The length of the window; positive.
+    pub window: Duration,
+}
+
+/// Estimates the rate limit of a server and keeps calls just below it.
 ///
-/// Tell it of every call that is sent and of how it ended, in the order in which that becomes known.
+/// Every call must be reported when it is sent and when it ends, in the order in which that happens. Times are counted
+/// from an epoch that the caller chooses.
 #[derive(Clone, Debug)]
-pub struct Controller {
-    ceiling: Option<Ceiling>,
+pub struct RateController {
+    ceiling: Option<RateCeiling>,
     max_in_flight: usize,
     start_rate: f64,
     in_flight: usize,
-    latency: Latency,
-    accepted: Log,
-    sent: Log,
-    /// The pace's next call, in seconds since the epoch.
-    next: f64,
-    /// The most calls accepted within a second.
-    best: f64,
-    /// The limit that a header named last.
-    named: Option<f64>,
-    belief: Option<Belief>,
-    closure: Option<Closure>,
-    caution: Caution,
+    latency: LatencyEstimate,
+    accepted: CallTimes,
+    sent: CallTimes,
+    /// When pacing sends the next call, in seconds since the epoch.
+    next_paced: f64,
+    /// The most calls accepted within a second so far.
+    peak_accepted_rate: f64,
+    /// The limit in the newest header that had one, in calls.
+    header_limit: Option<f64>,
+    estimate: Option<LimitEstimate>,
+    lockout: Option<Lockout>,
+    in_flight_cap: InFlightCap,
 }
 
-/// At most `calls` in any `span` seconds.
+/// At most `calls` calls in any `span` seconds.
 #[derive(Clone, Copy, Debug)]
-struct Ceiling {
+struct RateCeiling {
     rate: f64,
     calls: usize,
     span: f64,
 }
 
-/// Seconds from sending to knowing: on average, and lately at most.
+/// Seconds from sending a call to its reply.
 #[derive(Clone, Copy, Debug)]
-struct Latency {
+struct LatencyEstimate {
     mean: f64,
+    /// The longest recent latency. It falls slowly.
     peak: f64,
 }
 
-impl Controller {
-    /// A controller that knows nothing of the limit yet.
+impl RateController {
+    /// A controller without an estimate of the limit.
     #[must_use]
     pub fn new(config: &ThrottleConfig) -> Self {
-        let ceiling = config.ceiling.map(Ceiling::new);
+        let ceiling = config.ceiling.map(RateCeiling::new);
+        let sent_retention = ceiling.map_or(SENT_RETENTION_SECONDS, |ceiling| {
+            SENT_RETENTION_SECONDS.max(SENT_RETENTION_CEILING_SPANS * ceiling.span)
+        });
         Self {
             max_in_flight: config.max_in_flight.max(1),
-            start_rate: config.start_rate.max(0.001),
+            start_rate: config.start_rate.max(MIN_START_RATE),
             in_flight: 0,
-            latency: Latency { mean: LATENCY, peak: LATENCY },
-            accepted: Log::new(ACCEPTED_KEPT),
-            sent: Log::new(ceiling.map_or(SENT_KEPT, |ceiling| SENT_KEPT.max(2.0 * ceiling.span))),
-            next: 0.0,
-            best: 0.0,
-            named: None,
-            belief: None,
-            closure: None,
-            caution: Caution::default(),
+            latency: LatencyEstimate { mean: INITIAL_LATENCY_SECONDS, peak: INITIAL_LATENCY_SECONDS },
+            accepted: CallTimes::new(ACCEPTED_RETENTION_SECONDS),
+            sent: CallTimes::new(sent_retention),
+            next_paced: 0.0,
+            peak_accepted_rate: 0.0,
+            header_limit: None,
+            estimate: None,
+            lockout: None,
+            in_flight_cap: InFlightCap::default(),
             ceiling,
         }
     }
 
-    /// When the next call may go.
+    /// When the next call may be sent.
     #[must_use]
-    pub fn slot(&self, now: Duration) -> Slot {
+    pub fn next_send(&self, now: Duration) -> NextSend {
         let now = now.as_secs_f64();
-        if self.in_flight >= self.concurrency(now) {
-            return Slot::AfterReply;
+        if self.in_flight >= self.in_flight_limit(now) {
+            return NextSend::AfterReply;
         }
-        let open = self.closure.as_ref().map_or(0.0, Closure::until);
-        let under = self.ceiling.and_then(|ceiling| ceiling.slot(&self.sent)).unwrap_or(0.0);
-        Slot::At(Duration::from_secs_f64(self.pace(now).max(open).max(under).max(0.0)))
+        let lockout_end = self.lockout.as_ref().map_or(0.0, Lockout::resume_at);
+        let below_ceiling = self.ceiling.and_then(|ceiling| ceiling.next_send(&self.sent)).unwrap_or(0.0);
+        let at = self.next_send_by_rate(now).max(lockout_end).max(below_ceiling).max(0.0);
+        NextSend::At(Duration::from_secs_f64(at))
     }
 
-    /// A call is sent.
+    /// Records that a call is sent.
     pub fn on_sent(&mut self, now: Duration) {
         let now = now.as_secs_f64();
-        let gap = 1.0 / self.rate();
+        let interval = 1.0 / self.rate();
         self.in_flight += 1;
-        self.sent.add(now);
-        self.next = self.next.max(now - CATCH_UP.min(gap)) + gap;
+        self.sent.insert(now);
+        self.next_paced = self.next_paced.max(now - MAX_CATCH_UP_SECONDS.min(interval)) + interval;
     }
 
-    /// A call that [`Self::on_sent`] was told of at `sent` is not sent after all: its slot is free again.
-    pub fn on_unsent(&mut self, sent: Duration) {
-        self.on_lost();
+    /// Records that the call reported to [`Self::on_sent`] at `sent` is not sent after all. Another call may be sent
+    /// instead.
+    pub fn on_cancelled(&mut self, sent: Duration) {
+        self.on_inconclusive();
         self.sent.remove(sent.as_secs_f64());
-        self.next -= 1.0 / self.rate();
+        self.next_paced -= 1.0 / self.rate();
     }
 
-    /// A call ended in a way that says nothing of the limit.
-    pub fn on_lost(&mut self) {
+    /// Records that a call ended in a way that says nothing about the limit, for example with a timeout.
+    pub fn on_inconclusive(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Upstream took the call sent at `sent`, as is known `now`.
-    pub fn on_accepted(&mut self, sent: Duration, now: Duration, hints: &Hints) {
-        let (sent, now) = self.ended(sent, now, hints);
-        self.accepted.add(sent);
-        self.best = self.best.max(self.accepted.between(sent - 1.0, sent));
-        self.caution.observe(now, self.accepted.between(now - 60.0, now));
-        if let Some(closure) = self.closure.take_if(|closure| sent >= closure.known) {
-            self.reopen(&closure);
+    /// Records at `now` that the server accepted the call sent at `sent`.
+    pub fn on_accepted(&mut self, sent: Duration, now: Duration, hints: &RateLimitHints) {
+        self.on_reply(sent, now, hints);
+        let (sent, now) = (sent.as_secs_f64(), now.as_secs_f64());
+        self.accepted.insert(sent);
+        let last_second = self.accepted.count_between(sent - LimitWindow::Second.seconds(), sent);
+        self.peak_accepted_rate = self.peak_accepted_rate.max(last_second);
+        self.in_flight_cap.observe(now, self.accepted_in_last_minute(now));
+        if let Some(lockout) = self.lockout.take_if(|lockout| sent >= lockout.confirmed_at) {
+            self.update_estimate(&lockout);
         }
-        if let Some(closure) = &mut self.closure {
-            closure.interrupt();
+        if let Some(lockout) = &mut self.lockout {
+            lockout.on_accepted_in_flight();
         }
-        if let Some(belief) = &mut self.belief {
-            belief.on_accepted(sent, now, self.latency.peak, &self.accepted);
+        if let Some(estimate) = &mut self.estimate {
+            estimate.on_accepted(sent, now, self.latency.peak, &self.accepted);
         }
     }
 
-    /// Upstream refused the call sent at `sent` for its rate limit, as is known `now`.
-    pub fn on_refused(&mut self, sent: Duration, now: Duration, hints: &Hints) {
-        let (sent, known) = self.ended(sent, now, hints);
+    /// Records at `now` that the server refused the call sent at `sent` for its rate limit.
+    pub fn on_refused(&mut self, sent: Duration, now: Duration, hints: &RateLimitHints) {
+        self.on_reply(sent, now, hints);
         let reset = hints.reset.map(|reset| reset.as_secs_f64()).filter(|reset| *reset > 0.0);
-        let refusal = Refusal { sent, known, reset };
+        let refused = RefusedCall { sent: sent.as_secs_f64(), replied: now.as_secs_f64(), reset };
         let window = self.window();
-        if let Some(closure) = &mut self.closure {
-            closure.extend(&refusal, window, self.latency.peak);
+        if let Some(lockout) = &mut self.lockout {
+            lockout.on_refused(&refused, window, self.latency.peak);
             return;
         }
-        self.closure = Some(Closure::begin(&refusal, window, self.latency.peak));
-        if let Some(belief) = &mut self.belief {
-            belief.on_refused(&refusal, &self.accepted);
+        self.lockout = Some(Lockout::begin(&refused, window, self.latency.peak));
+        if let Some(estimate) = &mut self.estimate {
+            estimate.on_refused(&refused, &self.accepted);
         }
     }
 
-    /// Calls per second at present.
+    /// The present rate in calls per second.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        let rate = self.belief.as_ref().map_or_else(|| self.search_rate(), Belief::rate);
+        let rate = self.estimate.as_ref().map_or_else(|| self.search_rate(), LimitEstimate::rate);
         rate.min(self.ceiling.map_or(f64::INFINITY, |ceiling| ceiling.rate))
     }
 
-    /// Calls per window and the window, once known.
+    /// The estimated limit. `None` until the first estimate.
     #[must_use]
-    pub fn limit(&self) -> Option<(f64, Duration)> {
-        let belief = self.belief.as_ref()?;
-        Some((belief.calls, Duration::from_secs_f64(belief.window.seconds())))
+    pub fn limit(&self) -> Option<WindowLimit> {
+        let estimate = self.estimate.as_ref()?;
+        let window = Duration::from_secs_f64(estimate.window.seconds());
+        Some(WindowLimit { calls: estimate.calls, window })
     }
 
-    /// Begins with a limit that was known before: `calls`, a positive number, in each `window`.
-    pub fn recall(&mut self, calls: f64, window: Duration) {
-        let per_second = calls / window.as_secs_f64();
-        let kind = if window < Duration::from_secs(2) { Window::Second } else { Window::Minute };
-        let calls = per_second * kind.seconds();
-        // Where its windows begin is anybody's guess, and the first refusal's to tell.
-        self.belief = Some(Belief::new(kind, calls, Some(Phase::new(0.0)), Some(calls)));
-        self.caution.pass(per_second * 60.0);
+    /// Restores a limit that was found before, for example before a restart.
+    pub fn restore(&mut self, limit: WindowLimit) {
+        let per_second = limit.calls / limit.window.as_secs_f64();
+        let window = if limit.window < MINUTE_WINDOW_MIN { LimitWindow::Second } else { LimitWindow::Minute };
+        let calls = per_second * window.seconds();
+        // The phase of the windows is unknown until the first refusal.
+        self.estimate = Some(LimitEstimate::new(window, calls, Some(WindowPhase::new(0.0)), Some(calls)));
+        self.in_flight_cap.rule_out(per_second * LimitWindow::Minute.seconds());
     }
 
-    /// Calls on their way.
+    /// The number of calls in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// How long a call takes to be answered, on average.
+    /// The mean time from sending a call to its reply.
     #[must_use]
     pub fn latency(&self) -> Duration {
         Duration::from_secs_f64(self.latency.mean)
     }
 
-    /// What every answer has in common. Returns both times in seconds.
-    fn ended(&mut self, sent: Duration, now: Duration, hints: &Hints) -> (f64, f64) {
-        self.on_lost();
+    /// Updates what accepted and refused calls update alike.
+    fn on_reply(&mut self, sent: Duration, now: Duration, hints: &RateLimitHints) {
+        self.in_flight = self.in_flight.saturating_sub(1);
         self.latency.observe(now.saturating_sub(sent).as_secs_f64());
-        self.named = hints.limit.or(self.named);
-        (sent.as_secs_f64(), now.as_secs_f64())
+        self.header_limit = hints.limit.or(self.header_limit);
     }
 
-    fn window(&self) -> Option<Window> {
-        self.belief.as_ref().map(|belief| belief.window)
+    fn window(&self) -> Option<LimitWindow> {
+        self.estimate.as_ref().map(|estimate| estimate.window)
     }
 
-    /// While nothing is known: a little more than what was accepted, or what keeps a handful in flight.
+    fn accepted_in_last_minute(&self, now: f64) -> f64 {
+        self.accepted.count_between(now - LimitWindow::Minute.seconds(), now)
+    }
+
+    /// The rate while no limit is known, in calls per second.
     fn search_rate(&self) -> f64 {
-        let unhurried = (ALWAYS_IN_FLIGHT / self.latency.peak).min(2.0 * self.best);
-        self.start_rate.max(self.best + GROWTH).max(unhurried)
+        let at_few_in_flight =
+            (SEARCH_IN_FLIGHT / self.latency.peak).min(SEARCH_MAX_GROWTH_FACTOR * self.peak_accepted_rate);
+        self.start_rate.max(self.peak_accepted_rate + SEARCH_GROWTH_PER_SECOND).max(at_few_in_flight)
     }
 
-    /// Calls that may be in flight: what the rate needs at the measured latency (Little's law), with headroom.
-    fn concurrency(&self, now: f64) -> usize {
-        if self.closure.as_ref().is_some_and(|closure| closure.is_probed(self.window())) {
+    /// Calls that may be in flight: rate × latency (Little's law) with headroom.
+    fn in_flight_limit(&self, now: f64) -> usize {
+        if self.lockout.as_ref().is_some_and(|lockout| lockout.needs_single_probes(self.window())) {
             return 1;
         }
-        let squeeze = self.filling().map_or(1.0, |filling| 1.0 / (1.0 - 2.0 * filling.guard));
-        let needed = whole((1.4 * self.rate() * self.latency.peak * squeeze).ceil()) + 2;
-        let bound = self.bound(now).unwrap_or(usize::MAX);
-        needed.min(self.max_in_flight).min(bound)
+        let concentration = self.window_plan().map_or(1.0, |plan| 1.0 / plan.usable_seconds());
+        let needed = IN_FLIGHT_HEADROOM_FACTOR * self.rate() * self.latency.peak * concentration;
+        let needed = floor_to_usize(needed.ceil()) + IN_FLIGHT_HEADROOM_CALLS;
+        let cap = self.in_flight_cap(now).unwrap_or(usize::MAX);
+        needed.min(self.max_in_flight).min(cap)
     }
 
-    fn bound(&self, now: f64) -> Option<usize> {
-        if self.window() == Some(Window::Minute) {
+    fn in_flight_cap(&self, now: f64) -> Option<usize> {
+        if self.window() == Some(LimitWindow::Minute) {
             return None;
         }
-        let on_their_way = u32::try_from(self.in_flight).map_or(f64::INFINITY, f64::from);
-        self.caution.bound(now, self.accepted.between(now - 60.0, now) + on_their_way)
+        self.in_flight_cap.cap(now, self.accepted_in_last_minute(now) + count_to_f64(self.in_flight))
     }
 
-    /// When the next call may go as far as the rate is concerned.
-    fn pace(&self, now: f64) -> f64 {
-        match &self.belief {
-            Some(Belief { phase: Some(phase), .. }) => {
-                self.filling().map_or(self.next, |filling| phase.slot(now, &self.sent, filling))
+    /// When the rate permits the next call.
+    fn next_send_by_rate(&self, now: f64) -> f64 {
+        match &self.estimate {
+            Some(LimitEstimate { phase: Some(phase), .. }) => {
+                self.window_plan().map_or(self.next_paced, |plan| phase.next_send(now, &self.sent, plan))
             }
-            Some(belief) if belief.window == Window::Minute => self.minute_pace(now, belief),
-            _ => self.next,
+            Some(estimate) if estimate.window == LimitWindow::Minute => self.next_send_by_minute(now, estimate),
+            _ => self.next_paced,
         }
     }
 
-    /// After an idle minute the first half of a minute's calls need not be spread over it.
-    fn minute_pace(&self, now: f64, belief: &Belief) -> f64 {
-        let span = belief.span();
-        let full = self.sent.nth_newest(whole(belief.allowance()).max(1)).map_or(0.0, |oldest| oldest + span);
-        let idle = self.sent.between(now - span, now) < (belief.calls / 2.0).floor();
-        let next = self.sent.newest().map_or(0.0, |newest| newest + 1.0 / self.start_rate);
-        if idle { next.min(self.next).max(full) } else { self.next.max(full) }
+    /// When a limit per minute permits the next call. After an idle minute the first calls are not spread over the
+    /// minute.
+    fn next_send_by_minute(&self, now: f64, estimate: &LimitEstimate) -> f64 {
+        let span = estimate.span();
+        let allowance = floor_to_usize(estimate.allowance()).max(1);
+        let below_limit = self.sent.nth_newest(allowance).map_or(0.0, |oldest| oldest + span);
+        let burst_calls = (estimate.calls * MINUTE_BURST_SHARE).floor();
+        let may_burst = self.sent.count_between(now - span, now) < burst_calls;
+        let at_start_rate = self.sent.newest().map_or(0.0, |newest| newest + 1.0 / self.start_rate);
+        let paced = if may_burst { at_start_rate.min(self.next_paced) } else { self.next_paced };
+        paced.max(below_limit)
     }
 
-    /// How to fill windows whose phase is known: clear of the edges by half the latency, but never so tightly that
-    /// the calls in flight would not suffice.
-    fn filling(&self) -> Option<Filling> {
-        let belief = self.belief.as_ref().filter(|belief| belief.phase.is_some())?;
-        let calls = belief.allowance();
-        let connections = u32::try_from(self.max_in_flight).map_or(f64::INFINITY, f64::from);
-        let spare = (1.0 - calls * self.latency.peak / (0.85 * connections)) / 2.0;
-        Some(Filling { calls, guard: (0.5 * self.latency.peak).clamp(0.08, 0.25).min(spare).max(0.03) })
+    /// How to place calls in windows whose phase is known. The guard is part of the latency, but small enough for the
+    /// permitted calls in flight to use the limit.
+    fn window_plan(&self) -> Option<WindowPlan> {
+        let estimate = self.estimate.as_ref().filter(|estimate| estimate.phase.is_some())?;
+        let calls = estimate.allowance();
+        let max_in_flight = count_to_f64(self.max_in_flight);
+        let needed_seconds = calls * self.latency.peak / (GUARD_IN_FLIGHT_SHARE * max_in_flight);
+        let guard = (GUARD_LATENCIES * self.latency.peak)
+            .clamp(MIN_GUARD_SECONDS, MAX_GUARD_SECONDS)
+            .min(WindowPlan::guard_for(needed_seconds))
+            .max(SHORT_GUARD_SECONDS);
+        Some(WindowPlan { calls, guard })
     }
 
-    /// The limit is open again: what did the closure tell of it?
-    fn reopen(&mut self, closure: &Closure) {
-        let window = self.window_of(closure);
-        let Some(belief) = &mut self.belief else { return self.believe(window, f64::INFINITY, closure) };
-        let (known, calls) = (belief.window, belief.calls);
-        let taken = self.accepted.between(closure.first - known.seconds(), closure.first);
-        if known == Window::Second && window == Window::Minute {
-            self.believe(window, f64::INFINITY, closure);
-        } else if is_surprise(closure, known, taken) {
-            if belief.is_out_of_step() {
-                belief.forget_phase();
+    /// Updates the estimate at the end of a lockout.
+    fn update_estimate(&mut self, lockout: &Lockout) {
+        let window = self.window_of(lockout);
+        let Some(estimate) = &mut self.estimate else { return self.start_estimate(window, lockout, None) };
+        let accepted = self.accepted.count_between(lockout.first_sent - estimate.window.seconds(), lockout.first_sent);
+        if estimate.window == LimitWindow::Second && window == LimitWindow::Minute {
+            self.start_estimate(window, lockout, None);
+        } else if contradicts(lockout, estimate.window, accepted) {
+            if estimate.has_unproven_phase() {
+                estimate.switch_to_paced();
             } else {
-                self.believe(known, calls, closure);
+                let contradicted = estimate.calls;
+                let window = estimate.window;
+                self.start_estimate(window, lockout, Some(contradicted));
             }
         }
     }
 
-    fn window_of(&self, closure: &Closure) -> Window {
-        let sent_meanwhile = closure.first + 0.5 * self.latency.peak;
-        let shut = closure.lasted() > 1.05 && self.accepted.between(sent_meanwhile, closure.last) < 1.0;
-        if closure.reset.is_some_and(|reset| reset > 1.0) || (closure.is_unexplained() && shut) {
-            Window::Minute
+    /// The window of the limit that caused a lockout.
+    fn window_of(&self, lockout: &Lockout) -> LimitWindow {
+        let reordered_until = lockout.first_sent + REORDERING_LATENCIES * self.latency.peak;
+        let accepted_meanwhile = self.accepted.count_between(reordered_until, lockout.last_sent);
+        let is_long = lockout.length() > SECOND_LOCKOUT_MAX_SECONDS && accepted_meanwhile < MIN_ACCEPTED_IN_GAP;
+        let has_long_reset = lockout.reset.is_some_and(|reset| reset > SECOND_RESET_MAX_SECONDS);
+        if has_long_reset || (lockout.is_of_unknown_length() && is_long) {
+            LimitWindow::Minute
         } else {
-            Window::Second
+            LimitWindow::Second
         }
     }
 
-    /// Reads the limit from what was accepted before the closure. It is less than `disproved` calls.
-    fn believe(&mut self, window: Window, disproved: f64, closure: &Closure) {
-        let counted = self.accepted.between(closure.first - window.seconds(), closure.first);
-        let named = self.named.filter(|_| closure.reset.is_some());
-        let fit = window.fit(counted, named);
-        let calls = if fit < 0.95 * disproved { fit } else { (0.8 * disproved).max(1.0) };
-        let belief = Belief::new(window, calls, Some(Phase::new(closure.boundary())), named);
-        self.belief = Some(if disproved.is_finite() { belief.after(disproved) } else { belief });
+    /// Starts a new estimate from the calls accepted before a lockout. It is lower than a `contradicted` limit in calls
+    /// per window.
+    fn start_estimate(&mut self, window: LimitWindow, lockout: &Lockout, contradicted: Option<f64>) {
+        let accepted = self.accepted.count_between(lockout.first_sent - window.seconds(), lockout.first_sent);
+        let header_limit = self.header_limit.filter(|_| lockout.reset.is_some());
+        let limit = window.estimate_limit(accepted, header_limit);
+        let phase = Some(WindowPhase::new(lockout.window_end()));
+        self.estimate = Some(match contradicted {
+            None => LimitEstimate::new(window, limit, phase, header_limit),
+            Some(contradicted) => {
+                let is_lower = limit < MAX_SHARE_OF_CONTRADICTED * contradicted;
+                let fallback = (FALLBACK_SHARE_OF_CONTRADICTED * contradicted).max(MIN_ESTIMATE_CALLS);
+                let calls = if is_lower { limit } else { fallback };
+                LimitEstimate::new(window, calls, phase, header_limit).with_former_limit(contradicted)
+            }
+        });
     }
 }
 
-/// Whether the limit must be another than the one believed in, of which `taken` calls had been used.
-fn is_surprise(closure: &Closure, window: Window, taken: f64) -> bool {
-    let long = window == Window::Minute && closure.lasted() > 0.25 * window.seconds();
-    let swamped = closure.refused > 3 && f64::from(closure.refused) > 0.5 * taken + 1.0;
-    long || swamped
+/// Whether a lockout contradicts the estimate. `accepted` is the number of calls accepted in one window's length before
+/// it.
+fn contradicts(lockout: &Lockout, window: LimitWindow, accepted: f64) -> bool {
+    let is_too_long = window == LimitWindow::Minute && lockout.length() > LONG_LOCKOUT_SHARE * window.seconds();
+    let has_too_many_refusals = lockout.refusals > MAX_EXPECTED_REFUSALS
+        && f64::from(lockout.refusals) > EXPECTED_REFUSALS_SHARE * accepted + EXPECTED_REFUSALS_CALLS;
+    is_too_long || has_too_many_refusals
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of calls, saturating")]
-fn whole(number: f64) -> usize {
+fn count_to_f64(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of calls; the cast saturates")]
+fn floor_to_usize(number: f64) -> usize {
     number as usize
 }
 
-impl Ceiling {
-    /// A whole number of calls in a span of at most a second, or one call in a longer one.
+impl RateCeiling {
+    /// A whole number of calls in a span of at most a second, or one call in a longer span.
     fn new(rate: f64) -> Self {
-        let rate = rate.max(1e-6);
-        let calls = whole(rate).max(1);
+        let rate = rate.max(MIN_CEILING);
+        let calls = floor_to_usize(rate).max(1);
         Self { rate, calls, span: u32::try_from(calls).map_or(1.0, f64::from) / rate }
     }
 
-    fn slot(&self, sent: &Log) -> Option<f64> {
-        // A microsecond more than the span, which must not be lost in rounding.
-        sent.nth_newest(self.calls).map(|oldest| oldest + self.span + 1e-6)
+    fn next_send(&self, sent: &CallTimes) -> Option<f64> {
+        sent.nth_newest(self.calls).map(|oldest| oldest + self.span + CEILING_ROUNDING_SECONDS)
     }
 }
 
-impl Latency {
+impl LatencyEstimate {
     fn observe(&mut self, latency: f64) {
-        self.mean += (latency - self.mean) / 16.0;
-        self.peak = (self.peak * 0.98).max(latency);
+        self.mean += (latency - self.mean) / MEAN_LATENCY_CALLS;
+        self.peak = (self.peak * PEAK_LATENCY_DECAY).max(latency);
     }
 }

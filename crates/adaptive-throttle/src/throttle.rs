@@ -1,11 +1,4 @@
-//! The throttle: as fast as upstream allows, not a call more, and callers who know how long it takes.
-//!
-//! Every upstream call takes a [`Permit`] from [`Throttle::acquire`] and tells it how the call ended. From that alone
-//! the throttle finds the unpublished limit, stays just under it, and keeps as many calls in flight as the rate needs
-//! at the measured latency. `docs/throttle.md` tells how, with figures.
-//!
-//! It is made of a pure [`controller`] (when may a call go), a pure `queue` (whose turn is it), and this front,
-//! which owns the one clock and wakes those who wait.
+//! The throttle: callers wait for permits, and one task per throttle gives them out at the controller's rate.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,155 +11,151 @@ use tokio::{
     time::Instant,
 };
 
-use crate::source::{LoadContext, Priority};
+use crate::{
+    call_queue::{CallQueue, CallerKey, QueueEntryId, TrafficClass},
+    config::ThrottleConfig,
+    learned_limit::LearnedLimit,
+    rate_controller::{NextSend, RateController, WindowLimit},
+    rate_limit_hints::RateLimitHints,
+};
 
-mod config;
-pub mod controller;
-mod figures;
-mod hints;
-mod learned;
-mod queue;
-
-use controller::{Controller, Slot};
-use queue::{Queue, Ticket};
-
-pub use config::ThrottleConfig;
-pub use hints::Hints;
-pub use learned::Learned;
-
-/// Hands out permits for upstream calls. Clones share one rate.
-#[derive(Clone, Debug)]
-pub struct Throttle {
-    shared: Arc<Shared>,
-}
-
-/// The right to make one upstream call, now. Say how the call ended; dropping the permit says that upstream neither
-/// took nor refused it (no connection, a timeout, a server error), which teaches nothing about the limit.
+/// Gives out permits for calls to one server. Clones share one rate and one queue.
 #[derive(Debug)]
-#[must_use = "a permit is for one call, and wants to know how it ended"]
-pub struct Permit {
-    shared: Arc<Shared>,
-    sent_at: Duration,
-    ended: bool,
+pub struct Throttle<C: CallerKey> {
+    shared: Arc<Shared<C>>,
 }
 
-/// The state of the throttle at one moment, for metrics and for humans.
+/// The permission to send one call now.
+///
+/// Report the outcome with [`accepted`](Self::accepted) or [`refused`](Self::refused). Dropping the permit reports
+/// that the call ended without information about the limit: no connection, a timeout or a server error.
+#[derive(Debug)]
+#[must_use = "a permit counts as a call in flight until its outcome is reported or it is dropped"]
+pub struct Permit<C: CallerKey> {
+    shared: Arc<Shared<C>>,
+    sent_at: Duration,
+    is_reported: bool,
+}
+
+/// The state of a throttle at one moment, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Snapshot {
-    /// The rate that is kept at present, calls per second.
+pub struct ThrottleSnapshot {
+    /// The present rate in calls per second.
     pub rate: f64,
-    /// Calls that upstream takes in each window, once known.
+    /// The estimated limit in calls per window; `None` until the first estimate.
     pub limit: Option<f64>,
-    /// The limit's window, once known.
+    /// The window of the limit; `None` until the first estimate.
     pub window: Option<Duration>,
     /// Interactive calls that wait for a permit.
     pub queued_interactive: usize,
     /// Background calls that wait for a permit.
     pub queued_background: usize,
-    /// Calls on their way.
+    /// Calls in flight.
     pub in_flight: usize,
-    /// Calls that were permitted since the start.
+    /// Permits given since the start.
     pub sent: u64,
-    /// Calls that upstream refused for its rate limit since the start.
+    /// Calls refused for the rate limit since the start.
     pub refused: u64,
-    /// How long callers have waited for permits since the start, all together.
+    /// The sum of the times that callers have waited for permits since the start.
     pub waited: Duration,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Shared<C: CallerKey> {
     epoch: Instant,
-    state: Mutex<State>,
-    /// Tells the pump that the next slot may have moved.
-    moved: Notify,
-    background_every: u32,
+    state: Mutex<State<C>>,
+    /// Wakes the dispatcher when the time of the next permit may have changed.
+    changed: Notify,
 }
 
 #[derive(Debug)]
-struct State {
-    controller: Controller,
-    queue: Queue<oneshot::Sender<Grant>>,
-    /// Whether a pump runs; one does while anybody waits.
-    pumping: bool,
+struct State<C: CallerKey> {
+    controller: RateController,
+    queue: CallQueue<C, oneshot::Sender<Delivery<C>>>,
+    /// Whether a dispatcher task runs. One runs while calls wait.
+    has_dispatcher: bool,
     sent: u64,
     refused: u64,
     waited: Duration,
 }
 
-/// A permit on its way to the one who waits for it. Should they have left meanwhile, it goes to the next.
+/// A permit on its way to a waiting caller. If the caller has stopped waiting, dropping the delivery frees the permit
+/// for another call.
 #[derive(Debug)]
-struct Grant(Option<Permit>);
+struct Delivery<C: CallerKey>(Option<Permit<C>>);
 
-/// A place in the queue, left when dropped.
-struct Place<'a> {
-    shared: &'a Shared,
-    ticket: Ticket,
+/// Removes a call from the queue when dropped.
+struct QueueGuard<'a, C: CallerKey> {
+    shared: &'a Shared<C>,
+    id: QueueEntryId<C>,
 }
 
-impl Throttle {
-    /// A throttle that knows nothing of the limit yet.
+/// Records the end of a dispatcher that is dropped with its runtime before it has finished.
+struct DispatcherGuard<C: CallerKey>(Option<Arc<Shared<C>>>);
+
+impl<C: CallerKey> Throttle<C> {
+    /// A throttle without an estimate of the limit.
     #[must_use]
     pub fn new(config: &ThrottleConfig) -> Self {
         let state = State {
-            controller: Controller::new(config),
-            queue: Queue::new(config.background_every),
-            pumping: false,
+            controller: RateController::new(config),
+            queue: CallQueue::new(config.background_every),
+            has_dispatcher: false,
             sent: 0,
             refused: 0,
             waited: Duration::ZERO,
         };
-        let shared = Shared {
-            epoch: Instant::now(),
-            state: Mutex::new(state),
-            moved: Notify::new(),
-            background_every: config.background_every.max(2),
-        };
+        let shared = Shared { epoch: Instant::now(), state: Mutex::new(state), changed: Notify::new() };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Waits for the right to make one call. A caller that stops waiting frees its place, and no slot is lost.
+    /// Waits for the permission to send one call.
+    ///
+    /// Cancel safe: if the future is dropped, the call leaves the queue, and a permit on its way to it goes to another
+    /// call.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub async fn acquire(&self, context: LoadContext) -> Permit {
-        let asked = Instant::now();
+    pub async fn acquire(&self, caller: C, class: TrafficClass) -> Permit<C> {
+        let started = Instant::now();
         loop {
-            let (place, turn) = self.queue(context);
-            // Every turn comes; should one ever be lost, this queues again.
-            if let Ok(mut grant) = turn.await
-                && let Some(permit) = grant.0.take()
+            let (guard, delivery) = self.enqueue(caller, class);
+            // A delivery fails only if the dispatcher ends with its runtime. Then the call is queued again.
+            if let Ok(mut delivery) = delivery.await
+                && let Some(permit) = delivery.0.take()
             {
-                self.shared.lock().waited += asked.elapsed();
+                self.shared.lock().waited += started.elapsed();
                 return permit;
             }
-            drop(place);
+            drop(guard);
         }
     }
 
-    /// How long until `calls` calls of `priority`, none of them queued yet, will have been answered.
+    /// The time until `calls` more calls of `class`, none of them queued yet, will have been replied to.
     #[must_use]
-    pub fn estimate(&self, calls: u64, priority: Priority) -> Duration {
+    pub fn estimate(&self, calls: u64, class: TrafficClass) -> Duration {
         let now = self.shared.now();
         let state = self.shared.lock();
-        let slots = self.shared.slots(&state, calls, priority);
-        let held = match state.controller.slot(now) {
-            Slot::At(at) => at.saturating_sub(now),
-            Slot::AfterReply => Duration::ZERO,
+        let permits = state.queue.permits_until(calls, class);
+        let until_next_send = match state.controller.next_send(now) {
+            NextSend::At(at) => at.saturating_sub(now),
+            NextSend::AfterReply => Duration::ZERO,
         };
-        let paced = Duration::try_from_secs_f64(slots / state.controller.rate()).unwrap_or(Duration::MAX);
-        held.saturating_add(paced).saturating_add(state.controller.latency())
+        let sending = Duration::try_from_secs_f64(permits / state.controller.rate()).unwrap_or(Duration::MAX);
+        until_next_send.saturating_add(sending).saturating_add(state.controller.latency())
     }
 
-    /// The throttle's state at this moment.
+    /// The present state.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> ThrottleSnapshot {
         let state = self.shared.lock();
-        Snapshot {
+        let limit = state.controller.limit();
+        ThrottleSnapshot {
             rate: state.controller.rate(),
-            limit: state.controller.limit().map(|(calls, _)| calls),
-            window: state.controller.limit().map(|(_, window)| window),
-            queued_interactive: state.queue.len(Priority::Interactive),
-            queued_background: state.queue.len(Priority::Background),
+            limit: limit.map(|limit| limit.calls),
+            window: limit.map(|limit| limit.window),
+            queued_interactive: state.queue.len(TrafficClass::Interactive),
+            queued_background: state.queue.len(TrafficClass::Background),
             in_flight: state.controller.in_flight(),
             sent: state.sent,
             refused: state.refused,
@@ -174,146 +163,140 @@ impl Throttle {
         }
     }
 
-    /// What is known of the limit at `now`, to be kept across a restart; `None` while nothing is.
+    /// The estimated limit, to be stored across a restart. `None` until the first estimate. `now` becomes its
+    /// [`learned_at`](LearnedLimit::learned_at).
     #[must_use]
-    pub fn learned(&self, now: Timestamp) -> Option<Learned> {
-        let (calls, window) = self.shared.lock().controller.limit()?;
-        Some(Learned { calls, window_seconds: window.as_secs_f64(), learned_at: now })
+    pub fn learned_limit(&self, now: Timestamp) -> Option<LearnedLimit> {
+        let WindowLimit { calls, window } = self.shared.lock().controller.limit()?;
+        Some(LearnedLimit { calls, window_seconds: window.as_secs_f64(), learned_at: now })
     }
 
-    /// Begins with what was learned before a restart, unless it is more than a day old at `now`.
-    pub fn recall(&self, learned: &Learned, now: Timestamp) {
-        if learned.holds_at(now) {
-            self.shared.lock().controller.recall(learned.calls, learned.window());
+    /// Restores a limit that was stored before a restart. One that is not valid at `now` is ignored.
+    pub fn restore(&self, limit: &LearnedLimit, now: Timestamp) {
+        if limit.is_valid_at(now) {
+            let limit = WindowLimit { calls: limit.calls, window: limit.window() };
+            self.shared.lock().controller.restore(limit);
         }
     }
 
-    fn queue(&self, context: LoadContext) -> (Place<'_>, oneshot::Receiver<Grant>) {
-        let (turn, granted) = oneshot::channel();
-        let ticket = self.shared.lock().queue.push(context, turn);
-        if Shared::serve(&self.shared).is_some() && !std::mem::replace(&mut self.shared.lock().pumping, true) {
-            tokio::spawn(pump(Arc::clone(&self.shared)));
+    fn enqueue(&self, caller: C, class: TrafficClass) -> (QueueGuard<'_, C>, oneshot::Receiver<Delivery<C>>) {
+        let (sender, receiver) = oneshot::channel();
+        let id = self.shared.lock().queue.push(caller, class, sender);
+        let calls_wait = Shared::give_due_permits(&self.shared).is_some();
+        if calls_wait && !std::mem::replace(&mut self.shared.lock().has_dispatcher, true) {
+            tokio::spawn(dispatch(Arc::clone(&self.shared)));
         }
-        (Place { shared: &self.shared, ticket }, granted)
+        (QueueGuard { shared: &self.shared, id }, receiver)
     }
 }
 
-impl Permit {
-    /// Upstream took the call, whatever it answered.
-    pub fn accepted(mut self, hints: &Hints) {
-        self.end(|state, sent_at, now| state.controller.on_accepted(sent_at, now, hints));
+impl<C: CallerKey> Clone for Throttle<C> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<C: CallerKey> Permit<C> {
+    /// Reports that the server accepted the call, even if its reply is an error of another kind.
+    pub fn accepted(mut self, hints: &RateLimitHints) {
+        self.report(|state, sent_at, now| state.controller.on_accepted(sent_at, now, hints));
     }
 
-    /// Upstream refused the call for its rate limit.
-    pub fn refused(mut self, hints: &Hints) {
-        self.end(|state, sent_at, now| {
+    /// Reports that the server refused the call for its rate limit.
+    pub fn refused(mut self, hints: &RateLimitHints) {
+        self.report(|state, sent_at, now| {
             state.refused += 1;
             state.controller.on_refused(sent_at, now, hints);
         });
     }
 
-    fn end(&mut self, how: impl FnOnce(&mut State, Duration, Duration)) {
-        if !std::mem::replace(&mut self.ended, true) {
-            how(&mut self.shared.lock(), self.sent_at, self.shared.now());
-            self.shared.moved.notify_one();
+    /// Updates the state with the outcome, once. The outcome receives the state, the send time and the present time.
+    fn report(&mut self, outcome: impl FnOnce(&mut State<C>, Duration, Duration)) {
+        if !std::mem::replace(&mut self.is_reported, true) {
+            outcome(&mut self.shared.lock(), self.sent_at, self.shared.now());
+            self.shared.changed.notify_one();
         }
     }
 }
 
-impl Drop for Permit {
+impl<C: CallerKey> Drop for Permit<C> {
     fn drop(&mut self) {
-        self.end(|state, _, _| state.controller.on_lost());
+        self.report(|state, _, _| state.controller.on_inconclusive());
     }
 }
 
-impl Shared {
+impl<C: CallerKey> Shared<C> {
     fn now(&self) -> Duration {
         self.epoch.elapsed()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives permits to those whose turn it is. Says what the next one has to wait for, if anyone waits.
-    fn serve(shared: &Arc<Self>) -> Option<Slot> {
+    /// Gives permits to the next calls as long as the controller allows. Returns when the next permit is due; `None`
+    /// if no call waits.
+    fn give_due_permits(shared: &Arc<Self>) -> Option<NextSend> {
         loop {
             let mut state = shared.lock();
             if state.queue.is_empty() {
-                state.pumping = false;
+                state.has_dispatcher = false;
                 return None;
             }
             let now = shared.now();
-            let slot = state.controller.slot(now);
-            if !matches!(slot, Slot::At(at) if at <= now) {
-                return Some(slot);
+            let next_send = state.controller.next_send(now);
+            if !matches!(next_send, NextSend::At(at) if at <= now) {
+                return Some(next_send);
             }
-            let turn = state.queue.pop();
+            let sender = state.queue.pop();
             state.controller.on_sent(now);
             state.sent += 1;
             drop(state);
-            let permit = Permit { shared: Arc::clone(shared), sent_at: now, ended: false };
-            // A grant that cannot be delivered goes back by being dropped.
-            let _ = turn.map(|turn| turn.send(Grant(Some(permit))));
-        }
-    }
-
-    /// The slots that pass until `calls` more calls of `priority` have had theirs.
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    fn slots(&self, state: &State, calls: u64, priority: Priority) -> f64 {
-        let interactive = state.queue.len(Priority::Interactive) as f64;
-        let background = state.queue.len(Priority::Background) as f64;
-        match priority {
-            Priority::Interactive => {
-                let own = interactive + calls as f64;
-                own + background.min(own / f64::from(self.background_every - 1))
-            }
-            Priority::Background => interactive + background + calls as f64,
+            let permit = Permit { shared: Arc::clone(shared), sent_at: now, is_reported: false };
+            // If the caller has stopped waiting, the delivery is dropped and frees the permit.
+            let _ = sender.map(|sender| sender.send(Delivery(Some(permit))));
         }
     }
 }
 
-impl Drop for Grant {
+impl<C: CallerKey> Drop for Delivery<C> {
     fn drop(&mut self) {
         if let Some(mut permit) = self.0.take() {
-            permit.end(|state, sent_at, _| {
+            permit.report(|state, sent_at, _| {
                 state.sent -= 1;
-                state.controller.on_unsent(sent_at);
+                state.controller.on_cancelled(sent_at);
             });
         }
     }
 }
 
-impl Drop for Place<'_> {
+impl<C: CallerKey> Drop for QueueGuard<'_, C> {
     fn drop(&mut self) {
-        let left = self.shared.lock().queue.leave(self.ticket);
-        if left.is_some() {
-            self.shared.moved.notify_one();
+        let removed = self.shared.lock().queue.remove(self.id);
+        if removed.is_some() {
+            self.shared.changed.notify_one();
         }
     }
 }
 
-/// Says that nobody pumps any more where the pump ends before its work does: with its runtime.
-struct Pump(Option<Arc<Shared>>);
-
-impl Drop for Pump {
+impl<C: CallerKey> Drop for DispatcherGuard<C> {
     fn drop(&mut self) {
         if let Some(shared) = &self.0 {
-            shared.lock().pumping = false;
+            shared.lock().has_dispatcher = false;
         }
     }
 }
 
-/// Serves those who wait until nobody does.
-async fn pump(shared: Arc<Shared>) {
-    let mut pump = Pump(Some(Arc::clone(&shared)));
-    while let Some(slot) = Shared::serve(&shared) {
-        match slot {
-            Slot::AfterReply => shared.moved.notified().await,
-            Slot::At(at) => {
-                let _ = tokio::time::timeout_at(shared.epoch + at, shared.moved.notified()).await;
+/// Gives permits until no call waits.
+async fn dispatch<C: CallerKey>(shared: Arc<Shared<C>>) {
+    let mut guard = DispatcherGuard(Some(Arc::clone(&shared)));
+    while let Some(next_send) = Shared::give_due_permits(&shared) {
+        match next_send {
+            NextSend::AfterReply => shared.changed.notified().await,
+            NextSend::At(at) => {
+                let _ = tokio::time::timeout_at(shared.epoch + at, shared.changed.notified()).await;
             }
         }
     }
-    pump.0 = None;
+    guard.0 = None;
 }

@@ -1,16 +1,16 @@
-//! The HTTP side of the simulated Feishu: its two paths, and all that is said there.
+//! The HTTP API of the simulated Feishu.
 
 mod access_token;
-mod answer;
-mod failure;
+mod api_error;
+mod call_quota;
+mod fault_injection;
 mod page_token;
-mod query;
-mod quota;
-mod row;
-mod spoil;
+mod reply;
+mod row_json;
+mod simulator_state;
 mod stats;
+mod stats_request;
 mod token;
-mod world;
 
 use std::sync::Arc;
 
@@ -21,21 +21,21 @@ use axum::{
     routing::{get, post},
 };
 
-use self::answer::Answer;
-pub use self::query::StatsQuery;
-pub(crate) use self::{answer::LostResponse, failure::Failure, world::World};
-use super::ledger::PathKind;
+use self::reply::SimulatedReply;
+pub use self::stats_request::StatsRequest;
+pub(crate) use self::{api_error::ApiError, reply::CloseConnection, simulator_state::SimulatorState};
+use crate::call_log::Endpoint;
 
-/// All paths there are. A wrong method is as unknown here as a wrong path.
-pub(crate) fn router(world: Arc<World>) -> Router {
+/// The routes. A wrong method gets the same reply as an unknown path.
+pub(crate) fn router(state: Arc<SimulatorState>) -> Router {
     Router::new()
-        .route("/open-apis/auth/v3/tenant_access_token/internal", post(token::token).fallback(nowhere))
-        .route("/open-apis/admin/v1/admin_user_stats", get(stats::stats).fallback(nowhere))
-        .fallback(nowhere)
-        .with_state(world)
+        .route("/open-apis/auth/v3/tenant_access_token/internal", post(token::token).fallback(not_found))
+        .route("/open-apis/admin/v1/admin_user_stats", get(stats::stats).fallback(not_found))
+        .fallback(not_found)
+        .with_state(state)
 }
 
-async fn nowhere(State(world): State<Arc<World>>) -> Response {
-    let visit = world.receive(PathKind::Other, None);
-    world.reply(visit, async { Answer::not_found() }).await
+async fn not_found(State(state): State<Arc<SimulatorState>>) -> Response {
+    let call = state.log_call(Endpoint::Other, None);
+    state.reply(call, async { SimulatedReply::not_found() }).await
 }

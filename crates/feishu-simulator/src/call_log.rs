@@ -1,129 +1,129 @@
-//! Who asked what, when, and what came of it.
+//! The log of all calls that the simulator received, with their results.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Mishap, StatsQuery, shared::Shared};
+use crate::{FaultKind, StatsRequest, non_poisoning_mutex::NonPoisoningMutex};
 
-/// As many calls are remembered at least; a simulator that runs for weeks forgets older ones.
-const REMEMBERED: usize = 100_000;
+/// The log keeps at least this many of the latest calls, so that its memory stays bounded.
+const MIN_RETAINED_CALLS: usize = 100_000;
 
-/// What was asked of the simulator, in the order of arrival: the last hundred thousand calls at least.
+/// The calls in the order of arrival: at least the last 100,000.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct CallLog {
     started: Instant,
-    book: Shared<Book>,
+    records: NonPoisoningMutex<Records>,
 }
 
 /// One call.
 #[derive(Clone, Debug)]
-pub struct Call {
-    /// Which call it was since the start, from 0; goes on counting when the ledger is cleared.
+pub struct CallRecord {
+    /// The number of the call since the start, from 0. Clearing the log does not reset it.
     pub number: u64,
-    /// What was called.
-    pub path: PathKind,
+    /// The endpoint.
+    pub endpoint: Endpoint,
     /// When it arrived.
     pub arrived: Instant,
-    /// The same, counted from the simulator's start.
+    /// When it arrived, as the time since the simulator's start.
     pub offset: Duration,
-    /// When the reply was ready; `None` while it is not.
+    /// When the reply was ready or the caller disconnected; `None` before that.
     pub finished: Option<Instant>,
-    /// What was asked; `None` for other paths and for parameters that are no good.
-    pub query: Option<StatsQuery>,
-    /// The number of the page within its chain, from 1; `None` where the page token is no good.
+    /// The parameters; `None` for other endpoints and for invalid parameters.
+    pub query: Option<StatsRequest>,
+    /// The number of the requested page, from 1; `None` if the page token is invalid.
     pub page: Option<usize>,
-    /// What was done to it on purpose.
-    pub mishap: Option<Mishap>,
-    /// What came of it.
-    pub outcome: Outcome,
+    /// The injected fault.
+    pub fault: Option<FaultKind>,
+    /// The result.
+    pub result: CallResult,
 }
 
-/// What was called.
+/// The endpoint of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathKind {
+pub enum Endpoint {
     /// `tenant_access_token/internal`.
     Token,
     /// `admin_user_stats`.
     Stats,
-    /// Anything else.
+    /// Any other path or method.
     Other,
 }
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing yet.
+pub enum CallResult {
+    /// The call is not finished.
     Pending,
-    /// A token was granted.
-    Granted,
+    /// An access token was issued.
+    TokenIssued,
     /// A page with this many rows.
     Rows(usize),
-    /// A business error.
+    /// An error with a code.
     Error {
         /// The HTTP status.
         status: u16,
         /// The code in the body.
         code: i64,
     },
-    /// A reply that is not upstream's own: HTML, plain text, a torn body, no reply at all.
-    Garbage,
-    /// The caller hung up before the reply was ready.
+    /// A reply that is not valid JSON (HTML, plain text, an incomplete body), or no reply.
+    InvalidReply,
+    /// The caller disconnected before the reply was ready.
     Abandoned,
 }
 
-/// The calls since the ledger was last cleared.
+/// The calls since the log was last cleared.
 #[derive(Debug, Default)]
-struct Book {
+struct Records {
     /// The number of the first call in `calls`.
     first: u64,
-    calls: Vec<Call>,
+    calls: Vec<CallRecord>,
 }
 
-/// A call that is being answered. Dropped before it is finished, it counts as abandoned.
+/// A call that has no result yet. If it is dropped before [`Self::finish`], its result is [`CallResult::Abandoned`].
 #[derive(Debug)]
-pub(crate) struct Entry {
-    ledger: Arc<Ledger>,
+pub(crate) struct OpenCall {
+    log: Arc<CallLog>,
     number: u64,
     offset: Duration,
 }
 
-impl Ledger {
+impl CallLog {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), book: Shared::default() }
+        Self { started: Instant::now(), records: NonPoisoningMutex::default() }
     }
 
     /// All calls, in the order of arrival.
     #[must_use]
-    pub fn calls(&self) -> Vec<Call> {
-        self.book.lock().calls.clone()
+    pub fn calls(&self) -> Vec<CallRecord> {
+        self.records.lock().calls.clone()
     }
 
-    /// The calls to the stats path.
+    /// The calls to `admin_user_stats`.
     #[must_use]
-    pub fn stats_calls(&self) -> Vec<Call> {
-        self.select(|call| call.path == PathKind::Stats)
+    pub fn stats_calls(&self) -> Vec<CallRecord> {
+        self.select(|call| call.endpoint == Endpoint::Stats)
     }
 
-    /// The calls to the stats path that were answered with a page.
+    /// The calls to `admin_user_stats` that returned a page.
     #[must_use]
-    pub fn ok_stats_calls(&self) -> Vec<Call> {
-        self.select(|call| matches!(call.outcome, Outcome::Rows(_)))
+    pub fn successful_stats_calls(&self) -> Vec<CallRecord> {
+        self.select(|call| matches!(call.result, CallResult::Rows(_)))
     }
 
-    /// The calls to the token path.
+    /// The calls to `tenant_access_token/internal`.
     #[must_use]
-    pub fn token_calls(&self) -> Vec<Call> {
-        self.select(|call| call.path == PathKind::Token)
+    pub fn token_calls(&self) -> Vec<CallRecord> {
+        self.select(|call| call.endpoint == Endpoint::Token)
     }
 
-    /// The calls that were over a rate limit.
+    /// The calls that were rejected by a rate limit.
     #[must_use]
-    pub fn refusals(&self) -> Vec<Call> {
-        self.select(|call| matches!(call.outcome, Outcome::Error { code: 99_991_400, .. }))
+    pub fn rate_limited_calls(&self) -> Vec<CallRecord> {
+        self.select(|call| matches!(call.result, CallResult::Error { code: 99_991_400, .. }))
     }
 
-    /// The most stats calls that arrived within any stretch of `window`.
+    /// The highest number of `admin_user_stats` calls that arrived within any period of length `window`.
     #[must_use]
     pub fn max_in_window(&self, window: Duration) -> usize {
         let arrivals: Vec<Duration> = self.stats_calls().iter().map(|call| call.offset).collect();
@@ -131,88 +131,103 @@ impl Ledger {
         (0..arrivals.len()).map(within).max().unwrap_or(0)
     }
 
-    /// The most stats calls that were being answered at once.
+    /// The highest number of `admin_user_stats` calls that were in flight at the same time.
     #[must_use]
     pub fn max_in_flight(&self) -> usize {
         let calls = self.stats_calls();
         let arrivals = calls.iter().map(|call| (call.arrived, 1));
         let ends = calls.iter().filter_map(|call| call.finished.map(|finished| (finished, -1)));
-        let mut turns: Vec<(Instant, isize)> = arrivals.chain(ends).collect();
-        turns.sort_by_key(|(at, turn)| (*at, -turn));
-        let at_once = turns.iter().scan(0, |open, (_, turn)| {
-            *open += turn;
+        let mut events: Vec<(Instant, isize)> = arrivals.chain(ends).collect();
+        events.sort_by_key(|(at, change)| (*at, -change));
+        let in_flight = events.iter().scan(0, |open, (_, change)| {
+            *open += change;
             Some(*open)
         });
-        at_once.max().map_or(0, isize::unsigned_abs)
+        in_flight.max().map_or(0, isize::unsigned_abs)
     }
 
-    /// Forgets all calls so far, also those that are still being answered.
+    /// Removes all calls from the log, including those that have no result yet.
     pub fn clear(&self) {
-        let mut book = self.book.lock();
-        let all = book.calls.len();
-        book.forget(all);
+        let mut records = self.records.lock();
+        let all = records.calls.len();
+        records.discard_oldest(all);
     }
 
-    /// Enters a call that arrives now.
-    pub(crate) fn open(self: &Arc<Self>, path: PathKind, query: Option<StatsQuery>, page: Option<usize>) -> Entry {
-        let mut book = self.book.lock();
-        if book.calls.len() >= 2 * REMEMBERED {
-            book.forget(REMEMBERED);
+    /// Logs a call that arrives now.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        endpoint: Endpoint,
+        query: Option<StatsRequest>,
+        page: Option<usize>,
+    ) -> OpenCall {
+        let mut records = self.records.lock();
+        if records.calls.len() >= 2 * MIN_RETAINED_CALLS {
+            records.discard_oldest(MIN_RETAINED_CALLS);
         }
-        let (number, arrived) = (book.first + book.calls.len() as u64, Instant::now());
-        let (offset, outcome) = (arrived - self.started, Outcome::Pending);
-        book.calls.push(Call { number, path, arrived, offset, finished: None, query, page, mishap: None, outcome });
-        Entry { ledger: Arc::clone(self), number, offset }
+        let (number, arrived) = (records.first + records.calls.len() as u64, Instant::now());
+        let (offset, result) = (arrived - self.started, CallResult::Pending);
+        records.calls.push(CallRecord {
+            number,
+            endpoint,
+            arrived,
+            offset,
+            finished: None,
+            query,
+            page,
+            fault: None,
+            result,
+        });
+        OpenCall { log: Arc::clone(self), number, offset }
     }
 
-    fn select(&self, wanted: impl Fn(&Call) -> bool) -> Vec<Call> {
-        self.book.lock().calls.iter().filter(|call| wanted(call)).cloned().collect()
+    fn select(&self, predicate: impl Fn(&CallRecord) -> bool) -> Vec<CallRecord> {
+        self.records.lock().calls.iter().filter(|call| predicate(call)).cloned().collect()
     }
 }
 
-impl Book {
-    /// Forgets the earliest calls.
-    fn forget(&mut self, calls: usize) {
+impl Records {
+    /// Removes the earliest `calls` calls.
+    fn discard_oldest(&mut self, calls: usize) {
         self.first += calls as u64;
         self.calls.drain(..calls);
     }
 }
 
-impl Entry {
+impl OpenCall {
     pub(crate) const fn number(&self) -> u64 {
         self.number
     }
 
-    /// When the call arrived, counted from the simulator's start.
+    /// When the call arrived, as the time since the simulator's start.
     pub(crate) const fn offset(&self) -> Duration {
         self.offset
     }
 
-    /// What will be done to the call on purpose.
-    pub(crate) fn note(&self, mishap: Option<&Mishap>) {
-        self.change(|call| call.mishap = mishap.cloned());
+    /// Logs the fault that is injected into the call.
+    pub(crate) fn set_fault(&self, fault: Option<&FaultKind>) {
+        self.update(|call| call.fault = fault.cloned());
     }
 
-    /// The reply is ready.
-    pub(crate) fn finish(self, outcome: Outcome) {
-        self.change(|call| call.outcome = outcome);
+    /// Logs the result of the call.
+    pub(crate) fn finish(self, result: CallResult) {
+        self.update(|call| call.result = result);
     }
 
-    fn change(&self, change: impl FnOnce(&mut Call)) {
-        let mut book = self.ledger.book.lock();
-        let place = self.number.checked_sub(book.first).and_then(|place| usize::try_from(place).ok());
-        if let Some(call) = place.and_then(|place| book.calls.get_mut(place)) {
+    fn update(&self, change: impl FnOnce(&mut CallRecord)) {
+        let mut records = self.log.records.lock();
+        let index = self.number.checked_sub(records.first).and_then(|index| usize::try_from(index).ok());
+        if let Some(call) = index.and_then(|index| records.calls.get_mut(index)) {
             change(call);
         }
     }
 }
 
-impl Drop for Entry {
+impl Drop for OpenCall {
     fn drop(&mut self) {
-        self.change(|call| {
+        self.update(|call| {
             call.finished = Some(Instant::now());
-            if call.outcome == Outcome::Pending {
-                call.outcome = Outcome::Abandoned;
+            if call.result == CallResult::Pending {
+                call.result = CallResult::Abandoned;
             }
         });
     }
@@ -224,49 +239,49 @@ mod tests {
 
     use super::*;
 
-    fn open(ledger: &Arc<Ledger>) -> Entry {
-        ledger.open(PathKind::Stats, None, None)
+    fn open(log: &Arc<CallLog>) -> OpenCall {
+        log.start(Endpoint::Stats, None, None)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_fullest_stretch_is_found_wherever_it_begins() {
-        let ledger = Arc::new(Ledger::new());
+    async fn the_busiest_period_may_start_at_any_call() {
+        let log = Arc::new(CallLog::new());
 
         for gap in [0, 600, 300, 99, 1, 900] {
             advance(Duration::from_millis(gap)).await;
-            open(&ledger).finish(Outcome::Rows(1));
+            open(&log).finish(CallResult::Rows(1));
         }
 
-        assert_eq!(ledger.max_in_window(Duration::from_secs(1)), 4);
-        assert_eq!(ledger.max_in_window(Duration::from_millis(1)), 1);
-        assert_eq!(ledger.max_in_flight(), 1);
+        assert_eq!(log.max_in_window(Duration::from_secs(1)), 4);
+        assert_eq!(log.max_in_window(Duration::from_millis(1)), 1);
+        assert_eq!(log.max_in_flight(), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_that_is_dropped_was_abandoned() {
-        let ledger = Arc::new(Ledger::new());
-        let (first, second) = (open(&ledger), open(&ledger));
+    async fn a_call_that_is_dropped_is_logged_as_abandoned() {
+        let log = Arc::new(CallLog::new());
+        let (first, second) = (open(&log), open(&log));
 
         drop(first);
 
-        let outcomes: Vec<Outcome> = ledger.calls().iter().map(|call| call.outcome).collect();
-        assert_eq!(outcomes, [Outcome::Abandoned, Outcome::Pending]);
-        assert_eq!(ledger.max_in_flight(), 2);
-        second.finish(Outcome::Rows(3));
-        assert_eq!(ledger.ok_stats_calls().len(), 1);
+        let outcomes: Vec<CallResult> = log.calls().iter().map(|call| call.result).collect();
+        assert_eq!(outcomes, [CallResult::Abandoned, CallResult::Pending]);
+        assert_eq!(log.max_in_flight(), 2);
+        second.finish(CallResult::Rows(3));
+        assert_eq!(log.successful_stats_calls().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_cleared_ledger_takes_no_late_outcomes() {
-        let ledger = Arc::new(Ledger::new());
-        let late = open(&ledger);
+    async fn a_result_that_comes_after_clearing_is_ignored() {
+        let log = Arc::new(CallLog::new());
+        let late = open(&log);
 
-        ledger.clear();
-        let next = open(&ledger);
-        late.finish(Outcome::Rows(1));
+        log.clear();
+        let next = open(&log);
+        late.finish(CallResult::Rows(1));
 
-        assert_eq!(ledger.calls().len(), 1);
-        assert_eq!(ledger.calls()[0].outcome, Outcome::Pending);
+        assert_eq!(log.calls().len(), 1);
+        assert_eq!(log.calls()[0].result, CallResult::Pending);
         assert_eq!(next.number(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! What kind of Feishu is simulated: the tenant, its habits and its limits.
+//! The configuration of the simulator: tenant, API behaviour and limits.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -7,113 +7,114 @@ use std::{
 
 use clap::ValueEnum;
 
-use super::limit::Limits;
-use crate::model::Geo;
+use crate::{RateLimits, TenantGeo};
 
-/// The whole simulation. `Default` is a friendly tenant: 2,000 people, 60 days, no limit, no latency, no faults.
+/// The configuration of the simulator. The default has 2,000 people, 60 days, no rate limit, no quota and no latency.
 #[derive(Clone, Debug)]
-pub struct SimConfig {
-    /// Where to listen; port 0 takes a free one.
+pub struct SimulatorConfig {
+    /// The address to listen on. Port 0 selects a free port.
     pub listen: SocketAddr,
-    /// The seed of everything: people, figures, ids, jitter, drift.
+    /// The seed of all random values: people, figures, ids, jitter, schema drift.
     pub seed: u64,
 
-    /// The one app that is known.
+    /// The id of the app. Only this app receives access tokens.
     pub app_id: String,
-    /// That app's secret.
+    /// The secret of the app.
     pub app_secret: String,
-    /// How long an access token lives, in whole seconds; upstream documents at most two hours.
+    /// The lifetime of an access token, in whole seconds. Feishu documents at most two hours.
     pub token_ttl: Duration,
-    /// What access tokens look like.
-    pub token_style: TokenStyle,
-    /// Whether the app has the scope `contact:user.employee_id:readonly`; without it rows withhold `user_id`s of that type.
+    /// The format of access tokens.
+    pub access_token_style: AccessTokenStyle,
+    /// Whether the app has the scope `contact:user.employee_id:readonly`. Without it, rows contain no ids of the kind
+    /// `user_id`.
     pub employee_ids: bool,
 
-    /// The geos that are enabled, at least one; the first is the tenant's own.
-    pub geos: Vec<Geo>,
-    /// People per geo over the whole history, at most 2^30.
+    /// The enabled geos, at least one. The first is the tenant's home geo.
+    pub geos: Vec<TenantGeo>,
+    /// Number of people per geo over the whole history, at most 2^30.
     pub users: u32,
-    /// Days of history, at least one, that end with the latest day produced when the simulator starts. Later days are
-    /// produced as the clock goes on.
+    /// Days of history, at least one. The last is the latest day produced at the start; later days are added as time
+    /// passes.
     pub days: u16,
-    /// The share of people, `0.0..=1.0`, who join (half of it) or leave (the other half) during the history. At zero
-    /// every person has a row on every day.
+    /// The share of people, `0.0..=1.0`, who join or leave (half each) during the history. With 0, all people have a
+    /// row on every day, provided that [`Self::inactive_rows`] is set.
     pub turnover: f64,
-    /// Whether people have rows for days on which they were not active.
+    /// Whether people have rows on days on which they were not active.
     pub inactive_rows: bool,
 
-    /// What page tokens look like.
+    /// The format of page tokens.
     pub page_tokens: PageTokenStyle,
-    /// The order of rows over a span of several days.
+    /// The order of rows of a range of several days.
     pub row_order: RowOrder,
-    /// How far the types of a row stray from the documentation.
-    pub drift: Drift,
+    /// How much the types of rows deviate from the documentation.
+    pub schema_drift: SchemaDrift,
 
-    /// The rate limits of the stats path.
-    pub limits: Limits,
-    /// The HTTP status of a call over the limit.
-    pub refuse_with: RefusalStatus,
-    /// When and how `x-ogw-ratelimit-*` headers come.
-    pub rate_hints: RateHints,
-    /// Successful stats calls that a calendar month holds; `None` is without end.
+    /// The rate limits of `admin_user_stats`.
+    pub limits: RateLimits,
+    /// The HTTP status of a call that exceeds a rate limit.
+    pub over_limit_status: OverLimitStatus,
+    /// The headers `x-ogw-ratelimit-limit` and `x-ogw-ratelimit-reset`.
+    pub rate_limit_headers: RateLimitHeaders,
+    /// Successful `admin_user_stats` calls per calendar month; `None` means no quota.
     pub quota: Option<u64>,
-    /// How long every call takes at least.
+    /// The minimum latency of a call.
     pub latency: Duration,
-    /// How much longer a call may take, drawn evenly from zero to this.
+    /// The maximum additional latency, with a uniform distribution.
     pub jitter: Duration,
 }
 
-/// What access tokens look like.
+/// The format of access tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TokenStyle {
+pub enum AccessTokenStyle {
     /// `t-` and 32 hexadecimal digits.
     #[default]
     Short,
-    /// Three base64 parts of nearly 4 KB, like the newer ones.
+    /// Three base64 parts with nearly 4 KB in total, like newer tokens of Feishu.
     Jwt,
 }
 
-/// What page tokens look like.
+/// The format of page tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum PageTokenStyle {
-    /// `2`, `3`, …: the number of the next page, as in upstream's samples, good only for the query it was issued to.
+    /// The number of the page (`2`, `3`, …), as in the samples of the documentation. Valid only for the query it was
+    /// issued for.
     #[default]
     Numeric,
-    /// The same numbers, taken at their word: any page can be asked for, issued or not.
+    /// The number of the page, valid for any query and for pages whose token was never issued.
     PageNumber,
-    /// Random-looking text, different for each query.
+    /// Opaque text, different for each query.
     Opaque,
 }
 
-/// The order of rows over a span of several days; upstream promises none.
+/// The order of rows of a range of several days. Feishu documents no order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, ValueEnum)]
 pub enum RowOrder {
-    /// All people of the first day, then all of the second.
+    /// By day, then by person.
     #[default]
     ByDate,
-    /// All days of the first person, then all of the second.
+    /// By person, then by day.
     ByPerson,
-    /// No order, though always the same one for the same query.
+    /// Pseudo-random, but always the same for the same query.
     Shuffled,
 }
 
-/// How far the types of a row stray from the documentation.
+/// How much the types of rows deviate from the documentation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Drift {
-    /// Exactly as documented.
+pub enum SchemaDrift {
+    /// No deviation.
     Off,
-    /// As users report: most rows as documented; in others the mail and search counters are integers, or zeros and
-    /// empty texts become `""`, `null` or absent; unknown fields turn up.
+    /// As users report: most rows are as documented. In the others, mail and search counters are integers, or zeros and
+    /// empty texts are `""`, `null` or absent. Some rows have undocumented fields.
     #[default]
     #[value(alias = "on")]
     Usual,
-    /// Every row is ragged, and documented integers may be strings as well.
+    /// In all rows, integers may be strings, and zeros and empty texts may be `""`, `null` or absent.
     Wild,
 }
 
-/// The HTTP status of a call over the rate limit.
+/// The HTTP status of a call that exceeds a rate limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum RefusalStatus {
+pub enum OverLimitStatus {
     /// 429, as documented.
     #[default]
     #[value(name = "429")]
@@ -123,18 +124,18 @@ pub enum RefusalStatus {
     BadRequest,
 }
 
-/// When and how `x-ogw-ratelimit-limit` and `x-ogw-ratelimit-reset` come.
+/// The headers `x-ogw-ratelimit-limit` and `x-ogw-ratelimit-reset`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RateHints {
-    /// How `x-ogw-ratelimit-reset` is written.
-    pub reset: ResetHint,
-    /// Whether successful replies carry the headers as well (then with a reset of zero).
+pub struct RateLimitHeaders {
+    /// The format of `x-ogw-ratelimit-reset`.
+    pub reset: ResetHeader,
+    /// Whether successful replies contain the headers too, with a reset of 0.
     pub on_success: bool,
 }
 
-/// How `x-ogw-ratelimit-reset` is written.
+/// The format of `x-ogw-ratelimit-reset`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ResetHint {
+pub enum ResetHeader {
     /// Neither header is sent.
     Absent,
     /// Whole seconds, rounded up.
@@ -142,11 +143,11 @@ pub enum ResetHint {
     Seconds,
     /// Seconds with three decimals.
     Decimal,
-    /// Always this text, such as `86400`, `-1` or `soon`.
+    /// This text, such as `86400`, `-1` or `soon`.
     Fixed(String),
 }
 
-impl Default for SimConfig {
+impl Default for SimulatorConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -154,19 +155,19 @@ impl Default for SimConfig {
             app_id: "cli_demo".to_owned(),
             app_secret: "demo-secret".to_owned(),
             token_ttl: Duration::from_secs(7200),
-            token_style: TokenStyle::default(),
+            access_token_style: AccessTokenStyle::default(),
             employee_ids: true,
-            geos: vec![Geo::Cn],
+            geos: vec![TenantGeo::Cn],
             users: 2000,
             days: 60,
             turnover: 0.08,
             inactive_rows: true,
             page_tokens: PageTokenStyle::default(),
             row_order: RowOrder::default(),
-            drift: Drift::default(),
-            limits: Limits::default(),
-            refuse_with: RefusalStatus::default(),
-            rate_hints: RateHints::default(),
+            schema_drift: SchemaDrift::default(),
+            limits: RateLimits::default(),
+            over_limit_status: OverLimitStatus::default(),
+            rate_limit_headers: RateLimitHeaders::default(),
             quota: None,
             latency: Duration::ZERO,
             jitter: Duration::ZERO,
@@ -174,10 +175,10 @@ impl Default for SimConfig {
     }
 }
 
-impl SimConfig {
-    /// The geo of a call that names none: the first one enabled.
+impl SimulatorConfig {
+    /// The geo of a call without `target_geo`: the first enabled geo.
     #[must_use]
-    pub fn home(&self) -> Geo {
-        self.geos.first().copied().unwrap_or(Geo::Cn)
+    pub fn home_geo(&self) -> TenantGeo {
+        self.geos.first().copied().unwrap_or(TenantGeo::Cn)
     }
 }

@@ -1,49 +1,50 @@
-//! The script of faults: what shall go wrong, with which of the next calls.
+//! The queue of faults to inject, and the calls that each fault applies to.
 
 use std::time::Duration;
 
-use super::{StatsQuery, api::Failure, ledger::PathKind, shared::Shared};
-use crate::model::{Day, Geo};
+use jiff::civil::Date;
 
-/// Faults that wait for the calls they are meant for. One call meets at most one fault: the first that was pushed.
+use crate::{StatsRequest, TenantGeo, api::ApiError, call_log::Endpoint, non_poisoning_mutex::NonPoisoningMutex};
+
+/// The queue of faults to inject. At most one fault is injected into a call: the first one in the queue that matches.
 ///
-/// Only calls that bring a valid access token and are within the limits meet faults; all others have trouble enough.
+/// Faults are injected only into calls with a valid access token that are within the rate limits.
 #[derive(Debug, Default)]
-pub struct Faults {
-    script: Shared<Vec<Fault>>,
+pub struct FaultInjector {
+    queue: NonPoisoningMutex<Vec<InjectedFault>>,
 }
 
-/// What shall go wrong, with which calls, and how often.
+/// A fault, the calls that it applies to, and how often it is injected.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
-    mishap: Mishap,
-    calls: Calls,
+pub struct InjectedFault {
+    kind: FaultKind,
+    target: FaultTarget,
     skip: u32,
     times: u32,
 }
 
-/// The calls a fault is meant for.
+/// The calls that a fault applies to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Calls {
-    /// Every call to the stats path.
+pub enum FaultTarget {
+    /// All calls to `admin_user_stats`.
     #[default]
     Stats,
-    /// Stats calls without a page token.
+    /// Calls to `admin_user_stats` without a page token.
     FirstPages,
-    /// Stats calls with a page token.
+    /// Calls to `admin_user_stats` with a page token.
     LaterPages,
-    /// Stats calls for a span that holds this day.
-    Spanning(Day),
-    /// Stats calls that name this geo.
-    Naming(Geo),
-    /// Every call to the token path.
+    /// Calls to `admin_user_stats` whose date range contains this day.
+    ContainingDay(Date),
+    /// Calls to `admin_user_stats` with this `target_geo`.
+    TargetGeo(TenantGeo),
+    /// All calls to `tenant_access_token/internal`.
     Token,
 }
 
-/// What happens to a call.
+/// What a fault does to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mishap {
-    /// A business error instead of an answer.
+pub enum FaultKind {
+    /// Replies with an error.
     Error {
         /// The HTTP status.
         status: u16,
@@ -52,127 +53,128 @@ pub enum Mishap {
         /// The message in the body.
         message: String,
     },
-    /// An HTML page, as from a proxy in between.
+    /// Replies with an HTML page, as a proxy between caller and Feishu does.
     Html {
         /// The HTTP status.
         status: u16,
     },
-    /// Half of the JSON, with a `content-length` to match.
+    /// Sends half of the JSON, with the `content-length` of that half.
     TruncatedJson,
-    /// Half of the body; then the connection is closed.
-    CutMidBody,
-    /// The connection is closed without a reply.
-    Reset,
-    /// The answer comes, this much later.
-    Slow(Duration),
-    /// No reply ever.
+    /// Sends half of the body, then closes the connection.
+    AbortMidBody,
+    /// Closes the connection without a reply.
+    CloseWithoutReply,
+    /// Delays the reply by this time.
+    Delay(Duration),
+    /// Never replies.
     Hang,
-    /// All access tokens issued so far become invalid, and this call is told so (`99991663`).
+    /// Revokes all access tokens issued so far, and replies with error 99991663.
     RejectAccessToken,
-    /// The parameters are found wrong (`1051001`), as for a page token that upstream has forgotten.
+    /// Replies with error 1051001, as for an expired page token.
     RejectPageToken,
-    /// A page that is not as it should be. Nothing happens to token calls.
-    Page(Twist),
+    /// Replies with a faulty page. Has no effect on token calls.
+    Page(PageFault),
 }
 
 /// What is wrong with a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Twist {
-    /// No rows, `has_more: true` and a fresh page token, with which the page's rows come.
+pub enum PageFault {
+    /// The page has no rows, `has_more: true` and a new page token, which returns the missing rows.
     Empty,
-    /// `has_more: true`, though without a page token.
-    WithoutToken,
-    /// The page token is the one that was sent; on a first page nothing is wrong.
-    SameToken,
-    /// The chain's first row comes (again), in addition to the page's own.
-    RowAgain,
+    /// The page has `has_more: true` but no page token.
+    MissingToken,
+    /// The page token is the one of the request. Has no effect on first pages.
+    RepeatedToken,
+    /// The page starts with a copy of the query's first row.
+    DuplicateRow,
 }
 
-impl Fault {
-    /// The mishap befalls the next stats call.
+impl InjectedFault {
+    /// A fault for the next call to `admin_user_stats`.
     #[must_use]
-    pub fn new(mishap: Mishap) -> Self {
-        Self { mishap, calls: Calls::default(), skip: 0, times: 1 }
+    pub fn new(kind: FaultKind) -> Self {
+        Self { kind, target: FaultTarget::default(), skip: 0, times: 1 }
     }
 
-    /// Only these calls are meant.
+    /// Applies the fault to these calls only.
     #[must_use]
-    pub fn on(self, calls: Calls) -> Self {
-        Self { calls, ..self }
+    pub fn on(self, target: FaultTarget) -> Self {
+        Self { target, ..self }
     }
 
-    /// This many of the calls meant go by unharmed first.
+    /// Skips this many matching calls first.
     #[must_use]
     pub fn after(self, calls: u32) -> Self {
         Self { skip: calls, ..self }
     }
 
-    /// This many calls meet the fault; `u32::MAX` is for good.
+    /// Injects the fault into this many calls; `u32::MAX` means all later calls.
     #[must_use]
     pub fn times(self, calls: u32) -> Self {
         Self { times: calls, ..self }
     }
 
-    fn is_meant_for(&self, path: PathKind, query: Option<&StatsQuery>) -> bool {
-        let asks = |wanted: &dyn Fn(&StatsQuery) -> bool| path == PathKind::Stats && query.is_some_and(wanted);
-        match self.calls {
-            Calls::Token => path == PathKind::Token,
-            Calls::Stats => path == PathKind::Stats,
-            Calls::FirstPages => asks(&|query| query.page_token.is_none()),
-            Calls::LaterPages => asks(&|query| query.page_token.is_some()),
-            Calls::Spanning(day) => asks(&|query| query.span.contains(day)),
-            Calls::Naming(geo) => asks(&|query| query.target_geo == Some(geo)),
+    fn matches(&self, endpoint: Endpoint, query: Option<&StatsRequest>) -> bool {
+        let is_stats_call =
+            |predicate: &dyn Fn(&StatsRequest) -> bool| endpoint == Endpoint::Stats && query.is_some_and(predicate);
+        match self.target {
+            FaultTarget::Token => endpoint == Endpoint::Token,
+            FaultTarget::Stats => endpoint == Endpoint::Stats,
+            FaultTarget::FirstPages => is_stats_call(&|query| query.page_token.is_none()),
+            FaultTarget::LaterPages => is_stats_call(&|query| query.page_token.is_some()),
+            FaultTarget::ContainingDay(day) => is_stats_call(&|query| query.days.contains(&day)),
+            FaultTarget::TargetGeo(geo) => is_stats_call(&|query| query.target_geo == Some(geo)),
         }
     }
 }
 
-impl Mishap {
-    /// The business error of a code, with the HTTP status and message it is documented to come with.
+impl FaultKind {
+    /// Replies with an error code and the HTTP status and message that Feishu documents for it.
     #[must_use]
-    pub fn code(code: i64) -> Self {
-        let Failure { status, code, message, .. } = Failure::of(code);
+    pub fn error_code(code: i64) -> Self {
+        let ApiError { status, code, message, .. } = ApiError::from_code(code);
         Self::Error { status, code, message: message.into_owned() }
     }
 
-    /// The business error of a code, with an HTTP status of one's own choice.
+    /// Replies with an error code, its documented message and the given HTTP status.
     #[must_use]
-    pub fn code_with_status(code: i64, status: u16) -> Self {
-        let message = Failure::of(code).message.into_owned();
+    pub fn error_code_with_status(code: i64, status: u16) -> Self {
+        let message = ApiError::from_code(code).message.into_owned();
         Self::Error { status, code, message }
     }
 }
 
-impl Faults {
-    /// Adds a fault to the end of the script.
-    pub fn push(&self, fault: Fault) {
-        self.script.lock().push(fault);
+impl FaultInjector {
+    /// Appends a fault to the queue.
+    pub fn push(&self, fault: InjectedFault) {
+        self.queue.lock().push(fault);
     }
 
-    /// Drops all faults that still wait.
+    /// Removes all faults.
     pub fn clear(&self) {
-        self.script.lock().clear();
+        self.queue.lock().clear();
     }
 
-    /// How many calls are still to meet a fault; 0 when the script is played out.
+    /// How many more calls will receive a fault; 0 if the queue is empty.
     #[must_use]
-    pub fn left(&self) -> u64 {
-        self.script.lock().iter().map(|fault| u64::from(fault.times)).sum()
+    pub fn remaining(&self) -> u64 {
+        self.queue.lock().iter().map(|fault| u64::from(fault.times)).sum()
     }
 
-    /// What shall happen to a call that arrives now.
-    pub(crate) fn take(&self, path: PathKind, query: Option<&StatsQuery>) -> Option<Mishap> {
-        let mut script = self.script.lock();
-        let mut mishap = None;
-        for fault in script.iter_mut().filter(|fault| fault.is_meant_for(path, query)) {
+    /// The fault for a call that arrives now.
+    pub(crate) fn next_fault(&self, endpoint: Endpoint, query: Option<&StatsRequest>) -> Option<FaultKind> {
+        let mut queue = self.queue.lock();
+        let mut selected = None;
+        for fault in queue.iter_mut().filter(|fault| fault.matches(endpoint, query)) {
             if fault.skip > 0 {
                 fault.skip -= 1;
-            } else if mishap.is_none() {
+            } else if selected.is_none() {
                 fault.times = if fault.times == u32::MAX { u32::MAX } else { fault.times.saturating_sub(1) };
-                mishap = Some(fault.mishap.clone());
+                selected = Some(fault.kind.clone());
             }
         }
-        script.retain(|fault| fault.times > 0);
-        mishap
+        queue.retain(|fault| fault.times > 0);
+        selected
     }
 }
 
@@ -180,37 +182,40 @@ impl Faults {
 mod tests {
     use super::*;
 
-    fn take(faults: &Faults) -> Option<Mishap> {
-        faults.take(PathKind::Stats, None)
+    fn next_fault(faults: &FaultInjector) -> Option<FaultKind> {
+        faults.next_fault(Endpoint::Stats, None)
     }
 
     #[test]
-    fn a_fault_lets_some_calls_by_and_meets_as_many_as_it_is_told() {
-        let faults = Faults::default();
-        faults.push(Fault::new(Mishap::Hang).after(1).times(2));
+    fn a_fault_skips_calls_and_then_is_injected_into_a_number_of_calls() {
+        let faults = FaultInjector::default();
+        faults.push(InjectedFault::new(FaultKind::Hang).after(1).times(2));
 
-        let met = [(); 4].map(|()| take(&faults).is_some());
+        let injected = [(); 4].map(|()| next_fault(&faults).is_some());
 
-        assert_eq!(met, [false, true, true, false]);
-        assert_eq!(faults.left(), 0);
+        assert_eq!(injected, [false, true, true, false]);
+        assert_eq!(faults.remaining(), 0);
     }
 
     #[test]
-    fn faults_that_meet_the_same_call_take_turns() {
-        let faults = Faults::default();
-        faults.push(Fault::new(Mishap::Hang));
-        faults.push(Fault::new(Mishap::Reset));
+    fn faults_with_the_same_target_are_injected_in_order() {
+        let faults = FaultInjector::default();
+        faults.push(InjectedFault::new(FaultKind::Hang));
+        faults.push(InjectedFault::new(FaultKind::CloseWithoutReply));
 
-        assert_eq!([take(&faults), take(&faults), take(&faults)], [Some(Mishap::Hang), Some(Mishap::Reset), None]);
+        assert_eq!(
+            [next_fault(&faults), next_fault(&faults), next_fault(&faults)],
+            [Some(FaultKind::Hang), Some(FaultKind::CloseWithoutReply), None]
+        );
     }
 
     #[test]
-    fn a_fault_meant_for_the_token_path_leaves_stats_alone() {
-        let faults = Faults::default();
-        faults.push(Fault::new(Mishap::Reset).on(Calls::Token).times(u32::MAX));
+    fn a_fault_for_token_calls_is_not_injected_into_stats_calls() {
+        let faults = FaultInjector::default();
+        faults.push(InjectedFault::new(FaultKind::CloseWithoutReply).on(FaultTarget::Token).times(u32::MAX));
 
-        assert_eq!(take(&faults), None);
-        assert_eq!(faults.take(PathKind::Token, None), Some(Mishap::Reset));
-        assert_eq!(faults.left(), u64::from(u32::MAX));
+        assert_eq!(next_fault(&faults), None);
+        assert_eq!(faults.next_fault(Endpoint::Token, None), Some(FaultKind::CloseWithoutReply));
+        assert_eq!(faults.remaining(), u64::from(u32::MAX));
     }
 }

@@ -1,28 +1,35 @@
-//! The simulated Feishu: a real socket, an invented tenant, and everything upstream is known to do wrong.
+//! A simulated Feishu: an HTTP server with a generated tenant, for tests and demos.
 //!
-//! It knows nothing of the gateway's own reading of upstream: a misspelt field would cancel out on both sides. What it
-//! says it takes from upstream's documentation alone.
+//! It serves the two endpoints that a client of Feishu's `admin_user_stats` API needs, and reproduces Feishu's
+//! documented and observed behaviour: rate limits, a monthly quota, late and revised days, values whose types differ
+//! from the documentation. [`Simulator::faults`] injects errors, [`Simulator::call_log`] records all calls, and
+//! [`Simulator::tenant`] returns the rows that a client should receive.
+//!
+//! The crate shares no code with the gateway. Field names and codes come from Feishu's documentation alone: with a
+//! shared table, a misspelled field would be wrong on both sides and no test would notice.
+//!
+//! The binary `feishu-simulator` runs the simulator alone; see `feishu-simulator --help`.
+//!
+//! # Example
 //!
 //! ```
-//! use std::sync::Arc;
-//!
-//! use feishu_pulse::{
-//!     model::{Geo, ManualClock},
-//!     sim::{Calls, Fault, Mishap, SimConfig, Simulator},
-//! };
+//! use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, Simulator, SimulatorConfig, TenantGeo};
+//! use jiff::{Timestamp, civil::date};
 //!
 //! # tokio::runtime::Runtime::new()?.block_on(async {
-//! let clock = Arc::new(ManualClock::at("2026-11-22T04:00:00Z".parse()?));
-//! let config = SimConfig { users: 20, limits: "50/s".parse()?, ..SimConfig::default() };
-//! let simulator = Simulator::start(config, clock).await?;
+//! let now: Timestamp = "2026-11-22T04:00:00Z".parse()?;
+//! let config = SimulatorConfig { users: 20, limits: "50/s".parse()?, ..SimulatorConfig::default() };
+//! let simulator = Simulator::start(config, move || now).await?;
 //!
-//! // Two of the calls to come will be told of an internal error.
-//! simulator.faults().push(Fault::new(Mishap::code(2200)).on(Calls::LaterPages).times(2));
-//! // … point the gateway at `simulator.base_url()` and ask it something …
-//! let truth = simulator.tenant().rows_of(Geo::Cn, "2026-11-21".parse()?);
+//! // The next two calls with a page token receive error 2200 (internal error).
+//! let fault = InjectedFault::new(FaultKind::error_code(2200)).on(FaultTarget::LaterPages).times(2);
+//! simulator.faults().push(fault);
 //!
-//! assert!(truth.len() <= 20);
-//! assert_eq!(simulator.ledger().stats_calls().len(), 0);
+//! // … let a client call `simulator.base_url()` and compare its result with the expected rows …
+//! let expected = simulator.tenant().rows_of(TenantGeo::Cn, date(2026, 11, 21));
+//!
+//! assert!(expected.len() <= 20);
+//! assert_eq!(simulator.call_log().stats_calls().len(), 0);
 //! simulator.shutdown().await;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
@@ -31,23 +38,32 @@
 
 mod api;
 mod args;
-mod chance;
+mod call_log;
+mod clock;
 mod config;
+mod date;
 mod faults;
-mod ledger;
-pub mod limit;
+mod geo;
+mod id_kind;
+mod non_poisoning_mutex;
 mod permutation;
+pub mod rate_limit;
+mod seeded_rng;
 mod server;
-mod shared;
 mod tenant;
 
 pub use self::{
-    api::StatsQuery,
+    api::StatsRequest,
     args::SimulateArgs,
-    config::{Drift, PageTokenStyle, RateHints, RefusalStatus, ResetHint, RowOrder, SimConfig, TokenStyle},
-    faults::{Calls, Fault, Faults, Mishap, Twist},
-    ledger::{Call, Ledger, Outcome, PathKind},
-    limit::Limits,
+    call_log::{CallLog, CallRecord, CallResult, Endpoint},
+    config::{
+        AccessTokenStyle, OverLimitStatus, PageTokenStyle, RateLimitHeaders, ResetHeader, RowOrder, SchemaDrift,
+        SimulatorConfig,
+    },
+    faults::{FaultInjector, FaultKind, FaultTarget, InjectedFault, PageFault},
+    geo::{ParseTenantGeoError, TenantGeo},
+    id_kind::{DepartmentIdKind, ParseIdKindError, UserIdKind},
+    rate_limit::RateLimits,
     server::Simulator,
-    tenant::{Counters, Department, Production, Tenant, TruthRow},
+    tenant::{GroundTruthRow, ProductionStates, Tenant, TenantDepartment, UsageCounters},
 };

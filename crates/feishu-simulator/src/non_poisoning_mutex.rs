@@ -1,14 +1,15 @@
-//! State behind a lock that a panic elsewhere does not poison.
+//! A mutex that ignores poisoning.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A mutex whose holder is never held for long and never across an await.
+/// A mutex that stays usable after a thread panicked while it held the lock.
 ///
-/// A test that panics while it holds the lock shall fail by its own message, not by a poisoned lock in the next call.
+/// A test that panics then fails with its own message and not with a poisoned lock in a later call. The lock is held
+/// only for short operations and never across an await.
 #[derive(Debug, Default)]
-pub(crate) struct Shared<T>(Mutex<T>);
+pub(crate) struct NonPoisoningMutex<T>(Mutex<T>);
 
-impl<T> Shared<T> {
+impl<T> NonPoisoningMutex<T> {
     pub(crate) fn new(value: T) -> Self {
         Self(Mutex::new(value))
     }

@@ -1,10 +1,11 @@
-//! The simulator's socket: listens, answers, and closes connections without a reply when told to.
+//! The simulator's HTTP server. A fault can make it close a connection without a reply.
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, http::Request};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
@@ -12,88 +13,92 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{
-    Faults, Ledger, Production, SimConfig, Tenant,
-    api::{LostResponse, World, router},
+use crate::{
+    CallLog, FaultInjector, ProductionStates, SimulatorConfig, Tenant,
+    api::{CloseConnection, SimulatorState, router},
+    clock::WallClock,
 };
-use crate::model::Clock;
 
-/// A simulated Feishu that listens. Dropping it closes all its connections.
+/// A running simulated Feishu. Dropping it closes the listener and all connections.
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
-    world: Arc<World>,
+    state: Arc<SimulatorState>,
     stop: CancellationToken,
-    accepting: JoinHandle<()>,
+    accept_task: JoinHandle<()>,
 }
 
-/// The connection is closed because a fault wants it so.
+/// The error that makes hyper close a connection without a reply.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("closed without a reply on purpose")]
-struct Closed;
+#[error("closed without a reply by an injected fault")]
+struct ConnectionClosed;
 
 impl Simulator {
-    /// Starts to listen where the configuration says; `clock` decides which days are produced.
+    /// Starts to listen on the configured address. `now` returns the current time, which decides which days are
+    /// produced.
     ///
     /// # Errors
-    /// The address cannot be listened on.
-    pub async fn start(config: SimConfig, clock: Arc<dyn Clock>) -> io::Result<Self> {
+    /// Listening on the address failed.
+    pub async fn start(
+        config: SimulatorConfig,
+        now: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
-        let world = Arc::new(World::new(config, clock));
+        let state = Arc::new(SimulatorState::new(config, WallClock::new(now)));
         let stop = CancellationToken::new();
-        let accepting = tokio::spawn(accept(listener, router(Arc::clone(&world)), stop.clone()));
-        Ok(Self { address, world, stop, accepting })
+        let accept_task = tokio::spawn(accept(listener, router(Arc::clone(&state)), stop.clone()));
+        Ok(Self { address, state, stop, accept_task })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What stands in for `https://open.feishu.cn`: no path, no trailing slash.
+    /// The URL that replaces `https://open.feishu.cn`, without a path and without a trailing slash.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What it was started with.
+    /// The configuration that it was started with.
     #[must_use]
-    pub fn config(&self) -> &SimConfig {
-        &self.world.config
+    pub fn config(&self) -> &SimulatorConfig {
+        &self.state.config
     }
 
-    /// Who asked what, when.
+    /// The calls received so far.
     #[must_use]
-    pub fn ledger(&self) -> &Ledger {
-        &self.world.ledger
+    pub fn call_log(&self) -> &CallLog {
+        &self.state.call_log
     }
 
-    /// What shall go wrong.
+    /// The faults to inject.
     #[must_use]
-    pub fn faults(&self) -> &Faults {
-        &self.world.faults
+    pub fn faults(&self) -> &FaultInjector {
+        &self.state.faults
     }
 
-    /// The truth about the tenant.
+    /// The simulated tenant, with the expected rows of each day.
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
-        &self.world.tenant
+        &self.state.tenant
     }
 
-    /// Which days are late, in parts, or revised.
+    /// The production states of days: delayed, partial or revised.
     #[must_use]
-    pub fn production(&self) -> &Production {
-        self.world.tenant.production()
+    pub fn production(&self) -> &ProductionStates {
+        self.state.tenant.production()
     }
 
-    /// All access tokens issued so far become invalid, as if somebody had reset the app's secret.
+    /// Revokes all access tokens issued so far, as a reset of the app secret does.
     pub fn revoke_access_tokens(&self) {
-        self.world.access.revoke_all();
+        self.state.access_tokens.revoke_all();
     }
 
-    /// Serves until `stop` is ready, then shuts down.
+    /// Serves until `stop` completes, then shuts down.
     pub async fn serve_until(self, stop: impl Future<Output = ()>) {
         stop.await;
         self.shutdown().await;
@@ -102,8 +107,7 @@ impl Simulator {
     /// Closes the listener and all connections, and waits until they are closed.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
-        // It ends when it is told to; it panics only if the machine is out of memory.
-        let _ = (&mut self.accepting).await;
+        let _ = (&mut self.accept_task).await;
     }
 }
 
@@ -113,7 +117,7 @@ impl Drop for Simulator {
     }
 }
 
-/// Accepts connections until told to stop; those that are open then are dropped.
+/// Accepts connections until `stop` is cancelled, then closes all open connections.
 async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
@@ -121,7 +125,7 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
             () = stop.cancelled() => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => drop(connections.spawn(serve(stream, router.clone()))),
-                // Most likely too many open files: better to wait than to spin.
+                // Most likely too many open files; without the pause the loop would use a whole CPU.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
             Some(_) = connections.join_next() => {}
@@ -129,15 +133,15 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
     }
 }
 
-/// Serves one connection to its end. How it ends is the caller's business: on purpose or not, it has seen it.
+/// Serves one connection until it is closed. Errors are ignored: the client sees them too.
 async fn serve(stream: TcpStream, router: Router) {
-    // Only a matter of speed.
+    // Without TCP_NODELAY only the latency is higher.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let answer = router.clone().oneshot(request.map(Body::new));
+        let response = router.clone().oneshot(request.map(Body::new));
         async move {
-            let Ok(response) = answer.await;
-            if response.extensions().get::<LostResponse>().is_some() { Err(Closed) } else { Ok(response) }
+            let Ok(response) = response.await;
+            if response.extensions().get::<CloseConnection>().is_some() { Err(ConnectionClosed) } else { Ok(response) }
         }
     });
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;

@@ -1,183 +1,203 @@
-//! The simulated tenant: its people, its departments, and the truth about every day.
+//! The simulated tenant: its people, its departments and the expected rows of each day.
 //!
-//! Nothing is stored but the seed. A row is computed from (seed, geo, person, day) by hashing, so that a hundred
-//! thousand people cost no more to start than ten; only the lists of who is there on a day are kept once made.
+//! Rows are not stored. Each row is computed from seed, geo, person and day by hashing, so the start takes the same
+//! time for 10 and for 100,000 people. Only the lists of people with a row on a day are cached.
 
 mod activity;
-mod badge;
-mod chain;
 mod department;
 mod device;
-mod life;
+mod employment;
+mod ground_truth;
+mod id_codec;
 mod names;
-mod people;
+mod population;
 mod production;
-mod truth;
+mod row_sequence;
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::{collections::HashMap, hash::Hash, ops::RangeInclusive, sync::Arc};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 
+pub use self::{
+    department::TenantDepartment,
+    ground_truth::{GroundTruthRow, UsageCounters},
+    production::ProductionStates,
+};
 use self::{
-    badge::Badges,
-    chain::Roster,
-    people::{People, Place},
-    production::DayState,
+    id_codec::IdCodec,
+    population::{GeoHistory, Population},
+    production::ProductionState,
+    row_sequence::PresentPeople,
 };
 pub(crate) use self::{
-    chain::{Chain, RowAddress},
-    people::Filter,
+    id_codec::PersonKey,
+    population::PersonFilter,
+    row_sequence::{RowAddress, RowSequence},
 };
-pub use self::{
-    department::Department,
-    production::Production,
-    truth::{Counters, TruthRow},
+use crate::{
+    DepartmentIdKind, RowOrder, SimulatorConfig, TenantGeo, UserIdKind,
+    date::{add_days, dates},
+    non_poisoning_mutex::NonPoisoningMutex,
+    seeded_rng::hash_parts,
 };
-use super::{RowOrder, SimConfig, chance::mix, shared::Shared};
-use crate::model::{Day, DayRange, DepartmentIdType, Geo, UserIdType};
 
 /// The simulated tenant.
 #[derive(Debug)]
 pub struct Tenant {
     seed: u64,
-    places: Vec<Place>,
-    people: People,
-    production: Production,
+    histories: Vec<GeoHistory>,
+    population: Population,
+    production: ProductionStates,
     order: RowOrder,
-    rosters: Recent<RosterKey, Arc<[u32]>>,
-    chains: Recent<Vec<RosterKey>, Arc<Chain>>,
+    present_people: BoundedCache<PresentPeopleKey, Arc<[u32]>>,
+    row_sequences: BoundedCache<Vec<PresentPeopleKey>, Arc<RowSequence>>,
 }
 
+/// The cache key of a list of people with a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct RosterKey {
-    geo: Geo,
-    day: Day,
-    filter: Filter,
-    state: DayState,
+struct PresentPeopleKey {
+    geo: TenantGeo,
+    day: Date,
+    filter: PersonFilter,
+    state: ProductionState,
 }
 
-/// What was made lately. When it holds as much as it may, it starts over.
+/// A cache that is cleared when it is full.
 #[derive(Debug)]
-struct Recent<K, V> {
-    most: usize,
-    kept: Shared<HashMap<K, V>>,
+struct BoundedCache<K, V> {
+    capacity: usize,
+    entries: NonPoisoningMutex<HashMap<K, V>>,
 }
 
 impl Tenant {
-    /// The tenant of a configuration, whose history ends with the latest day produced by `now`.
+    /// The tenant of a configuration. Its history ends with the latest day that is produced at `now`.
     #[must_use]
-    pub fn new(config: &SimConfig, now: Timestamp) -> Self {
-        let first_day = |geo: Geo| DayRange::ending(geo.latest_produced(now), config.days).first();
+    pub fn new(config: &SimulatorConfig, now: Timestamp) -> Self {
+        let first_day = |geo: TenantGeo| add_days(geo.latest_produced(now), 1 - i32::from(config.days.max(1)));
         Self {
             seed: config.seed,
-            places: config.geos.iter().map(|geo| Place { geo: *geo, first_day: first_day(*geo) }).collect(),
-            people: People::new(config),
-            production: Production::default(),
+            histories: config.geos.iter().map(|geo| GeoHistory { geo: *geo, first_day: first_day(*geo) }).collect(),
+            population: Population::new(config),
+            production: ProductionStates::default(),
             order: config.row_order,
-            rosters: Recent::holding(512),
-            chains: Recent::holding(64),
+            present_people: BoundedCache::with_capacity(512),
+            row_sequences: BoundedCache::with_capacity(64),
         }
     }
 
-    /// The geos that are enabled; the first is the tenant's own.
-    pub fn geos(&self) -> impl Iterator<Item = Geo> + '_ {
-        self.places.iter().map(|place| place.geo)
+    /// The enabled geos. The first is the tenant's home geo.
+    pub fn geos(&self) -> impl Iterator<Item = TenantGeo> + '_ {
+        self.histories.iter().map(|history| history.geo)
     }
 
-    /// The first day of a geo's history; `None` where the geo is not enabled. There are no rows before it.
+    /// The first day with rows in a geo; `None` if the geo is not enabled.
     #[must_use]
-    pub fn first_day(&self, geo: Geo) -> Option<Day> {
-        self.place(geo).map(|place| place.first_day)
+    pub fn first_day(&self, geo: TenantGeo) -> Option<Date> {
+        self.history(geo).map(|history| history.first_day)
     }
 
-    /// All departments; each comes after the one above it.
+    /// All departments. A department comes after its parent.
     #[must_use]
-    pub fn departments(&self) -> &[Department] {
-        self.people.departments().all()
+    pub fn departments(&self) -> &[TenantDepartment] {
+        self.population.departments().all()
     }
 
-    /// In what state each day was produced.
+    /// The production state of each day.
     #[must_use]
-    pub fn production(&self) -> &Production {
+    pub fn production(&self) -> &ProductionStates {
         &self.production
     }
 
-    /// The truth about a day: all its rows, in the order of the people's numbers, after the latest revision, and
-    /// whether or not upstream has produced them yet.
+    /// All rows of a day after the latest revision, in the order of the people's numbers, whether or not they are
+    /// produced yet.
     #[must_use]
-    pub fn rows_of(&self, geo: Geo, day: Day) -> Vec<TruthRow> {
-        let DayState { revision, .. } = self.production.state(geo, day);
-        self.rows_in(geo, day, DayState { revision, ..DayState::default() })
+    pub fn rows_of(&self, geo: TenantGeo, day: Date) -> Vec<GroundTruthRow> {
+        let ProductionState { revision, .. } = self.production.state(geo, day);
+        self.rows_in_state(geo, day, ProductionState { revision, ..ProductionState::default() })
     }
 
-    /// What upstream would give of a day when it is past 09:30: fewer rows than the truth while the day is
-    /// [late](Production::late) or [partial](Production::partial).
+    /// The rows that the API returns for a day after 09:30 of the next day: fewer than [`Self::rows_of`] while the day
+    /// is [delayed](ProductionStates::delay) or [partial](ProductionStates::produce_partially).
     #[must_use]
-    pub fn produced_rows_of(&self, geo: Geo, day: Day) -> Vec<TruthRow> {
-        self.rows_in(geo, day, self.production.state(geo, day))
+    pub fn produced_rows_of(&self, geo: TenantGeo, day: Date) -> Vec<GroundTruthRow> {
+        self.rows_in_state(geo, day, self.production.state(geo, day))
     }
 
-    /// The place of a department in [`Self::departments`].
-    pub(crate) fn find_department(&self, kind: DepartmentIdType, id: &str) -> Option<usize> {
-        self.people.departments().find(kind, id)
+    /// The index of a department in [`Self::departments`].
+    pub(crate) fn find_department(&self, kind: DepartmentIdKind, id: &str) -> Option<usize> {
+        self.population.departments().find(kind, id)
     }
 
-    /// Whose id this is, in whichever geo.
-    pub(crate) fn find_person(&self, kind: UserIdType, id: &str) -> Option<(Geo, u32)> {
-        let found = Badges::new(self.seed).person(kind, id);
-        found.filter(|(geo, person)| *person < self.people.count() && self.place(*geo).is_some())
+    /// The person with this id, in any enabled geo.
+    pub(crate) fn find_person(&self, kind: UserIdKind, id: &str) -> Option<PersonKey> {
+        let found = IdCodec::new(self.seed).decode_user(kind, id);
+        found.filter(|person| person.number < self.population.count() && self.history(person.geo).is_some())
     }
 
-    /// The rows of a span as produced by `now`; none at all in a geo that is not enabled.
-    pub(crate) fn chain(&self, geo: Geo, span: DayRange, filter: Filter, now: Timestamp) -> Arc<Chain> {
-        let produced = span.days().filter(|day| geo.produced_at(*day) <= now);
-        let keys = produced.map(|day| RosterKey { geo, day, filter, state: self.production.state(geo, day) });
-        let keys: Vec<RosterKey> = keys.collect();
-        let make = || {
-            let rosters = keys.iter().map(|key| Roster { day: key.day, state: key.state, people: self.roster(*key) });
-            Arc::new(Chain::new(rosters.collect(), self.order, mix(&[self.seed, keys.len() as u64])))
+    /// The rows of a date range that are produced at `now`; empty if the geo is not enabled.
+    pub(crate) fn row_sequence(
+        &self,
+        geo: TenantGeo,
+        range: &RangeInclusive<Date>,
+        filter: PersonFilter,
+        now: Timestamp,
+    ) -> Arc<RowSequence> {
+        let produced = dates(range).filter(|day| geo.produced_at(*day) <= now);
+        let keys = produced.map(|day| PresentPeopleKey { geo, day, filter, state: self.production.state(geo, day) });
+        let keys: Vec<PresentPeopleKey> = keys.collect();
+        let compute = || {
+            let days = keys.iter().map(|key| PresentPeople {
+                day: key.day,
+                state: key.state,
+                people: self.present_people_on(*key),
+            });
+            Arc::new(RowSequence::new(days.collect(), self.order, hash_parts(&[self.seed, keys.len() as u64])))
         };
-        if filter.is_cheap() { make() } else { self.chains.get_or_make(keys.clone(), make) }
+        if filter.is_single_person() { compute() } else { self.row_sequences.get_or_insert_with(keys.clone(), compute) }
     }
 
-    /// The row at an address that a chain of this geo gave.
-    pub(crate) fn row(&self, geo: Geo, address: RowAddress) -> Option<TruthRow> {
+    /// The row at an address of a [`RowSequence`] of this geo.
+    pub(crate) fn row(&self, geo: TenantGeo, address: RowAddress) -> Option<GroundTruthRow> {
         let RowAddress { day, state, person } = address;
-        self.place(geo).map(|place| self.people.row(place, day, person, state))
+        self.history(geo).map(|history| self.population.row(history, day, person, state))
     }
 
-    fn rows_in(&self, geo: Geo, day: Day, state: DayState) -> Vec<TruthRow> {
-        let people = self.roster(RosterKey { geo, day, filter: Filter::default(), state });
+    fn rows_in_state(&self, geo: TenantGeo, day: Date, state: ProductionState) -> Vec<GroundTruthRow> {
+        let people = self.present_people_on(PresentPeopleKey { geo, day, filter: PersonFilter::default(), state });
         people.iter().filter_map(|person| self.row(geo, RowAddress { day, state, person: *person })).collect()
     }
 
-    fn roster(&self, key: RosterKey) -> Arc<[u32]> {
-        let RosterKey { geo, day, filter, state } = key;
-        let people = || self.place(geo).map_or_else(Vec::new, |place| self.people.on(place, day, filter, state));
-        let make = || Arc::from(people());
-        if filter.is_cheap() { make() } else { self.rosters.get_or_make(key, make) }
+    fn present_people_on(&self, key: PresentPeopleKey) -> Arc<[u32]> {
+        let PresentPeopleKey { geo, day, filter, state } = key;
+        let people = || {
+            self.history(geo)
+                .map_or_else(Vec::new, |history| self.population.people_with_rows(history, day, filter, state))
+        };
+        let compute = || Arc::from(people());
+        if filter.is_single_person() { compute() } else { self.present_people.get_or_insert_with(key, compute) }
     }
 
-    fn place(&self, geo: Geo) -> Option<Place> {
-        self.places.iter().copied().find(|place| place.geo == geo)
+    fn history(&self, geo: TenantGeo) -> Option<GeoHistory> {
+        self.histories.iter().copied().find(|history| history.geo == geo)
     }
 }
 
-impl<K: Eq + Hash, V: Clone> Recent<K, V> {
-    fn holding(most: usize) -> Self {
-        Self { most, kept: Shared::default() }
+impl<K: Eq + Hash, V: Clone> BoundedCache<K, V> {
+    fn with_capacity(capacity: usize) -> Self {
+        Self { capacity, entries: NonPoisoningMutex::default() }
     }
 
-    /// Makes outside the lock: two callers may make the same thing, none waits for another's.
-    fn get_or_make(&self, key: K, make: impl FnOnce() -> V) -> V {
-        let known = self.kept.lock().get(&key).cloned();
-        known.unwrap_or_else(|| {
-            let value = make();
-            let mut kept = self.kept.lock();
-            if kept.len() >= self.most {
-                kept.clear();
+    /// Computes a missing value outside the lock, so calls never wait for each other. Two calls may compute the same
+    /// value.
+    fn get_or_insert_with(&self, key: K, compute: impl FnOnce() -> V) -> V {
+        let cached = self.entries.lock().get(&key).cloned();
+        cached.unwrap_or_else(|| {
+            let value = compute();
+            let mut entries = self.entries.lock();
+            if entries.len() >= self.capacity {
+                entries.clear();
             }
-            kept.insert(key, value.clone());
+            entries.insert(key, value.clone());
             value
         })
     }
@@ -189,44 +209,44 @@ mod tests {
 
     const NOON: &str = "2026-11-22T04:00:00Z";
 
-    fn tenant(config: &SimConfig) -> Tenant {
+    fn tenant(config: &SimulatorConfig) -> Tenant {
         Tenant::new(config, NOON.parse().expect("an instant"))
     }
 
-    fn latest() -> Day {
+    fn latest() -> Date {
         "2026-11-21".parse().expect("a day")
     }
 
     #[test]
     fn the_same_seed_makes_the_same_people_and_another_seed_others() {
-        let small = SimConfig { users: 50, ..SimConfig::default() };
-        let other = SimConfig { seed: 2, ..small.clone() };
+        let small = SimulatorConfig { users: 50, ..SimulatorConfig::default() };
+        let other = SimulatorConfig { seed: 2, ..small.clone() };
 
-        let rows = tenant(&small).rows_of(Geo::Cn, latest());
+        let rows = tenant(&small).rows_of(TenantGeo::Cn, latest());
 
-        assert_eq!(rows, tenant(&small).rows_of(Geo::Cn, latest()));
-        assert_ne!(rows, tenant(&other).rows_of(Geo::Cn, latest()));
+        assert_eq!(rows, tenant(&small).rows_of(TenantGeo::Cn, latest()));
+        assert_ne!(rows, tenant(&other).rows_of(TenantGeo::Cn, latest()));
     }
 
     #[test]
     fn the_history_ends_with_the_latest_day_produced() {
-        let tenant = tenant(&SimConfig { users: 20, days: 10, turnover: 0.0, ..SimConfig::default() });
+        let tenant = tenant(&SimulatorConfig { users: 20, days: 10, turnover: 0.0, ..SimulatorConfig::default() });
         let now = NOON.parse().expect("an instant");
-        let long = DayRange::ending(latest().plus(5), 31);
+        let long = add_days(latest(), -25)..=add_days(latest(), 5);
 
-        let chain = tenant.chain(Geo::Cn, long, Filter::default(), now);
+        let sequence = tenant.row_sequence(TenantGeo::Cn, &long, PersonFilter::default(), now);
 
-        assert_eq!(chain.len(), 200);
-        assert_eq!(tenant.first_day(Geo::Cn), Some(latest().plus(-9)));
+        assert_eq!(sequence.len(), 200);
+        assert_eq!(tenant.first_day(TenantGeo::Cn), Some(add_days(latest(), -9)));
     }
 
     #[test]
-    fn a_revision_changes_some_rows_and_nobodys_presence() {
-        let tenant = tenant(&SimConfig { users: 200, ..SimConfig::default() });
-        let before = tenant.rows_of(Geo::Cn, latest());
+    fn a_revision_changes_some_rows_but_not_the_people() {
+        let tenant = tenant(&SimulatorConfig { users: 200, ..SimulatorConfig::default() });
+        let before = tenant.rows_of(TenantGeo::Cn, latest());
 
-        tenant.production().revise(Geo::Cn, latest());
-        let after = tenant.rows_of(Geo::Cn, latest());
+        tenant.production().revise(TenantGeo::Cn, latest());
+        let after = tenant.rows_of(TenantGeo::Cn, latest());
 
         let changed = before.iter().zip(&after).filter(|(one, other)| one != other).count();
         assert_eq!(before.len(), after.len());
@@ -234,15 +254,15 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_day_is_part_of_the_truth() {
-        let tenant = tenant(&SimConfig { users: 400, ..SimConfig::default() });
-        let whole = tenant.rows_of(Geo::Cn, latest());
+    fn a_partial_day_has_a_part_of_the_rows() {
+        let tenant = tenant(&SimulatorConfig { users: 400, ..SimulatorConfig::default() });
+        let whole = tenant.rows_of(TenantGeo::Cn, latest());
 
-        tenant.production().partial(Geo::Cn, latest(), 500);
-        let part = tenant.produced_rows_of(Geo::Cn, latest());
+        tenant.production().produce_partially(TenantGeo::Cn, latest(), 500);
+        let part = tenant.produced_rows_of(TenantGeo::Cn, latest());
 
         assert!((100..300).contains(&part.len()), "{}", part.len());
         assert!(part.iter().all(|row| whole.contains(row)));
-        assert_eq!(tenant.rows_of(Geo::Cn, latest()), whole);
+        assert_eq!(tenant.rows_of(TenantGeo::Cn, latest()), whole);
     }
 }

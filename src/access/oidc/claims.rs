@@ -1,45 +1,46 @@
-//! What the claims of a token say of its holder.
+//! Maps the claims of a token to a caller.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::OidcConfig;
+use super::config::OidcConfig;
 use crate::{
     access::{
+        access_key::KeyHash,
         caller::{Caller, Scopes},
-        key::Fingerprint,
     },
-    table::View,
+    table::AccessView,
 };
 
-/// Stands for all departments.
+/// The value of the departments claim that stands for all departments.
 const ALL_DEPARTMENTS: &str = "*";
 
-/// The holder; `None` where a claim that must be there is not.
-pub(super) fn caller(claims: &Map<String, Value>, config: &OidcConfig) -> Option<Caller> {
+/// The caller; `None` if a required claim is missing or has the wrong type.
+pub(super) fn caller_from_claims(claims: &Map<String, Value>, config: &OidcConfig) -> Option<Caller> {
     let departments = match &config.departments_claim {
         None => None,
-        Some(claim) => departments(words(find(claims, claim)?, None)?),
+        Some(claim) => departments(texts(find(claims, claim)?, None)?),
     };
     let scopes: Scopes = find(claims, &config.scopes_claim)
-        .and_then(|scopes| words(scopes, Some(' ')))
+        .and_then(|scopes| texts(scopes, Some(' ')))
         .unwrap_or_default()
         .iter()
-        .filter_map(|word| word.parse().ok())
+        .filter_map(|scope| scope.parse().ok())
         .collect();
-    // What an administrator does concerns all departments.
+    // Administration applies to all departments, so it is not granted to a caller who is bound to some.
     let scopes = if departments.is_some() { scopes.without_admin() } else { scopes };
-    Some(Caller::named(name(claims)?, scopes, View::new(departments.as_deref(), false)))
+    Some(Caller::named(name(claims)?, scopes, AccessView::new(departments.as_deref(), false)))
 }
 
-/// A name for logs: an id of a person does not belong there, a hash of it can be matched by who knows the person.
+/// A name for logs. It is a hash of `sub`, because ids of people must not be logged; somebody who knows the id can
+/// compute the hash.
 fn name(claims: &Map<String, Value>) -> Option<String> {
     let subject = claims.get("sub")?.as_str().filter(|subject| !subject.is_empty())?;
-    Some(format!("oidc-{:.12}", Fingerprint::of(subject).to_string()))
+    Some(format!("oidc-{:.12}", KeyHash::of(subject).to_string()))
 }
 
-/// The claim of that name, or the one that a path with dots leads to.
+/// The claim with this name, or the nested claim at this path with dots.
 fn find<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     claims.get(path).or_else(|| {
         let (first, rest) = path.split_once('.')?;
@@ -47,8 +48,8 @@ fn find<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     })
 }
 
-/// The words of a list, or of a text that `separator` divides.
-fn words(value: &Value, separator: Option<char>) -> Option<Vec<&str>> {
+/// The texts of a list, or the parts of a text between separators; without a separator the whole text.
+fn texts(value: &Value, separator: Option<char>) -> Option<Vec<&str>> {
     match value {
         Value::String(text) => match separator {
             Some(separator) => Some(text.split(separator).collect()),
@@ -59,7 +60,7 @@ fn words(value: &Value, separator: Option<char>) -> Option<Vec<&str>> {
     }
 }
 
-/// `None` for all of them.
+/// The department paths without slashes at their ends; `None` if the claim stands for all departments.
 fn departments(paths: Vec<&str>) -> Option<Vec<Arc<str>>> {
     if paths.contains(&ALL_DEPARTMENTS) {
         return None;

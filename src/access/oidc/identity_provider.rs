@@ -1,4 +1,4 @@
-//! The identity provider: where its keys are, and the keys.
+//! The identity provider's signing keys: fetched, cached and refreshed.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -14,237 +14,251 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::{sync::Mutex, time::Instant};
 
-/// Keys are asked for again after so long, since the provider may have withdrawn one: behind whoever comes with a token of
-/// one that is known, so that a provider that takes its time holds nobody up.
-const FRESH: Duration = Duration::from_secs(60 * 60);
+/// Age at which keys are refreshed in the background, because the provider may have withdrawn one. Tokens with a known
+/// key do not wait for the refresh.
+const REFRESH_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// Older keys are not taken before the provider was asked, and told nothing.
-const STALE: Duration = Duration::from_secs(2 * 60 * 60);
+/// Age from which keys are used only if an attempt to refresh them has failed.
+const REFRESH_REQUIRED_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// Older ones are not taken at all, though the provider may have been down since.
-const OLDEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Age at which keys are discarded, even if the provider cannot be reached.
+const DISCARD_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The provider is asked at most so often, whatever keys the tokens name that callers send.
-const PAUSE: Duration = Duration::from_secs(30);
+/// Minimum time between two fetches. It limits the requests to the provider whatever key ids the tokens contain.
+const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The longest that one call may take.
-const CALL: Duration = Duration::from_secs(5);
+/// Timeout of one HTTP request to the provider.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A longer document is not read, in bytes.
-const LONGEST: usize = 1 << 20;
+/// Maximum length of a document of the provider, in bytes.
+const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
-/// The provider can't be asked, and its keys are not known.
+/// The provider cannot be reached, and no keys of it are cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the identity provider cannot be reached")]
-pub(super) struct Unavailable;
+pub(super) struct ProviderUnavailable;
 
-/// Clones share what they know.
+/// A client of the identity provider. Clones share the cached keys.
 #[derive(Clone, Debug)]
-pub(super) struct Provider {
-    shared: Arc<Shared>,
+pub(super) struct IdentityProvider {
+    state: Arc<ProviderState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ProviderState {
     issuer: Url,
     http: Client,
-    keys: RwLock<Option<Arc<Known>>>,
-    asked: RwLock<Asked>,
-    /// Held while the provider is asked, so that many callers make one call.
-    asking: Mutex<()>,
+    keys: RwLock<Option<Arc<KeySet>>>,
+    last_fetch: RwLock<LastFetch>,
+    /// Held during a fetch, so that concurrent callers cause a single one.
+    fetch_lock: Mutex<()>,
 }
 
-/// When the provider was asked last, and whether it did not tell.
+/// When the last fetch began, and whether the last completed fetch failed.
 #[derive(Clone, Copy, Debug, Default)]
-struct Asked {
-    at: Option<Instant>,
+struct LastFetch {
+    began_at: Option<Instant>,
     failed: bool,
 }
 
-/// The provider's keys.
+/// The keys of one fetch.
 #[derive(Debug)]
-struct Known {
-    keys: Vec<Key>,
-    since: Instant,
+struct KeySet {
+    keys: Vec<VerificationKey>,
+    fetched_at: Instant,
 }
 
-/// Tells the keys that the provider has published at one time from those of another.
+/// Identifies a key set by the time of its fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Edition(Instant);
+pub(super) struct KeySetId(Instant);
 
+/// A key that was selected for a token, and the key set that it is from.
 #[derive(Debug)]
-struct Key {
-    id: Option<String>,
-    /// The only algorithm it is for, where the provider says so.
-    algorithm: Option<String>,
-    public: Arc<DecodingKey>,
+pub(super) struct SelectedKey {
+    pub(super) key: Arc<DecodingKey>,
+    pub(super) key_set: KeySetId,
 }
 
-/// The part of the provider's configuration that matters here.
+#[derive(Debug)]
+struct VerificationKey {
+    id: Option<String>,
+    /// The only algorithm that the key is for; `None`: any of its family.
+    algorithm: Option<String>,
+    decoding_key: Arc<DecodingKey>,
+}
+
+/// The fields of the OpenID provider configuration that are used.
 #[derive(Debug, Deserialize)]
-struct Configuration {
+struct ProviderMetadata {
     issuer: String,
     jwks_uri: String,
 }
 
-/// The keys as they are published, each still to be read.
+/// A JSON Web Key Set (RFC 7517). Keys are parsed one by one, so that a key of an unknown type does not invalidate the
+/// set.
 #[derive(Debug, Deserialize)]
-struct Published {
+struct PublishedKeySet {
     keys: Vec<Value>,
 }
 
-impl Provider {
+impl IdentityProvider {
     pub(super) fn new(issuer: &Url) -> Result<Self, reqwest::Error> {
-        // Not where a redirect leads: that would be another authority.
-        let http = Client::builder().timeout(CALL).redirect(redirect::Policy::none()).build()?;
-        let (keys, asked, asking) = (RwLock::default(), RwLock::default(), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { issuer: issuer.clone(), http, keys, asked, asking }) })
+        // Redirects are not followed: their target could be controlled by somebody else.
+        let http = Client::builder().timeout(REQUEST_TIMEOUT).redirect(redirect::Policy::none()).build()?;
+        let (keys, last_fetch, fetch_lock) = (RwLock::default(), RwLock::default(), Mutex::default());
+        Ok(Self { state: Arc::new(ProviderState { issuer: issuer.clone(), http, keys, last_fetch, fetch_lock }) })
     }
 
-    /// The edition of keys that counts now; `None` where they have to be asked for.
-    pub(super) fn edition(&self) -> Option<Edition> {
-        self.shared.known().filter(|known| known.since.elapsed() < FRESH).map(|known| Edition(known.since))
+    /// The current key set; `None` if the keys must be fetched or refreshed.
+    pub(super) fn current_key_set(&self) -> Option<KeySetId> {
+        let keys = self.state.cached_keys().filter(|keys| keys.fetched_at.elapsed() < REFRESH_AFTER);
+        keys.map(|keys| KeySetId(keys.fetched_at))
     }
 
-    /// The key of that id, and the edition that it is from; without an id, the only one there is. `None` where the provider
-    /// has no such key.
+    /// The key with this id; without an id, the only key for the algorithm. `None` if the provider has no such key.
     pub(super) async fn key(
         &self,
         id: Option<&str>,
         algorithm: Algorithm,
-    ) -> Result<Option<(Arc<DecodingKey>, Edition)>, Unavailable> {
-        let known = self.shared.known();
-        if let Some(known) = &known
-            && let Some(key) = known.find(id, algorithm)
-            && self.will_do(known)
+    ) -> Result<Option<SelectedKey>, ProviderUnavailable> {
+        let cached = self.state.cached_keys();
+        if let Some(keys) = &cached
+            && let Some(key) = keys.select(id, algorithm)
+            && self.is_usable(keys)
         {
             return Ok(Some(key));
         }
-        self.shared.ask(known.as_ref()).await;
-        Ok(self.shared.known().ok_or(Unavailable)?.find(id, algorithm))
+        self.state.refresh(cached.as_ref()).await;
+        Ok(self.state.cached_keys().ok_or(ProviderUnavailable)?.select(id, algorithm))
     }
 
-    /// Whether nobody need wait for newer keys. Where it is time for them, they are asked for behind the caller.
-    fn will_do(&self, known: &Arc<Known>) -> bool {
-        let age = known.since.elapsed();
-        if age < FRESH {
+    /// Whether the keys can be used without waiting for a refresh. Starts a refresh in the background if one is due.
+    fn is_usable(&self, keys: &Arc<KeySet>) -> bool {
+        let age = keys.fetched_at.elapsed();
+        if age < REFRESH_AFTER {
             return true;
         }
-        let asked = self.shared.asked();
-        // Keys that could not be asked for again are better than none.
-        let will_do = age < STALE || asked.failed;
-        if will_do && asked.is_due() {
-            let (shared, known) = (Arc::clone(&self.shared), Arc::clone(known));
-            tokio::spawn(async move { shared.ask(Some(&known)).await });
+        let last_fetch = self.state.last_fetch();
+        // While the provider is down, its last keys stay in use.
+        let is_usable = age < REFRESH_REQUIRED_AFTER || last_fetch.failed;
+        if is_usable && last_fetch.is_next_due() {
+            let (state, keys) = (Arc::clone(&self.state), Arc::clone(keys));
+            tokio::spawn(async move { state.refresh(Some(&keys)).await });
         }
-        will_do
+        is_usable
     }
 }
 
-impl Asked {
-    fn is_due(self) -> bool {
-        self.at.is_none_or(|at| at.elapsed() >= PAUSE)
+impl LastFetch {
+    fn is_next_due(self) -> bool {
+        self.began_at.is_none_or(|began_at| began_at.elapsed() >= MIN_FETCH_INTERVAL)
     }
 }
 
-impl Shared {
-    fn known(&self) -> Option<Arc<Known>> {
-        let known = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
-        known.filter(|known| known.since.elapsed() < OLDEST)
+impl ProviderState {
+    fn cached_keys(&self) -> Option<Arc<KeySet>> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        keys.filter(|keys| keys.fetched_at.elapsed() < DISCARD_AFTER)
     }
 
-    /// Asks for the keys, unless that was done a moment ago, or by somebody else since they were `seen`.
-    async fn ask(&self, seen: Option<&Arc<Known>>) {
-        let _asking = self.asking.lock().await;
-        let is_newer = self.known().is_some_and(|known| seen.is_none_or(|seen| known.since > seen.since));
-        let asked = self.asked();
-        if is_newer || !asked.is_due() {
+    /// Fetches the keys, unless the last fetch was less than [`MIN_FETCH_INTERVAL`] ago or another task has replaced
+    /// the `seen` keys in the meantime.
+    async fn refresh(&self, seen: Option<&Arc<KeySet>>) {
+        let _guard = self.fetch_lock.lock().await;
+        let is_replaced =
+            self.cached_keys().is_some_and(|keys| seen.is_none_or(|seen| keys.fetched_at > seen.fetched_at));
+        let last_fetch = self.last_fetch();
+        if is_replaced || !last_fetch.is_next_due() {
             return;
         }
-        let asked = Asked { at: Some(Instant::now()), ..asked };
-        self.note(asked);
+        let this_fetch = LastFetch { began_at: Some(Instant::now()), ..last_fetch };
+        self.set_last_fetch(this_fetch);
         let fetched = self.fetch().await;
-        self.note(Asked { failed: fetched.is_err(), ..asked });
+        self.set_last_fetch(LastFetch { failed: fetched.is_err(), ..this_fetch });
         match fetched {
             Ok(keys) => {
-                let known = Known { keys, since: Instant::now() };
-                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(known));
+                let keys = KeySet { keys, fetched_at: Instant::now() };
+                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
             }
-            Err(error) => tracing::error!(error, "the keys of the identity provider could not be fetched"),
+            Err(error) => tracing::error!(
+                error,
+                "could not fetch the keys of the identity provider; tokens with an unknown key cannot be verified until a retry succeeds"
+            ),
         }
     }
 
-    fn asked(&self) -> Asked {
-        *self.asked.read().unwrap_or_else(PoisonError::into_inner)
+    fn last_fetch(&self) -> LastFetch {
+        *self.last_fetch.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, asked: Asked) {
-        *self.asked.write().unwrap_or_else(PoisonError::into_inner) = asked;
+    fn set_last_fetch(&self, fetch: LastFetch) {
+        *self.last_fetch.write().unwrap_or_else(PoisonError::into_inner) = fetch;
     }
 
-    async fn fetch(&self) -> Result<Vec<Key>, String> {
-        let mut place = self.issuer.clone();
-        place.set_path(&format!("{}/.well-known/openid-configuration", self.issuer.path().trim_end_matches('/')));
-        let configuration: Configuration = self.document(place).await?;
-        if configuration.issuer.trim_end_matches('/') != self.issuer.as_str().trim_end_matches('/') {
-            return Err(format!("its configuration is of another issuer: {}", configuration.issuer));
+    async fn fetch(&self) -> Result<Vec<VerificationKey>, String> {
+        let mut url = self.issuer.clone();
+        url.set_path(&format!("{}/.well-known/openid-configuration", self.issuer.path().trim_end_matches('/')));
+        let metadata: ProviderMetadata = self.fetch_document(url).await?;
+        if metadata.issuer.trim_end_matches('/') != self.issuer.as_str().trim_end_matches('/') {
+            return Err(format!("the OpenID configuration names another issuer: {}", metadata.issuer));
         }
-        let set: Published = self.document(place_of_keys(&self.issuer, &configuration.jwks_uri)?).await?;
-        // One of a kind that is not known here is no reason not to take the others (RFC 7517, section 5).
-        let read = set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok());
-        Ok(read.filter_map(|key| Key::of(&key)).collect())
+        let set: PublishedKeySet = self.fetch_document(jwks_url(&self.issuer, &metadata.jwks_uri)?).await?;
+        // RFC 7517, section 5: keys of an unknown type are ignored.
+        let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok());
+        Ok(jwks.filter_map(|jwk| VerificationKey::from_jwk(&jwk)).collect())
     }
 
-    async fn document<T: for<'de> Deserialize<'de>>(&self, place: Url) -> Result<T, String> {
-        let said = |error: reqwest::Error| format!("{place}: {}", error.without_url());
-        let reply = self.http.get(place.clone()).send().await.map_err(said)?;
-        let mut reply = reply.error_for_status().map_err(said)?;
+    async fn fetch_document<T: for<'de> Deserialize<'de>>(&self, url: Url) -> Result<T, String> {
+        let describe = |error: reqwest::Error| format!("{url}: {}", error.without_url());
+        let response = self.http.get(url.clone()).send().await.map_err(describe)?;
+        let mut response = response.error_for_status().map_err(describe)?;
         let mut body = Vec::new();
-        while let Some(chunk) = reply.chunk().await.map_err(said)? {
+        while let Some(chunk) = response.chunk().await.map_err(describe)? {
             body.extend(chunk);
-            if body.len() > LONGEST {
-                return Err(format!("{place}: longer than {LONGEST} bytes"));
+            if body.len() > MAX_DOCUMENT_BYTES {
+                return Err(format!("{url}: the document is longer than {MAX_DOCUMENT_BYTES} bytes"));
             }
         }
-        serde_json::from_slice(&body).map_err(|error| format!("{place}: {error}"))
+        serde_json::from_slice(&body).map_err(|error| format!("{url}: {error}"))
     }
 }
 
-/// Where the keys are, by the word of the provider.
-fn place_of_keys(issuer: &Url, place: &str) -> Result<Url, String> {
-    let place: Url = place.parse().map_err(|_| format!("its keys are at no address: {place}"))?;
-    if issuer.scheme() == "https" && place.scheme() != "https" {
-        return Err(format!("whoever is on the way could exchange its keys: {place}"));
+/// The URL of the key set. A provider with an https issuer must publish its keys over https too.
+fn jwks_url(issuer: &Url, jwks_uri: &str) -> Result<Url, String> {
+    let url: Url = jwks_uri.parse().map_err(|_| format!("jwks_uri is not a URL: {jwks_uri}"))?;
+    if issuer.scheme() == "https" && url.scheme() != "https" {
+        return Err(format!("jwks_uri is not an https URL, so the keys could be replaced in transit: {url}"));
     }
-    Ok(place)
+    Ok(url)
 }
 
-impl Known {
-    fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<(Arc<DecodingKey>, Edition)> {
-        let mut suited = self.keys.iter().filter(|key| key.suits(algorithm));
+impl KeySet {
+    fn select(&self, id: Option<&str>, algorithm: Algorithm) -> Option<SelectedKey> {
+        let mut candidates = self.keys.iter().filter(|key| key.supports(algorithm));
         let key = match id {
-            Some(id) => suited.find(|key| key.id.as_deref() == Some(id)),
-            None => suited.next().filter(|_| suited.next().is_none()),
+            Some(id) => candidates.find(|key| key.id.as_deref() == Some(id)),
+            None => candidates.next().filter(|_| candidates.next().is_none()),
         };
-        key.map(|key| (Arc::clone(&key.public), Edition(self.since)))
+        key.map(|key| SelectedKey { key: Arc::clone(&key.decoding_key), key_set: KeySetId(self.fetched_at) })
     }
 }
 
-impl Key {
-    /// A key that signatures can be checked with; `None` for others, secrets among them.
-    fn of(jwk: &Jwk) -> Option<Self> {
+impl VerificationKey {
+    /// A key for verifying signatures; `None` for encryption keys and for symmetric keys.
+    fn from_jwk(jwk: &Jwk) -> Option<Self> {
         use AlgorithmParameters::{EllipticCurve, OctetKeyPair, RSA};
-        let signs = jwk.common.public_key_use.as_ref().is_none_or(|r#use| *r#use == PublicKeyUse::Signature);
-        let signs = signs && jwk.common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
+        let verifies = jwk.common.public_key_use.as_ref().is_none_or(|r#use| *r#use == PublicKeyUse::Signature);
+        let verifies =
+            verifies && jwk.common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
         let is_public = matches!(jwk.algorithm, RSA(_) | EllipticCurve(_) | OctetKeyPair(_));
-        let key = (signs && is_public).then(|| DecodingKey::from_jwk(jwk).ok()).flatten()?;
+        let key = (verifies && is_public).then(|| DecodingKey::from_jwk(jwk).ok()).flatten()?;
         let algorithm = jwk.common.key_algorithm.as_ref().map(ToString::to_string);
-        Some(Self { id: jwk.common.key_id.clone(), algorithm, public: Arc::new(key) })
+        Some(Self { id: jwk.common.key_id.clone(), algorithm, decoding_key: Arc::new(key) })
     }
 
-    fn suits(&self, algorithm: Algorithm) -> bool {
-        let is_meant = self.algorithm.as_ref().is_none_or(|meant| *meant == format!("{algorithm:?}"));
-        is_meant && self.public.family() == algorithm.family()
+    fn supports(&self, algorithm: Algorithm) -> bool {
+        let is_allowed = self.algorithm.as_ref().is_none_or(|only| *only == format!("{algorithm:?}"));
+        is_allowed && self.decoding_key.family() == algorithm.family()
     }
 }
 
@@ -253,12 +267,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_by_a_way_as_safe_as_the_provider() {
-        let [safe, open]: [Url; 2] =
+    fn an_https_provider_must_publish_its_keys_over_https() {
+        let [https, http]: [Url; 2] =
             ["https://idp.example", "http://127.0.0.1:9"].map(|issuer| issuer.parse().unwrap());
-        assert!(place_of_keys(&safe, "https://keys.example/jwks").is_ok());
-        assert!(place_of_keys(&safe, "http://idp.example/jwks").is_err());
-        assert!(place_of_keys(&open, "http://127.0.0.1:9/jwks").is_ok());
-        assert!(place_of_keys(&open, "jwks").is_err());
+        assert!(jwks_url(&https, "https://keys.example/jwks").is_ok());
+        assert!(jwks_url(&https, "http://idp.example/jwks").is_err());
+        assert!(jwks_url(&http, "http://127.0.0.1:9/jwks").is_ok());
+        assert!(jwks_url(&http, "jwks").is_err());
     }
 }

@@ -1,4 +1,5 @@
-//! An answer that stands for now, ready to be sent: what does not go by the hour or the request is made once.
+//! A cached response and the conditions under which it is fresh. Headers that do not depend on the request are prepared
+//! once.
 
 use std::{
     sync::{Arc, Weak},
@@ -12,100 +13,110 @@ use axum::{
 };
 use jiff::Timestamp;
 
-use super::{Tag, conditions::Conditions, fields, kept::Answer};
-use crate::{query::Evidence, store::Generation};
+use super::{
+    ETag,
+    cache_headers::{cache_headers, cache_status},
+    preconditions::Preconditions,
+    response_store::StoredResponse,
+};
+use crate::{query::Provenance, store::CacheGeneration};
 
-/// An answer, and until when it stands.
+/// A cached response: a reference to the stored body, its provenance, and prepared headers.
 #[derive(Debug)]
-pub struct Standing {
-    answer: Weak<Answer>,
-    tag: Tag,
-    evidence: Evidence,
-    generation: Generation,
-    found_at: Timestamp,
+pub struct CacheEntry {
+    stored: Weak<StoredResponse>,
+    etag: ETag,
+    provenance: Provenance,
+    generation: CacheGeneration,
+    validated_at: Timestamp,
     route: Arc<str>,
-    whole: HeaderMap,
-    unchanged: HeaderMap,
+    /// Headers of a 200 response.
+    full_headers: HeaderMap,
+    /// Headers of a 304 response.
+    not_modified_headers: HeaderMap,
 }
 
-impl Standing {
-    /// An answer of `route` that was found to rest on `evidence` at `found_at`, when `generation` was held.
+impl CacheEntry {
+    /// An entry for a response of `route` that had this provenance at `validated_at`, in this generation of the day
+    /// cache.
     #[must_use]
     pub fn new(
-        answer: &Arc<Answer>,
-        tag: Tag,
-        evidence: Evidence,
-        generation: Generation,
-        found_at: Timestamp,
+        stored: &Arc<StoredResponse>,
+        etag: ETag,
+        provenance: Provenance,
+        generation: CacheGeneration,
+        validated_at: Timestamp,
         route: Arc<str>,
     ) -> Self {
-        // As long as then; how much of it is over is told by the age.
-        let fields = fields::of(&evidence, found_at);
-        let (unchanged, whole) = (tagged(&tag, fields.clone()), answer.fields(fields));
-        Self { answer: Arc::downgrade(answer), tag, evidence, generation, found_at, route, whole, unchanged }
+        // The lifetime as of `validated_at`; `Age` tells clients how much of it has passed.
+        let headers = cache_headers(&provenance, validated_at);
+        let not_modified_headers = with_etag(&etag, headers.clone());
+        let (stored, full_headers) = (Arc::downgrade(stored), stored.headers_with(headers));
+        Self { stored, etag, provenance, generation, validated_at, route, full_headers, not_modified_headers }
     }
 
-    /// The answer, as long as it is kept.
+    /// The stored response; `None` after its eviction.
     #[must_use]
-    pub fn answer(&self) -> Option<Arc<Answer>> {
-        self.answer.upgrade()
+    pub fn stored(&self) -> Option<Arc<StoredResponse>> {
+        self.stored.upgrade()
     }
 
-    /// The pattern of the route that answered.
+    /// The pattern of the route that made the response.
     #[must_use]
     pub const fn route(&self) -> &Arc<str> {
         &self.route
     }
 
-    /// Whether others may be answered with it: what was fetched for one will not be fetched for the next, and what is
-    /// stale will be better.
+    /// Whether the entry may serve other requests. Not if days were fetched for this request, because the next one
+    /// finds them cached, and not if days are stale, because they are being refreshed.
     #[must_use]
-    pub const fn is_settled(&self) -> bool {
-        self.evidence.supply.held && self.evidence.supply.stale == 0
+    pub const fn is_reusable(&self) -> bool {
+        self.provenance.cache_status.hit && self.provenance.cache_status.stale_days == 0
     }
 
-    /// Whether nothing it rests on can have changed, where `latest` is held `now`.
+    /// Whether no input of the response can have changed: `latest` is the current generation of the day cache.
     #[must_use]
-    pub fn still_stands(&self, latest: Generation, now: Timestamp) -> bool {
-        let Evidence { lasts_until, supply, .. } = &self.evidence;
-        match lasts_until {
-            // Nothing but being forgotten changes days that are final.
-            None if !supply.without_lead => self.generation.forgotten == latest.forgotten,
+    pub fn is_fresh(&self, latest: CacheGeneration, now: Timestamp) -> bool {
+        let Provenance { valid_until, cache_status, .. } = &self.provenance;
+        match valid_until {
+            // Final days change only by being deleted.
+            None if !cache_status.lacks_lead_days => self.generation.removals == latest.removals,
             None => self.generation == latest,
             Some(until) => self.generation == latest && now < *until,
         }
     }
 
-    /// What is sent `now` to a caller who sent these `headers`.
+    /// The response sent at `now` to a request with these headers: 200, or 304 if the client's copy is current.
     #[must_use]
-    pub fn response(&self, answer: &Answer, headers: &HeaderMap, now: Timestamp) -> Response {
-        let mut response = if Conditions::read(headers).hold(&self.tag, self.evidence.fetched_at) {
-            not_modified(self.unchanged.clone())
-        } else {
-            answer.response(self.whole.clone())
-        };
-        let fields = response.headers_mut();
-        let age = Duration::try_from(now.duration_since(self.found_at)).unwrap_or_default();
-        fields.insert(header::AGE, HeaderValue::from(age.as_secs()));
-        if self.evidence.lasts_until.is_some() {
-            fields.extend(fields::cache_status(&self.evidence, now));
+    pub fn response(&self, stored: &StoredResponse, request_headers: &HeaderMap, now: Timestamp) -> Response {
+        let mut response =
+            if Preconditions::from_headers(request_headers).is_not_modified(&self.etag, self.provenance.fetched_at) {
+                not_modified(self.not_modified_headers.clone())
+            } else {
+                stored.to_response(self.full_headers.clone())
+            };
+        let headers = response.headers_mut();
+        let age = Duration::try_from(now.duration_since(self.validated_at)).unwrap_or_default();
+        headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
+        if self.provenance.valid_until.is_some() {
+            headers.extend(cache_status(&self.provenance, now));
         }
         response
     }
 }
 
-/// These fields, with the tag of a representation.
+/// Adds the ETag of a representation to headers.
 #[must_use]
-pub fn tagged(tag: &Tag, mut fields: HeaderMap) -> HeaderMap {
-    fields.extend(tag.header().map(|tag| (header::ETAG, tag)));
-    fields
+pub fn with_etag(etag: &ETag, mut headers: HeaderMap) -> HeaderMap {
+    headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
+    headers
 }
 
-/// The answer to a caller who holds the representation that these fields tell of.
+/// A 304 response with these headers.
 #[must_use]
-pub fn not_modified(fields: HeaderMap) -> Response {
+pub fn not_modified(headers: HeaderMap) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    *response.headers_mut() = fields;
+    *response.headers_mut() = headers;
     response
 }

@@ -1,66 +1,67 @@
-//! The header fields that tell callers what they may keep, and operators where an answer came from.
+//! Response headers about caching: `Cache-Control`, `Cache-Status`, `Vary`, `Last-Modified`.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
 
-use super::conditions::http_date;
-use crate::query::Evidence;
+use super::preconditions::http_date;
+use crate::query::Provenance;
 
-/// RFC 9211.
+/// The header `Cache-Status` (RFC 9211).
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// What an answer depends on besides the path and the query.
+/// Request headers that a response depends on.
 const VARY: HeaderValue = HeaderValue::from_static("accept, accept-encoding, authorization");
 
-/// What can never change is kept for a year, as long as HTTP caches keep anything.
-const FOR_EVER: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+/// For responses that cannot change: one year, the usual maximum in HTTP caches.
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
-/// What may change at any moment is kept, and asked about each time.
-const ASK_EACH_TIME: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// For responses that can change at any moment: caches must revalidate them.
+const NO_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
-/// The fields of an answer that rests on `evidence` and is sent at `now`. Rows are personal data: no shared cache may
-/// keep an answer.
+/// The caching headers of a response with this provenance, sent at `now`. They are always `private`, because rows are
+/// personal data that shared caches must not store.
 #[must_use]
-pub fn of(evidence: &Evidence, now: Timestamp) -> HeaderMap {
-    let mut fields = HeaderMap::new();
-    fields.insert(header::CACHE_CONTROL, cache_control(evidence, now));
-    fields.insert(header::VARY, VARY);
-    fields.extend(cache_status(evidence, now));
-    fields.extend(evidence.fetched_at.and_then(|at| text(header::LAST_MODIFIED, &http_date(at))));
-    fields
+pub fn cache_headers(provenance: &Provenance, now: Timestamp) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CACHE_CONTROL, cache_control(provenance, now));
+    headers.insert(header::VARY, VARY);
+    headers.extend(cache_status(provenance, now));
+    headers.extend(provenance.fetched_at.and_then(|at| header_field(header::LAST_MODIFIED, &http_date(at))));
+    headers
 }
 
-fn cache_control(evidence: &Evidence, now: Timestamp) -> HeaderValue {
-    // Figures that look back are there once the days they look back over are held, which can be at any moment.
-    if evidence.supply.without_lead {
-        return ASK_EACH_TIME;
+fn cache_control(provenance: &Provenance, now: Timestamp) -> HeaderValue {
+    // Figures with a trailing window are omitted until the days before the range are cached, which can happen at any
+    // moment.
+    if provenance.cache_status.lacks_lead_days {
+        return NO_CACHE;
     }
-    let Some(until) = evidence.lasts_until else { return FOR_EVER };
+    let Some(until) = provenance.valid_until else { return IMMUTABLE };
     match until.duration_since(now).as_secs() {
-        ..=0 => ASK_EACH_TIME,
-        seconds => HeaderValue::from_str(&format!("private, max-age={seconds}")).unwrap_or(ASK_EACH_TIME),
+        ..=0 => NO_CACHE,
+        seconds => HeaderValue::from_str(&format!("private, max-age={seconds}")).unwrap_or(NO_CACHE),
     }
 }
 
-/// Where the answer comes from, and for how long it would still come from there.
+/// `Cache-Status`: whether the days were cached, and for how long they remain fresh.
 #[must_use]
-pub fn cache_status(evidence: &Evidence, now: Timestamp) -> Option<(HeaderName, HeaderValue)> {
-    let supply = evidence.supply;
-    if !supply.held {
-        let collapsed = if supply.collapsed { "; collapsed" } else { "" };
-        return text(CACHE_STATUS, &format!("feishu-pulse; fwd=miss{collapsed}"));
+pub fn cache_status(provenance: &Provenance, now: Timestamp) -> Option<(HeaderName, HeaderValue)> {
+    let status = provenance.cache_status;
+    if !status.hit {
+        let collapsed = if status.collapsed { "; collapsed" } else { "" };
+        return header_field(CACHE_STATUS, &format!("feishu-pulse; fwd=miss{collapsed}"));
     }
-    // A time to live below zero says that the answer is older than it should be (RFC 9211, section 2.3).
-    let seconds = evidence.lasts_until.map(|until| until.duration_since(now).as_secs());
-    let ttl = if supply.stale > 0 { Some(-1) } else { seconds };
+    // RFC 9211, section 2.3: a negative `ttl` means that the response is stale.
+    let seconds = provenance.valid_until.map(|until| until.duration_since(now).as_secs());
+    let ttl = if status.stale_days > 0 { Some(-1) } else { seconds };
     let ttl = ttl.map_or_else(String::new, |seconds| format!("; ttl={seconds}"));
-    let detail = if supply.failing > 0 { "; detail=refresh-failed" } else { "" };
-    text(CACHE_STATUS, &format!("feishu-pulse; hit{ttl}{detail}"))
+    let detail = if status.failed_refreshes > 0 { "; detail=refresh-failed" } else { "" };
+    header_field(CACHE_STATUS, &format!("feishu-pulse; hit{ttl}{detail}"))
 }
 
-/// A field, where the text can stand in one.
+/// A header field; `None` if the text is not a valid value.
 #[must_use]
-pub fn text(name: HeaderName, text: &str) -> Option<(HeaderName, HeaderValue)> {
+pub fn header_field(name: HeaderName, text: &str) -> Option<(HeaderName, HeaderValue)> {
     HeaderValue::from_str(text).ok().map(|value| (name, value))
 }
 
@@ -69,37 +70,46 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::query::Supply;
+    use crate::query::CacheStatus;
 
     const NOW: &str = "2026-11-22T04:00:00Z";
 
-    fn field(name: HeaderName, lasts_until: Option<&str>, supply: Supply) -> String {
+    fn field(name: HeaderName, lasts_until: Option<&str>, status: CacheStatus) -> String {
         let lasts_until = lasts_until.map(|at| at.parse().unwrap());
-        let evidence = Evidence { version: [0; 32], fetched_at: NOW.parse().ok(), lasts_until, supply };
-        of(&evidence, NOW.parse().unwrap())[name].to_str().unwrap().to_owned()
+        let provenance = Provenance {
+            version: [0; 32],
+            fetched_at: NOW.parse().ok(),
+            valid_until: lasts_until,
+            cache_status: status,
+        };
+        cache_headers(&provenance, NOW.parse().unwrap())[name].to_str().unwrap().to_owned()
     }
 
     #[rstest]
-    #[case(None, Supply::HELD, "private, max-age=31536000, immutable")]
-    #[case(Some("2026-11-22T04:10:00Z"), Supply::HELD, "private, max-age=600")]
-    #[case(Some(NOW), Supply::HELD, "private, no-cache")]
-    #[case(None, Supply { without_lead: true, ..Supply::HELD }, "private, no-cache")]
-    fn an_answer_may_be_kept_until_it_can_change(
+    #[case(None, CacheStatus::HIT, "private, max-age=31536000, immutable")]
+    #[case(Some("2026-11-22T04:10:00Z"), CacheStatus::HIT, "private, max-age=600")]
+    #[case(Some(NOW), CacheStatus::HIT, "private, no-cache")]
+    #[case(None, CacheStatus { lacks_lead_days: true, ..CacheStatus::HIT }, "private, no-cache")]
+    fn a_response_may_be_cached_until_it_can_change(
         #[case] until: Option<&str>,
-        #[case] supply: Supply,
+        #[case] status: CacheStatus,
         #[case] expected: &str,
     ) {
-        assert_eq!(field(header::CACHE_CONTROL, until, supply), expected);
+        assert_eq!(field(header::CACHE_CONTROL, until, status), expected);
     }
 
     #[rstest]
-    #[case(None, Supply::HELD, "feishu-pulse; hit")]
-    #[case(Some("2026-11-22T04:10:00Z"), Supply::HELD, "feishu-pulse; hit; ttl=600")]
-    #[case(Some(NOW), Supply { stale: 1, ..Supply::HELD }, "feishu-pulse; hit; ttl=-1")]
-    #[case(Some(NOW), Supply { stale: 1, failing: 1, ..Supply::HELD }, "feishu-pulse; hit; ttl=-1; detail=refresh-failed")]
-    #[case(None, Supply { held: false, ..Supply::HELD }, "feishu-pulse; fwd=miss")]
-    #[case(None, Supply { held: false, collapsed: true, ..Supply::HELD }, "feishu-pulse; fwd=miss; collapsed")]
-    fn where_an_answer_came_from_is_told(#[case] until: Option<&str>, #[case] supply: Supply, #[case] expected: &str) {
-        assert_eq!(field(CACHE_STATUS, until, supply), expected);
+    #[case(None, CacheStatus::HIT, "feishu-pulse; hit")]
+    #[case(Some("2026-11-22T04:10:00Z"), CacheStatus::HIT, "feishu-pulse; hit; ttl=600")]
+    #[case(Some(NOW), CacheStatus { stale_days: 1, ..CacheStatus::HIT }, "feishu-pulse; hit; ttl=-1")]
+    #[case(Some(NOW), CacheStatus { stale_days: 1, failed_refreshes: 1, ..CacheStatus::HIT }, "feishu-pulse; hit; ttl=-1; detail=refresh-failed")]
+    #[case(None, CacheStatus { hit: false, ..CacheStatus::HIT }, "feishu-pulse; fwd=miss")]
+    #[case(None, CacheStatus { hit: false, collapsed: true, ..CacheStatus::HIT }, "feishu-pulse; fwd=miss; collapsed")]
+    fn cache_status_reports_where_the_days_came_from(
+        #[case] until: Option<&str>,
+        #[case] status: CacheStatus,
+        #[case] expected: &str,
+    ) {
+        assert_eq!(field(CACHE_STATUS, until, status), expected);
     }
 }

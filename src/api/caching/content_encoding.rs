@@ -1,19 +1,19 @@
-//! `Accept-Encoding` (RFC 9110, section 12.5.3) and the encodings that are made here.
+//! Content codings: negotiation by `Accept-Encoding` (RFC 9110, section 12.5.3) and compression.
 
 use std::io::{self, Write as _};
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes;
 
-use crate::api::work::Chunks;
+use crate::api::export_pool::ChunkSource;
 
-/// Below this, compressing saves no packet.
-const WORTH_IT: usize = 512;
+/// Bodies below this size are not compressed, in bytes: compression would not save a packet.
+const MIN_COMPRESSED_BYTES: usize = 512;
 
-/// How a body is encoded.
+/// A content coding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Encoding {
-    /// As it is.
+pub enum ContentEncoding {
+    /// No compression.
     #[default]
     Identity,
     /// gzip (RFC 1952).
@@ -24,14 +24,14 @@ pub enum Encoding {
     Zstd,
 }
 
-impl Encoding {
-    /// For bodies that are encoded once and sent often: the smallest first.
-    pub const KEPT: &'static [Self] = &[Self::Brotli, Self::Zstd, Self::Gzip];
+impl ContentEncoding {
+    /// Codings for stored responses, which are compressed once and sent often: best compression first.
+    pub const STORED: &'static [Self] = &[Self::Brotli, Self::Zstd, Self::Gzip];
 
-    /// For bodies that are encoded while they are sent: the fastest first.
+    /// Codings for exports, which are compressed while they are sent: fastest first.
     pub const STREAMED: &'static [Self] = &[Self::Zstd, Self::Gzip];
 
-    /// Its name in `Content-Encoding`, and in tags.
+    /// The name in `Content-Encoding` and in ETags.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -42,22 +42,23 @@ impl Encoding {
         }
     }
 
-    /// The encoding that the caller wants most; among equals the first that is offered, before none.
+    /// The offered coding with the highest weight in `Accept-Encoding`. Among equal weights, the first offered one
+    /// wins, and any coding wins over identity.
     #[must_use]
-    pub fn wanted(headers: &HeaderMap, offered: &[Self]) -> Self {
+    pub fn negotiate(headers: &HeaderMap, offered: &[Self]) -> Self {
         let accepted = accepted(headers);
         let weight = |encoding: &Self| {
             weight_of(&accepted, encoding.name()).or_else(|| weight_of(&accepted, "*")).unwrap_or(0.0)
         };
-        // Only who names it can want it more than another; it is good for all who do not refuse it.
+        // Identity is acceptable by default, but only its explicit weight can exceed that of another coding.
         let identity = weight_of(&accepted, Self::Identity.name()).unwrap_or(0.0);
-        // The last of the greatest wins, so the offer is read backwards.
-        let best = offered.iter().rev().max_by(|one, other| weight(one).total_cmp(&weight(other)));
-        let is_wanted = |encoding: &Self| weight(encoding) > 0.0 && weight(encoding) >= identity;
-        best.copied().filter(is_wanted).unwrap_or_default()
+        // `max_by` returns the last of equal maxima, so the offer is reversed.
+        let best = offered.iter().rev().max_by(|left, right| weight(left).total_cmp(&weight(right)));
+        let is_acceptable = |encoding: &Self| weight(encoding) > 0.0 && weight(encoding) >= identity;
+        best.copied().filter(is_acceptable).unwrap_or_default()
     }
 
-    /// Whether the caller can do nothing with a body as it is.
+    /// Whether the client does not accept an uncompressed body.
     #[must_use]
     pub fn is_identity_refused(headers: &HeaderMap) -> bool {
         let accepted = accepted(headers);
@@ -65,7 +66,7 @@ impl Encoding {
         weight == Some(0.0)
     }
 
-    /// The value of `Content-Encoding`; `None` for none.
+    /// The value of `Content-Encoding`; `None` for identity.
     #[must_use]
     pub const fn header(self) -> Option<HeaderValue> {
         match self {
@@ -74,16 +75,16 @@ impl Encoding {
         }
     }
 
-    /// What a body of that many bytes is encoded with, where this is wanted.
+    /// This coding, or identity if a body of that many bytes is too small to compress.
     #[must_use]
-    pub const fn worth_it(self, bytes: usize) -> Self {
-        if bytes < WORTH_IT { Self::Identity } else { self }
+    pub const fn unless_small(self, bytes: usize) -> Self {
+        if bytes < MIN_COMPRESSED_BYTES { Self::Identity } else { self }
     }
 
-    /// A whole body, encoded.
+    /// Compresses a complete body.
     ///
     /// # Errors
-    /// None that a body in memory can cause.
+    /// Fails if the encoder cannot be created. A body in memory causes no other error.
     pub fn encode(self, body: Bytes) -> io::Result<Bytes> {
         if self == Self::Identity {
             return Ok(body);
@@ -94,31 +95,31 @@ impl Encoding {
     }
 }
 
-/// The items of `Accept-Encoding`, each with its weight.
+/// The codings of `Accept-Encoding` with their weights.
 fn accepted(headers: &HeaderMap) -> Vec<(&str, f32)> {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(weighed).collect()
+    values.flat_map(|value| value.split(',')).map(parse_item).collect()
 }
 
 fn weight_of(accepted: &[(&str, f32)], name: &str) -> Option<f32> {
-    accepted.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, q)| *q)
+    accepted.iter().find(|(coding, _)| coding.eq_ignore_ascii_case(name)).map(|(_, q)| *q)
 }
 
-/// One item of `Accept-Encoding`, with its weight, 0 to 1.
-fn weighed(item: &str) -> (&str, f32) {
+/// Parses an item of `Accept-Encoding`: a coding and its weight between 0 and 1.
+fn parse_item(item: &str) -> (&str, f32) {
     let (name, weight) = item.split_once(';').unwrap_or((item, ""));
     let weight = quality(weight).map_or(1.0, |q| q.parse().unwrap_or(0.0));
     (name.trim(), if weight > 0.0 { f32::min(weight, 1.0) } else { 0.0 })
 }
 
-/// What stands behind `q=` in a parameter, which is no matter of upper and lower case (RFC 9110, section 12.4.2).
+/// The value of a parameter `q`, whose name is case-insensitive (RFC 9110, section 12.4.2).
 #[must_use]
 pub fn quality(parameter: &str) -> Option<&str> {
     let (name, value) = parameter.split_once('=')?;
     name.trim().eq_ignore_ascii_case("q").then_some(value.trim())
 }
 
-/// Encodes what is written to it.
+/// A streaming compressor.
 enum Encoder {
     Gzip(flate2::write::GzEncoder<Vec<u8>>),
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
@@ -126,15 +127,15 @@ enum Encoder {
 }
 
 impl Encoder {
-    /// An encoder; of identity, which needs none, it is gzip's.
-    fn new(encoding: Encoding) -> io::Result<Self> {
-        // The levels are where a byte less costs more time than it saves on the way.
+    /// Creates the compressor of a coding. Identity must not be passed; it yields gzip.
+    fn new(encoding: ContentEncoding) -> io::Result<Self> {
+        // At higher levels, compression takes longer than the transfer of the saved bytes.
         Ok(match encoding {
-            Encoding::Identity | Encoding::Gzip => {
+            ContentEncoding::Identity | ContentEncoding::Gzip => {
                 Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(5)))
             }
-            Encoding::Brotli => Self::Brotli(Box::new(brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22))),
-            Encoding::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), 3)?),
+            ContentEncoding::Brotli => Self::Brotli(Box::new(brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22))),
+            ContentEncoding::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), 3)?),
         })
     }
 
@@ -146,8 +147,8 @@ impl Encoder {
         }
     }
 
-    /// What has come out so far.
-    fn take(&mut self) -> Vec<u8> {
+    /// Removes and returns the output produced so far.
+    fn drain(&mut self) -> Vec<u8> {
         match self {
             Self::Gzip(encoder) => std::mem::take(encoder.get_mut()),
             Self::Brotli(encoder) => std::mem::take(encoder.get_mut()),
@@ -164,29 +165,29 @@ impl Encoder {
     }
 }
 
-/// The chunks of an export, encoded.
-pub struct Encoded<C> {
+/// The chunks of an export, compressed.
+pub struct EncodedChunks<C> {
     chunks: C,
     encoder: Option<Encoder>,
 }
 
-impl<C: Chunks> Encoded<C> {
-    /// The chunks, encoded like this.
+impl<C: ChunkSource> EncodedChunks<C> {
+    /// Compresses `chunks` with this coding.
     ///
     /// # Errors
-    /// Where there is no memory for an encoder.
-    pub fn new(chunks: C, encoding: Encoding) -> io::Result<Self> {
-        let encoder = (encoding != Encoding::Identity).then(|| Encoder::new(encoding)).transpose()?;
+    /// Fails if the encoder cannot be created.
+    pub fn new(chunks: C, encoding: ContentEncoding) -> io::Result<Self> {
+        let encoder = (encoding != ContentEncoding::Identity).then(|| Encoder::new(encoding)).transpose()?;
         Ok(Self { chunks, encoder })
     }
 }
 
-impl<C: Chunks> Chunks for Encoded<C> {
+impl<C: ChunkSource> ChunkSource for EncodedChunks<C> {
     fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
         let Some(encoder) = &mut self.encoder else { return self.chunks.next_chunk() };
         while let Some(chunk) = self.chunks.next_chunk()? {
             encoder.write(&chunk)?;
-            let out = encoder.take();
+            let out = encoder.drain();
             if !out.is_empty() {
                 return Ok(Some(out.into()));
             }
@@ -198,29 +199,27 @@ impl<C: Chunks> Chunks for Encoded<C> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-
     use rstest::rstest;
 
     use super::*;
 
     #[rstest]
-    #[case("gzip", Encoding::Gzip)]
-    #[case("gzip, deflate, br, zstd", Encoding::Brotli)]
-    #[case("gzip;q=1.0, br;q=0.5", Encoding::Gzip)]
-    #[case("br;q=0, *", Encoding::Zstd)]
-    #[case("GZIP", Encoding::Gzip)]
-    #[case("br;Q=0, gzip ; q = 1", Encoding::Gzip)]
-    #[case("identity, gzip;q=0.5", Encoding::Identity)]
-    #[case("identity;q=0.5, gzip;q=0.5", Encoding::Gzip)]
-    #[case("identity;q=0, gzip", Encoding::Gzip)]
-    #[case("identity", Encoding::Identity)]
-    #[case("*;q=0", Encoding::Identity)]
-    #[case("deflate", Encoding::Identity)]
-    #[case("", Encoding::Identity)]
-    fn the_most_wanted_encoding_is_chosen(#[case] accept: &str, #[case] chosen: Encoding) {
+    #[case("gzip", ContentEncoding::Gzip)]
+    #[case("gzip, deflate, br, zstd", ContentEncoding::Brotli)]
+    #[case("gzip;q=1.0, br;q=0.5", ContentEncoding::Gzip)]
+    #[case("br;q=0, *", ContentEncoding::Zstd)]
+    #[case("GZIP", ContentEncoding::Gzip)]
+    #[case("br;Q=0, gzip ; q = 1", ContentEncoding::Gzip)]
+    #[case("identity, gzip;q=0.5", ContentEncoding::Identity)]
+    #[case("identity;q=0.5, gzip;q=0.5", ContentEncoding::Gzip)]
+    #[case("identity;q=0, gzip", ContentEncoding::Gzip)]
+    #[case("identity", ContentEncoding::Identity)]
+    #[case("*;q=0", ContentEncoding::Identity)]
+    #[case("deflate", ContentEncoding::Identity)]
+    #[case("", ContentEncoding::Identity)]
+    fn the_coding_with_the_highest_weight_is_chosen(#[case] accept: &str, #[case] expected: ContentEncoding) {
         let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, accept.parse().unwrap())]);
-        assert_eq!(Encoding::wanted(&headers, Encoding::KEPT), chosen);
+        assert_eq!(ContentEncoding::negotiate(&headers, ContentEncoding::STORED), expected);
     }
 
     #[rstest]
@@ -229,25 +228,26 @@ mod tests {
     #[case("identity;q=0.1, *;q=0", false)]
     #[case("gzip", false)]
     #[case("", false)]
-    fn who_refuses_a_body_as_it_is_says_so(#[case] accept: &str, #[case] refused: bool) {
+    fn identity_is_refused_only_by_a_weight_of_zero(#[case] accept: &str, #[case] expected: bool) {
         let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, accept.parse().unwrap())]);
-        assert_eq!(Encoding::is_identity_refused(&headers), refused);
+        assert_eq!(ContentEncoding::is_identity_refused(&headers), expected);
     }
 
-    fn decoded(encoding: Encoding, bytes: &[u8]) -> Vec<u8> {
+    fn decoded(encoding: ContentEncoding, bytes: &[u8]) -> Vec<u8> {
+        let mut reader: Box<dyn io::Read + '_> = match encoding {
+            ContentEncoding::Identity => Box::new(bytes),
+            ContentEncoding::Gzip => Box::new(flate2::read::GzDecoder::new(bytes)),
+            ContentEncoding::Brotli => Box::new(brotli::Decompressor::new(bytes, 4096)),
+            ContentEncoding::Zstd => Box::new(zstd::stream::read::Decoder::new(bytes).unwrap()),
+        };
         let mut out = Vec::new();
-        match encoding {
-            Encoding::Identity => out.extend(bytes),
-            Encoding::Gzip => drop(flate2::read::GzDecoder::new(bytes).read_to_end(&mut out).unwrap()),
-            Encoding::Brotli => drop(brotli::Decompressor::new(bytes, 4096).read_to_end(&mut out).unwrap()),
-            Encoding::Zstd => drop(zstd::stream::read::Decoder::new(bytes).unwrap().read_to_end(&mut out).unwrap()),
-        }
+        reader.read_to_end(&mut out).unwrap();
         out
     }
 
-    struct Lines(usize);
+    struct LineChunks(usize);
 
-    impl Chunks for Lines {
+    impl ChunkSource for LineChunks {
         fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
             let Some(left) = self.0.checked_sub(1) else { return Ok(None) };
             self.0 = left;
@@ -256,18 +256,19 @@ mod tests {
     }
 
     #[rstest]
-    fn what_is_encoded_can_be_read_again(
-        #[values(Encoding::Identity, Encoding::Gzip, Encoding::Brotli, Encoding::Zstd)] encoding: Encoding,
+    fn a_compressed_body_decompresses_to_the_original(
+        #[values(ContentEncoding::Identity, ContentEncoding::Gzip, ContentEncoding::Brotli, ContentEncoding::Zstd)]
+        encoding: ContentEncoding,
     ) {
         let whole: Vec<u8> = std::iter::from_fn({
-            let mut lines = Lines(5);
+            let mut lines = LineChunks(5);
             move || lines.next_chunk().unwrap()
         })
         .flatten()
         .collect();
 
         let once = encoding.encode(whole.clone().into()).unwrap();
-        let mut streamed = Encoded::new(Lines(5), encoding).unwrap();
+        let mut streamed = EncodedChunks::new(LineChunks(5), encoding).unwrap();
         let chunks: Vec<u8> = std::iter::from_fn(|| streamed.next_chunk().unwrap()).flatten().collect();
 
         assert_eq!(decoded(encoding, &once), whole);

@@ -1,24 +1,24 @@
-//! The strong `ETag` of one representation of one answer.
+//! The strong `ETag` of one representation of a response.
 
 use axum::http::HeaderValue;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
-use super::Encoding;
+use super::ContentEncoding;
 
-/// Tells one representation of one answer from all others: another question, other data, another format, another
-/// encoding or another release has another one. Answers with the same tag are equal to the byte.
+/// Identifies one representation: it changes with the request, the data, the format, the content coding and the
+/// release. Responses with the same ETag are equal byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Tag(String);
+pub struct ETag(String);
 
-impl Tag {
-    /// The tag of the answer to `question` that rests on data of that version, in that encoding. `form` is whatever else
-    /// it depends on.
+impl ETag {
+    /// The ETag of the response to a request (`path_and_query`) from data of this version, in this coding. `form`
+    /// contains everything else that the response depends on.
     #[must_use]
-    pub fn new(version: &[u8], question: &str, form: &str, encoding: Encoding) -> Self {
+    pub fn new(version: &[u8], path_and_query: &str, form: &str, encoding: ContentEncoding) -> Self {
         let mut hash = Sha256::new();
-        // Each part is preceded by its length, so that no two lists of parts read alike.
-        for part in [env!("CARGO_PKG_VERSION").as_bytes(), version, question.as_bytes(), form.as_bytes()] {
+        // The length before each part makes the hashed text unambiguous.
+        for part in [env!("CARGO_PKG_VERSION").as_bytes(), version, path_and_query.as_bytes(), form.as_bytes()] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -26,13 +26,13 @@ impl Tag {
         Self(format!("\"{hash}-{}\"", encoding.name()))
     }
 
-    /// As it stands in the header, with its quotes.
+    /// The header value, with its quotes.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The value of the header.
+    /// The header value.
     #[must_use]
     pub fn header(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(&self.0).ok()
@@ -44,18 +44,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_an_answer_depends_on_makes_another_tag() {
-        let tag = |version: &[u8], question, form, encoding| Tag::new(version, question, form, encoding).0;
-        let tags = [
-            tag(b"1", "/a?b", "json", Encoding::Identity),
-            tag(b"2", "/a?b", "json", Encoding::Identity),
-            tag(b"1", "/a?c", "json", Encoding::Identity),
-            tag(b"1", "/a?b", "csv", Encoding::Identity),
-            tag(b"1", "/a?b", "json", Encoding::Gzip),
-            tag(b"1/", "a?b", "json", Encoding::Identity),
+    fn every_input_of_a_response_changes_its_etag() {
+        let etag = |version: &[u8], request, form, encoding| ETag::new(version, request, form, encoding).0;
+        let etags = [
+            etag(b"1", "/a?b", "json", ContentEncoding::Identity),
+            etag(b"2", "/a?b", "json", ContentEncoding::Identity),
+            etag(b"1", "/a?c", "json", ContentEncoding::Identity),
+            etag(b"1", "/a?b", "csv", ContentEncoding::Identity),
+            etag(b"1", "/a?b", "json", ContentEncoding::Gzip),
+            etag(b"1/", "a?b", "json", ContentEncoding::Identity),
         ];
-        let different: std::collections::HashSet<_> = tags.iter().collect();
-        assert_eq!(different.len(), tags.len());
-        assert_eq!(tags[0], tag(b"1", "/a?b", "json", Encoding::Identity));
+        let different: std::collections::HashSet<_> = etags.iter().collect();
+        assert_eq!(different.len(), etags.len());
+        assert_eq!(etags[0], etag(b"1", "/a?b", "json", ContentEncoding::Identity));
     }
 }

@@ -1,8 +1,8 @@
-//! Answers from what is kept, before anything else looks at the request.
+//! The response cache: serves cached responses before the router runs.
 //!
-//! An answer is given again to the same request as long as nothing it rests on can have changed: no day has come,
-//! changed or been forgotten since, and the time until which it lasts is not over. Otherwise the request goes its way, finds
-//! out whether the answer still stands, and teaches it to the front anew.
+//! A cached response is reused for an identical request as long as none of its inputs can have changed: no day was added,
+//! replaced or deleted since, and its lifetime has not ended. Otherwise the router handles the request, revalidates the
+//! response, and inserts it again.
 
 use std::sync::Arc;
 
@@ -13,117 +13,128 @@ use axum::{
 };
 use moka::sync::Cache;
 
-use super::{Kept, Standing};
+use super::{CacheEntry, ResponseStore};
 use crate::{
-    access::{Caller, Gatekeeper},
-    api::{audit, gate, prefer, request_id::RequestId, traffic::Traffic},
-    meter::{Count, Exposition, Meter},
-    query::Engine,
+    access::{Authenticator, Caller},
+    api::{
+        access_log, authorization, credentials, http_metrics::HttpMetrics, prefer,
+        rate_limit_headers::set_rate_limit_headers, request_id::RequestId,
+    },
+    prometheus::{Collector, Exposition, MetricCounter},
+    query::QueryEngine,
 };
 
-/// Requests that are remembered. What they are answered with counts where it is kept.
-const REMEMBERED: u64 = 20_000;
+/// Maximum number of entries. Their responses count towards the size of the response store.
+const MAX_ENTRIES: u64 = 20_000;
 
-/// A request whose name is longer is not remembered, in bytes: no client that means well sends one, and others could fill
-/// the memory with them.
-const LONGEST_NAME: usize = 4 << 10;
+/// Maximum length of a cache key, in bytes. Longer requests are not cached, so that clients cannot fill the memory with
+/// long headers.
+const MAX_KEY_BYTES: usize = 4 << 10;
 
-/// The front, and what it answers from.
-pub struct Front {
-    kept: Kept,
-    known: Cache<Vec<u8>, Arc<Standing>>,
-    engine: Engine,
-    gatekeeper: Arc<Gatekeeper>,
-    traffic: Arc<Traffic>,
-    hits: Count,
+/// Caches responses by request and by the caller's view of the data.
+pub struct ResponseCache {
+    store: ResponseStore,
+    entries: Cache<Vec<u8>, Arc<CacheEntry>>,
+    engine: QueryEngine,
+    authenticator: Arc<Authenticator>,
+    http_metrics: Arc<HttpMetrics>,
+    hits: MetricCounter,
 }
 
-impl Front {
-    /// A front before `engine` that keeps so many bytes of answers and counts its own into `traffic`.
+impl ResponseCache {
+    /// A cache of at most `bytes` bytes of responses. It reads the cache generation of `engine` and records hits in
+    /// `http_metrics`.
     #[must_use]
-    pub fn new(bytes: u64, engine: Engine, traffic: Arc<Traffic>, gatekeeper: Arc<Gatekeeper>) -> Self {
-        let known = Cache::builder().max_capacity(REMEMBERED).build();
-        Self { kept: Kept::new(bytes), known, engine, gatekeeper, traffic, hits: Count::default() }
+    pub fn new(
+        bytes: u64,
+        engine: QueryEngine,
+        http_metrics: Arc<HttpMetrics>,
+        authenticator: Arc<Authenticator>,
+    ) -> Self {
+        let entries = Cache::builder().max_capacity(MAX_ENTRIES).build();
+        let hits = MetricCounter::default();
+        Self { store: ResponseStore::new(bytes), entries, engine, authenticator, http_metrics, hits }
     }
 
-    /// The answers that are kept.
+    /// The stored responses.
     #[must_use]
-    pub const fn kept(&self) -> &Kept {
-        &self.kept
+    pub const fn store(&self) -> &ResponseStore {
+        &self.store
     }
 
-    /// The answer to a request, where it stands.
+    /// The response to a request, if it is cached and fresh and the caller may read it. Performs authentication,
+    /// authorization, rate limiting, logging and metrics like the layers of the router, so that a hit does not pass
+    /// through them.
     #[must_use]
-    pub fn answer<B>(&self, request: &Request<B>) -> Option<Response> {
+    pub fn respond<B>(&self, request: &Request<B>) -> Option<Response> {
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let headers = request.headers();
-        // A preference is to be heeded, whoever wants no cached answer gets none, and a layer further in tells which pages
-        // of other origins may read an answer.
+        // The router handles `Prefer`, requests for an uncached response, and CORS.
         let is_special = |name| headers.contains_key(name);
         if !is_read || [prefer::PREFER, header::CACHE_CONTROL, header::ORIGIN].into_iter().any(is_special) {
             return None;
         }
-        let begun = tokio::time::Instant::now();
-        // Who asks has to pass here as well as at the gate; who cannot be told from others at once goes there.
+        let began_at = tokio::time::Instant::now();
+        // If the caller cannot be identified without I/O, the router does it.
         let now = self.engine.now();
-        let caller = gate::known(&self.gatekeeper, request, now)?;
-        let standing = self.known.get(&name(request.uri(), headers, &caller))?;
-        let answer = standing.answer().filter(|_| standing.still_stands(self.engine.generation(), now))?;
-        gate::may_read(standing.route(), &caller).then_some(())?;
-        let turn = self.gatekeeper.take(&caller);
-        if turn.is_some_and(|turn| turn.retry_after.is_some()) {
+        let caller = credentials::authenticate_locally(&self.authenticator, request, now)?;
+        let entry = self.entries.get(&cache_key(request.uri(), headers, &caller))?;
+        let stored = entry.stored().filter(|_| entry.is_fresh(self.engine.generation(), now))?;
+        authorization::may_read(entry.route(), &caller).then_some(())?;
+        let rate_limit = self.authenticator.check_rate_limit(&caller);
+        if rate_limit.is_some_and(|status| status.retry_after.is_some()) {
             return None;
         }
-        let mut response = standing.response(&answer, headers, now);
-        gate::mark(turn, response.headers_mut());
+        let mut response = entry.response(&stored, headers, now);
+        set_rate_limit_headers(rate_limit, response.headers_mut());
         if *request.method() == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
         let id = RequestId::of(headers);
-        id.mark(&mut response);
-        audit::tell(&caller, request.method(), standing.route(), response.status(), &answer.rows, &id);
-        self.hits.add_one();
-        self.traffic.answered(standing.route(), request.method(), &response, begun.elapsed());
+        id.set_header(&mut response);
+        access_log::log_access(&caller, request.method(), entry.route(), response.status(), &stored.rows, &id);
+        self.hits.increment();
+        self.http_metrics.record(entry.route(), request.method(), &response, began_at.elapsed());
         Some(response)
     }
 
-    /// Remembers the answer to a request.
-    pub fn learn(&self, uri: &Uri, headers: &HeaderMap, caller: &Caller, standing: Standing) {
-        if standing.is_settled() {
-            let name = name(uri, headers, caller);
-            if name.len() <= LONGEST_NAME {
-                self.known.insert(name, Arc::new(standing));
+    /// Inserts the response to a request, if the entry is reusable.
+    pub fn insert(&self, uri: &Uri, headers: &HeaderMap, caller: &Caller, entry: CacheEntry) {
+        if entry.is_reusable() {
+            let key = cache_key(uri, headers, caller);
+            if key.len() <= MAX_KEY_BYTES {
+                self.entries.insert(key, Arc::new(entry));
             }
         }
     }
 }
 
-/// Names everything in a request that its answer depends on, and what of its caller.
-fn name(uri: &Uri, headers: &HeaderMap, caller: &Caller) -> Vec<u8> {
-    let question = uri.path_and_query().map_or("", |question| question.as_str());
-    let mut name = Vec::with_capacity(question.len() + caller.sight().len() + 64);
+/// The cache key: all parts of a request that its response depends on, and the caller's view of the data.
+fn cache_key(uri: &Uri, headers: &HeaderMap, caller: &Caller) -> Vec<u8> {
+    let path_and_query = uri.path_and_query().map_or("", |path_and_query| path_and_query.as_str());
+    let mut key = Vec::with_capacity(path_and_query.len() + caller.view_key().len() + 64);
     for field in [header::ACCEPT, header::ACCEPT_ENCODING] {
-        // A field may stand in several lines, each of which counts.
+        // A header may have several lines.
         for line in headers.get_all(field) {
-            name.extend_from_slice(line.as_bytes());
-            name.push(b',');
+            key.extend_from_slice(line.as_bytes());
+            key.push(b',');
         }
-        name.push(b'\n');
+        key.push(b'\n');
     }
-    // None of them has a line feed but the last.
-    name.extend_from_slice(question.as_bytes());
-    name.push(b'\n');
-    name.extend_from_slice(caller.sight().as_bytes());
-    name
+    // The parts before the view key contain no line feed, so the key is unambiguous.
+    key.extend_from_slice(path_and_query.as_bytes());
+    key.push(b'\n');
+    key.extend_from_slice(caller.view_key().as_bytes());
+    key
 }
 
-impl Meter for Front {
-    fn write(&self, page: &mut Exposition) {
-        let (bytes, capacity) = self.kept.bytes();
-        page.counter("feishu_pulse_answer_hits_total", "Requests answered from an answer that was kept whole.")
-            .value(self.hits.get() as f64);
-        page.gauge("feishu_pulse_answer_cache_bytes", "Bytes of whole answers that are kept.").value(bytes as f64);
-        page.gauge("feishu_pulse_answer_cache_capacity_bytes", "Bytes of whole answers that may be kept.")
-            .value(capacity as f64);
+impl Collector for ResponseCache {
+    fn collect(&self, page: &mut Exposition) {
+        page.counter("feishu_pulse_response_cache_hits_total", "Requests answered with a cached response.")
+            .sample(self.hits.get() as f64);
+        page.gauge("feishu_pulse_response_cache_bytes", "Size of the cached responses.")
+            .sample(self.store.stored_bytes() as f64);
+        page.gauge("feishu_pulse_response_cache_capacity_bytes", "Maximum size of the cached responses.")
+            .sample(self.store.capacity_bytes() as f64);
     }
 }

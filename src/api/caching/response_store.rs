@@ -1,4 +1,4 @@
-//! Whole answers as they were sent, kept by their tag, so that none is computed, serialised or compressed twice.
+//! Encoded responses by ETag, so that none is computed, serialised or compressed twice.
 
 use std::sync::Arc;
 
@@ -10,81 +10,89 @@ use axum::{
 use bytes::Bytes;
 use moka::{policy::EvictionPolicy, sync::Cache};
 
-use super::Tag;
-use crate::api::audit::Rows;
+use super::ETag;
+use crate::api::access_log::RowCount;
 
-/// A longer answer is an export, which nobody asks for twice a second.
-pub const LARGEST: usize = 4 << 20;
+/// Maximum size of a stored body, in bytes. Longer responses are exports, which are rarely repeated.
+pub const MAX_STORED_BYTES: usize = 4 << 20;
 
-/// Fields of an answer, when it is sent.
-const FIELDS: usize = 24;
+/// Capacity of the header map of a response.
+const HEADER_CAPACITY: usize = 24;
 
-/// What an answer takes besides its body.
-const OVERHEAD: usize = 1024;
+/// Estimated memory of an entry in addition to its body, in bytes.
+const ENTRY_OVERHEAD_BYTES: usize = 1024;
 
-/// An answer: its body as it is sent, and the fields that belong to it whenever it is sent.
+/// A response as it is sent: the encoded body, and the headers that do not depend on the time.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// `Content-Type`, `Content-Encoding`, `ETag` and their kind.
-    pub fields: HeaderMap,
-    /// The encoded body. It is shared, never copied.
+pub struct StoredResponse {
+    /// `Content-Type`, `Content-Encoding`, `ETag` and similar headers.
+    pub headers: HeaderMap,
+    /// The encoded body. Clones share it.
     pub body: Bytes,
-    /// The rows about people in it, for the audit log.
-    pub rows: Rows,
+    /// The number of rows about people in the body, for the access log.
+    pub rows: RowCount,
 }
 
-/// The answers that are kept, bounded by their bytes; those that were not asked for the longest go first.
+/// Responses by ETag, bounded by their total size; the least recently used are evicted first.
 #[derive(Debug)]
-pub struct Kept {
-    answers: Cache<Tag, Arc<Answer>>,
+pub struct ResponseStore {
+    responses: Cache<ETag, Arc<StoredResponse>>,
 }
 
-impl Kept {
-    /// Room for so many bytes.
+impl ResponseStore {
+    /// A store of at most `bytes` bytes.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
-        let weigh = |_: &Tag, answer: &Arc<Answer>| u32::try_from(answer.body.len() + OVERHEAD).unwrap_or(u32::MAX);
+        let weigh = |_: &ETag, response: &Arc<StoredResponse>| {
+            u32::try_from(response.body.len() + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
+        };
         let cache = Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru());
-        Self { answers: cache.build() }
+        Self { responses: cache.build() }
     }
 
-    /// The answer with this tag.
+    /// The response with this ETag.
     #[must_use]
-    pub fn get(&self, tag: &Tag) -> Option<Arc<Answer>> {
-        self.answers.get(tag)
+    pub fn get(&self, etag: &ETag) -> Option<Arc<StoredResponse>> {
+        self.responses.get(etag)
     }
 
-    /// Keeps an answer, unless it is too long.
-    pub fn keep(&self, tag: Tag, answer: &Arc<Answer>) {
-        if answer.body.len() <= LARGEST {
-            self.answers.insert(tag, Arc::clone(answer));
+    /// Inserts a response, unless its body is longer than [`MAX_STORED_BYTES`].
+    pub fn insert(&self, etag: ETag, response: &Arc<StoredResponse>) {
+        if response.body.len() <= MAX_STORED_BYTES {
+            self.responses.insert(etag, Arc::clone(response));
         }
     }
 
-    /// Bytes that are kept, and how many may be.
+    /// The size of the stored responses, in bytes.
     #[must_use]
-    pub fn bytes(&self) -> (u64, u64) {
-        (self.answers.weighted_size(), self.answers.policy().max_capacity().unwrap_or(u64::MAX))
+    pub fn stored_bytes(&self) -> u64 {
+        self.responses.weighted_size()
+    }
+
+    /// The maximum size of the stored responses, in bytes.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> u64 {
+        self.responses.policy().max_capacity().unwrap_or(u64::MAX)
     }
 }
 
-impl Answer {
-    /// The fields of the answer, with those of this time.
+impl StoredResponse {
+    /// The headers of the response, including `varying` ones, which depend on the time or the request.
     #[must_use]
-    pub fn fields(&self, fields: HeaderMap) -> HeaderMap {
-        // Room for what every answer gets on its way out, so that it is not moved for it.
-        let mut all = HeaderMap::with_capacity(FIELDS);
-        all.extend(self.fields.clone());
-        all.extend(fields);
+    pub fn headers_with(&self, varying: HeaderMap) -> HeaderMap {
+        // The capacity includes the headers that the layers add, so that the map does not grow.
+        let mut all = HeaderMap::with_capacity(HEADER_CAPACITY);
+        all.extend(self.headers.clone());
+        all.extend(varying);
         all.insert(header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));
         all
     }
 
-    /// The answer as a response with all its [`Self::fields`].
+    /// The response with the headers that [`Self::headers_with`] has returned.
     #[must_use]
-    pub fn response(&self, fields: HeaderMap) -> Response {
+    pub fn to_response(&self, headers: HeaderMap) -> Response {
         let mut response = Response::new(Body::from(self.body.clone()));
-        *response.headers_mut() = fields;
+        *response.headers_mut() = headers;
         response
     }
 }

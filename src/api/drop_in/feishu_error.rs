@@ -1,7 +1,7 @@
-//! What can go wrong, as upstream tells it: a code, the HTTP status that it comes with, and a log id.
+//! Errors in Feishu's format: a code, the HTTP status of that code, and a log id.
 //!
-//! The one table of upstream's codes, beside the one of problems: below `/open-apis/` every failure leaves in this
-//! shape, whoever made it, since the SDKs understand no other.
+//! All error responses below `/open-apis/` have this format, because the SDKs expect it. Problems of other layers are
+//! converted.
 
 use std::sync::Arc;
 
@@ -19,70 +19,73 @@ use crate::api::{
     request_id::RequestId,
 };
 
-/// The paths that are upstream's.
-const UPSTREAMS: &str = "/open-apis/";
+/// Prefix of the paths of the drop-in API.
+const PATH_PREFIX: &str = "/open-apis/";
 
 const LOG_ID: HeaderName = HeaderName::from_static("x-tt-logid");
-const RESET: HeaderName = HeaderName::from_static("x-ogw-ratelimit-reset");
+const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ogw-ratelimit-reset");
 
-/// A failure in upstream's words.
+/// An error in Feishu's format.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    code: Code,
-    /// What happened this time.
+pub struct FeishuError {
+    code: FeishuCode,
+    /// Details of this occurrence.
     detail: Option<String>,
-    /// The parameter at fault.
+    /// The invalid parameter.
     field: Option<&'static str>,
-    /// Finds upstream's own call, where one is behind it.
+    /// Log id of the failed call to Feishu, if there is one.
     log_id: Option<Arc<str>>,
-    /// Seconds after which asking again makes sense.
-    reset: Option<u64>,
+    /// Seconds to wait before a retry.
+    retry_after: Option<u64>,
 }
 
-/// A code with the status and message that upstream sends with it.
+/// A code, with the status and message that Feishu sends with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Code {
+struct FeishuCode {
     number: i64,
     status: StatusCode,
     message: &'static str,
 }
 
-/// A failure as upstream writes it.
+/// The body of an error response.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct FailureBody {
-    /// What went wrong, for programs. Never 0.
+#[schema(as = FailureBody)]
+pub struct FeishuErrorBody {
+    /// Error code, for programs. Never 0.
     #[schema(example = 1_051_001)]
     code: i64,
-    /// What went wrong, for people.
+    /// Error message, for people.
     #[schema(example = "request contain invalid param: page_size is not a whole number from 1 to 60")]
     msg: String,
-    error: FailureDetail,
+    error: FeishuErrorDetail,
 }
 
-/// More about a failure.
+/// Details of an error.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct FailureDetail {
-    /// Finds the call in Feishu's own log search where a call of Feishu failed; else the request in our log.
+#[schema(as = FailureDetail)]
+pub struct FeishuErrorDetail {
+    /// If a call to Feishu failed: id of the call in Feishu's log search. Otherwise: id of the request in the log of this
+    /// service.
     #[schema(example = "1f6c9b0d3a5e7f21")]
     log_id: String,
-    /// The parameter at fault.
+    /// The invalid parameter.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     field_violations: Vec<FieldViolation>,
 }
 
-/// A parameter at fault.
+/// An invalid parameter.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct FieldViolation {
-    /// Its name.
+    /// Name of the parameter.
     #[schema(example = "page_size")]
     field: &'static str,
-    /// What is wrong with it.
+    /// What is wrong with the value.
     #[schema(example = "is not a whole number from 1 to 60")]
     description: String,
 }
 
-impl Code {
-    /// The message that upstream sends with a code, and the status.
+impl FeishuCode {
+    /// The code with its status and message. Messages are those that Feishu sends (observed).
     const fn of(number: i64) -> Self {
         let (status, message) = match number {
             404 => (StatusCode::NOT_FOUND, "not found"),
@@ -95,67 +98,68 @@ impl Code {
             99_991_400 => (StatusCode::TOO_MANY_REQUESTS, "request trigger frequency limit"),
             99_991_403 => (StatusCode::TOO_MANY_REQUESTS, "This month's API call quota has been exceeded"),
             99_991_661 => (StatusCode::BAD_REQUEST, "Missing access token for authorization"),
-            // Upstream's own code for an app that lacks a scope.
+            // Feishu's code for an app that lacks a scope.
             99_991_672 => (StatusCode::BAD_REQUEST, "Access denied. A scope is required"),
             99_991_663 => (StatusCode::BAD_REQUEST, "Invalid access token for authorization"),
-            // Whatever else upstream refuses, it refuses with a 400.
-            _ => (StatusCode::BAD_REQUEST, "request refused"),
+            // Feishu sends all other errors with status 400.
+            _ => (StatusCode::BAD_REQUEST, "request rejected"),
         };
         Self { number, status, message }
     }
 }
 
-impl Failure {
-    /// A parameter that is no good.
+impl FeishuError {
+    /// A parameter is invalid.
     #[must_use]
-    pub fn invalid(field: &'static str, detail: impl Into<String>) -> Self {
+    pub fn invalid_parameter(field: &'static str, detail: impl Into<String>) -> Self {
         Self { field: Some(field), detail: Some(detail.into()), ..Self::of(1_051_001) }
     }
 
-    /// The token request names no app, or makes no sense at all.
+    /// The token request is malformed or names no app.
     #[must_use]
-    pub fn unknown_app(detail: &str) -> Self {
+    pub fn invalid_token_request(detail: &str) -> Self {
         Self { detail: Some(detail.to_owned()), ..Self::of(10_003) }
     }
 
-    /// The secret is not the one of the app.
+    /// The secret of the app is wrong.
     #[must_use]
     pub fn wrong_secret() -> Self {
         Self::of(10_014)
     }
 
-    /// The call carries no access token.
+    /// The request has no access token.
     #[must_use]
-    pub fn without_token() -> Self {
+    pub fn missing_token() -> Self {
         Self::of(99_991_661)
     }
 
-    /// The call carries an access token that is not (or no longer) valid here.
+    /// The access token of the request is invalid or has expired.
     #[must_use]
     pub fn invalid_token() -> Self {
-        let cure = "get one from the token path of this service; Feishu's own are not accepted here";
-        Self { detail: Some(cure.to_owned()), ..Self::of(99_991_663) }
+        let detail = "request a token from the token endpoint of this service; Feishu's tokens are not accepted";
+        Self { detail: Some(detail.to_owned()), ..Self::of(99_991_663) }
     }
 
-    /// The department is named by an id, which this caller may not do.
+    /// The caller is not allowed to select a department by id.
     #[must_use]
-    pub fn department_not_known() -> Self {
-        let detail = "does not go with an access key that is bound to departments: only Feishu knows whom it means";
+    pub fn department_id_not_allowed() -> Self {
+        let detail = "is not available to access keys that are restricted to departments: Feishu resolves the id, \
+            possibly to people of other departments";
         Self { field: Some("department_id"), detail: Some(detail.to_owned()), ..Self::of(1_051_002) }
     }
 
-    /// The geo is not served.
+    /// This instance does not serve the geo.
     #[must_use]
     pub fn geo_not_served() -> Self {
-        Self { field: Some("target_geo"), detail: Some("is not served here".to_owned()), ..Self::of(1_051_002) }
+        Self { field: Some("target_geo"), detail: Some("is not served by this instance".to_owned()), ..Self::of(1_051_002) }
     }
 
     fn of(code: i64) -> Self {
-        Self { code: Code::of(code), detail: None, field: None, log_id: None, reset: None }
+        Self { code: FeishuCode::of(code), detail: None, field: None, log_id: None, retry_after: None }
     }
 
     fn message(&self) -> String {
-        let Code { message, .. } = self.code;
+        let FeishuCode { message, .. } = self.code;
         match (&self.detail, self.field) {
             (None, _) => message.to_owned(),
             (Some(detail), None) => format!("{message}: {detail}"),
@@ -163,32 +167,32 @@ impl Failure {
         }
     }
 
-    fn body(&self, log_id: String) -> FailureBody {
+    fn body(&self, log_id: String) -> FeishuErrorBody {
         let description = self.detail.clone().unwrap_or_default();
         let field_violations = self.field.map(|field| FieldViolation { field, description }).into_iter().collect();
-        FailureBody { code: self.code.number, msg: self.message(), error: FailureDetail { log_id, field_violations } }
+        FeishuErrorBody { code: self.code.number, msg: self.message(), error: FeishuErrorDetail { log_id, field_violations } }
     }
 
-    fn write(&self, log_id: String, response: &mut Response) {
+    fn write_to(&self, log_id: String, response: &mut Response) {
         *response.status_mut() = self.code.status;
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = self.reset {
+        if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             let is_limit = self.code.status == StatusCode::TOO_MANY_REQUESTS;
-            headers.extend(is_limit.then(|| (RESET, HeaderValue::from(seconds))));
+            headers.extend(is_limit.then(|| (RATE_LIMIT_RESET, HeaderValue::from(seconds))));
         }
         *response.body_mut() = serde_json::to_vec(&self.body(log_id)).unwrap_or_default().into();
     }
 }
 
-/// Our problems in upstream's codes. What upstream said itself is passed on, but for codes that would blame the caller
-/// for what happened between upstream and us.
-impl From<Problem> for Failure {
+/// Converts problems to Feishu's codes. A code that Feishu sent is passed on, unless it concerns the credentials of this
+/// service instead of the caller's request.
+impl From<Problem> for FeishuError {
     fn from(problem: Problem) -> Self {
-        let told = |or: i64| problem.upstream_code.unwrap_or(or);
+        let upstream_code_or = |default: i64| problem.upstream_code.unwrap_or(default);
         let code = match problem.code {
             ProblemCode::NotFound => 404,
             ProblemCode::MethodNotAllowed => 405,
@@ -197,9 +201,9 @@ impl From<Problem> for Failure {
             | ProblemCode::StaleCursor
             | ProblemCode::PayloadTooLarge
             | ProblemCode::UriTooLong => 1_051_001,
-            ProblemCode::UpstreamRejected => told(1_051_001),
-            ProblemCode::UpstreamForbidden => told(1_051_002),
-            // Not the caller's credentials: those of this service. Nothing that the caller can mend.
+            ProblemCode::UpstreamRejected => upstream_code_or(1_051_001),
+            ProblemCode::UpstreamForbidden => upstream_code_or(1_051_002),
+            // Failures of this service and its dependencies, which the caller cannot fix.
             ProblemCode::UpstreamUnauthorized
             | ProblemCode::UpstreamUnavailable
             | ProblemCode::ArchiveUnavailable
@@ -218,14 +222,14 @@ impl From<Problem> for Failure {
         Self {
             detail: Some(problem.detail),
             log_id: problem.upstream_log_id,
-            reset: problem.retry_after,
+            retry_after: problem.retry_after,
             ..Self::of(code)
         }
     }
 }
 
-/// A failure travels as an extension of an empty response; [`render`] writes it, since only there the id is known.
-impl IntoResponse for Failure {
+/// Attaches the error to an empty response as an extension. [`render`] writes the body, because it has the request id.
+impl IntoResponse for FeishuError {
     fn into_response(self) -> Response {
         let mut response = self.code.status.into_response();
         response.extensions_mut().insert(self);
@@ -233,25 +237,26 @@ impl IntoResponse for Failure {
     }
 }
 
-/// On upstream's paths, writes failures and problems of all layers below in upstream's shape, and adds the log id.
+/// Middleware that writes the errors and problems of inner layers in Feishu's format, and adds the log id. It acts on paths
+/// of the drop-in API only.
 pub async fn render(RequestId(request_id): RequestId, request: Request, next: Next) -> Response {
-    let is_upstreams = request.uri().path().starts_with(UPSTREAMS);
+    let is_drop_in = request.uri().path().starts_with(PATH_PREFIX);
     let mut response = next.run(request).await;
-    if !is_upstreams {
+    if !is_drop_in {
         return response;
     }
     let extensions = response.extensions_mut();
-    let failure = extensions.remove::<Failure>().or_else(|| extensions.remove::<Problem>().map(Failure::from));
-    let upstreams = failure.as_ref().and_then(|failure| failure.log_id.as_deref());
-    let log_id = upstreams.unwrap_or(&request_id).to_owned();
-    name(&log_id, response.headers_mut());
-    if let Some(failure) = failure {
-        failure.write(log_id, &mut response);
+    let error = extensions.remove::<FeishuError>().or_else(|| extensions.remove::<Problem>().map(FeishuError::from));
+    let upstream_log_id = error.as_ref().and_then(|error| error.log_id.as_deref());
+    let log_id = upstream_log_id.unwrap_or(&request_id).to_owned();
+    set_log_id(&log_id, response.headers_mut());
+    if let Some(error) = error {
+        error.write_to(log_id, &mut response);
     }
     response
 }
 
-fn name(log_id: &str, headers: &mut HeaderMap) {
+fn set_log_id(log_id: &str, headers: &mut HeaderMap) {
     headers.extend(HeaderValue::from_str(log_id).ok().map(|log_id| (LOG_ID, log_id)));
 }
 
@@ -260,18 +265,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_problem_has_a_code_of_upstream() {
+    fn every_problem_has_a_feishu_code() {
         for code in ProblemCode::ALL {
-            let failure = Failure::from(Problem::new(code, "what happened"));
-            assert_ne!(failure.code.number, 0);
-            assert!(failure.code.status.is_client_error() || failure.code.status.is_server_error(), "{code:?}");
-            assert!(failure.message().ends_with(": what happened"));
+            let error = FeishuError::from(Problem::new(code, "what happened"));
+            assert_ne!(error.code.number, 0);
+            assert!(error.code.status.is_client_error() || error.code.status.is_server_error(), "{code:?}");
+            assert!(error.message().ends_with(": what happened"));
         }
     }
 
     #[test]
-    fn a_parameter_at_fault_is_named() {
-        let body = Failure::invalid("page_size", "is odd").body("2026".to_owned());
+    fn an_error_names_the_invalid_parameter() {
+        let body = FeishuError::invalid_parameter("page_size", "is odd").body("2026".to_owned());
         assert_eq!(
             serde_json::to_value(body).unwrap(),
             serde_json::json!({

@@ -1,38 +1,37 @@
-//! Page tokens: cursors that a restart does not invalidate, bound to the question and to the version of the day they
-//! stand in. Pages show a frozen version: a day that has changed makes its tokens invalid, and the SDK begins again.
+//! Page tokens of the drop-in API: cursors that stay valid after a restart, bound to the query and to the version of a day.
+//! If the day changes, its tokens become invalid and the SDK starts again.
 
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::Failure;
-use crate::{api::cursor::Cursor, query::Query, table::Partition};
+use super::FeishuError;
+use crate::{api::cursor::{Cursor, RowPosition}, query::Query, table::DayTable};
 
-/// Tells one question from another, however it was written. Pages of one question may differ in size.
+/// A hash of the query that does not depend on the spelling of the request or on the page size.
 #[must_use]
-pub fn question(query: &Query) -> [u8; 8] {
+pub fn query_hash(query: &Query) -> [u8; 8] {
     let digest = Sha256::digest(format!("admin_user_stats {query:?}"));
     std::array::from_fn(|byte| digest[byte])
 }
 
-/// Reads a token of this question back.
+/// Decodes a page token.
 ///
 /// # Errors
-/// Where it is none.
-pub fn read(token: &str, question: [u8; 8]) -> Result<Cursor, Failure> {
-    let cursor = Cursor::decode(token).ok().filter(|cursor| cursor.question == question);
-    cursor.ok_or_else(|| Failure::invalid("page_token", "was not issued for this question"))
+/// If the token is invalid or was issued for another query.
+pub fn decode(token: &str, query_hash: [u8; 8]) -> Result<Cursor, FeishuError> {
+    let cursor = Cursor::decode(token).ok().filter(|cursor| cursor.query_hash == query_hash);
+    cursor.ok_or_else(|| FeishuError::invalid_parameter("page_token", "was not issued for this query"))
 }
 
-/// Where the page begins among the rows of `days`: the place of the day, and the row.
+/// The position of the first row of the page in `days`.
 ///
 /// # Errors
-/// Where that day has changed since.
-pub fn start(from: Option<&Cursor>, days: &[Arc<Partition>]) -> Result<(usize, usize), Failure> {
-    let Some(cursor) = from else { return Ok((0, 0)) };
-    let day = cursor.find(days);
-    day.map(|day| (day, cursor.row)).ok_or_else(|| {
-        let detail = format!("is of older data: {} has changed since; begin again without one", cursor.day);
-        Failure::invalid("page_token", detail)
+/// If the day of the cursor has changed since the token was issued.
+pub fn page_start(cursor: Option<&Cursor>, days: &[Arc<DayTable>]) -> Result<RowPosition, FeishuError> {
+    let Some(cursor) = cursor else { return Ok(RowPosition::default()) };
+    cursor.find(days).ok_or_else(|| {
+        let detail = format!("is stale: the day {} has changed; start again without a page_token", cursor.day);
+        FeishuError::invalid_parameter("page_token", detail)
     })
 }

@@ -1,4 +1,4 @@
-//! `GET /open-apis/admin/v1/admin_user_stats`: upstream's endpoint, answered from the days that we hold.
+//! `GET /open-apis/admin/v1/admin_user_stats`: Feishu's endpoint, answered by the query engine.
 
 use std::sync::Arc;
 
@@ -12,33 +12,34 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Failure,
-    failure::FailureBody,
-    item::AdminUserStat,
+    FeishuError,
+    feishu_error::FeishuErrorBody,
+    admin_user_stat::AdminUserStat,
     page_token,
-    query::{ExtendedHeader, Served, StatsParams, StatsQuery},
+    stats_query::{ExtendedHeader, DropInSettings, StatsParams, StatsQuery},
 };
 use crate::{
     access::Caller,
     api::{
-        audit::Rows,
+        access_log::RowCount,
         cursor::Cursor,
         prefer::Preference,
         problem::{Problem, ProblemCode},
         responses::PreferHeader,
         state::ApiState,
     },
-    model::Scope,
-    table::{Item, Partition},
+    model::DataScope,
+    table::{RowRef, DayTable},
 };
 
-/// A page, as upstream replies.
+/// A page of rows in Feishu's format.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct StatsAnswer<'a> {
-    /// 0.
+#[schema(as = StatsAnswer)]
+pub struct StatsResponse<'a> {
+    /// Always 0.
     #[schema(example = 0)]
     code: i64,
-    /// `success`.
+    /// Always `success`.
     #[schema(example = "success")]
     msg: &'static str,
     data: StatsPage<'a>,
@@ -47,36 +48,36 @@ pub struct StatsAnswer<'a> {
 /// The rows of a page.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StatsPage<'a> {
-    /// Whether there is another page.
+    /// Whether there is a next page.
     has_more: bool,
-    /// Asks for it; only where there is one.
+    /// Value of `page_token` for the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     page_token: Option<String>,
-    /// By day, then by user id.
+    /// The rows, ordered by day and user id.
     #[schema(value_type = Vec<AdminUserStat<'_>>)]
     items: Vec<AdminUserStat<'a>>,
 }
 
-/// Feishu's own endpoint
+/// Feishu's `admin_user_stats`
 ///
-/// The parameters, limits, rows and errors are those of Feishu's `admin_user_stats`; the rows come from the days that
-/// this service holds, and are fetched once where it does not. Pages show one version of each day: where a provisional
-/// day changes between two pages, the token is refused (`1051001`, `page_token`), and the caller begins again. A wait
-/// beyond the time that a request has ends as `99991400` with the estimate in `x-ogw-ratelimit-reset`; the fetch goes on.
+/// The parameters, limits, rows and errors are those of Feishu's `admin_user_stats`. Days that are not available are
+/// fetched from Feishu once. All pages show the same version of a day: if a provisional day changes between two pages, the
+/// page token is rejected (`1051001`, `page_token`) and the caller starts again. If fetching takes longer than the request
+/// timeout, the response is `99991400` with the estimate in `x-ogw-ratelimit-reset`; the fetch continues.
 #[utoipa::path(
     get, path = "/open-apis/admin/v1/admin_user_stats", tag = "drop-in", operation_id = "adminUserStats",
     security(("tenant_access_token" = [])),
     params(StatsParams, ExtendedHeader, PreferHeader),
     responses(
-        (status = 200, description = "A page of rows", body = StatsAnswer<'_>,
-            headers(("X-Tt-Logid" = String, description = "Finds the request in the log"))),
-        (status = 400, description = "`99991661`, `99991663`: no token, or no valid one; `1051002` and others: Feishu \
-            denies this service access", body = FailureBody),
-        (status = 429, description = "`99991400`: ask again after so many seconds; `99991403`: the month's calls are \
-            spent", body = FailureBody,
-            headers(("x-ogw-ratelimit-reset" = u64, description = "Seconds after which asking again makes sense"))),
+        (status = 200, description = "A page of rows", body = StatsResponse<'_>,
+            headers(("X-Tt-Logid" = String, description = "Id of the request in the log"))),
+        (status = 400, description = "`99991661`: the token is missing; `99991663`: the token is invalid; `1051002` and \
+            others: Feishu denies access to this service", body = FeishuErrorBody),
+        (status = 429, description = "`99991400`: rate limited, or the days could not be fetched in time; `99991403`: \
+            the monthly quota is exhausted", body = FeishuErrorBody,
+            headers(("x-ogw-ratelimit-reset" = u64, description = "Seconds to wait before a retry"))),
         (status = 500, description = "`1051001`: a parameter is invalid; `2200`: Feishu or this service failed",
-            body = FailureBody),
+            body = FeishuErrorBody),
     ),
 )]
 pub(in crate::api) async fn get(
@@ -85,38 +86,38 @@ pub(in crate::api) async fn get(
     OriginalUri(uri): OriginalUri,
     preference: Preference,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let asked = StatsQuery::read(&uri, &headers, &Served { geos: &state.geos, extended: state.drop_in_extended })?;
-    if caller.view().is_bound() && matches!(asked.query.scope, Scope::Department(..)) {
-        return Err(Failure::department_not_known());
+) -> Result<Response, FeishuError> {
+    let request = StatsQuery::parse(&uri, &headers, &DropInSettings { geos: &state.geos, extended: state.drop_in_extended })?;
+    if caller.view().is_department_restricted() && matches!(request.query.scope, DataScope::Department(..)) {
+        return Err(FeishuError::department_id_not_allowed());
     }
-    let asking = state.asking(Preference { respond_async: false, ..preference }, false);
-    let gathered = state.engine(&caller).await.gather(&asked.query, asking).await;
-    let gathered = gathered.map_err(|error| Problem::not_answered(&error, state.now()))?;
-    // A page of 10,000 rows takes tens of milliseconds to write.
-    let page = tokio::task::spawn_blocking(move || page(&gathered.days, &asked)).await;
-    page.unwrap_or_else(|_| Err(Problem::new(ProblemCode::Internal, "the page broke off").into()))
+    let options = state.load_options(Preference { respond_async: false, ..preference }, false);
+    let loaded = state.engine(&caller).await.load_rows(&request.query, options).await;
+    let loaded = loaded.map_err(|error| Problem::from_query_error(&error, state.now()))?;
+    // Serializing a page of 10,000 rows takes tens of milliseconds.
+    let page = tokio::task::spawn_blocking(move || page(&loaded.days, &request)).await;
+    page.unwrap_or_else(|_| Err(Problem::new(ProblemCode::Internal, "the computation of the page panicked").into()))
 }
 
 /// One page of the rows of `days`.
-fn page(days: &[Arc<Partition>], asked: &StatsQuery) -> Result<Response, Failure> {
-    let (first, row) = page_token::start(asked.from.as_ref(), days)?;
-    // All days are of one geo and one kind of id, so they share a directory.
-    let Some(tables) = days.first().map(|day| day.directory().read()) else { return Ok(written(None, Vec::new())) };
-    let selector = asked.query.selection.against(&tables);
-    let places = days.iter().enumerate().skip(first).flat_map(|(at, day)| {
-        let from = if at == first { row } else { 0 };
+fn page(days: &[Arc<DayTable>], request: &StatsQuery) -> Result<Response, FeishuError> {
+    let start = page_token::page_start(request.start.as_ref(), days)?;
+    // All days have the same geo and type of id, so they share one dictionary.
+    let Some(dictionary) = days.first().map(|day| day.dictionary().read()) else { return Ok(page_response(None, Vec::new())) };
+    let selector = request.query.selection.compile(&dictionary);
+    let positions = days.iter().enumerate().skip(start.day).flat_map(|(index, day)| {
+        let from = if index == start.day { start.row } else { 0 };
         selector.rows_from(day, from).map(move |row| (day, row))
     });
-    // One more than the page holds: where the next one begins.
-    let mut rows: Vec<(&Arc<Partition>, usize)> = places.take(asked.page_size + 1).collect();
-    let next = (rows.len() > asked.page_size).then(|| rows.pop()).flatten();
-    let next = next.map(|(day, row)| Cursor::at(day, row, asked.question).encode());
-    Ok(written(next, rows.into_iter().map(|(day, row)| AdminUserStat(Item::new(&tables, day, row))).collect()))
+    // One row more than the page has: its position becomes the token of the next page.
+    let mut rows: Vec<(&Arc<DayTable>, usize)> = positions.take(request.page_size + 1).collect();
+    let next = (rows.len() > request.page_size).then(|| rows.pop()).flatten();
+    let next = next.map(|(day, row)| Cursor::at(day, row, request.query_hash).encode());
+    Ok(page_response(next, rows.into_iter().map(|(day, row)| AdminUserStat(RowRef::new(&dictionary, day, row))).collect()))
 }
 
-fn written(page_token: Option<String>, items: Vec<AdminUserStat<'_>>) -> Response {
-    let rows = Rows::of(items.len());
+fn page_response(page_token: Option<String>, items: Vec<AdminUserStat<'_>>) -> Response {
+    let rows = RowCount::of(items.len());
     let data = StatsPage { has_more: page_token.is_some(), page_token, items };
-    rows.on(Json(StatsAnswer { code: 0, msg: "success", data }).into_response())
+    rows.attach_to(Json(StatsResponse { code: 0, msg: "success", data }).into_response())
 }

@@ -1,5 +1,5 @@
-//! The parameters of `admin_user_stats`, read as upstream reads them: unknown ones are ignored, of repeated ones the
-//! last counts, and empty ones count as not sent.
+//! The parameters of `admin_user_stats`, parsed as Feishu does: unknown parameters are ignored, the last of repeated
+//! parameters counts, and empty parameters count as missing (observed).
 
 use std::{ops::RangeInclusive, str::FromStr};
 
@@ -9,59 +9,59 @@ use axum::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Failure, page_token};
+use super::{FeishuError, page_token};
 use crate::{
     api::cursor::Cursor,
-    model::{Day, DayRange, DepartmentIdType, Geo, Scope, UserIdType},
-    query::{Query, Span},
-    table::Selection,
+    model::{Day, DayRange, DepartmentIdType, Geo, DataScope, UserIdType},
+    query::{Query, QueryDates},
+    table::RowSelection,
 };
 
-/// Asks for more than upstream can do: longer spans and larger pages.
-const EXTENDED: HeaderName = HeaderName::from_static("x-pulse-extended");
+/// Request header that allows longer ranges and larger pages than Feishu's.
+const EXTENDED_LIMITS: HeaderName = HeaderName::from_static("x-pulse-extended");
 
-/// The longest id that is accepted, in bytes.
-const LONGEST_ID: usize = 512;
+/// Maximum length of an id in bytes.
+const MAX_ID_BYTES: usize = 512;
 
 const DEFAULT_PAGE_SIZE: usize = 10;
 
-/// The query parameters, for the documentation.
+/// The query parameters, for the OpenAPI document.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "documents what `StatsQuery::read` reads")]
 pub struct StatsParams {
-    /// Which ids rows carry, and which kind `user_id` is. Default: `open_id`.
+    /// Type of the user ids in rows and of the parameter `user_id`. Default: `open_id`.
     #[param(inline)]
     user_id_type: Option<UserIdKind>,
-    /// What kind of id `department_id` is. Default: `open_department_id`.
+    /// Type of `department_id`. Default: `open_department_id`.
     #[param(inline)]
     department_id_type: Option<DepartmentIdKind>,
     /// First day, inclusive (`YYYY-MM-DD`).
     #[param(example = "2026-11-01", format = Date)]
     start_date: String,
-    /// Last day, inclusive; at most 31 days, with `X-Pulse-Extended` ten years.
+    /// Last day, inclusive. The range can span at most 31 days, with `X-Pulse-Extended` ten years.
     #[param(example = "2026-11-07", format = Date)]
     end_date: String,
-    /// A department and all below it.
+    /// A department and its sub-departments.
     department_id: Option<String>,
     /// One person.
     user_id: Option<String>,
-    /// Rows a page: at most 60, with `X-Pulse-Extended` 10,000. Default: 10.
+    /// Rows per page: at most 60, with `X-Pulse-Extended` 10,000. Default: 10.
     #[param(minimum = 1, maximum = 10_000, example = 60)]
     page_size: Option<usize>,
-    /// The `page_token` of the page before, of the same question.
+    /// `page_token` of the previous page of the same query.
     page_token: Option<String>,
-    /// One of the geos that are served here. Default: the tenant's own.
+    /// A geo that this instance serves. Default: the tenant's home geo.
     #[param(inline)]
     target_geo: Option<GeoName>,
 }
 
-/// The header, for the documentation.
+/// The request header, for the OpenAPI document.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "documents what `Limits::of` reads")]
 pub struct ExtendedHeader {
-    /// `1`: accept spans of up to ten years and pages of up to 10,000 rows, which Feishu itself does not.
+    /// `1`: accept ranges of up to ten years and pages of up to 10,000 rows, beyond Feishu's limits.
     #[param(rename = "X-Pulse-Extended")]
     extended: Option<String>,
 }
@@ -77,7 +77,7 @@ enum UserIdKind {
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what is read")]
+#[expect(dead_code, reason = "documents what `StatsQuery::read` reads")]
 enum DepartmentIdKind {
     OpenDepartmentId,
     DepartmentId,
@@ -85,7 +85,7 @@ enum DepartmentIdKind {
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what is read")]
+#[expect(dead_code, reason = "documents what `StatsQuery::read` reads")]
 enum GeoName {
     Cn,
     Us,
@@ -93,124 +93,124 @@ enum GeoName {
     Jp,
 }
 
-/// A call as it was understood.
+/// The parsed parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatsQuery {
-    /// The question.
+    /// The days and rows that the request needs.
     pub query: Query,
-    /// Rows a page.
+    /// Rows per page.
     pub page_size: usize,
-    /// Where the page begins; `None` for the first.
-    pub from: Option<Cursor>,
-    /// What page tokens of this question are bound to.
-    pub question: [u8; 8],
+    /// Start of the page; `None` for the first page.
+    pub start: Option<Cursor>,
+    /// The hash that page tokens of this query contain.
+    pub query_hash: [u8; 8],
 }
 
-/// What is served here.
+/// The settings of the drop-in API.
 #[derive(Clone, Copy, Debug)]
-pub struct Served<'a> {
-    /// The geos, the tenant's own first.
+pub struct DropInSettings<'a> {
+    /// The geos that are served, the tenant's home geo first.
     pub geos: &'a [Geo],
-    /// Whether the wider limits count for everyone.
+    /// Whether the extended limits apply to all requests.
     pub extended: bool,
 }
 
-/// How much one call may ask for.
+/// Limits of one request.
 #[derive(Clone, Debug)]
 struct Limits {
     days: usize,
     page_size: RangeInclusive<usize>,
 }
 
-/// The pairs of a query string.
-struct Fields(Vec<(String, String)>);
+/// The name and value pairs of the query string.
+struct QueryPairs(Vec<(String, String)>);
 
 impl StatsQuery {
-    /// Reads a call.
+    /// Parses the query string.
     ///
     /// # Errors
-    /// The first parameter that is no good, in upstream's words.
-    pub fn read(uri: &Uri, headers: &HeaderMap, served: &Served<'_>) -> Result<Self, Failure> {
-        let pairs = Pairs::try_from_uri(uri).map_err(|_| Failure::invalid("query", "is not a query string"))?;
-        let (fields, limits) = (Fields(pairs.0), Limits::of(headers, served.extended));
-        let query = fields.query(&limits, served.geos)?;
-        let question = page_token::question(&query);
+    /// The first invalid parameter.
+    pub fn parse(uri: &Uri, headers: &HeaderMap, settings: &DropInSettings<'_>) -> Result<Self, FeishuError> {
+        let pairs = Pairs::try_from_uri(uri).map_err(|_| FeishuError::invalid_parameter("query", "is not a valid query string"))?;
+        let (pairs, limits) = (QueryPairs(pairs.0), Limits::of(headers, settings.extended));
+        let query = pairs.query(&limits, settings.geos)?;
+        let query_hash = page_token::query_hash(&query);
         Ok(Self {
-            page_size: fields.page_size(&limits)?,
-            from: fields.text("page_token").map(|token| page_token::read(token, question)).transpose()?,
-            question,
+            page_size: pairs.page_size(&limits)?,
+            start: pairs.text("page_token").map(|token| page_token::decode(token, query_hash)).transpose()?,
+            query_hash,
             query,
         })
     }
 }
 
 impl Limits {
-    const UPSTREAMS: Self = Self { days: 31, page_size: 1..=60 };
+    const FEISHU: Self = Self { days: 31, page_size: 1..=60 };
     const EXTENDED: Self = Self { days: 3660, page_size: 1..=10_000 };
 
     fn of(headers: &HeaderMap, extended: bool) -> Self {
-        if extended || headers.get(EXTENDED).is_some_and(|value| value == "1") {
+        if extended || headers.get(EXTENDED_LIMITS).is_some_and(|value| value == "1") {
             Self::EXTENDED
         } else {
-            Self::UPSTREAMS
+            Self::FEISHU
         }
     }
 }
 
-impl Fields {
-    fn query(&self, limits: &Limits, served: &[Geo]) -> Result<Query, Failure> {
-        let span = self.span(limits)?;
-        let geo = self.geo(served)?;
+impl QueryPairs {
+    fn query(&self, limits: &Limits, served_geos: &[Geo]) -> Result<Query, FeishuError> {
+        let range = self.range(limits)?;
+        let geo = self.geo(served_geos)?;
         let user_id_type: UserIdType = self.parsed("user_id_type")?.unwrap_or_default();
         let department_id_type: DepartmentIdType = self.parsed("department_id_type")?.unwrap_or_default();
         let (department_id, user_id) = (self.id("department_id")?, self.id("user_id")?);
         let scope = match (department_id, user_id) {
-            (Some(id), _) => Scope::Department(department_id_type, id.into()),
-            (None, Some(id)) => Scope::User(id.into()),
-            (None, None) => Scope::Everyone,
+            (Some(id), _) => DataScope::Department(department_id_type, id.into()),
+            (None, Some(id)) => DataScope::User(id.into()),
+            (None, None) => DataScope::Everyone,
         };
-        let selection = Selection { user_id: user_id.map(str::to_owned), ..Selection::default() };
-        Ok(Query { span: Span::Days(span), geos: vec![geo], user_id_type, scope, selection, lead: 0 })
+        let selection = RowSelection { user_id: user_id.map(str::to_owned), ..RowSelection::default() };
+        Ok(Query { dates: QueryDates::Days(range), geos: vec![geo], user_id_type, scope, selection, lead_days: 0 })
     }
 
-    fn span(&self, limits: &Limits) -> Result<DayRange, Failure> {
+    fn range(&self, limits: &Limits) -> Result<DayRange, FeishuError> {
         let (first, last) = (self.day("start_date")?, self.day("end_date")?);
-        let span = DayRange::new(first, last).ok_or_else(|| Failure::invalid("end_date", "comes before start_date"))?;
-        let too_long = || Failure::invalid("end_date", format!("makes it more than {} days", limits.days));
-        (span.len() <= limits.days).then_some(span).ok_or_else(too_long)
+        let range = DayRange::new(first, last).ok_or_else(|| FeishuError::invalid_parameter("end_date", "is before start_date"))?;
+        let too_long = || FeishuError::invalid_parameter("end_date", format!("makes the range longer than {} days", limits.days));
+        (range.len() <= limits.days).then_some(range).ok_or_else(too_long)
     }
 
-    fn day(&self, name: &'static str) -> Result<Day, Failure> {
-        self.parsed(name)?.ok_or_else(|| Failure::invalid(name, "is missing"))
+    fn day(&self, name: &'static str) -> Result<Day, FeishuError> {
+        self.parsed(name)?.ok_or_else(|| FeishuError::invalid_parameter(name, "is missing"))
     }
 
-    fn geo(&self, served: &[Geo]) -> Result<Geo, Failure> {
-        let wanted: Option<Geo> = self.parsed("target_geo")?;
-        let geo = wanted.or_else(|| served.first().copied());
-        geo.filter(|geo| served.contains(geo)).ok_or_else(Failure::geo_not_served)
+    fn geo(&self, served_geos: &[Geo]) -> Result<Geo, FeishuError> {
+        let requested: Option<Geo> = self.parsed("target_geo")?;
+        let geo = requested.or_else(|| served_geos.first().copied());
+        geo.filter(|geo| served_geos.contains(geo)).ok_or_else(FeishuError::geo_not_served)
     }
 
-    fn page_size(&self, limits: &Limits) -> Result<usize, Failure> {
+    fn page_size(&self, limits: &Limits) -> Result<usize, FeishuError> {
         let Some(text) = self.text("page_size") else { return Ok(DEFAULT_PAGE_SIZE) };
         let allowed = &limits.page_size;
         let size = text.parse().ok().filter(|size| allowed.contains(size));
-        let wrong = || format!("is not a whole number from {} to {}", allowed.start(), allowed.end());
-        size.ok_or_else(|| Failure::invalid("page_size", wrong()))
+        let detail = || format!("is not a whole number from {} to {}", allowed.start(), allowed.end());
+        size.ok_or_else(|| FeishuError::invalid_parameter("page_size", detail()))
     }
 
-    fn id(&self, name: &'static str) -> Result<Option<&str>, Failure> {
+    fn id(&self, name: &'static str) -> Result<Option<&str>, FeishuError> {
         let id = self.text(name);
-        let is_sound = id.is_none_or(|id| id.len() <= LONGEST_ID && !id.chars().any(char::is_control));
-        is_sound.then_some(id).ok_or_else(|| Failure::invalid(name, "is no id"))
+        let is_valid = id.is_none_or(|id| id.len() <= MAX_ID_BYTES && !id.chars().any(char::is_control));
+        is_valid.then_some(id).ok_or_else(|| FeishuError::invalid_parameter(name, "is not a valid id"))
     }
 
-    fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, name: &'static str) -> Result<Option<T>, Failure> {
+    fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, name: &'static str) -> Result<Option<T>, FeishuError> {
         let parsed = self.text(name).map(str::parse).transpose();
-        parsed.map_err(|error: T::Err| Failure::invalid(name, format!("is wrong: {error}")))
+        parsed.map_err(|error: T::Err| FeishuError::invalid_parameter(name, format!("is invalid: {error}")))
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        let sent = self.0.iter().rev().find(|(key, value)| key == name && !value.is_empty());
-        sent.map(|(_, value)| value.as_str())
+        let pair = self.0.iter().rev().find(|(key, value)| key == name && !value.is_empty());
+        pair.map(|(_, value)| value.as_str())
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /open-apis/auth/v3/tenant_access_token/internal`: credentials for an access token, never upstream's own.
+//! `POST /open-apis/auth/v3/tenant_access_token/internal`: issues access tokens of the drop-in API.
 
 use axum::{
     Json,
@@ -11,101 +11,104 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Failure,
-    access_token::{Holder, LIFETIME},
-    failure::FailureBody,
+    FeishuError,
+    access_token::{TokenSubject, TOKEN_LIFETIME},
+    feishu_error::FeishuErrorBody,
 };
 use crate::{
-    access::Gatekeeper,
+    access::Authenticator,
     api::{
-        audit::{Asker, Found},
+        access_log::{CallerSlot, AuthOutcome},
         state::ApiState,
     },
 };
 
-/// The longest name of a holder, in bytes: it travels in every token.
-const LONGEST_NAME: usize = 64;
+/// Maximum length of the name of a subject in bytes. Every token contains the name.
+const MAX_NAME_BYTES: usize = 64;
 
-/// What an SDK sends.
+/// The request body that an SDK sends.
 #[derive(Deserialize, ToSchema)]
-pub struct Credentials {
-    /// The name of an access key; without access control, any name.
+#[schema(as = Credentials)]
+pub struct TokenRequest {
+    /// Name of an access key. If access control is disabled: any name.
     #[serde(default)]
     #[schema(example = "cli_demo")]
     app_id: String,
-    /// The access key; without access control, anything.
+    /// The access key. If access control is disabled: any text.
     #[serde(default)]
     #[schema(example = "any-secret")]
     app_secret: String,
 }
 
-/// A reply, as upstream's: with status 200 whether it went well or not.
+/// A response with status 200: a token, or an error, as in Feishu's API.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "documents what is answered")]
+#[expect(dead_code, reason = "documents the responses of `post`")]
 enum TokenReply {
-    /// A token.
-    Token(TokenAnswer),
-    /// Why there is none.
-    Failure(FailureBody),
+    /// The token.
+    Token(TokenResponse),
+    /// The error.
+    Failure(FeishuErrorBody),
 }
 
-/// A token, as upstream replies.
+/// An access token in Feishu's format.
 #[derive(Serialize, ToSchema)]
-pub struct TokenAnswer {
-    /// 0.
+#[schema(as = TokenAnswer)]
+pub struct TokenResponse {
+    /// Always 0.
     #[schema(example = 0)]
     code: i64,
-    /// `ok`.
+    /// Always `ok`.
     #[schema(example = "ok")]
     msg: &'static str,
-    /// The token, for the header `Authorization: Bearer …`.
+    /// The token for the header `Authorization: Bearer …`.
     tenant_access_token: String,
-    /// Seconds that it is valid.
+    /// Validity of the token in seconds.
     #[schema(example = 7200)]
     expire: u64,
 }
 
-/// Credentials for an access token
+/// Get an access token
 ///
-/// An official SDK calls this by itself. The token is one of this service and good for it alone: neither it nor the
-/// credentials go to Feishu.
+/// An official SDK calls this endpoint by itself. The token is valid for this service only. Neither the token nor the
+/// credentials are sent to Feishu.
 #[utoipa::path(
     post, path = "/open-apis/auth/v3/tenant_access_token/internal", tag = "drop-in",
     operation_id = "tenantAccessToken",
-    request_body = Credentials,
+    request_body = TokenRequest,
     responses(
-        (status = 200, description = "A token; or, with code `10014`, the secret is wrong", body = TokenReply),
-        (status = 400, description = "`10003`: the body is no JSON, or names no app", body = FailureBody),
+        (status = 200, description = "A token, or code `10014`: the secret is wrong", body = TokenReply),
+        (status = 400, description = "`10003`: the body is not valid JSON, or names no app", body = FeishuErrorBody),
     ),
 )]
 pub(in crate::api) async fn post(
     State(state): State<ApiState>,
-    asker: Asker,
+    slot: CallerSlot,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Failure> {
-    let body = body.map_err(|_| Failure::unknown_app("the body cannot be read"))?;
-    let credentials = serde_json::from_slice(&body)
-        .map_err(|_| Failure::unknown_app("the body is no JSON with app_id and app_secret"))?;
-    let holder = admit(&state.gatekeeper, &credentials).inspect_err(|_| asker.note(Found::Refused(None)))?;
-    if let Ok(caller) = state.gatekeeper.bearer(&holder.0) {
-        asker.note(Found::Caller(caller));
+) -> Result<Response, FeishuError> {
+    let body = body.map_err(|_| FeishuError::invalid_token_request("the body cannot be read"))?;
+    let request = serde_json::from_slice(&body)
+        .map_err(|_| FeishuError::invalid_token_request("the body is not a JSON object with app_id and app_secret"))?;
+    let subject = verify_credentials(&state.authenticator, &request).inspect_err(|_| slot.set(AuthOutcome::Refused(None)))?;
+    if let Ok(caller) = state.authenticator.caller_of_subject(&subject.0) {
+        slot.set(AuthOutcome::Caller(caller));
     }
-    let tenant_access_token = state.access_tokens.issue(&holder, state.now());
-    let answer = TokenAnswer { code: 0, msg: "ok", tenant_access_token, expire: LIFETIME.as_secs() };
-    Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(answer)).into_response())
+    let tenant_access_token = state.access_tokens.issue(&subject, state.now());
+    let response = TokenResponse { code: 0, msg: "ok", tenant_access_token, expire: TOKEN_LIFETIME.as_secs() };
+    Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(response)).into_response())
 }
 
-/// Who may have a token: whoever shows an access key and its name. Without access control, whoever names itself.
-fn admit(gatekeeper: &Gatekeeper, credentials: &Credentials) -> Result<Holder, Failure> {
-    let Credentials { app_id, app_secret } = credentials;
+/// The subject of the new token. With access control, the credentials must be the name of an access key and that key.
+/// Without it, every name is accepted.
+fn verify_credentials(authenticator: &Authenticator, request: &TokenRequest) -> Result<TokenSubject, FeishuError> {
+    let TokenRequest { app_id, app_secret } = request;
     let name = app_id.trim();
-    if name.is_empty() || name.len() > LONGEST_NAME {
-        return Err(Failure::unknown_app("app_id is missing or longer than 64 bytes"));
+    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        return Err(FeishuError::invalid_token_request("app_id is missing or longer than 64 bytes"));
     }
     if app_secret.trim().is_empty() {
-        return Err(Failure::wrong_secret());
+        return Err(FeishuError::wrong_secret());
     }
-    let holder = gatekeeper.holder(name, app_secret.trim()).map_err(|_| Failure::wrong_secret())?;
-    Ok(Holder(holder.into()))
+    let subject = authenticator.token_subject(name, app_secret.trim()).map_err(|_| FeishuError::wrong_secret())?;
+    Ok(TokenSubject(subject.into()))
 }

@@ -1,13 +1,13 @@
-//! The one table of everything that can go wrong.
+//! The table of problem codes: HTTP status, title, cause and remedy of each.
 
 use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Every kind of problem there is. Callers may rely on the names.
+/// The codes of problems. They are part of the API and do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each is explained by `ProblemCode::explain`, which is served to callers too")]
+#[expect(missing_docs, reason = "`ProblemCode::explain` documents each of them")]
 pub enum ProblemCode {
     InvalidParameters,
     NotFound,
@@ -34,21 +34,21 @@ pub enum ProblemCode {
     Internal,
 }
 
-/// What a kind of problem means.
+/// The documentation of a problem code.
 #[derive(Clone, Copy, Debug)]
-pub struct Explanation {
-    /// The status it is answered with.
+pub struct ProblemDoc {
+    /// HTTP status of the response.
     pub status: StatusCode,
-    /// Its name for people.
+    /// Title of the problem document.
     pub title: &'static str,
-    /// How it comes about.
+    /// What causes the problem.
     pub cause: &'static str,
-    /// What to do about it.
+    /// What to do about the problem.
     pub cure: &'static str,
 }
 
 impl ProblemCode {
-    /// Every kind of problem.
+    /// All codes.
     pub const ALL: [Self; 23] = [
         Self::InvalidParameters,
         Self::NotFound,
@@ -75,7 +75,7 @@ impl ProblemCode {
         Self::Internal,
     ];
 
-    /// The name that programs see.
+    /// The code in problem documents.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -105,159 +105,163 @@ impl ProblemCode {
         }
     }
 
-    /// The row of the table.
+    /// The documentation of the code.
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "one table")]
-    pub const fn explain(self) -> Explanation {
+    pub const fn doc(self) -> ProblemDoc {
         let (status, title, cause, cure) = match self {
             Self::InvalidParameters => (
                 StatusCode::BAD_REQUEST,
-                "The request has invalid parameters",
-                "A parameter is unknown, missing, malformed, given twice, or does not go with another.",
-                "Mend every parameter that `errors` names. Nothing was asked of Feishu.",
+                "Invalid parameters",
+                "A parameter is unknown, missing, malformed, repeated, or cannot be combined with another one.",
+                "Correct every parameter that `errors` lists. No call was made to Feishu.",
             ),
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
-                "There is nothing here",
-                "The path is none of this service, or names something that is not there.",
-                "See /docs for the paths there are.",
+                "Not found",
+                "The path does not exist, or names something that does not exist.",
+                "See /docs for the paths of the API.",
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
-                "The method is not allowed here",
-                "The path exists, for other methods.",
-                "Use a method that the header `Allow` names.",
+                "Method not allowed",
+                "The path exists, but not with this method.",
+                "Use a method that the header `Allow` lists.",
             ),
             Self::NotAcceptable => (
                 StatusCode::NOT_ACCEPTABLE,
-                "There is no answer in an acceptable format",
-                "The header `Accept` allows none of the formats that this endpoint has.",
-                "Accept one of the media types that `detail` names, or use `format=`.",
+                "No acceptable format",
+                "The header `Accept` allows none of the formats of this endpoint.",
+                "Accept one of the media types that `detail` lists, or set the parameter `format`.",
             ),
             Self::StaleCursor => (
                 StatusCode::CONFLICT,
-                "The cursor is of older data",
-                "A day that was still provisional has changed since the page before was read.",
-                "Begin again without a cursor.",
+                "The cursor is stale",
+                "A day that was still provisional has changed since the previous page was read.",
+                "Start again without a cursor.",
             ),
             Self::Unauthenticated => (
                 StatusCode::UNAUTHORIZED,
-                "The request does not say, or not credibly, who asks",
-                "The header `Authorization` is missing, or carries no access key of this service and no valid token of \
-                 its identity provider.",
+                "Authentication required",
+                "The header `Authorization` is missing, or contains neither a valid access key of this service nor a \
+                 valid token of its identity provider.",
                 "Send `Authorization: Bearer …` with an access key, or with a token that has not expired. The operator \
-                 makes keys with `feishu-pulse key new`.",
+                 creates access keys with `feishu-pulse key new`.",
             ),
             Self::InsufficientScope => (
                 StatusCode::FORBIDDEN,
-                "The caller may not do this",
-                "The access key or token lacks the scope that `required_scope` names.",
-                "Ask the operator for a key with that scope.",
+                "Insufficient scope",
+                "The access key or token lacks the scope in `required_scope`.",
+                "Request an access key with that scope from the operator.",
             ),
             Self::HostNotServed => (
                 StatusCode::MISDIRECTED_REQUEST,
-                "The service does not go by this name",
-                "There is no access control, so the service answers only to names of this machine: a web page elsewhere \
-                 must not reach it through a name of its own.",
-                "Ask at `localhost` or `127.0.0.1`. For others, the operator sets up access control, or sets \
-                 PULSE_ALLOW_ANONYMOUS where something else controls access.",
+                "The host name is not served",
+                "Access control is disabled. The service then accepts only host names of this machine, so that a web \
+                 page cannot reach it through a domain of its own (DNS rebinding).",
+                "Send requests to `localhost` or `127.0.0.1`. To serve other hosts, the operator enables access \
+                 control, or sets PULSE_ALLOW_ANONYMOUS if another component controls access.",
             ),
             Self::TooManyRequests => (
                 StatusCode::TOO_MANY_REQUESTS,
-                "The caller makes too many requests",
-                "The access key has used up its requests; the header `RateLimit` tells how many are left.",
-                "Ask again after `retry_after` seconds.",
+                "Too many requests from this caller",
+                "The caller has exceeded its rate limit; the header `RateLimit` shows the remaining requests. Or as \
+                 many jobs of the caller are running as the service allows.",
+                "Retry after `retry_after` seconds.",
             ),
             Self::IdentityProviderUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The identity provider cannot be reached",
-                "The token may be valid, but the keys it would have to be checked with cannot be fetched.",
-                "Ask again after `retry_after` seconds; the operator sees to PULSE_OIDC_ISSUER. Access keys work meanwhile.",
+                "The token may be valid, but the keys to verify it cannot be fetched from the identity provider.",
+                "Retry after `retry_after` seconds. The operator checks PULSE_OIDC_ISSUER. Access keys still work.",
             ),
             Self::UpstreamRejected => (
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "Feishu does not accept the request",
-                "Feishu does not know the user or department id, or it belongs to another app.",
+                "Feishu rejects the request",
+                "Feishu does not know the user id or department id, or the id belongs to another app.",
                 "Check the id and its type (`user_id_type`, `department_id_type`).",
             ),
             Self::UpstreamUnauthorized => (
                 StatusCode::BAD_GATEWAY,
-                "Feishu rejects the app's credentials",
+                "Feishu rejects the credentials of the app",
                 "FEISHU_APP_ID or FEISHU_APP_SECRET is wrong, or the app is disabled.",
-                "The operator checks the credentials in Feishu's developer console. They are tried again every 30 s.",
+                "The operator checks the credentials in Feishu's developer console. The service retries them every 30 \
+                 s.",
             ),
             Self::UpstreamForbidden => (
                 StatusCode::BAD_GATEWAY,
-                "Feishu denies the app access",
-                "The app lacks a scope, its data range does not cover what was asked, a geo is not enabled, or this \
-                 machine's address is not allowed.",
+                "Feishu denies access to the app",
+                "The app lacks a scope, its data range does not cover the request, the geo is not enabled, or the IP \
+                 address of this service is not allowed.",
                 "An administrator grants the app what `detail` names, in Feishu's developer console.",
             ),
             Self::UpstreamUnavailable => (
                 StatusCode::BAD_GATEWAY,
-                "Feishu could not be reached, or failed",
-                "Feishu answered with errors, with what is no answer, or not at all, through several tries.",
-                "Ask again later. What was fetched meanwhile is kept.",
+                "Feishu is unavailable",
+                "Several attempts to call Feishu failed: no response, an error, or an invalid response.",
+                "Retry later. Days fetched until then stay available.",
             ),
             Self::UpstreamThrottled => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Feishu keeps refusing calls for its rate limit",
-                "Others use up the rate limit of the same app.",
-                "Ask again after `retry_after` seconds; see whether other programs use the same app.",
+                "Feishu's rate limit is exhausted",
+                "Feishu keeps rejecting calls because of its rate limit, which other programs with the same app use \
+                 too.",
+                "Retry after `retry_after` seconds. Check whether other programs use the same app.",
             ),
             Self::UpstreamQuotaExhausted => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The month's calls of Feishu are spent",
-                "The tenant's monthly quota of API calls, which all its apps share, is used up.",
-                "Days that are held are served as before. For others, wait for the first of the month (UTC+8) or buy quota.",
+                "The monthly quota of Feishu calls is exhausted",
+                "The monthly quota of API calls, which all apps of the tenant share, is used up.",
+                "Days in memory and in the archive are still served. For other days, wait for the first of the month \
+                 (UTC+8) or buy more quota.",
             ),
             Self::NotReadyInTime => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The days could not be fetched in time",
-                "The days are not held yet, and fetching them takes longer than the request may.",
-                "Ask again after `retry_after` seconds: the fetch goes on, and what was fetched is kept. Or ask for \
-                 fewer days, or with `allow_partial=true`.",
+                "The days are not available yet, and fetching them takes longer than the request may wait.",
+                "Retry after `retry_after` seconds; the fetch continues, and fetched days stay available. Or request \
+                 fewer days, or set `allow_partial=true`.",
             ),
             Self::ArchiveUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The archive does not do what it was asked for",
-                "The folder or bucket of PULSE_ARCHIVE is full, read-only, or cannot be reached.",
-                "The operator looks at `/readyz` and the log, which name the fault; then ask again.",
+                "The archive is unavailable",
+                "The folder or bucket in PULSE_ARCHIVE is full, read-only or unreachable.",
+                "The operator finds the failure in `/readyz` and in the log. Retry after it is fixed.",
             ),
             Self::RequestTimeout => (
                 StatusCode::REQUEST_TIMEOUT,
-                "The request took too long",
-                "The request was not sent whole, or could not be answered, in the time that any request has.",
-                "Send the request at once. If it was: ask for less, and tell the operator, since requests are bounded \
-                 so that this does not happen.",
+                "Request timeout",
+                "The request was not received completely, or not answered, within the time limit of a request.",
+                "Send the complete request without delay. If it was, request less, and report this to the operator: \
+                 the service should respond before this limit.",
             ),
             Self::PayloadTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "The body is too long",
-                "The body is longer than any that this service has a use for.",
-                "Send a shorter body, or none: parameters go into the query.",
+                "The request body is too large",
+                "The body is larger than any request of this API needs.",
+                "Send a smaller body or none. Parameters belong in the query.",
             ),
             Self::UriTooLong => (
                 StatusCode::URI_TOO_LONG,
                 "The path and query are too long",
-                "They are longer than all parameters together can be.",
-                "Send only the parameters that the endpoint has, each once.",
+                "The path and query are longer than those of any valid request.",
+                "Send each parameter of the endpoint at most once.",
             ),
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "There are too many requests at once",
-                "As many requests as PULSE_MAX_REQUESTS allows are under way, and most of them probably wait for Feishu; or as \
-                 many connections as PULSE_MAX_CONNECTIONS allows are open.",
-                "Ask again after `retry_after` seconds. The operator sees in `/metrics` what is under way.",
+                "The service is overloaded",
+                "The number of concurrent requests has reached PULSE_MAX_REQUESTS (most of them probably wait for \
+                 Feishu), or the number of connections has reached PULSE_MAX_CONNECTIONS.",
+                "Retry after `retry_after` seconds. The operator finds the number of requests in `/metrics`.",
             ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "Something is wrong inside this service",
+                "Internal error",
                 "A defect of this service.",
                 "Report it with the `request_id`.",
             ),
         };
-        Explanation { status, title, cause, cure }
+        ProblemDoc { status, title, cause, cure }
     }
 }
 
@@ -266,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_a_problem_is_its_name_in_json() {
+    fn the_name_of_a_code_is_its_json_value() {
         for code in ProblemCode::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.name());
         }

@@ -1,4 +1,4 @@
-//! `GET /v1/reports/activity`: who used what over time.
+//! `GET /v1/reports/activity`: active people, feature use and counters over time.
 
 use std::{cell::LazyCell, num::NonZeroU64};
 
@@ -6,41 +6,41 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::figures::{Counters, Features, rounded};
+use super::figures::{Counters, Features, round_to_thousandths};
 use crate::{
     api::{
-        answer::Answer,
-        data_request::{DataRequest, Early},
-        envelope::{Meta, WITHHELD_GROUPS},
-        negotiate::FormatParams,
-        params::{Params, documented},
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
-        selection::{self, PeopleParams, RangeParams, Selected},
-        work::compute,
+        list_response::ListResponse,
+        data_request::{DataRequest, EarlyResponse},
+        meta::{Meta, SMALL_GROUPS_SUPPRESSED},
+        format::FormatParams,
+        params::{Params, parameter_names},
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        shared_params::{self, PeopleParams, RangeParams, SharedParams},
+        compute::compute,
     },
     model::Day,
-    query::{Basis, Trails},
-    report::{Bucket, Interval, activity, trailing},
-    table::{Cell, Column, Kind, Record, Selection},
+    query::{ReportInput, TrailingCountCache},
+    report::{ActivityBucket, Interval, activity, trailing_counts},
+    table::{Cell, Column, ColumnKind, Record, RowSelection},
 };
 
-/// The parameters of this endpoint alone.
+/// The endpoint's own parameters.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `Asked::read` reads")]
+#[expect(dead_code, reason = "documents what `ActivityRequest::read` reads")]
 pub struct ActivityParams {
-    /// How long a bucket is. Weeks begin on Monday; the first and the last bucket are cut to the selection.
+    /// Length of a bucket. Weeks begin on Monday. The first and the last bucket are cut to the selected range.
     #[param(inline)]
     interval: Option<IntervalParam>,
-    /// `held` (default): `wau` and `mau` are given where the days that they trail over are selected or in memory.
-    /// `fetch`: the others, up to 29 before the selection, are fetched.
+    /// Which days `wau` and `mau` may use. `held` (default): selected days and days in memory; a figure is null if a
+    /// day of its window is neither. `fetch`: missing days, up to 29 before the selected range, are fetched from Feishu.
     #[param(inline)]
     trailing: Option<TrailingParam>,
 }
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `Asked::read` reads")]
+#[expect(dead_code, reason = "documents what `ActivityRequest::read` reads")]
 enum IntervalParam {
     Day,
     Week,
@@ -49,7 +49,7 @@ enum IntervalParam {
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `Asked::read` reads")]
+#[expect(dead_code, reason = "documents what `ActivityRequest::read` reads")]
 enum TrailingParam {
     Held,
     Fetch,
@@ -64,98 +64,106 @@ pub struct ActivityItem {
     /// Last day of the bucket.
     #[schema(value_type = String, format = Date, example = "2026-11-01")]
     end_date: Day,
-    /// People that Feishu knew on the bucket's last day that has rows.
+    /// People in Feishu's data on the last day of the bucket that has rows.
     #[schema(example = 2000)]
     users: u64,
-    /// Those of them whose account was activated.
+    /// The number of these people whose account is activated.
     #[schema(example = 1950)]
     activated: u64,
-    /// Different people who were active in the bucket. Null where Feishu withholds ids and the bucket has several days.
+    /// Distinct people who were active in the bucket. Null if Feishu withholds user ids and the bucket spans several
+    /// days.
     #[schema(example = 1320)]
     active: Option<u64>,
-    /// Different people active in the 7 days that end with the bucket's last day that is there. Null where one of the
-    /// 7 is neither selected nor held.
+    /// Distinct people active in the 7 days that end with the last available day of the bucket. Null if one of the 7
+    /// days is neither selected nor in memory.
     #[schema(example = 1610)]
     wau: Option<u64>,
-    /// The same over 30 days.
+    /// The same as `wau`, over 30 days.
     #[schema(example = 1790)]
     mau: Option<u64>,
-    /// That last day's active people as a share of `mau`, 0 to 1.
+    /// Active people of that last day divided by `mau`, 0 to 1.
     #[schema(example = 0.737)]
     stickiness: Option<f64>,
     features: Features,
     counters: Counters,
 }
 
-/// A request as it was understood.
-struct Asked {
-    selected: Selected,
+/// The parsed request.
+struct ActivityRequest {
+    shared: SharedParams,
     interval: Interval,
+}
+
+/// The input of the report, once the days are loaded.
+struct ActivityReport {
+    input: ReportInput,
+    selection: RowSelection,
+    interval: Interval,
+    /// Groups of fewer people are suppressed.
+    min_group_size: Option<NonZeroU64>,
 }
 
 /// Activity over time
 ///
-/// People, active people, use of each feature and every counter, by day, week or month.
+/// People, active people, the use of each feature and the sum of each counter, by day, week or month.
 #[utoipa::path(
     get, path = "/v1/reports/activity", tag = "reports", operation_id = "activityReport",
     params(RangeParams, PeopleParams, ActivityParams, FormatParams, PreferHeader),
     responses(
-        (status = 200, description = "One item per bucket, in time order. A bucket none of whose days is there \
-            (pending, missing) is left out. None at all where the figures are withheld; then `meta.notes` says so.", content(
-            (Answer<ActivityItem> = "application/json"), (String = "text/csv"),
+        (status = 200, description = "One item per bucket, in time order. A bucket whose days are all pending or \
+            missing is omitted. If the figures are withheld, the list is empty and `meta.notes` says so.", content(
+            (ListResponse<ActivityItem> = "application/json"), (String = "text/csv"),
             (ParquetFile = "application/vnd.apache.parquet"), (ActivityItem = "application/x-ndjson"),
         )),
-        CommonProblems, FormatProblems, UpstreamAnswers,
+        CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
-pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
-    let mut params = request.params(&[selection::shared(), documented::<ActivityParams>()]);
-    let asked = Asked::read(&mut params, &request);
-    let wanted = request.wanted(&mut params);
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, EarlyResponse> {
+    let mut params = request.params(&[shared_params::shared_names(), parameter_names::<ActivityParams>()]);
+    let parsed = ActivityRequest::parse(&mut params, &request);
+    let requested = request.requested_format(&mut params);
     params.finish()?;
-    let Asked { selected: Selected { query, allow_partial }, interval } = asked;
+    let ActivityRequest { shared: SharedParams { query, allow_partial }, interval } = parsed;
 
-    let gathering = async {
-        let mut basis = request.engine().basis(&query, request.asking(allow_partial)).await?;
-        request.engine().look_back(&mut basis, trailing::MONTH - 1).await;
-        Ok(basis)
+    let loading = async {
+        let mut input = request.engine().load_report_input(&query, request.load_options(allow_partial)).await?;
+        request.engine().add_lead_days(&mut input, trailing_counts::MONTH_DAYS - 1).await;
+        Ok(input)
     };
-    let basis = request.gathered(&query, gathering).await?;
-    let (least, trails) = (request.least_group(), request.engine().trails().clone());
-    let answer = move || answer(&basis, &query.selection, interval, (least, &trails)).written(wanted, "activity");
-    request.answered(compute(answer).await?).await
+    let input = request.load_or_respond(&query, loading).await?;
+    let trailing = request.engine().trailing_counts().clone();
+    let report = ActivityReport { input, selection: query.selection, interval, min_group_size: request.min_group_size() };
+    request.respond(compute(move || report.response(&trailing).into_format(requested, "activity")).await?).await
 }
 
-impl Asked {
-    fn read(params: &mut Params, request: &DataRequest) -> Self {
-        let mut selected = selection::read(params, request);
+impl ActivityRequest {
+    fn parse(params: &mut Params, request: &DataRequest) -> Self {
+        let mut shared = shared_params::parse(params, request);
         let intervals = [("day", Interval::Day), ("week", Interval::Week), ("month", Interval::Month)];
         let interval = params.one_of("interval", &intervals).unwrap_or_default();
         let fetch = params.one_of("trailing", &[("held", false), ("fetch", true)]).unwrap_or(false);
-        selected.query.lead = if fetch { trailing::MONTH - 1 } else { 0 };
-        Self { selected, interval }
+        shared.query.lead_days = if fetch { trailing_counts::MONTH_DAYS - 1 } else { 0 };
+        Self { shared, interval }
     }
 }
 
-fn answer(
-    basis: &Basis,
-    selection: &Selection,
-    interval: Interval,
-    (least, trails): (Option<NonZeroU64>, &Trails),
-) -> Answer<ActivityItem> {
-    let meta = Meta::of_figures(basis, selection);
-    if basis.hides(selection, least) {
-        return Answer { data: Vec::new(), meta: meta.noting(Some(WITHHELD_GROUPS)) };
+impl ActivityReport {
+    fn response(&self, trailing_counts: &TrailingCountCache) -> ListResponse<ActivityItem> {
+        let Self { input, selection, interval, min_group_size } = self;
+        let meta = Meta::from_report_figures(input, selection);
+        if input.is_suppressed(selection, *min_group_size) {
+            return ListResponse { data: Vec::new(), meta: meta.with_note(Some(SMALL_GROUPS_SUPPRESSED)) };
+        }
+        let figures = LazyCell::new(|| input.figures(selection));
+        let trailing = trailing_counts.get_or_compute(input, selection, &figures);
+        let sums = input.sums(selection, &figures);
+        let buckets = activity::activity(input.plan().range, *interval, &sums, &figures, &trailing);
+        ListResponse { data: buckets.iter().map(ActivityItem::from).collect(), meta }
     }
-    let figures = LazyCell::new(|| basis.figures(selection));
-    let trailing = trails.over(basis, selection, &figures);
-    let buckets =
-        activity::activity(basis.plan().range, interval, &basis.sums(selection, &figures), &figures, &trailing);
-    Answer { data: buckets.iter().map(ActivityItem::from).collect(), meta }
 }
 
-impl From<&Bucket> for ActivityItem {
-    fn from(bucket: &Bucket) -> Self {
+impl From<&ActivityBucket> for ActivityItem {
+    fn from(bucket: &ActivityBucket) -> Self {
         Self {
             start_date: bucket.days.first(),
             end_date: bucket.days.last(),
@@ -164,7 +172,7 @@ impl From<&Bucket> for ActivityItem {
             active: bucket.active,
             wau: bucket.wau,
             mau: bucket.mau,
-            stickiness: bucket.stickiness.map(rounded),
+            stickiness: bucket.stickiness.map(round_to_thousandths),
             features: Features::new(bucket.features, bucket.active),
             counters: Counters(bucket.counters),
         }
@@ -173,9 +181,9 @@ impl From<&Bucket> for ActivityItem {
 
 impl Record for ActivityItem {
     fn columns() -> Vec<Column> {
-        let days = ["start_date", "end_date"].map(|name| Column::new(name, Kind::Day));
-        let counts = ["users", "activated", "active", "wau", "mau"].map(|name| Column::new(name, Kind::Count));
-        let head = days.into_iter().chain(counts).chain([Column::new("stickiness", Kind::Number)]);
+        let days = ["start_date", "end_date"].map(|name| Column::new(name, ColumnKind::Day));
+        let counts = ["users", "activated", "active", "wau", "mau"].map(|name| Column::new(name, ColumnKind::Count));
+        let head = days.into_iter().chain(counts).chain([Column::new("stickiness", ColumnKind::Number)]);
         head.chain(Features::columns()).chain(Counters::columns()).collect()
     }
 

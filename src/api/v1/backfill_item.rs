@@ -1,110 +1,136 @@
-//! A backfill, as callers see it.
+//! The representation of a backfill job in the API.
 
+use std::time::Duration;
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     access::Caller,
+    api::problem::retry_after_seconds,
     model::Day,
-    query::{Job, JobState},
+    query::{BackfillJob, BackfillJobState},
 };
 
-/// A job that fills the archive.
+/// A job that fetches days into the archive.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Backfill {
-    /// Its name.
+    /// Id of the job.
     #[schema(example = "20261122T040000Z-5f3a9c")]
     id: String,
-    /// Whether it runs, and how it ended.
+    /// Whether the job is running, and how it ended.
     state: BackfillState,
     /// First day.
     #[schema(value_type = String, format = Date, example = "2026-08-01")]
     start_date: Day,
-    /// Last day. Days that Feishu has not produced yet are left out.
+    /// Last day. Days that Feishu has not produced yet are not part of the job.
     #[schema(value_type = String, format = Date, example = "2026-10-31")]
     end_date: Day,
     /// The geos.
     #[schema(example = json!(["cn"]))]
     geos: Vec<&'static str>,
-    /// Which ids the rows carry.
+    /// Type of the user ids in the rows.
     #[schema(example = "open_id")]
     user_id_type: &'static str,
-    /// When it was ordered. RFC 3339.
+    /// When the job was created (RFC 3339).
     #[schema(format = DateTime, example = "2026-11-22T04:00:00Z")]
     created_at: String,
-    /// How many days are wanted and how many are held by now; each of each geo counts.
+    /// Progress in days. Each day counts once per geo.
     days: BackfillDays,
-    /// Calls of Feishu since it began, those of other requests included. Null for callers who are bound to departments.
+    /// Calls to Feishu since the job began, including calls for other requests. Null for callers that are restricted to
+    /// departments.
     #[schema(example = 512)]
     calls: Option<u64>,
-    /// The same per second.
+    /// `calls` per second.
     #[schema(example = 47.5)]
     calls_per_second: Option<f64>,
-    /// How long the rest takes, if it goes on as it went; null while that cannot be told, and for callers who are bound.
+    /// Estimated seconds until the job is done, from its progress so far. Null while there is no estimate, and for
+    /// callers that are restricted to departments.
     #[schema(example = 90)]
-    pub(super) seconds_left: Option<u64>,
-    /// The path and query of the question that the days are fetched for: ask it again when the job is done. Null for a
-    /// job that was ordered by itself, and for an administrator who looks at the job of another.
+    seconds_left: Option<u64>,
+    /// Path and query of the request that started the job; repeat that request when the job is done. Null for a job
+    /// that was started through `/v1/backfills`, and for administrators who view the job of another caller.
+    #[serde(rename = "question")]
     #[schema(example = "/v1/reports/activity?period=90d")]
-    question: Option<String>,
-    /// Why it failed.
+    query_target: Option<String>,
+    /// Why the job failed.
     error: Option<String>,
 }
 
-/// How far a backfill is.
+/// Progress of a backfill job.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BackfillDays {
-    /// Days that are wanted and produced.
+    /// Days of the job.
     #[schema(example = 92)]
     total: usize,
-    /// Those that are held.
+    /// Days that are available by now.
     #[schema(example = 40)]
     done: usize,
-    /// Those that had to be fetched.
+    /// Days that had to be fetched from Feishu.
     #[schema(example = 10)]
     fetched: usize,
 }
 
-/// Whether a backfill runs, and how it ended.
+/// State of a backfill job.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BackfillState {
-    /// It runs.
+    /// The job is running.
     Running,
-    /// All days are held.
+    /// All days are available.
     Done,
-    /// Somebody cancelled it. What was fetched is kept.
+    /// The job was cancelled. Days fetched until then stay available.
     Cancelled,
-    /// It met a failure that trying again did not help. What was fetched is kept; order it again to go on.
+    /// The job failed although calls were retried. Days fetched until then stay available; start the job again to
+    /// continue.
     Failed,
 }
 
 impl Backfill {
-    /// The job, without what does not concern the caller: the questions of others, and the calls and the time from which
-    /// the number of people could be told that a bound caller does not see.
+    /// The job as `caller` may see it. The `question` is visible to the job's owner only. Figures that reveal how many
+    /// people the tenant has (calls, remaining time) are hidden from callers that are restricted to departments.
     #[must_use]
-    pub fn shown_to(caller: &Caller, job: &Job) -> Self {
+    pub fn for_caller(caller: &Caller, job: &BackfillJob) -> Self {
         let (state, error) = match &job.state {
-            JobState::Running => (BackfillState::Running, None),
-            JobState::Done => (BackfillState::Done, None),
-            JobState::Cancelled => (BackfillState::Cancelled, None),
-            JobState::Failed(error) => (BackfillState::Failed, Some(error.to_string())),
+            BackfillJobState::Running => (BackfillState::Running, None),
+            BackfillJobState::Done => (BackfillState::Done, None),
+            BackfillJobState::Cancelled => (BackfillState::Cancelled, None),
+            BackfillJobState::Failed(error) => (BackfillState::Failed, Some(error.to_string())),
         };
-        let (progress, sees_all) = (&job.progress, !caller.view().is_bound());
+        let (progress, sees_everyone) = (&job.progress, !caller.view().is_department_restricted());
         Self {
             id: job.id.to_string(),
             state,
-            start_date: job.order.range.first(),
-            end_date: job.order.range.last(),
-            geos: job.order.geos.iter().map(|geo| geo.name()).collect(),
-            user_id_type: job.order.user_id_type.name(),
+            start_date: job.request.range.first(),
+            end_date: job.request.range.last(),
+            geos: job.request.geos.iter().map(|geo| geo.name()).collect(),
+            user_id_type: job.request.user_id_type.name(),
             created_at: job.created_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             days: BackfillDays { total: progress.days, done: progress.done, fetched: progress.fetched },
-            calls: sees_all.then_some(progress.calls),
-            calls_per_second: sees_all.then(|| progress.calls_per_second()),
-            question: job.question.as_deref().filter(|_| job.owner == *caller.name()).map(str::to_owned),
-            seconds_left: progress.left().filter(|_| sees_all).map(|left| left.as_secs()),
+            calls: sees_everyone.then_some(progress.calls),
+            calls_per_second: sees_everyone.then(|| progress.calls_per_second()),
+            query_target: job.query_target.as_deref().filter(|_| job.owner == *caller.name()).map(str::to_owned),
+            seconds_left: progress.remaining_time().filter(|_| sees_everyone).map(|remaining| remaining.as_secs()),
             error,
         }
     }
+}
+
+/// A `202` response for a running job, with `Retry-After` if the wait is known.
+pub(in crate::api) fn accepted_response(job: &BackfillJob, caller: &Caller, retry_after: Option<Duration>) -> Response {
+    let seconds = retry_after.map(retry_after_seconds);
+    let mut backfill = Backfill::for_caller(caller, job);
+    backfill.seconds_left = backfill.seconds_left.or(seconds.filter(|_| !caller.view().is_department_restricted()));
+    let mut response = (StatusCode::ACCEPTED, Json(&backfill)).into_response();
+    let headers = response.headers_mut();
+    let location = HeaderValue::from_str(&format!("/v1/backfills/{}", job.id));
+    headers.extend(location.ok().map(|location| (header::LOCATION, location)));
+    headers.extend(seconds.map(|seconds| (header::RETRY_AFTER, seconds.into())));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

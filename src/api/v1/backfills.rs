@@ -1,11 +1,10 @@
-//! `/v1/backfills`: jobs that fill the archive.
+//! `/v1/backfills`: jobs that fetch days into the archive.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json,
     extract::{OriginalUri, State},
-    http::{HeaderValue, StatusCode, header},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -16,55 +15,71 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use super::backfill_item::Backfill;
+use super::backfill_item::{Backfill, accepted_response};
 use crate::{
     access::{self, Caller},
     api::{
-        params::{NoParams, Params, Segment, documented},
-        problem::{Problem, ProblemCode, UNKNOWN_WAIT, whole_seconds},
+        params::{NoParams, Params, PathSegment, parameter_names},
+        problem::{Problem, ProblemCode},
         responses::CommonProblems,
-        selection::{self, RangeParams},
+        shared_params::{self, RangeParams},
         state::ApiState,
     },
-    model::Scope,
-    query::{Job, JobState, Order, TooManyJobs},
+    model::DataScope,
+    query::{BackfillJob, BackfillJobState, BackfillRequest},
     source::Priority,
 };
 
-/// Events of one job come no faster than this.
-const PACE: Duration = Duration::from_millis(250);
+/// Minimum time between two events of one job.
+const MIN_EVENT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How often it is looked whether the process is about to end.
-const LOOK_UP: Duration = Duration::from_secs(1);
+/// How often an event stream checks whether the process is shutting down.
+const DRAIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Produces the events of one job for one caller.
+struct JobFollower {
+    job: watch::Receiver<BackfillJob>,
+    caller: Caller,
+    state: ApiState,
+    last_event: Option<LastEvent>,
+}
+
+/// State of the job in the last event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LastEvent {
+    Running,
+    Ended,
+}
 
 /// One server-sent event.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "documents what is sent")]
+#[expect(dead_code, reason = "documents the events of `events`")]
 struct BackfillEvent {
-    /// `progress`.
+    /// Always `progress`.
     #[schema(example = "progress")]
     event: String,
     /// The job, as JSON.
     data: String,
 }
 
-/// All jobs.
+/// The backfill jobs.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct BackfillsAnswer {
-    /// The latest first.
+#[schema(as = BackfillsAnswer)]
+pub struct BackfillsResponse {
+    /// The jobs, newest first.
     data: Vec<Backfill>,
 }
 
-/// Fill the archive
+/// Start a backfill
 ///
-/// Fetches the days of a range that are not archived yet, whenever nobody waits for an answer. The job goes on after a
-/// restart. Ordering the same range again is harmless: what is held is not fetched again.
+/// Fetches the days of a range that are not archived yet, at a lower priority than other requests. The job resumes after
+/// a restart. Starting a job for the same range again is safe: archived days are not fetched again.
 #[utoipa::path(
     post, path = "/v1/backfills", tag = "archive", operation_id = "startBackfill",
     params(RangeParams),
     responses(
         (status = 202, description = "The job that was started", body = Backfill,
-            headers(("Location" = String, description = "Where the job can be followed"))),
+            headers(("Location" = String, description = "Path of the job"))),
         CommonProblems,
     ),
 )]
@@ -73,31 +88,31 @@ pub(in crate::api) async fn post(
     caller: Caller,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
-    let mut params = Params::of(&uri, &documented::<RangeParams>());
-    let query = selection::read_range(&mut params, &state.geos, None);
+    let mut params = Params::parse(&uri, &parameter_names::<RangeParams>());
+    let query = shared_params::parse_range(&mut params, &state.geos, None);
     params.finish()?;
-    let range = query.span.days(&query.geos, state.now());
+    let range = query.dates.resolve(&query.geos, state.now());
     let (geos, user_id_type) = (query.geos, query.user_id_type);
-    let order = Order { range, geos, user_id_type, scope: Scope::Everyone, priority: Priority::Background };
+    let order = BackfillRequest { range, geos, user_id_type, scope: DataScope::Everyone, priority: Priority::Background };
     let job = state.backfills.start(order, None, Arc::clone(caller.name())).await?;
-    Ok(accepted(&job, &caller, None))
+    Ok(accepted_response(&job, &caller, None))
 }
 
-/// All backfills
+/// List backfills
 ///
-/// Those that run, and the last hundred that ended since the process began. With the scope `admin` those of all callers,
-/// else the caller's own.
+/// Running jobs, and the last 100 jobs that ended since the process started. Callers with the scope `admin` see the jobs
+/// of all callers, others their own.
 #[utoipa::path(
     get, path = "/v1/backfills", tag = "archive", operation_id = "listBackfills",
-    responses((status = 200, description = "The latest first", body = BackfillsAnswer), CommonProblems),
+    responses((status = 200, description = "The jobs, newest first", body = BackfillsResponse), CommonProblems),
 )]
-pub(in crate::api) async fn list(State(state): State<ApiState>, caller: Caller, _: NoParams) -> Json<BackfillsAnswer> {
+pub(in crate::api) async fn list(State(state): State<ApiState>, caller: Caller, _: NoParams) -> Json<BackfillsResponse> {
     let jobs = state.backfills.list();
     let seen = jobs.iter().filter(|job| may_see(&caller, job));
-    Json(BackfillsAnswer { data: seen.map(|job| Backfill::shown_to(&caller, job)).collect() })
+    Json(BackfillsResponse { data: seen.map(|job| Backfill::for_caller(&caller, job)).collect() })
 }
 
-/// How a backfill is
+/// Get a backfill
 #[utoipa::path(
     get, path = "/v1/backfills/{id}", tag = "archive", operation_id = "getBackfill",
     params(("id" = String, Path, description = "The job's `id`", example = "20261122T040000Z-5f3a9c")),
@@ -111,17 +126,17 @@ pub(in crate::api) async fn list(State(state): State<ApiState>, caller: Caller, 
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     caller: Caller,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     _: NoParams,
 ) -> Result<Json<Backfill>, Problem> {
-    let job = followed(&state, &caller, &id)?;
-    let backfill = Backfill::shown_to(&caller, &job.borrow());
+    let job = visible_job(&state, &caller, &id)?;
+    let backfill = Backfill::for_caller(&caller, &job.borrow());
     Ok(Json(backfill))
 }
 
 /// Follow a backfill
 ///
-/// Server-sent events named `progress`, each with the job as JSON. The stream ends with the job.
+/// Server-sent events named `progress`, each with the job as JSON. The stream ends when the job ends.
 #[utoipa::path(
     get, path = "/v1/backfills/{id}/events", tag = "archive", operation_id = "followBackfill",
     params(("id" = String, Path, description = "The job's `id`", example = "20261122T040000Z-5f3a9c")),
@@ -135,21 +150,21 @@ pub(in crate::api) async fn get(
 pub(in crate::api) async fn events(
     State(state): State<ApiState>,
     caller: Caller,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     _: NoParams,
 ) -> Result<impl IntoResponse, Problem> {
-    let job = followed(&state, &caller, &id)?;
+    let job = visible_job(&state, &caller, &id)?;
     Ok(Sse::new(progress(job, caller, state)).keep_alive(KeepAlive::default()))
 }
 
 /// Cancel a backfill
 ///
-/// What was fetched is kept. A job that has ended stays as it ended.
+/// Days fetched until then stay available. A job that has already ended does not change.
 #[utoipa::path(
     delete, path = "/v1/backfills/{id}", tag = "archive", operation_id = "cancelBackfill",
     params(("id" = String, Path, description = "The job's `id`", example = "20261122T040000Z-5f3a9c")),
     responses(
-        (status = 200, description = "The job, as it ended", body = Backfill),
+        (status = 200, description = "The job in its final state", body = Backfill),
         (status = 404, description = "`not_found`: there is no such job", body = Problem,
             content_type = "application/problem+json"),
         CommonProblems,
@@ -158,77 +173,68 @@ pub(in crate::api) async fn events(
 pub(in crate::api) async fn delete(
     State(state): State<ApiState>,
     caller: Caller,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     _: NoParams,
 ) -> Result<Json<Backfill>, Problem> {
-    followed(&state, &caller, &id)?;
+    visible_job(&state, &caller, &id)?;
     let job = state.backfills.cancel(&id).await.ok_or_else(no_such_job)?;
-    Ok(Json(Backfill::shown_to(&caller, &job)))
+    Ok(Json(Backfill::for_caller(&caller, &job)))
 }
 
-/// The job as it is now, then each change of it, until it has ended.
+/// The current state of the job, then each change, until the job has ended or the process is shutting down.
 fn progress(
-    job: watch::Receiver<Job>,
+    job: watch::Receiver<BackfillJob>,
     caller: Caller,
     state: ApiState,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    let told: Option<bool> = None;
-    stream::unfold((job, caller, state, told), async |(mut job, caller, state, told)| {
-        match told {
-            None => {}
-            Some(true) => return None,
-            Some(false) => {
-                // Whoever follows a job shall not keep the process from ending: another one will tell how it goes on.
-                while !state.is_draining() {
-                    if let Ok(changed) = tokio::time::timeout(LOOK_UP, job.changed()).await {
-                        changed.ok()?;
-                        break;
-                    }
-                }
-                if state.is_draining() {
-                    return None;
-                }
-                tokio::time::sleep(PACE).await;
-            }
-        }
-        let (backfill, has_ended) = {
-            let latest = job.borrow_and_update();
-            (Backfill::shown_to(&caller, &latest), latest.state != JobState::Running)
-        };
-        let event = Event::default().event("progress").json_data(&backfill).unwrap_or_default();
-        Some((Ok(event), (job, caller, state, Some(has_ended))))
+    let follower = JobFollower { job, caller, state, last_event: None };
+    stream::unfold(follower, async |mut follower| {
+        let event = follower.next_event().await?;
+        Some((Ok(event), follower))
     })
 }
 
-/// The answer that a job is under way, with when to look again, where that is known.
-pub(in crate::api) fn accepted(job: &Job, caller: &Caller, retry_after: Option<Duration>) -> Response {
-    let seconds = retry_after.map(whole_seconds);
-    let mut backfill = Backfill::shown_to(caller, job);
-    backfill.seconds_left = backfill.seconds_left.or(seconds.filter(|_| !caller.view().is_bound()));
-    let mut response = (StatusCode::ACCEPTED, Json(&backfill)).into_response();
-    let headers = response.headers_mut();
-    let location = HeaderValue::from_str(&format!("/v1/backfills/{}", job.id));
-    headers.extend(location.ok().map(|location| (header::LOCATION, location)));
-    headers.extend(seconds.map(|seconds| (header::RETRY_AFTER, seconds.into())));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+impl JobFollower {
+    /// The next event. `None` after the event of the job's end, or if the process is shutting down.
+    async fn next_event(&mut self) -> Option<Event> {
+        match self.last_event {
+            None => {}
+            Some(LastEvent::Ended) => return None,
+            Some(LastEvent::Running) => self.job_changed().await?,
+        }
+        let (backfill, is_running) = {
+            let latest = self.job.borrow_and_update();
+            (Backfill::for_caller(&self.caller, &latest), latest.state == BackfillJobState::Running)
+        };
+        self.last_event = Some(if is_running { LastEvent::Running } else { LastEvent::Ended });
+        Some(Event::default().event("progress").json_data(&backfill).unwrap_or_default())
+    }
+
+    /// Waits for a change of the job, at least [`MIN_EVENT_INTERVAL`]. `None` if the process is shutting down: an open
+    /// event stream must not delay the shutdown, and the client reconnects to another process.
+    async fn job_changed(&mut self) -> Option<()> {
+        while !self.state.is_draining() {
+            if let Ok(changed) = tokio::time::timeout(DRAIN_POLL_INTERVAL, self.job.changed()).await {
+                changed.ok()?;
+                break;
+            }
+        }
+        if self.state.is_draining() {
+            return None;
+        }
+        tokio::time::sleep(MIN_EVENT_INTERVAL).await;
+        Some(())
+    }
 }
 
-/// A job that the caller may see; to all others there is none.
-fn followed(state: &ApiState, caller: &Caller, id: &str) -> Result<watch::Receiver<Job>, Problem> {
+/// The job, if the caller may see it. Jobs of other callers are reported as not found.
+fn visible_job(state: &ApiState, caller: &Caller, id: &str) -> Result<watch::Receiver<BackfillJob>, Problem> {
     let job = state.backfills.follow(id).filter(|job| may_see(caller, &job.borrow()));
     job.ok_or_else(no_such_job)
 }
 
-fn may_see(caller: &Caller, job: &Job) -> bool {
-    caller.may(access::Scope::Admin) || job.owner == *caller.name()
-}
-
-/// Jobs end when their days are there, which takes a while.
-impl From<TooManyJobs> for Problem {
-    fn from(error: TooManyJobs) -> Self {
-        Self::new(ProblemCode::TooManyRequests, error.to_string()).retry_after(UNKNOWN_WAIT)
-    }
+fn may_see(caller: &Caller, job: &BackfillJob) -> bool {
+    caller.has_scope(access::Scope::Admin) || job.owner == *caller.name()
 }
 
 fn no_such_job() -> Problem {

@@ -1,4 +1,4 @@
-//! `GET /v1/reports/clients`: what people use Feishu on.
+//! `GET /v1/reports/clients`: the operating systems, client versions and app packages in use.
 
 use std::{num::NonZeroU64, sync::Arc};
 
@@ -9,155 +9,158 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::figures::rounded;
+use super::figures::round_to_thousandths;
 use crate::{
     api::{
-        answer::Answer,
-        data_request::{DataRequest, Early},
-        envelope::{Meta, WITHHELD, WITHHELD_GROUPS},
-        negotiate::{Format, FormatParams, Wanted},
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
-        selection::{self, PeopleParams, RangeParams, Selected},
-        work::compute,
+        list_response::ListResponse,
+        data_request::{DataRequest, EarlyResponse},
+        meta::{Meta, DISTINCT_COUNTS_WITHHELD, SMALL_GROUPS_SUPPRESSED},
+        format::{Format, FormatParams, RequestedFormat},
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        shared_params::{self, PeopleParams, RangeParams, SharedParams},
+        compute::compute,
     },
-    query::Gathered,
+    query::LoadedDays,
     report::{
-        clients::{self, Used, clients},
-        share,
+        clients::{self, ClientUsage, ClientsReport, clients},
+        ratio,
     },
-    table::{Cell, Column, Kind, Record, Selection},
+    table::{Cell, Column, ColumnKind, Record, RowSelection},
 };
 
-/// What people use Feishu on.
+/// Operating systems, Feishu clients and app packages in use.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ClientsAnswer {
+#[schema(as = ClientsAnswer)]
+pub struct ClientsResponse {
     data: ClientsData,
     meta: Meta,
 }
 
-/// What people use Feishu on, the most used of each kind first.
+/// Operating systems, Feishu clients and app packages in use, each list ordered by users, largest first.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct ClientsData {
-    /// Names of operating systems, such as `iOS`.
-    os_names: Vec<UsedItem>,
-    /// Operating systems with their version, such as `ios 14.2`.
-    operating_systems: Vec<UsedItem>,
-    /// Feishu clients with their version, such as `feishu 3.40.0`.
-    clients: Vec<UsedItem>,
-    /// Kinds of Feishu app, such as `Feishu` and `Lark`.
-    app_packages: Vec<UsedItem>,
+    /// Operating systems by name, such as `iOS`.
+    os_names: Vec<UsageItem>,
+    /// Operating systems by name and version, such as `ios 14.2`.
+    operating_systems: Vec<UsageItem>,
+    /// Feishu clients by name and version, such as `feishu 3.40.0`.
+    clients: Vec<UsageItem>,
+    /// Feishu app packages, such as `Feishu` and `Lark`.
+    app_packages: Vec<UsageItem>,
 }
 
-/// Something that people use Feishu on.
+/// One operating system, client or app package.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct UsedItem {
-    /// Its name.
+#[schema(as = UsedItem)]
+pub struct UsageItem {
+    /// Name, with the version if there is one.
     #[schema(value_type = String, example = "ios 14.2")]
     name: Arc<str>,
-    /// Different people who used it. Null where Feishu withholds ids and the range has several days.
+    /// Distinct people who used it. Null if Feishu withholds user ids and the range spans several days.
     #[schema(example = 312)]
     users: Option<u64>,
-    /// Their share of all active people, 0 to 1; null where nobody was active. People use several, so shares add up to
-    /// more than 1.
+    /// `users` divided by all active people, 0 to 1. Null if nobody was active. A person can use several, so the shares
+    /// can add up to more than 1.
     #[schema(example = 0.236)]
     share: Option<f64>,
 }
 
-/// The same as a line of a table.
+/// One operating system, client or app package, as one row of a table.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ClientsLine {
-    /// `os_names`, `operating_systems`, `clients` or `app_packages`.
+#[schema(as = ClientsLine)]
+pub struct ClientsRow {
+    /// What the row counts: `os_names`, `operating_systems`, `clients` or `app_packages`.
     #[schema(example = "operating_systems")]
     kind: &'static str,
     #[serde(flatten)]
-    used: UsedItem,
+    usage: UsageItem,
 }
 
-/// Systems, clients and packages
+/// Operating systems, clients and app packages
 ///
-/// Operating systems, versions of the Feishu client and app packages, each with the different people who used it in the
-/// range. As CSV, NDJSON or Parquet: one line for each.
+/// Operating systems, versions of the Feishu client and app packages, each with the number of distinct people who used
+/// it in the range. As CSV, NDJSON or Parquet: one row per operating system, client or package.
 #[utoipa::path(
     get, path = "/v1/reports/clients", tag = "reports", operation_id = "clientsReport",
     params(RangeParams, PeopleParams, FormatParams, PreferHeader),
     responses(
-        (status = 200, description = "What is used, the most used first", content(
-            (ClientsAnswer = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (ClientsLine = "application/x-ndjson"),
+        (status = 200, description = "Operating systems, clients and app packages, most used first", content(
+            (ClientsResponse = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (ClientsRow = "application/x-ndjson"),
         )),
-        CommonProblems, FormatProblems, UpstreamAnswers,
+        CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
-pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
-    let mut params = request.params(&[selection::shared()]);
-    let Selected { query, allow_partial } = selection::read(&mut params, &request);
-    selection::refuse_departments_of_small_groups(&mut params, &request);
-    let wanted = request.wanted(&mut params);
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, EarlyResponse> {
+    let mut params = request.params(&[shared_params::shared_names()]);
+    let SharedParams { query, allow_partial } = shared_params::parse(&mut params, &request);
+    shared_params::reject_department_path_if_suppressing(&mut params, &request);
+    let requested = request.requested_format(&mut params);
     params.finish()?;
 
-    let gathered = request.engine().gather(&query, request.asking(allow_partial));
-    let gathered = request.gathered(&query, gathered).await?;
-    let least = request.least_group();
-    request.answered(compute(move || answer(&gathered, &query.selection, least, wanted)).await?).await
+    let loaded = request.engine().load_rows(&query, request.load_options(allow_partial));
+    let loaded = request.load_or_respond(&query, loaded).await?;
+    let min_group_size = request.min_group_size();
+    request.respond(compute(move || build_response(&loaded, &query.selection, min_group_size, requested)).await?).await
 }
 
-fn answer(gathered: &Gathered, selection: &Selection, least: Option<NonZeroU64>, wanted: Wanted) -> Response {
-    let directory = gathered.days.first().map(|day| day.directory());
-    let used = directory.map(|directory| clients(&gathered.days, &directory.read(), selection));
-    let (mut used, active) = used.unwrap_or_default();
-    let all = used.len();
-    if let Some(least) = least {
-        let is_small = |people: u64| (1..least.get()).contains(&people);
-        let hidden = gathered.days.iter().any(|day| is_small(day.rows() as u64));
-        // Whose number is not known may be few.
-        used.retain(|used| !hidden && used.users.is_some_and(|users| !is_small(users)));
+fn build_response(loaded: &LoadedDays, selection: &RowSelection, min_group_size: Option<NonZeroU64>, requested: RequestedFormat) -> Response {
+    let dictionary = loaded.days.first().map(|day| day.dictionary());
+    let report = dictionary.map(|dictionary| clients(&loaded.days, &dictionary.read(), selection));
+    let ClientsReport { mut usage, active } = report.unwrap_or_default();
+    let total = usage.len();
+    if let Some(min_group_size) = min_group_size {
+        let is_small = |people: u64| (1..min_group_size.get()).contains(&people);
+        let is_suppressed = loaded.days.iter().any(|day| is_small(day.row_count() as u64));
+        // An unknown number of users may be small, so it is suppressed too.
+        usage.retain(|usage| !is_suppressed && usage.users.is_some_and(|users| !is_small(users)));
     }
-    let are_withheld = used.len() < all;
-    let withheld = used.iter().any(|used| used.users.is_none());
-    let meta = Meta::of(gathered).noting(withheld.then_some(WITHHELD)).noting(are_withheld.then_some(WITHHELD_GROUPS));
-    let lines: Vec<ClientsLine> = used.iter().map(|used| ClientsLine::new(used, active)).collect();
-    if wanted.format != Format::Json {
-        return Answer { data: lines, meta }.written(wanted, "clients");
+    let are_suppressed = usage.len() < total;
+    let ids_are_withheld = usage.iter().any(|usage| usage.users.is_none());
+    let meta = Meta::from_loaded_days(loaded).with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD)).with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+    let rows: Vec<ClientsRow> = usage.iter().map(|usage| ClientsRow::new(usage, active)).collect();
+    if requested.format != Format::Json {
+        return ListResponse { data: rows, meta }.into_format(requested, "clients");
     }
     let mut data = ClientsData::default();
-    for (used, line) in used.iter().zip(lines) {
-        data.of(used.kind).push(line.used);
+    for (usage, row) in usage.iter().zip(rows) {
+        data.list_of(usage.dimension).push(row.usage);
     }
-    Json(ClientsAnswer { data, meta }).into_response()
+    Json(ClientsResponse { data, meta }).into_response()
 }
 
 impl ClientsData {
-    fn of(&mut self, kind: clients::Kind) -> &mut Vec<UsedItem> {
-        match kind {
-            clients::Kind::OsName => &mut self.os_names,
-            clients::Kind::OperatingSystem => &mut self.operating_systems,
-            clients::Kind::Client => &mut self.clients,
-            clients::Kind::AppPackage => &mut self.app_packages,
+    fn list_of(&mut self, dimension: clients::ClientDimension) -> &mut Vec<UsageItem> {
+        match dimension {
+            clients::ClientDimension::OsName => &mut self.os_names,
+            clients::ClientDimension::OperatingSystem => &mut self.operating_systems,
+            clients::ClientDimension::Client => &mut self.clients,
+            clients::ClientDimension::AppPackage => &mut self.app_packages,
         }
     }
 }
 
-impl ClientsLine {
-    fn new(used: &Used, active: Option<u64>) -> Self {
-        let kind = match used.kind {
-            clients::Kind::OsName => "os_names",
-            clients::Kind::OperatingSystem => "operating_systems",
-            clients::Kind::Client => "clients",
-            clients::Kind::AppPackage => "app_packages",
+impl ClientsRow {
+    fn new(usage: &ClientUsage, active: Option<u64>) -> Self {
+        let kind = match usage.dimension {
+            clients::ClientDimension::OsName => "os_names",
+            clients::ClientDimension::OperatingSystem => "operating_systems",
+            clients::ClientDimension::Client => "clients",
+            clients::ClientDimension::AppPackage => "app_packages",
         };
-        let part = used.users.and_then(|users| share(users, active)).map(rounded);
-        Self { kind, used: UsedItem { name: Arc::clone(&used.name), users: used.users, share: part } }
+        let share = usage.users.and_then(|users| ratio(users, active)).map(round_to_thousandths);
+        Self { kind, usage: UsageItem { name: Arc::clone(&usage.name), users: usage.users, share } }
     }
 }
 
-impl Record for ClientsLine {
+impl Record for ClientsRow {
     fn columns() -> Vec<Column> {
-        [("kind", Kind::Text), ("name", Kind::Text), ("users", Kind::Count), ("share", Kind::Number)]
+        [("kind", ColumnKind::Text), ("name", ColumnKind::Text), ("users", ColumnKind::Count), ("share", ColumnKind::Number)]
             .map(|(name, kind)| Column::new(name, kind))
             .into()
     }
 
     fn cells(&self) -> Vec<Cell<'_>> {
-        let UsedItem { name, users, share } = &self.used;
+        let UsageItem { name, users, share } = &self.usage;
         vec![Cell::Text(self.kind), Cell::Text(name), (*users).into(), (*share).into()]
     }
 }

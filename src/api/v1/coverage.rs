@@ -1,4 +1,4 @@
-//! `GET /v1/coverage`: which days are held, and how far they can be relied on. Asks nothing of Feishu.
+//! `GET /v1/coverage`: the state of each day, without a call to Feishu.
 
 use std::collections::BTreeMap;
 
@@ -13,49 +13,50 @@ use utoipa::ToSchema;
 use crate::{
     access::Caller,
     api::{
-        envelope::{Days, Meta},
-        params::{Params, documented},
+        meta::{DaysByState, Meta},
+        params::{Params, parameter_names},
         problem::Problem,
         responses::CommonProblems,
-        selection::{self, RangeParams},
+        shared_params::{self, RangeParams},
         state::ApiState,
     },
     model::{Day, DayKey},
-    query::{Gathered, NotAnswered, Period, Plan, Supply, plan},
-    store::State as DayState,
-    table::parquet::Label,
+    query::{LoadedDays, QueryError, Period, QueryPlan, CacheStatus, plan},
+    store::DayStatus as DayState,
+    table::parquet::FileMetadata,
 };
 
-/// What is shown where the caller names no range.
-const DEFAULT: Period = Period::Latest(30);
+/// The range if the request names none.
+const DEFAULT_PERIOD: Period = Period::Latest(30);
 
-/// The state of days.
+/// The state of each day.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CoverageAnswer {
-    /// One item per geo and day, by day.
+#[schema(as = CoverageAnswer)]
+pub struct CoverageResponse {
+    /// One item per geo and day, ordered by day.
     data: Vec<CoverageItem>,
     meta: CoverageMeta,
 }
 
-/// What the answer is based on, and what it may still cost.
+/// The response metadata, with the calls to Feishu of this month.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CoverageMeta {
     #[serde(flatten)]
     meta: Meta,
-    /// Null for callers who are bound to departments: it tells how many people there are.
+    /// Null for callers that are restricted to departments, because it reveals how many people the tenant has.
     upstream_calls: Option<UpstreamCalls>,
 }
 
-/// The calls of Feishu that this service has made this month. Feishu limits them per month and tenant.
+/// Calls to Feishu that this service has made this month. Feishu limits the calls of a tenant per month.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UpstreamCalls {
-    /// First day of the month, in UTC+8.
+    /// First day of the month (UTC+8).
     #[schema(value_type = String, format = Date, example = "2026-11-01")]
     month: Day,
-    /// Successful calls; Feishu counts no others.
+    /// Successful calls. Feishu counts only these.
     #[schema(example = 5168)]
     calls: u64,
-    /// Calls that the operator allows this service; null where that is not limited.
+    /// Calls per month that the operator allows this service. Null if there is no limit.
     #[schema(example = 50_000)]
     limit: Option<u64>,
 }
@@ -69,135 +70,138 @@ pub struct CoverageItem {
     /// The day.
     #[schema(value_type = String, format = Date, example = "2026-11-01")]
     date: Day,
-    /// How far it can be relied on.
-    state: Coverage,
-    /// How many rows are held. Null for callers who are bound to departments.
+    /// State of the day.
+    state: CoverageState,
+    /// Number of rows. Null for callers that are restricted to departments, and for days that are not available.
     #[schema(example = 2000)]
     rows: Option<usize>,
-    /// When Feishu was asked. RFC 3339.
+    /// When the day was fetched from Feishu (RFC 3339).
     #[schema(format = DateTime, example = "2026-11-02T16:12:00+08:00")]
     fetched_at: Option<String>,
-    /// Where it is held.
-    held: Option<Held>,
+    /// Where the day is stored. Null if it is stored nowhere.
+    #[serde(rename = "held")]
+    location: Option<StorageLocation>,
 }
 
-/// How far a day can be relied on.
+/// The state of a day.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = Coverage)]
 #[serde(rename_all = "snake_case")]
-pub enum Coverage {
-    /// Held, and cannot change any more.
+pub enum CoverageState {
+    /// Available, and will not change any more.
     Final,
-    /// Held, and may still change.
+    /// Available, but Feishu may still change it.
     Provisional,
-    /// Not produced yet by Feishu.
+    /// Not produced by Feishu yet.
     Pending,
-    /// Not held; it is fetched when it is asked for.
+    /// Not available here. It is fetched from Feishu when a request needs it.
     Missing,
 }
 
-/// Where a day is held.
+/// Where a day is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Held)]
 #[serde(rename_all = "snake_case")]
-pub enum Held {
-    /// In the memory of the process.
+pub enum StorageLocation {
+    /// In the memory cache of the process.
     Memory,
     /// In the archive.
     Archive,
-    /// In both.
+    /// In the memory cache and in the archive.
     Both,
 }
 
-/// Which days are held
+/// Which days are available
 ///
-/// Shows without asking Feishu for anything. Without a range, the latest 30 days. `meta.days.missing` lists the days
-/// that are not held.
+/// The state of each day of the range, without a call to Feishu. Default range: the latest 30 days. `meta.days.missing`
+/// lists the days that are neither in memory nor in the archive.
 #[utoipa::path(
     get, path = "/v1/coverage", tag = "coverage", operation_id = "coverage",
     params(RangeParams),
-    responses((status = 200, description = "The state of each day", body = CoverageAnswer), CommonProblems),
+    responses((status = 200, description = "The state of each day", body = CoverageResponse), CommonProblems),
 )]
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
     caller: Caller,
     OriginalUri(uri): OriginalUri,
-) -> Result<Json<CoverageAnswer>, Problem> {
-    let mut params = Params::of(&uri, &documented::<RangeParams>());
-    let query = selection::read_range(&mut params, &state.geos, Some(DEFAULT));
+) -> Result<Json<CoverageResponse>, Problem> {
+    let mut params = Params::parse(&uri, &parameter_names::<RangeParams>());
+    let query = shared_params::parse_range(&mut params, &state.geos, Some(DEFAULT_PERIOD));
     params.finish()?;
 
     let plan = plan(&query, state.now());
-    let archived = archived(&state, &plan).await;
-    let pending = plan.pending.iter().map(|(geo, day)| CoverageItem::without(geo.name(), *day, Coverage::Pending));
+    let archived = archived_days(&state, &plan).await;
+    let pending = plan.pending.iter().map(|(geo, day)| CoverageItem::unavailable(geo.name(), *day, CoverageState::Pending));
     let mut data: Vec<_> = pending.collect();
-    let mut gathered =
-        Gathered { plan, days: Vec::new(), missing: Vec::new(), states: Vec::new(), supply: Supply::HELD };
-    for key in &gathered.plan.keys {
-        let label = archived.get(key);
-        if let Some((day, of)) = state.views.whole().held(key).await {
-            let held = if label.is_some() { Held::Both } else { Held::Memory };
-            data.push(CoverageItem::held(key, day.rows(), day.fetched_at(), of, held));
-            gathered.days.push(day);
-            gathered.states.push(of);
-        } else if let Some(label) = label {
-            data.push(CoverageItem::held(key, label.rows, label.fetched_at, DayState::Final, Held::Archive));
+    let mut loaded =
+        LoadedDays { plan, days: Vec::new(), missing: Vec::new(), states: Vec::new(), cache_status: CacheStatus::HIT };
+    for key in &loaded.plan.keys {
+        let metadata = archived.get(key);
+        if let Some((day, day_state)) = state.views.unfiltered().cached_day(key).await {
+            let location = if metadata.is_some() { StorageLocation::Both } else { StorageLocation::Memory };
+            data.push(CoverageItem::available(key, day.row_count(), day.fetched_at(), day_state, location));
+            loaded.days.push(day);
+            loaded.states.push(day_state);
+        } else if let Some(metadata) = metadata {
+            data.push(CoverageItem::available(key, metadata.rows, metadata.fetched_at, DayState::Final, StorageLocation::Archive));
         } else {
-            data.push(CoverageItem::without(key.geo.name(), key.day, Coverage::Missing));
-            gathered.missing.push((key.clone(), NotAnswered::NotInTime { left: None }));
+            data.push(CoverageItem::unavailable(key.geo.name(), key.day, CoverageState::Missing));
+            loaded.missing.push((key.clone(), QueryError::DeadlineExceeded { remaining: None }));
         }
     }
     data.sort_by_key(|item| item.date);
-    let made = state.quota.made();
-    let upstream_calls = UpstreamCalls { month: made.month, calls: made.calls, limit: state.quota.monthly() };
-    if caller.view().is_bound() {
+    let month_calls = state.quota.calls_this_month();
+    let upstream_calls = UpstreamCalls { month: month_calls.month, calls: month_calls.calls, limit: state.quota.monthly_limit() };
+    if caller.view().is_department_restricted() {
         for item in &mut data {
             item.rows = None;
         }
     }
-    let upstream_calls = (!caller.view().is_bound()).then_some(upstream_calls);
-    let meta = CoverageMeta { meta: with_archived(&gathered, &data, &archived), upstream_calls };
-    Ok(Json(CoverageAnswer { data, meta }))
+    let upstream_calls = (!caller.view().is_department_restricted()).then_some(upstream_calls);
+    let meta = CoverageMeta { meta: meta_with_archived(&loaded, &data, &archived), upstream_calls };
+    Ok(Json(CoverageResponse { data, meta }))
 }
 
-/// What the archive holds of the planned days.
-async fn archived(state: &ApiState, plan: &Plan) -> BTreeMap<DayKey, Label> {
-    let mut labels = BTreeMap::new();
-    let (Some(archive), Some(key)) = (&state.archive, plan.keys.first()) else { return labels };
+/// The days of `plan` that are in the archive.
+async fn archived_days(state: &ApiState, plan: &QueryPlan) -> BTreeMap<DayKey, FileMetadata> {
+    let mut found = BTreeMap::new();
+    let (Some(archive), Some(key)) = (&state.archive, plan.keys.first()) else { return found };
     for geo in &plan.geos {
-        let held = archive.held(*geo, key.user_id_type, plan.range).await;
-        labels.extend(held.into_values().map(|label| (label.key.clone(), label)));
+        let of_geo = archive.metadata_of_range(*geo, key.user_id_type, plan.range).await;
+        found.extend(of_geo.into_values().map(|metadata| (metadata.key.clone(), metadata)));
     }
-    labels
+    found
 }
 
-/// Days that are held in the archive alone are no less held.
-fn with_archived(gathered: &Gathered, data: &[CoverageItem], archived: &BTreeMap<DayKey, Label>) -> Meta {
-    let meta = Meta::of(gathered);
-    let all_final = meta.days.r#final + data.iter().filter(|item| item.held == Some(Held::Archive)).count();
-    let remembered = gathered.days.iter().map(|day| (day.fetched_at(), day.key().geo));
-    let latest = remembered.chain(archived.values().map(|label| (label.fetched_at, label.key.geo))).max();
+/// The metadata of the days in memory, completed with the days that are only in the archive.
+fn meta_with_archived(loaded: &LoadedDays, data: &[CoverageItem], archived: &BTreeMap<DayKey, FileMetadata>) -> Meta {
+    let meta = Meta::from_loaded_days(loaded);
+    let all_final = meta.days.r#final + data.iter().filter(|item| item.location == Some(StorageLocation::Archive)).count();
+    let in_memory = loaded.days.iter().map(|day| (day.fetched_at(), day.key().geo));
+    let latest = in_memory.chain(archived.values().map(|metadata| (metadata.fetched_at, metadata.key.geo))).max();
     Meta {
-        days: Days { r#final: all_final, ..meta.days },
+        days: DaysByState { r#final: all_final, ..meta.days },
         data_as_of: latest.map(|(fetched_at, geo)| geo.rfc3339(fetched_at)),
         ..meta
     }
 }
 
 impl CoverageItem {
-    const fn without(geo: &'static str, date: Day, state: Coverage) -> Self {
-        Self { geo, date, state, rows: None, fetched_at: None, held: None }
+    const fn unavailable(geo: &'static str, date: Day, state: CoverageState) -> Self {
+        Self { geo, date, state, rows: None, fetched_at: None, location: None }
     }
 
-    fn held(key: &DayKey, rows: usize, fetched_at: Timestamp, state: DayState, held: Held) -> Self {
+    fn available(key: &DayKey, rows: usize, fetched_at: Timestamp, state: DayState, location: StorageLocation) -> Self {
         Self {
             rows: Some(rows),
             fetched_at: Some(key.geo.rfc3339(fetched_at)),
-            held: Some(held),
-            ..Self::without(key.geo.name(), key.day, state.into())
+            location: Some(location),
+            ..Self::unavailable(key.geo.name(), key.day, state.into())
         }
     }
 }
 
-impl From<DayState> for Coverage {
+impl From<DayState> for CoverageState {
     fn from(state: DayState) -> Self {
         match state {
             DayState::Pending => Self::Pending,

@@ -1,4 +1,4 @@
-//! `DELETE /v1/days/{date}`: forget a day everywhere.
+//! `DELETE /v1/days/{date}`: deletes a day from the memory cache and from the archive.
 
 use axum::{
     extract::{OriginalUri, State},
@@ -8,35 +8,35 @@ use utoipa::IntoParams;
 
 use crate::{
     api::{
-        params::{Params, Segment, documented},
-        problem::{Fault, Problem},
+        params::{Params, PathSegment, parameter_names},
+        problem::{ParameterFault, Problem},
         responses::CommonProblems,
-        selection,
+        shared_params,
         state::ApiState,
     },
-    model::{Day, DayKey, Scope, UserIdType},
+    model::{Day, DayKey, DataScope, UserIdType},
 };
 
-/// Which data of the day.
+/// The endpoint's own parameters.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what is read")]
+#[expect(dead_code, reason = "documents what `delete` reads")]
 struct DayParams {
-    /// `cn`, `us`, `sg`, `jp`, or several with commas. Default: all that are served.
+    /// `cn`, `us`, `sg` or `jp`, or several of them separated by commas. Default: all geos that are served.
     #[param(example = "cn")]
     geo: Option<String>,
 }
 
-/// Forget a day
+/// Delete a day
 ///
-/// Removes the day from memory and from the archive, for every kind of user id. It is fetched anew when it is next asked
-/// for. A fetch that is under way at this moment brings it back.
+/// Deletes the day from memory and from the archive, for all types of user id. It is fetched from Feishu again when a
+/// request needs it. A fetch that is in progress at this moment stores the day again.
 #[utoipa::path(
     delete, path = "/v1/days/{date}", tag = "archive", operation_id = "forgetDay",
     params(("date" = String, Path, description = "The day (`YYYY-MM-DD`)", format = Date, example = "2026-11-01"), DayParams),
     responses(
-        (status = 204, description = "It is forgotten, or was not held"),
-        (status = 503, description = "`archive_unavailable`: the archive could not remove it; ask again",
+        (status = 204, description = "The day is deleted, or was not stored"),
+        (status = 503, description = "`archive_unavailable`: the archive could not delete the day; retry later",
             body = Problem, content_type = "application/problem+json"),
         CommonProblems,
     ),
@@ -44,22 +44,22 @@ struct DayParams {
 pub(in crate::api) async fn delete(
     State(state): State<ApiState>,
     OriginalUri(uri): OriginalUri,
-    Segment(date): Segment,
+    PathSegment(date): PathSegment,
 ) -> Result<StatusCode, Problem> {
-    let mut params = Params::of(&uri, &documented::<DayParams>());
-    let geos = if params.has("geo") { selection::geos(&mut params, &state.geos) } else { state.geos.to_vec() };
+    let mut params = Params::parse(&uri, &parameter_names::<DayParams>());
+    let geos = if params.has("geo") { shared_params::parse_geos(&mut params, &state.geos) } else { state.geos.to_vec() };
     params.finish()?;
     let day: Day = date.parse().map_err(|error: crate::model::day::ParseDayError| {
-        Problem::faults(vec![Fault { parameter: "date".into(), detail: error.to_string() }])
+        Problem::invalid_parameters(vec![ParameterFault { parameter: "date".into(), detail: error.to_string() }])
     })?;
 
     for (geo, user_id_type) in geos.iter().flat_map(|geo| UserIdType::ALL.map(|kind| (*geo, kind))) {
-        let key = DayKey { geo, user_id_type, scope: Scope::Everyone, day };
+        let key = DayKey { geo, user_id_type, scope: DataScope::Everyone, day };
         if let Some(archive) = &state.archive {
-            archive.forget(&key).await.map_err(|error| Problem::archive(&error))?;
+            archive.remove(&key).await.map_err(|error| Problem::archive_unavailable(&error))?;
         }
-        state.views.whole().forget(&key).await;
+        state.views.unfiltered().remove_day(&key).await;
     }
-    tracing::info!(%day, ?geos, "a day was forgotten on request");
+    tracing::info!(%day, ?geos, "a day was deleted on request");
     Ok(StatusCode::NO_CONTENT)
 }

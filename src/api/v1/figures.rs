@@ -1,4 +1,4 @@
-//! Figures as reports show them: one value per counter, one per feature, shares with three decimals.
+//! Groups of figures that several reports contain: counters, and the use of features.
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use utoipa::{
@@ -10,99 +10,99 @@ use utoipa::{
 };
 
 use crate::{
-    report::share,
-    table::{Cell, Column, Counter, Feature, Kind},
+    report::ratio,
+    table::{Cell, Column, Counter, Feature, ColumnKind},
 };
 
-/// The sum of every counter, under upstream's names.
+/// The sum of each counter, under Feishu's names.
 #[derive(Clone, Copy, Debug)]
 pub struct Counters(pub [u64; Counter::COUNT]);
 
-/// The use of every feature, under upstream's names.
+/// The use of each feature, by feature name.
 #[derive(Clone, Copy, Debug)]
 pub struct Features(pub [FeatureUse; Feature::COUNT]);
 
 /// The use of one feature.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct FeatureUse {
-    /// Different people who used it.
+    /// Distinct people who used the feature.
     #[schema(example = 1240)]
     pub active: Option<u64>,
-    /// Their share of all active people, 0 to 1; null where nobody was active.
+    /// `active` divided by all active people, 0 to 1. Null if nobody was active.
     #[schema(example = 0.939)]
     pub adoption: Option<f64>,
 }
 
-/// On how many days each feature was used, under upstream's names.
+/// The number of days on which each feature was used, by feature name.
 #[derive(Clone, Copy, Debug)]
 pub struct FeatureDays(pub [u64; Feature::COUNT]);
 
 #[derive(Debug, Serialize, ToSchema)]
-struct DaysOfUse {
-    /// On how many days it was used.
+struct FeatureDaysItem {
+    /// Number of days on which the feature was used.
     #[schema(example = 17)]
     active_days: u64,
 }
 
 impl Features {
-    /// The use of each feature by `users` of it, out of `active` people.
+    /// The use of each feature by `users`, out of `active` people.
     #[must_use]
     pub fn new(users: [Option<u64>; Feature::COUNT], active: Option<u64>) -> Self {
         Self(users.map(|users| FeatureUse {
             active: users,
-            adoption: users.and_then(|users| share(users, active)).map(rounded),
+            adoption: users.and_then(|users| ratio(users, active)).map(round_to_thousandths),
         }))
     }
 }
 
 impl Counters {
-    /// A column for each.
+    /// One column per counter.
     pub fn columns() -> impl Iterator<Item = Column> {
-        Counter::ALL.into_iter().map(|counter| Column::new(counter.name(), Kind::Count))
+        Counter::ALL.into_iter().map(|counter| Column::new(counter.name(), ColumnKind::Count))
     }
 
-    /// A cell for each.
+    /// One cell per counter.
     pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
         self.0.into_iter().map(Cell::Count)
     }
 
-    /// A cell for each; empty where there are none.
-    pub fn cells_of(counters: Option<&Self>) -> impl Iterator<Item = Cell<'_>> {
+    /// One cell per counter; empty cells if `counters` is `None`.
+    pub fn optional_cells(counters: Option<&Self>) -> impl Iterator<Item = Cell<'_>> {
         let sums = counters.map_or([None; Counter::COUNT], |counters| counters.0.map(Some));
         sums.into_iter().map(Cell::from)
     }
 }
 
 impl Features {
-    /// Two columns for each: `im_active`, `im_adoption` and so on.
+    /// Two columns per feature: `im_active`, `im_adoption` and so on.
     pub fn columns() -> impl Iterator<Item = Column> {
         Feature::ALL.into_iter().flat_map(|feature| {
             let name = feature.name();
-            [Column::new(format!("{name}_active"), Kind::Count), Column::new(format!("{name}_adoption"), Kind::Number)]
+            [Column::new(format!("{name}_active"), ColumnKind::Count), Column::new(format!("{name}_adoption"), ColumnKind::Number)]
         })
     }
 
-    /// Two cells for each.
+    /// Two cells per feature.
     pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
         self.0.iter().flat_map(|used| [used.active.into(), used.adoption.into()])
     }
 }
 
 impl FeatureDays {
-    /// A column for each: `im_active_days` and so on.
+    /// One column per feature: `im_active_days` and so on.
     pub fn columns() -> impl Iterator<Item = Column> {
-        Feature::ALL.into_iter().map(|feature| Column::new(format!("{}_active_days", feature.name()), Kind::Count))
+        Feature::ALL.into_iter().map(|feature| Column::new(format!("{}_active_days", feature.name()), ColumnKind::Count))
     }
 
-    /// A cell for each.
+    /// One cell per feature.
     pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
         self.0.into_iter().map(Cell::Count)
     }
 }
 
-/// Three decimals are more than any reader uses.
+/// Rounds to the three decimals that responses have.
 #[must_use]
-pub fn rounded(share: f64) -> f64 {
+pub fn round_to_thousandths(share: f64) -> f64 {
     (share * 1000.0).round() / 1000.0
 }
 
@@ -130,7 +130,7 @@ impl Serialize for FeatureDays {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(Feature::COUNT))?;
         for (feature, active_days) in Feature::ALL.into_iter().zip(self.0) {
-            map.serialize_entry(feature.name(), &DaysOfUse { active_days })?;
+            map.serialize_entry(feature.name(), &FeatureDaysItem { active_days })?;
         }
         map.end()
     }
@@ -139,9 +139,9 @@ impl Serialize for FeatureDays {
 impl PartialSchema for FeatureDays {
     fn schema() -> RefOr<Schema> {
         let properties = Feature::ALL.into_iter().fold(ObjectBuilder::new(), |object, feature| {
-            object.property(feature.name(), DaysOfUse::schema()).required(feature.name())
+            object.property(feature.name(), FeatureDaysItem::schema()).required(feature.name())
         });
-        properties.description(Some("On how many days each feature was used")).into()
+        properties.description(Some("The number of days on which each feature was used")).into()
     }
 }
 
@@ -156,7 +156,7 @@ impl PartialSchema for Counters {
                 .description(Some(counter.describe()));
             object.property(counter.name(), count).required(counter.name())
         });
-        properties.description(Some("The sum of every counter")).into()
+        properties.description(Some("The sum of each counter")).into()
     }
 }
 
@@ -167,7 +167,7 @@ impl PartialSchema for Features {
         let properties = Feature::ALL.into_iter().fold(ObjectBuilder::new(), |object, feature| {
             object.property(feature.name(), FeatureUse::schema()).required(feature.name())
         });
-        properties.description(Some("The use of every feature")).into()
+        properties.description(Some("The use of each feature")).into()
     }
 }
 

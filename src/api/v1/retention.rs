@@ -1,4 +1,4 @@
-//! `GET /v1/reports/retention`: of the people who began in a week or month, how many stayed active.
+//! `GET /v1/reports/retention`: how many people of each activation cohort stayed active.
 
 use std::{collections::BTreeMap, num::NonZeroU64};
 
@@ -10,33 +10,33 @@ use fixedbitset::FixedBitSet;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::figures::rounded;
+use super::figures::round_to_thousandths;
 use crate::{
     api::{
-        answer::Answer,
-        data_request::{DataRequest, Early},
-        envelope::{Meta, WITHHELD_GROUPS, WITHHELD_PEOPLE},
-        negotiate::{Format, FormatParams, Wanted},
-        params::documented,
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
-        selection::{self, PeopleParams, RangeParams, Selected},
-        work::compute,
+        list_response::ListResponse,
+        data_request::{DataRequest, EarlyResponse},
+        meta::{Meta, SMALL_GROUPS_SUPPRESSED, PEOPLE_WITHOUT_ID_OMITTED},
+        format::{Format, FormatParams, RequestedFormat},
+        params::parameter_names,
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        shared_params::{self, PeopleParams, RangeParams, SharedParams},
+        compute::compute,
     },
     model::Day,
-    query::{Basis, Gathered, Numbers},
+    query::{ReportInput, LoadedDays, PersonNumbering},
     report::{
-        Digest, FiguresByDay, Interval, People,
-        retention::{self, Cohort, Period, activations},
+        DayDigest, FiguresByDay, Interval, PersonSet,
+        retention::{self, Cohort, CohortPeriod, activation_days},
     },
-    table::{Cell, Column, Kind, PersonNo, Record, Selection},
+    table::{Cell, Column, ColumnKind, PersonIndex, Record, RowSelection},
 };
 
-/// The parameters of this endpoint alone.
+/// The endpoint's own parameters.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "documents what `get` reads")]
 pub struct RetentionParams {
-    /// How long a period is. Weeks begin on Monday; the first and the last period are cut to the selection. Default:
+    /// Length of a period. Weeks begin on Monday. The first and the last period are cut to the selected range. Default:
     /// `week`.
     #[param(inline)]
     interval: Option<PeriodParam>,
@@ -50,7 +50,7 @@ enum PeriodParam {
     Month,
 }
 
-/// People who activated their account in the same period.
+/// A cohort: the people who activated their account in the same period.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CohortItem {
     /// First day of the period.
@@ -59,17 +59,17 @@ pub struct CohortItem {
     /// Last day of the period.
     #[schema(value_type = String, format = Date, example = "2026-11-08")]
     end_date: Day,
-    /// How many people activated their account in it.
+    /// Number of people who activated their account in the period.
     #[schema(example = 24)]
     people: u64,
-    /// That period and each later one.
+    /// The activation period and each later period.
     periods: Vec<PeriodItem>,
 }
 
-/// A cohort in one period.
+/// The activity of a cohort in one period.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PeriodItem {
-    /// How many periods after the first.
+    /// Number of periods since the activation period.
     #[schema(example = 1)]
     offset: usize,
     /// First day of the period.
@@ -78,24 +78,25 @@ pub struct PeriodItem {
     /// Last day of the period.
     #[schema(value_type = String, format = Date, example = "2026-11-15")]
     end_date: Day,
-    /// How many of the cohort were active in it.
+    /// Distinct people of the cohort who were active in the period.
     #[schema(example = 21)]
     active: u64,
-    /// Their share of the cohort, 0 to 1; null where the cohort is empty.
+    /// `active` divided by the people of the cohort, 0 to 1. Null if the cohort is empty.
     #[schema(example = 0.875)]
     share: Option<f64>,
 }
 
-/// A cohort in one period, as a line of a table.
+/// The activity of a cohort in one period, as one row of a table.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct RetentionLine {
-    /// First day of the period in which the cohort began.
+#[schema(as = RetentionLine)]
+pub struct RetentionRow {
+    /// First day of the cohort's activation period.
     #[schema(value_type = String, format = Date, example = "2026-11-02")]
     cohort_start_date: Day,
-    /// Last day of that period.
+    /// Last day of the cohort's activation period.
     #[schema(value_type = String, format = Date, example = "2026-11-08")]
     cohort_end_date: Day,
-    /// How many people the cohort is.
+    /// Number of people in the cohort.
     #[schema(example = 24)]
     people: u64,
     #[serde(flatten)]
@@ -104,70 +105,72 @@ pub struct RetentionLine {
 
 /// Retention
 ///
-/// People are put together by the week or month in which they activated their account (`register_time`), and of each
-/// cohort it is told how many were active in that period and in each later one. Only people who have a row in the
-/// selection count. As CSV, NDJSON or Parquet: one line per cohort and period.
+/// A cohort is the people who activated their account (`register_time`) in the same week or month. For each cohort, the
+/// report gives the number of people who were active in that period and in each later one. Only people who have a row in
+/// the selection count. As CSV, NDJSON or Parquet: one row per cohort and period.
 #[utoipa::path(
     get, path = "/v1/reports/retention", tag = "reports", operation_id = "retentionReport",
     params(RangeParams, PeopleParams, RetentionParams, FormatParams, PreferHeader),
     responses(
-        (status = 200, description = "The cohorts, the earliest first", content(
-            (Answer<CohortItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (RetentionLine = "application/x-ndjson"),
+        (status = 200, description = "The cohorts, earliest first", content(
+            (ListResponse<CohortItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (RetentionRow = "application/x-ndjson"),
         )),
-        CommonProblems, FormatProblems, UpstreamAnswers,
+        CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
-pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
-    let mut params = request.params(&[selection::shared(), documented::<RetentionParams>()]);
-    let Selected { query, allow_partial } = selection::read_groups(&mut params, &request);
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, EarlyResponse> {
+    let mut params = request.params(&[shared_params::shared_names(), parameter_names::<RetentionParams>()]);
+    let SharedParams { query, allow_partial } = shared_params::parse_for_groups(&mut params, &request);
     let intervals = [("week", Interval::Week), ("month", Interval::Month)];
-    selection::refuse_departments_of_small_groups(&mut params, &request);
+    shared_params::reject_department_path_if_suppressing(&mut params, &request);
     let interval = params.one_of("interval", &intervals).unwrap_or(Interval::Week);
-    let wanted = request.wanted(&mut params);
+    let requested = request.requested_format(&mut params);
     params.finish()?;
 
-    let gathered = request.engine().digests(&query, request.asking(allow_partial));
-    let gathered = request.gathered(&query, gathered).await?;
-    let least = request.least_group();
-    request.answered(compute(move || answer(gathered, &query.selection, interval, (least, wanted))).await?).await
+    let loaded = request.engine().load_digests(&query, request.load_options(allow_partial));
+    let loaded = request.load_or_respond(&query, loaded).await?;
+    let min_group_size = request.min_group_size();
+    let response = move || build_response(loaded, &query.selection, interval, min_group_size, requested);
+    request.respond(compute(response).await?).await
 }
 
-fn answer(
-    gathered: Gathered<Digest>,
-    selection: &Selection,
+fn build_response(
+    loaded: LoadedDays<DayDigest>,
+    selection: &RowSelection,
     interval: Interval,
-    (least, wanted): (Option<NonZeroU64>, Wanted),
+    min_group_size: Option<NonZeroU64>,
+    requested: RequestedFormat,
 ) -> Response {
-    let meta = Meta::of(&gathered);
-    let range = gathered.plan.range;
-    let (activated, basis) = (activations(&gathered.days), Basis::Digests(gathered));
-    let (days, numbers) = basis.numbered_figures(selection);
-    let mut cohorts = retention::retention(range, interval, &began(&activated, &days, &numbers), &days);
-    let all = cohorts.len();
-    let hidden = basis.hides(selection, least);
-    // Nobody is nobody's secret.
-    let is_group = |cohort: &Cohort| cohort.people == 0 || least.is_none_or(|least| cohort.people >= least.get());
-    cohorts.retain(|cohort| !hidden && is_group(cohort));
-    let are_withheld = cohorts.len() < all;
-    let withheld = days.values().any(|figures| figures.present.unknown > 0);
-    let meta = meta.noting(withheld.then_some(WITHHELD_PEOPLE)).noting(are_withheld.then_some(WITHHELD_GROUPS));
-    if wanted.format == Format::Json {
+    let meta = Meta::from_loaded_days(&loaded);
+    let range = loaded.plan.range;
+    let (activated, input) = (activation_days(&loaded.days), ReportInput::Digests(loaded));
+    let (days, numbering) = input.figures_with_numbering(selection);
+    let mut cohorts = retention::retention(range, interval, &cohorts_by_activation_day(&activated, &days, &numbering), &days);
+    let total = cohorts.len();
+    let is_suppressed = input.is_suppressed(selection, min_group_size);
+    // An empty cohort reveals nothing about a person.
+    let is_group = |cohort: &Cohort| cohort.people == 0 || min_group_size.is_none_or(|min_group_size| cohort.people >= min_group_size.get());
+    cohorts.retain(|cohort| !is_suppressed && is_group(cohort));
+    let are_suppressed = cohorts.len() < total;
+    let ids_are_withheld = days.values().any(|figures| figures.present.unidentified > 0);
+    let meta = meta.with_note(ids_are_withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED)).with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+    if requested.format == Format::Json {
         let data: Vec<CohortItem> = cohorts.iter().map(CohortItem::from).collect();
-        return Json(Answer { data, meta }).into_response();
+        return Json(ListResponse { data, meta }).into_response();
     }
-    Answer { data: cohorts.iter().flat_map(lines).collect(), meta }.written(wanted, "retention")
+    ListResponse { data: cohorts.iter().flat_map(rows_of).collect(), meta }.into_format(requested, "retention")
 }
 
-/// Those of them who are selected, by the day on which they began and in the numbers of the selection.
-fn began(activated: &BTreeMap<PersonNo, Day>, days: &FiguresByDay, numbers: &Numbers) -> BTreeMap<Day, FixedBitSet> {
-    let present = People::united(days.values().map(|figures| &figures.present));
-    let mut began: BTreeMap<Day, FixedBitSet> = BTreeMap::new();
+/// The selected people by activation day, as bit sets over the person numbers of the selection.
+fn cohorts_by_activation_day(activated: &BTreeMap<PersonIndex, Day>, days: &FiguresByDay, numbering: &PersonNumbering) -> BTreeMap<Day, FixedBitSet> {
+    let present = PersonSet::union_of(days.values().map(|figures| &figures.present));
+    let mut cohorts: BTreeMap<Day, FixedBitSet> = BTreeMap::new();
     for (person, day) in activated {
-        if let Some(number) = numbers.of(*person).filter(|number| present.has(*number)) {
-            began.entry(*day).or_default().grow_and_insert(number as usize);
+        if let Some(number) = numbering.index_of(*person).filter(|number| present.contains(*number)) {
+            cohorts.entry(*day).or_default().grow_and_insert(number as usize);
         }
     }
-    began
+    cohorts
 }
 
 impl From<&Cohort> for CohortItem {
@@ -182,19 +185,19 @@ impl From<&Cohort> for CohortItem {
 }
 
 impl PeriodItem {
-    fn new((offset, period): (usize, &Period)) -> Self {
+    fn new((offset, period): (usize, &CohortPeriod)) -> Self {
         Self {
             offset,
             start_date: period.days.first(),
             end_date: period.days.last(),
             active: period.active,
-            share: period.share.map(rounded),
+            share: period.share.map(round_to_thousandths),
         }
     }
 }
 
-fn lines(cohort: &Cohort) -> impl Iterator<Item = RetentionLine> + '_ {
-    cohort.periods.iter().enumerate().map(|period| RetentionLine {
+fn rows_of(cohort: &Cohort) -> impl Iterator<Item = RetentionRow> + '_ {
+    cohort.periods.iter().enumerate().map(|period| RetentionRow {
         cohort_start_date: cohort.days.first(),
         cohort_end_date: cohort.days.last(),
         people: cohort.people,
@@ -202,17 +205,17 @@ fn lines(cohort: &Cohort) -> impl Iterator<Item = RetentionLine> + '_ {
     })
 }
 
-impl Record for RetentionLine {
+impl Record for RetentionRow {
     fn columns() -> Vec<Column> {
         [
-            ("cohort_start_date", Kind::Day),
-            ("cohort_end_date", Kind::Day),
-            ("people", Kind::Count),
-            ("offset", Kind::Count),
-            ("start_date", Kind::Day),
-            ("end_date", Kind::Day),
-            ("active", Kind::Count),
-            ("share", Kind::Number),
+            ("cohort_start_date", ColumnKind::Day),
+            ("cohort_end_date", ColumnKind::Day),
+            ("people", ColumnKind::Count),
+            ("offset", ColumnKind::Count),
+            ("start_date", ColumnKind::Day),
+            ("end_date", ColumnKind::Day),
+            ("active", ColumnKind::Count),
+            ("share", ColumnKind::Number),
         ]
         .map(|(name, kind)| Column::new(name, kind))
         .into()

@@ -1,4 +1,4 @@
-//! `GET /v1/reports/summary`: the headline figures of the range and of the equally long range before it.
+//! `GET /v1/reports/summary`: the main figures of the range, compared with the range of equal length before it.
 
 use std::{borrow::Cow, num::NonZeroU64};
 
@@ -9,60 +9,62 @@ use axum::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::figures::{Counters, Features, rounded};
+use super::figures::{Counters, Features, round_to_thousandths};
 use crate::{
     api::{
-        answer::Answer,
-        data_request::{DataRequest, Early},
-        envelope::{Meta, WITHHELD_GROUPS},
-        negotiate::{Format, FormatParams, Wanted},
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
-        selection::{self, PeopleParams, RangeParams, Selected},
-        work::compute,
+        list_response::ListResponse,
+        data_request::{DataRequest, EarlyResponse},
+        meta::{Meta, SMALL_GROUPS_SUPPRESSED},
+        format::{Format, FormatParams, RequestedFormat},
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        shared_params::{self, PeopleParams, RangeParams, SharedParams},
+        compute::compute,
     },
     model::{Day, DayRange},
-    query::Basis,
-    report::summary::{self, change, headline},
-    table::{Cell, Column, Counter, Feature, Kind, Record, Selection},
+    query::ReportInput,
+    report::summary::{self, relative_change, summarize},
+    table::{Cell, Column, Counter, Feature, ColumnKind, Record, RowSelection},
 };
 
-/// Two ranges and what lies between them.
+/// The figures of two ranges, and the change between them.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct SummaryAnswer {
+#[schema(as = SummaryAnswer)]
+pub struct SummaryResponse {
     data: SummaryData,
     meta: Meta,
 }
 
-/// Two ranges and what lies between them.
+/// The figures of two ranges, and the change between them.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SummaryData {
-    /// The selected range; null where it has no rows, or is withheld (`meta.notes` says so).
-    current: Option<Headline>,
-    /// The equally long range before it; null where it has no rows, or is withheld.
-    previous: Option<Headline>,
-    /// Each figure: now, before, and the change.
+    /// The selected range. Null if it has no rows, or if its figures are withheld (`meta.notes` says so).
+    current: Option<RangeFigures>,
+    /// The range of equal length before it. Null if it has no rows, or if its figures are withheld.
+    previous: Option<RangeFigures>,
+    /// Each figure: its value in both ranges, and the change.
     figures: Vec<SummaryFigure>,
 }
 
-/// The headline figures of a range.
+/// The main figures of a range.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Headline {
+#[schema(as = Headline)]
+pub struct RangeFigures {
     /// First day of the range.
     #[schema(value_type = String, format = Date, example = "2026-11-01")]
     start_date: Day,
     /// Last day of the range.
     #[schema(value_type = String, format = Date, example = "2026-11-07")]
     end_date: Day,
-    /// People that Feishu knew on the range's last day that has rows.
+    /// People in Feishu's data on the last day of the range that has rows.
     #[schema(example = 2000)]
     users: u64,
-    /// Those of them whose account was activated.
+    /// The number of these people whose account is activated.
     #[schema(example = 1950)]
     activated: u64,
-    /// Different people who were active in the range. Null where Feishu withholds ids and the range has several days.
+    /// Distinct people who were active in the range. Null if Feishu withholds user ids and the range spans several days.
     #[schema(example = 1610)]
     active: Option<u64>,
-    /// Active people a day, on average over the days that are there.
+    /// Active people per day, on average over the available days.
     #[schema(example = 1302.4)]
     active_per_day: f64,
     features: Features,
@@ -72,69 +74,70 @@ pub struct Headline {
 /// One figure of both ranges.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SummaryFigure {
-    /// Which figure: `users`, `activated`, `active`, `active_per_day`, `im_active` and so on, or a counter.
+    /// Name of the figure: `users`, `activated`, `active`, `active_per_day`, a feature such as `im_active`, or a counter.
     #[schema(value_type = String, example = "send_messenger_num")]
     figure: Cow<'static, str>,
-    /// Its value in the selected range; null where it is not known.
+    /// Value in the selected range. Null if unknown.
     #[schema(example = 51234)]
-    #[serde(serialize_with = "plainly")]
+    #[serde(serialize_with = "serialize_whole_as_integer")]
     current: Option<f64>,
-    /// Its value in the range before; null where it is not known.
+    /// Value in the range before it. Null if unknown.
     #[schema(example = 49876)]
-    #[serde(serialize_with = "plainly")]
+    #[serde(serialize_with = "serialize_whole_as_integer")]
     previous: Option<f64>,
-    /// How much larger it is now, as a share of what it was: 0.027 is 2.7 %. Null where it was nothing or is not known.
+    /// Relative change from `previous` to `current`: 0.027 is an increase of 2.7 %. Null if `previous` is 0 or a value is
+    /// unknown.
     #[schema(example = 0.027)]
     change: Option<f64>,
 }
 
-/// Headline figures, and their change
+/// Main figures and their change
 ///
-/// The figures of the selected range beside those of the equally long range that ends the day before it, which is
-/// fetched where it is not held. As CSV, NDJSON or Parquet: one line a figure.
+/// The figures of the selected range, compared with those of the range of equal length that ends the day before it. Days
+/// of the earlier range that are not available are fetched from Feishu. As CSV, NDJSON or Parquet: one row per figure.
 #[utoipa::path(
     get, path = "/v1/reports/summary", tag = "reports", operation_id = "summaryReport",
     params(RangeParams, PeopleParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The figures", content(
-            (SummaryAnswer = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (SummaryFigure = "application/x-ndjson"),
+            (SummaryResponse = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (SummaryFigure = "application/x-ndjson"),
         )),
-        CommonProblems, FormatProblems, UpstreamAnswers,
+        CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
-pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
-    let mut params = request.params(&[selection::shared()]);
-    let Selected { mut query, allow_partial } = selection::read(&mut params, &request);
-    let wanted = request.wanted(&mut params);
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, EarlyResponse> {
+    let mut params = request.params(&[shared_params::shared_names()]);
+    let SharedParams { mut query, allow_partial } = shared_params::parse(&mut params, &request);
+    let requested = request.requested_format(&mut params);
     params.finish()?;
-    let length = query.span.days(&query.geos, request.engine().now()).len();
-    query.lead = u16::try_from(length).unwrap_or(u16::MAX);
+    let length = query.dates.resolve(&query.geos, request.engine().now()).len();
+    query.lead_days = u16::try_from(length).unwrap_or(u16::MAX);
 
-    let basis = request.engine().basis(&query, request.asking(allow_partial));
-    let basis = request.gathered(&query, basis).await?;
-    let least = request.least_group();
-    request.answered(compute(move || answer(&basis, &query.selection, least, wanted)).await?).await
+    let input = request.engine().load_report_input(&query, request.load_options(allow_partial));
+    let input = request.load_or_respond(&query, input).await?;
+    let min_group_size = request.min_group_size();
+    request.respond(compute(move || build_response(&input, &query.selection, min_group_size, requested)).await?).await
 }
 
-fn answer(basis: &Basis, selection: &Selection, least: Option<NonZeroU64>, wanted: Wanted) -> Response {
-    let range = basis.plan().range;
+fn build_response(input: &ReportInput, selection: &RowSelection, min_group_size: Option<NonZeroU64>, requested: RequestedFormat) -> Response {
+    let range = input.plan().range;
     let length = u16::try_from(range.len()).unwrap_or(u16::MAX);
     let before = DayRange::ending(range.first().plus(-1), length);
-    let days = basis.figures(selection);
-    let hidden = basis.hides(selection, least);
-    let (current, previous) = if hidden { (None, None) } else { (headline(range, &days), headline(before, &days)) };
+    let days = input.figures(selection);
+    let is_suppressed = input.is_suppressed(selection, min_group_size);
+    let (current, previous) = if is_suppressed { (None, None) } else { (summarize(range, &days), summarize(before, &days)) };
     let figures = changes(current.as_ref(), previous.as_ref());
-    let meta = Meta::of_figures(basis, selection).noting(hidden.then_some(WITHHELD_GROUPS));
-    if wanted.format != Format::Json {
-        return Answer { data: figures, meta }.written(wanted, "summary");
+    let meta = Meta::from_report_figures(input, selection).with_note(is_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+    if requested.format != Format::Json {
+        return ListResponse { data: figures, meta }.into_format(requested, "summary");
     }
-    let (current, previous) = (current.map(Headline::from), previous.map(Headline::from));
-    Json(SummaryAnswer { data: SummaryData { current, previous, figures }, meta }).into_response()
+    let (current, previous) = (current.map(RangeFigures::from), previous.map(RangeFigures::from));
+    Json(SummaryResponse { data: SummaryData { current, previous, figures }, meta }).into_response()
 }
 
-/// Writes a count as a count, `170` and not `170.0`, though others of these figures are averages.
-#[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
-fn plainly<S: Serializer>(figure: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+/// Serializes a whole number as an integer (`170`, not `170.0`): most of these figures are counts, some are averages.
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+fn serialize_whole_as_integer<S: Serializer>(figure: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number between 0 and 2^53")]
     match figure {
         Some(whole) if whole.fract() == 0.0 && (0.0..=2_f64.powi(53)).contains(whole) => {
@@ -144,50 +147,50 @@ fn plainly<S: Serializer>(figure: &Option<f64>, serializer: S) -> Result<S::Ok, 
     }
 }
 
-/// Every figure of a headline, by name.
-fn figures(of: &summary::Headline) -> impl Iterator<Item = Option<f64>> {
-    let known = |count: u64| Some(count as f64);
-    let head = [known(of.users), known(of.activated), of.active.and_then(known), Some(of.active_per_day)];
-    let features = of.features.map(|users| users.and_then(known));
-    head.into_iter().chain(features).chain(of.counters.map(known))
+/// The figures of a range, in the order of the names in [`changes`].
+fn figures(of: &summary::RangeSummary) -> impl Iterator<Item = Option<f64>> {
+    let count = |value: u64| Some(value as f64);
+    let head = [count(of.users), count(of.activated), of.active.and_then(count), Some(of.active_per_day)];
+    let features = of.features.map(|users| users.and_then(count));
+    head.into_iter().chain(features).chain(of.counters.map(count))
 }
 
-fn changes(current: Option<&summary::Headline>, previous: Option<&summary::Headline>) -> Vec<SummaryFigure> {
+fn changes(current: Option<&summary::RangeSummary>, previous: Option<&summary::RangeSummary>) -> Vec<SummaryFigure> {
     let head = ["users", "activated", "active", "active_per_day"].map(Into::into);
     let features = Feature::ALL.map(|feature| format!("{}_active", feature.name()).into());
     let names = head.into_iter().chain(features).chain(Counter::ALL.map(|counter| counter.name().into()));
-    let values = |headline: Option<&summary::Headline>| headline.map(|one| figures(one).collect::<Vec<_>>());
-    let (now, before) = (values(current), values(previous));
-    let at = |values: &Option<Vec<Option<f64>>>, at: usize| values.as_ref().and_then(|values| values[at]);
+    let values = |summary: Option<&summary::RangeSummary>| summary.map(|one| figures(one).collect::<Vec<_>>());
+    let (current_values, previous_values) = (values(current), values(previous));
+    let at = |values: &Option<Vec<Option<f64>>>, index: usize| values.as_ref().and_then(|values| values[index]);
     names
         .enumerate()
-        .map(|(place, figure)| {
-            let (current, previous) = (at(&now, place), at(&before, place));
-            let change = change(current, previous).map(rounded);
-            SummaryFigure { figure, current: current.map(rounded), previous: previous.map(rounded), change }
+        .map(|(index, figure)| {
+            let (current, previous) = (at(&current_values, index), at(&previous_values, index));
+            let change = relative_change(current, previous).map(round_to_thousandths);
+            SummaryFigure { figure, current: current.map(round_to_thousandths), previous: previous.map(round_to_thousandths), change }
         })
         .collect()
 }
 
-impl From<summary::Headline> for Headline {
-    fn from(headline: summary::Headline) -> Self {
+impl From<summary::RangeSummary> for RangeFigures {
+    fn from(summary: summary::RangeSummary) -> Self {
         Self {
-            start_date: headline.days.first(),
-            end_date: headline.days.last(),
-            users: headline.users,
-            activated: headline.activated,
-            active: headline.active,
-            active_per_day: rounded(headline.active_per_day),
-            features: Features::new(headline.features, headline.active),
-            counters: Counters(headline.counters),
+            start_date: summary.days.first(),
+            end_date: summary.days.last(),
+            users: summary.users,
+            activated: summary.activated,
+            active: summary.active,
+            active_per_day: round_to_thousandths(summary.active_per_day),
+            features: Features::new(summary.features, summary.active),
+            counters: Counters(summary.counters),
         }
     }
 }
 
 impl Record for SummaryFigure {
     fn columns() -> Vec<Column> {
-        let numbers = ["current", "previous", "change"].map(|name| Column::new(name, Kind::Number));
-        [Column::new("figure", Kind::Text)].into_iter().chain(numbers).collect()
+        let numbers = ["current", "previous", "change"].map(|name| Column::new(name, ColumnKind::Number));
+        [Column::new("figure", ColumnKind::Text)].into_iter().chain(numbers).collect()
     }
 
     fn cells(&self) -> Vec<Cell<'_>> {

@@ -1,4 +1,4 @@
-//! `GET /v1/users/{user_id}`: one person's totals and days.
+//! `GET /v1/users/{user_id}`: the totals and the days of one person.
 
 use axum::{
     Json,
@@ -11,156 +11,158 @@ use utoipa::{IntoParams, ToSchema};
 use super::{user_day::UserDay, user_item::UserItem};
 use crate::{
     api::{
-        answer,
-        audit::Rows,
-        data_request::{DataRequest, Early},
-        envelope::Meta,
-        negotiate::{Format, FormatParams, Wanted},
-        params::{Params, Segment, documented},
+        list_response,
+        access_log::RowCount,
+        data_request::{DataRequest, EarlyResponse},
+        meta::Meta,
+        format::{Format, FormatParams, RequestedFormat},
+        params::{Params, PathSegment, parameter_names},
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
-        selection::{self, RangeParams},
-        work::compute,
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        shared_params::{self, RangeParams},
+        compute::compute,
     },
-    model::Scope,
-    query::{Gathered, Query},
-    report::tally::Total,
+    model::DataScope,
+    query::{LoadedDays, Query},
+    report::user_totals::PersonTotals,
     table::{
-        Counter, Feature, Field, Fields, Flag, Item, Lines, Selection, Syntax, csv,
-        directory::Tables,
-        parquet::rows::{self, Part},
+        Counter, Feature, RowField, SelectedFields, Flag, RowRef, RowWriter, RowSelection, RowSyntax, csv,
+        dictionary::DictionaryTables,
+        parquet::row_columns::{self, DayRows},
     },
 };
 
-/// The parameters of this endpoint alone.
+/// The endpoint's own parameters.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what is read")]
+#[expect(dead_code, reason = "documents what `get` reads")]
 pub struct UserParams {
-    /// `true`: answer with the days that could be had, and name the rest in `meta.days.missing`. Default: `false`.
+    /// `true`: if some days cannot be fetched, respond with the others and list the failed days in `meta.days.missing`.
+    /// Default: `false`.
     allow_partial: Option<bool>,
 }
 
 /// One person.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct UserAnswer<'a> {
+#[schema(as = UserAnswer)]
+pub struct UserResponse<'a> {
     data: UserData<'a>,
     meta: Meta,
 }
 
-/// What one person did, altogether and day by day.
+/// The activity of one person, in total and by day.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UserData<'a> {
-    /// Over the whole range.
+    /// Totals over the range.
     total: UserItem,
-    /// Each day that has a row of the person: date, geo, department, flags and counters.
+    /// The days on which the person has a row: date, geo, department, flags and counters.
     #[schema(value_type = Vec<UserDay>)]
-    days: Vec<Fields<'a>>,
+    days: Vec<SelectedFields<'a>>,
 }
 
 /// One person
 ///
-/// Totals over the range and each day. Where the days are not held, Feishu is asked for that person alone. As CSV,
-/// NDJSON or Parquet: the days.
+/// Totals over the range, and each day. If the days are not available, only the rows of this person are fetched from
+/// Feishu. As CSV, NDJSON or Parquet: the days.
 #[utoipa::path(
     get, path = "/v1/users/{user_id}", tag = "data", operation_id = "user",
     params(
-        ("user_id" = String, Path, description = "The person's id, of the kind that `user_id_type` says",
+        ("user_id" = String, Path, description = "Id of the person, of type `user_id_type`",
             example = "ou_7dab8a3d3cdcc9da365777c7ad535d62"),
         RangeParams, UserParams, FormatParams, PreferHeader,
     ),
     responses(
-        (status = 200, description = "What the person did", content(
-            (UserAnswer<'_> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (UserDay = "application/x-ndjson"),
+        (status = 200, description = "The totals and days of the person", content(
+            (UserResponse<'_> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (UserDay = "application/x-ndjson"),
         )),
         (status = 404, description = "`not_found`: the person has no row in the range", body = Problem,
             content_type = "application/problem+json"),
-        CommonProblems, FormatProblems, UpstreamAnswers,
+        CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
-pub(in crate::api) async fn get(Segment(user_id): Segment, mut request: DataRequest) -> Result<Response, Early> {
-    let mut params = request.params(&[documented::<RangeParams>(), documented::<UserParams>()]);
-    let query = asked(&mut params, &request, user_id);
+pub(in crate::api) async fn get(PathSegment(user_id): PathSegment, mut request: DataRequest) -> Result<Response, EarlyResponse> {
+    let mut params = request.params(&[parameter_names::<RangeParams>(), parameter_names::<UserParams>()]);
+    let query = parse_query(&mut params, &request, user_id);
     let allow_partial = params.flag("allow_partial").unwrap_or(false);
-    let wanted = request.wanted(&mut params);
+    let requested = request.requested_format(&mut params);
     params.finish()?;
 
-    let gathered = request.engine().gather(&query, request.asking(allow_partial));
-    let gathered = request.gathered(&query, gathered).await?;
-    request.answered(compute(move || answer(&gathered, &query.selection, wanted)).await??).await
+    let loaded = request.engine().load_rows(&query, request.load_options(allow_partial));
+    let loaded = request.load_or_respond(&query, loaded).await?;
+    request.respond(compute(move || build_response(&loaded, &query.selection, requested)).await??).await
 }
 
-fn asked(params: &mut Params, request: &DataRequest, user_id: String) -> Query {
+fn parse_query(params: &mut Params, request: &DataRequest, user_id: String) -> Query {
     if user_id.is_empty() || user_id.len() > 512 || user_id.chars().any(char::is_control) {
-        params.fault("user_id", "is empty, longer than 512 bytes, or contains a control character");
+        params.add_fault("user_id", "is empty, longer than 512 bytes, or contains a control character");
     }
-    let range = selection::read_range(params, request.geos(), None);
-    let scope = Scope::User(user_id.as_str().into());
-    Query { scope, selection: Selection { user_id: Some(user_id), ..Selection::default() }, ..range }
+    let range = shared_params::parse_range(params, request.geos(), None);
+    let scope = DataScope::User(user_id.as_str().into());
+    Query { scope, selection: RowSelection { user_id: Some(user_id), ..RowSelection::default() }, ..range }
 }
 
-fn answer(gathered: &Gathered, selection: &Selection, wanted: Wanted) -> Result<Response, Problem> {
-    let nobody = || Problem::new(ProblemCode::NotFound, "the person has no row in the range");
-    let directory = gathered.days.first().map(|day| day.directory()).ok_or_else(nobody)?;
-    let tables = directory.read();
-    let total = Total::of_rows(&gathered.days, &selection.against(&tables), &tables).ok_or_else(nobody)?;
-    let total = UserItem::new(&total, &tables);
-    let fields = fields();
-    let items = items(gathered, selection, &tables);
-    let rows = Rows::of(items.len());
-    if wanted.format != Format::Json {
-        let body = written(gathered, selection, &tables, wanted, &fields)?;
-        return Ok(rows.on(answer::file(wanted.format, "user", gathered.plan.range, body.into())));
+fn build_response(loaded: &LoadedDays, selection: &RowSelection, requested: RequestedFormat) -> Result<Response, Problem> {
+    let not_found = || Problem::new(ProblemCode::NotFound, "the person has no row in the range");
+    let shared_dictionary = loaded.days.first().map(|day| day.dictionary()).ok_or_else(not_found)?;
+    let dictionary = shared_dictionary.read();
+    let total = PersonTotals::from_rows(&loaded.days, &selection.compile(&dictionary), &dictionary).ok_or_else(not_found)?;
+    let total = UserItem::new(&total, &dictionary);
+    let fields = day_fields();
+    let items = day_items(loaded, selection, &dictionary);
+    let rows = RowCount::of(items.len());
+    if requested.format != Format::Json {
+        let body = export_days(loaded, selection, &dictionary, requested, &fields)?;
+        return Ok(rows.attach_to(list_response::file_response(requested.format, "user", loaded.plan.range, body.into())));
     }
-    let days = items.iter().map(|item| Fields { item, fields: &fields }).collect();
-    let answer = UserAnswer { data: UserData { total, days }, meta: Meta::of(gathered) };
-    Ok(rows.on(Json(answer).into_response()))
+    let days = items.iter().map(|item| SelectedFields { row: item, fields: &fields }).collect();
+    let response = UserResponse { data: UserData { total, days }, meta: Meta::from_loaded_days(loaded) };
+    Ok(rows.attach_to(Json(response).into_response()))
 }
 
-/// What is shown of each day.
-fn fields() -> Vec<Field> {
-    let sent = |flag: &Flag| !matches!(flag, Flag::Feature(Feature::Email | Feature::Task));
-    let flags = Flag::ALL.into_iter().filter(sent).map(Field::Flag);
-    [Field::Date, Field::Geo, Field::DepartmentPath]
+/// The fields of a day in the response.
+fn day_fields() -> Vec<RowField> {
+    let is_sent = |flag: &Flag| !matches!(flag, Flag::Feature(Feature::Email | Feature::Task));
+    let flags = Flag::ALL.into_iter().filter(is_sent).map(RowField::Flag);
+    [RowField::Date, RowField::Geo, RowField::DepartmentPath]
         .into_iter()
         .chain(flags)
-        .chain(Counter::ALL.map(Field::Counter))
+        .chain(Counter::ALL.map(RowField::Counter))
         .collect()
 }
 
-fn items<'a>(gathered: &'a Gathered, selection: &Selection, tables: &'a Tables) -> Vec<Item<'a>> {
-    let selector = selection.against(tables);
-    let days = gathered.days.iter();
-    days.flat_map(|day| selector.rows(day).map(|row| Item::new(tables, day, row)).collect::<Vec<_>>()).collect()
+fn day_items<'a>(loaded: &'a LoadedDays, selection: &RowSelection, dictionary: &'a DictionaryTables) -> Vec<RowRef<'a>> {
+    let selector = selection.compile(dictionary);
+    let days = loaded.days.iter();
+    days.flat_map(|day| selector.rows(day).map(|row| RowRef::new(dictionary, day, row)).collect::<Vec<_>>()).collect()
 }
 
-fn written(
-    gathered: &Gathered,
-    selection: &Selection,
-    tables: &Tables,
-    wanted: Wanted,
-    fields: &[Field],
+fn export_days(
+    loaded: &LoadedDays,
+    selection: &RowSelection,
+    dictionary: &DictionaryTables,
+    requested: RequestedFormat,
+    fields: &[RowField],
 ) -> Result<Bytes, Problem> {
-    let syntax = match wanted.format {
-        Format::Json | Format::Ndjson => Syntax::Ndjson,
-        Format::Csv => Syntax::Csv,
+    let syntax = match requested.format {
+        Format::Json | Format::Ndjson => RowSyntax::Ndjson,
+        Format::Csv => RowSyntax::Csv,
         Format::Parquet => {
-            let selector = selection.against(tables);
-            let days = gathered.days.iter();
+            let selector = selection.compile(dictionary);
+            let days = loaded.days.iter();
             let days: Vec<(_, Vec<usize>)> = days.map(|day| (&**day, selector.rows(day).collect())).collect();
-            let parts: Vec<_> = days.iter().map(|(day, rows)| Part { day, rows }).collect();
-            return rows::file(fields, tables, &parts).map(Bytes::from).map_err(answer::unwritten);
+            let parts: Vec<_> = days.iter().map(|(day, rows)| DayRows { day, rows }).collect();
+            return row_columns::encode_rows(fields, dictionary, &parts).map(Bytes::from).map_err(list_response::serialization_problem);
         }
     };
-    let mut out = if wanted.bom { csv::BOM.to_vec() } else { Vec::new() };
-    if syntax == Syntax::Csv {
+    let mut out = if requested.bom { csv::UTF8_BOM.to_vec() } else { Vec::new() };
+    if syntax == RowSyntax::Csv {
         csv::push_header(&mut out, fields.iter().map(|field| field.name()));
     }
-    let mut lines = Lines::new(syntax, fields);
-    let selector = selection.against(tables);
-    for day in &gathered.days {
+    let mut writer = RowWriter::new(syntax, fields);
+    let selector = selection.compile(dictionary);
+    for day in &loaded.days {
         for row in selector.rows(day) {
-            lines.push(&mut out, tables, day, row);
+            writer.push(&mut out, dictionary, day, row);
         }
     }
     Ok(out.into())

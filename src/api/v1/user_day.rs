@@ -1,4 +1,4 @@
-//! The schema of a user-day, made from the same list of fields as the rows themselves.
+//! The OpenAPI schema of a user-day, generated from the list of fields that also produces the rows.
 
 use utoipa::{
     PartialSchema, ToSchema,
@@ -8,46 +8,46 @@ use utoipa::{
     },
 };
 
-use crate::table::Field;
+use crate::table::RowField;
 
-/// One person's day: Feishu's fields under Feishu's names, with their types mended.
+/// One row: one person on one day. Feishu's fields under Feishu's names, with corrected types.
 #[derive(Debug)]
 pub struct UserDay;
 
 impl PartialSchema for UserDay {
     fn schema() -> RefOr<Schema> {
         let fields =
-            Field::all().fold(ObjectBuilder::new(), |object, field| object.property(field.name(), schema(field)));
-        let description = "One person's day: Feishu's fields under Feishu's names, with their types mended. With \
-            `fields=`, only those.";
+            RowField::all().fold(ObjectBuilder::new(), |object, field| object.property(field.name(), schema(field)));
+        let description = "One row: one person on one day. The fields and their names are Feishu's, with corrected \
+            types. `fields` selects a subset.";
         fields.description(Some(description)).into()
     }
 }
 
 impl ToSchema for UserDay {}
 
-fn schema(field: Field) -> RefOr<Schema> {
+fn schema(field: RowField) -> RefOr<Schema> {
     let described = ObjectBuilder::new().description(Some(field.describe()));
     let list = |of: RefOr<Schema>| ArrayBuilder::new().items(of).description(Some(field.describe())).into();
     match field {
-        Field::Date => text(described).format(Some(format(KnownFormat::Date))).into(),
-        Field::Geo | Field::UserName | Field::DepartmentName | Field::DepartmentPath => text(described).into(),
-        Field::UserId => nullable(described).into(),
-        Field::CreateTime | Field::RegisterTime | Field::LastActiveTime => {
+        RowField::Date => text(described).format(Some(format(KnownFormat::Date))).into(),
+        RowField::Geo | RowField::UserName | RowField::DepartmentName | RowField::DepartmentPath => text(described).into(),
+        RowField::UserId => nullable(described).into(),
+        RowField::CreateTime | RowField::RegisterTime | RowField::LastActiveTime => {
             nullable(described).format(Some(format(KnownFormat::DateTime))).into()
         }
-        Field::Flag(_) => described.schema_type(Type::Boolean).into(),
-        Field::Counter(_) => described.schema_type(Type::Integer).format(Some(format(KnownFormat::Int64))).into(),
-        Field::Clients => list(client()),
-        Field::AppPackages | Field::OsNames => list(text(ObjectBuilder::new()).into()),
+        RowField::Flag(_) => described.schema_type(Type::Boolean).into(),
+        RowField::Counter(_) => described.schema_type(Type::Integer).format(Some(format(KnownFormat::Int64))).into(),
+        RowField::Clients => list(client()),
+        RowField::AppPackages | RowField::OsNames => list(text(ObjectBuilder::new()).into()),
     }
 }
 
 fn client() -> RefOr<Schema> {
     let part = |what: &str| nullable(ObjectBuilder::new().description(Some(what)));
     ObjectBuilder::new()
-        .property("os", part("the system and its version, such as `ios 14.2`"))
-        .property("client", part("the Feishu client and its version, such as `feishu 3.40.0`"))
+        .property("os", part("Operating system and version, such as `ios 14.2`"))
+        .property("client", part("Feishu client and version, such as `feishu 3.40.0`"))
         .into()
 }
 

@@ -1,4 +1,4 @@
-//! `GET /v1/user-days`: the rows themselves, in pages of JSON or as a stream of lines.
+//! `GET /v1/user-days`: the rows, as pages of JSON or as an export.
 
 use axum::{
     http::{HeaderValue, Uri, header},
@@ -13,175 +13,172 @@ use super::{
 };
 use crate::{
     api::{
-        answer,
-        audit::Rows,
-        cursor::{self, Cursor},
-        data_request::{DataRequest, Early},
-        envelope::Meta,
-        negotiate::{Format, FormatParams},
-        params::{Params, documented},
+        list_response,
+        access_log::RowCount,
+        cursor::{self, Cursor, RowPosition},
+        data_request::{DataRequest, EarlyResponse},
+        meta::Meta,
+        format::{Format, FormatParams},
+        params::{Params, parameter_names},
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamAnswers},
-        selection::{self, PeopleParams, RangeParams, Selected},
-        work::compute,
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        shared_params::{self, PeopleParams, RangeParams, SharedParams},
+        compute::compute,
     },
-    query::Gathered,
-    table::{Field, Fields, Item, Syntax},
+    query::LoadedDays,
+    table::{RowField, SelectedFields, RowRef, RowSyntax},
 };
 
 const DEFAULT_LIMIT: usize = 100;
-const LARGEST_LIMIT: usize = 10_000;
+const MAX_LIMIT: usize = 10_000;
 
-/// The parameters of this endpoint alone.
+/// The endpoint's own parameters.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `Asked::read` reads")]
+#[expect(dead_code, reason = "documents what `UserDaysRequest::read` reads")]
 pub struct UserDaysParams {
-    /// Only people who were active that day (`true`), or who were not (`false`).
+    /// Only rows of people who were active on that day (`true`), or who were not (`false`).
     active: Option<bool>,
-    /// Only these fields, with commas, in this order. Default: all.
+    /// Fields of a row and their order, separated by commas. Default: all fields.
     #[param(example = "date,user_id,active,send_messenger_num")]
     fields: Option<String>,
-    /// Rows a page (JSON only). Default: 100.
+    /// Rows per page (JSON only). Default: 100.
     #[param(minimum = 1, maximum = 10_000, example = 100)]
     limit: Option<usize>,
-    /// The `next_cursor` of the page before (JSON only).
+    /// `meta.next_cursor` of the previous page (JSON only).
     cursor: Option<String>,
 }
 
 /// A page of user-days.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct UserDaysAnswer<'a> {
-    /// One item per person and day: by day, then geo, then user id.
+#[schema(as = UserDaysAnswer)]
+pub struct UserDaysResponse<'a> {
+    /// One item per person and day, ordered by day, geo and user id.
     #[schema(value_type = Vec<UserDay>)]
-    data: Vec<Fields<'a>>,
+    data: Vec<SelectedFields<'a>>,
     meta: Meta,
 }
 
-/// A request as it was understood.
-struct Asked {
-    selected: Selected,
-    fields: Vec<Field>,
+/// The parsed request.
+struct UserDaysRequest {
+    shared: SharedParams,
+    fields: Vec<RowField>,
     limit: usize,
     cursor: Option<Cursor>,
 }
 
-/// A place among the rows of the gathered days.
-#[derive(Clone, Copy)]
-struct Place {
-    day: usize,
-    row: usize,
-}
-
 /// User-days
 ///
-/// One item per person and day. As JSON in pages, with a cursor; as CSV, NDJSON or Parquet (`format=csv` or
-/// `Accept: text/csv`, and so on) the whole selection as a stream. In CSV the items of a list are joined by `;`, and a
-/// client is written as Feishu does: `ios 14.2,feishu 3.40.0`.
+/// One item per person and day. JSON is paged with a cursor. CSV, NDJSON and Parquet (`format=csv` or
+/// `Accept: text/csv`, and so on) stream the whole selection. In CSV, the items of a list are separated by `;`, and a
+/// client has Feishu's notation: `ios 14.2,feishu 3.40.0`.
 #[utoipa::path(
     get, path = "/v1/user-days", tag = "data", operation_id = "userDays",
     params(RangeParams, PeopleParams, UserDaysParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The rows", content(
-            (UserDaysAnswer<'_> = "application/json"),
+            (UserDaysResponse<'_> = "application/json"),
             (String = "text/csv", example = "date,user_id,active\r\n2026-11-01,ou_1,true\r\n"),
             (ParquetFile = "application/vnd.apache.parquet"),
             (String = "application/x-ndjson", example = "{\"date\":\"2026-11-01\",\"user_id\":\"ou_1\",\"active\":true}\n"),
-        ), headers(("Link" = String, description = "The next page (`rel=\"next\"`), where there is one"))),
-        (status = 409, description = "`stale_cursor`: a provisional day has changed between two pages; begin again",
+        ), headers(("Link" = String, description = "The next page (`rel=\"next\"`), if there is one"))),
+        (status = 409, description = "`stale_cursor`: a provisional day has changed between two pages; restart without a cursor",
             body = Problem, content_type = "application/problem+json"),
-        CommonProblems, FormatProblems, UpstreamAnswers,
+        CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
-pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Early> {
-    let mut params = request.params(&[selection::shared(), documented::<UserDaysParams>()]);
-    let asked = Asked::read(&mut params, &request);
-    let wanted = request.wanted(&mut params);
-    if wanted.format != Format::Json {
+pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, EarlyResponse> {
+    let mut params = request.params(&[shared_params::shared_names(), parameter_names::<UserDaysParams>()]);
+    let parsed = UserDaysRequest::parse(&mut params, &request);
+    let requested = request.requested_format(&mut params);
+    if requested.format != Format::Json {
         for name in ["limit", "cursor"].into_iter().filter(|name| params.has(name)).collect::<Vec<_>>() {
-            params.fault(name, "goes only with JSON; the other formats are streams of the whole selection");
+            params.add_fault(name, "is only valid with JSON; the other formats stream the whole selection");
         }
     }
     params.finish()?;
 
-    let asking = request.asking(asked.selected.allow_partial);
-    let gathered = request.engine().gather(&asked.selected.query, asking);
-    let gathered = request.gathered(&asked.selected.query, gathered).await?;
-    if wanted.format == Format::Json {
+    let options = request.load_options(parsed.shared.allow_partial);
+    let loaded = request.engine().load_rows(&parsed.shared.query, options);
+    let loaded = request.load_or_respond(&parsed.shared.query, loaded).await?;
+    if requested.format == Format::Json {
         let uri = request.uri().clone();
-        // A page of 10,000 rows takes tens of milliseconds to write.
-        let page = compute(move || page(&gathered, &asked, &uri)).await??;
-        return request.answered(page).await;
+        // Serializing a page of 10,000 rows takes tens of milliseconds.
+        let page = compute(move || page(&loaded, &parsed, &uri)).await??;
+        return request.respond(page).await;
     }
-    let range = gathered.plan.range;
-    let rows = SelectedRows::new(gathered.days, asked.selected.query.selection);
-    let counted = rows.counted();
-    let file = |body| counted.on(answer::file(wanted.format, "user-days", range, body));
-    let (syntax, bom) = match wanted.format {
+    let range = loaded.plan.range;
+    let rows = SelectedRows::new(loaded.days, parsed.shared.query.selection);
+    let row_count = rows.row_count();
+    let file = |body| row_count.attach_to(list_response::file_response(requested.format, "user-days", range, body));
+    let (syntax, bom) = match requested.format {
         Format::Parquet => {
-            return request.exported(ParquetExport::new(rows, asked.fields).map_err(answer::unwritten)?, file);
+            return request.respond_with_export(ParquetExport::new(rows, parsed.fields).map_err(list_response::serialization_problem)?, file);
         }
-        Format::Csv => (Syntax::Csv, wanted.bom),
-        Format::Json | Format::Ndjson => (Syntax::Ndjson, false),
+        Format::Csv => (RowSyntax::Csv, requested.bom),
+        Format::Json | Format::Ndjson => (RowSyntax::Ndjson, false),
     };
-    request.exported(TextExport::new(rows, &asked.fields, syntax, bom), file)
+    request.respond_with_export(TextExport::new(rows, &parsed.fields, syntax, bom), file)
 }
 
-impl Asked {
-    fn read(params: &mut Params, request: &DataRequest) -> Self {
-        let mut selected = selection::read(params, request);
-        selected.query.selection.active = params.flag("active");
-        let known = |name: &str| {
-            let names = || Field::all().map(Field::name).collect::<Vec<_>>().join(", ");
-            Field::by_name(name).ok_or_else(|| format!("{name:?} is no field; there are {}", names()))
+impl UserDaysRequest {
+    fn parse(params: &mut Params, request: &DataRequest) -> Self {
+        let mut shared = shared_params::parse(params, request);
+        shared.query.selection.active = params.flag("active");
+        let field_by_name = |name: &str| {
+            let names = || RowField::all().map(RowField::name).collect::<Vec<_>>().join(", ");
+            RowField::by_name(name).ok_or_else(|| format!("{name:?} is not a field; expected any of {}", names()))
         };
-        let fields = params.list("fields", known).unwrap_or_else(|| Field::all().collect());
-        let limit = params.number("limit", 1..=LARGEST_LIMIT).unwrap_or(DEFAULT_LIMIT);
+        let fields = params.list("fields", field_by_name).unwrap_or_else(|| RowField::all().collect());
+        let limit = params.number("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
         let cursor = params.text("cursor").and_then(|text| {
             let cursor = Cursor::decode(&text).map_err(|error| error.to_string());
-            let same = |cursor: &Cursor| cursor.question == cursor::question(request.uri());
+            let is_same_query = |cursor: &Cursor| cursor.query_hash == cursor::query_hash(request.uri());
             let cursor = cursor
-                .and_then(|cursor| same(&cursor).then_some(cursor).ok_or_else(|| "is of another question".to_owned()));
-            cursor.map_err(|detail| params.fault("cursor", detail)).ok()
+                .and_then(|cursor| is_same_query(&cursor).then_some(cursor).ok_or_else(|| "was issued for a different query".to_owned()));
+            cursor.map_err(|detail| params.add_fault("cursor", detail)).ok()
         });
-        Self { selected, fields, limit, cursor }
+        Self { shared, fields, limit, cursor }
     }
 }
 
-/// One page as JSON, with the way to the next.
-fn page(gathered: &Gathered, asked: &Asked, uri: &Uri) -> Result<Response, Problem> {
-    let start = start(gathered, asked.cursor.as_ref())?;
-    let days = &gathered.days;
-    let tables: Vec<_> = days.first().map(|day| day.directory().read()).into_iter().collect();
-    let mut rows: Vec<Place> = Vec::new();
-    if let Some(tables) = tables.first() {
-        let selector = asked.selected.query.selection.against(tables);
-        let places = days.iter().enumerate().skip(start.day).flat_map(|(at, day)| {
-            let from = if at == start.day { start.row } else { 0 };
-            selector.rows_from(day, from).map(move |row| Place { day: at, row })
+/// One page as JSON, with a link to the next page.
+fn page(loaded: &LoadedDays, parsed: &UserDaysRequest, uri: &Uri) -> Result<Response, Problem> {
+    let start = page_start(loaded, parsed.cursor.as_ref())?;
+    let days = &loaded.days;
+    let dictionaries: Vec<_> = days.first().map(|day| day.dictionary().read()).into_iter().collect();
+    let mut rows: Vec<RowPosition> = Vec::new();
+    if let Some(dictionary) = dictionaries.first() {
+        let selector = parsed.shared.query.selection.compile(dictionary);
+        let positions = days.iter().enumerate().skip(start.day).flat_map(|(index, day)| {
+            let from = if index == start.day { start.row } else { 0 };
+            selector.rows_from(day, from).map(move |row| RowPosition { day: index, row })
         });
-        // One more than the page holds: where the next one begins.
-        rows = places.take(asked.limit + 1).collect();
+        // One row more than the page has: its position becomes the cursor of the next page.
+        rows = positions.take(parsed.limit + 1).collect();
     }
-    let next = (rows.len() > asked.limit).then(|| rows.pop()).flatten();
-    let next = next.map(|place| Cursor::at(&days[place.day], place.row, cursor::question(uri)).encode());
-    let items: Vec<_> = match tables.first() {
-        Some(tables) => rows.iter().map(|place| Item::new(tables, &days[place.day], place.row)).collect(),
+    let next = (rows.len() > parsed.limit).then(|| rows.pop()).flatten();
+    let next = next.map(|position| Cursor::at(&days[position.day], position.row, cursor::query_hash(uri)).encode());
+    let items: Vec<_> = match dictionaries.first() {
+        Some(dictionary) => rows.iter().map(|position| RowRef::new(dictionary, &days[position.day], position.row)).collect(),
         None => Vec::new(),
     };
-    let data = items.iter().map(|item| Fields { item, fields: &asked.fields }).collect();
-    let meta = Meta { next_cursor: next.clone(), ..Meta::of(gathered) };
-    let mut response = Rows::of(items.len()).on(answer::json(&UserDaysAnswer { data, meta }, items.len()));
+    let data = items.iter().map(|item| SelectedFields { row: item, fields: &parsed.fields }).collect();
+    let meta = Meta { next_cursor: next.clone(), ..Meta::from_loaded_days(loaded) };
+    let mut response = RowCount::of(items.len()).attach_to(list_response::json_response(&UserDaysResponse { data, meta }, items.len()));
     let link = next.and_then(|cursor| HeaderValue::from_str(&cursor::next_link(uri, &cursor)).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     Ok(response)
 }
 
-/// Where the cursor says the page begins.
-fn start(gathered: &Gathered, cursor: Option<&Cursor>) -> Result<Place, Problem> {
-    let Some(cursor) = cursor else { return Ok(Place { day: 0, row: 0 }) };
-    match cursor.find(&gathered.days) {
-        Some(day) => Ok(Place { day, row: cursor.row }),
-        None => Err(Problem::new(ProblemCode::StaleCursor, format!("{} has changed since", cursor.day))),
-    }
+/// The position of the first row of the page.
+///
+/// # Errors
+/// If the day of the cursor has changed or is not among the loaded days.
+fn page_start(loaded: &LoadedDays, cursor: Option<&Cursor>) -> Result<RowPosition, Problem> {
+    let Some(cursor) = cursor else { return Ok(RowPosition::default()) };
+    cursor.find(&loaded.days).ok_or_else(|| {
+        let detail = format!("the day {} has changed since the previous page", cursor.day);
+        Problem::new(ProblemCode::StaleCursor, detail)
+    })
 }

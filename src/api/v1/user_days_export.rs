@@ -1,4 +1,4 @@
-//! User-days as a file of any length: lines of text, or Parquet.
+//! Streamed exports of user-days: CSV, NDJSON or Parquet.
 
 use std::{io, sync::Arc};
 
@@ -6,80 +6,80 @@ use bytes::Bytes;
 
 use crate::{
     api::{
-        audit::Rows,
-        work::{CHUNK, Chunks},
+        access_log::RowCount,
+        export_pool::{CHUNK_BYTES, ChunkSource},
     },
     table::{
-        Field, Lines, Partition, Selection, Syntax, csv,
-        directory::Tables,
+        RowField, RowWriter, DayTable, RowSelection, RowSyntax, csv,
+        dictionary::DictionaryTables,
         parquet::{
-            Stream,
-            rows::{self, Part},
+            ParquetStream,
+            row_columns::{self, DayRows},
         },
     },
 };
 
-/// Rows that are looked at in one go, while rows that arrive wait.
-const BATCH: usize = 4096;
+/// Maximum number of rows read under one read lock of the dictionary. Writers of the dictionary wait for that time.
+const MAX_BATCH_ROWS: usize = 4096;
 
-/// Rows of the first chunk of text, before it is known how long they are.
-const FIRST: usize = 512;
+/// Rows of the first text chunk, while the length of a row is unknown.
+const FIRST_BATCH_ROWS: usize = 512;
 
-/// Rows of a row group of Parquet: enough for readers to skip and to compress, and a few megabytes while it is made.
-const GROUP: usize = 65_536;
+/// Rows per Parquet row group: enough for readers to skip groups and for compression, at a few megabytes of memory.
+const ROW_GROUP_ROWS: usize = 65_536;
 
-/// The selected rows of some days, in order.
+/// Iterates over the selected rows of several days, in order.
 #[derive(Debug)]
 pub(super) struct SelectedRows {
-    days: Vec<Arc<Partition>>,
-    selection: Selection,
+    days: Vec<Arc<DayTable>>,
+    selection: RowSelection,
     day: usize,
     row: usize,
-    counted: Rows,
+    row_counter: RowCount,
 }
 
-/// Rows as lines of text.
+/// Rows as CSV or NDJSON.
 #[derive(Debug)]
 pub(super) struct TextExport {
     rows: SelectedRows,
-    lines: Lines,
-    /// What stands before the first row.
+    writer: RowWriter,
+    /// Bytes before the first row: byte order mark and CSV header.
     head: Vec<u8>,
-    /// Rows of the next chunk.
-    most: usize,
+    /// Maximum number of rows of the next chunk.
+    batch_rows: usize,
 }
 
 /// Rows as Parquet.
 pub(super) struct ParquetExport {
     rows: SelectedRows,
-    fields: Vec<Field>,
-    /// Until the end is written.
-    stream: Option<Stream>,
+    fields: Vec<RowField>,
+    /// `None` once the footer is written.
+    stream: Option<ParquetStream>,
 }
 
 impl SelectedRows {
-    /// The rows of `days` that `selection` means.
+    /// The rows of `days` that match `selection`.
     #[must_use]
-    pub(super) fn new(days: Vec<Arc<Partition>>, selection: Selection) -> Self {
-        Self { days, selection, day: 0, row: 0, counted: Rows::default() }
+    pub(super) fn new(days: Vec<Arc<DayTable>>, selection: RowSelection) -> Self {
+        Self { days, selection, day: 0, row: 0, row_counter: RowCount::default() }
     }
 
-    /// How many have been handed over, as it is told to the audit log.
+    /// The number of rows exported so far, for the access log.
     #[must_use]
-    pub(super) fn counted(&self) -> Rows {
-        self.counted.clone()
+    pub(super) fn row_count(&self) -> RowCount {
+        self.row_counter.clone()
     }
 
-    /// Hands over the next rows, all of one day and at most so many; `None` where there is none left.
-    fn next<T>(&mut self, most: usize, take: impl FnOnce(&Tables, &Arc<Partition>, &[usize]) -> T) -> Option<T> {
+    /// Calls `visit` with the next rows, at most `max_rows` and all of one day. `None` after the last row.
+    fn visit_next<T>(&mut self, max_rows: usize, visit: impl FnOnce(&DictionaryTables, &Arc<DayTable>, &[usize]) -> T) -> Option<T> {
         while let Some(day) = self.days.get(self.day) {
-            let tables = day.directory().read();
-            let selector = self.selection.against(&tables);
-            let rows: Vec<usize> = selector.rows_from(day, self.row).take(most).collect();
+            let dictionary = day.dictionary().read();
+            let selector = self.selection.compile(&dictionary);
+            let rows: Vec<usize> = selector.rows_from(day, self.row).take(max_rows).collect();
             if let Some(last) = rows.last() {
                 self.row = last + 1;
-                self.counted.add(rows.len());
-                return Some(take(&tables, day, &rows));
+                self.row_counter.add(rows.len());
+                return Some(visit(&dictionary, day, &rows));
             }
             (self.day, self.row) = (self.day + 1, 0);
         }
@@ -88,62 +88,62 @@ impl SelectedRows {
 }
 
 impl TextExport {
-    /// With these fields; `bom`: a CSV begins with a byte order mark.
+    /// An export of `fields`. `bom`: a CSV begins with a byte order mark.
     #[must_use]
-    pub(super) fn new(rows: SelectedRows, fields: &[Field], syntax: Syntax, bom: bool) -> Self {
-        let mut head = if bom { csv::BOM.to_vec() } else { Vec::new() };
-        if syntax == Syntax::Csv {
+    pub(super) fn new(rows: SelectedRows, fields: &[RowField], syntax: RowSyntax, bom: bool) -> Self {
+        let mut head = if bom { csv::UTF8_BOM.to_vec() } else { Vec::new() };
+        if syntax == RowSyntax::Csv {
             csv::push_header(&mut head, fields.iter().map(|field| field.name()));
         }
-        Self { rows, lines: Lines::new(syntax, fields), head, most: FIRST }
+        Self { rows, writer: RowWriter::new(syntax, fields), head, batch_rows: FIRST_BATCH_ROWS }
     }
 }
 
-impl Chunks for TextExport {
+impl ChunkSource for TextExport {
     fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
         let mut out = std::mem::take(&mut self.head);
-        let lines = &mut self.lines;
-        let written = self.rows.next(self.most, |tables, day, rows| {
-            out.reserve(CHUNK + CHUNK / 4);
+        let writer = &mut self.writer;
+        let row_count = self.rows.visit_next(self.batch_rows, |dictionary, day, rows| {
+            out.reserve(CHUNK_BYTES + CHUNK_BYTES / 4);
             for row in rows {
-                lines.push(&mut out, tables, day, *row);
+                writer.push(&mut out, dictionary, day, *row);
             }
             rows.len()
         });
-        // The next rows will be about as long as these.
-        self.most = (CHUNK * written.unwrap_or_default() / out.len().max(1)).clamp(1, BATCH);
+        // Assumes that the next rows have about the same length.
+        self.batch_rows = (CHUNK_BYTES * row_count.unwrap_or_default() / out.len().max(1)).clamp(1, MAX_BATCH_ROWS);
         Ok((!out.is_empty()).then(|| out.into()))
     }
 }
 
 impl ParquetExport {
-    /// With these fields.
+    /// An export of `fields`.
     ///
     /// # Errors
-    /// Where a field is wanted twice.
-    pub(super) fn new(rows: SelectedRows, fields: Vec<Field>) -> io::Result<Self> {
-        let stream = Stream::new(rows::columns(&fields))?;
+    /// If `fields` contains a field twice.
+    pub(super) fn new(rows: SelectedRows, fields: Vec<RowField>) -> io::Result<Self> {
+        let stream = ParquetStream::new(row_columns::columns(&fields))?;
         Ok(Self { rows, fields, stream: Some(stream) })
     }
 }
 
-impl Chunks for ParquetExport {
+impl ChunkSource for ParquetExport {
     fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
-        let (mut parts, mut taken) = (Vec::new(), 0);
-        while taken < GROUP
-            && let Some(part) = self.rows.next(BATCH, |_, day, rows| (Arc::clone(day), rows.to_vec()))
+        let (mut parts, mut row_count) = (Vec::new(), 0);
+        while row_count < ROW_GROUP_ROWS
+            && let Some(part) = self.rows.visit_next(MAX_BATCH_ROWS, |_, day, rows| (Arc::clone(day), rows.to_vec()))
         {
-            taken += part.1.len();
+            row_count += part.1.len();
             parts.push(part);
         }
         if parts.is_empty() {
-            return Ok(self.stream.take().map(Stream::finish).transpose()?.map(Bytes::from));
+            return Ok(self.stream.take().map(ParquetStream::finish).transpose()?.map(Bytes::from));
         }
         let fields = &self.fields;
-        let group = stream.group(parts.len(), |column, part| {
+        let group = stream.write_row_group(parts.len(), |column, part| {
             let (day, rows) = &parts[part];
-            rows::values(fields[column], &day.directory().read(), &[Part { day, rows }])
+            row_columns::values(fields[column], &day.dictionary().read(), &[DayRows { day, rows }])
         })?;
         Ok(Some(group.into()))
     }

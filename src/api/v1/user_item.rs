@@ -1,4 +1,4 @@
-//! What a person did over a range, as callers see it.
+//! The item of `/v1/users`: the totals of one person over a range.
 
 use std::sync::Arc;
 
@@ -8,26 +8,26 @@ use utoipa::ToSchema;
 use super::figures::{Counters, FeatureDays};
 use crate::{
     model::Day,
-    report::tally::Total,
-    table::{Cell, Column, Kind, Record, directory::Tables},
+    report::user_totals::PersonTotals,
+    table::{Cell, Column, ColumnKind, Record, dictionary::DictionaryTables},
 };
 
-/// What one person did over the range.
+/// The activity of one person over the range.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UserItem {
-    /// The person's id, of the kind asked for.
+    /// Id of the person, of type `user_id_type`.
     #[schema(value_type = String, example = "ou_7dab8a3d3cdcc9da365777c7ad535d62")]
     user_id: Option<Arc<str>>,
-    /// The person's name, as of the last day that has a row.
+    /// Name of the person on the last day that has a row.
     #[schema(value_type = String, example = "张三")]
     user_name: Arc<str>,
-    /// The path of the person's department, as of the same day.
+    /// Path of the person's department on the same day.
     #[schema(value_type = String, example = "总部/研发")]
     department_path: Arc<str>,
-    /// On how many days of the range the person was active.
+    /// Number of days of the range on which the person was active.
     #[schema(example = 17)]
     active_days: u64,
-    /// The last of them; null where there is none in the range.
+    /// The last day of the range on which the person was active. Null if there is none.
     #[schema(value_type = Option<String>, format = Date, example = "2026-11-06")]
     last_active_date: Option<Day>,
     features: FeatureDays,
@@ -35,9 +35,9 @@ pub struct UserItem {
 }
 
 impl UserItem {
-    /// What `total` says.
+    /// The item of `total`.
     #[must_use]
-    pub fn new(total: &Total, tables: &Tables) -> Self {
+    pub fn new(total: &PersonTotals, tables: &DictionaryTables) -> Self {
         let profile = &total.profile;
         Self {
             user_id: profile.user_id.clone(),
@@ -53,8 +53,8 @@ impl UserItem {
 
 impl Record for UserItem {
     fn columns() -> Vec<Column> {
-        let texts = ["user_id", "user_name", "department_path"].map(|name| Column::new(name, Kind::Text));
-        let days = [Column::new("active_days", Kind::Count), Column::new("last_active_date", Kind::Day)];
+        let texts = ["user_id", "user_name", "department_path"].map(|name| Column::new(name, ColumnKind::Text));
+        let days = [Column::new("active_days", ColumnKind::Count), Column::new("last_active_date", ColumnKind::Day)];
         texts.into_iter().chain(days).chain(FeatureDays::columns()).chain(Counters::columns()).collect()
     }
 

@@ -1,44 +1,50 @@
-//! The archive: whether it can be reached, and whose it is. Nothing is written there.
+//! Checks that the archive is reachable and belongs to this app. Nothing is written.
 
 use std::sync::Arc;
 
-use super::{Finding, cure};
+use super::{finding::Finding, remedy};
 use crate::{
     app::GatewayConfig,
     store::{
-        Archive, Location,
-        archive::{Claim, NotOurs},
+        Archive, ArchiveLocation,
+        archive::{OwnershipClaim, OwnershipError},
     },
 };
 
-pub(super) async fn look(config: &GatewayConfig) -> Finding {
-    let (about, place) = ("archive", &config.archive);
-    match place {
-        Location::Nowhere => return Finding::well(about, "none: days are fetched again after a restart"),
-        // To open a folder is to make it.
-        Location::Folder(path) if !path.exists() => {
-            return Finding::well(about, format!("{place} is not there yet and will be made"));
+pub(super) async fn check(config: &GatewayConfig) -> Finding {
+    let (subject, location) = ("archive", &config.archive);
+    match location {
+        ArchiveLocation::Disabled => {
+            return Finding::passed(subject, "none: after a restart all days are fetched again");
+        }
+        // Opening a folder would create it.
+        ArchiveLocation::Folder(path) if !path.exists() => {
+            return Finding::passed(subject, format!("{location} does not exist yet and will be created"));
         }
         _ => {}
     }
-    let store = match place.open() {
+    let store = match location.open() {
         Ok(store) => store,
-        Err(error) => return Finding::trouble(about, error.to_string(), cure::ARCHIVE.to_owned()),
+        Err(error) => return Finding::failed_with(subject, error.to_string(), remedy::ARCHIVE_UNREACHABLE.to_owned()),
     };
-    let Some(store) = store else { return Finding::well(about, "none") };
-    match Archive::new(store, Arc::default(), config.owner.clone()).look().await {
-        Ok(Claim::Ours) => Finding::well(about, format!("{place} is this app's")),
-        Ok(Claim::Free) => Finding::well(about, format!("{place} is nobody's yet and will be this app's")),
-        Err(error @ NotOurs::NotDone(_)) => {
-            Finding::trouble(about, format!("{place} does not answer: {error}"), cure::ARCHIVE.to_owned())
+    let Some(store) = store else { return Finding::passed(subject, "none") };
+    match Archive::new(store, Arc::default(), config.owner.clone()).inspect_owner().await {
+        Ok(OwnershipClaim::Ours) => Finding::passed(subject, format!("{location} belongs to this app")),
+        Ok(OwnershipClaim::Unowned) => {
+            Finding::passed(subject, format!("{location} has no owner yet and will belong to this app"))
         }
-        Err(NotOurs::Another { app_id, upstream, mark }) => Finding::trouble(
-            about,
-            format!("{place} holds the days of {app_id} from {upstream}"),
-            cure::not_ours(&mark),
+        Err(error @ OwnershipError::Storage(_)) => Finding::failed_with(
+            subject,
+            format!("{location} cannot be read: {error}"),
+            remedy::ARCHIVE_UNREACHABLE.to_owned(),
         ),
-        Err(error @ NotOurs::Unknown { .. }) => {
-            Finding::trouble(about, format!("{place}: {error}"), cure::LATER.to_owned())
+        Err(OwnershipError::OtherOwner { app_id, upstream, record }) => Finding::failed_with(
+            subject,
+            format!("{location} belongs to app {app_id} at {upstream}"),
+            remedy::other_owner(&record),
+        ),
+        Err(error @ OwnershipError::UnknownRecord { .. }) => {
+            Finding::failed_with(subject, format!("{location}: {error}"), remedy::ARCHIVE_FORMAT.to_owned())
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `check --live`: whether a gateway answers, for container runtimes that look by running a command.
+//! `check --live`: checks that a gateway responds, for container runtimes with command health checks.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -7,13 +7,13 @@ use std::{
 
 use reqwest::{Client, Url};
 
-use super::Finding;
-use crate::cli::Settings;
+use super::finding::Finding;
+use crate::cli::settings::Settings;
 
-/// A gateway that takes longer to say that it lives does not.
+/// Time limit of the health request.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where the gateway with these settings can be reached from the same machine.
+/// The address at which the gateway with these settings can be reached from the same machine.
 pub(super) fn address(settings: &Settings) -> Url {
     let listen = settings.listen;
     let ip = match listen.ip() {
@@ -26,25 +26,29 @@ pub(super) fn address(settings: &Settings) -> Url {
     url.parse().unwrap_or_else(|_| unreachable!("an address makes a URL"))
 }
 
-/// Asks the gateway at `url`.
-pub(super) async fn look(mut url: Url) -> Finding {
+/// Requests `/livez` from the gateway at `url`.
+pub(super) async fn check(mut url: Url) -> Finding {
     url.set_path(&format!("{}/livez", url.path().trim_end_matches('/')));
-    match ask(url.clone()).await {
-        Ok(status) if status.is_success() => Finding::well("gateway", format!("{url} answers")),
-        Ok(status) => dead(format!("{url} answers {status}")),
-        Err(error) => dead(format!("{url} does not answer: {}", error.without_url())),
+    match request_status(url.clone()).await {
+        Ok(status) if status.is_success() => Finding::passed("gateway", format!("{url} responds")),
+        Ok(status) => not_alive(format!("{url} responds with status {status}")),
+        Err(error) => not_alive(format!("{url} does not respond: {}", error.without_url())),
     }
 }
 
-async fn ask(url: Url) -> Result<reqwest::StatusCode, reqwest::Error> {
-    // A proxy leads elsewhere, not to this machine.
+async fn request_status(url: Url) -> Result<reqwest::StatusCode, reqwest::Error> {
+    // A proxy cannot reach the loopback address of this machine.
     let client = Client::builder().timeout(TIMEOUT).no_proxy();
-    // A certificate names the service, not this machine's own address; nothing is told to whoever answers.
-    let is_own = url.host_str().is_some_and(|host| host == "127.0.0.1" || host == "[::1]");
-    let client = client.tls_danger_accept_invalid_certs(is_own).build()?;
+    // The certificate contains the name of the service and not the loopback address. The request contains no secrets.
+    let is_loopback = url.host_str().is_some_and(|host| host == "127.0.0.1" || host == "[::1]");
+    let client = client.tls_danger_accept_invalid_certs(is_loopback).build()?;
     Ok(client.get(url).send().await?.status())
 }
 
-fn dead(what: String) -> Finding {
-    Finding::trouble("gateway", what, "See that it runs, what it logs, and that --url is its address.".to_owned())
+fn not_alive(problem: String) -> Finding {
+    Finding::failed_with(
+        "gateway",
+        problem,
+        "Check that the gateway is running, read its log, and check that --url is its address.".to_owned(),
+    )
 }

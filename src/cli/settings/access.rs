@@ -7,39 +7,45 @@ use clap::Args;
 use reqwest::Url;
 use secrecy::SecretString;
 
-use super::{Switch, UnusableSetting};
-use crate::access::{AccessConfig, Gatekeeper, OidcConfig};
+use super::{
+    secret::SecretSetting,
+    values::{Switch, base_url},
+};
+use crate::access::{AccessConfig, Authenticator, OidcConfig};
+use crate::cli::setting_error::SettingError;
 
-/// Who is let in, and what they may see.
+/// Settings of authentication, suppression and limits of callers.
 #[derive(Clone, Debug, Args)]
 pub(super) struct AccessSettings {
-    /// The file of access keys, a line a key; `feishu-pulse key new` makes keys and their lines. It is read again when it
-    /// changes
+    /// The file of access keys, with one key per line. `feishu-pulse key new` creates keys and their lines. The file is
+    /// read again when it changes
     #[arg(long = "api-keys-file", env = "PULSE_API_KEYS_FILE", value_name = "PATH")]
     pub(super) keys_file: Option<PathBuf>,
 
-    /// The identity provider (OpenID Connect) whose tokens are taken: the `iss` of its tokens
-    #[arg(long, env = "PULSE_OIDC_ISSUER", value_name = "URL", value_parser = super::base_url)]
+    /// The OpenID Connect identity provider whose tokens are accepted: the `iss` claim of its tokens
+    #[arg(long, env = "PULSE_OIDC_ISSUER", value_name = "URL", value_parser = base_url)]
     pub(super) oidc_issuer: Option<Url>,
 
-    /// What the `aud` of its tokens must name
+    /// The value that the `aud` claim of its tokens must contain
     #[arg(long, env = "PULSE_OIDC_AUDIENCE", value_name = "NAME")]
     pub(super) oidc_audience: Option<String>,
 
-    /// The claim that holds the scopes (reports:read, users:read, admin): a list, or words; with dots for nested claims
+    /// The claim that contains the scopes (reports:read, users:read, admin), as a list or separated by spaces. Use dots
+    /// for nested claims
     #[arg(long, env = "PULSE_OIDC_SCOPES_CLAIM", value_name = "CLAIM", default_value = "scope")]
     pub(super) oidc_scopes_claim: String,
 
-    /// The claim that holds the paths of the departments that the holder may see (`*`: all); without it, all may be seen
+    /// The claim that contains the paths of the departments that the caller may see (`*` for all). Without it callers
+    /// may see all departments
     #[arg(long, env = "PULSE_OIDC_DEPARTMENTS_CLAIM", value_name = "CLAIM")]
     pub(super) oidc_departments_claim: Option<String>,
 
-    /// The key of pseudonyms, for access keys that show people under pseudonyms; at least 32 bytes. Rather set it in the
-    /// environment, or in a file
+    /// The secret key for pseudonyms, required for access keys that show people under pseudonyms. At least 32 bytes.
+    /// Prefer the environment or a file
     #[arg(long, env = "PULSE_PSEUDONYM_KEY", value_name = "SECRET", hide_env_values = true)]
     pub(super) pseudonym_key: Option<SecretString>,
 
-    /// A file that holds the key of pseudonyms, instead of the key itself
+    /// A file that contains the secret key for pseudonyms
     #[arg(long, env = "PULSE_PSEUDONYM_KEY_FILE", value_name = "PATH")]
     pub(super) pseudonym_key_file: Option<PathBuf>,
 
@@ -47,58 +53,62 @@ pub(super) struct AccessSettings {
     #[arg(long, env = "PULSE_ALLOW_ANONYMOUS")]
     pub(super) allow_anonymous: bool,
 
-    /// Figures of groups of fewer people than this are withheld from callers without the scope users:read
+    /// Groups with fewer people than this are hidden in figures from callers without the scope users:read
     #[arg(long, env = "PULSE_MIN_GROUP", value_name = "PEOPLE")]
     pub(super) min_group: Option<NonZeroU64>,
 
-    /// How many requests each caller may make a minute, or `none`
-    #[arg(long, env = "PULSE_REQUESTS_PER_MINUTE", value_name = "COUNT", default_value = "6000", value_parser = requests)]
-    pub(super) requests_per_minute: Requests,
+    /// Maximum number of requests per caller and minute, or `none`
+    #[arg(long, env = "PULSE_REQUESTS_PER_MINUTE", value_name = "COUNT", default_value = "6000", value_parser = requests_per_minute)]
+    pub(super) requests_per_minute: RequestsPerMinute,
 
-    /// Origins whose web pages may read answers, such as `https://bi.example.com`, with commas; without it, none
+    /// Origins whose web pages may read responses, such as `https://bi.example.com`, separated by commas. Without it no
+    /// web page may read responses
     #[arg(long, env = "PULSE_CORS_ORIGINS", value_name = "ORIGIN,…", value_delimiter = ',', value_parser = origin)]
     pub(super) cors_origins: Vec<HeaderValue>,
 
-    /// Whether callers with an official SDK may ask for ten years and 10,000 rows a page without the header
+    /// Whether callers with an official SDK may request ten years and 10,000 rows per page without the header
     /// X-Pulse-Extended
     #[arg(long, env = "PULSE_DROP_IN_EXTENDED", value_name = "SWITCH", value_enum, default_value = "off")]
     pub(super) drop_in_extended: Switch,
 }
 
-/// Requests a minute; `None` for any number.
+/// RequestsPerMinute per minute; `None` means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Requests(pub(super) Option<u32>);
+pub(super) struct RequestsPerMinute(pub(super) Option<u32>);
 
 impl AccessSettings {
-    /// Whether it matters who asks.
+    /// Whether access control is configured.
     pub(super) const fn is_controlled(&self) -> bool {
         self.keys_file.is_some() || self.oidc_issuer.is_some()
     }
 
-    /// The access control that is wanted.
-    pub(super) fn config(&self) -> Result<AccessConfig, UnusableSetting> {
+    /// The configuration of access control.
+    pub(super) fn config(&self) -> Result<AccessConfig, SettingError> {
+        let pseudonym_key = SecretSetting {
+            name: "PULSE_PSEUDONYM_KEY",
+            value: self.pseudonym_key.as_ref(),
+            file_name: "PULSE_PSEUDONYM_KEY_FILE",
+            file: self.pseudonym_key_file.as_deref(),
+        };
         Ok(AccessConfig {
             keys_file: self.keys_file.clone(),
             oidc: self.oidc()?,
-            pseudonym_key: super::secret(
-                ("PULSE_PSEUDONYM_KEY", self.pseudonym_key.as_ref()),
-                ("PULSE_PSEUDONYM_KEY_FILE", self.pseudonym_key_file.as_deref()),
-            )?,
+            pseudonym_key: pseudonym_key.read()?,
             allow_anonymous: self.allow_anonymous,
             requests_per_minute: self.requests_per_minute.0,
         })
     }
 
-    /// What is wrong with them, where anything is; reads the keys file too.
-    pub(super) fn fault(&self) -> Option<UnusableSetting> {
+    /// The first invalid setting, if any. Reads the keys file as well.
+    pub(super) fn error(&self) -> Option<SettingError> {
         let config = match self.config() {
             Ok(config) => config,
-            Err(fault) => return Some(fault),
+            Err(error) => return Some(error),
         };
-        Gatekeeper::new(&config).err().map(|error| UnusableSetting(error.to_string()))
+        Authenticator::new(&config).err().map(|error| SettingError::new(error.to_string()))
     }
 
-    fn oidc(&self) -> Result<Option<OidcConfig>, UnusableSetting> {
+    fn oidc(&self) -> Result<Option<OidcConfig>, SettingError> {
         match (&self.oidc_issuer, &self.oidc_audience) {
             (Some(issuer), Some(audience)) if !audience.is_empty() => Ok(Some(OidcConfig {
                 issuer: issuer.clone(),
@@ -107,23 +117,27 @@ impl AccessSettings {
                 departments_claim: self.oidc_departments_claim.clone(),
             })),
             (None, None) => Ok(None),
-            (Some(_), _) => Err(UnusableSetting(
-                "PULSE_OIDC_AUDIENCE is not set: without it, tokens for other services would be taken too".into(),
+            (Some(_), _) => Err(SettingError::new(
+                "PULSE_OIDC_AUDIENCE is not set: set it to the audience of this service, so that tokens for other services are rejected",
             )),
-            (None, Some(_)) => Err(UnusableSetting("PULSE_OIDC_AUDIENCE is set, and PULSE_OIDC_ISSUER is not".into())),
+            (None, Some(_)) => {
+                Err(SettingError::new("PULSE_OIDC_AUDIENCE is set, but PULSE_OIDC_ISSUER is not: set both or neither"))
+            }
         }
     }
 }
 
-fn requests(text: &str) -> Result<Requests, String> {
+fn requests_per_minute(text: &str) -> Result<RequestsPerMinute, String> {
     if text == "none" {
-        return Ok(Requests(None));
+        return Ok(RequestsPerMinute(None));
     }
     let count = text.parse().ok().filter(|count: &u32| (1..=1_000_000).contains(count));
-    count.map(|count| Requests(Some(count))).ok_or_else(|| "expected a number from 1 to 1000000, or none".to_owned())
+    count
+        .map(|count| RequestsPerMinute(Some(count)))
+        .ok_or_else(|| "expected a number from 1 to 1000000, or none".to_owned())
 }
 
-/// Scheme, host and port, as browsers send it.
+/// Parses an origin: scheme, host and port, in the form that browsers send.
 fn origin(text: &str) -> Result<HeaderValue, String> {
     let expected = || "expected origins such as https://bi.example.com or http://localhost:3000".to_owned();
     let url: Url = text.parse().map_err(|_| expected())?;

@@ -1,11 +1,22 @@
-//! How the values of settings are written, and which of them make sense.
+//! Parsers of setting values.
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use reqwest::Url;
 
-/// The address of a service, without query, fragment or credentials.
-pub(in crate::cli) fn base_url(text: &str) -> Result<Url, String> {
+/// Whether something is enabled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Enabled.
+    #[default]
+    On,
+    /// Disabled.
+    Off,
+}
+
+/// The base URL of a service, without query, fragment or credentials.
+pub(crate) fn base_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|_| "expected a URL such as https://open.feishu.cn".to_owned())?;
     let is_base = matches!(url.scheme(), "http" | "https") && url.host().is_some();
     if !is_base
@@ -19,14 +30,14 @@ pub(in crate::cli) fn base_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// A positive duration of at most a day, such as `60s` or `2min`.
+/// A duration from 1 ms to 24 h, such as `60s` or `2min`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
     let sound = parsed.filter(|duration| (1..=86_400_000).contains(&duration.as_millis()));
     sound.ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
 }
 
-/// A duration that may be none at all.
+/// A duration that may be zero.
 pub(super) fn delay(text: &str) -> Result<Duration, String> {
     if text == "0s" { Ok(Duration::ZERO) } else { duration(text) }
 }
@@ -36,7 +47,7 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
     sound.ok_or_else(|| "expected a share from 0 to 1, such as 0.2".to_owned())
 }
 
-/// A number of days such as `730d`.
+/// A number of days, such as `730d`.
 pub(super) fn retention(text: &str) -> Result<u16, String> {
     let days = text.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| (1..=36_600).contains(days));
     days.ok_or_else(|| "expected a number of days, such as 730d".to_owned())

@@ -1,58 +1,66 @@
-//! Crews that were met, by a hash of who they are: a department's people are mostly those of the day before.
+//! Department members by hash. Most departments have the same members as on the day before, so decoding a digest finds
+//! most members here.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::stored::RunHash;
 use crate::{
     model::UserIdType,
-    report::crew::{Crew, Member},
-    table::PersonNo,
+    report::department_members::{DepartmentMember, DepartmentMembers},
+    table::PersonIndex,
 };
 
-/// People in crews that are remembered: a few years of 100,000 people. Beyond that, all are learned anew.
-const MOST_PEOPLE: usize = 8 << 20;
+/// The number of cached people at which the cache is emptied: a few years of a company of 100,000.
+const MAX_CACHED_PEOPLE: usize = 8 << 20;
 
-/// Crews that were met, of one process.
+/// Hash of the ids and activation times of a range of rows.
+pub(super) type MembershipHash = [u8; 16];
+
+/// Cache of department members, shared by the process.
 #[derive(Debug, Default)]
-pub struct Crews {
-    met: Mutex<Met>,
+pub struct MembershipCache {
+    contents: Mutex<CacheContents>,
 }
 
 #[derive(Debug, Default)]
-struct Met {
-    crews: HashMap<(UserIdType, RunHash), KnownCrew>,
+struct CacheContents {
+    members: HashMap<(UserIdType, MembershipHash), CachedMembers>,
     people: usize,
 }
 
-/// The people of a run of rows.
+/// The people of a range of rows.
 #[derive(Clone, Debug)]
-pub(super) struct KnownCrew {
+pub(super) struct CachedMembers {
     /// In the order of the rows.
-    pub(super) by_row: Arc<[PersonNo]>,
-    /// The same by number, with when they activated their accounts.
-    pub(super) sorted: Arc<Crew>,
+    pub(super) by_row: Arc<[PersonIndex]>,
+    /// The same people sorted by index, with their activation times.
+    pub(super) sorted: Arc<DepartmentMembers>,
 }
 
-impl Crews {
-    pub(super) fn find(&self, user_id_type: UserIdType, run: &RunHash) -> Option<KnownCrew> {
-        self.met.lock().unwrap_or_else(PoisonError::into_inner).crews.get(&(user_id_type, *run)).cloned()
+impl MembershipCache {
+    pub(super) fn get(&self, user_id_type: UserIdType, hash: &MembershipHash) -> Option<CachedMembers> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner).members.get(&(user_id_type, *hash)).cloned()
     }
 
-    /// Remembers a crew. Who was met meanwhile stays, so that equal crews are one.
-    pub(super) fn add(&self, user_id_type: UserIdType, run: RunHash, members: Vec<Member>) -> KnownCrew {
-        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
-        if met.people + members.len() > MOST_PEOPLE {
-            *met = Met::default();
+    /// Inserts members. If the hash is already present, the present value stays, so that equal members share memory.
+    pub(super) fn insert(
+        &self,
+        user_id_type: UserIdType,
+        hash: MembershipHash,
+        members: Vec<DepartmentMember>,
+    ) -> CachedMembers {
+        let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
+        if contents.people + members.len() > MAX_CACHED_PEOPLE {
+            *contents = CacheContents::default();
         }
-        let Met { crews, people } = &mut *met;
-        let crew = crews.entry((user_id_type, run)).or_insert_with(|| {
+        let CacheContents { members: cached, people } = &mut *contents;
+        let entry = cached.entry((user_id_type, hash)).or_insert_with(|| {
             *people += members.len();
-            let by_row = members.iter().map(|(person, _)| *person).collect();
-            KnownCrew { by_row, sorted: Arc::new(Crew::of(members)) }
+            let by_row = members.iter().map(|member| member.person).collect();
+            CachedMembers { by_row, sorted: Arc::new(DepartmentMembers::new(members)) }
         });
-        crew.clone()
+        entry.clone()
     }
 }

@@ -1,10 +1,12 @@
-//! A digest as it is stored beside the rows of its day: everything but who the people are.
+//! The encoding of a digest in the file of its day. It omits the people's ids.
 //!
-//! Rows of a file stand by department, so a department's people are a run of rows, and the file's own column of ids says
-//! who they are. A run is known by a hash of its ids: most days it is the day before's, and then nobody looks.
+//! The rows of a file are sorted by department. The members of a department are therefore a range of rows, and the id
+//! column of the file identifies them. Each range is stored with a hash of its ids. Most members equal those of the day
+//! before, and then the id column is not read.
 //!
 //! ```text
-//! version (1 byte)  zstd with a checksum ( postcard ( origin, a department each: its sums and its run, flags by row ) )
+//! version (1 byte)  zstd with a checksum ( postcard ( metadata, sums and member hash of each department, flags of each
+//! row ) )
 //! ```
 
 use std::{io, sync::Arc};
@@ -13,213 +15,257 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Digest, Part, bytes, crews::Crews};
+use super::{
+    day_digest::{DayDigest, DepartmentDigest, size_in_memory},
+    membership_cache::{MembershipCache, MembershipHash},
+};
 use crate::{
     report::{
-        crew::Member,
-        figures::{Figures, Sums},
+        day_figures::{DayFigures, RowSums},
+        department_members::DepartmentMember,
     },
     table::{
-        Department, Directory, Flags, Partition,
-        parquet::{Label, Opened, People, Unreadable, file_order},
-        partition::ContentHash,
+        DayTable, Department, Dictionary, Flags,
+        day_table::ContentHash,
+        parquet::{FileMetadata, ParquetDay, ParquetReadError, PersonColumns, file_order},
     },
 };
 
-/// The version of the layout. It rises with every change of it: a digest of another version is made anew from the rows.
-const VERSION: u8 = 1;
+/// Version of the layout. Every change of the layout increments it. A digest of another version is computed again from
+/// the rows.
+const LAYOUT_VERSION: u8 = 1;
 
-/// No digest is nearly as large; what claims to be is nonsense.
-const LARGEST: u64 = 256 << 20;
+/// Limit of the decompressed size in bytes; larger input is corrupt.
+const MAX_DECOMPRESSED_BYTES: u64 = 256 << 20;
 
-/// A digest as it is stored.
+/// The stored form of a digest.
 #[derive(Debug, Serialize, Deserialize)]
-struct Stored {
+struct StoredDigest {
     key: String,
     fetched_at: Timestamp,
     hash: ContentHash,
     doubtful: bool,
-    departments: Vec<StoredPart>,
-    /// Of every row, in the order of the file: [`Flags::bits`].
+    departments: Vec<StoredDepartment>,
+    /// [`Flags::bits`] of every row, in the order of the file.
     flags: Vec<u16>,
 }
 
-/// A department. Those of the rows come in the order of the file.
+/// A department. Departments are in the order of the file's rows.
 #[derive(Debug, Serialize, Deserialize)]
-struct StoredPart {
+struct StoredDepartment {
     name: Arc<str>,
     path: Arc<str>,
-    sums: Sums,
-    /// How many rows say whose they are. They follow on those of the department before; rows that do not say stand last.
-    known: usize,
-    run: RunHash,
+    sums: RowSums,
+    /// Number of rows with a person's id. These rows follow those of the previous department. Rows without an id are at
+    /// the end of the file.
+    identified: usize,
+    members_hash: MembershipHash,
 }
 
-/// The hash of the ids in a run of rows, and of when each account was activated.
-pub(super) type RunHash = [u8; 16];
-
-/// The digest of a day, as it is stored in its file.
+/// Encodes the digest of a day for storage in its file.
 #[must_use]
-pub fn store(day: &Partition) -> Vec<u8> {
-    let tables = day.directory().read();
-    let mut departments: Vec<(u32, StoredPart, Sha256)> = Vec::new();
-    let mut flags = Vec::with_capacity(day.rows());
+pub fn encode_digest(day: &DayTable) -> Vec<u8> {
+    let tables = day.dictionary().read();
+    let mut departments: Vec<DepartmentEncoder> = Vec::new();
+    let mut flags = Vec::with_capacity(day.row_count());
     for row in file_order(day, &tables) {
         let profile = tables.profile(day.profiles()[row]);
-        // Nearly always the last: only rows without an id stand apart from their department.
-        let place = departments.iter().rposition(|(number, ..)| *number == profile.department);
-        let place = place.unwrap_or_else(|| {
-            let Department { name, path } = Department::clone(tables.department(profile.department));
-            let part = StoredPart { name, path, sums: Sums::default(), known: 0, run: RunHash::default() };
-            departments.push((profile.department, part, Sha256::new()));
+        // Usually the last department: only rows without an id are separated from their department.
+        let position = departments.iter().rposition(|encoder| encoder.index == profile.department);
+        let position = position.unwrap_or_else(|| {
+            let department = tables.department(profile.department);
+            departments.push(DepartmentEncoder::new(profile.department, department));
             departments.len() - 1
         });
-        let (_, part, run) = &mut departments[place];
-        part.sums.add_row(day.flags()[row], |counter| day.counter(counter).get(row));
+        let DepartmentEncoder { stored, hash, .. } = &mut departments[position];
+        stored.sums.add_row(day.flags()[row], |counter| day.counter(counter).get(row));
         if let Some(id) = &profile.user_id {
-            part.known += 1;
-            add_to_run(run, id, profile.register_time);
+            stored.identified += 1;
+            hash_member(hash, id, profile.register_time);
         }
         flags.push(day.flags()[row].bits());
     }
     drop(tables);
-    let departments = departments.into_iter().map(|(_, part, run)| StoredPart { run: finish_run(run), ..part });
-    let stored = Stored {
+    let stored = StoredDigest {
         key: day.key().to_string(),
         fetched_at: day.fetched_at(),
         hash: *day.hash(),
         doubtful: day.is_doubtful(),
-        departments: departments.collect(),
+        departments: departments.into_iter().map(DepartmentEncoder::finish).collect(),
         flags,
     };
     stored.write().unwrap_or_default()
 }
 
-/// The digest that is stored in the file of a day. Crews that are not among those known are read from the file.
-///
-/// # Errors
-/// [`Unreadable`] where the file has none, or one that does not hold. Its rows may be sound all the same.
-pub fn restore(file: &Opened, directory: &Arc<Directory>, crews: &Crews) -> Result<Digest, Unreadable> {
-    let stored = file.attachment().ok_or_else(|| Unreadable::damaged("it has no digest"))?;
-    Stored::read(stored)?.digest(file, directory, crews)
+/// A department to which rows are added.
+struct DepartmentEncoder {
+    index: u32,
+    stored: StoredDepartment,
+    hash: Sha256,
 }
 
-impl Stored {
-    /// Nothing is known to make this fail: it is written to memory.
+impl DepartmentEncoder {
+    fn new(index: u32, department: &Department) -> Self {
+        let stored = StoredDepartment {
+            name: Arc::clone(&department.name),
+            path: Arc::clone(&department.path),
+            sums: RowSums::default(),
+            identified: 0,
+            members_hash: MembershipHash::default(),
+        };
+        Self { index, stored, hash: Sha256::new() }
+    }
+
+    fn finish(self) -> StoredDepartment {
+        StoredDepartment { members_hash: finish_hash(self.hash), ..self.stored }
+    }
+}
+
+/// Decodes the digest stored in the file of a day. Members that are not cached are read from the file.
+///
+/// # Errors
+/// [`ParquetReadError`] if the file has no digest or an invalid one. The file's rows may still be valid.
+pub fn decode_digest(
+    file: &ParquetDay,
+    dictionary: &Arc<Dictionary>,
+    members: &MembershipCache,
+) -> Result<DayDigest, ParquetReadError> {
+    let stored = file.attachment().ok_or_else(|| ParquetReadError::damaged("the file has no digest"))?;
+    StoredDigest::read(stored)?.to_digest(file, dictionary, members)
+}
+
+impl StoredDigest {
+    /// Writing to memory does not fail.
     fn write(&self) -> io::Result<Vec<u8>> {
         let plain = postcard::to_stdvec(self).map_err(io::Error::other)?;
-        let mut encoder = zstd::Encoder::new(vec![VERSION], zstd::DEFAULT_COMPRESSION_LEVEL)?;
+        let mut encoder = zstd::Encoder::new(vec![LAYOUT_VERSION], zstd::DEFAULT_COMPRESSION_LEVEL)?;
         encoder.include_checksum(true)?;
         io::copy(&mut plain.as_slice(), &mut encoder)?;
         encoder.finish()
     }
 
-    fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let (version, packed) = bytes.split_first().ok_or_else(|| Unreadable::damaged("its digest is empty"))?;
-        if *version != VERSION {
-            return Err(Unreadable::TooNew { found: u32::from(*version) });
+    fn read(bytes: &[u8]) -> Result<Self, ParquetReadError> {
+        let (version, compressed) =
+            bytes.split_first().ok_or_else(|| ParquetReadError::damaged("the digest is empty"))?;
+        if *version != LAYOUT_VERSION {
+            return Err(ParquetReadError::TooNew { found: u32::from(*version) });
         }
         let mut plain = Vec::new();
-        let decoder = zstd::Decoder::with_buffer(packed).map_err(Unreadable::damaged)?;
-        io::copy(&mut io::Read::take(decoder, LARGEST), &mut plain).map_err(Unreadable::damaged)?;
-        postcard::from_bytes(&plain).map_err(Unreadable::damaged)
+        let decoder = zstd::Decoder::with_buffer(compressed).map_err(ParquetReadError::damaged)?;
+        io::copy(&mut io::Read::take(decoder, MAX_DECOMPRESSED_BYTES), &mut plain)
+            .map_err(ParquetReadError::damaged)?;
+        postcard::from_bytes(&plain).map_err(ParquetReadError::damaged)
     }
 
-    fn digest(self, file: &Opened, directory: &Arc<Directory>, crews: &Crews) -> Result<Digest, Unreadable> {
-        let label = file.label();
-        if !self.is_of(label) || self.flags.len() != label.rows || self.rows() != Some(label.rows as u64) {
-            return Err(Unreadable::damaged("its digest is of other rows"));
+    fn to_digest(
+        &self,
+        file: &ParquetDay,
+        dictionary: &Arc<Dictionary>,
+        members: &MembershipCache,
+    ) -> Result<DayDigest, ParquetReadError> {
+        let metadata = file.file_metadata();
+        if !self.matches(metadata)
+            || self.flags.len() != metadata.rows
+            || self.total_rows() != Some(metadata.rows as u64)
+        {
+            return Err(ParquetReadError::damaged("the digest is of other rows"));
         }
-        let mut whole = Figures::with_room_for(directory.read().people());
-        let mut people: Option<People> = None;
+        let mut figures = DayFigures::with_capacity(dictionary.read().person_count());
+        let mut columns: Option<PersonColumns> = None;
         let mut departments = Vec::with_capacity(self.departments.len());
-        let mut first = 0;
-        for part in &self.departments {
-            let rows = first..first + part.known;
-            let met = crews.find(label.key.user_id_type, &part.run);
-            let crew = if let Some(crew) = met {
-                crew
+        let mut first_row = 0;
+        for stored in &self.departments {
+            let rows = first_row..first_row + stored.identified;
+            let cached = members.get(metadata.key.user_id_type, &stored.members_hash);
+            let cached = if let Some(cached) = cached {
+                cached
             } else {
-                if people.is_none() {
-                    people = Some(file.people()?);
+                if columns.is_none() {
+                    columns = Some(file.person_columns()?);
                 }
-                let numbers = numbers(people.as_ref(), rows.clone(), &part.run, directory)?;
-                crews.add(label.key.user_id_type, part.run, numbers)
+                let read = read_members(columns.as_ref(), rows.clone(), &stored.members_hash, dictionary)?;
+                members.insert(metadata.key.user_id_type, stored.members_hash, read)
             };
-            if crew.by_row.len() != part.known {
-                return Err(Unreadable::damaged("its digest counts other people than it names"));
+            if cached.by_row.len() != stored.identified {
+                return Err(ParquetReadError::damaged("the digest has a different number of members than its hash"));
             }
-            for (person, flags) in crew.by_row.iter().zip(&self.flags[rows.clone()]) {
-                whole.add_person(Some(*person), Flags::from_bits(*flags));
+            for (person, flags) in cached.by_row.iter().zip(&self.flags[rows.clone()]) {
+                figures.add_person(Some(*person), Flags::from_bits(*flags));
             }
-            whole.sums.add(&part.sums);
-            let department = Department { name: Arc::clone(&part.name), path: Arc::clone(&part.path) };
-            let department = directory.number_department(&department);
-            departments.push(Part { department, sums: part.sums, crew: Arc::clone(&crew.sorted) });
-            first = rows.end;
+            figures.sums.add(&stored.sums);
+            let department = Department { name: Arc::clone(&stored.name), path: Arc::clone(&stored.path) };
+            let department = dictionary.intern_department(&department);
+            departments.push(DepartmentDigest { department, sums: stored.sums, members: Arc::clone(&cached.sorted) });
+            first_row = rows.end;
         }
-        for flags in &self.flags[first..] {
-            whole.add_person(None, Flags::from_bits(*flags));
+        for flags in &self.flags[first_row..] {
+            figures.add_person(None, Flags::from_bits(*flags));
         }
-        departments.sort_unstable_by_key(|part| part.department);
+        departments.sort_unstable_by_key(|digest: &DepartmentDigest| digest.department);
         let departments = departments.into_boxed_slice();
-        Ok(Digest {
-            key: label.key.clone(),
-            fetched_at: label.fetched_at,
-            hash: label.hash,
-            doubtful: label.doubtful,
-            directory: Arc::clone(directory),
-            bytes: bytes(&whole, &departments),
-            whole: Arc::new(whole),
+        Ok(DayDigest {
+            key: metadata.key.clone(),
+            fetched_at: metadata.fetched_at,
+            hash: metadata.hash,
+            doubtful: metadata.doubtful,
+            dictionary: Arc::clone(dictionary),
+            bytes: size_in_memory(&figures, &departments),
+            figures: Arc::new(figures),
             departments,
         })
     }
 
-    /// How many rows its departments count; `None` where one counts more of some than it has.
-    fn rows(&self) -> Option<u64> {
-        self.departments.iter().try_fold(0_u64, |rows, StoredPart { sums, known, .. }| {
-            let counts = sums.flags.into_iter().chain([*known as u64]);
+    /// The total number of rows of all departments. `None` if a count exceeds the number of rows.
+    fn total_rows(&self) -> Option<u64> {
+        self.departments.iter().try_fold(0_u64, |rows, StoredDepartment { sums, identified, .. }| {
+            let counts = sums.flags.into_iter().chain([*identified as u64]);
             rows.checked_add(sums.users).filter(|_| counts.max() <= Some(sums.users))
         })
     }
 
-    fn is_of(&self, label: &Label) -> bool {
-        self.key == label.key.to_string()
-            && self.fetched_at == label.fetched_at
-            && self.hash == label.hash
-            && self.doubtful == label.doubtful
+    fn matches(&self, metadata: &FileMetadata) -> bool {
+        self.key == metadata.key.to_string()
+            && self.fetched_at == metadata.fetched_at
+            && self.hash == metadata.hash
+            && self.doubtful == metadata.doubtful
     }
 }
 
-/// The people in a run of rows, which are held against its hash.
-fn numbers(
-    people: Option<&People>,
+/// The people of a range of rows, verified against their hash.
+fn read_members(
+    columns: Option<&PersonColumns>,
     rows: std::ops::Range<usize>,
-    run: &RunHash,
-    directory: &Directory,
-) -> Result<Vec<Member>, Unreadable> {
-    let missing = || Unreadable::damaged("its digest names people whom its rows do not");
-    let people: Option<Vec<_>> = rows.map(|row| people?.of(row)).collect();
-    let people = people.ok_or_else(missing)?;
+    expected: &MembershipHash,
+    dictionary: &Dictionary,
+) -> Result<Vec<DepartmentMember>, ParquetReadError> {
+    let mismatch = || ParquetReadError::damaged("the digest has other members than the rows");
+    let people: Option<Vec<_>> = rows.map(|row| columns?.get(row)).collect();
+    let people = people.ok_or_else(mismatch)?;
     let mut hash = Sha256::new();
-    for (id, registered) in &people {
-        add_to_run(&mut hash, id, *registered);
+    for person in &people {
+        hash_member(&mut hash, person.user_id, person.register_time);
     }
-    if finish_run(hash) != *run {
-        return Err(missing());
+    if finish_hash(hash) != *expected {
+        return Err(mismatch());
     }
-    let numbers = directory.number_people(people.iter().map(|(id, _)| *id));
-    Ok(numbers.into_iter().zip(people.into_iter().map(|(_, registered)| registered)).collect())
+    let indices = dictionary.intern_people(people.iter().map(|person| person.user_id));
+    let register_times = people.into_iter().map(|person| person.register_time);
+    Ok(indices
+        .into_iter()
+        .zip(register_times)
+        .map(|(person, register_time)| DepartmentMember { person, register_time })
+        .collect())
 }
 
-fn add_to_run(run: &mut Sha256, id: &str, registered: Option<Timestamp>) {
-    run.update((id.len() as u64).to_le_bytes());
-    run.update(id);
-    run.update(registered.map_or(i64::MIN, Timestamp::as_second).to_le_bytes());
+fn hash_member(hash: &mut Sha256, id: &str, register_time: Option<Timestamp>) {
+    hash.update((id.len() as u64).to_le_bytes());
+    hash.update(id);
+    hash.update(register_time.map_or(i64::MIN, Timestamp::as_second).to_le_bytes());
 }
 
-fn finish_run(run: Sha256) -> RunHash {
-    let hash = run.finalize();
+/// The first 16 bytes of the hash.
+fn finish_hash(hash: Sha256) -> MembershipHash {
+    let hash = hash.finalize();
     std::array::from_fn(|byte| hash[byte])
 }
 
@@ -233,14 +279,14 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{Day, DayKey, Geo, Scope, UserIdType},
-        report::People as Set,
-        table::{Counter, Flag, Origin as _, PartitionBuilder, PersonNo, Row, parquet},
+        model::{DataScope, Day, DayKey, Geo, UserIdType},
+        report::PersonSet,
+        table::{Counter, DayMetadata as _, DayTableBuilder, Flag, PersonIndex, Row, parquet},
     };
 
     fn key() -> DayKey {
         let day = Day::new(2026, 11, 1).unwrap();
-        DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day }
+        DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day }
     }
 
     prop_compose! {
@@ -261,7 +307,7 @@ mod tests {
         }
     }
 
-    /// Rows of which no two are about the same person: of a row that is replaced, a directory remembers more than the day.
+    /// Rows with distinct people. If a row replaces an earlier one, the dictionary also keeps the earlier profile.
     fn rows() -> impl Strategy<Value = Vec<Row>> {
         proptest::collection::vec(row(), 0..30).prop_map(|mut rows| {
             let mut seen = std::collections::HashSet::new();
@@ -270,64 +316,69 @@ mod tests {
         })
     }
 
-    fn build(directory: &Arc<Directory>, rows: &[Row]) -> Partition {
-        let mut builder = PartitionBuilder::new(key(), Arc::clone(directory));
+    fn build(dictionary: &Arc<Dictionary>, rows: &[Row]) -> DayTable {
+        let mut builder = DayTableBuilder::new(key(), Arc::clone(dictionary));
         for row in rows {
             builder.push(row);
         }
         builder.finish("2026-11-02T10:00:00Z".parse().unwrap())
     }
 
-    fn file(day: &Partition) -> Vec<u8> {
-        parquet::encode(day, &store(day)).unwrap()
+    fn file(day: &DayTable) -> Vec<u8> {
+        parquet::encode(day, &encode_digest(day)).unwrap()
     }
 
-    fn read(file: Vec<u8>, directory: &Arc<Directory>, crews: &Crews) -> Result<Digest, Unreadable> {
-        restore(&Opened::new(Bytes::from(file), &key())?, directory, crews)
+    fn read(
+        file: Vec<u8>,
+        dictionary: &Arc<Dictionary>,
+        members: &MembershipCache,
+    ) -> Result<DayDigest, ParquetReadError> {
+        decode_digest(&ParquetDay::new(Bytes::from(file), &key())?, dictionary, members)
     }
 
-    /// The ids of a set, and how many have none.
-    fn ids(people: &Set, directory: &Directory) -> (Vec<String>, u64) {
-        let tables = directory.read();
-        let id = |person: usize| tables.user_id(PersonNo::try_from(person).unwrap()).to_string();
-        let mut ids: Vec<String> = people.known.ones().map(id).collect();
+    /// The sorted ids of a set, and the number of people without an id.
+    fn ids(people: &PersonSet, dictionary: &Dictionary) -> (Vec<String>, u64) {
+        let tables = dictionary.read();
+        let id = |person: usize| tables.user_id(PersonIndex::try_from(person).unwrap()).to_string();
+        let mut ids: Vec<String> = people.identified.ones().map(id).collect();
         ids.sort_unstable();
-        (ids, people.unknown)
+        (ids, people.unidentified)
     }
 
-    /// All that a digest says, in words instead of numbers.
-    fn told(digest: &Digest) -> impl PartialEq + std::fmt::Debug + use<> {
-        let directory = digest.directory();
-        let sets = Flag::ALL.map(|flag| ids(digest.whole().people(flag), directory));
-        let tables = directory.read();
+    /// All content of a digest, with ids and paths in place of indices.
+    fn content(digest: &DayDigest) -> impl PartialEq + std::fmt::Debug + use<> {
+        let dictionary = digest.dictionary();
+        let sets = Flag::ALL.map(|flag| ids(digest.figures().people_with(flag), dictionary));
+        let tables = dictionary.read();
         let mut departments: Vec<_> = digest
             .departments()
             .iter()
-            .map(|part| {
-                let id = |person: PersonNo| tables.user_id(person).to_string();
-                let mut crew: Vec<_> = part.crew.people().iter().map(|person| id(*person)).collect();
-                crew.sort_unstable();
+            .map(|department| {
+                let id = |person: PersonIndex| tables.user_id(person).to_string();
+                let mut members: Vec<_> = department.members.people().iter().map(|person| id(*person)).collect();
+                members.sort_unstable();
                 let activated: BTreeMap<_, _> =
-                    part.crew.activations().map(|(person, time)| (id(person), time)).collect();
-                (tables.department(part.department).path.to_string(), part.sums, crew, activated)
+                    department.members.activations().map(|(person, time)| (id(person), time)).collect();
+                (tables.department(department.department).path.to_string(), department.sums, members, activated)
             })
             .collect();
         departments.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        let origin = (digest.key().clone(), digest.fetched_at(), digest.rows(), *digest.hash(), digest.is_doubtful());
-        (origin, digest.whole().sums, ids(&digest.whole().present, directory), sets, departments)
+        let metadata =
+            (digest.key().clone(), digest.fetched_at(), digest.row_count(), *digest.hash(), digest.is_doubtful());
+        (metadata, digest.figures().sums, ids(&digest.figures().present, dictionary), sets, departments)
     }
 
     proptest! {
         #[test]
-        fn what_is_restored_says_what_the_rows_say(
+        fn a_decoded_digest_equals_the_digest_of_the_rows(
             first in rows(), second in rows(),
         ) {
-            let (fetched, restarted, crews) = (Arc::<Directory>::default(), Arc::<Directory>::default(), Crews::default());
-            // The second day meets some of the first day's people, and maybe their crews.
+            let (fetched, restarted, members) = (Arc::<Dictionary>::default(), Arc::<Dictionary>::default(), MembershipCache::default());
+            // The second day shares people, and possibly members, with the first.
             for rows in [&first, &second, &first] {
                 let day = build(&fetched, rows);
-                let restored = read(file(&day), &restarted, &crews).unwrap();
-                prop_assert_eq!(told(&restored), told(&Digest::of(&day, None)));
+                let restored = read(file(&day), &restarted, &members).unwrap();
+                prop_assert_eq!(content(&restored), content(&DayDigest::from_day(&day, None)));
             }
         }
     }
@@ -339,52 +390,61 @@ mod tests {
 
     #[test]
     fn a_flipped_byte_never_gives_a_different_digest() {
-        let directory = Arc::<Directory>::default();
-        let day = build(&directory, &some_rows());
-        let (sound, truth) = (file(&day), told(&Digest::of(&day, None)));
-        let mut refused = 0;
+        let dictionary = Arc::<Dictionary>::default();
+        let day = build(&dictionary, &some_rows());
+        let (sound, expected) = (file(&day), content(&DayDigest::from_day(&day, None)));
+        let mut rejected = 0;
         for at in (0..sound.len()).step_by(7) {
             let mut flipped = sound.clone();
             flipped[at] ^= 0x40;
-            // The reader may panic on nonsense; the archive reads behind a task boundary.
-            let back = std::panic::catch_unwind(|| read(flipped, &Arc::default(), &Crews::default()));
-            match back {
-                Ok(Ok(digest)) => assert_eq!(told(&digest), truth, "flipped at {at}"),
-                _ => refused += 1,
+            // The Parquet reader may panic on corrupt input; the archive catches panics of its reading tasks.
+            let result = std::panic::catch_unwind(|| read(flipped, &Arc::default(), &MembershipCache::default()));
+            match result {
+                Ok(Ok(digest)) => assert_eq!(content(&digest), expected, "flipped at {at}"),
+                _ => rejected += 1,
             }
         }
-        assert!(refused > 0);
+        assert!(rejected > 0);
     }
 
     #[test]
-    fn the_digest_of_another_file_is_refused() {
+    fn the_digest_of_another_file_is_rejected() {
         let (day, other) = (build(&Arc::default(), &some_rows()), build(&Arc::default(), &some_rows()[1..]));
-        let mixed = parquet::encode(&day, &store(&other)).unwrap();
-        assert!(read(mixed, &Arc::default(), &Crews::default()).is_err());
+        let mixed = parquet::encode(&day, &encode_digest(&other)).unwrap();
+        assert!(read(mixed, &Arc::default(), &MembershipCache::default()).is_err());
     }
 
     #[rstest]
-    #[case::more_people_than_rows(|part: &mut StoredPart| part.known = usize::MAX)]
-    #[case::more_rows_than_can_be(|part: &mut StoredPart| part.sums.users = u64::MAX)]
-    #[case::a_flag_on_more_rows_than_there_are(|part: &mut StoredPart| part.sums.flags = [u64::MAX; Flag::COUNT])]
-    fn a_digest_that_counts_more_than_it_has_is_refused(#[case] change: fn(&mut StoredPart)) {
+    #[case::more_people_than_rows(|stored: &mut StoredDepartment| stored.identified = usize::MAX)]
+    #[case::more_rows_than_can_be(|stored: &mut StoredDepartment| stored.sums.users = u64::MAX)]
+    #[case::a_flag_on_more_rows_than_there_are(|stored: &mut StoredDepartment| stored.sums.flags = [u64::MAX; Flag::COUNT])]
+    fn a_digest_with_impossible_counts_is_rejected(#[case] change: fn(&mut StoredDepartment)) {
         let day = build(&Arc::default(), &some_rows());
-        let mut stored = Stored::read(&store(&day)).unwrap();
+        let mut stored = StoredDigest::read(&encode_digest(&day)).unwrap();
         let (name, path) = (Arc::from("x"), Arc::from("x"));
-        let mut part = StoredPart { name, path, sums: Sums::default(), known: 0, run: RunHash::default() };
-        change(&mut part);
-        stored.departments.push(part);
+        let mut department = StoredDepartment {
+            name,
+            path,
+            sums: RowSums::default(),
+            identified: 0,
+            members_hash: MembershipHash::default(),
+        };
+        change(&mut department);
+        stored.departments.push(department);
         let file = parquet::encode(&day, &stored.write().unwrap()).unwrap();
-        let refused = read(file, &Arc::default(), &Crews::default()).unwrap_err();
-        assert!(refused.to_string().contains("of other rows"), "{refused}");
+        let error = read(file, &Arc::default(), &MembershipCache::default()).unwrap_err();
+        assert!(error.to_string().contains("of other rows"), "{error}");
     }
 
     #[test]
-    fn a_digest_of_another_version_is_told_from_a_damaged_one() {
+    fn a_digest_of_a_newer_version_is_reported_as_too_new() {
         let day = build(&Arc::default(), &some_rows());
-        let mut stored = store(&day);
-        stored[0] = VERSION + 1;
+        let mut stored = encode_digest(&day);
+        stored[0] = LAYOUT_VERSION + 1;
         let later = parquet::encode(&day, &stored).unwrap();
-        assert!(matches!(read(later, &Arc::default(), &Crews::default()), Err(Unreadable::TooNew { .. })));
+        assert!(matches!(
+            read(later, &Arc::default(), &MembershipCache::default()),
+            Err(ParquetReadError::TooNew { .. })
+        ));
     }
 }

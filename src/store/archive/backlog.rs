@@ -1,4 +1,4 @@
-//! The backlog: days that are to be written and not yet are.
+//! Backlog: days that wait to be written to the archive.
 
 use std::{
     collections::BTreeMap,
@@ -8,135 +8,138 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::{model::DayKey, table::Partition};
+use crate::{model::DayKey, table::DayTable};
 
-/// Days that wait to be written, each once, in turns: a day that cannot be written holds up no other. Memory usually holds the same days, so that waiting costs
-/// little; the bound is for an archive that stays down for long.
+/// Days that wait to be written, each at most once.
+///
+/// They are taken in rotation, so a day that cannot be written does not block the others. The memory cache usually
+/// holds the same days, so the backlog costs little memory; its limit is for an archive that is down for long.
 #[derive(Debug)]
 pub(super) struct Backlog {
-    waiting: Mutex<Waiting>,
+    state: Mutex<BacklogState>,
     changed: watch::Sender<()>,
-    room: usize,
+    max_bytes: usize,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    days: BTreeMap<DayKey, Arc<Partition>>,
+struct BacklogState {
+    days: BTreeMap<DayKey, Arc<DayTable>>,
     bytes: usize,
-    /// The last that was given out.
-    turn: Option<DayKey>,
-    /// Whether somebody is writing them.
-    attended: bool,
+    /// The last day that was taken; the next batch starts after it.
+    last_taken: Option<DayKey>,
+    /// Whether a task is writing the backlog.
+    has_writer: bool,
 }
 
-/// What came of adding a day.
+/// The result of adding a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Added {
-    /// Nobody writes the backlog yet: the caller shall.
-    pub(super) unattended: bool,
-    /// Days that had to give way.
-    pub(super) forgone: usize,
+pub(super) struct PushResult {
+    /// No task writes the backlog yet. The caller must start one.
+    pub(super) needs_writer: bool,
+    /// Number of days that were dropped to stay within the limit.
+    pub(super) dropped: usize,
 }
 
 impl Backlog {
-    /// A backlog of at most about `room` bytes of days.
-    pub(super) fn new(room: usize) -> Self {
-        Self { waiting: Mutex::default(), changed: watch::Sender::new(()), room }
+    /// A backlog of at most about `max_bytes` bytes.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { state: Mutex::default(), changed: watch::Sender::new(()), max_bytes }
     }
 
-    /// Adds a day. Where there is no room, the earliest days give way: they have waited longest in vain.
-    pub(super) fn add(&self, day: Arc<Partition>) -> Added {
-        let mut waiting = self.waiting();
-        waiting.insert(day);
-        let mut forgone = 0;
-        while waiting.bytes > self.room && waiting.days.len() > 1 {
-            let first = waiting.days.keys().next().cloned();
-            forgone += usize::from(first.is_some_and(|key| waiting.remove(&key).is_some()));
+    /// Adds a day. Above the limit, the days with the earliest dates are dropped.
+    pub(super) fn push(&self, day: Arc<DayTable>) -> PushResult {
+        let mut state = self.lock();
+        state.insert(day);
+        let mut dropped = 0;
+        while state.bytes > self.max_bytes && state.days.len() > 1 {
+            let first = state.days.keys().next().cloned();
+            dropped += usize::from(first.is_some_and(|key| state.remove(&key).is_some()));
         }
-        Added { unattended: !std::mem::replace(&mut waiting.attended, true), forgone }
+        PushResult { needs_writer: !std::mem::replace(&mut state.has_writer, true), dropped }
     }
 
-    /// Some days to write now; none where nothing waits, and then nobody attends the backlog any more.
-    pub(super) fn next(&self, at_most: usize) -> Vec<Arc<Partition>> {
-        let mut waiting = self.waiting();
-        waiting.attended = !waiting.days.is_empty();
-        let days = waiting.after_the_last(at_most);
-        waiting.turn = days.last().map(|day| day.key().clone());
+    /// The next days to write, at most `at_most`. An empty result means that nothing waits and that the writer must
+    /// stop.
+    pub(super) fn next_batch(&self, at_most: usize) -> Vec<Arc<DayTable>> {
+        let mut state = self.lock();
+        state.has_writer = !state.days.is_empty();
+        let days = state.next_days(at_most);
+        state.last_taken = days.last().map(|day| day.key().clone());
         days
     }
 
-    /// The day, where it waits.
-    pub(super) fn get(&self, key: &DayKey) -> Option<Arc<Partition>> {
-        self.waiting().days.get(key).cloned()
+    /// The day, if it waits.
+    pub(super) fn get(&self, key: &DayKey) -> Option<Arc<DayTable>> {
+        self.lock().days.get(key).cloned()
     }
 
-    /// Takes a day off that was written, unless a later one has taken its place meanwhile.
-    pub(super) fn written(&self, day: &Arc<Partition>) {
-        let mut waiting = self.waiting();
-        if waiting.days.get(day.key()).is_some_and(|other| Arc::ptr_eq(other, day)) {
-            waiting.remove(day.key());
+    /// Removes a day that was written, unless a later fetch of it has replaced it in the meantime.
+    pub(super) fn remove_written(&self, day: &Arc<DayTable>) {
+        let mut state = self.lock();
+        if state.days.get(day.key()).is_some_and(|other| Arc::ptr_eq(other, day)) {
+            state.remove(day.key());
         }
-        drop(waiting);
+        drop(state);
         self.changed.send_replace(());
     }
 
-    /// Takes a day off that nobody wants any more.
-    pub(super) fn forget(&self, key: &DayKey) {
-        self.waiting().remove(key);
+    /// Removes a day without writing it.
+    pub(super) fn remove(&self, key: &DayKey) {
+        self.lock().remove(key);
         self.changed.send_replace(());
     }
 
-    /// How many days wait.
+    /// Number of days that wait.
     pub(super) fn len(&self) -> usize {
-        self.waiting().days.len()
+        self.lock().days.len()
     }
 
-    /// Done when the day does not wait any more.
-    pub(super) async fn settled(&self, key: &DayKey) {
+    /// Waits until the day is no longer in the backlog.
+    pub(super) async fn wait_until_removed(&self, key: &DayKey) {
         let mut changed = self.changed.subscribe();
-        while self.waiting().days.contains_key(key) {
-            // The sender lives as long as the backlog.
+        while self.lock().days.contains_key(key) {
+            // Never fails: the backlog owns the sender.
             let _ = changed.changed().await;
         }
     }
 
-    /// Done when nothing waits any more.
-    pub(super) async fn emptied(&self) {
+    /// Waits until the backlog is empty.
+    pub(super) async fn wait_until_empty(&self) {
         let mut changed = self.changed.subscribe();
         while self.len() > 0 {
-            // The sender lives as long as the backlog.
+            // Never fails: the backlog owns the sender.
             let _ = changed.changed().await;
         }
     }
 
-    /// What waits.
+    /// The keys of all days that wait.
     pub(super) fn keys(&self) -> Vec<DayKey> {
-        self.waiting().days.keys().cloned().collect()
+        self.lock().days.keys().cloned().collect()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BacklogState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Waiting {
-    /// The days whose turn it is: those after the last that was given out, then from the first again.
-    fn after_the_last(&self, at_most: usize) -> Vec<Arc<Partition>> {
-        let from = self.turn.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+impl BacklogState {
+    /// The days after the last one that was taken, then from the first day on.
+    fn next_days(&self, at_most: usize) -> Vec<Arc<DayTable>> {
+        let from = self.last_taken.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let later = self.days.range((from, Bound::Unbounded));
-        let earlier = self.turn.as_ref().map(|turn| self.days.range(..=turn)).into_iter().flatten();
+        let earlier = self.last_taken.as_ref().map(|last| self.days.range(..=last)).into_iter().flatten();
         later.chain(earlier).take(at_most).map(|(_, day)| Arc::clone(day)).collect()
     }
 
-    fn insert(&mut self, day: Arc<Partition>) {
+    fn insert(&mut self, day: Arc<DayTable>) {
         self.remove(day.key());
-        self.bytes += day.bytes();
+        self.bytes += day.memory_bytes();
         self.days.insert(day.key().clone(), day);
     }
 
-    fn remove(&mut self, key: &DayKey) -> Option<Arc<Partition>> {
+    fn remove(&mut self, key: &DayKey) -> Option<Arc<DayTable>> {
         let day = self.days.remove(key)?;
-        self.bytes -= day.bytes();
+        self.bytes -= day.memory_bytes();
         Some(day)
     }
 }
@@ -147,50 +150,50 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{Day, Geo, Scope, UserIdType},
-        table::PartitionBuilder,
+        model::{DataScope, Day, Geo, UserIdType},
+        table::DayTableBuilder,
     };
 
-    fn day(of_month: i8) -> Arc<Partition> {
+    fn day(of_month: i8) -> Arc<DayTable> {
         let day = Day::new(2026, 11, of_month).unwrap();
-        let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day };
-        Arc::new(PartitionBuilder::new(key, Arc::default()).finish(Timestamp::UNIX_EPOCH))
+        let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day };
+        Arc::new(DayTableBuilder::new(key, Arc::default()).finish(Timestamp::UNIX_EPOCH))
     }
 
     #[test]
-    fn the_first_day_finds_nobody_and_so_does_the_first_after_all_were_written() {
+    fn a_writer_is_needed_for_the_first_day_and_after_the_backlog_was_emptied() {
         let (backlog, one) = (Backlog::new(1 << 20), day(1));
-        assert_eq!(backlog.add(one.clone()), Added { unattended: true, forgone: 0 });
-        assert_eq!(backlog.add(day(2)), Added { unattended: false, forgone: 0 });
+        assert_eq!(backlog.push(one.clone()), PushResult { needs_writer: true, dropped: 0 });
+        assert_eq!(backlog.push(day(2)), PushResult { needs_writer: false, dropped: 0 });
 
-        for day in backlog.next(8) {
-            backlog.written(&day);
+        for day in backlog.next_batch(8) {
+            backlog.remove_written(&day);
         }
 
-        assert!(backlog.next(8).is_empty());
-        assert!(backlog.add(one).unattended);
+        assert!(backlog.next_batch(8).is_empty());
+        assert!(backlog.push(one).needs_writer);
     }
 
     #[test]
     fn a_day_that_was_fetched_again_while_it_was_written_still_waits() {
         let (backlog, earlier) = (Backlog::new(1 << 20), day(1));
-        backlog.add(earlier.clone());
-        backlog.add(day(1));
-        backlog.written(&earlier);
+        backlog.push(earlier.clone());
+        backlog.push(day(1));
+        backlog.remove_written(&earlier);
         assert_eq!(backlog.len(), 1);
     }
 
     #[test]
-    fn days_that_cannot_be_written_hold_up_no_other() {
+    fn days_that_cannot_be_written_do_not_block_others() {
         let backlog = Backlog::new(1 << 20);
         for of_month in 1..=5 {
-            backlog.add(day(of_month));
+            backlog.push(day(of_month));
         }
 
         let mut written = Vec::new();
         for _ in 0..5 {
-            for day in backlog.next(2).iter().filter(|day| day.key().day.to_string().as_str() > "2026-11-02") {
-                backlog.written(day);
+            for day in backlog.next_batch(2).iter().filter(|day| day.key().day.to_string().as_str() > "2026-11-02") {
+                backlog.remove_written(day);
                 written.push(day.key().day.to_string());
             }
         }
@@ -201,10 +204,10 @@ mod tests {
     }
 
     #[test]
-    fn without_room_the_earliest_days_give_way() {
-        let backlog = Backlog::new(day(1).bytes() * 2);
-        let forgone: usize = (1..=5).map(|of_month| backlog.add(day(of_month)).forgone).sum();
-        assert_eq!((forgone, backlog.len()), (3, 2));
+    fn above_the_limit_the_earliest_days_are_dropped() {
+        let backlog = Backlog::new(day(1).memory_bytes() * 2);
+        let dropped: usize = (1..=5).map(|of_month| backlog.push(day(of_month)).dropped).sum();
+        assert_eq!((dropped, backlog.len()), (3, 2));
         assert!(backlog.get(day(5).key()).is_some());
     }
 }

@@ -1,112 +1,96 @@
-//! Digests of archived days, without their rows: a file has it beside them.
+//! Digests of archived days, read without the rows.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::{sync::Mutex, time::Instant};
 
-use super::{Archive, NotDone, figures::Reading, shelves::Listing};
+use super::{archive_read::ArchiveRead, core::Archive};
 use crate::{
-    model::{DayKey, Geo, Scope, UserIdType},
+    model::{DataScope, DayKey},
     report::{
-        Digest,
-        digest::{self, Crews},
+        DayDigest,
+        digest::{self, MembershipCache},
     },
     table::{
-        Directory, Partition,
-        parquet::{Opened, Unreadable},
+        DayTable, Dictionary,
+        parquet::{ParquetDay, ParquetReadError},
     },
 };
 
-/// How long a listing tells which files are worth asking for. A day that is not on it is merely loaded with its rows.
-const LISTED_FOR: Duration = Duration::from_secs(60);
-
-/// Which days have a file, as of a moment ago: reports look for many days, and most often for the same that are not there.
-#[derive(Debug, Default)]
-pub(super) struct Listings {
-    by_series: Mutex<HashMap<(Geo, UserIdType), (Instant, Listing)>>,
-}
-
-/// What a file gave.
-enum Given {
-    Digest(Arc<Digest>),
-    /// Its digest was missing or did not hold, so it was made of the rows.
-    Anew(Arc<Digest>, Arc<Partition>),
-    /// Its digest is of another version of this program, and was made of the rows as well.
-    Foreign(Arc<Digest>),
+/// How the digest of a file was obtained.
+enum DigestRead {
+    /// The file has a valid digest.
+    Stored(Arc<DayDigest>),
+    /// The file has no digest or an invalid one. The digest was computed from the rows.
+    Recomputed(Arc<DayDigest>, Arc<DayTable>),
+    /// A later version of this program wrote the file's digest. The digest was computed from the rows.
+    OtherVersion(Arc<DayDigest>),
 }
 
 impl Archive {
-    /// The digest of a day; `None` where there is no such day, or it cannot be had now.
+    /// The digest of a day; `None` if the day is not archived or cannot be read now.
     ///
-    /// Where the file has none, or one that does not hold, it is made of the rows, and the file is written anew.
-    pub async fn digest(self: &Arc<Self>, key: &DayKey) -> Option<Arc<Digest>> {
-        // Whoever has the rows has better.
-        if key.scope != Scope::Everyone || self.backlog.get(key).is_some() || self.watch.is_paused() {
+    /// If the file has no digest or an invalid one, the digest is computed from the rows and the file is written again.
+    pub async fn digest(self: &Arc<Self>, key: &DayKey) -> Option<Arc<DayDigest>> {
+        // Rows in the backlog are newer and are read by `find`.
+        if key.scope != DataScope::Everyone || self.backlog.get(key).is_some() || self.health_monitor.is_paused() {
             return None;
         }
-        let listed = self.listings.tell(key, self).await;
-        listed.ok().filter(|listed| *listed)?;
-        let _turn = self.readers.acquire().await;
-        // While this one waited, others may have found that it fails.
-        if self.watch.is_paused() {
+        let list = async {
+            if self.health_monitor.is_paused() {
+                return Ok(None);
+            }
+            self.record_read(self.storage.list(key.geo, key.user_id_type).await).map(Some)
+        };
+        let is_listed = self.listings.contains(key, list).await;
+        is_listed.ok().filter(|is_listed| *is_listed)?;
+        let _permit = self.read_permits.acquire().await;
+        // Another read may have failed while this one waited for its permit.
+        if self.health_monitor.is_paused() {
             return None;
         }
-        let file = self.read(self.shelves.read(key).await).ok().flatten()?;
-        let (directory, crews) = (Arc::clone(self.directories.of(key.user_id_type)), Arc::clone(&self.crews));
+        let file = self.record_read(self.storage.read(key).await).ok().flatten()?;
+        let dictionary = Arc::clone(self.dictionaries.for_id_type(key.user_id_type));
+        let memberships = Arc::clone(&self.membership_cache);
         let wanted = key.clone();
-        let reading = tokio::task::spawn_blocking(move || read_digest(file, &wanted, &directory, &crews));
-        // Parquet's reader may panic on nonsense.
-        match reading.await.unwrap_or_else(|panic| Err(Unreadable::damaged(panic))) {
-            Ok(Given::Digest(digest)) => {
-                self.readings.add_one(Reading::Digest);
+        let reading = tokio::task::spawn_blocking(move || read_digest(file, &wanted, &dictionary, &memberships));
+        // The Parquet reader may panic on a damaged file.
+        match reading.await.unwrap_or_else(|panic| Err(ParquetReadError::damaged(panic))) {
+            Ok(DigestRead::Stored(digest)) => {
+                self.reads.increment(ArchiveRead::Digest);
                 Some(digest)
             }
-            Ok(Given::Foreign(digest)) => {
-                self.readings.add_one(Reading::Rows);
+            Ok(DigestRead::OtherVersion(digest)) => {
+                self.reads.increment(ArchiveRead::Rows);
                 Some(digest)
             }
-            Ok(Given::Anew(digest, day)) => {
-                self.readings.add_one(Reading::Rows);
-                self.keep(&day);
+            Ok(DigestRead::Recomputed(digest, day)) => {
+                self.reads.increment(ArchiveRead::Rows);
+                self.enqueue(&day);
                 Some(digest)
             }
-            // Whoever asks for the rows next learns what is wrong with them.
+            // The next load of the rows reports the damage.
             Err(_) => None,
         }
     }
 }
 
-impl Listings {
-    /// Whether the day has a file. Whoever asks while another finds out waits for the same answer.
-    async fn tell(&self, key: &DayKey, archive: &Archive) -> Result<bool, NotDone> {
-        let series = (key.geo, key.user_id_type);
-        let mut listings = self.by_series.lock().await;
-        let known = listings.get(&series).filter(|(listed_at, _)| listed_at.elapsed() < LISTED_FOR);
-        if let Some((_, listing)) = known {
-            return Ok(listing.contains_key(&key.day));
-        }
-        if archive.watch.is_paused() {
-            return Ok(false);
-        }
-        let listing = archive.read(archive.shelves.list(key.geo, key.user_id_type).await)?;
-        let listed = listing.contains_key(&key.day);
-        listings.insert(series, (Instant::now(), listing));
-        Ok(listed)
-    }
-}
-
-fn read_digest(file: Bytes, key: &DayKey, directory: &Arc<Directory>, crews: &Crews) -> Result<Given, Unreadable> {
-    let file = Opened::new(file, key)?;
-    let is_foreign = match digest::restore(&file, directory, crews) {
-        Ok(digest) => return Ok(Given::Digest(Arc::new(digest))),
-        Err(Unreadable::TooNew { .. }) => true,
+fn read_digest(
+    file: Bytes,
+    key: &DayKey,
+    dictionary: &Arc<Dictionary>,
+    memberships: &MembershipCache,
+) -> Result<DigestRead, ParquetReadError> {
+    let file = ParquetDay::new(file, key)?;
+    let is_other_version = match digest::decode_digest(&file, dictionary, memberships) {
+        Ok(digest) => return Ok(DigestRead::Stored(Arc::new(digest))),
+        Err(ParquetReadError::TooNew { .. }) => true,
         Err(error) => {
-            tracing::info!(%key, %error, "the digest of an archived day is made anew from its rows");
+            tracing::info!(%key, %error, "the digest of an archived day is computed again from its rows");
             false
         }
     };
-    let day = file.day(directory)?;
-    let digest = Arc::new(Digest::of(&day, None));
-    Ok(if is_foreign { Given::Foreign(digest) } else { Given::Anew(digest, Arc::new(day)) })
+    let day = file.day(dictionary)?;
+    let digest = Arc::new(DayDigest::from_day(&day, None));
+    Ok(if is_other_version { DigestRead::OtherVersion(digest) } else { DigestRead::Recomputed(digest, Arc::new(day)) })
 }

@@ -1,4 +1,4 @@
-//! How the archive is: what operators see, and what keeps requests from waiting for an archive that is down.
+//! Health of the archive: reports faults to operators and lets requests skip an archive that is down.
 
 use std::{
     fmt,
@@ -8,106 +8,108 @@ use std::{
 
 use tokio::time::Instant;
 
-/// After reading failed, nobody who waits for an answer tries again for this long.
-const PAUSE: Duration = Duration::from_secs(30);
+/// For this long after a failed read, requests do not read from the archive.
+const READ_PAUSE: Duration = Duration::from_secs(30);
 
-/// How the archive is, at one moment.
+/// The state of the archive at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// What is wrong; `None` while all is well.
+pub struct ArchiveStatus {
+    /// The current fault; `None` if there is none.
     pub fault: Option<Arc<str>>,
     /// Days that wait to be written.
     pub unwritten: usize,
-    /// Days given up unwritten since the start, because too many waited. They are archived when they are fetched again.
-    pub forgone: u64,
-    /// Files found damaged since the start. Each was set aside.
+    /// Days dropped from the backlog since the start because too many waited. They are archived when they are fetched
+    /// again.
+    pub dropped: u64,
+    /// Damaged files found since the start. Each was moved aside.
     pub damaged: u64,
 }
 
-/// What is done with the archive. A disk may be read-only, so that one fails and the other does not.
+/// A kind of operation on the archive. One can fail while the other succeeds, for example on a read-only disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exchange {
+pub(super) enum StorageOperation {
     Reading,
     Writing,
 }
 
-/// Follows how the archive is. A fault is logged when it begins and when it ends, not for each day it hits.
+/// Tracks the health of the archive. A fault is logged when it begins and when it ends, not for each affected day.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
-    state: Mutex<State>,
+pub(super) struct HealthMonitor {
+    state: Mutex<HealthState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HealthState {
     reading: Option<Arc<str>>,
     writing: Option<Arc<str>>,
-    forgone: u64,
+    dropped: u64,
     damaged: u64,
     paused_until: Option<Instant>,
 }
 
-impl Watch {
-    /// An exchange succeeded. What takes days gives them as well, or finds out soon that it does not.
-    pub(super) fn well(&self, exchange: Exchange) {
+impl HealthMonitor {
+    /// Records a success. A successful write also clears a read fault: if reads still fail, the next read records it
+    /// again.
+    pub(super) fn record_success(&self, operation: StorageOperation) {
         let mut state = self.state();
         state.paused_until = None;
-        let faults = match exchange {
-            Exchange::Reading => [None, state.reading.take()],
-            Exchange::Writing => [state.writing.take(), state.reading.take()],
+        let faults = match operation {
+            StorageOperation::Reading => [None, state.reading.take()],
+            StorageOperation::Writing => [state.writing.take(), state.reading.take()],
         };
         if faults.iter().any(Option::is_some) {
-            tracing::info!(?exchange, "the archive works again");
+            tracing::info!(?operation, "the archive has recovered");
         }
     }
 
-    /// An exchange failed.
-    pub(super) fn ill(&self, exchange: Exchange, reason: &impl fmt::Display) {
+    /// Records a failure.
+    pub(super) fn record_failure(&self, operation: StorageOperation, reason: &impl fmt::Display) {
         let reason: Arc<str> = reason.to_string().into();
         let mut state = self.state();
-        if exchange == Exchange::Reading {
-            state.paused_until = Some(Instant::now() + PAUSE);
+        if operation == StorageOperation::Reading {
+            state.paused_until = Some(Instant::now() + READ_PAUSE);
         }
-        if state.fault(exchange).replace(Arc::clone(&reason)).is_none() {
+        if state.fault(operation).replace(Arc::clone(&reason)).is_none() {
             tracing::error!(
-                ?exchange,
+                ?operation,
                 archive.fault = &*reason,
-                "the archive fails; days come from Feishu and are archived later"
+                "the archive fails; days are fetched from Feishu and archived later"
             );
         }
     }
 
-    /// Whether reading failed so recently that asking again would only cost time.
+    /// Whether a read failed so recently that requests skip the archive.
     pub(super) fn is_paused(&self) -> bool {
         self.state().paused_until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// A file was found damaged.
-    pub(super) fn damaged(&self) {
+    /// Counts a damaged file.
+    pub(super) fn record_damaged_file(&self) {
         self.state().damaged += 1;
     }
 
-    /// Days were given up unwritten.
-    pub(super) fn forgone(&self, days: usize) {
-        self.state().forgone += days as u64;
+    /// Counts days that were dropped from the backlog.
+    pub(super) fn record_dropped(&self, days: usize) {
+        self.state().dropped += days as u64;
     }
 
-    /// The health, given how many days wait.
-    pub(super) fn health(&self, unwritten: usize) -> Health {
+    /// The current status, given the number of days that wait to be written.
+    pub(super) fn status(&self, unwritten: usize) -> ArchiveStatus {
         let state = self.state();
         let fault = state.writing.clone().or_else(|| state.reading.clone());
-        Health { fault, unwritten, forgone: state.forgone, damaged: state.damaged }
+        ArchiveStatus { fault, unwritten, dropped: state.dropped, damaged: state.damaged }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HealthState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    const fn fault(&mut self, exchange: Exchange) -> &mut Option<Arc<str>> {
-        match exchange {
-            Exchange::Reading => &mut self.reading,
-            Exchange::Writing => &mut self.writing,
+impl HealthState {
+    const fn fault(&mut self, operation: StorageOperation) -> &mut Option<Arc<str>> {
+        match operation {
+            StorageOperation::Reading => &mut self.reading,
+            StorageOperation::Writing => &mut self.writing,
         }
     }
 }

@@ -1,51 +1,51 @@
-//! Which object is which day: the names that readers of the lake rely on.
+//! Object names of the archive. Readers of the data lake rely on them.
 
 use object_store::path::Path;
 
-use crate::model::{Day, DayKey, Geo, Scope, UserIdType};
+use crate::model::{DataScope, Day, DayKey, Geo, UserIdType};
 
-/// Everything that is for readers is below this folder.
-pub(super) const DAYS: &str = "user_days";
+/// The folder of the days. Readers of the data lake need only this one.
+pub(super) const DAYS_FOLDER: &str = "user_days";
 
-/// Marks of who archives here are below this folder.
-pub(super) const OWNERS: &str = "owners";
+/// The folder of the owner records.
+pub(super) const OWNERS_FOLDER: &str = "owners";
 
-/// What was found damaged is moved below this folder.
-const DAMAGED: &str = "damaged";
+/// The folder for damaged files.
+const DAMAGED_FOLDER: &str = "damaged";
 
-/// A day has one file, under one name: whoever writes it again replaces it whole, so a reader never sees a day twice.
-const FILE: &str = "part-0.parquet";
+/// The name of every day's only file. A second write replaces the whole file, so a reader never sees a day twice.
+const FILE_NAME: &str = "part-0.parquet";
 
 /// The folder of all days of a series.
-pub(super) fn series(geo: Geo, user_id_type: UserIdType) -> Path {
-    Path::from(format!("{DAYS}/geo={geo}/user_id_type={}", user_id_type.name()))
+pub(super) fn series_folder(geo: Geo, user_id_type: UserIdType) -> Path {
+    Path::from(format!("{DAYS_FOLDER}/geo={geo}/user_id_type={}", user_id_type.name()))
 }
 
 /// The file of a day.
-pub(super) fn file(key: &DayKey) -> Path {
-    series(key.geo, key.user_id_type).join(format!("date={}", key.day)).join(FILE)
+pub(super) fn day_file(key: &DayKey) -> Path {
+    series_folder(key.geo, key.user_id_type).join(format!("date={}", key.day)).join(FILE_NAME)
 }
 
-/// The day of a file; `None` where it is not one of ours.
-pub(super) fn key(path: &Path) -> Option<DayKey> {
+/// The day of a file; `None` if the path is not that of a day's file.
+pub(super) fn parse_day_file(path: &Path) -> Option<DayKey> {
     let parts: Vec<_> = path.parts().collect();
     let [folder, geo, user_id_type, date, file] = &parts[..] else { return None };
     let key = DayKey {
         geo: geo.as_ref().strip_prefix("geo=")?.parse().ok()?,
         user_id_type: user_id_type.as_ref().strip_prefix("user_id_type=")?.parse().ok()?,
-        scope: Scope::Everyone,
+        scope: DataScope::Everyone,
         day: date.as_ref().strip_prefix("date=")?.parse::<Day>().ok()?,
     };
-    (folder.as_ref() == DAYS && file.as_ref() == FILE).then_some(key)
+    (folder.as_ref() == DAYS_FOLDER && file.as_ref() == FILE_NAME).then_some(key)
 }
 
-/// Where a damaged file goes. No longer `.parquet`, so that no reader's pattern picks it up.
-pub(super) fn aside(key: &DayKey) -> Path {
-    Path::from(format!("{DAMAGED}/{}.damaged", file(key)))
+/// The path for the damaged file of a day. It does not end in `.parquet`, so no reader's pattern matches it.
+pub(super) fn damaged_file(key: &DayKey) -> Path {
+    Path::from(format!("{DAMAGED_FOLDER}/{}.damaged", day_file(key)))
 }
 
-/// A note: a small record of the gateway's own, for no reader of the lake.
-pub(super) fn note(folder: &str, name: &str) -> Path {
+/// The path of a control record: a small file for the gateway itself, not for readers of the data lake.
+pub(super) fn control_record(folder: &str, name: &str) -> Path {
     Path::from(format!("{folder}/{name}.json"))
 }
 
@@ -54,15 +54,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_is_found_by_its_name_as_hive_lays_it_out() {
+    fn the_path_of_a_day_follows_hive_partitioning_and_names_its_key() {
         let day = Day::new(2026, 11, 1).unwrap();
-        let one = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day };
+        let one = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day };
 
-        let path = file(&one);
+        let path = day_file(&one);
 
         assert_eq!(path.as_ref(), "user_days/geo=cn/user_id_type=open_id/date=2026-11-01/part-0.parquet");
-        assert_eq!(key(&path), Some(one.clone()));
-        assert_eq!(key(&aside(&one)), None);
-        assert_eq!(key(&series(Geo::Cn, UserIdType::OpenId)), None);
+        assert_eq!(parse_day_file(&path), Some(one.clone()));
+        assert_eq!(parse_day_file(&damaged_file(&one)), None);
+        assert_eq!(parse_day_file(&series_folder(Geo::Cn, UserIdType::OpenId)), None);
     }
 }

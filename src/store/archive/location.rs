@@ -1,4 +1,4 @@
-//! Where the archive is: a folder, a bucket, this process's memory, or nowhere.
+//! Location of the archive: a folder, a bucket, this process's memory, or none.
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
@@ -7,59 +7,60 @@ use object_store::{
     path::Path, prefix::PrefixStore,
 };
 
-/// One exchange with a bucket may take this long, its connection [`CONNECT`].
-const EXCHANGE: Duration = Duration::from_secs(20);
-const CONNECT: Duration = Duration::from_secs(3);
+/// Time limit of one request to a bucket, and of its connection.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A bucket that fails is asked again this often and this long. Somebody waits, and Feishu has the day too.
-const RETRIES: usize = 2;
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Limits for retries of a failed bucket request. They are small because a caller waits, and the day can be fetched
+/// from Feishu instead.
+const MAX_RETRIES: usize = 2;
+const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where days are archived.
+/// The place where days are archived.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// Below a folder of this machine.
+pub enum ArchiveLocation {
+    /// A folder of this machine.
     Folder(PathBuf),
-    /// In a bucket that speaks S3, below a prefix; credentials, region and endpoint are from the usual `AWS_…` variables.
+    /// An S3 bucket. Credentials, region and endpoint come from the usual `AWS_…` environment variables.
     Bucket {
-        /// Its name.
+        /// Name of the bucket.
         bucket: String,
-        /// What all names begin with; may be empty.
+        /// Prefix of all object names; may be empty.
         prefix: String,
     },
-    /// In this process: for trying things out.
+    /// Memory of this process, for trials.
     Memory,
-    /// Not at all: days are held in memory alone, and fetched again after a restart.
-    Nowhere,
+    /// No archive: days are fetched again after a restart.
+    Disabled,
 }
 
-/// A text that names no place.
+/// The text is not a valid archive location.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected file:///path, a path, s3://bucket/prefix, memory:// or none")]
 pub struct ParseLocationError;
 
-/// A place that cannot be used.
+/// The archive location cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{location} cannot be used: {reason}")]
-pub struct UnusableLocation {
-    location: Location,
+pub struct ArchiveLocationError {
+    location: ArchiveLocation,
     reason: String,
 }
 
-impl Location {
-    /// The store at this place; `None` for [`Location::Nowhere`]. A folder is made where there is none; a bucket is
-    /// not asked for anything yet.
+impl ArchiveLocation {
+    /// Opens the object store at this location; `None` for [`ArchiveLocation::Disabled`]. Creates a missing folder.
+    /// Sends no request to a bucket.
     ///
     /// # Errors
-    /// Where the folder cannot be made, or the variables for the bucket make no sense.
-    pub fn open(&self) -> Result<Option<Arc<dyn ObjectStore>>, UnusableLocation> {
+    /// If the folder cannot be created, or the environment variables for the bucket are invalid.
+    pub fn open(&self) -> Result<Option<Arc<dyn ObjectStore>>, ArchiveLocationError> {
         let unusable =
-            |error: &dyn fmt::Display| UnusableLocation { location: self.clone(), reason: error.to_string() };
+            |error: &dyn fmt::Display| ArchiveLocationError { location: self.clone(), reason: error.to_string() };
         Ok(match self {
             Self::Folder(path) => {
                 std::fs::create_dir_all(path).map_err(|error| unusable(&error))?;
                 let folder = LocalFileSystem::new_with_prefix(path).map_err(|error| unusable(&error))?;
-                // A day counts as written when it outlives a power cut.
+                // A write ends only when the day is safe from a power failure.
                 Some(Arc::new(folder.with_fsync(true).with_automatic_cleanup(true)))
             }
             Self::Bucket { bucket, prefix } => {
@@ -67,24 +68,26 @@ impl Location {
                 Some(Arc::new(PrefixStore::new(bucket, Path::from(prefix.as_str()))))
             }
             Self::Memory => Some(Arc::new(InMemory::new())),
-            Self::Nowhere => None,
+            Self::Disabled => None,
         })
     }
 }
 
-/// An endpoint override is somebody's own server, often without TLS; Amazon's own is never asked without.
+/// Plain HTTP is allowed because an endpoint override often names a server without TLS. Amazon's own endpoints use
+/// HTTPS.
 fn open_bucket(bucket: &str) -> object_store::Result<impl ObjectStore> {
-    let retry = RetryConfig { max_retries: RETRIES, retry_timeout: PATIENCE, ..RetryConfig::default() };
-    let client = ClientOptions::new().with_timeout(EXCHANGE).with_connect_timeout(CONNECT).with_allow_http(true);
+    let retry = RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
+    let client =
+        ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_connect_timeout(CONNECT_TIMEOUT).with_allow_http(true);
     AmazonS3Builder::from_env().with_bucket_name(bucket).with_client_options(client).with_retry(retry).build()
 }
 
-impl FromStr for Location {
+impl FromStr for ArchiveLocation {
     type Err = ParseLocationError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once("://") {
-            None if text == "none" => Ok(Self::Nowhere),
+            None if text == "none" => Ok(Self::Disabled),
             None if !text.is_empty() => Ok(Self::Folder(text.into())),
             Some(("file", path)) if path.starts_with('/') => Ok(Self::Folder(path.into())),
             Some(("memory", "" | "/")) => Ok(Self::Memory),
@@ -98,14 +101,14 @@ impl FromStr for Location {
     }
 }
 
-impl fmt::Display for Location {
+impl fmt::Display for ArchiveLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path) => path.display().fmt(f),
             Self::Bucket { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
             Self::Bucket { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
             Self::Memory => f.write_str("memory://"),
-            Self::Nowhere => f.write_str("none"),
+            Self::Disabled => f.write_str("none"),
         }
     }
 }
@@ -117,13 +120,13 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case("file:///var/lib/pulse", Location::Folder("/var/lib/pulse".into()))]
-    #[case("data", Location::Folder("data".into()))]
-    #[case("s3://lake", Location::Bucket { bucket: "lake".into(), prefix: String::new() })]
-    #[case("s3://lake/feishu/pulse/", Location::Bucket { bucket: "lake".into(), prefix: "feishu/pulse".into() })]
-    #[case("memory://", Location::Memory)]
-    #[case("none", Location::Nowhere)]
-    fn a_place_is_named_by_its_url(#[case] text: &str, #[case] location: Location) {
+    #[case("file:///var/lib/pulse", ArchiveLocation::Folder("/var/lib/pulse".into()))]
+    #[case("data", ArchiveLocation::Folder("data".into()))]
+    #[case("s3://lake", ArchiveLocation::Bucket { bucket: "lake".into(), prefix: String::new() })]
+    #[case("s3://lake/feishu/pulse/", ArchiveLocation::Bucket { bucket: "lake".into(), prefix: "feishu/pulse".into() })]
+    #[case("memory://", ArchiveLocation::Memory)]
+    #[case("none", ArchiveLocation::Disabled)]
+    fn a_location_is_parsed_from_its_url(#[case] text: &str, #[case] location: ArchiveLocation) {
         assert_eq!(text.parse(), Ok(location.clone()));
         assert_eq!(location.to_string().parse(), Ok(location));
     }
@@ -134,7 +137,7 @@ mod tests {
     #[case("file://relative")]
     #[case("ftp://host/path")]
     #[case("memory://x")]
-    fn what_names_no_place_is_refused(#[case] text: &str) {
-        assert_eq!(text.parse::<Location>(), Err(ParseLocationError));
+    fn an_invalid_location_is_refused(#[case] text: &str) {
+        assert_eq!(text.parse::<ArchiveLocation>(), Err(ParseLocationError));
     }
 }

@@ -1,8 +1,7 @@
-//! The shelves: days as objects in the store. Every exchange has an end, and every failure a reason.
+//! Object storage: the objects of the archive, with a time limit for each operation.
 
 use std::{
     collections::BTreeMap,
-    fmt,
     future::Future,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -12,169 +11,219 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path};
 
-use super::{Owner, layout};
+use super::{
+    layout::{self, OWNERS_FOLDER},
+    owner::{ArchiveOwner, FORMAT_VERSION, OwnerRecord, OwnershipClaim, OwnershipError},
+    storage_error::StorageError,
+};
 use crate::model::{Day, DayKey, Geo, UserIdType};
 
-/// Whoever waits for a day waits for the archive no longer than this; Feishu has the day too.
-const READING: Duration = Duration::from_secs(10);
+/// Time limit of a read. A caller waits for it, and the day can be fetched from Feishu instead.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Nobody waits for a day to be written.
-const WRITING: Duration = Duration::from_secs(60);
+/// Time limit of a write. No caller waits for the write of a day.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A file's footer with its metadata is far smaller than this.
-const FOOTER: u64 = 64 << 10;
+/// Bytes to read for a file's footer. The footer with its metadata is far smaller.
+const MAX_FOOTER_BYTES: u64 = 64 << 10;
 
-/// The object store, and nothing but days in it. Nothing is read or written before it is known to be ours.
+/// The objects of one archive. Every operation first makes sure that this app owns the archive.
 #[derive(Debug)]
-pub(super) struct Shelves {
+pub(super) struct ObjectStorage {
     store: Arc<dyn ObjectStore>,
-    pub(super) owner: Owner,
-    pub(super) claimed: OnceLock<()>,
+    owner: ArchiveOwner,
+    claimed: OnceLock<()>,
 }
 
-/// The days of a series that have a file.
-pub(super) type Listing = BTreeMap<Day, Listed>;
+/// The files of a series, by day.
+pub(super) type Listing = BTreeMap<Day, ListedFile>;
 
-/// A file as a listing tells of it: enough to tell one content of it from another.
+/// A file in a listing. Different versions of a file compare as unequal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listed {
+pub(super) struct ListedFile {
     tag: String,
     size: u64,
 }
 
-/// The store did not do what it was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NotDone(Arc<str>);
-
-impl Shelves {
-    pub(super) const fn new(store: Arc<dyn ObjectStore>, owner: Owner) -> Self {
+impl ObjectStorage {
+    pub(super) const fn new(store: Arc<dyn ObjectStore>, owner: ArchiveOwner) -> Self {
         Self { store, owner, claimed: OnceLock::new() }
     }
 
-    /// That it is ours, before anything is done with it.
-    async fn ours(&self) -> Result<(), NotDone> {
-        self.claim().await.map_err(|error| NotDone::because(&error))
+    /// Makes sure that this app owns the archive.
+    async fn ensure_owned(&self) -> Result<(), StorageError> {
+        self.claim().await.map_err(|error| StorageError::from_display(&error))
     }
 
-    /// The file of a day, where there is one.
-    pub(super) async fn read(&self, key: &DayKey) -> Result<Option<Bytes>, NotDone> {
-        self.ours().await?;
-        self.get(&layout::file(key), GetOptions::default()).await
+    /// Reads the file of a day; `None` if there is none.
+    pub(super) async fn read(&self, key: &DayKey) -> Result<Option<Bytes>, StorageError> {
+        self.ensure_owned().await?;
+        self.get(&layout::day_file(key), GetOptions::default()).await
     }
 
-    /// The end of the file of a day, with its whole footer.
+    /// Reads the end of the file of a day, including its whole footer.
     ///
-    /// A small file is read whole, and a large one from a place that is in it: a store that was tried with "the last
-    /// 64 KiB" of a smaller file answered nonsense.
-    pub(super) async fn read_footer(&self, key: &DayKey, listed: &Listed) -> Result<Option<Bytes>, NotDone> {
-        self.ours().await?;
-        let from = listed.size.checked_sub(FOOTER).filter(|from| *from > 0);
+    /// A small file is read whole. A large one is read from an absolute offset, because a tested store returns wrong
+    /// data for a suffix range that is longer than the file.
+    pub(super) async fn read_footer(&self, key: &DayKey, listed: &ListedFile) -> Result<Option<Bytes>, StorageError> {
+        self.ensure_owned().await?;
+        let from = listed.size.checked_sub(MAX_FOOTER_BYTES).filter(|from| *from > 0);
         let range = from.map(|from| GetRange::Bounded(from..listed.size));
-        self.get(&layout::file(key), GetOptions { range, ..GetOptions::default() }).await
+        self.get(&layout::day_file(key), GetOptions { range, ..GetOptions::default() }).await
     }
 
-    /// Writes the file of a day, in one piece: until it is whole, the store shows nothing or what was there before.
+    /// Writes the file of a day atomically: readers see the previous version until the write is complete.
     ///
-    /// Never only-if-absent: some stores ignore that, one does not know it, and a day that is written twice is the same.
-    pub(super) async fn write(&self, key: &DayKey, file: Vec<u8>) -> Result<(), NotDone> {
-        self.ours().await?;
-        self.put_object(&layout::file(key), file).await
+    /// The write is unconditional. Some stores ignore or reject `If-None-Match`, and both writes of a day are
+    /// equivalent.
+    pub(super) async fn write(&self, key: &DayKey, file: Vec<u8>) -> Result<(), StorageError> {
+        self.ensure_owned().await?;
+        self.put_object(&layout::day_file(key), file).await
     }
 
-    /// Moves the file of a day out of everybody's sight.
-    pub(super) async fn set_aside(&self, key: &DayKey) -> Result<(), NotDone> {
-        self.ours().await?;
-        let (from, to) = (layout::file(key), layout::aside(key));
-        in_time(WRITING, self.store.rename(&from, &to)).await
+    /// Moves the file of a day to the folder of damaged files.
+    pub(super) async fn quarantine(&self, key: &DayKey) -> Result<(), StorageError> {
+        self.ensure_owned().await?;
+        let (from, to) = (layout::day_file(key), layout::damaged_file(key));
+        with_timeout(WRITE_TIMEOUT, self.store.rename(&from, &to)).await
     }
 
-    /// Removes the file of a day. It is no failure where there is none.
-    pub(super) async fn remove(&self, key: &DayKey) -> Result<(), NotDone> {
-        self.ours().await?;
-        self.remove_object(&layout::file(key)).await
+    /// Removes the file of a day. A missing file is not an error.
+    pub(super) async fn remove(&self, key: &DayKey) -> Result<(), StorageError> {
+        self.ensure_owned().await?;
+        self.remove_object(&layout::day_file(key)).await
     }
 
-    /// The days of a series that have a file.
-    pub(super) async fn list(&self, geo: Geo, user_id_type: UserIdType) -> Result<Listing, NotDone> {
-        self.ours().await?;
-        let folder = layout::series(geo, user_id_type);
-        let found: Vec<_> = in_time(READING, self.store.list(Some(&folder)).try_collect()).await?;
-        let days =
-            found.into_iter().filter_map(|object| Some((layout::key(&object.location)?.day, Listed::of(object))));
+    /// Lists the files of a series.
+    pub(super) async fn list(&self, geo: Geo, user_id_type: UserIdType) -> Result<Listing, StorageError> {
+        self.ensure_owned().await?;
+        let folder = layout::series_folder(geo, user_id_type);
+        let objects: Vec<_> = with_timeout(READ_TIMEOUT, self.store.list(Some(&folder)).try_collect()).await?;
+        let days = objects
+            .into_iter()
+            .filter_map(|object| Some((layout::parse_day_file(&object.location)?.day, ListedFile::of(object))));
         Ok(days.collect())
     }
 
-    pub(super) async fn put_note(&self, folder: &str, name: &str, text: Vec<u8>) -> Result<(), NotDone> {
-        self.ours().await?;
-        self.put_object(&layout::note(folder, name), text).await
+    /// Writes or replaces a control record.
+    pub(super) async fn put_control_record(&self, folder: &str, name: &str, text: Vec<u8>) -> Result<(), StorageError> {
+        self.ensure_owned().await?;
+        self.put_object(&layout::control_record(folder, name), text).await
     }
 
-    pub(super) async fn notes(&self, folder: &str) -> Result<Vec<Bytes>, NotDone> {
-        self.ours().await?;
-        let notes = self.list_notes(folder).await?;
-        Ok(notes.into_iter().map(|(_, text)| text).collect())
+    /// Reads all control records of a folder.
+    pub(super) async fn control_records(&self, folder: &str) -> Result<Vec<Bytes>, StorageError> {
+        self.ensure_owned().await?;
+        let records = self.read_folder(folder).await?;
+        Ok(records.into_iter().map(|(_, text)| text).collect())
     }
 
-    /// All notes of a folder, each with the name of its object, whoever's archive it is.
-    pub(super) async fn list_notes(&self, folder: &str) -> Result<Vec<(String, Bytes)>, NotDone> {
+    /// Reads all objects of a folder, each with its name. Does not check the owner.
+    async fn read_folder(&self, folder: &str) -> Result<Vec<(String, Bytes)>, StorageError> {
         let folder = Path::from(folder);
-        let listed: Vec<_> = in_time(READING, self.store.list(Some(&folder)).try_collect()).await?;
-        let mut notes = Vec::with_capacity(listed.len());
+        let listed: Vec<_> = with_timeout(READ_TIMEOUT, self.store.list(Some(&folder)).try_collect()).await?;
+        let mut objects = Vec::with_capacity(listed.len());
         for object in listed {
             let text = self.get(&object.location, GetOptions::default()).await?;
-            notes.extend(text.map(|text| (object.location.to_string(), text)));
+            objects.extend(text.map(|text| (object.location.to_string(), text)));
         }
-        Ok(notes)
+        Ok(objects)
     }
 
-    pub(super) async fn remove_note(&self, folder: &str, name: &str) -> Result<(), NotDone> {
-        self.ours().await?;
-        self.remove_object(&layout::note(folder, name)).await
+    /// Removes a control record. A missing record is not an error.
+    pub(super) async fn remove_control_record(&self, folder: &str, name: &str) -> Result<(), StorageError> {
+        self.ensure_owned().await?;
+        self.remove_object(&layout::control_record(folder, name)).await
     }
 
-    pub(super) async fn put_object(&self, path: &Path, bytes: Vec<u8>) -> Result<(), NotDone> {
-        in_time(WRITING, self.store.put(path, PutPayload::from(bytes))).await.map(|_| ())
+    async fn put_object(&self, path: &Path, bytes: Vec<u8>) -> Result<(), StorageError> {
+        with_timeout(WRITE_TIMEOUT, self.store.put(path, PutPayload::from(bytes))).await.map(|_| ())
     }
 
-    pub(super) async fn remove_object(&self, path: &Path) -> Result<(), NotDone> {
-        let removed = in_time(WRITING, async {
+    async fn remove_object(&self, path: &Path) -> Result<(), StorageError> {
+        let removal = with_timeout(WRITE_TIMEOUT, async {
             match self.store.delete(path).await {
                 Err(Error::NotFound { .. }) => Ok(()),
                 removed => removed,
             }
         });
-        removed.await
+        removal.await
     }
 
-    async fn get(&self, path: &Path, options: GetOptions) -> Result<Option<Bytes>, NotDone> {
-        let got = in_time(READING, async {
+    async fn get(&self, path: &Path, options: GetOptions) -> Result<Option<Bytes>, StorageError> {
+        let read = with_timeout(READ_TIMEOUT, async {
             match self.store.get_opts(path, options).await {
                 Ok(found) => found.bytes().await.map(Some),
                 Err(Error::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error),
             }
         });
-        got.await
+        read.await
+    }
+
+    /// Checks the owner, and writes our owner record if there is none. Later calls return at once.
+    ///
+    /// Concurrent first calls are harmless: each finds or writes the same record.
+    pub(super) async fn claim(&self) -> Result<(), OwnershipError> {
+        if self.claimed.get().is_none() {
+            if self.inspect_owner().await? == OwnershipClaim::Unowned {
+                self.write_owner().await?;
+            }
+            let _ = self.claimed.set(());
+        }
+        Ok(())
+    }
+
+    /// Reads the owner records.
+    pub(super) async fn inspect_owner(&self) -> Result<OwnershipClaim, OwnershipError> {
+        let mut claim = OwnershipClaim::Unowned;
+        for (name, text) in self.read_folder(OWNERS_FOLDER).await? {
+            let unknown = || OwnershipError::UnknownRecord { record: name.clone() };
+            let record: OwnerRecord = serde_json::from_slice(&text).map_err(|_| unknown())?;
+            if record.format_version > FORMAT_VERSION {
+                return Err(unknown());
+            }
+            if record.owner != self.owner {
+                let ArchiveOwner { app_id, upstream } = record.owner;
+                return Err(OwnershipError::OtherOwner { app_id, upstream, record: name });
+            }
+            claim = OwnershipClaim::Ours;
+        }
+        Ok(claim)
+    }
+
+    /// Writes our owner record, and removes it again if another app has written its own in the meantime.
+    ///
+    /// Each app writes before it checks again, so of two simultaneous claims at least one sees the other. This does not
+    /// rely on conditional writes, which some stores ignore.
+    pub(super) async fn write_owner(&self) -> Result<(), OwnershipError> {
+        let record = OwnerRecord { format_version: FORMAT_VERSION, owner: self.owner.clone() };
+        let path = layout::control_record(OWNERS_FOLDER, &self.owner.app_id);
+        let text = serde_json::to_vec_pretty(&record).map_err(|error| StorageError::from_display(&error))?;
+        self.put_object(&path, text).await?;
+        let inspected = self.inspect_owner().await;
+        if let Err(OwnershipError::OtherOwner { .. }) = inspected {
+            // The other app claimed the archive at the same time. Neither has archived a day yet.
+            self.remove_object(&path).await?;
+        }
+        inspected.map(|_| ())
     }
 }
 
-impl NotDone {
-    pub(super) fn because(error: &impl fmt::Display) -> Self {
-        Self(error.to_string().into())
-    }
-}
-
-impl Listed {
+impl ListedFile {
     fn of(object: ObjectMeta) -> Self {
         let tag = object.e_tag.unwrap_or_else(|| object.last_modified.to_string());
         Self { tag, size: object.size }
     }
 }
 
-async fn in_time<T>(limit: Duration, exchange: impl Future<Output = object_store::Result<T>>) -> Result<T, NotDone> {
-    match tokio::time::timeout(limit, exchange).await {
-        Ok(done) => done.map_err(|error| NotDone::because(&error)),
-        Err(_) => Err(NotDone(format!("no answer within {} s", limit.as_secs()).into())),
+/// Runs a storage operation; fails if it takes longer than `limit`.
+async fn with_timeout<T>(
+    limit: Duration,
+    operation: impl Future<Output = object_store::Result<T>>,
+) -> Result<T, StorageError> {
+    match tokio::time::timeout(limit, operation).await {
+        Ok(done) => done.map_err(|error| StorageError::from_display(&error)),
+        Err(_) => Err(StorageError::from_display(&format_args!("no answer within {} s", limit.as_secs()))),
     }
 }

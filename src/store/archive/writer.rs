@@ -1,105 +1,105 @@
-//! Writes what waits: off the path of every answer, however long the archive is down.
+//! Writer: writes the backlog to the archive in the background, so that no request waits for it.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future;
 
-use super::{Archive, NotDone, health::Exchange};
+use super::{core::Archive, health::StorageOperation, storage_error::StorageError};
 use crate::{
     model::{Backoff, DayKey},
     report::digest,
-    table::{Partition, parquet},
+    table::{DayTable, parquet},
 };
 
-/// Files written at the same time.
-const WRITERS: usize = 8;
+/// Number of files that are written at the same time.
+const BATCH_DAYS: usize = 8;
 
-/// How long to wait before a failed archive is written to again.
-const AGAIN: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
+/// Wait between attempts to write to a failing archive.
+const RETRY_BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
 impl Archive {
-    /// Writes a final day, some time soon.
-    pub(super) fn keep(self: &Arc<Self>, day: &Arc<Partition>) {
-        let added = self.backlog.add(Arc::clone(day));
-        if added.forgone > 0 {
-            self.watch.forgone(added.forgone);
-            tracing::warn!(days = added.forgone, "too many days wait for the archive; some will not be in it");
+    /// Adds a final day to the backlog and starts the writer if necessary.
+    pub(super) fn enqueue(self: &Arc<Self>, day: &Arc<DayTable>) {
+        let added = self.backlog.push(Arc::clone(day));
+        if added.dropped > 0 {
+            self.health_monitor.record_dropped(added.dropped);
+            tracing::warn!(days = added.dropped, "too many days wait to be archived; the earliest were dropped");
         }
-        if added.unattended {
+        if added.needs_writer {
             tokio::spawn(Arc::clone(self).write_backlog());
         }
     }
 
-    /// Done when the day does not wait to be written any more.
-    pub async fn settled(&self, key: &DayKey) {
-        self.backlog.settled(key).await;
+    /// Waits until the day is written or dropped.
+    pub async fn wait_until_written(&self, key: &DayKey) {
+        self.backlog.wait_until_removed(key).await;
     }
 
-    /// Writes what waits now, because the process is about to end. What is not written within `limit` is named in the log:
-    /// it is fetched again when it is next asked for.
+    /// Waits up to `limit` for the backlog to be written, and cuts short any retry wait. Called before the process
+    /// ends. Days that are still not written are logged; they are fetched again on the next request.
     pub async fn flush(&self, limit: Duration) {
-        self.hurry.notify_one();
-        if tokio::time::timeout(limit, self.backlog.emptied()).await.is_err() {
+        self.flush_requested.notify_one();
+        if tokio::time::timeout(limit, self.backlog.wait_until_empty()).await.is_err() {
             let days: Vec<String> = self.backlog.keys().iter().map(DayKey::to_string).collect();
-            tracing::error!(days = days.join(", "), "days that were fetched could not be archived before the end");
+            tracing::error!(days = days.join(", "), "fetched days could not be archived before the process ended");
         }
     }
 
-    /// Writes until nothing waits any more.
+    /// Writes until the backlog is empty.
     async fn write_backlog(self: Arc<Self>) {
         let (mut failing, mut failures) = (BTreeSet::new(), 0);
         loop {
-            let writing = self.writing.read().await;
-            let days = self.backlog.next(WRITERS);
+            let write_guard = self.write_lock.read().await;
+            let days = self.backlog.next_batch(BATCH_DAYS);
             if days.is_empty() {
                 return;
             }
             let written = future::join_all(days.iter().map(|day| self.write(day))).await;
-            drop(writing);
+            drop(write_guard);
             for (day, written) in days.iter().zip(&written) {
                 match written {
                     Ok(()) => drop(failing.remove(day.key())),
                     Err(error) => {
                         failing.insert(day.key().clone());
-                        self.watch.ill(Exchange::Writing, error);
+                        self.health_monitor.record_failure(StorageOperation::Writing, error);
                     }
                 }
             }
-            // A day that was forgotten fails no more.
+            // A day that was removed from the backlog no longer counts as failing.
             failing.retain(|key| self.backlog.get(key).is_some());
             if failing.is_empty() {
-                self.watch.well(Exchange::Writing);
+                self.health_monitor.record_success(StorageOperation::Writing);
             }
             failures = if written.iter().any(Result::is_ok) { 0 } else { failures + 1 };
             if failures > 0 {
-                let wait = AGAIN.base.max(AGAIN.wait(failures, fastrand::f64()));
+                let wait = RETRY_BACKOFF.base.max(RETRY_BACKOFF.delay(failures, fastrand::f64()));
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
-                    () = self.hurry.notified() => {}
+                    () = self.flush_requested.notified() => {}
                 }
             }
         }
     }
 
-    /// Writes a day. One that cannot even be encoded is given up.
-    async fn write(&self, day: &Arc<Partition>) -> Result<(), NotDone> {
+    /// Writes a day. A day that cannot be encoded is dropped.
+    async fn write(&self, day: &Arc<DayTable>) -> Result<(), StorageError> {
         let encoding = tokio::task::spawn_blocking({
             let day = Arc::clone(day);
-            move || parquet::encode(&day, &digest::store(&day))
+            move || parquet::encode(&day, &digest::encode_digest(&day))
         });
         let file = match encoding.await {
             Ok(Ok(file)) => file,
             failed => {
                 let reason = failed.map(|encoded| encoded.err().map(|error| error.to_string()));
-                tracing::error!(key = %day.key(), ?reason, "a day cannot be written as Parquet and is not archived");
-                self.backlog.written(day);
+                tracing::error!(key = %day.key(), ?reason, "a day cannot be encoded as Parquet and is not archived");
+                self.backlog.remove_written(day);
                 return Ok(());
             }
         };
         let bytes = file.len();
-        self.shelves.write(day.key(), file).await?;
-        tracing::debug!(key = %day.key(), rows = day.rows(), bytes, "a day was archived");
-        self.backlog.written(day);
+        self.storage.write(day.key(), file).await?;
+        tracing::debug!(key = %day.key(), rows = day.row_count(), bytes, "a day was archived");
+        self.backlog.remove_written(day);
         Ok(())
     }
 }

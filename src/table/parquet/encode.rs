@@ -1,4 +1,4 @@
-//! A day into the bytes of a file.
+//! Writes a day as a file of the archive.
 
 use arrow_array::{ArrayRef, RecordBatch};
 use parquet::{
@@ -9,23 +9,25 @@ use parquet::{
 };
 
 use super::{
-    label::{Label, Place},
-    rows::{self, Part},
+    file_metadata::{AttachmentRange, FileMetadata},
+    row_columns::{self, DayRows},
     schema::{self, name},
 };
 use crate::table::{
-    Partition,
-    directory::{Department, Profile, Tables},
+    DayTable,
+    dictionary::DictionaryTables,
+    profile::{Department, Profile},
 };
 
-/// The whole file. Takes tens of milliseconds for 20,000 rows: keep it off the async threads.
+/// Encodes a day as a Parquet file.
 ///
-/// `attachment` is for this program alone: bytes between the rows and the footer, where Parquet's readers do not look.
-/// The same day with the same attachment gives the same bytes.
+/// `attachment` is written between the rows and the footer. Only this program reads it: other Parquet readers skip
+/// these bytes. The same day with the same attachment always gives the same file. Takes tens of milliseconds for 20,000
+/// rows, so it must not run on a thread that serves async tasks.
 ///
 /// # Errors
-/// None that is known: Parquet's writer can fail only on what cannot be built here.
-pub fn encode(day: &Partition, attachment: &[u8]) -> Result<Vec<u8>, parquet::errors::ParquetError> {
+/// If Parquet's writer fails. No input is known for which it does.
+pub fn encode(day: &DayTable, attachment: &[u8]) -> Result<Vec<u8>, parquet::errors::ParquetError> {
     let columns = columns(day);
     let batch = RecordBatch::try_new(schema::schema(), columns)?;
     let options = ArrowWriterOptions::new().with_properties(properties(day)).with_skip_arrow_metadata(true);
@@ -33,16 +35,16 @@ pub fn encode(day: &Partition, attachment: &[u8]) -> Result<Vec<u8>, parquet::er
     writer.write(&batch)?;
     writer.flush()?;
     if !attachment.is_empty() {
-        let place = Place { offset: writer.bytes_written(), length: attachment.len() };
+        let range = AttachmentRange { offset: writer.bytes_written(), length: attachment.len() };
         writer.write_all(attachment)?;
-        writer.append_key_value_metadata(place.write());
+        writer.append_key_value_metadata(range.write());
     }
     writer.into_inner()
 }
 
-fn properties(day: &Partition) -> WriterProperties {
+fn properties(day: &DayTable) -> WriterProperties {
     let times = [name::CREATE_TIME, name::REGISTER_TIME, name::LAST_ACTIVE_TIME];
-    let every_time_differs = |properties: parquet::file::properties::WriterPropertiesBuilder, time: &str| {
+    let set_time_encoding = |properties: parquet::file::properties::WriterPropertiesBuilder, time: &str| {
         let column = ColumnPath::from(time);
         properties
             .set_column_dictionary_enabled(column.clone(), false)
@@ -51,47 +53,50 @@ fn properties(day: &Partition) -> WriterProperties {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_created_by(concat!("feishu-pulse ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_key_value_metadata(Some(Label::of(day).write()))
-        // A day is read whole, in one row group: indexes of its pages would serve nobody.
+        .set_key_value_metadata(Some(FileMetadata::of(day).write()))
+        // A day is one row group that is read as a whole, so page indexes would not be used.
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
         .set_column_dictionary_enabled(ColumnPath::from(name::USER_ID), false);
-    times.into_iter().fold(properties, every_time_differs).build()
+    times.into_iter().fold(properties, set_time_encoding).build()
 }
 
-/// A row with what its place in the file depends on.
-struct Full<'a> {
+/// A row with the attributes that determine its position in the file.
+struct SortableRow<'a> {
     row: usize,
     profile: &'a Profile,
     department: &'a Department,
 }
 
-fn columns(day: &Partition) -> Vec<ArrayRef> {
-    let tables = day.directory().read();
+fn columns(day: &DayTable) -> Vec<ArrayRef> {
+    let tables = day.dictionary().read();
     let rows = file_order(day, &tables);
-    let parts = [Part { day, rows: &rows }];
-    schema::fields().map(|field| rows::values(field, &tables, &parts)).collect()
+    let parts = [DayRows { day, rows: &rows }];
+    schema::fields().map(|field| row_columns::values(field, &tables, &parts)).collect()
 }
 
-/// The rows of a day by number, in the order in which they stand in its file. Those that do not say whose they are stand
-/// last, the others by department.
+/// The rows of a day in the order of its file: first the rows with a user id, by department, then the rows without.
 #[must_use]
-pub fn file_order(day: &Partition, tables: &Tables) -> Vec<usize> {
-    in_file_order(day, tables).into_iter().map(|full| full.row).collect()
+pub fn file_order(day: &DayTable, tables: &DictionaryTables) -> Vec<usize> {
+    sorted_rows(day, tables).into_iter().map(|sortable| sortable.row).collect()
 }
 
-/// By department, then by age of the account: neighbours that resemble each other compress. Reading sorts again.
-fn in_file_order<'a>(day: &Partition, tables: &'a Tables) -> Vec<Full<'a>> {
-    let full = |row: usize| {
+/// Sorts by department, then by age of the account, because similar consecutive values compress well. The reader sorts
+/// the rows again.
+fn sorted_rows<'a>(day: &DayTable, tables: &'a DictionaryTables) -> Vec<SortableRow<'a>> {
+    let sortable = |row: usize| {
         let profile = tables.profile(day.profiles()[row]);
-        Full { row, profile, department: tables.department(profile.department) }
+        SortableRow { row, profile, department: tables.department(profile.department) }
     };
-    let mut rows: Vec<_> = (0..day.rows()).map(full).collect();
-    // People without an id stand last in a day. Namesakes among them have no order but the one they stand in.
-    let known = rows.partition_point(|full| full.profile.user_id.is_some());
-    rows[..known].sort_by(|one, other| {
-        let key = |full: &Full<'a>| (&full.department.path, &full.department.name, full.profile.create_time);
-        key(one).cmp(&key(other))
+    let mut rows: Vec<_> = (0..day.row_count()).map(sortable).collect();
+    // Rows without a user id are already last, and keep their order: if their names are equal, nothing else determines
+    // it.
+    let with_user_id = rows.partition_point(|sortable| sortable.profile.user_id.is_some());
+    rows[..with_user_id].sort_by(|left, right| {
+        let key = |sortable: &SortableRow<'a>| {
+            (&sortable.department.path, &sortable.department.name, sortable.profile.create_time)
+        };
+        key(left).cmp(&key(right))
     });
     rows
 }

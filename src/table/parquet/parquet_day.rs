@@ -1,4 +1,4 @@
-//! The bytes of a file into a day.
+//! Reads a file of the archive: its metadata, its attachment and its rows.
 
 use std::sync::Arc;
 
@@ -16,138 +16,164 @@ use parquet::{
 };
 
 use super::{
-    Unreadable,
-    label::{Label, Place},
+    file_metadata::{AttachmentRange, FileMetadata},
+    read_error::ParquetReadError,
     schema::{FLAGS, name},
 };
 use crate::{
     model::DayKey,
-    table::{Client, Counter, Department, Devices, Directory, Flags, Partition, PartitionBuilder, Row, item},
+    table::{Client, Counter, DayTable, DayTableBuilder, Department, Devices, Dictionary, Flags, Row, RowField},
 };
 
-/// A file whose footer has been read.
+/// A file of a day whose footer has been read.
 #[derive(Clone, Debug)]
-pub struct Opened {
+pub struct ParquetDay {
     file: Bytes,
-    metadata: ArrowReaderMetadata,
-    label: Label,
+    footer: ArrowReaderMetadata,
+    file_metadata: FileMetadata,
 }
 
-/// Who the rows of a file are about, in its order.
+/// The columns of a file that describe the people, in the order of its rows.
 #[derive(Debug)]
-pub struct People {
-    ids: Option<StringArray>,
-    registered: Option<TimestampMillisecondArray>,
+pub struct PersonColumns {
+    user_ids: Option<StringArray>,
+    register_times: Option<TimestampMillisecondArray>,
 }
 
-impl Opened {
+/// The cells of one row in [`PersonColumns`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PersonCells<'a> {
+    /// The user id.
+    pub user_id: &'a str,
+    /// When the account was activated.
+    pub register_time: Option<Timestamp>,
+}
+
+impl ParquetDay {
     /// Reads the footer of a file.
     ///
     /// # Errors
-    /// [`Unreadable`] where the file is of a later version, damaged, or not of the day `key`, as far as the footer shows.
-    pub fn new(file: Bytes, key: &DayKey) -> Result<Self, Unreadable> {
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default())?;
-        let label = Label::read(pairs(&metadata))?;
-        if label.key != *key {
-            return Err(Unreadable::damaged(format_args!("it holds {} instead of {key}", label.key)));
+    /// [`ParquetReadError`] if the footer shows that the file has a later schema version, is damaged, or does not
+    /// contain the day `key`.
+    pub fn new(file: Bytes, key: &DayKey) -> Result<Self, ParquetReadError> {
+        let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default())?;
+        let file_metadata = FileMetadata::read(key_values(&footer))?;
+        if file_metadata.key != *key {
+            return Err(ParquetReadError::damaged(format_args!("it contains {} instead of {key}", file_metadata.key)));
         }
-        Ok(Self { file, metadata, label })
+        Ok(Self { file, footer, file_metadata })
     }
 
-    /// What the file says of itself.
+    /// The metadata of the file.
     #[must_use]
-    pub const fn label(&self) -> &Label {
-        &self.label
+    pub const fn file_metadata(&self) -> &FileMetadata {
+        &self.file_metadata
     }
 
-    /// What was attached to the rows.
+    /// The attachment of the file, if it has one.
     #[must_use]
     pub fn attachment(&self) -> Option<&[u8]> {
-        let place = Place::read(pairs(&self.metadata))?;
-        self.file.get(place.offset..place.offset.checked_add(place.length)?)
+        let range = AttachmentRange::read(key_values(&self.footer))?;
+        self.file.get(range.offset..range.offset.checked_add(range.length)?)
     }
 
-    /// The day, its strings numbered in `directory`. Takes tens of milliseconds for 20,000 rows: keep it off the async
-    /// threads.
+    /// Decodes the rows. Their strings are added to `dictionary`.
     ///
-    /// What comes back has been checked against the number of rows and the content hash that the file was written with.
+    /// Verifies the row count and the content hash in the metadata. Takes tens of milliseconds for 20,000 rows, so it
+    /// must not run on a thread that serves async tasks.
     ///
     /// # Errors
-    /// [`Unreadable`] where the file is damaged.
+    /// [`ParquetReadError`] if the file is damaged.
     ///
     /// # Panics
-    /// Perhaps, where the file is damaged in a way that Parquet's reader does not expect. That goes for all that is read
-    /// from its columns.
-    pub fn day(&self, directory: &Arc<Directory>) -> Result<Partition, Unreadable> {
-        let label = &self.label;
-        let mut builder = PartitionBuilder::new(label.key.clone(), Arc::clone(directory)).doubtful(label.doubtful);
+    /// Parquet's reader may panic if the file is damaged.
+    pub fn day(&self, dictionary: &Arc<Dictionary>) -> Result<DayTable, ParquetReadError> {
+        let expected = &self.file_metadata;
+        let mut builder =
+            DayTableBuilder::new(expected.key.clone(), Arc::clone(dictionary)).doubtful(expected.doubtful);
         for batch in self.reader().with_batch_size(8192).build()? {
-            let columns = Columns::of(&batch?)?;
+            let columns = BatchColumns::of(&batch?)?;
             (0..columns.rows).for_each(|row| builder.push(&columns.row(row)));
         }
-        let day = builder.finish(label.fetched_at);
-        if day.rows() != label.rows {
-            return Err(Unreadable::damaged(format_args!("{} rows instead of {}", day.rows(), label.rows)));
+        let day = builder.finish(expected.fetched_at);
+        if day.row_count() != expected.rows {
+            return Err(ParquetReadError::damaged(format_args!(
+                "{} rows instead of {}",
+                day.row_count(),
+                expected.rows
+            )));
         }
-        if *day.hash() != label.hash {
-            return Err(Unreadable::damaged("its rows are not those it was written with"));
+        if *day.hash() != expected.hash {
+            return Err(ParquetReadError::damaged("its rows do not match its content hash"));
         }
         Ok(day)
     }
 
-    /// Who the rows are about, without anything else of them.
+    /// Reads only the columns that describe the people. Does not verify the content hash.
     ///
     /// # Errors
-    /// [`Unreadable`] where that shows the file to be damaged. It is not checked against the content hash.
-    pub fn people(&self) -> Result<People, Unreadable> {
+    /// [`ParquetReadError`] if these columns are damaged.
+    ///
+    /// # Panics
+    /// Parquet's reader may panic if the file is damaged.
+    pub fn person_columns(&self) -> Result<PersonColumns, ParquetReadError> {
         let columns = [name::USER_ID, name::REGISTER_TIME];
-        let mask = ProjectionMask::columns(self.metadata.metadata().file_metadata().schema_descr(), columns);
-        let mut batches = self.reader().with_projection(mask).with_batch_size(self.label.rows.max(1)).build()?;
-        let Some(batch) = batches.next().transpose()? else { return Ok(People { ids: None, registered: None }) };
-        Ok(People { ids: column(&batch, name::USER_ID)?, registered: column(&batch, name::REGISTER_TIME)? })
+        let mask = ProjectionMask::columns(self.footer.metadata().file_metadata().schema_descr(), columns);
+        let mut batches =
+            self.reader().with_projection(mask).with_batch_size(self.file_metadata.rows.max(1)).build()?;
+        let Some(batch) = batches.next().transpose()? else {
+            return Ok(PersonColumns { user_ids: None, register_times: None });
+        };
+        Ok(PersonColumns {
+            user_ids: column(&batch, name::USER_ID)?,
+            register_times: column(&batch, name::REGISTER_TIME)?,
+        })
     }
 
     fn reader(&self) -> ParquetRecordBatchReaderBuilder<Bytes> {
-        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
+        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.footer.clone())
     }
 }
 
-impl People {
-    /// The id in a row, and when its account was activated; `None` where there is no such row or it has no id.
+impl PersonColumns {
+    /// The cells of a row. `None` if there is no such row or if it has no user id.
     #[must_use]
-    pub fn of(&self, row: usize) -> Option<(&str, Option<Timestamp>)> {
-        let ids = self.ids.as_ref().filter(|ids| row < ids.len());
-        Some((text(ids, row)?, instant(self.registered.as_ref(), row)))
+    pub fn get(&self, row: usize) -> Option<PersonCells<'_>> {
+        let user_ids = self.user_ids.as_ref().filter(|user_ids| row < user_ids.len());
+        Some(PersonCells { user_id: text(user_ids, row)?, register_time: instant(self.register_times.as_ref(), row) })
     }
 }
 
-fn pairs(metadata: &ArrowReaderMetadata) -> &[KeyValue] {
-    metadata.metadata().file_metadata().key_value_metadata().map_or(&[], Vec::as_slice)
+fn key_values(footer: &ArrowReaderMetadata) -> &[KeyValue] {
+    footer.metadata().file_metadata().key_value_metadata().map_or(&[], Vec::as_slice)
 }
 
-/// The day in a file: [`Opened::day`] in one step.
+/// Decodes the day `key` from a file. See [`ParquetDay::day`].
 ///
 /// # Errors
-/// [`Unreadable`] where the file is of a later version, damaged, or not of the day `key`.
-pub fn decode(file: Bytes, key: &DayKey, directory: &Arc<Directory>) -> Result<Partition, Unreadable> {
-    Opened::new(file, key)?.day(directory)
+/// [`ParquetReadError`] if the file has a later schema version, is damaged, or does not contain the day `key`.
+///
+/// # Panics
+/// Parquet's reader may panic if the file is damaged.
+pub fn decode(file: Bytes, key: &DayKey, dictionary: &Arc<Dictionary>) -> Result<DayTable, ParquetReadError> {
+    ParquetDay::new(file, key)?.day(dictionary)
 }
 
-/// The label of a file, from its end alone: `tail` holds the last bytes, at least the footer.
+/// Reads the metadata from the end of a file. `tail` must contain at least the footer.
 ///
 /// # Errors
-/// As [`decode`], as far as that shows.
-pub fn read_label(tail: &Bytes) -> Result<Label, Unreadable> {
+/// [`ParquetReadError`] if the footer is incomplete or damaged, or if the file has a later schema version.
+pub fn read_file_metadata(tail: &Bytes) -> Result<FileMetadata, ParquetReadError> {
     let (before, end) =
-        tail.split_last_chunk::<8>().ok_or_else(|| Unreadable::damaged("it is shorter than a footer"))?;
-    let from = before.len().checked_sub(FooterTail::try_new(end)?.metadata_length());
-    let from = from.ok_or_else(|| Unreadable::damaged("its footer is longer than what was read of it"))?;
-    let metadata = ParquetMetaDataReader::decode_metadata(&before[from..])?;
-    Label::read(metadata.file_metadata().key_value_metadata().map_or(&[], Vec::as_slice))
+        tail.split_last_chunk::<8>().ok_or_else(|| ParquetReadError::damaged("it is shorter than a footer"))?;
+    let start = before.len().checked_sub(FooterTail::try_new(end)?.metadata_length());
+    let start = start.ok_or_else(|| ParquetReadError::damaged("its footer is longer than the bytes that were read"))?;
+    let metadata = ParquetMetaDataReader::decode_metadata(&before[start..])?;
+    FileMetadata::read(metadata.file_metadata().key_value_metadata().map_or(&[], Vec::as_slice))
 }
 
-/// The columns of a batch, each where the file has it.
-struct Columns {
+/// The columns of a batch. A column is `None` if the file does not have it.
+struct BatchColumns {
     rows: usize,
     user_id: Option<StringArray>,
     user_name: Option<StringArray>,
@@ -163,8 +189,8 @@ struct Columns {
     os_names: Option<ListArray>,
 }
 
-impl Columns {
-    fn of(batch: &RecordBatch) -> Result<Self, Unreadable> {
+impl BatchColumns {
+    fn of(batch: &RecordBatch) -> Result<Self, ParquetReadError> {
         let mut columns = Self {
             rows: batch.num_rows(),
             user_id: column(batch, name::USER_ID)?,
@@ -180,8 +206,8 @@ impl Columns {
             app_packages: column(batch, name::APP_PACKAGES)?,
             os_names: column(batch, name::OS_NAMES)?,
         };
-        for (at, flag) in FLAGS.into_iter().enumerate() {
-            columns.flags[at] = column(batch, item::Field::Flag(flag).name())?;
+        for (index, flag) in FLAGS.into_iter().enumerate() {
+            columns.flags[index] = column(batch, RowField::Flag(flag).name())?;
         }
         for counter in Counter::ALL {
             columns.counters[counter.index()] = column(batch, counter.name())?;
@@ -220,12 +246,12 @@ impl Columns {
     }
 }
 
-/// The column of that name; `None` where the file has no such column, as one of an earlier version may.
-fn column<T: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Result<Option<T>, Unreadable> {
+/// The column with this name. `None` if the file does not have it, which is valid for files of earlier versions.
+fn column<T: Array + Clone + 'static>(batch: &RecordBatch, name: &str) -> Result<Option<T>, ParquetReadError> {
     let Some(column) = batch.column_by_name(name) else { return Ok(None) };
     let typed = column.as_any().downcast_ref::<T>().cloned();
-    let wrong = || Unreadable::damaged(format_args!("column {name} is of type {}", column.data_type()));
-    typed.map(Some).ok_or_else(wrong)
+    let wrong_type = || ParquetReadError::damaged(format_args!("column {name} is of type {}", column.data_type()));
+    typed.map(Some).ok_or_else(wrong_type)
 }
 
 fn text(column: Option<&StringArray>, row: usize) -> Option<&str> {
@@ -248,6 +274,6 @@ fn clients(column: Option<&ListArray>, row: usize) -> Vec<Client> {
     let Some(parts) = list.as_any().downcast_ref::<StructArray>() else { return Vec::new() };
     let part = |name| parts.column_by_name(name).and_then(|part| part.as_any().downcast_ref::<StringArray>());
     let (os, client) = (part(name::OS), part(name::CLIENT));
-    let client = |at| Client { os: text(os, at).map(Into::into), client: text(client, at).map(Into::into) };
+    let client = |index| Client { os: text(os, index).map(Into::into), client: text(client, index).map(Into::into) };
     (0..parts.len()).map(client).collect()
 }

@@ -1,5 +1,4 @@
-//! A table as Parquet while it is being made: a row group at a time, so that it takes the memory of one, whatever its
-//! length.
+//! A Parquet writer that returns each row group as soon as it is complete, so that only one row group is in memory.
 
 use std::sync::Arc;
 
@@ -24,38 +23,40 @@ use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, Paral
 
 use super::schema::name;
 
-/// Columns whose values seldom come twice in a row group.
-const PEOPLE: [&str; 2] = [name::USER_ID, name::USER_NAME];
+/// Columns whose values seldom repeat within a row group.
+const HIGH_CARDINALITY_COLUMNS: [&str; 2] = [name::USER_ID, name::USER_NAME];
 
-/// Writes the rows of one table. Row groups become bytes as soon as they are complete.
-pub struct Stream {
+/// Writes one Parquet file as a stream of bytes.
+pub struct ParquetStream {
     schema: Arc<Schema>,
     file: SerializedFileWriter<Vec<u8>>,
-    groups: ArrowRowGroupWriterFactory,
-    /// Row groups that were written.
-    written: usize,
+    row_group_factory: ArrowRowGroupWriterFactory,
+    /// The number of row groups written.
+    row_groups_written: usize,
 }
 
-impl Stream {
-    /// For a table with these columns.
+impl ParquetStream {
+    /// A stream with these columns.
     ///
     /// # Errors
-    /// Where two columns have one name.
+    /// If two columns have the same name.
     pub fn new(columns: Vec<Field>) -> Result<Self, ParquetError> {
         let schema = Arc::new(Schema::new(columns));
-        // Parquet's own types say everything; Arrow's schema would come on top of them in base64.
+        // Parquet's own types are sufficient, so Arrow's schema is not stored in the file.
         let options = ArrowWriterOptions::new().with_properties(properties(&schema)).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options)?;
-        let (file, groups) = writer.into_serialized_writer()?;
-        Ok(Self { schema, file, groups, written: 0 })
+        let (file, row_group_factory) = writer.into_serialized_writer()?;
+        Ok(Self { schema, file, row_group_factory, row_groups_written: 0 })
     }
 
-    /// Writes a row group, and gives the bytes that are ready. `values` makes the values of a column in one of so many
-    /// parts, one part after the other. On threads of a pool columns are made side by side.
+    /// Writes a row group and returns its bytes.
+    ///
+    /// The row group consists of `parts` parts. `values(column, part)` creates the values of a column in a part. On a
+    /// thread of a rayon pool, columns are created in parallel.
     ///
     /// # Errors
-    /// Where the values do not fit the column.
-    pub fn group(
+    /// If the values do not have the type of the column.
+    pub fn write_row_group(
         &mut self,
         parts: usize,
         values: impl Fn(usize, usize) -> ArrayRef + Sync,
@@ -69,38 +70,40 @@ impl Stream {
             }
             writers.into_iter().map(ArrowColumnWriter::close).collect()
         };
-        let columns = self.writers()?;
+        let columns = self.column_writers()?;
         let columns: Vec<Vec<ArrowColumnChunk>> = if rayon::current_thread_index().is_some() {
             columns.into_par_iter().enumerate().map(write).collect::<Result<_, ParquetError>>()?
         } else {
             columns.into_iter().enumerate().map(write).collect::<Result<_, ParquetError>>()?
         };
-        // Not every reader expects a row group without rows.
+        // Some readers do not support a row group without rows.
         if columns.iter().flatten().any(|chunk| chunk.close().rows_written > 0) {
             let mut group = self.file.next_row_group()?;
             for chunk in columns.into_iter().flatten() {
                 chunk.append_to_row_group(&mut group)?;
             }
             group.close()?;
-            self.written += 1;
+            self.row_groups_written += 1;
         }
         self.file.flush()?;
-        // The writer counts what it has written itself, and never looks back.
+        // The writer counts its bytes separately and does not read the buffer, so the buffer can be taken.
         Ok(std::mem::take(self.file.inner_mut()))
     }
 
-    /// Ends the table, and gives the bytes that are left: the footer.
+    /// Ends the file and returns the remaining bytes, which are the footer.
     ///
     /// # Errors
-    /// None that is known: it is written to memory.
+    /// If Parquet's writer fails. It writes to memory, so no case is known.
     pub fn finish(self) -> Result<Vec<u8>, ParquetError> {
         self.file.into_inner()
     }
 
-    /// What writes the next row group: for each column, one for each of its leaves.
-    fn writers(&self) -> Result<Vec<Vec<ArrowColumnWriter>>, ParquetError> {
+    /// The writers of the next row group: for each column, one writer for each of its leaf columns.
+    fn column_writers(&self) -> Result<Vec<Vec<ArrowColumnWriter>>, ParquetError> {
         let mut columns: Vec<_> = self.schema.fields().iter().map(|_| Vec::new()).collect();
-        for (leaf, writer) in self.groups.create_column_writers(self.written)?.into_iter().enumerate() {
+        for (leaf, writer) in
+            self.row_group_factory.create_column_writers(self.row_groups_written)?.into_iter().enumerate()
+        {
             columns[self.file.schema_descr().get_column_root_idx(leaf)].push(writer);
         }
         Ok(columns)
@@ -110,14 +113,15 @@ impl Stream {
 fn properties(schema: &Schema) -> WriterProperties {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        // Row groups are short and in order: indexes of their pages would serve nobody.
+        // Row groups are small and are read in order, so page indexes would not be used.
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
         .set_created_by(concat!("feishu-pulse ", env!("CARGO_PKG_VERSION")).to_owned());
-    // Of people there are as many as rows: a dictionary would be tried, grow too large and be given up.
-    let of_people = schema.fields().iter().filter(|field| PEOPLE.contains(&field.name().as_str()));
-    let of_people = of_people.map(|field| ColumnPath::from(field.name().as_str()));
-    of_people.fold(properties, |properties, column| properties.set_column_dictionary_enabled(column, false)).build()
+    // A dictionary of these columns would grow too large, and the writer would fall back to plain encoding.
+    let high_cardinality =
+        schema.fields().iter().filter(|field| HIGH_CARDINALITY_COLUMNS.contains(&field.name().as_str()));
+    let columns = high_cardinality.map(|field| ColumnPath::from(field.name().as_str()));
+    columns.fold(properties, |properties, column| properties.set_column_dictionary_enabled(column, false)).build()
 }
 
 #[cfg(test)]
@@ -134,13 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_group_by_group_makes_one_file() {
-        let mut stream = Stream::new(vec![Field::new("number", DataType::Int64, false)]).unwrap();
+    fn the_bytes_of_all_row_groups_are_one_file() {
+        let mut stream = ParquetStream::new(vec![Field::new("number", DataType::Int64, false)]).unwrap();
 
         let parts = [numbers(0..60), numbers(60..100)];
         let threads = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-        let first = threads.install(|| stream.group(2, |_, part| Arc::clone(&parts[part]))).unwrap();
-        let second = stream.group(1, |_, _| numbers(100..150)).unwrap();
+        let first = threads.install(|| stream.write_row_group(2, |_, part| Arc::clone(&parts[part]))).unwrap();
+        let second = stream.write_row_group(1, |_, _| numbers(100..150)).unwrap();
         let end = stream.finish().unwrap();
 
         assert!(!first.is_empty() && !second.is_empty());
@@ -154,9 +158,9 @@ mod tests {
     }
 
     #[test]
-    fn a_table_without_rows_is_a_file() {
-        let mut stream = Stream::new(vec![Field::new("number", DataType::Int64, false)]).unwrap();
-        let group = stream.group(1, |_, _| numbers(0..0)).unwrap();
+    fn a_file_without_rows_is_valid() {
+        let mut stream = ParquetStream::new(vec![Field::new("number", DataType::Int64, false)]).unwrap();
+        let group = stream.write_row_group(1, |_, _| numbers(0..0)).unwrap();
         let file = Bytes::from([group, stream.finish().unwrap()].concat());
         assert_eq!(ParquetRecordBatchReaderBuilder::try_new(file).unwrap().metadata().num_row_groups(), 0);
     }

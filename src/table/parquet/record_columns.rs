@@ -1,41 +1,45 @@
-//! Items of reports as columns.
+//! The columns of report items.
 
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Date32Array, Float64Array, Int64Array, StringArray};
 use arrow_schema::{DataType, Field};
 
-use super::rows::{date, signed};
-use crate::table::cell::{Cell, Column, Kind, Record};
+use super::row_columns::{days_since_epoch, to_signed};
+use crate::table::cell::{Cell, Column, ColumnKind, Record};
 
-/// The columns of a kind of item. Any cell may be empty.
+/// The columns of the items of type `T`. All columns are nullable.
 #[must_use]
 pub fn columns<T: Record>() -> Vec<Field> {
     T::columns().into_iter().map(|column| Field::new(column.name.clone(), data_type(&column), true)).collect()
 }
 
-/// The cells of some items, column by column.
+/// The cells of these items, by column.
 #[must_use]
 pub fn cells<T: Record>(items: &[T]) -> Vec<ArrayRef> {
     let rows: Vec<Vec<Cell<'_>>> = items.iter().map(Record::cells).collect();
-    T::columns().iter().enumerate().map(|(at, column)| values(column, rows.iter().map(move |row| row[at]))).collect()
+    T::columns()
+        .iter()
+        .enumerate()
+        .map(|(index, column)| values(column, rows.iter().map(move |row| row[index])))
+        .collect()
 }
 
 const fn data_type(column: &Column) -> DataType {
     match column.kind {
-        Kind::Text => DataType::Utf8,
-        Kind::Day => DataType::Date32,
-        Kind::Count => DataType::Int64,
-        Kind::Number => DataType::Float64,
+        ColumnKind::Text => DataType::Utf8,
+        ColumnKind::Day => DataType::Date32,
+        ColumnKind::Count => DataType::Int64,
+        ColumnKind::Number => DataType::Float64,
     }
 }
 
 fn values<'a>(column: &Column, cells: impl Iterator<Item = Cell<'a>>) -> ArrayRef {
     match column.kind {
-        Kind::Text => Arc::new(cells.map(text).collect::<StringArray>()),
-        Kind::Day => Arc::new(cells.map(day).collect::<Date32Array>()),
-        Kind::Count => Arc::new(cells.map(count).collect::<Int64Array>()),
-        Kind::Number => Arc::new(cells.map(number).collect::<Float64Array>()),
+        ColumnKind::Text => Arc::new(cells.map(text).collect::<StringArray>()),
+        ColumnKind::Day => Arc::new(cells.map(day).collect::<Date32Array>()),
+        ColumnKind::Count => Arc::new(cells.map(count).collect::<Int64Array>()),
+        ColumnKind::Number => Arc::new(cells.map(number).collect::<Float64Array>()),
     }
 }
 
@@ -44,11 +48,11 @@ const fn text(cell: Cell<'_>) -> Option<&str> {
 }
 
 fn day(cell: Cell<'_>) -> Option<i32> {
-    if let Cell::Day(day) = cell { Some(date(day)) } else { None }
+    if let Cell::Day(day) = cell { Some(days_since_epoch(day)) } else { None }
 }
 
 const fn count(cell: Cell<'_>) -> Option<i64> {
-    if let Cell::Count(count) = cell { Some(signed(count)) } else { None }
+    if let Cell::Count(count) = cell { Some(to_signed(count)) } else { None }
 }
 
 const fn number(cell: Cell<'_>) -> Option<f64> {

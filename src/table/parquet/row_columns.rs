@@ -1,4 +1,4 @@
-//! User-days as columns: the same types as in the files of the archive, for whichever fields are wanted.
+//! The columns of rows with any selection of fields. They have the same types as in files of the archive.
 
 use std::sync::Arc;
 
@@ -6,148 +6,136 @@ use arrow_array::{
     ArrayRef, BooleanArray, Date32Array, Int64Array, StringArray, TimestampMillisecondArray,
     builder::{ListBuilder, StringBuilder, StructBuilder},
 };
-use arrow_schema::{DataType, Field as Column};
+use arrow_schema::Field as ArrowField;
 use jiff::Timestamp;
 use parquet::errors::ParquetError;
 
-use super::{schema, stream::Stream};
+use super::{parquet_stream::ParquetStream, schema};
 use crate::{
     model::Day,
-    table::{Client, Counter, Department, Partition, Profile, directory::Tables, item::Field},
+    table::{Client, Counter, DayTable, Department, Profile, dictionary::DictionaryTables, row_field::RowField},
 };
 
-/// Some rows of a day, by number.
+/// Selected rows of a day.
 #[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
+pub struct DayRows<'a> {
     /// The day.
-    pub day: &'a Partition,
-    /// The rows, in the order in which they are written.
+    pub day: &'a DayTable,
+    /// The rows, in the order of the output.
     pub rows: &'a [usize],
 }
 
-/// A whole file of few rows.
+/// Encodes a few rows as a Parquet file with one row group.
 ///
 /// # Errors
-/// Where a field is wanted twice.
-pub fn file(fields: &[Field], tables: &Tables, parts: &[Part<'_>]) -> Result<Vec<u8>, ParquetError> {
-    let mut stream = Stream::new(columns(fields))?;
-    let mut file = stream.group(1, |at, _| values(fields[at], tables, parts))?;
+/// If `fields` contains a field twice.
+pub fn encode_rows(
+    fields: &[RowField],
+    tables: &DictionaryTables,
+    days: &[DayRows<'_>],
+) -> Result<Vec<u8>, ParquetError> {
+    let mut stream = ParquetStream::new(columns(fields))?;
+    let mut file = stream.write_row_group(1, |column, _| values(fields[column], tables, days))?;
     file.append(&mut stream.finish()?);
     Ok(file)
 }
 
-/// The columns of some fields.
+/// The columns of these fields.
 #[must_use]
-pub fn columns(fields: &[Field]) -> Vec<Column> {
-    fields.iter().map(|field| column(*field)).collect()
+pub fn columns(fields: &[RowField]) -> Vec<ArrowField> {
+    fields.iter().map(|field| schema::column(*field)).collect()
 }
 
-/// The column of a field.
-#[must_use]
-pub fn column(field: Field) -> Column {
-    let (kind, nullable) = match field {
-        Field::Date => (DataType::Date32, false),
-        Field::UserId => (DataType::Utf8, true),
-        Field::Geo | Field::UserName | Field::DepartmentName | Field::DepartmentPath => (DataType::Utf8, false),
-        Field::CreateTime | Field::RegisterTime | Field::LastActiveTime => (schema::instant(), true),
-        Field::Flag(_) => (DataType::Boolean, false),
-        Field::Counter(_) => (DataType::Int64, false),
-        Field::Clients => (DataType::List(schema::client_element()), false),
-        Field::AppPackages | Field::OsNames => (DataType::List(schema::text_element()), false),
-    };
-    Column::new(field.name(), kind, nullable)
-}
-
-/// The values of a field in some rows.
+/// The values of a field in these rows. `tables` are those of the dictionary of all `days`.
 ///
 /// # Panics
-/// Where a day has no such row, or `tables` is not its directory.
+/// If a day has no such row, or if `tables` belong to another dictionary.
 #[must_use]
-pub fn values(field: Field, tables: &Tables, parts: &[Part<'_>]) -> ArrayRef {
+pub fn values(field: RowField, tables: &DictionaryTables, days: &[DayRows<'_>]) -> ArrayRef {
     match field {
-        Field::Date => Arc::new(Date32Array::from(each(parts, |day| {
-            let date = date(day.key().day);
+        RowField::Date => Arc::new(Date32Array::from(values_per_row(days, |day| {
+            let date = days_since_epoch(day.key().day);
             move |_| date
         }))),
-        Field::Geo => texts(parts, |day, _| day.key().geo.name()),
-        Field::UserId => {
-            let user_ids = rows(parts).map(|(day, row)| profile(tables, day, row).user_id.as_deref());
+        RowField::Geo => texts(days, |day, _| day.key().geo.name()),
+        RowField::UserId => {
+            let user_ids = days_and_rows(days).map(|(day, row)| profile(tables, day, row).user_id.as_deref());
             Arc::new(user_ids.collect::<StringArray>())
         }
-        Field::UserName => texts(parts, |day, row| &profile(tables, day, row).user_name),
-        Field::DepartmentName => texts(parts, |day, row| &department(tables, day, row).name),
-        Field::DepartmentPath => texts(parts, |day, row| &department(tables, day, row).path),
-        Field::CreateTime => instants(parts, |day, row| profile(tables, day, row).create_time),
-        Field::RegisterTime => instants(parts, |day, row| profile(tables, day, row).register_time),
-        Field::LastActiveTime => instants(parts, Partition::last_active),
-        Field::Flag(flag) => {
-            Arc::new(BooleanArray::from(each(parts, |day| move |row: usize| day.flags()[row].has(flag))))
+        RowField::UserName => texts(days, |day, row| &profile(tables, day, row).user_name),
+        RowField::DepartmentName => texts(days, |day, row| &department(tables, day, row).name),
+        RowField::DepartmentPath => texts(days, |day, row| &department(tables, day, row).path),
+        RowField::CreateTime => instants(days, |day, row| profile(tables, day, row).create_time),
+        RowField::RegisterTime => instants(days, |day, row| profile(tables, day, row).register_time),
+        RowField::LastActiveTime => instants(days, DayTable::last_active),
+        RowField::Flag(flag) => {
+            Arc::new(BooleanArray::from(values_per_row(days, |day| move |row: usize| day.flags()[row].contains(flag))))
         }
-        Field::Counter(counter) => Arc::new(Int64Array::from(counts(counter, parts))),
-        Field::Clients => clients(parts, |day, row| &tables.devices(day.devices()[row]).clients),
-        Field::AppPackages => names(parts, |day, row| &tables.devices(day.devices()[row]).app_packages),
-        Field::OsNames => names(parts, |day, row| &tables.devices(day.devices()[row]).os_names),
+        RowField::Counter(counter) => Arc::new(Int64Array::from(counts(counter, days))),
+        RowField::Clients => clients(days, |day, row| &tables.devices(day.devices()[row]).clients),
+        RowField::AppPackages => names(days, |day, row| &tables.devices(day.devices()[row]).app_packages),
+        RowField::OsNames => names(days, |day, row| &tables.devices(day.devices()[row]).os_names),
     }
 }
 
-/// A day as Parquet counts it: from 1970 on.
-pub(super) fn date(day: Day) -> i32 {
+/// The number of days from 1970-01-01 to `day`, which is Parquet's representation of a date.
+pub(super) fn days_since_epoch(day: Day) -> i32 {
     day.since(Day::from_date(jiff::civil::date(1970, 1, 1)))
 }
 
-/// A count as a signed number, since Spark has no others. One above 2^63 looks negative.
-pub(super) const fn signed(count: u64) -> i64 {
+/// A count as a signed integer, because Spark has no unsigned integers. A count of 2^63 or more becomes negative.
+pub(super) const fn to_signed(count: u64) -> i64 {
     count.cast_signed()
 }
 
-fn profile<'a>(tables: &'a Tables, day: &Partition, row: usize) -> &'a Profile {
+fn profile<'a>(tables: &'a DictionaryTables, day: &DayTable, row: usize) -> &'a Profile {
     tables.profile(day.profiles()[row])
 }
 
-fn department<'a>(tables: &'a Tables, day: &Partition, row: usize) -> &'a Department {
+fn department<'a>(tables: &'a DictionaryTables, day: &DayTable, row: usize) -> &'a Department {
     tables.department(profile(tables, day, row).department)
 }
 
-fn length(parts: &[Part<'_>]) -> usize {
-    parts.iter().map(|part| part.rows.len()).sum()
+fn row_count(days: &[DayRows<'_>]) -> usize {
+    days.iter().map(|day| day.rows.len()).sum()
 }
 
-/// A value for each row; what depends on the day alone is worked out once a day.
-fn each<'a, T, F: Fn(usize) -> T>(parts: &[Part<'a>], of: impl Fn(&'a Partition) -> F) -> Vec<T> {
-    let mut values = Vec::with_capacity(length(parts));
-    for part in parts {
-        let of = of(part.day);
-        values.extend(part.rows.iter().map(|row| of(*row)));
+/// The value of each row. `of` is called once for each day and returns the function that is called for each row.
+fn values_per_row<'a, T, F: Fn(usize) -> T>(days: &[DayRows<'a>], of: impl Fn(&'a DayTable) -> F) -> Vec<T> {
+    let mut values = Vec::with_capacity(row_count(days));
+    for DayRows { day, rows } in days {
+        let value = of(day);
+        values.extend(rows.iter().map(|row| value(*row)));
     }
     values
 }
 
-/// The rows with their days.
-fn rows<'a>(parts: &[Part<'a>]) -> impl Iterator<Item = (&'a Partition, usize)> {
-    parts.iter().flat_map(|part| part.rows.iter().map(|row| (part.day, *row)))
+/// Each row with its day.
+fn days_and_rows<'a>(days: &[DayRows<'a>]) -> impl Iterator<Item = (&'a DayTable, usize)> {
+    days.iter().flat_map(|DayRows { day, rows }| rows.iter().map(|row| (*day, *row)))
 }
 
-fn texts<'a>(parts: &[Part<'a>], text: impl Fn(&'a Partition, usize) -> &'a str) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(rows(parts).map(|(day, row)| text(day, row))))
+fn texts<'a>(days: &[DayRows<'a>], text: impl Fn(&'a DayTable, usize) -> &'a str) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(days_and_rows(days).map(|(day, row)| text(day, row))))
 }
 
-fn instants<'a>(parts: &[Part<'a>], instant: impl Fn(&'a Partition, usize) -> Option<Timestamp>) -> ArrayRef {
-    let millis = rows(parts).map(|(day, row)| instant(day, row).map(|time| time.as_second() * 1000));
+fn instants<'a>(days: &[DayRows<'a>], instant: impl Fn(&'a DayTable, usize) -> Option<Timestamp>) -> ArrayRef {
+    let millis = days_and_rows(days).map(|(day, row)| instant(day, row).map(|time| time.as_second() * 1000));
     Arc::new(millis.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
 }
 
-fn counts(counter: Counter, parts: &[Part<'_>]) -> Vec<i64> {
-    let mut counts = Vec::with_capacity(length(parts));
-    for part in parts {
-        part.day.counter(counter).pick(part.rows, |count| counts.push(signed(count)));
+fn counts(counter: Counter, days: &[DayRows<'_>]) -> Vec<i64> {
+    let mut counts = Vec::with_capacity(row_count(days));
+    for DayRows { day, rows } in days {
+        day.counter(counter).for_each_in(rows, |count| counts.push(to_signed(count)));
     }
     counts
 }
 
-fn clients<'a>(parts: &[Part<'a>], of: impl Fn(&'a Partition, usize) -> &'a [Client]) -> ArrayRef {
+fn clients<'a>(days: &[DayRows<'a>], of: impl Fn(&'a DayTable, usize) -> &'a [Client]) -> ArrayRef {
     let element = StructBuilder::from_fields(schema::client_fields(), 0);
     let mut lists = ListBuilder::new(element).with_field(schema::client_element());
-    for (day, row) in rows(parts) {
+    for (day, row) in days_and_rows(days) {
         for client in of(day, row) {
             let element = lists.values();
             for (part, value) in [&client.os, &client.client].into_iter().enumerate() {
@@ -162,9 +150,9 @@ fn clients<'a>(parts: &[Part<'a>], of: impl Fn(&'a Partition, usize) -> &'a [Cli
     Arc::new(lists.finish())
 }
 
-fn names<'a>(parts: &[Part<'a>], of: impl Fn(&'a Partition, usize) -> &'a [Arc<str>]) -> ArrayRef {
+fn names<'a>(days: &[DayRows<'a>], of: impl Fn(&'a DayTable, usize) -> &'a [Arc<str>]) -> ArrayRef {
     let mut lists = ListBuilder::new(StringBuilder::new()).with_field(schema::text_element());
-    for (day, row) in rows(parts) {
+    for (day, row) in days_and_rows(days) {
         for name in of(day, row) {
             lists.values().append_value(name);
         }

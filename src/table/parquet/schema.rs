@@ -1,19 +1,19 @@
-//! The columns of a file: the one list that writing and reading follow.
+//! The Parquet schema of files of the archive, and the column type of each row field.
 
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
 
-use super::rows;
-use crate::table::{Feature, Flag, item};
+use crate::table::{Feature, Flag, RowField};
 
-/// The version of the schema that is written. A file of a later one is refused, of an earlier one read.
+/// The schema version of written files. Files with a later version are rejected. Files with an earlier version are
+/// read.
 ///
-/// It rises when a column changes its meaning or vanishes. A new column alone leaves it: who does not know the column
-/// skips it, and who misses it in an old file takes it for empty.
-pub const VERSION: u32 = 1;
+/// The version must be incremented if a column is removed or changes its meaning. It stays the same if a column is
+/// added: earlier programs ignore the column, and later programs treat it as empty in earlier files.
+pub const SCHEMA_VERSION: u32 = 1;
 
-/// The flags that upstream sends. Those of e-mail and tasks follow from the counters, so they are not stored.
+/// The stored flags, which are those that Feishu sends. The flags for e-mail and tasks are derived from the counters.
 pub(super) const FLAGS: [Flag; 7] = [
     Flag::Activated,
     Flag::Active,
@@ -24,7 +24,7 @@ pub(super) const FLAGS: [Flag; 7] = [
     Flag::Feature(Feature::Search),
 ];
 
-/// Names of columns that are not a flag or a counter.
+/// The names of the columns that are neither a flag nor a counter.
 pub(super) mod name {
     pub(crate) const USER_ID: &str = "user_id";
     pub(crate) const USER_NAME: &str = "user_name";
@@ -40,23 +40,40 @@ pub(super) mod name {
     pub(crate) const OS_NAMES: &str = "os_names";
 }
 
-/// The fields of a file, in order. Geo, kind of user id and date are not in it: they are in the path, as Hive's layout
-/// wants it.
-pub(super) fn fields() -> impl Iterator<Item = item::Field> {
-    item::Field::all().filter(|field| !matches!(field, item::Field::Date | item::Field::Geo))
+/// The fields of a file, in order. The geo, the kind of user id and the date are not stored in the file: in a
+/// Hive-partitioned data set they are part of the path.
+pub(super) fn fields() -> impl Iterator<Item = RowField> {
+    RowField::all().filter(|field| !matches!(field, RowField::Date | RowField::Geo))
 }
 
 /// The schema of a file.
 pub(super) fn schema() -> Arc<Schema> {
-    Arc::new(Schema::new(fields().map(rows::column).collect::<Vec<_>>()))
+    Arc::new(Schema::new(fields().map(column).collect::<Vec<_>>()))
 }
 
-/// An instant in UTC. Parquet's own coarsest unit is the millisecond.
-pub(super) fn instant() -> DataType {
+/// The column of a field.
+pub(super) fn column(field: RowField) -> Field {
+    let (data_type, nullable) = match field {
+        RowField::Date => (DataType::Date32, false),
+        RowField::UserId => (DataType::Utf8, true),
+        RowField::Geo | RowField::UserName | RowField::DepartmentName | RowField::DepartmentPath => {
+            (DataType::Utf8, false)
+        }
+        RowField::CreateTime | RowField::RegisterTime | RowField::LastActiveTime => (instant(), true),
+        RowField::Flag(_) => (DataType::Boolean, false),
+        RowField::Counter(_) => (DataType::Int64, false),
+        RowField::Clients => (DataType::List(client_element()), false),
+        RowField::AppPackages | RowField::OsNames => (DataType::List(text_element()), false),
+    };
+    Field::new(field.name(), data_type, nullable)
+}
+
+/// The type of instants, in UTC. The millisecond is Parquet's coarsest unit.
+fn instant() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }
 
-/// What a client is made of; either part may be unknown.
+/// The fields of a client. Both may be null.
 pub(super) fn client_fields() -> Fields {
     [name::OS, name::CLIENT].map(|part| Field::new(part, DataType::Utf8, true)).into_iter().collect()
 }

@@ -2,122 +2,135 @@
 
 use std::time::Duration;
 
-use feishu_pulse::feishu::throttle::{Hints, controller::Slot};
+use adaptive_throttle::{NextSend, RateLimitHints};
 
-use crate::simulation::Client;
+use crate::simulation::SimulatedClient;
 
-/// Calls that a client with workers has in flight at once.
+/// The most calls that [`CubicClient`] has in flight.
 const WORKERS: usize = 16;
+/// How long [`SequentialClient`] waits after a refusal without a reset.
+const DEFAULT_RESET: Duration = Duration::from_secs(1);
 
-/// Pages as the official SDKs do: one call after the other; a refused one waits for its reset, or a second.
+/// Sends one call after the other, as the official SDKs do. After a refusal it waits for the reset.
 #[derive(Debug, Default)]
-pub(crate) struct Sequential {
-    busy: bool,
-    until: Duration,
+pub(crate) struct SequentialClient {
+    is_in_flight: bool,
+    wait_until: Duration,
 }
 
-impl Client for Sequential {
-    fn slot(&mut self, _: Duration) -> Slot {
-        if self.busy { Slot::AfterReply } else { Slot::At(self.until) }
+impl SimulatedClient for SequentialClient {
+    fn next_send(&mut self, _: Duration) -> NextSend {
+        if self.is_in_flight { NextSend::AfterReply } else { NextSend::At(self.wait_until) }
     }
 
     fn on_sent(&mut self, _: Duration) {
-        self.busy = true;
+        self.is_in_flight = true;
     }
 
     fn on_accepted(&mut self, _: Duration, _: Duration) {
-        self.busy = false;
+        self.is_in_flight = false;
     }
 
-    fn on_refused(&mut self, _: Duration, now: Duration, hints: &Hints) {
-        self.busy = false;
-        self.until = now + hints.reset.unwrap_or(Duration::from_secs(1));
+    fn on_refused(&mut self, _: Duration, now: Duration, hints: &RateLimitHints) {
+        self.is_in_flight = false;
+        self.wait_until = now + hints.reset.unwrap_or(DEFAULT_RESET);
     }
 }
 
-/// Knows the limit, and sends evenly at a share of it.
+/// Sends calls evenly at a fixed rate, whatever the outcome.
 #[derive(Debug)]
-pub(crate) struct Informed {
-    gap: f64,
-    next: f64,
+pub(crate) struct FixedRateClient {
+    interval: f64,
+    next_send: f64,
 }
 
-impl Informed {
-    /// Sends `rate` calls a second.
+impl FixedRateClient {
+    /// Sends `rate` calls per second.
     pub(crate) fn new(rate: f64) -> Self {
-        Self { gap: 1.0 / rate, next: 0.0 }
+        Self { interval: 1.0 / rate, next_send: 0.0 }
     }
 }
 
-impl Client for Informed {
-    fn slot(&mut self, _: Duration) -> Slot {
-        Slot::At(Duration::from_secs_f64(self.next))
+impl SimulatedClient for FixedRateClient {
+    fn next_send(&mut self, _: Duration) -> NextSend {
+        NextSend::At(Duration::from_secs_f64(self.next_send))
     }
 
     fn on_sent(&mut self, _: Duration) {
-        self.next += self.gap;
+        self.next_send += self.interval;
     }
 
     fn on_accepted(&mut self, _: Duration, _: Duration) {}
 
-    fn on_refused(&mut self, _: Duration, _: Duration, _: &Hints) {}
+    fn on_refused(&mut self, _: Duration, _: Duration, _: &RateLimitHints) {}
 }
 
-/// The client-side rate limiter of the AWS SDKs' adaptive retry mode (CUBIC), with 16 workers.
+/// The client-side rate limiter of the AWS SDKs' adaptive retry mode: a token bucket whose fill rate follows CUBIC.
+/// Has up to 16 calls in flight.
 #[derive(Debug, Default)]
-pub(crate) struct Adaptive {
+pub(crate) struct CubicClient {
     in_flight: usize,
-    limiting: bool,
+    /// Whether a refusal has switched the token bucket on.
+    is_limiting: bool,
     tokens: f64,
     filled_at: f64,
     fill_rate: f64,
-    measured: f64,
-    bucket: f64,
+    measured_rate: f64,
+    measured_until: f64,
     replies: u32,
-    last_max: f64,
+    last_max_rate: f64,
     throttled_at: f64,
 }
 
-impl Adaptive {
+impl CubicClient {
+    // The constants of the AWS SDKs.
     const SCALE: f64 = 0.4;
     const BETA: f64 = 0.7;
-    const SMOOTH: f64 = 0.8;
-    const LEAST: f64 = 0.5;
+    const SMOOTHING: f64 = 0.8;
+    const MIN_FILL_RATE: f64 = 0.5;
+    const MIN_CAPACITY: f64 = 1.0;
+    const MAX_MEASURED_MULTIPLE: f64 = 2.0;
+    /// The rate is measured over half a second.
+    const MEASUREMENTS_PER_SECOND: f64 = 2.0;
+    /// Tokens that rounding may leave missing.
+    const TOKEN_TOLERANCE: f64 = 1e-6;
 
-    fn fill(&mut self, now: f64) {
-        self.tokens = (self.tokens + (now - self.filled_at) * self.fill_rate).min(self.fill_rate.max(1.0));
+    fn refill(&mut self, now: f64) {
+        let filled = self.tokens + (now - self.filled_at) * self.fill_rate;
+        self.tokens = filled.min(self.fill_rate.max(Self::MIN_CAPACITY));
         self.filled_at = now;
     }
 
     fn measure(&mut self, now: f64) {
-        let bucket = (now * 2.0).floor() / 2.0;
+        let until = (now * Self::MEASUREMENTS_PER_SECOND).floor() / Self::MEASUREMENTS_PER_SECOND;
         self.replies += 1;
-        if bucket > self.bucket {
-            let current = f64::from(self.replies) / (bucket - self.bucket);
-            self.measured = current * Self::SMOOTH + self.measured * (1.0 - Self::SMOOTH);
+        if until > self.measured_until {
+            let rate = f64::from(self.replies) / (until - self.measured_until);
+            self.measured_rate = rate * Self::SMOOTHING + self.measured_rate * (1.0 - Self::SMOOTHING);
             self.replies = 0;
-            self.bucket = bucket;
+            self.measured_until = until;
         }
     }
 
-    fn adapt(&mut self, now: f64, rate: f64) {
-        self.fill(now);
-        self.fill_rate = rate.min(2.0 * self.measured).max(Self::LEAST);
-        self.tokens = self.tokens.min(self.fill_rate.max(1.0));
+    fn set_fill_rate(&mut self, now: f64, rate: f64) {
+        self.refill(now);
+        self.fill_rate = rate.min(Self::MAX_MEASURED_MULTIPLE * self.measured_rate).max(Self::MIN_FILL_RATE);
+        self.tokens = self.tokens.min(self.fill_rate.max(Self::MIN_CAPACITY));
     }
 }
 
-impl Client for Adaptive {
-    fn slot(&mut self, now: Duration) -> Slot {
+impl SimulatedClient for CubicClient {
+    fn next_send(&mut self, now: Duration) -> NextSend {
         if self.in_flight >= WORKERS {
-            return Slot::AfterReply;
+            return NextSend::AfterReply;
         }
-        if !self.limiting {
-            return Slot::At(now);
+        if !self.is_limiting {
+            return NextSend::At(now);
         }
-        self.fill(now.as_secs_f64());
+        self.refill(now.as_secs_f64());
         let missing = (1.0 - self.tokens).max(0.0);
-        Slot::At(if missing < 1e-6 { now } else { now + Duration::from_secs_f64(missing / self.fill_rate) })
+        let is_available = missing < Self::TOKEN_TOLERANCE;
+        NextSend::At(if is_available { now } else { now + Duration::from_secs_f64(missing / self.fill_rate) })
     }
 
     fn on_sent(&mut self, _: Duration) {
@@ -129,20 +142,20 @@ impl Client for Adaptive {
         let now = now.as_secs_f64();
         self.in_flight -= 1;
         self.measure(now);
-        if self.limiting {
-            let window = (self.last_max * (1.0 - Self::BETA) / Self::SCALE).cbrt();
-            let since = now - self.throttled_at - window;
-            self.adapt(now, Self::SCALE * since.powi(3) + self.last_max);
+        if self.is_limiting {
+            let time_window = (self.last_max_rate * (1.0 - Self::BETA) / Self::SCALE).cbrt();
+            let since = now - self.throttled_at - time_window;
+            self.set_fill_rate(now, Self::SCALE * since.powi(3) + self.last_max_rate);
         }
     }
 
-    fn on_refused(&mut self, _: Duration, now: Duration, _: &Hints) {
+    fn on_refused(&mut self, _: Duration, now: Duration, _: &RateLimitHints) {
         let now = now.as_secs_f64();
         self.in_flight -= 1;
         self.measure(now);
-        self.last_max = if self.limiting { self.measured.min(self.fill_rate) } else { self.measured };
-        self.limiting = true;
+        self.last_max_rate = if self.is_limiting { self.measured_rate.min(self.fill_rate) } else { self.measured_rate };
+        self.is_limiting = true;
         self.throttled_at = now;
-        self.adapt(now, self.last_max * Self::BETA);
+        self.set_fill_rate(now, self.last_max_rate * Self::BETA);
     }
 }

@@ -1,32 +1,55 @@
-//! How close the throttle comes to hidden limits, beside other clients: `cargo bench --bench throttle`.
+//! Measures how much of hidden limits the throttle uses, next to other clients:
+//! `cargo bench -p adaptive-throttle --bench throttle`.
 //!
-//! Prints the tables of `docs/throttle.md`. Everything happens in virtual time, so the figures are the same on any
-//! machine.
+//! Prints the tables of `docs/throttle.md`. The simulation runs in virtual time with fixed seeds, so the results are
+//! the same on every machine.
 
 use std::time::Duration;
 
+use adaptive_throttle::{RateController, ThrottleConfig};
 use fastrand::Rng;
-use feishu_pulse::{
-    feishu::throttle::{ThrottleConfig, controller::Controller},
-    sim::limit::{Limit, Limits},
-};
+use feishu_simulator::rate_limit::{RateLimit, RateLimits};
 
 mod clients;
 mod simulation;
 
-use clients::{Adaptive, Informed, Sequential};
-use simulation::{Client, Headers, Run, Upstream, simulate};
+use clients::{CubicClient, FixedRateClient, SequentialClient};
+use simulation::{RefusalHeaders, SimulatedClient, SimulatedServer, SimulationResult, simulate};
 
-/// Runs of one scenario, each with other phases and other chances.
+/// Simulations of one scenario, each with other phases and other latencies.
 const SEEDS: u64 = 3;
-/// The backlog whose time is told: what the limit allows in ten minutes.
-const BACKLOG: f64 = 600.0;
-/// Round trips in milliseconds: those of the first table, and all.
-const USUAL: (u64, u64) = (50, 300);
-const LATENCIES: [(u64, u64); 4] = [(20, 50), USUAL, (20, 500), (450, 500)];
-const HEADERS: [Headers; 3] = [Headers::Whole, Headers::Exact, Headers::Absent];
+/// Changes the seed of the phases, so that they do not depend on the latencies.
+const PHASE_SEED: u64 = 0x5eed;
+/// The size of the backlog whose duration is measured: the calls that the limit allows in this time, in seconds.
+const BACKLOG_SECONDS: f64 = 600.0;
+/// Seconds after which a client counts as settled.
+const SETTLE_SECONDS: f64 = 600.0;
+/// The same for limits below one call per second.
+const SLOW_SETTLE_SECONDS: f64 = 1200.0;
+/// The largest share of refused calls at which the client with a known limit is accepted.
+const MAX_REFUSED_SHARE: f64 = 0.01;
+/// The shares of the limit that the client with a known limit tries.
+const KNOWN_LIMIT_SHARES: [f64; 16] =
+    [1.0, 0.998, 0.99, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4];
 
-/// A kind of limit, by name.
+/// A range of round trips in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct LatencyRange {
+    min_ms: u64,
+    max_ms: u64,
+}
+
+/// The latencies of the first table.
+const USUAL: LatencyRange = LatencyRange { min_ms: 50, max_ms: 300 };
+const LATENCIES: [LatencyRange; 4] = [
+    LatencyRange { min_ms: 20, max_ms: 50 },
+    USUAL,
+    LatencyRange { min_ms: 20, max_ms: 500 },
+    LatencyRange { min_ms: 450, max_ms: 500 },
+];
+const HEADERS: [RefusalHeaders; 3] = [RefusalHeaders::Whole, RefusalHeaders::Exact, RefusalHeaders::Absent];
+
+/// The limits by name; see [`parse_limits`].
 const LIMITS: [&str; 23] = [
     "1/s",
     "3/s",
@@ -53,175 +76,211 @@ const LIMITS: [&str; 23] = [
     "30/s (not published)",
 ];
 
-/// What one client made of one limit, averaged over the seeds.
+/// The results of one client at one limit, as means over the seeds.
 #[derive(Clone, Copy, Debug, Default)]
-struct Figures {
+struct Measurement {
+    /// Calls that the limit allows while the client is settled.
     allowed: f64,
+    /// Calls sent while settled.
     sent: f64,
+    /// Calls refused while settled.
     refused: f64,
-    /// Shares of what was allowed: from the start, and once it has settled.
-    cold: f64,
-    steady: f64,
-    closure: usize,
-    minutes: Option<f64>,
+    /// Accepted calls as a share of what the limit allows, in the first ten minutes.
+    first_share: f64,
+    /// The same while settled.
+    settled_share: f64,
+    /// The most calls refused in a row.
+    longest_lockout: usize,
+    /// Minutes until the backlog is done; `None` if it is not done within the simulation.
+    backlog_minutes: Option<f64>,
+}
+
+/// A client with a known limit, and the share of the limit at which it sends.
+#[derive(Clone, Copy, Debug, Default)]
+struct KnownLimitMeasurement {
+    share: f64,
+    measurement: Measurement,
 }
 
 fn main() {
-    println!("{}", compared());
-    println!("{}", everywhere());
+    println!("{}", client_table());
+    println!("{}", latency_table());
 }
 
-/// Every client against every limit, on a usual line, with headers as Feishu documents them.
-fn compared() -> String {
-    let head = "| limit | allowed | sent | refused % | steady % | first 10 min % | into one closed window | 10 min of backlog takes \
-                | sequential % / refused % | informed % / refused % (at) | adaptive % / refused % |\n\
+/// Every client at every limit, at the usual latencies and with headers as Feishu documents them.
+fn client_table() -> String {
+    let head = "| limit | allowed | sent | refused % | settled % | first 10 min % | refused in one lockout \
+                | time for a 10 min backlog \
+                | sequential % / refused % | known limit % / refused % (at) | CUBIC % / refused % |\n\
                 | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |\n";
     LIMITS.iter().fold(head.to_owned(), |table, limit| {
-        let ours = measure(limit, Headers::Whole, USUAL, &|| Box::new(ours()));
-        let sequential = measure(limit, Headers::Whole, USUAL, &|| Box::new(Sequential::default()));
-        let adaptive = measure(limit, Headers::Whole, USUAL, &|| Box::new(Adaptive::default()));
-        let (share, informed) = informed(limit, USUAL);
-        let minutes = ours.minutes.map_or("> 20 min".to_owned(), |minutes| format!("{minutes:.1} min"));
+        let throttle = measure(limit, RefusalHeaders::Whole, USUAL, &|| Box::new(throttle()));
+        let sequential = measure(limit, RefusalHeaders::Whole, USUAL, &|| Box::new(SequentialClient::default()));
+        let cubic = measure(limit, RefusalHeaders::Whole, USUAL, &|| Box::new(CubicClient::default()));
+        let known_limit = measure_known_limit(limit, USUAL);
+        let minutes = throttle.backlog_minutes.map_or("> 20 min".to_owned(), |minutes| format!("{minutes:.1} min"));
         table
             + &format!(
                 "| {limit} | {:.0} | {:.0} | {:.2} | **{:.1}** | {:.1} | {} | {minutes} | {} | {} ({:.0} %) | {} |\n",
-                ours.allowed,
-                ours.sent,
-                100.0 * ours.refused / ours.sent.max(1.0),
-                100.0 * ours.steady,
-                100.0 * ours.cold,
-                ours.closure,
-                sequential.brief(),
-                informed.brief(),
-                100.0 * share,
-                adaptive.brief(),
+                throttle.allowed,
+                throttle.sent,
+                100.0 * throttle.refused / throttle.sent.max(1.0),
+                100.0 * throttle.settled_share,
+                100.0 * throttle.first_share,
+                throttle.longest_lockout,
+                sequential.format_shares(),
+                known_limit.measurement.format_shares(),
+                100.0 * known_limit.share,
+                cubic.format_shares(),
             )
     })
 }
 
-/// The throttle on every line, with and without headers; beside it the best a client could do that paces.
-fn everywhere() -> String {
-    let columns = |name: &str| LATENCIES.map(|(shortest, longest)| format!("{name}, {shortest}–{longest} ms"));
-    let names = HEADERS.map(|headers| columns(&format!("{headers:?} headers").to_lowercase())).concat();
-    let head = [vec!["limit".to_owned()], names, columns("informed").to_vec()].concat();
-    let line = vec!["---".to_owned(); head.len()];
+/// The throttle at all latencies, with and without headers, and the client with a known limit.
+fn latency_table() -> String {
+    let columns = |name: &str| LATENCIES.map(|latency| format!("{name}, {}–{} ms", latency.min_ms, latency.max_ms));
+    let throttle_columns = HEADERS.map(|headers| columns(headers_label(headers))).concat();
+    let head = [vec!["limit".to_owned()], throttle_columns, columns("known limit").to_vec()].concat();
+    let separator = vec!["---".to_owned(); head.len()];
     let rows = LIMITS.iter().map(|limit| {
-        let every = HEADERS.iter().flat_map(|headers| LATENCIES.map(|latency| (*headers, latency)));
-        let ours = every.map(|(headers, latency)| measure(limit, headers, latency, &|| Box::new(ours())).brief());
-        let informed = LATENCIES.map(|latency| informed(limit, latency).1.brief());
-        [vec![(*limit).to_owned()], ours.collect(), informed.to_vec()].concat()
+        let scenarios = HEADERS.iter().flat_map(|headers| LATENCIES.map(|latency| (*headers, latency)));
+        let throttle = scenarios
+            .map(|(headers, latency)| measure(limit, headers, latency, &|| Box::new(throttle())).format_shares());
+        let known_limit = LATENCIES.map(|latency| measure_known_limit(limit, latency).measurement.format_shares());
+        [vec![(*limit).to_owned()], throttle.collect(), known_limit.to_vec()].concat()
     });
-    let rows = [head, line].into_iter().chain(rows);
+    let rows = [head, separator].into_iter().chain(rows);
     rows.map(|row| format!("| {} |", row.join(" | "))).collect::<Vec<_>>().join("\n")
 }
 
-fn ours() -> Controller {
-    Controller::new(&ThrottleConfig::default())
+fn headers_label(headers: RefusalHeaders) -> &'static str {
+    match headers {
+        RefusalHeaders::Whole => "whole seconds",
+        RefusalHeaders::Exact => "exact resets",
+        RefusalHeaders::Absent => "no headers",
+    }
 }
 
-/// The share of the limit at which a client that knows it gets most through with at most 1 % refused.
-fn informed(limit: &str, latency: (u64, u64)) -> (f64, Figures) {
-    let shares = [1.0, 0.998, 0.99, 0.98, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4];
-    let tried = shares.iter().map(|share| {
-        (*share, measure(limit, Headers::Absent, latency, &|| Box::new(Informed::new(rate(limit) * share))))
+fn throttle() -> RateController {
+    RateController::new(&ThrottleConfig::default())
+}
+
+/// Measures a client that knows the limit and sends evenly, at the largest share of the limit that has at most 1 % of
+/// its calls refused.
+fn measure_known_limit(limit: &str, latency: LatencyRange) -> KnownLimitMeasurement {
+    let measurements = KNOWN_LIMIT_SHARES.iter().map(|share| {
+        let client = || -> Box<dyn SimulatedClient> { Box::new(FixedRateClient::new(rate(limit) * share)) };
+        KnownLimitMeasurement { share: *share, measurement: measure(limit, RefusalHeaders::Absent, latency, &client) }
     });
-    let mut fit = tried.filter(|(_, figures)| figures.refused <= 0.01 * figures.sent);
-    fit.next().unwrap_or((0.0, Figures::default()))
+    let mut accepted = measurements.filter(|KnownLimitMeasurement { measurement, .. }| {
+        measurement.refused <= MAX_REFUSED_SHARE * measurement.sent
+    });
+    accepted.next().unwrap_or_default()
 }
 
-/// Lets a client work until it has settled, then as long again.
-fn measure(limit: &str, headers: Headers, latency: (u64, u64), client: &dyn Fn() -> Box<dyn Client>) -> Figures {
-    let settle = if rate(limit) < 1.0 { 1200.0 } else { 600.0 };
-    let mut sum = Figures { allowed: rate(limit) * settle, ..Figures::default() };
-    let mut minutes = Some(0.0);
+/// Measures a client until it has settled, and then for the same time again.
+fn measure(
+    limit: &str,
+    headers: RefusalHeaders,
+    latency: LatencyRange,
+    client: &dyn Fn() -> Box<dyn SimulatedClient>,
+) -> Measurement {
+    let settle = if rate(limit) < 1.0 { SLOW_SETTLE_SECONDS } else { SETTLE_SECONDS };
+    let mut mean = Measurement { allowed: rate(limit) * settle, ..Measurement::default() };
+    let mut backlog_minutes = Some(0.0);
     for seed in 0..SEEDS {
-        let upstream = Upstream {
+        let server = SimulatedServer {
             limits: vec![(Duration::ZERO, limits(limit, seed))],
             headers,
-            latency: (Duration::from_millis(latency.0), Duration::from_millis(latency.1)),
+            min_latency: Duration::from_millis(latency.min_ms),
+            max_latency: Duration::from_millis(latency.max_ms),
         };
-        let run = simulate(client().as_mut(), upstream, Duration::from_secs_f64(2.0 * settle), seed);
-        sum.add(&run, rate(limit), settle);
-        let done = done(&run, whole(rate(limit) * BACKLOG)).map(|done| done.as_secs_f64() / 60.0);
-        minutes = minutes.zip(done).map(|(sum, done)| sum + done / seeds());
+        let result = simulate(client().as_mut(), server, Duration::from_secs_f64(2.0 * settle), seed);
+        mean.add(&result, rate(limit), settle);
+        let done_at = accepted_at(&result, floor_to_usize(rate(limit) * BACKLOG_SECONDS));
+        let minutes = done_at.map(|done_at| done_at.as_secs_f64() / 60.0);
+        backlog_minutes = backlog_minutes.zip(minutes).map(|(sum, minutes)| sum + minutes / seeds());
     }
-    Figures { minutes, ..sum }
+    Measurement { backlog_minutes, ..mean }
 }
 
-/// When `calls` calls had been taken.
-fn done(run: &Run, calls: usize) -> Option<Duration> {
-    run.arrived.iter().filter(|(_, taken)| *taken).map(|(at, _)| *at).nth(calls.checked_sub(1)?)
+/// When the `calls`-th call was accepted.
+fn accepted_at(result: &SimulationResult, calls: usize) -> Option<Duration> {
+    let mut accepted = result.arrivals.iter().filter(|arrival| arrival.is_accepted);
+    accepted.nth(calls.checked_sub(1)?).map(|arrival| arrival.at)
 }
 
-impl Figures {
+impl Measurement {
+    /// Adds the result of one seed to the means.
     #[expect(clippy::cast_precision_loss, reason = "counts of calls")]
-    fn add(&mut self, run: &Run, rate: f64, settle: f64) {
+    fn add(&mut self, result: &SimulationResult, rate: f64, settle: f64) {
         let at = Duration::from_secs_f64;
-        let (taken, refused) = run.counted(at(settle), at(2.0 * settle));
-        let (early, _) = run.counted(at(0.0), at(BACKLOG));
-        self.sent += (taken + refused) as f64 / seeds();
-        self.refused += refused as f64 / seeds();
-        self.steady += taken as f64 / (rate * settle) / seeds();
-        self.cold += early as f64 / (rate * BACKLOG) / seeds();
-        self.closure = self.closure.max(run.worst_closure());
+        let settled = result.count_between(at(settle), at(2.0 * settle));
+        let first = result.count_between(at(0.0), at(BACKLOG_SECONDS));
+        self.sent += (settled.accepted + settled.refused) as f64 / seeds();
+        self.refused += settled.refused as f64 / seeds();
+        self.settled_share += settled.accepted as f64 / (rate * settle) / seeds();
+        self.first_share += first.accepted as f64 / (rate * BACKLOG_SECONDS) / seeds();
+        self.longest_lockout = self.longest_lockout.max(result.longest_lockout());
     }
 
-    fn brief(&self) -> String {
+    /// The settled share and the share of refused calls, in percent.
+    fn format_shares(&self) -> String {
         if self.sent < 1.0 {
             return "–".to_owned();
         }
-        format!("{:.1} / {:.1}", 100.0 * self.steady, 100.0 * self.refused / self.sent)
+        format!("{:.1} / {:.1}", 100.0 * self.settled_share, 100.0 * self.refused / self.sent)
     }
 }
 
-/// Calls per second that a limit allows in the long run.
+/// The calls per second that a limit allows in the long run.
 fn rate(limit: &str) -> f64 {
-    parse(limit, 0.0).iter().map(sustained).fold(f64::INFINITY, f64::min)
+    parse_limits(limit, 0.0).iter().map(sustained_rate).fold(f64::INFINITY, f64::min)
 }
 
-fn sustained(limit: &Limit) -> f64 {
+fn sustained_rate(limit: &RateLimit) -> f64 {
     match *limit {
-        Limit::Fixed { calls, window, .. } | Limit::Sliding { calls, window } => {
+        RateLimit::FixedWindow { calls, window, .. } | RateLimit::SlidingWindow { calls, window } => {
             f64::from(calls) / window.as_secs_f64()
         }
-        Limit::Bucket { rate, .. } => rate,
+        RateLimit::TokenBucket { rate, .. } => rate,
     }
 }
 
-fn limits(limit: &str, seed: u64) -> Limits {
-    Limits::new(&parse(limit, Rng::with_seed(seed ^ 0x5eed).f64()))
+fn limits(limit: &str, seed: u64) -> RateLimits {
+    RateLimits::new(&parse_limits(limit, Rng::with_seed(seed ^ PHASE_SEED).f64()))
 }
 
-/// Limits by name, fixed windows beginning at `phase` of their length.
-fn parse(limit: &str, phase: f64) -> Vec<Limit> {
-    let calls = |text: &str| -> (u32, Duration) {
+/// Parses the name of a limit. Fixed windows begin at `phase` of their length.
+fn parse_limits(name: &str, phase: f64) -> Vec<RateLimit> {
+    let parse_rate = |text: &str| -> (u32, Duration) {
         let (calls, unit) = text.split_once('/').expect("a limit has a window");
         let window = Duration::from_secs(if unit.starts_with("min") { 60 } else { 1 });
         (calls.parse().expect("a limit is a number"), window)
     };
-    if let Some(sliding) = limit.strip_prefix("sliding ") {
-        let (calls, window) = calls(sliding);
-        return vec![Limit::Sliding { calls, window }];
+    if let Some(sliding) = name.strip_prefix("sliding ") {
+        let (calls, window) = parse_rate(sliding);
+        return vec![RateLimit::SlidingWindow { calls, window }];
     }
-    if let Some(bucket) = limit.strip_prefix("bucket ") {
+    if let Some(bucket) = name.strip_prefix("bucket ") {
         let (refill, burst) = bucket.split_once(", burst ").expect("a bucket has a burst");
-        let (calls, window) = calls(refill);
+        let (calls, window) = parse_rate(refill);
         let burst = burst.parse().expect("a burst is a number");
-        return vec![Limit::Bucket { rate: f64::from(calls) / window.as_secs_f64(), burst }];
+        return vec![RateLimit::TokenBucket { rate: f64::from(calls) / window.as_secs_f64(), burst }];
     }
     let fixed = |text: &str| {
-        let (calls, window) = calls(text);
-        Limit::Fixed { calls, window, phase: window.mul_f64(phase) }
+        let (calls, window) = parse_rate(text);
+        RateLimit::FixedWindow { calls, window, phase: window.mul_f64(phase) }
     };
-    limit.trim_end_matches(" (not published)").split(" and ").map(fixed).collect()
+    name.trim_end_matches(" (not published)").split(" and ").map(fixed).collect()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a handful")]
+#[expect(clippy::cast_precision_loss, reason = "the number of seeds is small")]
 fn seeds() -> f64 {
     SEEDS as f64
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of calls")]
-fn whole(number: f64) -> usize {
+fn floor_to_usize(number: f64) -> usize {
     number as usize
 }

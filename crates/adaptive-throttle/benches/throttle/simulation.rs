@@ -1,4 +1,4 @@
-//! A backlog that never ends, worked off against hidden limits: a discrete-event simulation in virtual time.
+//! A discrete-event simulation in virtual time: a client with an endless backlog against a server with hidden limits.
 
 use std::{
     cmp::Reverse,
@@ -6,183 +6,213 @@ use std::{
     time::Duration,
 };
 
+use adaptive_throttle::{NextSend, RateController, RateLimitHints};
 use fastrand::Rng;
-use feishu_pulse::{
-    feishu::throttle::{
-        Hints,
-        controller::{Controller, Slot},
-    },
-    sim::limit::{Limits, Refusal},
-};
+use feishu_simulator::rate_limit::{RateLimitExceeded, RateLimits};
 
-/// Whoever decides when the next call goes.
-pub(crate) trait Client {
-    /// When the next call may go.
-    fn slot(&mut self, now: Duration) -> Slot;
+/// The longest delay of a simulated timer, in seconds. Tokio's timers have a resolution of 1 ms.
+const MAX_TIMER_DELAY_SECONDS: f64 = 0.0012;
+/// A wake-up that is up to this much later than needed is not replaced.
+const WAKE_UP_TOLERANCE: Duration = Duration::from_millis(2);
+/// The shortest share of a round trip that a call needs to reach the server.
+const MIN_OUTWARD_SHARE: f64 = 0.3;
+/// The range of that share above its minimum, so that it is 30 % to 70 %.
+const OUTWARD_SHARE_RANGE: f64 = 0.4;
+
+/// Decides when a simulated client sends calls.
+pub(crate) trait SimulatedClient {
+    /// When the next call may be sent.
+    fn next_send(&mut self, now: Duration) -> NextSend;
     /// A call is sent.
     fn on_sent(&mut self, now: Duration);
-    /// The call sent at `sent` was taken.
+    /// The call sent at `sent` was accepted.
     fn on_accepted(&mut self, sent: Duration, now: Duration);
     /// The call sent at `sent` was refused.
-    fn on_refused(&mut self, sent: Duration, now: Duration, hints: &Hints);
+    fn on_refused(&mut self, sent: Duration, now: Duration, hints: &RateLimitHints);
 }
 
-/// What a refusal says of the limit.
+/// The rate-limit headers of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Headers {
+pub(crate) enum RefusalHeaders {
     /// The limit, and the reset to the microsecond.
     Exact,
     /// The limit, and the reset in whole seconds, rounded up.
     Whole,
-    /// Nothing.
+    /// None.
     Absent,
 }
 
-/// The simulated upstream and the way to it.
+/// A simulated server and the network to it.
 #[derive(Clone, Debug)]
-pub(crate) struct Upstream {
-    /// Limits, each with the time from which it holds; the first from zero.
-    pub(crate) limits: Vec<(Duration, Limits)>,
-    /// What refusals say.
-    pub(crate) headers: Headers,
-    /// The shortest and the longest round trip; every call's is drawn evenly between, and its way out is 30–70 % of it.
-    pub(crate) latency: (Duration, Duration),
+pub(crate) struct SimulatedServer {
+    /// The limits, each with the time from which it holds; the first from zero.
+    pub(crate) limits: Vec<(Duration, RateLimits)>,
+    /// The headers of refusals.
+    pub(crate) headers: RefusalHeaders,
+    /// The shortest round trip.
+    pub(crate) min_latency: Duration,
+    /// The longest round trip. Each round trip is drawn evenly from the range, and 30–70 % of it is the way to the
+    /// server.
+    pub(crate) max_latency: Duration,
 }
 
-/// What happened.
+/// The calls of one simulation.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Run {
+pub(crate) struct SimulationResult {
     /// When calls were sent.
     pub(crate) sent: Vec<Duration>,
-    /// When calls arrived, and whether they were taken.
-    pub(crate) arrived: Vec<(Duration, bool)>,
+    /// The calls in the order in which they reached the server.
+    pub(crate) arrivals: Vec<Arrival>,
+}
+
+/// A call that reached the server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// When it reached the server.
+    pub(crate) at: Duration,
+    /// Whether the server accepted it.
+    pub(crate) is_accepted: bool,
+}
+
+/// Numbers of calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CallCounts {
+    pub(crate) accepted: usize,
+    pub(crate) refused: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Arrival { call: usize },
     Reply { call: usize },
-    Wake,
+    WakeUp,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Call {
+struct InFlightCall {
     sent: Duration,
     replied: Duration,
-    refusal: Option<Refusal>,
+    refusal: Option<RateLimitExceeded>,
 }
 
 struct Simulation<'a> {
-    client: &'a mut dyn Client,
-    upstream: Upstream,
-    chance: Rng,
+    client: &'a mut dyn SimulatedClient,
+    server: SimulatedServer,
+    rng: Rng,
     events: BinaryHeap<Reverse<(Duration, Event)>>,
-    calls: BTreeMap<usize, Call>,
-    wake: Option<Duration>,
-    run: Run,
+    calls: BTreeMap<usize, InFlightCall>,
+    wake_up_at: Option<Duration>,
+    result: SimulationResult,
 }
 
-/// Lets `client` work off a backlog for `length`.
-pub(crate) fn simulate(client: &mut dyn Client, upstream: Upstream, length: Duration, seed: u64) -> Run {
+/// Runs `client` against `server` for `length`.
+pub(crate) fn simulate(
+    client: &mut dyn SimulatedClient,
+    server: SimulatedServer,
+    length: Duration,
+    seed: u64,
+) -> SimulationResult {
     let mut simulation = Simulation {
         client,
-        upstream,
-        chance: Rng::with_seed(seed),
-        events: BinaryHeap::from([Reverse((Duration::ZERO, Event::Wake))]),
+        server,
+        rng: Rng::with_seed(seed),
+        events: BinaryHeap::from([Reverse((Duration::ZERO, Event::WakeUp))]),
         calls: BTreeMap::new(),
-        wake: Some(Duration::ZERO),
-        run: Run::default(),
+        wake_up_at: Some(Duration::ZERO),
+        result: SimulationResult::default(),
     };
     while let Some(Reverse((now, event))) = simulation.events.pop().filter(|Reverse((now, _))| *now < length) {
         simulation.handle(now, event);
     }
-    simulation.run
+    simulation.result
 }
 
 impl Simulation<'_> {
     fn handle(&mut self, now: Duration, event: Event) {
         match event {
-            Event::Arrival { call } => return self.arrive(now, call),
-            Event::Reply { call } => self.reply(now, call),
-            Event::Wake if self.wake == Some(now) => self.wake = None,
-            Event::Wake => return,
+            Event::Arrival { call } => return self.handle_arrival(now, call),
+            Event::Reply { call } => self.handle_reply(now, call),
+            Event::WakeUp if self.wake_up_at == Some(now) => self.wake_up_at = None,
+            Event::WakeUp => return,
         }
-        self.send(now);
+        self.send_due_calls(now);
     }
 
-    fn arrive(&mut self, now: Duration, call: usize) {
-        let limits = self.upstream.limits.iter_mut().rfind(|(from, _)| *from <= now);
+    fn handle_arrival(&mut self, now: Duration, call: usize) {
+        let limits = self.server.limits.iter_mut().rfind(|(from, _)| *from <= now);
         let refusal = limits.and_then(|(_, limits)| limits.admit(now).err());
-        self.run.arrived.push((now, refusal.is_none()));
+        self.result.arrivals.push(Arrival { at: now, is_accepted: refusal.is_none() });
         if let Some(entry) = self.calls.get_mut(&call) {
             entry.refusal = refusal;
             self.events.push(Reverse((entry.replied, Event::Reply { call })));
         }
     }
 
-    fn reply(&mut self, now: Duration, call: usize) {
+    fn handle_reply(&mut self, now: Duration, call: usize) {
         let Some(call) = self.calls.remove(&call) else { return };
         match call.refusal {
             None => self.client.on_accepted(call.sent, now),
-            Some(refusal) => self.client.on_refused(call.sent, now, &self.upstream.headers.of(&refusal)),
+            Some(refusal) => self.client.on_refused(call.sent, now, &self.server.headers.hints(&refusal)),
         }
     }
 
-    fn send(&mut self, now: Duration) {
-        while let Slot::At(at) = self.client.slot(now) {
+    fn send_due_calls(&mut self, now: Duration) {
+        while let NextSend::At(at) = self.client.next_send(now) {
             if at > now {
-                return self.wake_at(now, at);
+                return self.schedule_wake_up(now, at);
             }
             self.client.on_sent(now);
-            let (shortest, longest) = self.upstream.latency;
-            let trip = shortest + longest.saturating_sub(shortest).mul_f64(self.chance.f64());
-            let out = trip.mul_f64(0.3 + 0.4 * self.chance.f64());
-            let call = self.run.sent.len();
-            self.run.sent.push(now);
-            self.calls.insert(call, Call { sent: now, replied: now + trip, refusal: None });
-            self.events.push(Reverse((now + out, Event::Arrival { call })));
+            let SimulatedServer { min_latency, max_latency, .. } = self.server;
+            let round_trip = min_latency + max_latency.saturating_sub(min_latency).mul_f64(self.rng.f64());
+            let outward = round_trip.mul_f64(MIN_OUTWARD_SHARE + OUTWARD_SHARE_RANGE * self.rng.f64());
+            let call = self.result.sent.len();
+            self.result.sent.push(now);
+            self.calls.insert(call, InFlightCall { sent: now, replied: now + round_trip, refusal: None });
+            self.events.push(Reverse((now + outward, Event::Arrival { call })));
         }
     }
 
-    /// Timers are up to 1.2 ms late, as tokio's are.
-    fn wake_at(&mut self, now: Duration, at: Duration) {
-        let late = Duration::from_secs_f64(0.0012 * self.chance.f64());
-        if self.wake.is_none_or(|wake| wake <= now || wake < at || wake > at + Duration::from_millis(2)) {
-            self.wake = Some(at + late);
-            self.events.push(Reverse((at + late, Event::Wake)));
+    fn schedule_wake_up(&mut self, now: Duration, at: Duration) {
+        let delay = Duration::from_secs_f64(MAX_TIMER_DELAY_SECONDS * self.rng.f64());
+        let is_needed = |wake_up: Duration| wake_up <= now || wake_up < at || wake_up > at + WAKE_UP_TOLERANCE;
+        if self.wake_up_at.is_none_or(is_needed) {
+            self.wake_up_at = Some(at + delay);
+            self.events.push(Reverse((at + delay, Event::WakeUp)));
         }
     }
 }
 
-impl Headers {
-    fn of(self, refusal: &Refusal) -> Hints {
+impl RefusalHeaders {
+    fn hints(self, refusal: &RateLimitExceeded) -> RateLimitHints {
         let limit = Some(f64::from(refusal.calls));
+        let whole_seconds = refusal.reset.as_secs_f64().ceil().max(1.0);
         match self {
-            Self::Exact => Hints { limit, reset: Some(refusal.reset) },
-            Self::Whole => {
-                Hints { limit, reset: Some(Duration::from_secs_f64(refusal.reset.as_secs_f64().ceil().max(1.0))) }
-            }
-            Self::Absent => Hints::default(),
+            Self::Exact => RateLimitHints { limit, reset: Some(refusal.reset) },
+            Self::Whole => RateLimitHints { limit, reset: Some(Duration::from_secs_f64(whole_seconds)) },
+            Self::Absent => RateLimitHints::default(),
         }
     }
 }
 
-impl Run {
-    /// Calls taken and refused from `from` on, before `to`.
-    pub(crate) fn counted(&self, from: Duration, to: Duration) -> (usize, usize) {
-        let within = self.arrived.iter().filter(|(at, _)| (from..to).contains(at));
-        within.fold((0, 0), |(taken, refused), (_, ok)| (taken + usize::from(*ok), refused + usize::from(!ok)))
+impl SimulationResult {
+    /// The calls that reached the server from `from` on and before `to`.
+    pub(crate) fn count_between(&self, from: Duration, to: Duration) -> CallCounts {
+        let arrivals = self.arrivals.iter().filter(|arrival| (from..to).contains(&arrival.at));
+        arrivals.fold(CallCounts::default(), |counts, arrival| CallCounts {
+            accepted: counts.accepted + usize::from(arrival.is_accepted),
+            refused: counts.refused + usize::from(!arrival.is_accepted),
+        })
     }
 
-    /// The most calls refused with none taken in between: what went into one closed window.
-    pub(crate) fn worst_closure(&self) -> usize {
-        self.arrived.split(|(_, taken)| *taken).map(<[_]>::len).max().unwrap_or(0)
+    /// The most calls refused in a row: the calls that one lockout cost.
+    pub(crate) fn longest_lockout(&self) -> usize {
+        self.arrivals.split(|arrival| arrival.is_accepted).map(<[_]>::len).max().unwrap_or(0)
     }
 }
 
-impl Client for Controller {
-    fn slot(&mut self, now: Duration) -> Slot {
-        Self::slot(self, now)
+impl SimulatedClient for RateController {
+    fn next_send(&mut self, now: Duration) -> NextSend {
+        Self::next_send(self, now)
     }
 
     fn on_sent(&mut self, now: Duration) {
@@ -190,10 +220,10 @@ impl Client for Controller {
     }
 
     fn on_accepted(&mut self, sent: Duration, now: Duration) {
-        Self::on_accepted(self, sent, now, &Hints::default());
+        Self::on_accepted(self, sent, now, &RateLimitHints::default());
     }
 
-    fn on_refused(&mut self, sent: Duration, now: Duration, hints: &Hints) {
+    fn on_refused(&mut self, sent: Duration, now: Duration, hints: &RateLimitHints) {
         Self::on_refused(self, sent, now, hints);
     }
 }

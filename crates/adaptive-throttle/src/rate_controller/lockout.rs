@@ -1,161 +1,202 @@
-//! One closing of the limit: from its first refusal to the first call that is accepted again.
+//! A lockout: the time from the first refused call to the first call that is accepted again.
 
-use super::window::Window;
+use super::limit_window::LimitWindow;
 
-/// Seconds after the first refusal at which a single call asks whether the limit is open again, where no header
-/// says: few, because each may be refused. A second's window is open again after the first, a minute's after the last.
-const UNKNOWN: [f64; 3] = [1.1, 15.0, 61.0];
-/// The same where the limit is known to be a minute's, which is run into only shortly before it opens again.
-const MINUTE: [f64; 6] = [1.0, 3.0, 7.0, 15.0, 31.0, 61.0];
-/// After so many refusals with nothing accepted in between, the limit is closed for certain.
-const IN_A_ROW: u32 = 3;
+// Reset headers.
 
-/// A refusal as the controller learns of it; times in seconds since the epoch.
+/// A reset of exactly this value is ambiguous: headers in whole seconds are rounded up, so it can mean any wait up to
+/// one second.
+const AMBIGUOUS_RESET_SECONDS: f64 = 1.0;
+/// Part of the latency that is added to a reset. The reset counts from the arrival of the refused call, and the next
+/// call may reach the server faster than that one. A larger part would leave the first moments of a window unused.
+const RESET_MARGIN_LATENCIES: f64 = 0.1;
+/// Seconds from sending the first refused call to the end of its window if no header has it exactly. Small, because the
+/// search reaches the limit late in a window.
+const ASSUMED_WINDOW_END_SECONDS: f64 = 0.05;
+
+// Probe calls while headers do not give the end of the lockout.
+
+/// Seconds after the first refusal at which a single probe call is sent if neither the window nor the reset is known. A
+/// window of a second is over at the first, a window of a minute at the last. There are few, because each may be
+/// refused.
+const PROBE_OFFSETS_SECONDS: [f64; 3] = [1.1, 15.0, 61.0];
+/// The same if the limit is known to count by the minute. Such a limit is usually reached shortly before its window
+/// ends, so the first probes follow quickly and the distance then doubles.
+const MINUTE_PROBE_OFFSETS_SECONDS: [f64; 6] = [1.0, 3.0, 7.0, 15.0, 31.0, 61.0];
+/// Seconds between probes after the last offset: the longest window.
+const LATE_PROBE_INTERVAL_SECONDS: f64 = 60.0;
+/// Part of the latency that is added to an offset, for the same reason as [`RESET_MARGIN_LATENCIES`]; larger, because
+/// an offset is less exact than a reset.
+const PROBE_MARGIN_LATENCIES: f64 = 0.3;
+/// Consecutive refusals of calls in flight after which sending stops although no header requires it. Fewer can be late
+/// calls that arrived in the next window.
+const MIN_CONSECUTIVE_REFUSALS: u32 = 3;
+
+// Resets that turn out to be wrong.
+
+/// From this number of refused probes on, resets are distrusted. The first refusal starts the lockout, and the second
+/// can be chance.
+const DISTRUST_FROM_PROBE: u32 = 3;
+/// The shortest wait in seconds after a refusal with a distrusted reset. It doubles with each further refusal.
+const DISTRUST_BASE_SECONDS: f64 = 0.25;
+/// The longest such wait in seconds. Longer would notice the end of the lockout later, shorter would have more calls
+/// refused.
+const DISTRUST_MAX_SECONDS: f64 = 15.0;
+
+/// A call that the server refused for its rate limit. Times are in seconds since the epoch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refusal {
+pub(super) struct RefusedCall {
     pub(super) sent: f64,
-    pub(super) known: f64,
+    /// When the refusal arrived.
+    pub(super) replied: f64,
     /// Seconds to wait according to the header; positive.
     pub(super) reset: Option<f64>,
 }
 
-impl Refusal {
-    /// The reset, where it tells more than "within a second".
-    fn telling(&self) -> Option<f64> {
-        self.reset.filter(|reset| *reset > 1.0 || self.precise().is_some())
+impl RefusedCall {
+    /// The reset, unless it is ambiguous.
+    fn definite_reset(&self) -> Option<f64> {
+        self.reset.filter(|reset| *reset > AMBIGUOUS_RESET_SECONDS || self.exact_reset().is_some())
     }
 
-    /// The reset, where it has decimals: then it gives the end of the window exactly.
-    pub(super) fn precise(&self) -> Option<f64> {
+    /// The reset if it has decimals. Then it gives the end of the window exactly.
+    pub(super) fn exact_reset(&self) -> Option<f64> {
         self.reset.filter(|reset| reset.fract() > 0.0)
     }
 }
 
-/// Refusals with nothing accepted between them but what was already on its way.
+/// The refusals of one lockout, and when the next call may be sent.
 #[derive(Clone, Debug)]
-pub(super) struct Closure {
+pub(super) struct Lockout {
     /// When the first refused call was sent.
-    pub(super) first: f64,
+    pub(super) first_sent: f64,
     /// When the last refused call was sent.
-    pub(super) last: f64,
-    /// When the latest refusal became known that was not already on its way at the one before.
-    pub(super) known: f64,
+    pub(super) last_sent: f64,
+    /// When the newest refusal arrived whose call was sent after the arrival of all refusals before it.
+    pub(super) confirmed_at: f64,
     /// Refused calls.
-    pub(super) refused: u32,
-    /// The longest reset named.
+    pub(super) refusals: u32,
+    /// The longest reset in a header, in seconds.
     pub(super) reset: Option<f64>,
-    /// The reset of the first refusal, where exact.
-    precise: Option<f64>,
-    /// No call may go before.
-    until: f64,
-    tries: u32,
-    in_a_row: u32,
+    /// The reset of the first refusal in seconds, if it is exact.
+    first_exact_reset: Option<f64>,
+    /// No call may be sent before this time.
+    resume_at: f64,
+    /// Refused calls that were sent after the arrival of all refusals before them.
+    probes: u32,
+    /// Refusals since the last accepted call.
+    consecutive_refusals: u32,
 }
 
-impl Closure {
-    /// The limit closed. `window` is that of the limit, where it is known.
-    pub(super) fn begin(refusal: &Refusal, window: Option<Window>, latency: f64) -> Self {
-        let mut closure = Self {
-            first: refusal.sent,
-            last: refusal.sent,
-            known: refusal.known,
-            refused: 0,
+impl Lockout {
+    /// Begins with the first refused call. `window` is the window of the limit if it is known, `latency` the peak
+    /// latency in seconds.
+    pub(super) fn begin(refused: &RefusedCall, window: Option<LimitWindow>, latency: f64) -> Self {
+        let mut lockout = Self {
+            first_sent: refused.sent,
+            last_sent: refused.sent,
+            confirmed_at: refused.replied,
+            refusals: 0,
             reset: None,
-            precise: refusal.precise(),
-            until: 0.0,
-            tries: 0,
-            in_a_row: 0,
+            first_exact_reset: refused.exact_reset(),
+            resume_at: 0.0,
+            probes: 0,
+            consecutive_refusals: 0,
         };
-        closure.again(refusal, window, latency);
-        closure
+        lockout.on_refused_probe(refused, window, latency);
+        lockout
     }
 
-    /// Another refusal while it is closed.
-    pub(super) fn extend(&mut self, refusal: &Refusal, window: Option<Window>, latency: f64) {
-        self.last = self.last.max(refusal.sent);
-        if refusal.sent < self.known {
-            self.note(refusal);
-            self.join(refusal, latency);
+    /// Records a further refused call.
+    pub(super) fn on_refused(&mut self, refused: &RefusedCall, window: Option<LimitWindow>, latency: f64) {
+        self.last_sent = self.last_sent.max(refused.sent);
+        if refused.sent < self.confirmed_at {
+            self.on_refused_in_flight(refused, latency);
         } else {
-            self.again(refusal, window, latency);
+            self.on_refused_probe(refused, window, latency);
         }
     }
 
-    /// A call was accepted that had been on its way.
-    pub(super) fn interrupt(&mut self) {
-        self.in_a_row = 0;
+    /// Records an accepted call that was sent before the lockout was known.
+    pub(super) fn on_accepted_in_flight(&mut self) {
+        self.consecutive_refusals = 0;
     }
 
-    /// When the next call may go.
-    pub(super) fn until(&self) -> f64 {
-        self.until
+    /// When the next call may be sent, in seconds since the epoch.
+    pub(super) fn resume_at(&self) -> f64 {
+        self.resume_at
     }
 
-    /// Whether only single calls may go, to see whether it is open again.
-    pub(super) fn is_probed(&self, window: Option<Window>) -> bool {
-        self.tries > 1 || (window.is_none() && self.reset.is_none())
+    /// Whether only one call at a time may be sent, to find out whether the lockout is over.
+    pub(super) fn needs_single_probes(&self, window: Option<LimitWindow>) -> bool {
+        self.probes > 1 || (window.is_none() && self.reset.is_none())
     }
 
-    /// Whether no header told how long it lasts.
-    pub(super) fn is_unexplained(&self) -> bool {
-        self.reset.is_none_or(|reset| (reset - 1.0).abs() < f64::EPSILON)
+    /// Whether no header has its length.
+    pub(super) fn is_of_unknown_length(&self) -> bool {
+        self.reset.is_none_or(|reset| (reset - AMBIGUOUS_RESET_SECONDS).abs() < f64::EPSILON)
     }
 
-    /// Seconds it lasted, as far as known.
-    pub(super) fn lasted(&self) -> f64 {
-        (self.last - self.first).max(self.reset.unwrap_or(0.0))
+    /// Its length in seconds as far as it is known.
+    pub(super) fn length(&self) -> f64 {
+        (self.last_sent - self.first_sent).max(self.reset.unwrap_or(0.0))
     }
 
-    /// When the window ended in which it began; only a guess where no header told.
-    pub(super) fn boundary(&self) -> f64 {
-        self.first + self.precise.unwrap_or(0.05)
+    /// When the window ended in which it began, in terms of when calls are sent. An assumption if no header is exact.
+    pub(super) fn window_end(&self) -> f64 {
+        self.first_sent + self.first_exact_reset.unwrap_or(ASSUMED_WINDOW_END_SECONDS)
     }
 
-    fn note(&mut self, refusal: &Refusal) {
-        self.refused += 1;
-        self.in_a_row += 1;
-        self.reset = match (self.reset, refusal.reset) {
-            (Some(known), Some(named)) => Some(known.max(named)),
-            (known, named) => known.or(named),
+    fn record(&mut self, refused: &RefusedCall) {
+        self.refusals += 1;
+        self.consecutive_refusals += 1;
+        self.reset = match (self.reset, refused.reset) {
+            (Some(longest), Some(reset)) => Some(longest.max(reset)),
+            (longest, reset) => longest.or(reset),
         };
     }
 
-    /// A call refused that was on its way when the closing became known.
-    fn join(&mut self, refusal: &Refusal, latency: f64) {
-        match refusal.reset.filter(|reset| *reset > 1.0) {
-            Some(reset) => self.until = self.until.max(refusal.sent + reset),
-            None if self.in_a_row >= IN_A_ROW && refusal.telling().is_none() => {
-                self.until = self.until.max(self.first + UNKNOWN[0] + 0.3 * latency);
+    /// Records a refused call that was sent before the newest confirmed refusal arrived.
+    fn on_refused_in_flight(&mut self, refused: &RefusedCall, latency: f64) {
+        self.record(refused);
+        match refused.reset.filter(|reset| *reset > AMBIGUOUS_RESET_SECONDS) {
+            Some(reset) => self.resume_at = self.resume_at.max(refused.sent + reset),
+            None if self.consecutive_refusals >= MIN_CONSECUTIVE_REFUSALS && refused.definite_reset().is_none() => {
+                let probe_at = self.first_sent + PROBE_OFFSETS_SECONDS[0] + PROBE_MARGIN_LATENCIES * latency;
+                self.resume_at = self.resume_at.max(probe_at);
             }
             None => {}
         }
     }
 
-    /// A call refused that was sent in the knowledge of all refusals before.
-    fn again(&mut self, refusal: &Refusal, window: Option<Window>, latency: f64) {
-        self.note(refusal);
-        self.tries += 1;
-        self.known = refusal.known;
-        self.until = match (refusal.telling(), window) {
-            (Some(reset), _) => (refusal.sent + reset + 0.1 * latency).max(self.distrust(refusal.known)),
-            // Close to a second's limit a single refusal is but jitter.
-            (None, Some(Window::Second)) if self.tries == 1 => 0.0,
-            (None, Some(Window::Minute)) => self.blind(&MINUTE, latency),
-            (None, _) => self.blind(&UNKNOWN, latency),
+    /// Records a refused call that was sent after all refusals before it had arrived.
+    fn on_refused_probe(&mut self, refused: &RefusedCall, window: Option<LimitWindow>, latency: f64) {
+        self.record(refused);
+        self.probes += 1;
+        self.confirmed_at = refused.replied;
+        self.resume_at = match (refused.definite_reset(), window) {
+            (Some(reset), _) => (refused.sent + reset + RESET_MARGIN_LATENCIES * latency)
+                .max(self.earliest_after_wrong_resets(refused.replied)),
+            // A single refusal close to a limit per second comes from the variation of the trip: sending continues.
+            (None, Some(LimitWindow::Second)) if self.probes == 1 => 0.0,
+            (None, Some(LimitWindow::Minute)) => self.next_probe(&MINUTE_PROBE_OFFSETS_SECONDS, latency),
+            (None, _) => self.next_probe(&PROBE_OFFSETS_SECONDS, latency),
         };
     }
 
-    /// When to ask next, where headers do not tell.
-    fn blind(&self, offsets: &[f64], latency: f64) -> f64 {
-        let since = self.known - self.first;
-        let offset = offsets.iter().copied().find(|offset| *offset > since).unwrap_or(since + 60.0);
-        self.first + offset + 0.3 * latency
+    /// When to send the next probe if headers do not say when the lockout ends.
+    fn next_probe(&self, offsets: &[f64], latency: f64) -> f64 {
+        let elapsed = self.confirmed_at - self.first_sent;
+        let offset =
+            offsets.iter().copied().find(|offset| *offset > elapsed).unwrap_or(elapsed + LATE_PROBE_INTERVAL_SECONDS);
+        self.first_sent + offset + PROBE_MARGIN_LATENCIES * latency
     }
 
-    /// When to ask at the earliest, where headers tell but were wrong more than once.
-    fn distrust(&self, now: f64) -> f64 {
-        let Some(doublings) = self.tries.checked_sub(3) else { return now };
-        now + (0.25 * f64::from(2_u32.saturating_pow(doublings))).min(15.0)
+    /// The earliest time for the next call if headers give resets that were wrong more than once.
+    fn earliest_after_wrong_resets(&self, now: f64) -> f64 {
+        let Some(doublings) = self.probes.checked_sub(DISTRUST_FROM_PROBE) else { return now };
+        let wait = DISTRUST_BASE_SECONDS * f64::from(2_u32.saturating_pow(doublings));
+        now + wait.min(DISTRUST_MAX_SECONDS)
     }
 }
 
@@ -163,46 +204,46 @@ impl Closure {
 mod tests {
     use super::*;
 
-    fn refusal(sent: f64, reset: Option<f64>) -> Refusal {
-        Refusal { sent, known: sent + 0.1, reset }
+    fn refused(sent: f64, reset: Option<f64>) -> RefusedCall {
+        RefusedCall { sent, replied: sent + 0.1, reset }
     }
 
     #[test]
-    fn everybody_waits_as_long_as_the_header_says() {
-        let closure = Closure::begin(&refusal(10.0, Some(40.0)), None, 0.0);
-        assert!((closure.until() - 50.0).abs() < 1e-9);
-        assert!(!closure.is_probed(None));
+    fn no_call_is_sent_before_the_reset_in_the_header() {
+        let lockout = Lockout::begin(&refused(10.0, Some(40.0)), None, 0.0);
+        assert!((lockout.resume_at() - 50.0).abs() < 1e-9);
+        assert!(!lockout.needs_single_probes(None));
     }
 
     #[test]
-    fn one_refusal_close_to_a_limit_of_a_second_stops_nobody() {
-        let mut closure = Closure::begin(&refusal(10.0, Some(1.0)), Some(Window::Second), 0.0);
-        assert!(closure.until() <= 10.0);
+    fn one_refusal_close_to_a_limit_per_second_does_not_stop_sending() {
+        let mut lockout = Lockout::begin(&refused(10.0, Some(1.0)), Some(LimitWindow::Second), 0.0);
+        assert!(lockout.resume_at() <= 10.0);
 
-        closure.extend(&refusal(10.05, Some(1.0)), Some(Window::Second), 0.0);
-        closure.extend(&refusal(10.06, Some(1.0)), Some(Window::Second), 0.0);
+        lockout.on_refused(&refused(10.05, Some(1.0)), Some(LimitWindow::Second), 0.0);
+        lockout.on_refused(&refused(10.06, Some(1.0)), Some(LimitWindow::Second), 0.0);
 
-        assert!((closure.until() - 11.1).abs() < 1e-9);
+        assert!((lockout.resume_at() - 11.1).abs() < 1e-9);
     }
 
     #[test]
-    fn without_headers_a_minute_is_waited_out_with_three_calls() {
-        let mut closure = Closure::begin(&refusal(10.0, None), None, 0.0);
-        let mut asked = 0;
-        while closure.until() < 70.0 {
-            closure.extend(&refusal(closure.until(), None), None, 0.0);
-            asked += 1;
+    fn without_headers_three_probes_cover_a_minute() {
+        let mut lockout = Lockout::begin(&refused(10.0, None), None, 0.0);
+        let mut probes = 0;
+        while lockout.resume_at() < 70.0 {
+            lockout.on_refused(&refused(lockout.resume_at(), None), None, 0.0);
+            probes += 1;
         }
-        assert!(asked <= 3, "{asked} calls");
-        assert!(closure.is_probed(None));
+        assert!(probes <= 3, "{probes} calls");
+        assert!(lockout.needs_single_probes(None));
     }
 
     #[test]
-    fn a_header_that_was_wrong_again_and_again_is_doubted() {
-        let mut closure = Closure::begin(&refusal(10.0, Some(0.01)), Some(Window::Second), 0.0);
+    fn a_header_that_is_wrong_repeatedly_is_distrusted() {
+        let mut lockout = Lockout::begin(&refused(10.0, Some(0.01)), Some(LimitWindow::Second), 0.0);
         for _ in 0..10 {
-            closure.extend(&refusal(closure.until() + 0.2, Some(0.01)), Some(Window::Second), 0.0);
+            lockout.on_refused(&refused(lockout.resume_at() + 0.2, Some(0.01)), Some(LimitWindow::Second), 0.0);
         }
-        assert!(closure.until() - closure.known > 10.0);
+        assert!(lockout.resume_at() - lockout.confirmed_at > 10.0);
     }
 }

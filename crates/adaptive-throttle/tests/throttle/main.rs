@@ -1,6 +1,6 @@
-//! The throttle against hidden limits, in virtual and in paused time.
+//! Tests of the controller in virtual time and of the throttle in tokio's paused time.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
-mod controller;
-mod front;
+mod rate_controller;
+mod throttle;

@@ -1,18 +1,16 @@
-//! Properties of the throttle's controller against hidden limits, in virtual time.
+//! The controller against hidden limits, in virtual time.
 
 use std::time::Duration;
 
-use feishu_pulse::{
-    feishu::throttle::{ThrottleConfig, controller::Controller},
-    sim::limit::{Limit, Limits},
-};
+use adaptive_throttle::{RateController, ThrottleConfig, WindowLimit};
+use feishu_simulator::rate_limit::{RateLimit, RateLimits};
 use proptest::prelude::*;
 use rstest::rstest;
 
 #[path = "../../benches/throttle/simulation.rs"]
 mod simulation;
 
-use simulation::{Headers, Run, Upstream, simulate};
+use simulation::{RefusalHeaders, SimulatedServer, SimulationResult, simulate};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -21,28 +19,40 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn fixed(calls: u32, window: Duration, phase: f64) -> Limits {
-    Limits::new(&[Limit::Fixed { calls, window, phase: window.mul_f64(phase) }])
+fn fixed(calls: u32, window: Duration, phase: f64) -> RateLimits {
+    RateLimits::new(&[RateLimit::FixedWindow { calls, window, phase: window.mul_f64(phase) }])
 }
 
-fn upstream(limits: Limits, headers: Headers, longest: u64) -> Upstream {
-    let latency = (Duration::from_millis(20), Duration::from_millis(longest));
-    Upstream { limits: vec![(Duration::ZERO, limits)], headers, latency }
+fn server(limits: RateLimits, headers: RefusalHeaders, max_latency_ms: u64) -> SimulatedServer {
+    SimulatedServer {
+        limits: vec![(Duration::ZERO, limits)],
+        headers,
+        min_latency: Duration::from_millis(20),
+        max_latency: Duration::from_millis(max_latency_ms),
+    }
 }
 
-fn worked_off(upstream: Upstream, length: Duration, seed: u64) -> Run {
-    simulate(&mut Controller::new(&ThrottleConfig::default()), upstream, length, seed)
+fn simulate_default(server: SimulatedServer, length: Duration, seed: u64) -> SimulationResult {
+    simulate(&mut RateController::new(&ThrottleConfig::default()), server, length, seed)
 }
 
-/// The share of `allowed` calls that was taken from `from` to `to`, and the share of calls refused.
+struct Shares {
+    /// Accepted calls as a share of the allowed calls.
+    accepted: f64,
+    /// Refused calls as a share of the sent calls.
+    refused: f64,
+}
+
+/// The shares between `from` and `to`, in which `allowed` calls were allowed.
 #[expect(clippy::cast_precision_loss, reason = "counts of calls")]
-fn shares(run: &Run, from: Duration, to: Duration, allowed: u32) -> (f64, f64) {
-    let (taken, refused) = run.counted(from, to);
-    (taken as f64 / f64::from(allowed), refused as f64 / (taken + refused).max(1) as f64)
+fn shares(result: &SimulationResult, from: Duration, to: Duration, allowed: u32) -> Shares {
+    let counts = result.count_between(from, to);
+    let sent = (counts.accepted + counts.refused).max(1);
+    Shares { accepted: counts.accepted as f64 / f64::from(allowed), refused: counts.refused as f64 / sent as f64 }
 }
 
-fn any_headers() -> impl Strategy<Value = Headers> {
-    prop_oneof![Just(Headers::Exact), Just(Headers::Whole), Just(Headers::Absent)]
+fn any_headers() -> impl Strategy<Value = RefusalHeaders> {
+    prop_oneof![Just(RefusalHeaders::Exact), Just(RefusalHeaders::Whole), Just(RefusalHeaders::Absent)]
 }
 
 fn any_published() -> impl Strategy<Value = (u32, Duration)> {
@@ -55,17 +65,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn no_second_holds_more_calls_than_the_ceiling(
-        ceiling in 1_u32..60, limit in 1_u32..120, phase in 0.0..1.0, headers in any_headers(), longest in 20_u64..500,
-        seed: u64,
+    fn no_second_has_more_calls_than_the_ceiling(
+        ceiling in 1_u32..60, limit in 1_u32..120, phase in 0.0..1.0, headers in any_headers(),
+        max_latency_ms in 20_u64..500, seed: u64,
     ) {
         let config = ThrottleConfig { ceiling: Some(f64::from(ceiling)), ..ThrottleConfig::default() };
-        let upstream = upstream(fixed(limit, SECOND, phase), headers, longest);
+        let server = server(fixed(limit, SECOND, phase), headers, max_latency_ms);
 
-        let run = simulate(&mut Controller::new(&config), upstream, seconds(90), seed);
+        let result = simulate(&mut RateController::new(&config), server, seconds(90), seed);
 
-        let first_and_one_too_many = run.sent.windows(ceiling as usize + 1).map(|calls| (calls[0], calls[ceiling as usize]));
-        for (first, one_too_many) in first_and_one_too_many {
+        let spans = result.sent.windows(ceiling as usize + 1).map(|calls| (calls[0], calls[ceiling as usize]));
+        for (first, one_too_many) in spans {
             prop_assert!(one_too_many >= first + SECOND, "{first:?} {one_too_many:?}");
         }
     }
@@ -73,106 +83,110 @@ proptest! {
     #[test]
     fn a_ceiling_below_one_call_a_second_holds_too(ceiling in 0.05..1.0_f64, seed: u64) {
         let config = ThrottleConfig { ceiling: Some(ceiling), ..ThrottleConfig::default() };
+        let server = server(RateLimits::default(), RefusalHeaders::Absent, 300);
 
-        let run = simulate(&mut Controller::new(&config), upstream(Limits::default(), Headers::Absent, 300), seconds(300), seed);
+        let result = simulate(&mut RateController::new(&config), server, seconds(300), seed);
 
-        prop_assert!(run.sent.len() > 10);
-        for pair in run.sent.windows(2) {
+        prop_assert!(result.sent.len() > 10);
+        for pair in result.sent.windows(2) {
             prop_assert!(pair[1] >= pair[0] + Duration::from_secs_f64(1.0 / ceiling));
         }
     }
 
     #[test]
-    fn every_published_limit_is_found_and_kept(
+    fn every_published_limit_is_found_and_used(
         (calls, window) in any_published(), phase in 0.0..1.0, headers in any_headers(), seed: u64,
     ) {
         let (from, to) = if window == SECOND { (seconds(600), seconds(900)) } else { (seconds(1200), seconds(2400)) };
 
-        let run = worked_off(upstream(fixed(calls, window, phase), headers, 200), to, seed);
+        let result = simulate_default(server(fixed(calls, window, phase), headers, 200), to, seed);
 
         let windows = u32::try_from(to.saturating_sub(from).as_secs() / window.as_secs()).expect("few");
-        let (taken, refused) = shares(&run, from, to, calls * windows);
-        prop_assert!(taken >= 0.96, "{taken}");
+        let Shares { accepted, refused } = shares(&result, from, to, calls * windows);
+        prop_assert!(accepted >= 0.96, "{accepted}");
         prop_assert!(refused <= 0.015, "{refused}");
     }
 
     #[test]
-    fn a_handful_of_calls_goes_into_a_closed_window(
+    fn few_calls_are_refused_in_one_lockout(
         (calls, window) in any_published(), phase in 0.0..1.0, headers in any_headers(), seed: u64,
     ) {
-        let run = worked_off(upstream(fixed(calls, window, phase), headers, 200), seconds(400), seed);
+        let result = simulate_default(server(fixed(calls, window, phase), headers, 200), seconds(400), seed);
 
-        prop_assert!(run.worst_closure() <= 9, "{}", run.worst_closure());
+        prop_assert!(result.longest_lockout() <= 9, "{}", result.longest_lockout());
     }
 
     #[test]
-    fn no_limit_stops_the_calls_for_ever(
-        calls in 1_u32..200, window in 1_u64..60, phase in 0.0..1.0, headers in any_headers(), longest in 20_u64..500,
-        seed: u64,
+    fn no_limit_stops_calls_permanently(
+        calls in 1_u32..200, window in 1_u64..60, phase in 0.0..1.0, headers in any_headers(),
+        max_latency_ms in 20_u64..500, seed: u64,
     ) {
-        let run = worked_off(upstream(fixed(calls, seconds(window), phase), headers, longest), seconds(900), seed);
+        let server = server(fixed(calls, seconds(window), phase), headers, max_latency_ms);
+
+        let result = simulate_default(server, seconds(900), seed);
 
         for minutes in 0..5 {
-            let (taken, _) = run.counted(seconds(minutes * 180), seconds(minutes * 180 + 180));
-            prop_assert!(taken > 0, "in minute {}", minutes * 3);
+            let counts = result.count_between(seconds(minutes * 180), seconds(minutes * 180 + 180));
+            prop_assert!(counts.accepted > 0, "from minute {}", minutes * 3);
         }
     }
 }
 
 #[rstest]
 #[case::per_second(50, SECOND)]
-#[case::few_per_second(10, SECOND)]
+#[case::small_per_second(10, SECOND)]
 #[case::per_minute(1000, MINUTE)]
-#[case::few_per_minute(100, MINUTE)]
-fn a_limit_that_drops_to_a_tenth_and_rises_again_is_followed(
+#[case::small_per_minute(100, MINUTE)]
+fn the_rate_follows_a_limit_that_drops_to_a_tenth_and_rises_again(
     #[case] calls: u32,
     #[case] window: Duration,
-    #[values(Headers::Exact, Headers::Absent)] headers: Headers,
+    #[values(RefusalHeaders::Exact, RefusalHeaders::Absent)] headers: RefusalHeaders,
 ) {
-    let patience = if window == SECOND { 1 } else { 3 };
-    let (drop, rise, end) = (seconds(600 * patience), seconds(1200 * patience), seconds(3600 * patience));
+    let time_scale = if window == SECOND { 1 } else { 3 };
+    let (drop, rise, end) = (seconds(600 * time_scale), seconds(1200 * time_scale), seconds(3600 * time_scale));
     let limits = vec![
         (Duration::ZERO, fixed(calls, window, 0.3)),
         (drop, fixed(calls / 10, window, 0.6)),
         (rise, fixed(calls, window, 0.1)),
     ];
-    let upstream = Upstream { limits, ..upstream(Limits::default(), headers, 200) };
+    let server = SimulatedServer { limits, ..server(RateLimits::default(), headers, 200) };
 
-    let run = worked_off(upstream, end, 7);
+    let result = simulate_default(server, end, 7);
 
     let windows = 300 / u32::try_from(window.as_secs()).expect("short");
     for (until, calls) in [(drop, calls), (rise, calls / 10), (end, calls)] {
-        let (taken, refused) = shares(&run, until.saturating_sub(seconds(300)), until, calls * windows);
-        assert!(taken > 0.9, "{taken} before {until:?}");
+        let Shares { accepted, refused } = shares(&result, until.saturating_sub(seconds(300)), until, calls * windows);
+        assert!(accepted > 0.9, "{accepted} before {until:?}");
         assert!(refused < 0.03, "{refused} before {until:?}");
     }
 }
 
 #[test]
-fn other_traffic_under_the_same_limit_is_made_room_for() {
-    let mut chance = fastrand::Rng::with_seed(3);
-    // Of 50 calls a second somebody else takes 11 to 20, at random.
-    let share = (0..600).map(|_| 30 + chance.u32(0..10)).collect::<Vec<_>>();
-    let limits = share.iter().enumerate().map(|(second, left)| {
+fn the_rate_adapts_to_another_client_under_the_same_limit() {
+    let mut rng = fastrand::Rng::with_seed(3);
+    // Another client uses 11 to 20 of 50 calls per second, at random.
+    let remaining = (0..600).map(|_| 30 + rng.u32(0..10)).collect::<Vec<_>>();
+    let limits = remaining.iter().enumerate().map(|(second, calls)| {
         let from = seconds(second as u64) + SECOND.mul_f64(0.2);
-        (if second == 0 { Duration::ZERO } else { from }, fixed(*left, SECOND, 0.2))
+        (if second == 0 { Duration::ZERO } else { from }, fixed(*calls, SECOND, 0.2))
     });
-    let upstream = Upstream { limits: limits.collect(), ..upstream(Limits::default(), Headers::Absent, 200) };
+    let server =
+        SimulatedServer { limits: limits.collect(), ..server(RateLimits::default(), RefusalHeaders::Absent, 200) };
 
-    let run = worked_off(upstream, seconds(600), 1);
+    let result = simulate_default(server, seconds(600), 1);
 
-    let (taken, refused) = shares(&run, seconds(300), seconds(600), share[300..].iter().sum());
-    assert!(taken > 0.75, "{taken}");
+    let Shares { accepted, refused } = shares(&result, seconds(300), seconds(600), remaining[300..].iter().sum());
+    assert!(accepted > 0.75, "{accepted}");
     assert!(refused < 0.05, "{refused}");
 }
 
 #[test]
-fn what_was_learned_saves_the_search() {
-    let mut controller = Controller::new(&ThrottleConfig::default());
-    controller.recall(50.0, SECOND);
+fn a_restored_limit_is_used_at_once() {
+    let mut controller = RateController::new(&ThrottleConfig::default());
+    controller.restore(WindowLimit { calls: 50.0, window: SECOND });
 
-    let run = simulate(&mut controller, upstream(fixed(50, SECOND, 0.4), Headers::Exact, 200), seconds(60), 1);
+    let result = simulate(&mut controller, server(fixed(50, SECOND, 0.4), RefusalHeaders::Exact, 200), seconds(60), 1);
 
-    let (taken, _) = shares(&run, Duration::ZERO, seconds(60), 50 * 60);
-    assert!(taken > 0.95, "{taken}");
+    let Shares { accepted, .. } = shares(&result, Duration::ZERO, seconds(60), 50 * 60);
+    assert!(accepted > 0.95, "{accepted}");
 }

@@ -1,19 +1,20 @@
-//! What goes wrong upstream: error codes, with the HTTP status and message they come with.
+//! Error codes of the API, with their HTTP status and message.
 
 use std::borrow::Cow;
 
-/// A business error. Judge it by its code: the HTTP status says little.
+/// An error of the API. The code identifies it; several codes share an HTTP status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct ApiError {
     pub(crate) status: u16,
     pub(crate) code: i64,
     pub(crate) message: Cow<'static, str>,
-    /// The parameter at fault, as upstream names it.
+    /// The name of the invalid parameter.
     pub(crate) field: Option<&'static str>,
 }
 
-/// Codes with the HTTP status and message they come with.
-const KNOWN: [(i64, u16, &str); 29] = [
+/// Code, HTTP status and message of each known error. From Feishu's documentation of the API and its generic error
+/// codes.
+const KNOWN_ERRORS: [(i64, u16, &str); 29] = [
     (10003, 200, "invalid param"),
     (10005, 200, "tenant access token is invalid"),
     (10012, 200, "app is not available"),
@@ -45,17 +46,17 @@ const KNOWN: [(i64, u16, &str); 29] = [
     (99_992_361, 400, "open_id cross app"),
 ];
 
-impl Failure {
-    /// The error of a code, with the HTTP status and message it is known to come with; 500 for one never heard of.
-    pub(crate) fn of(code: i64) -> Self {
-        let known = KNOWN.iter().find(|(known, ..)| *known == code);
+impl ApiError {
+    /// The error for a code, with its documented HTTP status and message; status 500 for an unknown code.
+    pub(crate) fn from_code(code: i64) -> Self {
+        let known = KNOWN_ERRORS.iter().find(|(known, ..)| *known == code);
         let (status, message) = known.map_or((500, "unknown error"), |(_, status, message)| (*status, *message));
         Self { status, code, message: Cow::Borrowed(message), field: None }
     }
 
-    /// A parameter that is no good.
-    pub(crate) fn invalid(field: &'static str) -> Self {
-        Self { field: Some(field), ..Self::of(1_051_001) }
+    /// The error for an invalid parameter.
+    pub(crate) fn invalid_parameter(field: &'static str) -> Self {
+        Self { field: Some(field), ..Self::from_code(1_051_001) }
     }
 }
 
@@ -64,16 +65,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_parameter_is_a_server_error_to_upstream() {
-        let failure = Failure::invalid("page_size");
+    fn an_invalid_parameter_has_status_500() {
+        let error = ApiError::invalid_parameter("page_size");
 
-        assert_eq!((failure.status, failure.code, failure.field), (500, 1_051_001, Some("page_size")));
+        assert_eq!((error.status, error.code, error.field), (500, 1_051_001, Some("page_size")));
     }
 
     #[test]
     fn no_code_is_listed_twice() {
-        for (place, (code, ..)) in KNOWN.iter().enumerate() {
-            assert!(KNOWN[..place].iter().all(|(other, ..)| other != code), "{code}");
+        for (index, (code, ..)) in KNOWN_ERRORS.iter().enumerate() {
+            assert!(KNOWN_ERRORS[..index].iter().all(|(other, ..)| other != code), "{code}");
         }
     }
 }

@@ -1,40 +1,40 @@
 //! The monthly quota of successful calls.
 
-use crate::{
-    model::{Day, Month},
-    sim::shared::Shared,
-};
+use jiff::civil::Date;
 
-/// Counts the successful calls of each calendar month; only they are charged.
+use crate::non_poisoning_mutex::NonPoisoningMutex;
+
+/// Counts the successful calls per calendar month. Failed calls do not count.
 #[derive(Debug)]
-pub(crate) struct Quota {
-    most: Option<u64>,
-    spent: Shared<Spent>,
+pub(crate) struct CallQuota {
+    calls_per_month: Option<u64>,
+    usage: NonPoisoningMutex<MonthUsage>,
 }
 
 #[derive(Debug, Default)]
-struct Spent {
-    month: Option<Month>,
+struct MonthUsage {
+    /// The first day of the month.
+    month: Option<Date>,
     calls: u64,
 }
 
-impl Quota {
-    pub(crate) fn new(most: Option<u64>) -> Self {
-        Self { most, spent: Shared::default() }
+impl CallQuota {
+    pub(crate) fn new(calls_per_month: Option<u64>) -> Self {
+        Self { calls_per_month, usage: NonPoisoningMutex::default() }
     }
 
-    /// Charges a call to the month that `today` lies in; `false` where nothing is left of it.
-    pub(crate) fn charge(&self, today: Day) -> bool {
-        let mut spent = self.spent.lock();
-        spent.turn_to(today.month());
-        let has_left = self.most.is_none_or(|most| spent.calls < most);
-        spent.calls += u64::from(has_left);
-        has_left
+    /// Counts a call in the month of `today`, or returns `false` if the quota of the month is used up.
+    pub(crate) fn charge(&self, today: Date) -> bool {
+        let mut usage = self.usage.lock();
+        usage.start_month(today.first_of_month());
+        let is_within_quota = self.calls_per_month.is_none_or(|limit| usage.calls < limit);
+        usage.calls += u64::from(is_within_quota);
+        is_within_quota
     }
 }
 
-impl Spent {
-    fn turn_to(&mut self, month: Month) {
+impl MonthUsage {
+    fn start_month(&mut self, month: Date) {
         if self.month != Some(month) {
             *self = Self { month: Some(month), calls: 0 };
         }
@@ -46,12 +46,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spent_quota_is_back_on_the_first_of_the_next_month() {
-        let day = |text: &str| text.parse::<Day>().expect("a day");
-        let quota = Quota::new(Some(2));
+    fn the_quota_is_renewed_on_the_first_day_of_a_month() {
+        let day = |text: &str| text.parse::<Date>().expect("a day");
+        let quota = CallQuota::new(Some(2));
 
-        let charged = ["2026-11-29", "2026-11-30", "2026-11-30", "2026-12-01"].map(|today| quota.charge(day(today)));
+        let counted = ["2026-11-29", "2026-11-30", "2026-11-30", "2026-12-01"].map(|today| quota.charge(day(today)));
 
-        assert_eq!(charged, [true, true, false, true]);
+        assert_eq!(counted, [true, true, false, true]);
     }
 }

@@ -1,40 +1,40 @@
-//! Mishaps, carried out.
+//! Injects a fault into a call.
 
 use std::future::pending;
 
-use super::{answer::Answer, failure::Failure, world::World};
-use crate::sim::{Mishap, faults::Twist};
+use super::{api_error::ApiError, reply::SimulatedReply, simulator_state::SimulatorState};
+use crate::{FaultKind, PageFault};
 
-impl World {
-    /// The answer that `honest` gives, or what becomes of it by a mishap. `honest` is asked only if upstream would
-    /// have got that far.
-    pub(crate) async fn spoil(
+impl SimulatorState {
+    /// Returns the reply of a call with `fault` injected. `normal_reply` builds the reply without the fault, or with a
+    /// faulty page; it is not called for faults that prevent the processing of the call.
+    pub(crate) async fn inject_fault(
         &self,
-        mishap: Option<Mishap>,
+        fault: Option<FaultKind>,
         log_id: &str,
-        honest: impl FnOnce(Option<Twist>) -> Answer,
-    ) -> Answer {
-        let Some(mishap) = mishap else { return honest(None) };
-        match mishap {
-            Mishap::Error { status, code, message } => {
-                let failure = Failure { status, code, message: message.into(), field: None };
-                Answer::failure(&failure, log_id)
+        normal_reply: impl FnOnce(Option<PageFault>) -> SimulatedReply,
+    ) -> SimulatedReply {
+        let Some(fault) = fault else { return normal_reply(None) };
+        match fault {
+            FaultKind::Error { status, code, message } => {
+                let error = ApiError { status, code, message: message.into(), field: None };
+                SimulatedReply::error(&error, log_id)
             }
-            Mishap::Html { status } => Answer::html(status),
-            Mishap::TruncatedJson => honest(None).truncated(),
-            Mishap::CutMidBody => honest(None).cut(),
-            Mishap::Reset => Answer::lost(),
-            Mishap::Slow(delay) => {
+            FaultKind::Html { status } => SimulatedReply::html(status),
+            FaultKind::TruncatedJson => normal_reply(None).truncated(),
+            FaultKind::AbortMidBody => normal_reply(None).aborted(),
+            FaultKind::CloseWithoutReply => SimulatedReply::not_sent(),
+            FaultKind::Delay(delay) => {
                 tokio::time::sleep(delay).await;
-                honest(None)
+                normal_reply(None)
             }
-            Mishap::Hang => pending().await,
-            Mishap::RejectAccessToken => {
-                self.access.revoke_all();
-                Answer::failure(&Failure::of(99_991_663), log_id)
+            FaultKind::Hang => pending().await,
+            FaultKind::RejectAccessToken => {
+                self.access_tokens.revoke_all();
+                SimulatedReply::error(&ApiError::from_code(99_991_663), log_id)
             }
-            Mishap::RejectPageToken => Answer::failure(&Failure::invalid("page_token"), log_id),
-            Mishap::Page(twist) => honest(Some(twist)),
+            FaultKind::RejectPageToken => SimulatedReply::error(&ApiError::invalid_parameter("page_token"), log_id),
+            FaultKind::Page(page_fault) => normal_reply(Some(page_fault)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Page tokens: each belongs to the exact query it was issued for.
+//! Page tokens. A token is valid only for the query that it was issued for.
 
 use std::{
     collections::HashSet,
@@ -7,51 +7,52 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::query::StatsQuery;
-use crate::sim::{
+use super::stats_request::StatsRequest;
+use crate::{
     PageTokenStyle,
-    chance::{mix, mix_text},
+    non_poisoning_mutex::NonPoisoningMutex,
     permutation::Permutation,
-    shared::Shared,
+    seeded_rng::{hash_parts, hash_text},
 };
 
-/// Numbers from here on are the same page under another name, see [`PageTokens::issue_afresh`].
-const ALIAS: u64 = 1_000_000_000;
+/// Numbers that differ by a multiple of this denote the same page; see [`PageTokenCodec::issue_unique`].
+const ALIAS_STEP: u64 = 1_000_000_000;
 
-/// Issues page tokens, and reads them back.
+/// Encodes and decodes page tokens.
 #[derive(Debug)]
-pub(crate) struct PageTokens {
+pub(crate) struct PageTokenCodec {
     style: PageTokenStyle,
     key: u64,
-    /// The numeric tokens issued, with the query each belongs to: unlike opaque ones they cannot say it themselves.
-    issued: Shared<HashSet<(u64, u64)>>,
+    /// The issued numeric tokens as (query fingerprint, number). An opaque token contains a checksum of its query
+    /// instead.
+    issued: NonPoisoningMutex<HashSet<(u64, u64)>>,
     aliases: AtomicU64,
 }
 
-impl PageTokens {
+impl PageTokenCodec {
     pub(crate) fn new(style: PageTokenStyle, seed: u64) -> Self {
-        let key = mix(&[seed, mix_text("page_token")]);
-        Self { style, key, issued: Shared::default(), aliases: AtomicU64::new(0) }
+        let key = hash_parts(&[seed, hash_text("page_token")]);
+        Self { style, key, issued: NonPoisoningMutex::default(), aliases: AtomicU64::new(0) }
     }
 
-    /// The token of page `page` (from 0) of a query; always the same one.
-    pub(crate) fn issue(&self, query: &StatsQuery, page: usize) -> String {
-        self.write(query, page as u64)
+    /// The token of page `page` (from 0) of a query. The same page always has the same token.
+    pub(crate) fn issue(&self, query: &StatsRequest, page: usize) -> String {
+        self.encode(query, page as u64)
     }
 
-    /// A token of the page that was never issued before.
-    pub(crate) fn issue_afresh(&self, query: &StatsQuery, page: usize) -> String {
+    /// A token of the page that differs from all tokens issued before.
+    pub(crate) fn issue_unique(&self, query: &StatsRequest, page: usize) -> String {
         let alias = self.aliases.fetch_add(1, Ordering::Relaxed) + 1;
-        self.write(query, page as u64 + alias * ALIAS)
+        self.encode(query, page as u64 + alias * ALIAS_STEP)
     }
 
-    /// The page (from 0) that a query asks for; `None` for a token that was not issued for this query.
-    pub(crate) fn page_of(&self, query: &StatsQuery) -> Option<usize> {
-        let number = query.page_token.as_deref().map_or(Some(0), |token| self.read(query.fingerprint(), token))?;
-        usize::try_from(number % ALIAS).ok()
+    /// The page (from 0) that a request names; `None` if its token was not issued for this query.
+    pub(crate) fn page_of(&self, query: &StatsRequest) -> Option<usize> {
+        let number = query.page_token.as_deref().map_or(Some(0), |token| self.decode(query.fingerprint(), token))?;
+        usize::try_from(number % ALIAS_STEP).ok()
     }
 
-    fn write(&self, query: &StatsQuery, number: u64) -> String {
+    fn encode(&self, query: &StatsRequest, number: u64) -> String {
         let fingerprint = query.fingerprint();
         match self.style {
             PageTokenStyle::Numeric => {
@@ -60,14 +61,14 @@ impl PageTokens {
             }
             PageTokenStyle::PageNumber => (number + 1).to_string(),
             PageTokenStyle::Opaque => {
-                let disguised = self.disguise(fingerprint).apply(number);
-                let bytes = [disguised.to_be_bytes(), self.proof(fingerprint, disguised).to_be_bytes()];
+                let permuted = self.permutation(fingerprint).apply(number);
+                let bytes = [permuted.to_be_bytes(), self.checksum(fingerprint, permuted).to_be_bytes()];
                 URL_SAFE_NO_PAD.encode(bytes.concat())
             }
         }
     }
 
-    fn read(&self, fingerprint: u64, token: &str) -> Option<u64> {
+    fn decode(&self, fingerprint: u64, token: &str) -> Option<u64> {
         match self.style {
             PageTokenStyle::Numeric => {
                 let number = token.parse::<u64>().ok()?.checked_sub(1)?;
@@ -76,20 +77,21 @@ impl PageTokens {
             PageTokenStyle::PageNumber => token.parse::<u64>().ok()?.checked_sub(1),
             PageTokenStyle::Opaque => {
                 let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-                let (disguised, proof) = bytes.split_first_chunk::<8>()?;
-                let (disguised, proof) = (u64::from_be_bytes(*disguised), u64::from_be_bytes(proof.try_into().ok()?));
-                let genuine = proof == self.proof(fingerprint, disguised);
-                genuine.then(|| self.disguise(fingerprint).undo(disguised))
+                let (permuted, checksum) = bytes.split_first_chunk::<8>()?;
+                let (permuted, checksum) =
+                    (u64::from_be_bytes(*permuted), u64::from_be_bytes(checksum.try_into().ok()?));
+                let is_valid = checksum == self.checksum(fingerprint, permuted);
+                is_valid.then(|| self.permutation(fingerprint).invert(permuted))
             }
         }
     }
 
-    fn disguise(&self, fingerprint: u64) -> Permutation {
-        Permutation::new(mix(&[self.key, fingerprint]), 32)
+    fn permutation(&self, fingerprint: u64) -> Permutation {
+        Permutation::new(hash_parts(&[self.key, fingerprint]), 32)
     }
 
-    fn proof(&self, fingerprint: u64, disguised: u64) -> u64 {
-        mix(&[self.key, fingerprint, disguised])
+    fn checksum(&self, fingerprint: u64, permuted: u64) -> u64 {
+        hash_parts(&[self.key, fingerprint, permuted])
     }
 }
 
@@ -99,18 +101,18 @@ mod tests {
 
     use super::*;
 
-    fn query(page_size: usize, token: Option<String>) -> StatsQuery {
+    fn query(page_size: usize, token: Option<String>) -> StatsRequest {
         let uri = format!("/?start_date=2026-10-01&end_date=2026-10-02&page_size={page_size}");
-        StatsQuery { page_token: token, ..StatsQuery::read(&uri.parse().expect("a URI")).expect("a good query") }
+        StatsRequest { page_token: token, ..StatsRequest::parse(&uri.parse().expect("a URI")).expect("a good query") }
     }
 
     #[rstest]
-    fn a_token_belongs_to_its_query_alone(
+    fn a_token_is_valid_for_its_query_only(
         #[values(PageTokenStyle::Numeric, PageTokenStyle::Opaque)] style: PageTokenStyle,
     ) {
-        let tokens = PageTokens::new(style, 1);
+        let tokens = PageTokenCodec::new(style, 1);
         let plain = tokens.issue(&query(10, None), 4);
-        let fresh = tokens.issue_afresh(&query(10, None), 4);
+        let fresh = tokens.issue_unique(&query(10, None), 4);
 
         assert_eq!(tokens.page_of(&query(10, None)), Some(0));
         assert_eq!(tokens.page_of(&query(10, Some(plain.clone()))), Some(4));
@@ -122,8 +124,8 @@ mod tests {
     }
 
     #[test]
-    fn numeric_tokens_count_pages_as_in_upstreams_samples() {
-        let tokens = PageTokens::new(PageTokenStyle::Numeric, 1);
+    fn numeric_tokens_are_page_numbers_as_in_the_documentation() {
+        let tokens = PageTokenCodec::new(PageTokenStyle::Numeric, 1);
 
         assert_eq!([1, 2].map(|page| tokens.issue(&query(10, None), page)), ["2", "3"]);
     }

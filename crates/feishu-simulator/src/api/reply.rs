@@ -1,4 +1,4 @@
-//! Replies, from what is meant down to the bytes that leave, whole or torn.
+//! Replies of the API, and how they are sent: completely, partly or not at all.
 
 use axum::{
     body::Body,
@@ -9,47 +9,54 @@ use futures_util::stream;
 use serde::Serialize;
 use serde_json::json;
 
-use super::failure::Failure;
-use crate::sim::ledger::Outcome;
+use super::api_error::ApiError;
+use crate::call_log::CallResult;
 
-/// A reply and what the ledger says of it.
+/// A reply, with the result that is logged for the call.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct SimulatedReply {
     status: u16,
     content_type: &'static str,
     headers: Vec<(HeaderName, String)>,
     body: Vec<u8>,
-    damage: Damage,
-    outcome: Outcome,
+    transmission: Transmission,
+    result: CallResult,
 }
 
-/// What happens to a reply on the way.
+/// How much of a reply is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Damage {
-    None,
-    /// The second half of the body is lost, and the connection with it.
-    Cut,
-    /// All is lost.
-    Lost,
+enum Transmission {
+    Complete,
+    /// Half of the body, then the connection is closed.
+    Aborted,
+    /// Nothing; the connection is closed.
+    NotSent,
 }
 
 /// Marks a response that must not be sent: the server closes the connection instead.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LostResponse;
+pub(crate) struct CloseConnection;
 
 const JSON: &str = "application/json; charset=utf-8";
 
-impl Answer {
+impl SimulatedReply {
     /// A JSON reply with HTTP status 200.
-    pub(crate) fn json(body: &impl Serialize, outcome: Outcome) -> Self {
-        // Only maps with keys other than texts cannot be written; replies have none.
+    pub(crate) fn json(body: &impl Serialize, result: CallResult) -> Self {
+        // Serialization fails only for maps with keys that are not strings. Replies have no such maps.
         let body = serde_json::to_vec(body).unwrap_or_default();
-        Self { status: 200, content_type: JSON, headers: Vec::new(), body, damage: Damage::None, outcome }
+        Self {
+            status: 200,
+            content_type: JSON,
+            headers: Vec::new(),
+            body,
+            transmission: Transmission::Complete,
+            result,
+        }
     }
 
-    /// A business error.
-    pub(crate) fn failure(failure: &Failure, log_id: &str) -> Self {
-        let Failure { status, code, ref message, field } = *failure;
+    /// An error as Feishu sends it.
+    pub(crate) fn error(cause: &ApiError, log_id: &str) -> Self {
+        let ApiError { status, code, ref message, field } = *cause;
         let troubleshooter = format!(
             "排查建议查看(Troubleshooting suggestions): https://open.feishu.cn/search?log_id={log_id}&code={code}"
         );
@@ -62,38 +69,38 @@ impl Answer {
             error["permission_violations"] = json!([scope]);
         }
         let body = json!({ "code": code, "msg": message, "error": error });
-        Self { status, ..Self::json(&body, Outcome::Error { status, code }) }
+        Self { status, ..Self::json(&body, CallResult::Error { status, code }) }
     }
 
-    /// A page that no program should be shown.
+    /// An HTML error page as nginx sends it.
     pub(crate) fn html(status: u16) -> Self {
         let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
         let body = format!(
             "<html>\r\n<head><title>{status} {reason}</title></head>\r\n<body>\r\n<center><h1>{status} {reason}</h1>\
              </center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
         );
-        Self::garbage(status, "text/html", body)
+        Self::invalid(status, "text/html", body)
     }
 
-    /// What stands where there is nothing.
+    /// The reply for an unknown path.
     pub(crate) fn not_found() -> Self {
-        Self::garbage(404, "text/plain; charset=utf-8", "404 page not found".to_owned())
+        Self::invalid(404, "text/plain; charset=utf-8", "404 page not found".to_owned())
     }
 
-    /// No reply at all.
-    pub(crate) fn lost() -> Self {
-        Self { damage: Damage::Lost, ..Self::garbage(500, JSON, String::new()) }
+    /// No reply: the connection is closed.
+    pub(crate) fn not_sent() -> Self {
+        Self { transmission: Transmission::NotSent, ..Self::invalid(500, JSON, String::new()) }
     }
 
-    /// The same reply with half of its body, as if it were the whole.
+    /// The same reply with the second half of its body removed; the `content-length` matches.
     pub(crate) fn truncated(mut self) -> Self {
         self.body.truncate(self.body.len() / 2);
-        Self { outcome: Outcome::Garbage, ..self }
+        Self { result: CallResult::InvalidReply, ..self }
     }
 
-    /// The same reply, cut off in the middle of its body.
-    pub(crate) fn cut(self) -> Self {
-        Self { damage: Damage::Cut, outcome: Outcome::Garbage, ..self }
+    /// The same reply; the connection is closed in the middle of the body.
+    pub(crate) fn aborted(self) -> Self {
+        Self { transmission: Transmission::Aborted, result: CallResult::InvalidReply, ..self }
     }
 
     pub(crate) fn with_header(mut self, name: &'static str, value: String) -> Self {
@@ -101,16 +108,16 @@ impl Answer {
         self
     }
 
-    pub(crate) const fn outcome(&self) -> Outcome {
-        self.outcome
+    pub(crate) const fn result(&self) -> CallResult {
+        self.result
     }
 
-    /// The response as the server sends it.
+    /// The HTTP response.
     pub(crate) fn into_response(self) -> Response<Body> {
         let length = self.body.len();
-        let body = match self.damage {
-            Damage::None | Damage::Lost => Body::from(self.body),
-            Damage::Cut => cut_body(self.body),
+        let body = match self.transmission {
+            Transmission::Complete | Transmission::NotSent => Body::from(self.body),
+            Transmission::Aborted => aborted_body(self.body),
         };
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -122,46 +129,46 @@ impl Answer {
                 headers.insert(name, value);
             }
         }
-        if self.damage == Damage::Lost {
-            response.extensions_mut().insert(LostResponse);
+        if self.transmission == Transmission::NotSent {
+            response.extensions_mut().insert(CloseConnection);
         }
         response
     }
 
-    fn garbage(status: u16, content_type: &'static str, body: String) -> Self {
-        let (headers, body, outcome) = (Vec::new(), body.into_bytes(), Outcome::Garbage);
-        Self { status, content_type, headers, body, damage: Damage::None, outcome }
+    fn invalid(status: u16, content_type: &'static str, body: String) -> Self {
+        let (headers, body, result) = (Vec::new(), body.into_bytes(), CallResult::InvalidReply);
+        Self { status, content_type, headers, body, transmission: Transmission::Complete, result }
     }
 }
 
-/// Half of the bytes, then an error, upon which the server closes the connection.
-fn cut_body(mut bytes: Vec<u8>) -> Body {
+/// A body that yields half of the bytes, then an error, which makes the server close the connection.
+fn aborted_body(mut bytes: Vec<u8>) -> Body {
     bytes.truncate(bytes.len() / 2);
     Body::from_stream(stream::unfold(Some(Bytes::from(bytes)), |half| async {
         if let Some(half) = half {
             return Some((Ok(half), None));
         }
-        // Lets the server send what it has before it learns that there is no more.
+        // Lets the server send the first half before the error ends the stream.
         tokio::task::yield_now().await;
-        Some((Err(CutOff), None))
+        Some((Err(BodyAborted), None))
     }))
 }
 
-/// The rest of a body is lost.
+/// The error that ends an aborted body.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("cut off on purpose")]
-struct CutOff;
+#[error("aborted by an injected fault")]
+struct BodyAborted;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_error_names_its_log_id_and_the_field_at_fault() {
-        let answer = Answer::failure(&Failure::invalid("page_size"), "2026ABC");
-        let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    fn an_error_contains_its_log_id_and_the_invalid_field() {
+        let reply = SimulatedReply::error(&ApiError::invalid_parameter("page_size"), "2026ABC");
+        let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
 
-        assert_eq!(answer.status, 500);
+        assert_eq!(reply.status, 500);
         assert_eq!(body["code"], 1_051_001);
         assert_eq!(body["error"]["log_id"], "2026ABC");
         assert_eq!(body["error"]["field_violations"][0]["field"], "page_size");
@@ -169,9 +176,9 @@ mod tests {
 
     #[test]
     fn a_truncated_reply_is_no_longer_json() {
-        let answer = Answer::json(&json!({ "code": 0, "msg": "success" }), Outcome::Rows(0)).truncated();
+        let reply = SimulatedReply::json(&json!({ "code": 0, "msg": "success" }), CallResult::Rows(0)).truncated();
 
-        assert!(serde_json::from_slice::<serde_json::Value>(&answer.body).is_err());
-        assert_eq!(answer.outcome(), Outcome::Garbage);
+        assert!(serde_json::from_slice::<serde_json::Value>(&reply.body).is_err());
+        assert_eq!(reply.result(), CallResult::InvalidReply);
     }
 }

@@ -1,165 +1,176 @@
-//! Everything the two paths share: the app, the limits, the tenant, and what is remembered of each call.
+//! The state that both endpoints share: app, tenant, limits, quota, faults and call log.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, header};
+use jiff::civil::Date;
 use tokio::time::Instant;
 
 use super::{
-    access_token::AccessTokens, answer::Answer, failure::Failure, page_token::PageTokens, query::StatsQuery,
-    quota::Quota,
+    access_token::AccessTokenIssuer, api_error::ApiError, call_quota::CallQuota, page_token::PageTokenCodec,
+    reply::SimulatedReply, stats_request::StatsRequest,
 };
 use crate::{
-    model::{Clock, Day},
-    sim::{
-        Faults, Ledger, Mishap, PathKind, RefusalStatus, ResetHint, SimConfig, Tenant,
-        chance::{draw, mix, mix_text},
-        ledger::Entry,
-        limit::{Limits, Refusal},
-        shared::Shared,
-    },
+    CallLog, Endpoint, FaultInjector, FaultKind, OverLimitStatus, ResetHeader, SimulatorConfig, Tenant,
+    call_log::OpenCall,
+    clock::WallClock,
+    non_poisoning_mutex::NonPoisoningMutex,
+    rate_limit::{RateLimitExceeded, RateLimits},
+    seeded_rng::{hash_parts, hash_text, rng_for},
 };
 
-const LOG_ID: u64 = mix_text("log_id");
-/// What a successful reply says of the limit: upstream calls the number opaque.
-const OPAQUE_LIMIT: u32 = 100;
-const JITTER: u64 = mix_text("jitter");
+const LOG_ID: u64 = hash_text("log_id");
+/// The value of `x-ogw-ratelimit-limit` in successful replies. Feishu does not document what the number means.
+const LIMIT_HEADER_ON_SUCCESS: u32 = 100;
+const JITTER: u64 = hash_text("jitter");
 
-/// The simulated Feishu, but for the socket.
+/// The simulated Feishu without its HTTP server.
 #[derive(Debug)]
-pub(crate) struct World {
-    pub(crate) config: SimConfig,
-    pub(crate) clock: Arc<dyn Clock>,
+pub(crate) struct SimulatorState {
+    pub(crate) config: SimulatorConfig,
+    pub(crate) clock: WallClock,
     pub(crate) tenant: Arc<Tenant>,
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) faults: Arc<Faults>,
-    pub(crate) access: AccessTokens,
-    pub(crate) pages: PageTokens,
-    pub(crate) quota: Quota,
-    limits: Shared<Limits>,
+    pub(crate) call_log: Arc<CallLog>,
+    pub(crate) faults: Arc<FaultInjector>,
+    pub(crate) access_tokens: AccessTokenIssuer,
+    pub(crate) page_tokens: PageTokenCodec,
+    pub(crate) quota: CallQuota,
+    limits: NonPoisoningMutex<RateLimits>,
 }
 
-/// A call that is being answered.
-pub(crate) struct Visit {
-    entry: Entry,
+/// A call that has no reply yet.
+pub(crate) struct ActiveCall {
+    open_call: OpenCall,
     pub(crate) log_id: String,
 }
 
-/// A stats call that does not get past the door, with what it is told about the limit.
+/// Why a call to `admin_user_stats` is rejected before it is processed: no valid access token, or a rate limit.
 #[derive(Debug)]
-pub(crate) struct TurnedAway {
-    failure: Failure,
-    refusal: Option<Refusal>,
+pub(crate) struct Rejection {
+    error: ApiError,
+    exceeded: Option<RateLimitExceeded>,
 }
 
-impl World {
-    pub(crate) fn new(config: SimConfig, clock: Arc<dyn Clock>) -> Self {
+impl SimulatorState {
+    pub(crate) fn new(config: SimulatorConfig, clock: WallClock) -> Self {
         Self {
             tenant: Arc::new(Tenant::new(&config, clock.now())),
-            ledger: Arc::new(Ledger::new()),
+            call_log: Arc::new(CallLog::new()),
             faults: Arc::default(),
-            access: AccessTokens::new(&config),
-            pages: PageTokens::new(config.page_tokens, config.seed),
-            quota: Quota::new(config.quota),
-            limits: Shared::new(config.limits.clone()),
+            access_tokens: AccessTokenIssuer::new(&config),
+            page_tokens: PageTokenCodec::new(config.page_tokens, config.seed),
+            quota: CallQuota::new(config.quota),
+            limits: NonPoisoningMutex::new(config.limits.clone()),
             config,
             clock,
         }
     }
 
-    /// Today, by the tenant's own calendar.
-    pub(crate) fn today(&self) -> Day {
-        self.config.home().today(self.clock.now())
+    /// The date in the tenant's home geo.
+    pub(crate) fn today(&self) -> Date {
+        self.config.home_geo().today(self.clock.now())
     }
 
-    /// Enters a call in the ledger, and gives it a log id.
-    pub(crate) fn receive(&self, path: PathKind, query: Option<StatsQuery>) -> Visit {
-        let page = query.as_ref().and_then(|query| self.pages.page_of(query)).map(|page| page + 1);
-        let entry = self.ledger.open(path, query, page);
-        let time = self.config.home().offset().to_datetime(self.clock.now()).strftime("%Y%m%d%H%M%S");
-        let log_id = format!("{time}{:016X}{:04X}", mix(&[self.config.seed, LOG_ID, entry.number()]), entry.number());
-        Visit { entry, log_id }
+    /// Logs a call and assigns a log id.
+    pub(crate) fn log_call(&self, endpoint: Endpoint, query: Option<StatsRequest>) -> ActiveCall {
+        let page = query.as_ref().and_then(|query| self.page_tokens.page_of(query)).map(|page| page + 1);
+        let open_call = self.call_log.start(endpoint, query, page);
+        let time = self.config.home_geo().offset().to_datetime(self.clock.now()).strftime("%Y%m%d%H%M%S");
+        let log_id = format!(
+            "{time}{:016X}{:04X}",
+            hash_parts(&[self.config.seed, LOG_ID, open_call.number()]),
+            open_call.number()
+        );
+        ActiveCall { open_call, log_id }
     }
 
-    /// Enters a stats call, and says whether it gets past the door: with a valid access token, and within the limits.
+    /// Logs a call to `admin_user_stats`, then checks its access token and the rate limits.
     ///
-    /// The limits judge by the instant that the ledger shows, so that both tell the same story to the nanosecond.
-    pub(crate) fn receive_limited(
+    /// The limits use the arrival time of the call log, so a test can recompute every decision from the log.
+    pub(crate) fn admit_stats_call(
         &self,
-        query: Option<&StatsQuery>,
+        query: Option<&StatsRequest>,
         headers: &HeaderMap,
-    ) -> (Visit, Result<(), TurnedAway>) {
+    ) -> (ActiveCall, Result<(), Rejection>) {
         let mut limits = self.limits.lock();
-        let visit = self.receive(PathKind::Stats, query.cloned());
+        let call = self.log_call(Endpoint::Stats, query.cloned());
         let admission = self.authorise(headers).and_then(|()| {
-            let over = |refusal| TurnedAway { failure: self.over_the_limit(), refusal: Some(refusal) };
-            limits.admit(visit.entry.offset()).map_err(over)
+            let over_limit = |exceeded| Rejection { error: self.over_limit_error(), exceeded: Some(exceeded) };
+            limits.admit(call.open_call.offset()).map_err(over_limit)
         });
-        (visit, admission)
+        (call, admission)
     }
 
-    /// What a call is told that was turned away.
-    pub(crate) fn turn_away(&self, away: &TurnedAway, visit: &Visit) -> Answer {
-        let answer = Answer::failure(&away.failure, &visit.log_id);
-        match away.refusal {
-            Some(refusal) => self.hint(answer, refusal.calls, refusal.reset),
-            None => answer,
+    /// The reply for a rejected call.
+    pub(crate) fn rejection_reply(&self, rejection: &Rejection, call: &ActiveCall) -> SimulatedReply {
+        let reply = SimulatedReply::error(&rejection.error, &call.log_id);
+        match rejection.exceeded {
+            Some(exceeded) => self.with_rate_limit_headers(reply, exceeded.calls, exceeded.reset),
+            None => reply,
         }
     }
 
-    /// The headers about limits that a successful reply carries, if it does.
-    pub(crate) fn hint_at_success(&self, answer: Answer) -> Answer {
-        if self.config.rate_hints.on_success { self.hint(answer, OPAQUE_LIMIT, Duration::ZERO) } else { answer }
+    /// Adds the rate limit headers to a successful reply if they are configured.
+    pub(crate) fn with_success_headers(&self, reply: SimulatedReply) -> SimulatedReply {
+        if self.config.rate_limit_headers.on_success {
+            self.with_rate_limit_headers(reply, LIMIT_HEADER_ON_SUCCESS, Duration::ZERO)
+        } else {
+            reply
+        }
     }
 
-    /// Takes the time that upstream takes, then sends the answer and enters what it was.
-    pub(crate) async fn reply(&self, visit: Visit, answer: impl Future<Output = Answer>) -> axum::response::Response {
-        tokio::time::sleep(self.delay(visit.entry.number())).await;
-        let answer = answer.await.with_header("x-tt-logid", visit.log_id);
-        visit.entry.finish(answer.outcome());
-        answer.into_response()
+    /// Waits for the latency of the call, then returns the response and logs the result.
+    pub(crate) async fn reply(
+        &self,
+        call: ActiveCall,
+        reply: impl Future<Output = SimulatedReply>,
+    ) -> axum::response::Response {
+        tokio::time::sleep(self.delay(call.open_call.number())).await;
+        let reply = reply.await.with_header("x-tt-logid", call.log_id);
+        call.open_call.finish(reply.result());
+        reply.into_response()
     }
 
-    fn authorise(&self, headers: &HeaderMap) -> Result<(), TurnedAway> {
-        let turned_away = |code| TurnedAway { failure: Failure::of(code), refusal: None };
-        let token = bearer(headers).ok_or_else(|| turned_away(99_991_661))?;
-        let is_valid = self.access.is_valid(token, Instant::now());
-        is_valid.then_some(()).ok_or_else(|| turned_away(99_991_663))
+    fn authorise(&self, headers: &HeaderMap) -> Result<(), Rejection> {
+        let rejection = |code| Rejection { error: ApiError::from_code(code), exceeded: None };
+        let token = bearer_token(headers).ok_or_else(|| rejection(99_991_661))?;
+        let is_valid = self.access_tokens.is_valid(token, Instant::now());
+        is_valid.then_some(()).ok_or_else(|| rejection(99_991_663))
     }
 
-    /// How long a call takes.
+    /// The latency of call `number`.
     fn delay(&self, number: u64) -> Duration {
-        let chance = draw(&[self.config.seed, JITTER, number]).f64();
-        self.config.latency + self.config.jitter.mul_f64(chance)
+        let random = rng_for(&[self.config.seed, JITTER, number]).f64();
+        self.config.latency + self.config.jitter.mul_f64(random)
     }
 
-    fn over_the_limit(&self) -> Failure {
-        let status = match self.config.refuse_with {
-            RefusalStatus::TooManyRequests => 429,
-            RefusalStatus::BadRequest => 400,
+    fn over_limit_error(&self) -> ApiError {
+        let status = match self.config.over_limit_status {
+            OverLimitStatus::TooManyRequests => 429,
+            OverLimitStatus::BadRequest => 400,
         };
-        Failure { status, ..Failure::of(99_991_400) }
+        ApiError { status, ..ApiError::from_code(99_991_400) }
     }
 
-    fn hint(&self, answer: Answer, calls: u32, reset: Duration) -> Answer {
-        let reset = match &self.config.rate_hints.reset {
-            ResetHint::Absent => return answer,
-            ResetHint::Seconds => reset.as_secs_f64().ceil().to_string(),
-            ResetHint::Decimal => format!("{:.3}", reset.as_secs_f64()),
-            ResetHint::Fixed(text) => text.clone(),
+    fn with_rate_limit_headers(&self, reply: SimulatedReply, calls: u32, reset: Duration) -> SimulatedReply {
+        let reset = match &self.config.rate_limit_headers.reset {
+            ResetHeader::Absent => return reply,
+            ResetHeader::Seconds => reset.as_secs_f64().ceil().to_string(),
+            ResetHeader::Decimal => format!("{:.3}", reset.as_secs_f64()),
+            ResetHeader::Fixed(text) => text.clone(),
         };
-        answer.with_header("x-ogw-ratelimit-limit", calls.to_string()).with_header("x-ogw-ratelimit-reset", reset)
+        reply.with_header("x-ogw-ratelimit-limit", calls.to_string()).with_header("x-ogw-ratelimit-reset", reset)
     }
 }
 
-impl Visit {
-    pub(crate) fn note(&self, mishap: Option<&Mishap>) {
-        self.entry.note(mishap);
+impl ActiveCall {
+    pub(crate) fn set_fault(&self, fault: Option<&FaultKind>) {
+        self.open_call.set_fault(fault);
     }
 }
 
-/// The access token of a call.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The bearer token of a call.
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     value.strip_prefix("Bearer ").map(str::trim).filter(|token| !token.is_empty())
 }
@@ -169,17 +180,16 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
-    use crate::model::ManualClock;
 
-    fn world(config: SimConfig) -> World {
-        World::new(config, Arc::new(ManualClock::at("2026-11-22T04:00:00Z".parse().expect("an instant"))))
+    fn state(config: SimulatorConfig) -> SimulatorState {
+        SimulatorState::new(config, WallClock::new(|| "2026-11-22T04:00:00Z".parse().expect("an instant")))
     }
 
     #[tokio::test]
-    async fn a_call_takes_as_long_as_its_number_says() {
+    async fn the_latency_depends_on_the_call_number_only() {
         let (latency, jitter) = (Duration::from_millis(100), Duration::from_millis(50));
-        let config = SimConfig { latency, jitter, ..SimConfig::default() };
-        let (one, other) = (world(config.clone()), world(config));
+        let config = SimulatorConfig { latency, jitter, ..SimulatorConfig::default() };
+        let (one, other) = (state(config.clone()), state(config));
 
         let delays: Vec<Duration> = (0..50).map(|number| one.delay(number)).collect();
 
@@ -189,23 +199,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_call_has_a_log_id_of_its_own() {
-        let world = world(SimConfig::default());
+    async fn every_call_has_its_own_log_id() {
+        let state = state(SimulatorConfig::default());
 
-        let [one, other] = [(); 2].map(|()| world.receive(PathKind::Other, None).log_id);
+        let [one, other] = [(); 2].map(|()| state.log_call(Endpoint::Other, None).log_id);
 
         assert!(one.starts_with("20261122120000") && one.len() == 34, "{one}");
         assert_ne!(one, other);
     }
 
     #[test]
-    fn a_token_comes_after_the_word_bearer() {
-        let sent = |value: &'static str| {
+    fn the_token_follows_the_scheme_bearer() {
+        let token_of = |value: &'static str| {
             let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
-            bearer(&headers).map(str::to_owned)
+            bearer_token(&headers).map(str::to_owned)
         };
 
-        assert_eq!(sent("Bearer t-1"), Some("t-1".to_owned()));
-        assert_eq!([sent("t-1"), sent("Bearer "), sent("Basic dDox")], [None, None, None]);
+        assert_eq!(token_of("Bearer t-1"), Some("t-1".to_owned()));
+        assert_eq!([token_of("t-1"), token_of("Bearer "), token_of("Basic dDox")], [None, None, None]);
     }
 }

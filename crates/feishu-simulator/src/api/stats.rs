@@ -1,4 +1,4 @@
-//! `GET /open-apis/admin/v1/admin_user_stats`: one page of people's figures.
+//! `GET /open-apis/admin/v1/admin_user_stats`: one page of rows.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{answer::Answer, failure::Failure, query::StatsQuery, row::WireRow, world::World};
+use super::{
+    api_error::ApiError, reply::SimulatedReply, row_json::RowJson, simulator_state::SimulatorState,
+    stats_request::StatsRequest,
+};
 use crate::{
-    model::{Geo, UserIdType},
-    sim::{
-        Drift, TruthRow,
-        faults::Twist,
-        ledger::{Outcome, PathKind},
-        tenant::{Chain, Filter},
-    },
+    GroundTruthRow, SchemaDrift, TenantGeo, UserIdKind,
+    call_log::{CallResult, Endpoint},
+    faults::PageFault,
+    tenant::{PersonFilter, RowSequence},
 };
 
 #[derive(Serialize)]
@@ -33,122 +33,127 @@ struct Data<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     page_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    items: Option<Vec<WireRow<'a>>>,
+    items: Option<Vec<RowJson<'a>>>,
 }
 
-/// Where a call stands in its chain.
-struct Bookmark<'a> {
-    world: &'a World,
-    query: &'a StatsQuery,
-    geo: Geo,
-    chain: Arc<Chain>,
+/// The rows that a call selects, and the page that it requests.
+struct PageLookup<'a> {
+    state: &'a SimulatorState,
+    query: &'a StatsRequest,
+    geo: TenantGeo,
+    rows: Arc<RowSequence>,
     /// The number of the page, from 0.
     page: usize,
 }
 
-/// A page, before it is written.
-struct Page {
-    rows: Vec<TruthRow>,
+/// The content of a page.
+struct ReplyPage {
+    rows: Vec<GroundTruthRow>,
     has_more: bool,
     token: Option<String>,
 }
 
-/// Answers a call to the stats path.
-pub(crate) async fn stats(State(world): State<Arc<World>>, headers: HeaderMap, uri: Uri) -> Response {
-    let query = StatsQuery::read(&uri);
-    let (visit, admission) = world.receive_limited(query.as_ref().ok(), &headers);
-    if let Err(away) = admission {
-        let answer = world.turn_away(&away, &visit);
-        return world.reply(visit, async { answer }).await;
+/// Handles a call.
+pub(crate) async fn stats(State(state): State<Arc<SimulatorState>>, headers: HeaderMap, uri: Uri) -> Response {
+    let query = StatsRequest::parse(&uri);
+    let (call, admission) = state.admit_stats_call(query.as_ref().ok(), &headers);
+    if let Err(rejection) = admission {
+        let reply = state.rejection_reply(&rejection, &call);
+        return state.reply(call, async { reply }).await;
     }
-    let mishap = world.faults.take(PathKind::Stats, query.as_ref().ok());
-    visit.note(mishap.as_ref());
-    let log_id = visit.log_id.clone();
-    let answer = world.spoil(mishap, &log_id, |twist| {
-        let answer = query.and_then(|query| give(&world, &query, twist));
-        answer.unwrap_or_else(|failure| Answer::failure(&failure, &log_id))
+    let fault = state.faults.next_fault(Endpoint::Stats, query.as_ref().ok());
+    call.set_fault(fault.as_ref());
+    let log_id = call.log_id.clone();
+    let reply = state.inject_fault(fault, &log_id, |page_fault| {
+        let reply = query.and_then(|query| charge_and_reply(&state, &query, page_fault));
+        reply.unwrap_or_else(|error| SimulatedReply::error(&error, &log_id))
     });
-    world.reply(visit, answer).await
+    state.reply(call, reply).await
 }
 
-/// The page asked for, charged to the quota.
-fn give(world: &World, query: &StatsQuery, twist: Option<Twist>) -> Result<Answer, Failure> {
-    let bookmark = Bookmark::of(world, query)?;
-    if !world.quota.charge(world.today()) {
-        return Err(Failure::of(99_991_403));
+/// Counts the call in the quota and returns the requested page.
+fn charge_and_reply(
+    state: &SimulatorState,
+    query: &StatsRequest,
+    page_fault: Option<PageFault>,
+) -> Result<SimulatedReply, ApiError> {
+    let lookup = PageLookup::of(state, query)?;
+    if !state.quota.charge(state.today()) {
+        return Err(ApiError::from_code(99_991_403));
     }
-    let page = twist.map_or_else(|| bookmark.page(), |twist| bookmark.twisted(twist));
-    Ok(world.hint_at_success(write(world, query, page)))
+    let page = page_fault.map_or_else(|| lookup.page(), |page_fault| lookup.faulty_page(page_fault));
+    Ok(state.with_success_headers(page_reply(state, query, page)))
 }
 
-impl<'a> Bookmark<'a> {
-    fn of(world: &'a World, query: &'a StatsQuery) -> Result<Self, Failure> {
-        let page = world.pages.page_of(query).ok_or_else(|| Failure::invalid("page_token"))?;
-        let geo = query.target_geo.unwrap_or_else(|| world.config.home());
-        let chain = chain(world, query, geo)?;
-        Ok(Self { world, query, geo, chain, page })
+impl<'a> PageLookup<'a> {
+    fn of(state: &'a SimulatorState, query: &'a StatsRequest) -> Result<Self, ApiError> {
+        let page = state.page_tokens.page_of(query).ok_or_else(|| ApiError::invalid_parameter("page_token"))?;
+        let geo = query.target_geo.unwrap_or_else(|| state.config.home_geo());
+        let rows = row_sequence(state, query, geo)?;
+        Ok(Self { state, query, geo, rows, page })
     }
 
-    fn page(&self) -> Page {
-        let has_more = self.chain.has_more(self.page, self.query.page_size);
-        let token = has_more.then(|| self.world.pages.issue(self.query, self.page + 1));
-        Page { rows: self.rows(self.page, self.query.page_size), has_more, token }
+    fn page(&self) -> ReplyPage {
+        let has_more = self.rows.has_more(self.page, self.query.page_size);
+        let token = has_more.then(|| self.state.page_tokens.issue(self.query, self.page + 1));
+        ReplyPage { rows: self.rows(self.page, self.query.page_size), has_more, token }
     }
 
-    fn twisted(&self, twist: Twist) -> Page {
-        let honest = self.page();
-        match twist {
-            Twist::Empty => {
-                let token = self.world.pages.issue_afresh(self.query, self.page);
-                Page { rows: Vec::new(), has_more: true, token: Some(token) }
+    fn faulty_page(&self, page_fault: PageFault) -> ReplyPage {
+        let page = self.page();
+        match page_fault {
+            PageFault::Empty => {
+                let token = self.state.page_tokens.issue_unique(self.query, self.page);
+                ReplyPage { rows: Vec::new(), has_more: true, token: Some(token) }
             }
-            Twist::WithoutToken => Page { has_more: true, token: None, ..honest },
-            Twist::SameToken => match self.query.page_token.clone() {
-                Some(sent) => Page { has_more: true, token: Some(sent), ..honest },
-                None => honest,
+            PageFault::MissingToken => ReplyPage { has_more: true, token: None, ..page },
+            PageFault::RepeatedToken => match self.query.page_token.clone() {
+                Some(sent) => ReplyPage { has_more: true, token: Some(sent), ..page },
+                None => page,
             },
-            Twist::RowAgain => Page { rows: [self.rows(0, 1), honest.rows].concat(), ..honest },
+            PageFault::DuplicateRow => ReplyPage { rows: [self.rows(0, 1), page.rows].concat(), ..page },
         }
     }
 
-    fn rows(&self, page: usize, size: usize) -> Vec<TruthRow> {
-        self.chain.page(page, size).filter_map(|address| self.world.tenant.row(self.geo, address)).collect()
+    fn rows(&self, page: usize, size: usize) -> Vec<GroundTruthRow> {
+        self.rows.page(page, size).filter_map(|address| self.state.tenant.row(self.geo, address)).collect()
     }
 }
 
-/// All rows that the query asks for.
-fn chain(world: &World, query: &StatsQuery, geo: Geo) -> Result<Arc<Chain>, Failure> {
-    if !world.tenant.geos().any(|enabled| enabled == geo) {
-        return Err(Failure::of(1_051_002));
+/// All rows that the request selects.
+fn row_sequence(state: &SimulatorState, query: &StatsRequest, geo: TenantGeo) -> Result<Arc<RowSequence>, ApiError> {
+    if !state.tenant.geos().any(|enabled| enabled == geo) {
+        return Err(ApiError::from_code(1_051_002));
     }
-    let filter = Filter { department: department(world, query)?, person: person(world, query, geo)? };
-    Ok(world.tenant.chain(geo, query.span, filter, world.clock.now()))
+    let filter = PersonFilter { department: find_department(state, query)?, person: find_person(state, query, geo)? };
+    Ok(state.tenant.row_sequence(geo, &query.days, filter, state.clock.now()))
 }
 
-/// The root department is known as `0`, whatever the type of id, and holds everybody.
-fn department(world: &World, query: &StatsQuery) -> Result<Option<usize>, Failure> {
+/// Department `0` is the root, for both kinds of id. It contains all people.
+fn find_department(state: &SimulatorState, query: &StatsRequest) -> Result<Option<usize>, ApiError> {
     let Some(id) = query.department_id.as_deref().filter(|id| *id != "0") else { return Ok(None) };
-    let place = world.tenant.find_department(query.department_id_type, id);
-    place.map(Some).ok_or_else(|| Failure::of(99_992_357))
+    let index = state.tenant.find_department(query.department_id_type, id);
+    index.map(Some).ok_or_else(|| ApiError::from_code(99_992_357))
 }
 
-/// Somebody of another geo is known, though has no rows in this one.
-fn person(world: &World, query: &StatsQuery, geo: Geo) -> Result<Option<u32>, Failure> {
+/// The number of a person in this geo. A person of another geo is known but has no rows here, so the number matches
+/// nobody.
+fn find_person(state: &SimulatorState, query: &StatsRequest, geo: TenantGeo) -> Result<Option<u32>, ApiError> {
     let Some(id) = query.user_id.as_deref() else { return Ok(None) };
-    let found = world.tenant.find_person(query.user_id_type, id).ok_or_else(|| Failure::of(99_992_351))?;
-    Ok(Some(if found.0 == geo { found.1 } else { u32::MAX }))
+    let person = state.tenant.find_person(query.user_id_type, id).ok_or_else(|| ApiError::from_code(99_992_351))?;
+    Ok(Some(if person.geo == geo { person.number } else { u32::MAX }))
 }
 
-fn write(world: &World, query: &StatsQuery, page: Page) -> Answer {
-    let (kind, drift, seed) = (query.user_id_type, world.config.drift, world.config.seed);
-    let withheld = kind == UserIdType::UserId && !world.config.employee_ids;
-    let rows: Vec<_> = page.rows.iter().map(|row| WireRow::new(row, kind, withheld, drift, seed)).collect();
-    let items = Some(rows).filter(|rows| !rows.is_empty() || keeps_empty_items(drift, query));
+fn page_reply(state: &SimulatorState, query: &StatsRequest, page: ReplyPage) -> SimulatedReply {
+    let (kind, drift, seed) = (query.user_id_type, state.config.schema_drift, state.config.seed);
+    let withheld = kind == UserIdKind::UserId && !state.config.employee_ids;
+    let rows: Vec<_> = page.rows.iter().map(|row| RowJson::new(row, kind, withheld, drift, seed)).collect();
+    let items = Some(rows).filter(|rows| !rows.is_empty() || includes_empty_items(drift, query));
     let data = Data { has_more: page.has_more, page_token: page.token, items };
-    Answer::json(&Body { code: 0, msg: "success", data }, Outcome::Rows(page.rows.len()))
+    SimulatedReply::json(&Body { code: 0, msg: "success", data }, CallResult::Rows(page.rows.len()))
 }
 
-/// Whether a page without rows has an empty list of them, or with drift, every other time, no list.
-fn keeps_empty_items(drift: Drift, query: &StatsQuery) -> bool {
-    drift == Drift::Off || query.fingerprint().is_multiple_of(2)
+/// Whether a page without rows contains an empty `items`. With schema drift, `items` is absent for half of the queries.
+fn includes_empty_items(drift: SchemaDrift, query: &StatsRequest) -> bool {
+    drift == SchemaDrift::Off || query.fingerprint().is_multiple_of(2)
 }

@@ -1,4 +1,4 @@
-//! `POST /open-apis/auth/v3/tenant_access_token/internal`: app id and secret for an access token.
+//! `POST /open-apis/auth/v3/tenant_access_token/internal`: returns an access token for an app id and a secret.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{access_token::Grant, answer::Answer, failure::Failure, world::World};
-use crate::sim::ledger::{Outcome, PathKind};
+use super::{access_token::IssuedToken, api_error::ApiError, reply::SimulatedReply, simulator_state::SimulatorState};
+use crate::call_log::{CallResult, Endpoint};
 
 #[derive(Deserialize)]
 struct Credentials {
@@ -16,7 +16,7 @@ struct Credentials {
     app_secret: String,
 }
 
-/// There is no `data` level in this one.
+/// The reply. Unlike other replies of the API, it has no `data` level.
 #[derive(Serialize)]
 struct Body {
     code: i64,
@@ -25,26 +25,27 @@ struct Body {
     expire: u64,
 }
 
-/// Answers a call to the token path.
-pub(crate) async fn token(State(world): State<Arc<World>>, body: Bytes) -> Response {
-    let visit = world.receive(PathKind::Token, None);
-    let mishap = world.faults.take(PathKind::Token, None);
-    visit.note(mishap.as_ref());
-    let log_id = visit.log_id.clone();
-    let answer = world
-        .spoil(mishap, &log_id, |_| grant(&world, &body).unwrap_or_else(|failure| Answer::failure(&failure, &log_id)));
-    world.reply(visit, answer).await
+/// Handles a call.
+pub(crate) async fn token(State(state): State<Arc<SimulatorState>>, body: Bytes) -> Response {
+    let call = state.log_call(Endpoint::Token, None);
+    let fault = state.faults.next_fault(Endpoint::Token, None);
+    call.set_fault(fault.as_ref());
+    let log_id = call.log_id.clone();
+    let reply = state.inject_fault(fault, &log_id, |_| {
+        issue_token(&state, &body).unwrap_or_else(|error| SimulatedReply::error(&error, &log_id))
+    });
+    state.reply(call, reply).await
 }
 
-fn grant(world: &World, body: &[u8]) -> Result<Answer, Failure> {
-    let malformed = |_| Failure { status: 400, ..Failure::of(10003) };
-    let sent: Credentials = serde_json::from_slice(body).map_err(malformed)?;
-    if sent.app_id != world.config.app_id {
-        return Err(Failure::of(10003));
+fn issue_token(state: &SimulatorState, body: &[u8]) -> Result<SimulatedReply, ApiError> {
+    let malformed = |_| ApiError { status: 400, ..ApiError::from_code(10003) };
+    let credentials: Credentials = serde_json::from_slice(body).map_err(malformed)?;
+    if credentials.app_id != state.config.app_id {
+        return Err(ApiError::from_code(10003));
     }
-    if sent.app_secret != world.config.app_secret {
-        return Err(Failure::of(10014));
+    if credentials.app_secret != state.config.app_secret {
+        return Err(ApiError::from_code(10014));
     }
-    let Grant { token, expire } = world.access.grant(Instant::now());
-    Ok(Answer::json(&Body { code: 0, msg: "ok", tenant_access_token: token, expire }, Outcome::Granted))
+    let IssuedToken { token, expire } = state.access_tokens.issue(Instant::now());
+    Ok(SimulatedReply::json(&Body { code: 0, msg: "ok", tenant_access_token: token, expire }, CallResult::TokenIssued))
 }

@@ -1,14 +1,14 @@
-//! The tree of departments.
+//! The departments of the tenant.
 
-use super::{badge::Badges, names};
+use super::{id_codec::IdCodec, names};
 use crate::{
-    model::DepartmentIdType,
-    sim::chance::{draw, mix_text},
+    DepartmentIdKind,
+    seeded_rng::{hash_text, rng_for},
 };
 
 /// A department of the simulated tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Department {
+pub struct TenantDepartment {
     /// The id of type `open_department_id`: `od-…`.
     pub open_department_id: String,
     /// The id of type `department_id`.
@@ -17,65 +17,67 @@ pub struct Department {
     pub name: String,
     /// The names from the top department down to this one, joined by `/`.
     pub path: String,
-    /// The place of the department above it in [`Tenant::departments`](super::Tenant::departments); `None` at the top.
+    /// The index of the parent in [`Tenant::departments`](super::Tenant::departments); `None` for a top department.
     pub parent: Option<usize>,
     depth: usize,
 }
 
-/// All departments; each comes after the one above it.
+/// All departments. A department comes after its parent.
 #[derive(Clone, Debug)]
-pub(crate) struct Departments(Vec<Department>);
+pub(crate) struct TenantDepartments(Vec<TenantDepartment>);
 
-const DEEPEST: usize = 4;
+/// Levels of departments.
+const MAX_DEPTH: usize = 4;
 
-impl Departments {
-    /// About one department for every twelve people.
-    pub(super) fn grow(seed: u64, users: u32) -> Self {
+impl TenantDepartments {
+    /// Generates one department for 12 people, at least 4 and at most 400.
+    pub(super) fn generate(seed: u64, users: u32) -> Self {
         let count = (users as usize / 12).clamp(4, 400);
-        let tops = (count / 6).clamp(3, 12);
-        let mut rng = draw(&[seed, mix_text("departments")]);
-        let mut tree = Self(Vec::with_capacity(count));
-        for place in 0..tops {
-            tree.add(Badges::new(seed), None, names::top_department(place));
+        let top_count = (count / 6).clamp(3, 12);
+        let mut rng = rng_for(&[seed, hash_text("departments")]);
+        let mut departments = Self(Vec::with_capacity(count));
+        for index in 0..top_count {
+            departments.add(IdCodec::new(seed), None, names::top_department(index));
         }
-        for place in tops..count {
-            let parent = tree.shallow(rng.usize(..place));
-            let siblings = tree.0.iter().filter(|one| one.parent == Some(parent)).count();
-            tree.add(Badges::new(seed), Some(parent), names::department(parent, siblings));
+        for index in top_count..count {
+            let parent = departments.parent_candidate(rng.usize(..index));
+            let siblings = departments.0.iter().filter(|department| department.parent == Some(parent)).count();
+            departments.add(IdCodec::new(seed), Some(parent), names::department(parent, siblings));
         }
-        tree
+        departments
     }
 
-    pub(super) fn all(&self) -> &[Department] {
+    pub(super) fn all(&self) -> &[TenantDepartment] {
         &self.0
     }
 
-    /// The place of the department with this id.
-    pub(super) fn find(&self, kind: DepartmentIdType, id: &str) -> Option<usize> {
-        self.0.iter().position(|one| match kind {
-            DepartmentIdType::OpenDepartmentId => one.open_department_id == id,
-            DepartmentIdType::DepartmentId => one.department_id == id,
+    /// The index of the department with this id.
+    pub(super) fn find(&self, kind: DepartmentIdKind, id: &str) -> Option<usize> {
+        self.0.iter().position(|department| match kind {
+            DepartmentIdKind::OpenDepartmentId => department.open_department_id == id,
+            DepartmentIdKind::DepartmentId => department.department_id == id,
         })
     }
 
-    /// Whether `place` is `top` or lies below it.
-    pub(super) fn is_within(&self, place: usize, top: usize) -> bool {
-        std::iter::successors(Some(place), |place| self.0[*place].parent).any(|place| place == top)
+    /// Whether department `index` is `top` or below it.
+    pub(super) fn is_within(&self, index: usize, top: usize) -> bool {
+        std::iter::successors(Some(index), |index| self.0[*index].parent).any(|index| index == top)
     }
 
-    /// The department at `place`, or the one above it where nothing may grow below that.
-    fn shallow(&self, place: usize) -> usize {
-        let one = &self.0[place];
-        one.parent.filter(|_| one.depth >= DEEPEST).unwrap_or(place)
+    /// Department `index`, or its parent if it is at the maximum depth.
+    fn parent_candidate(&self, index: usize) -> usize {
+        let department = &self.0[index];
+        department.parent.filter(|_| department.depth >= MAX_DEPTH).unwrap_or(index)
     }
 
-    fn add(&mut self, badges: Badges, parent: Option<usize>, name: String) {
+    fn add(&mut self, codec: IdCodec, parent: Option<usize>, name: String) {
         let number = self.0.len();
-        let above = parent.map(|parent| &self.0[parent]);
-        let path = above.map_or_else(|| name.clone(), |above| format!("{}/{name}", above.path));
-        let depth = above.map_or(1, |above| above.depth + 1);
-        let (open_department_id, department_id) = (badges.open_department(number), badges.department(number));
-        self.0.push(Department { open_department_id, department_id, name, path, parent, depth });
+        let parent_department = parent.map(|parent| &self.0[parent]);
+        let path = parent_department
+            .map_or_else(|| name.clone(), |parent_department| format!("{}/{name}", parent_department.path));
+        let depth = parent_department.map_or(1, |parent_department| parent_department.depth + 1);
+        let (open_department_id, department_id) = (codec.open_department_id(number), codec.department_id(number));
+        self.0.push(TenantDepartment { open_department_id, department_id, name, path, parent, depth });
     }
 }
 
@@ -87,23 +89,23 @@ mod tests {
 
     #[test]
     fn no_two_departments_share_a_path_or_an_id() {
-        let tree = Departments::grow(1, 100_000);
+        let departments = TenantDepartments::generate(1, 100_000);
 
-        let paths: HashSet<&str> = tree.all().iter().map(|one| one.path.as_str()).collect();
-        let ids: HashSet<&str> = tree.all().iter().map(|one| one.department_id.as_str()).collect();
+        let paths: HashSet<&str> = departments.all().iter().map(|department| department.path.as_str()).collect();
+        let ids: HashSet<&str> = departments.all().iter().map(|department| department.department_id.as_str()).collect();
 
-        assert_eq!((paths.len(), ids.len()), (tree.all().len(), tree.all().len()));
-        assert!(tree.all().iter().all(|one| one.path.split('/').count() <= DEEPEST));
+        assert_eq!((paths.len(), ids.len()), (departments.all().len(), departments.all().len()));
+        assert!(departments.all().iter().all(|department| department.path.split('/').count() <= MAX_DEPTH));
     }
 
     #[test]
-    fn a_department_lies_within_those_above_it() {
-        let tree = Departments::grow(1, 2000);
-        let deep = tree.all().iter().position(|one| one.depth == 3).expect("a third level");
-        let above = tree.all()[deep].parent.expect("a second level");
+    fn a_department_is_within_all_departments_above_it() {
+        let departments = TenantDepartments::generate(1, 2000);
+        let deep = departments.all().iter().position(|department| department.depth == 3).expect("a third level");
+        let parent_department = departments.all()[deep].parent.expect("a second level");
 
-        assert!(tree.is_within(deep, deep) && tree.is_within(deep, above));
-        assert!(!tree.is_within(above, deep));
-        assert!(tree.all()[deep].path.starts_with(&tree.all()[above].path));
+        assert!(departments.is_within(deep, deep) && departments.is_within(deep, parent_department));
+        assert!(!departments.is_within(parent_department, deep));
+        assert!(departments.all()[deep].path.starts_with(&departments.all()[parent_department].path));
     }
 }

@@ -1,142 +1,157 @@
-//! One person's time in the company: when they joined, were activated, moved and left.
+//! When a person joined, first logged in, changed the department and left.
 //!
-//! Days are counted from the first day of the history, which makes asking "who was there?" of a hundred thousand
-//! people a matter of comparing integers.
+//! Days are integers, counted from the first day of the history, so the people with a row on a day are found by
+//! comparing integers.
 
-use super::{activity::Calendar, badge::geo_number};
+use super::{activity::DayNumber, id_codec::geo_number};
 use crate::{
-    model::Geo,
-    sim::chance::{draw, mix_text},
+    TenantGeo,
+    seeded_rng::{hash_text, rng_for},
 };
 
-const LIFE: u64 = mix_text("life");
-/// Those who were there before the history have been so for more days than this …
-const SETTLED: i32 = 30;
-/// … and for at most so many more.
-const LONGEST: i32 = 2000;
+const EMPLOYMENT: u64 = hash_text("life");
+/// The shortest time between the account creation and the history, for people who did not join during the history.
+const MIN_TENURE_DAYS: i32 = 30;
+/// The longest such time exceeds [`MIN_TENURE_DAYS`] by less than this.
+const TENURE_RANGE_DAYS: i32 = 2000;
 
-/// What all lives have in common.
+/// The parameters of the population.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Company {
+pub(crate) struct PopulationConfig {
     pub(super) seed: u64,
     /// Days of history.
     pub(super) days: i32,
-    /// The share of people that join or leave during the history.
+    /// The share of people who join or leave during the history, from 0 to 1.
     pub(super) turnover: f64,
-    /// How many departments there are.
+    /// Number of departments.
     pub(super) departments: usize,
 }
 
-/// A moment of the history: a day and a second of it.
+/// A time of the history: a day and a second of that day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(super) struct HistoryTime {
     /// Days since the first day of the history; negative before it.
     pub(super) day: i32,
     /// Seconds since midnight.
     pub(super) second: u32,
 }
 
-/// One person's time in the company.
+/// When a person joined, first logged in, changed the department and left.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Life {
-    pub(super) created: Moment,
-    /// `None` for those who never logged in.
-    pub(super) activated: Option<Moment>,
-    /// The last day with a row; `None` for those who stay.
-    left: Option<i32>,
+pub(super) struct Employment {
+    /// When the account was created.
+    pub(super) created: HistoryTime,
+    /// When the person first logged in; `None` if never.
+    pub(super) activated: Option<HistoryTime>,
+    /// The last day with a row; `None` if the person does not leave.
+    last_day: Option<i32>,
     department: usize,
-    /// From which day on they belong to which other department.
-    moved: Option<(i32, usize)>,
+    transfer: Option<Transfer>,
 }
 
-impl Life {
-    /// The life of a person, told in days from `start`, the first day of the history.
+/// A change of the department.
+#[derive(Clone, Copy, Debug)]
+struct Transfer {
+    /// The first day in the new department.
+    day: i32,
+    department: usize,
+}
+
+impl Employment {
+    /// Generates the employment of a person. `start` is the first day of the history.
     ///
-    /// What is drawn is not the distance from `start` but a day of an endless calendar, so that a simulator started
-    /// tomorrow tells nearly everybody's life as it does today.
-    pub(super) fn of(company: &Company, geo: Geo, start: Calendar, person: u32) -> Self {
-        let mut rng = draw(&[company.seed, geo_number(geo), u64::from(person), LIFE]);
-        let turn = start.days_until(rng.i32(0..company.days), company.days);
-        let fate = rng.f64();
-        let joins = fate < company.turnover / 2.0;
-        let leaves = !joins && fate < company.turnover;
-        let seniority = SETTLED + start.days_since(rng.i32(0..LONGEST), LONGEST);
-        let created = Moment { day: if joins { turn } else { -seniority }, second: rng.u32(9 * 3600..19 * 3600) };
-        let wait = if rng.u8(..4) == 0 { rng.i32(0..5) } else { 0 };
-        let activated = Moment { day: created.day + wait, second: (created.second + rng.u32(30..7000)).min(86_399) };
-        let move_day = start.days_until(rng.i32(0..company.days), company.days);
+    /// Random days are drawn as calendar days modulo a period and not as distances from `start`. So a simulator that
+    /// starts one day later generates the same employment for nearly all people.
+    pub(super) fn generate(config: &PopulationConfig, geo: TenantGeo, start: DayNumber, person: u32) -> Self {
+        let mut rng = rng_for(&[config.seed, geo_number(geo), u64::from(person), EMPLOYMENT]);
+        let change_day = start.days_until(rng.i32(0..config.days), config.days);
+        let random = rng.f64();
+        let joins = random < config.turnover / 2.0;
+        let leaves = !joins && random < config.turnover;
+        let tenure = MIN_TENURE_DAYS + start.days_since(rng.i32(0..TENURE_RANGE_DAYS), TENURE_RANGE_DAYS);
+        let created =
+            HistoryTime { day: if joins { change_day } else { -tenure }, second: rng.u32(9 * 3600..19 * 3600) };
+        let days_until_activation = if rng.u8(..4) == 0 { rng.i32(0..5) } else { 0 };
+        let activated = HistoryTime {
+            day: created.day + days_until_activation,
+            second: (created.second + rng.u32(30..7000)).min(86_399),
+        };
+        let transfer_day = start.days_until(rng.i32(0..config.days), config.days);
         Self {
             created,
             activated: (rng.u8(..100) >= 4).then_some(activated),
-            left: leaves.then_some(turn),
-            department: some_department(rng.f64(), company.departments),
-            moved: (rng.u8(..100) < 6).then(|| (move_day, rng.usize(..company.departments))),
+            last_day: leaves.then_some(change_day),
+            department: weighted_department(rng.f64(), config.departments),
+            transfer: (rng.u8(..100) < 6)
+                .then(|| Transfer { day: transfer_day, department: rng.usize(..config.departments) }),
         }
     }
 
-    /// Whether there is a row for `day`.
-    pub(super) fn holds(&self, day: i32) -> bool {
-        self.created.day <= day && self.left.is_none_or(|left| day <= left)
+    /// Whether the person has a row on `day`.
+    pub(super) fn has_row_on(&self, day: i32) -> bool {
+        self.created.day <= day && self.last_day.is_none_or(|last_day| day <= last_day)
     }
 
+    /// The department on `day`.
     pub(super) fn department_on(&self, day: i32) -> usize {
-        self.moved.filter(|(from, _)| *from <= day).map_or(self.department, |(_, department)| department)
+        self.transfer.filter(|transfer| transfer.day <= day).map_or(self.department, |transfer| transfer.department)
     }
 
-    /// When they were activated, as known at the end of `day`.
-    pub(super) fn activated_by(&self, day: i32) -> Option<Moment> {
+    /// When the person first logged in; `None` if not by the end of `day`.
+    pub(super) fn activated_by(&self, day: i32) -> Option<HistoryTime> {
         self.activated.filter(|activated| activated.day <= day)
     }
 }
 
-/// A number between 0 and 1 becomes a department; the first ones are the largest.
+/// The department for a random number from 0 to 1. Departments with a low index are more likely.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
-    reason = "a place in a short list"
+    reason = "an index below 400"
 )]
-fn some_department(chance: f64, departments: usize) -> usize {
-    ((chance * chance * departments as f64) as usize).min(departments - 1)
+fn weighted_department(random: f64, departments: usize) -> usize {
+    ((random * random * departments as f64) as usize).min(departments - 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const COMPANY: Company = Company { seed: 3, days: 60, turnover: 0.1, departments: 20 };
+    const CONFIG: PopulationConfig = PopulationConfig { seed: 3, days: 60, turnover: 0.1, departments: 20 };
 
-    fn lives(start: &str) -> Vec<Life> {
-        let start = Calendar::of(start.parse().expect("a day"));
-        (0..2000).map(|person| Life::of(&COMPANY, Geo::Cn, start, person)).collect()
+    fn employments(start: &str) -> Vec<Employment> {
+        let start = DayNumber::of(start.parse().expect("a day"));
+        (0..2000).map(|person| Employment::generate(&CONFIG, TenantGeo::Cn, start, person)).collect()
     }
 
     #[test]
-    fn people_join_leave_move_and_some_never_log_in() {
-        let lives = lives("2026-09-23");
+    fn people_join_leave_change_the_department_or_never_log_in() {
+        let employments = employments("2026-09-23");
 
-        assert!(lives.iter().any(|life| !life.holds(0) && life.holds(59)));
-        assert!(lives.iter().any(|life| life.holds(0) && !life.holds(59)));
-        assert!(lives.iter().any(|life| life.department_on(0) != life.department_on(59)));
-        assert!(lives.iter().any(|life| life.activated.is_none()));
-        assert!(lives.iter().all(|life| life.holds(0) || life.holds(59)));
+        assert!(employments.iter().any(|employment| !employment.has_row_on(0) && employment.has_row_on(59)));
+        assert!(employments.iter().any(|employment| employment.has_row_on(0) && !employment.has_row_on(59)));
+        assert!(employments.iter().any(|employment| employment.department_on(0) != employment.department_on(59)));
+        assert!(employments.iter().any(|employment| employment.activated.is_none()));
+        assert!(employments.iter().all(|employment| employment.has_row_on(0) || employment.has_row_on(59)));
     }
 
     #[test]
-    fn a_history_that_starts_a_day_later_tells_nearly_all_lives_alike() {
-        let (one, later) = (lives("2026-09-23"), lives("2026-09-24"));
+    fn a_history_that_starts_a_day_later_is_nearly_the_same() {
+        let (one, later) = (employments("2026-09-23"), employments("2026-09-24"));
 
-        let alike = |one: &Life, later: &Life| (1..60).all(|day| one.holds(day) == later.holds(day - 1));
-        let same = one.iter().zip(&later).filter(|(one, later)| alike(one, later)).count();
+        let is_same =
+            |one: &Employment, later: &Employment| (1..60).all(|day| one.has_row_on(day) == later.has_row_on(day - 1));
+        let same = one.iter().zip(&later).filter(|(one, later)| is_same(one, later)).count();
 
         assert!((1980..2000).contains(&same), "{same}");
     }
 
     #[test]
-    fn without_turnover_everybody_is_always_there() {
-        let quiet = Company { turnover: 0.0, days: 1, ..COMPANY };
-        let start = Calendar::of("2026-09-23".parse().expect("a day"));
+    fn without_turnover_all_people_have_a_row_on_every_day() {
+        let config = PopulationConfig { turnover: 0.0, days: 1, ..CONFIG };
+        let start = DayNumber::of("2026-09-23".parse().expect("a day"));
 
-        assert!((0..500).all(|person| Life::of(&quiet, Geo::Us, start, person).holds(0)));
+        assert!((0..500).all(|person| Employment::generate(&config, TenantGeo::Us, start, person).has_row_on(0)));
     }
 }

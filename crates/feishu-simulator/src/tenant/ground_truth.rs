@@ -1,17 +1,17 @@
-//! What is true of one person on one day, in types that do not depend on how upstream writes it.
+//! The ground truth of a row: its values before they are encoded as JSON.
 
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime};
 
-use crate::model::{Day, Geo, UserIdType};
+use crate::{TenantGeo, UserIdKind};
 
-/// One row as it is meant, whatever becomes of its types on the way.
+/// The values of a row, independent of how the API encodes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "upstream's flags, each of its own")]
-pub struct TruthRow {
-    /// The geo that holds the person.
-    pub geo: Geo,
-    /// The day, of the geo's calendar.
-    pub day: Day,
+#[expect(clippy::struct_excessive_bools, reason = "the flags of the API")]
+pub struct GroundTruthRow {
+    /// The geo of the person.
+    pub geo: TenantGeo,
+    /// The day, in the geo's time zone.
+    pub day: Date,
     /// The person's number within the geo, from 0.
     pub person: u32,
     /// The person's id of type `open_id`.
@@ -20,21 +20,21 @@ pub struct TruthRow {
     pub union_id: String,
     /// The person's id of type `user_id`.
     pub user_id: String,
-    /// The person's name; namesakes exist.
+    /// The person's name. Names are not unique.
     pub user_name: String,
-    /// The name of the department the person belonged to on that day.
+    /// The name of the person's department on the day.
     pub department_name: String,
-    /// The names from the top department down to that one, joined by `/`.
+    /// The names from the top department down to the person's department, joined by `/`.
     pub department_path: String,
-    /// When the account was made, in the geo's civil time.
+    /// When the account was created, in the geo's time zone.
     pub create_time: DateTime,
     /// When the person first logged in; `None` if not by the end of the day.
     pub register_time: Option<DateTime>,
-    /// When the person was last active, by the end of the day; `None` if not within two weeks.
+    /// When the person was last active by the end of the day; `None` if not within 14 days.
     pub last_active_time: Option<DateTime>,
     /// Whether the person had logged in by the end of the day.
     pub user_active: bool,
-    /// Whether the person used anything on the day.
+    /// Whether the person was active on the day.
     pub suite_active: bool,
     /// Whether the person used messages.
     pub im_active: bool,
@@ -42,24 +42,24 @@ pub struct TruthRow {
     pub docs_active: bool,
     /// Whether the person used the calendar.
     pub cal_active: bool,
-    /// Whether the person was in a meeting.
+    /// Whether the person attended a meeting.
     pub vc_active: bool,
     /// Whether the person searched.
     pub search_active: bool,
-    /// What the person did, in numbers.
-    pub counters: Counters,
-    /// The devices, in upstream's notation; empty when not active.
+    /// The counters of the day.
+    pub counters: UsageCounters,
+    /// The operating systems and clients, in Feishu's notation; empty if not active.
     pub active_os: String,
     /// The kinds of client, joined by a full-width comma.
     pub app_package_type: String,
-    /// The operating systems, joined by `,`, in upstream's spelling ("Andorid").
+    /// The operating systems, joined by `,`. Feishu writes "Andorid".
     pub os_name: String,
 }
 
-/// The fifteen counters of a row, by upstream's names.
+/// The counters of a row, with the field names of the API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are upstream's own; counts, and minutes for `vc_duration`")]
-pub struct Counters {
+#[expect(missing_docs, reason = "the names are those of the API; all are counts, except `vc_duration` in minutes")]
+pub struct UsageCounters {
     pub send_messenger_num: u32,
     pub create_docs_num: u32,
     pub create_cal_num: u32,
@@ -77,14 +77,14 @@ pub struct Counters {
     pub tab_search_count: u32,
 }
 
-impl TruthRow {
-    /// The person's id of the given type.
+impl GroundTruthRow {
+    /// The person's id of the given kind.
     #[must_use]
-    pub fn id(&self, kind: UserIdType) -> &str {
+    pub fn id(&self, kind: UserIdKind) -> &str {
         match kind {
-            UserIdType::OpenId => &self.open_id,
-            UserIdType::UnionId => &self.union_id,
-            UserIdType::UserId => &self.user_id,
+            UserIdKind::OpenId => &self.open_id,
+            UserIdKind::UnionId => &self.union_id,
+            UserIdKind::UserId => &self.user_id,
         }
     }
 }

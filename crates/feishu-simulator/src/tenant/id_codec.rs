@@ -1,99 +1,105 @@
-//! The ids of people and departments: computed from numbers, and read back without a table.
+//! The ids of people and departments. They encode a number and can be decoded without a table.
 
 use crate::{
-    model::{Geo, UserIdType},
-    sim::{
-        chance::{mix, mix_text},
-        permutation::Permutation,
-    },
+    TenantGeo, UserIdKind,
+    permutation::Permutation,
+    seeded_rng::{hash_parts, hash_text},
 };
 
-/// Bits of a person's number within a geo; the geo's number lies above them.
+/// Bits of a person's number. The bits above contain the number of the geo.
 const PERSON_BITS: u32 = 30;
 
-/// Makes ids, and reads them back.
+/// A person of the tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PersonKey {
+    pub(crate) geo: TenantGeo,
+    /// The number of the person within the geo, from 0.
+    pub(crate) number: u32,
+}
+
+/// Encodes and decodes ids.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Badges {
+pub(crate) struct IdCodec {
     seed: u64,
 }
 
-impl Badges {
+impl IdCodec {
     pub(crate) const fn new(seed: u64) -> Self {
         Self { seed }
     }
 
-    /// The id of person `person` of `geo`: `ou_…`, `on_…` or eight hexadecimal digits.
-    pub(crate) fn user(self, kind: UserIdType, geo: Geo, person: u32) -> String {
-        let number = (geo_number(geo) << PERSON_BITS) | u64::from(person);
+    /// The id of a person: `ou_…`, `on_…` or eight hexadecimal digits.
+    pub(crate) fn encode_user(self, kind: UserIdKind, person: PersonKey) -> String {
+        let number = (geo_number(person.geo) << PERSON_BITS) | u64::from(person.number);
         match kind {
-            UserIdType::OpenId => self.long("ou_", number),
-            UserIdType::UnionId => self.long("on_", number),
-            UserIdType::UserId => format!("{:08x}", self.short().apply(number)),
+            UserIdKind::OpenId => self.encode_long("ou_", number),
+            UserIdKind::UnionId => self.encode_long("on_", number),
+            UserIdKind::UserId => format!("{:08x}", self.short_permutation().apply(number)),
         }
     }
 
-    /// Whose id this is. It may be nobody's still: the tenant knows how many people there are.
-    pub(crate) fn person(self, kind: UserIdType, id: &str) -> Option<(Geo, u32)> {
+    /// Decodes the id of a person. The number may exceed the number of people of the tenant.
+    pub(crate) fn decode_user(self, kind: UserIdKind, id: &str) -> Option<PersonKey> {
         let number = match kind {
-            UserIdType::OpenId => self.read_long("ou_", id)?,
-            UserIdType::UnionId => self.read_long("on_", id)?,
-            UserIdType::UserId => self.short().undo(read_hex(id, 8)?),
+            UserIdKind::OpenId => self.decode_long("ou_", id)?,
+            UserIdKind::UnionId => self.decode_long("on_", id)?,
+            UserIdKind::UserId => self.short_permutation().invert(parse_hex(id, 8)?),
         };
-        let geo = Geo::ALL.into_iter().find(|geo| geo_number(*geo) == number >> PERSON_BITS)?;
-        let person = u32::try_from(number & ((1 << PERSON_BITS) - 1)).ok()?;
-        Some((geo, person))
+        let geo = TenantGeo::ALL.into_iter().find(|geo| geo_number(*geo) == number >> PERSON_BITS)?;
+        let number = u32::try_from(number & ((1 << PERSON_BITS) - 1)).ok()?;
+        Some(PersonKey { geo, number })
     }
 
     /// The `open_department_id` of department `number`: `od-…`.
-    pub(crate) fn open_department(self, number: usize) -> String {
-        self.long("od-", number as u64)
+    pub(crate) fn open_department_id(self, number: usize) -> String {
+        self.encode_long("od-", number as u64)
     }
 
     /// The `department_id` of department `number`: twelve hexadecimal digits.
-    pub(crate) fn department(self, number: usize) -> String {
-        format!("{:012x}", mix(&[self.seed, mix_text("department"), number as u64]) >> 16)
+    pub(crate) fn department_id(self, number: usize) -> String {
+        format!("{:012x}", hash_parts(&[self.seed, hash_text("department"), number as u64]) >> 16)
     }
 
-    fn short(self) -> Permutation {
-        Permutation::new(mix(&[self.seed, mix_text("user_id")]), 16)
+    fn short_permutation(self) -> Permutation {
+        Permutation::new(hash_parts(&[self.seed, hash_text("user_id")]), 16)
     }
 
-    /// 32 hexadecimal digits: the number in disguise, then proof that it was made here.
-    fn long(self, prefix: &str, number: u64) -> String {
-        let disguised = self.disguise(prefix).apply(number);
-        format!("{prefix}{disguised:016x}{:016x}", self.proof(prefix, disguised))
+    /// 32 hexadecimal digits: the permuted number, then a checksum, so that a guessed id is rejected.
+    fn encode_long(self, prefix: &str, number: u64) -> String {
+        let permuted = self.long_permutation(prefix).apply(number);
+        format!("{prefix}{permuted:016x}{:016x}", self.checksum(prefix, permuted))
     }
 
-    fn read_long(self, prefix: &str, id: &str) -> Option<u64> {
+    fn decode_long(self, prefix: &str, id: &str) -> Option<u64> {
         let digits = id.strip_prefix(prefix).filter(|digits| digits.len() == 32 && digits.is_ascii())?;
-        let (disguised, proof) = digits.split_at(16);
-        let (disguised, proof) = (read_hex(disguised, 16)?, read_hex(proof, 16)?);
-        (proof == self.proof(prefix, disguised)).then(|| self.disguise(prefix).undo(disguised))
+        let (permuted, checksum) = digits.split_at(16);
+        let (permuted, checksum) = (parse_hex(permuted, 16)?, parse_hex(checksum, 16)?);
+        (checksum == self.checksum(prefix, permuted)).then(|| self.long_permutation(prefix).invert(permuted))
     }
 
-    fn disguise(self, prefix: &str) -> Permutation {
-        Permutation::new(mix(&[self.seed, mix_text(prefix)]), 32)
+    fn long_permutation(self, prefix: &str) -> Permutation {
+        Permutation::new(hash_parts(&[self.seed, hash_text(prefix)]), 32)
     }
 
-    fn proof(self, prefix: &str, disguised: u64) -> u64 {
-        mix(&[self.seed, mix_text(prefix), mix_text("proof"), disguised])
+    fn checksum(self, prefix: &str, permuted: u64) -> u64 {
+        hash_parts(&[self.seed, hash_text(prefix), hash_text("proof"), permuted])
     }
 }
 
-/// A geo's number: part of its people's ids and of their chance.
-pub(crate) const fn geo_number(geo: Geo) -> u64 {
+/// The number of a geo, as part of ids and random seeds.
+pub(crate) const fn geo_number(geo: TenantGeo) -> u64 {
     match geo {
-        Geo::Cn => 0,
-        Geo::Us => 1,
-        Geo::Sg => 2,
-        Geo::Jp => 3,
+        TenantGeo::Cn => 0,
+        TenantGeo::Us => 1,
+        TenantGeo::Sg => 2,
+        TenantGeo::Jp => 3,
     }
 }
 
-/// Exactly `length` lower-case hexadecimal digits.
-fn read_hex(text: &str, length: usize) -> Option<u64> {
-    let plain = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (plain && text.len() == length).then(|| u64::from_str_radix(text, 16).ok())?
+/// Parses exactly `length` lower-case hexadecimal digits.
+fn parse_hex(text: &str, length: usize) -> Option<u64> {
+    let is_lower_hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (is_lower_hex && text.len() == length).then(|| u64::from_str_radix(text, 16).ok())?
 }
 
 #[cfg(test)]
@@ -101,13 +107,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_id_leads_back_to_its_person() {
-        let badges = Badges::new(5);
+    fn every_id_decodes_to_its_person() {
+        let codec = IdCodec::new(5);
 
-        for kind in UserIdType::ALL {
-            for geo in Geo::ALL {
-                for person in [0, 1, 99_999] {
-                    assert_eq!(badges.person(kind, &badges.user(kind, geo, person)), Some((geo, person)));
+        for kind in UserIdKind::ALL {
+            for geo in TenantGeo::ALL {
+                for number in [0, 1, 99_999] {
+                    let person = PersonKey { geo, number };
+                    assert_eq!(codec.decode_user(kind, &codec.encode_user(kind, person)), Some(person));
                 }
             }
         }
@@ -115,12 +122,12 @@ mod tests {
 
     #[test]
     fn an_id_is_of_one_kind_and_cannot_be_guessed() {
-        let badges = Badges::new(5);
-        let open_id = badges.user(UserIdType::OpenId, Geo::Cn, 7);
+        let codec = IdCodec::new(5);
+        let open_id = codec.encode_user(UserIdKind::OpenId, PersonKey { geo: TenantGeo::Cn, number: 7 });
 
         for wrong in [&open_id.replace("ou_", "on_"), &open_id[..20], "ou_", "", &open_id.to_uppercase(), "ou_🚀"] {
-            assert_eq!(badges.person(UserIdType::UnionId, wrong), None);
+            assert_eq!(codec.decode_user(UserIdKind::UnionId, wrong), None);
         }
-        assert_eq!(Badges::new(6).person(UserIdType::OpenId, &open_id), None);
+        assert_eq!(IdCodec::new(6).decode_user(UserIdKind::OpenId, &open_id), None);
     }
 }

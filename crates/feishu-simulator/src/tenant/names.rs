@@ -1,21 +1,22 @@
-//! Names of people and departments: mostly plain, some that break careless software.
+//! Names of people and departments. Some contain characters that need escaping or special handling.
 
 use fastrand::Rng;
 
-use crate::sim::chance::pick;
+use crate::seeded_rng::choose;
 
-const SURNAMES: [&str; 14] = ["王", "李", "张", "刘", "陈", "杨", "赵", "黄", "周", "吴", "徐", "孙", "欧阳", "司马"];
-const GIVEN: [&str; 18] = [
+const CHINESE_SURNAMES: [&str; 14] =
+    ["王", "李", "张", "刘", "陈", "杨", "赵", "黄", "周", "吴", "徐", "孙", "欧阳", "司马"];
+const CHINESE_GIVEN_NAMES: [&str; 18] = [
     "伟", "芳", "娜", "敏", "静", "丽", "强", "磊", "洋", "艳", "子涵", "浩然", "雨桐", "欣怡", "梓轩", "若曦", "建国",
     "思远",
 ];
-const FIRST: [&str; 14] = [
+const WESTERN_FIRST_NAMES: [&str; 14] = [
     "Ada", "Grace", "Linus", "Barbara", "Ken", "Radia", "Tim", "Margaret", "Dennis", "Frances", "Alan", "Hedy",
     "Edsger", "Mary",
 ];
-const LAST: [&str; 12] =
+const WESTERN_LAST_NAMES: [&str; 12] =
     ["Smith", "Tan", "Nakamura", "Garcia", "Müller", "Dubois", "Okafor", "Rossi", "Novak", "Kim", "Silva", "Jensen"];
-const ODD: [&str; 10] = [
+const UNUSUAL_NAMES: [&str; 10] = [
     "O'Brien, Seán \"Shay\"",
     "محمد علي",
     "שרה כהן",
@@ -61,31 +62,31 @@ const DEPARTMENTS: [&str; 16] = [
     "Billing",
 ];
 
-/// A person's name. Namesakes are common.
+/// A random name of a person. Names are not unique.
 pub(super) fn person(rng: &mut Rng) -> String {
     match rng.u8(..100) {
-        0..2 => (*pick(rng, &ODD)).to_owned(),
-        2..72 => format!("{}{}", pick(rng, &SURNAMES), pick(rng, &GIVEN)),
-        _ => format!("{} {}", pick(rng, &FIRST), pick(rng, &LAST)),
+        0..2 => (*choose(rng, &UNUSUAL_NAMES)).to_owned(),
+        2..72 => format!("{}{}", choose(rng, &CHINESE_SURNAMES), choose(rng, &CHINESE_GIVEN_NAMES)),
+        _ => format!("{} {}", choose(rng, &WESTERN_FIRST_NAMES), choose(rng, &WESTERN_LAST_NAMES)),
     }
 }
 
-/// The name of the top department number `place`.
-pub(super) fn top_department(place: usize) -> String {
-    numbered(&TOP_DEPARTMENTS, place, 0)
+/// The name of top department number `index`.
+pub(super) fn top_department(index: usize) -> String {
+    numbered(&TOP_DEPARTMENTS, index, 0)
 }
 
-/// The name of child number `place` of department number `parent`; siblings have different names, cousins may not.
-pub(super) fn department(parent: usize, place: usize) -> String {
-    numbered(&DEPARTMENTS, place, parent * 5)
+/// The name of child number `index` of department number `parent`. Siblings have different names.
+pub(super) fn department(parent: usize, index: usize) -> String {
+    numbered(&DEPARTMENTS, index, parent * 5)
 }
 
-/// Goes round the names, from `offset` on, and numbers them from the second round on.
-fn numbered(names: &[&str], place: usize, offset: usize) -> String {
-    let name = names[(place + offset) % names.len()];
-    match place / names.len() {
+/// Returns element `index + offset` of the repeated list `names`. Repetitions have a number appended.
+fn numbered(names: &[&str], index: usize, offset: usize) -> String {
+    let name = names[(index + offset) % names.len()];
+    match index / names.len() {
         0 => name.to_owned(),
-        round => format!("{name} {}", round + 1),
+        repetition => format!("{name} {}", repetition + 1),
     }
 }
 
@@ -96,14 +97,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn siblings_never_share_a_name() {
-        let names: HashSet<String> = (0..100).map(|place| department(7, place)).collect();
+    fn siblings_have_different_names() {
+        let names: HashSet<String> = (0..100).map(|index| department(7, index)).collect();
 
         assert_eq!(names.len(), 100);
     }
 
     #[test]
-    fn a_crowd_has_every_kind_of_name() {
+    fn unusual_names_occur() {
         let mut rng = Rng::with_seed(1);
         let names: Vec<String> = (0..2000).map(|_| person(&mut rng)).collect();
 

@@ -1,63 +1,63 @@
-//! In what state upstream has produced each day: late, in part, revised. Days not named here are produced well.
+//! The production state of days: delayed, partial or revised.
 
 use std::collections::HashMap;
 
-use crate::{
-    model::{Day, Geo},
-    sim::shared::Shared,
-};
+use jiff::civil::Date;
 
-/// The days that were not produced well, and those that were revised. What a test does here shows from the next call on.
+use crate::{TenantGeo, non_poisoning_mutex::NonPoisoningMutex};
+
+/// The production states of days. A day without an entry is complete and not revised. A change applies from the next
+/// call on.
 ///
-/// The clock has its say besides: before 09:30 of the day after, no day is there at all.
+/// Independent of its state, a day has no rows before 09:30 of the next day.
 #[derive(Debug, Default)]
-pub struct Production {
-    states: Shared<HashMap<(Geo, Day), DayState>>,
+pub struct ProductionStates {
+    states: NonPoisoningMutex<HashMap<(TenantGeo, Date), ProductionState>>,
 }
 
-/// How a day stands.
+/// The production state of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct DayState {
-    /// How many rows in a thousand are there.
+pub(crate) struct ProductionState {
+    /// Share of the rows that are produced, in thousandths.
     pub(crate) permille: u16,
-    /// How often the day was revised.
+    /// Number of revisions of the day.
     pub(crate) revision: u16,
 }
 
-impl Default for DayState {
+impl Default for ProductionState {
     fn default() -> Self {
         Self { permille: 1000, revision: 0 }
     }
 }
 
-impl Production {
-    /// The day stays empty until it is [finished](Self::finish).
-    pub fn late(&self, geo: Geo, day: Day) {
-        self.change(geo, day, |state| state.permille = 0);
+impl ProductionStates {
+    /// The day has no rows until it is [completed](Self::complete).
+    pub fn delay(&self, geo: TenantGeo, day: Date) {
+        self.update(geo, day, |state| state.permille = 0);
     }
 
-    /// Only `permille` of a thousand rows (by chance, always the same ones) are there until the day is
-    /// [finished](Self::finish).
-    pub fn partial(&self, geo: Geo, day: Day, permille: u16) {
-        self.change(geo, day, |state| state.permille = permille.min(1000));
+    /// The day has about `permille` thousandths of its rows, always the same ones, until it is
+    /// [completed](Self::complete).
+    pub fn produce_partially(&self, geo: TenantGeo, day: Date, permille: u16) {
+        self.update(geo, day, |state| state.permille = permille.min(1000));
     }
 
-    /// All rows of the day are there.
-    pub fn finish(&self, geo: Geo, day: Day) {
-        self.change(geo, day, |state| state.permille = 1000);
+    /// The day has all its rows.
+    pub fn complete(&self, geo: TenantGeo, day: Date) {
+        self.update(geo, day, |state| state.permille = 1000);
     }
 
-    /// Upstream counts the day again: about a quarter of its people get other figures, in [the truth](super::Tenant::rows_of)
-    /// as well.
-    pub fn revise(&self, geo: Geo, day: Day) {
-        self.change(geo, day, |state| state.revision = state.revision.saturating_add(1));
+    /// Revises the day: about a quarter of its rows get other figures. [`Tenant::rows_of`](super::Tenant::rows_of)
+    /// returns the new figures.
+    pub fn revise(&self, geo: TenantGeo, day: Date) {
+        self.update(geo, day, |state| state.revision = state.revision.saturating_add(1));
     }
 
-    pub(crate) fn state(&self, geo: Geo, day: Day) -> DayState {
+    pub(crate) fn state(&self, geo: TenantGeo, day: Date) -> ProductionState {
         self.states.lock().get(&(geo, day)).copied().unwrap_or_default()
     }
 
-    fn change(&self, geo: Geo, day: Day, change: impl FnOnce(&mut DayState)) {
+    fn update(&self, geo: TenantGeo, day: Date, change: impl FnOnce(&mut ProductionState)) {
         change(self.states.lock().entry((geo, day)).or_default());
     }
 }
@@ -67,17 +67,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_is_well_until_told_otherwise_and_again_when_finished() {
-        let production = Production::default();
-        let day: Day = "2026-11-20".parse().expect("a day");
+    fn a_delayed_day_is_complete_again_after_completion() {
+        let production = ProductionStates::default();
+        let day: Date = "2026-11-20".parse().expect("a day");
 
-        production.late(Geo::Cn, day);
-        production.revise(Geo::Cn, day);
-        let (late, elsewhere) = (production.state(Geo::Cn, day), production.state(Geo::Us, day));
-        production.finish(Geo::Cn, day);
+        production.delay(TenantGeo::Cn, day);
+        production.revise(TenantGeo::Cn, day);
+        let (delayed, other_geo) = (production.state(TenantGeo::Cn, day), production.state(TenantGeo::Us, day));
+        production.complete(TenantGeo::Cn, day);
 
-        assert_eq!((late.permille, late.revision), (0, 1));
-        assert_eq!(elsewhere, DayState::default());
-        assert_eq!(production.state(Geo::Cn, day), DayState { permille: 1000, revision: 1 });
+        assert_eq!((delayed.permille, delayed.revision), (0, 1));
+        assert_eq!(other_geo, ProductionState::default());
+        assert_eq!(production.state(TenantGeo::Cn, day), ProductionState { permille: 1000, revision: 1 });
     }
 }

@@ -1,23 +1,21 @@
-//! A plain client of the simulator: it knows upstream's documentation and nothing of the gateway.
+//! A minimal client of the API, written from Feishu's documentation.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use feishu_pulse::{
-    model::{Day, Geo, ManualClock},
-    sim::{SimConfig, Simulator, TruthRow},
-};
+use feishu_simulator::{GroundTruthRow, Simulator, SimulatorConfig, TenantGeo};
+use jiff::{Timestamp, civil::Date};
 use reqwest::{Client, Response, header::HeaderMap};
 use serde_json::{Value, json};
 
-/// A simulator on the noon (UTC+8) of 2026-11-22, and one who calls it.
+/// A simulator whose clock is set to 12:00 (UTC+8) on 2026-11-22, and a client.
 pub(crate) struct Caller {
     pub(crate) simulator: Simulator,
-    pub(crate) clock: Arc<ManualClock>,
+    now: Arc<Mutex<Timestamp>>,
     pub(crate) token: String,
     client: Client,
 }
 
-/// A reply that was JSON.
+/// A reply with a JSON body.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -26,23 +24,29 @@ pub(crate) struct Reply {
 }
 
 impl Caller {
-    /// Starts a simulator and gets a token.
-    pub(crate) async fn of(config: SimConfig) -> Self {
+    /// Starts a simulator and requests an access token.
+    pub(crate) async fn start(config: SimulatorConfig) -> Self {
         let now = "2026-11-22T04:00:00Z".parse().expect("an instant");
-        let clock = Arc::new(ManualClock::at(now));
-        let simulator = Simulator::start(config, clock.clone()).await.expect("a free port");
-        let mut caller = Self { simulator, clock, token: String::new(), client: Client::new() };
+        let now = Arc::new(Mutex::new(now));
+        let clock = Arc::clone(&now);
+        let simulator = Simulator::start(config, move || *clock.lock().expect("no panic")).await.expect("a free port");
+        let mut caller = Self { simulator, now, token: String::new(), client: Client::new() };
         caller.log_in().await;
         caller
     }
 
-    /// Gets a token, and keeps it.
+    /// Sets the simulator's clock.
+    pub(crate) fn set_time(&self, now: &str) {
+        *self.now.lock().expect("no panic") = now.parse().expect("an instant");
+    }
+
+    /// Requests an access token for the later calls.
     pub(crate) async fn log_in(&mut self) {
-        let reply = self.ask_for_token("cli_demo", "demo-secret").await;
+        let reply = self.request_token("cli_demo", "demo-secret").await;
         reply.body["tenant_access_token"].as_str().expect("a token").clone_into(&mut self.token);
     }
 
-    pub(crate) async fn ask_for_token(&self, app_id: &str, secret: &str) -> Reply {
+    pub(crate) async fn request_token(&self, app_id: &str, secret: &str) -> Reply {
         let body = json!({ "app_id": app_id, "app_secret": secret }).to_string();
         Reply::of(self.post_token(body).await.expect("a reply")).await
     }
@@ -52,28 +56,28 @@ impl Caller {
         self.client.post(url).body(body).send().await
     }
 
-    /// Calls the stats path; what comes back may be anything.
+    /// Calls `admin_user_stats` and returns the response as it is.
     pub(crate) async fn call(&self, query: &str) -> reqwest::Result<Response> {
         let url = format!("{}/open-apis/admin/v1/admin_user_stats?{query}", self.simulator.base_url());
         self.client.get(url).bearer_auth(&self.token).send().await
     }
 
-    /// Calls the stats path, which replies with JSON.
-    pub(crate) async fn ask(&self, query: &str) -> Reply {
+    /// Calls `admin_user_stats` and expects a JSON reply.
+    pub(crate) async fn get_page(&self, query: &str) -> Reply {
         Reply::of(self.call(query).await.expect("a reply")).await
     }
 
-    /// Any path, without a token.
+    /// Calls any path without an access token.
     pub(crate) async fn get(&self, path: &str) -> Response {
         self.client.get(format!("{}{path}", self.simulator.base_url())).send().await.expect("a reply")
     }
 
-    /// All pages of a query: one list of rows for each.
+    /// The rows of each page of a query.
     pub(crate) async fn pages(&self, query: &str) -> Vec<Vec<Value>> {
         let mut pages = Vec::new();
         let mut token = Some(String::new());
         while let Some(sent) = token {
-            let reply = self.ask(&format!("{query}&page_token={sent}")).await;
+            let reply = self.get_page(&format!("{query}&page_token={sent}")).await;
             assert_eq!(reply.code(), 0, "{:?}", reply.body);
             token = reply.page_token();
             pages.push(reply.into_items());
@@ -86,9 +90,9 @@ impl Caller {
         self.pages(query).await.concat()
     }
 
-    /// What is true of the tenant's own geo on these days.
-    pub(crate) fn truth(&self, days: &[&str]) -> Vec<TruthRow> {
-        days.iter().flat_map(|text| self.simulator.tenant().rows_of(Geo::Cn, day(text))).collect()
+    /// The expected rows of these days in the home geo.
+    pub(crate) fn truth(&self, days: &[&str]) -> Vec<GroundTruthRow> {
+        days.iter().flat_map(|text| self.simulator.tenant().rows_of(TenantGeo::Cn, day(text))).collect()
     }
 }
 
@@ -102,8 +106,8 @@ impl Reply {
         self.body["code"].as_i64().expect("a code")
     }
 
-    /// The HTTP status and the code.
-    pub(crate) fn verdict(&self) -> (u16, i64) {
+    /// The HTTP status and the error code.
+    pub(crate) fn status_and_code(&self) -> (u16, i64) {
         (self.status, self.code())
     }
 
@@ -127,11 +131,11 @@ impl Reply {
     }
 }
 
-pub(crate) fn day(text: &str) -> Day {
+pub(crate) fn day(text: &str) -> Date {
     text.parse().expect("a day")
 }
 
-/// Reads a count however it is written.
+/// Parses a count in any of its encodings.
 pub(crate) fn count(row: &Value, field: &str) -> u64 {
     match &row[field] {
         Value::String(text) if text.is_empty() => 0,
@@ -141,7 +145,7 @@ pub(crate) fn count(row: &Value, field: &str) -> u64 {
     }
 }
 
-/// What tells a row from all others.
+/// The date and user id of a row, which are unique.
 pub(crate) fn key(row: &Value) -> (String, String) {
     let text = |field: &str| row[field].as_str().expect("a text").to_owned();
     (text("date"), text("user_id"))

@@ -1,8 +1,8 @@
-//! Faults: each shows on the wire as it would in a bad week.
+//! Injected faults, as a client sees them.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use feishu_pulse::sim::{Calls, Fault, Mishap, Outcome, PageTokenStyle, SimConfig, Twist};
+use feishu_simulator::{CallResult, FaultKind, FaultTarget, InjectedFault, PageFault, PageTokenStyle, SimulatorConfig};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -11,49 +11,53 @@ use crate::caller::{Caller, day, key};
 const DAY: &str = "start_date=2026-11-20&end_date=2026-11-20&page_size=40";
 
 async fn caller() -> Caller {
-    Caller::of(SimConfig { users: 100, turnover: 0.0, ..SimConfig::default() }).await
+    Caller::start(SimulatorConfig { users: 100, turnover: 0.0, ..SimulatorConfig::default() }).await
 }
 
-fn outcomes(caller: &Caller) -> Vec<Outcome> {
-    caller.simulator.ledger().stats_calls().iter().map(|call| call.outcome).collect()
+fn call_results(caller: &Caller) -> Vec<CallResult> {
+    caller.simulator.call_log().stats_calls().iter().map(|call| call.result).collect()
 }
 
 #[rstest]
-#[case(Mishap::code(2200), 500, 2200)]
-#[case(Mishap::code(99_991_672), 400, 99_991_672)]
-#[case(Mishap::code_with_status(1663, 200), 200, 1663)]
-#[case(Mishap::RejectPageToken, 500, 1_051_001)]
+#[case(FaultKind::error_code(2200), 500, 2200)]
+#[case(FaultKind::error_code(99_991_672), 400, 99_991_672)]
+#[case(FaultKind::error_code_with_status(1663, 200), 200, 1663)]
+#[case(FaultKind::RejectPageToken, 500, 1_051_001)]
 #[tokio::test]
-async fn a_fault_meets_as_many_calls_as_it_is_told(#[case] mishap: Mishap, #[case] status: u16, #[case] code: i64) {
+async fn a_fault_is_injected_into_the_configured_number_of_calls(
+    #[case] kind: FaultKind,
+    #[case] status: u16,
+    #[case] code: i64,
+) {
     let caller = caller().await;
-    caller.simulator.faults().push(Fault::new(mishap).after(1).times(2));
+    caller.simulator.faults().push(InjectedFault::new(kind).after(1).times(2));
 
-    let verdicts = [
-        caller.ask(DAY).await.verdict(),
-        caller.ask(DAY).await.verdict(),
-        caller.ask(DAY).await.verdict(),
-        caller.ask(DAY).await.verdict(),
+    let results = [
+        caller.get_page(DAY).await.status_and_code(),
+        caller.get_page(DAY).await.status_and_code(),
+        caller.get_page(DAY).await.status_and_code(),
+        caller.get_page(DAY).await.status_and_code(),
     ];
 
-    assert_eq!(verdicts, [(200, 0), (status, code), (status, code), (200, 0)]);
-    assert_eq!(caller.simulator.faults().left(), 0);
-    assert_eq!(outcomes(&caller)[1], Outcome::Error { status, code });
+    assert_eq!(results, [(200, 0), (status, code), (status, code), (200, 0)]);
+    assert_eq!(caller.simulator.faults().remaining(), 0);
+    assert_eq!(call_results(&caller)[1], CallResult::Error { status, code });
 }
 
 #[tokio::test]
-async fn a_missing_scope_is_named() {
+async fn an_error_for_a_missing_scope_names_the_scope() {
     let caller = caller().await;
-    caller.simulator.faults().push(Fault::new(Mishap::code(99_991_672)));
+    caller.simulator.faults().push(InjectedFault::new(FaultKind::error_code(99_991_672)));
 
-    let reply = caller.ask(DAY).await;
+    let reply = caller.get_page(DAY).await;
 
     assert_eq!(reply.body["error"]["permission_violations"][0]["subject"], "admin:admin_user_stat:readonly");
 }
 
 #[tokio::test]
-async fn a_proxy_in_between_sends_html() {
+async fn an_error_can_be_an_html_page() {
     let caller = caller().await;
-    caller.simulator.faults().push(Fault::new(Mishap::Html { status: 502 }));
+    caller.simulator.faults().push(InjectedFault::new(FaultKind::Html { status: 502 }));
 
     let response = caller.call(DAY).await.expect("a reply");
 
@@ -62,9 +66,9 @@ async fn a_proxy_in_between_sends_html() {
 }
 
 #[tokio::test]
-async fn truncated_json_arrives_whole_and_is_none() {
+async fn truncated_json_is_a_complete_body_with_invalid_json() {
     let caller = caller().await;
-    caller.simulator.faults().push(Fault::new(Mishap::TruncatedJson));
+    caller.simulator.faults().push(InjectedFault::new(FaultKind::TruncatedJson));
 
     let bytes = caller.call(DAY).await.expect("a reply").bytes().await.expect("a whole body");
 
@@ -73,9 +77,9 @@ async fn truncated_json_arrives_whole_and_is_none() {
 }
 
 #[tokio::test]
-async fn a_connection_may_be_cut_in_the_middle_of_a_body() {
+async fn a_connection_can_be_closed_in_the_middle_of_a_body() {
     let caller = caller().await;
-    caller.simulator.faults().push(Fault::new(Mishap::CutMidBody));
+    caller.simulator.faults().push(InjectedFault::new(FaultKind::AbortMidBody));
 
     let response = caller.call(DAY).await.expect("a status line");
     let status = response.status();
@@ -83,67 +87,71 @@ async fn a_connection_may_be_cut_in_the_middle_of_a_body() {
 
     assert_eq!(status, 200);
     assert!(body.is_err());
-    assert_eq!(outcomes(&caller), [Outcome::Garbage]);
-    assert_eq!(caller.ask(DAY).await.code(), 0);
+    assert_eq!(call_results(&caller), [CallResult::InvalidReply]);
+    assert_eq!(caller.get_page(DAY).await.code(), 0);
 }
 
 #[tokio::test]
-async fn a_connection_may_be_closed_without_a_reply() {
+async fn a_connection_can_be_closed_without_a_reply() {
     let caller = caller().await;
-    caller.simulator.faults().push(Fault::new(Mishap::Reset));
+    caller.simulator.faults().push(InjectedFault::new(FaultKind::CloseWithoutReply));
 
     let reply = caller.call(DAY).await;
 
     assert!(reply.is_err());
-    assert_eq!(outcomes(&caller), [Outcome::Garbage]);
-    assert_eq!(caller.ask(DAY).await.code(), 0);
+    assert_eq!(call_results(&caller), [CallResult::InvalidReply]);
+    assert_eq!(caller.get_page(DAY).await.code(), 0);
 }
 
 #[tokio::test]
-async fn a_caller_who_gives_up_on_a_hanging_call_has_abandoned_it() {
+async fn a_call_is_logged_as_abandoned_when_the_caller_disconnects() {
     let caller = caller().await;
-    caller.simulator.faults().push(Fault::new(Mishap::Hang));
+    caller.simulator.faults().push(InjectedFault::new(FaultKind::Hang));
 
     let reply = tokio::time::timeout(Duration::from_millis(50), caller.call(DAY)).await;
 
     assert!(reply.is_err());
-    while outcomes(&caller) != [Outcome::Abandoned] {
+    while call_results(&caller) != [CallResult::Abandoned] {
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test]
-async fn calls_that_hang_are_all_in_flight_at_once() {
+async fn calls_without_a_reply_are_in_flight_at_the_same_time() {
     let caller = caller().await;
-    caller.simulator.faults().push(Fault::new(Mishap::Hang).times(3));
+    caller.simulator.faults().push(InjectedFault::new(FaultKind::Hang).times(3));
 
     tokio::select! {
         _ = async { tokio::join!(caller.call(DAY), caller.call(DAY), caller.call(DAY)) } => panic!("a reply"),
-        () = async { while outcomes(&caller).len() < 3 { tokio::task::yield_now().await } } => {}
+        () = async { while call_results(&caller).len() < 3 { tokio::task::yield_now().await } } => {}
     }
 
-    assert_eq!(caller.simulator.ledger().max_in_flight(), 3);
+    assert_eq!(caller.simulator.call_log().max_in_flight(), 3);
 }
 
 #[tokio::test]
-async fn a_slow_call_is_answered_all_the_same() {
+async fn a_delayed_call_receives_a_normal_reply() {
     let caller = caller().await;
-    caller.simulator.faults().push(Fault::new(Mishap::Slow(Duration::from_millis(20))));
+    caller.simulator.faults().push(InjectedFault::new(FaultKind::Delay(Duration::from_millis(20))));
 
-    let reply = caller.ask(DAY).await;
+    let reply = caller.get_page(DAY).await;
 
-    let call = &caller.simulator.ledger().stats_calls()[0];
+    let call = &caller.simulator.call_log().stats_calls()[0];
     assert_eq!(reply.code(), 0);
     assert!(call.finished.is_some_and(|finished| finished - call.arrived >= Duration::from_millis(20)));
 }
 
 #[rstest]
 #[tokio::test]
-async fn an_empty_page_is_not_the_end(
+async fn an_empty_page_can_be_followed_by_more_rows(
     #[values(PageTokenStyle::Numeric, PageTokenStyle::Opaque)] page_tokens: PageTokenStyle,
 ) {
-    let caller = Caller::of(SimConfig { users: 100, turnover: 0.0, page_tokens, ..SimConfig::default() }).await;
-    caller.simulator.faults().push(Fault::new(Mishap::Page(Twist::Empty)).on(Calls::LaterPages).times(2));
+    let caller =
+        Caller::start(SimulatorConfig { users: 100, turnover: 0.0, page_tokens, ..SimulatorConfig::default() }).await;
+    caller
+        .simulator
+        .faults()
+        .push(InjectedFault::new(FaultKind::Page(PageFault::Empty)).on(FaultTarget::LaterPages).times(2));
 
     let pages = caller.pages(DAY).await;
 
@@ -153,23 +161,32 @@ async fn an_empty_page_is_not_the_end(
 }
 
 #[tokio::test]
-async fn a_page_token_may_be_missing_or_repeated() {
+async fn a_page_token_can_be_missing_or_repeated() {
     let caller = caller().await;
-    caller.simulator.faults().push(Fault::new(Mishap::Page(Twist::WithoutToken)).on(Calls::FirstPages));
-    caller.simulator.faults().push(Fault::new(Mishap::Page(Twist::SameToken)).on(Calls::LaterPages));
+    caller
+        .simulator
+        .faults()
+        .push(InjectedFault::new(FaultKind::Page(PageFault::MissingToken)).on(FaultTarget::FirstPages));
+    caller
+        .simulator
+        .faults()
+        .push(InjectedFault::new(FaultKind::Page(PageFault::RepeatedToken)).on(FaultTarget::LaterPages));
 
-    let missing = caller.ask(DAY).await;
-    let token = caller.ask(DAY).await.page_token().expect("a second page");
-    let repeated = caller.ask(&format!("{DAY}&page_token={token}")).await;
+    let missing = caller.get_page(DAY).await;
+    let token = caller.get_page(DAY).await.page_token().expect("a second page");
+    let repeated = caller.get_page(&format!("{DAY}&page_token={token}")).await;
 
     assert_eq!((missing.page_token(), missing.body["data"]["has_more"].as_bool()), (None, Some(true)));
     assert_eq!(repeated.page_token(), Some(token));
 }
 
 #[tokio::test]
-async fn a_row_may_come_twice() {
+async fn a_row_can_be_duplicated() {
     let caller = caller().await;
-    caller.simulator.faults().push(Fault::new(Mishap::Page(Twist::RowAgain)).on(Calls::LaterPages));
+    caller
+        .simulator
+        .faults()
+        .push(InjectedFault::new(FaultKind::Page(PageFault::DuplicateRow)).on(FaultTarget::LaterPages));
 
     let rows = caller.rows(DAY).await;
 
@@ -178,30 +195,34 @@ async fn a_row_may_come_twice() {
 }
 
 #[tokio::test]
-async fn a_rejected_access_token_is_rejected_for_good() {
+async fn a_rejected_access_token_stays_invalid() {
     let mut caller = caller().await;
-    let token = caller.ask(DAY).await.page_token().expect("a second page");
-    caller.simulator.faults().push(Fault::new(Mishap::RejectAccessToken));
+    let token = caller.get_page(DAY).await.page_token().expect("a second page");
+    caller.simulator.faults().push(InjectedFault::new(FaultKind::RejectAccessToken));
 
-    let rejected = [caller.ask(DAY).await.code(), caller.ask(DAY).await.code()];
+    let rejected = [caller.get_page(DAY).await.code(), caller.get_page(DAY).await.code()];
     caller.log_in().await;
-    let next_page = caller.ask(&format!("{DAY}&page_token={token}")).await;
+    let next_page = caller.get_page(&format!("{DAY}&page_token={token}")).await;
 
     assert_eq!(rejected, [99_991_663, 99_991_663]);
     assert_eq!((next_page.code(), next_page.items().len()), (0, 40));
 }
 
 #[tokio::test]
-async fn faults_find_the_calls_they_are_meant_for() {
+async fn faults_are_injected_only_into_their_target_calls() {
     let caller = caller().await;
     let faults = caller.simulator.faults();
-    faults.push(Fault::new(Mishap::code(5000)).on(Calls::Spanning(day("2026-11-19"))).times(u32::MAX));
-    faults.push(Fault::new(Mishap::code(10015)).on(Calls::Token));
+    faults.push(
+        InjectedFault::new(FaultKind::error_code(5000))
+            .on(FaultTarget::ContainingDay(day("2026-11-19")))
+            .times(u32::MAX),
+    );
+    faults.push(InjectedFault::new(FaultKind::error_code(10015)).on(FaultTarget::Token));
 
-    let other_day = caller.ask(DAY).await.code();
-    let that_day = caller.ask("start_date=2026-11-18&end_date=2026-11-20").await.code();
-    let token = caller.ask_for_token("cli_demo", "demo-secret").await.code();
+    let other_day = caller.get_page(DAY).await.code();
+    let that_day = caller.get_page("start_date=2026-11-18&end_date=2026-11-20").await.code();
+    let token = caller.request_token("cli_demo", "demo-secret").await.code();
 
     assert_eq!((other_day, that_day, token), (0, 5000, 10015));
-    assert_eq!(caller.simulator.ledger().stats_calls()[1].mishap, Some(Mishap::code(5000)));
+    assert_eq!(caller.simulator.call_log().stats_calls()[1].fault, Some(FaultKind::error_code(5000)));
 }

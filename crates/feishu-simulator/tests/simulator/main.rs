@@ -1,4 +1,4 @@
-//! The simulated Feishu, held against upstream's documentation over its own socket.
+//! Tests the simulator over HTTP against Feishu's documentation.
 
 mod caller;
 mod days;

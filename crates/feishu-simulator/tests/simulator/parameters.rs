@@ -1,9 +1,6 @@
-//! Parameters: what is refused, what is filtered, what is left out.
+//! Parameters of `admin_user_stats`: validation, filters and defaults.
 
-use feishu_pulse::{
-    model::{Geo, UserIdType},
-    sim::{Drift, SimConfig},
-};
+use feishu_simulator::{SchemaDrift, SimulatorConfig, TenantGeo, UserIdKind};
 use rstest::rstest;
 use serde_json::json;
 
@@ -11,8 +8,8 @@ use crate::caller::{Caller, day};
 
 const DAY: &str = "start_date=2026-11-20&end_date=2026-11-20";
 
-fn small() -> SimConfig {
-    SimConfig { users: 100, geos: vec![Geo::Cn, Geo::Us], ..SimConfig::default() }
+fn small() -> SimulatorConfig {
+    SimulatorConfig { users: 100, geos: vec![TenantGeo::Cn, TenantGeo::Us], ..SimulatorConfig::default() }
 }
 
 #[rstest]
@@ -33,21 +30,21 @@ fn small() -> SimConfig {
 #[case("start_date=2026-11-20&end_date=2026-11-20&target_geo=jp", 400, 1_051_002)]
 #[case("start_date=2026-11-20&end_date=2026-11-20&colour=red", 200, 0)]
 #[tokio::test]
-async fn parameters_are_judged_strictly(#[case] query: &str, #[case] status: u16, #[case] code: i64) {
-    let caller = Caller::of(small()).await;
+async fn invalid_parameters_are_rejected(#[case] query: &str, #[case] status: u16, #[case] code: i64) {
+    let caller = Caller::start(small()).await;
 
-    let reply = caller.ask(query).await;
+    let reply = caller.get_page(query).await;
 
-    assert_eq!(reply.verdict(), (status, code));
+    assert_eq!(reply.status_and_code(), (status, code));
     assert_eq!(reply.body.get("error").is_some(), code != 0);
     assert!(reply.header("x-tt-logid").is_some_and(|id| id.starts_with("20261122120000")));
 }
 
 #[tokio::test]
-async fn a_page_has_ten_rows_unless_told_otherwise() {
-    let caller = Caller::of(small()).await;
+async fn a_page_has_ten_rows_by_default() {
+    let caller = Caller::start(small()).await;
 
-    let reply = caller.ask(DAY).await;
+    let reply = caller.get_page(DAY).await;
 
     assert_eq!(reply.items().len(), 10);
     assert_eq!(reply.body["data"]["has_more"], json!(true));
@@ -56,19 +53,19 @@ async fn a_page_has_ten_rows_unless_told_otherwise() {
 
 #[tokio::test]
 async fn the_last_page_has_no_token() {
-    let caller = Caller::of(SimConfig { users: 7, ..SimConfig::default() }).await;
+    let caller = Caller::start(SimulatorConfig { users: 7, ..SimulatorConfig::default() }).await;
 
-    let reply = caller.ask(DAY).await;
+    let reply = caller.get_page(DAY).await;
 
     assert_eq!(reply.body["data"]["has_more"], json!(false));
     assert!(reply.body["data"].get("page_token").is_none());
 }
 
 #[tokio::test]
-async fn a_row_is_written_as_documented() {
-    let caller = Caller::of(SimConfig { drift: Drift::Off, ..small() }).await;
+async fn a_row_is_encoded_as_documented() {
+    let caller = Caller::start(SimulatorConfig { schema_drift: SchemaDrift::Off, ..small() }).await;
     let truth = caller.truth(&["2026-11-20"]);
-    let active = truth.iter().position(|row| row.suite_active).expect("somebody active");
+    let active = truth.iter().position(|row| row.suite_active).expect("person active");
 
     let row = caller.rows(DAY).await.swap_remove(active);
 
@@ -113,20 +110,20 @@ async fn a_row_is_written_as_documented() {
 }
 
 #[rstest]
-#[case(UserIdType::OpenId)]
-#[case(UserIdType::UnionId)]
-#[case(UserIdType::UserId)]
+#[case(UserIdKind::OpenId)]
+#[case(UserIdKind::UnionId)]
+#[case(UserIdKind::UserId)]
 #[tokio::test]
-async fn one_person_is_found_by_each_of_their_ids(#[case] kind: UserIdType) {
-    let caller = Caller::of(small()).await;
-    let somebody = &caller.truth(&["2026-11-20"])[42];
-    let id = somebody.id(kind);
+async fn one_person_is_found_by_each_of_their_ids(#[case] kind: UserIdKind) {
+    let caller = Caller::start(small()).await;
+    let person = &caller.truth(&["2026-11-20"])[42];
+    let id = person.id(kind);
 
     let rows = caller.rows(&format!("{DAY}&user_id_type={}&user_id={id}", kind.name())).await;
 
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0]["user_id"], id);
-    assert_eq!(rows[0]["user_name"], somebody.user_name);
+    assert_eq!(rows[0]["user_name"], person.user_name);
 }
 
 #[rstest]
@@ -134,7 +131,7 @@ async fn one_person_is_found_by_each_of_their_ids(#[case] kind: UserIdType) {
 #[case("department_id")]
 #[tokio::test]
 async fn a_department_includes_those_below_it(#[case] kind: &str) {
-    let caller = Caller::of(SimConfig { users: 500, ..SimConfig::default() }).await;
+    let caller = Caller::start(SimulatorConfig { users: 500, ..SimulatorConfig::default() }).await;
     let departments = caller.simulator.tenant().departments();
     let top = departments.iter().find_map(|one| one.parent).map(|place| departments[place].clone()).expect("a parent");
     let id = if kind == "department_id" { top.department_id } else { top.open_department_id };
@@ -149,8 +146,8 @@ async fn a_department_includes_those_below_it(#[case] kind: &str) {
 }
 
 #[tokio::test]
-async fn the_root_department_holds_everybody() {
-    let caller = Caller::of(small()).await;
+async fn the_root_department_contains_all_people() {
+    let caller = Caller::start(small()).await;
 
     let rows = caller.rows(&format!("{DAY}&department_id=0")).await;
 
@@ -158,21 +155,21 @@ async fn the_root_department_holds_everybody() {
 }
 
 #[tokio::test]
-async fn each_geo_holds_only_its_own_people() {
-    let caller = Caller::of(small()).await;
-    let abroad = caller.simulator.tenant().rows_of(Geo::Us, day("2026-11-20"));
+async fn each_geo_has_its_own_people() {
+    let caller = Caller::start(small()).await;
+    let us_rows = caller.simulator.tenant().rows_of(TenantGeo::Us, day("2026-11-20"));
 
     let rows = caller.rows(&format!("{DAY}&target_geo=us")).await;
-    let somebody_else = caller.rows(&format!("{DAY}&user_id={}", abroad[0].open_id)).await;
+    let person_abroad = caller.rows(&format!("{DAY}&user_id={}", us_rows[0].open_id)).await;
 
-    assert_eq!(rows.len(), abroad.len());
-    assert!(rows.iter().zip(&abroad).all(|(row, truth)| row["user_id"] == truth.open_id));
-    assert!(somebody_else.is_empty());
+    assert_eq!(rows.len(), us_rows.len());
+    assert!(rows.iter().zip(&us_rows).all(|(row, truth)| row["user_id"] == truth.open_id));
+    assert!(person_abroad.is_empty());
 }
 
 #[tokio::test]
 async fn without_the_scope_user_ids_are_withheld() {
-    let caller = Caller::of(SimConfig { employee_ids: false, ..small() }).await;
+    let caller = Caller::start(SimulatorConfig { employee_ids: false, ..small() }).await;
 
     let user_ids = caller.rows(&format!("{DAY}&user_id_type=user_id")).await;
     let open_ids = caller.rows(DAY).await;
@@ -183,7 +180,7 @@ async fn without_the_scope_user_ids_are_withheld() {
 
 #[tokio::test]
 async fn a_wrong_path_is_plain_text() {
-    let caller = Caller::of(small()).await;
+    let caller = Caller::start(small()).await;
 
     let response = caller.get("/open-apis/admin/v1/admin_user_stat").await;
 

@@ -1,25 +1,22 @@
-//! A backfill that is killed at any moment: it leaves no half day, loses no finished one, and fetches none twice.
+//! A backfill that is killed at random times: it leaves no partial day, loses no finished one, and fetches none twice.
 
 use std::{
     collections::BTreeSet,
     process::{Child, Command, Stdio},
-    sync::Arc,
     time::Duration,
 };
 
-use feishu_pulse::{
-    model::{Clock as _, Day, DayRange, Geo, SystemClock},
-    sim::{SimConfig, Simulator},
-};
+use feishu_pulse::model::{Clock as _, Day, DayRange, Geo, SystemClock};
+use feishu_simulator::{Simulator, SimulatorConfig};
 
 use crate::{lake::Lake, truth::file_equals_truth};
 
 const DAYS: u16 = 30;
 
-/// More kills than it takes on a slow machine.
-const ENOUGH: u64 = 30;
+/// Upper limit of the kills. A slow machine needs fewer.
+const MAX_KILLS: u64 = 30;
 
-/// The real binary with its archive in the lake.
+/// Starts the binary with its archive in the lake.
 fn backfill(lake: &Lake, simulator: &Simulator, range: DayRange) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_feishu-pulse"));
     let (from, to) = (range.first().to_string(), range.last().to_string());
@@ -30,49 +27,51 @@ fn backfill(lake: &Lake, simulator: &Simulator, range: DayRange) -> Child {
     command.spawn().expect("the binary")
 }
 
-/// Days whose file can be seen.
+/// The days that have a file.
 fn finished(lake: &Lake, range: DayRange) -> BTreeSet<Day> {
     range.days().filter(|day| lake.file(&day.to_string()).exists()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backfill_killed_again_and_again_ends_with_the_truth() {
+async fn a_backfill_that_is_killed_repeatedly_ends_with_correct_files() {
     let lake = Lake::new();
     let latency = Duration::from_millis(15);
-    let config = SimConfig { users: 300, days: DAYS + 10, latency, jitter: latency, ..SimConfig::default() };
-    let simulator = Simulator::start(config, Arc::new(SystemClock)).await.expect("a simulator");
+    let config =
+        SimulatorConfig { users: 300, days: DAYS + 10, latency, jitter: latency, ..SimulatorConfig::default() };
+    let simulator = Simulator::start(config, || SystemClock.now()).await.expect("a simulator");
     let last = Geo::Cn.latest_produced(SystemClock.now()).plus(-1);
     let range = DayRange::ending(last, DAYS);
-    let chance = &mut fastrand::Rng::with_seed(7);
+    let rng = &mut fastrand::Rng::with_seed(7);
 
     let mut kills = 0;
     loop {
-        let held = finished(&lake, range);
-        for day in &held {
+        let finished_before = finished(&lake, range);
+        for day in &finished_before {
             file_equals_truth(&lake.file(&day.to_string()), simulator.tenant(), *day);
         }
-        simulator.ledger().clear();
+        simulator.call_log().clear();
         let mut process = backfill(&lake, &simulator, range);
-        // Longer each time: a run that is always killed before its first day proves nothing.
-        let patience = Duration::from_millis(chance.u64(100..600 + 300 * kills));
-        let ended = tokio::time::timeout(patience, ended(&mut process)).await;
+        // The run time grows, so that some runs finish a day before they are killed.
+        let run_time = Duration::from_millis(rng.u64(100..600 + 300 * kills));
+        let ended = tokio::time::timeout(run_time, ended(&mut process)).await;
         if ended.is_err() {
             process.kill().expect("SIGKILL");
             kills += 1;
         }
         process.wait().expect("a status");
-        let asked: BTreeSet<Day> = simulator
-            .ledger()
+        let fetched: BTreeSet<Day> = simulator
+            .call_log()
             .stats_calls()
             .into_iter()
             .filter_map(|call| call.query)
-            .flat_map(|query| query.span.days())
+            .filter_map(|query| DayRange::new(Day::from_date(*query.days.start()), Day::from_date(*query.days.end())))
+            .flat_map(DayRange::days)
             .collect();
-        assert!(held.is_disjoint(&asked), "finished days were fetched again after {kills} kills");
+        assert!(finished_before.is_disjoint(&fetched), "finished days were fetched again after {kills} kills");
         if ended.is_ok() {
             break;
         }
-        assert!(kills < ENOUGH, "{} days after {kills} kills", finished(&lake, range).len());
+        assert!(kills < MAX_KILLS, "{} days after {kills} kills", finished(&lake, range).len());
     }
 
     assert!(kills >= 3, "the backfill was too quick to be killed more than {kills} times");

@@ -1,13 +1,13 @@
-//! A store that takes its time, in time that passes only where somebody waits.
+//! The archive on a slow object store, in paused time.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use feishu_pulse::{
-    model::{DayKey, Geo, ManualClock, Scope, UserIdType},
+    model::{DataScope, DayKey, Geo, ManualClock, UserIdType},
     source::{CallerId, DaySource, Forecast, LoadContext, LoadError, Priority},
-    store::{Archive, Archived, Memory, Owner, Policy},
-    table::{Partition, PartitionBuilder, Row},
+    store::{Archive, ArchiveOwner, ArchiveTier, FreshnessPolicy, Memory},
+    table::{DayTable, DayTableBuilder, Row},
 };
 use object_store::{
     ObjectStore,
@@ -17,20 +17,20 @@ use object_store::{
 use tokio::time::Instant;
 
 use crate::{
-    log::Log,
+    captured_log::CapturedLog,
     support::{NOON, at, day},
 };
 
 const CONTEXT: LoadContext = LoadContext { priority: Priority::Interactive, caller: CallerId(1) };
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Has every day at once.
-struct Prompt;
+/// A source that returns every day at once.
+struct InstantSource;
 
 #[async_trait]
-impl DaySource for Prompt {
-    async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<Partition>, LoadError> {
-        let mut builder = PartitionBuilder::new(key.clone(), Arc::default());
+impl DaySource for InstantSource {
+    async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+        let mut builder = DayTableBuilder::new(key.clone(), Arc::default());
         builder.push(&Row { user_id: Some("ou_1".to_owned()), ..Row::default() });
         Ok(Arc::new(builder.finish(at(NOON))))
     }
@@ -40,30 +40,31 @@ impl DaySource for Prompt {
     }
 }
 
-struct Slow {
+/// An archive on a slow store, and the archive tier above it.
+struct SlowArchive {
     store: Arc<ThrottledStore<InMemory>>,
     archive: Arc<Archive>,
-    source: Archived<Prompt>,
+    source: ArchiveTier<InstantSource>,
 }
 
-fn slow(config: ThrottleConfig) -> Slow {
+fn slow_archive(config: ThrottleConfig) -> SlowArchive {
     let store = Arc::new(ThrottledStore::new(InMemory::new(), config));
-    let owner = Owner { app_id: "cli_a".to_owned(), upstream: "https://feishu.test".to_owned() };
+    let owner = ArchiveOwner { app_id: "cli_a".to_owned(), upstream: "https://feishu.test".to_owned() };
     let shared: Arc<dyn ObjectStore> = Arc::clone(&store) as _;
     let archive = Arc::new(Archive::new(shared, Arc::default(), owner));
-    let memory = Arc::new(Memory::new(1 << 20, Policy::default(), Arc::new(ManualClock::at(at(NOON)))));
-    let source = Archived::new(Arc::clone(&archive), memory, Prompt);
-    Slow { store, archive, source }
+    let memory = Arc::new(Memory::new(1 << 20, FreshnessPolicy::default(), Arc::new(ManualClock::at(at(NOON)))));
+    let source = ArchiveTier::new(Arc::clone(&archive), memory, InstantSource);
+    SlowArchive { store, archive, source }
 }
 
 fn key(of_month: u8) -> DayKey {
     let day = day(&format!("2026-11-{of_month:02}"));
-    DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: Scope::Everyone, day }
+    DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day }
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_a_slow_archive_is_answered_from_feishu_and_the_next_at_once() {
-    let slow = slow(ThrottleConfig {
+async fn a_slow_archive_delays_only_the_first_request() {
+    let slow = slow_archive(ThrottleConfig {
         wait_get_per_call: HOUR,
         wait_list_per_call: HOUR,
         wait_put_per_call: HOUR,
@@ -77,20 +78,20 @@ async fn whoever_waits_for_a_slow_archive_is_answered_from_feishu_and_the_next_a
 
     assert!(first.is_ok() && second.is_ok());
     assert!(waited <= Duration::from_secs(15), "{waited:?}");
-    assert_eq!(started.elapsed(), waited, "the second does not wait");
+    assert_eq!(started.elapsed(), waited, "the second request does not wait");
     assert!(slow.archive.health().fault.is_some_and(|fault| fault.contains("no answer within")));
     assert_eq!(slow.archive.health().unwritten, 2);
 
     slow.store.config_mut(|config| *config = ThrottleConfig::default());
-    slow.archive.settled(&key(10)).await;
-    slow.archive.settled(&key(11)).await;
+    slow.archive.wait_until_written(&key(10)).await;
+    slow.archive.wait_until_written(&key(11)).await;
     assert_eq!(slow.archive.health().fault, None);
     assert_eq!(slow.archive.health().unwritten, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_is_written_before_the_process_ends() {
-    let slow = slow(ThrottleConfig { wait_put_per_call: Duration::from_secs(2), ..ThrottleConfig::default() });
+async fn flush_writes_the_backlog() {
+    let slow = slow_archive(ThrottleConfig { wait_put_per_call: Duration::from_secs(2), ..ThrottleConfig::default() });
     for of_month in 1..=20 {
         slow.source.load(&key(of_month), CONTEXT).await.expect("a day");
     }
@@ -102,9 +103,9 @@ async fn what_waits_is_written_before_the_process_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_written_before_the_end_is_named_in_the_log() {
-    let (log, _guard) = Log::begin();
-    let slow = slow(ThrottleConfig { wait_put_per_call: HOUR, ..ThrottleConfig::default() });
+async fn flush_logs_the_days_that_it_could_not_write_in_time() {
+    let (log, _guard) = CapturedLog::start();
+    let slow = slow_archive(ThrottleConfig { wait_put_per_call: HOUR, ..ThrottleConfig::default() });
     for of_month in [1, 2] {
         slow.source.load(&key(of_month), CONTEXT).await.expect("a day");
     }
@@ -113,6 +114,6 @@ async fn what_cannot_be_written_before_the_end_is_named_in_the_log() {
     slow.archive.flush(Duration::from_secs(25)).await;
 
     assert_eq!(started.elapsed(), Duration::from_secs(25));
-    let lines = log.lines("could not be archived before the end");
+    let lines = log.lines("could not be archived before the process ended");
     assert!(lines.len() == 1 && lines[0].contains("2026-11-01") && lines[0].contains("2026-11-02"), "{lines:?}");
 }

@@ -1,10 +1,10 @@
-//! Whose archive it is: the real binary keeps off another app's, and says so.
+//! Ownership of an archive: the binary refuses the archive of another app and names its owner.
 
 use std::process::{Command, Output};
 
 use crate::lake::Lake;
 
-/// Runs the binary with its archive in the lake, as an app of a Feishu that does not answer.
+/// Runs the binary with its archive in the lake. Its upstream does not respond.
 fn run(lake: &Lake, app_id: &str, arguments: &[&str]) -> Output {
     let state = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_feishu-pulse"));
@@ -15,7 +15,8 @@ fn run(lake: &Lake, app_id: &str, arguments: &[&str]) -> Output {
     command.output().expect("the binary")
 }
 
-fn mark(lake: &Lake) {
+/// Writes the owner record of another app.
+fn write_owner(lake: &Lake) {
     let owners = lake.root().join("owners");
     std::fs::create_dir(&owners).expect("a writable folder");
     let text = r#"{"format_version": 1, "app_id": "cli_reporting", "upstream": "https://open.feishu.cn"}"#;
@@ -23,16 +24,16 @@ fn mark(lake: &Lake) {
 }
 
 #[test]
-fn neither_service_nor_backfill_starts_on_another_apps_archive() {
+fn neither_serve_nor_backfill_starts_on_the_archive_of_another_app() {
     let lake = Lake::new();
-    mark(&lake);
+    write_owner(&lake);
     let before = lake.files();
 
     for arguments in [&["serve"][..], &["backfill", "--from", "2026-11-01", "--to", "2026-11-02"]] {
         let output = run(&lake, "cli_other", arguments);
-        let said = String::from_utf8(output.stderr).expect("UTF-8");
-        let line = said.lines().find(|line| line.starts_with("error: ")).expect("a line that says why");
-        assert_eq!(output.status.code(), Some(2), "{said}");
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        let line = stderr.lines().find(|line| line.starts_with("error: ")).expect("an error line");
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
         for word in ["PULSE_ARCHIVE", "cli_reporting", "https://open.feishu.cn", "owners/cli_reporting.json"] {
             assert!(line.contains(word), "{line}");
         }
@@ -42,28 +43,28 @@ fn neither_service_nor_backfill_starts_on_another_apps_archive() {
 }
 
 #[test]
-fn check_tells_whose_archive_it_is_and_leaves_it_alone() {
+fn check_reports_the_owner_of_the_archive_without_changing_it() {
     let lake = Lake::new();
-    let free = run(&lake, "cli_other", &["check"]);
-    mark(&lake);
-    let taken = run(&lake, "cli_other", &["check"]);
+    let unowned = run(&lake, "cli_other", &["check"]);
+    write_owner(&lake);
+    let owned = run(&lake, "cli_other", &["check"]);
 
     let finding = |output: Output| {
-        let said = String::from_utf8(output.stdout).expect("UTF-8");
-        said.lines().find(|line| line.contains("archive")).expect("a finding").to_owned()
+        let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+        stdout.lines().find(|line| line.contains("archive")).expect("a finding").to_owned()
     };
-    let (free, taken) = (finding(free), finding(taken));
-    assert!(free.starts_with("ok") && free.contains("nobody's yet"), "{free}");
-    assert!(taken.starts_with("PROBLEM") && taken.contains("cli_reporting"), "{taken}");
+    let (unowned, owned) = (finding(unowned), finding(owned));
+    assert!(unowned.starts_with("ok") && unowned.contains("no owner yet"), "{unowned}");
+    assert!(owned.starts_with("PROBLEM") && owned.contains("cli_reporting"), "{owned}");
     assert_eq!(lake.files(), ["owners/cli_reporting.json"]);
 }
 
 #[tokio::test]
-async fn an_archive_without_a_mark_is_adopted() {
+async fn an_archive_without_an_owner_record_is_claimed() {
     let lake = Lake::new();
     lake.gateway().await.get(&format!("/v1/reports/activity?{}", crate::lake::RANGE)).await.json();
     lake.holds(crate::lake::DAYS).await;
-    std::fs::remove_dir_all(lake.root().join("owners")).expect("the mark");
+    std::fs::remove_dir_all(lake.root().join("owners")).expect("the owner record");
 
     let later = lake.gateway().await;
     later.get(&format!("/v1/reports/activity?{}", crate::lake::RANGE)).await.json();

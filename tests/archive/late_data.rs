@@ -1,24 +1,24 @@
 //! Late data: a day that changes between two fetches.
 
 use crate::{
+    captured_log::CapturedLog,
     lake::{Lake, eventually},
-    log::Log,
     support::day,
 };
 
 const DAY: &str = "2026-11-21";
 
 #[tokio::test]
-async fn what_changed_is_logged_in_counts_and_the_last_word_is_archived() {
-    let (log, _guard) = Log::begin();
+async fn a_changed_day_is_logged_as_counts_and_archived_when_final() {
+    let (log, _guard) = CapturedLog::start();
     let lake = Lake::new();
     let gateway = lake.gateway().await;
     let report = format!("/v1/reports/activity?start_date={DAY}&end_date={DAY}");
     let (home, production) = (gateway.home(), gateway.simulator.production());
-    production.partial(home, day(DAY), 300);
+    production.produce_partially(home, day(DAY).date(), 300);
     let before = gateway.get(&report).await.json();
 
-    production.finish(home, day(DAY));
+    production.complete(home, day(DAY).date());
     gateway.set_time("2026-11-22T09:00:00Z");
     gateway.get(&report).await.json();
     eventually(async || gateway.get(&report).await.json()["meta"]["days"]["final"] == 1).await;

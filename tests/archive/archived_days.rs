@@ -1,6 +1,6 @@
-//! Which days are archived, and what a restart finds.
+//! Archived days: which days are written, and what a gateway reads after a restart.
 
-use feishu_pulse::sim::SimConfig;
+use feishu_simulator::{SimulatorConfig, TenantGeo};
 
 use crate::{
     lake::{DAYS, Lake, RANGE, eventually},
@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn final_days_outlive_the_process_and_cost_nothing_more() {
+async fn final_days_survive_a_restart_without_upstream_calls() {
     let lake = Lake::new();
     let path = format!("/v1/reports/activity?{RANGE}");
     let before = lake.gateway().await.get(&path).await.json();
@@ -22,7 +22,7 @@ async fn final_days_outlive_the_process_and_cost_nothing_more() {
 }
 
 #[tokio::test]
-async fn rows_read_back_as_they_were_fetched() {
+async fn archived_rows_equal_the_fetched_rows() {
     let lake = Lake::new();
     let path = format!("/v1/user-days?{RANGE}&format=ndjson");
     let before = lake.gateway().await.get(&path).await.lines();
@@ -35,11 +35,11 @@ async fn rows_read_back_as_they_were_fetched() {
 }
 
 #[tokio::test]
-async fn a_day_that_may_still_change_is_not_archived() {
+async fn a_provisional_day_is_not_archived() {
     let lake = Lake::new();
     let gateway = lake.gateway().await;
 
-    // The 21st was produced this morning, the 20th is final.
+    // The 21st was produced this morning and is provisional. The 20th is final.
     gateway.get("/v1/reports/activity?start_date=2026-11-20&end_date=2026-11-21").await.json();
     lake.holds(1).await;
 
@@ -59,7 +59,7 @@ async fn a_provisional_day_is_archived_once_it_was_fetched_late_enough() {
 }
 
 #[tokio::test]
-async fn what_one_person_was_asked_for_is_no_day() {
+async fn a_request_for_one_person_archives_nothing() {
     let lake = Lake::new();
     let gateway = lake.gateway().await;
     let person = &gateway.simulator.tenant().rows_of(gateway.home(), "2026-11-20".parse().expect("a day"))[0];
@@ -73,7 +73,7 @@ async fn what_one_person_was_asked_for_is_no_day() {
 }
 
 #[tokio::test]
-async fn replicas_that_write_the_same_days_at_once_leave_each_day_once() {
+async fn concurrent_writes_of_replicas_leave_one_file_per_day() {
     let lake = Lake::new();
     let (one, other) = (lake.gateway().await, lake.gateway().await);
     let path = format!("/v1/user-days?{RANGE}&format=ndjson");
@@ -88,7 +88,7 @@ async fn replicas_that_write_the_same_days_at_once_leave_each_day_once() {
 }
 
 #[tokio::test]
-async fn coverage_tells_where_a_day_is_held() {
+async fn coverage_reports_where_a_day_is_stored() {
     let lake = Lake::new();
     let path = format!("/v1/coverage?{RANGE}");
     let first = lake.gateway().await;
@@ -118,11 +118,11 @@ async fn held(gateway: &Setup, path: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn geos_and_kinds_of_id_have_folders_of_their_own() {
-    use feishu_pulse::model::Geo;
+async fn each_geo_and_id_type_has_its_own_folder() {
     let lake = Lake::new();
-    let simulation = SimConfig { users: 20, geos: vec![Geo::Sg, Geo::Us], ..SimConfig::default() };
-    let gateway = lake.gateway_before(simulation).await;
+    let simulation =
+        SimulatorConfig { users: 20, geos: vec![TenantGeo::Sg, TenantGeo::Us], ..SimulatorConfig::default() };
+    let gateway = lake.gateway_with(simulation).await;
 
     let day = "start_date=2026-11-19&end_date=2026-11-19&geo=sg,us&user_id_type=union_id";
     gateway.get(&format!("/v1/reports/activity?{day}")).await.json();
@@ -133,7 +133,7 @@ async fn geos_and_kinds_of_id_have_folders_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_forgotten_day_is_gone_everywhere_and_fetched_anew() {
+async fn a_deleted_day_is_removed_everywhere_and_fetched_again() {
     let lake = Lake::new();
     let gateway = lake.gateway().await;
     let path = format!("/v1/reports/activity?{RANGE}");
@@ -142,11 +142,11 @@ async fn a_forgotten_day_is_gone_everywhere_and_fetched_anew() {
     let spent = gateway.upstream_calls();
 
     let url = format!("{}/v1/days/2026-11-15", gateway.base);
-    let forgotten = gateway.http.delete(&url).send().await.expect("an answer");
+    let deletion = gateway.http.delete(&url).send().await.expect("an answer");
     let left = lake.days().len();
     let after = gateway.get(&path).await.json();
 
-    assert_eq!(forgotten.status(), 204);
+    assert_eq!(deletion.status(), 204);
     assert_eq!(left, DAYS - 1);
     assert_eq!(after["data"], before["data"]);
     assert!(gateway.upstream_calls() > spent);

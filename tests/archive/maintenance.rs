@@ -1,6 +1,7 @@
-//! What is fetched and deleted though nobody asked.
+//! Maintenance tasks: days that are fetched in advance and deleted by retention.
 
-use feishu_pulse::{sim::SimConfig, store::Location};
+use feishu_pulse::store::ArchiveLocation;
+use feishu_simulator::SimulatorConfig;
 
 use crate::{
     lake::{DAYS, Lake, RANGE, eventually},
@@ -8,21 +9,21 @@ use crate::{
 };
 
 async fn warm(lake: &Lake, days: u16) -> Setup {
-    let location = Location::Folder(lake.root().to_owned());
-    let simulation = SimConfig { users: 60, ..SimConfig::default() };
+    let location = ArchiveLocation::Folder(lake.root().to_owned());
+    let simulation = SimulatorConfig { users: 60, ..SimulatorConfig::default() };
     Setup::with(simulation, |config| {
         config.archive = location;
-        config.upkeep.warm_days = Some(days);
+        config.maintenance.warm_days = Some(days);
     })
     .await
 }
 
 #[tokio::test]
-async fn the_latest_days_are_held_before_anybody_asks() {
+async fn the_latest_days_are_fetched_before_the_first_request() {
     let lake = Lake::new();
     let gateway = warm(&lake, 5).await;
 
-    // The 21st may still change; the four days before it are final.
+    // The 21st is provisional; the four days before it are final.
     lake.holds(4).await;
     let coverage = "/v1/coverage?start_date=2026-11-17&end_date=2026-11-21";
     eventually(async || gateway.get(coverage).await.json()["meta"]["days"]["provisional"] == 1).await;
@@ -39,7 +40,7 @@ async fn a_day_is_fetched_when_it_is_produced_and_archived_when_it_is_final() {
     let coverage = "/v1/coverage?start_date=2026-11-22&end_date=2026-11-22";
     assert_eq!(gateway.get(coverage).await.json()["data"][0]["state"], "pending");
 
-    // Ten past half past nine, wherever in its ten minutes the jitter is.
+    // 09:40 in China: ten minutes after production, the maximum of the jitter.
     gateway.set_time("2026-11-23T01:40:00Z");
     eventually(async || gateway.get(coverage).await.json()["data"][0]["state"] == "provisional").await;
     gateway.set_time("2026-11-23T07:40:00Z");
@@ -54,14 +55,14 @@ async fn days_older_than_the_retention_are_deleted() {
     lake.gateway().await.get(&format!("/v1/reports/activity?{RANGE}")).await.json();
     lake.holds(DAYS).await;
 
-    let location = Location::Folder(lake.root().to_owned());
-    let _gateway = Setup::with(SimConfig { users: 60, ..SimConfig::default() }, |config| {
+    let location = ArchiveLocation::Folder(lake.root().to_owned());
+    let _gateway = Setup::with(SimulatorConfig { users: 60, ..SimulatorConfig::default() }, |config| {
         config.archive = location;
-        config.upkeep.retention_days = Some(5);
+        config.maintenance.retention_days = Some(5);
     })
     .await;
 
-    // Today is the 22nd: the 17th is the oldest that stays.
+    // Today is the 22nd, so the 17th is the oldest day that is retained.
     lake.holds(4).await;
     assert!(lake.file("2026-11-17").exists() && !lake.file("2026-11-16").exists());
 }

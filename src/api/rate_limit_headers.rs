@@ -1,0 +1,22 @@
+//! The header fields of a caller's rate limit, after the IETF draft "RateLimit header fields for HTTP".
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::problem::retry_after_seconds;
+use crate::access::{RateLimitStatus, RateLimiter};
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Sets the fields for a caller's rate limit; sets none if no limit applies.
+pub fn set_rate_limit_headers(status: Option<RateLimitStatus>, headers: &mut HeaderMap) {
+    let Some(RateLimitStatus { limit, remaining, full_in, .. }) = status else { return };
+    let window = RateLimiter::WINDOW.as_secs();
+    let fields = [
+        (RATE_LIMIT, format!("\"requests\";r={remaining};t={}", retry_after_seconds(full_in))),
+        (RATE_LIMIT_POLICY, format!("\"requests\";q={limit};w={window}")),
+    ];
+    for (name, value) in fields {
+        headers.extend(HeaderValue::from_str(&value).ok().map(|value| (name, value)));
+    }
+}

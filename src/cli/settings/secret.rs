@@ -1,0 +1,34 @@
+//! A secret that is given as a setting or in a file.
+
+use std::path::Path;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::cli::setting_error::SettingError;
+
+/// The two settings of one secret: the value itself, and the path of a file that contains it.
+pub(super) struct SecretSetting<'a> {
+    pub(super) name: &'a str,
+    pub(super) value: Option<&'a SecretString>,
+    pub(super) file_name: &'a str,
+    pub(super) file: Option<&'a Path>,
+}
+
+impl SecretSetting<'_> {
+    /// The secret; `None` if neither setting is given.
+    pub(super) fn read(&self) -> Result<Option<SecretString>, SettingError> {
+        let Self { name, file_name, .. } = self;
+        let value = self.value.filter(|secret| !secret.expose_secret().is_empty());
+        let Some(path) = self.file else { return Ok(value.cloned()) };
+        if value.is_some() {
+            return Err(SettingError::new(format!("{name} and {file_name} are both set: remove one of them")));
+        }
+        let location = path.display();
+        let content = std::fs::read_to_string(path)
+            .map_err(|error| SettingError::new(format!("{file_name} ({location}) cannot be read: {error}")))?;
+        match content.trim() {
+            "" => Err(SettingError::new(format!("{file_name} ({location}) is empty"))),
+            secret => Ok(Some(secret.into())),
+        }
+    }
+}

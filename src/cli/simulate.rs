@@ -1,0 +1,22 @@
+//! The command `simulate`: serves the simulated Feishu alone.
+
+use feishu_simulator::{SimulateArgs, Simulator};
+
+use super::error::CliError;
+use crate::{
+    app,
+    model::{Clock as _, SystemClock},
+};
+
+/// Serves until the process receives a signal to stop.
+pub(super) async fn run(args: &SimulateArgs) -> Result<(), CliError> {
+    let ending = app::shutdown_signal()?;
+    let config = args.config();
+    let (address, app_id, app_secret) = (config.listen, config.app_id.clone(), config.app_secret.clone());
+    let simulator = Simulator::start(config, || SystemClock.now()).await;
+    let simulator = simulator.map_err(|error| CliError::Listen { address, error })?;
+    println!("The simulated Feishu is at {}. Its app is {app_id} with the secret {app_secret}.", simulator.base_url());
+    ending.await;
+    simulator.shutdown().await;
+    Ok(())
+}
