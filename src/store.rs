@@ -28,7 +28,7 @@ pub use archive::{Archive, ArchiveLocation, ArchiveOwner, ArchiveTier};
 pub use cached_day::{CacheGeneration, CachedDay};
 pub use fill_cache::FillCache;
 pub use filtered_view::FilteredView;
-pub use freshness::{DayStatus, FreshnessPolicy};
+pub use freshness::{DayState, FreshnessPolicy};
 pub use memory::Memory;
 pub use narrow_from_whole::NarrowFromWhole;
 pub use read_cache::ReadCache;

@@ -115,9 +115,10 @@ fn parse_sources() -> Sources {
 
 impl SourceFile {
     fn parse(path: &str, text: &str) -> Self {
-        let module: Vec<String> = match ROOTS.contains(&path) {
-            true => Vec::new(),
-            false => path.trim_end_matches(".rs").trim_end_matches("/mod").split('/').map(str::to_owned).collect(),
+        let module: Vec<String> = if ROOTS.contains(&path) {
+            Vec::new()
+        } else {
+            path.trim_end_matches(".rs").split('/').map(str::to_owned).collect()
         };
         let parsed = syn::parse_file(text).unwrap_or_else(|error| panic!("src/{path}: {error}"));
         let mut file = Self { module, used: BTreeSet::new(), reexported: BTreeMap::new() };

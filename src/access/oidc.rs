@@ -35,7 +35,7 @@ const CLOCK_LEEWAY: Duration = Duration::from_secs(30);
 /// Maximum length of a token, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 << 10;
 
-/// VerifiedToken tokens in the cache. An evicted token is verified again when it is next used.
+/// Maximum number of verified tokens in the cache. An evicted token is verified again when it is next used.
 const MAX_CACHED_TOKENS: u64 = 16_384;
 
 /// Verifies the tokens of one identity provider and caches the result.

@@ -15,7 +15,7 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{drop_in, authorization, state::ApiState};
+use super::{authorization, drop_in, state::ApiState};
 
 /// The parts of the OpenAPI document that do not depend on the routes.
 #[derive(OpenApi)]

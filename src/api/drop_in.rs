@@ -4,11 +4,11 @@
 //! access tokens and page tokens of callers are never sent to Feishu.
 
 pub mod access_token;
-pub mod feishu_error;
 pub mod admin_user_stat;
+pub mod feishu_error;
 pub mod page_token;
-pub mod stats_query;
 pub mod stats;
+pub mod stats_query;
 pub mod token;
 
 use axum::http::HeaderName;

@@ -32,10 +32,10 @@ pub struct RequestedFormat {
     pub bom: bool,
 }
 
-/// The parameters of the format. Parsed by [`RequestedFormat::read`].
+/// The parameters of the format. Parsed by [`RequestedFormat::parse`].
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `RequestedFormat::read` reads")]
+#[expect(dead_code, reason = "documents what `RequestedFormat::parse` parses")]
 pub struct FormatParams {
     /// Response format; overrides `Accept`. `csv` is RFC 4180 in UTF-8; text that a spreadsheet would run as a formula
     /// (it begins with `=`, `+`, `-`, `@`, a tab or a carriage return) is prefixed with an apostrophe. `ndjson` is one
@@ -48,7 +48,7 @@ pub struct FormatParams {
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `RequestedFormat::read` reads")]
+#[expect(dead_code, reason = "documents what `RequestedFormat::parse` parses")]
 enum FormatParam {
     Json,
     Csv,
@@ -123,10 +123,9 @@ impl Format {
         if accept.trim().is_empty() {
             return Ok(offered[0]);
         }
-        let preferred = offered
-            .iter()
-            .rev()
-            .max_by(|a, b| media_type_quality(&accept, a.media_type()).total_cmp(&media_type_quality(&accept, b.media_type())));
+        let preferred = offered.iter().rev().max_by(|a, b| {
+            media_type_quality(&accept, a.media_type()).total_cmp(&media_type_quality(&accept, b.media_type()))
+        });
         preferred.copied().filter(|format| media_type_quality(&accept, format.media_type()) > 0.0).ok_or_else(|| {
             let types: Vec<_> = offered.iter().map(|format| format.media_type()).collect();
             Problem::new(ProblemCode::NotAcceptable, format!("available media types: {}", types.join(", ")))

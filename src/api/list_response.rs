@@ -12,8 +12,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    meta::Meta,
     format::{Format, RequestedFormat},
+    meta::Meta,
     problem::{Problem, ProblemCode},
 };
 use crate::{
@@ -45,7 +45,9 @@ impl<T: Record + Serialize> ListResponse<T> {
         match requested.format {
             Format::Json => json_response(&self, self.data.len()),
             Format::Ndjson => file_response(requested.format, subject, days, ndjson(&self.data).into()),
-            Format::Csv => file_response(requested.format, subject, days, csv_with_header(&self.data, requested.bom).into()),
+            Format::Csv => {
+                file_response(requested.format, subject, days, csv_with_header(&self.data, requested.bom).into())
+            }
             Format::Parquet => match parquet_file(&self.data) {
                 Ok(bytes) => file_response(requested.format, subject, days, bytes.into()),
                 Err(error) => serialization_problem(error).into_response(),

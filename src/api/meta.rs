@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 
 use crate::{
     model::{Day, DayRange, Geo},
-    query::{ReportInput, LoadedDays},
-    store::DayStatus,
+    query::{LoadedDays, ReportInput},
+    store::DayState,
     table::{DayMetadata, RowSelection},
 };
 
@@ -86,15 +86,15 @@ impl Meta {
     /// The metadata of loaded days.
     #[must_use]
     pub fn from_loaded_days<D: DayMetadata>(loaded: &LoadedDays<D>) -> Self {
-        let count = |state: DayStatus| loaded.selected().filter(|(_, day_state)| *day_state == state).count();
+        let count = |state: DayState| loaded.selected().filter(|(_, day_state)| *day_state == state).count();
         let latest = loaded.selected().max_by_key(|(day, _)| day.fetched_at());
         Self {
             start_date: loaded.plan.range.first(),
             end_date: loaded.plan.range.last(),
             geos: loaded.plan.geos.iter().map(|geo| geo.name()).collect(),
             days: DaysByState {
-                r#final: count(DayStatus::Final),
-                provisional: count(DayStatus::Provisional),
+                r#final: count(DayState::Final),
+                provisional: count(DayState::Provisional),
                 stale: loaded.cache_status.stale_days,
                 pending: loaded.plan.pending.iter().copied().map(GeoDay::from).collect(),
                 missing: loaded.selected_missing().map(GeoDay::from).collect(),
@@ -118,7 +118,8 @@ impl Meta {
     /// The metadata of the input of a report, with a note if distinct counts are null because ids are withheld.
     #[must_use]
     pub fn from_report_figures(input: &ReportInput, selection: &RowSelection) -> Self {
-        Self::from_report_input(input).with_note(input.has_unidentified_rows(selection, true).then_some(DISTINCT_COUNTS_WITHHELD))
+        Self::from_report_input(input)
+            .with_note(input.has_unidentified_rows(selection, true).then_some(DISTINCT_COUNTS_WITHHELD))
     }
 
     /// The days of the selection.

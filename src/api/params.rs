@@ -93,7 +93,7 @@ impl Params {
         }
     }
 
-    /// Records a fault, unless [`MAX_FAULTS`] are recorded already. Long parameter names are truncated.
+    /// Records a fault, unless `MAX_FAULTS` are recorded already. Long parameter names are truncated.
     pub fn add_fault(&mut self, parameter: &str, detail: impl Into<String>) {
         if self.faults.len() == MAX_FAULTS {
             return;

@@ -13,7 +13,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use self::code::{ProblemDoc, ProblemCode};
+pub use self::code::{ProblemCode, ProblemDoc};
 use super::request_id::RequestId;
 use crate::{
     access::{AuthError, Scope},
@@ -170,7 +170,8 @@ impl Problem {
                     || "the days are being fetched; the remaining time is unknown".to_owned(),
                     |remaining| format!("the days are being fetched; about {} s remain", remaining.as_secs().max(1)),
                 );
-                Self::new(ProblemCode::NotReadyInTime, detail).with_retry_after(remaining.unwrap_or(DEFAULT_RETRY_AFTER))
+                Self::new(ProblemCode::NotReadyInTime, detail)
+                    .with_retry_after(remaining.unwrap_or(DEFAULT_RETRY_AFTER))
             }
         }
     }
@@ -194,7 +195,8 @@ impl Problem {
             LoadError::Unavailable { .. } => (ProblemCode::UpstreamUnavailable, Some(Duration::from_secs(30))),
             LoadError::Abandoned => (ProblemCode::Internal, None),
         };
-        let problem = Self::new(code, error.to_string()).with_upstream_detail(error.upstream().unwrap_or(&UpstreamDetail::default()));
+        let problem = Self::new(code, error.to_string())
+            .with_upstream_detail(error.upstream().unwrap_or(&UpstreamDetail::default()));
         wait.into_iter().fold(problem, Self::with_retry_after)
     }
 }

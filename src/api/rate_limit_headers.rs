@@ -1,4 +1,4 @@
-//! The header fields of a caller's rate limit, after the IETF draft "RateLimit header fields for HTTP".
+//! The header fields of a caller's rate limit, after the IETF draft "`RateLimit` header fields for HTTP".
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 

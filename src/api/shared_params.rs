@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     access,
-    model::{Day, DayRange, DepartmentIdType, Geo, DataScope},
+    model::{DataScope, Day, DayRange, DepartmentIdType, Geo},
     query::{Period, Query, QueryDates},
     table::RowSelection,
 };
@@ -138,8 +138,10 @@ pub fn reject_department_path_if_suppressing(params: &mut Params, request: &Data
 fn reject_forbidden_selections(params: &mut Params, request: &DataRequest) {
     let caller = request.caller();
     if params.has("user_id") && !caller.has_scope(access::Scope::UsersRead) {
-        params
-            .reject(Problem::insufficient_scope(access::Scope::UsersRead, "user_id selects one person, which requires the scope users:read"));
+        params.reject(Problem::insufficient_scope(
+            access::Scope::UsersRead,
+            "user_id selects one person, which requires the scope users:read",
+        ));
     }
     if params.has("department_id") && caller.view().is_department_restricted() {
         let detail = "is not available to access keys that are restricted to departments: Feishu resolves the id, possibly \
@@ -147,7 +149,8 @@ fn reject_forbidden_selections(params: &mut Params, request: &DataRequest) {
         params.add_fault("department_id", detail);
     }
     if params.has("department_id") && request.min_group_size().is_some() {
-        let detail = "department_id requires the scope users:read, because small groups are withheld; use department_path";
+        let detail =
+            "department_id requires the scope users:read, because small groups are withheld; use department_path";
         params.reject(Problem::insufficient_scope(access::Scope::UsersRead, detail));
     }
 }
@@ -206,7 +209,9 @@ pub fn parse_geos(params: &mut Params, served: &[Geo]) -> Vec<Geo> {
         let geo: Geo = text.parse().map_err(|error: crate::model::geo::ParseGeoError| error.to_string())?;
         let names: Vec<&str> = served.iter().map(|geo| geo.name()).collect();
         let is_served = served.contains(&geo);
-        is_served.then_some(geo).ok_or_else(|| format!("{geo} is not served by this instance; expected any of {}", names.join(", ")))
+        is_served
+            .then_some(geo)
+            .ok_or_else(|| format!("{geo} is not served by this instance; expected any of {}", names.join(", ")))
     };
     params.list("geo", parse_geo).unwrap_or_else(|| served.iter().take(1).copied().collect())
 }

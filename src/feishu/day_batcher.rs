@@ -274,14 +274,14 @@ async fn run_fetch(guard: FetchGuard) {
     let dictionary = shared.dictionaries.for_id_type(user_id_type);
     let tokens = shared.lookahead.start_chain(fetch.expected_pages);
     let fetcher = PageFetcher::new(&shared.client, request, dictionary, tokens, fetch.call_priority());
-    let fetched = fetcher.fetch(shared.clock.now(), || {
+    let result = fetcher.fetch(shared.clock.now(), || {
         let pages = fetch.record_page();
         if let Some(queue) = shared.lock_queues().get_mut(batch_key) {
             queue.record_page_count(pages);
         }
     });
-    let fetched = fetched.await.map(|days| days.into_iter().map(Arc::new).collect::<Vec<_>>());
-    match &fetched {
+    let result = result.await.map(|days| days.into_iter().map(Arc::new).collect::<Vec<_>>());
+    match &result {
         Ok(days) => shared.record_size(batch_key, days),
         Err(error) => {
             tracing::warn!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
@@ -291,5 +291,5 @@ async fn run_fetch(guard: FetchGuard) {
     let fetch = Arc::clone(fetch);
     // The fetch leaves the queue before the results are delivered: a later request must not join an ended fetch.
     drop(guard);
-    fetch.deliver(&fetched);
+    fetch.deliver(&result);
 }

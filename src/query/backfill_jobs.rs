@@ -215,7 +215,7 @@ impl BackfillJobs {
         job: &watch::Sender<BackfillJob>,
         cancellation: &CancellationToken,
     ) -> BackfillJobState {
-        // All jobs of an owner share one caller id, and thus one fair share of the upstream rate.
+        // All jobs of an owner have one caller id, so together they get one fair share of the upstream rate.
         let (request, owner) = (&begun.request, CallerId::from_name(&begun.owner));
         let progress = watch::Sender::new(BackfillProgress::default());
         let mut changes = progress.subscribe();

@@ -23,7 +23,7 @@ use crate::{
     model::{Clock, DataScope, DayKey, DayRange},
     report::DayDigest,
     source::{CallerId, DaySource, Forecast, LoadContext, LoadError, Priority},
-    store::{Archive, CacheGeneration, DayStatus, Memory},
+    store::{Archive, CacheGeneration, DayState, Memory},
     table::{DayMetadata, DayTable},
 };
 
@@ -67,7 +67,7 @@ impl QueryEngine {
         Self { source, memory, archive: None, trailing_counts: TrailingCountCache::default(), ..self.clone() }
     }
 
-    /// The same engine for one caller, whose requests share one fair share of the upstream rate.
+    /// The same engine for one caller, whose requests together get one fair share of the upstream rate.
     #[must_use]
     pub fn for_caller(self, caller: CallerId) -> Self {
         Self { caller: Some(caller), ..self }
@@ -227,9 +227,9 @@ impl QueryEngine {
         Err(QueryError::DeadlineExceeded { remaining: Some(estimate) })
     }
 
-    /// The cached rows of a day with its status. For one person, the day of everyone is returned if only that is
+    /// The cached rows of a day with its state. For one person, the day of everyone is returned if only that is
     /// cached.
-    pub async fn cached_day(&self, key: &DayKey) -> Option<(Arc<DayTable>, DayStatus)> {
+    pub async fn cached_day(&self, key: &DayKey) -> Option<(Arc<DayTable>, DayState)> {
         let mut cached = self.memory.get(key).await;
         if cached.is_none() && matches!(key.scope, DataScope::User(_)) {
             cached = self.memory.get(&key.everyone()).await.filter(|cached| cached.day.has_all_user_ids());
@@ -255,8 +255,8 @@ impl QueryEngine {
         self.memory.remove(key).await;
     }
 
-    /// The digest of a day with its status, if it is cached or archived.
-    pub async fn cached_or_archived_digest(&self, key: &DayKey) -> Option<(Arc<DayDigest>, DayStatus)> {
+    /// The digest of a day with its state, if it is cached or archived.
+    pub async fn cached_or_archived_digest(&self, key: &DayKey) -> Option<(Arc<DayDigest>, DayState)> {
         if let Some(cached) = self.memory.get_digest(key).await {
             return Some((cached.day, cached.state));
         }
@@ -307,7 +307,7 @@ impl QueryEngine {
                 Err(error) => missing.push((key.clone(), error)),
             }
         }
-        let states: Vec<DayStatus> = days.iter().map(|day| self.memory.state(&**day)).collect();
+        let states: Vec<DayState> = days.iter().map(|day| self.memory.state(&**day)).collect();
         let stale = || days.iter().zip(&states).filter(|(day, state)| self.memory.is_refresh_due(&***day, **state));
         let failed_refreshes = stale().filter(|(day, _)| self.memory.refresh_failed(&***day)).count();
         let cache_status = CacheStatus { stale_days: stale().count(), failed_refreshes, ..cache_status };

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::QueryEngine;
+use super::engine::QueryEngine;
 use crate::{
     model::Geo,
     prometheus::{Collector, Exposition},
     report::{DayDigest, day_figures::ratio},
-    store::DayStatus,
+    store::DayState,
     table::{DayMetadata as _, Feature, Flag},
 };
 
@@ -37,8 +37,7 @@ impl LatestDayMetrics {
     }
 
     fn write_business_metrics(&self, page: &mut Exposition) {
-        let newest =
-            |geo: &Geo| Some((*geo, self.engine.memory().newest_day(*geo, |state| state == DayStatus::Final)?));
+        let newest = |geo: &Geo| Some((*geo, self.engine.memory().newest_day(*geo, |state| state == DayState::Final)?));
         let days: Vec<(Geo, Arc<DayDigest>)> = self.geos.iter().filter_map(newest).collect();
         let mut dates = page.gauge(
             "feishu_pulse_business_day_timestamp_seconds",

@@ -8,7 +8,7 @@ use super::plan::QueryPlan;
 use crate::{
     model::{Day, DayKey, Geo},
     source::LoadError,
-    store::DayStatus,
+    store::DayState,
     table::{DayMetadata, DayTable},
 };
 
@@ -30,8 +30,8 @@ pub struct LoadedDays<D = DayTable> {
     pub days: Vec<Arc<D>>,
     /// The days that could not be loaded. Empty unless the caller accepts a partial result.
     pub missing: Vec<(DayKey, QueryError)>,
-    /// The status of each day, in the order of `days`.
-    pub states: Vec<DayStatus>,
+    /// The state of each day, in the order of `days`.
+    pub states: Vec<DayState>,
     /// How the days were obtained.
     pub cache_status: CacheStatus,
 }
@@ -73,7 +73,7 @@ pub enum QueryError {
 
 impl<D: DayMetadata> LoadedDays<D> {
     /// Adds a lead day, or records that it is not stored.
-    pub(super) fn push_lead_day(&mut self, stored: Option<(Arc<D>, DayStatus)>) {
+    pub(super) fn push_lead_day(&mut self, stored: Option<(Arc<D>, DayState)>) {
         self.cache_status.lacks_lead_days |= stored.is_none();
         let (day, state) = stored.unzip();
         self.days.extend(day);
@@ -86,8 +86,8 @@ impl<D: DayMetadata> LoadedDays<D> {
         by_day.filter(move |day| day.len() >= geos).flatten()
     }
 
-    /// The selected days that were loaded, each with its status.
-    pub fn selected(&self) -> impl Iterator<Item = (&Arc<D>, DayStatus)> {
+    /// The selected days that were loaded, each with its state.
+    pub fn selected(&self) -> impl Iterator<Item = (&Arc<D>, DayState)> {
         let selected = |day: &D| self.plan.range.contains(day.key().day);
         self.days.iter().zip(self.states.iter().copied()).filter(move |(day, _)| selected(day))
     }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     model::{Day, Geo},
     report::DayDigest,
-    store::{DayStatus, Memory},
+    store::{DayState, Memory},
     table::{DayMetadata, DayTable},
 };
 
@@ -94,7 +94,7 @@ fn version<D: DayMetadata>(loaded: &LoadedDays<D>) -> [u8; 32] {
         hash.update(encode_day(b'm', key.geo, key.day));
     }
     for (day, state) in loaded.days.iter().zip(&loaded.states) {
-        let state = if *state == DayStatus::Final { b'f' } else { b'v' };
+        let state = if *state == DayState::Final { b'f' } else { b'v' };
         hash.update(encode_day(state, day.key().geo, day.key().day));
         hash.update(day.hash());
         hash.update(day.fetched_at().as_second().to_le_bytes());
@@ -131,8 +131,8 @@ fn next_production(plan: &QueryPlan, query: &Query, now: Timestamp) -> Option<Ti
 
 /// When the next provisional day is due for a refresh.
 fn next_refresh<'a, D: DayMetadata + 'a>(
-    days: impl Iterator<Item = (&'a Arc<D>, DayStatus)>,
+    days: impl Iterator<Item = (&'a Arc<D>, DayState)>,
     memory: &Memory,
 ) -> Option<Timestamp> {
-    days.filter(|(_, state)| *state != DayStatus::Final).map(|(day, _)| memory.refresh_due_at(&**day)).min()
+    days.filter(|(_, state)| *state != DayState::Final).map(|(day, _)| memory.refresh_due_at(&**day)).min()
 }

@@ -45,9 +45,9 @@ impl ViewEngines {
 
     fn build_engine(&self, view: &AccessView) -> QueryEngine {
         let memory = Arc::new(self.unfiltered.memory().for_new_view());
-        let viewed = FilteredView::new(view.clone(), self.pseudonyms.clone(), Arc::clone(self.unfiltered.source()));
+        let filtered = FilteredView::new(view.clone(), self.pseudonyms.clone(), Arc::clone(self.unfiltered.source()));
         // The same layers as for whole days, so concurrent requests filter a day once and the result is cached.
-        let flight = Arc::new(SingleFlight::new(FillCache::new(Arc::clone(&memory), viewed)));
+        let flight = Arc::new(SingleFlight::new(FillCache::new(Arc::clone(&memory), filtered)));
         let source = NarrowFromWhole::new(Arc::clone(&memory), ReadCache::new(Arc::clone(&memory), flight));
         self.unfiltered.with_source(Arc::new(source), memory)
     }

@@ -1,17 +1,17 @@
-//! Cached days: a day with its status, the outcome of a lookup, and the generation of the cached data.
+//! Cached days: a day with its state, the outcome of a lookup, and the generation of the cached data.
 
 use std::sync::Arc;
 
-use super::freshness::DayStatus;
+use super::freshness::DayState;
 use crate::{prometheus::MetricLabel, table::DayTable};
 
-/// A cached day, as rows or as a digest, with its status at the time of the lookup.
+/// A cached day, as rows or as a digest, with its state at the time of the lookup.
 #[derive(Clone, Debug)]
 pub struct CachedDay<D = DayTable> {
     /// The day.
     pub day: Arc<D>,
     /// Whether it can still change.
-    pub state: DayStatus,
+    pub state: DayState,
     /// Whether it is provisional and due for a refresh.
     pub refresh_due: bool,
 }

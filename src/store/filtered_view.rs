@@ -44,7 +44,7 @@ impl<S: DaySource> DaySource for FilteredView<S> {
         filtered.await.map_err(|_| LoadError::Abandoned)
     }
 
-    /// The duration of a fetch reveals the number of people. A caller who is bound to some people gets no forecast.
+    /// The duration of a fetch reveals the number of people, so a view of some departments gives no forecast.
     async fn forecast(&self, keys: &[DayKey]) -> Forecast {
         if self.view.is_department_restricted() {
             return Forecast { calls: 0, wait: None, collapsed: false };

@@ -8,7 +8,7 @@ use crate::model::{Day, Geo};
 
 /// Whether a day can still change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DayStatus {
+pub enum DayState {
     /// Upstream has not produced it yet. It is not requested.
     Pending,
     /// It is available but may still change. It is served, and refreshed in the background.
@@ -28,7 +28,7 @@ pub struct FreshnessPolicy {
     pub refresh_interval: Duration,
 }
 
-/// The facts about a fetched day that decide its status.
+/// The facts about a fetched day that decide its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchInfo {
     /// When the day was fetched.
@@ -52,21 +52,21 @@ impl Default for FreshnessPolicy {
 }
 
 impl FreshnessPolicy {
-    /// The status of a day at `now`.
+    /// The state of a day at `now`.
     ///
     /// A day that looked incomplete stays provisional until it is fetched again at an age of at least
     /// [`FreshnessPolicy::max_wait_for_missing_rows`]: age without a new fetch proves nothing. A possibly truncated day
     /// stays provisional until a second fetch returns the same rows.
     #[must_use]
-    pub fn state(&self, geo: Geo, day: Day, fetched: &FetchInfo, now: Timestamp) -> DayStatus {
+    pub fn state(&self, geo: Geo, day: Day, fetched: &FetchInfo, now: Timestamp) -> DayState {
         let produced = geo.produced_at(day);
         if now < produced {
-            return DayStatus::Pending;
+            return DayState::Pending;
         }
         let too_early = fetched.at < produced + self.settling_time;
         let in_doubt =
             fetched.doubtful || (fetched.looks_incomplete() && fetched.at < produced + self.max_wait_for_missing_rows);
-        if too_early || in_doubt { DayStatus::Provisional } else { DayStatus::Final }
+        if too_early || in_doubt { DayState::Provisional } else { DayState::Final }
     }
 
     /// Whether a provisional day that was fetched at `fetched_at` is due for a refresh.
@@ -75,7 +75,7 @@ impl FreshnessPolicy {
         now.duration_since(fetched_at) > jiff::SignedDuration::try_from(self.refresh_interval).unwrap_or_default()
     }
 
-    /// Whether the number of rows of a day fetched at `fetched_at` can change its status. If not, the caller can skip
+    /// Whether the number of rows of a day fetched at `fetched_at` can change its state. If not, the caller can skip
     /// the row counts.
     #[must_use]
     pub fn depends_on_rows(&self, geo: Geo, day: Day, fetched_at: Timestamp) -> bool {
@@ -115,10 +115,10 @@ mod tests {
         let state = |fetched_after: i64, seen_after: i64| {
             POLICY().state(Geo::Cn, day(), &fetched(hours(Geo::Cn, fetched_after), 1000), hours(Geo::Cn, seen_after))
         };
-        assert_eq!(state(-2, -1), DayStatus::Pending);
-        assert_eq!(state(0, 0), DayStatus::Provisional);
-        assert_eq!(state(5, 500), DayStatus::Provisional);
-        assert_eq!(state(6, 6), DayStatus::Final);
+        assert_eq!(state(-2, -1), DayState::Pending);
+        assert_eq!(state(0, 0), DayState::Provisional);
+        assert_eq!(state(5, 500), DayState::Provisional);
+        assert_eq!(state(6, 6), DayState::Final);
     }
 
     #[test]
@@ -126,10 +126,10 @@ mod tests {
         let state = |rows: usize, age: i64| {
             POLICY().state(Geo::Us, day(), &fetched(hours(Geo::Us, age), rows), hours(Geo::Us, 1000))
         };
-        assert_eq!(state(0, 71), DayStatus::Provisional);
-        assert_eq!(state(499, 71), DayStatus::Provisional);
-        assert_eq!(state(500, 71), DayStatus::Final);
-        assert_eq!(state(0, 72), DayStatus::Final);
+        assert_eq!(state(0, 71), DayState::Provisional);
+        assert_eq!(state(499, 71), DayState::Provisional);
+        assert_eq!(state(500, 71), DayState::Final);
+        assert_eq!(state(0, 72), DayState::Final);
     }
 
     prop_compose! {
@@ -153,7 +153,7 @@ mod tests {
         #[test]
         fn a_final_day_is_produced_and_looks_complete_or_is_old(fetched in any_fetched(), now in -100_i64..400) {
             let state = POLICY().state(Geo::Cn, day(), &fetched, hours(Geo::Cn, now));
-            if state == DayStatus::Final {
+            if state == DayState::Final {
                 prop_assert!(now >= 0);
                 prop_assert!(fetched.at >= hours(Geo::Cn, 6));
                 prop_assert!(!fetched.doubtful);
@@ -164,7 +164,7 @@ mod tests {
         }
 
         #[test]
-        fn row_counts_do_not_change_the_status_of_an_old_fetch(fetched in any_fetched(), now in 0_i64..400) {
+        fn row_counts_do_not_change_the_state_of_an_old_fetch(fetched in any_fetched(), now in 0_i64..400) {
             if !POLICY().depends_on_rows(Geo::Cn, day(), fetched.at) {
                 let whole = FetchInfo { rows: 1, usual_rows: None, ..fetched };
                 let state = |fetched| POLICY().state(Geo::Cn, day(), fetched, hours(Geo::Cn, now));

@@ -18,7 +18,7 @@ pub(super) struct CacheKey {
 
 /// A cache of at most `bytes` bytes, with sizes from `size_of`.
 ///
-/// Eviction is by least recent use instead of moka's default, TinyLFU: that policy could reject a day that was just
+/// Eviction is by least recent use instead of moka's default (`TinyLFU`): that policy could reject a day that was just
 /// fetched because older days were requested more often. `evicted` counts evictions by size.
 pub(super) fn lru_cache<D: Send + Sync + 'static>(
     bytes: u64,

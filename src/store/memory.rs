@@ -21,7 +21,7 @@ use moka::future::Cache;
 use tokio::sync::Semaphore;
 
 use super::cached_day::{CacheGeneration, CacheLookup, CachedDay};
-use super::freshness::{DayStatus, FetchInfo, FreshnessPolicy};
+use super::freshness::{DayState, FetchInfo, FreshnessPolicy};
 use super::lru::{CacheKey, ViewId, lru_cache, remove_matching};
 use super::refresh_tracker::RefreshTracker;
 use crate::{
@@ -38,7 +38,7 @@ const DIGEST_SHARE_DIVISOR: u64 = 5;
 /// Monthly roll-ups get one twentieth of the memory.
 const MONTHLY_ROLLUP_SHARE_DIVISOR: u64 = 20;
 
-/// Days on either side of a day whose row counts the day's own is compared with.
+/// The row count of a day is compared with those of this many days before and after it.
 const NEIGHBOUR_DAYS: i32 = 7;
 
 /// The cached days: the whole ones, or those of one view.
@@ -131,8 +131,8 @@ impl Memory {
         self.shared.digests.get(&self.cache_key(key)).await.map(|digest| self.with_state(digest))
     }
 
-    /// The digest and status of a day, if the digest is cached and not due for a refresh.
-    pub async fn get_fresh_digest(&self, key: &DayKey) -> Option<(Arc<DayDigest>, DayStatus)> {
+    /// The digest and state of a day, if the digest is cached and not due for a refresh.
+    pub async fn get_fresh_digest(&self, key: &DayKey) -> Option<(Arc<DayDigest>, DayState)> {
         let cached = self.get_digest(key).await.filter(|cached| !cached.refresh_due)?;
         self.shared.lookups.increment(CacheLookup::Hit);
         Some((cached.day, cached.state))
@@ -182,8 +182,8 @@ impl Memory {
         CachedDay { day, state, refresh_due }
     }
 
-    /// The digest of the newest day of everyone in a geo that has rows and whose status satisfies `wanted`.
-    pub fn newest_day(&self, geo: Geo, wanted: impl Fn(DayStatus) -> bool) -> Option<Arc<DayDigest>> {
+    /// The digest of the newest day of everyone in a geo that has rows and whose state satisfies `wanted`.
+    pub fn newest_day(&self, geo: Geo, wanted: impl Fn(DayState) -> bool) -> Option<Arc<DayDigest>> {
         let of_everyone = |key: &DayKey| key.geo == geo && key.scope == DataScope::Everyone;
         let days = self
             .shared
@@ -193,10 +193,10 @@ impl Memory {
         days.map(|(_, day)| day).filter(|day| wanted(self.state(&**day))).max_by_key(|day| day.key().day)
     }
 
-    /// Whether a day with that status is due for a refresh.
+    /// Whether a day with that state is due for a refresh.
     #[must_use]
-    pub fn is_refresh_due(&self, day: &impl DayMetadata, state: DayStatus) -> bool {
-        state == DayStatus::Provisional && self.shared.policy.is_stale(day.fetched_at(), self.now())
+    pub fn is_refresh_due(&self, day: &impl DayMetadata, state: DayState) -> bool {
+        state == DayState::Provisional && self.shared.policy.is_stale(day.fetched_at(), self.now())
     }
 
     /// Whether the last refresh of the day failed. A view has the refreshes of its whole days.
@@ -228,9 +228,9 @@ impl Memory {
         CacheGeneration { changes: number(&self.shared.changes), removals: number(&self.shared.removals) }
     }
 
-    /// The present status of a day, cached or not. A filtered day has the status of the whole day.
+    /// The present state of a day, cached or not. A filtered day has the state of the whole day.
     #[must_use]
-    pub fn state(&self, day: &impl DayMetadata) -> DayStatus {
+    pub fn state(&self, day: &impl DayMetadata) -> DayState {
         let (key, policy) = (day.key(), &self.shared.policy);
         let matter = policy.depends_on_rows(key.geo, key.day, day.fetched_at());
         let whole = (self.is_view() && matter).then(|| self.row_count(key)).flatten();
@@ -258,8 +258,8 @@ impl Memory {
         }
     }
 
-    /// The present status of every day that is cached for this view.
-    pub(super) fn states(&self) -> impl Iterator<Item = DayStatus> {
+    /// The present state of every day that is cached for this view.
+    pub(super) fn states(&self) -> impl Iterator<Item = DayState> {
         let own = self.shared.days.iter().filter(|(key, _)| key.view == self.view);
         own.map(|(_, day)| self.state(&*day))
     }

@@ -1,6 +1,6 @@
 //! Metrics of the memory cache.
 
-use super::{freshness::DayStatus, memory::Memory};
+use super::{freshness::DayState, memory::Memory};
 use crate::prometheus::{Collector, Exposition};
 
 impl Collector for Memory {
@@ -19,7 +19,7 @@ impl Collector for Memory {
             .sample(size.max_bytes as f64);
         let (finals, all) = self
             .states()
-            .fold((0_u32, 0_u32), |(finals, all), state| (finals + u32::from(state == DayStatus::Final), all + 1));
+            .fold((0_u32, 0_u32), |(finals, all), state| (finals + u32::from(state == DayState::Final), all + 1));
         let mut days = page.gauge("feishu_pulse_memory_partitions", "Days in memory by whether they can still change.");
         days.labelled_sample(&[("state", "final")], f64::from(finals));
         days.labelled_sample(&[("state", "provisional")], f64::from(all - finals));

@@ -9,7 +9,7 @@ use feishu_pulse::{
     feishu::quota::MonthlyQuota,
     model::{Clock as _, SystemClock},
 };
-use feishu_simulator::{FaultTarget, InjectedFault, FaultKind, SimulatorConfig, Simulator};
+use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, Simulator, SimulatorConfig};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -18,7 +18,9 @@ use crate::process::{CREDENTIALS, RunningProcess, run, text};
 const SECRET: &str = CREDENTIALS[1].1;
 
 async fn simulator() -> Simulator {
-    Simulator::start(SimulatorConfig { users: 40, ..SimulatorConfig::default() }, || SystemClock.now()).await.expect("a simulator")
+    Simulator::start(SimulatorConfig { users: 40, ..SimulatorConfig::default() }, || SystemClock.now())
+        .await
+        .expect("a simulator")
 }
 
 /// Runs `check` with valid settings, overridden by `settings`. The state directory is a temporary directory.
@@ -65,7 +67,10 @@ async fn a_wrong_secret_is_one_finding() {
 
     let (code, report) = findings(&output);
     assert_eq!((code, report.matches("PROBLEM").count()), (Some(1), 1), "{report}");
-    assert!(report.contains("10014") && report.contains("FEISHU_APP_SECRET") && !report.contains("hush-hush"), "{report}");
+    assert!(
+        report.contains("10014") && report.contains("FEISHU_APP_SECRET") && !report.contains("hush-hush"),
+        "{report}"
+    );
     assert_eq!(simulator.call_log().stats_calls().len(), 0);
 }
 
@@ -78,7 +83,7 @@ async fn a_wrong_secret_is_one_finding() {
 #[case::rate_limit(99_991_400, "again in a minute")]
 #[case::failing(2_200, "FEISHU_BASE_URL")]
 #[tokio::test]
-async fn an_error_of_feishu_is_reported_with_its_remedy(#[case] fault: i64, #[case] cure: &str) {
+async fn an_error_of_feishu_is_reported_with_its_remedy(#[case] fault: i64, #[case] remedy: &str) {
     let simulator = simulator().await;
     simulator.faults().push(InjectedFault::new(FaultKind::error_code(fault)).on(FaultTarget::Stats).times(u32::MAX));
 
@@ -86,8 +91,8 @@ async fn an_error_of_feishu_is_reported_with_its_remedy(#[case] fault: i64, #[ca
 
     let (code, report) = findings(&output);
     assert_eq!(code, Some(1), "{report}");
-    assert!(report.contains(&fault.to_string()) && report.contains(cure), "{report}");
-    assert_eq!(simulator.call_log().stats_calls().len(), 1, "a doctor does not insist");
+    assert!(report.contains(&fault.to_string()) && report.contains(remedy), "{report}");
+    assert_eq!(simulator.call_log().stats_calls().len(), 1, "check makes no second attempt");
 }
 
 #[tokio::test]
@@ -104,7 +109,8 @@ async fn a_geo_that_is_not_enabled_is_the_only_finding() {
 
 #[tokio::test]
 async fn an_app_whose_data_range_is_empty_is_a_finding() {
-    let simulator = Simulator::start(SimulatorConfig { users: 0, ..SimulatorConfig::default() }, || SystemClock.now()).await;
+    let simulator =
+        Simulator::start(SimulatorConfig { users: 0, ..SimulatorConfig::default() }, || SystemClock.now()).await;
     let simulator = simulator.expect("a simulator");
 
     let output = check(&simulator.base_url(), &[]).await;
@@ -116,9 +122,9 @@ async fn an_app_whose_data_range_is_empty_is_a_finding() {
 
 #[tokio::test]
 async fn an_unreachable_upstream_is_reported_with_its_remedy() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = format!("http://{}", nobody.local_addr().expect("an address"));
-    drop(nobody);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    drop(listener);
 
     let output = check(&address, &[]).await;
 
@@ -155,7 +161,11 @@ fn every_invalid_setting_is_reported_on_its_own_line() {
     assert_eq!(output.status.code(), Some(2), "{report}");
     assert_eq!(report.lines().count(), 5, "{report}");
     for setting in ["PULSE_LISTEN", "FEISHU_APP_ID", "FEISHU_APP_SECRET", "PULSE_GEOS", "PULSE_LOG"] {
-        assert_eq!(report.lines().filter(|line| line.starts_with(&format!("error: {setting} "))).count(), 1, "{report}");
+        assert_eq!(
+            report.lines().filter(|line| line.starts_with(&format!("error: {setting} "))).count(),
+            1,
+            "{report}"
+        );
     }
 }
 

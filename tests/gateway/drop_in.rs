@@ -54,8 +54,8 @@ fn documented_row(item: &Value) -> Value {
 
 /// Sorted by day and person, because Feishu does not specify an order.
 fn sorted(mut items: Vec<Value>) -> Vec<Value> {
-    let whose = |item: &Value| (item["date"].to_string(), item["user_id"].to_string());
-    items.sort_by_key(whose);
+    let day_and_person = |item: &Value| (item["date"].to_string(), item["user_id"].to_string());
+    items.sort_by_key(day_and_person);
     items
 }
 
@@ -87,10 +87,7 @@ async fn all_pages_equal_feishus_and_a_second_read_makes_no_call(
 #[case::another_kind_of_id("user_id_type", |_: &Value| json!("union_id"))]
 #[case::a_geo("target_geo", |_: &Value| json!("us"))]
 #[tokio::test]
-async fn a_filtered_query_returns_the_same_rows_as_feishu(
-    #[case] name: &str,
-    #[case] value: impl Fn(&Value) -> Value,
-) {
+async fn a_filtered_query_returns_the_same_rows_as_feishu(#[case] name: &str, #[case] value: impl Fn(&Value) -> Value) {
     let setup = Setup::new(SimulatorConfig { geos: vec![TenantGeo::Cn, TenantGeo::Us], ..simulation() }).await;
     let sdk = Sdk::of_gateway(&setup).await;
     let somebody = sdk.page(WEEK).await["items"][0].clone();

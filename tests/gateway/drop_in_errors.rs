@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use feishu_simulator::{FaultTarget, InjectedFault, FaultKind, SimulatorConfig};
+use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, SimulatorConfig};
 use reqwest::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ async fn send(setup: &Setup, method: Method, path: &str, token: Option<&str>) ->
 #[case::no_days("", "start_date")]
 #[case::half_a_range("start_date=2026-11-01", "end_date")]
 #[case::an_empty_day("start_date=&end_date=2026-11-02", "start_date")]
-#[case::a_sloppy_day("start_date=2026-11-1&end_date=2026-11-02", "start_date")]
+#[case::a_day_without_leading_zeros("start_date=2026-11-1&end_date=2026-11-02", "start_date")]
 #[case::no_such_day("start_date=2026-02-01&end_date=2026-02-30", "end_date")]
 #[case::backwards("start_date=2026-11-02&end_date=2026-11-01", "end_date")]
 #[case::thirty_two_days("start_date=2026-10-01&end_date=2026-11-01", "end_date")]
@@ -43,18 +43,15 @@ async fn send(setup: &Setup, method: Method, path: &str, token: Option<&str>) ->
 #[case::no_such_geo("start_date=2026-11-01&end_date=2026-11-01&target_geo=de", "target_geo")]
 #[case::no_page_token("start_date=2026-11-01&end_date=2026-11-01&page_token=2", "page_token")]
 #[tokio::test]
-async fn an_invalid_parameter_gets_feishus_error_and_makes_no_call(
-    #[case] query: &str,
-    #[case] field: &str,
-) {
+async fn an_invalid_parameter_gets_feishus_error_and_makes_no_call(#[case] query: &str, #[case] field: &str) {
     let setup = setup().await;
 
     let ours = Sdk::of_gateway(&setup).await.get_stats(query, &[]).await;
     let calls = setup.upstream_calls();
-    let upstreams = Sdk::of_simulator(&setup).await.get_stats(query, &[]).await;
+    let of_feishu = Sdk::of_simulator(&setup).await.get_stats(query, &[]).await;
 
     assert_eq!(error_of(&ours), (StatusCode::INTERNAL_SERVER_ERROR, 1_051_001, Some(field.to_owned())));
-    assert_eq!(error_of(&ours), error_of(&upstreams));
+    assert_eq!(error_of(&ours), error_of(&of_feishu));
     assert_eq!(calls, 0);
 }
 
@@ -86,10 +83,10 @@ async fn a_request_without_a_valid_token_is_rejected(#[case] header: Option<&str
 #[tokio::test]
 async fn tokens_of_feishu_and_of_the_gateway_are_not_interchangeable() {
     let setup = setup().await;
-    let (ours, upstreams) = (Sdk::of_gateway(&setup).await, Sdk::of_simulator(&setup).await);
+    let (ours, of_feishu) = (Sdk::of_gateway(&setup).await, Sdk::of_simulator(&setup).await);
     let stats = format!("{STATS_PATH}?{DAY_20}");
 
-    let answer = send(&setup, Method::GET, &stats, Some(&format!("Bearer {}", upstreams.token))).await;
+    let answer = send(&setup, Method::GET, &stats, Some(&format!("Bearer {}", of_feishu.token))).await;
     let other = ours.with_base_url(setup.simulator.base_url()).get_stats(DAY_20, &[]).await;
 
     assert_eq!(error_of(&answer).1, 99_991_663);
@@ -120,11 +117,7 @@ async fn a_token_is_valid_for_two_hours() {
 #[case::no_secret(r#"{"app_id":"a"}"#, 200, 10_014)]
 #[case::a_blank_secret(r#"{"app_id":"a","app_secret":" "}"#, 200, 10_014)]
 #[tokio::test]
-async fn malformed_credentials_get_feishus_error(
-    #[case] body: &'static str,
-    #[case] status: u16,
-    #[case] code: i64,
-) {
+async fn malformed_credentials_get_feishus_error(#[case] body: &'static str, #[case] status: u16, #[case] code: i64) {
     let setup = setup().await;
 
     let reply = setup.http.post(format!("{}{TOKEN_PATH}", setup.base)).body(body).send().await.expect("an answer");
@@ -154,13 +147,13 @@ async fn a_too_large_body_is_rejected_in_feishus_format() {
 #[case::a_disabled_app(11_210, 400, 11_210)]
 #[tokio::test]
 async fn an_error_of_feishu_is_passed_on_with_its_log_id(
-    #[case] upstreams: i64,
+    #[case] of_feishu: i64,
     #[case] status: u16,
     #[case] code: i64,
 ) {
     let setup = setup().await;
     let sdk = Sdk::of_gateway(&setup).await;
-    setup.simulator.faults().push(InjectedFault::new(FaultKind::error_code(upstreams)).times(u32::MAX));
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::error_code(of_feishu)).times(u32::MAX));
 
     let answer = sdk.get_stats(DAY_20, &[]).await;
 
@@ -173,7 +166,10 @@ async fn an_error_of_feishu_is_passed_on_with_its_log_id(
 async fn wrong_app_credentials_are_an_internal_error_for_the_caller() {
     let setup = setup().await;
     let sdk = Sdk::of_gateway(&setup).await;
-    setup.simulator.faults().push(InjectedFault::new(FaultKind::error_code(10_014)).on(FaultTarget::Token).times(u32::MAX));
+    setup
+        .simulator
+        .faults()
+        .push(InjectedFault::new(FaultKind::error_code(10_014)).on(FaultTarget::Token).times(u32::MAX));
 
     let answer = sdk.get_stats(DAY_20, &[]).await;
 
@@ -208,7 +204,11 @@ async fn a_fetch_that_exceeds_the_timeout_is_a_rate_limit_error_with_an_estimate
 #[case::another_method(Method::POST, STATS_PATH, 405)]
 #[case::a_token_asked_for_by_get(Method::GET, TOKEN_PATH, 405)]
 #[tokio::test]
-async fn unknown_paths_and_methods_get_an_error_in_json(#[case] method: Method, #[case] path: &str, #[case] status: u16) {
+async fn unknown_paths_and_methods_get_an_error_in_json(
+    #[case] method: Method,
+    #[case] path: &str,
+    #[case] status: u16,
+) {
     let setup = setup().await;
 
     let answer = send(&setup, method, path, None).await;
@@ -231,7 +231,8 @@ async fn paths_outside_the_drop_in_api_get_problem_documents() {
 async fn an_error_has_feishus_format() {
     let setup = setup().await;
 
-    let answer = Sdk::of_gateway(&setup).await.get_stats(&format!("{DAY_20}&page_size=61"), &[("x-request-id", "r1")]).await;
+    let answer =
+        Sdk::of_gateway(&setup).await.get_stats(&format!("{DAY_20}&page_size=61"), &[("x-request-id", "r1")]).await;
 
     let body: Value = serde_json::from_str(&answer.text).unwrap();
     let description = "is not a whole number from 1 to 60";

@@ -30,7 +30,7 @@ async fn send(setup: &Setup, method: Method, path: &str, headers: &[(&str, &str)
 #[case::no_range("", &["start_date", "end_date"])]
 #[case::half_a_range("start_date=2026-11-01", &["end_date"])]
 #[case::no_such_day("start_date=2026-02-30&end_date=2026-11-01", &["start_date"])]
-#[case::sloppy_days("start_date=2026-11-1&end_date=20261102", &["start_date", "end_date"])]
+#[case::malformed_days("start_date=2026-11-1&end_date=20261102", &["start_date", "end_date"])]
 #[case::backwards("start_date=2026-11-02&end_date=2026-11-01", &["end_date"])]
 #[case::too_long("start_date=2010-01-01&end_date=2026-11-01", &["end_date"])]
 #[case::no_such_period("period=fortnight", &["period"])]
@@ -209,28 +209,28 @@ async fn the_type_of_a_problem_is_the_path_of_its_explanation() {
 #[case::too_long(Some("0123456789012345678901234567890123456789012345678901234567890123456789"), false)]
 #[case::none(None, false)]
 #[tokio::test]
-async fn every_response_has_a_request_id(#[case] sent: Option<&str>, #[case] kept: bool) {
+async fn every_response_has_a_request_id(#[case] sent: Option<&str>, #[case] is_adopted: bool) {
     let setup = setup().await;
     let headers: Vec<_> = sent.map(|id| ("x-request-id", id)).into_iter().collect();
 
-    let good = send(&setup, Method::GET, "/livez", &headers).await;
-    let bad = send(&setup, Method::GET, "/v1/user-days", &headers).await;
+    let valid = send(&setup, Method::GET, "/livez", &headers).await;
+    let invalid = send(&setup, Method::GET, "/v1/user-days", &headers).await;
 
-    let ids = [&good, &bad].map(|answer| answer.headers["x-request-id"].to_str().unwrap());
-    assert!(ids.iter().all(|id| !id.is_empty() && (Some(*id) == sent) == kept), "{ids:?}");
-    assert_eq!(bad.problem()["request_id"], ids[1]);
+    let ids = [&valid, &invalid].map(|answer| answer.headers["x-request-id"].to_str().unwrap());
+    assert!(ids.iter().all(|id| !id.is_empty() && (Some(*id) == sent) == is_adopted), "{ids:?}");
+    assert_eq!(invalid.problem()["request_id"], ids[1]);
 }
 
 #[tokio::test]
 async fn a_head_request_gets_headers_without_a_body() {
     let setup = setup().await;
 
-    let good = send(&setup, Method::HEAD, "/v1/coverage", &[]).await;
-    let bad = send(&setup, Method::HEAD, "/v1/user-days", &[]).await;
+    let valid = send(&setup, Method::HEAD, "/v1/coverage", &[]).await;
+    let invalid = send(&setup, Method::HEAD, "/v1/user-days", &[]).await;
 
-    assert_eq!((good.status, bad.status), (StatusCode::OK, StatusCode::BAD_REQUEST));
-    assert_eq!(bad.headers["content-type"], "application/problem+json");
-    assert!(good.text.is_empty() && bad.text.is_empty());
+    assert_eq!((valid.status, invalid.status), (StatusCode::OK, StatusCode::BAD_REQUEST));
+    assert_eq!(invalid.headers["content-type"], "application/problem+json");
+    assert!(valid.text.is_empty() && invalid.text.is_empty());
 }
 
 #[tokio::test]

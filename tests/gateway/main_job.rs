@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::Setup;
 use feishu_pulse::model::Day;
-use feishu_simulator::{SimulatorConfig, GroundTruthRow};
+use feishu_simulator::{GroundTruthRow, SimulatorConfig};
 use serde_json::Value;
 
 /// 500 people over the 45 days that end with the latest final day.

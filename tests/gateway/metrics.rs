@@ -7,7 +7,7 @@ use std::{
 
 use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{api::MetricsListener, app::GatewayConfig, feishu::quota::QuotaConfig};
-use feishu_simulator::{FaultTarget, InjectedFault, FaultKind, PageTokenStyle, SimulatorConfig};
+use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, PageTokenStyle, SimulatorConfig};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -17,8 +17,14 @@ use crate::support::{ApiResponse, Setup, eventually};
 const WEEK: &str = "/v1/reports/activity?start_date=2026-11-10&end_date=2026-11-16";
 
 fn simulation() -> SimulatorConfig {
-    // Opaque page tokens: no page is asked for ahead, so that every call is wanted to its end.
-    SimulatorConfig { users: 300, days: 30, turnover: 0.0, page_tokens: PageTokenStyle::Opaque, ..SimulatorConfig::default() }
+    // Opaque page tokens: the gateway fetches no page ahead, so no call is cancelled.
+    SimulatorConfig {
+        users: 300,
+        days: 30,
+        turnover: 0.0,
+        page_tokens: PageTokenStyle::Opaque,
+        ..SimulatorConfig::default()
+    }
 }
 
 /// The metrics of a scrape, parsed strictly according to the text format.
@@ -105,8 +111,8 @@ async fn metrics_match_the_call_log_of_the_simulator() {
     setup.get(WEEK).await.json();
     setup.get(WEEK).await.json();
 
-    let (page, ledger) = (MetricsPage::scrape(&setup).await, setup.simulator.call_log());
-    let calls = ledger.successful_stats_calls().len();
+    let (page, call_log) = (MetricsPage::scrape(&setup).await, setup.simulator.call_log());
+    let calls = call_log.successful_stats_calls().len();
     for series in [
         "feishu_pulse_upstream_calls_total{outcome=\"success\"}",
         "feishu_pulse_upstream_call_duration_seconds_count",
@@ -115,7 +121,7 @@ async fn metrics_match_the_call_log_of_the_simulator() {
     ] {
         assert!(page.has_value(series, calls), "{series} is {} of {calls}", page.value(series));
     }
-    assert!(page.has_value("feishu_pulse_token_requests_total{outcome=\"success\"}", ledger.token_calls().len()));
+    assert!(page.has_value("feishu_pulse_token_requests_total{outcome=\"success\"}", call_log.token_calls().len()));
     assert!(page.has_value("feishu_pulse_memory_lookups_total{result=\"miss\"}", 7));
     assert!(page.has_value("feishu_pulse_memory_lookups_total{result=\"hit\"}", 7));
     assert!(page.has_value("feishu_pulse_day_fetches_total", 7));
@@ -223,7 +229,7 @@ async fn two_gateways_in_one_process_have_separate_metrics() {
 async fn overdue_days_are_counted_if_days_are_prefetched() {
     let late = "feishu_pulse_late_partitions{geo=\"cn\"}";
     let warm = |config: &mut GatewayConfig| config.maintenance.warm_days = Some(3);
-    let (well, ill) = (
+    let (healthy, failing) = (
         Setup::with(simulation(), warm).await,
         Setup::with(simulation(), |config| {
             warm(config);
@@ -233,9 +239,9 @@ async fn overdue_days_are_counted_if_days_are_prefetched() {
     );
     let idle = Setup::new(simulation()).await;
 
-    eventually(async || MetricsPage::scrape(&well).await.has_value(late, 0)).await;
+    eventually(async || MetricsPage::scrape(&healthy).await.has_value(late, 0)).await;
 
-    assert!(MetricsPage::scrape(&ill).await.has_value(late, 3));
+    assert!(MetricsPage::scrape(&failing).await.has_value(late, 3));
     assert!(!MetricsPage::scrape(&idle).await.samples.contains_key(late));
 }
 

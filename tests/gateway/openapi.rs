@@ -119,7 +119,8 @@ async fn every_documented_parameter_is_parsed() {
 
             let problem = answer.problem();
             let faults = problem["errors"].as_array().expect("errors");
-            let is_reported = faults.iter().any(|one| one["parameter"] == name(parameter) && one["detail"] == "is empty");
+            let is_reported =
+                faults.iter().any(|one| one["parameter"] == name(parameter) && one["detail"] == "is empty");
             assert!(is_reported, "{} of {path}: {problem}", name(parameter));
         }
     }

@@ -11,7 +11,7 @@ use feishu_pulse::{
 use feishu_simulator::{PageTokenStyle, Simulator, SimulatorConfig, TenantGeo};
 use futures_util::future::join_all;
 
-use crate::support::{NOON, at, day, eventually, now_of};
+use crate::support::{NOON, at, day, eventually, simulator_clock};
 
 const BACKGROUND: LoadContext = LoadContext { priority: Priority::Background, caller: CallerId(1) };
 const INTERACTIVE: LoadContext = LoadContext { priority: Priority::Interactive, caller: CallerId(2) };
@@ -26,7 +26,7 @@ async fn upstream() -> (Simulator, FeishuSource) {
     let simulation = SimulatorConfig { users: 600, days: 40, turnover: 0.0, page_tokens, ..SimulatorConfig::default() };
     let credentials =
         AppCredentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
-    let simulator = Simulator::start(simulation, now_of(clock.clone())).await.unwrap();
+    let simulator = Simulator::start(simulation, simulator_clock(clock.clone())).await.unwrap();
     let config = FeishuConfig {
         throttle: ThrottleConfig { ceiling: Some(20.0), start_rate: 20.0, ..ThrottleConfig::default() },
         ..FeishuConfig::new(simulator.base_url().parse().unwrap(), credentials, Geo::Cn)

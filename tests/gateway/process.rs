@@ -7,7 +7,7 @@ use std::{
 };
 
 use feishu_pulse::model::{Clock as _, SystemClock};
-use feishu_simulator::{SimulatorConfig, Simulator};
+use feishu_simulator::{Simulator, SimulatorConfig};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -157,7 +157,9 @@ async fn the_demo_responds_and_ends_with_ctrl_c() {
 async fn a_signal_ends_the_process_after_the_requests_in_progress(#[values("TERM", "INT")] signal: &str) {
     let latency = Duration::from_millis(200);
     let simulator =
-        Simulator::start(SimulatorConfig { users: 40, latency, ..SimulatorConfig::default() }, || SystemClock.now()).await.unwrap();
+        Simulator::start(SimulatorConfig { users: 40, latency, ..SimulatorConfig::default() }, || SystemClock.now())
+            .await
+            .unwrap();
     let base = simulator.base_url();
     let settings = [
         CREDENTIALS[0],

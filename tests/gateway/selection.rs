@@ -1,7 +1,7 @@
 //! The selection parameters: exactly the requested rows, with as few calls to Feishu as possible.
 
 use feishu_pulse::model::{DepartmentIdType, UserIdType};
-use feishu_simulator::{TenantDepartment, SimulatorConfig, TenantGeo};
+use feishu_simulator::{SimulatorConfig, TenantDepartment, TenantGeo};
 use reqwest::StatusCode;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -29,7 +29,10 @@ fn all_rows(setup: &Setup) -> Vec<Value> {
 fn department(setup: &Setup) -> TenantDepartment {
     let departments = setup.simulator.tenant().departments();
     let has_rows = |path: &str| {
-        all_rows(setup).iter().filter(|row| row["department_path"].as_str() != Some(path)).any(|row| is_within(row, path))
+        all_rows(setup)
+            .iter()
+            .filter(|row| row["department_path"].as_str() != Some(path))
+            .any(|row| is_within(row, path))
     };
     departments.iter().find(|one| has_rows(&one.path)).expect("a department with people below it").clone()
 }
@@ -203,7 +206,8 @@ async fn one_person_is_found_even_if_feishu_withholds_ids(#[values(false, true)]
 
 #[tokio::test]
 async fn several_geos_are_merged() {
-    let setup = setup_of(SimulatorConfig { geos: vec![TenantGeo::Cn, TenantGeo::Us], ..SimulatorConfig::default() }).await;
+    let setup =
+        setup_of(SimulatorConfig { geos: vec![TenantGeo::Cn, TenantGeo::Us], ..SimulatorConfig::default() }).await;
     let of = |geo| true_rows(&setup, geo, "2026-11-16", "2026-11-16", UserIdType::OpenId);
 
     let served = served_rows(&setup, "start_date=2026-11-16&end_date=2026-11-16&geo=cn,us").await;
@@ -218,7 +222,7 @@ async fn several_geos_are_merged() {
         setup.simulator.call_log().stats_calls().into_iter().filter_map(|call| call.query?.target_geo).collect();
     assert!(
         !asked.is_empty() && asked.iter().all(|geo| *geo == TenantGeo::Us),
-        "the home geo is asked for without a name"
+        "calls for the home geo have no parameter target_geo"
     );
 }
 
@@ -243,7 +247,8 @@ async fn a_day_that_is_pending_in_one_geo_is_omitted_from_merged_figures() {
 
 #[tokio::test]
 async fn activity_on_a_day_that_is_pending_in_one_geo_counts() {
-    let setup = setup_of(SimulatorConfig { geos: vec![TenantGeo::Cn, TenantGeo::Us], ..SimulatorConfig::default() }).await;
+    let setup =
+        setup_of(SimulatorConfig { geos: vec![TenantGeo::Cn, TenantGeo::Us], ..SimulatorConfig::default() }).await;
     let last_day = "start_date=2026-11-21&end_date=2026-11-21&geo=cn,us&limit=1000";
 
     let all = setup.get(&format!("/v1/users?{last_day}")).await.json();

@@ -144,7 +144,7 @@ async fn tls_is_served_and_a_renewed_certificate_is_loaded() {
     let files = app::TlsFiles { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
     let first = write_certificate(folder.path(), "localhost");
     let setup = Setup::with(SimulatorConfig { users: 5, ..SimulatorConfig::default() }, |config| {
-        config.server.tls = Some(files)
+        config.server.tls = Some(files);
     })
     .await;
     let port = setup.base.rsplit(':').next().expect("a port").to_owned();

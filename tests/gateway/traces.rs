@@ -8,7 +8,7 @@ use std::{
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
 use feishu_pulse::model::{Clock as _, Geo, SystemClock};
-use feishu_simulator::{PageTokenStyle, SimulatorConfig, Simulator};
+use feishu_simulator::{PageTokenStyle, Simulator, SimulatorConfig};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     trace::v1::{Span, span::SpanKind},
@@ -161,7 +161,8 @@ async fn log_lines_contain_request_id_and_trace_id_even_without_a_collector() {
 #[tokio::test]
 async fn the_log_filter_can_be_changed_at_run_time_on_the_admin_listener_only() {
     let mut gateway = Gateway::start(&[("PULSE_ADMIN_LISTEN", "127.0.0.1:0")]);
-    let operators = format!("http://{}/log-level", next_log_line(&mut gateway.log)["address"].as_str().expect("an address"));
+    let operators =
+        format!("http://{}/log-level", next_log_line(&mut gateway.log)["address"].as_str().expect("an address"));
     let http = reqwest::Client::new();
     let put = |filter: &'static str| http.put(&operators).body(filter).send();
     let current = async || http.get(&operators).send().await.expect("an answer").text().await.expect("a text");

@@ -1,7 +1,7 @@
 //! The rows of the simulated tenant in the format of the API, as the expected values of tests.
 
 use feishu_pulse::model::{DayRange, UserIdType};
-use feishu_simulator::{TenantGeo, GroundTruthRow};
+use feishu_simulator::{GroundTruthRow, TenantGeo};
 use serde_json::{Value, json};
 
 use crate::support::{Setup, day, gateway_geo, user_id_kind};

@@ -49,7 +49,7 @@ impl Setup {
         // A fixed upstream URL, because each simulator has another port: an archive belongs to one upstream.
         let owner = ArchiveOwner { app_id: app_id.clone(), upstream: "https://feishu.test".to_owned() };
         let geos: Vec<Geo> = simulation.geos.iter().copied().map(gateway_geo).collect();
-        let simulator = Simulator::start(simulation, now_of(clock.clone())).await.expect("a simulator");
+        let simulator = Simulator::start(simulation, simulator_clock(clock.clone())).await.expect("a simulator");
         let base_url = simulator.base_url().parse().expect("a URL");
         let feishu = FeishuConfig {
             // A high rate, because most tests are not about rate limits.
@@ -130,7 +130,7 @@ pub fn day(text: &str) -> Day {
 }
 
 /// The clock that the simulator takes: a function that reads the gateway's clock.
-pub fn now_of(clock: Arc<impl Clock + ?Sized>) -> impl Fn() -> Timestamp + Send + Sync + 'static {
+pub fn simulator_clock(clock: Arc<impl Clock + ?Sized>) -> impl Fn() -> Timestamp + Send + Sync + 'static {
     move || clock.now()
 }
 

@@ -11,10 +11,10 @@ use utoipa::{
 
 use crate::{
     model::Geo,
-    table::{Client, Counter, Feature, RowField, Flag, RowRef, row_field::FieldValue},
+    table::{Client, Counter, Feature, Flag, RowField, RowRef, row_field::FieldValue},
 };
 
-/// Feishu's fields in the order of its documentation, each with the field of [`Item`] that has its value.
+/// Feishu's fields in the order of its documentation, each with the field of [`RowRef`] that has its value.
 const FEISHU_FIELDS: [(&str, RowField); 33] = [
     ("date", RowField::Date),
     ("user_id", RowField::UserId),
@@ -71,7 +71,12 @@ impl Serialize for AdminUserStat<'_> {
     }
 }
 
-fn serialize_field<M: SerializeMap>(map: &mut M, name: &str, field: RowField, value: FieldValue<'_>) -> Result<(), M::Error> {
+fn serialize_field<M: SerializeMap>(
+    map: &mut M,
+    name: &str,
+    field: RowField,
+    value: FieldValue<'_>,
+) -> Result<(), M::Error> {
     match value {
         FieldValue::Day(day) => map.serialize_entry(name, &day),
         // Feishu omits an id that it withholds.

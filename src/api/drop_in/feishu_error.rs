@@ -151,7 +151,11 @@ impl FeishuError {
     /// This instance does not serve the geo.
     #[must_use]
     pub fn geo_not_served() -> Self {
-        Self { field: Some("target_geo"), detail: Some("is not served by this instance".to_owned()), ..Self::of(1_051_002) }
+        Self {
+            field: Some("target_geo"),
+            detail: Some("is not served by this instance".to_owned()),
+            ..Self::of(1_051_002)
+        }
     }
 
     fn of(code: i64) -> Self {
@@ -170,7 +174,11 @@ impl FeishuError {
     fn body(&self, log_id: String) -> FeishuErrorBody {
         let description = self.detail.clone().unwrap_or_default();
         let field_violations = self.field.map(|field| FieldViolation { field, description }).into_iter().collect();
-        FeishuErrorBody { code: self.code.number, msg: self.message(), error: FeishuErrorDetail { log_id, field_violations } }
+        FeishuErrorBody {
+            code: self.code.number,
+            msg: self.message(),
+            error: FeishuErrorDetail { log_id, field_violations },
+        }
     }
 
     fn write_to(&self, log_id: String, response: &mut Response) {

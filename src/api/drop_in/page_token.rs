@@ -6,7 +6,11 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::FeishuError;
-use crate::{api::cursor::{Cursor, RowPosition}, query::Query, table::DayTable};
+use crate::{
+    api::cursor::{Cursor, RowPosition},
+    query::Query,
+    table::DayTable,
+};
 
 /// A hash of the query that does not depend on the spelling of the request or on the page size.
 #[must_use]

@@ -13,10 +13,10 @@ use utoipa::ToSchema;
 
 use super::{
     FeishuError,
-    feishu_error::FeishuErrorBody,
     admin_user_stat::AdminUserStat,
+    feishu_error::FeishuErrorBody,
     page_token,
-    stats_query::{ExtendedHeader, DropInSettings, StatsParams, StatsQuery},
+    stats_query::{DropInSettings, ExtendedHeader, StatsParams, StatsQuery},
 };
 use crate::{
     access::Caller,
@@ -29,7 +29,7 @@ use crate::{
         state::ApiState,
     },
     model::DataScope,
-    table::{RowRef, DayTable},
+    table::{DayTable, RowRef},
 };
 
 /// A page of rows in Feishu's format.
@@ -87,7 +87,8 @@ pub(in crate::api) async fn get(
     preference: Preference,
     headers: HeaderMap,
 ) -> Result<Response, FeishuError> {
-    let request = StatsQuery::parse(&uri, &headers, &DropInSettings { geos: &state.geos, extended: state.drop_in_extended })?;
+    let request =
+        StatsQuery::parse(&uri, &headers, &DropInSettings { geos: &state.geos, extended: state.drop_in_extended })?;
     if caller.view().is_department_restricted() && matches!(request.query.scope, DataScope::Department(..)) {
         return Err(FeishuError::department_id_not_allowed());
     }
@@ -103,7 +104,9 @@ pub(in crate::api) async fn get(
 fn page(days: &[Arc<DayTable>], request: &StatsQuery) -> Result<Response, FeishuError> {
     let start = page_token::page_start(request.start.as_ref(), days)?;
     // All days have the same geo and type of id, so they share one dictionary.
-    let Some(dictionary) = days.first().map(|day| day.dictionary().read()) else { return Ok(page_response(None, Vec::new())) };
+    let Some(dictionary) = days.first().map(|day| day.dictionary().read()) else {
+        return Ok(page_response(None, Vec::new()));
+    };
     let selector = request.query.selection.compile(&dictionary);
     let positions = days.iter().enumerate().skip(start.day).flat_map(|(index, day)| {
         let from = if index == start.day { start.row } else { 0 };
@@ -113,7 +116,10 @@ fn page(days: &[Arc<DayTable>], request: &StatsQuery) -> Result<Response, Feishu
     let mut rows: Vec<(&Arc<DayTable>, usize)> = positions.take(request.page_size + 1).collect();
     let next = (rows.len() > request.page_size).then(|| rows.pop()).flatten();
     let next = next.map(|(day, row)| Cursor::at(day, row, request.query_hash).encode());
-    Ok(page_response(next, rows.into_iter().map(|(day, row)| AdminUserStat(RowRef::new(&dictionary, day, row))).collect()))
+    Ok(page_response(
+        next,
+        rows.into_iter().map(|(day, row)| AdminUserStat(RowRef::new(&dictionary, day, row))).collect(),
+    ))
 }
 
 fn page_response(page_token: Option<String>, items: Vec<AdminUserStat<'_>>) -> Response {

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{FeishuError, page_token};
 use crate::{
     api::cursor::Cursor,
-    model::{Day, DayRange, DepartmentIdType, Geo, DataScope, UserIdType},
+    model::{DataScope, Day, DayRange, DepartmentIdType, Geo, UserIdType},
     query::{Query, QueryDates},
     table::RowSelection,
 };
@@ -28,7 +28,7 @@ const DEFAULT_PAGE_SIZE: usize = 10;
 /// The query parameters, for the OpenAPI document.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `StatsQuery::read` reads")]
+#[expect(dead_code, reason = "documents what `StatsQuery::parse` parses")]
 pub struct StatsParams {
     /// Type of the user ids in rows and of the parameter `user_id`. Default: `open_id`.
     #[param(inline)]
@@ -59,7 +59,7 @@ pub struct StatsParams {
 /// The request header, for the OpenAPI document.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "documents what `Limits::of` reads")]
+#[expect(dead_code, reason = "documents what `Limits::of` uses")]
 pub struct ExtendedHeader {
     /// `1`: accept ranges of up to ten years and pages of up to 10,000 rows, beyond Feishu's limits.
     #[param(rename = "X-Pulse-Extended")]
@@ -68,7 +68,7 @@ pub struct ExtendedHeader {
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, clippy::enum_variant_names, reason = "documents what is read; the names are upstream's")]
+#[expect(dead_code, clippy::enum_variant_names, reason = "documents what `StatsQuery::parse` parses; the names are Feishu's")]
 enum UserIdKind {
     OpenId,
     UnionId,
@@ -77,7 +77,7 @@ enum UserIdKind {
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `StatsQuery::read` reads")]
+#[expect(dead_code, reason = "documents what `StatsQuery::parse` parses")]
 enum DepartmentIdKind {
     OpenDepartmentId,
     DepartmentId,
@@ -85,7 +85,7 @@ enum DepartmentIdKind {
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `StatsQuery::read` reads")]
+#[expect(dead_code, reason = "documents what `StatsQuery::parse` parses")]
 enum GeoName {
     Cn,
     Us,
@@ -131,7 +131,8 @@ impl StatsQuery {
     /// # Errors
     /// The first invalid parameter.
     pub fn parse(uri: &Uri, headers: &HeaderMap, settings: &DropInSettings<'_>) -> Result<Self, FeishuError> {
-        let pairs = Pairs::try_from_uri(uri).map_err(|_| FeishuError::invalid_parameter("query", "is not a valid query string"))?;
+        let pairs = Pairs::try_from_uri(uri)
+            .map_err(|_| FeishuError::invalid_parameter("query", "is not a valid query string"))?;
         let (pairs, limits) = (QueryPairs(pairs.0), Limits::of(headers, settings.extended));
         let query = pairs.query(&limits, settings.geos)?;
         let query_hash = page_token::query_hash(&query);
@@ -175,8 +176,10 @@ impl QueryPairs {
 
     fn range(&self, limits: &Limits) -> Result<DayRange, FeishuError> {
         let (first, last) = (self.day("start_date")?, self.day("end_date")?);
-        let range = DayRange::new(first, last).ok_or_else(|| FeishuError::invalid_parameter("end_date", "is before start_date"))?;
-        let too_long = || FeishuError::invalid_parameter("end_date", format!("makes the range longer than {} days", limits.days));
+        let range = DayRange::new(first, last)
+            .ok_or_else(|| FeishuError::invalid_parameter("end_date", "is before start_date"))?;
+        let too_long =
+            || FeishuError::invalid_parameter("end_date", format!("makes the range longer than {} days", limits.days));
         (range.len() <= limits.days).then_some(range).ok_or_else(too_long)
     }
 

@@ -12,13 +12,13 @@ use utoipa::ToSchema;
 
 use super::{
     FeishuError,
-    access_token::{TokenSubject, TOKEN_LIFETIME},
+    access_token::{TOKEN_LIFETIME, TokenSubject},
     feishu_error::FeishuErrorBody,
 };
 use crate::{
     access::Authenticator,
     api::{
-        access_log::{CallerSlot, AuthOutcome},
+        access_log::{AuthOutcome, CallerSlot},
         state::ApiState,
     },
 };
@@ -89,7 +89,8 @@ pub(in crate::api) async fn post(
     let body = body.map_err(|_| FeishuError::invalid_token_request("the body cannot be read"))?;
     let request = serde_json::from_slice(&body)
         .map_err(|_| FeishuError::invalid_token_request("the body is not a JSON object with app_id and app_secret"))?;
-    let subject = verify_credentials(&state.authenticator, &request).inspect_err(|_| slot.set(AuthOutcome::Refused(None)))?;
+    let subject =
+        verify_credentials(&state.authenticator, &request).inspect_err(|_| slot.set(AuthOutcome::Refused(None)))?;
     if let Ok(caller) = state.authenticator.caller_of_subject(&subject.0) {
         slot.set(AuthOutcome::Caller(caller));
     }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 /// The codes of problems. They are part of the API and do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "`ProblemCode::explain` documents each of them")]
+#[expect(missing_docs, reason = "`ProblemCode::doc` documents each of them")]
 pub enum ProblemCode {
     InvalidParameters,
     NotFound,

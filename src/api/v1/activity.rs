@@ -9,14 +9,14 @@ use utoipa::{IntoParams, ToSchema};
 use super::figures::{Counters, Features, round_to_thousandths};
 use crate::{
     api::{
-        list_response::ListResponse,
+        compute::compute,
         data_request::{DataRequest, EarlyResponse},
-        meta::{Meta, SMALL_GROUPS_SUPPRESSED},
         format::FormatParams,
+        list_response::ListResponse,
+        meta::{Meta, SMALL_GROUPS_SUPPRESSED},
         params::{Params, parameter_names},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams, SharedParams},
-        compute::compute,
     },
     model::Day,
     query::{ReportInput, TrailingCountCache},
@@ -27,7 +27,7 @@ use crate::{
 /// The endpoint's own parameters.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `ActivityRequest::read` reads")]
+#[expect(dead_code, reason = "documents what `ActivityRequest::parse` parses")]
 pub struct ActivityParams {
     /// Length of a bucket. Weeks begin on Monday. The first and the last bucket are cut to the selected range.
     #[param(inline)]
@@ -40,7 +40,7 @@ pub struct ActivityParams {
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `ActivityRequest::read` reads")]
+#[expect(dead_code, reason = "documents what `ActivityRequest::parse` parses")]
 enum IntervalParam {
     Day,
     Week,
@@ -49,7 +49,7 @@ enum IntervalParam {
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `ActivityRequest::read` reads")]
+#[expect(dead_code, reason = "documents what `ActivityRequest::parse` parses")]
 enum TrailingParam {
     Held,
     Fetch,
@@ -132,7 +132,8 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
     };
     let input = request.load_or_respond(&query, loading).await?;
     let trailing = request.engine().trailing_counts().clone();
-    let report = ActivityReport { input, selection: query.selection, interval, min_group_size: request.min_group_size() };
+    let report =
+        ActivityReport { input, selection: query.selection, interval, min_group_size: request.min_group_size() };
     request.respond(compute(move || report.response(&trailing).into_format(requested, "activity")).await?).await
 }
 

@@ -93,7 +93,8 @@ pub(in crate::api) async fn post(
     params.finish()?;
     let range = query.dates.resolve(&query.geos, state.now());
     let (geos, user_id_type) = (query.geos, query.user_id_type);
-    let order = BackfillRequest { range, geos, user_id_type, scope: DataScope::Everyone, priority: Priority::Background };
+    let order =
+        BackfillRequest { range, geos, user_id_type, scope: DataScope::Everyone, priority: Priority::Background };
     let job = state.backfills.start(order, None, Arc::clone(caller.name())).await?;
     Ok(accepted_response(&job, &caller, None))
 }
@@ -106,7 +107,11 @@ pub(in crate::api) async fn post(
     get, path = "/v1/backfills", tag = "archive", operation_id = "listBackfills",
     responses((status = 200, description = "The jobs, newest first", body = BackfillsResponse), CommonProblems),
 )]
-pub(in crate::api) async fn list(State(state): State<ApiState>, caller: Caller, _: NoParams) -> Json<BackfillsResponse> {
+pub(in crate::api) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    _: NoParams,
+) -> Json<BackfillsResponse> {
     let jobs = state.backfills.list();
     let seen = jobs.iter().filter(|job| may_see(&caller, job));
     Json(BackfillsResponse { data: seen.map(|job| Backfill::for_caller(&caller, job)).collect() })

@@ -12,13 +12,13 @@ use utoipa::ToSchema;
 use super::figures::round_to_thousandths;
 use crate::{
     api::{
-        list_response::ListResponse,
+        compute::compute,
         data_request::{DataRequest, EarlyResponse},
-        meta::{Meta, DISTINCT_COUNTS_WITHHELD, SMALL_GROUPS_SUPPRESSED},
         format::{Format, FormatParams, RequestedFormat},
+        list_response::ListResponse,
+        meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams, SharedParams},
-        compute::compute,
     },
     query::LoadedDays,
     report::{
@@ -103,7 +103,12 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
     request.respond(compute(move || build_response(&loaded, &query.selection, min_group_size, requested)).await?).await
 }
 
-fn build_response(loaded: &LoadedDays, selection: &RowSelection, min_group_size: Option<NonZeroU64>, requested: RequestedFormat) -> Response {
+fn build_response(
+    loaded: &LoadedDays,
+    selection: &RowSelection,
+    min_group_size: Option<NonZeroU64>,
+    requested: RequestedFormat,
+) -> Response {
     let dictionary = loaded.days.first().map(|day| day.dictionary());
     let report = dictionary.map(|dictionary| clients(&loaded.days, &dictionary.read(), selection));
     let ClientsReport { mut usage, active } = report.unwrap_or_default();
@@ -116,7 +121,9 @@ fn build_response(loaded: &LoadedDays, selection: &RowSelection, min_group_size:
     }
     let are_suppressed = usage.len() < total;
     let ids_are_withheld = usage.iter().any(|usage| usage.users.is_none());
-    let meta = Meta::from_loaded_days(loaded).with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD)).with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+    let meta = Meta::from_loaded_days(loaded)
+        .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
+        .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     let rows: Vec<ClientsRow> = usage.iter().map(|usage| ClientsRow::new(usage, active)).collect();
     if requested.format != Format::Json {
         return ListResponse { data: rows, meta }.into_format(requested, "clients");
@@ -154,9 +161,14 @@ impl ClientsRow {
 
 impl Record for ClientsRow {
     fn columns() -> Vec<Column> {
-        [("kind", ColumnKind::Text), ("name", ColumnKind::Text), ("users", ColumnKind::Count), ("share", ColumnKind::Number)]
-            .map(|(name, kind)| Column::new(name, kind))
-            .into()
+        [
+            ("kind", ColumnKind::Text),
+            ("name", ColumnKind::Text),
+            ("users", ColumnKind::Count),
+            ("share", ColumnKind::Number),
+        ]
+        .map(|(name, kind)| Column::new(name, kind))
+        .into()
     }
 
     fn cells(&self) -> Vec<Cell<'_>> {

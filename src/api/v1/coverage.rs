@@ -21,8 +21,8 @@ use crate::{
         state::ApiState,
     },
     model::{Day, DayKey},
-    query::{LoadedDays, QueryError, Period, QueryPlan, CacheStatus, plan},
-    store::DayStatus as DayState,
+    query::{CacheStatus, LoadedDays, Period, QueryError, QueryPlan, plan},
+    store::DayState,
     table::parquet::FileMetadata,
 };
 
@@ -131,7 +131,8 @@ pub(in crate::api) async fn get(
 
     let plan = plan(&query, state.now());
     let archived = archived_days(&state, &plan).await;
-    let pending = plan.pending.iter().map(|(geo, day)| CoverageItem::unavailable(geo.name(), *day, CoverageState::Pending));
+    let pending =
+        plan.pending.iter().map(|(geo, day)| CoverageItem::unavailable(geo.name(), *day, CoverageState::Pending));
     let mut data: Vec<_> = pending.collect();
     let mut loaded =
         LoadedDays { plan, days: Vec::new(), missing: Vec::new(), states: Vec::new(), cache_status: CacheStatus::HIT };
@@ -143,7 +144,13 @@ pub(in crate::api) async fn get(
             loaded.days.push(day);
             loaded.states.push(day_state);
         } else if let Some(metadata) = metadata {
-            data.push(CoverageItem::available(key, metadata.rows, metadata.fetched_at, DayState::Final, StorageLocation::Archive));
+            data.push(CoverageItem::available(
+                key,
+                metadata.rows,
+                metadata.fetched_at,
+                DayState::Final,
+                StorageLocation::Archive,
+            ));
         } else {
             data.push(CoverageItem::unavailable(key.geo.name(), key.day, CoverageState::Missing));
             loaded.missing.push((key.clone(), QueryError::DeadlineExceeded { remaining: None }));
@@ -151,7 +158,8 @@ pub(in crate::api) async fn get(
     }
     data.sort_by_key(|item| item.date);
     let month_calls = state.quota.calls_this_month();
-    let upstream_calls = UpstreamCalls { month: month_calls.month, calls: month_calls.calls, limit: state.quota.monthly_limit() };
+    let upstream_calls =
+        UpstreamCalls { month: month_calls.month, calls: month_calls.calls, limit: state.quota.monthly_limit() };
     if caller.view().is_department_restricted() {
         for item in &mut data {
             item.rows = None;
@@ -176,7 +184,8 @@ async fn archived_days(state: &ApiState, plan: &QueryPlan) -> BTreeMap<DayKey, F
 /// The metadata of the days in memory, completed with the days that are only in the archive.
 fn meta_with_archived(loaded: &LoadedDays, data: &[CoverageItem], archived: &BTreeMap<DayKey, FileMetadata>) -> Meta {
     let meta = Meta::from_loaded_days(loaded);
-    let all_final = meta.days.r#final + data.iter().filter(|item| item.location == Some(StorageLocation::Archive)).count();
+    let all_final =
+        meta.days.r#final + data.iter().filter(|item| item.location == Some(StorageLocation::Archive)).count();
     let in_memory = loaded.days.iter().map(|day| (day.fetched_at(), day.key().geo));
     let latest = in_memory.chain(archived.values().map(|metadata| (metadata.fetched_at, metadata.key.geo))).max();
     Meta {

@@ -14,13 +14,13 @@ use crate::{
         shared_params,
         state::ApiState,
     },
-    model::{Day, DayKey, DataScope, UserIdType},
+    model::{DataScope, Day, DayKey, UserIdType},
 };
 
 /// The endpoint's own parameters.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `delete` reads")]
+#[expect(dead_code, reason = "documents what `delete` parses")]
 struct DayParams {
     /// `cn`, `us`, `sg` or `jp`, or several of them separated by commas. Default: all geos that are served.
     #[param(example = "cn")]
@@ -47,7 +47,8 @@ pub(in crate::api) async fn delete(
     PathSegment(date): PathSegment,
 ) -> Result<StatusCode, Problem> {
     let mut params = Params::parse(&uri, &parameter_names::<DayParams>());
-    let geos = if params.has("geo") { shared_params::parse_geos(&mut params, &state.geos) } else { state.geos.to_vec() };
+    let geos =
+        if params.has("geo") { shared_params::parse_geos(&mut params, &state.geos) } else { state.geos.to_vec() };
     params.finish()?;
     let day: Day = date.parse().map_err(|error: crate::model::day::ParseDayError| {
         Problem::invalid_parameters(vec![ParameterFault { parameter: "date".into(), detail: error.to_string() }])

@@ -9,24 +9,26 @@ use utoipa::{IntoParams, ToSchema};
 use super::figures::{Counters, Features, round_to_thousandths};
 use crate::{
     api::{
-        list_response::{self, ListResponse},
+        compute::compute,
         data_request::{DataRequest, EarlyResponse},
-        meta::{Meta, DISTINCT_COUNTS_WITHHELD, SMALL_GROUPS_SUPPRESSED},
         format::{Format, FormatParams, RequestedFormat},
+        list_response::{self, ListResponse},
+        meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED},
         params::parameter_names,
         problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams, SharedParams},
-        compute::compute,
     },
     query::LoadedDays,
     report::{
         DayDigest, Suppressed,
-        department_totals::{self, DepartmentTotals, departments_with_rows, totals, totals_without_distinct, complete_days},
-        ratio, trailing_counts,
+        department_totals::{
+            self, DepartmentTotals, complete_days, departments_with_rows, totals, totals_without_distinct,
+        },
         department_tree::{DepartmentNode, DepartmentTree},
+        ratio, trailing_counts,
     },
-    table::{Cell, Column, Feature, Flag, ColumnKind, Record},
+    table::{Cell, Column, ColumnKind, Feature, Flag, Record},
 };
 
 const MAX_DEPTH: usize = 64;
@@ -34,7 +36,7 @@ const MAX_DEPTH: usize = 64;
 /// The endpoint's own parameters.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `DepartmentsRequest::read` reads")]
+#[expect(dead_code, reason = "documents what `DepartmentsRequest::parse` parses")]
 pub struct DepartmentsParams {
     /// Number of levels to show, counted from the top of the company or from the selected department. The figures
     /// include departments below the last level. Default: all levels.
@@ -56,7 +58,7 @@ pub struct DepartmentsParams {
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `DepartmentsRequest::read` reads")]
+#[expect(dead_code, reason = "documents what `DepartmentsRequest::parse` parses")]
 enum TrailingParam {
     None,
     Held,
@@ -65,7 +67,7 @@ enum TrailingParam {
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `DepartmentsRequest::read` reads")]
+#[expect(dead_code, reason = "documents what `DepartmentsRequest::parse` parses")]
 enum LayoutParam {
     Flat,
     Tree,
@@ -158,7 +160,8 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
     let parsed = DepartmentsRequest::parse(&mut request)?;
     let query = &parsed.shared.query;
     let loading = async {
-        let mut loaded = request.engine().load_digests(query, request.load_options(parsed.shared.allow_partial)).await?;
+        let mut loaded =
+            request.engine().load_digests(query, request.load_options(parsed.shared.allow_partial)).await?;
         if parsed.trailing != TrailingMode::None {
             request.engine().add_lead_digests(&mut loaded, trailing_counts::MONTH_DAYS - 1).await;
         }
@@ -197,7 +200,9 @@ fn build_response(loaded: &LoadedDays<DayDigest>, parsed: &DepartmentsRequest) -
     let within = loaded.departments(&parsed.shared.query.selection);
     let ids_are_withheld = loaded.days_with_geos(geos).any(|day| day.has_unidentified(within.as_ref()));
     let are_suppressed = data.iter().any(|item| item.withheld);
-    let meta = Meta::from_loaded_days(loaded).with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD)).with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+    let meta = Meta::from_loaded_days(loaded)
+        .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
+        .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     if parsed.tree {
         let items = data.len();
         return list_response::json_response(&ListResponse { data: nest(data), meta }, items);
@@ -205,7 +210,11 @@ fn build_response(loaded: &LoadedDays<DayDigest>, parsed: &DepartmentsRequest) -
     ListResponse { data, meta }.into_format(parsed.requested, "departments")
 }
 
-fn department_items(days: &[Arc<DayDigest>], loaded: &LoadedDays<DayDigest>, parsed: &DepartmentsRequest) -> Vec<DepartmentItem> {
+fn department_items(
+    days: &[Arc<DayDigest>],
+    loaded: &LoadedDays<DayDigest>,
+    parsed: &DepartmentsRequest,
+) -> Vec<DepartmentItem> {
     let Some(first) = days.first() else { return Vec::new() };
     let top = parsed.shared.query.selection.department_path.as_deref();
     let tree = DepartmentTree::new(&departments_with_rows(days), &first.dictionary().read(), top);
@@ -217,14 +226,17 @@ fn department_items(days: &[Arc<DayDigest>], loaded: &LoadedDays<DayDigest>, par
     }
     let top = items.iter().map(|item| item.depth).min().unwrap_or(1);
     items.retain(|item| item.depth - top < parsed.depth);
-    let suppressed = parsed.min_group_size.map(|min_group_size| Suppressed::for_days(days, min_group_size)).unwrap_or_default();
-    let shown = |item: DepartmentItem| if suppressed.covers(Some(&item.department_path)) { item.suppressed() } else { item };
+    let suppressed =
+        parsed.min_group_size.map(|min_group_size| Suppressed::for_days(days, min_group_size)).unwrap_or_default();
+    let shown =
+        |item: DepartmentItem| if suppressed.covers(Some(&item.department_path)) { item.suppressed() } else { item };
     items.into_iter().map(shown).collect()
 }
 
 /// Adds the trailing figures of the last of `days`.
 fn add_trailing(items: &mut [DepartmentItem], days: &[Arc<DayDigest>], tree: &DepartmentTree) {
-    let [week, month] = [trailing_counts::WEEK_DAYS, trailing_counts::MONTH_DAYS].map(|length| department_totals::trailing_active(days, tree, length));
+    let [week, month] = [trailing_counts::WEEK_DAYS, trailing_counts::MONTH_DAYS]
+        .map(|length| department_totals::trailing_active(days, tree, length));
     let last = department_totals::active_on_last_day(days, tree);
     for (((item, wau), mau), active) in items.iter_mut().zip(week).zip(month).zip(last) {
         (item.wau, item.mau) = (wau, mau);

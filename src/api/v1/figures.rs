@@ -11,7 +11,7 @@ use utoipa::{
 
 use crate::{
     report::ratio,
-    table::{Cell, Column, Counter, Feature, ColumnKind},
+    table::{Cell, Column, ColumnKind, Counter, Feature},
 };
 
 /// The sum of each counter, under Feishu's names.
@@ -78,7 +78,10 @@ impl Features {
     pub fn columns() -> impl Iterator<Item = Column> {
         Feature::ALL.into_iter().flat_map(|feature| {
             let name = feature.name();
-            [Column::new(format!("{name}_active"), ColumnKind::Count), Column::new(format!("{name}_adoption"), ColumnKind::Number)]
+            [
+                Column::new(format!("{name}_active"), ColumnKind::Count),
+                Column::new(format!("{name}_adoption"), ColumnKind::Number),
+            ]
         })
     }
 
@@ -91,7 +94,9 @@ impl Features {
 impl FeatureDays {
     /// One column per feature: `im_active_days` and so on.
     pub fn columns() -> impl Iterator<Item = Column> {
-        Feature::ALL.into_iter().map(|feature| Column::new(format!("{}_active_days", feature.name()), ColumnKind::Count))
+        Feature::ALL
+            .into_iter()
+            .map(|feature| Column::new(format!("{}_active_days", feature.name()), ColumnKind::Count))
     }
 
     /// One cell per feature.

@@ -13,17 +13,17 @@ use utoipa::{IntoParams, ToSchema};
 use super::figures::round_to_thousandths;
 use crate::{
     api::{
-        list_response::ListResponse,
+        compute::compute,
         data_request::{DataRequest, EarlyResponse},
-        meta::{Meta, SMALL_GROUPS_SUPPRESSED, PEOPLE_WITHOUT_ID_OMITTED},
         format::{Format, FormatParams, RequestedFormat},
+        list_response::ListResponse,
+        meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED, SMALL_GROUPS_SUPPRESSED},
         params::parameter_names,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams, SharedParams},
-        compute::compute,
     },
     model::Day,
-    query::{ReportInput, LoadedDays, PersonNumbering},
+    query::{LoadedDays, PersonNumbering, ReportInput},
     report::{
         DayDigest, FiguresByDay, Interval, PersonSet,
         retention::{self, Cohort, CohortPeriod, activation_days},
@@ -34,7 +34,7 @@ use crate::{
 /// The endpoint's own parameters.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `get` reads")]
+#[expect(dead_code, reason = "documents what `get` parses")]
 pub struct RetentionParams {
     /// Length of a period. Weeks begin on Monday. The first and the last period are cut to the selected range. Default:
     /// `week`.
@@ -44,7 +44,7 @@ pub struct RetentionParams {
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `get` reads")]
+#[expect(dead_code, reason = "documents what `get` parses")]
 enum PeriodParam {
     Week,
     Month,
@@ -145,15 +145,20 @@ fn build_response(
     let range = loaded.plan.range;
     let (activated, input) = (activation_days(&loaded.days), ReportInput::Digests(loaded));
     let (days, numbering) = input.figures_with_numbering(selection);
-    let mut cohorts = retention::retention(range, interval, &cohorts_by_activation_day(&activated, &days, &numbering), &days);
+    let mut cohorts =
+        retention::retention(range, interval, &cohorts_by_activation_day(&activated, &days, &numbering), &days);
     let total = cohorts.len();
     let is_suppressed = input.is_suppressed(selection, min_group_size);
     // An empty cohort reveals nothing about a person.
-    let is_group = |cohort: &Cohort| cohort.people == 0 || min_group_size.is_none_or(|min_group_size| cohort.people >= min_group_size.get());
+    let is_group = |cohort: &Cohort| {
+        cohort.people == 0 || min_group_size.is_none_or(|min_group_size| cohort.people >= min_group_size.get())
+    };
     cohorts.retain(|cohort| !is_suppressed && is_group(cohort));
     let are_suppressed = cohorts.len() < total;
     let ids_are_withheld = days.values().any(|figures| figures.present.unidentified > 0);
-    let meta = meta.with_note(ids_are_withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED)).with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+    let meta = meta
+        .with_note(ids_are_withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED))
+        .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     if requested.format == Format::Json {
         let data: Vec<CohortItem> = cohorts.iter().map(CohortItem::from).collect();
         return Json(ListResponse { data, meta }).into_response();
@@ -162,7 +167,11 @@ fn build_response(
 }
 
 /// The selected people by activation day, as bit sets over the person numbers of the selection.
-fn cohorts_by_activation_day(activated: &BTreeMap<PersonIndex, Day>, days: &FiguresByDay, numbering: &PersonNumbering) -> BTreeMap<Day, FixedBitSet> {
+fn cohorts_by_activation_day(
+    activated: &BTreeMap<PersonIndex, Day>,
+    days: &FiguresByDay,
+    numbering: &PersonNumbering,
+) -> BTreeMap<Day, FixedBitSet> {
     let present = PersonSet::union_of(days.values().map(|figures| &figures.present));
     let mut cohorts: BTreeMap<Day, FixedBitSet> = BTreeMap::new();
     for (person, day) in activated {

@@ -12,18 +12,18 @@ use utoipa::ToSchema;
 use super::figures::{Counters, Features, round_to_thousandths};
 use crate::{
     api::{
-        list_response::ListResponse,
+        compute::compute,
         data_request::{DataRequest, EarlyResponse},
-        meta::{Meta, SMALL_GROUPS_SUPPRESSED},
         format::{Format, FormatParams, RequestedFormat},
+        list_response::ListResponse,
+        meta::{Meta, SMALL_GROUPS_SUPPRESSED},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams, SharedParams},
-        compute::compute,
     },
     model::{Day, DayRange},
     query::ReportInput,
     report::summary::{self, relative_change, summarize},
-    table::{Cell, Column, Counter, Feature, ColumnKind, Record, RowSelection},
+    table::{Cell, Column, ColumnKind, Counter, Feature, Record, RowSelection},
 };
 
 /// The figures of two ranges, and the change between them.
@@ -119,13 +119,19 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
     request.respond(compute(move || build_response(&input, &query.selection, min_group_size, requested)).await?).await
 }
 
-fn build_response(input: &ReportInput, selection: &RowSelection, min_group_size: Option<NonZeroU64>, requested: RequestedFormat) -> Response {
+fn build_response(
+    input: &ReportInput,
+    selection: &RowSelection,
+    min_group_size: Option<NonZeroU64>,
+    requested: RequestedFormat,
+) -> Response {
     let range = input.plan().range;
     let length = u16::try_from(range.len()).unwrap_or(u16::MAX);
     let before = DayRange::ending(range.first().plus(-1), length);
     let days = input.figures(selection);
     let is_suppressed = input.is_suppressed(selection, min_group_size);
-    let (current, previous) = if is_suppressed { (None, None) } else { (summarize(range, &days), summarize(before, &days)) };
+    let (current, previous) =
+        if is_suppressed { (None, None) } else { (summarize(range, &days), summarize(before, &days)) };
     let figures = changes(current.as_ref(), previous.as_ref());
     let meta = Meta::from_report_figures(input, selection).with_note(is_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     if requested.format != Format::Json {
@@ -167,7 +173,12 @@ fn changes(current: Option<&summary::RangeSummary>, previous: Option<&summary::R
         .map(|(index, figure)| {
             let (current, previous) = (at(&current_values, index), at(&previous_values, index));
             let change = relative_change(current, previous).map(round_to_thousandths);
-            SummaryFigure { figure, current: current.map(round_to_thousandths), previous: previous.map(round_to_thousandths), change }
+            SummaryFigure {
+                figure,
+                current: current.map(round_to_thousandths),
+                previous: previous.map(round_to_thousandths),
+                change,
+            }
         })
         .collect()
 }

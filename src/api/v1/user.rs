@@ -11,22 +11,22 @@ use utoipa::{IntoParams, ToSchema};
 use super::{user_day::UserDay, user_item::UserItem};
 use crate::{
     api::{
-        list_response,
         access_log::RowCount,
+        compute::compute,
         data_request::{DataRequest, EarlyResponse},
-        meta::Meta,
         format::{Format, FormatParams, RequestedFormat},
+        list_response,
+        meta::Meta,
         params::{Params, PathSegment, parameter_names},
         problem::{Problem, ProblemCode},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, RangeParams},
-        compute::compute,
     },
     model::DataScope,
     query::{LoadedDays, Query},
     report::user_totals::PersonTotals,
     table::{
-        Counter, Feature, RowField, SelectedFields, Flag, RowRef, RowWriter, RowSelection, RowSyntax, csv,
+        Counter, Feature, Flag, RowField, RowRef, RowSelection, RowSyntax, RowWriter, SelectedFields, csv,
         dictionary::DictionaryTables,
         parquet::row_columns::{self, DayRows},
     },
@@ -35,7 +35,7 @@ use crate::{
 /// The endpoint's own parameters.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `get` reads")]
+#[expect(dead_code, reason = "documents what `get` parses")]
 pub struct UserParams {
     /// `true`: if some days cannot be fetched, respond with the others and list the failed days in `meta.days.missing`.
     /// Default: `false`.
@@ -80,7 +80,10 @@ pub struct UserData<'a> {
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
-pub(in crate::api) async fn get(PathSegment(user_id): PathSegment, mut request: DataRequest) -> Result<Response, EarlyResponse> {
+pub(in crate::api) async fn get(
+    PathSegment(user_id): PathSegment,
+    mut request: DataRequest,
+) -> Result<Response, EarlyResponse> {
     let mut params = request.params(&[parameter_names::<RangeParams>(), parameter_names::<UserParams>()]);
     let query = parse_query(&mut params, &request, user_id);
     let allow_partial = params.flag("allow_partial").unwrap_or(false);
@@ -101,18 +104,28 @@ fn parse_query(params: &mut Params, request: &DataRequest, user_id: String) -> Q
     Query { scope, selection: RowSelection { user_id: Some(user_id), ..RowSelection::default() }, ..range }
 }
 
-fn build_response(loaded: &LoadedDays, selection: &RowSelection, requested: RequestedFormat) -> Result<Response, Problem> {
+fn build_response(
+    loaded: &LoadedDays,
+    selection: &RowSelection,
+    requested: RequestedFormat,
+) -> Result<Response, Problem> {
     let not_found = || Problem::new(ProblemCode::NotFound, "the person has no row in the range");
     let shared_dictionary = loaded.days.first().map(|day| day.dictionary()).ok_or_else(not_found)?;
     let dictionary = shared_dictionary.read();
-    let total = PersonTotals::from_rows(&loaded.days, &selection.compile(&dictionary), &dictionary).ok_or_else(not_found)?;
+    let total =
+        PersonTotals::from_rows(&loaded.days, &selection.compile(&dictionary), &dictionary).ok_or_else(not_found)?;
     let total = UserItem::new(&total, &dictionary);
     let fields = day_fields();
     let items = day_items(loaded, selection, &dictionary);
     let rows = RowCount::of(items.len());
     if requested.format != Format::Json {
         let body = export_days(loaded, selection, &dictionary, requested, &fields)?;
-        return Ok(rows.attach_to(list_response::file_response(requested.format, "user", loaded.plan.range, body.into())));
+        return Ok(rows.attach_to(list_response::file_response(
+            requested.format,
+            "user",
+            loaded.plan.range,
+            body.into(),
+        )));
     }
     let days = items.iter().map(|item| SelectedFields { row: item, fields: &fields }).collect();
     let response = UserResponse { data: UserData { total, days }, meta: Meta::from_loaded_days(loaded) };
@@ -130,7 +143,11 @@ fn day_fields() -> Vec<RowField> {
         .collect()
 }
 
-fn day_items<'a>(loaded: &'a LoadedDays, selection: &RowSelection, dictionary: &'a DictionaryTables) -> Vec<RowRef<'a>> {
+fn day_items<'a>(
+    loaded: &'a LoadedDays,
+    selection: &RowSelection,
+    dictionary: &'a DictionaryTables,
+) -> Vec<RowRef<'a>> {
     let selector = selection.compile(dictionary);
     let days = loaded.days.iter();
     days.flat_map(|day| selector.rows(day).map(|row| RowRef::new(dictionary, day, row)).collect::<Vec<_>>()).collect()
@@ -151,7 +168,9 @@ fn export_days(
             let days = loaded.days.iter();
             let days: Vec<(_, Vec<usize>)> = days.map(|day| (&**day, selector.rows(day).collect())).collect();
             let parts: Vec<_> = days.iter().map(|(day, rows)| DayRows { day, rows }).collect();
-            return row_columns::encode_rows(fields, dictionary, &parts).map(Bytes::from).map_err(list_response::serialization_problem);
+            return row_columns::encode_rows(fields, dictionary, &parts)
+                .map(Bytes::from)
+                .map_err(list_response::serialization_problem);
         }
     };
     let mut out = if requested.bom { csv::UTF8_BOM.to_vec() } else { Vec::new() };

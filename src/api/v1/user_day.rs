@@ -31,7 +31,9 @@ fn schema(field: RowField) -> RefOr<Schema> {
     let list = |of: RefOr<Schema>| ArrayBuilder::new().items(of).description(Some(field.describe())).into();
     match field {
         RowField::Date => text(described).format(Some(format(KnownFormat::Date))).into(),
-        RowField::Geo | RowField::UserName | RowField::DepartmentName | RowField::DepartmentPath => text(described).into(),
+        RowField::Geo | RowField::UserName | RowField::DepartmentName | RowField::DepartmentPath => {
+            text(described).into()
+        }
         RowField::UserId => nullable(described).into(),
         RowField::CreateTime | RowField::RegisterTime | RowField::LastActiveTime => {
             nullable(described).format(Some(format(KnownFormat::DateTime))).into()

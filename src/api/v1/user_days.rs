@@ -13,20 +13,20 @@ use super::{
 };
 use crate::{
     api::{
-        list_response,
         access_log::RowCount,
+        compute::compute,
         cursor::{self, Cursor, RowPosition},
         data_request::{DataRequest, EarlyResponse},
-        meta::Meta,
         format::{Format, FormatParams},
+        list_response,
+        meta::Meta,
         params::{Params, parameter_names},
         problem::{Problem, ProblemCode},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams, SharedParams},
-        compute::compute,
     },
     query::LoadedDays,
-    table::{RowField, SelectedFields, RowRef, RowSyntax},
+    table::{RowField, RowRef, RowSyntax, SelectedFields},
 };
 
 const DEFAULT_LIMIT: usize = 100;
@@ -35,7 +35,7 @@ const MAX_LIMIT: usize = 10_000;
 /// The endpoint's own parameters.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `UserDaysRequest::read` reads")]
+#[expect(dead_code, reason = "documents what `UserDaysRequest::parse` parses")]
 pub struct UserDaysParams {
     /// Only rows of people who were active on that day (`true`), or who were not (`false`).
     active: Option<bool>,
@@ -113,7 +113,10 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
     let file = |body| row_count.attach_to(list_response::file_response(requested.format, "user-days", range, body));
     let (syntax, bom) = match requested.format {
         Format::Parquet => {
-            return request.respond_with_export(ParquetExport::new(rows, parsed.fields).map_err(list_response::serialization_problem)?, file);
+            return request.respond_with_export(
+                ParquetExport::new(rows, parsed.fields).map_err(list_response::serialization_problem)?,
+                file,
+            );
         }
         Format::Csv => (RowSyntax::Csv, requested.bom),
         Format::Json | Format::Ndjson => (RowSyntax::Ndjson, false),
@@ -134,8 +137,9 @@ impl UserDaysRequest {
         let cursor = params.text("cursor").and_then(|text| {
             let cursor = Cursor::decode(&text).map_err(|error| error.to_string());
             let is_same_query = |cursor: &Cursor| cursor.query_hash == cursor::query_hash(request.uri());
-            let cursor = cursor
-                .and_then(|cursor| is_same_query(&cursor).then_some(cursor).ok_or_else(|| "was issued for a different query".to_owned()));
+            let cursor = cursor.and_then(|cursor| {
+                is_same_query(&cursor).then_some(cursor).ok_or_else(|| "was issued for a different query".to_owned())
+            });
             cursor.map_err(|detail| params.add_fault("cursor", detail)).ok()
         });
         Self { shared, fields, limit, cursor }
@@ -160,12 +164,15 @@ fn page(loaded: &LoadedDays, parsed: &UserDaysRequest, uri: &Uri) -> Result<Resp
     let next = (rows.len() > parsed.limit).then(|| rows.pop()).flatten();
     let next = next.map(|position| Cursor::at(&days[position.day], position.row, cursor::query_hash(uri)).encode());
     let items: Vec<_> = match dictionaries.first() {
-        Some(dictionary) => rows.iter().map(|position| RowRef::new(dictionary, &days[position.day], position.row)).collect(),
+        Some(dictionary) => {
+            rows.iter().map(|position| RowRef::new(dictionary, &days[position.day], position.row)).collect()
+        }
         None => Vec::new(),
     };
     let data = items.iter().map(|item| SelectedFields { row: item, fields: &parsed.fields }).collect();
     let meta = Meta { next_cursor: next.clone(), ..Meta::from_loaded_days(loaded) };
-    let mut response = RowCount::of(items.len()).attach_to(list_response::json_response(&UserDaysResponse { data, meta }, items.len()));
+    let mut response = RowCount::of(items.len())
+        .attach_to(list_response::json_response(&UserDaysResponse { data, meta }, items.len()));
     let link = next.and_then(|cursor| HeaderValue::from_str(&cursor::next_link(uri, &cursor)).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     Ok(response)

@@ -10,7 +10,7 @@ use crate::{
         export_pool::{CHUNK_BYTES, ChunkSource},
     },
     table::{
-        RowField, RowWriter, DayTable, RowSelection, RowSyntax, csv,
+        DayTable, RowField, RowSelection, RowSyntax, RowWriter, csv,
         dictionary::DictionaryTables,
         parquet::{
             ParquetStream,
@@ -71,7 +71,11 @@ impl SelectedRows {
     }
 
     /// Calls `visit` with the next rows, at most `max_rows` and all of one day. `None` after the last row.
-    fn visit_next<T>(&mut self, max_rows: usize, visit: impl FnOnce(&DictionaryTables, &Arc<DayTable>, &[usize]) -> T) -> Option<T> {
+    fn visit_next<T>(
+        &mut self,
+        max_rows: usize,
+        visit: impl FnOnce(&DictionaryTables, &Arc<DayTable>, &[usize]) -> T,
+    ) -> Option<T> {
         while let Some(day) = self.days.get(self.day) {
             let dictionary = day.dictionary().read();
             let selector = self.selection.compile(&dictionary);

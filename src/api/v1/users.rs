@@ -12,22 +12,22 @@ use utoipa::IntoParams;
 use super::user_item::UserItem;
 use crate::{
     api::{
-        list_response::{self, ListResponse},
         access_log::RowCount,
+        compute::compute,
         cursor::{self, Offset},
         data_request::{DataRequest, EarlyResponse},
-        meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED},
+        export_pool::ChunkSource,
         format::{Format, FormatParams, RequestedFormat},
+        list_response::{self, ListResponse},
+        meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED},
         params::{Params, parameter_names},
         problem::{Problem, ProblemCode},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams, SharedParams},
-        compute::compute,
-    export_pool::ChunkSource,
     },
     model::DayRange,
     query::{Period, UserRollups},
-    report::user_totals::{self, UserSortKey, UserSort, UserTotals},
+    report::user_totals::{self, UserSort, UserSortKey, UserTotals},
     table::{
         Counter, Dictionary, PersonIndex, RowSelection,
         parquet::{ParquetStream, record_columns},
@@ -43,7 +43,7 @@ const PEOPLE_PER_CHUNK: usize = 16_384;
 /// The endpoint's own parameters.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `UsersRequest::read` reads")]
+#[expect(dead_code, reason = "documents what `UsersRequest::parse` parses")]
 pub struct UsersParams {
     /// Sort key: a counter such as `send_messenger_num`, `active_days`, `last_active_date`, `user_name` or `user_id`. A
     /// leading minus sign sorts in descending order. Ties are ordered by user id. Default: `user_id`.
@@ -107,9 +107,13 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
         return request.respond(compute(move || page(&rollups, &parsed, &uri)).await??).await;
     }
     let range = rollups.input.plan().range;
-    let export = compute(move || UsersExport::new(rollups, &parsed, requested)).await?.map_err(list_response::serialization_problem)?;
+    let export = compute(move || UsersExport::new(rollups, &parsed, requested))
+        .await?
+        .map_err(list_response::serialization_problem)?;
     let row_count = export.row_count.clone();
-    request.respond_with_export(export, |body| row_count.attach_to(list_response::file_response(requested.format, "users", range, body)))
+    request.respond_with_export(export, |body| {
+        row_count.attach_to(list_response::file_response(requested.format, "users", range, body))
+    })
 }
 
 impl UsersRequest {
@@ -199,7 +203,8 @@ fn page(rollups: &UserRollups, parsed: &UsersRequest, uri: &Uri) -> Result<Respo
     meta.next_cursor = next.map(|skip| Offset { skip, version, query_hash: cursor::query_hash(uri) }.encode());
     let link = meta.next_cursor.as_deref().map(|cursor| cursor::next_link(uri, cursor));
     let people = data.len();
-    let mut response = RowCount::of(people).attach_to(list_response::json_response(&ListResponse { data, meta }, people));
+    let mut response =
+        RowCount::of(people).attach_to(list_response::json_response(&ListResponse { data, meta }, people));
     let link = link.and_then(|link| HeaderValue::from_str(&link).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     Ok(response)
@@ -226,7 +231,7 @@ enum ExportWriter {
     /// CSV. Holds the bytes before the first row: byte order mark and header.
     Csv(Vec<u8>),
     Ndjson,
-    /// Parquet. `None` once the footer is row_count.
+    /// Parquet. `None` once the footer is written.
     Parquet(Option<Box<ParquetStream>>),
 }
 
@@ -242,7 +247,9 @@ impl UsersExport {
         let writer = match requested.format {
             Format::Csv => ExportWriter::Csv(list_response::csv_with_header::<UserItem>(&[], requested.bom)),
             Format::Json | Format::Ndjson => ExportWriter::Ndjson,
-            Format::Parquet => ExportWriter::Parquet(Some(Box::new(ParquetStream::new(record_columns::columns::<UserItem>())?))),
+            Format::Parquet => {
+                ExportWriter::Parquet(Some(Box::new(ParquetStream::new(record_columns::columns::<UserItem>())?)))
+            }
         };
         let selection = parsed.shared.query.selection.clone();
         let people = people.unwrap_or_default().into_iter();
@@ -257,7 +264,8 @@ impl ChunkSource for UsersExport {
             return self.writer.finish();
         };
         let dictionary = shared_dictionary.read();
-        let totals = UserTotals { rollups: &self.rollups.rollups, dictionary: &dictionary }.totals(&people, &self.selection);
+        let totals =
+            UserTotals { rollups: &self.rollups.rollups, dictionary: &dictionary }.totals(&people, &self.selection);
         let items: Vec<UserItem> = totals.iter().map(|total| UserItem::new(total, &dictionary)).collect();
         drop(dictionary);
         self.row_count.add(items.len());

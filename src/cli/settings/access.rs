@@ -72,7 +72,7 @@ pub(super) struct AccessSettings {
     pub(super) drop_in_extended: Switch,
 }
 
-/// RequestsPerMinute per minute; `None` means no limit.
+/// The limit of requests per minute; `None` means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RequestsPerMinute(pub(super) Option<u32>);
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    super::{freshness::DayStatus, memory::Memory},
+    super::{freshness::DayState, memory::Memory},
     core::{Archive, FindResult},
 };
 use crate::{
@@ -44,7 +44,7 @@ impl<S: DaySource> DaySource for ArchiveTier<S> {
             return Ok(day);
         }
         let day = self.inner.load(key, context).await?;
-        if matches!(found, FindResult::Missing) && self.memory.state(&*day) == DayStatus::Final {
+        if matches!(found, FindResult::Missing) && self.memory.state(&*day) == DayState::Final {
             self.archive.enqueue(&day);
         }
         Ok(day)

@@ -210,11 +210,11 @@ impl Archive {
         self.health_monitor.record_damaged_file();
         match self.storage.quarantine(key).await {
             Ok(()) => {
-                tracing::error!(%key, %why, "an archived day is damaged; its file is moved aside")
+                tracing::error!(%key, %why, "an archived day is damaged; its file is moved aside");
             }
             // The day is fetched and overwrites the file all the same.
             Err(error) => {
-                tracing::error!(%key, %why, %error, "an archived day is damaged; its file cannot be moved")
+                tracing::error!(%key, %why, %error, "an archived day is damaged; its file cannot be moved");
             }
         }
     }

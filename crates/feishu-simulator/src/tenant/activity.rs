@@ -189,7 +189,7 @@ mod tests {
 
     fn active_share(day: &str) -> f64 {
         let day = DayNumber::of(day.parse().expect("a day"));
-        let person_day = |person| PersonDay { seed: 1, geo: TenantGeo::Cn, person, day: day, revision: 0 };
+        let person_day = |person| PersonDay { seed: 1, geo: TenantGeo::Cn, person, day, revision: 0 };
         let active = (0..4000)
             .filter(|person| person_day(*person).is_active(ActivityProfile::of(1, TenantGeo::Cn, *person)))
             .count();

@@ -30,7 +30,7 @@ pub(crate) struct TenantDepartments(Vec<TenantDepartment>);
 const MAX_DEPTH: usize = 4;
 
 impl TenantDepartments {
-    /// Generates one department for 12 people, at least 4 and at most 400.
+    /// Generates one department for every 12 people, at least 4 and at most 400.
     pub(super) fn generate(seed: u64, users: u32) -> Self {
         let count = (users as usize / 12).clamp(4, 400);
         let top_count = (count / 6).clamp(3, 12);
