@@ -1,23 +1,24 @@
 //! The HTTP API: parses requests, calls the query engine, and writes responses.
 
 pub mod access_log;
-pub mod list_response;
 pub mod authenticate;
 pub mod authorization;
 pub mod caching;
 mod compute;
-pub mod drop_in;
 mod cors;
 pub mod credentials;
 pub mod cursor;
 pub mod data_request;
 pub mod docs;
-pub mod meta;
+pub mod drop_in;
+pub mod export_pool;
+pub mod format;
 pub mod http_metrics;
 pub mod layers;
+pub mod list_response;
 mod log_filter;
 pub mod log_level;
-pub mod format;
+pub mod meta;
 pub mod ops;
 pub mod params;
 pub mod prefer;
@@ -31,11 +32,10 @@ pub mod shared_params;
 pub mod state;
 pub mod trace;
 pub mod v1;
-pub mod export_pool;
 
 pub use caching::ResponseCache;
-pub use drop_in::AccessTokens;
 pub use cors::cors_layer;
+pub use drop_in::AccessTokens;
 pub use http_metrics::HttpMetrics;
 pub use log_filter::LogFilter;
 pub use request_limits::{OverCapacity, RequestLimits};

@@ -69,7 +69,8 @@ fn a_cycle_of_two_files_is_found() {
         ("b/inner.rs", "pub struct Second(crate::a::First);"),
     ];
     let files = sources.map(|(path, text)| (path.to_owned(), SourceFile::parse(path, text))).into_iter().collect();
-    let edges: BTreeSet<(String, String)> = imports(&files).into_iter().map(|import| (import.from, import.to)).collect();
+    let edges: BTreeSet<(String, String)> =
+        imports(&files).into_iter().map(|import| (import.from, import.to)).collect();
     let expected = [("a.rs", "b/inner.rs"), ("b/inner.rs", "a.rs")];
     assert_eq!(edges, expected.map(|(from, to)| (from.to_owned(), to.to_owned())).into());
 }
@@ -283,10 +284,7 @@ fn reachable<'a>(
     reached
 }
 
-fn describe_cycle(
-    files: &BTreeSet<String>,
-    edges: &BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
-) -> String {
+fn describe_cycle(files: &BTreeSet<String>, edges: &BTreeMap<String, BTreeMap<String, BTreeSet<String>>>) -> String {
     let mut lines = vec![format!("cycle of {} files:", files.len())];
     for from in files {
         for (to, names) in edges.get(from).into_iter().flatten().filter(|(to, _)| files.contains(*to)) {

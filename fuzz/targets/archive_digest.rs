@@ -35,8 +35,8 @@ fuzz_target!(|departments: &[u8]| -> Corpus {
     if let Ok(digest) = digest::decode_digest(&file, &Arc::<Dictionary>::default(), &MembershipCache::default()) {
         assert_eq!(digest.row_count(), DAY.row_count());
         let known = digest.departments().iter().map(|part| part.members.people().len()).sum::<usize>();
-        assert!(known <= DAY.rows(), "more people than rows");
-        assert!(digest.figures().present.identified.count_ones(..) <= DAY.rows(), "more people than rows");
+        assert!(known <= DAY.row_count(), "more people than rows");
+        assert!(digest.figures().present.identified.count_ones(..) <= DAY.row_count(), "more people than rows");
     }
     Corpus::Keep
 });

@@ -127,7 +127,7 @@ impl Service {
             collectors: Collectors::new([]),
             http_metrics,
             log_filter: None,
-            export_pool: ExportPool::open().unwrap(),
+            export_pool: ExportPool::start().unwrap(),
             draining: Arc::new(AtomicBool::new(false)),
         };
         let router = api::router(state, MetricsListener::Main, RequestLimits::new(8, Duration::from_secs(60)));

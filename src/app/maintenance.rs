@@ -63,7 +63,8 @@ impl Maintenance {
             }
             self.warm(now).await;
             self.expire(now).await;
-            let next_wakes = self.geos.iter().map(|geo| cache_warming::next_fetch_time(*geo, &self.policy, jitter, now));
+            let next_wakes =
+                self.geos.iter().map(|geo| cache_warming::next_fetch_time(*geo, &self.policy, jitter, now));
             let wake = next_wakes.min().unwrap_or(Timestamp::MAX);
             while self.clock.now() < wake {
                 tokio::time::sleep(self.config.poll_interval).await;

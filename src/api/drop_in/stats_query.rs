@@ -68,7 +68,11 @@ pub struct ExtendedHeader {
 
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, clippy::enum_variant_names, reason = "documents what `StatsQuery::parse` parses; the names are Feishu's")]
+#[expect(
+    dead_code,
+    clippy::enum_variant_names,
+    reason = "documents what `StatsQuery::parse` parses; the names are Feishu's"
+)]
 enum UserIdKind {
     OpenId,
     UnionId,
