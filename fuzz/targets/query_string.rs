@@ -26,9 +26,9 @@ use feishu_pulse::{
     model::{Clock, Day, DayKey, Geo, ManualClock},
     prometheus::Collectors,
     query::{BackfillJobs, Backfiller, QueryEngine, ViewEngines},
-    source::{DaySource, Forecast, LoadContext, LoadError, UpstreamDetail},
+    source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, UpstreamDetail},
     store::{FreshnessPolicy, Memory},
-    table::{DayTable, DayTableBuilder, Dictionary, Row},
+    table::{DayTableBuilder, Dictionary, Row},
 };
 use jiff::Timestamp;
 use libfuzzer_sys::{Corpus, fuzz_target};
@@ -75,7 +75,7 @@ struct Response {
 
 #[async_trait]
 impl DaySource for Days {
-    async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+    async fn load(&self, key: &DayKey, _: Depth, _: LoadContext) -> Result<LoadedDay, LoadError> {
         self.loads.fetch_add(1, Ordering::Relaxed);
         if key.day < Day::new(2026, 11, 1).unwrap() {
             return Err(LoadError::Rejected {
@@ -87,10 +87,14 @@ impl DaySource for Days {
         for id in ["ou_1", "ou_2", "ou_3"] {
             builder.push(&Row { user_id: Some(id.to_owned()), ..Row::default() });
         }
-        Ok(Arc::new(builder.finish(Timestamp::from_second(NOW).unwrap())))
+        Ok(LoadedDay::Rows(Arc::new(builder.finish(Timestamp::from_second(NOW).unwrap()))))
     }
 
-    async fn forecast(&self, _: &[DayKey]) -> Forecast {
+    async fn stored(&self, keys: &[DayKey], _: Depth) -> Vec<Option<LoadedDay>> {
+        vec![None; keys.len()]
+    }
+
+    async fn forecast(&self, _: &[DayKey], _: Depth) -> Forecast {
         Forecast::NOTHING
     }
 }
@@ -101,7 +105,7 @@ impl Service {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(now));
         let days = Arc::<Days>::default();
         let memory = Arc::new(Memory::new(64 << 20, FreshnessPolicy::default(), Arc::clone(&clock)));
-        let engine = QueryEngine::new(days.clone(), memory, Arc::clone(&clock));
+        let engine = QueryEngine::new(days.clone(), memory.catalog().clone(), 1 << 20);
         let authenticator = Arc::new(Authenticator::new(&AccessConfig::default()).unwrap());
         let access_tokens = AccessTokens::new(&"secret".into());
         let token = access_tokens.issue(&TokenSubject("anyone".into()), now);
@@ -114,7 +118,7 @@ impl Service {
                 authenticator.clone(),
             )),
             backfills: BackfillJobs::new(Backfiller::new(engine.clone(), None, Arc::new(|| 0))),
-            views: ViewEngines::new(engine, None),
+            views: ViewEngines::new(engine, memory, None),
             quota: Arc::new(MonthlyQuota::new(QuotaConfig::default(), clock)),
             archive: None,
             geos: Geo::ALL.into(),

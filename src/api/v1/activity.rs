@@ -127,7 +127,7 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
 
     let loading = async {
         let mut input = request.engine().load_report_input(&query, request.load_options(allow_partial)).await?;
-        request.engine().add_lead_days(&mut input, trailing_counts::MONTH_DAYS - 1).await;
+        request.engine().add_lead_days(&mut input, &query, trailing_counts::MONTH_DAYS - 1).await?;
         Ok(input)
     };
     let input = request.load_or_respond(&query, loading).await?;
@@ -157,8 +157,8 @@ impl ActivityReport {
         }
         let figures = LazyCell::new(|| input.figures(selection));
         let trailing = trailing_counts.get_or_compute(input, selection, &figures);
-        let sums = input.sums(selection, &figures);
-        let buckets = activity::activity(input.plan().range, *interval, &sums, &figures, &trailing);
+        let sums = input.sums(selection);
+        let buckets = activity::activity(input.plan.range, *interval, &sums, &figures, &trailing);
         ListResponse { data: buckets.iter().map(ActivityItem::from).collect(), meta }
     }
 }

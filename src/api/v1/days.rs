@@ -59,7 +59,7 @@ pub(in crate::api) async fn delete(
         if let Some(archive) = &state.archive {
             archive.remove(&key).await.map_err(|error| Problem::archive_unavailable(&error))?;
         }
-        state.views.unfiltered().remove_day(&key).await;
+        state.views.remove_day(&key);
     }
     tracing::info!(%day, ?geos, "a day was deleted on request");
     Ok(StatusCode::NO_CONTENT)

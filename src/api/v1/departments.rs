@@ -19,7 +19,7 @@ use crate::{
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams, SharedParams},
     },
-    query::LoadedDays,
+    query::ReportInput,
     report::{
         DayDigest, Suppressed,
         department_totals::{
@@ -161,9 +161,9 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
     let query = &parsed.shared.query;
     let loading = async {
         let mut loaded =
-            request.engine().load_digests(query, request.load_options(parsed.shared.allow_partial)).await?;
+            request.engine().load_report_input(query, request.load_options(parsed.shared.allow_partial)).await?;
         if parsed.trailing != TrailingMode::None {
-            request.engine().add_lead_digests(&mut loaded, trailing_counts::MONTH_DAYS - 1).await;
+            request.engine().add_lead_days(&mut loaded, query, trailing_counts::MONTH_DAYS - 1).await?;
         }
         Ok(loaded)
     };
@@ -193,7 +193,7 @@ impl DepartmentsRequest {
     }
 }
 
-fn build_response(loaded: &LoadedDays<DayDigest>, parsed: &DepartmentsRequest) -> Response {
+fn build_response(loaded: &ReportInput, parsed: &DepartmentsRequest) -> Response {
     let geos = loaded.plan.geos.len();
     let days = complete_days(&loaded.days, |day| loaded.plan.range.contains(day), geos);
     let data = department_items(&days, loaded, parsed);
@@ -210,11 +210,7 @@ fn build_response(loaded: &LoadedDays<DayDigest>, parsed: &DepartmentsRequest) -
     ListResponse { data, meta }.into_format(parsed.requested, "departments")
 }
 
-fn department_items(
-    days: &[Arc<DayDigest>],
-    loaded: &LoadedDays<DayDigest>,
-    parsed: &DepartmentsRequest,
-) -> Vec<DepartmentItem> {
+fn department_items(days: &[Arc<DayDigest>], loaded: &ReportInput, parsed: &DepartmentsRequest) -> Vec<DepartmentItem> {
     let Some(first) = days.first() else { return Vec::new() };
     let top = parsed.shared.query.selection.department_path.as_deref();
     let tree = DepartmentTree::new(&departments_with_rows(days), &first.dictionary().read(), top);

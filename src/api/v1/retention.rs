@@ -23,9 +23,9 @@ use crate::{
         shared_params::{self, PeopleParams, RangeParams, SharedParams},
     },
     model::Day,
-    query::{LoadedDays, PersonNumbering, ReportInput},
+    query::{PersonNumbering, ReportInput},
     report::{
-        DayDigest, FiguresByDay, Interval, PersonSet,
+        FiguresByDay, Interval, PersonSet,
         retention::{self, Cohort, CohortPeriod, activation_days},
     },
     table::{Cell, Column, ColumnKind, PersonIndex, Record, RowSelection},
@@ -127,7 +127,7 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
     let requested = request.requested_format(&mut params);
     params.finish()?;
 
-    let loaded = request.engine().load_digests(&query, request.load_options(allow_partial));
+    let loaded = request.engine().load_report_input(&query, request.load_options(allow_partial));
     let loaded = request.load_or_respond(&query, loaded).await?;
     let min_group_size = request.min_group_size();
     let response = move || build_response(loaded, &query.selection, interval, min_group_size, requested);
@@ -135,15 +135,15 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
 }
 
 fn build_response(
-    loaded: LoadedDays<DayDigest>,
+    input: ReportInput,
     selection: &RowSelection,
     interval: Interval,
     min_group_size: Option<NonZeroU64>,
     requested: RequestedFormat,
 ) -> Response {
-    let meta = Meta::from_loaded_days(&loaded);
-    let range = loaded.plan.range;
-    let (activated, input) = (activation_days(&loaded.days), ReportInput::Digests(loaded));
+    let meta = Meta::from_loaded_days(&input);
+    let range = input.plan.range;
+    let activated = activation_days(&input.days);
     let (days, numbering) = input.figures_with_numbering(selection);
     let mut cohorts =
         retention::retention(range, interval, &cohorts_by_activation_day(&activated, &days, &numbering), &days);

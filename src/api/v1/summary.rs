@@ -125,7 +125,7 @@ fn build_response(
     min_group_size: Option<NonZeroU64>,
     requested: RequestedFormat,
 ) -> Response {
-    let range = input.plan().range;
+    let range = input.plan.range;
     let length = u16::try_from(range.len()).unwrap_or(u16::MAX);
     let before = DayRange::ending(range.first().plus(-1), length);
     let days = input.figures(selection);

@@ -100,13 +100,13 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
     params.finish()?;
 
     let options = request.load_options(parsed.shared.allow_partial);
-    let rollups = request.engine().load_user_rollups(&parsed.shared.query, options);
+    let rollups = UserRollups::load(request.engine(), &parsed.shared.query, options);
     let rollups = request.load_or_respond(&parsed.shared.query, rollups).await?;
     if requested.format == Format::Json {
         let uri = request.uri().clone();
         return request.respond(compute(move || page(&rollups, &parsed, &uri)).await??).await;
     }
-    let range = rollups.input.plan().range;
+    let range = rollups.input.plan.range;
     let export = compute(move || UsersExport::new(rollups, &parsed, requested))
         .await?
         .map_err(list_response::serialization_problem)?;
@@ -140,7 +140,7 @@ impl UsersRequest {
     }
 
     fn filter(&self, rollups: &UserRollups) -> user_totals::UserFilter {
-        let last = rollups.input.plan().range.last();
+        let last = rollups.input.plan.range.last();
         let since = self.inactive_for.map(|days| DayRange::ending(last, days).first());
         user_totals::UserFilter {
             selection: self.shared.query.selection.clone(),
@@ -212,7 +212,7 @@ fn page(rollups: &UserRollups, parsed: &UsersRequest, uri: &Uri) -> Result<Respo
 
 fn meta(rollups: &UserRollups, selection: &RowSelection) -> Meta {
     let withheld = rollups.input.has_unidentified_rows(selection, false);
-    let meta = Meta { total: Some(0), ..Meta::from_report_input(&rollups.input) };
+    let meta = Meta { total: Some(0), ..Meta::from_loaded_days(&rollups.input) };
     meta.with_note(withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED))
 }
 

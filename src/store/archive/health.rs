@@ -8,6 +8,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::storage_error::StorageError;
+
 /// For this long after a failed read, requests do not read from the archive.
 const READ_PAUSE: Duration = Duration::from_secs(30);
 
@@ -76,6 +78,15 @@ impl HealthMonitor {
                 "the archive fails; days are fetched from Feishu and archived later"
             );
         }
+    }
+
+    /// Records the result of a read.
+    pub(super) fn record_read<T>(&self, read: Result<T, StorageError>) -> Result<T, StorageError> {
+        match &read {
+            Ok(_) => self.record_success(StorageOperation::Reading),
+            Err(error) => self.record_failure(StorageOperation::Reading, error),
+        }
+        read
     }
 
     /// Whether a read failed so recently that requests skip the archive.
