@@ -123,7 +123,7 @@ pub(crate) async fn loading_again_returns_the_same_rows(layer: Layer, depth: Dep
     assert_eq!((second.hash(), second.row_count()), (first.hash(), first.row_count()), "{layer:?}");
     assert_eq!(
         subject.loads() == loads_before,
-        layer.stores_days(),
+        layer.stores_days(depth),
         "{layer:?}: {loads_before} loads, then {}",
         subject.loads()
     );
@@ -178,7 +178,7 @@ pub(crate) async fn a_dropped_caller_affects_no_other_caller(layer: Layer, depth
         }
     }
     assert!(load(&subject, &key, depth).await.is_ok(), "{layer:?}");
-    if layer.survives_dropped_callers() && layer.stores_days() {
+    if layer.survives_dropped_callers() && layer.stores_days(depth) {
         assert_eq!(subject.loads(), 1, "{layer:?}");
     }
 }

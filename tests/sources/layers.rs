@@ -6,7 +6,7 @@ use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{
     feishu::{FeishuConfig, FeishuSource, token::AppCredentials},
     model::{Clock, Geo, ManualClock},
-    source::{DaySource, LoadError, UpstreamDetail},
+    source::{DaySource, Depth, LoadError, UpstreamDetail},
     store::{
         Archive, ArchiveOwner, ArchiveTier, FillCache, FilteredView, FreshnessPolicy, Memory, NarrowFromWhole,
         ReadCache, SingleFlight, read_path,
@@ -51,9 +51,14 @@ impl Layer {
         matches!(self, Self::Feishu | Self::SingleFlight | Self::Stack | Self::ViewStack)
     }
 
-    /// Whether a loaded day is not loaded from the source below again.
-    pub(crate) const fn stores_days(self) -> bool {
-        matches!(self, Self::ArchiveTier | Self::FillCache | Self::Stack | Self::ViewStack)
+    /// Whether a day that was loaded at `depth` is not loaded from the source below again.
+    pub(crate) const fn stores_days(self, depth: Depth) -> bool {
+        match self {
+            Self::ArchiveTier | Self::FillCache | Self::Stack | Self::ViewStack => true,
+            // It stores the digests that it computes from rows.
+            Self::ReadCache => matches!(depth, Depth::Digest),
+            Self::Feishu | Self::SingleFlight | Self::NarrowFromWhole | Self::FilteredView => false,
+        }
     }
 
     /// Whether a loaded day is in memory afterwards.
