@@ -99,14 +99,13 @@ impl QueryEngine {
     /// If a digest cannot be computed.
     pub async fn add_lead_days(&self, input: &mut ReportInput, query: &Query, days: u16) -> Result<(), QueryError> {
         let keys = lead_keys(&input.plan, days);
-        match query.selection.user_id {
-            None => self.add_stored(input, &keys).await,
-            Some(_) => {
-                let mut rows = LoadedDays::empty(input.plan.clone());
-                self.add_stored::<DayTable>(&mut rows, &keys).await;
-                input.append(self.digest_selected(query, rows).await?);
-            }
+        if query.selection.user_id.is_none() {
+            self.add_stored(input, &keys).await;
+            return Ok(());
         }
+        let mut rows = LoadedDays::empty(input.plan.clone());
+        self.add_stored::<DayTable>(&mut rows, &keys).await;
+        input.append(self.digest_selected(query, rows).await?);
         Ok(())
     }
 

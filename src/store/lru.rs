@@ -48,6 +48,7 @@ pub fn lru_cache<D: Send + Sync + 'static>(
 }
 
 /// The size of a cache.
+#[must_use]
 pub fn size<D: Send + Sync + 'static>(cache: &Cache<CacheKey, Arc<D>>) -> MemorySize {
     MemorySize { used_bytes: cache.weighted_size(), max_bytes: cache.policy().max_capacity().unwrap_or_default() }
 }

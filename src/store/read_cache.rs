@@ -74,13 +74,12 @@ impl<S: DaySource> DaySource for ReadCache<S> {
         let mut days: Vec<Option<LoadedDay>> = Vec::with_capacity(keys.len());
         let mut missing = Vec::new();
         for (index, key) in keys.iter().enumerate() {
-            let day = match self.memory.get(key, depth) {
+            let day = if let Some(day) = self.memory.get(key, depth) {
                 // A digest that cannot be computed is missing.
-                Some(day) => self.memory.at_depth(day, depth).await.ok(),
-                None => {
-                    missing.push(index);
-                    None
-                }
+                self.memory.at_depth(day, depth).await.ok()
+            } else {
+                missing.push(index);
+                None
             };
             if depth == Depth::Digest && day.as_ref().is_some_and(|day| !self.is_refresh_due(day)) {
                 self.memory.record_lookup(CacheLookup::Hit);

@@ -130,18 +130,18 @@ pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, Ea
     let loaded = request.engine().load_report_input(&query, request.load_options(allow_partial));
     let loaded = request.load_or_respond(&query, loaded).await?;
     let min_group_size = request.min_group_size();
-    let response = move || build_response(loaded, &query.selection, interval, min_group_size, requested);
+    let response = move || build_response(&loaded, &query.selection, interval, min_group_size, requested);
     request.respond(compute(response).await?).await
 }
 
 fn build_response(
-    input: ReportInput,
+    input: &ReportInput,
     selection: &RowSelection,
     interval: Interval,
     min_group_size: Option<NonZeroU64>,
     requested: RequestedFormat,
 ) -> Response {
-    let meta = Meta::from_loaded_days(&input);
+    let meta = Meta::from_loaded_days(input);
     let range = input.plan.range;
     let activated = activation_days(&input.days);
     let (days, numbering) = input.figures_with_numbering(selection);
