@@ -31,8 +31,8 @@ pub struct AccessConfig {
     pub oidc: Option<OidcConfig>,
     /// Key from which pseudonyms are derived; at least 32 bytes.
     pub pseudonym_key: Option<SecretString>,
-    /// Whether a gateway without access control serves every host name, not only under names of the loopback
-    /// interface.
+    /// Whether a gateway without access control accepts requests to every host name. Otherwise it accepts only names
+    /// of the loopback interface.
     pub allow_anonymous: bool,
     /// Requests per minute and caller; `None`: unlimited.
     pub requests_per_minute: Option<u32>,

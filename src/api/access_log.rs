@@ -57,8 +57,7 @@ const MAX_LOGGED_REFUSALS: u64 = 60;
 /// The period of the limit.
 const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
 
-/// A request extension that receives the outcome of authentication, so that the request is logged whatever its response
-/// is.
+/// A request extension that receives the outcome of authentication, so that the request is logged with any response.
 #[derive(Clone, Debug, Default)]
 pub struct CallerSlot(Arc<OnceLock<AuthOutcome>>);
 
@@ -114,7 +113,7 @@ impl RefusalCounter {
         if unlogged_before > 0 {
             tracing::warn!(
                 target: "audit",
-                untold = unlogged_before,
+                unlogged = unlogged_before,
                 "more requests were refused than are logged one by one"
             );
         }

@@ -43,7 +43,7 @@ use crate::{
     store::CacheGeneration,
 };
 
-/// Bodies below this size are compressed on the async thread, in bytes: moving them to another thread takes as long.
+/// Size in bytes below which bodies are compressed on the async thread: moving them to another thread takes as long.
 const MAX_INLINE_ENCODING_BYTES: usize = 8 << 10;
 
 /// A request to an endpoint over days.
@@ -230,7 +230,7 @@ impl DataRequest {
         Ok(self.stored_or_not_modified(&representation, &stored))
     }
 
-    /// Completes an export: its chunks are compressed while they are written. `file` makes a response of the body.
+    /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response.
     ///
     /// # Errors
     /// [`EarlyResponse::Problem`], if the compressor cannot be created.

@@ -149,7 +149,7 @@ impl Params {
         number
     }
 
-    /// A list separated by commas, each item parsed by `item`. Repeated items are faults.
+    /// A list separated by commas, each item parsed by `parse_item`. Repeated items are faults.
     pub fn list<T: PartialEq>(&mut self, name: &str, parse_item: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
         let value = self.text(name)?;
         let mut items = Vec::new();

@@ -1,5 +1,5 @@
-//! Serves the gateway and shuts it down gracefully: probes report the shutdown, then clients are asked to reconnect
-//! elsewhere, then requests in progress finish.
+//! Serves the gateway and shuts it down gracefully: probes report the shutdown, then connections are
+//! closed after their next response, then requests in progress finish.
 
 use std::{
     future::Future,

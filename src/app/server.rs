@@ -92,15 +92,15 @@ pub(super) struct Server {
 struct Services {
     router: Router,
     response_cache: Option<Arc<ResponseCache>>,
-    /// Whether responses ask clients to close the connection.
+    /// Whether responses contain `Connection: close`.
     is_draining: Arc<AtomicBool>,
     /// Whether the connection exceeds the limit.
     is_over_limit: bool,
 }
 
 impl Server {
-    /// A server with at most `connections` concurrent connections. While `is_draining` is set, responses ask clients to
-    /// close the connection.
+    /// A server with at most `connections` concurrent connections. While `is_draining` is set, responses contain
+    /// `Connection: close`.
     pub(super) fn new(
         router: Router,
         response_cache: Option<Arc<ResponseCache>>,

@@ -46,7 +46,7 @@ struct Shared {
     rows_per_day: Mutex<HashMap<BatchKey, f64>>,
 }
 
-/// What days must have in common to be fetched by one chain: all of a [`DayKey`] but the day.
+/// What days must have in common to be fetched by one chain: all fields of a [`DayKey`] except the day.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct BatchKey {
     geo: Geo,

@@ -22,7 +22,7 @@ const WARNING_SHARES: [f64; 2] = [0.80, 0.95];
 pub struct QuotaConfig {
     /// Maximum number of successful calls per month. `None`: only the upstream quota applies.
     pub monthly_limit: Option<u64>,
-    /// Share of the limit that is reserved for interactive calls, 0 to 1. Background calls stop before it.
+    /// Share of the limit that is reserved for interactive calls, 0 to 1. Background calls do not use it.
     pub reserve: f64,
 }
 

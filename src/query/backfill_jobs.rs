@@ -211,12 +211,12 @@ impl BackfillJobs {
 
     async fn run_to_end(
         &self,
-        begun: &BackfillJob,
+        initial: &BackfillJob,
         job: &watch::Sender<BackfillJob>,
         cancellation: &CancellationToken,
     ) -> BackfillJobState {
         // All jobs of an owner have one caller id, so together they get one fair share of the upstream rate.
-        let (request, owner) = (&begun.request, CallerId::from_name(&begun.owner));
+        let (request, owner) = (&initial.request, CallerId::from_name(&initial.owner));
         let progress = watch::Sender::new(BackfillProgress::default());
         let mut changes = progress.subscribe();
         let following = async {
@@ -298,7 +298,7 @@ impl Collector for BackfillJobs {
         let running = || jobs.iter().filter(|job| job.state == BackfillJobState::Running);
         let left = running().map(|job| job.progress.days.saturating_sub(job.progress.done)).sum::<usize>();
         page.gauge("feishu_pulse_backfills_running", "Backfills in progress.").sample(running().count() as f64);
-        page.gauge("feishu_pulse_backfills_pending_partitions", "Days that running backfills have still to process.")
+        page.gauge("feishu_pulse_backfills_pending_partitions", "Days that running backfills still have to process.")
             .sample(left as f64);
         page.counter("feishu_pulse_backfills_ended_total", "Backfills by how they ended.")
             .counter_vec(&self.registry.ended_jobs);

@@ -43,21 +43,21 @@ impl ReportInput {
         }
     }
 
-    /// Which departments must be suppressed so that no figure describes fewer than `least` people. `None` means that
-    /// everything must be suppressed, because the rows describe one person.
+    /// Which departments must be suppressed so that no figure describes fewer than `min_people` people. `None` means
+    /// that everything must be suppressed, because the rows describe one person.
     #[must_use]
-    pub fn suppressed(&self, least: NonZeroU64) -> Option<Suppressed> {
+    pub fn suppressed(&self, min_people: NonZeroU64) -> Option<Suppressed> {
         match self {
-            Self::Digests(loaded) => Some(Suppressed::for_days(&loaded.days, least)),
+            Self::Digests(loaded) => Some(Suppressed::for_days(&loaded.days, min_people)),
             Self::Rows(_) => None,
         }
     }
 
-    /// Whether the selected figures must be suppressed if figures must describe at least `least` people.
+    /// Whether the selected figures must be suppressed if figures must describe at least `min_people` people.
     #[must_use]
-    pub fn is_suppressed(&self, selection: &RowSelection, least: Option<NonZeroU64>) -> bool {
-        let Some(least) = least else { return false };
-        self.suppressed(least).is_none_or(|suppressed| suppressed.covers(selection.department_path.as_deref()))
+    pub fn is_suppressed(&self, selection: &RowSelection, min_people: Option<NonZeroU64>) -> bool {
+        let Some(min_people) = min_people else { return false };
+        self.suppressed(min_people).is_none_or(|suppressed| suppressed.covers(selection.department_path.as_deref()))
     }
 
     /// The sums over the selected people, by selected day. Ignores `selection.active`. For rows, the sums are taken

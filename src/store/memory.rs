@@ -3,7 +3,7 @@
 //! A day is cached as rows and as a digest, which is about a tenth as large. Each has a limit of its own, so a year of
 //! digests stays cached when the rows do not fit; most reports need only digests. Monthly roll-ups are cached as well.
 //!
-//! Filtered days ([`FilteredView`](super::FilteredView)) share the limits with the whole days.
+//! Filtered days ([`FilteredView`](super::FilteredView)) share the limits with the unfiltered days.
 //!
 //! Two layers of the read path use this cache: [`ReadCache`](super::ReadCache) reads from it, and
 //! [`FillCache`](super::FillCache) writes to it below the single-flight layer.
@@ -41,7 +41,7 @@ const MONTHLY_ROLLUP_SHARE_DIVISOR: u64 = 20;
 /// The row count of a day is compared with those of this many days before and after it.
 const NEIGHBOUR_DAYS: i32 = 7;
 
-/// The cached days: the whole ones, or those of one view.
+/// The cached days: the unfiltered ones, or those of one view.
 #[derive(Debug)]
 pub struct Memory {
     pub(super) shared: Arc<SharedCaches>,
@@ -56,10 +56,10 @@ pub(super) struct MemorySize {
     pub(super) max_bytes: u64,
 }
 
-/// The id of the whole days, which no view filters.
+/// The id of the unfiltered days.
 const UNFILTERED: ViewId = 0;
 
-/// The caches that the whole days and all views share.
+/// The caches that the unfiltered days and all views share.
 #[derive(Debug)]
 pub(super) struct SharedCaches {
     pub(super) days: Cache<CacheKey, Arc<DayTable>>,
@@ -72,7 +72,7 @@ pub(super) struct SharedCaches {
     row_counts: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
     policy: FreshnessPolicy,
     clock: Arc<dyn Clock>,
-    /// Refreshes of the whole days.
+    /// Refreshes of the unfiltered days.
     refreshes: Arc<RefreshTracker>,
     changes: AtomicU64,
     removals: AtomicU64,
@@ -106,7 +106,7 @@ impl Memory {
         Self { shared: Arc::new(shared), view: UNFILTERED, refreshes }
     }
 
-    /// The cache of a new view. It shares the limits, and removing a whole day removes the filtered day too.
+    /// The cache of a new view. It shares the limits, and removing an unfiltered day removes the filtered day too.
     #[must_use]
     pub fn for_new_view(&self) -> Self {
         let view = self.shared.last_view.fetch_add(1, Ordering::Relaxed) + 1;
@@ -199,7 +199,7 @@ impl Memory {
         state == DayState::Provisional && self.shared.policy.is_stale(day.fetched_at(), self.now())
     }
 
-    /// Whether the last refresh of the day failed. A view has the refreshes of its whole days.
+    /// Whether the last refresh of the day failed. For a filtered day, the refresh of the unfiltered day counts.
     #[must_use]
     pub fn refresh_failed(&self, day: &impl DayMetadata) -> bool {
         self.shared.refreshes.has_failed(day.key())
@@ -228,17 +228,17 @@ impl Memory {
         CacheGeneration { changes: number(&self.shared.changes), removals: number(&self.shared.removals) }
     }
 
-    /// The present state of a day, cached or not. A filtered day has the state of the whole day.
+    /// The present state of a day, cached or not. A filtered day has the state of the unfiltered day.
     #[must_use]
     pub fn state(&self, day: &impl DayMetadata) -> DayState {
         let (key, policy) = (day.key(), &self.shared.policy);
-        let matter = policy.depends_on_rows(key.geo, key.day, day.fetched_at());
-        let whole = (self.is_view() && matter).then(|| self.row_count(key)).flatten();
+        let depends_on_rows = policy.depends_on_rows(key.geo, key.day, day.fetched_at());
+        let unfiltered_rows = (self.is_view() && depends_on_rows).then(|| self.row_count(key)).flatten();
         let fetched = FetchInfo {
             at: day.fetched_at(),
-            rows: whole.unwrap_or(day.row_count()),
+            rows: unfiltered_rows.unwrap_or(day.row_count()),
             doubtful: day.is_doubtful(),
-            usual_rows: matter.then(|| self.median_neighbour_rows(key)).flatten(),
+            usual_rows: depends_on_rows.then(|| self.median_neighbour_rows(key)).flatten(),
         };
         policy.state(key.geo, key.day, &fetched, self.now())
     }
@@ -264,7 +264,7 @@ impl Memory {
         own.map(|(_, day)| self.state(&*day))
     }
 
-    /// Counts a lookup. A miss of a view is not counted, because the lookup of the whole day follows and is counted.
+    /// Counts a lookup. A miss of a view is not counted, because the lookup of the unfiltered day that follows counts.
     pub(super) fn record_lookup(&self, found: Option<&CachedDay>) {
         if found.is_some() || !self.is_view() {
             self.shared.lookups.increment(CacheLookup::of(found));
@@ -298,7 +298,7 @@ impl Memory {
             return;
         }
         let before = self.shared.digests.get(&self.cache_key(key)).await;
-        // A change of a filtered day is not logged: the whole day changed and is logged.
+        // A change of a filtered day is not logged: the change of the unfiltered day is logged.
         let before = before.filter(|before| before.hash() != day.hash() && !self.is_view());
         // The day of one person gets no digest: its rows are as small, and reports on one person read rows.
         if !matches!(key.scope, DataScope::User(_))
@@ -335,7 +335,7 @@ impl Memory {
         counts.entry(series_key(key)).or_default().insert(key.day, rows);
     }
 
-    /// The row count of a whole day, cached or not.
+    /// The row count of an unfiltered day, cached or not.
     fn row_count(&self, key: &DayKey) -> Option<usize> {
         let counts = self.shared.row_counts.read().unwrap_or_else(PoisonError::into_inner);
         counts.get(&series_key(key))?.get(&key.day).copied()

@@ -104,7 +104,7 @@ impl Drop for FlightGuard {
 
 impl<S: DaySource> Collector for SingleFlight<S> {
     fn collect(&self, page: &mut Exposition) {
-        let under_way = self.flights.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let in_flight = self.flights.lock().unwrap_or_else(PoisonError::into_inner).len();
         page.counter("feishu_pulse_day_fetches_total", "Fetches of a day that were started.")
             .sample(self.started.get() as f64);
         page.counter(
@@ -112,7 +112,7 @@ impl<S: DaySource> Collector for SingleFlight<S> {
             "Callers that waited for a fetch that was already in progress.",
         )
         .sample(self.collapsed.get() as f64);
-        page.gauge("feishu_pulse_day_fetches_in_flight", "Fetches of a day in progress.").sample(under_way as f64);
+        page.gauge("feishu_pulse_day_fetches_in_flight", "Fetches of a day in progress.").sample(in_flight as f64);
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Dictionary {
     tables: RwLock<DictionaryTables>,
 }
 
-/// One dictionary for each kind of user id, so that ids of different kinds never share an index.
+/// One dictionary for each type of user id, so that ids of different types never share an index.
 #[derive(Debug, Default)]
 pub struct Dictionaries {
     by_id_type: [Arc<Dictionary>; 3],
@@ -54,7 +54,7 @@ pub struct TableSize {
 }
 
 impl Dictionaries {
-    /// The dictionary for this kind of user id.
+    /// The dictionary for this type of user id.
     #[must_use]
     pub const fn for_id_type(&self, user_id_type: UserIdType) -> &Arc<Dictionary> {
         &self.by_id_type[user_id_type as usize]

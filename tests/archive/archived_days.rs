@@ -94,10 +94,10 @@ async fn coverage_reports_where_a_day_is_stored() {
     let first = lake.gateway().await;
     first.get(&format!("/v1/reports/activity?{RANGE}")).await.json();
     lake.holds(DAYS).await;
-    eventually(async || held(&first, &path).await == ["both"; DAYS]).await;
+    eventually(async || storage_of_days(&first, &path).await == ["both"; DAYS]).await;
 
     let restarted = lake.gateway().await;
-    assert_eq!(held(&restarted, &path).await, ["archive"; DAYS]);
+    assert_eq!(storage_of_days(&restarted, &path).await, ["archive"; DAYS]);
     restarted.get("/v1/user-days?start_date=2026-11-12&end_date=2026-11-12&limit=1").await.json();
     let answer = restarted.get(&path).await.json();
 
@@ -111,7 +111,7 @@ async fn coverage_reports_where_a_day_is_stored() {
     assert_eq!(restarted.upstream_calls(), 0);
 }
 
-async fn held(gateway: &Setup, path: &str) -> Vec<String> {
+async fn storage_of_days(gateway: &Setup, path: &str) -> Vec<String> {
     let answer = gateway.get(path).await.json();
     let items = answer["data"].as_array().expect("items");
     items.iter().map(|item| item["held"].as_str().unwrap_or("nowhere").to_owned()).collect()

@@ -73,13 +73,13 @@ async fn days_come_from_feishu_while_the_bucket_does_not_respond() {
 #[ignore = "needs a disk that is too small; .ci/archive mounts one"]
 async fn a_full_disk_has_only_complete_days_and_the_others_come_from_feishu() {
     let disk = var("PULSE_TEST_SMALL_DISK").expect("PULSE_TEST_SMALL_DISK");
-    let filling = format!("{disk}/filling");
-    std::fs::write(&filling, vec![0; 200 << 10]).expect("enough space for the file");
+    let filler = format!("{disk}/filling");
+    std::fs::write(&filler, vec![0; 200 << 10]).expect("enough space for the file");
     let gateway = gateway(&disk).await;
 
     let during = gateway.get(&format!("/v1/user-days?{RANGE}&format=ndjson")).await.lines();
     eventually(async || gateway.get("/readyz").await.json()["archive"]["status"] == "failing").await;
-    std::fs::remove_file(filling).expect("a writable disk");
+    std::fs::remove_file(filler).expect("a writable disk");
     eventually(async || is_stored(&gateway, "both").await).await;
 
     let restarted = self::gateway(&disk).await;

@@ -15,16 +15,16 @@ type Figures = (String, String, [bool; 7], Vec<u64>);
 pub(crate) fn file_equals_truth(file: &Path, tenant: &Tenant, day: Day) {
     let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day };
     let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    let partition = parquet::decode(bytes.into(), &key, &Arc::new(Dictionary::default()));
-    let partition = partition.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let table = parquet::decode(bytes.into(), &key, &Arc::new(Dictionary::default()));
+    let table = table.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
 
-    let tables = partition.dictionary().read();
-    let archived: BTreeMap<String, Figures> = (0..partition.row_count())
+    let tables = table.dictionary().read();
+    let archived: BTreeMap<String, Figures> = (0..table.row_count())
         .map(|row| {
-            let profile = tables.profile(partition.profiles()[row]);
+            let profile = tables.profile(table.profiles()[row]);
             let path = tables.department(profile.department).path.to_string();
-            let flags = SENT.map(|flag| partition.flags()[row].contains(flag));
-            let counters = Counter::ALL.map(|counter| partition.counter(counter).get(row)).to_vec();
+            let flags = SENT.map(|flag| table.flags()[row].contains(flag));
+            let counters = Counter::ALL.map(|counter| table.counter(counter).get(row)).to_vec();
             let id = profile.user_id.as_deref().expect("an id").to_owned();
             (id, (profile.user_name.to_string(), path, flags, counters))
         })

@@ -137,8 +137,8 @@ async fn an_unreachable_upstream_is_reported_with_its_remedy() {
 async fn the_calls_of_the_month_are_read_from_the_state_of_the_gateway() {
     let (simulator, state) = (simulator().await, tempfile::tempdir().expect("a folder"));
     let month = MonthlyQuota::month_at(SystemClock.now());
-    let memo = format!("{{\"calls\":{{\"month\":\"{month}\",\"calls\":850}},\"limit\":null}}");
-    std::fs::write(state.path().join("upstream.json"), memo).expect("a file");
+    let state_text = format!("{{\"calls\":{{\"month\":\"{month}\",\"calls\":850}},\"limit\":null}}");
+    std::fs::write(state.path().join("upstream.json"), state_text).expect("a file");
     let path = state.path().to_str().expect("UTF-8");
 
     let plenty = check(&simulator.base_url(), &[("PULSE_STATE_DIR", path)]).await;

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::support::{ApiResponse, Setup, eventually};
 
-/// Connections beyond the limit on which requests are still read, to response 503 or a probe.
+/// Connections beyond the limit on which requests are still read: probes are answered, other requests receive 503.
 const OVERFLOW_CONNECTIONS: usize = 64;
 
 /// A gateway with a limit of one connection, and that connection.

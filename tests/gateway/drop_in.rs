@@ -84,7 +84,7 @@ async fn all_pages_equal_feishus_and_a_second_read_makes_no_call(
 
 #[rstest]
 #[case::a_person("user_id", |item: &Value| item["user_id"].clone())]
-#[case::another_kind_of_id("user_id_type", |_: &Value| json!("union_id"))]
+#[case::another_id_type("user_id_type", |_: &Value| json!("union_id"))]
 #[case::a_geo("target_geo", |_: &Value| json!("us"))]
 #[tokio::test]
 async fn a_filtered_query_returns_the_same_rows_as_feishu(#[case] name: &str, #[case] value: impl Fn(&Value) -> Value) {
@@ -186,7 +186,7 @@ async fn tokens_and_page_tokens_stay_valid_after_a_restart() {
 
 #[rstest]
 #[case::other_days("start_date=2026-11-13&end_date=2026-11-20")]
-#[case::another_kind_of_id("start_date=2026-11-14&end_date=2026-11-20&user_id_type=union_id")]
+#[case::another_id_type("start_date=2026-11-14&end_date=2026-11-20&user_id_type=union_id")]
 #[tokio::test]
 async fn a_page_token_of_another_query_is_rejected(#[case] other: &str) {
     let setup = Setup::new(simulation()).await;

@@ -202,7 +202,7 @@ async fn a_fetch_that_exceeds_the_timeout_is_a_rate_limit_error_with_an_estimate
 #[case::another_api(Method::GET, "/open-apis/contact/v3/users", 404)]
 #[case::no_api(Method::GET, "/open-apis/", 404)]
 #[case::another_method(Method::POST, STATS_PATH, 405)]
-#[case::a_token_asked_for_by_get(Method::GET, TOKEN_PATH, 405)]
+#[case::a_token_request_with_get(Method::GET, TOKEN_PATH, 405)]
 #[tokio::test]
 async fn unknown_paths_and_methods_get_an_error_in_json(
     #[case] method: Method,

@@ -1,4 +1,5 @@
-//! Limits: the gateway retries refused calls later, keeps the configured ceiling, and stops calls when the quota is spent.
+//! Limits: the gateway retries refused calls later, never exceeds the configured ceiling, and stops calls when
+//! the quota is spent.
 
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ async fn a_spent_quota_stops_all_calls_until_the_next_month() {
     let spent = setup.get(&path(19)).await;
     let calls = setup.upstream_calls();
     let again = [setup.get(&path(19)).await, setup.get(&path(18)).await];
-    let held = setup.get(&path(20)).await;
+    let cached = setup.get(&path(20)).await;
     let calls_meanwhile = setup.upstream_calls() - calls;
     setup.set_time("2026-11-30T15:59:59Z");
     let last_second = setup.get(&path(19)).await;
@@ -102,7 +103,7 @@ async fn a_spent_quota_stops_all_calls_until_the_next_month() {
         // From 12:00 on the 22nd to 24:00 on the 30th, China time.
         assert_eq!(answer.headers["retry-after"], (8 * 86_400 + 12 * 3_600).to_string());
     }
-    assert_eq!((held.status, calls_meanwhile), (StatusCode::OK, 0));
+    assert_eq!((cached.status, calls_meanwhile), (StatusCode::OK, 0));
     assert_eq!(last_second.headers["retry-after"], "1");
     assert_eq!(next_month.status, StatusCode::OK);
 }

@@ -8,7 +8,7 @@ use feishu_simulator::{PageTokenStyle, SimulatorConfig};
 /// Number of pages of one day.
 const PAGES: usize = 50;
 
-/// A tenant whose days have [`PAGES`] pages. The gateway knows this size, because it has fetched one day.
+/// A tenant whose days have [`PAGES`] pages. The gateway has fetched one day, so this size is known to it.
 async fn known_tenant(page_tokens: PageTokenStyle) -> Setup {
     let people = u32::try_from(PAGES * 60).expect("a few thousand");
     let latency = Duration::from_millis(5);

@@ -70,13 +70,13 @@ async fn one_request_reports_45_days_exactly() {
         for (name, counter) in COUNTERS {
             assert_eq!(item["counters"][name], rows.iter().map(counter).sum::<u64>(), "{name} on {day}");
         }
-        let trail = |length: i32| {
+        let trailing = |length: i32| {
             let from = day.plus(1 - length);
             let whole = truth.contains_key(&from);
             whole.then(|| distinct(truth.range(from..=*day).flat_map(|(_, rows)| rows), |row| row.suite_active))
         };
-        assert_eq!(item["wau"], Value::from(trail(7)), "wau on {day}");
-        assert_eq!(item["mau"], Value::from(trail(30)), "mau on {day}");
+        assert_eq!(item["wau"], Value::from(trailing(7)), "wau on {day}");
+        assert_eq!(item["mau"], Value::from(trailing(30)), "mau on {day}");
     }
 }
 

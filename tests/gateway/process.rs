@@ -88,8 +88,8 @@ fn a_missing_or_invalid_setting_is_one_line_and_exit_code_2(#[case] settings: &[
 
 #[test]
 fn an_address_in_use_is_reported_in_one_line() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
 
     let output = run(&["serve", "--listen", &address], &[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_LOG", "off")]);
 

@@ -24,14 +24,14 @@ async fn no_call_exceeds_the_configured_limit_and_cached_days_are_still_served()
     let simulation = SimulatorConfig { users: 100, turnover: 0.0, ..SimulatorConfig::default() };
     let setup = Setup::with(simulation, |config| config.feishu.quota = quota).await;
     // Two days of 100 people need 4 pages. The second request needs more than the remaining 8.
-    let held = setup.get("/v1/reports/activity?start_date=2026-11-14&end_date=2026-11-15").await;
+    let first = setup.get("/v1/reports/activity?start_date=2026-11-14&end_date=2026-11-15").await;
 
     let refused = setup.get("/v1/reports/activity?start_date=2026-09-01&end_date=2026-11-10").await;
     let again = setup.get("/v1/reports/activity?start_date=2026-11-14&end_date=2026-11-15").await;
 
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.problem()["code"], "upstream_quota_exhausted");
-    assert_eq!(held.json(), again.json());
+    assert_eq!(first.json(), again.json());
     assert_eq!(setup.upstream_calls(), 12);
 }
 
@@ -42,7 +42,7 @@ async fn the_call_count_survives_a_restart() {
     let simulation = || SimulatorConfig { users: 100, ..SimulatorConfig::default() };
     let count = async |setup: &Setup| setup.get("/v1/coverage").await.json()["meta"]["upstream_calls"]["calls"].clone();
 
-    // A separate runtime stands for the first process: its tasks end with it.
+    // A separate runtime takes the place of the first process: its tasks end with it.
     let first = state_file.clone();
     let before = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -1,4 +1,4 @@
-//! A client of Feishu's API that behaves like the official SDKs, for the gateway and for the simulator.
+//! A client of Feishu's API that behaves like the official SDKs, for requests to the gateway and to the simulator.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};

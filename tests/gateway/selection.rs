@@ -184,11 +184,11 @@ async fn without_ids_distinct_counts_over_several_days_are_null() {
 
 #[rstest]
 #[tokio::test]
-async fn one_person_is_found_even_if_feishu_withholds_ids(#[values(false, true)] whole_days_are_held: bool) {
+async fn one_person_is_found_even_if_feishu_withholds_ids(#[values(false, true)] days_are_cached: bool) {
     let setup = setup_of(SimulatorConfig { employee_ids: false, ..SimulatorConfig::default() }).await;
     let truth = true_rows(&setup, setup.home(), "2026-11-16", "2026-11-20", UserIdType::UserId);
     let person = truth[0]["user_id"].as_str().unwrap();
-    if whole_days_are_held {
+    if days_are_cached {
         setup.get(&format!("/v1/reports/activity?{RANGE}&user_id_type=user_id")).await.json();
     }
 
@@ -218,10 +218,10 @@ async fn several_geos_are_merged() {
     assert_eq!(home, of(TenantGeo::Cn));
     assert_eq!(report["data"][0]["users"], served.len());
     assert_eq!(report["meta"]["geos"], json!(["us", "cn"]));
-    let asked: Vec<_> =
+    let requested_geos: Vec<_> =
         setup.simulator.call_log().stats_calls().into_iter().filter_map(|call| call.query?.target_geo).collect();
     assert!(
-        !asked.is_empty() && asked.iter().all(|geo| *geo == TenantGeo::Us),
+        !requested_geos.is_empty() && requested_geos.iter().all(|geo| *geo == TenantGeo::Us),
         "calls for the home geo have no parameter target_geo"
     );
 }
@@ -230,7 +230,7 @@ async fn several_geos_are_merged() {
 async fn a_day_that_is_pending_in_one_geo_is_omitted_from_merged_figures() {
     let geos = vec![TenantGeo::Cn, TenantGeo::Us];
     let setup = setup_of(SimulatorConfig { geos, employee_ids: false, ..SimulatorConfig::default() }).await;
-    let activity = async |question: &str| setup.get(&format!("/v1/reports/activity?{question}")).await.json();
+    let activity = async |query: &str| setup.get(&format!("/v1/reports/activity?{query}")).await.json();
     activity("start_date=2026-10-20&end_date=2026-11-20&geo=cn").await;
 
     // At this time, Feishu has not produced that day for the geo `us` yet.

@@ -104,7 +104,7 @@ async fn get_owned(client: Client, url: String) -> ApiResponse {
     get(&client, url).await
 }
 
-/// Sends a request on a new connection without running for the gateway.
+/// Sends a request on a new connection, and blocks the thread meanwhile so that the gateway cannot read it.
 fn send_unread(address: &str) -> std::net::TcpStream {
     let mut stream = std::net::TcpStream::connect(address).expect("a connection");
     let request = "GET /v1/user-days?start_date=2026-10-01&end_date=2026-10-20 HTTP/1.1\r\nHost: localhost\r\n\r\n";

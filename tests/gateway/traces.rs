@@ -34,8 +34,8 @@ impl Collector {
     async fn start(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let take = async |State(collector): State<Self>, body: Bytes| collector.record_spans(&body);
-        let routes = Router::new().route("/v1/traces", post(take)).with_state(self.clone());
+        let record = async |State(collector): State<Self>, body: Bytes| collector.record_spans(&body);
+        let routes = Router::new().route("/v1/traces", post(record)).with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
         format!("http://{address}")
     }

@@ -1,4 +1,4 @@
-//! Reports in all formats have the same content.
+//! Reports have the same content in all formats.
 
 use serde_json::Value;
 

@@ -140,7 +140,7 @@ async fn an_empty_selection_is_a_table_without_rows() {
 }
 
 #[tokio::test]
-#[ignore = "needs a folder to write to; .ci/answers gives it one"]
+#[ignore = "needs a folder to write to, which .ci/answers provides"]
 async fn write_responses_for_other_readers() {
     let folder = std::path::PathBuf::from(std::env::var_os("PULSE_TEST_ANSWERS").unwrap());
     let (setup, _) = tenant_of_200().await;

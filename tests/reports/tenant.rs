@@ -82,7 +82,7 @@ fn remove_duplicates(rows: Vec<PersonDay>) -> Vec<PersonDay> {
 
 pub fn partitions(tenant: &Tenant) -> Vec<Arc<DayTable>> {
     let dictionary = Arc::new(Dictionary::default());
-    tenant.iter().map(|(day, rows)| Arc::new(partition(*day, rows, &dictionary))).collect()
+    tenant.iter().map(|(day, rows)| Arc::new(day_table(*day, rows, &dictionary))).collect()
 }
 
 /// The digests, each of which may share members with the one before.
@@ -95,7 +95,7 @@ pub fn digests(partitions: &[Arc<DayTable>]) -> Vec<Arc<DayDigest>> {
     digests
 }
 
-fn partition(day: Day, rows: &[PersonDay], dictionary: &Arc<Dictionary>) -> DayTable {
+fn day_table(day: Day, rows: &[PersonDay], dictionary: &Arc<Dictionary>) -> DayTable {
     let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day };
     let mut builder = DayTableBuilder::new(key, Arc::clone(dictionary));
     for row in rows {

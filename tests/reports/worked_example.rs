@@ -1,4 +1,4 @@
-//! The worked example of `docs/metrics.md`: reports over its rows equal its dictionary.
+//! The worked example of `docs/metrics.md`: reports over its rows equal its tables.
 
 use std::sync::Arc;
 

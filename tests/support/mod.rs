@@ -129,7 +129,7 @@ pub fn day(text: &str) -> Day {
     text.parse().expect("a day")
 }
 
-/// The clock that the simulator takes: a function that reads the gateway's clock.
+/// The clock for the simulator: a function that reads the gateway's clock.
 pub fn simulator_clock(clock: Arc<impl Clock + ?Sized>) -> impl Fn() -> Timestamp + Send + Sync + 'static {
     move || clock.now()
 }
@@ -144,7 +144,7 @@ pub fn gateway_geo(geo: TenantGeo) -> Geo {
     }
 }
 
-/// The simulator's name for a kind of user id.
+/// The simulator's name for a type of user id.
 pub fn user_id_kind(kind: UserIdType) -> UserIdKind {
     match kind {
         UserIdType::OpenId => UserIdKind::OpenId,
@@ -153,15 +153,15 @@ pub fn user_id_kind(kind: UserIdType) -> UserIdKind {
     }
 }
 
-/// Waits until a condition that becomes true in the background holds.
+/// Waits until `condition` returns true, because of work in the background.
 ///
 /// # Panics
 /// If it does not hold within 30 seconds.
-pub async fn eventually(mut happened: impl AsyncFnMut() -> bool) {
-    let looking = async {
-        while !happened().await {
+pub async fn eventually(mut condition: impl AsyncFnMut() -> bool) {
+    let poll = async {
+        while !condition().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), looking).await.expect("it to happen at last");
+    tokio::time::timeout(Duration::from_secs(30), poll).await.expect("the condition to hold within 30 s");
 }

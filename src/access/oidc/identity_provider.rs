@@ -24,7 +24,7 @@ const REFRESH_REQUIRED_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
 /// Age at which keys are discarded, even if the provider cannot be reached.
 const DISCARD_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Minimum time between two fetches. It limits the requests to the provider whatever key ids the tokens contain.
+/// Minimum time between two fetches. Tokens with unknown key ids cannot cause more requests to the provider.
 const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Timeout of one HTTP request to the provider.

@@ -48,7 +48,7 @@ impl CacheEntry {
         validated_at: Timestamp,
         route: Arc<str>,
     ) -> Self {
-        // The lifetime as of `validated_at`; `Age` tells clients how much of it has passed.
+        // The lifetime as of `validated_at`; `Age` shows how much of it has passed.
         let headers = cache_headers(&provenance, validated_at);
         let not_modified_headers = with_etag(&etag, headers.clone());
         let (stored, full_headers) = (Arc::downgrade(stored), stored.headers_with(headers));

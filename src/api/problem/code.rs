@@ -165,8 +165,8 @@ impl ProblemCode {
             Self::TooManyRequests => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many requests from this caller",
-                "The caller has exceeded its rate limit; the header `RateLimit` shows the remaining requests. Or as \
-                 many jobs of the caller are running as the service allows.",
+                "The caller has exceeded its rate limit; the header `RateLimit` shows the remaining requests. Or the \
+                 caller already runs the maximum number of jobs.",
                 "Retry after `retry_after` seconds.",
             ),
             Self::IdentityProviderUnavailable => (
@@ -232,8 +232,8 @@ impl ProblemCode {
                 StatusCode::REQUEST_TIMEOUT,
                 "Request timeout",
                 "The request was not received completely, or not answered, within the time limit of a request.",
-                "Send the complete request without delay. If it was, request less, and report this to the operator: \
-                 the service should respond before this limit.",
+                "Send the complete request without delay. If this does not help, request fewer days, and report it to \
+                 the operator: the service should respond before this limit.",
             ),
             Self::PayloadTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,

@@ -93,9 +93,9 @@ pub(in crate::api) async fn post(
     params.finish()?;
     let range = query.dates.resolve(&query.geos, state.now());
     let (geos, user_id_type) = (query.geos, query.user_id_type);
-    let order =
+    let request =
         BackfillRequest { range, geos, user_id_type, scope: DataScope::Everyone, priority: Priority::Background };
-    let job = state.backfills.start(order, None, Arc::clone(caller.name())).await?;
+    let job = state.backfills.start(request, None, Arc::clone(caller.name())).await?;
     Ok(accepted_response(&job, &caller, None))
 }
 
@@ -113,8 +113,8 @@ pub(in crate::api) async fn list(
     _: NoParams,
 ) -> Json<BackfillsResponse> {
     let jobs = state.backfills.list();
-    let seen = jobs.iter().filter(|job| may_see(&caller, job));
-    Json(BackfillsResponse { data: seen.map(|job| Backfill::for_caller(&caller, job)).collect() })
+    let visible = jobs.iter().filter(|job| may_see(&caller, job));
+    Json(BackfillsResponse { data: visible.map(|job| Backfill::for_caller(&caller, job)).collect() })
 }
 
 /// Get a backfill

@@ -53,7 +53,7 @@ pub(super) struct AccessSettings {
     #[arg(long, env = "PULSE_ALLOW_ANONYMOUS")]
     pub(super) allow_anonymous: bool,
 
-    /// Groups with fewer people than this are hidden in figures from callers without the scope users:read
+    /// Figures of groups with fewer people than this are withheld from callers without the scope users:read
     #[arg(long, env = "PULSE_MIN_GROUP", value_name = "PEOPLE")]
     pub(super) min_group: Option<NonZeroU64>,
 

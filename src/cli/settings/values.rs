@@ -33,8 +33,8 @@ pub(crate) fn base_url(text: &str) -> Result<Url, String> {
 /// A duration from 1 ms to 24 h, such as `60s` or `2min`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    let sound = parsed.filter(|duration| (1..=86_400_000).contains(&duration.as_millis()));
-    sound.ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
+    let valid = parsed.filter(|duration| (1..=86_400_000).contains(&duration.as_millis()));
+    valid.ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
 }
 
 /// A duration that may be zero.
@@ -43,8 +43,8 @@ pub(super) fn delay(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn share(text: &str) -> Result<f64, String> {
-    let sound = text.parse().ok().filter(|share: &f64| (0.0..=1.0).contains(share));
-    sound.ok_or_else(|| "expected a share from 0 to 1, such as 0.2".to_owned())
+    let valid = text.parse().ok().filter(|share: &f64| (0.0..=1.0).contains(share));
+    valid.ok_or_else(|| "expected a share from 0 to 1, such as 0.2".to_owned())
 }
 
 /// A number of days, such as `730d`.
@@ -54,6 +54,6 @@ pub(super) fn retention(text: &str) -> Result<u16, String> {
 }
 
 pub(super) fn rate(text: &str) -> Result<f64, String> {
-    let sound = text.parse().ok().filter(|rate: &f64| (0.001..=1000.0).contains(rate));
-    sound.ok_or_else(|| "expected calls a second, from 0.001 to 1000".to_owned())
+    let valid = text.parse().ok().filter(|rate: &f64| (0.001..=1000.0).contains(rate));
+    valid.ok_or_else(|| "expected calls a second, from 0.001 to 1000".to_owned())
 }

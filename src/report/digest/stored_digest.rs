@@ -392,10 +392,10 @@ mod tests {
     fn a_flipped_byte_never_gives_a_different_digest() {
         let dictionary = Arc::<Dictionary>::default();
         let day = build(&dictionary, &some_rows());
-        let (sound, expected) = (file(&day), content(&DayDigest::from_day(&day, None)));
+        let (intact, expected) = (file(&day), content(&DayDigest::from_day(&day, None)));
         let mut rejected = 0;
-        for at in (0..sound.len()).step_by(7) {
-            let mut flipped = sound.clone();
+        for at in (0..intact.len()).step_by(7) {
+            let mut flipped = intact.clone();
             flipped[at] ^= 0x40;
             // The Parquet reader may panic on corrupt input; the archive catches panics of its reading tasks.
             let result = std::panic::catch_unwind(|| read(flipped, &Arc::default(), &MembershipCache::default()));

@@ -51,7 +51,7 @@ pub struct Archive {
     pub(super) listings: ListingCache,
     /// Write tasks hold this lock in shared mode, and a removal holds it in exclusive mode.
     pub(super) write_lock: RwLock<()>,
-    /// Ends the writer's wait after a failure.
+    /// Ends the writer's wait for its next attempt.
     pub(super) flush_requested: Notify,
     pub(super) health_monitor: HealthMonitor,
     /// The metadata of files whose footer was read, with the listing entry that it belongs to.

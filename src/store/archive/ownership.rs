@@ -9,7 +9,7 @@ use super::{
 impl Archive {
     /// Checks that no other app owns the archive, and writes an owner record if there is none.
     ///
-    /// Every storage operation does this first. Call it at the start to learn of a fault before a request waits.
+    /// Every storage operation does this first. Call it at startup, so that a fault is found before a request waits.
     ///
     /// # Errors
     /// [`OwnershipError`] if another app owns the archive, or if its owner cannot be determined.

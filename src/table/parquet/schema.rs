@@ -40,7 +40,7 @@ pub(super) mod name {
     pub(crate) const OS_NAMES: &str = "os_names";
 }
 
-/// The fields of a file, in order. The geo, the kind of user id and the date are not stored in the file: in a
+/// The fields of a file, in order. The geo, the type of user id and the date are not stored in the file: in a
 /// Hive-partitioned data set they are part of the path.
 pub(super) fn fields() -> impl Iterator<Item = RowField> {
     RowField::all().filter(|field| !matches!(field, RowField::Date | RowField::Geo))
