@@ -11,9 +11,9 @@ use feishu_pulse::{
 };
 use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, Simulator, SimulatorConfig};
 use rstest::rstest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::process::{CREDENTIALS, RunningProcess, run, text};
+use crate::process::{CREDENTIALS, RunningProcess, run, settings, text};
 
 const SECRET: &str = CREDENTIALS[1].1;
 
@@ -153,14 +153,21 @@ async fn the_calls_of_the_month_are_read_from_the_state_of_the_gateway() {
 
 #[test]
 fn every_invalid_setting_is_reported_on_its_own_line() {
-    let settings = [("PULSE_LISTEN", "0.0.0.0:80"), ("PULSE_GEOS", "cn,cn"), ("PULSE_LOG", "a=b=c")];
+    let settings = [
+        ("PULSE_LISTEN", "0.0.0.0:80"),
+        ("PULSE_GEOS", "cn,cn"),
+        ("PULSE_LOG", "a=b=c"),
+        ("PULSE_OIDC_AUDIENCE", "feishu-pulse"),
+        ("PULSE_PSEUDONYM_KEY_FILE", "no-such-file"),
+    ];
 
     let output = run(&["check"], &settings);
 
     let report = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{report}");
-    assert_eq!(report.lines().count(), 5, "{report}");
-    for setting in ["PULSE_LISTEN", "FEISHU_APP_ID", "FEISHU_APP_SECRET", "PULSE_GEOS", "PULSE_LOG"] {
+    let missing = ["FEISHU_APP_ID", "FEISHU_APP_SECRET"];
+    assert_eq!(report.lines().count(), settings.len() + missing.len(), "{report}");
+    for setting in settings.map(|(name, _)| name).into_iter().chain(missing) {
         assert_eq!(
             report.lines().filter(|line| line.starts_with(&format!("error: {setting} "))).count(),
             1,
@@ -171,15 +178,21 @@ fn every_invalid_setting_is_reported_on_its_own_line() {
 
 #[test]
 fn every_value_that_cannot_be_parsed_is_reported() {
-    let settings =
-        [("PULSE_LISTEN", "here"), ("PULSE_CACHE_BYTES", "much"), ("PULSE_GEOS", "mars"), ("PULSE_LOG_FORMAT", "xml")];
+    let settings = settings();
+    let environment: Vec<_> =
+        settings.iter().map(|setting| (setting["variable"].as_str().expect("a variable"), "?")).collect();
+    // Any text is a path, a name or a secret.
+    let is_typed = |setting: &&Value| setting["schema"] != json!({ "type": "string" });
+    let typed: Vec<_> =
+        settings.iter().filter(is_typed).map(|setting| setting["option"].as_str().expect("an option")).collect();
 
-    let output = run(&["check"], &settings);
+    let output = run(&["check"], &environment);
 
     let report = text(&output.stderr);
-    assert_eq!((output.status.code(), report.lines().count()), (Some(2), 4), "{report}");
-    for option in ["--listen", "--cache-bytes", "--geos", "--log-format"] {
-        assert_eq!(report.lines().filter(|line| line.contains(option)).count(), 1, "{report}");
+    assert_eq!((output.status.code(), report.lines().count()), (Some(2), typed.len()), "{report}");
+    for option in typed {
+        let named = |line: &&str| line.contains(&format!("'--{option}'")) || line.contains(&format!("'--{option} "));
+        assert_eq!(report.lines().filter(named).count(), 1, "--{option} is not in\n{report}");
     }
 }
 
