@@ -174,6 +174,12 @@ impl Authenticator {
         if entry.hash.to_string() == hash { Ok(entry.caller.clone()) } else { Err(AuthError::Invalid) }
     }
 
+    /// Whether callers have a rate limit.
+    #[must_use]
+    pub const fn has_rate_limit(&self) -> bool {
+        self.rate_limiter.is_some()
+    }
+
     /// Counts one request of the caller against the rate limit; `None` if no limit applies.
     #[must_use]
     pub fn check_rate_limit(&self, caller: &Caller) -> Option<RateLimitStatus> {

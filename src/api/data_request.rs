@@ -12,7 +12,7 @@ use std::{
 
 use axum::{
     body::to_bytes,
-    extract::{FromRequestParts, MatchedPath},
+    extract::FromRequestParts,
     http::{HeaderMap, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -52,7 +52,6 @@ pub struct DataRequest {
     caller: Caller,
     engine: QueryEngine,
     uri: Uri,
-    route: Arc<str>,
     headers: HeaderMap,
     preference: Preference,
     format: RequestedFormat,
@@ -136,7 +135,7 @@ impl DataRequest {
     async fn accept(&self, query: &Query, remaining: Option<Duration>) -> EarlyResponse {
         let query = Query { scope: self.caller.view().source_scope(&query.scope), ..query.clone() };
         let (request, owner) = (BackfillRequest::for_query(&query, self.now()), Arc::clone(self.caller.name()));
-        let job = match self.state.backfills.start(request, Some(self.path_and_query().into()), owner).await {
+        let job = match self.state.data.backfills.start(request, Some(self.path_and_query().into()), owner).await {
             Ok(job) => job,
             Err(error) => return Problem::from(error).into(),
         };
@@ -165,24 +164,28 @@ impl DataRequest {
 
     /// The response, if nothing must be computed for it.
     fn ready_response(&self, representation: &Representation) -> Option<Response> {
-        let stored = self.state.response_cache.store().get(&representation.etag);
-        // Also for a 304, because a client that revalidates once does so again.
-        if let Some(stored) = &stored {
-            self.insert_into_cache(representation, stored);
-        }
+        let stored = self.state.data.response_cache.store().get(&representation.etag);
         if Preconditions::from_headers(&self.headers).lists(&representation.etag) {
-            return Some(self.not_modified(representation));
+            let response = self.not_modified(representation);
+            // Also cached, because a client that revalidates once does so again.
+            return Some(
+                stored
+                    .iter()
+                    .fold(response, |response, stored| self.cache_entry(representation, stored).attach_to(response)),
+            );
         }
         stored.map(|stored| self.stored_or_not_modified(representation, &stored))
     }
 
-    /// The stored response, or 304 if the client's copy is current.
-    fn stored_or_not_modified(&self, representation: &Representation, stored: &StoredResponse) -> Response {
-        if self.is_not_modified(representation) {
-            return self.not_modified(representation);
-        }
-        let headers = stored.headers_with(cache_headers(&representation.provenance, self.now()));
-        stored.rows.attach_to(stored.to_response(headers))
+    /// The stored response, or 304 if the client's copy is current, with its entry for the response cache.
+    fn stored_or_not_modified(&self, representation: &Representation, stored: &Arc<StoredResponse>) -> Response {
+        let response = if self.is_not_modified(representation) {
+            self.not_modified(representation)
+        } else {
+            let headers = stored.headers_with(cache_headers(&representation.provenance, self.now()));
+            stored.rows.attach_to(stored.to_response(headers))
+        };
+        self.cache_entry(representation, stored).attach_to(response)
     }
 
     /// Whether the client's copy is current.
@@ -194,11 +197,10 @@ impl DataRequest {
         not_modified(with_etag(etag, cache_headers(provenance, self.now())))
     }
 
-    fn insert_into_cache(&self, representation: &Representation, stored: &Arc<StoredResponse>) {
+    /// The entry of the response in the response cache.
+    fn cache_entry(&self, representation: &Representation, stored: &Arc<StoredResponse>) -> CacheEntry {
         let Representation { etag, provenance, generation, .. } = representation;
-        let route = Arc::clone(&self.route);
-        let entry = CacheEntry::new(stored, etag.clone(), provenance.clone(), *generation, self.now(), route);
-        self.state.response_cache.insert(&self.uri, &self.headers, &self.caller, entry);
+        CacheEntry::new(stored, etag.clone(), provenance.clone(), *generation, self.now())
     }
 
     /// Completes a computed response: compresses it, adds its validators, and stores it in the response cache.
@@ -225,8 +227,7 @@ impl DataRequest {
         headers.extend(representation.etag.header().map(|etag| (header::ETAG, etag)));
         let rows = parts.extensions.get().cloned().unwrap_or_default();
         let stored = Arc::new(StoredResponse { headers, body, rows });
-        self.state.response_cache.store().insert(representation.etag.clone(), &stored);
-        self.insert_into_cache(&representation, &stored);
+        self.state.data.response_cache.store().insert(representation.etag.clone(), &stored);
         Ok(self.stored_or_not_modified(&representation, &stored))
     }
 
@@ -246,7 +247,7 @@ impl DataRequest {
             self.representation.get().map_or(ContentEncoding::Identity, |representation| representation.encoding);
         let chunks = EncodedChunks::new(chunks, encoding);
         let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
-        let mut response = file(self.state.export_pool.body(chunks));
+        let mut response = file(self.state.data.export_pool.body(chunks));
         let headers = response.headers_mut();
         headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
         if let Some(Representation { etag, provenance, .. }) = self.representation.get() {
@@ -265,7 +266,7 @@ impl DataRequest {
     /// The minimum size of a group whose figures the caller may see, in people; `None`: no minimum.
     #[must_use]
     pub fn min_group_size(&self) -> Option<NonZeroU64> {
-        self.state.min_group_size.filter(|_| !self.caller.has_scope(Scope::UsersRead))
+        self.state.access.min_group_size.filter(|_| !self.caller.has_scope(Scope::UsersRead))
     }
 
     /// The caller.
@@ -287,7 +288,7 @@ impl DataRequest {
     /// The geos that are served; the first is the home geo of the tenant.
     #[must_use]
     pub fn geos(&self) -> &[Geo] {
-        &self.state.geos
+        &self.state.data.geos
     }
 
     /// The current time.
@@ -308,7 +309,6 @@ impl FromRequestParts<ApiState> for DataRequest {
             caller,
             state: state.clone(),
             uri: parts.uri.clone(),
-            route: parts.extensions.get::<MatchedPath>().map_or_else(Arc::default, |path| path.as_str().into()),
             headers: parts.headers.clone(),
             preference,
             format: RequestedFormat::default(),

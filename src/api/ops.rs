@@ -107,8 +107,8 @@ pub(in crate::api) async fn livez() -> Json<Health> {
     ),
 )]
 pub(in crate::api) async fn readyz(State(state): State<ApiState>) -> Response {
-    let archive = state.archive.as_ref().map(|archive| archive.health().into());
-    let access_keys = state.authenticator.keys_file().map(|file| AccessKeysHealth {
+    let archive = state.data.archive.as_ref().map(|archive| archive.health().into());
+    let access_keys = state.access.authenticator.keys_file().map(|file| AccessKeysHealth {
         status: if file.is_faulty() { "faulty" } else { "ok" },
         keys: file.keys().len(),
     });
@@ -136,7 +136,7 @@ impl From<archive::ArchiveStatus> for ArchiveHealth {
     ),
 )]
 pub(in crate::api) async fn metrics(State(state): State<ApiState>) -> Response {
-    ([(header::CONTENT_TYPE, Exposition::MEDIA_TYPE)], state.collectors.render()).into_response()
+    ([(header::CONTENT_TYPE, Exposition::MEDIA_TYPE)], state.operations.collectors.render()).into_response()
 }
 
 /// Explain a problem

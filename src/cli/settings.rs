@@ -70,8 +70,8 @@ pub struct Settings {
     #[arg(long, env = "PULSE_MAX_REQUESTS", value_name = "COUNT", default_value = "1024")]
     pub max_requests: NonZero<usize>,
 
-    /// Maximum number of concurrent connections. Further connections receive 503, except for probes; if there are too
-    /// many of them, they are closed
+    /// Maximum number of concurrent connections. Further connections are closed at once, including those of probes; see
+    /// PULSE_ADMIN_LISTEN
     #[arg(long, env = "PULSE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "16384")]
     pub max_connections: NonZero<usize>,
 

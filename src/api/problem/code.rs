@@ -250,8 +250,7 @@ impl ProblemCode {
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The service is overloaded",
-                "The number of concurrent requests has reached PULSE_MAX_REQUESTS (most of them probably wait for \
-                 Feishu), or the number of connections has reached PULSE_MAX_CONNECTIONS.",
+                "The number of concurrent requests has reached PULSE_MAX_REQUESTS. Most of them probably wait for Feishu.",
                 "Retry after `retry_after` seconds. The operator finds the number of requests in `/metrics`.",
             ),
             Self::Internal => (

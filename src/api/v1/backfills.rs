@@ -89,13 +89,13 @@ pub(in crate::api) async fn post(
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
     let mut params = Params::parse(&uri, &parameter_names::<RangeParams>());
-    let query = shared_params::parse_range(&mut params, &state.geos, None);
+    let query = shared_params::parse_range(&mut params, &state.data.geos, None);
     params.finish()?;
     let range = query.dates.resolve(&query.geos, state.now());
     let (geos, user_id_type) = (query.geos, query.user_id_type);
     let request =
         BackfillRequest { range, geos, user_id_type, scope: DataScope::Everyone, priority: Priority::Background };
-    let job = state.backfills.start(request, None, Arc::clone(caller.name())).await?;
+    let job = state.data.backfills.start(request, None, Arc::clone(caller.name())).await?;
     Ok(accepted_response(&job, &caller, None))
 }
 
@@ -112,7 +112,7 @@ pub(in crate::api) async fn list(
     caller: Caller,
     _: NoParams,
 ) -> Json<BackfillsResponse> {
-    let jobs = state.backfills.list();
+    let jobs = state.data.backfills.list();
     let visible = jobs.iter().filter(|job| may_see(&caller, job));
     Json(BackfillsResponse { data: visible.map(|job| Backfill::for_caller(&caller, job)).collect() })
 }
@@ -182,7 +182,7 @@ pub(in crate::api) async fn delete(
     _: NoParams,
 ) -> Result<Json<Backfill>, Problem> {
     visible_job(&state, &caller, &id)?;
-    let job = state.backfills.cancel(&id).await.ok_or_else(no_such_job)?;
+    let job = state.data.backfills.cancel(&id).await.ok_or_else(no_such_job)?;
     Ok(Json(Backfill::for_caller(&caller, &job)))
 }
 
@@ -234,7 +234,7 @@ impl JobFollower {
 
 /// The job, if the caller may see it. Jobs of other callers are reported as not found.
 fn visible_job(state: &ApiState, caller: &Caller, id: &str) -> Result<watch::Receiver<BackfillJob>, Problem> {
-    let job = state.backfills.follow(id).filter(|job| may_see(caller, &job.borrow()));
+    let job = state.data.backfills.follow(id).filter(|job| may_see(caller, &job.borrow()));
     job.ok_or_else(no_such_job)
 }
 

@@ -47,8 +47,11 @@ pub(in crate::api) async fn delete(
     PathSegment(date): PathSegment,
 ) -> Result<StatusCode, Problem> {
     let mut params = Params::parse(&uri, &parameter_names::<DayParams>());
-    let geos =
-        if params.has("geo") { shared_params::parse_geos(&mut params, &state.geos) } else { state.geos.to_vec() };
+    let geos = if params.has("geo") {
+        shared_params::parse_geos(&mut params, &state.data.geos)
+    } else {
+        state.data.geos.to_vec()
+    };
     params.finish()?;
     let day: Day = date.parse().map_err(|error: crate::model::day::ParseDayError| {
         Problem::invalid_parameters(vec![ParameterFault { parameter: "date".into(), detail: error.to_string() }])
@@ -56,10 +59,10 @@ pub(in crate::api) async fn delete(
 
     for (geo, user_id_type) in geos.iter().flat_map(|geo| UserIdType::ALL.map(|kind| (*geo, kind))) {
         let key = DayKey { geo, user_id_type, scope: DataScope::Everyone, day };
-        if let Some(archive) = &state.archive {
+        if let Some(archive) = &state.data.archive {
             archive.remove(&key).await.map_err(|error| Problem::archive_unavailable(&error))?;
         }
-        state.views.unfiltered().remove_day(&key).await;
+        state.data.views.unfiltered().remove_day(&key).await;
     }
     tracing::info!(%day, ?geos, "a day was deleted on request");
     Ok(StatusCode::NO_CONTENT)
