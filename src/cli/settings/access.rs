@@ -74,7 +74,7 @@ pub(super) struct AccessSettings {
 
 /// The limit of requests per minute; `None` means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) struct RequestsPerMinute(pub(super) Option<u32>);
+pub(crate) struct RequestsPerMinute(pub(super) Option<u32>);
 
 impl AccessSettings {
     /// Whether access control is configured.

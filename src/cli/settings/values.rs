@@ -48,7 +48,7 @@ pub struct Share(pub f64);
 
 impl Share {
     /// The accepted shares.
-    pub(in crate::cli) const RANGE: RangeInclusive<f64> = 0.0..=1.0;
+    pub(crate) const RANGE: RangeInclusive<f64> = 0.0..=1.0;
 }
 
 impl FromStr for Share {
@@ -66,7 +66,7 @@ pub struct CallRate(pub f64);
 
 impl CallRate {
     /// The accepted rates.
-    pub(in crate::cli) const RANGE: RangeInclusive<f64> = 0.001..=1000.0;
+    pub(crate) const RANGE: RangeInclusive<f64> = 0.001..=1000.0;
 }
 
 impl FromStr for CallRate {
@@ -84,7 +84,7 @@ pub struct DayCount(pub u16);
 
 impl DayCount {
     /// Ten years.
-    pub(in crate::cli) const MAX: u16 = 3660;
+    pub(crate) const MAX: u16 = 3660;
 }
 
 impl FromStr for DayCount {
