@@ -1,14 +1,17 @@
-//! The stages that all endpoints over days have in common: parameters, loading, validation, and the response.
+//! The stages of a request over days: parse, load, validate, compute, respond.
 //!
-//! A handler reads its parameters, loads the days, and computes its result. This module ends the request early if possible:
-//! with a problem, with 202 while the days are fetched, or with a stored response or 304.
+//! ```text
+//! let request = ActivityRequest::parse(&context)?;                           // or a problem that names every fault
+//! let input = context.load(&request.data, context.engine().load_…).await?;   // or 202, or a problem
+//! let current = context.validate(&input, &request.data)?;                    // or 304, or a stored response
+//! let report = compute(move || report(&input, &request)).await?;
+//! context.respond(current, report).await
+//! ```
+//!
+//! A stage takes what the previous one returns: only [`load`](RequestContext::load) makes a [`Loaded`], and only
+//! [`validate`](RequestContext::validate) makes the [`Representation`] that a response is completed with.
 
-use std::{
-    future::Future,
-    num::NonZeroU64,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{future::Future, num::NonZeroU64, ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
     body::to_bytes,
@@ -29,8 +32,8 @@ use super::{
     },
     compute::compute,
     export_pool::ChunkSource,
-    format::{Format, FormatParams, RequestedFormat},
-    params::{Params, parameter_names},
+    format::{Format, RequestedFormat},
+    params::Params,
     prefer::Preference,
     problem::{DEFAULT_RETRY_AFTER, Problem, ProblemCode},
     state::ApiState,
@@ -46,21 +49,39 @@ use crate::{
 /// Size in bytes below which bodies are compressed on the async thread: moving them to another thread takes as long.
 const MAX_INLINE_ENCODING_BYTES: usize = 8 << 10;
 
-/// A request to an endpoint over days.
-pub struct DataRequest {
+/// The context of a request over days: the caller, its query engine, and the headers.
+pub struct RequestContext {
     state: ApiState,
     caller: Caller,
     engine: QueryEngine,
     uri: Uri,
     headers: HeaderMap,
     preference: Preference,
-    format: RequestedFormat,
-    /// The representation of the response; set when the days are loaded.
-    representation: OnceLock<Representation>,
 }
 
-/// A representation of the response: its validator, its coding, and the data that it is made from.
-struct Representation {
+/// The parsed request, as far as all endpoints over days have it in common.
+#[derive(Debug)]
+pub struct DataRequest {
+    /// The days and rows that the request needs.
+    pub query: Query,
+    /// How long to wait for days, and whether a partial result is allowed.
+    pub options: LoadOptions,
+    /// The format of the response.
+    pub format: RequestedFormat,
+    /// The minimum size of a group whose figures the caller may see, in people; `None`: no minimum.
+    pub min_group_size: Option<NonZeroU64>,
+}
+
+/// Loaded days, from which a response can be computed.
+#[derive(Debug)]
+pub struct Loaded<D> {
+    days: D,
+    /// The generation of the cached data before the days were loaded.
+    generation: CacheGeneration,
+}
+
+/// The representation that answers the request: its validator, its coding, and the data that it is made from.
+pub struct Representation {
     etag: ETag,
     encoding: ContentEncoding,
     provenance: Provenance,
@@ -84,51 +105,74 @@ pub enum EarlyResponse {
     Ready(Box<Response>),
 }
 
-impl DataRequest {
-    /// Reads the query string, which may contain the parameters of the `groups` and those of [`FormatParams`].
+impl<D> Loaded<D> {
+    /// The days.
+    pub fn into_inner(self) -> D {
+        self.days
+    }
+}
+
+impl<D> Deref for Loaded<D> {
+    type Target = D;
+
+    fn deref(&self) -> &D {
+        &self.days
+    }
+}
+
+impl RequestContext {
+    /// The query parameters.
     #[must_use]
-    pub fn params(&self, groups: &[Vec<String>]) -> Params {
-        Params::parse(&self.uri, &[&groups.concat()[..], &parameter_names::<FormatParams>()].concat())
+    pub fn params(&self) -> Params {
+        Params::parse(&self.uri)
     }
 
-    /// Reads the requested format. If it is not available, the fault is added to `params`.
-    pub fn requested_format(&mut self, params: &mut Params) -> RequestedFormat {
-        self.format = RequestedFormat::parse(params, &self.headers);
-        self.format
-    }
-
-    /// How long to wait for days, and whether a partial result is allowed.
+    /// The request for the days of `query`. Reads the format; faults are recorded in `params`.
     #[must_use]
-    pub fn load_options(&self, allow_partial: bool) -> LoadOptions {
-        self.state.load_options(self.preference, allow_partial)
+    pub fn data_request(&self, params: &mut Params, query: Query, allow_partial: bool) -> DataRequest {
+        DataRequest {
+            query,
+            options: self.state.load_options(self.preference, allow_partial),
+            format: RequestedFormat::read(params, &self.headers),
+            min_group_size: self.min_group_size(),
+        }
     }
 
-    /// Awaits the `loading` of the days that `query` needs.
+    /// Awaits the `loading` of the days that `request` needs.
     ///
     /// # Errors
-    /// [`EarlyResponse`], if the days could not be loaded in time or at all, or if no computation is needed.
-    pub async fn load_or_respond<D: HasProvenance>(
+    /// [`EarlyResponse`], if the days could not be loaded in time or at all.
+    pub async fn load<D>(
         &self,
-        query: &Query,
+        request: &DataRequest,
         loading: impl Future<Output = Result<D, QueryError>>,
-    ) -> Result<D, EarlyResponse> {
+    ) -> Result<Loaded<D>, EarlyResponse> {
         // Read before the days are loaded, so that a later change makes the cache entry outdated.
-        let generation = self.engine().generation();
-        let days = match loading.await {
-            Ok(days) => days,
+        let generation = self.engine.generation();
+        match loading.await {
+            Ok(days) => Ok(Loaded { days, generation }),
             Err(QueryError::DeadlineExceeded { remaining }) if self.preference.respond_async => {
-                return Err(self.accept(query, remaining).await);
+                Err(self.accept(&request.query, remaining).await)
             }
-            Err(error) => return Err(Problem::from_query_error(&error, self.now()).into()),
-        };
-        let provenance = days.provenance(self.engine(), query);
-        let representation = self.representation(provenance, generation);
-        if let Some(response) = self.ready_response(&representation) {
-            return Err(EarlyResponse::Ready(Box::new(response)));
+            Err(error) => Err(Problem::from_query_error(&error, self.now()).into()),
         }
-        // Set once, because a handler loads its days once.
-        let _ = self.representation.set(representation);
-        Ok(days)
+    }
+
+    /// The representation that is computed from the loaded days.
+    ///
+    /// # Errors
+    /// [`EarlyResponse::Ready`], if no computation is needed.
+    pub fn validate<D: HasProvenance>(
+        &self,
+        loaded: &Loaded<D>,
+        request: &DataRequest,
+    ) -> Result<Representation, EarlyResponse> {
+        let provenance = loaded.provenance(&self.engine, &request.query);
+        let representation = self.representation(request, provenance, loaded.generation);
+        match self.ready_response(&representation) {
+            Some(response) => Err(EarlyResponse::Ready(Box::new(response))),
+            None => Ok(representation),
+        }
     }
 
     /// Starts a job that fetches the days of `query`. `remaining` is the estimated time, if known.
@@ -146,8 +190,14 @@ impl DataRequest {
         EarlyResponse::Accepted { job, caller, retry_after: estimate.unwrap_or(DEFAULT_RETRY_AFTER) }
     }
 
-    fn representation(&self, provenance: Provenance, generation: CacheGeneration) -> Representation {
-        let offered = match self.format.format {
+    fn representation(
+        &self,
+        request: &DataRequest,
+        provenance: Provenance,
+        generation: CacheGeneration,
+    ) -> Representation {
+        let DataRequest { format, min_group_size, .. } = request;
+        let offered = match format.format {
             Format::Json => ContentEncoding::STORED,
             Format::Csv | Format::Ndjson => ContentEncoding::STREAMED,
             // The pages of a Parquet file are compressed already.
@@ -155,9 +205,8 @@ impl DataRequest {
         };
         let encoding = ContentEncoding::negotiate(&self.headers, offered);
         // The ETag also depends on what the caller may see of the same days.
-        let (min_group_size, accepts_identity) =
-            (self.min_group_size(), !ContentEncoding::is_identity_refused(&self.headers));
-        let form = format!("{:?} {} {min_group_size:?} {accepts_identity}", self.format, self.caller.view_key());
+        let accepts_identity = !ContentEncoding::is_identity_refused(&self.headers);
+        let form = format!("{format:?} {} {min_group_size:?} {accepts_identity}", self.caller.view_key());
         let etag = ETag::new(&provenance.version, self.path_and_query(), &form, encoding);
         Representation { etag, encoding, provenance, generation }
     }
@@ -207,8 +256,7 @@ impl DataRequest {
     ///
     /// # Errors
     /// [`EarlyResponse::Problem`], if the body cannot be read or compressed.
-    pub async fn respond(mut self, response: Response) -> Result<Response, EarlyResponse> {
-        let Some(representation) = self.representation.take() else { return Ok(response) };
+    pub async fn respond(self, representation: Representation, response: Response) -> Result<Response, EarlyResponse> {
         let (parts, body) = response.into_parts();
         let unreadable = |_| Problem::new(ProblemCode::Internal, "the response body ended early");
         let body = to_bytes(body, usize::MAX).await.map_err(unreadable)?;
@@ -237,23 +285,21 @@ impl DataRequest {
     /// [`EarlyResponse::Problem`], if the compressor cannot be created.
     pub fn respond_with_export<C: ChunkSource>(
         self,
+        representation: &Representation,
         chunks: C,
         file: impl FnOnce(axum::body::Body) -> Response,
     ) -> Result<Response, EarlyResponse> {
-        if let Some(current) = self.representation.get().filter(|representation| self.is_not_modified(representation)) {
-            return Ok(self.not_modified(current));
+        if self.is_not_modified(representation) {
+            return Ok(self.not_modified(representation));
         }
-        let encoding =
-            self.representation.get().map_or(ContentEncoding::Identity, |representation| representation.encoding);
-        let chunks = EncodedChunks::new(chunks, encoding);
+        let Representation { etag, encoding, provenance, .. } = representation;
+        let chunks = EncodedChunks::new(chunks, *encoding);
         let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
         let mut response = file(self.state.data.export_pool.body(chunks));
         let headers = response.headers_mut();
         headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
-        if let Some(Representation { etag, provenance, .. }) = self.representation.get() {
-            headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
-            headers.extend(cache_headers(provenance, self.now()));
-        }
+        headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
+        headers.extend(cache_headers(provenance, self.now()));
         Ok(response)
     }
 
@@ -298,7 +344,7 @@ impl DataRequest {
     }
 }
 
-impl FromRequestParts<ApiState> for DataRequest {
+impl FromRequestParts<ApiState> for RequestContext {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
@@ -311,8 +357,6 @@ impl FromRequestParts<ApiState> for DataRequest {
             uri: parts.uri.clone(),
             headers: parts.headers.clone(),
             preference,
-            format: RequestedFormat::default(),
-            representation: OnceLock::new(),
         })
     }
 }

@@ -19,7 +19,7 @@ use super::backfill_item::{Backfill, accepted_response};
 use crate::{
     access::{self, Caller},
     api::{
-        params::{NoParams, Params, PathSegment, parameter_names},
+        params::{NoParams, Params, PathSegment},
         problem::{Problem, ProblemCode},
         responses::CommonProblems,
         shared_params::{self, RangeParams},
@@ -88,8 +88,8 @@ pub(in crate::api) async fn post(
     caller: Caller,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
-    let mut params = Params::parse(&uri, &parameter_names::<RangeParams>());
-    let query = shared_params::parse_range(&mut params, &state.data.geos, None);
+    let mut params = Params::parse(&uri);
+    let query = shared_params::read_range(&mut params, &state.data.geos, None);
     params.finish()?;
     let range = query.dates.resolve(&query.geos, state.now());
     let (geos, user_id_type) = (query.geos, query.user_id_type);

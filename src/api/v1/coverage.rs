@@ -14,7 +14,7 @@ use crate::{
     access::Caller,
     api::{
         meta::{DaysByState, Meta},
-        params::{Params, parameter_names},
+        params::Params,
         problem::Problem,
         responses::CommonProblems,
         shared_params::{self, RangeParams},
@@ -125,8 +125,8 @@ pub(in crate::api) async fn get(
     caller: Caller,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Json<CoverageResponse>, Problem> {
-    let mut params = Params::parse(&uri, &parameter_names::<RangeParams>());
-    let query = shared_params::parse_range(&mut params, &state.data.geos, Some(DEFAULT_PERIOD));
+    let mut params = Params::parse(&uri);
+    let query = shared_params::read_range(&mut params, &state.data.geos, Some(DEFAULT_PERIOD));
     params.finish()?;
 
     let plan = plan(&query, state.now());

@@ -4,11 +4,12 @@ use axum::{
     extract::{OriginalUri, State},
     http::StatusCode,
 };
+use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
     api::{
-        params::{Params, PathSegment, parameter_names},
+        params::{Params, PathSegment},
         problem::{ParameterFault, Problem},
         responses::CommonProblems,
         shared_params,
@@ -18,9 +19,8 @@ use crate::{
 };
 
 /// The endpoint's own parameters.
-#[derive(Debug, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `delete` parses")]
 struct DayParams {
     /// `cn`, `us`, `sg` or `jp`, or several of them separated by commas. Default: all geos that are served.
     #[param(example = "cn")]
@@ -46,11 +46,11 @@ pub(in crate::api) async fn delete(
     OriginalUri(uri): OriginalUri,
     PathSegment(date): PathSegment,
 ) -> Result<StatusCode, Problem> {
-    let mut params = Params::parse(&uri, &parameter_names::<DayParams>());
-    let geos = if params.has("geo") {
-        shared_params::parse_geos(&mut params, &state.data.geos)
-    } else {
-        state.data.geos.to_vec()
+    let mut params = Params::parse(&uri);
+    let DayParams { geo } = params.read();
+    let geos = match geo {
+        Some(names) => shared_params::parse_geos(&mut params, &names, &state.data.geos),
+        None => state.data.geos.to_vec(),
     };
     params.finish()?;
     let day: Day = date.parse().map_err(|error: crate::model::day::ParseDayError| {
