@@ -110,7 +110,7 @@ impl DictionaryTables {
 
     /// All profiles, by index.
     pub fn profiles(&self) -> impl ExactSizeIterator<Item = &Arc<Profile>> {
-        self.profiles.values().iter()
+        self.profiles.values()
     }
 
     /// The person of each profile, by profile index. [`NO_PERSON`] if the user id is missing.
@@ -188,7 +188,7 @@ impl DictionaryTables {
     /// The indices of the departments with that path or below it. See [`is_path_within`].
     #[must_use]
     pub fn departments_within(&self, path: &str) -> FixedBitSet {
-        let all = self.departments.values().iter().enumerate();
+        let all = self.departments.values().enumerate();
         let mut within = FixedBitSet::with_capacity(self.departments.values().len());
         within.extend(all.filter(|(_, department)| is_path_within(&department.path, path)).map(|(index, _)| index));
         within
@@ -196,7 +196,7 @@ impl DictionaryTables {
 
     /// All departments, by index.
     pub fn departments(&self) -> impl ExactSizeIterator<Item = &Arc<Department>> {
-        self.departments.values().iter()
+        self.departments.values()
     }
 
     /// The index of a person, and the shared copy of the user id.
