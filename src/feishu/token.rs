@@ -11,6 +11,7 @@ use std::{
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
+use strum::{IntoStaticStr, VariantArray};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{
@@ -79,7 +80,8 @@ pub struct AccessToken {
 }
 
 /// Outcome of a token request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 enum TokenRequestOutcome {
     Success,
     /// The credentials are wrong or lack a permission.
@@ -270,15 +272,6 @@ impl TokenRequestOutcome {
 
 impl MetricLabel for TokenRequestOutcome {
     const NAME: &'static str = "outcome";
-    const ALL: &'static [Self] = &[Self::Success, Self::Rejected, Self::Failed];
-
-    fn value(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Rejected => "rejected",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 impl Collector for TokenCache {

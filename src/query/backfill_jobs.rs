@@ -10,6 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +76,8 @@ struct JobRegistry {
 }
 
 /// The outcome of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 enum JobOutcome {
     Done,
     Cancelled,
@@ -307,15 +309,6 @@ impl Collector for BackfillJobs {
 
 impl MetricLabel for JobOutcome {
     const NAME: &'static str = "outcome";
-    const ALL: &'static [Self] = &[Self::Done, Self::Cancelled, Self::Failed];
-
-    fn value(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 impl JobRecord {

@@ -1,5 +1,7 @@
 //! The counters, features and flags of a row.
 
+use strum::IntoStaticStr;
+
 /// The table of Feishu's counters, in the order of the output. Everything that concerns a counter is derived from this
 /// table. A row has the counter's variant of [`Counter`], its name in Feishu's API and in this one, the feature that it
 /// measures, its [`Notation`] and its description.
@@ -94,7 +96,8 @@ pub enum Flag {
 }
 
 /// A feature of Feishu with its own activity flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[repr(u8)]
 pub enum Feature {
     /// Messages (`im_active_flag`).
@@ -141,16 +144,8 @@ impl Feature {
 
     /// Feishu's short name of the feature.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Im => "im",
-            Self::Docs => "docs",
-            Self::Cal => "cal",
-            Self::Vc => "vc",
-            Self::Search => "search",
-            Self::Email => "email",
-            Self::Task => "task",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The index of the feature in arrays of length [`Feature::COUNT`].
