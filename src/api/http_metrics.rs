@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,6 +16,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::prometheus::{Collector, Exposition, Histogram};
@@ -93,7 +94,7 @@ impl HttpMetrics {
     pub(super) fn record(&self, route: &Arc<str>, method: &HttpMethod, response: &Response, duration: Duration) {
         let (status, cache) = (response.status().into(), response.headers().into());
         let labels = RequestLabels { route: Arc::clone(route), method: method.into(), status, cache };
-        let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut durations = self.durations.lock();
         durations.entry(labels).or_insert_with(|| Histogram::new(DURATION_BUCKETS_SECONDS)).observe(duration);
     }
 }
@@ -115,7 +116,7 @@ impl Collector for HttpMetrics {
     fn collect(&self, page: &mut Exposition) {
         page.gauge("feishu_pulse_http_requests_in_flight", "Requests whose response has not begun.")
             .sample(self.in_flight.load(Ordering::Relaxed) as f64);
-        let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        let durations = self.durations.lock();
         let mut series: Vec<_> = durations.iter().collect();
         series.sort_unstable_by_key(|(labels, _)| *labels);
         let mut family = page.histogram(

@@ -285,7 +285,7 @@ impl Services {
 /// Runs the response cache. If it panics, the request goes to the router, and other requests on the connection are not
 /// affected.
 fn catch_panic<T>(lookup: impl FnOnce() -> Option<T>) -> Option<T> {
-    // The state behind locks stays usable after a panic, because poisoned locks are recovered.
+    // The state behind locks stays usable after a panic, because the locks have no poisoning.
     std::panic::catch_unwind(AssertUnwindSafe(lookup)).unwrap_or_else(|_| {
         tracing::error!("the response cache panicked and the request was served without it; please report this bug");
         None

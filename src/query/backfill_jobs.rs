@@ -3,12 +3,10 @@
 //! The archive stores a record of each running job without its progress: fetched days are archived, so a resumed job
 //! skips them.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 use tokio::sync::watch;
@@ -290,7 +288,7 @@ impl JobRegistry {
     }
 
     fn lock_jobs(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, JobEntry>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock()
     }
 }
 

@@ -1,8 +1,9 @@
 //! A dictionary of the strings and attributes that many rows share, each held once and identified by an index.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock};
 
 use fixedbitset::FixedBitSet;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{
     interner::Interner,
@@ -76,7 +77,7 @@ impl Collector for Dictionaries {
 impl Dictionary {
     /// Locks the tables for reading. New rows can't be added while the lock is held, so hold it only briefly.
     pub fn read(&self) -> RwLockReadGuard<'_, DictionaryTables> {
-        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+        self.tables.read()
     }
 
     /// The indices of these people. People without an index get one.
@@ -94,7 +95,7 @@ impl Dictionary {
 
     /// Locks the tables for writing.
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, DictionaryTables> {
-        self.tables.write().unwrap_or_else(PoisonError::into_inner)
+        self.tables.write()
     }
 }
 
