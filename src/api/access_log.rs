@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -17,6 +17,7 @@ use axum::{
     response::Response,
 };
 use futures_util::StreamExt as _;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
@@ -115,7 +116,7 @@ impl RefusalCounter {
     /// Counts a refusal.
     fn count(&self) -> CountedRefusal {
         let now = Instant::now();
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.0.lock();
         let mut unlogged_before = 0;
         if window.began_at.is_none_or(|began_at| now.duration_since(began_at) >= REFUSAL_WINDOW) {
             unlogged_before = window.refusals.saturating_sub(MAX_LOGGED_REFUSALS);

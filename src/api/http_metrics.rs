@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -14,6 +14,7 @@ use axum::{
     http::{HeaderMap, Method as HttpMethod, Request, StatusCode},
     response::Response,
 };
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
@@ -126,7 +127,7 @@ impl HttpMetrics {
     fn record(&self, route: Arc<str>, method: Method, response: &Response, duration: Duration) {
         let (status, cache) = (response.status().into(), response.headers().into());
         let labels = RequestLabels { route, method, status, cache };
-        let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut durations = self.durations.lock();
         durations.entry(labels).or_insert_with(|| Histogram::new(DURATION_BUCKETS_SECONDS)).observe(duration);
     }
 }
@@ -148,7 +149,7 @@ impl Collector for HttpMetrics {
     fn collect(&self, page: &mut Exposition) {
         page.gauge("feishu_pulse_http_requests_in_flight", "Requests whose response has not begun.")
             .sample(self.in_flight.load(Ordering::Relaxed) as f64);
-        let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        let durations = self.durations.lock();
         let mut series: Vec<_> = durations.iter().collect();
         series.sort_unstable_by_key(|(labels, _)| *labels);
         let mut family = page.histogram(

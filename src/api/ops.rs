@@ -152,7 +152,7 @@ pub(in crate::api) async fn metrics(State(state): State<ApiState>) -> Response {
     ),
 )]
 pub(in crate::api) async fn problem(PathSegment(name): PathSegment) -> Result<Json<ProblemPage>, Problem> {
-    let code = ProblemCode::ALL.into_iter().find(|code| code.name() == name);
+    let code = ProblemCode::ALL.iter().copied().find(|code| code.name() == name);
     let code = code.ok_or_else(|| Problem::new(ProblemCode::NotFound, "this problem code does not exist"))?;
     let doc = code.doc();
     Ok(Json(ProblemPage { code, status: doc.status.as_u16(), title: doc.title, cause: doc.cause, cure: doc.cure }))

@@ -154,7 +154,7 @@ impl Problem {
         let is_plain = content_type.is_none_or(|content_type| content_type.as_bytes().starts_with(b"text/plain"));
         let status = response.status();
         let has_status = |code: &ProblemCode| code.doc().status == status;
-        let code = ProblemCode::ALL.into_iter().find(has_status).filter(|_| is_plain)?;
+        let code = ProblemCode::ALL.iter().copied().find(has_status).filter(|_| is_plain)?;
         Some(Self::new(code, "the request cannot be processed; see /docs for the API"))
     }
 

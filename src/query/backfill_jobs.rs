@@ -3,13 +3,12 @@
 //! The archive stores a record of each running job without its progress: fetched days are archived, so a resumed job
 //! skips them.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +74,8 @@ struct JobRegistry {
 }
 
 /// The outcome of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 enum JobOutcome {
     Done,
     Cancelled,
@@ -288,7 +288,7 @@ impl JobRegistry {
     }
 
     fn lock_jobs(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, JobEntry>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock()
     }
 }
 
@@ -307,15 +307,6 @@ impl Collector for BackfillJobs {
 
 impl MetricLabel for JobOutcome {
     const NAME: &'static str = "outcome";
-    const ALL: &'static [Self] = &[Self::Done, Self::Cancelled, Self::Failed];
-
-    fn value(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 impl JobRecord {

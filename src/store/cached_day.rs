@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use strum::{IntoStaticStr, VariantArray};
+
 use super::freshness::DayState;
 use crate::{prometheus::MetricLabel, table::DayTable};
 
@@ -26,7 +28,8 @@ pub struct CacheGeneration {
 }
 
 /// The outcome of a cache lookup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum CacheLookup {
     Hit,
     /// The day is served and is due for a refresh.
@@ -46,13 +49,4 @@ impl CacheLookup {
 
 impl MetricLabel for CacheLookup {
     const NAME: &'static str = "result";
-    const ALL: &'static [Self] = &[Self::Hit, Self::Stale, Self::Miss];
-
-    fn value(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Stale => "stale",
-            Self::Miss => "miss",
-        }
-    }
 }

@@ -11,13 +11,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
 use jiff::Timestamp;
 use moka::future::Cache;
+use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
 use super::cached_day::{CacheGeneration, CacheLookup, CachedDay};
@@ -252,7 +253,7 @@ impl Memory {
         remove_matching(&self.shared.digests, same).await;
         remove_matching(&self.shared.monthly_rollups, same_month).await;
         self.shared.removals.fetch_add(1, Ordering::Release);
-        let mut counts = self.shared.row_counts.write().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.shared.row_counts.write();
         for (_, rows) in counts.iter_mut().filter(|(series, _)| same(&series.with_day(day.day))) {
             rows.remove(&day.day);
         }
@@ -331,20 +332,20 @@ impl Memory {
         if matches!(key.scope, DataScope::User(_)) || self.is_view() {
             return;
         }
-        let mut counts = self.shared.row_counts.write().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.shared.row_counts.write();
         counts.entry(series_key(key)).or_default().insert(key.day, rows);
     }
 
     /// The row count of an unfiltered day, cached or not.
     fn row_count(&self, key: &DayKey) -> Option<usize> {
-        let counts = self.shared.row_counts.read().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.shared.row_counts.read();
         counts.get(&series_key(key))?.get(&key.day).copied()
     }
 
     /// The median row count of the days around a day.
     fn median_neighbour_rows(&self, key: &DayKey) -> Option<usize> {
         let around = DayRange::new(key.day.plus(-NEIGHBOUR_DAYS), key.day.plus(NEIGHBOUR_DAYS))?;
-        let counts = self.shared.row_counts.read().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.shared.row_counts.read();
         let near = counts.get(&series_key(key))?.range(around.first()..=around.last());
         let mut rows: Vec<usize> = near.filter(|(day, _)| **day != key.day).map(|(_, rows)| *rows).collect();
         rows.sort_unstable();

@@ -2,10 +2,11 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{Instrument as _, Span};
 
@@ -55,7 +56,7 @@ impl<S: DaySource> SingleFlight<S> {
 
     /// Joins the day's load in progress, or starts one.
     fn join(&self, key: &DayKey, context: LoadContext) -> watch::Receiver<FlightResult> {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.flights.lock();
         match flights.entry(key.clone()) {
             Entry::Occupied(mut flight) => {
                 self.collapsed.increment();
@@ -98,13 +99,13 @@ impl<S: DaySource> SingleFlight<S> {
 
 impl Drop for FlightGuard {
     fn drop(&mut self) {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.flights.lock().remove(&self.key);
     }
 }
 
 impl<S: DaySource> Collector for SingleFlight<S> {
     fn collect(&self, page: &mut Exposition) {
-        let in_flight = self.flights.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let in_flight = self.flights.lock().len();
         page.counter("feishu_pulse_day_fetches_total", "Fetches of a day that were started.")
             .sample(self.started.get() as f64);
         page.counter(
@@ -126,7 +127,7 @@ impl<S: DaySource> DaySource for SingleFlight<S> {
 
     async fn forecast(&self, keys: &[DayKey]) -> Forecast {
         let collapsed = {
-            let flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+            let flights = self.flights.lock();
             !keys.is_empty() && keys.iter().all(|key| flights.contains_key(key))
         };
         Forecast { collapsed, ..self.inner.forecast(keys).await }
@@ -164,7 +165,7 @@ mod tests {
     impl DaySource for SlowSource {
         async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
             self.loads.fetch_add(1, Ordering::SeqCst);
-            self.priorities.lock().unwrap().push(context.priority);
+            self.priorities.lock().push(context.priority);
             tokio::time::sleep(Duration::from_secs(60)).await;
             assert!(!self.panics, "configured to panic");
             self.ended.fetch_add(1, Ordering::SeqCst);
@@ -217,7 +218,7 @@ mod tests {
         let (patient, hasty) = (key(1), key(1));
         let _ = tokio::join!(flight.load(&patient, background), flight.load(&hasty, CONTEXT));
 
-        assert_eq!(*source.priorities.lock().unwrap(), [Priority::Background, Priority::Interactive]);
+        assert_eq!(*source.priorities.lock(), [Priority::Background, Priority::Interactive]);
     }
 
     #[tokio::test(start_paused = true)]

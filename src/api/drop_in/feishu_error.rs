@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn every_problem_has_a_feishu_code() {
         for code in ProblemCode::ALL {
-            let error = FeishuError::from(Problem::new(code, "what happened"));
+            let error = FeishuError::from(Problem::new(*code, "what happened"));
             assert_ne!(error.code.number, 0);
             assert!(error.code.status.is_client_error() || error.code.status.is_server_error(), "{code:?}");
             assert!(error.message().ends_with(": what happened"));

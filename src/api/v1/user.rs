@@ -26,7 +26,7 @@ use crate::{
     query::{LoadedDays, Query},
     report::user_totals::PersonTotals,
     table::{
-        Counter, Feature, Flag, RowField, RowRef, RowSelection, RowSyntax, RowWriter, SelectedFields, csv,
+        Counter, Flag, RowField, RowRef, RowSelection, RowSyntax, RowWriter, SelectedFields, csv,
         dictionary::DictionaryTables,
         parquet::row_columns::{self, DayRows},
     },
@@ -134,11 +134,9 @@ fn person(loaded: &LoadedDays, request: &DataRequest) -> Result<Response, Proble
 
 /// The fields of a day in the response.
 fn day_fields() -> Vec<RowField> {
-    let is_sent = |flag: &Flag| !matches!(flag, Flag::Feature(Feature::Email | Feature::Task));
-    let flags = Flag::ALL.into_iter().filter(is_sent).map(RowField::Flag);
     [RowField::Date, RowField::Geo, RowField::DepartmentPath]
         .into_iter()
-        .chain(flags)
+        .chain(Flag::SENT.map(RowField::Flag))
         .chain(Counter::ALL.map(RowField::Counter))
         .collect()
 }

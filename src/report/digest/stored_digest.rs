@@ -25,7 +25,7 @@ use crate::{
         department_members::DepartmentMember,
     },
     table::{
-        DayTable, Department, Dictionary, Flags,
+        Counter, DayTable, Department, Dictionary, Flags,
         day_table::ContentHash,
         parquet::{FileMetadata, ParquetDay, ParquetReadError, PersonColumns, file_order},
     },
@@ -34,6 +34,9 @@ use crate::{
 /// Version of the layout. Every change of the layout increments it. A digest of another version is computed again from
 /// the rows.
 const LAYOUT_VERSION: u8 = 1;
+
+// The layout contains a sum for each counter.
+const _: () = assert!(Counter::COUNT == 15, "the number of counters has changed: increment LAYOUT_VERSION");
 
 /// Limit of the decompressed size in bytes; larger input is corrupt.
 const MAX_DECOMPRESSED_BYTES: u64 = 256 << 20;

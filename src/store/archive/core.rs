@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use object_store::ObjectStore;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, RwLock, Semaphore};
 
 use super::{
@@ -238,6 +239,6 @@ impl Archive {
     }
 
     fn lock_metadata(&self) -> MutexGuard<'_, HashMap<DayKey, (ListedFile, FileMetadata)>> {
-        self.metadata_cache.lock().unwrap_or_else(PoisonError::into_inner)
+        self.metadata_cache.lock()
     }
 }

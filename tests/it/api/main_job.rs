@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::Setup;
 use feishu_pulse::model::Day;
-use feishu_simulator::{GroundTruthRow, SimulatorConfig};
+use feishu_simulator::{GroundTruthRow, SimulatorConfig, UsageCounters};
 use serde_json::Value;
 
 /// 500 people over the 45 days that end with the latest final day.
@@ -19,7 +19,6 @@ async fn setup_with_500_people() -> (Setup, BTreeMap<Day, Vec<GroundTruthRow>>) 
 const RANGE: &str = "start_date=2026-10-07&end_date=2026-11-20";
 
 type HasFlag = fn(&GroundTruthRow) -> bool;
-type CounterOf = fn(&GroundTruthRow) -> u64;
 
 const FEATURES: [(&str, HasFlag); 5] = [
     ("im", |row| row.im_active),
@@ -27,24 +26,6 @@ const FEATURES: [(&str, HasFlag); 5] = [
     ("cal", |row| row.cal_active),
     ("vc", |row| row.vc_active),
     ("search", |row| row.search_active),
-];
-
-const COUNTERS: [(&str, CounterOf); 15] = [
-    ("send_messenger_num", |row| row.counters.send_messenger_num.into()),
-    ("create_docs_num", |row| row.counters.create_docs_num.into()),
-    ("create_cal_num", |row| row.counters.create_cal_num.into()),
-    ("vc_duration", |row| row.counters.vc_duration.into()),
-    ("vc_num", |row| row.counters.vc_num.into()),
-    ("create_task_num", |row| row.counters.create_task_num.into()),
-    ("email_send_count", |row| row.counters.email_send_count.into()),
-    ("email_receive_count", |row| row.counters.email_receive_count.into()),
-    ("email_send_ext_count", |row| row.counters.email_send_ext_count.into()),
-    ("email_receive_ext_count", |row| row.counters.email_receive_ext_count.into()),
-    ("email_send_in_count", |row| row.counters.email_send_in_count.into()),
-    ("email_receive_in_count", |row| row.counters.email_receive_in_count.into()),
-    ("total_search_count", |row| row.counters.total_search_count.into()),
-    ("quick_search_count", |row| row.counters.quick_search_count.into()),
-    ("tab_search_count", |row| row.counters.tab_search_count.into()),
 ];
 
 fn distinct<'a>(rows: impl Iterator<Item = &'a GroundTruthRow>, flag: HasFlag) -> u64 {
@@ -67,8 +48,9 @@ async fn one_request_reports_45_days_exactly() {
         for (name, flag) in FEATURES {
             assert_eq!(item["features"][name]["active"], distinct(rows.iter(), flag), "{name} on {day}");
         }
-        for (name, counter) in COUNTERS {
-            assert_eq!(item["counters"][name], rows.iter().map(counter).sum::<u64>(), "{name} on {day}");
+        for (index, (name, _)) in UsageCounters::default().named().into_iter().enumerate() {
+            let sum: u64 = rows.iter().map(|row| u64::from(row.counters.named()[index].1)).sum();
+            assert_eq!(item["counters"][name], sum, "{name} on {day}");
         }
         let trailing = |length: i32| {
             let from = day.plus(1 - length);
