@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_fields_of_a_record_are_its_columns() {
-        let columns = Item::columns().into_iter().map(|column| (column.name.into_owned(), column.kind));
+        let columns = <Item as Record>::columns().into_iter().map(|column| (column.name.into_owned(), column.kind));
         let expected = [
             ("name", ColumnKind::Text),
             ("users", ColumnKind::Count),
