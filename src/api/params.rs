@@ -86,7 +86,7 @@ impl Params {
     /// must be optional.
     pub fn read<P: DeserializeOwned + Default>(&mut self) -> P {
         loop {
-            match P::deserialize(ParamsDeserializer { params: self }) {
+            match P::deserialize(ParamsDeserializer(|names| self.accept(names))) {
                 Ok(read) => return read,
                 Err(ParamError { parameter: Some(parameter), detail }) => {
                     self.add_fault(parameter, detail);
@@ -97,8 +97,8 @@ impl Params {
         }
     }
 
-    /// Accepts the parameters `names`. Malformed and repeated values are recorded as faults.
-    fn accept(&mut self, names: &[&'static str]) {
+    /// Accepts the parameters `names` and returns their values. Malformed and repeated values are recorded as faults.
+    fn accept(&mut self, names: &'static [&'static str]) -> Vec<(&'static str, String)> {
         for name in names {
             if self.accepted.contains(name) {
                 continue;
@@ -113,10 +113,7 @@ impl Params {
                 }
             }
         }
-    }
-
-    fn value(&self, name: &str) -> Option<&str> {
-        self.values.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
+        names.iter().filter_map(|name| self.values.iter().find(|(other, _)| other == name).cloned()).collect()
     }
 
     /// Records a fault, unless `MAX_FAULTS` are recorded already. Long parameter names are truncated.

@@ -8,8 +8,6 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::Params;
-
 /// Why a value is not valid for its parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ParamError {
@@ -19,21 +17,23 @@ pub(super) struct ParamError {
     pub(super) detail: String,
 }
 
-/// Deserializes a struct from the parameters of a request.
-pub(super) struct ParamsDeserializer<'a> {
-    pub(super) params: &'a mut Params,
-}
+/// Deserializes a struct from texts. The function returns the texts of the fields that have one, in the order of the
+/// fields.
+pub(super) struct ParamsDeserializer<F>(pub(super) F);
 
 /// The values of the fields of a struct, in the order of the fields.
-struct FieldValues<'a> {
-    values: std::vec::IntoIter<(&'static str, &'a str)>,
-    current: Option<(&'static str, &'a str)>,
+struct FieldValues {
+    values: std::vec::IntoIter<(&'static str, String)>,
+    current: Option<(&'static str, String)>,
 }
 
 /// The value of one parameter.
 struct ParamValue<'a>(&'a str);
 
-impl<'de> Deserializer<'de> for ParamsDeserializer<'_> {
+impl<'de, F> Deserializer<'de> for ParamsDeserializer<F>
+where
+    F: FnOnce(&'static [&'static str]) -> Vec<(&'static str, String)>,
+{
     type Error = ParamError;
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -42,10 +42,7 @@ impl<'de> Deserializer<'de> for ParamsDeserializer<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ParamError> {
-        self.params.accept(fields);
-        let params = &*self.params;
-        let values = fields.iter().filter_map(|name| Some((*name, params.value(name)?))).collect::<Vec<_>>();
-        visitor.visit_map(FieldValues { values: values.into_iter(), current: None })
+        visitor.visit_map(FieldValues { values: (self.0)(fields).into_iter(), current: None })
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParamError> {
@@ -58,19 +55,20 @@ impl<'de> Deserializer<'de> for ParamsDeserializer<'_> {
     }
 }
 
-impl<'de> MapAccess<'de> for FieldValues<'_> {
+impl<'de> MapAccess<'de> for FieldValues {
     type Error = ParamError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ParamError> {
         self.current = self.values.next();
-        let name: Option<StrDeserializer<'_, ParamError>> = self.current.map(|(name, _)| name.into_deserializer());
+        let name: Option<StrDeserializer<'_, ParamError>> =
+            self.current.as_ref().map(|(name, _)| (*name).into_deserializer());
         name.map(|name| seed.deserialize(name)).transpose()
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, ParamError> {
-        let Some((name, value)) = self.current else { return Err(ParamError::custom("a value without a name")) };
+        let Some((name, value)) = self.current.take() else { return Err(ParamError::custom("a value without a name")) };
         let result =
-            if value.is_empty() { Err(ParamError::custom("is empty")) } else { seed.deserialize(ParamValue(value)) };
+            if value.is_empty() { Err(ParamError::custom("is empty")) } else { seed.deserialize(ParamValue(&value)) };
         result.map_err(|error| ParamError { parameter: Some(name), ..error })
     }
 }
