@@ -46,7 +46,6 @@ pub fn authorize(facts: &RequestFacts, policy: RoutePolicy) -> Result<Option<&Ca
 }
 
 /// Endpoints with their policy: the layer checks it, and the OpenAPI document contains it.
-#[must_use]
 pub fn endpoints<S: Clone + Send + Sync + 'static>(
     policy: RoutePolicy,
     routes: UtoipaMethodRouter<S>,
@@ -56,7 +55,6 @@ pub fn endpoints<S: Clone + Send + Sync + 'static>(
 }
 
 /// Adds the policy to the OpenAPI document.
-#[must_use]
 pub fn with_security<S>(
     policy: RoutePolicy,
     scheme: &str,

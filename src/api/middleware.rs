@@ -68,6 +68,7 @@ pub struct MiddlewareService<M, S> {
 pub type EarlyOr<F> = Either<Ready<Served>, F>;
 
 /// A future that responds at once.
+#[must_use]
 pub fn early<F>(response: Response) -> EarlyOr<F> {
     Either::Left(ready(Ok(response)))
 }

@@ -28,6 +28,7 @@ use super::{
 const MAX_OPERATIONS_REQUESTS: usize = 32;
 
 /// The service of the main listener.
+#[must_use]
 pub fn service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B> {
     let (routes, mut openapi) = native_routes(state.operations.metrics_listener).split_for_parts();
     let (drop_in, drop_in_openapi) = drop_in::routes().split_for_parts();

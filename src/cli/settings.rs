@@ -71,7 +71,7 @@ pub struct Settings {
     pub max_requests: NonZero<usize>,
 
     /// Maximum number of concurrent connections. Further connections are closed at once, including those of probes; see
-    /// PULSE_ADMIN_LISTEN
+    /// `PULSE_ADMIN_LISTEN`
     #[arg(long, env = "PULSE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "16384")]
     pub max_connections: NonZero<usize>,
 

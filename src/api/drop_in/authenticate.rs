@@ -31,8 +31,9 @@ impl FromRequestParts<ApiState> for SdkCaller {
         let authentication = identify_caller(state, bearer_token(&parts.headers));
         let refusal = match &authentication {
             Authentication::Caller(caller) => {
-                let status = state.access.authenticator.check_rate_limit(caller);
-                status.into_iter().for_each(|status| facts.set_rate_limit(status));
+                if let Some(status) = state.access.authenticator.check_rate_limit(caller) {
+                    facts.set_rate_limit(status);
+                }
                 None
             }
             Authentication::MissingCredentials => Some(FeishuError::missing_token()),
