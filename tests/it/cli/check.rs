@@ -1,8 +1,8 @@
 //! `check`: the binary reports what is wrong with a setup and what to do about it, as text and by its exit code.
 
 use std::{
-    process::Output,
     io::{BufRead as _, BufReader},
+    process::Output,
 };
 
 use feishu_pulse::{
