@@ -108,6 +108,7 @@ async fn no_response_depends_on_people_outside_the_departments() {
             let [one, other] = [&gateways[0], &gateways[1]].map(|gateway| gateway.get(path, &key));
             let (one, other) = (one.await, other.await);
             assert_eq!(visible(&one), visible(&other), "{path}");
+            assert!(!one.status.is_server_error(), "{path}: {}", one.text);
             assert!(outside_ids.iter().all(|id| path.contains(id) || !one.text.contains(id.as_str())), "{path}");
             let shown = one.text.replace(path.as_str(), "");
             assert!(path.contains(&encoded(outside_path)) || !shown.contains(&format!("\"{outside_path}\"")), "{path}");
@@ -135,7 +136,9 @@ async fn a_person_outside_is_reported_like_an_unknown_person() {
         let response = guarded.get(&format!("/v1/users/{person}?period=3d"), &key).await;
         (response.status, response.problem()["detail"].clone())
     };
-    assert_eq!(response_for(&outsider.open_id).await, response_for("ou_nobody").await);
+    let outside = response_for(&outsider.open_id).await;
+    assert_eq!(outside, response_for("ou_nobody").await);
+    assert_eq!(outside.0, StatusCode::NOT_FOUND);
     let named = guarded.get("/v1/users?period=3d&department_id=od-1", &key).await;
     assert_eq!(named.problem()["errors"][0]["parameter"], "department_id");
 }

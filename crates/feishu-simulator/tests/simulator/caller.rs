@@ -11,7 +11,7 @@ use reqwest::{Client, Response, header::HeaderMap};
 use serde_json::{Value, json};
 
 /// Upper limit of the pages of a query, so that a page token that leads to itself fails the test.
-const MAX_PAGES: usize = 1000;
+const MAX_PAGES: usize = 10_000;
 
 /// A simulator whose clock is set to 12:00 (UTC+8) on 2026-11-22, and a client.
 pub(crate) struct Caller {
