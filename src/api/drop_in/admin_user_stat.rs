@@ -1,6 +1,9 @@
 //! A row of `admin_user_stats` in Feishu's format: Feishu's field names, types and notations.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -14,8 +17,8 @@ use crate::{
     table::{Client, Counter, Feature, Flag, RowField, RowRef, row_field::FieldValue, schema::Notation},
 };
 
-/// Feishu's fields but the counters, each with the field of [`RowRef`] that has its value.
-const FEISHU_FIELDS: [(&str, RowField); 18] = [
+/// Feishu's fields in the order of its documentation, each with the field of [`RowRef`] that has its value.
+const DOCUMENTED_FIELDS: [(&str, RowField); 33] = [
     ("date", RowField::Date),
     ("user_id", RowField::UserId),
     ("user_name", RowField::UserName),
@@ -27,30 +30,49 @@ const FEISHU_FIELDS: [(&str, RowField); 18] = [
     ("suite_active_flag", RowField::Flag(Flag::Active)),
     ("last_active_time", RowField::LastActiveTime),
     ("im_active_flag", RowField::Flag(Flag::Feature(Feature::Im))),
+    counter(Counter::SendMessengerNum),
     ("docs_active_flag", RowField::Flag(Flag::Feature(Feature::Docs))),
+    counter(Counter::CreateDocsNum),
     ("cal_active_flag", RowField::Flag(Flag::Feature(Feature::Cal))),
+    counter(Counter::CreateCalNum),
     ("vc_active_flag", RowField::Flag(Flag::Feature(Feature::Vc))),
+    counter(Counter::VcDuration),
     ("active_os", RowField::Clients),
+    counter(Counter::CreateTaskNum),
+    counter(Counter::VcNum),
     ("app_package_type", RowField::AppPackages),
     ("os_name", RowField::OsNames),
+    counter(Counter::EmailSendCount),
+    counter(Counter::EmailReceiveCount),
+    counter(Counter::EmailSendExtCount),
+    counter(Counter::EmailReceiveExtCount),
+    counter(Counter::EmailSendInCount),
+    counter(Counter::EmailReceiveInCount),
     ("search_active_flag", RowField::Flag(Flag::Feature(Feature::Search))),
+    counter(Counter::TotalSearchCount),
+    counter(Counter::QuickSearchCount),
+    counter(Counter::TabSearchCount),
 ];
+
+/// All fields of a row: first those of the documentation, then the counters that were added since.
+static FEISHU_FIELDS: LazyLock<Vec<(&str, RowField)>> = LazyLock::new(|| {
+    let added = Counter::ALL.map(counter).into_iter().filter(|field| !DOCUMENTED_FIELDS.contains(field));
+    DOCUMENTED_FIELDS.into_iter().chain(added).collect()
+});
+
+const fn counter(counter: Counter) -> (&'static str, RowField) {
+    (counter.name(), RowField::Counter(counter))
+}
 
 /// Serializes a row in Feishu's format.
 #[derive(Debug)]
 pub struct AdminUserStat<'a>(pub RowRef<'a>);
 
-/// All of Feishu's fields. The counters are last.
-fn feishu_fields() -> impl Iterator<Item = (&'static str, RowField)> {
-    let counters = Counter::ALL.map(|counter| (counter.name(), RowField::Counter(counter)));
-    FEISHU_FIELDS.into_iter().chain(counters)
-}
-
 impl Serialize for AdminUserStat<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (name, field) in feishu_fields() {
-            serialize_field(&mut map, name, field, self.0.value(field))?;
+        for (name, field) in FEISHU_FIELDS.iter() {
+            serialize_field(&mut map, name, *field, self.0.value(*field))?;
         }
         map.end()
     }
@@ -112,9 +134,9 @@ fn feishu_spelling(name: &str) -> &str {
 
 impl PartialSchema for AdminUserStat<'_> {
     fn schema() -> RefOr<Schema> {
-        let fields = feishu_fields().fold(ObjectBuilder::new(), |object, (name, field)| {
+        let fields = FEISHU_FIELDS.iter().fold(ObjectBuilder::new(), |object, (name, field)| {
             let described = ObjectBuilder::new().description(Some(field.describe()));
-            object.property(name, described.schema_type(schema_type(field)))
+            object.property(*name, described.schema_type(schema_type(*field)))
         });
         fields.description(Some("One row: one person on one day, with Feishu's fields, types and notations.")).into()
     }
@@ -136,7 +158,7 @@ mod tests {
 
     #[test]
     fn every_field_of_feishu_is_sent_once() {
-        let sent: Vec<RowField> = feishu_fields().map(|(_, field)| field).collect();
+        let sent: Vec<RowField> = FEISHU_FIELDS.iter().map(|(_, field)| *field).collect();
         // Feishu's rows do not contain the geo.
         let expected: Vec<RowField> = RowField::all().filter(|field| *field != RowField::Geo).collect();
         assert_eq!(sent.len(), expected.len());
