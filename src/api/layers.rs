@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The layers of the pipeline stand around the whole router. A request that the response cache answers passes all of them
-//! and never reaches the router. What concerns only requests to the router stands inside it, see [`around_router`].
+//! and never reaches the router. What concerns only requests to the router stands inside it, see `around_router`.
 
 use std::{
     convert::Infallible,

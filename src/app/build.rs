@@ -54,7 +54,7 @@ pub enum BuildError {
 
 /// The gateway, ready to be served.
 pub struct Gateway {
-    /// The HTTP API. [`serve`](super::serve) starts its backfill jobs and the reloading of its keys file.
+    /// The HTTP API. [`serve`](fn@super::serve) starts its backfill jobs and the reloading of its keys file.
     pub api: ApiState,
     /// The archive of final days and its location; `None` if archiving is disabled.
     pub archive: Option<(Arc<Archive>, ArchiveLocation)>,
