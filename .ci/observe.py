@@ -124,7 +124,7 @@ def check_dashboards(prometheus):
 
 
 def check_traces(log):
-    """The collector logs each span. The span of the request is a child of the caller's span, and calls of Feishu are below it."""
+    """The collector logs each span. The span of the request is a child of the caller's span, and calls to Feishu are below it."""
     blocks = re.split(r"^Span #\d+$", log.read_text(), flags=re.MULTILINE)[1:]
     field = lambda block, name: re.search(rf"^ *{name} *: (.*)$", block, flags=re.MULTILINE).group(1)
     spans = [{name: field(block, name) for name in ("Trace ID", "Parent ID", "ID", "Name")} for block in blocks]
@@ -138,8 +138,8 @@ def check_traces(log):
 
     calls = [span for span in spans if span["Name"].endswith("/admin_user_stats") and is_below(span["ID"])]
     if not calls:
-        sys.exit(f"no call of Feishu below {request}")
-    print(f"{len(spans)} spans; {request['Name']} has {len(calls)} calls of Feishu below it")
+        sys.exit(f"no call to Feishu below {request}")
+    print(f"{len(spans)} spans; {request['Name']} has {len(calls)} calls to Feishu below it")
 
 
 def main(binary):

@@ -56,7 +56,7 @@ enum Command {
     Check(Box<CheckArgs>),
     /// Print the OpenAPI document
     Openapi,
-    /// Print the reference of all settings, as Markdown
+    /// Print the reference of all settings, as JSON
     #[command(hide = true)]
     Settings,
     /// Print the meaning of every problem code, as Markdown
@@ -94,7 +94,7 @@ impl Command {
                 let document = api::openapi().to_pretty_json().map_err(std::io::Error::other)?;
                 writeln!(std::io::stdout().lock(), "{document}")?;
             }
-            Self::Settings => write!(std::io::stdout().lock(), "{}", reference::settings())?,
+            Self::Settings => writeln!(std::io::stdout().lock(), "{:#}", reference::settings())?,
             Self::Problems => write!(std::io::stdout().lock(), "{}", problems::page())?,
         }
         Ok(ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
 //! [`DaySource`], the trait of the read path: something that loads one day of usage data.
 //!
-//! The memory cache, single-flight, the archive and the upstream client implement it. All but the upstream client wrap
-//! another `DaySource`. A layer depends on days and on the layer below it, on nothing else.
+//! The layers of the module `store` and the upstream client implement it. Each layer wraps another `DaySource` and
+//! loads days only from that one; the upstream client is the innermost source.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -223,7 +223,7 @@ pub enum LoadError {
         /// Start of the next month.
         until: Timestamp,
     },
-    /// Upstream refused the call for its rate limit too many times in a row.
+    /// Upstream refused the call because of its rate limit too many times in a row.
     #[error("upstream keeps refusing calls because of its rate limit ({upstream})")]
     Throttled {
         /// Code and log id of the last reply.

@@ -21,7 +21,8 @@ pub mod row_writer;
 pub mod schema;
 
 pub use access_view::AccessView;
-pub use cell::{Cell, Column, ColumnKind, Record};
+pub(crate) use cell::record;
+pub use cell::{Cell, Column, ColumnKind, Record, RecordField};
 pub use day_table::{DayMetadata, DayTable};
 pub use day_table_builder::{DayTableBuilder, Row};
 pub use dictionary::{Dictionaries, Dictionary};

@@ -77,7 +77,7 @@ fn a_cycle_of_two_files_is_found() {
 
 /// One parsed file. Paths are relative to `src/`, with slashes.
 struct SourceFile {
-    /// `store/flight.rs` is the module `["store", "flight"]`; a crate root is the empty path.
+    /// `store/lru.rs` is the module `["store", "lru"]`; a crate root is the empty path.
     module: Vec<String>,
     /// Absolute paths that the file uses, without those of its tests and its re-exports.
     used: BTreeSet<Vec<String>>,
@@ -85,7 +85,7 @@ struct SourceFile {
     reexported: BTreeMap<String, Vec<String>>,
 }
 
-/// A name that one file takes from another.
+/// A name that one file imports from another.
 struct Import {
     from: String,
     to: String,
@@ -138,7 +138,7 @@ struct PathCollector<'a> {
     /// The modules that the file declares: a path may begin with their names.
     children: BTreeSet<String>,
     file: &'a mut SourceFile,
-    /// How many inline modules surround the visited item; `super` leads out of them first.
+    /// Number of inline modules around the visited item. The first `super` segments lead out of these modules.
     depth: usize,
 }
 
@@ -217,7 +217,7 @@ fn is_test_only(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-/// What the files take from each other.
+/// All imports between the files.
 fn imports(files: &Sources) -> Vec<Import> {
     let by_module: BTreeMap<&[String], &String> =
         files.iter().filter(|(path, _)| *path != "main.rs").map(|(path, file)| (&file.module[..], path)).collect();

@@ -72,7 +72,7 @@ async function main() {
   const sdk = client(GATEWAY, 'node');
   const calls = await upstreamCalls();
   const warm = await month(sdk);
-  assert.equal(await upstreamCalls(), calls, 'a month that is held cost calls of Feishu');
+  assert.equal(await upstreamCalls(), calls, 'a cached month cost calls to Feishu');
   assert.ok(feishu.rows.length > 10_000);
   assert.deepEqual(warm.rows, feishu.rows);
   await checkErrors(sdk);

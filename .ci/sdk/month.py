@@ -17,7 +17,7 @@ FIRST, LAST = os.environ["FIRST_DAY"], os.environ["LAST_DAY"]
 
 
 def client(domain, app_id, app_secret="any-secret", own_tokens=False):
-    # The SDK keeps tokens by app id, whatever the domain: each address needs an id of its own.
+    # The SDK caches tokens by app id, regardless of the domain, so each address needs its own app id.
     builder = lark.Client.builder().domain(domain).app_id(app_id).app_secret(app_secret)
     return builder.enable_set_token(own_tokens).log_level(lark.LogLevel.ERROR).build()
 
@@ -40,7 +40,7 @@ def month(sdk):
 
 
 def as_sent(item):
-    # A time that never was comes as "" or not at all, from Feishu itself too.
+    # A missing time is sent as "" or omitted, by Feishu as well.
     return {name: "" if value is None else value for name, value in vars(item).items()}
 
 
@@ -73,7 +73,7 @@ def main():
     cold, seconds_cold = month(sdk)
     calls = upstream_calls()
     warm, seconds_warm = month(sdk)
-    assert upstream_calls() == calls, "the second time cost calls of Feishu"
+    assert upstream_calls() == calls, "the second time cost calls to Feishu"
     assert len(feishu) > 10_000 and cold == feishu and warm == feishu, (len(feishu), len(cold), len(warm))
     check_errors(sdk)
     took = f"{seconds_feishu:16.1f} {seconds_cold:16.1f} {seconds_warm:16.2f}"

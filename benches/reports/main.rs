@@ -8,22 +8,17 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "the formula is made of remainders")]
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use axum::Router;
 use feishu_pulse::{
     access::{AccessConfig, Authenticator},
-    api::{self, AccessTokens, ApiState, MetricsListener, RequestLimits, ResponseCache, export_pool::ExportPool},
+    api::{AccessTokens, ApiConfig, ApiParts, ApiState},
     app::{
         self, Gateway, ServerConfig,
         maintenance::{Maintenance, MaintenanceConfig},
     },
     feishu::quota::{MonthlyQuota, QuotaConfig},
     model::{Clock, DayRange, Geo, ManualClock},
-    prometheus::Collectors,
     query::{BackfillJobs, Backfiller, QueryEngine, ViewEngines},
     source::{Depth, LoadedDay},
     store::{FreshnessPolicy, Memory, read_path},
@@ -197,57 +192,33 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     let memory = Arc::new(Memory::new(CACHE_BYTES, FreshnessPolicy::default(), Arc::clone(&clock)));
     let company = Company::new(Arc::clone(&clock));
     let source = read_path(&memory, None, company).source;
-    let draining = Arc::new(AtomicBool::new(false));
     let engine = QueryEngine::new(source, memory.catalog().clone(), ROLLUP_BYTES);
     let views = ViewEngines::new(engine.clone(), Arc::clone(&memory), None);
     let backfiller = Backfiller::new(engine.clone(), None, Arc::new(|| 0));
-    let backfill_jobs = BackfillJobs::new(backfiller.clone());
-    let geos: Arc<[Geo]> = [Geo::Cn].into();
     let maintenance = Maintenance {
         config: MaintenanceConfig { warm_days: None, ..MaintenanceConfig::default() },
         views: views.clone(),
         archive: None,
-        geos: Arc::clone(&geos),
+        geos: [Geo::Cn].into(),
         policy: FreshnessPolicy::default(),
         clock: Arc::clone(&clock),
     };
-    let authenticator = Arc::new(Authenticator::new(&AccessConfig::default()).expect("no access control"));
-    // A response cache of size 0, so that every response is computed.
-    let response_cache = Arc::new(ResponseCache::new(0, engine.clone(), Arc::default(), Arc::clone(&authenticator)));
-    let state = ApiState {
-        response_cache: Arc::clone(&response_cache),
-        backfills: backfill_jobs.clone(),
-        collectors: Collectors::new([]),
-        http_metrics: Arc::default(),
+    let parts = ApiParts {
         archive: None,
+        backfills: BackfillJobs::new(backfiller.clone()),
+        quota: Arc::new(MonthlyQuota::new(QuotaConfig::default(), Arc::clone(&clock))),
+        authenticator: Arc::new(Authenticator::new(&AccessConfig::default()).expect("no access control")),
         access_tokens: AccessTokens::new(&"no secret".into()),
-        authenticator: Arc::clone(&authenticator),
         views,
-        drop_in_extended: false,
-        min_group_size: None,
-        cors: None,
-        quota: Arc::new(MonthlyQuota::new(QuotaConfig::default(), clock)),
-        geos,
-        request_timeout: Duration::from_secs(3600),
-        log_filter: None,
-        export_pool: ExportPool::start().expect("threads"),
-        draining: Arc::clone(&draining),
+        clock,
+        collectors: Vec::new(),
     };
+    // Without a response cache, so that every response is computed.
+    let config = ApiConfig { request_timeout: Duration::from_secs(3600), ..ApiConfig::new(vec![Geo::Cn]) };
+    let api = ApiState::new(parts, config).expect("threads");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
-    let router = api::router(state, MetricsListener::default(), RequestLimits::new(1024, Duration::from_secs(3600)));
-    let gateway = Gateway {
-        router,
-        response_cache,
-        archive: None,
-        backfiller,
-        backfill_jobs,
-        operations: Router::new(),
-        maintenance,
-        authenticator,
-        draining,
-        server: ServerConfig::default(),
-    };
+    let gateway = Gateway { api, archive: None, backfiller, maintenance, server: ServerConfig::default() };
     tokio::spawn(app::serve(gateway, listener, std::future::pending()));
     (base, memory)
 }

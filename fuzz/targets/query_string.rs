@@ -1,30 +1,28 @@
 //! Fuzzes paths and query strings: each request must succeed or be rejected with a list of all faults.
 //!
-//! The input is a request line, such as `GET /v1/users?period=7d`. It is sent to the real router. The data source below
+//! The input is a request line, such as `GET /v1/users?period=7d`. It is sent to the real service. The data source below
 //! has small days from November 2026 on and rejects earlier days.
 
 #![no_main]
 
-use std::sync::{
-    Arc, LazyLock,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
 use axum::{
-    Router,
     body::{Body, Bytes, to_bytes},
     http::{Method, Request, StatusCode, Uri, header},
 };
 use feishu_pulse::{
     access::{AccessConfig, Authenticator},
-    api::{
-        self, AccessTokens, ApiState, MetricsListener, RequestLimits, ResponseCache,
-        drop_in::access_token::TokenSubject, export_pool::ExportPool,
-    },
+    api::{self, AccessTokens, ApiConfig, ApiParts, ApiState, drop_in::access_token::TokenSubject},
     feishu::quota::{MonthlyQuota, QuotaConfig},
     model::{Clock, Day, DayKey, Geo, ManualClock},
-    prometheus::Collectors,
     query::{BackfillJobs, Backfiller, QueryEngine, ViewEngines},
     source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, UpstreamDetail},
     store::{FreshnessPolicy, Memory},
@@ -33,9 +31,8 @@ use feishu_pulse::{
 use jiff::Timestamp;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::Value;
-use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tower::ServiceExt as _;
+use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 /// Noon of 2026-11-22 in China.
 const NOW: i64 = 1_795_320_000;
@@ -63,7 +60,7 @@ struct Days {
 }
 
 struct Service {
-    router: Router,
+    api: BoxCloneSyncService<Request<Body>, axum::response::Response, Infallible>,
     days: Arc<Days>,
     token: String,
 }
@@ -109,33 +106,19 @@ impl Service {
         let authenticator = Arc::new(Authenticator::new(&AccessConfig::default()).unwrap());
         let access_tokens = AccessTokens::new(&"secret".into());
         let token = access_tokens.issue(&TokenSubject("anyone".into()), now);
-        let http_metrics = Arc::default();
-        let state = ApiState {
-            response_cache: Arc::new(ResponseCache::new(
-                8 << 20,
-                engine.clone(),
-                Arc::clone(&http_metrics),
-                authenticator.clone(),
-            )),
+        let parts = ApiParts {
             backfills: BackfillJobs::new(Backfiller::new(engine.clone(), None, Arc::new(|| 0))),
             views: ViewEngines::new(engine, memory, None),
-            quota: Arc::new(MonthlyQuota::new(QuotaConfig::default(), clock)),
             archive: None,
-            geos: Geo::ALL.into(),
+            quota: Arc::new(MonthlyQuota::new(QuotaConfig::default(), Arc::clone(&clock))),
             authenticator,
             access_tokens,
-            drop_in_extended: false,
-            min_group_size: None,
-            cors: None,
-            request_timeout: Duration::from_secs(60),
-            collectors: Collectors::new([]),
-            http_metrics,
-            log_filter: None,
-            export_pool: ExportPool::start().unwrap(),
-            draining: Arc::new(AtomicBool::new(false)),
+            clock,
+            collectors: Vec::new(),
         };
-        let router = api::router(state, MetricsListener::Main, RequestLimits::new(8, Duration::from_secs(60)));
-        Self { router, days, token }
+        let config = ApiConfig { response_cache_bytes: 8 << 20, ..ApiConfig::new(Geo::ALL.into()) };
+        let api = BoxCloneSyncService::new(api::service(&ApiState::new(parts, config).unwrap()));
+        Self { api, days, token }
     }
 
     fn send(&self, method: &Method, uri: &Uri) -> Response {
@@ -147,7 +130,7 @@ impl Service {
             .body(Body::empty())
             .unwrap();
         ASYNC.block_on(async {
-            let response = self.router.clone().oneshot(request).await.unwrap();
+            let response = self.api.clone().oneshot(request).await.unwrap();
             let (head, body) = response.into_parts();
             let body = to_bytes(body, 64 << 20).await.expect("a complete body");
             Response { status: head.status, body }

@@ -31,8 +31,8 @@ pub struct AccessConfig {
     pub oidc: Option<OidcConfig>,
     /// Key from which pseudonyms are derived; at least 32 bytes.
     pub pseudonym_key: Option<SecretString>,
-    /// Whether a gateway without access control serves every host name, not only under names of the loopback
-    /// interface.
+    /// Whether a gateway without access control accepts requests to every host name. Otherwise it accepts only names
+    /// of the loopback interface.
     pub allow_anonymous: bool,
     /// Requests per minute and caller; `None`: unlimited.
     pub requests_per_minute: Option<u32>,
@@ -172,6 +172,12 @@ impl Authenticator {
         let keys = self.keys.as_ref().ok_or(AuthError::Invalid)?.keys();
         let entry = keys.entry_named(name).ok_or(AuthError::Invalid)?;
         if entry.hash.to_string() == hash { Ok(entry.caller.clone()) } else { Err(AuthError::Invalid) }
+    }
+
+    /// Whether callers have a rate limit.
+    #[must_use]
+    pub const fn has_rate_limit(&self) -> bool {
+        self.rate_limiter.is_some()
     }
 
     /// Counts one request of the caller against the rate limit; `None` if no limit applies.

@@ -1,6 +1,10 @@
 //! The caller of a request: a name, scopes, and the part of the data that they may see.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, LazyLock},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -106,8 +110,11 @@ impl Caller {
     /// The caller of every request when there is no access control: has all scopes and sees all data.
     #[must_use]
     pub fn anonymous() -> Self {
-        let (scopes, view) = (Scopes::all(), AccessView::default());
-        Self { name: "anyone".into(), view_key: view_key(scopes, &view), scopes, view, id: None }
+        static ANONYMOUS: LazyLock<Caller> = LazyLock::new(|| {
+            let (scopes, view) = (Scopes::all(), AccessView::default());
+            Caller { name: "anyone".into(), view_key: view_key(scopes, &view), scopes, view, id: None }
+        });
+        ANONYMOUS.clone()
     }
 
     /// The name for logs. It never contains the id of a person.

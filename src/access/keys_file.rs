@@ -3,9 +3,11 @@
 use std::{
     fmt, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::Arc,
     time::Duration,
 };
+
+use parking_lot::{Mutex, RwLock};
 
 use super::access_keys::{AccessKeys, LineFault};
 use crate::prometheus::{Collector, Exposition};
@@ -54,13 +56,13 @@ impl KeysFile {
     /// The keys in force.
     #[must_use]
     pub fn keys(&self) -> Arc<AccessKeys> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.keys.read())
     }
 
     /// Whether the file was unusable when it was last read. The previous keys stay in force then.
     #[must_use]
     pub fn is_faulty(&self) -> bool {
-        self.last_read.lock().unwrap_or_else(PoisonError::into_inner).error.is_some()
+        self.last_read.lock().error.is_some()
     }
 
     /// Reloads the file whenever it changes; never returns.
@@ -74,7 +76,7 @@ impl KeysFile {
     /// Applies what was read. On an error the previous keys stay in force and the error is logged, once until it
     /// changes.
     fn apply(&self, text: io::Result<String>) {
-        let mut last = self.last_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last_read.lock();
         let keys = readable(text).and_then(|text| {
             if last.text == text {
                 return Ok(None);
@@ -85,7 +87,7 @@ impl KeysFile {
         match keys {
             Ok(Some(keys)) => {
                 tracing::info!(keys = keys.len(), "reloaded the keys file");
-                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+                *self.keys.write() = Arc::new(keys);
                 last.error = None;
             }
             // The file is readable again and has the same text as before.

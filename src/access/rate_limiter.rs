@@ -1,11 +1,8 @@
 //! Rate limit of callers: a token bucket per caller.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Number of buckets from which full buckets are removed before another is added.
@@ -53,7 +50,7 @@ impl RateLimiter {
     #[must_use]
     pub fn check(&self, caller: &Arc<str>) -> RateLimitStatus {
         let (now, limit) = (Instant::now(), f64::from(self.limit));
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock();
         if buckets.len() >= BUCKETS_BEFORE_PRUNING && !buckets.contains_key(caller) {
             buckets.retain(|_, bucket| bucket.tokens_at(limit, now) < limit);
         }
@@ -128,6 +125,6 @@ mod tests {
             let _ = limiter.check(&Arc::from(caller.to_string()));
             tokio::time::advance(Duration::from_millis(1)).await;
         }
-        assert!(limiter.buckets.lock().unwrap().len() <= 2 * BUCKETS_BEFORE_PRUNING);
+        assert!(limiter.buckets.lock().len() <= 2 * BUCKETS_BEFORE_PRUNING);
     }
 }

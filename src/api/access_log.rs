@@ -4,9 +4,8 @@
 //! these contain ids.
 
 use std::{
-    convert::Infallible,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -14,16 +13,17 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{FromRequestParts, MatchedPath, Request, State},
-    http::{Method, StatusCode, request::Parts},
-    middleware::Next,
+    http::{Method, Request, StatusCode},
     response::Response,
 };
 use futures_util::StreamExt as _;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::request_id::RequestId;
-use crate::access::Caller;
+use super::{
+    middleware::{Finish, Middleware, Served},
+    request_facts::{Authentication, RequestFacts},
+};
 
 /// The number of rows about people in a response; figures are not rows. An export counts its rows while it is written.
 #[derive(Clone, Debug, Default)]
@@ -57,23 +57,22 @@ const MAX_LOGGED_REFUSALS: u64 = 60;
 /// The period of the limit.
 const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
 
-/// A request extension that receives the outcome of authentication, so that the request is logged whatever its response
-/// is.
+/// The layer that logs every authenticated or refused request: after its response body was sent, or after the client has
+/// disconnected.
 #[derive(Clone, Debug, Default)]
-pub struct CallerSlot(Arc<OnceLock<AuthOutcome>>);
+pub struct LogAccess(Arc<RefusalCounter>);
 
-/// The outcome of authentication.
-#[derive(Clone, Debug)]
-pub enum AuthOutcome {
-    /// Authentication succeeded.
-    Caller(Caller),
-    /// Authentication failed. Contains the name of the key, if the request had a token that was issued for one.
-    Refused(Option<Arc<str>>),
+/// Logs the response to a request.
+#[derive(Debug)]
+pub struct LogResponse {
+    refusals: Arc<RefusalCounter>,
+    method: Method,
+    facts: Arc<RequestFacts>,
 }
 
 /// Counts refusals, so that only some of them are logged.
 #[derive(Debug, Default)]
-pub struct RefusalCounter(Mutex<RefusalWindow>);
+struct RefusalCounter(Mutex<RefusalWindow>);
 
 #[derive(Debug, Default)]
 struct RefusalWindow {
@@ -90,31 +89,14 @@ struct CountedRefusal {
     unlogged_before: u64,
 }
 
-impl CallerSlot {
-    /// Sets the outcome, unless it is set.
-    pub fn set(&self, outcome: AuthOutcome) {
-        // The first outcome decides; later ones are derived from it.
-        let _ = self.0.set(outcome);
-    }
-}
-
-/// Without the access-log layer, the extractor yields an empty slot.
-impl<S: Sync> FromRequestParts<S> for CallerSlot {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
-    }
-}
-
 impl RefusalCounter {
     /// Logs a refused request, unless the limit of the period is reached.
-    fn log_refusal(&self, caller: &str, method: &Method, route: &str, status: StatusCode, id: &RequestId) {
+    fn log_refusal(&self, caller: &str, method: &Method, status: StatusCode, facts: &RequestFacts) {
         let CountedRefusal { is_logged, unlogged_before } = self.count();
         if unlogged_before > 0 {
             tracing::warn!(
                 target: "audit",
-                untold = unlogged_before,
+                unlogged = unlogged_before,
                 "more requests were refused than are logged one by one"
             );
         }
@@ -123,9 +105,9 @@ impl RefusalCounter {
                 target: "audit",
                 caller,
                 http.method = method.as_str(),
-                http.route = route,
+                http.route = route_label(facts),
                 http.status = status.as_u16(),
-                request_id = id.0,
+                request_id = facts.request_id(),
                 "refused"
             );
         }
@@ -134,7 +116,7 @@ impl RefusalCounter {
     /// Counts a refusal.
     fn count(&self) -> CountedRefusal {
         let now = Instant::now();
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.0.lock();
         let mut unlogged_before = 0;
         if window.began_at.is_none_or(|began_at| now.duration_since(began_at) >= REFUSAL_WINDOW) {
             unlogged_before = window.refusals.saturating_sub(MAX_LOGGED_REFUSALS);
@@ -145,76 +127,81 @@ impl RefusalCounter {
     }
 }
 
-/// Logs every authenticated or refused request: after its response body was sent, or after the client has disconnected.
-pub async fn log_requests(
-    State(refusals): State<Arc<RefusalCounter>>,
-    id: RequestId,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let slot = CallerSlot::default();
-    request.extensions_mut().insert(slot.clone());
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let method = request.method().clone();
-    let mut response = next.run(request).await;
-    let caller = match slot.0.get() {
-        Some(AuthOutcome::Caller(caller)) => caller.clone(),
-        Some(AuthOutcome::Refused(name)) => {
-            let name = name.as_deref().unwrap_or("unknown");
-            refusals.log_refusal(name, &method, &route, response.status(), &id);
-            return response;
-        }
-        None => return response,
-    };
-    let rows = response.extensions_mut().remove::<RowCount>().unwrap_or_default();
-    let entry = AccessLogEntry { caller, method, route, status: response.status(), rows, id };
-    if response.body().is_end_stream() || response.body().size_hint().exact().is_some() {
-        // The body is complete, so its rows are counted.
-        drop(entry);
-        return response;
+impl Middleware for LogAccess {
+    type Finish = LogResponse;
+
+    fn before<B>(&self, request: &mut Request<B>) -> Result<LogResponse, Response> {
+        let method = request.method().clone();
+        Ok(LogResponse { refusals: Arc::clone(&self.0), method, facts: RequestFacts::of(request) })
     }
-    response.map(|body| {
-        // The entry is dropped with the body: at its end, or when the client disconnects.
-        let chunks = body.into_data_stream().map(move |chunk: Result<Bytes, axum::Error>| {
-            let _ = &entry;
-            chunk
-        });
-        Body::from_stream(chunks)
-    })
 }
 
-/// Logs an authenticated request. Anonymous requests are not logged.
-pub fn log_access(caller: &Caller, method: &Method, route: &str, status: StatusCode, rows: &RowCount, id: &RequestId) {
-    if caller.id().is_none() {
-        return;
+impl Finish for LogResponse {
+    fn finish(self, Ok(mut response): Served) -> Response {
+        let Self { refusals, method, facts } = self;
+        let rows = response.extensions_mut().remove::<RowCount>();
+        if !facts.is_audited() {
+            return response;
+        }
+        let key_name = match facts.authentication() {
+            Some(Authentication::Caller(_)) => {
+                let entry = AccessLogEntry { method, status: response.status(), rows: rows.unwrap_or_default(), facts };
+                return entry.attach_to(response);
+            }
+            Some(Authentication::Refused { key_name, .. }) => key_name.as_deref(),
+            Some(Authentication::MissingCredentials) | None => None,
+        };
+        refusals.log_refusal(key_name.unwrap_or("unknown"), &method, response.status(), &facts);
+        response
     }
-    // Responses to HEAD and 304 responses contain no rows.
-    let has_body = *method != Method::HEAD && status != StatusCode::NOT_MODIFIED;
-    tracing::info!(
-        target: "audit",
-        caller = &**caller.name(),
-        http.method = method.as_str(),
-        http.route = route,
-        http.status = status.as_u16(),
-        rows = if has_body { rows.0.load(Ordering::Relaxed) } else { 0 },
-        request_id = id.0,
-    );
+}
+
+fn route_label(facts: &RequestFacts) -> &str {
+    facts.route().map_or("none", |route| route)
 }
 
 /// An entry of the access log, written when it is dropped.
 struct AccessLogEntry {
-    caller: Caller,
     method: Method,
-    route: String,
     status: StatusCode,
     rows: RowCount,
-    id: RequestId,
+    facts: Arc<RequestFacts>,
+}
+
+impl AccessLogEntry {
+    /// Writes the entry at the end of the response body, or when the client disconnects.
+    fn attach_to(self, response: Response) -> Response {
+        if response.body().is_end_stream() || response.body().size_hint().exact().is_some() {
+            // The body is complete, so its rows are counted.
+            return response;
+        }
+        response.map(|body| {
+            // The entry is dropped with the body.
+            let chunks = body.into_data_stream().map(move |chunk: Result<Bytes, axum::Error>| {
+                let _ = &self;
+                chunk
+            });
+            Body::from_stream(chunks)
+        })
+    }
 }
 
 impl Drop for AccessLogEntry {
     fn drop(&mut self) {
-        let Self { caller, method, route, status, rows, id } = self;
-        log_access(caller, method, route, *status, rows, id);
+        let Self { method, status, rows, facts } = self;
+        // Anonymous requests are not logged.
+        let Some(caller) = facts.caller().filter(|caller| caller.id().is_some()) else { return };
+        // Responses to HEAD and 304 responses contain no rows.
+        let has_body = *method != Method::HEAD && *status != StatusCode::NOT_MODIFIED;
+        tracing::info!(
+            target: "audit",
+            caller = &**caller.name(),
+            http.method = method.as_str(),
+            http.route = route_label(facts),
+            http.status = status.as_u16(),
+            rows = if has_body { rows.0.load(Ordering::Relaxed) } else { 0 },
+            request_id = facts.request_id(),
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! HTTP caching (RFC 9110, 9111 and 9211): what clients may cache, how they revalidate it, and the responses cached here.
 //!
 //! ```text
-//! response_cache    serves cached responses before the router runs
+//! response_cache    the layer that serves cached responses instead of the router
 //! cache_entry       a cached response with the conditions under which it is fresh
 //! response_store    encoded responses by ETag, bounded by their size
 //! etag              the strong validator of one representation

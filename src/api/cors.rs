@@ -11,7 +11,7 @@ const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(10 * 60);
 /// A CORS layer for these origins; `None` if there are none. Browsers are not allowed to add cookies or other stored
 /// credentials; a page sends its key in `Authorization`.
 #[must_use]
-pub fn cors_layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
+pub(super) fn cors_layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
     let name = HeaderName::from_static;
     let layer = CorsLayer::new()
         .allow_origin(origins.to_vec())

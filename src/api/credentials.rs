@@ -3,25 +3,6 @@
 use std::net::IpAddr;
 
 use axum::http::{self, HeaderMap, Uri, header};
-use jiff::Timestamp;
-
-use crate::access::{Authenticator, Caller};
-
-/// The caller of a request, if no I/O and no signature check is needed to find out: for access keys, for tokens that were
-/// verified before, and for all requests without access control.
-#[must_use]
-pub fn authenticate_locally<B>(
-    authenticator: &Authenticator,
-    request: &http::Request<B>,
-    now: Timestamp,
-) -> Option<Caller> {
-    if authenticator.is_controlled() {
-        return authenticator.authenticate_locally(bearer_token(request.headers())?, now);
-    }
-    let is_served = !authenticator.is_loopback_only() || is_sent_to_loopback(request);
-    is_served.then(Caller::anonymous)
-}
-
 /// The bearer token of the header `Authorization`; `None` if there is none. For another authentication scheme, an invalid
 /// token is returned.
 #[must_use]

@@ -46,10 +46,16 @@ pub struct Offset {
     pub query_hash: [u8; 8],
 }
 
-/// The text is not a cursor.
+/// Why a cursor is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is not a cursor of this service")]
-pub struct ParseCursorError;
+pub enum CursorError {
+    /// The text is not a cursor.
+    #[error("is not a cursor of this service")]
+    Malformed,
+    /// The cursor belongs to another query.
+    #[error("was issued for a different query")]
+    OtherQuery,
+}
 
 /// A hash of the path and the query parameters, except those that may differ between pages.
 #[must_use]
@@ -96,12 +102,13 @@ impl Cursor {
         URL_SAFE_NO_PAD.encode([position.as_bytes(), &self.query_hash].concat())
     }
 
-    /// Decodes a cursor.
+    /// Decodes a cursor of the query with this hash.
     ///
     /// # Errors
-    /// If `text` is not a cursor.
-    pub fn decode(text: &str) -> Result<Self, ParseCursorError> {
-        Self::parse(text).ok_or(ParseCursorError)
+    /// If `text` is not a cursor, or is a cursor of another query.
+    pub fn decode(text: &str, query_hash: [u8; 8]) -> Result<Self, CursorError> {
+        let cursor = Self::parse(text).ok_or(CursorError::Malformed)?;
+        if cursor.query_hash == query_hash { Ok(cursor) } else { Err(CursorError::OtherQuery) }
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -126,12 +133,13 @@ impl Offset {
         URL_SAFE_NO_PAD.encode([(self.skip as u64).to_be_bytes(), self.version, self.query_hash].concat())
     }
 
-    /// Decodes a cursor.
+    /// Decodes a cursor of the query with this hash.
     ///
     /// # Errors
-    /// If `text` is not a cursor.
-    pub fn decode(text: &str) -> Result<Self, ParseCursorError> {
-        Self::parse(text).ok_or(ParseCursorError)
+    /// If `text` is not a cursor, or is a cursor of another query.
+    pub fn decode(text: &str, query_hash: [u8; 8]) -> Result<Self, CursorError> {
+        let cursor = Self::parse(text).ok_or(CursorError::Malformed)?;
+        if cursor.query_hash == query_hash { Ok(cursor) } else { Err(CursorError::OtherQuery) }
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -160,18 +168,19 @@ mod tests {
         fn a_cursor_reads_back_as_written(row: usize, version: [u8; 4], query_hash: [u8; 8], offset in -5000..5000_i32) {
             let day = Day::new(2026, 11, 1).unwrap().plus(offset);
             let cursor = Cursor { day, geo: Geo::Sg, row, version, query_hash };
-            prop_assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
+            prop_assert_eq!(Cursor::decode(&cursor.encode(), query_hash), Ok(cursor));
         }
 
         #[test]
         fn an_offset_reads_back_as_written(skip: usize, version: [u8; 8], query_hash: [u8; 8]) {
             let offset = Offset { skip, version, query_hash };
-            prop_assert_eq!(Offset::decode(&offset.encode()), Ok(offset));
+            prop_assert_eq!(Offset::decode(&offset.encode(), query_hash), Ok(offset));
+            prop_assert_eq!(Offset::decode(&offset.encode(), query_hash.map(|byte| !byte)), Err(CursorError::OtherQuery));
         }
 
         #[test]
         fn decoding_any_text_does_not_panic(text in "\\PC{0,60}") {
-            let _ = (Cursor::decode(&text), Offset::decode(&text));
+            let _ = (Cursor::decode(&text, [0; 8]), Offset::decode(&text, [0; 8]));
         }
     }
 

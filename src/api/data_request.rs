@@ -1,18 +1,21 @@
-//! The stages that all endpoints over days have in common: parameters, loading, validation, and the response.
+//! The stages of a request over days: parse, load, validate, compute, respond.
 //!
-//! A handler reads its parameters, loads the days, and computes its result. This module ends the request early if possible:
-//! with a problem, with 202 while the days are fetched, or with a stored response or 304.
+//! ```text
+//! let request = ActivityRequest::parse(&context)?;                           // or a problem that names every fault
+//! let input = context.load(&request.data, context.engine().load_…).await?;   // or 202, or a problem
+//! let current = context.validate(&input, &request.data)?;                    // or 304, or a stored response
+//! let report = compute(move || report(&input, &request)).await?;
+//! context.respond(current, report).await
+//! ```
+//!
+//! A stage takes what the previous one returns: only [`load`](RequestContext::load) makes a [`Loaded`], and only
+//! [`validate`](RequestContext::validate) makes the [`Representation`] that a response is completed with.
 
-use std::{
-    future::Future,
-    num::NonZeroU64,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{future::Future, num::NonZeroU64, ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
     body::to_bytes,
-    extract::{FromRequestParts, MatchedPath},
+    extract::FromRequestParts,
     http::{HeaderMap, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -29,8 +32,8 @@ use super::{
     },
     compute::compute,
     export_pool::ChunkSource,
-    format::{Format, FormatParams, RequestedFormat},
-    params::{Params, parameter_names},
+    format::{Format, RequestedFormat},
+    params::Params,
     prefer::Preference,
     problem::{DEFAULT_RETRY_AFTER, Problem, ProblemCode},
     state::ApiState,
@@ -43,25 +46,42 @@ use crate::{
     store::CacheGeneration,
 };
 
-/// Bodies below this size are compressed on the async thread, in bytes: moving them to another thread takes as long.
+/// Size in bytes below which bodies are compressed on the async thread: moving them to another thread takes as long.
 const MAX_INLINE_ENCODING_BYTES: usize = 8 << 10;
 
-/// A request to an endpoint over days.
-pub struct DataRequest {
+/// The context of a request over days: the caller, its query engine, and the headers.
+pub struct RequestContext {
     state: ApiState,
     caller: Caller,
     engine: QueryEngine,
     uri: Uri,
-    route: Arc<str>,
     headers: HeaderMap,
     preference: Preference,
-    format: RequestedFormat,
-    /// The representation of the response; set when the days are loaded.
-    representation: OnceLock<Representation>,
 }
 
-/// A representation of the response: its validator, its coding, and the data that it is made from.
-struct Representation {
+/// The parsed request, as far as all endpoints over days have it in common.
+#[derive(Debug)]
+pub struct DataRequest {
+    /// The days and rows that the request needs.
+    pub query: Query,
+    /// How long to wait for days, and whether a partial result is allowed.
+    pub options: LoadOptions,
+    /// The format of the response.
+    pub format: RequestedFormat,
+    /// The minimum size of a group whose figures the caller may see, in people; `None`: no minimum.
+    pub min_group_size: Option<NonZeroU64>,
+}
+
+/// Loaded days, from which a response can be computed.
+#[derive(Debug)]
+pub struct Loaded<D> {
+    days: D,
+    /// The generation of the cached data before the days were loaded.
+    generation: CacheGeneration,
+}
+
+/// The representation that answers the request: its validator, its coding, and the data that it is made from.
+pub struct Representation {
     etag: ETag,
     encoding: ContentEncoding,
     provenance: Provenance,
@@ -85,58 +105,81 @@ pub enum EarlyResponse {
     Ready(Box<Response>),
 }
 
-impl DataRequest {
-    /// Reads the query string, which may contain the parameters of the `groups` and those of [`FormatParams`].
+impl<D> Loaded<D> {
+    /// The days.
+    pub fn into_inner(self) -> D {
+        self.days
+    }
+}
+
+impl<D> Deref for Loaded<D> {
+    type Target = D;
+
+    fn deref(&self) -> &D {
+        &self.days
+    }
+}
+
+impl RequestContext {
+    /// The query parameters.
     #[must_use]
-    pub fn params(&self, groups: &[Vec<String>]) -> Params {
-        Params::parse(&self.uri, &[&groups.concat()[..], &parameter_names::<FormatParams>()].concat())
+    pub fn params(&self) -> Params {
+        Params::parse(&self.uri)
     }
 
-    /// Reads the requested format. If it is not available, the fault is added to `params`.
-    pub fn requested_format(&mut self, params: &mut Params) -> RequestedFormat {
-        self.format = RequestedFormat::parse(params, &self.headers);
-        self.format
-    }
-
-    /// How long to wait for days, and whether a partial result is allowed.
+    /// The request for the days of `query`. Reads the format; faults are recorded in `params`.
     #[must_use]
-    pub fn load_options(&self, allow_partial: bool) -> LoadOptions {
-        self.state.load_options(self.preference, allow_partial)
+    pub fn data_request(&self, params: &mut Params, query: Query, allow_partial: bool) -> DataRequest {
+        DataRequest {
+            query,
+            options: self.state.load_options(self.preference, allow_partial),
+            format: RequestedFormat::read(params, &self.headers),
+            min_group_size: self.min_group_size(),
+        }
     }
 
-    /// Awaits the `loading` of the days that `query` needs.
+    /// Awaits the `loading` of the days that `request` needs.
     ///
     /// # Errors
-    /// [`EarlyResponse`], if the days could not be loaded in time or at all, or if no computation is needed.
-    pub async fn load_or_respond<D: HasProvenance>(
+    /// [`EarlyResponse`], if the days could not be loaded in time or at all.
+    pub async fn load<D>(
         &self,
-        query: &Query,
+        request: &DataRequest,
         loading: impl Future<Output = Result<D, QueryError>>,
-    ) -> Result<D, EarlyResponse> {
+    ) -> Result<Loaded<D>, EarlyResponse> {
         // Read before the days are loaded, so that a later change makes the cache entry outdated.
-        let generation = self.engine().generation();
-        let days = match loading.await {
-            Ok(days) => days,
+        let generation = self.engine.generation();
+        match loading.await {
+            Ok(days) => Ok(Loaded { days, generation }),
             Err(QueryError::DeadlineExceeded { remaining }) if self.preference.respond_async => {
-                return Err(self.accept(query, remaining).await);
+                Err(self.accept(&request.query, remaining).await)
             }
-            Err(error) => return Err(Problem::from_query_error(&error, self.now()).into()),
-        };
-        let provenance = days.provenance(self.engine(), query);
-        let representation = self.representation(provenance, generation);
-        if let Some(response) = self.ready_response(&representation) {
-            return Err(EarlyResponse::Ready(Box::new(response)));
+            Err(error) => Err(Problem::from_query_error(&error, self.now()).into()),
         }
-        // Set once, because a handler loads its days once.
-        let _ = self.representation.set(representation);
-        Ok(days)
+    }
+
+    /// The representation that is computed from the loaded days.
+    ///
+    /// # Errors
+    /// [`EarlyResponse::Ready`], if no computation is needed.
+    pub fn validate<D: HasProvenance>(
+        &self,
+        loaded: &Loaded<D>,
+        request: &DataRequest,
+    ) -> Result<Representation, EarlyResponse> {
+        let provenance = loaded.provenance(&self.engine, &request.query);
+        let representation = self.representation(request, provenance, loaded.generation);
+        match self.ready_response(&representation) {
+            Some(response) => Err(EarlyResponse::Ready(Box::new(response))),
+            None => Ok(representation),
+        }
     }
 
     /// Starts a job that fetches the days of `query`. `remaining` is the estimated time, if known.
     async fn accept(&self, query: &Query, remaining: Option<Duration>) -> EarlyResponse {
         let query = Query { scope: self.caller.view().source_scope(&query.scope), ..query.clone() };
         let (request, owner) = (BackfillRequest::for_query(&query, self.now()), Arc::clone(self.caller.name()));
-        let job = match self.state.backfills.start(request, Some(self.path_and_query().into()), owner).await {
+        let job = match self.state.data.backfills.start(request, Some(self.path_and_query().into()), owner).await {
             Ok(job) => job,
             Err(error) => return Problem::from(error).into(),
         };
@@ -147,8 +190,14 @@ impl DataRequest {
         EarlyResponse::Accepted { job, caller, retry_after: estimate.unwrap_or(DEFAULT_RETRY_AFTER) }
     }
 
-    fn representation(&self, provenance: Provenance, generation: CacheGeneration) -> Representation {
-        let offered = match self.format.format {
+    fn representation(
+        &self,
+        request: &DataRequest,
+        provenance: Provenance,
+        generation: CacheGeneration,
+    ) -> Representation {
+        let DataRequest { format, min_group_size, .. } = request;
+        let offered = match format.format {
             Format::Json => ContentEncoding::STORED,
             Format::Csv | Format::Ndjson => ContentEncoding::STREAMED,
             // The pages of a Parquet file are compressed already.
@@ -156,33 +205,36 @@ impl DataRequest {
         };
         let encoding = ContentEncoding::negotiate(&self.headers, offered);
         // The ETag also depends on what the caller may see of the same days.
-        let (min_group_size, accepts_identity) =
-            (self.min_group_size(), !ContentEncoding::is_identity_refused(&self.headers));
-        let form = format!("{:?} {} {min_group_size:?} {accepts_identity}", self.format, self.caller.view_key());
+        let accepts_identity = !ContentEncoding::is_identity_refused(&self.headers);
+        let form = format!("{format:?} {} {min_group_size:?} {accepts_identity}", self.caller.view_key());
         let etag = ETag::new(&provenance.version, self.path_and_query(), &form, encoding);
         Representation { etag, encoding, provenance, generation }
     }
 
     /// The response, if nothing must be computed for it.
     fn ready_response(&self, representation: &Representation) -> Option<Response> {
-        let stored = self.state.response_cache.store().get(&representation.etag);
-        // Also for a 304, because a client that revalidates once does so again.
-        if let Some(stored) = &stored {
-            self.insert_into_cache(representation, stored);
-        }
+        let stored = self.state.data.response_cache.store().get(&representation.etag);
         if Preconditions::from_headers(&self.headers).lists(&representation.etag) {
-            return Some(self.not_modified(representation));
+            let response = self.not_modified(representation);
+            // Also cached, because a client that revalidates once does so again.
+            return Some(
+                stored
+                    .iter()
+                    .fold(response, |response, stored| self.cache_entry(representation, stored).attach_to(response)),
+            );
         }
         stored.map(|stored| self.stored_or_not_modified(representation, &stored))
     }
 
-    /// The stored response, or 304 if the client's copy is current.
-    fn stored_or_not_modified(&self, representation: &Representation, stored: &StoredResponse) -> Response {
-        if self.is_not_modified(representation) {
-            return self.not_modified(representation);
-        }
-        let headers = stored.headers_with(cache_headers(&representation.provenance, self.now()));
-        stored.rows.attach_to(stored.to_response(headers))
+    /// The stored response, or 304 if the client's copy is current, with its entry for the response cache.
+    fn stored_or_not_modified(&self, representation: &Representation, stored: &Arc<StoredResponse>) -> Response {
+        let response = if self.is_not_modified(representation) {
+            self.not_modified(representation)
+        } else {
+            let headers = stored.headers_with(cache_headers(&representation.provenance, self.now()));
+            stored.rows.attach_to(stored.to_response(headers))
+        };
+        self.cache_entry(representation, stored).attach_to(response)
     }
 
     /// Whether the client's copy is current.
@@ -194,19 +246,17 @@ impl DataRequest {
         not_modified(with_etag(etag, cache_headers(provenance, self.now())))
     }
 
-    fn insert_into_cache(&self, representation: &Representation, stored: &Arc<StoredResponse>) {
+    /// The entry of the response in the response cache.
+    fn cache_entry(&self, representation: &Representation, stored: &Arc<StoredResponse>) -> CacheEntry {
         let Representation { etag, provenance, generation, .. } = representation;
-        let route = Arc::clone(&self.route);
-        let entry = CacheEntry::new(stored, etag.clone(), provenance.clone(), *generation, self.now(), route);
-        self.state.response_cache.insert(&self.uri, &self.headers, &self.caller, entry);
+        CacheEntry::new(stored, etag.clone(), provenance.clone(), *generation, self.now())
     }
 
     /// Completes a computed response: compresses it, adds its validators, and stores it in the response cache.
     ///
     /// # Errors
     /// [`EarlyResponse::Problem`], if the body cannot be read or compressed.
-    pub async fn respond(mut self, response: Response) -> Result<Response, EarlyResponse> {
-        let Some(representation) = self.representation.take() else { return Ok(response) };
+    pub async fn respond(self, representation: Representation, response: Response) -> Result<Response, EarlyResponse> {
         let (parts, body) = response.into_parts();
         let unreadable = |_| Problem::new(ProblemCode::Internal, "the response body ended early");
         let body = to_bytes(body, usize::MAX).await.map_err(unreadable)?;
@@ -225,34 +275,31 @@ impl DataRequest {
         headers.extend(representation.etag.header().map(|etag| (header::ETAG, etag)));
         let rows = parts.extensions.get().cloned().unwrap_or_default();
         let stored = Arc::new(StoredResponse { headers, body, rows });
-        self.state.response_cache.store().insert(representation.etag.clone(), &stored);
-        self.insert_into_cache(&representation, &stored);
+        self.state.data.response_cache.store().insert(representation.etag.clone(), &stored);
         Ok(self.stored_or_not_modified(&representation, &stored))
     }
 
-    /// Completes an export: its chunks are compressed while they are written. `file` makes a response of the body.
+    /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response.
     ///
     /// # Errors
     /// [`EarlyResponse::Problem`], if the compressor cannot be created.
     pub fn respond_with_export<C: ChunkSource>(
         self,
+        representation: &Representation,
         chunks: C,
         file: impl FnOnce(axum::body::Body) -> Response,
     ) -> Result<Response, EarlyResponse> {
-        if let Some(current) = self.representation.get().filter(|representation| self.is_not_modified(representation)) {
-            return Ok(self.not_modified(current));
+        if self.is_not_modified(representation) {
+            return Ok(self.not_modified(representation));
         }
-        let encoding =
-            self.representation.get().map_or(ContentEncoding::Identity, |representation| representation.encoding);
-        let chunks = EncodedChunks::new(chunks, encoding);
+        let Representation { etag, encoding, provenance, .. } = representation;
+        let chunks = EncodedChunks::new(chunks, *encoding);
         let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
-        let mut response = file(self.state.export_pool.body(chunks));
+        let mut response = file(self.state.data.export_pool.body(chunks));
         let headers = response.headers_mut();
         headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
-        if let Some(Representation { etag, provenance, .. }) = self.representation.get() {
-            headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
-            headers.extend(cache_headers(provenance, self.now()));
-        }
+        headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
+        headers.extend(cache_headers(provenance, self.now()));
         Ok(response)
     }
 
@@ -265,7 +312,7 @@ impl DataRequest {
     /// The minimum size of a group whose figures the caller may see, in people; `None`: no minimum.
     #[must_use]
     pub fn min_group_size(&self) -> Option<NonZeroU64> {
-        self.state.min_group_size.filter(|_| !self.caller.has_scope(Scope::UsersRead))
+        self.state.access.min_group_size.filter(|_| !self.caller.has_scope(Scope::UsersRead))
     }
 
     /// The caller.
@@ -287,7 +334,7 @@ impl DataRequest {
     /// The geos that are served; the first is the home geo of the tenant.
     #[must_use]
     pub fn geos(&self) -> &[Geo] {
-        &self.state.geos
+        &self.state.data.geos
     }
 
     /// The current time.
@@ -297,7 +344,7 @@ impl DataRequest {
     }
 }
 
-impl FromRequestParts<ApiState> for DataRequest {
+impl FromRequestParts<ApiState> for RequestContext {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
@@ -308,11 +355,8 @@ impl FromRequestParts<ApiState> for DataRequest {
             caller,
             state: state.clone(),
             uri: parts.uri.clone(),
-            route: parts.extensions.get::<MatchedPath>().map_or_else(Arc::default, |path| path.as_str().into()),
             headers: parts.headers.clone(),
             preference,
-            format: RequestedFormat::default(),
-            representation: OnceLock::new(),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Content negotiation: the format of a response, from the parameter `format` or the header `Accept`.
 
 use axum::http::{HeaderMap, header};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -10,15 +11,16 @@ use super::{
 };
 
 /// A response format.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// One JSON document; long lists are paged.
     #[default]
     Json,
-    /// One JSON object per line, the whole selection as a stream.
-    Ndjson,
     /// Comma-separated values with a header line.
     Csv,
+    /// One JSON object per line, the whole selection as a stream.
+    Ndjson,
     /// Typed columns, for data frames and databases.
     Parquet,
 }
@@ -32,40 +34,29 @@ pub struct RequestedFormat {
     pub bom: bool,
 }
 
-/// The parameters of the format. Parsed by [`RequestedFormat::parse`].
-#[derive(Debug, IntoParams)]
+/// The parameters of the format. Read by [`RequestedFormat::read`].
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `RequestedFormat::parse` parses")]
 pub struct FormatParams {
     /// Response format; overrides `Accept`. `csv` is RFC 4180 in UTF-8; text that a spreadsheet would run as a formula
     /// (it begins with `=`, `+`, `-`, `@`, a tab or a carriage return) is prefixed with an apostrophe. `ndjson` is one
     /// JSON object per line. `parquet` has typed columns: dates, timestamps in UTC, integers, booleans and lists.
     #[param(inline)]
-    format: Option<FormatParam>,
+    format: Option<Format>,
     /// `true`: the CSV begins with a byte order mark, so that Excel detects UTF-8. Default: `false`.
     bom: Option<bool>,
-}
-
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `RequestedFormat::parse` parses")]
-enum FormatParam {
-    Json,
-    Csv,
-    Ndjson,
-    Parquet,
 }
 
 impl RequestedFormat {
     /// The format that the caller prefers. If no format is acceptable (406) or a parameter is faulty, that is recorded in
     /// `params`.
-    pub fn parse(params: &mut Params, headers: &HeaderMap) -> Self {
-        let format = Format::negotiate(params, headers, &[Format::Json, Format::Csv, Format::Ndjson, Format::Parquet]);
-        let format = format.unwrap_or_else(|problem| {
+    pub fn read(params: &mut Params, headers: &HeaderMap) -> Self {
+        let FormatParams { format, bom } = params.read();
+        let negotiated = if params.has("format") { Ok(format.unwrap_or_default()) } else { Format::negotiate(headers) };
+        let format = negotiated.unwrap_or_else(|problem| {
             params.reject(problem);
             Format::Json
         });
-        let bom = params.flag("bom");
         if bom.is_some() && format != Format::Csv {
             params.add_fault("bom", "is only valid with CSV");
         }
@@ -74,8 +65,8 @@ impl RequestedFormat {
 }
 
 impl Format {
-    const ALL: [(&'static str, Self); 4] =
-        [("json", Self::Json), ("csv", Self::Csv), ("ndjson", Self::Ndjson), ("parquet", Self::Parquet)];
+    /// All formats, the default first.
+    const ALL: [Self; 4] = [Self::Json, Self::Csv, Self::Ndjson, Self::Parquet];
 
     /// The media type.
     #[must_use]
@@ -107,28 +98,23 @@ impl Format {
         }
     }
 
-    /// The format of `offered` that the caller prefers; the first one if the caller has no preference.
+    /// The format that `Accept` prefers; JSON if it prefers none.
     ///
     /// # Errors
-    /// A problem (406) if no offered format is acceptable. A faulty `format` is recorded in `params`.
-    pub fn negotiate(params: &mut Params, headers: &HeaderMap, offered: &[Self]) -> Result<Self, Problem> {
-        let names: Vec<_> = Self::ALL.into_iter().filter(|(_, format)| offered.contains(format)).collect();
-        if params.has("format") {
-            return Ok(params.one_of("format", &names).unwrap_or(Self::Json));
-        }
+    /// A problem (406) if no format is acceptable.
+    fn negotiate(headers: &HeaderMap) -> Result<Self, Problem> {
         let accept: Vec<&str> =
             headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
         let accept = accept.join(",");
         // A missing `Accept` accepts every format (RFC 9110, section 12.5.1).
         if accept.trim().is_empty() {
-            return Ok(offered[0]);
+            return Ok(Self::default());
         }
-        let preferred = offered.iter().rev().max_by(|a, b| {
-            media_type_quality(&accept, a.media_type()).total_cmp(&media_type_quality(&accept, b.media_type()))
-        });
-        preferred.copied().filter(|format| media_type_quality(&accept, format.media_type()) > 0.0).ok_or_else(|| {
-            let types: Vec<_> = offered.iter().map(|format| format.media_type()).collect();
-            Problem::new(ProblemCode::NotAcceptable, format!("available media types: {}", types.join(", ")))
+        let quality = |format: Self| media_type_quality(&accept, format.media_type());
+        let preferred = Self::ALL.into_iter().rev().max_by(|a, b| quality(*a).total_cmp(&quality(*b)));
+        preferred.filter(|format| quality(*format) > 0.0).ok_or_else(|| {
+            let types = Self::ALL.map(Self::media_type).join(", ");
+            Problem::new(ProblemCode::NotAcceptable, format!("available media types: {types}"))
         })
     }
 }
@@ -173,7 +159,6 @@ mod tests {
     #[case("application/json;q=0", None)]
     fn the_preferred_format_is_chosen(#[case] accept: &str, #[case] chosen: Option<Format>) {
         let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
-        let negotiated = Format::negotiate(&mut Params::default(), &headers, &[Format::Json, Format::Ndjson]);
-        assert_eq!(negotiated.ok(), chosen);
+        assert_eq!(Format::negotiate(&headers).ok(), chosen);
     }
 }

@@ -4,20 +4,23 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use axum::{
-    extract::{MatchedPath, Request, State},
-    http::{HeaderMap, Method as HttpMethod, StatusCode},
-    middleware::Next,
+    http::{HeaderMap, Method as HttpMethod, Request, StatusCode},
     response::Response,
 };
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::{
+    middleware::{Finish, Middleware, Served},
+    request_facts::RequestFacts,
+};
 use crate::prometheus::{Collector, Exposition, Histogram};
 
 /// Bucket bounds of the duration histogram, in seconds: from a cached response to one that waited for Feishu.
@@ -25,10 +28,12 @@ const DURATION_BUCKETS_SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// The collector of HTTP request metrics.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct HttpMetrics {
     durations: Mutex<HashMap<RequestLabels, Histogram>>,
     in_flight: AtomicU64,
+    /// The label of requests that no route matches.
+    no_route: Arc<str>,
 }
 
 /// The labels of a request. Routes are the router's patterns, never text from a caller, so the number of label sets is
@@ -74,26 +79,55 @@ enum CacheLabel {
     None,
 }
 
+/// The layer that counts requests and measures the time until their responses begin.
+#[derive(Clone, Debug)]
+pub struct RecordMetrics(pub Arc<HttpMetrics>);
+
 /// Counts a request as in flight until its response begins or its client disconnects.
 struct InFlightGuard(Arc<HttpMetrics>);
 
-/// Counts requests and measures the time until their responses begin.
-pub(super) async fn record_requests(State(metrics): State<Arc<HttpMetrics>>, request: Request, next: Next) -> Response {
-    let began_at = Instant::now();
-    let in_flight = InFlightGuard::begin(metrics);
-    let route: Arc<str> = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).into();
-    let method = request.method().clone();
-    let response = next.run(request).await;
-    in_flight.0.record(&route, &method, &response, began_at.elapsed());
-    response
+/// Records the response to a request.
+pub struct RecordResponse {
+    in_flight: InFlightGuard,
+    began_at: Instant,
+    method: Method,
+    facts: Arc<RequestFacts>,
+}
+
+impl Middleware for RecordMetrics {
+    type Finish = RecordResponse;
+
+    fn before<B>(&self, request: &mut Request<B>) -> Result<RecordResponse, Response> {
+        Ok(RecordResponse {
+            in_flight: InFlightGuard::begin(Arc::clone(&self.0)),
+            began_at: Instant::now(),
+            method: request.method().into(),
+            facts: RequestFacts::of(request),
+        })
+    }
+}
+
+impl Finish for RecordResponse {
+    fn finish(self, Ok(response): Served) -> Response {
+        let Self { in_flight: InFlightGuard(metrics), began_at, method, facts } = &self;
+        let route = facts.route().unwrap_or(&metrics.no_route);
+        metrics.record(Arc::clone(route), *method, &response, began_at.elapsed());
+        response
+    }
+}
+
+impl Default for HttpMetrics {
+    fn default() -> Self {
+        Self { durations: Mutex::default(), in_flight: AtomicU64::default(), no_route: "none".into() }
+    }
 }
 
 impl HttpMetrics {
     /// Records one response and the time until it began.
-    pub(super) fn record(&self, route: &Arc<str>, method: &HttpMethod, response: &Response, duration: Duration) {
+    fn record(&self, route: Arc<str>, method: Method, response: &Response, duration: Duration) {
         let (status, cache) = (response.status().into(), response.headers().into());
-        let labels = RequestLabels { route: Arc::clone(route), method: method.into(), status, cache };
-        let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        let labels = RequestLabels { route, method, status, cache };
+        let mut durations = self.durations.lock();
         durations.entry(labels).or_insert_with(|| Histogram::new(DURATION_BUCKETS_SECONDS)).observe(duration);
     }
 }
@@ -115,7 +149,7 @@ impl Collector for HttpMetrics {
     fn collect(&self, page: &mut Exposition) {
         page.gauge("feishu_pulse_http_requests_in_flight", "Requests whose response has not begun.")
             .sample(self.in_flight.load(Ordering::Relaxed) as f64);
-        let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        let durations = self.durations.lock();
         let mut series: Vec<_> = durations.iter().collect();
         series.sort_unstable_by_key(|(labels, _)| *labels);
         let mut family = page.histogram(

@@ -1,52 +1,117 @@
-//! The layers around the router, and the reason for the position of each.
+//! The pipeline: the layers that every request passes, in one list, with the reason for the position of each.
+//!
+//! ```text
+//! request id → metrics → access log → CORS
+//!   → native:   problems → panic guard → host → limits → authenticate → rate limit → response cache → router
+//!   → drop-in:  errors   → panic guard → host → limits → router of the drop-in
+//! ```
+//!
+//! The layers of the pipeline stand around the whole router. A request that the response cache answers passes all of them
+//! and never reaches the router. What concerns only requests to the router stands inside it, see `around_router`.
 
-use std::{any::Any, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    middleware::{from_fn, from_fn_with_state},
-    response::{IntoResponse as _, Response},
+    BoxError, Router,
+    body::{Bytes, HttpBody},
+    extract::{DefaultBodyLimit, MatchedPath},
+    http::Request,
+    response::Response,
 };
-use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer, trace::TraceLayer};
+use futures_util::future::Either;
+use tower::{Service, ServiceBuilder, util::option_layer};
+use tower_http::trace::TraceLayer;
 use tracing::Span;
 
 use super::{
-    access_log, drop_in,
-    http_metrics::{self, HttpMetrics},
-    problem::{self, Problem, ProblemCode},
-    request_id,
+    access_log::LogAccess,
+    authenticate::{Authenticate, CheckHost, CountRequest},
+    caching::response_cache::CacheResponses,
+    drop_in::{self, RenderFeishuErrors},
+    http_metrics::RecordMetrics,
+    middleware::{HttpService, Middleware, MiddlewareLayer},
+    panic_guard::PanicGuardLayer,
+    problem::RenderProblems,
+    request_facts::RequestFacts,
+    request_id::AssignRequestId,
     request_limits::{self, RequestLimits},
+    state::ApiState,
     trace,
 };
 
-/// Wraps the routes in the layers; the last is the outermost.
-pub fn apply(routes: Router, metrics: Arc<HttpMetrics>, limits: RequestLimits, cors: Option<CorsLayer>) -> Router {
-    let routes = routes
-        // Innermost: a panic in a handler becomes a response instead of closing the connection.
-        .layer(CatchPanicLayer::custom(render_panic))
-        // Rejects requests beyond the limits before other work is done for them.
-        .layer(from_fn_with_state(limits, request_limits::enforce))
+/// The body of a request.
+pub trait RequestBody: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static {}
+
+impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static> RequestBody for B {}
+
+/// The pipeline of the main listener.
+pub(super) fn main_pipeline<B: RequestBody>(
+    state: &ApiState,
+    native: Router,
+    drop_in: Router,
+    limits: RequestLimits,
+) -> impl HttpService<B> + use<B> {
+    let guards = ServiceBuilder::new()
+        // Inside the rendering, because it makes a problem of a panic; outside everything that can panic.
+        .layer(PanicGuardLayer)
+        // Before any work is done for a web page that uses DNS rebinding.
+        .layer(MiddlewareLayer(CheckHost::new(&state.access.authenticator)))
+        // Before the identity provider or Feishu is called for the request.
+        .layer(limits);
+    let native = ServiceBuilder::new()
+        // Outside all layers that respond with a problem.
+        .layer(MiddlewareLayer(RenderProblems))
+        .layer(guards.clone())
+        // Before the cache, which serves a caller only what the caller may see.
+        .layer(Authenticate(Arc::clone(&state.access)))
+        // Before the cache, because cached responses count as well; after authentication, which finds the caller.
+        .layer(MiddlewareLayer(CountRequest(Arc::clone(&state.access))))
+        // Innermost, so that a cached response passes the same layers as others.
+        .layer(MiddlewareLayer(CacheResponses(Arc::clone(&state.data.response_cache))))
+        .service(native);
+    let drop_in = ServiceBuilder::new().layer(MiddlewareLayer(RenderFeishuErrors)).layer(guards).service(drop_in);
+    outer_layers(state, ByPrefix { native, drop_in })
+}
+
+/// The pipeline of the operations listener.
+pub(super) fn operations_pipeline<B: RequestBody>(
+    state: &ApiState,
+    router: Router,
+    limits: RequestLimits,
+) -> impl HttpService<B> + use<B> {
+    let layers = ServiceBuilder::new().layer(MiddlewareLayer(RenderProblems)).layer(PanicGuardLayer).layer(limits);
+    outer_layers(state, layers.service(router))
+}
+
+/// The layers around all routers.
+fn outer_layers<B, S: HttpService<B>>(state: &ApiState, inner: S) -> impl HttpService<B> + use<B, S> {
+    ServiceBuilder::new()
+        // Outermost, so that all layers can use the id and the other facts about the request.
+        .layer(MiddlewareLayer(AssignRequestId))
+        // Outside all layers that can change the status, so that it counts what the client receives.
+        .layer(MiddlewareLayer(RecordMetrics(Arc::clone(&state.operations.http_metrics))))
+        // Outside the problem rendering, so that it logs the final status.
+        .layer(MiddlewareLayer(LogAccess::default()))
+        // Outside authentication, because preflight requests have no credentials, and outside problem rendering, so that
+        // pages can read problems.
+        .layer(option_layer(state.access.cors.clone()))
+        .service(inner)
+}
+
+/// The layers inside the pipeline, around the routes: requests that an outer layer answers do not pass them.
+pub(super) fn around_router(routes: Router) -> Router {
+    routes
         // Limits bodies whose length is not declared.
         .layer(DefaultBodyLimit::max(request_limits::MAX_BODY_BYTES))
-        // Renders problems below /open-apis/ as Feishu errors, including those of panics and unknown paths.
-        .layer(from_fn(drop_in::render))
-        // Renders all other problems as problem documents.
-        .layer(from_fn(problem::render))
-        // Outside the problem rendering, so that it logs the final status.
-        .layer(from_fn_with_state(Arc::<access_log::RefusalCounter>::default(), access_log::log_requests));
-    // Outside authentication, because preflight requests have no credentials, and outside problem rendering, so that
-    // pages can read problems.
-    let routes = match cors {
-        Some(cors) => routes.layer(cors),
-        None => routes,
-    };
-    routes
-        // Inside the request id, so that the span has it; outside all layers that can change the status.
-        // Failures are logged where they are handled, so this layer does not log them again.
+        // Cached responses have no span. Failures are logged where they are handled, so this layer does not log them again.
         .layer(
             TraceLayer::new_for_http().make_span_with(trace::request_span).on_request(()).on_failure(()).on_response(
-                |response: &Response, latency: std::time::Duration, span: &Span| {
+                |response: &Response, latency: Duration, span: &Span| {
                     let (status, took_ms) = (response.status().as_u16(), latency.as_secs_f64() * 1e3);
                     span.record("http.response.status_code", status);
                     if span.metadata().is_some_and(|metadata| metadata.name() == trace::PROBE_SPAN) {
@@ -57,15 +122,47 @@ pub fn apply(routes: Router, metrics: Arc<HttpMetrics>, limits: RequestLimits, c
                 },
             ),
         )
-        // Outside the layers above, so that it counts the status that the client receives.
-        .layer(from_fn_with_state(metrics, http_metrics::record_requests))
-        // Outermost, so that all layers can use the id.
-        .layer(from_fn(request_id::assign))
+        // Only the router knows the route, which metrics and access log name.
+        .layer(MiddlewareLayer(RecordRoute))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "`CatchPanicLayer` passes the panic by value")]
-fn render_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(panic = message.unwrap_or("no message"), "a handler panicked");
-    Problem::new(ProblemCode::Internal, "the request failed because of a defect in this service").into_response()
+/// The layer that records the pattern of the route.
+#[derive(Clone, Copy, Debug)]
+struct RecordRoute;
+
+impl Middleware for RecordRoute {
+    type Finish = ();
+
+    fn before<B>(&self, request: &mut Request<B>) -> Result<(), Response> {
+        if let Some(route) = request.extensions().get::<MatchedPath>() {
+            RequestFacts::of(request).set_route(route.as_str().into());
+        }
+        Ok(())
+    }
+}
+
+/// Passes a request to the drop-in if its path has the prefix of Feishu's API.
+#[derive(Clone)]
+struct ByPrefix<N, D> {
+    native: N,
+    drop_in: D,
+}
+
+impl<N: HttpService<B>, D: HttpService<B>, B> Service<Request<B>> for ByPrefix<N, D> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<N::Future, D::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        let is_ready = self.native.poll_ready(context)?.is_ready() & self.drop_in.poll_ready(context)?.is_ready();
+        if is_ready { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if request.uri().path().starts_with(drop_in::PATH_PREFIX) {
+            Either::Right(self.drop_in.call(request))
+        } else {
+            Either::Left(self.native.call(request))
+        }
+    }
 }

@@ -17,7 +17,7 @@ use super::{
     responses((status = 200, description = "The filter, as in `PULSE_LOG`", body = String, content_type = "text/plain")),
 )]
 pub(in crate::api) async fn get(State(state): State<ApiState>) -> Result<String, Problem> {
-    let filter = state.log_filter.as_ref().and_then(LogFilter::current);
+    let filter = state.operations.log_filter.as_ref().and_then(LogFilter::current);
     filter.map(|filter| filter + "\n").ok_or_else(logging_disabled)
 }
 
@@ -37,7 +37,7 @@ pub(in crate::api) async fn put(
     State(state): State<ApiState>,
     body: Result<String, StringRejection>,
 ) -> Result<StatusCode, Problem> {
-    let log_filter = state.log_filter.as_ref().ok_or_else(logging_disabled)?;
+    let log_filter = state.operations.log_filter.as_ref().ok_or_else(logging_disabled)?;
     let body = body.map_err(|error| invalid_filter(&error.body_text()))?;
     let filter = body.trim();
     log_filter.replace(filter).map_err(|error| invalid_filter(&error))?;

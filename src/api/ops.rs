@@ -107,8 +107,8 @@ pub(in crate::api) async fn livez() -> Json<Health> {
     ),
 )]
 pub(in crate::api) async fn readyz(State(state): State<ApiState>) -> Response {
-    let archive = state.archive.as_ref().map(|archive| archive.health().into());
-    let access_keys = state.authenticator.keys_file().map(|file| AccessKeysHealth {
+    let archive = state.data.archive.as_ref().map(|archive| archive.health().into());
+    let access_keys = state.access.authenticator.keys_file().map(|file| AccessKeysHealth {
         status: if file.is_faulty() { "faulty" } else { "ok" },
         keys: file.keys().len(),
     });
@@ -136,7 +136,7 @@ impl From<archive::ArchiveStatus> for ArchiveHealth {
     ),
 )]
 pub(in crate::api) async fn metrics(State(state): State<ApiState>) -> Response {
-    ([(header::CONTENT_TYPE, Exposition::MEDIA_TYPE)], state.collectors.render()).into_response()
+    ([(header::CONTENT_TYPE, Exposition::MEDIA_TYPE)], state.operations.collectors.render()).into_response()
 }
 
 /// Explain a problem
@@ -152,7 +152,7 @@ pub(in crate::api) async fn metrics(State(state): State<ApiState>) -> Response {
     ),
 )]
 pub(in crate::api) async fn problem(PathSegment(name): PathSegment) -> Result<Json<ProblemPage>, Problem> {
-    let code = ProblemCode::ALL.into_iter().find(|code| code.name() == name);
+    let code = ProblemCode::ALL.iter().copied().find(|code| code.name() == name);
     let code = code.ok_or_else(|| Problem::new(ProblemCode::NotFound, "this problem code does not exist"))?;
     let doc = code.doc();
     Ok(Json(ProblemPage { code, status: doc.status.as_u16(), title: doc.title, cause: doc.cause, cure: doc.cure }))

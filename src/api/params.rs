@@ -1,14 +1,19 @@
 //! Query parameters. All faults of a request are collected and reported together.
 
-use std::{borrow::Cow, fmt::Display, str::FromStr};
+mod deserializer;
+pub mod param_types;
+
+use std::fmt::Display;
 
 use axum::{
     extract::{FromRequestParts, Path},
     http::{Uri, request::Parts},
 };
 use percent_encoding::percent_decode_str;
-use utoipa::{IntoParams, openapi::path::ParameterIn};
+use serde::de::DeserializeOwned;
 
+use self::deserializer::{ParamError, ParamsDeserializer};
+pub use self::param_types::{WholeNumber, parsed};
 use super::problem::{ParameterFault, Problem, ProblemCode};
 
 /// Maximum length of a value in bytes.
@@ -21,11 +26,17 @@ const MAX_FAULTS: usize = 50;
 const MAX_ECHOED_NAME_CHARS: usize = 64;
 
 /// The query parameters of one request, and their faults.
+///
+/// A parameter is declared once, as an optional field of a struct that derives `Deserialize` and `IntoParams`: the field
+/// reads it, its type reports faults, and its comment documents it.
 #[derive(Debug, Default)]
 pub struct Params {
-    /// The names of all known parameters in the query, valid or not.
-    present: Vec<String>,
-    values: Vec<(String, String)>,
+    /// All pairs of the query, decoded. A malformed value is the detail of its fault.
+    pairs: Vec<(String, Result<String, String>)>,
+    /// The names of the parameters that the endpoint accepts.
+    accepted: Vec<&'static str>,
+    /// The values that were accepted, until a type finds a fault in them.
+    values: Vec<(&'static str, String)>,
     faults: Vec<ParameterFault>,
     rejection: Option<Problem>,
 }
@@ -52,45 +63,57 @@ impl<S: Sync> FromRequestParts<S> for NoParams {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Params::parse(&parts.uri, &[]).finish().map(|()| Self)
+        Params::parse(&parts.uri).finish().map(|()| Self)
     }
 }
 
 impl Params {
-    /// Parses the query of `uri`, in which the `known` parameters may occur. The names must come from [`parameter_names`], so
-    /// that no undocumented parameter is accepted.
+    /// The parameters in the query of `uri`. A parameter is accepted once a struct that declares it is [read](Self::read).
     #[must_use]
-    pub fn parse(uri: &Uri, known: &[String]) -> Self {
-        Self::parse_query(uri.query().unwrap_or_default(), known)
+    pub fn parse(uri: &Uri) -> Self {
+        Self::parse_query(uri.query().unwrap_or_default())
     }
 
-    fn parse_query(query: &str, known: &[String]) -> Self {
-        let mut params = Self::default();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            params.parse_pair(pair, known);
-        }
-        params
+    fn parse_query(query: &str) -> Self {
+        let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode_lossy(name), decode(value))
+        });
+        Self { pairs: pairs.collect(), ..Self::default() }
     }
 
-    fn parse_pair(&mut self, pair: &str, known: &[String]) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decode_lossy(name), decode(value));
-        if !known.contains(&name) {
-            self.add_fault(&name, format!("is not a parameter of this endpoint; expected any of {}", known.join(", ")));
-            return;
+    /// Reads the parameters that the struct `P` declares. A faulty parameter is recorded and read as missing, so all fields
+    /// must be optional.
+    pub fn read<P: DeserializeOwned + Default>(&mut self) -> P {
+        loop {
+            match P::deserialize(ParamsDeserializer(|names| self.accept(names))) {
+                Ok(read) => return read,
+                Err(ParamError { parameter: Some(parameter), detail }) => {
+                    self.add_fault(parameter, detail);
+                    self.values.retain(|(name, _)| *name != parameter);
+                }
+                Err(ParamError { parameter: None, .. }) => return P::default(),
+            }
         }
-        let is_repeated = self.has(&name);
-        self.present.push(name.clone());
-        let Ok(value) = value else { return self.add_fault(&name, "is not valid UTF-8 after percent-decoding") };
-        if is_repeated {
-            self.add_fault(&name, "is repeated");
-        } else if value.len() > MAX_VALUE_BYTES {
-            self.add_fault(&name, format!("is longer than {MAX_VALUE_BYTES} bytes"));
-        } else if value.chars().any(char::is_control) {
-            self.add_fault(&name, "contains a control character");
-        } else {
-            self.values.push((name, value));
+    }
+
+    /// Accepts the parameters `names` and returns their values. Malformed and repeated values are recorded as faults.
+    fn accept(&mut self, names: &'static [&'static str]) -> Vec<(&'static str, String)> {
+        for name in names {
+            if self.accepted.contains(name) {
+                continue;
+            }
+            self.accepted.push(name);
+            let values = self.pairs.iter().filter(|(other, _)| other == name).map(|(_, value)| value.clone());
+            for (index, value) in values.collect::<Vec<_>>().into_iter().enumerate() {
+                match value {
+                    Ok(value) if index == 0 => self.values.push((name, value)),
+                    Ok(_) => self.add_fault(name, "is repeated"),
+                    Err(detail) => self.add_fault(name, detail),
+                }
+            }
         }
+        names.iter().filter_map(|name| self.values.iter().find(|(other, _)| other == name).cloned()).collect()
     }
 
     /// Records a fault, unless `MAX_FAULTS` are recorded already. Long parameter names are truncated.
@@ -102,78 +125,53 @@ impl Params {
         self.faults.push(ParameterFault { parameter, detail: detail.into() });
     }
 
+    /// The valid value. An error is recorded as a fault of the parameter.
+    pub fn check<T>(&mut self, parameter: &str, checked: Result<T, impl Display>) -> Option<T> {
+        checked.map_err(|error| self.add_fault(parameter, error.to_string())).ok()
+    }
+
+    /// The items of `text`, which are separated by commas, each parsed by `parse_item`. Faulty and repeated items are faults.
+    pub fn list<T: PartialEq>(
+        &mut self,
+        parameter: &str,
+        text: &str,
+        parse_item: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let mut items = Vec::new();
+        for text in text.split(',') {
+            match parse_item(text) {
+                Ok(value) if items.contains(&value) => {
+                    self.add_fault(parameter, format!("contains {text} more than once"));
+                }
+                Ok(value) => items.push(value),
+                Err(detail) => self.add_fault(parameter, detail),
+            }
+        }
+        items
+    }
+
     /// Records that the request is rejected for a reason other than a faulty parameter. The first reason counts.
     pub fn reject(&mut self, problem: Problem) {
         self.rejection.get_or_insert(problem);
     }
 
-    /// The value of a parameter, if the query has it. An empty value is a fault.
-    pub fn text(&mut self, name: &str) -> Option<String> {
-        let value = self.values.iter().find(|(other, _)| other == name)?.1.clone();
-        if value.is_empty() {
-            self.add_fault(name, "is empty");
-            return None;
-        }
-        Some(value)
-    }
-
-    /// The parsed value. The message of a parse error becomes the detail of the fault.
-    pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
-        let value = self.text(name)?;
-        value.parse().map_err(|error: T::Err| self.add_fault(name, error.to_string())).ok()
-    }
-
-    /// One of several choices. The fault lists them all.
-    pub fn one_of<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
-        let value = self.text(name)?;
-        let chosen = choices.iter().find(|(choice_name, _)| *choice_name == value).map(|(_, choice)| *choice);
-        if chosen.is_none() {
-            let choice_names: Vec<&str> = choices.iter().map(|(choice_name, _)| *choice_name).collect();
-            self.add_fault(name, format!("expected one of {}", choice_names.join(", ")));
-        }
-        chosen
-    }
-
-    /// A boolean, `true` or `false`.
-    pub fn flag(&mut self, name: &str) -> Option<bool> {
-        self.one_of(name, &[("true", true), ("false", false)])
-    }
-
-    /// A whole number within inclusive bounds.
-    pub fn number(&mut self, name: &str, bounds: std::ops::RangeInclusive<usize>) -> Option<usize> {
-        let value = self.text(name)?;
-        let number = value.parse().ok().filter(|number| bounds.contains(number));
-        if number.is_none() {
-            self.add_fault(name, format!("expected a whole number from {} to {}", bounds.start(), bounds.end()));
-        }
-        number
-    }
-
-    /// A list separated by commas, each item parsed by `item`. Repeated items are faults.
-    pub fn list<T: PartialEq>(&mut self, name: &str, parse_item: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
-        let value = self.text(name)?;
-        let mut items = Vec::new();
-        for text in value.split(',') {
-            match parse_item(text) {
-                Ok(value) if items.contains(&value) => self.add_fault(name, format!("contains {text} more than once")),
-                Ok(value) => items.push(value),
-                Err(detail) => self.add_fault(name, detail),
-            }
-        }
-        Some(items)
-    }
-
     /// Whether the query has the parameter, valid or not.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.present.iter().any(|other| other == name)
+        self.pairs.iter().any(|(other, _)| other == name)
     }
 
-    /// Ends the parsing.
+    /// Ends the parsing. Parameters that no struct declares are faults.
     ///
     /// # Errors
     /// A problem that names all faults; without faults, the recorded rejection, if any.
-    pub fn finish(self) -> Result<(), Problem> {
+    pub fn finish(mut self) -> Result<(), Problem> {
+        for (name, _) in std::mem::take(&mut self.pairs) {
+            if !self.accepted.contains(&&*name) {
+                let accepted = self.accepted.join(", ");
+                self.add_fault(&name, format!("is not a parameter of this endpoint; expected any of {accepted}"));
+            }
+        }
         if !self.faults.is_empty() {
             return Err(Problem::invalid_parameters(self.faults));
         }
@@ -181,15 +179,18 @@ impl Params {
     }
 }
 
-/// The names of the query parameters that `P` declares.
-#[must_use]
-pub fn parameter_names<P: IntoParams>() -> Vec<String> {
-    P::into_params(|| Some(ParameterIn::Query)).into_iter().map(|parameter| parameter.name).collect()
-}
-
-fn decode(text: &str) -> Result<String, std::str::Utf8Error> {
+/// Decodes a value.
+///
+/// # Errors
+/// The detail of the fault, if the value is malformed.
+fn decode(text: &str) -> Result<String, String> {
     let with_spaces = text.replace('+', " ");
-    percent_decode_str(&with_spaces).decode_utf8().map(Cow::into_owned)
+    match percent_decode_str(&with_spaces).decode_utf8() {
+        Err(_) => Err("is not valid UTF-8 after percent-decoding".into()),
+        Ok(value) if value.len() > MAX_VALUE_BYTES => Err(format!("is longer than {MAX_VALUE_BYTES} bytes")),
+        Ok(value) if value.chars().any(char::is_control) => Err("contains a control character".into()),
+        Ok(value) => Ok(value.into_owned()),
+    }
 }
 
 /// Decodes a name. No known name contains the replacement character, so invalid UTF-8 is an unknown name.
@@ -200,40 +201,64 @@ fn decode_lossy(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde::Deserialize;
 
     use super::*;
 
-    #[derive(IntoParams)]
-    #[expect(dead_code, reason = "only its documentation is used")]
+    #[derive(Debug, Default, PartialEq, Deserialize)]
     struct Known {
-        name: String,
-        size: usize,
+        name: Option<String>,
+        size: Option<WholeNumber<1, 10>>,
+        sort: Option<Sort>,
+        exact: Option<bool>,
     }
 
-    fn params(query: &str) -> Params {
-        Params::parse_query(query, &parameter_names::<Known>())
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Sort {
+        ByName,
+        BySize,
+    }
+
+    fn read(query: &str) -> (Known, Vec<(String, String)>) {
+        let mut params = Params::parse_query(query);
+        let known = params.read();
+        let unknown = params.pairs.iter().filter(|(name, _)| !params.accepted.contains(&&**name));
+        let unknown = unknown.map(|(name, _)| (name.clone(), "unknown".to_owned())).collect::<Vec<_>>();
+        let faults = params.faults.iter().map(|fault| (fault.parameter.clone(), fault.detail.clone()));
+        let all = faults.chain(unknown).collect::<Vec<_>>();
+        assert_eq!(params.finish().is_err(), !all.is_empty());
+        (known, all)
     }
 
     #[test]
     fn all_faults_are_reported_together() {
-        let mut params = params("size=x&colour=red&name=a&name=b&%FF=1");
-        params.number("size", 1..=10);
-        let named: Vec<_> = params.faults.iter().map(|fault| fault.parameter.as_str()).collect();
-        assert_eq!(named, ["colour", "name", "\u{fffd}", "size"]);
-        assert!(params.finish().is_err());
+        let (known, faults) = read("size=x&colour=red&name=a&name=b&%FF=1&sort=colour&exact=1");
+        let faults: Vec<_> = faults.iter().map(|(name, detail)| (name.as_str(), detail.as_str())).collect();
+        let expected = [
+            ("name", "is repeated"),
+            ("size", "expected a whole number from 1 to 10"),
+            ("sort", "expected one of by_name, by_size"),
+            ("exact", "expected one of true, false"),
+            ("colour", "unknown"),
+            ("\u{fffd}", "unknown"),
+        ];
+        assert_eq!(faults, expected);
+        assert_eq!(known, Known { name: Some("a".into()), ..Known::default() });
     }
 
     #[test]
-    fn a_value_is_percent_decoded() {
-        assert_eq!(params("name=%E6%80%BB%E9%83%A8%2F%E7%A0%94+%E5%8F%91").text("name").as_deref(), Some("总部/研 发"));
+    fn a_value_is_read_with_its_type() {
+        let (known, faults) = read("name=%E6%80%BB%E9%83%A8%2F%E7%A0%94+%E5%8F%91&size=10&sort=by_size&exact=false");
+        assert_eq!(faults, []);
+        let name = Some("总部/研 发".to_owned());
+        assert_eq!(known, Known { name, size: Some(WholeNumber(10)), sort: Some(Sort::BySize), exact: Some(false) });
     }
 
     proptest! {
         #[test]
-        fn parsing_any_query_does_not_panic(query in "\\PC{0,60}") {
-            let mut params = params(&query);
-            let _ = (params.text("name"), params.number("size", 1..=5));
-            let _ = params.finish();
+        fn parsing_any_query_does_not_panic(query in "\\PC{0,60}|(name|size|sort|exact)=\\PC{0,20}") {
+            read(&query);
         }
     }
 }

@@ -96,7 +96,7 @@ mod tests {
     #[case("wait=3, Respond-Async", true)]
     #[case("respond-async; foo", true)]
     #[case("respond", false)]
-    fn a_caller_can_ask_for_an_asynchronous_response(#[case] prefer: &str, #[case] respond_async: bool) {
+    fn a_caller_can_request_an_asynchronous_response(#[case] prefer: &str, #[case] respond_async: bool) {
         assert_eq!(parse(prefer).respond_async, respond_async);
     }
 }

@@ -5,16 +5,17 @@ mod code;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::Request,
-    http::{HeaderValue, StatusCode, header},
-    middleware::Next,
+    http::{HeaderValue, Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::code::{ProblemCode, ProblemDoc};
-use super::request_id::RequestId;
+use super::{
+    middleware::{Finish, Middleware, Served},
+    request_facts::RequestFacts,
+};
 use crate::{
     access::{AuthError, Scope},
     query::{QueryError, TooManyJobs},
@@ -138,13 +139,22 @@ impl Problem {
         Self { errors, ..Self::new(ProblemCode::InvalidParameters, detail) }
     }
 
+    /// Takes the problem out of an error response that is not rendered yet.
+    pub fn of_response(response: &mut Response) -> Option<Self> {
+        // Most responses are successful, so this is checked first.
+        if response.status().as_u16() < 400 {
+            return None;
+        }
+        response.extensions_mut().remove::<Self>().or_else(|| Self::from_plain_response(response))
+    }
+
     /// The problem for an error response of a library, which is plain text or empty (such as axum's own rejections).
     fn from_plain_response(response: &Response) -> Option<Self> {
         let content_type = response.headers().get(header::CONTENT_TYPE);
         let is_plain = content_type.is_none_or(|content_type| content_type.as_bytes().starts_with(b"text/plain"));
         let status = response.status();
-        let has_status = |code: &ProblemCode| code.doc().status == status && status.as_u16() >= 400;
-        let code = ProblemCode::ALL.into_iter().find(has_status).filter(|_| is_plain)?;
+        let has_status = |code: &ProblemCode| code.doc().status == status;
+        let code = ProblemCode::ALL.iter().copied().find(has_status).filter(|_| is_plain)?;
         Some(Self::new(code, "the request cannot be processed; see /docs for the API"))
     }
 
@@ -214,7 +224,7 @@ pub fn retry_after_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-/// Attaches the problem to an empty response as an extension. [`render`] writes the body, because it has the request id.
+/// Attaches the problem to an empty response as an extension. [`RenderProblems`] writes the body, because it has the request id.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -224,21 +234,36 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Middleware that writes the body of problems from inner layers and handlers, with the request id.
-pub async fn render(RequestId(request_id): RequestId, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let problem = response.extensions_mut().remove::<Problem>().or_else(|| Problem::from_plain_response(&response));
-    let Some(problem) = problem else { return response };
-    let problem = Problem { request_id, ..problem };
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(seconds) = problem.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+/// The layer that writes the body of problems from inner layers and handlers, with the request id.
+#[derive(Clone, Copy, Debug)]
+pub struct RenderProblems;
+
+/// Renders the problem of a response, if it has one.
+#[derive(Debug)]
+pub struct RenderProblem(Arc<RequestFacts>);
+
+impl Middleware for RenderProblems {
+    type Finish = RenderProblem;
+
+    fn before<B>(&self, request: &mut Request<B>) -> Result<RenderProblem, Response> {
+        Ok(RenderProblem(RequestFacts::of(request)))
     }
-    let challenge = problem.challenge.as_deref().and_then(|challenge| HeaderValue::from_str(challenge).ok());
-    headers.extend(challenge.map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
-    headers.remove(header::CONTENT_LENGTH);
-    *response.body_mut() = serde_json::to_vec(&problem).unwrap_or_default().into();
-    response
+}
+
+impl Finish for RenderProblem {
+    fn finish(self, Ok(mut response): Served) -> Response {
+        let Some(problem) = Problem::of_response(&mut response) else { return response };
+        let problem = Problem { request_id: self.0.request_id().to_owned(), ..problem };
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = problem.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        let challenge = problem.challenge.as_deref().and_then(|challenge| HeaderValue::from_str(challenge).ok());
+        headers.extend(challenge.map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
+        headers.remove(header::CONTENT_LENGTH);
+        *response.body_mut() = serde_json::to_vec(&problem).unwrap_or_default().into();
+        response
+    }
 }

@@ -8,9 +8,9 @@ use crate::access::{RateLimitStatus, RateLimiter};
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Sets the fields for a caller's rate limit; sets none if no limit applies.
-pub fn set_rate_limit_headers(status: Option<RateLimitStatus>, headers: &mut HeaderMap) {
-    let Some(RateLimitStatus { limit, remaining, full_in, .. }) = status else { return };
+/// Sets the fields for a caller's rate limit.
+pub fn set_rate_limit_headers(status: RateLimitStatus, headers: &mut HeaderMap) {
+    let RateLimitStatus { limit, remaining, full_in, .. } = status;
     let window = RateLimiter::WINDOW.as_secs();
     let fields = [
         (RATE_LIMIT, format!("\"requests\";r={remaining};t={}", retry_after_seconds(full_in))),

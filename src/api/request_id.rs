@@ -1,53 +1,53 @@
 //! Request ids, by which a response is matched to its log lines.
 
-use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequestParts, Request},
-    http::{HeaderMap, HeaderName, HeaderValue, request::Parts},
-    middleware::Next,
+    http::{HeaderMap, HeaderName, HeaderValue, Request},
     response::Response,
+};
+
+use super::{
+    middleware::{Finish, Middleware, Served},
+    request_facts::RequestFacts,
 };
 
 /// The header with the id, in requests and responses.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id of a request: the client's own if it is valid, otherwise a random one.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub String);
+/// The layer that assigns an id to each request and sets it on the response. It creates the [`RequestFacts`].
+#[derive(Clone, Copy, Debug)]
+pub struct AssignRequestId;
 
-/// Assigns an id to the request and sets it on the response.
-pub async fn assign(mut request: Request, next: Next) -> Response {
-    let id = RequestId::of(request.headers());
-    request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).await;
-    id.set_header(&mut response);
-    response
+/// Sets the id on the response.
+#[derive(Debug)]
+pub struct SetRequestId(Arc<RequestFacts>);
+
+impl Middleware for AssignRequestId {
+    type Finish = SetRequestId;
+
+    fn before<B>(&self, request: &mut Request<B>) -> Result<SetRequestId, Response> {
+        let facts = RequestFacts::new(request_id(request.headers()));
+        request.extensions_mut().insert(Arc::clone(&facts));
+        Ok(SetRequestId(facts))
+    }
 }
 
-impl RequestId {
-    /// The id of a request with these headers.
-    #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
-        let sent = headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_valid(id));
-        Self(sent.map_or_else(|| format!("{:016x}", fastrand::u64(..)), str::to_owned))
+impl Finish for SetRequestId {
+    fn finish(self, Ok(mut response): Served) -> Response {
+        response.headers_mut().extend(self.0.request_id_header().cloned().map(|id| (X_REQUEST_ID, id)));
+        response
     }
+}
 
-    /// Sets the header of the response.
-    pub fn set_header(&self, response: &mut Response) {
-        response.headers_mut().extend(HeaderValue::from_str(&self.0).ok().map(|id| (X_REQUEST_ID, id)));
-    }
+/// The id of a request: the client's own if it is valid, otherwise a random one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let sent = headers.get(X_REQUEST_ID).filter(|id| is_valid(id.as_bytes()));
+    let random = || HeaderValue::try_from(format!("{:016x}", fastrand::u64(..)));
+    sent.cloned().map_or_else(random, Ok).unwrap_or(HeaderValue::from_static("none"))
 }
 
 /// At most 64 safe characters, because the id is written to the log.
-fn is_valid(id: &str) -> bool {
-    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
-}
-
-impl<S: Sync> FromRequestParts<S> for RequestId {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self(String::new())))
-    }
+fn is_valid(id: &[u8]) -> bool {
+    (1..=64).contains(&id.len()) && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
 }

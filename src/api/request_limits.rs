@@ -1,17 +1,26 @@
 //! Request limits: maximum sizes, a maximum number of concurrent requests, and a timeout. Requests beyond a limit are
 //! rejected before any other work is done for them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
-    extract::{MatchedPath, Request, State},
-    http::header,
-    middleware::Next,
+    http::{Request, header},
     response::{IntoResponse as _, Response},
 };
-use tokio::sync::Semaphore;
+use futures_util::future::Either;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Timeout, error::Elapsed},
+};
+use tower::{Layer, Service};
 
 use super::{
+    middleware::{EarlyOr, Finish, Finishing, Served, early},
     problem::{Problem, ProblemCode},
     trace::PROBE_ROUTES,
 };
@@ -25,14 +34,10 @@ pub const MAX_BODY_BYTES: usize = 64 << 10;
 /// Time that a request may take in addition to waiting for days: for receiving its body and for computing the response.
 const PROCESSING_TIME: Duration = Duration::from_secs(30);
 
-/// `Retry-After` of requests beyond the limit of concurrent requests or connections.
+/// `Retry-After` of requests beyond the limit of concurrent requests.
 const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Request extension: the request came on a connection beyond the connection limit. Only probes are answered on it.
-#[derive(Clone, Copy, Debug)]
-pub struct OverCapacity;
-
-/// The limits of all requests of a listener.
+/// The limits of all requests of a listener, and the layer that enforces them.
 #[derive(Clone, Debug)]
 pub struct RequestLimits {
     permits: Arc<Semaphore>,
@@ -48,33 +53,72 @@ impl RequestLimits {
     }
 }
 
-/// Passes a request on if it is within the limits.
-pub async fn enforce(State(limits): State<RequestLimits>, request: Request, next: Next) -> Response {
-    if let Err(problem) = check_size(&request) {
-        return problem.into_response();
-    }
-    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    if route.is_some_and(|route| PROBE_ROUTES.contains(&route)) {
-        return next.run(request).await;
-    }
-    if request.extensions().get::<OverCapacity>().is_some() {
-        return overloaded("the maximum number of connections is open");
-    }
-    let Ok(_permit) = limits.permits.try_acquire() else {
-        return overloaded("the maximum number of concurrent requests is reached");
-    };
-    let response = tokio::time::timeout(limits.timeout, next.run(request)).await;
-    response.unwrap_or_else(|_| {
-        let detail = format!("no response was ready within {} s", limits.timeout.as_secs());
-        Problem::new(ProblemCode::RequestTimeout, detail).into_response()
-    })
+/// The service of the layer [`RequestLimits`]. It passes a request on if it is within the limits.
+#[derive(Clone, Debug)]
+pub struct LimitedService<S> {
+    limits: RequestLimits,
+    inner: S,
 }
 
-fn overloaded(detail: &str) -> Response {
-    Problem::new(ProblemCode::Overloaded, detail).with_retry_after(OVERLOAD_RETRY_AFTER).into_response()
+/// Renders a timeout. Until the response begins, the request counts as concurrent.
+#[derive(Debug)]
+pub struct RenderTimeout {
+    limit: Duration,
+    _permit: OwnedSemaphorePermit,
 }
 
-fn check_size(request: &Request) -> Result<(), Problem> {
+impl<S> Layer<S> for RequestLimits {
+    type Service = LimitedService<S>;
+
+    fn layer(&self, inner: S) -> LimitedService<S> {
+        LimitedService { limits: self.clone(), inner }
+    }
+}
+
+impl<S, B> Service<Request<B>> for LimitedService<S>
+where
+    S: Service<Request<B>, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = EarlyOr<Either<S::Future, Finishing<Timeout<S::Future>, RenderTimeout>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if let Err(problem) = check_size(&request) {
+            return early(problem.into_response());
+        }
+        if PROBE_ROUTES.contains(&request.uri().path()) {
+            return Either::Right(Either::Left(self.inner.call(request)));
+        }
+        let Ok(permit) = Arc::clone(&self.limits.permits).try_acquire_owned() else {
+            let detail = "the maximum number of concurrent requests is reached";
+            return early(
+                Problem::new(ProblemCode::Overloaded, detail).with_retry_after(OVERLOAD_RETRY_AFTER).into_response(),
+            );
+        };
+        let limit = self.limits.timeout;
+        let timeout = RenderTimeout { limit, _permit: permit };
+        Either::Right(Either::Right(Finishing::new(tokio::time::timeout(limit, self.inner.call(request)), timeout)))
+    }
+}
+
+impl Finish<Result<Served, Elapsed>> for RenderTimeout {
+    fn finish(self, output: Result<Served, Elapsed>) -> Response {
+        match output {
+            Ok(Ok(response)) => response,
+            Err(_) => {
+                let detail = format!("no response was ready within {} s", self.limit.as_secs());
+                Problem::new(ProblemCode::RequestTimeout, detail).into_response()
+            }
+        }
+    }
+}
+
+fn check_size<B>(request: &Request<B>) -> Result<(), Problem> {
     let uri = request.uri().path_and_query().map_or(0, |path_and_query| path_and_query.as_str().len());
     if uri > MAX_URI_BYTES {
         let detail = format!("path and query have {uri} bytes; the maximum is {MAX_URI_BYTES}");

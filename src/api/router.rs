@@ -1,100 +1,128 @@
-//! The router: all routes, each registered together with its OpenAPI documentation, so that no route is undocumented.
+//! The routers: all routes, each registered together with its policy and its OpenAPI documentation, so that no route is
+//! undocumented.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use axum::{
-    Router,
-    middleware::{from_fn, from_fn_with_state},
-};
+use axum::{Router, middleware::from_fn};
 use utoipa::openapi::OpenApi;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouter},
+    routes,
+};
 
 use super::{
-    authenticate, authorization, docs, drop_in, layers, log_level, ops, prefer,
+    authorization::endpoints,
+    docs, drop_in,
+    layers::{self, RequestBody},
+    log_level,
+    middleware::HttpService,
+    ops, prefer,
     problem::{Problem, ProblemCode},
     request_limits::RequestLimits,
-    state::ApiState,
+    route_policy::RoutePolicy,
+    state::{ApiState, MetricsListener},
     v1,
 };
-
-/// The listener that serves `/metrics`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MetricsListener {
-    /// The main listener.
-    #[default]
-    Main,
-    /// The operations listener; see [`operations_router`].
-    Operations,
-}
 
 /// Maximum number of concurrent requests on the operations listener.
 const MAX_OPERATIONS_REQUESTS: usize = 32;
 
-/// The router of the main listener.
-pub fn router(state: ApiState, metrics_listener: MetricsListener, limits: RequestLimits) -> Router {
-    let routes = match metrics_listener {
-        MetricsListener::Main => documented_routes(),
-        MetricsListener::Operations => documented_routes_without_metrics(),
-    };
-    let (routes, mut openapi) = routes.split_for_parts();
-    authorization::describe(&mut openapi);
-    let routes = with_fallbacks(routes.merge(docs::routes(openapi)));
-    with_layers(routes.layer(from_fn_with_state(state.clone(), authenticate::authenticate)), state, limits)
+/// The service of the main listener.
+#[must_use]
+pub fn service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B> {
+    let (routes, mut openapi) = native_routes(state.operations.metrics_listener).split_for_parts();
+    let (drop_in, drop_in_openapi) = drop_in::routes().split_for_parts();
+    openapi.merge(drop_in_openapi);
+    // The pages of the documentation are public, so they have no policy.
+    let native = routes.merge(docs::routes(openapi));
+    let limits = RequestLimits::new(state.operations.max_requests.get(), state.data.request_timeout);
+    layers::main_pipeline(state, router(state, native), router(state, drop_in), limits)
 }
 
-/// The router of the operations listener: probes, metrics and the log level. It serves no data about people.
-pub fn operations_router(state: ApiState) -> Router {
+/// The service of the operations listener: probes, metrics and the log level. It serves no data about people, and its
+/// routes are public.
+pub fn operations_service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B> {
     let routes = OpenApiRouter::new().routes(routes!(ops::livez)).routes(routes!(ops::readyz));
     let routes = routes.routes(routes!(ops::metrics)).routes(routes!(log_level::get, log_level::put));
-    with_layers(with_fallbacks(routes.into()), state, RequestLimits::new(MAX_OPERATIONS_REQUESTS, Duration::ZERO))
+    let limits = RequestLimits::new(MAX_OPERATIONS_REQUESTS, Duration::ZERO);
+    layers::operations_pipeline(state, router(state, routes.into()), limits)
 }
 
-fn with_layers(routes: Router<ApiState>, state: ApiState, limits: RequestLimits) -> Router {
-    let (metrics, cors) = (Arc::clone(&state.http_metrics), state.cors.clone());
-    layers::apply(routes.with_state(state), metrics, limits, cors)
-}
-
-fn with_fallbacks(routes: Router<ApiState>) -> Router<ApiState> {
-    routes
+fn router(state: &ApiState, routes: Router<ApiState>) -> Router {
+    let routes = routes
         .fallback(async || Problem::new(ProblemCode::NotFound, "the path does not exist; see /docs"))
         .method_not_allowed_fallback(async || {
             Problem::new(ProblemCode::MethodNotAllowed, "the path exists, but not for this method")
-        })
+        });
+    layers::around_router(routes.with_state(state.clone()))
 }
 
-/// All routes with their documentation.
-pub(super) fn documented_routes() -> OpenApiRouter<ApiState> {
-    documented_routes_without_metrics().routes(routes!(ops::metrics))
+/// The routes of the native API.
+fn native_routes(metrics_listener: MetricsListener) -> OpenApiRouter<ApiState> {
+    let over_days = [
+        (RoutePolicy::USERS, routes!(v1::user_days::get)),
+        (RoutePolicy::USERS, routes!(v1::users::get)),
+        (RoutePolicy::USERS, routes!(v1::user::get)),
+        (RoutePolicy::REPORTS, routes!(v1::summary::get)),
+        (RoutePolicy::REPORTS, routes!(v1::activity::get)),
+        (RoutePolicy::REPORTS, routes!(v1::departments::get)),
+        (RoutePolicy::REPORTS, routes!(v1::retention::get)),
+        (RoutePolicy::REPORTS, routes!(v1::clients::get)),
+    ]
+    .map(|(policy, routes)| endpoints(policy, with_preference(routes)));
+    let others = [
+        (RoutePolicy::REPORTS_OR_ADMIN, routes!(v1::coverage::get)),
+        (RoutePolicy::ADMIN, routes!(v1::days::delete)),
+        (RoutePolicy::ADMIN, routes!(v1::backfills::post)),
+        (RoutePolicy::REPORTS_OR_ADMIN, routes!(v1::backfills::list)),
+        (RoutePolicy::REPORTS_OR_ADMIN, routes!(v1::backfills::get, v1::backfills::delete)),
+        (RoutePolicy::REPORTS_OR_ADMIN, routes!(v1::backfills::events)),
+        (RoutePolicy::Public, routes!(ops::problem)),
+        (RoutePolicy::Public, routes!(ops::livez)),
+        (RoutePolicy::Public, routes!(ops::readyz)),
+    ]
+    .map(|(policy, routes)| endpoints(policy, routes));
+    let metrics = match metrics_listener {
+        MetricsListener::Main => Some(endpoints(RoutePolicy::ADMIN, routes!(ops::metrics))),
+        MetricsListener::Operations => None,
+    };
+    let all = over_days.into_iter().chain(others).chain(metrics);
+    all.fold(OpenApiRouter::with_openapi(docs::base()), OpenApiRouter::routes)
 }
 
-fn documented_routes_without_metrics() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::with_openapi(docs::base())
-        .routes(routes!(v1::user_days::get))
-        .routes(routes!(v1::users::get))
-        .routes(routes!(v1::user::get))
-        .routes(routes!(v1::summary::get))
-        .routes(routes!(v1::activity::get))
-        .routes(routes!(drop_in::stats::get))
-        .routes(routes!(v1::departments::get))
-        .routes(routes!(v1::retention::get))
-        .routes(routes!(v1::clients::get))
-        // Only the routes above can wait for Feishu, so only they honour `Prefer`.
-        .route_layer(from_fn(prefer::apply_preference))
-        .routes(routes!(v1::coverage::get))
-        .routes(routes!(v1::days::delete))
-        .routes(routes!(v1::backfills::post, v1::backfills::list))
-        .routes(routes!(v1::backfills::get, v1::backfills::delete))
-        .routes(routes!(v1::backfills::events))
-        .routes(routes!(drop_in::token::post))
-        .routes(routes!(ops::problem))
-        .routes(routes!(ops::livez))
-        .routes(routes!(ops::readyz))
+/// Endpoints that can wait for Feishu honour `Prefer`.
+fn with_preference((schemas, paths, handlers): UtoipaMethodRouter<ApiState>) -> UtoipaMethodRouter<ApiState> {
+    (schemas, paths, handlers.route_layer(from_fn(prefer::apply_preference)))
 }
 
 /// The complete OpenAPI document, as served and as stored in `openapi/openapi.json`.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    let mut document = documented_routes().into_openapi();
-    authorization::describe(&mut document);
-    document
+    native_routes(MetricsListener::Main).merge(drop_in::routes()).into_openapi()
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::openapi::{PathItem, path::Operation};
+
+    use super::*;
+
+    fn operations(item: &PathItem) -> impl Iterator<Item = &Operation> {
+        let PathItem { get, put, post, delete, .. } = item;
+        [get, put, post, delete].into_iter().filter_map(Option::as_ref)
+    }
+
+    #[test]
+    fn only_routes_without_personal_data_are_public() {
+        let document = openapi();
+        let mut public = Vec::new();
+        for (path, item) in &document.paths.paths {
+            for operation in operations(item) {
+                let security = operation.security.as_ref().expect("a policy");
+                public.extend(security.is_empty().then_some(path.as_str()));
+            }
+        }
+        let expected = ["/livez", "/open-apis/auth/v3/tenant_access_token/internal", "/problems/{code}", "/readyz"];
+        assert_eq!(public, expected);
+    }
 }

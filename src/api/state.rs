@@ -1,7 +1,7 @@
-//! The state shared by all handlers.
+//! The state shared by all handlers and layers.
 
 use std::{
-    num::NonZeroU64,
+    num::{NonZero, NonZeroU64},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,19 +9,21 @@ use std::{
     time::Duration,
 };
 
+use axum::http::HeaderValue;
 use jiff::Timestamp;
+use rayon::ThreadPoolBuildError;
 use tokio::time::Instant;
 use tower_http::cors::CorsLayer;
 
 use super::{
-    caching::ResponseCache, drop_in::AccessTokens, export_pool::ExportPool, http_metrics::HttpMetrics,
-    log_filter::LogFilter, prefer::Preference,
+    caching::ResponseCache, cors::cors_layer, drop_in::AccessTokens, export_pool::ExportPool,
+    http_metrics::HttpMetrics, log_filter::LogFilter, prefer::Preference,
 };
 use crate::{
     access::{Authenticator, Caller},
     feishu::quota::MonthlyQuota,
-    model::Geo,
-    prometheus::Collectors,
+    model::{Clock, Geo},
+    prometheus::{Collector, Collectors},
     query::{BackfillJobs, LoadOptions, QueryEngine, ViewEngines},
     store::Archive,
 };
@@ -30,69 +32,208 @@ use crate::{
 /// them from Feishu.
 const RESPOND_ASYNC_WAIT: Duration = Duration::from_millis(200);
 
-/// The state shared by all handlers.
+/// The state shared by all handlers and layers. Clones share it.
 #[derive(Clone)]
 pub struct ApiState {
+    /// Who the callers are, and what they may see.
+    pub access: Arc<AccessState>,
+    /// The days, and the responses made from them.
+    pub data: Arc<DataState>,
+    /// Metrics, logs and the shutdown.
+    pub operations: Arc<OperationsState>,
+}
+
+/// Who the callers are, and what they may see.
+pub struct AccessState {
     /// Authenticates callers.
     pub authenticator: Arc<Authenticator>,
-    /// Query engines, one for each view of the data.
-    pub views: ViewEngines,
-    /// Backfill jobs.
-    pub backfills: BackfillJobs,
-    /// The archive of days; `None` if none is configured.
-    pub archive: Option<Arc<Archive>>,
-    /// The monthly quota of upstream calls.
-    pub quota: Arc<MonthlyQuota>,
-    /// The geos that are served; the first is the home geo of the tenant.
-    pub geos: Arc<[Geo]>,
     /// Issues and verifies the access tokens of the drop-in.
     pub access_tokens: AccessTokens,
-    /// Whether the drop-in applies the extended limits without the request header `X-Pulse-Extended`.
-    pub drop_in_extended: bool,
+    /// Decides whether credentials have expired.
+    pub clock: Arc<dyn Clock>,
     /// Minimum size of a group whose figures are shown to callers without `users:read`, in people; `None`: no minimum.
     pub min_group_size: Option<NonZeroU64>,
     /// The CORS layer; `None` if no origin is allowed.
     pub cors: Option<CorsLayer>,
+}
+
+/// The days, and the responses made from them.
+pub struct DataState {
+    /// Query engines, one for each view of the data.
+    pub views: ViewEngines,
+    /// The archive of days; `None` if none is configured.
+    pub archive: Option<Arc<Archive>>,
+    /// Backfill jobs.
+    pub backfills: BackfillJobs,
+    /// The monthly quota of upstream calls.
+    pub quota: Arc<MonthlyQuota>,
+    /// The geos that are served; the first is the home geo of the tenant.
+    pub geos: Arc<[Geo]>,
     /// How long a request waits for days at most.
     pub request_timeout: Duration,
-    /// The collectors behind `/metrics`.
-    pub collectors: Collectors,
-    /// Metrics of HTTP requests.
-    pub http_metrics: Arc<HttpMetrics>,
-    /// Changes the log filter at run time; `None` if nothing is logged.
-    pub log_filter: Option<LogFilter>,
+    /// Whether the drop-in applies the extended limits without the request header `X-Pulse-Extended`.
+    pub drop_in_extended: bool,
     /// The cache of responses.
     pub response_cache: Arc<ResponseCache>,
     /// The thread pool that writes exports.
     pub export_pool: ExportPool,
+}
+
+/// Metrics, logs and the shutdown.
+pub struct OperationsState {
+    /// The collectors behind `/metrics`.
+    pub collectors: Collectors,
+    /// Metrics of HTTP requests.
+    pub http_metrics: Arc<HttpMetrics>,
+    /// Where `/metrics` is served.
+    pub metrics_listener: MetricsListener,
+    /// Maximum number of concurrent requests.
+    pub max_requests: NonZero<usize>,
+    /// Changes the log filter at run time; `None` if nothing is logged.
+    pub log_filter: Option<LogFilter>,
     /// Set when the shutdown begins.
     pub draining: Arc<AtomicBool>,
 }
 
+/// The listener that serves `/metrics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsListener {
+    /// The main listener.
+    #[default]
+    Main,
+    /// The operations listener.
+    Operations,
+}
+
+/// The components that the API is made of.
+pub struct ApiParts {
+    /// Query engines, one for each view of the data.
+    pub views: ViewEngines,
+    /// The archive of days; `None` if none is configured.
+    pub archive: Option<Arc<Archive>>,
+    /// Backfill jobs.
+    pub backfills: BackfillJobs,
+    /// The monthly quota of upstream calls.
+    pub quota: Arc<MonthlyQuota>,
+    /// Authenticates callers.
+    pub authenticator: Arc<Authenticator>,
+    /// Issues and verifies the access tokens of the drop-in.
+    pub access_tokens: AccessTokens,
+    /// Decides whether credentials have expired.
+    pub clock: Arc<dyn Clock>,
+    /// The collectors of the components that the API does not contain.
+    pub collectors: Vec<Arc<dyn Collector>>,
+}
+
+/// The settings of the API.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// The geos that are served; the first is the home geo of the tenant.
+    pub geos: Vec<Geo>,
+    /// How long a request waits for days at most.
+    pub request_timeout: Duration,
+    /// Maximum number of concurrent requests.
+    pub max_requests: NonZero<usize>,
+    /// Memory limit of cached responses, in bytes.
+    pub response_cache_bytes: u64,
+    /// Minimum size of a group whose figures are shown to callers without `users:read`, in people; `None`: no minimum.
+    pub min_group_size: Option<NonZeroU64>,
+    /// Whether the drop-in applies the extended limits without the request header `X-Pulse-Extended`.
+    pub drop_in_extended: bool,
+    /// Origins whose web pages may read responses (CORS).
+    pub cors_origins: Vec<HeaderValue>,
+    /// Where `/metrics` is served.
+    pub metrics_listener: MetricsListener,
+    /// Changes the log filter at run time; `None` if nothing is logged.
+    pub log_filter: Option<LogFilter>,
+}
+
+impl ApiConfig {
+    /// The default settings, without a response cache.
+    #[must_use]
+    pub const fn new(geos: Vec<Geo>) -> Self {
+        Self {
+            geos,
+            request_timeout: Duration::from_secs(60),
+            max_requests: const { NonZero::new(1024).unwrap() },
+            response_cache_bytes: 0,
+            min_group_size: None,
+            drop_in_extended: false,
+            cors_origins: Vec::new(),
+            metrics_listener: MetricsListener::Main,
+            log_filter: None,
+        }
+    }
+}
+
 impl ApiState {
+    /// The state of an API made of these parts.
+    ///
+    /// # Errors
+    /// If the threads for exports cannot be started.
+    pub fn new(parts: ApiParts, config: ApiConfig) -> Result<Self, ThreadPoolBuildError> {
+        let ApiParts { views, archive, backfills, quota, authenticator, access_tokens, clock, mut collectors } = parts;
+        let http_metrics = Arc::<HttpMetrics>::default();
+        let response_cache = Arc::new(ResponseCache::new(config.response_cache_bytes, views.unfiltered().clone()));
+        collectors.extend([
+            http_metrics.clone() as Arc<dyn Collector>,
+            response_cache.clone(),
+            authenticator.clone(),
+            Arc::new(backfills.clone()),
+        ]);
+        let data = DataState {
+            views,
+            archive,
+            backfills,
+            quota,
+            geos: config.geos.into(),
+            request_timeout: config.request_timeout,
+            drop_in_extended: config.drop_in_extended,
+            response_cache,
+            export_pool: ExportPool::start()?,
+        };
+        let access = AccessState {
+            authenticator,
+            access_tokens,
+            clock,
+            min_group_size: config.min_group_size,
+            cors: cors_layer(&config.cors_origins),
+        };
+        let operations = OperationsState {
+            collectors: Collectors::new(collectors),
+            http_metrics,
+            metrics_listener: config.metrics_listener,
+            max_requests: config.max_requests,
+            log_filter: config.log_filter,
+            draining: Arc::default(),
+        };
+        Ok(Self { access: Arc::new(access), data: Arc::new(data), operations: Arc::new(operations) })
+    }
+
     /// Deadline and completeness of a load that begins now. `Prefer` can shorten the wait.
     #[must_use]
     pub fn load_options(&self, preference: Preference, allow_partial: bool) -> LoadOptions {
-        let default = if preference.respond_async { RESPOND_ASYNC_WAIT } else { self.request_timeout };
-        let wait = preference.wait.unwrap_or(default).min(self.request_timeout);
+        let maximum = self.data.request_timeout;
+        let default = if preference.respond_async { RESPOND_ASYNC_WAIT } else { maximum };
+        let wait = preference.wait.unwrap_or(default).min(maximum);
         LoadOptions { deadline: Instant::now() + wait, allow_partial }
     }
 
     /// The query engine of a caller. It sees the data through the caller's view.
     pub async fn engine(&self, caller: &Caller) -> QueryEngine {
-        let engine = self.views.engine(caller.view()).await;
+        let engine = self.data.views.engine(caller.view()).await;
         caller.id().map_or(engine.clone(), |id| engine.for_caller(id))
     }
 
     /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.views.unfiltered().now()
+        self.data.views.unfiltered().now()
     }
 
     /// Whether the shutdown has begun.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.operations.draining.load(Ordering::Relaxed)
     }
 }

@@ -12,7 +12,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::request_id::RequestId;
+use super::request_facts::RequestFacts;
 
 /// The headers of [W3C Trace Context](https://www.w3.org/TR/trace-context/).
 const TRACE_CONTEXT_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
@@ -28,7 +28,8 @@ pub(super) const PROBE_ROUTES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 /// pattern, never the query, which can contain ids of people.
 pub(super) fn request_span(request: &Request) -> Span {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
-    let id = request.extensions().get::<RequestId>().map_or("", |RequestId(id)| id);
+    let facts = RequestFacts::of(request);
+    let id = facts.request_id();
     if PROBE_ROUTES.contains(&route) {
         return tracing::debug_span!(PROBE_SPAN, http.route = route, request_id = id);
     }

@@ -1,11 +1,7 @@
 //! Builds the gateway from its configuration.
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use axum::Router;
 use rayon::ThreadPoolBuildError;
 
 use super::{
@@ -15,10 +11,10 @@ use super::{
 };
 use crate::{
     access::{AccessConfigError, Authenticator},
-    api::{self, AccessTokens, ApiState, HttpMetrics, RequestLimits, ResponseCache, export_pool::ExportPool},
+    api::{AccessTokens, ApiConfig, ApiParts, ApiState},
     feishu::FeishuSource,
-    model::{Clock, Geo},
-    prometheus::{Collector, Collectors},
+    model::Clock,
+    prometheus::Collector,
     query::{BackfillJobs, Backfiller, CallCount, LatestDayMetrics, MemoryMetrics, QueryEngine, ViewEngines},
     store::{
         Archive, ArchiveLocation, Memory, ReadPath,
@@ -61,24 +57,14 @@ pub enum BuildError {
 
 /// The gateway, ready to be served.
 pub struct Gateway {
-    /// All routes with their layers.
-    pub router: Router,
-    /// Serves cached responses before the router runs.
-    pub response_cache: Arc<ResponseCache>,
+    /// The HTTP API. [`serve`](fn@super::serve) starts its backfill jobs and the reloading of its keys file.
+    pub api: ApiState,
     /// The archive of final days and its location; `None` if archiving is disabled.
     pub archive: Option<(Arc<Archive>, ArchiveLocation)>,
     /// Fills the archive.
     pub backfiller: Backfiller,
-    /// Backfill jobs. [`BackfillJobs::resume`] continues the jobs of an earlier process.
-    pub backfill_jobs: BackfillJobs,
-    /// Routes of probes and metrics, for a separate address.
-    pub operations: Router,
     /// Prefetching and deletion of days, started by [`Maintenance::run`].
     pub maintenance: Maintenance,
-    /// Authenticates callers, and [reloads](Authenticator::watch) the keys file.
-    pub authenticator: Arc<Authenticator>,
-    /// If set, probes report that the process is shutting down.
-    pub draining: Arc<AtomicBool>,
     /// Listener, TLS and limits.
     pub server: ServerConfig,
 }
@@ -119,7 +105,6 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let quota = Arc::clone(feishu.quota());
     let throttle = feishu.throttle().clone();
     let calls: CallCount = Arc::new(move || throttle.snapshot().sent);
-    let http_metrics = Arc::<HttpMetrics>::default();
     let upstream: Arc<dyn Collector> = Arc::new(feishu.clone());
     let process: Arc<dyn Collector> = Arc::new(ProcessCollector::new(clock.now()));
     let folder = if let ArchiveLocation::Folder(path) = &config.archive { Some(path.clone()) } else { None };
@@ -130,9 +115,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let archive = archive.map(Arc::new);
     let ReadPath { source, flights } = read_path(&memory, archive.as_ref(), feishu);
 
-    let draining = Arc::new(AtomicBool::new(false));
-    let mut collectors: Vec<Arc<dyn Collector>> =
-        vec![process, upstream, dictionaries, flights, http_metrics.clone(), authenticator.clone()];
+    let mut collectors: Vec<Arc<dyn Collector>> = vec![process, upstream, dictionaries, flights];
     collectors.extend(archive.clone().map(|archive| archive as Arc<dyn Collector>));
     let engine = QueryEngine::new(source, memory.catalog().clone(), rollup_bytes);
     collectors.push(Arc::new(MemoryMetrics {
@@ -140,20 +123,10 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         monthly_rollups: engine.monthly_rollups().clone(),
     }));
     let views = ViewEngines::new(engine.clone(), Arc::clone(&memory), authenticator.pseudonymizer().cloned());
-    let response_cache = Arc::new(ResponseCache::new(
-        config.cache_bytes / RESPONSE_CACHE_DIVISOR,
-        engine.clone(),
-        http_metrics.clone(),
-        authenticator.clone(),
-    ));
-    collectors.push(response_cache.clone());
     let backfiller = Backfiller::new(engine.clone(), archive.clone(), calls);
-    let backfill_jobs = BackfillJobs::new(backfiller.clone());
-    let geos: Arc<[Geo]> = config.geos.into();
-    collectors.push(Arc::new(backfill_jobs.clone()));
     collectors.push(Arc::new(LatestDayMetrics {
         memory,
-        geos: Arc::clone(&geos),
+        geos: config.geos.as_slice().into(),
         warm_days: config.maintenance.warm_days,
         business_metrics: config.business_metrics,
     }));
@@ -161,43 +134,34 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         config: config.maintenance,
         views: views.clone(),
         archive: archive.clone(),
-        geos: Arc::clone(&geos),
+        geos: config.geos.as_slice().into(),
         policy: config.freshness,
-        clock,
+        clock: Arc::clone(&clock),
     };
-    let state = ApiState {
-        authenticator: Arc::clone(&authenticator),
+    let parts = ApiParts {
         views,
-        backfills: backfill_jobs.clone(),
-        collectors: Collectors::new(collectors),
-        http_metrics,
-        response_cache: Arc::clone(&response_cache),
         archive: archive.clone(),
+        backfills: BackfillJobs::new(backfiller.clone()),
         quota,
-        geos,
-        access_tokens,
-        drop_in_extended: config.drop_in_extended,
-        min_group_size: config.min_group_size,
-        cors: api::cors_layer(&config.cors_origins),
-        request_timeout: config.request_timeout,
-        log_filter: config.log_filter,
-        export_pool: ExportPool::start()?,
-        draining: Arc::clone(&draining),
-    };
-    let operations = api::operations_router(state.clone());
-    let limits = RequestLimits::new(config.server.max_requests.get(), config.request_timeout);
-    let router = api::router(state, config.metrics, limits);
-    let (archive, server) = (archive.map(|archive| (archive, config.archive)), config.server);
-    Ok(Gateway {
-        router,
-        response_cache,
-        archive,
-        backfiller,
-        backfill_jobs,
-        operations,
-        maintenance,
         authenticator,
-        draining,
-        server,
-    })
+        access_tokens,
+        clock,
+        collectors,
+    };
+    let api = ApiState::new(
+        parts,
+        ApiConfig {
+            request_timeout: config.request_timeout,
+            max_requests: config.server.max_requests,
+            response_cache_bytes: config.cache_bytes / RESPONSE_CACHE_DIVISOR,
+            min_group_size: config.min_group_size,
+            drop_in_extended: config.drop_in_extended,
+            cors_origins: config.cors_origins,
+            metrics_listener: config.metrics,
+            log_filter: config.log_filter,
+            ..ApiConfig::new(config.geos)
+        },
+    )?;
+    let archive = archive.map(|archive| (archive, config.archive));
+    Ok(Gateway { api, archive, backfiller, maintenance, server: config.server })
 }

@@ -63,10 +63,10 @@ impl Maintenance {
             }
             self.warm(now).await;
             self.expire(now).await;
-            let next_wakes =
+            let fetch_times =
                 self.geos.iter().map(|geo| cache_warming::next_fetch_time(*geo, &self.policy, jitter, now));
-            let wake = next_wakes.min().unwrap_or(Timestamp::MAX);
-            while self.clock.now() < wake {
+            let next_fetch = fetch_times.min().unwrap_or(Timestamp::MAX);
+            while self.clock.now() < next_fetch {
                 tokio::time::sleep(self.config.poll_interval).await;
             }
         }

@@ -1,5 +1,5 @@
-//! Serves the gateway and shuts it down gracefully: probes report the shutdown, then clients are asked to reconnect
-//! elsewhere, then requests in progress finish.
+//! Serves the gateway and shuts it down gracefully: probes report the shutdown, then connections are
+//! closed after their next response, then requests in progress finish.
 
 use std::{
     future::Future,
@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
 use tokio::{net::TcpListener, time::Instant};
 
 use super::{
@@ -18,6 +17,7 @@ use super::{
     server::Server,
     tls::{ReloadingTlsAcceptor, TlsError},
 };
+use crate::api::{self, ApiState};
 
 /// Time limit for requests in progress after the listener is closed, and for pending archive writes.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
@@ -26,8 +26,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 const MAX_OPERATIONS_CONNECTIONS: NonZero<usize> = NonZero::new(64).unwrap();
 
 /// Serves probes and metrics on a separate listener. It keeps serving while the gateway drains.
-pub async fn serve_operations(routes: Router, listener: TcpListener) {
-    let server = Server::new(routes, None, None, MAX_OPERATIONS_CONNECTIONS, Arc::default());
+pub async fn serve_operations(state: ApiState, listener: TcpListener) {
+    let server = Server::new(api::operations_service(&state), None, MAX_OPERATIONS_CONNECTIONS, Arc::default());
     loop {
         server.accept_next(&listener).await;
     }
@@ -45,12 +45,12 @@ pub async fn serve(
     let ServerConfig { tls, max_connections, drain_delay, .. } = gateway.server;
     let tls = tls.map(ReloadingTlsAcceptor::load_and_watch).transpose()?;
     tokio::spawn(gateway.maintenance.run());
-    let authenticator = gateway.authenticator;
+    let authenticator = Arc::clone(&gateway.api.access.authenticator);
     tokio::spawn(async move { authenticator.watch().await });
-    let backfill_jobs = gateway.backfill_jobs;
+    let backfill_jobs = gateway.api.data.backfills.clone();
     tokio::spawn(async move { backfill_jobs.resume().await });
-    let draining = gateway.draining;
-    let server = Server::new(gateway.router, Some(gateway.response_cache), tls, max_connections, Arc::clone(&draining));
+    let draining = Arc::clone(&gateway.api.operations.draining);
+    let server = Server::new(api::service(&gateway.api), tls, max_connections, Arc::clone(&draining));
     let mut shutdown_requested = std::pin::pin!(async {
         shutdown.await;
         draining.store(true, Ordering::Relaxed);

@@ -3,7 +3,6 @@
 use std::{
     convert::Infallible,
     num::NonZero,
-    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,10 +11,7 @@ use std::{
 };
 
 use axum::{
-    Router,
-    body::Body,
-    extract::Request,
-    http::{HeaderValue, Version, header},
+    http::{HeaderValue, Request, Version, header},
     response::Response,
 };
 use futures_util::FutureExt as _;
@@ -35,7 +31,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
 use super::tls::ReloadingTlsAcceptor;
-use crate::api::{OverCapacity, ResponseCache};
+use crate::api::HttpService;
 
 /// Time limit for the header of the first request on a connection.
 const FIRST_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,13 +52,6 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Pause after a failed accept, for example because file descriptors ran out.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Number of connections beyond the limit that receive a 503 response at the same time. Further connections are closed
-/// immediately.
-const OVERFLOW_CONNECTIONS: usize = 64;
-
-/// Time limit of each of these connections.
-const OVERFLOW_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How long a new connection may still send its first request when the server drains. The request may already be in
 /// transit.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -77,33 +66,28 @@ const STREAM_WINDOW_BYTES: u32 = 64 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
 
 /// Serves requests on the connections that it accepts.
-pub(super) struct Server {
-    services: Services,
+pub(super) struct Server<S> {
+    responder: Responder<S>,
     builder: Arc<auto::Builder<TokioExecutor>>,
     tls: Option<ReloadingTlsAcceptor>,
     slots: Arc<Semaphore>,
-    overflow_slots: Arc<Semaphore>,
     tasks: TaskTracker,
     drain_signal: CancellationToken,
 }
 
-/// The services that answer requests.
+/// Answers requests.
 #[derive(Clone)]
-struct Services {
-    router: Router,
-    response_cache: Option<Arc<ResponseCache>>,
+struct Responder<S> {
+    service: S,
     /// Whether responses ask clients to close the connection.
     is_draining: Arc<AtomicBool>,
-    /// Whether the connection exceeds the limit.
-    is_over_limit: bool,
 }
 
-impl Server {
+impl<S: HttpService<Incoming>> Server<S> {
     /// A server with at most `connections` concurrent connections. While `is_draining` is set, responses ask clients to
     /// close the connection.
     pub(super) fn new(
-        router: Router,
-        response_cache: Option<Arc<ResponseCache>>,
+        service: S,
         tls: Option<ReloadingTlsAcceptor>,
         connections: NonZero<usize>,
         is_draining: Arc<AtomicBool>,
@@ -120,18 +104,17 @@ impl Server {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         Self {
-            services: Services { router, response_cache, is_draining, is_over_limit: false },
+            responder: Responder { service, is_draining },
             builder: Arc::new(builder),
             tls,
             slots: Arc::new(Semaphore::new(connections.get().min(Semaphore::MAX_PERMITS))),
-            overflow_slots: Arc::new(Semaphore::new(OVERFLOW_CONNECTIONS)),
             tasks: TaskTracker::new(),
             drain_signal: CancellationToken::new(),
         }
     }
 
-    /// Accepts the next connection and serves it on its own task. At the connection limit, new connections receive 503;
-    /// probes are still answered.
+    /// Accepts the next connection and serves it on its own task. At the connection limit, it is closed at once: its client
+    /// learns so immediately and can connect to another replica, instead of waiting in the queue of the operating system.
     pub(super) async fn accept_next(&self, listener: &TcpListener) {
         match listener.accept().await {
             Ok((stream, _)) => self.spawn_connection(stream),
@@ -143,25 +126,17 @@ impl Server {
     }
 
     fn spawn_connection(&self, stream: TcpStream) {
-        let slot = Arc::clone(&self.slots).try_acquire_owned();
-        let is_over_limit = slot.is_err();
-        // If the overflow connections are used up as well, the connection is closed without a response.
-        let Ok(slot) = slot.or_else(|_| Arc::clone(&self.overflow_slots).try_acquire_owned()) else { return };
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
         set_socket_options(&stream);
         let connection = Connection {
-            services: Services { is_over_limit, ..self.services.clone() },
+            responder: self.responder.clone(),
             builder: Arc::clone(&self.builder),
             drain_signal: self.drain_signal.clone(),
         };
         let tls = self.tls.clone();
         self.tasks.spawn(async move {
             let _slot = slot;
-            if !is_over_limit {
-                connection.handshake_and_serve(stream, tls).await;
-            } else if tokio::time::timeout(OVERFLOW_TIMEOUT, connection.handshake_and_serve(stream, tls)).await.is_err()
-            {
-                tracing::debug!("a connection beyond the limit did not end in time");
-            }
+            connection.handshake_and_serve(stream, tls).await;
         });
     }
 
@@ -188,13 +163,13 @@ fn set_socket_options(stream: &TcpStream) {
 }
 
 /// One connection.
-struct Connection {
-    services: Services,
+struct Connection<S> {
+    responder: Responder<S>,
     builder: Arc<auto::Builder<TokioExecutor>>,
     drain_signal: CancellationToken,
 }
 
-impl Connection {
+impl<S: HttpService<Incoming>> Connection<S> {
     async fn handshake_and_serve(self, stream: TcpStream, tls: Option<ReloadingTlsAcceptor>) {
         let Some(tls) = tls else { return self.serve(stream).await };
         match tokio::time::timeout(FIRST_HEADER_TIMEOUT, tls.accept(stream)).await {
@@ -208,10 +183,10 @@ impl Connection {
         let first_request = Arc::new(FirstRequest::default());
         let service = hyper::service::service_fn({
             let first_request = Arc::clone(&first_request);
-            let services = self.services;
+            let responder = self.responder;
             move |request: Request<Incoming>| {
                 first_request.signal();
-                services.clone().respond(request)
+                responder.clone().respond(request)
             }
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
@@ -262,34 +237,15 @@ impl FirstRequest {
     }
 }
 
-impl Services {
-    async fn respond(self, mut request: Request<Incoming>) -> Result<Response, Infallible> {
+impl<S: HttpService<Incoming>> Responder<S> {
+    async fn respond(self, request: Request<Incoming>) -> Result<Response, Infallible> {
         let version = request.version();
-        let mut cached = None;
-        if self.is_over_limit {
-            request.extensions_mut().insert(OverCapacity);
-        } else {
-            cached = self.response_cache.as_ref().and_then(|cache| catch_panic(|| cache.respond(&request)));
-        }
-        let mut response = match cached {
-            Some(response) => response,
-            None => self.router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}),
-        };
-        if version <= Version::HTTP_11 && (self.is_over_limit || self.is_draining.load(Ordering::Relaxed)) {
+        let Ok(mut response) = self.service.oneshot(request).await;
+        if version <= Version::HTTP_11 && self.is_draining.load(Ordering::Relaxed) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
     }
-}
-
-/// Runs the response cache. If it panics, the request goes to the router, and other requests on the connection are not
-/// affected.
-fn catch_panic<T>(lookup: impl FnOnce() -> Option<T>) -> Option<T> {
-    // The state behind locks stays usable after a panic, because poisoned locks are recovered.
-    std::panic::catch_unwind(AssertUnwindSafe(lookup)).unwrap_or_else(|_| {
-        tracing::error!("the response cache panicked and the request was served without it; please report this bug");
-        None
-    })
 }
 
 #[cfg(test)]
@@ -306,11 +262,5 @@ mod tests {
         set_socket_options(&stream);
 
         assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(WRITE_TIMEOUT));
-    }
-
-    #[test]
-    fn a_panic_in_the_response_cache_is_caught() {
-        assert_eq!(catch_panic(|| Some(1)), Some(1));
-        assert_eq!(catch_panic::<u8>(|| panic!("on purpose")), None);
     }
 }

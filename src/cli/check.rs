@@ -40,7 +40,7 @@ pub struct CheckArgs {
     #[arg(long)]
     live: bool,
 
-    /// The address of that gateway. By default the address that the settings listen on
+    /// The address of that gateway. By default the address in `PULSE_LISTEN`
     #[arg(long, value_name = "URL", requires = "live", value_parser = base_url)]
     url: Option<Url>,
 
@@ -97,10 +97,10 @@ async fn check_token(probe: &AccessProbe) -> Finding {
 async fn check_data(probe: &AccessProbe, geo: Geo, clock: &dyn Clock) -> Finding {
     let (subject, day) = (format!("data of {geo}"), geo.latest_produced(clock.now()));
     match probe.has_rows(geo, day).await {
-        Ok(true) => Finding::passed(subject, format!("Feishu shows people on {day}")),
+        Ok(true) => Finding::passed(subject, format!("Feishu returns people for {day}")),
         Ok(false) => Finding::failed_with(
             subject,
-            format!("Feishu shows nobody on {day}, the latest day"),
+            format!("Feishu returns nobody for {day}, the latest day"),
             remedy::NO_ROWS.to_owned(),
         ),
         Err(error) => Finding::load_error(subject, &error, Some(geo)),

@@ -44,9 +44,9 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), CliError> {
     if !args.listen.ip().is_loopback() {
         return Err(SettingError::listen("the demo listens on loopback addresses only").into());
     }
-    let told = TelemetryConfig { filter: "warn".to_owned(), format: LogFormat::Text, collector: None };
-    let _told = telemetry::init(&told).map_err(|error| SettingError::telemetry(&error))?;
-    let ending = app::shutdown_signal()?;
+    let telemetry_config = TelemetryConfig { filter: "warn".to_owned(), format: LogFormat::Text, collector: None };
+    let _telemetry_guard = telemetry::init(&telemetry_config).map_err(|error| SettingError::telemetry(&error))?;
+    let shutdown = app::shutdown_signal()?;
     let simulation = SimulatorConfig {
         users: args.users,
         days: args.days,
@@ -63,7 +63,7 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), CliError> {
     print_guide(args, &simulator.base_url(), listener.local_addr()?);
     // Stops without draining: a demo has no callers to wait for.
     tokio::select! {
-        () = ending => {}
+        () = shutdown => {}
         // Serving fails only on TLS errors, and the demo uses no TLS.
         _ = app::serve(gateway, listener, std::future::pending()) => {}
     }

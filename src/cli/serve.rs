@@ -23,7 +23,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), CliError> {
     if let Some(address) = settings.admin_listen {
         let listener = listen(address)?;
         tracing::info!(address = %listener.local_addr()?, "serving probes, metrics and the log filter");
-        tokio::spawn(app::serve_operations(gateway.operations.clone(), listener));
+        tokio::spawn(app::serve_operations(gateway.api.clone(), listener));
     }
     let served = app::serve(gateway, listener, shutdown).await;
     telemetry_guard.end().await;

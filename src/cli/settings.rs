@@ -1,6 +1,6 @@
 //! The settings of `serve`. Each can be given as an option or in the environment.
 
-mod access;
+pub(super) mod access;
 mod secret;
 pub(super) mod values;
 
@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use self::{
     access::AccessSettings,
     secret::SecretSetting,
-    values::{Switch, base_url, delay, duration, rate, retention, share},
+    values::{CallRate, DayCount, RetentionDays, Share, Switch, base_url, delay, duration},
 };
 use super::setting_error::SettingError;
 use crate::{
@@ -70,8 +70,8 @@ pub struct Settings {
     #[arg(long, env = "PULSE_MAX_REQUESTS", value_name = "COUNT", default_value = "1024")]
     pub max_requests: NonZero<usize>,
 
-    /// Maximum number of concurrent connections. Further connections receive 503, except for probes; if there are too
-    /// many of them, they are closed
+    /// Maximum number of concurrent connections. Further connections are closed at once, including those of probes; see
+    /// `PULSE_ADMIN_LISTEN`
     #[arg(long, env = "PULSE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "16384")]
     pub max_connections: NonZero<usize>,
 
@@ -103,25 +103,25 @@ pub struct Settings {
     pub warm: Switch,
 
     /// How many of the latest days are fetched at the start if they are missing
-    #[arg(long, env = "PULSE_WARM_DAYS", value_name = "DAYS", default_value_t = 35, value_parser = clap::value_parser!(u16).range(..=3660))]
-    pub warm_days: u16,
+    #[arg(long, env = "PULSE_WARM_DAYS", value_name = "DAYS", default_value = "35")]
+    pub warm_days: DayCount,
 
     /// Age after which days are deleted from the archive, such as 730d. Without it no days are deleted
-    #[arg(long, env = "PULSE_RETENTION", value_name = "DAYS", value_parser = retention)]
-    pub retention: Option<u16>,
+    #[arg(long, env = "PULSE_RETENTION", value_name = "DAYS")]
+    pub retention: Option<RetentionDays>,
 
     /// Maximum number of calls to Feishu per second. Without it only Feishu's own limit applies, which is determined
     /// automatically
-    #[arg(long, env = "PULSE_UPSTREAM_RATE", value_name = "CALLS", value_parser = rate)]
-    pub upstream_rate: Option<f64>,
+    #[arg(long, env = "PULSE_UPSTREAM_RATE", value_name = "CALLS")]
+    pub upstream_rate: Option<CallRate>,
 
     /// Maximum number of calls to Feishu per month (UTC+8). Without it only the tenant's own quota applies
     #[arg(long, env = "PULSE_UPSTREAM_MONTHLY_QUOTA", value_name = "CALLS")]
     pub upstream_monthly_quota: Option<u64>,
 
     /// The share of the monthly calls, from 0 to 1, that is reserved for requests. Background work does not use it
-    #[arg(long, env = "PULSE_QUOTA_RESERVE", value_name = "SHARE", default_value = "0.2", value_parser = share)]
-    pub quota_reserve: f64,
+    #[arg(long, env = "PULSE_QUOTA_RESERVE", value_name = "SHARE", default_value = "0.2")]
+    pub quota_reserve: Share,
 
     /// A folder for state that must survive a restart: the number of calls in this month and the determined rate limit
     #[arg(long, env = "PULSE_STATE_DIR", value_name = "PATH", default_value = "data")]
@@ -130,11 +130,6 @@ pub struct Settings {
     /// The geos of the tenant (cn, us, sg, jp), separated by commas. The first is the tenant's own
     #[arg(long, env = "PULSE_GEOS", value_name = "GEO,…", default_value = "cn", value_delimiter = ',')]
     pub geos: Vec<Geo>,
-
-    /// The OpenTelemetry collector that traces are sent to, such as `http://collector:4318`. Without it no traces are
-    /// sent
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = base_url)]
-    pub otlp_endpoint: Option<Url>,
 
     /// Whether /metrics includes figures of the newest final day: the number of active people, in total and by feature
     #[arg(long, env = "PULSE_BUSINESS_METRICS", value_name = "SWITCH", value_enum, default_value_t = Switch::Off)]
@@ -147,6 +142,11 @@ pub struct Settings {
     /// The format of log lines
     #[arg(long, env = "PULSE_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
+
+    /// The OpenTelemetry collector that traces are sent to, such as `http://collector:4318`. Without it no traces are
+    /// sent
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = base_url)]
+    pub otlp_endpoint: Option<Url>,
 }
 
 impl Settings {
@@ -166,8 +166,8 @@ impl Settings {
     pub fn gateway_config_without_listener(&self) -> Result<GatewayConfig, SettingError> {
         let geos = self.distinct_geos()?;
         let feishu = FeishuConfig {
-            throttle: ThrottleConfig { ceiling: self.upstream_rate, ..ThrottleConfig::default() },
-            quota: QuotaConfig { monthly_limit: self.upstream_monthly_quota, reserve: self.quota_reserve },
+            throttle: ThrottleConfig { ceiling: self.upstream_rate.map(|rate| rate.0), ..ThrottleConfig::default() },
+            quota: QuotaConfig { monthly_limit: self.upstream_monthly_quota, reserve: self.quota_reserve.0 },
             state_file: Some(self.state_dir.join("upstream.json")),
             ..FeishuConfig::new(self.base_url.clone(), self.credentials()?, geos[0])
         };
@@ -176,8 +176,8 @@ impl Settings {
             request_timeout: self.request_timeout,
             archive: self.archive.clone(),
             maintenance: MaintenanceConfig {
-                warm_days: (self.warm == Switch::On).then_some(self.warm_days),
-                retention_days: self.retention,
+                warm_days: (self.warm == Switch::On).then_some(self.warm_days.0),
+                retention_days: self.retention.map(|days| days.0),
                 ..MaintenanceConfig::default()
             },
             server: ServerConfig {
@@ -215,10 +215,9 @@ impl Settings {
             self.app_id().err(),
             self.secret().err(),
             self.distinct_geos().err(),
-            self.access.error(),
             telemetry::check(&self.log).err().map(|error| SettingError::telemetry(&error.into())),
         ];
-        errors.into_iter().flatten().collect()
+        errors.into_iter().flatten().chain(self.access.errors()).collect()
     }
 
     fn check_listen(&self) -> Result<(), SettingError> {

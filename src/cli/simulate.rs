@@ -10,13 +10,13 @@ use crate::{
 
 /// Serves until the process receives a signal to stop.
 pub(super) async fn run(args: &SimulateArgs) -> Result<(), CliError> {
-    let ending = app::shutdown_signal()?;
+    let shutdown = app::shutdown_signal()?;
     let config = args.config();
     let (address, app_id, app_secret) = (config.listen, config.app_id.clone(), config.app_secret.clone());
     let simulator = Simulator::start(config, || SystemClock.now()).await;
     let simulator = simulator.map_err(|error| CliError::Listen { address, error })?;
     println!("The simulated Feishu is at {}. Its app is {app_id} with the secret {app_secret}.", simulator.base_url());
-    ending.await;
+    shutdown.await;
     simulator.shutdown().await;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strum::{IntoStaticStr, VariantArray};
 use tokio::time::Instant;
 
 use super::reply_class::ReplyClass;
@@ -27,7 +28,8 @@ pub struct CallTimer {
 }
 
 /// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum CallOutcome {
     Success,
     Throttled,
@@ -94,35 +96,6 @@ impl Collector for CallMetrics {
 
 impl MetricLabel for CallOutcome {
     const NAME: &'static str = "outcome";
-    const ALL: &'static [Self] = &[
-        Self::Success,
-        Self::Throttled,
-        Self::QuotaSpent,
-        Self::TokenRejected,
-        Self::CredentialsRejected,
-        Self::InvalidParameter,
-        Self::Forbidden,
-        Self::Rejected,
-        Self::Failed,
-        Self::NoReply,
-        Self::Abandoned,
-    ];
-
-    fn value(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Throttled => "throttled",
-            Self::QuotaSpent => "quota_spent",
-            Self::TokenRejected => "token_rejected",
-            Self::CredentialsRejected => "credentials_rejected",
-            Self::InvalidParameter => "invalid_parameter",
-            Self::Forbidden => "forbidden",
-            Self::Rejected => "rejected",
-            Self::Failed => "failed",
-            Self::NoReply => "no_reply",
-            Self::Abandoned => "abandoned",
-        }
-    }
 }
 
 impl From<&ReplyClass> for CallOutcome {

@@ -9,7 +9,7 @@ use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{call_metrics::CallOutcome, reply_class::ReplyClass};
-use crate::{prometheus::MetricLabel as _, source::UpstreamDetail};
+use crate::source::UpstreamDetail;
 
 /// The span of one call. It starts when the request is sent, after the wait for the throttle. It does not contain the
 /// query, because a query can name a person.
@@ -55,7 +55,7 @@ pub(super) fn record_reply(status: StatusCode, upstream: &UpstreamDetail, class:
 pub(super) fn record_failure(outcome: CallOutcome, reason: &str) {
     let span = Span::current();
     span.record("otel.status_code", "ERROR").record("otel.status_description", reason);
-    span.record("error.type", outcome.value());
+    span.record("error.type", <&str>::from(outcome));
 }
 
 #[cfg(test)]

@@ -1,11 +1,8 @@
 //! [`DayBatcher`]: combines days that are requested at the same time into date ranges, each fetched by one chain of pages.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::oneshot, task::JoinSet};
 use tracing::Instrument as _;
 
@@ -46,7 +43,7 @@ struct Shared {
     rows_per_day: Mutex<HashMap<BatchKey, f64>>,
 }
 
-/// What days must have in common to be fetched by one chain: all of a [`DayKey`] but the day.
+/// What days must have in common to be fetched by one chain: all fields of a [`DayKey`] except the day.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct BatchKey {
     geo: Geo,
@@ -150,7 +147,7 @@ impl Shared {
         if matches!(batch_key.scope, DataScope::User(_)) {
             return TenantSize::Known(1.0);
         }
-        let rows_per_day = self.rows_per_day.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows_per_day = self.rows_per_day.lock();
         rows_per_day.get(batch_key).map_or(TenantSize::AtLeast(pages), |rows| TenantSize::Known(*rows))
     }
 
@@ -159,7 +156,7 @@ impl Shared {
             return;
         }
         let rows = days.iter().map(|day| day.row_count()).sum::<usize>() as f64 / days.len() as f64;
-        self.rows_per_day.lock().unwrap_or_else(PoisonError::into_inner).insert(batch_key.clone(), rows);
+        self.rows_per_day.lock().insert(batch_key.clone(), rows);
     }
 
     /// Number of calls that are still needed for the queue and for `days`. Calls of a chain that fetches at least one of
@@ -212,7 +209,7 @@ impl Shared {
     }
 
     fn lock_queues(&self) -> MutexGuard<'_, HashMap<BatchKey, FetchQueue>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock()
     }
 }
 

@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot, watch};
 use tracing::Span;
 
@@ -213,8 +214,8 @@ impl InFlightFetch {
         });
     }
 
-    fn lock_waiters(&self) -> std::sync::MutexGuard<'_, HashMap<Day, Vec<Waiter>>> {
-        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_waiters(&self) -> MutexGuard<'_, HashMap<Day, Vec<Waiter>>> {
+        self.waiters.lock()
     }
 }
 

@@ -6,7 +6,9 @@
 //! returns exactly the guessed token. Tokens that are not numbers are never guessed. Until one guess was right, at most
 //! one guess is in flight in the process. After one wrong guess, look-ahead stays off until the process restarts.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Number of consecutive tokens that a chain must receive before it guesses.
 const MIN_CONSECUTIVE_TOKENS: usize = 3;
@@ -65,7 +67,7 @@ impl PageLookahead {
     }
 
     fn lock_trust(&self) -> MutexGuard<'_, GuessTrust> {
-        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
+        self.trust.lock()
     }
 }
 

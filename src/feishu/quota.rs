@@ -1,8 +1,9 @@
 //! [`MonthlyQuota`]: counts the calls of the month, limits them as configured, and blocks them once upstream refuses them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan as _, civil::Date, tz::Offset};
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -22,7 +23,7 @@ const WARNING_SHARES: [f64; 2] = [0.80, 0.95];
 pub struct QuotaConfig {
     /// Maximum number of successful calls per month. `None`: only the upstream quota applies.
     pub monthly_limit: Option<u64>,
-    /// Share of the limit that is reserved for interactive calls, 0 to 1. Background calls stop before it.
+    /// Share of the limit that is reserved for interactive calls, 0 to 1. Background calls do not use it.
     pub reserve: f64,
 }
 
@@ -157,7 +158,7 @@ impl MonthlyQuota {
 
     /// The state of the current month. It is reset when a new month starts.
     fn current_state(&self) -> MutexGuard<'_, QuotaState> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let month = first_of_month(self.clock.now());
         if state.counted.month != month {
             *state = QuotaState::of(month);

@@ -36,7 +36,7 @@ const MAX_REFUSALS: u32 = 25;
 /// `retry_after` of the errors after a page has failed.
 const FAILED_PAGE_RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// The query of a chain: all parameters of a page but the page token.
+/// The query of a chain: all parameters of a page except the page token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
     /// The data residency.

@@ -12,7 +12,7 @@ impl Collector for Throttle<CallerId> {
         let snapshot = self.snapshot();
         page.counter("feishu_pulse_upstream_permits_total", "Calls to Feishu that the throttle has permitted.")
             .sample(snapshot.sent as f64);
-        page.counter("feishu_pulse_upstream_refusals_total", "Calls that Feishu refused for its rate limit.")
+        page.counter("feishu_pulse_upstream_refusals_total", "Calls that Feishu refused because of its rate limit.")
             .sample(snapshot.refused as f64);
         page.counter(
             "feishu_pulse_upstream_wait_seconds_total",

@@ -3,14 +3,16 @@
 
 use std::{
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::RwLock;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
+use strum::{IntoStaticStr, VariantArray};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{
@@ -79,7 +81,8 @@ pub struct AccessToken {
 }
 
 /// Outcome of a token request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 enum TokenRequestOutcome {
     Success,
     /// The credentials are wrong or lack a permission.
@@ -150,7 +153,7 @@ impl TokenCache {
 
     /// Drops the cached token if it is the rejected one.
     pub fn reject(&self, rejected: &AccessToken) {
-        let mut current = self.inner.current.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.inner.current.write();
         if current.as_ref().is_some_and(|token| Arc::ptr_eq(&token.value, &rejected.value)) {
             *current = None;
         }
@@ -183,12 +186,12 @@ impl Drop for RefreshGuard {
 
 impl Inner {
     fn valid_token(&self) -> Option<AccessToken> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.read();
         current.clone().filter(|token| Instant::now() < token.expires_at)
     }
 
     fn postpone_refresh(&self) {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.write();
         if let Some(token) = current.as_mut() {
             token.refresh_at = Instant::now() + REJECTION_RETRY_DELAY;
         }
@@ -241,7 +244,7 @@ impl Inner {
             return Err(unavailable(upstream, "the token reply contains no token"));
         };
         let token = AccessToken::new(value, lifetime);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+        *self.current.write() = Some(token.clone());
         tracing::debug!(life_seconds = lifetime.as_secs(), "received an access token");
         Ok(token)
     }
@@ -270,15 +273,6 @@ impl TokenRequestOutcome {
 
 impl MetricLabel for TokenRequestOutcome {
     const NAME: &'static str = "outcome";
-    const ALL: &'static [Self] = &[Self::Success, Self::Rejected, Self::Failed];
-
-    fn value(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Rejected => "rejected",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 impl Collector for TokenCache {

@@ -11,6 +11,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use crate::table::{Counter, schema::with_counter_table};
+
 /// The outer object of every reply. `code` determines the outcome, not the HTTP status alone.
 #[derive(Debug, Deserialize)]
 pub struct ReplyEnvelope<'a> {
@@ -72,78 +74,44 @@ pub struct UpstreamPage<'a> {
     pub items: Option<Vec<UpstreamRow<'a>>>,
 }
 
-/// One user-day, with Feishu's field names.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "documented by Feishu; `table::schema` documents their meaning")]
-pub struct UpstreamRow<'a> {
-    #[serde(borrow)]
-    pub date: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub user_id: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub user_name: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub department_name: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub department_path: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub create_time: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub user_active_flag: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub register_time: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub suite_active_flag: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub last_active_time: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub im_active_flag: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub send_messenger_num: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub docs_active_flag: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub create_docs_num: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub cal_active_flag: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub create_cal_num: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub vc_active_flag: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub vc_duration: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub active_os: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub create_task_num: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub vc_num: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub app_package_type: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub os_name: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub email_send_count: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub email_receive_count: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub email_send_ext_count: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub email_receive_ext_count: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub email_send_in_count: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub email_receive_in_count: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub search_active_flag: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub total_search_count: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub quick_search_count: LenientScalar<'a>,
-    #[serde(borrow)]
-    pub tab_search_count: LenientScalar<'a>,
+macro_rules! define_upstream_row {
+    ($($counter:ident, $name:ident, $feature:ident, $notation:ident, $description:literal;)*) => {
+        /// One user-day, with Feishu's field names.
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default, bound(deserialize = "'de: 'a"))]
+        #[expect(missing_docs, reason = "documented by Feishu; `table::schema` documents their meaning")]
+        pub struct UpstreamRow<'a> {
+            pub date: LenientScalar<'a>,
+            pub user_id: LenientScalar<'a>,
+            pub user_name: LenientScalar<'a>,
+            pub department_name: LenientScalar<'a>,
+            pub department_path: LenientScalar<'a>,
+            pub create_time: LenientScalar<'a>,
+            pub user_active_flag: LenientScalar<'a>,
+            pub register_time: LenientScalar<'a>,
+            pub suite_active_flag: LenientScalar<'a>,
+            pub last_active_time: LenientScalar<'a>,
+            pub im_active_flag: LenientScalar<'a>,
+            pub docs_active_flag: LenientScalar<'a>,
+            pub cal_active_flag: LenientScalar<'a>,
+            pub vc_active_flag: LenientScalar<'a>,
+            pub active_os: LenientScalar<'a>,
+            pub app_package_type: LenientScalar<'a>,
+            pub os_name: LenientScalar<'a>,
+            pub search_active_flag: LenientScalar<'a>,
+            $(pub $name: LenientScalar<'a>,)*
+        }
+
+        impl<'a> UpstreamRow<'a> {
+            /// The counters, by [`Counter::index`].
+            #[must_use]
+            pub const fn counters(&self) -> [&LenientScalar<'a>; Counter::COUNT] {
+                [$(&self.$name),*]
+            }
+        }
+    };
 }
+with_counter_table!(define_upstream_row);
 
 /// A scalar of any JSON type.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -75,6 +75,9 @@ impl UserIdType {
 }
 
 impl DepartmentIdType {
+    /// All department id types.
+    pub const ALL: [Self; 2] = [Self::OpenDepartmentId, Self::DepartmentId];
+
     /// Feishu's name of the id type.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -124,7 +127,7 @@ impl FromStr for DepartmentIdType {
     type Err = ParseIdTypeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let id_type = [Self::OpenDepartmentId, Self::DepartmentId].into_iter().find(|id_type| id_type.name() == text);
+        let id_type = Self::ALL.into_iter().find(|id_type| id_type.name() == text);
         id_type.ok_or(ParseIdTypeError { expected: "open_department_id, department_id" })
     }
 }

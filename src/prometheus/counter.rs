@@ -5,15 +5,13 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// A label whose values are the variants of an enum, so that their number is bounded.
-pub trait MetricLabel: Copy + PartialEq + Send + Sync + 'static {
+use strum::VariantArray;
+
+/// A label whose values are the variants of an enum, so that their number is bounded. The enum derives [`VariantArray`]
+/// and [`strum::IntoStaticStr`].
+pub trait MetricLabel: VariantArray + Into<&'static str> + Copy + PartialEq + Send + Sync {
     /// The name of the label.
     const NAME: &'static str;
-    /// All values.
-    const ALL: &'static [Self];
-
-    /// The value in the exposition.
-    fn value(self) -> &'static str;
 }
 
 /// A counter, which only increases.
@@ -44,19 +42,19 @@ impl MetricCounter {
 impl<L: MetricLabel> CounterVec<L> {
     /// Adds 1 to the counter of this label value.
     pub fn increment(&self, label: L) {
-        if let Some(index) = L::ALL.iter().position(|value| *value == label) {
+        if let Some(index) = L::VARIANTS.iter().position(|value| *value == label) {
             self.counts[index].increment();
         }
     }
 
     /// The current count of each label value.
     pub fn counts(&self) -> impl Iterator<Item = (L, u64)> {
-        L::ALL.iter().copied().zip(self.counts.iter().map(MetricCounter::get))
+        L::VARIANTS.iter().copied().zip(self.counts.iter().map(MetricCounter::get))
     }
 }
 
 impl<L: MetricLabel> Default for CounterVec<L> {
     fn default() -> Self {
-        Self { counts: L::ALL.iter().map(|_| MetricCounter::default()).collect(), label: PhantomData }
+        Self { counts: L::VARIANTS.iter().map(|_| MetricCounter::default()).collect(), label: PhantomData }
     }
 }

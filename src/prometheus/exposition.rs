@@ -71,7 +71,7 @@ impl MetricFamily<'_> {
     /// Writes one sample for each value of the label.
     pub fn counter_vec<L: MetricLabel>(&mut self, counters: &CounterVec<L>) {
         for (label, count) in counters.counts() {
-            self.labelled_sample(&[(L::NAME, label.value())], count as f64);
+            self.labelled_sample(&[(L::NAME, label.into())], count as f64);
         }
     }
 

@@ -34,7 +34,7 @@ pub struct BackfillRequest {
     pub geos: Vec<Geo>,
     /// The type of the user ids in the rows.
     pub user_id_type: UserIdType,
-    /// The scope of the rows. Only the scope of everyone is archived; others are cached in memory.
+    /// The scope of the rows. Only days of everyone are archived; days of other scopes are cached in memory.
     pub scope: DataScope,
     /// The priority of the fetches.
     pub priority: Priority,

@@ -3,13 +3,12 @@
 //! The archive stores a record of each running job without its progress: fetched days are archived, so a resumed job
 //! skips them.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +74,8 @@ struct JobRegistry {
 }
 
 /// The outcome of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 enum JobOutcome {
     Done,
     Cancelled,
@@ -211,12 +211,12 @@ impl BackfillJobs {
 
     async fn run_to_end(
         &self,
-        begun: &BackfillJob,
+        initial: &BackfillJob,
         job: &watch::Sender<BackfillJob>,
         cancellation: &CancellationToken,
     ) -> BackfillJobState {
         // All jobs of an owner have one caller id, so together they get one fair share of the upstream rate.
-        let (request, owner) = (&begun.request, CallerId::from_name(&begun.owner));
+        let (request, owner) = (&initial.request, CallerId::from_name(&initial.owner));
         let progress = watch::Sender::new(BackfillProgress::default());
         let mut changes = progress.subscribe();
         let following = async {
@@ -288,7 +288,7 @@ impl JobRegistry {
     }
 
     fn lock_jobs(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, JobEntry>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock()
     }
 }
 
@@ -298,7 +298,7 @@ impl Collector for BackfillJobs {
         let running = || jobs.iter().filter(|job| job.state == BackfillJobState::Running);
         let left = running().map(|job| job.progress.days.saturating_sub(job.progress.done)).sum::<usize>();
         page.gauge("feishu_pulse_backfills_running", "Backfills in progress.").sample(running().count() as f64);
-        page.gauge("feishu_pulse_backfills_pending_partitions", "Days that running backfills have still to process.")
+        page.gauge("feishu_pulse_backfills_pending_partitions", "Days that running backfills still have to process.")
             .sample(left as f64);
         page.counter("feishu_pulse_backfills_ended_total", "Backfills by how they ended.")
             .counter_vec(&self.registry.ended_jobs);
@@ -307,15 +307,6 @@ impl Collector for BackfillJobs {
 
 impl MetricLabel for JobOutcome {
     const NAME: &'static str = "outcome";
-    const ALL: &'static [Self] = &[Self::Done, Self::Cancelled, Self::Failed];
-
-    fn value(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 impl JobRecord {

@@ -1,4 +1,4 @@
-//! Cache warming: computes from a geo's calendar when and which days to fetch in advance.
+//! Cache warming: computes from a geo's calendar which days to fetch in advance, and when.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,8 +14,8 @@ pub fn next_fetch_time(geo: Geo, policy: &FreshnessPolicy, jitter: SignedDuratio
     let settling = SignedDuration::try_from(policy.settling_time).unwrap_or_default();
     let today = geo.today(now);
     let produced = [-2, -1, 0].map(|offset| geo.produced_at(today.plus(offset)) + jitter);
-    let wakes = produced.into_iter().flat_map(|at| [at, at + settling]);
-    wakes.filter(|at| *at > now).min().unwrap_or(Timestamp::MAX)
+    let fetch_times = produced.into_iter().flat_map(|at| [at, at + settling]);
+    fetch_times.filter(|at| *at > now).min().unwrap_or(Timestamp::MAX)
 }
 
 /// The `days` days that end with the latest produced one, newest first because the newest is requested most often.
@@ -36,8 +36,8 @@ mod tests {
     #[case::before_production("2026-11-22T00:00:00Z", "2026-11-22T01:35:00Z")]
     #[case::at_production("2026-11-22T01:35:00Z", "2026-11-22T07:35:00Z")]
     #[case::when_it_can_be_final("2026-11-22T07:35:00Z", "2026-11-23T01:35:00Z")]
-    fn a_day_is_fetched_when_produced_and_again_when_it_can_be_final(#[case] now: Timestamp, #[case] wake: Timestamp) {
-        assert_eq!(next_fetch_time(Geo::Cn, &FreshnessPolicy::default(), SignedDuration::from_mins(5), now), wake);
+    fn a_day_is_fetched_when_produced_and_when_it_can_be_final(#[case] now: Timestamp, #[case] expected: Timestamp) {
+        assert_eq!(next_fetch_time(Geo::Cn, &FreshnessPolicy::default(), SignedDuration::from_mins(5), now), expected);
     }
 
     #[test]

@@ -193,7 +193,7 @@ impl QueryEngine {
     }
 
     /// Rejects a query whose estimated wait clearly exceeds its deadline, and returns the estimate to the caller. The
-    /// fetch is started all the same.
+    /// fetch is started anyway.
     fn reject_if_too_slow(
         &self,
         estimate: Option<Duration>,
@@ -359,7 +359,7 @@ impl QueryEngine {
         LoadContext { priority: Priority::Interactive, caller }
     }
 
-    /// A new caller id, with a fair share of the upstream rate of its own.
+    /// A new caller id, which gets its own fair share of the upstream rate.
     #[must_use]
     pub fn new_caller_id(&self) -> CallerId {
         CallerId(self.callers.fetch_add(1, Ordering::Relaxed))

@@ -90,17 +90,17 @@ fn encode_day(what: u8, geo: Geo, day: Day) -> [u8; 6] {
 /// When the days of the query next change because a day is produced or a new day begins.
 fn next_production(plan: &QueryPlan, query: &Query, now: Timestamp) -> Option<Timestamp> {
     let pending = plan.pending.iter().map(|(geo, day)| geo.produced_at(*day)).min();
-    let moves = match query.dates {
+    let range_changes_at = match query.dates {
         QueryDates::Days(_) => None,
         // A period moves when a day is produced; `yesterday` moves at midnight.
         QueryDates::Period(_) => {
             let at = |at: Timestamp| (at > now).then_some(at);
-            let moments = plan.geos.iter().flat_map(|geo| {
+            let changes = plan.geos.iter().flat_map(|geo| {
                 let (today, latest) = (geo.today(now), geo.latest_produced(now));
                 [at(geo.starts_at(today.next())), at(geo.produced_at(latest.next()))]
             });
-            moments.flatten().min()
+            changes.flatten().min()
         }
     };
-    pending.into_iter().chain(moves).min()
+    pending.into_iter().chain(range_changes_at).min()
 }

@@ -164,9 +164,12 @@ mod tests {
 
             // As lists of segments, whose order is that of the tree.
             let top: Vec<&str> = top.as_deref().map(|top| top.split('/').collect()).unwrap_or_default();
-            let ways = paths.iter().map(|path| path.split('/').collect::<Vec<_>>()).filter(|way| way.starts_with(&top));
-            let prefixes = |way: Vec<_>| (top.len().max(1)..=way.len()).map(|depth| way[..depth].to_vec()).collect::<Vec<_>>();
-            let naive: BTreeSet<Vec<&str>> = ways.flat_map(prefixes).collect();
+            let paths_as_segments = paths.iter().map(|path| path.split('/').collect::<Vec<_>>());
+            let below_top = paths_as_segments.filter(|segments| segments.starts_with(&top));
+            let prefixes = |segments: Vec<_>| {
+                (top.len().max(1)..=segments.len()).map(|depth| segments[..depth].to_vec()).collect::<Vec<_>>()
+            };
+            let naive: BTreeSet<Vec<&str>> = below_top.flat_map(prefixes).collect();
             let found: Vec<Vec<&str>> = tree.nodes().iter().map(|node| node.path.split('/').collect()).collect();
             prop_assert_eq!(&found, &Vec::from_iter(naive));
             for (path, number) in paths.iter().zip(numbers) {

@@ -50,7 +50,7 @@ pub struct UserFilter {
     pub selection: RowSelection,
     /// Only people with an active day, or only people without.
     pub active: Option<bool>,
-    /// People with a matching row, by person index, if the caller already knows them.
+    /// People with a matching row, by person index, if the caller has already computed them.
     pub candidates: Option<FixedBitSet>,
     /// People to exclude, by person index.
     pub excluded: Option<FixedBitSet>,

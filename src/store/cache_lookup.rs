@@ -1,9 +1,12 @@
 //! The outcome of a lookup in memory, as a metric label.
 
+use strum::{IntoStaticStr, VariantArray};
+
 use crate::prometheus::MetricLabel;
 
 /// The outcome of a lookup in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum CacheLookup {
     /// The day is in memory.
     Hit,
@@ -15,13 +18,4 @@ pub enum CacheLookup {
 
 impl MetricLabel for CacheLookup {
     const NAME: &'static str = "result";
-    const ALL: &'static [Self] = &[Self::Hit, Self::Stale, Self::Miss];
-
-    fn value(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Stale => "stale",
-            Self::Miss => "miss",
-        }
-    }
 }

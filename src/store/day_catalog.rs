@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
 use jiff::Timestamp;
+use parking_lot::RwLock;
 
 use super::{
     freshness::{DayState, FetchInfo, FreshnessPolicy},
@@ -164,7 +165,7 @@ impl DayCatalog {
     /// Records the removal of a day in all scopes.
     pub(super) fn record_removal(&self, day: &DayKey) {
         self.shared.removals.fetch_add(1, Ordering::Release);
-        let mut counts = self.shared.row_counts.write().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.shared.row_counts.write();
         for (_, rows) in counts.iter_mut().filter(|(series, _)| series.with_day(day.day).everyone() == day.everyone()) {
             rows.remove(&day.day);
         }
@@ -176,20 +177,20 @@ impl DayCatalog {
         if matches!(key.scope, DataScope::User(_)) || self.is_view() {
             return;
         }
-        let mut counts = self.shared.row_counts.write().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.shared.row_counts.write();
         counts.entry(series_key(key)).or_default().insert(key.day, day.row_count());
     }
 
     /// The row count of a whole day, cached or not.
     fn row_count(&self, key: &DayKey) -> Option<usize> {
-        let counts = self.shared.row_counts.read().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.shared.row_counts.read();
         counts.get(&series_key(key))?.get(&key.day).copied()
     }
 
     /// The median row count of the days around a day.
     fn median_neighbour_rows(&self, key: &DayKey) -> Option<usize> {
         let around = DayRange::new(key.day.plus(-NEIGHBOUR_DAYS), key.day.plus(NEIGHBOUR_DAYS))?;
-        let counts = self.shared.row_counts.read().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.shared.row_counts.read();
         let near = counts.get(&series_key(key))?.range(around.first()..=around.last());
         let mut rows: Vec<usize> = near.filter(|(day, _)| **day != key.day).map(|(_, rows)| *rows).collect();
         rows.sort_unstable();

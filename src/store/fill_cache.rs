@@ -12,8 +12,8 @@ use crate::{
 
 /// Stores in memory what the inner source loads.
 ///
-/// It stands below the single-flight layer and so runs on the task that fetches. A day is stored even if every caller
-/// that requested it has disconnected.
+/// It is below the single-flight layer, so it runs on the task that fetches. A day is stored even if every caller that
+/// requested it has disconnected.
 #[derive(Debug)]
 pub struct FillCache<S> {
     memory: Arc<Memory>,

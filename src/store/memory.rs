@@ -3,7 +3,7 @@
 //! A day is cached as rows and as a digest, which is about a tenth as large. Each has a limit of its own, so a year of
 //! digests stays cached when the rows do not fit; most reports need only digests.
 //!
-//! Filtered days ([`FilteredView`](super::FilteredView)) share the limits with the whole days.
+//! Filtered days ([`FilteredView`](super::FilteredView)) share the limits with the unfiltered days.
 //!
 //! Two layers of the read path use this cache: [`ReadCache`](super::ReadCache) reads from it, and
 //! [`FillCache`](super::FillCache) writes to it below the single-flight layer.
@@ -60,7 +60,7 @@ impl Memory {
         Self { caches: Arc::new(caches), catalog: DayCatalog::new(policy, clock) }
     }
 
-    /// The cache of a new view. It shares the limits, and removing a whole day removes the filtered day too.
+    /// The cache of a new view. It shares the limits, and removing an unfiltered day removes the filtered day too.
     #[must_use]
     pub fn for_new_view(&self) -> Self {
         Self { caches: Arc::clone(&self.caches), catalog: self.catalog.for_new_view() }

@@ -12,8 +12,9 @@ use crate::{
 
 /// Returns the cached day of everyone when one person's day is requested. The caller selects the person's rows.
 ///
-/// A department that is named by its id is loaded from the inner source, because only upstream knows its members. So is
-/// a person if upstream withholds some ids, because the person's rows cannot be identified then.
+/// A department that is named by its id is loaded from the inner source, because only upstream can list its members. A
+/// person's day is loaded from the inner source as well if upstream withholds some ids, because the person's rows
+/// cannot be identified then.
 #[derive(Debug)]
 pub struct NarrowFromWhole<S> {
     memory: Arc<Memory>,

@@ -28,7 +28,7 @@ impl<S> ReadCache<S> {
 }
 
 impl<S: DaySource> ReadCache<S> {
-    /// Refreshes a day in the background, unless a refresh has begun a moment ago.
+    /// Refreshes a day in the background, unless a refresh began less than a minute ago.
     fn spawn_refresh(&self, key: &DayKey, context: LoadContext) {
         if !self.memory.catalog().refreshes().try_begin(key, self.memory.catalog().now()) {
             return;

@@ -1,11 +1,9 @@
 //! Refresh tracker: records which provisional days are being refreshed and which refreshes failed.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::model::DayKey;
 
@@ -54,6 +52,6 @@ impl RefreshTracker {
     }
 
     fn latest(&self) -> MutexGuard<'_, HashMap<DayKey, Refresh>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+        self.latest.lock()
     }
 }

@@ -2,10 +2,11 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{Instrument as _, Span};
 
@@ -55,7 +56,7 @@ impl<S: DaySource> SingleFlight<S> {
 
     /// Joins the day's load in progress, or starts one.
     fn join(&self, key: &DayKey, depth: Depth, context: LoadContext) -> watch::Receiver<FlightResult> {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.flights.lock();
         match flights.entry(key.clone()) {
             Entry::Occupied(mut flight) => {
                 self.collapsed.increment();
@@ -98,13 +99,13 @@ impl<S: DaySource> SingleFlight<S> {
 
 impl Drop for FlightGuard {
     fn drop(&mut self) {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.flights.lock().remove(&self.key);
     }
 }
 
 impl<S: DaySource> Collector for SingleFlight<S> {
     fn collect(&self, page: &mut Exposition) {
-        let under_way = self.flights.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let in_flight = self.flights.lock().len();
         page.counter("feishu_pulse_day_fetches_total", "Fetches of a day that were started.")
             .sample(self.started.get() as f64);
         page.counter(
@@ -112,7 +113,7 @@ impl<S: DaySource> Collector for SingleFlight<S> {
             "Callers that waited for a fetch that was already in progress.",
         )
         .sample(self.collapsed.get() as f64);
-        page.gauge("feishu_pulse_day_fetches_in_flight", "Fetches of a day in progress.").sample(under_way as f64);
+        page.gauge("feishu_pulse_day_fetches_in_flight", "Fetches of a day in progress.").sample(in_flight as f64);
     }
 }
 
@@ -136,7 +137,7 @@ impl<S: DaySource> DaySource for SingleFlight<S> {
 
     async fn forecast(&self, keys: &[DayKey], depth: Depth) -> Forecast {
         let collapsed = {
-            let flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+            let flights = self.flights.lock();
             !keys.is_empty() && keys.iter().all(|key| flights.contains_key(key))
         };
         Forecast { collapsed, ..self.inner.forecast(keys, depth).await }
@@ -174,7 +175,7 @@ mod tests {
     impl DaySource for SlowSource {
         async fn load(&self, key: &DayKey, _: Depth, context: LoadContext) -> Result<LoadedDay, LoadError> {
             self.loads.fetch_add(1, Ordering::SeqCst);
-            self.priorities.lock().unwrap().push(context.priority);
+            self.priorities.lock().push(context.priority);
             tokio::time::sleep(Duration::from_secs(60)).await;
             assert!(!self.panics, "configured to panic");
             self.ended.fetch_add(1, Ordering::SeqCst);
@@ -235,7 +236,7 @@ mod tests {
         let (patient, hasty) = (key(1), key(1));
         let _ = tokio::join!(flight.load(&patient, Depth::Rows, background), flight.load(&hasty, Depth::Rows, CONTEXT));
 
-        assert_eq!(*source.priorities.lock().unwrap(), [Priority::Background, Priority::Interactive]);
+        assert_eq!(*source.priorities.lock(), [Priority::Background, Priority::Interactive]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,17 +1,73 @@
 //! Items of reports as rows of a flat table, for CSV and Parquet.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use crate::model::Day;
 
-/// An item of a response that can be written as a row of a table. All items of one type have the same columns.
+/// An item of a response that can be written as a row of a table. All items of one type have the same columns. The macro
+/// `record!` declares one.
 pub trait Record {
     /// The columns, in order.
     fn columns() -> Vec<Column>;
 
+    /// Appends the cells of this item, one for each column.
+    fn push_cells<'a>(&'a self, cells: &mut Vec<Cell<'a>>);
+
     /// The cells of this item, one for each column.
-    fn cells(&self) -> Vec<Cell<'_>>;
+    fn cells(&self) -> Vec<Cell<'_>> {
+        let mut cells = Vec::with_capacity(TYPICAL_CELLS);
+        self.push_cells(&mut cells);
+        cells
+    }
 }
+
+/// A field of a record: one column, or the columns of a record of its own.
+pub trait RecordField {
+    /// The columns of a field with this name.
+    fn columns(name: &'static str) -> Vec<Column>;
+
+    /// Appends the cells, one for each column.
+    fn push_cells<'a>(&'a self, cells: &mut Vec<Cell<'a>>);
+
+    /// Appends the cells of a missing value.
+    fn push_empty(cells: &mut Vec<Cell<'_>>) {
+        cells.push(Cell::Empty);
+    }
+}
+
+/// Declares the item of a response: a struct whose fields are the properties in JSON and, in the same order, the columns in
+/// CSV and Parquet. Fields after `json_only` have no column.
+macro_rules! record {
+    (
+        $(#[$($attribute:tt)*])*
+        $visibility:vis struct $name:ident {
+            $($(#[$($field_attribute:tt)*])* $field:ident: $type:ty,)*
+        }
+        $(json_only {
+            $($(#[$($other_attribute:tt)*])* $other:ident: $other_type:ty,)*
+        })?
+    ) => {
+        $(#[$($attribute)*])*
+        $visibility struct $name {
+            $($(#[$($field_attribute)*])* $field: $type,)*
+            $($($(#[$($other_attribute)*])* $other: $other_type,)*)?
+        }
+
+        impl $crate::table::Record for $name {
+            fn columns() -> Vec<$crate::table::Column> {
+                [$(<$type as $crate::table::RecordField>::columns(stringify!($field))),*].concat()
+            }
+
+            fn push_cells<'a>(&'a self, cells: &mut Vec<$crate::table::Cell<'a>>) {
+                $($crate::table::RecordField::push_cells(&self.$field, cells);)*
+            }
+        }
+    };
+}
+pub(crate) use record;
+
+/// Capacity for the cells of an item: all counters, two figures per feature, and some more.
+const TYPICAL_CELLS: usize = 48;
 
 /// The header of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,26 +114,101 @@ impl Column {
     }
 }
 
-impl From<Option<u64>> for Cell<'_> {
-    fn from(count: Option<u64>) -> Self {
-        count.map_or(Self::Empty, Self::Count)
+impl<R: Record> RecordField for R {
+    fn columns(_: &'static str) -> Vec<Column> {
+        R::columns()
+    }
+
+    fn push_cells<'a>(&'a self, cells: &mut Vec<Cell<'a>>) {
+        Record::push_cells(self, cells);
+    }
+
+    fn push_empty(cells: &mut Vec<Cell<'_>>) {
+        cells.extend(R::columns().iter().map(|_| Cell::Empty));
     }
 }
 
-impl From<Option<f64>> for Cell<'_> {
-    fn from(number: Option<f64>) -> Self {
-        number.map_or(Self::Empty, Self::Number)
+impl<F: RecordField> RecordField for Option<F> {
+    fn columns(name: &'static str) -> Vec<Column> {
+        F::columns(name)
+    }
+
+    fn push_cells<'a>(&'a self, cells: &mut Vec<Cell<'a>>) {
+        match self {
+            Some(field) => field.push_cells(cells),
+            None => F::push_empty(cells),
+        }
     }
 }
 
-impl From<Option<Day>> for Cell<'_> {
-    fn from(day: Option<Day>) -> Self {
-        day.map_or(Self::Empty, Self::Day)
-    }
+/// Fields with one column.
+macro_rules! single_column {
+    ($($type:ty: $kind:ident, $value:ident => $cell:expr;)*) => {$(
+        impl RecordField for $type {
+            fn columns(name: &'static str) -> Vec<Column> {
+                vec![Column::new(name, ColumnKind::$kind)]
+            }
+
+            fn push_cells<'a>(&'a self, cells: &mut Vec<Cell<'a>>) {
+                let $value = self;
+                cells.push($cell);
+            }
+        }
+    )*};
 }
 
-impl<'a> From<Option<&'a str>> for Cell<'a> {
-    fn from(text: Option<&'a str>) -> Self {
-        text.map_or(Self::Empty, Self::Text)
+single_column! {
+    u64: Count, count => Cell::Count(*count);
+    usize: Count, count => Cell::Count(*count as u64);
+    f64: Number, number => Cell::Number(*number);
+    Day: Day, day => Cell::Day(*day);
+    &'static str: Text, text => Cell::Text(text);
+    Arc<str>: Text, text => Cell::Text(text);
+    Cow<'static, str>: Text, text => Cell::Text(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    record! {
+        struct Part {
+            day: Day,
+            share: f64,
+        }
+    }
+
+    record! {
+        struct Item {
+            name: Arc<str>,
+            users: Option<u64>,
+            part: Option<Part>,
+        } json_only {
+            is_hidden: bool,
+        }
+    }
+
+    #[test]
+    fn the_fields_of_a_record_are_its_columns() {
+        let columns = <Item as Record>::columns().into_iter().map(|column| (column.name.into_owned(), column.kind));
+        let expected = [
+            ("name", ColumnKind::Text),
+            ("users", ColumnKind::Count),
+            ("day", ColumnKind::Day),
+            ("share", ColumnKind::Number),
+        ];
+        assert_eq!(columns.collect::<Vec<_>>(), expected.map(|(name, kind)| (name.to_owned(), kind)));
+    }
+
+    #[test]
+    fn a_missing_value_has_an_empty_cell_for_each_of_its_columns() {
+        let part = Part { day: Day::new(2026, 11, 1).unwrap(), share: 0.5 };
+        let day = Cell::Day(part.day);
+        let known = Item { name: "a".into(), users: Some(3), part: Some(part), is_hidden: false };
+        assert_eq!(known.cells(), [Cell::Text("a"), Cell::Count(3), day, Cell::Number(0.5)]);
+
+        let unknown = Item { users: None, part: None, ..known };
+        assert_eq!(unknown.cells(), [Cell::Text("a"), Cell::Empty, Cell::Empty, Cell::Empty]);
+        assert!(!unknown.is_hidden);
     }
 }

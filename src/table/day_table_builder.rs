@@ -156,9 +156,10 @@ impl DayTableBuilder {
 /// The flags with those for e-mail and tasks, which Feishu does not send. They are set if a counter of that feature is
 /// above 0.
 fn with_derived_flags(flags: Flags, counters: &[u64; Counter::COUNT]) -> Flags {
-    let email = Counter::ALL.into_iter().any(|counter| counter.is_email() && counters[counter.index()] > 0);
-    let task = counters[Counter::CreateTaskNum.index()] > 0;
-    flags.with(Flag::Feature(Feature::Email), email).with(Flag::Feature(Feature::Task), task)
+    let is_used = |feature| Counter::ALL.into_iter().any(|of| of.feature() == feature && counters[of.index()] > 0);
+    [Feature::Email, Feature::Task]
+        .into_iter()
+        .fold(flags, |flags, feature| flags.with(Flag::Feature(feature), is_used(feature)))
 }
 
 impl ResolvedRow {

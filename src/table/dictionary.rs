@@ -1,8 +1,9 @@
 //! A dictionary of the strings and attributes that many rows share, each held once and identified by an index.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock};
 
 use fixedbitset::FixedBitSet;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{
     interner::Interner,
@@ -22,7 +23,7 @@ pub struct Dictionary {
     tables: RwLock<DictionaryTables>,
 }
 
-/// One dictionary for each kind of user id, so that ids of different kinds never share an index.
+/// One dictionary for each type of user id, so that ids of different types never share an index.
 #[derive(Debug, Default)]
 pub struct Dictionaries {
     by_id_type: [Arc<Dictionary>; 3],
@@ -54,7 +55,7 @@ pub struct TableSize {
 }
 
 impl Dictionaries {
-    /// The dictionary for this kind of user id.
+    /// The dictionary for this type of user id.
     #[must_use]
     pub const fn for_id_type(&self, user_id_type: UserIdType) -> &Arc<Dictionary> {
         &self.by_id_type[user_id_type as usize]
@@ -76,7 +77,7 @@ impl Collector for Dictionaries {
 impl Dictionary {
     /// Locks the tables for reading. New rows can't be added while the lock is held, so hold it only briefly.
     pub fn read(&self) -> RwLockReadGuard<'_, DictionaryTables> {
-        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+        self.tables.read()
     }
 
     /// The indices of these people. People without an index get one.
@@ -94,7 +95,7 @@ impl Dictionary {
 
     /// Locks the tables for writing.
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, DictionaryTables> {
-        self.tables.write().unwrap_or_else(PoisonError::into_inner)
+        self.tables.write()
     }
 }
 
@@ -110,7 +111,7 @@ impl DictionaryTables {
 
     /// All profiles, by index.
     pub fn profiles(&self) -> impl ExactSizeIterator<Item = &Arc<Profile>> {
-        self.profiles.values().iter()
+        self.profiles.values()
     }
 
     /// The person of each profile, by profile index. [`NO_PERSON`] if the user id is missing.
@@ -188,7 +189,7 @@ impl DictionaryTables {
     /// The indices of the departments with that path or below it. See [`is_path_within`].
     #[must_use]
     pub fn departments_within(&self, path: &str) -> FixedBitSet {
-        let all = self.departments.values().iter().enumerate();
+        let all = self.departments.values().enumerate();
         let mut within = FixedBitSet::with_capacity(self.departments.values().len());
         within.extend(all.filter(|(_, department)| is_path_within(&department.path, path)).map(|(index, _)| index));
         within
@@ -196,7 +197,7 @@ impl DictionaryTables {
 
     /// All departments, by index.
     pub fn departments(&self) -> impl ExactSizeIterator<Item = &Arc<Department>> {
-        self.departments.values().iter()
+        self.departments.values()
     }
 
     /// The index of a person, and the shared copy of the user id.

@@ -1,14 +1,15 @@
 //! Assigns indices to distinct values and holds each value once.
 
-use std::{borrow::Borrow, collections::HashMap, hash::Hash, sync::Arc};
+use std::{borrow::Borrow, hash::Hash, sync::Arc};
+
+use indexmap::IndexSet;
 
 use super::profile::{Department, Devices, Profile};
 
 /// Distinct values with their indices, which count from 0 in the order of insertion.
 #[derive(Debug)]
 pub(super) struct Interner<T: ?Sized> {
-    indices: HashMap<Arc<T>, u32>,
-    values: Vec<Arc<T>>,
+    values: IndexSet<Arc<T>>,
     heap_bytes: usize,
 }
 
@@ -23,8 +24,8 @@ const ARC_HEADER_BYTES: usize = 2 * size_of::<usize>();
 
 impl<T: ?Sized> Interner<T> {
     /// The values, by index.
-    pub(super) fn values(&self) -> &[Arc<T>] {
-        &self.values
+    pub(super) fn values(&self) -> impl ExactSizeIterator<Item = &Arc<T>> {
+        self.values.iter()
     }
 
     /// The value with that index.
@@ -50,13 +51,12 @@ impl<T: ?Sized + Eq + Hash + HeapSize> Interner<T> {
         if let Some(index) = self.index_of(value) {
             return index;
         }
-        let index = u32::try_from(self.values.len()).expect("fewer than four billion distinct values");
+        let index = index_u32(self.values.len());
         let value = to_arc(value);
-        // A hash table is about two thirds full.
-        let index_bytes = size_of::<Arc<T>>() + size_of::<(Arc<T>, u32)>() * 3 / 2;
+        // An entry holds the value and its hash. The hash table has one index per entry and is about two thirds full.
+        let index_bytes = size_of::<(u64, Arc<T>)>() + size_of::<usize>() * 3 / 2;
         self.heap_bytes += ARC_HEADER_BYTES + value.heap_size() + index_bytes;
-        self.values.push(Arc::clone(&value));
-        self.indices.insert(value, index);
+        self.values.insert(value);
         index
     }
 
@@ -65,7 +65,7 @@ impl<T: ?Sized + Eq + Hash + HeapSize> Interner<T> {
     where
         Arc<T>: Borrow<T>,
     {
-        self.indices.get(value).copied()
+        self.values.get_index_of(value).map(index_u32)
     }
 }
 
@@ -79,8 +79,12 @@ impl Interner<str> {
 
 impl<T: ?Sized> Default for Interner<T> {
     fn default() -> Self {
-        Self { indices: HashMap::new(), values: Vec::new(), heap_bytes: 0 }
+        Self { values: IndexSet::new(), heap_bytes: 0 }
     }
+}
+
+fn index_u32(index: usize) -> u32 {
+    u32::try_from(index).expect("fewer than four billion distinct values")
 }
 
 impl HeapSize for str {

@@ -29,14 +29,12 @@ mod tests {
 
     use bytes::Bytes;
     use jiff::Timestamp;
-    use proptest::prelude::*;
+    use proptest::{array::UniformArrayStrategy, prelude::*};
 
     use super::*;
     use crate::{
         model::{DataScope, Day, DayKey, Geo, UserIdType},
-        table::{
-            Client, Counter, DayTable, DayTableBuilder, Department, Devices, Dictionary, Feature, Flag, Flags, Row,
-        },
+        table::{Client, Counter, DayTable, DayTableBuilder, Department, Devices, Dictionary, Flag, Flags, Row},
     };
 
     fn key() -> DayKey {
@@ -70,15 +68,13 @@ mod tests {
             (name, path) in ("\\PC{0,4}", "\\PC{0,4}"),
             (create_time, register_time, last_active_time) in (instant(), instant(), instant()),
             set in any::<[bool; 7]>(),
-            counters in proptest::array::uniform15((any::<u64>(), 0_u32..64).prop_map(|(value, shift)| value >> shift)),
+            counters in UniformArrayStrategy::<_, [u64; Counter::COUNT]>::new(
+                (any::<u64>(), 0_u32..64).prop_map(|(value, shift)| value >> shift),
+            ),
             devices in devices(),
         ) -> Row {
-            let sent_flags = [
-                Flag::Activated, Flag::Active, Flag::Feature(Feature::Im), Flag::Feature(Feature::Docs),
-                Flag::Feature(Feature::Cal), Flag::Feature(Feature::Vc), Flag::Feature(Feature::Search),
-            ];
             let flags =
-                sent_flags.into_iter().zip(set).fold(Flags::default(), |flags, (flag, set)| flags.with(flag, set));
+                Flag::SENT.into_iter().zip(set).fold(Flags::default(), |flags, (flag, set)| flags.with(flag, set));
             let department = Department { name: name.into(), path: path.into() };
             Row {
                 user_id, user_name, department, create_time, register_time, last_active_time, flags, counters, devices,

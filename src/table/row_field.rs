@@ -79,8 +79,7 @@ impl RowField {
     pub fn all() -> impl Iterator<Item = Self> {
         let head = [Self::Date, Self::Geo, Self::UserId, Self::UserName, Self::DepartmentName, Self::DepartmentPath];
         let times = [Self::CreateTime, Self::RegisterTime, Self::LastActiveTime];
-        let sent = |flag: &Flag| !matches!(flag, Flag::Feature(Feature::Email | Feature::Task));
-        let flags = Flag::ALL.into_iter().filter(sent).map(Self::Flag);
+        let flags = Flag::SENT.map(Self::Flag);
         let tail = [Self::Clients, Self::AppPackages, Self::OsNames];
         head.into_iter().chain(times).chain(flags).chain(Counter::ALL.map(Self::Counter)).chain(tail)
     }

@@ -1,25 +1,86 @@
 //! The counters, features and flags of a row.
 
-/// A counter of Feishu. Reports sum counters over people and days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-#[expect(missing_docs, reason = "each is documented by `describe`, which also goes into the OpenAPI document")]
-pub enum Counter {
-    SendMessengerNum,
-    CreateDocsNum,
-    CreateCalNum,
-    VcDuration,
-    VcNum,
-    CreateTaskNum,
-    EmailSendCount,
-    EmailReceiveCount,
-    EmailSendExtCount,
-    EmailReceiveExtCount,
-    EmailSendInCount,
-    EmailReceiveInCount,
-    TotalSearchCount,
-    QuickSearchCount,
-    TabSearchCount,
+use strum::IntoStaticStr;
+
+/// The table of Feishu's counters, in the order of the output. Everything that concerns a counter is derived from this
+/// table. A row has the counter's variant of [`Counter`], its name in Feishu's API and in this one, the feature that it
+/// measures, its [`Notation`] and its description.
+///
+/// Expands to `$then! { rows }`.
+macro_rules! with_counter_table {
+    ($then:ident) => {
+        $then! {
+            SendMessengerNum, send_messenger_num, Im, Number, "messages sent";
+            CreateDocsNum, create_docs_num, Docs, Number, "documents created";
+            CreateCalNum, create_cal_num, Cal, Number, "calendar events created";
+            VcDuration, vc_duration, Vc, Number, "minutes in meetings (meeting rooms not counted)";
+            VcNum, vc_num, Vc, Number, "meetings";
+            CreateTaskNum, create_task_num, Task, Number, "tasks created";
+            EmailSendCount, email_send_count, Email, Text, "e-mails sent";
+            EmailReceiveCount, email_receive_count, Email, Text, "e-mails received";
+            EmailSendExtCount, email_send_ext_count, Email, Text, "e-mails sent to recipients outside the company";
+            EmailReceiveExtCount, email_receive_ext_count, Email, Text, "e-mails received from senders outside the company";
+            EmailSendInCount, email_send_in_count, Email, Text, "e-mails sent to recipients inside the company";
+            EmailReceiveInCount, email_receive_in_count, Email, Text, "e-mails received from senders inside the company";
+            TotalSearchCount, total_search_count, Search, Text, "search sessions";
+            QuickSearchCount, quick_search_count, Search, Text, "search sessions over all kinds of content";
+            TabSearchCount, tab_search_count, Search, Text, "search sessions within one kind of content";
+        }
+    };
+}
+pub(crate) use with_counter_table;
+
+macro_rules! define_counter {
+    ($($variant:ident, $name:ident, $feature:ident, $notation:ident, $description:literal;)*) => {
+        /// A counter of Feishu. Reports sum counters over people and days.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Counter {
+            $(#[doc = $description] $variant,)*
+        }
+
+        impl Counter {
+            /// All counters, in the order of the output.
+            pub const ALL: [Self; Self::COUNT] = [$(Self::$variant),*];
+
+            /// The number of counters.
+            pub const COUNT: usize = [$($description),*].len();
+
+            /// The name of the counter, in Feishu's API and in this one.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($name),)* }
+            }
+
+            /// A short description of what is counted.
+            #[must_use]
+            pub const fn describe(self) -> &'static str {
+                match self { $(Self::$variant => $description,)* }
+            }
+
+            /// The feature that the counter measures.
+            #[must_use]
+            pub const fn feature(self) -> Feature {
+                match self { $(Self::$variant => Feature::$feature,)* }
+            }
+
+            /// The notation of the counter in Feishu's replies.
+            #[must_use]
+            pub const fn notation(self) -> Notation {
+                match self { $(Self::$variant => Notation::$notation,)* }
+            }
+        }
+    };
+}
+with_counter_table!(define_counter);
+
+/// How Feishu documents the value of a counter in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notation {
+    /// As a number: `7`.
+    Number,
+    /// As a string: `"7"`.
+    Text,
 }
 
 /// A boolean of a row, stored as one bit of [`Flags`].
@@ -35,7 +96,8 @@ pub enum Flag {
 }
 
 /// A feature of Feishu with its own activity flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[repr(u8)]
 pub enum Feature {
     /// Messages (`im_active_flag`).
@@ -48,9 +110,9 @@ pub enum Feature {
     Vc,
     /// Search (`search_active_flag`).
     Search,
-    /// E-mail. Feishu has no flag for it: it is used if any e-mail counter is above 0.
+    /// E-mail. Feishu has no flag for it: it is used if any of its counters is above 0.
     Email,
-    /// Tasks. Feishu has no flag for it: it is used if `create_task_num` is above 0.
+    /// Tasks. Feishu has no flag for it: it is used if any of its counters is above 0.
     Task,
 }
 
@@ -59,72 +121,6 @@ pub enum Feature {
 pub struct Flags(u16);
 
 impl Counter {
-    /// All counters, in the order of the output.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::SendMessengerNum,
-        Self::CreateDocsNum,
-        Self::CreateCalNum,
-        Self::VcDuration,
-        Self::VcNum,
-        Self::CreateTaskNum,
-        Self::EmailSendCount,
-        Self::EmailReceiveCount,
-        Self::EmailSendExtCount,
-        Self::EmailReceiveExtCount,
-        Self::EmailSendInCount,
-        Self::EmailReceiveInCount,
-        Self::TotalSearchCount,
-        Self::QuickSearchCount,
-        Self::TabSearchCount,
-    ];
-
-    /// The number of counters.
-    pub const COUNT: usize = 15;
-
-    /// The name of the counter, in Feishu's API and in this one.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::SendMessengerNum => "send_messenger_num",
-            Self::CreateDocsNum => "create_docs_num",
-            Self::CreateCalNum => "create_cal_num",
-            Self::VcDuration => "vc_duration",
-            Self::VcNum => "vc_num",
-            Self::CreateTaskNum => "create_task_num",
-            Self::EmailSendCount => "email_send_count",
-            Self::EmailReceiveCount => "email_receive_count",
-            Self::EmailSendExtCount => "email_send_ext_count",
-            Self::EmailReceiveExtCount => "email_receive_ext_count",
-            Self::EmailSendInCount => "email_send_in_count",
-            Self::EmailReceiveInCount => "email_receive_in_count",
-            Self::TotalSearchCount => "total_search_count",
-            Self::QuickSearchCount => "quick_search_count",
-            Self::TabSearchCount => "tab_search_count",
-        }
-    }
-
-    /// A short description of what is counted.
-    #[must_use]
-    pub const fn describe(self) -> &'static str {
-        match self {
-            Self::SendMessengerNum => "messages sent",
-            Self::CreateDocsNum => "documents created",
-            Self::CreateCalNum => "calendar events created",
-            Self::VcDuration => "minutes in meetings (meeting rooms not counted)",
-            Self::VcNum => "meetings",
-            Self::CreateTaskNum => "tasks created",
-            Self::EmailSendCount => "e-mails sent",
-            Self::EmailReceiveCount => "e-mails received",
-            Self::EmailSendExtCount => "e-mails sent to recipients outside the company",
-            Self::EmailReceiveExtCount => "e-mails received from senders outside the company",
-            Self::EmailSendInCount => "e-mails sent to recipients inside the company",
-            Self::EmailReceiveInCount => "e-mails received from senders inside the company",
-            Self::TotalSearchCount => "search sessions",
-            Self::QuickSearchCount => "search sessions over all kinds of content",
-            Self::TabSearchCount => "search sessions within one kind of content",
-        }
-    }
-
     /// The counter with this name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
@@ -135,12 +131,6 @@ impl Counter {
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
-    }
-
-    /// Whether the counter counts e-mails.
-    #[must_use]
-    pub const fn is_email(self) -> bool {
-        self.index() >= Self::EmailSendCount.index() && self.index() <= Self::EmailReceiveInCount.index()
     }
 }
 
@@ -154,16 +144,8 @@ impl Feature {
 
     /// Feishu's short name of the feature.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Im => "im",
-            Self::Docs => "docs",
-            Self::Cal => "cal",
-            Self::Vc => "vc",
-            Self::Search => "search",
-            Self::Email => "email",
-            Self::Task => "task",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The index of the feature in arrays of length [`Feature::COUNT`].
@@ -189,6 +171,9 @@ impl Flag {
 
     /// The number of flags.
     pub const COUNT: usize = 2 + Feature::COUNT;
+
+    /// The flags that Feishu sends, which are all but those for e-mail and tasks.
+    pub const SENT: [Self; 7] = *Self::ALL.first_chunk().expect("there are more than seven flags");
 
     /// The index of the flag in arrays of length [`Flag::COUNT`].
     #[must_use]
@@ -234,15 +219,14 @@ mod tests {
 
     #[test]
     fn all_lists_are_in_the_order_of_their_indices() {
-        assert!(Counter::ALL.iter().enumerate().all(|(index, counter)| counter.index() == index));
         assert!(Feature::ALL.iter().enumerate().all(|(index, feature)| feature.index() == index));
         assert!(Flag::ALL.iter().enumerate().all(|(index, flag)| flag.index() == index));
     }
 
     #[test]
-    fn six_counters_count_emails() {
-        let emails = Counter::ALL.into_iter().filter(|counter| counter.is_email());
-        assert!(emails.clone().all(|counter| counter.name().starts_with("email_")));
-        assert_eq!(emails.count(), 6);
+    fn every_flag_that_is_not_sent_has_counters() {
+        for flag in Flag::ALL.into_iter().filter(|flag| !Flag::SENT.contains(flag)) {
+            assert!(Counter::ALL.into_iter().any(|counter| Flag::Feature(counter.feature()) == flag), "{flag:?}");
+        }
     }
 }

@@ -1,11 +1,9 @@
 //! The throttle: callers wait for permits, and one task per throttle gives them out at the controller's rate.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
@@ -231,7 +229,7 @@ impl<C: CallerKey> Shared<C> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<C>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Gives permits to the next calls as long as the controller allows. Returns when the next permit is due; `None`

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{FaultKind, StatsRequest, non_poisoning_mutex::NonPoisoningMutex};
+use crate::{FaultKind, StatsRequest};
 
 /// The log keeps at least this many of the latest calls, so that its memory stays bounded.
 const MIN_RETAINED_CALLS: usize = 100_000;
@@ -13,7 +14,7 @@ const MIN_RETAINED_CALLS: usize = 100_000;
 #[derive(Debug)]
 pub struct CallLog {
     started: Instant,
-    records: NonPoisoningMutex<Records>,
+    records: Mutex<Records>,
 }
 
 /// One call.
@@ -90,7 +91,7 @@ pub(crate) struct OpenCall {
 
 impl CallLog {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), records: NonPoisoningMutex::default() }
+        Self { started: Instant::now(), records: Mutex::default() }
     }
 
     /// All calls, in the order of arrival.

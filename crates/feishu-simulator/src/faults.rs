@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use jiff::civil::Date;
+use parking_lot::Mutex;
 
-use crate::{StatsRequest, TenantGeo, api::ApiError, call_log::Endpoint, non_poisoning_mutex::NonPoisoningMutex};
+use crate::{StatsRequest, TenantGeo, api::ApiError, call_log::Endpoint};
 
 /// The queue of faults to inject. At most one fault is injected into a call: the first one in the queue that matches.
 ///
 /// Faults are injected only into calls with a valid access token that are within the rate limits.
 #[derive(Debug, Default)]
 pub struct FaultInjector {
-    queue: NonPoisoningMutex<Vec<InjectedFault>>,
+    queue: Mutex<Vec<InjectedFault>>,
 }
 
 /// A fault, the calls that it applies to, and how often it is injected.

@@ -45,7 +45,6 @@ mod date;
 mod faults;
 mod geo;
 mod id_kind;
-mod non_poisoning_mutex;
 mod permutation;
 pub mod rate_limit;
 mod seeded_rng;

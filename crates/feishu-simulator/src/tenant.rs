@@ -17,6 +17,7 @@ mod row_sequence;
 use std::{collections::HashMap, hash::Hash, ops::RangeInclusive, sync::Arc};
 
 use jiff::{Timestamp, civil::Date};
+use parking_lot::Mutex;
 
 pub use self::{
     department::TenantDepartment,
@@ -37,7 +38,6 @@ pub(crate) use self::{
 use crate::{
     DepartmentIdKind, RowOrder, SimulatorConfig, TenantGeo, UserIdKind,
     date::{add_days, dates},
-    non_poisoning_mutex::NonPoisoningMutex,
     seeded_rng::hash_parts,
 };
 
@@ -66,7 +66,7 @@ struct PresentPeopleKey {
 #[derive(Debug)]
 struct BoundedCache<K, V> {
     capacity: usize,
-    entries: NonPoisoningMutex<HashMap<K, V>>,
+    entries: Mutex<HashMap<K, V>>,
 }
 
 impl Tenant {
@@ -184,7 +184,7 @@ impl Tenant {
 
 impl<K: Eq + Hash, V: Clone> BoundedCache<K, V> {
     fn with_capacity(capacity: usize) -> Self {
-        Self { capacity, entries: NonPoisoningMutex::default() }
+        Self { capacity, entries: Mutex::default() }
     }
 
     /// Computes a missing value outside the lock, so calls never wait for each other. Two calls may compute the same

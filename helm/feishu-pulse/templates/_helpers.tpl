@@ -70,10 +70,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* Rejects values that would install but then fail, or expose personal data. */}}
 {{- define "feishu-pulse.guard" -}}
 {{- if and .Values.persistence.enabled (ne .Values.persistence.accessMode "ReadWriteMany") (include "feishu-pulse.several" .) }}
-{{- fail "several replicas cannot share a volume that is for one: set persistence.accessMode=ReadWriteMany, or archive into a bucket (settings.archive=s3://…) and set persistence.enabled=false" }}
+{{- fail "several replicas cannot share a volume whose access mode is not ReadWriteMany: set persistence.accessMode=ReadWriteMany, or archive into a bucket (settings.archive=s3://…) and set persistence.enabled=false" }}
 {{- end }}
 {{- if not (or .Values.settings.allowAnonymous .Values.access.apiKeys.existingSecret .Values.access.oidc.issuer) }}
-{{- fail "nobody may ask yet: set access.apiKeys.existingSecret or access.oidc.issuer, or settings.allowAnonymous=true if everyone who can reach the pods may read what every employee did" }}
+{{- fail "no caller has access: set access.apiKeys.existingSecret or access.oidc.issuer, or settings.allowAnonymous=true if everyone who can reach the pods may read what every employee did" }}
 {{- end }}
 {{- if ne (empty .Values.access.oidc.issuer) (empty .Values.access.oidc.audience) }}
 {{- fail "access.oidc.issuer and access.oidc.audience belong together" }}

@@ -28,7 +28,7 @@ pub(super) fn caller_from_claims(claims: &Map<String, Value>, config: &OidcConfi
         .iter()
         .filter_map(|scope| scope.parse().ok())
         .collect();
-    // Administration applies to all departments, so it is not granted to a caller who is bound to some.
+    // Administration applies to all departments, so it is not granted to a caller who is restricted to some.
     let scopes = if departments.is_some() { scopes.without_admin() } else { scopes };
     Some(Caller::named(name(claims)?, scopes, AccessView::new(departments.as_deref(), false)))
 }

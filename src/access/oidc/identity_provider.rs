@@ -1,14 +1,12 @@
 //! The identity provider's signing keys: fetched, cached and refreshed.
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jsonwebtoken::{
     Algorithm, DecodingKey,
     jwk::{AlgorithmParameters, Jwk, KeyOperations, PublicKeyUse},
 };
+use parking_lot::RwLock;
 use reqwest::{Client, Url, redirect};
 use serde::Deserialize;
 use serde_json::Value;
@@ -24,7 +22,7 @@ const REFRESH_REQUIRED_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
 /// Age at which keys are discarded, even if the provider cannot be reached.
 const DISCARD_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Minimum time between two fetches. It limits the requests to the provider whatever key ids the tokens contain.
+/// Minimum time between two fetches. Tokens with unknown key ids cannot cause more requests to the provider.
 const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Timeout of one HTTP request to the provider.
@@ -157,7 +155,7 @@ impl LastFetch {
 
 impl ProviderState {
     fn cached_keys(&self) -> Option<Arc<KeySet>> {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let keys = self.keys.read().clone();
         keys.filter(|keys| keys.fetched_at.elapsed() < DISCARD_AFTER)
     }
 
@@ -178,7 +176,7 @@ impl ProviderState {
         match fetched {
             Ok(keys) => {
                 let keys = KeySet { keys, fetched_at: Instant::now() };
-                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
+                *self.keys.write() = Some(Arc::new(keys));
             }
             Err(error) => tracing::error!(
                 error,
@@ -188,11 +186,11 @@ impl ProviderState {
     }
 
     fn last_fetch(&self) -> LastFetch {
-        *self.last_fetch.read().unwrap_or_else(PoisonError::into_inner)
+        *self.last_fetch.read()
     }
 
     fn set_last_fetch(&self, fetch: LastFetch) {
-        *self.last_fetch.write().unwrap_or_else(PoisonError::into_inner) = fetch;
+        *self.last_fetch.write() = fetch;
     }
 
     async fn fetch(&self) -> Result<Vec<VerificationKey>, String> {

@@ -29,7 +29,6 @@ pub struct CacheEntry {
     provenance: Provenance,
     generation: CacheGeneration,
     validated_at: Timestamp,
-    route: Arc<str>,
     /// Headers of a 200 response.
     full_headers: HeaderMap,
     /// Headers of a 304 response.
@@ -37,7 +36,7 @@ pub struct CacheEntry {
 }
 
 impl CacheEntry {
-    /// An entry for a response of `route` that had this provenance at `validated_at`, in this generation of the day
+    /// An entry for a response that had this provenance at `validated_at`, in this generation of the day
     /// cache.
     #[must_use]
     pub fn new(
@@ -46,13 +45,12 @@ impl CacheEntry {
         provenance: Provenance,
         generation: CacheGeneration,
         validated_at: Timestamp,
-        route: Arc<str>,
     ) -> Self {
-        // The lifetime as of `validated_at`; `Age` tells clients how much of it has passed.
+        // The lifetime as of `validated_at`; `Age` shows how much of it has passed.
         let headers = cache_headers(&provenance, validated_at);
         let not_modified_headers = with_etag(&etag, headers.clone());
         let (stored, full_headers) = (Arc::downgrade(stored), stored.headers_with(headers));
-        Self { stored, etag, provenance, generation, validated_at, route, full_headers, not_modified_headers }
+        Self { stored, etag, provenance, generation, validated_at, full_headers, not_modified_headers }
     }
 
     /// The stored response; `None` after its eviction.
@@ -61,10 +59,11 @@ impl CacheEntry {
         self.stored.upgrade()
     }
 
-    /// The pattern of the route that made the response.
+    /// Attaches the entry to a response, for the response cache.
     #[must_use]
-    pub const fn route(&self) -> &Arc<str> {
-        &self.route
+    pub fn attach_to(self, mut response: Response) -> Response {
+        response.extensions_mut().insert(Arc::new(self));
+        response
     }
 
     /// Whether the entry may serve other requests. Not if days were fetched for this request, because the next one

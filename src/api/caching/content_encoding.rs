@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::api::export_pool::ChunkSource;
 
-/// Bodies below this size are not compressed, in bytes: compression would not save a packet.
+/// Size in bytes below which bodies are not compressed: compression would not save a packet.
 const MIN_COMPRESSED_BYTES: usize = 512;
 
 /// A content coding.

@@ -25,7 +25,7 @@ impl Preconditions {
         Self { etags, modified_since: since.and_then(|since| Timestamp::try_from(since).ok()) }
     }
 
-    /// Whether `If-None-Match` lists the ETag. The client then has received this representation before.
+    /// Whether `If-None-Match` lists the ETag. If so, the client has received this representation before.
     #[must_use]
     pub fn lists(&self, etag: &ETag) -> bool {
         self.etags.iter().any(|listed| listed == etag.as_str())
@@ -42,7 +42,7 @@ impl Preconditions {
     }
 }
 
-/// The ETags of one header value, without the mark of weak ones: comparison is weak (section 13.1.2).
+/// The ETags of one header value, without the prefix `W/`: comparison is weak (section 13.1.2).
 fn parse_etags(value: &axum::http::HeaderValue) -> Vec<String> {
     let text = value.to_str().unwrap_or_default();
     // ETags of this service contain no comma, and others need not match.

@@ -1,24 +1,26 @@
-//! The response cache: serves cached responses before the router runs.
+//! The response cache: the layer that serves cached responses instead of the router.
 //!
 //! A cached response is reused for an identical request as long as none of its inputs can have changed: no day was added,
 //! replaced or deleted since, and its lifetime has not ended. Otherwise the router handles the request, revalidates the
-//! response, and inserts it again.
+//! response, and attaches a [`CacheEntry`] to it, which is inserted again.
 
 use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Method, Request, Uri, header},
+    http::{Method, Request, header},
     response::Response,
 };
 use moka::sync::Cache;
 
 use super::{CacheEntry, ResponseStore};
 use crate::{
-    access::{Authenticator, Caller},
     api::{
-        access_log, authorization, credentials, http_metrics::HttpMetrics, prefer,
-        rate_limit_headers::set_rate_limit_headers, request_id::RequestId,
+        authorization::authorize,
+        middleware::{Finish, Middleware, Served},
+        prefer,
+        request_facts::RequestFacts,
+        route_policy::RoutePolicy,
     },
     prometheus::{Collector, Exposition, MetricCounter},
     query::QueryEngine,
@@ -34,26 +36,62 @@ const MAX_KEY_BYTES: usize = 4 << 10;
 /// Caches responses by request and by the caller's view of the data.
 pub struct ResponseCache {
     store: ResponseStore,
-    entries: Cache<Vec<u8>, Arc<CacheEntry>>,
+    entries: Cache<Vec<u8>, CachedResponse>,
     engine: QueryEngine,
-    authenticator: Arc<Authenticator>,
-    http_metrics: Arc<HttpMetrics>,
     hits: MetricCounter,
 }
 
+/// A cached response, and the route that made it.
+#[derive(Clone, Debug)]
+struct CachedResponse {
+    entry: Arc<CacheEntry>,
+    route: Arc<str>,
+    policy: RoutePolicy,
+}
+
+/// The layer that serves cached responses, and caches those to which a handler has attached a [`CacheEntry`].
+#[derive(Clone)]
+pub struct CacheResponses(pub Arc<ResponseCache>);
+
+/// Caches the response to a request, if a handler allows it.
+pub struct InsertResponse {
+    cache: Arc<ResponseCache>,
+    key: Vec<u8>,
+    facts: Arc<RequestFacts>,
+}
+
+impl Middleware for CacheResponses {
+    type Finish = Option<InsertResponse>;
+
+    fn before<B>(&self, request: &mut Request<B>) -> Result<Option<InsertResponse>, Response> {
+        let Self(cache) = self;
+        let facts = RequestFacts::of(request);
+        let Some(key) = cache_key(request, &facts) else { return Ok(None) };
+        match cache.hit(&key, request, &facts) {
+            Some(response) => Err(response),
+            None => Ok(Some(InsertResponse { cache: Arc::clone(cache), key, facts })),
+        }
+    }
+}
+
+impl Finish for Option<InsertResponse> {
+    fn finish(self, Ok(mut response): Served) -> Response {
+        let entry = response.extensions_mut().remove::<Arc<CacheEntry>>().filter(|entry| entry.is_reusable());
+        if let (Some(InsertResponse { cache, key, facts }), Some(entry)) = (self, entry)
+            && let (Some(route), Some(policy)) = (facts.route().cloned(), facts.policy())
+        {
+            cache.entries.insert(key, CachedResponse { entry, route, policy });
+        }
+        response
+    }
+}
+
 impl ResponseCache {
-    /// A cache of at most `bytes` bytes of responses. It reads the cache generation of `engine` and records hits in
-    /// `http_metrics`.
+    /// A cache of at most `bytes` bytes of responses. It reads the generation of the day cache from `engine`.
     #[must_use]
-    pub fn new(
-        bytes: u64,
-        engine: QueryEngine,
-        http_metrics: Arc<HttpMetrics>,
-        authenticator: Arc<Authenticator>,
-    ) -> Self {
+    pub fn new(bytes: u64, engine: QueryEngine) -> Self {
         let entries = Cache::builder().max_capacity(MAX_ENTRIES).build();
-        let hits = MetricCounter::default();
-        Self { store: ResponseStore::new(bytes), entries, engine, authenticator, http_metrics, hits }
+        Self { store: ResponseStore::new(bytes), entries, engine, hits: MetricCounter::default() }
     }
 
     /// The stored responses.
@@ -62,60 +100,37 @@ impl ResponseCache {
         &self.store
     }
 
-    /// The response to a request, if it is cached and fresh and the caller may read it. Performs authentication,
-    /// authorization, rate limiting, logging and metrics like the layers of the router, so that a hit does not pass
-    /// through them.
-    #[must_use]
-    pub fn respond<B>(&self, request: &Request<B>) -> Option<Response> {
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    /// The response to a request, if it is cached and fresh and the caller may use its route. Otherwise the router
+    /// responds.
+    fn hit<B>(&self, key: &[u8], request: &Request<B>, facts: &RequestFacts) -> Option<Response> {
         let headers = request.headers();
-        // The router handles `Prefer`, requests for an uncached response, and CORS.
-        let is_special = |name| headers.contains_key(name);
-        if !is_read || [prefer::PREFER, header::CACHE_CONTROL, header::ORIGIN].into_iter().any(is_special) {
+        // The router handles `Prefer` and requests for an uncached response.
+        if headers.contains_key(prefer::PREFER) || headers.contains_key(header::CACHE_CONTROL) {
             return None;
         }
-        let began_at = tokio::time::Instant::now();
-        // If the caller cannot be identified without I/O, the router does it.
+        let CachedResponse { entry, route, policy } = self.entries.get(key)?;
         let now = self.engine.now();
-        let caller = credentials::authenticate_locally(&self.authenticator, request, now)?;
-        let entry = self.entries.get(&cache_key(request.uri(), headers, &caller))?;
         let stored = entry.stored().filter(|_| entry.is_fresh(self.engine.generation(), now))?;
-        authorization::may_read(entry.route(), &caller).then_some(())?;
-        let rate_limit = self.authenticator.check_rate_limit(&caller);
-        if rate_limit.is_some_and(|status| status.retry_after.is_some()) {
-            return None;
-        }
-        let mut response = entry.response(&stored, headers, now);
-        set_rate_limit_headers(rate_limit, response.headers_mut());
+        authorize(facts, policy).ok()?;
+        facts.set_route(route);
+        let mut response = stored.rows.attach_to(entry.response(&stored, headers, now));
         if *request.method() == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
-        let id = RequestId::of(headers);
-        id.set_header(&mut response);
-        access_log::log_access(&caller, request.method(), entry.route(), response.status(), &stored.rows, &id);
         self.hits.increment();
-        self.http_metrics.record(entry.route(), request.method(), &response, began_at.elapsed());
         Some(response)
-    }
-
-    /// Inserts the response to a request, if the entry is reusable.
-    pub fn insert(&self, uri: &Uri, headers: &HeaderMap, caller: &Caller, entry: CacheEntry) {
-        if entry.is_reusable() {
-            let key = cache_key(uri, headers, caller);
-            if key.len() <= MAX_KEY_BYTES {
-                self.entries.insert(key, Arc::new(entry));
-            }
-        }
     }
 }
 
-/// The cache key: all parts of a request that its response depends on, and the caller's view of the data.
-fn cache_key(uri: &Uri, headers: &HeaderMap, caller: &Caller) -> Vec<u8> {
-    let path_and_query = uri.path_and_query().map_or("", |path_and_query| path_and_query.as_str());
+/// The cache key: all parts of a request that its response depends on, and the caller's view of the data. `None` if the
+/// response must not be cached.
+fn cache_key<B>(request: &Request<B>, facts: &RequestFacts) -> Option<Vec<u8>> {
+    let caller = facts.caller().filter(|_| matches!(*request.method(), Method::GET | Method::HEAD))?;
+    let path_and_query = request.uri().path_and_query().map_or("", |path_and_query| path_and_query.as_str());
     let mut key = Vec::with_capacity(path_and_query.len() + caller.view_key().len() + 64);
     for field in [header::ACCEPT, header::ACCEPT_ENCODING] {
         // A header may have several lines.
-        for line in headers.get_all(field) {
+        for line in request.headers().get_all(field) {
             key.extend_from_slice(line.as_bytes());
             key.push(b',');
         }
@@ -125,7 +140,7 @@ fn cache_key(uri: &Uri, headers: &HeaderMap, caller: &Caller) -> Vec<u8> {
     key.extend_from_slice(path_and_query.as_bytes());
     key.push(b'\n');
     key.extend_from_slice(caller.view_key().as_bytes());
-    key
+    (key.len() <= MAX_KEY_BYTES).then_some(key)
 }
 
 impl Collector for ResponseCache {

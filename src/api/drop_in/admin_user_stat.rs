@@ -1,6 +1,9 @@
 //! A row of `admin_user_stats` in Feishu's format: Feishu's field names, types and notations.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -11,11 +14,11 @@ use utoipa::{
 
 use crate::{
     model::Geo,
-    table::{Client, Counter, Feature, Flag, RowField, RowRef, row_field::FieldValue},
+    table::{Client, Counter, Feature, Flag, RowField, RowRef, row_field::FieldValue, schema::Notation},
 };
 
 /// Feishu's fields in the order of its documentation, each with the field of [`RowRef`] that has its value.
-const FEISHU_FIELDS: [(&str, RowField); 33] = [
+const DOCUMENTED_FIELDS: [(&str, RowField); 33] = [
     ("date", RowField::Date),
     ("user_id", RowField::UserId),
     ("user_name", RowField::UserName),
@@ -27,45 +30,49 @@ const FEISHU_FIELDS: [(&str, RowField); 33] = [
     ("suite_active_flag", RowField::Flag(Flag::Active)),
     ("last_active_time", RowField::LastActiveTime),
     ("im_active_flag", RowField::Flag(Flag::Feature(Feature::Im))),
-    ("send_messenger_num", RowField::Counter(Counter::SendMessengerNum)),
+    counter(Counter::SendMessengerNum),
     ("docs_active_flag", RowField::Flag(Flag::Feature(Feature::Docs))),
-    ("create_docs_num", RowField::Counter(Counter::CreateDocsNum)),
+    counter(Counter::CreateDocsNum),
     ("cal_active_flag", RowField::Flag(Flag::Feature(Feature::Cal))),
-    ("create_cal_num", RowField::Counter(Counter::CreateCalNum)),
+    counter(Counter::CreateCalNum),
     ("vc_active_flag", RowField::Flag(Flag::Feature(Feature::Vc))),
-    ("vc_duration", RowField::Counter(Counter::VcDuration)),
+    counter(Counter::VcDuration),
     ("active_os", RowField::Clients),
-    ("create_task_num", RowField::Counter(Counter::CreateTaskNum)),
-    ("vc_num", RowField::Counter(Counter::VcNum)),
+    counter(Counter::CreateTaskNum),
+    counter(Counter::VcNum),
     ("app_package_type", RowField::AppPackages),
     ("os_name", RowField::OsNames),
-    ("email_send_count", RowField::Counter(Counter::EmailSendCount)),
-    ("email_receive_count", RowField::Counter(Counter::EmailReceiveCount)),
-    ("email_send_ext_count", RowField::Counter(Counter::EmailSendExtCount)),
-    ("email_receive_ext_count", RowField::Counter(Counter::EmailReceiveExtCount)),
-    ("email_send_in_count", RowField::Counter(Counter::EmailSendInCount)),
-    ("email_receive_in_count", RowField::Counter(Counter::EmailReceiveInCount)),
+    counter(Counter::EmailSendCount),
+    counter(Counter::EmailReceiveCount),
+    counter(Counter::EmailSendExtCount),
+    counter(Counter::EmailReceiveExtCount),
+    counter(Counter::EmailSendInCount),
+    counter(Counter::EmailReceiveInCount),
     ("search_active_flag", RowField::Flag(Flag::Feature(Feature::Search))),
-    ("total_search_count", RowField::Counter(Counter::TotalSearchCount)),
-    ("quick_search_count", RowField::Counter(Counter::QuickSearchCount)),
-    ("tab_search_count", RowField::Counter(Counter::TabSearchCount)),
+    counter(Counter::TotalSearchCount),
+    counter(Counter::QuickSearchCount),
+    counter(Counter::TabSearchCount),
 ];
+
+/// All fields of a row: first those of the documentation, then the counters that were added since.
+static FEISHU_FIELDS: LazyLock<Vec<(&str, RowField)>> = LazyLock::new(|| {
+    let added = Counter::ALL.map(counter).into_iter().filter(|field| !DOCUMENTED_FIELDS.contains(field));
+    DOCUMENTED_FIELDS.into_iter().chain(added).collect()
+});
+
+const fn counter(counter: Counter) -> (&'static str, RowField) {
+    (counter.name(), RowField::Counter(counter))
+}
 
 /// Serializes a row in Feishu's format.
 #[derive(Debug)]
 pub struct AdminUserStat<'a>(pub RowRef<'a>);
 
-/// Feishu documents the counters of e-mail and search as strings, and all others as integers.
-fn is_string_counter(counter: Counter) -> bool {
-    let search_counters = [Counter::TotalSearchCount, Counter::QuickSearchCount, Counter::TabSearchCount];
-    counter.is_email() || search_counters.contains(&counter)
-}
-
 impl Serialize for AdminUserStat<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (name, field) in FEISHU_FIELDS {
-            serialize_field(&mut map, name, field, self.0.value(field))?;
+        for (name, field) in FEISHU_FIELDS.iter() {
+            serialize_field(&mut map, name, *field, self.0.value(*field))?;
         }
         map.end()
     }
@@ -86,7 +93,9 @@ fn serialize_field<M: SerializeMap>(
         }
         FieldValue::Flag(flag) => map.serialize_entry(name, &u8::from(flag)),
         FieldValue::Count(count) => match field {
-            RowField::Counter(counter) if is_string_counter(counter) => map.serialize_entry(name, &count.to_string()),
+            RowField::Counter(counter) if counter.notation() == Notation::Text => {
+                map.serialize_entry(name, &count.to_string())
+            }
             _ => map.serialize_entry(name, &count),
         },
         FieldValue::Clients(clients) => map.serialize_entry(name, &active_os(clients)),
@@ -125,9 +134,9 @@ fn feishu_spelling(name: &str) -> &str {
 
 impl PartialSchema for AdminUserStat<'_> {
     fn schema() -> RefOr<Schema> {
-        let fields = FEISHU_FIELDS.into_iter().fold(ObjectBuilder::new(), |object, (name, field)| {
+        let fields = FEISHU_FIELDS.iter().fold(ObjectBuilder::new(), |object, (name, field)| {
             let described = ObjectBuilder::new().description(Some(field.describe()));
-            object.property(name, described.schema_type(schema_type(field)))
+            object.property(*name, described.schema_type(schema_type(*field)))
         });
         fields.description(Some("One row: one person on one day, with Feishu's fields, types and notations.")).into()
     }
@@ -138,7 +147,7 @@ impl ToSchema for AdminUserStat<'_> {}
 fn schema_type(field: RowField) -> Type {
     match field {
         RowField::Flag(_) => Type::Integer,
-        RowField::Counter(counter) if !is_string_counter(counter) => Type::Integer,
+        RowField::Counter(counter) if counter.notation() == Notation::Number => Type::Integer,
         _ => Type::String,
     }
 }
@@ -149,7 +158,7 @@ mod tests {
 
     #[test]
     fn every_field_of_feishu_is_sent_once() {
-        let sent: Vec<RowField> = FEISHU_FIELDS.into_iter().map(|(_, field)| field).collect();
+        let sent: Vec<RowField> = FEISHU_FIELDS.iter().map(|(_, field)| *field).collect();
         // Feishu's rows do not contain the geo.
         let expected: Vec<RowField> = RowField::all().filter(|field| *field != RowField::Geo).collect();
         assert_eq!(sent.len(), expected.len());

@@ -6,23 +6,21 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    middleware::Next,
+    http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::{
+    middleware::{Finish, Middleware, Served},
     problem::{Problem, ProblemCode},
-    request_id::RequestId,
+    rate_limit_headers::set_rate_limit_headers,
+    request_facts::RequestFacts,
 };
 
-/// Prefix of the paths of the drop-in API.
-const PATH_PREFIX: &str = "/open-apis/";
-
 const LOG_ID: HeaderName = HeaderName::from_static("x-tt-logid");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ogw-ratelimit-limit");
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ogw-ratelimit-reset");
 
 /// An error in Feishu's format.
@@ -236,7 +234,7 @@ impl From<Problem> for FeishuError {
     }
 }
 
-/// Attaches the error to an empty response as an extension. [`render`] writes the body, because it has the request id.
+/// Attaches the error to an empty response as an extension. [`RenderFeishuErrors`] writes the body, because it has the request id.
 impl IntoResponse for FeishuError {
     fn into_response(self) -> Response {
         let mut response = self.code.status.into_response();
@@ -245,23 +243,41 @@ impl IntoResponse for FeishuError {
     }
 }
 
-/// Middleware that writes the errors and problems of inner layers in Feishu's format, and adds the log id. It acts on paths
-/// of the drop-in API only.
-pub async fn render(RequestId(request_id): RequestId, request: Request, next: Next) -> Response {
-    let is_drop_in = request.uri().path().starts_with(PATH_PREFIX);
-    let mut response = next.run(request).await;
-    if !is_drop_in {
-        return response;
+/// The layer that writes the errors and problems of inner layers in Feishu's format, and adds the headers that all responses
+/// have: the log id, and the rate limit of the caller.
+#[derive(Clone, Copy, Debug)]
+pub struct RenderFeishuErrors;
+
+/// Completes a response.
+#[derive(Debug)]
+pub struct RenderFeishuError(Arc<RequestFacts>);
+
+impl Middleware for RenderFeishuErrors {
+    type Finish = RenderFeishuError;
+
+    fn before<B>(&self, request: &mut Request<B>) -> Result<RenderFeishuError, Response> {
+        Ok(RenderFeishuError(RequestFacts::of(request)))
     }
-    let extensions = response.extensions_mut();
-    let error = extensions.remove::<FeishuError>().or_else(|| extensions.remove::<Problem>().map(FeishuError::from));
-    let upstream_log_id = error.as_ref().and_then(|error| error.log_id.as_deref());
-    let log_id = upstream_log_id.unwrap_or(&request_id).to_owned();
-    set_log_id(&log_id, response.headers_mut());
-    if let Some(error) = error {
-        error.write_to(log_id, &mut response);
+}
+
+impl Finish for RenderFeishuError {
+    fn finish(self, Ok(mut response): Served) -> Response {
+        let error = response.extensions_mut().remove::<FeishuError>();
+        let error = error.or_else(|| Problem::of_response(&mut response).map(FeishuError::from));
+        let upstream_log_id = error.as_ref().and_then(|error| error.log_id.as_deref());
+        let log_id = upstream_log_id.unwrap_or(self.0.request_id()).to_owned();
+        let headers = response.headers_mut();
+        set_log_id(&log_id, headers);
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        if let Some(status) = self.0.rate_limit() {
+            set_rate_limit_headers(*status, headers);
+            headers.insert(RATE_LIMIT, HeaderValue::from(status.limit));
+        }
+        if let Some(error) = error {
+            error.write_to(log_id, &mut response);
+        }
+        response
     }
-    response
 }
 
 fn set_log_id(log_id: &str, headers: &mut HeaderMap) {
@@ -275,7 +291,7 @@ mod tests {
     #[test]
     fn every_problem_has_a_feishu_code() {
         for code in ProblemCode::ALL {
-            let error = FeishuError::from(Problem::new(code, "what happened"));
+            let error = FeishuError::from(Problem::new(*code, "what happened"));
             assert_ne!(error.code.number, 0);
             assert!(error.code.status.is_client_error() || error.code.status.is_server_error(), "{code:?}");
             assert!(error.message().ends_with(": what happened"));

@@ -24,8 +24,8 @@ pub fn query_hash(query: &Query) -> [u8; 8] {
 /// # Errors
 /// If the token is invalid or was issued for another query.
 pub fn decode(token: &str, query_hash: [u8; 8]) -> Result<Cursor, FeishuError> {
-    let cursor = Cursor::decode(token).ok().filter(|cursor| cursor.query_hash == query_hash);
-    cursor.ok_or_else(|| FeishuError::invalid_parameter("page_token", "was not issued for this query"))
+    Cursor::decode(token, query_hash)
+        .map_err(|_| FeishuError::invalid_parameter("page_token", "was not issued for this query"))
 }
 
 /// The position of the first row of the page in `days`.

@@ -14,12 +14,12 @@ use utoipa::ToSchema;
 use super::{
     FeishuError,
     admin_user_stat::AdminUserStat,
+    authenticate::SdkCaller,
     feishu_error::FeishuErrorBody,
     page_token,
     stats_query::{DropInSettings, ExtendedHeader, StatsParams, StatsQuery},
 };
 use crate::{
-    access::Caller,
     api::{
         access_log::RowCount,
         cursor::Cursor,
@@ -82,13 +82,16 @@ pub struct StatsPage<'a> {
 )]
 pub(in crate::api) async fn get(
     State(state): State<ApiState>,
-    caller: Caller,
+    SdkCaller(caller): SdkCaller,
     OriginalUri(uri): OriginalUri,
     preference: Preference,
     headers: HeaderMap,
 ) -> Result<Response, FeishuError> {
-    let request =
-        StatsQuery::parse(&uri, &headers, &DropInSettings { geos: &state.geos, extended: state.drop_in_extended })?;
+    let request = StatsQuery::parse(
+        &uri,
+        &headers,
+        &DropInSettings { geos: &state.data.geos, extended: state.data.drop_in_extended },
+    )?;
     if caller.view().is_department_restricted() && matches!(request.query.scope, DataScope::Department(..)) {
         return Err(FeishuError::department_id_not_allowed());
     }

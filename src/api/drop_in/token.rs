@@ -1,11 +1,11 @@
 //! `POST /open-apis/auth/v3/tenant_access_token/internal`: issues access tokens of the drop-in API.
 
+use std::sync::Arc;
+
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{State, rejection::BytesRejection},
-    http::{HeaderValue, header},
-    response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     access::Authenticator,
     api::{
-        access_log::{AuthOutcome, CallerSlot},
+        request_facts::{Authentication, RequestFacts},
         state::ApiState,
     },
 };
@@ -83,20 +83,20 @@ pub struct TokenResponse {
 )]
 pub(in crate::api) async fn post(
     State(state): State<ApiState>,
-    slot: CallerSlot,
+    Extension(facts): Extension<Arc<RequestFacts>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, FeishuError> {
+) -> Result<Json<TokenResponse>, FeishuError> {
     let body = body.map_err(|_| FeishuError::invalid_token_request("the body cannot be read"))?;
     let request = serde_json::from_slice(&body)
         .map_err(|_| FeishuError::invalid_token_request("the body is not a JSON object with app_id and app_secret"))?;
-    let subject =
-        verify_credentials(&state.authenticator, &request).inspect_err(|_| slot.set(AuthOutcome::Refused(None)))?;
-    if let Ok(caller) = state.authenticator.caller_of_subject(&subject.0) {
-        slot.set(AuthOutcome::Caller(caller));
+    facts.audit();
+    let subject = verify_credentials(&state.access.authenticator, &request)?;
+    if let Ok(caller) = state.access.authenticator.caller_of_subject(&subject.0) {
+        facts.set_authentication(Authentication::Caller(caller));
     }
-    let tenant_access_token = state.access_tokens.issue(&subject, state.now());
+    let tenant_access_token = state.access.access_tokens.issue(&subject, state.now());
     let response = TokenResponse { code: 0, msg: "ok", tenant_access_token, expire: TOKEN_LIFETIME.as_secs() };
-    Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(response)).into_response())
+    Ok(Json(response))
 }
 
 /// The subject of the new token. With access control, the credentials must be the name of an access key and that key.

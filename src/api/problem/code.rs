@@ -2,11 +2,13 @@
 
 use axum::http::StatusCode;
 use serde::Serialize;
+use strum::{IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
 /// The codes of problems. They are part of the API and do not change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize, ToSchema, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "`ProblemCode::doc` documents each of them")]
 pub enum ProblemCode {
     InvalidParameters,
@@ -49,60 +51,12 @@ pub struct ProblemDoc {
 
 impl ProblemCode {
     /// All codes.
-    pub const ALL: [Self; 23] = [
-        Self::InvalidParameters,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::NotAcceptable,
-        Self::StaleCursor,
-        Self::Unauthenticated,
-        Self::InsufficientScope,
-        Self::HostNotServed,
-        Self::TooManyRequests,
-        Self::IdentityProviderUnavailable,
-        Self::UpstreamRejected,
-        Self::UpstreamUnauthorized,
-        Self::UpstreamForbidden,
-        Self::UpstreamUnavailable,
-        Self::UpstreamThrottled,
-        Self::UpstreamQuotaExhausted,
-        Self::NotReadyInTime,
-        Self::ArchiveUnavailable,
-        Self::RequestTimeout,
-        Self::PayloadTooLarge,
-        Self::UriTooLong,
-        Self::Overloaded,
-        Self::Internal,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The code in problem documents.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::InvalidParameters => "invalid_parameters",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::NotAcceptable => "not_acceptable",
-            Self::StaleCursor => "stale_cursor",
-            Self::Unauthenticated => "unauthenticated",
-            Self::InsufficientScope => "insufficient_scope",
-            Self::HostNotServed => "host_not_served",
-            Self::TooManyRequests => "too_many_requests",
-            Self::IdentityProviderUnavailable => "identity_provider_unavailable",
-            Self::UpstreamRejected => "upstream_rejected",
-            Self::UpstreamUnauthorized => "upstream_unauthorized",
-            Self::UpstreamForbidden => "upstream_forbidden",
-            Self::UpstreamUnavailable => "upstream_unavailable",
-            Self::UpstreamThrottled => "upstream_throttled",
-            Self::UpstreamQuotaExhausted => "upstream_quota_exhausted",
-            Self::NotReadyInTime => "not_ready_in_time",
-            Self::ArchiveUnavailable => "archive_unavailable",
-            Self::RequestTimeout => "request_timeout",
-            Self::PayloadTooLarge => "payload_too_large",
-            Self::UriTooLong => "uri_too_long",
-            Self::Overloaded => "overloaded",
-            Self::Internal => "internal",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The documentation of the code.
@@ -165,8 +119,8 @@ impl ProblemCode {
             Self::TooManyRequests => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many requests from this caller",
-                "The caller has exceeded its rate limit; the header `RateLimit` shows the remaining requests. Or as \
-                 many jobs of the caller are running as the service allows.",
+                "The caller has exceeded its rate limit; the header `RateLimit` shows the remaining requests. Or the \
+                 caller already runs the maximum number of jobs.",
                 "Retry after `retry_after` seconds.",
             ),
             Self::IdentityProviderUnavailable => (
@@ -232,8 +186,8 @@ impl ProblemCode {
                 StatusCode::REQUEST_TIMEOUT,
                 "Request timeout",
                 "The request was not received completely, or not answered, within the time limit of a request.",
-                "Send the complete request without delay. If it was, request less, and report this to the operator: \
-                 the service should respond before this limit.",
+                "Send the complete request without delay. If this does not help, request fewer days, and report it to \
+                 the operator: the service should respond before this limit.",
             ),
             Self::PayloadTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -250,8 +204,7 @@ impl ProblemCode {
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The service is overloaded",
-                "The number of concurrent requests has reached PULSE_MAX_REQUESTS (most of them probably wait for \
-                 Feishu), or the number of connections has reached PULSE_MAX_CONNECTIONS.",
+                "The number of concurrent requests has reached PULSE_MAX_REQUESTS. Most of them probably wait for Feishu.",
                 "Retry after `retry_after` seconds. The operator finds the number of requests in `/metrics`.",
             ),
             Self::Internal => (

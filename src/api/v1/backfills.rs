@@ -19,7 +19,7 @@ use super::backfill_item::{Backfill, accepted_response};
 use crate::{
     access::{self, Caller},
     api::{
-        params::{NoParams, Params, PathSegment, parameter_names},
+        params::{NoParams, Params, PathSegment},
         problem::{Problem, ProblemCode},
         responses::CommonProblems,
         shared_params::{self, RangeParams},
@@ -88,14 +88,14 @@ pub(in crate::api) async fn post(
     caller: Caller,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Response, Problem> {
-    let mut params = Params::parse(&uri, &parameter_names::<RangeParams>());
-    let query = shared_params::parse_range(&mut params, &state.geos, None);
+    let mut params = Params::parse(&uri);
+    let query = shared_params::read_range(&mut params, &state.data.geos, None);
     params.finish()?;
     let range = query.dates.resolve(&query.geos, state.now());
     let (geos, user_id_type) = (query.geos, query.user_id_type);
-    let order =
+    let request =
         BackfillRequest { range, geos, user_id_type, scope: DataScope::Everyone, priority: Priority::Background };
-    let job = state.backfills.start(order, None, Arc::clone(caller.name())).await?;
+    let job = state.data.backfills.start(request, None, Arc::clone(caller.name())).await?;
     Ok(accepted_response(&job, &caller, None))
 }
 
@@ -112,9 +112,9 @@ pub(in crate::api) async fn list(
     caller: Caller,
     _: NoParams,
 ) -> Json<BackfillsResponse> {
-    let jobs = state.backfills.list();
-    let seen = jobs.iter().filter(|job| may_see(&caller, job));
-    Json(BackfillsResponse { data: seen.map(|job| Backfill::for_caller(&caller, job)).collect() })
+    let jobs = state.data.backfills.list();
+    let visible = jobs.iter().filter(|job| may_see(&caller, job));
+    Json(BackfillsResponse { data: visible.map(|job| Backfill::for_caller(&caller, job)).collect() })
 }
 
 /// Get a backfill
@@ -182,7 +182,7 @@ pub(in crate::api) async fn delete(
     _: NoParams,
 ) -> Result<Json<Backfill>, Problem> {
     visible_job(&state, &caller, &id)?;
-    let job = state.backfills.cancel(&id).await.ok_or_else(no_such_job)?;
+    let job = state.data.backfills.cancel(&id).await.ok_or_else(no_such_job)?;
     Ok(Json(Backfill::for_caller(&caller, &job)))
 }
 
@@ -234,7 +234,7 @@ impl JobFollower {
 
 /// The job, if the caller may see it. Jobs of other callers are reported as not found.
 fn visible_job(state: &ApiState, caller: &Caller, id: &str) -> Result<watch::Receiver<BackfillJob>, Problem> {
-    let job = state.backfills.follow(id).filter(|job| may_see(caller, &job.borrow()));
+    let job = state.data.backfills.follow(id).filter(|job| may_see(caller, &job.borrow()));
     job.ok_or_else(no_such_job)
 }
 

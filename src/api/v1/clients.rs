@@ -1,6 +1,6 @@
 //! `GET /v1/reports/clients`: the operating systems, client versions and app packages in use.
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -13,19 +13,20 @@ use super::figures::round_to_thousandths;
 use crate::{
     api::{
         compute::compute,
-        data_request::{DataRequest, EarlyResponse},
-        format::{Format, FormatParams, RequestedFormat},
+        data_request::{DataRequest, EarlyResponse, RequestContext},
+        format::{Format, FormatParams},
         list_response::ListResponse,
         meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED},
+        problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
-        shared_params::{self, PeopleParams, RangeParams, SharedParams},
+        shared_params::{self, PeopleParams, RangeParams},
     },
-    query::LoadedDays,
+    query::{LoadedDays, Query},
     report::{
         clients::{self, ClientUsage, ClientsReport, clients},
         ratio,
     },
-    table::{Cell, Column, ColumnKind, Record, RowSelection},
+    table::record,
 };
 
 /// Operating systems, Feishu clients and app packages in use.
@@ -49,31 +50,35 @@ pub struct ClientsData {
     app_packages: Vec<UsageItem>,
 }
 
-/// One operating system, client or app package.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = UsedItem)]
-pub struct UsageItem {
-    /// Name, with the version if there is one.
-    #[schema(value_type = String, example = "ios 14.2")]
-    name: Arc<str>,
-    /// Distinct people who used it. Null if Feishu withholds user ids and the range spans several days.
-    #[schema(example = 312)]
-    users: Option<u64>,
-    /// `users` divided by all active people, 0 to 1. Null if nobody was active. A person can use several, so the shares
-    /// can add up to more than 1.
-    #[schema(example = 0.236)]
-    share: Option<f64>,
+record! {
+    /// One operating system, client or app package.
+    #[derive(Debug, Serialize, ToSchema)]
+    #[schema(as = UsedItem)]
+    pub struct UsageItem {
+        /// Name, with the version if there is one.
+        #[schema(value_type = String, example = "ios 14.2")]
+        name: Arc<str>,
+        /// Distinct people who used it. Null if Feishu withholds user ids and the range spans several days.
+        #[schema(example = 312)]
+        users: Option<u64>,
+        /// `users` divided by all active people, 0 to 1. Null if nobody was active. A person can use several, so the shares
+        /// can add up to more than 1.
+        #[schema(example = 0.236)]
+        share: Option<f64>,
+    }
 }
 
-/// One operating system, client or app package, as one row of a table.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ClientsLine)]
-pub struct ClientsRow {
-    /// What the row counts: `os_names`, `operating_systems`, `clients` or `app_packages`.
-    #[schema(example = "operating_systems")]
-    kind: &'static str,
-    #[serde(flatten)]
-    usage: UsageItem,
+record! {
+    /// One operating system, client or app package, as one row of a table.
+    #[derive(Debug, Serialize, ToSchema)]
+    #[schema(as = ClientsLine)]
+    pub struct ClientsRow {
+        /// What the row counts: `os_names`, `operating_systems`, `clients` or `app_packages`.
+        #[schema(example = "operating_systems")]
+        kind: &'static str,
+        #[serde(flatten)]
+        usage: UsageItem,
+    }
 }
 
 /// Operating systems, clients and app packages
@@ -90,25 +95,23 @@ pub struct ClientsRow {
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
-pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, EarlyResponse> {
-    let mut params = request.params(&[shared_params::shared_names()]);
-    let SharedParams { query, allow_partial } = shared_params::parse(&mut params, &request);
-    shared_params::reject_department_path_if_suppressing(&mut params, &request);
-    let requested = request.requested_format(&mut params);
-    params.finish()?;
-
-    let loaded = request.engine().load_rows(&query, request.load_options(allow_partial));
-    let loaded = request.load_or_respond(&query, loaded).await?;
-    let min_group_size = request.min_group_size();
-    request.respond(compute(move || build_response(&loaded, &query.selection, min_group_size, requested)).await?).await
+pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
+    let request = parse(&context)?;
+    let loaded = context.load(&request, context.engine().load_rows(&request.query, request.options)).await?;
+    let current = context.validate(&loaded, &request)?;
+    let report = compute(move || report(&loaded, &request)).await?;
+    context.respond(current, report).await
 }
 
-fn build_response(
-    loaded: &LoadedDays,
-    selection: &RowSelection,
-    min_group_size: Option<NonZeroU64>,
-    requested: RequestedFormat,
-) -> Response {
+fn parse(context: &RequestContext) -> Result<DataRequest, Problem> {
+    let mut params = context.params();
+    let (data, ()) = shared_params::read(&mut params, context);
+    shared_params::reject_department_path_if_suppressing(&mut params, context);
+    params.finish().map(|()| data)
+}
+
+fn report(loaded: &LoadedDays, request: &DataRequest) -> Response {
+    let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = request;
     let dictionary = loaded.days.first().map(|day| day.dictionary());
     let report = dictionary.map(|dictionary| clients(&loaded.days, &dictionary.read(), selection));
     let ClientsReport { mut usage, active } = report.unwrap_or_default();
@@ -125,8 +128,8 @@ fn build_response(
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     let rows: Vec<ClientsRow> = usage.iter().map(|usage| ClientsRow::new(usage, active)).collect();
-    if requested.format != Format::Json {
-        return ListResponse { data: rows, meta }.into_format(requested, "clients");
+    if format.format != Format::Json {
+        return ListResponse { data: rows, meta }.into_format(*format, "clients");
     }
     let mut data = ClientsData::default();
     for (usage, row) in usage.iter().zip(rows) {
@@ -156,23 +159,5 @@ impl ClientsRow {
         };
         let share = usage.users.and_then(|users| ratio(users, active)).map(round_to_thousandths);
         Self { kind, usage: UsageItem { name: Arc::clone(&usage.name), users: usage.users, share } }
-    }
-}
-
-impl Record for ClientsRow {
-    fn columns() -> Vec<Column> {
-        [
-            ("kind", ColumnKind::Text),
-            ("name", ColumnKind::Text),
-            ("users", ColumnKind::Count),
-            ("share", ColumnKind::Number),
-        ]
-        .map(|(name, kind)| Column::new(name, kind))
-        .into()
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        let UsageItem { name, users, share } = &self.usage;
-        vec![Cell::Text(self.kind), Cell::Text(name), (*users).into(), (*share).into()]
     }
 }

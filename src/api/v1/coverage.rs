@@ -14,7 +14,7 @@ use crate::{
     access::Caller,
     api::{
         meta::{DaysByState, Meta},
-        params::{Params, parameter_names},
+        params::Params,
         problem::Problem,
         responses::CommonProblems,
         shared_params::{self, RangeParams},
@@ -125,8 +125,8 @@ pub(in crate::api) async fn get(
     caller: Caller,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Json<CoverageResponse>, Problem> {
-    let mut params = Params::parse(&uri, &parameter_names::<RangeParams>());
-    let query = shared_params::parse_range(&mut params, &state.geos, Some(DEFAULT_PERIOD));
+    let mut params = Params::parse(&uri);
+    let query = shared_params::read_range(&mut params, &state.data.geos, Some(DEFAULT_PERIOD));
     params.finish()?;
 
     let plan = plan(&query, state.now());
@@ -137,7 +137,7 @@ pub(in crate::api) async fn get(
     let mut loaded = LoadedDays::empty(plan);
     for key in &loaded.plan.keys.clone() {
         let metadata = archived.get(key);
-        if let Some((day, day_state)) = state.views.unfiltered().cached_day(key).await {
+        if let Some((day, day_state)) = state.data.views.unfiltered().cached_day(key).await {
             let location = if metadata.is_some() { StorageLocation::Both } else { StorageLocation::Memory };
             data.push(CoverageItem::available(key, day.row_count(), day.fetched_at(), day_state, location));
             loaded.days.push(day);
@@ -156,9 +156,9 @@ pub(in crate::api) async fn get(
         }
     }
     data.sort_by_key(|item| item.date);
-    let month_calls = state.quota.calls_this_month();
+    let month_calls = state.data.quota.calls_this_month();
     let upstream_calls =
-        UpstreamCalls { month: month_calls.month, calls: month_calls.calls, limit: state.quota.monthly_limit() };
+        UpstreamCalls { month: month_calls.month, calls: month_calls.calls, limit: state.data.quota.monthly_limit() };
     if caller.view().is_department_restricted() {
         for item in &mut data {
             item.rows = None;
@@ -172,7 +172,7 @@ pub(in crate::api) async fn get(
 /// The days of `plan` that are in the archive.
 async fn archived_days(state: &ApiState, plan: &QueryPlan) -> BTreeMap<DayKey, FileMetadata> {
     let mut found = BTreeMap::new();
-    let (Some(archive), Some(key)) = (&state.archive, plan.keys.first()) else { return found };
+    let (Some(archive), Some(key)) = (&state.data.archive, plan.keys.first()) else { return found };
     for geo in &plan.geos {
         let of_geo = archive.metadata_of_range(*geo, key.user_id_type, plan.range).await;
         found.extend(of_geo.into_values().map(|metadata| (metadata.key.clone(), metadata)));

@@ -4,11 +4,12 @@ use axum::{
     extract::{OriginalUri, State},
     http::StatusCode,
 };
+use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
     api::{
-        params::{Params, PathSegment, parameter_names},
+        params::{Params, PathSegment},
         problem::{ParameterFault, Problem},
         responses::CommonProblems,
         shared_params,
@@ -18,9 +19,8 @@ use crate::{
 };
 
 /// The endpoint's own parameters.
-#[derive(Debug, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `delete` parses")]
 struct DayParams {
     /// `cn`, `us`, `sg` or `jp`, or several of them separated by commas. Default: all geos that are served.
     #[param(example = "cn")]
@@ -46,9 +46,12 @@ pub(in crate::api) async fn delete(
     OriginalUri(uri): OriginalUri,
     PathSegment(date): PathSegment,
 ) -> Result<StatusCode, Problem> {
-    let mut params = Params::parse(&uri, &parameter_names::<DayParams>());
-    let geos =
-        if params.has("geo") { shared_params::parse_geos(&mut params, &state.geos) } else { state.geos.to_vec() };
+    let mut params = Params::parse(&uri);
+    let DayParams { geo } = params.read();
+    let geos = match geo {
+        Some(names) => shared_params::parse_geos(&mut params, &names, &state.data.geos),
+        None => state.data.geos.to_vec(),
+    };
     params.finish()?;
     let day: Day = date.parse().map_err(|error: crate::model::day::ParseDayError| {
         Problem::invalid_parameters(vec![ParameterFault { parameter: "date".into(), detail: error.to_string() }])
@@ -56,10 +59,10 @@ pub(in crate::api) async fn delete(
 
     for (geo, user_id_type) in geos.iter().flat_map(|geo| UserIdType::ALL.map(|kind| (*geo, kind))) {
         let key = DayKey { geo, user_id_type, scope: DataScope::Everyone, day };
-        if let Some(archive) = &state.archive {
+        if let Some(archive) = &state.data.archive {
             archive.remove(&key).await.map_err(|error| Problem::archive_unavailable(&error))?;
         }
-        state.views.remove_day(&key);
+        state.data.views.remove_day(&key);
     }
     tracing::info!(%day, ?geos, "a day was deleted on request");
     Ok(StatusCode::NO_CONTENT)

@@ -1,25 +1,25 @@
 //! `GET /v1/reports/departments`: the figures of each department, rolled up along the department path.
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::sync::Arc;
 
 use axum::response::Response;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::figures::{Counters, Features, round_to_thousandths};
 use crate::{
     api::{
         compute::compute,
-        data_request::{DataRequest, EarlyResponse},
-        format::{Format, FormatParams, RequestedFormat},
+        data_request::{DataRequest, EarlyResponse, RequestContext},
+        format::{Format, FormatParams},
         list_response::{self, ListResponse},
         meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED},
-        params::parameter_names,
+        params::WholeNumber,
         problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
-        shared_params::{self, PeopleParams, RangeParams, SharedParams},
+        shared_params::{self, PeopleParams, RangeParams},
     },
-    query::ReportInput,
+    query::{QueryEngine, QueryError, ReportInput},
     report::{
         DayDigest, Suppressed,
         department_totals::{
@@ -28,24 +28,21 @@ use crate::{
         department_tree::{DepartmentNode, DepartmentTree},
         ratio, trailing_counts,
     },
-    table::{Cell, Column, ColumnKind, Feature, Flag, Record},
+    table::{Feature, Flag, record},
 };
 
-const MAX_DEPTH: usize = 64;
-
 /// The endpoint's own parameters.
-#[derive(Debug, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `DepartmentsRequest::parse` parses")]
 pub struct DepartmentsParams {
     /// Number of levels to show, counted from the top of the company or from the selected department. The figures
     /// include departments below the last level. Default: all levels.
-    #[param(minimum = 1, maximum = 64, example = 2)]
-    depth: Option<usize>,
+    #[param(inline, example = 2)]
+    depth: Option<Depth>,
     /// `flat` (default): one list, in which each department precedes its sub-departments. `tree`: each department is in
     /// the `children` of its parent (JSON only).
     #[param(inline)]
-    layout: Option<LayoutParam>,
+    layout: Option<Layout>,
     /// `false`: distinct people are not counted if the range spans several days (`active` and `features` are null),
     /// which is about ten times faster for a large company. Default: `true`.
     distinct: Option<bool>,
@@ -53,91 +50,86 @@ pub struct DepartmentsParams {
     /// and days in memory; a figure is null if a day of its window is neither. `fetch`: missing days, up to 29 before
     /// the selected range, are fetched from Feishu.
     #[param(inline)]
-    trailing: Option<TrailingParam>,
+    trailing: Option<TrailingMode>,
 }
 
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `DepartmentsRequest::parse` parses")]
-enum TrailingParam {
-    None,
-    Held,
-    Fetch,
-}
+type Depth = WholeNumber<1, 64>;
 
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `DepartmentsRequest::parse` parses")]
-enum LayoutParam {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Layout {
+    #[default]
     Flat,
     Tree,
 }
 
-/// The figures of one department including its sub-departments. Distinct counts are exact.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DepartmentItem {
-    /// Path from the top of the company, separated by slashes.
-    #[schema(value_type = String, example = "总部/研发")]
-    department_path: Arc<str>,
-    /// Name of the department.
-    #[schema(value_type = String, example = "研发")]
-    department_name: Arc<str>,
-    /// Level in the path; the top level is 1.
-    #[schema(example = 2)]
-    depth: usize,
-    /// People in the department on the last day of the range on which it has rows.
-    #[schema(example = 640)]
-    users: Option<u64>,
-    /// The number of these people whose account is activated.
-    #[schema(example = 630)]
-    activated: Option<u64>,
-    /// Distinct people who were active in the department. A person who was active in two departments counts in both, and
-    /// once in their common parents. Null if Feishu withholds user ids and the range spans several days, and with
-    /// `distinct=false`.
-    #[schema(example = 480)]
-    active: Option<u64>,
-    /// Distinct people active in the department in the 7 days that end with the last available day of the range. Null
-    /// without `trailing`, and if one of the 7 days is neither selected nor in memory.
-    #[schema(example = 510)]
-    wau: Option<u64>,
-    /// The same as `wau`, over 30 days.
-    #[schema(example = 580)]
-    mau: Option<u64>,
-    /// Active people of that last day divided by `mau`, 0 to 1.
-    #[schema(example = 0.712)]
-    stickiness: Option<f64>,
-    features: Features,
-    #[schema(required)]
-    counters: Option<Counters>,
-    /// Whether the figures are withheld (null), because the group of people is too small, or because the figures of a
-    /// small group could be derived from them.
-    #[schema(example = false)]
-    withheld: bool,
-    /// Direct sub-departments. Only with `layout=tree`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(no_recursion)]
-    children: Option<Vec<DepartmentItem>>,
-}
-
-/// The parsed request.
-struct DepartmentsRequest {
-    shared: SharedParams,
-    depth: usize,
-    tree: bool,
-    /// Groups of fewer people are suppressed.
-    min_group_size: Option<NonZeroU64>,
-    distinct: bool,
-    trailing: TrailingMode,
-    requested: RequestedFormat,
-}
-
-/// Source of the days before the range that trailing figures need.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 enum TrailingMode {
     #[default]
     None,
     Held,
     Fetch,
+}
+
+record! {
+    /// The figures of one department including its sub-departments. Distinct counts are exact.
+    #[derive(Debug, Serialize, ToSchema)]
+    pub struct DepartmentItem {
+        /// Path from the top of the company, separated by slashes.
+        #[schema(value_type = String, example = "总部/研发")]
+        department_path: Arc<str>,
+        /// Name of the department.
+        #[schema(value_type = String, example = "研发")]
+        department_name: Arc<str>,
+        /// Level in the path; the top level is 1.
+        #[schema(example = 2)]
+        depth: usize,
+        /// People in the department on the last day of the range on which it has rows.
+        #[schema(example = 640)]
+        users: Option<u64>,
+        /// The number of these people whose account is activated.
+        #[schema(example = 630)]
+        activated: Option<u64>,
+        /// Distinct people who were active in the department. A person who was active in two departments counts in both, and
+        /// once in their common parents. Null if Feishu withholds user ids and the range spans several days, and with
+        /// `distinct=false`.
+        #[schema(example = 480)]
+        active: Option<u64>,
+        /// Distinct people active in the department in the 7 days that end with the last available day of the range. Null
+        /// without `trailing`, and if one of the 7 days is neither selected nor in memory.
+        #[schema(example = 510)]
+        wau: Option<u64>,
+        /// The same as `wau`, over 30 days.
+        #[schema(example = 580)]
+        mau: Option<u64>,
+        /// Active people of that last day divided by `mau`, 0 to 1.
+        #[schema(example = 0.712)]
+        stickiness: Option<f64>,
+        features: Features,
+        #[schema(required)]
+        counters: Option<Counters>,
+    } json_only {
+        /// Whether the figures are withheld (null), because the group of people is too small, or because the figures of a
+        /// small group could be derived from them.
+        #[schema(example = false)]
+        withheld: bool,
+        /// Direct sub-departments. Only with `layout=tree`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(no_recursion)]
+        children: Option<Vec<DepartmentItem>>,
+    }
+}
+
+/// The parsed request.
+struct DepartmentsRequest {
+    data: DataRequest,
+    /// Number of levels to show.
+    depth: usize,
+    layout: Layout,
+    distinct: bool,
+    /// Source of the days before the range that trailing figures need.
+    trailing: TrailingMode,
 }
 
 /// Departments
@@ -156,74 +148,78 @@ enum TrailingMode {
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
-pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, EarlyResponse> {
-    let parsed = DepartmentsRequest::parse(&mut request)?;
-    let query = &parsed.shared.query;
-    let loading = async {
-        let mut loaded =
-            request.engine().load_report_input(query, request.load_options(parsed.shared.allow_partial)).await?;
-        if parsed.trailing != TrailingMode::None {
-            request.engine().add_lead_days(&mut loaded, query, trailing_counts::MONTH_DAYS - 1).await?;
-        }
-        Ok(loaded)
-    };
-    let loaded = request.load_or_respond(query, loading).await?;
-    request.respond(compute(move || build_response(&loaded, &parsed)).await?).await
+pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
+    let request = DepartmentsRequest::parse(&context)?;
+    let loaded = context.load(&request.data, load(context.engine(), &request)).await?;
+    let current = context.validate(&loaded, &request.data)?;
+    let report = compute(move || report(&loaded, &request)).await?;
+    context.respond(current, report).await
+}
+
+async fn load(engine: &QueryEngine, request: &DepartmentsRequest) -> Result<ReportInput, QueryError> {
+    let mut loaded = engine.load_report_input(&request.data.query, request.data.options).await?;
+    if request.trailing != TrailingMode::None {
+        engine.add_lead_days(&mut loaded, &request.data.query, trailing_counts::MONTH_DAYS - 1).await?;
+    }
+    Ok(loaded)
 }
 
 impl DepartmentsRequest {
-    fn parse(request: &mut DataRequest) -> Result<Self, Problem> {
-        let mut params = request.params(&[shared_params::shared_names(), parameter_names::<DepartmentsParams>()]);
-        let mut shared = shared_params::parse_for_groups(&mut params, request);
-        let depth = params.number("depth", 1..=MAX_DEPTH).unwrap_or(usize::MAX);
-        let tree = params.one_of("layout", &[("flat", false), ("tree", true)]).unwrap_or(false);
-        let distinct = params.flag("distinct").unwrap_or(true);
-        let modes = [("none", TrailingMode::None), ("held", TrailingMode::Held), ("fetch", TrailingMode::Fetch)];
-        let trailing = params.one_of("trailing", &modes).unwrap_or_default();
-        shared.query.lead_days = if trailing == TrailingMode::Fetch { trailing_counts::MONTH_DAYS - 1 } else { 0 };
-        let requested = request.requested_format(&mut params);
-        if tree && requested.format != Format::Json {
+    fn parse(context: &RequestContext) -> Result<Self, Problem> {
+        let mut params = context.params();
+        shared_params::reject_user_id(&mut params);
+        let (mut data, own): (_, DepartmentsParams) = shared_params::read(&mut params, context);
+        let (layout, trailing) = (own.layout.unwrap_or_default(), own.trailing.unwrap_or_default());
+        if layout == Layout::Tree && data.format.format != Format::Json {
             params.add_fault("layout", "tree is only valid with JSON");
         }
         params.finish()?;
-        let min_group_size = request.min_group_size();
+        data.query.lead_days = if trailing == TrailingMode::Fetch { trailing_counts::MONTH_DAYS - 1 } else { 0 };
         // Trailing figures would reveal figures of small groups outside the range.
-        let trailing = if min_group_size.is_some() { TrailingMode::None } else { trailing };
-        Ok(Self { shared, depth, tree, min_group_size, distinct, trailing, requested })
+        let trailing = if data.min_group_size.is_some() { TrailingMode::None } else { trailing };
+        let depth = own.depth.map_or(usize::MAX, |WholeNumber(depth)| depth);
+        Ok(Self { data, depth, layout, distinct: own.distinct.unwrap_or(true), trailing })
     }
 }
 
-fn build_response(loaded: &ReportInput, parsed: &DepartmentsRequest) -> Response {
+fn report(loaded: &ReportInput, request: &DepartmentsRequest) -> Response {
     let geos = loaded.plan.geos.len();
     let days = complete_days(&loaded.days, |day| loaded.plan.range.contains(day), geos);
-    let data = department_items(&days, loaded, parsed);
-    let within = loaded.departments(&parsed.shared.query.selection);
+    let data = department_items(&days, loaded, request);
+    let within = loaded.departments(&request.data.query.selection);
     let ids_are_withheld = loaded.days_with_geos(geos).any(|day| day.has_unidentified(within.as_ref()));
     let are_suppressed = data.iter().any(|item| item.withheld);
     let meta = Meta::from_loaded_days(loaded)
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
-    if parsed.tree {
+    if request.layout == Layout::Tree {
         let items = data.len();
         return list_response::json_response(&ListResponse { data: nest(data), meta }, items);
     }
-    ListResponse { data, meta }.into_format(parsed.requested, "departments")
+    ListResponse { data, meta }.into_format(request.data.format, "departments")
 }
 
-fn department_items(days: &[Arc<DayDigest>], loaded: &ReportInput, parsed: &DepartmentsRequest) -> Vec<DepartmentItem> {
+fn department_items(
+    days: &[Arc<DayDigest>],
+    loaded: &ReportInput,
+    request: &DepartmentsRequest,
+) -> Vec<DepartmentItem> {
     let Some(first) = days.first() else { return Vec::new() };
-    let top = parsed.shared.query.selection.department_path.as_deref();
+    let top = request.data.query.selection.department_path.as_deref();
     let tree = DepartmentTree::new(&departments_with_rows(days), &first.dictionary().read(), top);
-    let all_totals = if parsed.distinct { totals(days, &tree) } else { totals_without_distinct(days, &tree) };
+    let all_totals = if request.distinct { totals(days, &tree) } else { totals_without_distinct(days, &tree) };
     let mut items: Vec<_> = tree.nodes().iter().zip(all_totals).map(DepartmentItem::new).collect();
-    if parsed.trailing != TrailingMode::None {
+    if request.trailing != TrailingMode::None {
         let (last, geos) = (loaded.plan.range.last(), loaded.plan.geos.len());
         add_trailing(&mut items, &complete_days(&loaded.days, |day| day <= last, geos), &tree);
     }
     let top = items.iter().map(|item| item.depth).min().unwrap_or(1);
-    items.retain(|item| item.depth - top < parsed.depth);
-    let suppressed =
-        parsed.min_group_size.map(|min_group_size| Suppressed::for_days(days, min_group_size)).unwrap_or_default();
+    items.retain(|item| item.depth - top < request.depth);
+    let suppressed = request
+        .data
+        .min_group_size
+        .map(|min_group_size| Suppressed::for_days(days, min_group_size))
+        .unwrap_or_default();
     let shown =
         |item: DepartmentItem| if suppressed.covers(Some(&item.department_path)) { item.suppressed() } else { item };
     items.into_iter().map(shown).collect()
@@ -296,22 +292,5 @@ impl DepartmentItem {
             withheld: true,
             ..self
         }
-    }
-}
-
-impl Record for DepartmentItem {
-    fn columns() -> Vec<Column> {
-        let texts = ["department_path", "department_name"].map(|name| Column::new(name, ColumnKind::Text));
-        let counts = ["depth", "users", "activated", "active", "wau", "mau"];
-        let counts = counts.map(|name| Column::new(name, ColumnKind::Count));
-        let head = texts.into_iter().chain(counts).chain([Column::new("stickiness", ColumnKind::Number)]);
-        head.chain(Features::columns()).chain(Counters::columns()).collect()
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        let texts = [&self.department_path, &self.department_name].map(|text| Cell::Text(text));
-        let known = [Some(self.depth as u64), self.users, self.activated, self.active, self.wau, self.mau];
-        let head = texts.into_iter().chain(known.map(Cell::from)).chain([self.stickiness.into()]);
-        head.chain(self.features.cells()).chain(Counters::optional_cells(self.counters.as_ref())).collect()
     }
 }

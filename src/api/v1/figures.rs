@@ -11,7 +11,7 @@ use utoipa::{
 
 use crate::{
     report::ratio,
-    table::{Cell, Column, ColumnKind, Counter, Feature},
+    table::{Cell, Column, ColumnKind, Counter, Feature, Record, RecordField},
 };
 
 /// The sum of each counter, under Feishu's names.
@@ -55,53 +55,47 @@ impl Features {
     }
 }
 
-impl Counters {
-    /// One column per counter.
-    pub fn columns() -> impl Iterator<Item = Column> {
-        Counter::ALL.into_iter().map(|counter| Column::new(counter.name(), ColumnKind::Count))
+/// One column per counter.
+impl Record for Counters {
+    fn columns() -> Vec<Column> {
+        Counter::ALL.map(|counter| Column::new(counter.name(), ColumnKind::Count)).into()
     }
 
-    /// One cell per counter.
-    pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
-        self.0.into_iter().map(Cell::Count)
-    }
-
-    /// One cell per counter; empty cells if `counters` is `None`.
-    pub fn optional_cells(counters: Option<&Self>) -> impl Iterator<Item = Cell<'_>> {
-        let sums = counters.map_or([None; Counter::COUNT], |counters| counters.0.map(Some));
-        sums.into_iter().map(Cell::from)
+    fn push_cells<'a>(&'a self, cells: &mut Vec<Cell<'a>>) {
+        cells.extend(self.0.map(Cell::Count));
     }
 }
 
-impl Features {
-    /// Two columns per feature: `im_active`, `im_adoption` and so on.
-    pub fn columns() -> impl Iterator<Item = Column> {
-        Feature::ALL.into_iter().flat_map(|feature| {
+/// Two columns per feature: `im_active`, `im_adoption` and so on.
+impl Record for Features {
+    fn columns() -> Vec<Column> {
+        let columns = Feature::ALL.into_iter().flat_map(|feature| {
             let name = feature.name();
             [
                 Column::new(format!("{name}_active"), ColumnKind::Count),
                 Column::new(format!("{name}_adoption"), ColumnKind::Number),
             ]
-        })
+        });
+        columns.collect()
     }
 
-    /// Two cells per feature.
-    pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
-        self.0.iter().flat_map(|used| [used.active.into(), used.adoption.into()])
+    fn push_cells<'a>(&'a self, cells: &mut Vec<Cell<'a>>) {
+        for used in &self.0 {
+            RecordField::push_cells(&used.active, cells);
+            RecordField::push_cells(&used.adoption, cells);
+        }
     }
 }
 
-impl FeatureDays {
-    /// One column per feature: `im_active_days` and so on.
-    pub fn columns() -> impl Iterator<Item = Column> {
-        Feature::ALL
-            .into_iter()
-            .map(|feature| Column::new(format!("{}_active_days", feature.name()), ColumnKind::Count))
+/// One column per feature: `im_active_days` and so on.
+impl Record for FeatureDays {
+    fn columns() -> Vec<Column> {
+        let name = |feature: Feature| format!("{}_active_days", feature.name());
+        Feature::ALL.map(|feature| Column::new(name(feature), ColumnKind::Count)).into()
     }
 
-    /// One cell per feature.
-    pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
-        self.0.into_iter().map(Cell::Count)
+    fn push_cells<'a>(&'a self, cells: &mut Vec<Cell<'a>>) {
+        cells.extend(self.0.map(Cell::Count));
     }
 }
 

@@ -1,51 +1,49 @@
 //! `GET /v1/reports/retention`: how many people of each activation cohort stayed active.
 
-use std::{collections::BTreeMap, num::NonZeroU64};
+use std::collections::BTreeMap;
 
 use axum::{
     Json,
     response::{IntoResponse as _, Response},
 };
 use fixedbitset::FixedBitSet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::figures::round_to_thousandths;
 use crate::{
     api::{
         compute::compute,
-        data_request::{DataRequest, EarlyResponse},
-        format::{Format, FormatParams, RequestedFormat},
+        data_request::{DataRequest, EarlyResponse, RequestContext},
+        format::{Format, FormatParams},
         list_response::ListResponse,
         meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED, SMALL_GROUPS_SUPPRESSED},
-        params::parameter_names,
+        problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
-        shared_params::{self, PeopleParams, RangeParams, SharedParams},
+        shared_params::{self, PeopleParams, RangeParams},
     },
     model::Day,
-    query::{PersonNumbering, ReportInput},
+    query::{PersonNumbering, Query, ReportInput},
     report::{
         FiguresByDay, Interval, PersonSet,
         retention::{self, Cohort, CohortPeriod, activation_days},
     },
-    table::{Cell, Column, ColumnKind, PersonIndex, Record, RowSelection},
+    table::{PersonIndex, record},
 };
 
 /// The endpoint's own parameters.
-#[derive(Debug, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `get` parses")]
 pub struct RetentionParams {
     /// Length of a period. Weeks begin on Monday. The first and the last period are cut to the selected range. Default:
     /// `week`.
     #[param(inline)]
-    interval: Option<PeriodParam>,
+    interval: Option<PeriodLength>,
 }
 
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "documents what `get` parses")]
-enum PeriodParam {
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum PeriodLength {
     Week,
     Month,
 }
@@ -66,41 +64,51 @@ pub struct CohortItem {
     periods: Vec<PeriodItem>,
 }
 
-/// The activity of a cohort in one period.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PeriodItem {
-    /// Number of periods since the activation period.
-    #[schema(example = 1)]
-    offset: usize,
-    /// First day of the period.
-    #[schema(value_type = String, format = Date, example = "2026-11-09")]
-    start_date: Day,
-    /// Last day of the period.
-    #[schema(value_type = String, format = Date, example = "2026-11-15")]
-    end_date: Day,
-    /// Distinct people of the cohort who were active in the period.
-    #[schema(example = 21)]
-    active: u64,
-    /// `active` divided by the people of the cohort, 0 to 1. Null if the cohort is empty.
-    #[schema(example = 0.875)]
-    share: Option<f64>,
+record! {
+    /// The activity of a cohort in one period.
+    #[derive(Debug, Serialize, ToSchema)]
+    pub struct PeriodItem {
+        /// Number of periods since the activation period.
+        #[schema(example = 1)]
+        offset: usize,
+        /// First day of the period.
+        #[schema(value_type = String, format = Date, example = "2026-11-09")]
+        start_date: Day,
+        /// Last day of the period.
+        #[schema(value_type = String, format = Date, example = "2026-11-15")]
+        end_date: Day,
+        /// Distinct people of the cohort who were active in the period.
+        #[schema(example = 21)]
+        active: u64,
+        /// `active` divided by the people of the cohort, 0 to 1. Null if the cohort is empty.
+        #[schema(example = 0.875)]
+        share: Option<f64>,
+    }
 }
 
-/// The activity of a cohort in one period, as one row of a table.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = RetentionLine)]
-pub struct RetentionRow {
-    /// First day of the cohort's activation period.
-    #[schema(value_type = String, format = Date, example = "2026-11-02")]
-    cohort_start_date: Day,
-    /// Last day of the cohort's activation period.
-    #[schema(value_type = String, format = Date, example = "2026-11-08")]
-    cohort_end_date: Day,
-    /// Number of people in the cohort.
-    #[schema(example = 24)]
-    people: u64,
-    #[serde(flatten)]
-    period: PeriodItem,
+record! {
+    /// The activity of a cohort in one period, as one row of a table.
+    #[derive(Debug, Serialize, ToSchema)]
+    #[schema(as = RetentionLine)]
+    pub struct RetentionRow {
+        /// First day of the cohort's activation period.
+        #[schema(value_type = String, format = Date, example = "2026-11-02")]
+        cohort_start_date: Day,
+        /// Last day of the cohort's activation period.
+        #[schema(value_type = String, format = Date, example = "2026-11-08")]
+        cohort_end_date: Day,
+        /// Number of people in the cohort.
+        #[schema(example = 24)]
+        people: u64,
+        #[serde(flatten)]
+        period: PeriodItem,
+    }
+}
+
+/// The parsed request.
+struct RetentionRequest {
+    data: DataRequest,
+    interval: Interval,
 }
 
 /// Retention
@@ -118,35 +126,39 @@ pub struct RetentionRow {
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
-pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, EarlyResponse> {
-    let mut params = request.params(&[shared_params::shared_names(), parameter_names::<RetentionParams>()]);
-    let SharedParams { query, allow_partial } = shared_params::parse_for_groups(&mut params, &request);
-    let intervals = [("week", Interval::Week), ("month", Interval::Month)];
-    shared_params::reject_department_path_if_suppressing(&mut params, &request);
-    let interval = params.one_of("interval", &intervals).unwrap_or(Interval::Week);
-    let requested = request.requested_format(&mut params);
-    params.finish()?;
-
-    let loaded = request.engine().load_report_input(&query, request.load_options(allow_partial));
-    let loaded = request.load_or_respond(&query, loaded).await?;
-    let min_group_size = request.min_group_size();
-    let response = move || build_response(&loaded, &query.selection, interval, min_group_size, requested);
-    request.respond(compute(response).await?).await
+pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
+    let request = RetentionRequest::parse(&context)?;
+    let DataRequest { query, options, .. } = &request.data;
+    let loaded = context.load(&request.data, context.engine().load_report_input(query, *options)).await?;
+    let current = context.validate(&loaded, &request.data)?;
+    let report = compute(move || report(&loaded, &request)).await?;
+    context.respond(current, report).await
 }
 
-fn build_response(
-    input: &ReportInput,
-    selection: &RowSelection,
-    interval: Interval,
-    min_group_size: Option<NonZeroU64>,
-    requested: RequestedFormat,
-) -> Response {
+impl RetentionRequest {
+    fn parse(context: &RequestContext) -> Result<Self, Problem> {
+        let mut params = context.params();
+        shared_params::reject_user_id(&mut params);
+        let (data, RetentionParams { interval }) = shared_params::read(&mut params, context);
+        shared_params::reject_department_path_if_suppressing(&mut params, context);
+        params.finish()?;
+        let interval = match interval {
+            None | Some(PeriodLength::Week) => Interval::Week,
+            Some(PeriodLength::Month) => Interval::Month,
+        };
+        Ok(Self { data, interval })
+    }
+}
+
+fn report(input: &ReportInput, request: &RetentionRequest) -> Response {
+    let RetentionRequest { data: DataRequest { query: Query { selection, .. }, format, .. }, interval } = request;
+    let min_group_size = request.data.min_group_size;
     let meta = Meta::from_loaded_days(input);
     let range = input.plan.range;
     let activated = activation_days(&input.days);
     let (days, numbering) = input.figures_with_numbering(selection);
     let mut cohorts =
-        retention::retention(range, interval, &cohorts_by_activation_day(&activated, &days, &numbering), &days);
+        retention::retention(range, *interval, &cohorts_by_activation_day(&activated, &days, &numbering), &days);
     let total = cohorts.len();
     let is_suppressed = input.is_suppressed(selection, min_group_size);
     // An empty cohort reveals nothing about a person.
@@ -159,11 +171,11 @@ fn build_response(
     let meta = meta
         .with_note(ids_are_withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
-    if requested.format == Format::Json {
+    if format.format == Format::Json {
         let data: Vec<CohortItem> = cohorts.iter().map(CohortItem::from).collect();
         return Json(ListResponse { data, meta }).into_response();
     }
-    ListResponse { data: cohorts.iter().flat_map(rows_of).collect(), meta }.into_format(requested, "retention")
+    ListResponse { data: cohorts.iter().flat_map(rows_of).collect(), meta }.into_format(*format, "retention")
 }
 
 /// The selected people by activation day, as bit sets over the person numbers of the selection.
@@ -212,35 +224,4 @@ fn rows_of(cohort: &Cohort) -> impl Iterator<Item = RetentionRow> + '_ {
         people: cohort.people,
         period: PeriodItem::new(period),
     })
-}
-
-impl Record for RetentionRow {
-    fn columns() -> Vec<Column> {
-        [
-            ("cohort_start_date", ColumnKind::Day),
-            ("cohort_end_date", ColumnKind::Day),
-            ("people", ColumnKind::Count),
-            ("offset", ColumnKind::Count),
-            ("start_date", ColumnKind::Day),
-            ("end_date", ColumnKind::Day),
-            ("active", ColumnKind::Count),
-            ("share", ColumnKind::Number),
-        ]
-        .map(|(name, kind)| Column::new(name, kind))
-        .into()
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        let PeriodItem { offset, start_date, end_date, active, share } = &self.period;
-        vec![
-            Cell::Day(self.cohort_start_date),
-            Cell::Day(self.cohort_end_date),
-            Cell::Count(self.people),
-            Cell::Count(*offset as u64),
-            Cell::Day(*start_date),
-            Cell::Day(*end_date),
-            Cell::Count(*active),
-            (*share).into(),
-        ]
-    }
 }

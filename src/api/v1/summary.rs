@@ -1,6 +1,6 @@
 //! `GET /v1/reports/summary`: the main figures of the range, compared with the range of equal length before it.
 
-use std::{borrow::Cow, num::NonZeroU64};
+use std::borrow::Cow;
 
 use axum::{
     Json,
@@ -13,17 +13,18 @@ use super::figures::{Counters, Features, round_to_thousandths};
 use crate::{
     api::{
         compute::compute,
-        data_request::{DataRequest, EarlyResponse},
-        format::{Format, FormatParams, RequestedFormat},
+        data_request::{DataRequest, EarlyResponse, RequestContext},
+        format::{Format, FormatParams},
         list_response::ListResponse,
         meta::{Meta, SMALL_GROUPS_SUPPRESSED},
+        problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
-        shared_params::{self, PeopleParams, RangeParams, SharedParams},
+        shared_params::{self, PeopleParams, RangeParams},
     },
     model::{Day, DayRange},
-    query::ReportInput,
+    query::{Query, ReportInput},
     report::summary::{self, relative_change, summarize},
-    table::{Cell, Column, ColumnKind, Counter, Feature, Record, RowSelection},
+    table::{Counter, Feature, record},
 };
 
 /// The figures of two ranges, and the change between them.
@@ -71,24 +72,26 @@ pub struct RangeFigures {
     counters: Counters,
 }
 
-/// One figure of both ranges.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SummaryFigure {
-    /// Name of the figure: `users`, `activated`, `active`, `active_per_day`, a feature such as `im_active`, or a counter.
-    #[schema(value_type = String, example = "send_messenger_num")]
-    figure: Cow<'static, str>,
-    /// Value in the selected range. Null if unknown.
-    #[schema(example = 51234)]
-    #[serde(serialize_with = "serialize_whole_as_integer")]
-    current: Option<f64>,
-    /// Value in the range before it. Null if unknown.
-    #[schema(example = 49876)]
-    #[serde(serialize_with = "serialize_whole_as_integer")]
-    previous: Option<f64>,
-    /// Relative change from `previous` to `current`: 0.027 is an increase of 2.7 %. Null if `previous` is 0 or a value is
-    /// unknown.
-    #[schema(example = 0.027)]
-    change: Option<f64>,
+record! {
+    /// One figure of both ranges.
+    #[derive(Debug, Serialize, ToSchema)]
+    pub struct SummaryFigure {
+        /// Name of the figure: `users`, `activated`, `active`, `active_per_day`, a feature such as `im_active`, or a counter.
+        #[schema(value_type = String, example = "send_messenger_num")]
+        figure: Cow<'static, str>,
+        /// Value in the selected range. Null if unknown.
+        #[schema(example = 51234)]
+        #[serde(serialize_with = "serialize_whole_as_integer")]
+        current: Option<f64>,
+        /// Value in the range before it. Null if unknown.
+        #[schema(example = 49876)]
+        #[serde(serialize_with = "serialize_whole_as_integer")]
+        previous: Option<f64>,
+        /// Relative change from `previous` to `current`: 0.027 is an increase of 2.7 %. Null if `previous` is 0 or a value is
+        /// unknown.
+        #[schema(example = 0.027)]
+        change: Option<f64>,
+    }
 }
 
 /// Main figures and their change
@@ -105,37 +108,36 @@ pub struct SummaryFigure {
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
-pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, EarlyResponse> {
-    let mut params = request.params(&[shared_params::shared_names()]);
-    let SharedParams { mut query, allow_partial } = shared_params::parse(&mut params, &request);
-    let requested = request.requested_format(&mut params);
-    params.finish()?;
-    let length = query.dates.resolve(&query.geos, request.engine().now()).len();
-    query.lead_days = u16::try_from(length).unwrap_or(u16::MAX);
-
-    let input = request.engine().load_report_input(&query, request.load_options(allow_partial));
-    let input = request.load_or_respond(&query, input).await?;
-    let min_group_size = request.min_group_size();
-    request.respond(compute(move || build_response(&input, &query.selection, min_group_size, requested)).await?).await
+pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
+    let request = parse(&context)?;
+    let input = context.load(&request, context.engine().load_report_input(&request.query, request.options)).await?;
+    let current = context.validate(&input, &request)?;
+    let report = compute(move || report(&input, &request)).await?;
+    context.respond(current, report).await
 }
 
-fn build_response(
-    input: &ReportInput,
-    selection: &RowSelection,
-    min_group_size: Option<NonZeroU64>,
-    requested: RequestedFormat,
-) -> Response {
+fn parse(context: &RequestContext) -> Result<DataRequest, Problem> {
+    let mut params = context.params();
+    let (mut data, ()) = shared_params::read(&mut params, context);
+    params.finish()?;
+    let length = data.query.dates.resolve(&data.query.geos, context.now()).len();
+    data.query.lead_days = u16::try_from(length).unwrap_or(u16::MAX);
+    Ok(data)
+}
+
+fn report(input: &ReportInput, request: &DataRequest) -> Response {
+    let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = request;
     let range = input.plan.range;
     let length = u16::try_from(range.len()).unwrap_or(u16::MAX);
     let before = DayRange::ending(range.first().plus(-1), length);
     let days = input.figures(selection);
-    let is_suppressed = input.is_suppressed(selection, min_group_size);
+    let is_suppressed = input.is_suppressed(selection, *min_group_size);
     let (current, previous) =
         if is_suppressed { (None, None) } else { (summarize(range, &days), summarize(before, &days)) };
     let figures = changes(current.as_ref(), previous.as_ref());
     let meta = Meta::from_report_figures(input, selection).with_note(is_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
-    if requested.format != Format::Json {
-        return ListResponse { data: figures, meta }.into_format(requested, "summary");
+    if format.format != Format::Json {
+        return ListResponse { data: figures, meta }.into_format(*format, "summary");
     }
     let (current, previous) = (current.map(RangeFigures::from), previous.map(RangeFigures::from));
     Json(SummaryResponse { data: SummaryData { current, previous, figures }, meta }).into_response()
@@ -195,16 +197,5 @@ impl From<summary::RangeSummary> for RangeFigures {
             features: Features::new(summary.features, summary.active),
             counters: Counters(summary.counters),
         }
-    }
-}
-
-impl Record for SummaryFigure {
-    fn columns() -> Vec<Column> {
-        let numbers = ["current", "previous", "change"].map(|name| Column::new(name, ColumnKind::Number));
-        [Column::new("figure", ColumnKind::Text)].into_iter().chain(numbers).collect()
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![Cell::Text(&self.figure), self.current.into(), self.previous.into(), self.change.into()]
     }
 }

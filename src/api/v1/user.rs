@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{user_day::UserDay, user_item::UserItem};
@@ -13,11 +13,11 @@ use crate::{
     api::{
         access_log::RowCount,
         compute::compute,
-        data_request::{DataRequest, EarlyResponse},
+        data_request::{DataRequest, EarlyResponse, RequestContext},
         format::{Format, FormatParams, RequestedFormat},
         list_response,
         meta::Meta,
-        params::{Params, PathSegment, parameter_names},
+        params::PathSegment,
         problem::{Problem, ProblemCode},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, RangeParams},
@@ -26,16 +26,18 @@ use crate::{
     query::{LoadedDays, Query},
     report::user_totals::PersonTotals,
     table::{
-        Counter, Feature, Flag, RowField, RowRef, RowSelection, RowSyntax, RowWriter, SelectedFields, csv,
+        Counter, Flag, RowField, RowRef, RowSelection, RowSyntax, RowWriter, SelectedFields, csv,
         dictionary::DictionaryTables,
         parquet::row_columns::{self, DayRows},
     },
 };
 
+/// Maximum length of a user id in bytes.
+const MAX_ID_BYTES: usize = 512;
+
 /// The endpoint's own parameters.
-#[derive(Debug, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `get` parses")]
 pub struct UserParams {
     /// `true`: if some days cannot be fetched, respond with the others and list the failed days in `meta.days.missing`.
     /// Default: `false`.
@@ -82,33 +84,31 @@ pub struct UserData<'a> {
 )]
 pub(in crate::api) async fn get(
     PathSegment(user_id): PathSegment,
-    mut request: DataRequest,
+    context: RequestContext,
 ) -> Result<Response, EarlyResponse> {
-    let mut params = request.params(&[parameter_names::<RangeParams>(), parameter_names::<UserParams>()]);
-    let query = parse_query(&mut params, &request, user_id);
-    let allow_partial = params.flag("allow_partial").unwrap_or(false);
-    let requested = request.requested_format(&mut params);
-    params.finish()?;
-
-    let loaded = request.engine().load_rows(&query, request.load_options(allow_partial));
-    let loaded = request.load_or_respond(&query, loaded).await?;
-    request.respond(compute(move || build_response(&loaded, &query.selection, requested)).await??).await
+    let request = parse(&context, user_id)?;
+    let loaded = context.load(&request, context.engine().load_rows(&request.query, request.options)).await?;
+    let current = context.validate(&loaded, &request)?;
+    let person = compute(move || person(&loaded, &request)).await??;
+    context.respond(current, person).await
 }
 
-fn parse_query(params: &mut Params, request: &DataRequest, user_id: String) -> Query {
-    if user_id.is_empty() || user_id.len() > 512 || user_id.chars().any(char::is_control) {
-        params.add_fault("user_id", "is empty, longer than 512 bytes, or contains a control character");
+fn parse(context: &RequestContext, user_id: String) -> Result<DataRequest, Problem> {
+    let mut params = context.params();
+    if user_id.is_empty() || user_id.len() > MAX_ID_BYTES || user_id.chars().any(char::is_control) {
+        let detail = format!("is empty, longer than {MAX_ID_BYTES} bytes, or contains a control character");
+        params.add_fault("user_id", detail);
     }
-    let range = shared_params::parse_range(params, request.geos(), None);
+    let range = shared_params::read_range(&mut params, context.geos(), None);
+    let UserParams { allow_partial } = params.read();
     let scope = DataScope::User(user_id.as_str().into());
-    Query { scope, selection: RowSelection { user_id: Some(user_id), ..RowSelection::default() }, ..range }
+    let query = Query { scope, selection: RowSelection { user_id: Some(user_id), ..RowSelection::default() }, ..range };
+    let request = context.data_request(&mut params, query, allow_partial.unwrap_or(false));
+    params.finish().map(|()| request)
 }
 
-fn build_response(
-    loaded: &LoadedDays,
-    selection: &RowSelection,
-    requested: RequestedFormat,
-) -> Result<Response, Problem> {
+fn person(loaded: &LoadedDays, request: &DataRequest) -> Result<Response, Problem> {
+    let DataRequest { query: Query { selection, .. }, format: requested, .. } = request;
     let not_found = || Problem::new(ProblemCode::NotFound, "the person has no row in the range");
     let shared_dictionary = loaded.days.first().map(|day| day.dictionary()).ok_or_else(not_found)?;
     let dictionary = shared_dictionary.read();
@@ -119,7 +119,7 @@ fn build_response(
     let items = day_items(loaded, selection, &dictionary);
     let rows = RowCount::of(items.len());
     if requested.format != Format::Json {
-        let body = export_days(loaded, selection, &dictionary, requested, &fields)?;
+        let body = export_days(loaded, selection, &dictionary, *requested, &fields)?;
         return Ok(rows.attach_to(list_response::file_response(
             requested.format,
             "user",
@@ -134,11 +134,9 @@ fn build_response(
 
 /// The fields of a day in the response.
 fn day_fields() -> Vec<RowField> {
-    let is_sent = |flag: &Flag| !matches!(flag, Flag::Feature(Feature::Email | Feature::Task));
-    let flags = Flag::ALL.into_iter().filter(is_sent).map(RowField::Flag);
     [RowField::Date, RowField::Geo, RowField::DepartmentPath]
         .into_iter()
-        .chain(flags)
+        .chain(Flag::SENT.map(RowField::Flag))
         .chain(Counter::ALL.map(RowField::Counter))
         .collect()
 }

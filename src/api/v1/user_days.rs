@@ -4,7 +4,7 @@ use axum::{
     http::{HeaderValue, Uri, header},
     response::Response,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -16,26 +16,26 @@ use crate::{
         access_log::RowCount,
         compute::compute,
         cursor::{self, Cursor, RowPosition},
-        data_request::{DataRequest, EarlyResponse},
-        format::{Format, FormatParams},
+        data_request::{DataRequest, EarlyResponse, Representation, RequestContext},
+        format::{Format, FormatParams, RequestedFormat},
         list_response,
         meta::Meta,
-        params::{Params, parameter_names},
+        params::WholeNumber,
         problem::{Problem, ProblemCode},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
-        shared_params::{self, PeopleParams, RangeParams, SharedParams},
+        shared_params::{self, PeopleParams, RangeParams},
     },
     query::LoadedDays,
     table::{RowField, RowRef, RowSyntax, SelectedFields},
 };
 
 const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 10_000;
+
+type PageSize = WholeNumber<1, 10_000>;
 
 /// The endpoint's own parameters.
-#[derive(Debug, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `UserDaysRequest::parse` parses")]
 pub struct UserDaysParams {
     /// Only rows of people who were active on that day (`true`), or who were not (`false`).
     active: Option<bool>,
@@ -43,8 +43,8 @@ pub struct UserDaysParams {
     #[param(example = "date,user_id,active,send_messenger_num")]
     fields: Option<String>,
     /// Rows per page (JSON only). Default: 100.
-    #[param(minimum = 1, maximum = 10_000, example = 100)]
-    limit: Option<usize>,
+    #[param(inline, example = 100)]
+    limit: Option<PageSize>,
     /// `meta.next_cursor` of the previous page (JSON only).
     cursor: Option<String>,
 }
@@ -61,7 +61,7 @@ pub struct UserDaysResponse<'a> {
 
 /// The parsed request.
 struct UserDaysRequest {
-    shared: SharedParams,
+    data: DataRequest,
     fields: Vec<RowField>,
     limit: usize,
     cursor: Option<Cursor>,
@@ -87,81 +87,86 @@ struct UserDaysRequest {
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
-pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, EarlyResponse> {
-    let mut params = request.params(&[shared_params::shared_names(), parameter_names::<UserDaysParams>()]);
-    let parsed = UserDaysRequest::parse(&mut params, &request);
-    let requested = request.requested_format(&mut params);
-    if requested.format != Format::Json {
-        for name in ["limit", "cursor"].into_iter().filter(|name| params.has(name)).collect::<Vec<_>>() {
-            params.add_fault(name, "is only valid with JSON; the other formats stream the whole selection");
-        }
+pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
+    let request = UserDaysRequest::parse(&context)?;
+    let DataRequest { query, options, .. } = &request.data;
+    let loaded = context.load(&request.data, context.engine().load_rows(query, *options)).await?;
+    let current = context.validate(&loaded, &request.data)?;
+    if request.data.format.format != Format::Json {
+        return export(context, &current, loaded.into_inner(), request);
     }
-    params.finish()?;
-
-    let options = request.load_options(parsed.shared.allow_partial);
-    let loaded = request.engine().load_rows(&parsed.shared.query, options);
-    let loaded = request.load_or_respond(&parsed.shared.query, loaded).await?;
-    if requested.format == Format::Json {
-        let uri = request.uri().clone();
-        // Serializing a page of 10,000 rows takes tens of milliseconds.
-        let page = compute(move || page(&loaded, &parsed, &uri)).await??;
-        return request.respond(page).await;
-    }
-    let range = loaded.plan.range;
-    let rows = SelectedRows::new(loaded.days, parsed.shared.query.selection);
-    let row_count = rows.row_count();
-    let file = |body| row_count.attach_to(list_response::file_response(requested.format, "user-days", range, body));
-    let (syntax, bom) = match requested.format {
-        Format::Parquet => {
-            return request.respond_with_export(
-                ParquetExport::new(rows, parsed.fields).map_err(list_response::serialization_problem)?,
-                file,
-            );
-        }
-        Format::Csv => (RowSyntax::Csv, requested.bom),
-        Format::Json | Format::Ndjson => (RowSyntax::Ndjson, false),
-    };
-    request.respond_with_export(TextExport::new(rows, &parsed.fields, syntax, bom), file)
+    let uri = context.uri().clone();
+    // Serializing a page of 10,000 rows takes tens of milliseconds.
+    let page = compute(move || page(&loaded, &request, &uri)).await??;
+    context.respond(current, page).await
 }
 
 impl UserDaysRequest {
-    fn parse(params: &mut Params, request: &DataRequest) -> Self {
-        let mut shared = shared_params::parse(params, request);
-        shared.query.selection.active = params.flag("active");
+    fn parse(context: &RequestContext) -> Result<Self, Problem> {
+        let mut params = context.params();
+        let (mut data, own): (_, UserDaysParams) = shared_params::read(&mut params, context);
+        data.query.selection.active = own.active;
+        if data.format.format != Format::Json {
+            for name in ["limit", "cursor"].into_iter().filter(|name| params.has(name)).collect::<Vec<_>>() {
+                params.add_fault(name, "is only valid with JSON; the other formats stream the whole selection");
+            }
+        }
         let field_by_name = |name: &str| {
             let names = || RowField::all().map(RowField::name).collect::<Vec<_>>().join(", ");
             RowField::by_name(name).ok_or_else(|| format!("{name:?} is not a field; expected any of {}", names()))
         };
-        let fields = params.list("fields", field_by_name).unwrap_or_else(|| RowField::all().collect());
-        let limit = params.number("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-        let cursor = params.text("cursor").and_then(|text| {
-            let cursor = Cursor::decode(&text).map_err(|error| error.to_string());
-            let is_same_query = |cursor: &Cursor| cursor.query_hash == cursor::query_hash(request.uri());
-            let cursor = cursor.and_then(|cursor| {
-                is_same_query(&cursor).then_some(cursor).ok_or_else(|| "was issued for a different query".to_owned())
-            });
-            cursor.map_err(|detail| params.add_fault("cursor", detail)).ok()
-        });
-        Self { shared, fields, limit, cursor }
+        let fields = match own.fields {
+            Some(names) => params.list("fields", &names, field_by_name),
+            None => RowField::all().collect(),
+        };
+        let query_hash = cursor::query_hash(context.uri());
+        let cursor = own.cursor.and_then(|text| params.check("cursor", Cursor::decode(&text, query_hash)));
+        params.finish()?;
+        let limit = own.limit.map_or(DEFAULT_LIMIT, |WholeNumber(limit)| limit);
+        Ok(Self { data, fields, limit, cursor })
     }
 }
 
+/// The response in a format that streams the whole selection.
+fn export(
+    context: RequestContext,
+    current: &Representation,
+    loaded: LoadedDays,
+    request: UserDaysRequest,
+) -> Result<Response, EarlyResponse> {
+    let UserDaysRequest { data: DataRequest { query, format: RequestedFormat { format, bom }, .. }, fields, .. } =
+        request;
+    let range = loaded.plan.range;
+    let rows = SelectedRows::new(loaded.days, query.selection);
+    let row_count = rows.row_count();
+    let file = |body| row_count.attach_to(list_response::file_response(format, "user-days", range, body));
+    let syntax = match format {
+        Format::Parquet => {
+            let export = ParquetExport::new(rows, fields).map_err(list_response::serialization_problem)?;
+            return context.respond_with_export(current, export, file);
+        }
+        Format::Csv => RowSyntax::Csv,
+        Format::Json | Format::Ndjson => RowSyntax::Ndjson,
+    };
+    context.respond_with_export(current, TextExport::new(rows, &fields, syntax, bom), file)
+}
+
 /// One page as JSON, with a link to the next page.
-fn page(loaded: &LoadedDays, parsed: &UserDaysRequest, uri: &Uri) -> Result<Response, Problem> {
-    let start = page_start(loaded, parsed.cursor.as_ref())?;
+fn page(loaded: &LoadedDays, request: &UserDaysRequest, uri: &Uri) -> Result<Response, Problem> {
+    let start = page_start(loaded, request.cursor.as_ref())?;
     let days = &loaded.days;
     let dictionaries: Vec<_> = days.first().map(|day| day.dictionary().read()).into_iter().collect();
     let mut rows: Vec<RowPosition> = Vec::new();
     if let Some(dictionary) = dictionaries.first() {
-        let selector = parsed.shared.query.selection.compile(dictionary);
+        let selector = request.data.query.selection.compile(dictionary);
         let positions = days.iter().enumerate().skip(start.day).flat_map(|(index, day)| {
             let from = if index == start.day { start.row } else { 0 };
             selector.rows_from(day, from).map(move |row| RowPosition { day: index, row })
         });
         // One row more than the page has: its position becomes the cursor of the next page.
-        rows = positions.take(parsed.limit + 1).collect();
+        rows = positions.take(request.limit + 1).collect();
     }
-    let next = (rows.len() > parsed.limit).then(|| rows.pop()).flatten();
+    let next = (rows.len() > request.limit).then(|| rows.pop()).flatten();
     let next = next.map(|position| Cursor::at(&days[position.day], position.row, cursor::query_hash(uri)).encode());
     let items: Vec<_> = match dictionaries.first() {
         Some(dictionary) => {
@@ -169,7 +174,7 @@ fn page(loaded: &LoadedDays, parsed: &UserDaysRequest, uri: &Uri) -> Result<Resp
         }
         None => Vec::new(),
     };
-    let data = items.iter().map(|item| SelectedFields { row: item, fields: &parsed.fields }).collect();
+    let data = items.iter().map(|item| SelectedFields { row: item, fields: &request.fields }).collect();
     let meta = Meta { next_cursor: next.clone(), ..Meta::from_loaded_days(loaded) };
     let mut response = RowCount::of(items.len())
         .attach_to(list_response::json_response(&UserDaysResponse { data, meta }, items.len()));

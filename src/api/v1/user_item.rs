@@ -9,29 +9,31 @@ use super::figures::{Counters, FeatureDays};
 use crate::{
     model::Day,
     report::user_totals::PersonTotals,
-    table::{Cell, Column, ColumnKind, Record, dictionary::DictionaryTables},
+    table::{dictionary::DictionaryTables, record},
 };
 
-/// The activity of one person over the range.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct UserItem {
-    /// Id of the person, of type `user_id_type`.
-    #[schema(value_type = String, example = "ou_7dab8a3d3cdcc9da365777c7ad535d62")]
-    user_id: Option<Arc<str>>,
-    /// Name of the person on the last day that has a row.
-    #[schema(value_type = String, example = "张三")]
-    user_name: Arc<str>,
-    /// Path of the person's department on the same day.
-    #[schema(value_type = String, example = "总部/研发")]
-    department_path: Arc<str>,
-    /// Number of days of the range on which the person was active.
-    #[schema(example = 17)]
-    active_days: u64,
-    /// The last day of the range on which the person was active. Null if there is none.
-    #[schema(value_type = Option<String>, format = Date, example = "2026-11-06")]
-    last_active_date: Option<Day>,
-    features: FeatureDays,
-    counters: Counters,
+record! {
+    /// The activity of one person over the range.
+    #[derive(Debug, Serialize, ToSchema)]
+    pub struct UserItem {
+        /// Id of the person, of type `user_id_type`.
+        #[schema(value_type = String, example = "ou_7dab8a3d3cdcc9da365777c7ad535d62")]
+        user_id: Option<Arc<str>>,
+        /// Name of the person on the last day that has a row.
+        #[schema(value_type = String, example = "张三")]
+        user_name: Arc<str>,
+        /// Path of the person's department on the same day.
+        #[schema(value_type = String, example = "总部/研发")]
+        department_path: Arc<str>,
+        /// Number of days of the range on which the person was active.
+        #[schema(example = 17)]
+        active_days: u64,
+        /// The last day of the range on which the person was active. Null if there is none.
+        #[schema(value_type = Option<String>, format = Date, example = "2026-11-06")]
+        last_active_date: Option<Day>,
+        features: FeatureDays,
+        counters: Counters,
+    }
 }
 
 impl UserItem {
@@ -48,19 +50,5 @@ impl UserItem {
             features: FeatureDays(total.feature_days),
             counters: Counters(total.counters),
         }
-    }
-}
-
-impl Record for UserItem {
-    fn columns() -> Vec<Column> {
-        let texts = ["user_id", "user_name", "department_path"].map(|name| Column::new(name, ColumnKind::Text));
-        let days = [Column::new("active_days", ColumnKind::Count), Column::new("last_active_date", ColumnKind::Day)];
-        texts.into_iter().chain(days).chain(FeatureDays::columns()).chain(Counters::columns()).collect()
-    }
-
-    fn cells(&self) -> Vec<Cell<'_>> {
-        let texts = [self.user_id.as_deref(), Some(&*self.user_name), Some(&*self.department_path)].map(Cell::from);
-        let days = [Cell::Count(self.active_days), self.last_active_date.into()];
-        texts.into_iter().chain(days).chain(self.features.cells()).chain(self.counters.cells()).collect()
     }
 }

@@ -7,6 +7,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
+use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::user_item::UserItem;
@@ -15,15 +16,15 @@ use crate::{
         access_log::RowCount,
         compute::compute,
         cursor::{self, Offset},
-        data_request::{DataRequest, EarlyResponse},
+        data_request::{DataRequest, EarlyResponse, RequestContext},
         export_pool::ChunkSource,
-        format::{Format, FormatParams, RequestedFormat},
+        format::{Format, FormatParams},
         list_response::{self, ListResponse},
         meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED},
-        params::{Params, parameter_names},
+        params::{WholeNumber, parsed},
         problem::{Problem, ProblemCode},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
-        shared_params::{self, PeopleParams, RangeParams, SharedParams},
+        shared_params::{self, PeopleParams, RangeParams},
     },
     model::DayRange,
     query::{Period, UserRollups},
@@ -35,15 +36,15 @@ use crate::{
 };
 
 const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 10_000;
+
+type PageSize = WholeNumber<1, 10_000>;
 
 /// People per chunk of an export.
 const PEOPLE_PER_CHUNK: usize = 16_384;
 
 /// The endpoint's own parameters.
-#[derive(Debug, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "documents what `UsersRequest::parse` parses")]
 pub struct UsersParams {
     /// Sort key: a counter such as `send_messenger_num`, `active_days`, `last_active_date`, `user_name` or `user_id`. A
     /// leading minus sign sorts in descending order. Ties are ordered by user id. Default: `user_id`.
@@ -53,18 +54,19 @@ pub struct UsersParams {
     active: Option<bool>,
     /// Only people without an active day in this number of days up to the end of the range, such as `30d`. If the range
     /// is shorter, days before the range are included in the check.
-    #[param(example = "30d")]
-    inactive_for: Option<String>,
+    #[param(value_type = Option<String>, example = "30d")]
+    #[serde(default, deserialize_with = "parsed")]
+    inactive_for: Option<Period>,
     /// JSON: people per page. Default: 100. Other formats: maximum number of people. Default: all.
-    #[param(minimum = 1, maximum = 10_000, example = 100)]
-    limit: Option<usize>,
+    #[param(inline, example = 100)]
+    limit: Option<PageSize>,
     /// `meta.next_cursor` of the previous page (JSON only).
     cursor: Option<String>,
 }
 
 /// The parsed request.
 struct UsersRequest {
-    shared: SharedParams,
+    data: DataRequest,
     sort: UserSort,
     active: Option<bool>,
     inactive_for: Option<u16>,
@@ -90,70 +92,63 @@ struct UsersRequest {
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
-pub(in crate::api) async fn get(mut request: DataRequest) -> Result<Response, EarlyResponse> {
-    let mut params = request.params(&[shared_params::shared_names(), parameter_names::<UsersParams>()]);
-    let parsed = UsersRequest::parse(&mut params, &request);
-    let requested = request.requested_format(&mut params);
-    if requested.format != Format::Json && params.has("cursor") {
-        params.add_fault("cursor", "is only valid with JSON; the other formats have no pages");
+pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
+    let request = UsersRequest::parse(&context)?;
+    let DataRequest { query, options, format, .. } = &request.data;
+    let rollups = context.load(&request.data, UserRollups::load(context.engine(), query, *options)).await?;
+    let current = context.validate(&rollups, &request.data)?;
+    let (format, uri) = (format.format, context.uri().clone());
+    if format != Format::Json {
+        let range = rollups.input.plan.range;
+        let export = compute(move || UsersExport::new(rollups.into_inner(), &request)).await?;
+        let export = export.map_err(list_response::serialization_problem)?;
+        let row_count = export.row_count.clone();
+        let file = |body| row_count.attach_to(list_response::file_response(format, "users", range, body));
+        return context.respond_with_export(&current, export, file);
     }
-    params.finish()?;
-
-    let options = request.load_options(parsed.shared.allow_partial);
-    let rollups = UserRollups::load(request.engine(), &parsed.shared.query, options);
-    let rollups = request.load_or_respond(&parsed.shared.query, rollups).await?;
-    if requested.format == Format::Json {
-        let uri = request.uri().clone();
-        return request.respond(compute(move || page(&rollups, &parsed, &uri)).await??).await;
-    }
-    let range = rollups.input.plan.range;
-    let export = compute(move || UsersExport::new(rollups, &parsed, requested))
-        .await?
-        .map_err(list_response::serialization_problem)?;
-    let row_count = export.row_count.clone();
-    request.respond_with_export(export, |body| {
-        row_count.attach_to(list_response::file_response(requested.format, "users", range, body))
-    })
+    let page = compute(move || page(&rollups, &request, &uri)).await??;
+    context.respond(current, page).await
 }
 
 impl UsersRequest {
-    fn parse(params: &mut Params, request: &DataRequest) -> Self {
-        let mut shared = shared_params::parse(params, request);
-        let inactive_for = params.parsed("inactive_for").and_then(|period| match period {
+    fn parse(context: &RequestContext) -> Result<Self, Problem> {
+        let mut params = context.params();
+        let (mut data, own): (_, UsersParams) = shared_params::read(&mut params, context);
+        if data.format.format != Format::Json && params.has("cursor") {
+            params.add_fault("cursor", "is only valid with JSON; the other formats have no pages");
+        }
+        let inactive_for = own.inactive_for.and_then(|period| match period {
             Period::Latest(days) => Some(days),
             Period::Yesterday | Period::Month(_) => {
                 params.add_fault("inactive_for", "expected a number of days such as 30d");
                 None
             }
         });
-        let days = u16::try_from(shared.query.dates.resolve(&shared.query.geos, request.engine().now()).len());
-        let lead_days = inactive_for.map(|inactive_days| inactive_days.saturating_sub(days.unwrap_or(u16::MAX)));
-        shared.query.lead_days = lead_days.unwrap_or(0);
-        Self {
-            shared,
-            sort: parse_sort(params),
-            active: params.flag("active"),
-            inactive_for,
-            limit: params.number("limit", 1..=MAX_LIMIT),
-            cursor: parse_cursor(params, request.uri()),
-        }
+        let sort = params.check("sort", parse_sort(own.sort.as_deref().unwrap_or("user_id")));
+        let query_hash = cursor::query_hash(context.uri());
+        let cursor = own.cursor.and_then(|text| params.check("cursor", Offset::decode(&text, query_hash)));
+        params.finish()?;
+        let days = u16::try_from(data.query.dates.resolve(&data.query.geos, context.now()).len()).unwrap_or(u16::MAX);
+        data.query.lead_days = inactive_for.map_or(0, |inactive_days| inactive_days.saturating_sub(days));
+        let sort = sort.unwrap_or(UserSort { key: UserSortKey::UserId, descending: false });
+        let limit = own.limit.map(|WholeNumber(limit)| limit);
+        Ok(Self { data, sort, active: own.active, inactive_for, limit, cursor })
     }
 
     fn filter(&self, rollups: &UserRollups) -> user_totals::UserFilter {
         let last = rollups.input.plan.range.last();
         let since = self.inactive_for.map(|days| DayRange::ending(last, days).first());
         user_totals::UserFilter {
-            selection: self.shared.query.selection.clone(),
+            selection: self.data.query.selection.clone(),
             active: self.active,
-            candidates: rollups.all_people(&self.shared.query.selection),
+            candidates: rollups.all_people(&self.data.query.selection),
             excluded: since.map(|since| rollups.input.active_since(since)),
         }
     }
 }
 
-fn parse_sort(params: &mut Params) -> UserSort {
-    let text = params.text("sort").unwrap_or_else(|| "user_id".to_owned());
-    let (name, descending) = text.strip_prefix('-').map_or((&*text, false), |name| (name, true));
+fn parse_sort(text: &str) -> Result<UserSort, String> {
+    let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
     let key = match name {
         "active_days" => Some(UserSortKey::ActiveDays),
         "last_active_date" => Some(UserSortKey::LastActiveDate),
@@ -161,41 +156,31 @@ fn parse_sort(params: &mut Params) -> UserSort {
         "user_id" => Some(UserSortKey::UserId),
         counter => Counter::by_name(counter).map(UserSortKey::Counter),
     };
-    if key.is_none() {
+    let expected = || {
         let counters = Counter::ALL.map(Counter::name).join(", ");
         let others = "active_days, last_active_date, user_name, user_id";
-        params.add_fault("sort", format!("expected one of {others}, {counters}, optionally after a minus sign"));
-    }
-    UserSort { key: key.unwrap_or(UserSortKey::UserId), descending }
-}
-
-fn parse_cursor(params: &mut Params, uri: &Uri) -> Option<Offset> {
-    let offset = Offset::decode(&params.text("cursor")?);
-    match offset {
-        Ok(offset) if offset.query_hash == cursor::query_hash(uri) => return Some(offset),
-        Ok(_) => params.add_fault("cursor", "was issued for a different query"),
-        Err(error) => params.add_fault("cursor", error.to_string()),
-    }
-    None
+        format!("expected one of {others}, {counters}, optionally after a minus sign")
+    };
+    key.map(|key| UserSort { key, descending }).ok_or_else(expected)
 }
 
 /// One page as JSON, with a link to the next page.
-fn page(rollups: &UserRollups, parsed: &UsersRequest, uri: &Uri) -> Result<Response, Problem> {
+fn page(rollups: &UserRollups, request: &UsersRequest, uri: &Uri) -> Result<Response, Problem> {
     let version = rollups.input.version();
-    if parsed.cursor.is_some_and(|cursor| cursor.version != version) {
+    if request.cursor.is_some_and(|cursor| cursor.version != version) {
         return Err(Problem::new(ProblemCode::StaleCursor, "a day of the range has changed since the previous page"));
     }
-    let (skip, limit) = (parsed.cursor.map_or(0, |cursor| cursor.skip), parsed.limit.unwrap_or(DEFAULT_LIMIT));
-    let mut meta = meta(rollups, &parsed.shared.query.selection);
+    let (skip, limit) = (request.cursor.map_or(0, |cursor| cursor.skip), request.limit.unwrap_or(DEFAULT_LIMIT));
+    let mut meta = meta(rollups, &request.data.query.selection);
     let mut data: Vec<UserItem> = Vec::new();
     if let Some(shared_dictionary) = rollups.dictionary() {
         // This takes a read lock of the dictionary too, so it runs first: nested read locks deadlock while a writer waits.
-        let filter = parsed.filter(rollups);
+        let filter = request.filter(rollups);
         let dictionary = shared_dictionary.read();
         let totals_by_user = UserTotals { rollups: &rollups.rollups, dictionary: &dictionary };
-        let ranking = totals_by_user.ranking(&filter, parsed.sort);
+        let ranking = totals_by_user.ranking(&filter, request.sort);
         let people = ranking.page(skip, limit);
-        let totals = totals_by_user.totals(&people, &parsed.shared.query.selection);
+        let totals = totals_by_user.totals(&people, &request.data.query.selection);
         data = totals.iter().map(|total| UserItem::new(total, &dictionary)).collect();
         meta.total = Some(ranking.count());
     }
@@ -236,22 +221,22 @@ enum ExportWriter {
 }
 
 impl UsersExport {
-    fn new(rollups: UserRollups, parsed: &UsersRequest, requested: RequestedFormat) -> io::Result<Self> {
+    fn new(rollups: UserRollups, request: &UsersRequest) -> io::Result<Self> {
         let shared_dictionary = rollups.dictionary().cloned();
         let people = shared_dictionary.as_ref().map(|shared_dictionary| {
-            let filter = parsed.filter(&rollups);
+            let filter = request.filter(&rollups);
             let dictionary = shared_dictionary.read();
             let totals_by_user = UserTotals { rollups: &rollups.rollups, dictionary: &dictionary };
-            totals_by_user.ranking(&filter, parsed.sort).page(0, parsed.limit.unwrap_or(usize::MAX))
+            totals_by_user.ranking(&filter, request.sort).page(0, request.limit.unwrap_or(usize::MAX))
         });
-        let writer = match requested.format {
-            Format::Csv => ExportWriter::Csv(list_response::csv_with_header::<UserItem>(&[], requested.bom)),
+        let writer = match request.data.format.format {
+            Format::Csv => ExportWriter::Csv(list_response::csv_with_header::<UserItem>(&[], request.data.format.bom)),
             Format::Json | Format::Ndjson => ExportWriter::Ndjson,
             Format::Parquet => {
                 ExportWriter::Parquet(Some(Box::new(ParquetStream::new(record_columns::columns::<UserItem>())?)))
             }
         };
-        let selection = parsed.shared.query.selection.clone();
+        let selection = request.data.query.selection.clone();
         let people = people.unwrap_or_default().into_iter();
         Ok(Self { rollups, shared_dictionary, selection, people, row_count: RowCount::default(), writer })
     }

@@ -53,7 +53,7 @@ pub(super) struct AccessSettings {
     #[arg(long, env = "PULSE_ALLOW_ANONYMOUS")]
     pub(super) allow_anonymous: bool,
 
-    /// Groups with fewer people than this are hidden in figures from callers without the scope users:read
+    /// Figures of groups with fewer people than this are withheld from callers without the scope users:read
     #[arg(long, env = "PULSE_MIN_GROUP", value_name = "PEOPLE")]
     pub(super) min_group: Option<NonZeroU64>,
 
@@ -74,7 +74,7 @@ pub(super) struct AccessSettings {
 
 /// The limit of requests per minute; `None` means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RequestsPerMinute(pub(super) Option<u32>);
+pub(crate) struct RequestsPerMinute(pub(super) Option<u32>);
 
 impl AccessSettings {
     /// Whether access control is configured.
@@ -84,28 +84,31 @@ impl AccessSettings {
 
     /// The configuration of access control.
     pub(super) fn config(&self) -> Result<AccessConfig, SettingError> {
-        let pseudonym_key = SecretSetting {
-            name: "PULSE_PSEUDONYM_KEY",
-            value: self.pseudonym_key.as_ref(),
-            file_name: "PULSE_PSEUDONYM_KEY_FILE",
-            file: self.pseudonym_key_file.as_deref(),
-        };
         Ok(AccessConfig {
             keys_file: self.keys_file.clone(),
             oidc: self.oidc()?,
-            pseudonym_key: pseudonym_key.read()?,
+            pseudonym_key: self.pseudonym_key()?,
             allow_anonymous: self.allow_anonymous,
             requests_per_minute: self.requests_per_minute.0,
         })
     }
 
-    /// The first invalid setting, if any. Reads the keys file as well.
-    pub(super) fn error(&self) -> Option<SettingError> {
-        let config = match self.config() {
-            Ok(config) => config,
-            Err(error) => return Some(error),
+    /// All invalid settings. Reads the keys file as well, if the other settings are valid.
+    pub(super) fn errors(&self) -> Vec<SettingError> {
+        let Ok(config) = self.config() else {
+            return self.oidc().err().into_iter().chain(self.pseudonym_key().err()).collect();
         };
-        Authenticator::new(&config).err().map(|error| SettingError::new(error.to_string()))
+        Authenticator::new(&config).err().map(|error| SettingError::new(error.to_string())).into_iter().collect()
+    }
+
+    fn pseudonym_key(&self) -> Result<Option<SecretString>, SettingError> {
+        let setting = SecretSetting {
+            name: "PULSE_PSEUDONYM_KEY",
+            value: self.pseudonym_key.as_ref(),
+            file_name: "PULSE_PSEUDONYM_KEY_FILE",
+            file: self.pseudonym_key_file.as_deref(),
+        };
+        setting.read()
     }
 
     fn oidc(&self) -> Result<Option<OidcConfig>, SettingError> {

@@ -1,6 +1,6 @@
-//! Parsers of setting values.
+//! Types and parsers of setting values.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use reqwest::Url;
@@ -33,8 +33,8 @@ pub(crate) fn base_url(text: &str) -> Result<Url, String> {
 /// A duration from 1 ms to 24 h, such as `60s` or `2min`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    let sound = parsed.filter(|duration| (1..=86_400_000).contains(&duration.as_millis()));
-    sound.ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
+    let valid = parsed.filter(|duration| (1..=86_400_000).contains(&duration.as_millis()));
+    valid.ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
 }
 
 /// A duration that may be zero.
@@ -42,18 +42,69 @@ pub(super) fn delay(text: &str) -> Result<Duration, String> {
     if text == "0s" { Ok(Duration::ZERO) } else { duration(text) }
 }
 
-pub(super) fn share(text: &str) -> Result<f64, String> {
-    let sound = text.parse().ok().filter(|share: &f64| (0.0..=1.0).contains(share));
-    sound.ok_or_else(|| "expected a share from 0 to 1, such as 0.2".to_owned())
+/// A share of something.
+#[derive(Clone, Copy, Debug)]
+pub struct Share(pub f64);
+
+impl Share {
+    /// The accepted shares.
+    pub(crate) const RANGE: RangeInclusive<f64> = 0.0..=1.0;
 }
 
-/// A number of days, such as `730d`.
-pub(super) fn retention(text: &str) -> Result<u16, String> {
-    let days = text.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| (1..=36_600).contains(days));
-    days.ok_or_else(|| "expected a number of days, such as 730d".to_owned())
+impl FromStr for Share {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let share = text.parse().ok().filter(|share| Self::RANGE.contains(share));
+        share.map(Self).ok_or("expected a share from 0 to 1, such as 0.2")
+    }
 }
 
-pub(super) fn rate(text: &str) -> Result<f64, String> {
-    let sound = text.parse().ok().filter(|rate: &f64| (0.001..=1000.0).contains(rate));
-    sound.ok_or_else(|| "expected calls a second, from 0.001 to 1000".to_owned())
+/// A number of calls per second.
+#[derive(Clone, Copy, Debug)]
+pub struct CallRate(pub f64);
+
+impl CallRate {
+    /// The accepted rates.
+    pub(crate) const RANGE: RangeInclusive<f64> = 0.001..=1000.0;
+}
+
+impl FromStr for CallRate {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let rate = text.parse().ok().filter(|rate| Self::RANGE.contains(rate));
+        rate.map(Self).ok_or("expected calls a second, from 0.001 to 1000")
+    }
+}
+
+/// A number of days, which may be zero.
+#[derive(Clone, Copy, Debug)]
+pub struct DayCount(pub u16);
+
+impl DayCount {
+    /// Ten years.
+    pub(crate) const MAX: u16 = 3660;
+}
+
+impl FromStr for DayCount {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let days = text.parse().ok().filter(|days| *days <= Self::MAX);
+        days.map(Self).ok_or("expected a number of days from 0 to 3660")
+    }
+}
+
+/// An age in days, such as `730d`.
+#[derive(Clone, Copy, Debug)]
+pub struct RetentionDays(pub u16);
+
+impl FromStr for RetentionDays {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let days = text.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| (1..=36_600).contains(days));
+        days.map(Self).ok_or("expected a number of days, such as 730d")
+    }
 }

@@ -1,10 +1,9 @@
 //! Department members by hash. Most departments have the same members as on the day before, so decoding a digest finds
 //! most members here.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
 
 use crate::{
     model::UserIdType,
@@ -41,7 +40,7 @@ pub(super) struct CachedMembers {
 
 impl MembershipCache {
     pub(super) fn get(&self, user_id_type: UserIdType, hash: &MembershipHash) -> Option<CachedMembers> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner).members.get(&(user_id_type, *hash)).cloned()
+        self.contents.lock().members.get(&(user_id_type, *hash)).cloned()
     }
 
     /// Inserts members. If the hash is already present, the present value stays, so that equal members share memory.
@@ -51,7 +50,7 @@ impl MembershipCache {
         hash: MembershipHash,
         members: Vec<DepartmentMember>,
     ) -> CachedMembers {
-        let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut contents = self.contents.lock();
         if contents.people + members.len() > MAX_CACHED_PEOPLE {
             *contents = CacheContents::default();
         }

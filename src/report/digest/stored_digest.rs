@@ -25,7 +25,7 @@ use crate::{
         department_members::DepartmentMember,
     },
     table::{
-        DayTable, Department, Dictionary, Flags,
+        Counter, DayTable, Department, Dictionary, Flags,
         day_table::ContentHash,
         parquet::{FileMetadata, ParquetDay, ParquetReadError, PersonColumns, file_order},
     },
@@ -34,6 +34,9 @@ use crate::{
 /// Version of the layout. Every change of the layout increments it. A digest of another version is computed again from
 /// the rows.
 const LAYOUT_VERSION: u8 = 1;
+
+// The layout contains a sum for each counter.
+const _: () = assert!(Counter::COUNT == 15, "the number of counters has changed: increment LAYOUT_VERSION");
 
 /// Limit of the decompressed size in bytes; larger input is corrupt.
 const MAX_DECOMPRESSED_BYTES: u64 = 256 << 20;
@@ -392,10 +395,10 @@ mod tests {
     fn a_flipped_byte_never_gives_a_different_digest() {
         let dictionary = Arc::<Dictionary>::default();
         let day = build(&dictionary, &some_rows());
-        let (sound, expected) = (file(&day), content(&DayDigest::from_day(&day, None)));
+        let (intact, expected) = (file(&day), content(&DayDigest::from_day(&day, None)));
         let mut rejected = 0;
-        for at in (0..sound.len()).step_by(7) {
-            let mut flipped = sound.clone();
+        for at in (0..intact.len()).step_by(7) {
+            let mut flipped = intact.clone();
             flipped[at] ^= 0x40;
             // The Parquet reader may panic on corrupt input; the archive catches panics of its reading tasks.
             let result = std::panic::catch_unwind(|| read(flipped, &Arc::default(), &MembershipCache::default()));

@@ -1,9 +1,12 @@
 //! Metric label for the parts of archived files that are read.
 
+use strum::{IntoStaticStr, VariantArray};
+
 use crate::prometheus::MetricLabel;
 
 /// Which part of a file was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum ArchiveRead {
     /// The digest alone.
     Digest,
@@ -13,12 +16,4 @@ pub(super) enum ArchiveRead {
 
 impl MetricLabel for ArchiveRead {
     const NAME: &'static str = "read";
-    const ALL: &'static [Self] = &[Self::Digest, Self::Rows];
-
-    fn value(self) -> &'static str {
-        match self {
-            Self::Digest => "digest",
-            Self::Rows => "rows",
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! Archive tier: serves archived days and archives the final ones among the others.
+//! Archive tier: serves archived days, and archives final days that the inner source loads.
 
 use std::sync::Arc;
 

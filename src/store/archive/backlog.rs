@@ -1,18 +1,15 @@
 //! Backlog: days that wait to be written to the archive.
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::{model::DayKey, table::DayTable};
 
 /// Days that wait to be written, each at most once.
 ///
-/// They are taken in rotation, so a day that cannot be written does not block the others. The memory cache usually
+/// They are written in rotation, so a day that cannot be written does not block the others. The memory cache usually
 /// holds the same days, so the backlog costs little memory; its limit is for an archive that is down for long.
 #[derive(Debug)]
 pub(super) struct Backlog {
@@ -25,8 +22,8 @@ pub(super) struct Backlog {
 struct BacklogState {
     days: BTreeMap<DayKey, Arc<DayTable>>,
     bytes: usize,
-    /// The last day that was taken; the next batch starts after it.
-    last_taken: Option<DayKey>,
+    /// The last day of the previous batch; the next batch starts after it.
+    last_in_batch: Option<DayKey>,
     /// Whether a task is writing the backlog.
     has_writer: bool,
 }
@@ -64,7 +61,7 @@ impl Backlog {
         let mut state = self.lock();
         state.has_writer = !state.days.is_empty();
         let days = state.next_days(at_most);
-        state.last_taken = days.last().map(|day| day.key().clone());
+        state.last_in_batch = days.last().map(|day| day.key().clone());
         days
     }
 
@@ -118,16 +115,16 @@ impl Backlog {
     }
 
     fn lock(&self) -> MutexGuard<'_, BacklogState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
 impl BacklogState {
-    /// The days after the last one that was taken, then from the first day on.
+    /// The days after the previous batch, then from the first day on.
     fn next_days(&self, at_most: usize) -> Vec<Arc<DayTable>> {
-        let from = self.last_taken.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let from = self.last_in_batch.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let later = self.days.range((from, Bound::Unbounded));
-        let earlier = self.last_taken.as_ref().map(|last| self.days.range(..=last)).into_iter().flatten();
+        let earlier = self.last_in_batch.as_ref().map(|last| self.days.range(..=last)).into_iter().flatten();
         later.chain(earlier).take(at_most).map(|(_, day)| Arc::clone(day)).collect()
     }
 

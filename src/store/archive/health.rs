@@ -1,11 +1,8 @@
 //! Health of the archive: reports faults to operators and lets requests skip an archive that is down.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::storage_error::StorageError;
@@ -112,7 +109,7 @@ impl HealthMonitor {
     }
 
     fn state(&self) -> MutexGuard<'_, HealthState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

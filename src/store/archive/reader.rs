@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
@@ -230,7 +231,7 @@ impl ArchiveReader {
     }
 
     fn lock_metadata(&self) -> MutexGuard<'_, HashMap<DayKey, (ListedFile, FileMetadata)>> {
-        self.metadata_cache.lock().unwrap_or_else(PoisonError::into_inner)
+        self.metadata_cache.lock()
     }
 }
 

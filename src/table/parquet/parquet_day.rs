@@ -18,11 +18,11 @@ use parquet::{
 use super::{
     file_metadata::{AttachmentRange, FileMetadata},
     read_error::ParquetReadError,
-    schema::{FLAGS, name},
+    schema::name,
 };
 use crate::{
     model::DayKey,
-    table::{Client, Counter, DayTable, DayTableBuilder, Department, Devices, Dictionary, Flags, Row, RowField},
+    table::{Client, Counter, DayTable, DayTableBuilder, Department, Devices, Dictionary, Flag, Flags, Row, RowField},
 };
 
 /// A file of a day whose footer has been read.
@@ -182,7 +182,7 @@ struct BatchColumns {
     create_time: Option<TimestampMillisecondArray>,
     register_time: Option<TimestampMillisecondArray>,
     last_active_time: Option<TimestampMillisecondArray>,
-    flags: [Option<BooleanArray>; FLAGS.len()],
+    flags: [Option<BooleanArray>; Flag::SENT.len()],
     counters: [Option<Int64Array>; Counter::COUNT],
     clients: Option<ListArray>,
     app_packages: Option<ListArray>,
@@ -206,7 +206,7 @@ impl BatchColumns {
             app_packages: column(batch, name::APP_PACKAGES)?,
             os_names: column(batch, name::OS_NAMES)?,
         };
-        for (index, flag) in FLAGS.into_iter().enumerate() {
+        for (index, flag) in Flag::SENT.into_iter().enumerate() {
             columns.flags[index] = column(batch, RowField::Flag(flag).name())?;
         }
         for counter in Counter::ALL {
@@ -239,7 +239,7 @@ impl BatchColumns {
     }
 
     fn flags_of(&self, row: usize) -> Flags {
-        let columns = FLAGS.into_iter().zip(&self.flags);
+        let columns = Flag::SENT.into_iter().zip(&self.flags);
         columns.fold(Flags::default(), |flags, (flag, column)| {
             flags.with(flag, column.as_ref().is_some_and(|set| set.value(row)))
         })

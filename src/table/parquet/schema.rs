@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
 
-use crate::table::{Feature, Flag, RowField};
+use crate::table::RowField;
 
 /// The schema version of written files. Files with a later version are rejected. Files with an earlier version are
 /// read.
@@ -12,17 +12,6 @@ use crate::table::{Feature, Flag, RowField};
 /// The version must be incremented if a column is removed or changes its meaning. It stays the same if a column is
 /// added: earlier programs ignore the column, and later programs treat it as empty in earlier files.
 pub const SCHEMA_VERSION: u32 = 1;
-
-/// The stored flags, which are those that Feishu sends. The flags for e-mail and tasks are derived from the counters.
-pub(super) const FLAGS: [Flag; 7] = [
-    Flag::Activated,
-    Flag::Active,
-    Flag::Feature(Feature::Im),
-    Flag::Feature(Feature::Docs),
-    Flag::Feature(Feature::Cal),
-    Flag::Feature(Feature::Vc),
-    Flag::Feature(Feature::Search),
-];
 
 /// The names of the columns that are neither a flag nor a counter.
 pub(super) mod name {
@@ -40,7 +29,7 @@ pub(super) mod name {
     pub(crate) const OS_NAMES: &str = "os_names";
 }
 
-/// The fields of a file, in order. The geo, the kind of user id and the date are not stored in the file: in a
+/// The fields of a file, in order. The geo, the type of user id and the date are not stored in the file: in a
 /// Hive-partitioned data set they are part of the path.
 pub(super) fn fields() -> impl Iterator<Item = RowField> {
     RowField::all().filter(|field| !matches!(field, RowField::Date | RowField::Geo))

@@ -10,6 +10,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 const LATENCY: Duration = Duration::from_millis(100);
 
+/// Upper limit of the paused time of a test, so that a throttle that stops fails the test.
+const MAX_DURATION: Duration = Duration::from_secs(3600);
+
 fn throttle_with_ceiling(ceiling: f64) -> Throttle<u64> {
     Throttle::new(&ThrottleConfig { ceiling: Some(ceiling), ..ThrottleConfig::default() })
 }
@@ -98,7 +101,8 @@ async fn send_all(throttle: &Throttle<u64>, limits: &str, calls: u64) -> u64 {
             }
         }
     });
-    calls.collect::<FuturesUnordered<_>>().count().await;
+    let all = calls.collect::<FuturesUnordered<_>>().count();
+    timeout(MAX_DURATION, all).await.expect("the calls to be accepted within an hour");
     throttle.snapshot().refused
 }
 

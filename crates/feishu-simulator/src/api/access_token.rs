@@ -4,11 +4,11 @@
 use std::{fmt::Write as _, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
     AccessTokenStyle, SimulatorConfig,
-    non_poisoning_mutex::NonPoisoningMutex,
     seeded_rng::{hash_text, rng_for},
 };
 
@@ -29,7 +29,7 @@ pub(crate) struct AccessTokenIssuer {
     seed: u64,
     ttl: Duration,
     style: AccessTokenStyle,
-    store: NonPoisoningMutex<TokenStore>,
+    store: Mutex<TokenStore>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ struct ValidToken {
 impl AccessTokenIssuer {
     pub(crate) fn new(config: &SimulatorConfig) -> Self {
         let (seed, ttl, style) = (config.seed, config.token_ttl, config.access_token_style);
-        Self { seed, ttl, style, store: NonPoisoningMutex::default() }
+        Self { seed, ttl, style, store: Mutex::default() }
     }
 
     /// Returns the newest token if it is still valid for [`MIN_REUSE_LIFETIME`], else a new one.

@@ -1,14 +1,13 @@
 //! The monthly quota of successful calls.
 
 use jiff::civil::Date;
-
-use crate::non_poisoning_mutex::NonPoisoningMutex;
+use parking_lot::Mutex;
 
 /// Counts the successful calls per calendar month. Failed calls do not count.
 #[derive(Debug)]
 pub(crate) struct CallQuota {
     calls_per_month: Option<u64>,
-    usage: NonPoisoningMutex<MonthUsage>,
+    usage: Mutex<MonthUsage>,
 }
 
 #[derive(Debug, Default)]
@@ -20,7 +19,7 @@ struct MonthUsage {
 
 impl CallQuota {
     pub(crate) fn new(calls_per_month: Option<u64>) -> Self {
-        Self { calls_per_month, usage: NonPoisoningMutex::default() }
+        Self { calls_per_month, usage: Mutex::default() }
     }
 
     /// Counts a call in the month of `today`, or returns `false` if the quota of the month is used up.

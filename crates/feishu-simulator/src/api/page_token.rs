@@ -6,11 +6,11 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
 
 use super::stats_request::StatsRequest;
 use crate::{
     PageTokenStyle,
-    non_poisoning_mutex::NonPoisoningMutex,
     permutation::Permutation,
     seeded_rng::{hash_parts, hash_text},
 };
@@ -25,14 +25,14 @@ pub(crate) struct PageTokenCodec {
     key: u64,
     /// The issued numeric tokens as (query fingerprint, number). An opaque token contains a checksum of its query
     /// instead.
-    issued: NonPoisoningMutex<HashSet<(u64, u64)>>,
+    issued: Mutex<HashSet<(u64, u64)>>,
     aliases: AtomicU64,
 }
 
 impl PageTokenCodec {
     pub(crate) fn new(style: PageTokenStyle, seed: u64) -> Self {
         let key = hash_parts(&[seed, hash_text("page_token")]);
-        Self { style, key, issued: NonPoisoningMutex::default(), aliases: AtomicU64::new(0) }
+        Self { style, key, issued: Mutex::default(), aliases: AtomicU64::new(0) }
     }
 
     /// The token of page `page` (from 0) of a query. The same page always has the same token.

@@ -4,6 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, header};
 use jiff::civil::Date;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
@@ -14,7 +15,6 @@ use crate::{
     CallLog, Endpoint, FaultInjector, FaultKind, OverLimitStatus, ResetHeader, SimulatorConfig, Tenant,
     call_log::OpenCall,
     clock::WallClock,
-    non_poisoning_mutex::NonPoisoningMutex,
     rate_limit::{RateLimitExceeded, RateLimits},
     seeded_rng::{hash_parts, hash_text, rng_for},
 };
@@ -35,7 +35,7 @@ pub(crate) struct SimulatorState {
     pub(crate) access_tokens: AccessTokenIssuer,
     pub(crate) page_tokens: PageTokenCodec,
     pub(crate) quota: CallQuota,
-    limits: NonPoisoningMutex<RateLimits>,
+    limits: Mutex<RateLimits>,
 }
 
 /// A call that has no reply yet.
@@ -60,7 +60,7 @@ impl SimulatorState {
             access_tokens: AccessTokenIssuer::new(&config),
             page_tokens: PageTokenCodec::new(config.page_tokens, config.seed),
             quota: CallQuota::new(config.quota),
-            limits: NonPoisoningMutex::new(config.limits.clone()),
+            limits: Mutex::new(config.limits.clone()),
             config,
             clock,
         }

@@ -77,6 +77,30 @@ pub struct UsageCounters {
     pub tab_search_count: u32,
 }
 
+impl UsageCounters {
+    /// The counters with their names in the API.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, u32); 15] {
+        [
+            ("send_messenger_num", self.send_messenger_num),
+            ("create_docs_num", self.create_docs_num),
+            ("create_cal_num", self.create_cal_num),
+            ("vc_duration", self.vc_duration),
+            ("vc_num", self.vc_num),
+            ("create_task_num", self.create_task_num),
+            ("email_send_count", self.email_send_count),
+            ("email_receive_count", self.email_receive_count),
+            ("email_send_ext_count", self.email_send_ext_count),
+            ("email_receive_ext_count", self.email_receive_ext_count),
+            ("email_send_in_count", self.email_send_in_count),
+            ("email_receive_in_count", self.email_receive_in_count),
+            ("total_search_count", self.total_search_count),
+            ("quick_search_count", self.quick_search_count),
+            ("tab_search_count", self.tab_search_count),
+        ]
+    }
+}
+
 impl GroundTruthRow {
     /// The person's id of the given kind.
     #[must_use]

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use jiff::civil::Date;
+use parking_lot::Mutex;
 
-use crate::{TenantGeo, non_poisoning_mutex::NonPoisoningMutex};
+use crate::TenantGeo;
 
 /// The production states of days. A day without an entry is complete and not revised. A change applies from the next
 /// call on.
@@ -12,7 +13,7 @@ use crate::{TenantGeo, non_poisoning_mutex::NonPoisoningMutex};
 /// Independent of its state, a day has no rows before 09:30 of the next day.
 #[derive(Debug, Default)]
 pub struct ProductionStates {
-    states: NonPoisoningMutex<HashMap<(TenantGeo, Date), ProductionState>>,
+    states: Mutex<HashMap<(TenantGeo, Date), ProductionState>>,
 }
 
 /// The production state of a day.

@@ -1,11 +1,17 @@
 //! A minimal client of the API, written from Feishu's documentation.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use feishu_simulator::{GroundTruthRow, Simulator, SimulatorConfig, TenantGeo};
 use jiff::{Timestamp, civil::Date};
 use reqwest::{Client, Response, header::HeaderMap};
 use serde_json::{Value, json};
+
+/// Upper limit of the pages of a query, so that a page token that leads to itself fails the test.
+const MAX_PAGES: usize = 10_000;
 
 /// A simulator whose clock is set to 12:00 (UTC+8) on 2026-11-22, and a client.
 pub(crate) struct Caller {
@@ -79,6 +85,7 @@ impl Caller {
         while let Some(sent) = token {
             let reply = self.get_page(&format!("{query}&page_token={sent}")).await;
             assert_eq!(reply.code(), 0, "{:?}", reply.body);
+            assert!(pages.len() < MAX_PAGES, "more than {MAX_PAGES} pages of {query}");
             token = reply.page_token();
             pages.push(reply.into_items());
         }
@@ -149,4 +156,17 @@ pub(crate) fn count(row: &Value, field: &str) -> u64 {
 pub(crate) fn key(row: &Value) -> (String, String) {
     let text = |field: &str| row[field].as_str().expect("a text").to_owned();
     (text("date"), text("user_id"))
+}
+
+/// Waits until a condition that becomes true in the background holds.
+///
+/// # Panics
+/// If it does not hold within 10 seconds.
+pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
+    let poll = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), poll).await.expect("the condition to hold within 10 s");
 }

@@ -6,7 +6,7 @@ use feishu_simulator::{CallResult, FaultKind, FaultTarget, InjectedFault, PageFa
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::caller::{Caller, day, key};
+use crate::caller::{Caller, day, eventually, key};
 
 const DAY: &str = "start_date=2026-11-20&end_date=2026-11-20&page_size=40";
 
@@ -111,9 +111,7 @@ async fn a_call_is_logged_as_abandoned_when_the_caller_disconnects() {
     let reply = tokio::time::timeout(Duration::from_millis(50), caller.call(DAY)).await;
 
     assert!(reply.is_err());
-    while call_results(&caller) != [CallResult::Abandoned] {
-        tokio::task::yield_now().await;
-    }
+    eventually(|| call_results(&caller) == [CallResult::Abandoned]).await;
 }
 
 #[tokio::test]
@@ -123,7 +121,7 @@ async fn calls_without_a_reply_are_in_flight_at_the_same_time() {
 
     tokio::select! {
         _ = async { tokio::join!(caller.call(DAY), caller.call(DAY), caller.call(DAY)) } => panic!("a reply"),
-        () = async { while call_results(&caller).len() < 3 { tokio::task::yield_now().await } } => {}
+        () = eventually(|| call_results(&caller).len() == 3) => {}
     }
 
     assert_eq!(caller.simulator.call_log().max_in_flight(), 3);

@@ -1,0 +1,91 @@
+//! Suppression of small groups: callers without `users:read` see no figures of groups below the minimum size.
+
+use std::{collections::BTreeMap, num::NonZeroU64};
+
+use feishu_pulse::access::Scope;
+use feishu_simulator::SimulatorConfig;
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::access::callers::{GuardedGateway, Key, encoded};
+
+const MIN_GROUP: u64 = 12;
+
+/// A minimum that some clients do not reach.
+const LARGE_MIN_GROUP: u64 = 60;
+
+const RANGE: &str = "start_date=2026-11-18&end_date=2026-11-20";
+
+async fn guarded(keys: &[Key], min_group: u64) -> GuardedGateway {
+    let simulation = SimulatorConfig { users: 150, days: 20, turnover: 0.0, ..SimulatorConfig::default() };
+    GuardedGateway::with(simulation, keys, |config| config.min_group_size = NonZeroU64::new(min_group)).await
+}
+
+#[tokio::test]
+async fn small_departments_are_listed_without_figures_and_cannot_be_derived_by_subtraction() {
+    let keys = [Key::new("reports", &[Scope::ReportsRead]), Key::new("users", &[Scope::UsersRead])];
+    let [reports, users] = &keys;
+    let guarded = guarded(&keys, MIN_GROUP).await;
+    let departments = async |key: &Key| -> BTreeMap<String, Value> {
+        let response = guarded.get(&format!("/v1/reports/departments?{RANGE}"), key).await.json();
+        let items = response["data"].as_array().unwrap().clone();
+        items.into_iter().map(|item| (item["department_path"].as_str().unwrap().to_owned(), item)).collect()
+    };
+    let (shown, known) = (departments(reports).await, departments(users).await);
+    assert!(known.values().all(|item| item["withheld"] == false && item["users"].is_u64()));
+    let hidden: Vec<&String> =
+        shown.iter().filter(|(_, item)| item["withheld"] == true).map(|(path, _)| path).collect();
+    assert!(!hidden.is_empty() && hidden.len() < shown.len(), "{} of {}", hidden.len(), shown.len());
+
+    let size = |path: &str| known[path]["users"].as_u64().unwrap();
+    for (path, item) in &shown {
+        if item["withheld"] == true {
+            let figures = ["users", "activated", "active", "counters"].map(|figure| &item[figure]);
+            assert!(figures.iter().all(|figure| figure.is_null()) && item["features"]["im"]["active"].is_null());
+            continue;
+        }
+        assert!(size(path) >= MIN_GROUP, "{path}");
+        let below = |other: &&String| other.rsplit_once('/').is_some_and(|(above, _)| above == path);
+        let published: u64 =
+            shown.keys().filter(below).filter(|part| shown[*part]["withheld"] == false).map(|part| size(part)).sum();
+        let rest = size(path) - published;
+        assert!(rest == 0 || rest >= MIN_GROUP, "{path} less its parts is {rest} people");
+    }
+    // All reports withhold the same departments.
+    for path in hidden.into_iter().map(|path| encoded(path)) {
+        let summary = guarded.get(&format!("/v1/reports/summary?{RANGE}&department_path={path}"), reports).await.json();
+        assert!(summary["data"]["current"].is_null() && summary["data"]["previous"].is_null());
+        assert!(summary["data"]["figures"].as_array().unwrap().iter().all(|figure| figure["current"].is_null()));
+        assert!(summary["meta"]["notes"][0].as_str().unwrap().contains("withheld"));
+        let activity =
+            guarded.get(&format!("/v1/reports/activity?{RANGE}&department_path={path}"), reports).await.json();
+        assert!(activity["data"].as_array().unwrap().is_empty());
+        let seen = guarded.get(&format!("/v1/reports/summary?{RANGE}&department_path={path}"), users).await.json();
+        assert!(seen["data"]["current"]["users"].is_u64());
+    }
+}
+
+#[tokio::test]
+async fn small_cohorts_and_rare_clients_are_omitted() {
+    let keys = [Key::new("reports", &[Scope::ReportsRead]), Key::new("users", &[Scope::UsersRead])];
+    let [reports, users] = &keys;
+    let guarded = guarded(&keys, LARGE_MIN_GROUP).await;
+
+    let clients = async |key: &Key| guarded.get(&format!("/v1/reports/clients?{RANGE}"), key).await.json();
+    let sizes = |response: &Value| -> Vec<u64> {
+        let kinds = ["os_names", "operating_systems", "clients", "app_packages"];
+        let used = kinds.iter().flat_map(|kind| response["data"][kind].as_array().unwrap());
+        used.map(|used| used["users"].as_u64().unwrap()).collect()
+    };
+    let (shown, known) = (sizes(&clients(reports).await), sizes(&clients(users).await));
+    assert!(known.iter().any(|users| *users < LARGE_MIN_GROUP));
+    assert_eq!(shown, known.into_iter().filter(|users| *users >= LARGE_MIN_GROUP).collect::<Vec<_>>());
+
+    for report in ["retention", "clients"] {
+        let path = format!("/v1/reports/{report}?{RANGE}&department_path=x");
+        assert_eq!(guarded.get(&path, reports).await.status, StatusCode::FORBIDDEN);
+        assert_eq!(guarded.get(&path, users).await.status, StatusCode::OK);
+    }
+    let named = guarded.get(&format!("/v1/reports/summary?{RANGE}&department_id=od-1"), reports).await;
+    assert_eq!(named.status, StatusCode::FORBIDDEN);
+}

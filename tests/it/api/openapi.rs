@@ -1,0 +1,165 @@
+//! The OpenAPI document: it describes all endpoints and parameters of the service, and nothing else.
+
+use feishu_pulse::api;
+use feishu_simulator::SimulatorConfig;
+use proptest::prelude::*;
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::support::{Setup, day};
+
+fn document() -> Value {
+    serde_json::to_value(api::openapi()).expect("JSON")
+}
+
+/// Every operation with its path.
+fn operations(document: &Value) -> Vec<(&str, &Value)> {
+    let paths = document["paths"].as_object().expect("paths");
+    let operations = paths.iter().flat_map(|(path, methods)| {
+        methods.as_object().expect("methods").values().map(move |one| (path.as_str(), one))
+    });
+    operations.collect()
+}
+
+/// The GET operations with their paths, without those below `/open-apis/`: these have Feishu's rules for parameters and
+/// errors.
+fn get_operations(document: &Value) -> Vec<(&str, &Value)> {
+    let paths = document["paths"].as_object().expect("paths");
+    let own = paths.iter().filter(|(path, _)| !path.starts_with("/open-apis/"));
+    own.filter_map(|(path, methods)| Some((path.as_str(), methods.get("get")?))).collect()
+}
+
+/// The operation's query parameters.
+fn query_parameters(operation: &Value) -> Vec<&Value> {
+    let all = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+    all.iter().filter(|parameter| parameter["in"] == "query").collect()
+}
+
+fn name(parameter: &Value) -> &str {
+    parameter["name"].as_str().expect("a name")
+}
+
+async fn small_setup() -> Setup {
+    Setup::new(SimulatorConfig { users: 5, days: 30, ..SimulatorConfig::default() }).await
+}
+
+#[test]
+fn the_file_in_the_repository_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");
+
+    let written = std::fs::read_to_string(path).expect("openapi/openapi.json");
+
+    let fresh = api::openapi().to_pretty_json().expect("JSON");
+    assert!(written == format!("{fresh}\n"), "openapi/openapi.json is stale: run `just generate`");
+}
+
+#[tokio::test]
+async fn the_served_document_equals_the_file() {
+    let setup = small_setup().await;
+
+    let served = setup.get("/openapi.json").await.json();
+
+    assert_eq!(served, document());
+    assert_eq!(served["openapi"], "3.1.0");
+}
+
+#[tokio::test]
+async fn swagger_ui_loads_nothing_from_other_hosts() {
+    let setup = small_setup().await;
+
+    let page = setup.get("/docs/").await;
+    let script = setup.get("/docs/swagger-ui-bundle.js").await;
+    let start = setup.get("/docs/swagger-initializer.js").await;
+
+    assert_eq!((page.status, start.status), (StatusCode::OK, StatusCode::OK));
+    assert!(page.headers["content-type"].to_str().is_ok_and(|kind| kind.starts_with("text/html")));
+    assert!(!page.text.contains("http://") && !page.text.contains("https://"), "{}", page.text);
+    assert!(script.status.is_success() && script.text.len() > 100_000);
+    assert!(start.text.contains("/openapi.json"), "{}", start.text);
+}
+
+#[test]
+fn every_operation_documents_its_purpose_and_its_errors() {
+    let document = document();
+    for (path, operation) in operations(&document) {
+        assert!(operation["summary"].is_string() && operation["operationId"].is_string(), "{path}");
+        let responses = operation["responses"].as_object().expect("responses");
+        assert!(
+            responses.values().all(|one| one["description"].as_str().is_some_and(|text| !text.is_empty())),
+            "{path}"
+        );
+        if !query_parameters(operation).is_empty() {
+            assert!(responses.contains_key("400") && responses.contains_key("500"), "{path}");
+        }
+        if path.starts_with("/v1/") {
+            let failures = responses.iter().filter(|(status, _)| !status.starts_with('2'));
+            for (status, failure) in failures {
+                let schema = &failure["content"]["application/problem+json"]["schema"];
+                assert_eq!(schema["$ref"], "#/components/schemas/Problem", "{status} of {path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_parameter_is_described() {
+    let document = document();
+    for (path, operation) in operations(&document) {
+        for parameter in query_parameters(operation) {
+            assert!(parameter["description"].is_string(), "{} of {path}", name(parameter));
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_documented_parameter_is_parsed() {
+    let (setup, document) = (small_setup().await, document());
+    for (path, operation) in get_operations(&document) {
+        for parameter in query_parameters(operation) {
+            // A parsed parameter rejects an empty value. An unknown name is a different fault.
+            let answer = setup.get(&format!("{path}?{}=", name(parameter))).await;
+
+            let problem = answer.problem();
+            let faults = problem["errors"].as_array().expect("errors");
+            let is_reported =
+                faults.iter().any(|one| one["parameter"] == name(parameter) && one["detail"] == "is empty");
+            assert!(is_reported, "{} of {path}: {problem}", name(parameter));
+        }
+    }
+    assert_eq!(setup.upstream_calls(), 0);
+}
+
+#[tokio::test]
+async fn the_examples_in_the_document_work() {
+    let (setup, document) = (small_setup().await, document());
+    let person = setup.simulator.tenant().rows_of(setup.home(), day("2026-11-05").date())[0].open_id.clone();
+    // The example id of a job does not exist.
+    for (path, operation) in get_operations(&document).into_iter().filter(|(path, _)| !path.contains("{id}")) {
+        let examples = query_parameters(operation).into_iter().filter(|one| !one["example"].is_null());
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let query: Vec<_> = examples.map(|one| format!("{}={}", name(one), text(&one["example"]))).collect();
+        let code = path.replace("{code}", "invalid_parameters").replace("{user_id}", &person);
+
+        let answer = setup.get(&format!("{code}?{}", query.join("&"))).await;
+
+        assert!(answer.status.is_success(), "{path}: {}", answer.text);
+    }
+}
+
+#[test]
+fn no_undocumented_parameter_is_accepted() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (setup, document) = (runtime.block_on(small_setup()), document());
+    let with_parameters: Vec<_> =
+        get_operations(&document).into_iter().filter(|(_, one)| !query_parameters(one).is_empty()).collect();
+    proptest!(ProptestConfig::with_cases(48), |(unknown in "[a-zA-Z_.-]{1,20}")| {
+        for (path, operation) in &with_parameters {
+            prop_assume!(query_parameters(operation).into_iter().all(|one| name(one) != unknown));
+            let answer = runtime.block_on(setup.get(&format!("{path}?period=7d&{unknown}=1")));
+            let problem = answer.problem();
+            prop_assert_eq!(&problem["errors"][0]["parameter"], &unknown);
+            prop_assert_eq!(problem["status"].as_u64(), Some(400));
+        }
+    });
+    assert_eq!(setup.upstream_calls(), 0);
+}

@@ -1,0 +1,17 @@
+//! Tests of the archive over real sockets and files: stored days, restarts, damage and faults.
+
+mod archived_days;
+mod backfills;
+mod damaged_files;
+mod digests;
+mod examples;
+mod faults;
+mod killed_backfill;
+mod lake;
+mod late_data;
+mod maintenance;
+mod ownership;
+mod servers;
+mod size;
+mod slow_storage;
+mod truth;

@@ -1,0 +1,191 @@
+//! The binary: command-line errors, help, the demo, and shutdown.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use feishu_pulse::model::{Clock as _, SystemClock};
+use feishu_simulator::{Simulator, SimulatorConfig};
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::support::eventually;
+
+pub(crate) const CREDENTIALS: [(&str, &str); 2] = [("FEISHU_APP_ID", "cli_demo"), ("FEISHU_APP_SECRET", "demo-secret")];
+
+/// The binary with an empty environment, without an archive, and with its state in a temporary directory.
+fn binary(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_feishu-pulse"));
+    let state = std::env::temp_dir().join(format!("feishu-pulse-{}", std::process::id()));
+    command.env_clear().args(arguments);
+    command.env("PULSE_ARCHIVE", "none").env("PULSE_WARM", "off").env("PULSE_STATE_DIR", state);
+    command.envs(environment.iter().copied());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    binary(arguments, environment).output().expect("the binary")
+}
+
+/// All settings, as the command `settings` prints them.
+pub(crate) fn settings() -> Vec<Value> {
+    let settings: Vec<Value> = serde_json::from_slice(&run(&["settings"], &[]).stdout).expect("JSON");
+    assert!(settings.len() > 30, "{settings:?}");
+    settings
+}
+
+pub(crate) fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+/// A running process. Drop kills it.
+pub(crate) struct RunningProcess(pub(crate) Child);
+
+impl RunningProcess {
+    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self(binary(arguments, environment).spawn().expect("the binary"))
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.0.id())]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+    }
+
+    pub(crate) async fn exit_status(&mut self) -> std::process::ExitStatus {
+        eventually(async || self.0.try_wait().expect("a child").is_some()).await;
+        self.0.wait().expect("a status")
+    }
+}
+
+impl Drop for RunningProcess {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[rstest]
+#[case::nothing_set(&[], "FEISHU_APP_ID")]
+#[case::no_secret(&[("FEISHU_APP_ID", "cli_a")], "FEISHU_APP_SECRET")]
+#[case::two_secrets(&[CREDENTIALS[0], CREDENTIALS[1], ("FEISHU_APP_SECRET_FILE", "secret")], "both")]
+#[case::no_such_file(&[CREDENTIALS[0], ("FEISHU_APP_SECRET_FILE", "no-such-file")], "FEISHU_APP_SECRET_FILE")]
+#[case::open_to_others(&[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_LISTEN", "0.0.0.0:0")], "--allow-anonymous")]
+#[case::no_address(&[("PULSE_LISTEN", "here")], "--listen")]
+#[case::no_url(&[("FEISHU_BASE_URL", "ftp://feishu")], "--base-url")]
+#[case::a_url_with_a_password(&[("FEISHU_BASE_URL", "https://:hush@feishu")], "--base-url")]
+#[case::no_duration(&[("PULSE_REQUEST_TIMEOUT", "soon")], "--request-timeout")]
+#[case::no_size(&[("PULSE_CACHE_BYTES", "much")], "--cache-bytes")]
+#[case::no_rate(&[("PULSE_UPSTREAM_RATE", "0")], "--upstream-rate")]
+#[case::no_geo(&[("PULSE_GEOS", "cn,mars")], "--geos")]
+#[case::a_geo_twice(&[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_GEOS", "cn,cn")], "PULSE_GEOS")]
+#[case::no_filter(&[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_LOG", "a=b=c")], "PULSE_LOG")]
+#[case::no_log_format(&[("PULSE_LOG_FORMAT", "xml")], "--log-format")]
+fn a_missing_or_invalid_setting_is_one_line_and_exit_code_2(#[case] settings: &[(&str, &str)], #[case] named: &str) {
+    let output = run(&["serve"], settings);
+
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.starts_with("error: ") && stderr.contains(named), "{stderr}");
+    assert!(!stderr.contains("demo-secret") && output.stdout.is_empty());
+}
+
+#[test]
+fn an_address_in_use_is_reported_in_one_line() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+
+    let output = run(&["serve", "--listen", &address], &[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_LOG", "off")]);
+
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr).lines().count(), 1);
+    assert!(text(&output.stderr).contains(&address));
+}
+
+#[test]
+fn the_help_lists_every_setting() {
+    let output = run(&["serve", "--help"], &CREDENTIALS);
+
+    let help = text(&output.stdout);
+    assert!(output.status.success());
+    for setting in settings() {
+        let setting = setting["variable"].as_str().expect("a variable");
+        assert!(
+            help.contains(&format!("[env: {setting}=")) || help.contains(&format!("[env: {setting}]")),
+            "{setting} is not in\n{help}"
+        );
+    }
+    assert!(!help.contains("demo-secret"));
+}
+
+#[test]
+fn the_openapi_document_is_printed() {
+    let output = run(&["openapi"], &[]);
+
+    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(output.status.success());
+    assert_eq!(document["info"]["title"], "feishu-pulse");
+}
+
+#[tokio::test]
+async fn the_demo_responds_and_ends_with_ctrl_c() {
+    let mut demo = RunningProcess::start(&["demo", "--users", "30", "--listen", "127.0.0.1:0"], &[]);
+    let mut guide = BufReader::new(demo.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let curl = guide.find(|line| line.trim_start().starts_with("curl ")).expect("something to try");
+    let url = curl.split('\'').nth(1).expect("an address").to_owned();
+
+    let answer = reqwest::get(url).await.expect("an answer");
+    let (status, body) = (answer.status(), answer.json::<Value>().await.expect("JSON"));
+    demo.signal("INT");
+
+    assert!(status.is_success(), "{body}");
+    assert_eq!(body["data"].as_array().map(Vec::len), Some(7));
+    assert!(demo.exit_status().await.success());
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_signal_ends_the_process_after_the_requests_in_progress(#[values("TERM", "INT")] signal: &str) {
+    let latency = Duration::from_millis(200);
+    let simulator =
+        Simulator::start(SimulatorConfig { users: 40, latency, ..SimulatorConfig::default() }, || SystemClock.now())
+            .await
+            .unwrap();
+    let base = simulator.base_url();
+    let settings = [
+        CREDENTIALS[0],
+        CREDENTIALS[1],
+        ("FEISHU_BASE_URL", base.as_str()),
+        ("PULSE_LISTEN", "127.0.0.1:0"),
+        ("PULSE_LOG", "info,feishu_pulse=trace"),
+        ("PULSE_LOG_FORMAT", "json"),
+    ];
+    let mut gateway = RunningProcess::start(&["serve"], &settings);
+    let mut log = BufReader::new(gateway.0.stderr.take().unwrap());
+    let mut first = String::new();
+    log.read_line(&mut first).expect("a line");
+    let serving: Value = serde_json::from_str(&first).expect("JSON");
+    let address = serving["address"].as_str().expect("an address");
+    let url = format!("http://{address}/v1/user-days?period=7d");
+    let _silent = std::net::TcpStream::connect(address).expect("a connection");
+
+    let request = tokio::spawn(reqwest::get(url));
+    eventually(async || !simulator.call_log().stats_calls().is_empty()).await;
+    gateway.signal(signal);
+    let answer = request.await.expect("no panic").expect("an answer");
+    let body: Value = answer.json().await.expect("JSON");
+    let status = gateway.exit_status().await;
+
+    assert!(status.success());
+    let person = &body["data"][0];
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).expect("the log");
+    for private in ["demo-secret", "Bearer", person["user_id"].as_str().unwrap(), person["user_name"].as_str().unwrap()]
+    {
+        assert!(!rest.contains(private) && !first.contains(private), "{private} is in\n{rest}");
+    }
+    assert!(rest.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{rest}");
+}

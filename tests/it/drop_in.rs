@@ -1,0 +1,5 @@
+//! The drop-in API: an official SDK gets the same responses as from Feishu.
+
+mod errors;
+mod responses;
+mod sdk;

@@ -1,0 +1,133 @@
+//! Reports have the same content in all formats.
+
+use serde_json::Value;
+
+use super::endpoints::tenant_of_200;
+use crate::support::Setup;
+
+const RANGE: &str = "start_date=2026-11-16&end_date=2026-11-20";
+
+pub const TABLES: [&str; 7] = [
+    "/v1/user-days",
+    "/v1/users",
+    "/v1/reports/activity",
+    "/v1/reports/summary",
+    "/v1/reports/departments",
+    "/v1/reports/retention",
+    "/v1/reports/clients",
+];
+
+async fn get_as(setup: &Setup, path: &str, accept: &str) -> crate::support::ApiResponse {
+    let request = setup.http.get(format!("{}{path}?{RANGE}", setup.base)).header("accept", accept);
+    crate::support::ApiResponse::read(request.send().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn every_table_is_available_as_csv_and_ndjson() {
+    let (setup, _) = tenant_of_200().await;
+    for path in TABLES {
+        let csv = get_as(&setup, path, "text/csv, application/json;q=0.9").await;
+        let lines = get_as(&setup, path, "application/x-ndjson").await;
+        let html = get_as(&setup, path, "text/html").await;
+
+        assert!(csv.headers["content-type"].to_str().unwrap().starts_with("text/csv"), "{path}");
+        let name = csv.headers["content-disposition"].to_str().unwrap();
+        assert!(name.contains("2026-11-16_2026-11-20.csv"), "{name}");
+        assert_eq!(csv.headers["vary"], "accept, accept-encoding, authorization");
+        let mut reader = csv::Reader::from_reader(csv.text.as_bytes());
+        let width = reader.headers().unwrap().len();
+        let rows = reader.records().map(|row| row.unwrap()).inspect(|row| assert_eq!(row.len(), width)).count();
+        assert_eq!(rows, lines.lines().len(), "{path}");
+        assert!(rows > 0, "{path}");
+        assert_eq!(html.status, 406, "{path}");
+        assert_eq!(html.problem()["code"], "not_acceptable");
+    }
+}
+
+#[tokio::test]
+async fn user_days_are_equal_in_json_ndjson_and_csv() {
+    let (setup, truth) = tenant_of_200().await;
+
+    let page = setup.get(&format!("/v1/user-days?{RANGE}&limit=10000")).await.json();
+    let lines = setup.get(&format!("/v1/user-days?{RANGE}&format=ndjson")).await.lines();
+    let csv = setup.get(&format!("/v1/user-days?{RANGE}&format=csv")).await;
+
+    assert_eq!(page["data"].as_array().unwrap(), &lines);
+    let first: feishu_pulse::model::Day = "2026-11-16".parse().unwrap();
+    assert_eq!(lines.len(), truth.range(first..).map(|(_, rows)| rows.len()).sum::<usize>());
+    let mut reader = csv::Reader::from_reader(csv.text.as_bytes());
+    let names = reader.headers().unwrap().clone();
+    for (row, line) in reader.records().zip(&lines) {
+        for (name, cell) in names.iter().zip(&row.unwrap()) {
+            match &line[name] {
+                Value::Array(_) => {}
+                Value::Null => assert_eq!(cell, ""),
+                Value::String(text) => assert_eq!(cell, text, "{name}"),
+                other => assert_eq!(cell, other.to_string(), "{name}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_export_of_users_has_no_default_limit() {
+    let (setup, truth) = tenant_of_200().await;
+    let first: feishu_pulse::model::Day = "2026-11-16".parse().unwrap();
+    let rows = truth.range(first..).flat_map(|(_, rows)| rows);
+    let people: std::collections::BTreeSet<u32> = rows.map(|row| row.person).collect();
+
+    let all = setup.get(&format!("/v1/users?{RANGE}&format=ndjson")).await.lines();
+    let some = setup.get(&format!("/v1/users?{RANGE}&format=ndjson&limit=7")).await.lines();
+
+    // The default page size of JSON is 100.
+    assert!(people.len() > 100);
+    assert_eq!((all.len(), &all[..7]), (people.len(), &some[..]));
+}
+
+#[tokio::test]
+async fn fields_have_the_requested_order() {
+    let (setup, _) = tenant_of_200().await;
+    let path = format!("/v1/user-days?{RANGE}&fields=send_messenger_num,date,user_id,active");
+
+    let csv = setup.get(&format!("{path}&format=csv")).await.text;
+    let ndjson = setup.get(&format!("{path}&format=ndjson")).await.text;
+
+    assert_eq!(csv.lines().next(), Some("send_messenger_num,date,user_id,active"));
+    assert!(ndjson.starts_with("{\"send_messenger_num\":"));
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_added_on_request_and_only_to_csv() {
+    let (setup, _) = tenant_of_200().await;
+    let path = format!("/v1/reports/activity?{RANGE}");
+
+    let marked = setup.get(&format!("{path}&format=csv&bom=true")).await;
+    let plain = setup.get(&format!("{path}&format=csv")).await;
+    let json = setup.get(&format!("{path}&bom=true")).await;
+
+    assert!(marked.text.starts_with('\u{feff}'));
+    assert!(plain.text.starts_with("start_date,"));
+    assert_eq!(json.problem()["errors"][0]["parameter"], "bom");
+}
+
+#[tokio::test]
+async fn the_first_lines_of_each_format() {
+    let (setup, _) = tenant_of_200().await;
+    let day = "start_date=2026-11-20&end_date=2026-11-20";
+    let month = "start_date=2026-10-22&end_date=2026-11-20";
+    let head = |text: String, lines: usize| text.lines().take(lines).collect::<Vec<_>>().join("\n");
+    for (name, path) in [
+        ("user_days", format!("user-days?{day}")),
+        ("users", format!("users?{month}&sort=-vc_duration")),
+        ("activity", format!("reports/activity?{month}&interval=week&trailing=fetch")),
+        ("summary", format!("reports/summary?{RANGE}")),
+        ("departments", format!("reports/departments?{RANGE}&trailing=fetch")),
+        ("retention", format!("reports/retention?{month}")),
+        ("clients", format!("reports/clients?{month}")),
+    ] {
+        for format in ["csv", "ndjson"] {
+            let text = setup.get(&format!("/v1/{path}&format={format}")).await.text;
+            insta::assert_snapshot!(format!("{name}_{format}"), head(text, 6));
+        }
+    }
+}

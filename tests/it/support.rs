@@ -1,0 +1,168 @@
+//! Starts a gateway and a simulated Feishu on loopback sockets, for tests that send requests like a caller.
+
+pub mod captured_log;
+pub mod truth;
+
+use std::{sync::Arc, time::Duration};
+
+use adaptive_throttle::ThrottleConfig;
+use feishu_pulse::{
+    app::{self, GatewayConfig, maintenance::MaintenanceConfig},
+    feishu::{FeishuConfig, token::AppCredentials},
+    model::{Clock, Day, Geo, ManualClock, UserIdType},
+    store::ArchiveOwner,
+};
+use feishu_simulator::{Simulator, SimulatorConfig, TenantGeo, UserIdKind};
+use jiff::Timestamp;
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+/// Noon of 2026-11-22 in China: the 21st is produced and, fetched now, provisional; the 20th is final.
+pub const NOON: &str = "2026-11-22T04:00:00Z";
+
+/// A gateway, its simulated upstream, and the clock that both share.
+pub struct Setup {
+    pub simulator: Simulator,
+    pub clock: Arc<ManualClock>,
+    pub http: reqwest::Client,
+    pub base: String,
+}
+
+/// A response with its complete body.
+#[derive(Debug)]
+pub struct ApiResponse {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+}
+
+impl Setup {
+    /// A gateway with default settings, whose upstream is a simulator with the settings `simulation`.
+    pub async fn new(simulation: SimulatorConfig) -> Self {
+        Self::with(simulation, |_| {}).await
+    }
+
+    /// The same, with settings of the gateway changed by `change`.
+    pub async fn with(simulation: SimulatorConfig, change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        let clock = Arc::new(ManualClock::at(at(NOON)));
+        let (app_id, app_secret) = (simulation.app_id.clone(), simulation.app_secret.as_str().into());
+        // A fixed upstream URL, because each simulator has another port: an archive belongs to one upstream.
+        let owner = ArchiveOwner { app_id: app_id.clone(), upstream: "https://feishu.test".to_owned() };
+        let geos: Vec<Geo> = simulation.geos.iter().copied().map(gateway_geo).collect();
+        let simulator = Simulator::start(simulation, simulator_clock(clock.clone())).await.expect("a simulator");
+        let base_url = simulator.base_url().parse().expect("a URL");
+        let feishu = FeishuConfig {
+            // A high rate, because most tests are not about rate limits.
+            throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
+            call_timeout: Duration::from_secs(5),
+            ..FeishuConfig::new(base_url, AppCredentials { app_id, app_secret }, geos[0])
+        };
+        let mut config = GatewayConfig {
+            owner,
+            maintenance: MaintenanceConfig {
+                warm_days: None,
+                poll_interval: Duration::from_millis(10),
+                ..MaintenanceConfig::default()
+            },
+            ..GatewayConfig::new(feishu, geos)
+        };
+        change(&mut config);
+        let gateway = app::build(config, clock.clone()).expect("a gateway");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(app::serve(gateway, listener, std::future::pending()));
+        Self { simulator, clock, http: reqwest::Client::new(), base }
+    }
+
+    /// Sends a GET request and reads the complete response.
+    pub async fn get(&self, path: &str) -> ApiResponse {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await.expect("an answer");
+        ApiResponse::read(response).await
+    }
+
+    /// Number of calls for pages that the simulator received, including rejected and failed calls.
+    pub fn upstream_calls(&self) -> usize {
+        self.simulator.call_log().stats_calls().len()
+    }
+
+    /// Sets the time.
+    pub fn set_time(&self, now: &str) {
+        self.clock.set(at(now));
+    }
+
+    /// The tenant's home geo.
+    pub fn home(&self) -> TenantGeo {
+        self.simulator.tenant().geos().next().expect("a geo")
+    }
+}
+
+impl ApiResponse {
+    pub async fn read(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, text: response.text().await.expect("a whole body") }
+    }
+
+    /// The JSON body of a successful response.
+    pub fn json(&self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        serde_json::from_str(&self.text).expect("JSON")
+    }
+
+    /// The problem document of an error response.
+    pub fn problem(&self) -> Value {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text);
+        serde_json::from_str(&self.text).expect("a problem document")
+    }
+
+    /// The objects of an NDJSON body.
+    pub fn lines(&self) -> Vec<Value> {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        self.text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+}
+
+pub fn at(instant: &str) -> Timestamp {
+    instant.parse().expect("an instant")
+}
+
+pub fn day(text: &str) -> Day {
+    text.parse().expect("a day")
+}
+
+/// The clock for the simulator: a function that reads the gateway's clock.
+pub fn simulator_clock(clock: Arc<impl Clock + ?Sized>) -> impl Fn() -> Timestamp + Send + Sync + 'static {
+    move || clock.now()
+}
+
+/// The gateway's name for a geo of the simulator.
+pub fn gateway_geo(geo: TenantGeo) -> Geo {
+    match geo {
+        TenantGeo::Cn => Geo::Cn,
+        TenantGeo::Us => Geo::Us,
+        TenantGeo::Sg => Geo::Sg,
+        TenantGeo::Jp => Geo::Jp,
+    }
+}
+
+/// The simulator's name for a type of user id.
+pub fn user_id_kind(kind: UserIdType) -> UserIdKind {
+    match kind {
+        UserIdType::OpenId => UserIdKind::OpenId,
+        UserIdType::UnionId => UserIdKind::UnionId,
+        UserIdType::UserId => UserIdKind::UserId,
+    }
+}
+
+/// Waits until `condition` returns true, because of work in the background.
+///
+/// # Panics
+/// If it does not hold within 30 seconds.
+pub async fn eventually(mut condition: impl AsyncFnMut() -> bool) {
+    let poll = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), poll).await.expect("the condition to hold within 30 s");
+}

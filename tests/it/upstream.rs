@@ -1,0 +1,9 @@
+//! Calls to Feishu: their number, order, rate and quota, the access token, and faults of the upstream.
+
+mod calls;
+mod limits;
+mod lookahead;
+mod pages;
+mod priorities;
+mod quota;
+mod token;

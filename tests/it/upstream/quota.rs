@@ -1,0 +1,59 @@
+//! Monthly quota: calls are counted, reported, limited as configured, and the count survives a restart.
+
+use crate::support::Setup;
+use feishu_pulse::feishu::quota::QuotaConfig;
+use feishu_simulator::SimulatorConfig;
+use reqwest::StatusCode;
+
+const WEEK: &str = "/v1/reports/activity?start_date=2026-11-09&end_date=2026-11-15";
+
+#[tokio::test]
+async fn successful_calls_are_counted_and_reported() {
+    let setup = Setup::new(SimulatorConfig { users: 100, ..SimulatorConfig::default() }).await;
+
+    setup.get(WEEK).await.json();
+
+    let meta = setup.get("/v1/coverage").await.json()["meta"].clone();
+    assert_eq!(meta["upstream_calls"]["calls"], setup.simulator.call_log().successful_stats_calls().len());
+    assert_eq!(meta["upstream_calls"]["month"], "2026-11-01");
+}
+
+#[tokio::test]
+async fn no_call_exceeds_the_configured_limit_and_cached_days_are_still_served() {
+    let quota = QuotaConfig { monthly_limit: Some(12), reserve: 0.0 };
+    let simulation = SimulatorConfig { users: 100, turnover: 0.0, ..SimulatorConfig::default() };
+    let setup = Setup::with(simulation, |config| config.feishu.quota = quota).await;
+    // Two days of 100 people need 4 pages. The second request needs more than the remaining 8.
+    let first = setup.get("/v1/reports/activity?start_date=2026-11-14&end_date=2026-11-15").await;
+
+    let refused = setup.get("/v1/reports/activity?start_date=2026-09-01&end_date=2026-11-10").await;
+    let again = setup.get("/v1/reports/activity?start_date=2026-11-14&end_date=2026-11-15").await;
+
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.problem()["code"], "upstream_quota_exhausted");
+    assert_eq!(first.json(), again.json());
+    assert_eq!(setup.upstream_calls(), 12);
+}
+
+#[tokio::test]
+async fn the_call_count_survives_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state_file = folder.path().join("upstream.json");
+    let simulation = || SimulatorConfig { users: 100, ..SimulatorConfig::default() };
+    let count = async |setup: &Setup| setup.get("/v1/coverage").await.json()["meta"]["upstream_calls"]["calls"].clone();
+
+    // A separate runtime takes the place of the first process: its tasks end with it.
+    let first = state_file.clone();
+    let before = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let setup = Setup::with(simulation(), |config| config.feishu.state_file = Some(first)).await;
+            setup.get(WEEK).await.json();
+            count(&setup).await
+        })
+    });
+    let before = before.join().expect("the first process");
+    let second = Setup::with(simulation(), |config| config.feishu.state_file = Some(state_file)).await;
+
+    assert_eq!(count(&second).await, before);
+}
