@@ -97,8 +97,9 @@ impl CacheEntry {
         let headers = response.headers_mut();
         let age = Duration::try_from(now.duration_since(self.validated_at)).unwrap_or_default();
         headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
-        if self.provenance.valid_until.is_some() {
-            headers.extend(cache_status(&self.provenance, now));
+        // Replaces the status of the time when the entry was made.
+        if let Some((name, value)) = self.provenance.valid_until.and_then(|_| cache_status(&self.provenance, now)) {
+            headers.insert(name, value);
         }
         response
     }

@@ -54,6 +54,7 @@ async fn a_caller_with_a_current_copy_gets_304() {
                 assert_eq!(field(&again, name), field(&first, name), "{name}");
             }
             assert!(field(&again, "cache-status").starts_with("feishu-pulse; hit"), "{again:?}");
+            assert_eq!(again.headers.get_all("cache-status").iter().count(), 1, "{again:?}");
         }
     }
     let other = get(&setup, LATEST, &[("if-none-match", "\"other\"")]).await;
