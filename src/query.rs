@@ -6,6 +6,8 @@ pub mod cache_warming;
 pub mod engine;
 pub mod latest_day_metrics;
 pub mod loaded_days;
+pub mod memory_metrics;
+pub mod monthly_rollup_cache;
 pub mod plan;
 pub mod provenance;
 pub mod report_input;
@@ -18,6 +20,8 @@ pub use backfill_jobs::{BackfillJob, BackfillJobState, BackfillJobs, TooManyJobs
 pub use engine::QueryEngine;
 pub use latest_day_metrics::LatestDayMetrics;
 pub use loaded_days::{CacheStatus, LoadOptions, LoadedDays, QueryError};
+pub use memory_metrics::MemoryMetrics;
+pub use monthly_rollup_cache::MonthlyRollupCache;
 pub use plan::{Period, Query, QueryDates, QueryPlan, plan};
 pub use provenance::{HasProvenance, Provenance};
 pub use report_input::{PersonNumbering, ReportInput};

@@ -9,21 +9,118 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use crate::{model::DayKey, table::DayTable};
+use crate::{
+    model::DayKey,
+    report::DayDigest,
+    table::{DayMetadata, DayTable, day_table::ContentHash},
+};
 
 /// Loads days.
 #[async_trait]
 pub trait DaySource: Send + Sync + 'static {
-    /// Loads the whole day. There is no time limit.
+    /// Loads one day. There is no time limit.
+    ///
+    /// A source answers at the depth at which it has the day: rows also answer a request for the digest, because the
+    /// digest can be computed from them. A request for rows is always answered with rows.
     ///
     /// Load only days that upstream has produced: a load of a pending day costs an upstream call and yields no data.
     ///
     /// # Errors
     /// [`LoadError`] names the cause. [`LoadError::is_retryable`] says whether a retry can help.
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError>;
+    async fn load(&self, key: &DayKey, depth: Depth, context: LoadContext) -> Result<LoadedDay, LoadError>;
 
-    /// Estimates the cost of loading these days, without loading them.
-    async fn forecast(&self, keys: &[DayKey]) -> Forecast;
+    /// The days that are stored at this depth, in the order of the keys. Nothing is fetched or refreshed. Rows are
+    /// stored only in memory; digests also in the archive.
+    ///
+    /// One call for many days costs far less than one load for each: a report over a year is answered by it.
+    async fn stored(&self, keys: &[DayKey], depth: Depth) -> Vec<Option<LoadedDay>>;
+
+    /// Estimates the cost of loading these days at this depth, without loading them.
+    async fn forecast(&self, keys: &[DayKey], depth: Depth) -> Forecast;
+}
+
+/// How much of a day is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Depth {
+    /// The digest, from which most reports are computed.
+    Digest,
+    /// All rows.
+    Rows,
+}
+
+/// A day at the depth at which a source has it. Clones share the data.
+#[derive(Clone, Debug)]
+pub enum LoadedDay {
+    /// The digest.
+    Digest(Arc<DayDigest>),
+    /// All rows.
+    Rows(Arc<DayTable>),
+}
+
+/// The data of a day at one depth.
+pub trait DayData: DayMetadata + Send + Sync + Sized + 'static {
+    /// The depth to request.
+    const DEPTH: Depth;
+
+    /// The data of a day that was loaded at [`Self::DEPTH`].
+    ///
+    /// # Errors
+    /// [`LoadError::Abandoned`] if a source broke its contract.
+    fn from_loaded(day: LoadedDay) -> Result<Arc<Self>, LoadError>;
+}
+
+impl DayData for DayTable {
+    const DEPTH: Depth = Depth::Rows;
+
+    fn from_loaded(day: LoadedDay) -> Result<Arc<Self>, LoadError> {
+        match day {
+            LoadedDay::Rows(rows) => Ok(rows),
+            LoadedDay::Digest(_) => Err(LoadError::Abandoned),
+        }
+    }
+}
+
+impl DayData for DayDigest {
+    const DEPTH: Depth = Depth::Digest;
+
+    /// Computes the digest if the source has rows. The memory cache has computed it before, on another thread.
+    fn from_loaded(day: LoadedDay) -> Result<Arc<Self>, LoadError> {
+        Ok(match day {
+            LoadedDay::Digest(digest) => digest,
+            LoadedDay::Rows(rows) => Arc::new(Self::from_day(&rows, None)),
+        })
+    }
+}
+
+impl LoadedDay {
+    fn metadata(&self) -> &dyn DayMetadata {
+        match self {
+            Self::Digest(digest) => &**digest,
+            Self::Rows(rows) => &**rows,
+        }
+    }
+}
+
+impl DayMetadata for LoadedDay {
+    fn key(&self) -> &DayKey {
+        self.metadata().key()
+    }
+
+    fn fetched_at(&self) -> Timestamp {
+        self.metadata().fetched_at()
+    }
+
+    fn row_count(&self) -> usize {
+        self.metadata().row_count()
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.metadata().is_doubtful()
+    }
+
+    fn hash(&self) -> &ContentHash {
+        self.metadata().hash()
+    }
 }
 
 /// The estimated cost of loading days.
@@ -45,12 +142,16 @@ impl Forecast {
 /// Allows a shared source, or one whose type is chosen at start.
 #[async_trait]
 impl<S: DaySource + ?Sized> DaySource for Arc<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
-        (**self).load(key, context).await
+    async fn load(&self, key: &DayKey, depth: Depth, context: LoadContext) -> Result<LoadedDay, LoadError> {
+        (**self).load(key, depth, context).await
     }
 
-    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
-        (**self).forecast(keys).await
+    async fn stored(&self, keys: &[DayKey], depth: Depth) -> Vec<Option<LoadedDay>> {
+        (**self).stored(keys, depth).await
+    }
+
+    async fn forecast(&self, keys: &[DayKey], depth: Depth) -> Forecast {
+        (**self).forecast(keys, depth).await
     }
 }
 

@@ -1,4 +1,5 @@
-//! Storage of days: the caches and the archive, as layers that wrap a `DaySource`. From the outermost to the innermost:
+//! Storage of days: the caches and the archive, as layers that wrap a `DaySource`. [`read_path`] stacks them. From the
+//! outermost to the innermost:
 //!
 //! ```text
 //! NarrowFromWhole  answers a request for one person from the cached day of everyone
@@ -11,25 +12,26 @@
 //! `FilteredView` reduces each day to what a restricted caller may see.
 
 pub mod archive;
-mod cached_day;
+pub mod cache_lookup;
+pub mod day_catalog;
 pub mod fill_cache;
 pub mod filtered_view;
 pub mod freshness;
-mod lru;
+pub mod lru;
 pub mod memory;
-mod memory_metrics;
-mod monthly_rollups;
 pub mod narrow_from_whole;
 pub mod read_cache;
+pub mod read_path;
 mod refresh_tracker;
 pub mod single_flight;
 
 pub use archive::{Archive, ArchiveLocation, ArchiveOwner, ArchiveTier};
-pub use cached_day::{CacheGeneration, CachedDay};
+pub use day_catalog::{CacheGeneration, DayCatalog, DayStatus};
 pub use fill_cache::FillCache;
 pub use filtered_view::FilteredView;
 pub use freshness::{DayState, FreshnessPolicy};
 pub use memory::Memory;
 pub use narrow_from_whole::NarrowFromWhole;
 pub use read_cache::ReadCache;
+pub use read_path::{ReadPath, read_path};
 pub use single_flight::SingleFlight;

@@ -16,9 +16,9 @@ use syn::{Item, UseTree, visit::Visit};
 const LAYERS: &[&[&str]] = &[
     &["model", "prometheus"],
     &["table"],
+    &["report"],
     &["source"],
-    &["report", "feishu"],
-    &["store"],
+    &["store", "feishu"],
     &["query", "access"],
     &["api"],
     &["app"],

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use feishu_pulse::{
     model::{Clock, DataScope, Day, DayKey, DayRange, Geo, UserIdType},
-    source::{DaySource, Forecast, LoadContext, LoadError},
-    table::{Client, Counter, DayTable, DayTableBuilder, Department, Devices, Dictionary, Flag, Flags, Row},
+    source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
+    table::{Client, Counter, DayTableBuilder, Department, Devices, Dictionary, Flag, Flags, Row},
 };
 use tokio::sync::Semaphore;
 
@@ -53,7 +53,7 @@ impl Company {
 
 #[async_trait]
 impl DaySource for Company {
-    async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+    async fn load(&self, key: &DayKey, _: Depth, _: LoadContext) -> Result<LoadedDay, LoadError> {
         let _permit = self.permits.acquire().await;
         let (key, dictionary, now) = (key.clone(), Arc::clone(&self.dictionary), self.clock.now());
         let generated = tokio::task::spawn_blocking(move || {
@@ -64,12 +64,16 @@ impl DaySource for Company {
             if let Some(at) = u64::try_from(at).ok().filter(|_| is_generated) {
                 (0..people()).for_each(|person| builder.push(&row(person.into(), at)));
             }
-            Arc::new(builder.finish(now))
+            LoadedDay::Rows(Arc::new(builder.finish(now)))
         });
         generated.await.map_err(|_| LoadError::Abandoned)
     }
 
-    async fn forecast(&self, _: &[DayKey]) -> Forecast {
+    async fn stored(&self, keys: &[DayKey], _: Depth) -> Vec<Option<LoadedDay>> {
+        vec![None; keys.len()]
+    }
+
+    async fn forecast(&self, _: &[DayKey], _: Depth) -> Forecast {
         Forecast::NOTHING
     }
 }

@@ -19,9 +19,9 @@ use feishu_pulse::{
     },
     feishu::quota::{MonthlyQuota, QuotaConfig},
     model::{Clock, DayRange, Geo, ManualClock},
-    query::{BackfillJobs, Backfiller, QueryEngine},
-    source::DaySource,
-    store::{FillCache, FreshnessPolicy, Memory, ReadCache, SingleFlight},
+    query::{BackfillJobs, Backfiller, QueryEngine, ViewEngines},
+    source::{Depth, LoadedDay},
+    store::{FreshnessPolicy, Memory, read_path},
 };
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::Instant};
@@ -37,6 +37,9 @@ use company::{Company, people};
 
 /// Memory limit of the gateway, large enough for all days.
 const CACHE_BYTES: u64 = 16 << 30;
+
+/// The cache of monthly roll-ups.
+const ROLLUP_BYTES: u64 = 1 << 30;
 
 const MONTH: &str = "start_date=2026-10-01&end_date=2026-10-31";
 const DEPARTMENT: &str = "department_path=%E6%80%BB%E9%83%A8/%E9%83%A83/%E7%BB%847";
@@ -117,7 +120,7 @@ async fn run_queries(names: &[&str]) {
     let warm = format!("{base}/v1/reports/departments?{}&distinct=false&depth=1", range(company::days()));
     http.get(warm).send().await.expect("a response").bytes().await.expect("a body");
     println!("{}", json!({ "note": "generated the data", "seconds": started.elapsed().as_secs_f64() }));
-    print_memory(&memory).await;
+    print_memory(&memory);
 
     let is_selected = |name: &str| names.is_empty() || names.contains(&name);
     for (name, path, check) in queries().into_iter().filter(|(name, ..)| is_selected(name)) {
@@ -188,25 +191,25 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     let clock: Arc<dyn Clock> = clock;
     let memory = Arc::new(Memory::new(CACHE_BYTES, FreshnessPolicy::default(), Arc::clone(&clock)));
     let company = Company::new(Arc::clone(&clock));
-    let single_flight = SingleFlight::new(FillCache::new(Arc::clone(&memory), company));
-    let source: Arc<dyn DaySource> = Arc::new(ReadCache::new(Arc::clone(&memory), Arc::new(single_flight)));
-    let engine = QueryEngine::new(source, Arc::clone(&memory), Arc::clone(&clock));
+    let source = read_path(&memory, None, company).source;
+    let engine = QueryEngine::new(source, memory.catalog().clone(), ROLLUP_BYTES);
+    let views = ViewEngines::new(engine.clone(), Arc::clone(&memory), None);
     let backfiller = Backfiller::new(engine.clone(), None, Arc::new(|| 0));
     let maintenance = Maintenance {
         config: MaintenanceConfig { warm_days: None, ..MaintenanceConfig::default() },
-        engine: engine.clone(),
+        views: views.clone(),
         archive: None,
         geos: [Geo::Cn].into(),
         policy: FreshnessPolicy::default(),
         clock: Arc::clone(&clock),
     };
     let parts = ApiParts {
-        engine,
         archive: None,
         backfills: BackfillJobs::new(backfiller.clone()),
         quota: Arc::new(MonthlyQuota::new(QuotaConfig::default(), Arc::clone(&clock))),
         authenticator: Arc::new(Authenticator::new(&AccessConfig::default()).expect("no access control")),
         access_tokens: AccessTokens::new(&"no secret".into()),
+        views,
         clock,
         collectors: Vec::new(),
     };
@@ -221,12 +224,15 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
 }
 
 /// Prints the memory per user-day in bytes.
-async fn print_memory(memory: &Memory) {
+fn print_memory(memory: &Memory) {
     let (mut rows, mut digests) = (0, 0);
     for day in company::days().days() {
         let key = company::key(day);
-        rows += memory.get(&key).await.map_or(0, |held| held.day.memory_bytes());
-        digests += memory.get_digest(&key).await.map_or(0, |held| held.day.memory_bytes());
+        rows += memory.rows(&key).map_or(0, |day| day.memory_bytes());
+        digests += match memory.get(&key, Depth::Digest) {
+            Some(LoadedDay::Digest(digest)) => digest.memory_bytes(),
+            _ => 0,
+        };
     }
     let user_days = f64::from(people()) * company::days().len() as f64;
     let line = json!({

@@ -23,10 +23,10 @@ use feishu_pulse::{
     api::{self, AccessTokens, ApiConfig, ApiParts, ApiState, drop_in::access_token::TokenSubject},
     feishu::quota::{MonthlyQuota, QuotaConfig},
     model::{Clock, Day, DayKey, Geo, ManualClock},
-    query::{BackfillJobs, Backfiller, QueryEngine},
-    source::{DaySource, Forecast, LoadContext, LoadError, UpstreamDetail},
+    query::{BackfillJobs, Backfiller, QueryEngine, ViewEngines},
+    source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, UpstreamDetail},
     store::{FreshnessPolicy, Memory},
-    table::{DayTable, DayTableBuilder, Dictionary, Row},
+    table::{DayTableBuilder, Dictionary, Row},
 };
 use jiff::Timestamp;
 use libfuzzer_sys::{Corpus, fuzz_target};
@@ -72,7 +72,7 @@ struct Response {
 
 #[async_trait]
 impl DaySource for Days {
-    async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+    async fn load(&self, key: &DayKey, _: Depth, _: LoadContext) -> Result<LoadedDay, LoadError> {
         self.loads.fetch_add(1, Ordering::Relaxed);
         if key.day < Day::new(2026, 11, 1).unwrap() {
             return Err(LoadError::Rejected {
@@ -84,10 +84,14 @@ impl DaySource for Days {
         for id in ["ou_1", "ou_2", "ou_3"] {
             builder.push(&Row { user_id: Some(id.to_owned()), ..Row::default() });
         }
-        Ok(Arc::new(builder.finish(Timestamp::from_second(NOW).unwrap())))
+        Ok(LoadedDay::Rows(Arc::new(builder.finish(Timestamp::from_second(NOW).unwrap()))))
     }
 
-    async fn forecast(&self, _: &[DayKey]) -> Forecast {
+    async fn stored(&self, keys: &[DayKey], _: Depth) -> Vec<Option<LoadedDay>> {
+        vec![None; keys.len()]
+    }
+
+    async fn forecast(&self, _: &[DayKey], _: Depth) -> Forecast {
         Forecast::NOTHING
     }
 }
@@ -98,13 +102,13 @@ impl Service {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(now));
         let days = Arc::<Days>::default();
         let memory = Arc::new(Memory::new(64 << 20, FreshnessPolicy::default(), Arc::clone(&clock)));
-        let engine = QueryEngine::new(days.clone(), memory, Arc::clone(&clock));
+        let engine = QueryEngine::new(days.clone(), memory.catalog().clone(), 1 << 20);
         let authenticator = Arc::new(Authenticator::new(&AccessConfig::default()).unwrap());
         let access_tokens = AccessTokens::new(&"secret".into());
         let token = access_tokens.issue(&TokenSubject("anyone".into()), now);
         let parts = ApiParts {
             backfills: BackfillJobs::new(Backfiller::new(engine.clone(), None, Arc::new(|| 0))),
-            engine,
+            views: ViewEngines::new(engine, memory, None),
             archive: None,
             quota: Arc::new(MonthlyQuota::new(QuotaConfig::default(), Arc::clone(&clock))),
             authenticator,

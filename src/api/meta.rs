@@ -106,19 +106,10 @@ impl Meta {
         }
     }
 
-    /// The metadata of the input of a report.
-    #[must_use]
-    pub fn from_report_input(input: &ReportInput) -> Self {
-        match input {
-            ReportInput::Digests(loaded) => Self::from_loaded_days(loaded),
-            ReportInput::Rows(loaded) => Self::from_loaded_days(loaded),
-        }
-    }
-
     /// The metadata of the input of a report, with a note if distinct counts are null because ids are withheld.
     #[must_use]
     pub fn from_report_figures(input: &ReportInput, selection: &RowSelection) -> Self {
-        Self::from_report_input(input)
+        Self::from_loaded_days(input)
             .with_note(input.has_unidentified_rows(selection, true).then_some(DISTINCT_COUNTS_WITHHELD))
     }
 

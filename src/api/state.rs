@@ -107,8 +107,8 @@ pub enum MetricsListener {
 
 /// The components that the API is made of.
 pub struct ApiParts {
-    /// Answers queries from the unfiltered days.
-    pub engine: QueryEngine,
+    /// Query engines, one for each view of the data.
+    pub views: ViewEngines,
     /// The archive of days; `None` if none is configured.
     pub archive: Option<Arc<Archive>>,
     /// Backfill jobs.
@@ -172,9 +172,9 @@ impl ApiState {
     /// # Errors
     /// If the threads for exports cannot be started.
     pub fn new(parts: ApiParts, config: ApiConfig) -> Result<Self, ThreadPoolBuildError> {
-        let ApiParts { engine, archive, backfills, quota, authenticator, access_tokens, clock, mut collectors } = parts;
+        let ApiParts { views, archive, backfills, quota, authenticator, access_tokens, clock, mut collectors } = parts;
         let http_metrics = Arc::<HttpMetrics>::default();
-        let response_cache = Arc::new(ResponseCache::new(config.response_cache_bytes, engine.clone()));
+        let response_cache = Arc::new(ResponseCache::new(config.response_cache_bytes, views.unfiltered().clone()));
         collectors.extend([
             http_metrics.clone() as Arc<dyn Collector>,
             response_cache.clone(),
@@ -182,7 +182,7 @@ impl ApiState {
             Arc::new(backfills.clone()),
         ]);
         let data = DataState {
-            views: ViewEngines::new(engine, authenticator.pseudonymizer().cloned()),
+            views,
             archive,
             backfills,
             quota,

@@ -15,17 +15,20 @@ use crate::{
     feishu::FeishuSource,
     model::Clock,
     prometheus::Collector,
-    query::{BackfillJobs, Backfiller, CallCount, LatestDayMetrics, QueryEngine},
-    source::DaySource,
+    query::{BackfillJobs, Backfiller, CallCount, LatestDayMetrics, MemoryMetrics, QueryEngine, ViewEngines},
     store::{
-        Archive, ArchiveLocation, ArchiveTier, FillCache, Memory, NarrowFromWhole, ReadCache, SingleFlight,
+        Archive, ArchiveLocation, Memory, ReadPath,
         archive::{ArchiveLocationError, OwnershipError},
+        read_path,
     },
     table::Dictionaries,
 };
 
 /// The response cache gets 1/16 of `cache_bytes`.
 const RESPONSE_CACHE_DIVISOR: u64 = 16;
+
+/// Monthly roll-ups get 1/20 of `cache_bytes`.
+const ROLLUP_CACHE_DIVISOR: u64 = 20;
 
 /// Why the gateway cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -93,11 +96,9 @@ impl Gateway {
 /// [`BuildError`] if a component cannot be set up.
 pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, BuildError> {
     let authenticator = Arc::new(Authenticator::new(&config.access)?);
-    let memory = Arc::new(Memory::new(
-        config.cache_bytes - config.cache_bytes / RESPONSE_CACHE_DIVISOR,
-        config.freshness,
-        Arc::clone(&clock),
-    ));
+    let rollup_bytes = config.cache_bytes / ROLLUP_CACHE_DIVISOR;
+    let day_bytes = config.cache_bytes - config.cache_bytes / RESPONSE_CACHE_DIVISOR - rollup_bytes;
+    let memory = Arc::new(Memory::new(day_bytes, config.freshness, Arc::clone(&clock)));
     let access_tokens = AccessTokens::new(&config.feishu.credentials.app_secret);
     let dictionaries = Arc::new(Dictionaries::default());
     let feishu = FeishuSource::new(config.feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;
@@ -112,39 +113,33 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         .open()?
         .map(|store| Archive::new(store, Arc::clone(&dictionaries), config.owner).in_folder(folder));
     let archive = archive.map(Arc::new);
-    // The lower tiers of the read path: Feishu, behind the archive if there is one.
-    let lower_tiers: Arc<dyn DaySource> = match &archive {
-        Some(archive) => Arc::new(ArchiveTier::new(Arc::clone(archive), Arc::clone(&memory), feishu)),
-        None => Arc::new(feishu),
-    };
+    let ReadPath { source, flights } = read_path(&memory, archive.as_ref(), feishu);
 
-    // The upper tiers. At most one fetch per day runs at a time, and it always runs to its end. Its result is cached
-    // even if all waiting requests were cancelled.
-    let single_flight = Arc::new(SingleFlight::new(FillCache::new(Arc::clone(&memory), lower_tiers)));
-    let cached = ReadCache::new(Arc::clone(&memory), Arc::clone(&single_flight));
-    // The day of one person is derived from a cached day of everyone. This check comes before all fetches.
-    let source: Arc<dyn DaySource> = Arc::new(NarrowFromWhole::new(Arc::clone(&memory), cached));
-
-    let mut collectors: Vec<Arc<dyn Collector>> = vec![process, upstream, memory.clone(), dictionaries, single_flight];
+    let mut collectors: Vec<Arc<dyn Collector>> = vec![process, upstream, dictionaries, flights];
     collectors.extend(archive.clone().map(|archive| archive as Arc<dyn Collector>));
-    let engine = QueryEngine::new(source, memory, Arc::clone(&clock)).with_archive(archive.clone());
+    let engine = QueryEngine::new(source, memory.catalog().clone(), rollup_bytes);
+    collectors.push(Arc::new(MemoryMetrics {
+        memory: Arc::clone(&memory),
+        monthly_rollups: engine.monthly_rollups().clone(),
+    }));
+    let views = ViewEngines::new(engine.clone(), Arc::clone(&memory), authenticator.pseudonymizer().cloned());
     let backfiller = Backfiller::new(engine.clone(), archive.clone(), calls);
     collectors.push(Arc::new(LatestDayMetrics {
-        engine: engine.clone(),
+        memory,
         geos: config.geos.as_slice().into(),
         warm_days: config.maintenance.warm_days,
         business_metrics: config.business_metrics,
     }));
     let maintenance = Maintenance {
         config: config.maintenance,
-        engine: engine.clone(),
+        views: views.clone(),
         archive: archive.clone(),
         geos: config.geos.as_slice().into(),
         policy: config.freshness,
         clock: Arc::clone(&clock),
     };
     let parts = ApiParts {
-        engine,
+        views,
         archive: archive.clone(),
         backfills: BackfillJobs::new(backfiller.clone()),
         quota,

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     model::{Clock, DayKey, Geo, UserIdType},
-    query::{QueryEngine, cache_warming},
+    query::{ViewEngines, cache_warming},
     source::{LoadContext, Priority},
     store::{Archive, FreshnessPolicy},
 };
@@ -34,8 +34,8 @@ pub struct MaintenanceConfig {
 pub struct Maintenance {
     /// The configuration.
     pub config: MaintenanceConfig,
-    /// Fetches days.
-    pub engine: QueryEngine,
+    /// Fetches and removes days.
+    pub views: ViewEngines,
     /// The archive that days are deleted from.
     pub archive: Option<Arc<Archive>>,
     /// The geos to prefetch.
@@ -75,7 +75,7 @@ impl Maintenance {
     /// Fetches the latest days that are missing or stale.
     async fn warm(&self, now: Timestamp) {
         let Some(days) = self.config.warm_days else { return };
-        let context = LoadContext { priority: Priority::Background, caller: self.engine.new_caller_id() };
+        let context = LoadContext { priority: Priority::Background, caller: self.views.unfiltered().new_caller_id() };
         let keys = |geo: &Geo| cache_warming::latest_days(*geo, UserIdType::default(), days, now);
         let keys: Vec<DayKey> = self.geos.iter().flat_map(keys).collect();
         let loads = stream::iter(keys).map(|key| self.load(key, context)).buffer_unordered(MAX_CONCURRENT_FETCHES);
@@ -83,7 +83,7 @@ impl Maintenance {
     }
 
     async fn load(&self, key: DayKey, context: LoadContext) {
-        if let Err(error) = self.engine.load_day(&key, context).await {
+        if let Err(error) = self.views.unfiltered().load_day(&key, context).await {
             tracing::warn!(%key, %error, "a day could not be prefetched; it is fetched when it is requested");
         }
     }
@@ -98,7 +98,7 @@ impl Maintenance {
                     Ok(()) => tracing::info!(%key, "an expired day was deleted"),
                     Err(error) => tracing::error!(%key, %error, "an expired day could not be deleted"),
                 }
-                self.engine.remove_day(&key).await;
+                self.views.remove_day(&key);
             }
         }
     }

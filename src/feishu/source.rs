@@ -18,8 +18,8 @@ use super::{
 use crate::{
     model::{Clock, DayKey, Geo},
     prometheus::{Collector, Exposition},
-    source::{CallerId, DaySource, Forecast, LoadContext, LoadError},
-    table::{DayTable, Dictionaries},
+    source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
+    table::Dictionaries,
 };
 
 /// Configuration of the upstream client.
@@ -140,11 +140,15 @@ impl Collector for FeishuSource {
 
 #[async_trait]
 impl DaySource for FeishuSource {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
-        self.batcher.load_day(key, context).await
+    async fn load(&self, key: &DayKey, _: Depth, context: LoadContext) -> Result<LoadedDay, LoadError> {
+        self.batcher.load_day(key, context).await.map(LoadedDay::Rows)
     }
 
-    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+    async fn stored(&self, keys: &[DayKey], _: Depth) -> Vec<Option<LoadedDay>> {
+        vec![None; keys.len()]
+    }
+
+    async fn forecast(&self, keys: &[DayKey], _: Depth) -> Forecast {
         let limit_is_known = self.throttle.snapshot().window.is_some();
         match self.batcher.pending_calls(keys) {
             Some(PendingCalls { own, others }) => {

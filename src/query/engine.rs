@@ -10,21 +10,22 @@ use std::{
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::{task::spawn_blocking, time::Instant};
 use tracing::Instrument as _;
 
 use super::{
     loaded_days::{CacheStatus, LoadOptions, LoadedDays, QueryError},
+    monthly_rollup_cache::MonthlyRollupCache,
     plan::{Query, QueryPlan, plan},
     report_input::ReportInput,
     trailing_count_cache::TrailingCountCache,
 };
 use crate::{
-    model::{Clock, DataScope, DayKey, DayRange},
-    report::DayDigest,
-    source::{CallerId, DaySource, Forecast, LoadContext, LoadError, Priority},
-    store::{Archive, CacheGeneration, DayState, Memory},
-    table::{DayMetadata, DayTable},
+    model::{DataScope, DayKey, DayRange, Month},
+    report::{DayDigest, monthly_rollup::MonthlyRollup},
+    source::{CallerId, DayData, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority},
+    store::{CacheGeneration, DayCatalog, DayState},
+    table::DayTable,
 };
 
 /// Days of one plan that are loaded at the same time. The upstream layer batches and queues them; this limit only
@@ -38,33 +39,32 @@ const REJECTION_ESTIMATE_FACTOR: f64 = 0.7;
 #[derive(Clone)]
 pub struct QueryEngine {
     source: Arc<dyn DaySource>,
-    memory: Arc<Memory>,
-    archive: Option<Arc<Archive>>,
-    clock: Arc<dyn Clock>,
+    catalog: DayCatalog,
     callers: Arc<AtomicU64>,
     /// The caller for which days are loaded; `None` if each request counts as a separate caller.
     caller: Option<CallerId>,
     trailing_counts: TrailingCountCache,
+    monthly_rollups: MonthlyRollupCache,
 }
 
 impl QueryEngine {
-    /// An engine over the read path `source`, which caches days in `memory`.
-    pub fn new(source: Arc<dyn DaySource>, memory: Arc<Memory>, clock: Arc<dyn Clock>) -> Self {
+    /// An engine over the read path `source`, whose days `catalog` describes. Monthly roll-ups use up to `rollup_bytes`
+    /// bytes of memory.
+    pub fn new(source: Arc<dyn DaySource>, catalog: DayCatalog, rollup_bytes: u64) -> Self {
         Self {
             source,
-            memory,
-            archive: None,
-            clock,
+            catalog,
             callers: Arc::default(),
             caller: None,
             trailing_counts: TrailingCountCache::default(),
+            monthly_rollups: MonthlyRollupCache::new(rollup_bytes),
         }
     }
 
-    /// The same engine over another read path and its cache. It does not use the archive, because archived days are
-    /// unfiltered and the new read path may filter them.
-    pub(super) fn with_source(&self, source: Arc<dyn DaySource>, memory: Arc<Memory>) -> Self {
-        Self { source, memory, archive: None, trailing_counts: TrailingCountCache::default(), ..self.clone() }
+    /// The same engine over the read path of a view.
+    pub(super) fn for_view(&self, source: Arc<dyn DaySource>, catalog: DayCatalog) -> Self {
+        let monthly_rollups = self.monthly_rollups.for_view(catalog.view());
+        Self { source, catalog, trailing_counts: TrailingCountCache::default(), monthly_rollups, ..self.clone() }
     }
 
     /// The same engine for one caller, whose requests together get one fair share of the upstream rate.
@@ -73,122 +73,112 @@ impl QueryEngine {
         Self { caller: Some(caller), ..self }
     }
 
-    /// The same engine with `archive`, from which digests are read without their rows.
-    #[must_use]
-    pub fn with_archive(self, archive: Option<Arc<Archive>>) -> Self {
-        Self { archive, ..self }
-    }
-
     /// Loads the rows of the days that `query` needs now.
     ///
     /// # Errors
     /// The [`QueryError`] of the first day that could not be loaded, unless the caller accepts a partial result.
     pub async fn load_rows(&self, query: &Query, options: LoadOptions) -> Result<LoadedDays, QueryError> {
-        let (plan, context) = (plan(query, self.clock.now()), self.load_context());
-        let cached = vec![None; plan.keys.len()];
-        let load = |key| {
-            let source = Arc::clone(&self.source);
-            async move { source.load(&key, context).await }
-        };
-        self.load_remaining(plan, cached, context, options, load).await
+        self.load(query, options).await
     }
 
-    /// Loads the digests of the days that `query` needs. Rows are loaded only for days without a stored digest. Queries
-    /// about one person use [`Self::load_rows`], because their rows are as small as digests.
-    ///
-    /// # Errors
-    /// As [`Self::load_rows`].
-    pub async fn load_digests(&self, query: &Query, options: LoadOptions) -> Result<LoadedDays<DayDigest>, QueryError> {
-        let (plan, context) = (plan(query, self.clock.now()), self.load_context());
-        let mut cached = Vec::with_capacity(plan.keys.len());
-        for key in &plan.keys {
-            cached.push(self.memory.get_fresh_digest(key).await);
-        }
-        if cached.iter().all(Option::is_some) {
-            let (days, states) = cached.into_iter().flatten().unzip();
-            return Ok(LoadedDays { plan, days, missing: Vec::new(), states, cache_status: CacheStatus::HIT });
-        }
-        let cached = cached.into_iter().map(|cached| cached.map(|(day, _)| day)).collect();
-        let load = |key| {
-            let engine = self.clone();
-            async move { engine.load_digest(&key, context).await }
-        };
-        self.load_remaining(plan, cached, context, options, load).await
-    }
-
-    /// Loads the days that a report on `query` is computed from.
+    /// Loads the days that a report on `query` is computed from. For one person, digests of the person's rows are
+    /// computed.
     ///
     /// # Errors
     /// As [`Self::load_rows`].
     pub async fn load_report_input(&self, query: &Query, options: LoadOptions) -> Result<ReportInput, QueryError> {
-        Ok(match query.selection.user_id {
-            None => ReportInput::Digests(self.load_digests(query, options).await?),
-            Some(_) => ReportInput::Rows(self.load_rows(query, options).await?),
-        })
-    }
-
-    /// Adds the stored days among the `days` days before the selected range. Fetches no day.
-    pub async fn add_lead_days(&self, input: &mut ReportInput, days: u16) {
-        match input {
-            ReportInput::Digests(loaded) => self.add_lead_digests(loaded, days).await,
-            ReportInput::Rows(loaded) => {
-                for key in lead_keys(&loaded.plan, days) {
-                    loaded.push_lead_day(self.cached_day(&key).await);
-                }
-            }
+        match query.selection.user_id {
+            None => self.load(query, options).await,
+            Some(_) => self.digest_selected(query, self.load(query, options).await?).await,
         }
     }
 
-    /// The same for digests.
-    pub async fn add_lead_digests(&self, loaded: &mut LoadedDays<DayDigest>, days: u16) {
-        let all =
-            stream::iter(lead_keys(&loaded.plan, days)).map(async |key| self.cached_or_archived_digest(&key).await);
-        for stored in all.buffered(usize::from(days).max(1)).collect::<Vec<_>>().await {
-            loaded.push_lead_day(stored);
+    /// Adds those of the `days` days before the selected ones that are stored. Fetches none.
+    ///
+    /// # Errors
+    /// If a digest cannot be computed.
+    pub async fn add_lead_days(&self, input: &mut ReportInput, query: &Query, days: u16) -> Result<(), QueryError> {
+        let keys = lead_keys(&input.plan, days);
+        if query.selection.user_id.is_none() {
+            self.add_stored(input, &keys).await;
+            return Ok(());
         }
+        let mut rows = LoadedDays::empty(input.plan.clone());
+        self.add_stored::<DayTable>(&mut rows, &keys).await;
+        input.append(self.digest_selected(query, rows).await?);
+        Ok(())
     }
 
-    /// Loads a digest that is not cached.
-    async fn load_digest(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayDigest>, LoadError> {
-        // If the rows are in memory, computing the digest is faster than reading the archive.
-        if self.memory.get(key).await.is_none()
-            && let Some(digest) = self.load_archived_digest(key).await
-        {
-            return Ok(digest);
+    /// The digests of the rows that `query` selects.
+    pub(super) async fn digest_selected(&self, query: &Query, rows: LoadedDays) -> Result<ReportInput, QueryError> {
+        let selection = query.selection.clone();
+        let digest =
+            move |day: &DayTable| DayDigest::from_selected_rows(day, &selection.compile(&day.dictionary().read()));
+        // A day of everyone may have 100,000 rows.
+        spawn_blocking(move || rows.map(digest)).await.map_err(|_| QueryError::Load(LoadError::Abandoned))
+    }
+
+    /// Loads the days that `query` needs now.
+    async fn load<D: DayData>(&self, query: &Query, options: LoadOptions) -> Result<LoadedDays<D>, QueryError> {
+        let plan = plan(query, self.now());
+        let mut days = self.stored_and_fresh(&plan.keys, options).await;
+        let missing = days.iter().enumerate().filter(|(_, day)| day.is_none());
+        let missing: Vec<(usize, DayKey)> = missing.map(|(index, _)| (index, plan.keys[index].clone())).collect();
+        let mut cache_status = CacheStatus::HIT;
+        if !missing.is_empty() {
+            let forecast = self.load_missing(&missing, &mut days, options).await?;
+            cache_status.hit = forecast == Forecast::NOTHING;
+            cache_status.collapsed = forecast.collapsed;
         }
-        self.memory.get_or_compute_digest(&self.source.load(key, context).await?).await
+        Ok(self.assemble(plan, days.into_iter().flatten().collect(), cache_status))
     }
 
-    async fn load_archived_digest(&self, key: &DayKey) -> Option<Arc<DayDigest>> {
-        let digest = self.archive.as_ref()?.digest(key).await?;
-        self.memory.insert_digest(&digest).await;
-        Some(digest)
-    }
-
-    /// Loads the days of a plan that are not cached, and combines them with the cached ones.
-    async fn load_remaining<D: DayMetadata, F: Future<Output = Result<Arc<D>, LoadError>>>(
+    /// The days that are stored and not due for a refresh; `None` for those that must be loaded.
+    ///
+    /// Rows are not looked up in advance: a load of rows finds them in memory as quickly.
+    async fn stored_and_fresh<D: DayData>(
         &self,
-        plan: QueryPlan,
-        cached: Vec<Option<Arc<D>>>,
-        context: LoadContext,
+        keys: &[DayKey],
         options: LoadOptions,
-        load: impl Fn(DayKey) -> F,
-    ) -> Result<LoadedDays<D>, QueryError> {
-        let mut days: Vec<Option<Result<Arc<D>, QueryError>>> = cached.into_iter().map(|day| day.map(Ok)).collect();
-        let remaining = plan.keys.iter().enumerate().filter(|(index, _)| days[*index].is_none());
-        let remaining: Vec<(usize, DayKey)> = remaining.map(|(index, key)| (index, key.clone())).collect();
-        let keys: Vec<DayKey> = remaining.iter().map(|(_, key)| key.clone()).collect();
-        let forecast = self.source.forecast(&keys).await;
+    ) -> Vec<Option<Result<Arc<D>, QueryError>>> {
+        let stored = match D::DEPTH {
+            Depth::Digest => {
+                tokio::time::timeout_at(options.deadline, self.source.stored(keys, Depth::Digest)).await.ok()
+            }
+            Depth::Rows => None,
+        };
+        let Some(stored) = stored else { return keys.iter().map(|_| None).collect() };
+        let fresh = |day: LoadedDay| {
+            let day = D::from_loaded(day).ok()?;
+            (!self.catalog.status(&*day).refresh_due).then_some(Ok(day))
+        };
+        stored.into_iter().map(|day| day.and_then(fresh)).collect()
+    }
+
+    /// Loads the `missing` days of a plan into `days` and returns their forecast.
+    async fn load_missing<D: DayData>(
+        &self,
+        missing: &[(usize, DayKey)],
+        days: &mut [Option<Result<Arc<D>, QueryError>>],
+        options: LoadOptions,
+    ) -> Result<Forecast, QueryError> {
+        let context = self.load_context();
+        let keys: Vec<DayKey> = missing.iter().map(|(_, key)| key.clone()).collect();
+        let forecast = self.source.forecast(&keys, D::DEPTH).await;
         if !options.allow_partial {
-            self.reject_if_too_slow(forecast.wait, &keys, context, options.deadline)?;
+            self.reject_if_too_slow(forecast.wait, &keys, D::DEPTH, context, options.deadline)?;
         }
-        let loads: Vec<_> =
-            remaining.into_iter().map(|(index, key)| load_before_deadline(index, load(key), options)).collect();
+        let load = |index, key: DayKey| {
+            let source = Arc::clone(&self.source);
+            let load = async move { D::from_loaded(source.load(&key, D::DEPTH, context).await?) };
+            load_before_deadline(index, load, options)
+        };
+        let loads: Vec<_> = missing.iter().map(|(index, key)| load(*index, key.clone())).collect();
         let loaded = stream::iter(loads).buffer_unordered(MAX_CONCURRENT_LOADS).try_collect::<Vec<_>>().await;
         let loaded = match loaded {
             Err(QueryError::DeadlineExceeded { .. }) => {
                 // A new estimate: the one from before the wait is outdated.
-                let remaining = self.forecast(&keys).await;
+                let remaining = self.source.forecast(&keys, D::DEPTH).await.wait;
                 return Err(QueryError::DeadlineExceeded { remaining });
             }
             loaded => loaded?,
@@ -196,9 +186,10 @@ impl QueryEngine {
         for (index, day) in loaded {
             days[index] = Some(day);
         }
-        let hit = forecast == Forecast::NOTHING;
-        let cache_status = CacheStatus { hit, collapsed: forecast.collapsed, ..CacheStatus::HIT };
-        Ok(self.assemble(plan, days.into_iter().flatten().collect(), cache_status))
+        if forecast != Forecast::NOTHING {
+            self.spawn_monthly_rollups(&keys);
+        }
+        Ok(forecast)
     }
 
     /// Rejects a query whose estimated wait clearly exceeds its deadline, and returns the estimate to the caller. The
@@ -207,6 +198,7 @@ impl QueryEngine {
         &self,
         estimate: Option<Duration>,
         keys: &[DayKey],
+        depth: Depth,
         context: LoadContext,
         deadline: Instant,
     ) -> Result<(), QueryError> {
@@ -215,26 +207,25 @@ impl QueryEngine {
         if estimate.mul_f64(REJECTION_ESTIMATE_FACTOR) <= deadline.saturating_duration_since(Instant::now()) {
             return Ok(());
         }
-        let (source, keys) = (Arc::clone(&self.source), keys.to_vec());
+        let (engine, keys) = (self.clone(), keys.to_vec());
         let fetch = async move {
-            let loads = keys.into_iter().map(|key| {
-                let source = Arc::clone(&source);
-                async move { source.load(&key, context).await }
+            let loads = keys.iter().cloned().map(|key| {
+                let source = Arc::clone(&engine.source);
+                async move { source.load(&key, depth, context).await }
             });
             stream::iter(loads).buffer_unordered(MAX_CONCURRENT_LOADS).for_each(|_| std::future::ready(())).await;
+            engine.spawn_monthly_rollups(&keys);
         };
         tokio::spawn(fetch.in_current_span());
         Err(QueryError::DeadlineExceeded { remaining: Some(estimate) })
     }
 
-    /// The cached rows of a day with its state. For one person, the day of everyone is returned if only that is
-    /// cached.
+    /// The rows of a day with its state, if they are in memory. For one person, these may be the rows of everyone.
     pub async fn cached_day(&self, key: &DayKey) -> Option<(Arc<DayTable>, DayState)> {
-        let mut cached = self.memory.get(key).await;
-        if cached.is_none() && matches!(key.scope, DataScope::User(_)) {
-            cached = self.memory.get(&key.everyone()).await.filter(|cached| cached.day.has_all_user_ids());
-        }
-        cached.map(|cached| (cached.day, cached.state))
+        let stored = self.source.stored(std::slice::from_ref(key), Depth::Rows).await.pop().flatten()?;
+        let day = DayTable::from_loaded(stored).ok()?;
+        let state = self.catalog.state(&*day);
+        Some((day, state))
     }
 
     /// Loads the rows of one day with the priority of `context`.
@@ -242,42 +233,76 @@ impl QueryEngine {
     /// # Errors
     /// The [`LoadError`] of the fetch.
     pub async fn load_day(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
-        self.source.load(key, context).await
+        let day = DayTable::from_loaded(self.source.load(key, Depth::Rows, context).await?)?;
+        self.spawn_monthly_rollups(std::slice::from_ref(key));
+        Ok(day)
     }
 
-    /// The estimated time to load these days; `None` if it cannot be estimated.
+    /// The estimated time to load the rows of these days; `None` if it cannot be estimated.
     pub async fn forecast(&self, keys: &[DayKey]) -> Option<Duration> {
-        self.source.forecast(keys).await.wait
+        self.source.forecast(keys, Depth::Rows).await.wait
     }
 
-    /// Removes a day of one geo and id type from memory in all scopes.
-    pub async fn remove_day(&self, key: &DayKey) {
-        self.memory.remove(key).await;
-    }
-
-    /// The digest of a day with its state, if it is cached or archived.
-    pub async fn cached_or_archived_digest(&self, key: &DayKey) -> Option<(Arc<DayDigest>, DayState)> {
-        if let Some(cached) = self.memory.get_digest(key).await {
-            return Some((cached.day, cached.state));
+    /// Starts to compute the roll-ups of these days' months, if all rows of a month are in memory, so that no request
+    /// waits for them. Ignores views and days of one person.
+    fn spawn_monthly_rollups(&self, keys: &[DayKey]) {
+        let mut months: Vec<(DayKey, Month)> = Vec::new();
+        for key in keys.iter().filter(|key| !matches!(key.scope, DataScope::User(_))) {
+            let month = (key.with_day(key.day.month().days().first()), key.day.month());
+            if !self.catalog.is_view() && !months.contains(&month) {
+                months.push(month);
+            }
         }
-        let digest = self.load_archived_digest(key).await?;
-        let state = self.memory.state(&*digest);
-        Some((digest, state))
+        for (first, month) in months {
+            let engine = self.clone();
+            tokio::spawn(async move {
+                let keys: Vec<DayKey> = month.days().days().map(|day| first.with_day(day)).collect();
+                // A second look under the permit: several days of a month may have arrived at the same time.
+                if engine.stored_rows(&keys).await.is_some() {
+                    let _permit = engine.monthly_rollups.permit().await;
+                    if let Some(days) = engine.stored_rows(&keys).await {
+                        engine.compute_monthly_rollup(&first, days).await;
+                    }
+                }
+            });
+        }
+    }
+
+    /// The rows of these days, if all are in memory.
+    async fn stored_rows(&self, keys: &[DayKey]) -> Option<Vec<Arc<DayTable>>> {
+        let stored = self.source.stored(keys, Depth::Rows).await;
+        stored.into_iter().map(|day| DayTable::from_loaded(day?).ok()).collect()
+    }
+
+    /// The roll-up of the month of these days, which begins with the day of `first`. It is cached.
+    pub(super) async fn compute_monthly_rollup(
+        &self,
+        first: &DayKey,
+        days: Vec<Arc<DayTable>>,
+    ) -> Option<Arc<MonthlyRollup>> {
+        let hashes: Vec<_> = days.iter().map(|day| *day.hash()).collect();
+        if let Some(month) = self.monthly_rollups.get(first, &hashes) {
+            return Some(month);
+        }
+        let month = Arc::new(spawn_blocking(move || MonthlyRollup::from_days(&days)).await.ok().flatten()?);
+        self.monthly_rollups.insert(first, &month);
+        Some(month)
+    }
+
+    /// The cache of monthly roll-ups.
+    #[must_use]
+    pub const fn monthly_rollups(&self) -> &MonthlyRollupCache {
+        &self.monthly_rollups
     }
 
     /// The generation of the cached data. It changes whenever the data changes.
     #[must_use]
     pub fn generation(&self) -> CacheGeneration {
-        self.memory.generation()
-    }
-
-    /// The cache of the read path.
-    pub(super) fn memory(&self) -> &Memory {
-        &self.memory
+        self.catalog.generation()
     }
 
     /// The outermost layer of the read path.
-    pub(super) fn source(&self) -> &Arc<dyn DaySource> {
+    pub(super) const fn source(&self) -> &Arc<dyn DaySource> {
         &self.source
     }
 
@@ -290,28 +315,42 @@ impl QueryEngine {
     /// The present time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.catalog.now()
+    }
+
+    /// Adds the stored ones of these lead days.
+    async fn add_stored<D: DayData>(&self, loaded: &mut LoadedDays<D>, keys: &[DayKey]) {
+        for day in self.source.stored(keys, D::DEPTH).await {
+            let day = day.and_then(|day| D::from_loaded(day).ok());
+            loaded.push_lead_day(day.map(|day| {
+                let status = self.catalog.status(&*day);
+                (day, status)
+            }));
+        }
     }
 
     /// Sorts the results into loaded and missing days, and completes the cache status.
-    fn assemble<D: DayMetadata>(
+    fn assemble<D: DayData>(
         &self,
         plan: QueryPlan,
         loaded: Vec<Result<Arc<D>, QueryError>>,
         cache_status: CacheStatus,
     ) -> LoadedDays<D> {
-        let (mut days, mut missing) = (Vec::with_capacity(loaded.len()), Vec::new());
-        for (key, loaded) in plan.keys.iter().zip(loaded) {
+        let mut days = LoadedDays { cache_status, ..LoadedDays::empty(plan) };
+        for (index, loaded) in loaded.into_iter().enumerate() {
             match loaded {
-                Ok(day) => days.push(day),
-                Err(error) => missing.push((key.clone(), error)),
+                Ok(day) => {
+                    let status = self.catalog.status(&*day);
+                    if status.refresh_due {
+                        days.cache_status.stale_days += 1;
+                        days.cache_status.failed_refreshes += usize::from(self.catalog.refresh_failed(day.key()));
+                    }
+                    days.push(day, status);
+                }
+                Err(error) => days.missing.push((days.plan.keys[index].clone(), error)),
             }
         }
-        let states: Vec<DayState> = days.iter().map(|day| self.memory.state(&**day)).collect();
-        let stale = || days.iter().zip(&states).filter(|(day, state)| self.memory.is_refresh_due(&***day, **state));
-        let failed_refreshes = stale().filter(|(day, _)| self.memory.refresh_failed(&***day)).count();
-        let cache_status = CacheStatus { stale_days: stale().count(), failed_refreshes, ..cache_status };
-        LoadedDays { plan, days, missing, states, cache_status }
+        days
     }
 
     /// The context of an interactive load, with a new caller id if the engine has none.

@@ -4,20 +4,19 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::engine::QueryEngine;
 use crate::{
     model::Geo,
     prometheus::{Collector, Exposition},
     report::{DayDigest, day_figures::ratio},
-    store::DayState,
+    store::{DayState, Memory},
     table::{DayMetadata as _, Feature, Flag},
 };
 
 /// Collects the metrics of the latest stored day of each geo.
 #[derive(Clone)]
 pub struct LatestDayMetrics {
-    /// The engine that has the cached days.
-    pub engine: QueryEngine,
+    /// The cached days.
+    pub memory: Arc<Memory>,
     /// The geos that are served.
     pub geos: Arc<[Geo]>,
     /// Number of latest days that are fetched in advance; `None` if days are fetched only on request.
@@ -30,14 +29,14 @@ impl LatestDayMetrics {
     /// Number of produced days after the newest cached day that has rows; `None` if days are not fetched in advance.
     fn days_behind(&self, geo: Geo, now: Timestamp) -> Option<f64> {
         let warm_days = self.warm_days.filter(|days| *days > 0)?;
-        let cached = self.engine.memory().newest_day(geo, |_| true);
+        let cached = self.memory.newest_day(geo, |_| true);
         let behind = cached.map(|day| geo.latest_produced(now).since(day.key().day).max(0));
         // With no cached day, all days that should be fetched in advance are missing.
         Some(f64::from(behind.unwrap_or(i32::MAX).min(warm_days.into())))
     }
 
     fn write_business_metrics(&self, page: &mut Exposition) {
-        let newest = |geo: &Geo| Some((*geo, self.engine.memory().newest_day(*geo, |state| state == DayState::Final)?));
+        let newest = |geo: &Geo| Some((*geo, self.memory.newest_day(*geo, |state| state == DayState::Final)?));
         let days: Vec<(Geo, Arc<DayDigest>)> = self.geos.iter().filter_map(newest).collect();
         let mut dates = page.gauge(
             "feishu_pulse_business_day_timestamp_seconds",
@@ -78,7 +77,7 @@ impl LatestDayMetrics {
 
 impl Collector for LatestDayMetrics {
     fn collect(&self, page: &mut Exposition) {
-        let now = self.engine.now();
+        let now = self.memory.catalog().now();
         let mut behind = page.gauge(
             "feishu_pulse_late_partitions",
             "Produced days after the newest cached day that has rows. Exported if days are fetched in advance.",

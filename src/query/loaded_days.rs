@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::plan::QueryPlan;
 use crate::{
     model::{Day, DayKey, Geo},
     source::LoadError,
-    store::DayState,
+    store::{DayState, DayStatus},
     table::{DayMetadata, DayTable},
 };
 
@@ -32,6 +33,8 @@ pub struct LoadedDays<D = DayTable> {
     pub missing: Vec<(DayKey, QueryError)>,
     /// The state of each day, in the order of `days`.
     pub states: Vec<DayState>,
+    /// When the next day is due for a refresh.
+    pub refresh_due_at: Option<Timestamp>,
     /// How the days were obtained.
     pub cache_status: CacheStatus,
 }
@@ -72,12 +75,52 @@ pub enum QueryError {
 }
 
 impl<D: DayMetadata> LoadedDays<D> {
+    /// No day of the plan yet.
+    #[must_use]
+    pub const fn empty(plan: QueryPlan) -> Self {
+        Self {
+            plan,
+            days: Vec::new(),
+            missing: Vec::new(),
+            states: Vec::new(),
+            refresh_due_at: None,
+            cache_status: CacheStatus::HIT,
+        }
+    }
+
+    /// Adds a day.
+    pub(super) fn push(&mut self, day: Arc<D>, status: DayStatus) {
+        self.days.push(day);
+        self.states.push(status.state);
+        self.refresh_due_at = self.refresh_due_at.into_iter().chain(status.refresh_due_at).min();
+    }
+
     /// Adds a lead day, or records that it is not stored.
-    pub(super) fn push_lead_day(&mut self, stored: Option<(Arc<D>, DayState)>) {
-        self.cache_status.lacks_lead_days |= stored.is_none();
-        let (day, state) = stored.unzip();
-        self.days.extend(day);
-        self.states.extend(state);
+    pub(super) fn push_lead_day(&mut self, stored: Option<(Arc<D>, DayStatus)>) {
+        match stored {
+            Some((day, status)) => self.push(day, status),
+            None => self.cache_status.lacks_lead_days = true,
+        }
+    }
+
+    /// Adds the lead days of `other`.
+    pub(super) fn append(&mut self, other: Self) {
+        self.days.extend(other.days);
+        self.states.extend(other.states);
+        self.refresh_due_at = self.refresh_due_at.into_iter().chain(other.refresh_due_at).min();
+        self.cache_status.lacks_lead_days |= other.cache_status.lacks_lead_days;
+    }
+
+    /// Other data of the same days.
+    pub(super) fn map<E>(self, data: impl Fn(&D) -> E) -> LoadedDays<E> {
+        LoadedDays {
+            days: self.days.iter().map(|day| Arc::new(data(day))).collect(),
+            plan: self.plan,
+            missing: self.missing,
+            states: self.states,
+            refresh_due_at: self.refresh_due_at,
+            cache_status: self.cache_status,
+        }
     }
 
     /// The days that are loaded for at least `geos` geos.

@@ -1,7 +1,5 @@
 //! Provenance: the version, age and lifetime of the days behind a response, for validators and caching.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -9,14 +7,12 @@ use super::{
     engine::QueryEngine,
     loaded_days::{CacheStatus, LoadedDays},
     plan::{Query, QueryDates, QueryPlan},
-    report_input::ReportInput,
     user_rollups::UserRollups,
 };
 use crate::{
     model::{Day, Geo},
-    report::DayDigest,
-    store::{DayState, Memory},
-    table::{DayMetadata, DayTable},
+    store::DayState,
+    table::DayMetadata,
 };
 
 /// The origin of the data of a response.
@@ -39,23 +35,17 @@ pub trait HasProvenance {
     fn provenance(&self, engine: &QueryEngine, query: &Query) -> Provenance;
 }
 
-impl HasProvenance for LoadedDays<DayTable> {
+impl<D: DayMetadata> HasProvenance for LoadedDays<D> {
     fn provenance(&self, engine: &QueryEngine, query: &Query) -> Provenance {
-        provenance_of(self, engine, query)
-    }
-}
-
-impl HasProvenance for LoadedDays<DayDigest> {
-    fn provenance(&self, engine: &QueryEngine, query: &Query) -> Provenance {
-        provenance_of(self, engine, query)
-    }
-}
-
-impl HasProvenance for ReportInput {
-    fn provenance(&self, engine: &QueryEngine, query: &Query) -> Provenance {
-        match self {
-            Self::Digests(loaded) => provenance_of(loaded, engine, query),
-            Self::Rows(loaded) => provenance_of(loaded, engine, query),
+        let now = engine.now();
+        let retry_of_missing = (!self.missing.is_empty()).then_some(now);
+        let changes = [retry_of_missing, next_production(&self.plan, query, now), self.refresh_due_at];
+        let is_complete = self.missing.is_empty() && !self.cache_status.lacks_lead_days;
+        Provenance {
+            version: version(self),
+            fetched_at: self.days.iter().map(|day| day.fetched_at()).max().filter(|_| is_complete),
+            valid_until: changes.into_iter().flatten().min().map(|at| at.max(now)),
+            cache_status: self.cache_status,
         }
     }
 }
@@ -63,20 +53,6 @@ impl HasProvenance for ReportInput {
 impl HasProvenance for UserRollups {
     fn provenance(&self, engine: &QueryEngine, query: &Query) -> Provenance {
         self.input.provenance(engine, query)
-    }
-}
-
-fn provenance_of<D: DayMetadata>(loaded: &LoadedDays<D>, engine: &QueryEngine, query: &Query) -> Provenance {
-    let (memory, now) = (engine.memory(), engine.now());
-    let days = || loaded.days.iter().zip(loaded.states.iter().copied());
-    let retry_of_missing = (!loaded.missing.is_empty()).then_some(now);
-    let changes = [retry_of_missing, next_production(&loaded.plan, query, now), next_refresh(days(), memory)];
-    let is_complete = loaded.missing.is_empty() && !loaded.cache_status.lacks_lead_days;
-    Provenance {
-        version: version(loaded),
-        fetched_at: loaded.days.iter().map(|day| day.fetched_at()).max().filter(|_| is_complete),
-        valid_until: changes.into_iter().flatten().min().map(|at| at.max(now)),
-        cache_status: loaded.cache_status,
     }
 }
 
@@ -127,12 +103,4 @@ fn next_production(plan: &QueryPlan, query: &Query, now: Timestamp) -> Option<Ti
         }
     };
     pending.into_iter().chain(range_changes_at).min()
-}
-
-/// When the next provisional day is due for a refresh.
-fn next_refresh<'a, D: DayMetadata + 'a>(
-    days: impl Iterator<Item = (&'a Arc<D>, DayState)>,
-    memory: &Memory,
-) -> Option<Timestamp> {
-    days.filter(|(_, state)| *state != DayState::Final).map(|(day, _)| memory.refresh_due_at(&**day)).min()
 }

@@ -51,7 +51,7 @@ impl TrailingCountCache {
 fn cache_key(input: &ReportInput, selection: &RowSelection) -> [u8; 16] {
     let mut hash = input.hash();
     // The geos are part of the key because a day counts only if every geo has it.
-    for geo in &input.plan().geos {
+    for geo in &input.plan.geos {
         hash.update([*geo as u8]);
     }
     for text in [&selection.department_path, &selection.user_id] {

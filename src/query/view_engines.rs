@@ -6,7 +6,8 @@ use moka::future::Cache;
 
 use super::engine::QueryEngine;
 use crate::{
-    store::{FillCache, FilteredView, NarrowFromWhole, ReadCache, SingleFlight},
+    model::DayKey,
+    store::{FilteredView, Memory, read_path},
     table::{AccessView, pseudonymizer::Pseudonymizer},
 };
 
@@ -18,15 +19,16 @@ const MAX_VIEWS: u64 = 256;
 #[derive(Clone)]
 pub struct ViewEngines {
     unfiltered: QueryEngine,
+    memory: Arc<Memory>,
     pseudonyms: Option<Pseudonymizer>,
     engines: Cache<AccessView, QueryEngine>,
 }
 
 impl ViewEngines {
-    /// View engines over the days of `unfiltered`.
+    /// View engines over the days of `unfiltered`, which are cached in `memory`.
     #[must_use]
-    pub fn new(unfiltered: QueryEngine, pseudonyms: Option<Pseudonymizer>) -> Self {
-        Self { unfiltered, pseudonyms, engines: Cache::new(MAX_VIEWS) }
+    pub fn new(unfiltered: QueryEngine, memory: Arc<Memory>, pseudonyms: Option<Pseudonymizer>) -> Self {
+        Self { unfiltered, memory, pseudonyms, engines: Cache::new(MAX_VIEWS) }
     }
 
     /// The engine of the unfiltered days.
@@ -43,12 +45,18 @@ impl ViewEngines {
         self.engines.get_with_by_ref(view, async { self.build_engine(view) }).await
     }
 
+    /// Removes a day of one geo and id type from memory in all scopes and views.
+    pub fn remove_day(&self, key: &DayKey) {
+        self.memory.remove(key);
+        self.unfiltered.monthly_rollups().remove(key);
+    }
+
     fn build_engine(&self, view: &AccessView) -> QueryEngine {
-        let memory = Arc::new(self.unfiltered.memory().for_new_view());
+        let memory = Arc::new(self.memory.for_new_view());
         let filtered = FilteredView::new(view.clone(), self.pseudonyms.clone(), Arc::clone(self.unfiltered.source()));
-        // The same layers as for whole days, so concurrent requests filter a day once and the result is cached.
-        let flight = Arc::new(SingleFlight::new(FillCache::new(Arc::clone(&memory), filtered)));
-        let source = NarrowFromWhole::new(Arc::clone(&memory), ReadCache::new(Arc::clone(&memory), flight));
-        self.unfiltered.with_source(Arc::new(source), memory)
+        // The layers of whole days: concurrent requests filter a day once and the result is cached. Archived days are
+        // unfiltered, so the archive is only below the filter.
+        let source = read_path(&memory, None, filtered).source;
+        self.unfiltered.for_view(source, memory.catalog().clone())
     }
 }

@@ -49,7 +49,7 @@ pub fn clients(days: &[Arc<DayTable>], dictionary: &DictionaryTables, selection:
     let mut by_devices: BTreeMap<u32, PersonSet> = BTreeMap::new();
     for day in days {
         for row in selector.rows(day) {
-            let person = selector.person_of(day, row);
+            let person = selector.profile_of(day, row).person;
             by_devices.entry(day.devices()[row]).or_default().add(person);
             if day.flags()[row].contains(Flag::Active) {
                 active.add(person);

@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::day_figures::{DayFigures, RowSums};
-use crate::{
-    model::Day,
-    table::{DayMetadata, DayTable, RowSelector},
-};
+use crate::{model::Day, table::DayMetadata};
 
 /// Sums of each day that is available in every requested geo, in order.
 pub type SumsByDay = Vec<(Day, RowSums)>;
@@ -14,19 +11,6 @@ pub type SumsByDay = Vec<(Day, RowSums)>;
 /// Figures of each day, with sets of people. For a few departments they take about 100 times longer to compute than
 /// sums.
 pub type FiguresByDay = BTreeMap<Day, Arc<DayFigures>>;
-
-impl DayFigures {
-    /// The figures of the rows of `day` that `selector` matches.
-    #[must_use]
-    pub fn from_rows(day: &DayTable, selector: &RowSelector<'_>) -> Self {
-        let mut figures = Self::default();
-        for row in selector.rows(day) {
-            figures.add_person(selector.person_of(day, row), day.flags()[row]);
-            figures.sums.add_row(day.flags()[row], |counter| day.counter(counter).get(row));
-        }
-        figures
-    }
-}
 
 /// Adds up the sums of each day over the geos. Parts of the same day must be adjacent. A day that lacks one of the
 /// `geos` is omitted: its sums would look like a drop in activity.

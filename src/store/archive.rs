@@ -8,22 +8,20 @@
 //! its day is fetched from Feishu again. While the archive is down, days are fetched from Feishu and wait in the
 //! backlog.
 
-mod archive_metrics;
 mod archive_read;
 mod archive_tier;
 mod backlog;
-mod control_records;
 mod core;
-mod digests;
 mod health;
 mod layout;
 mod listing_cache;
 mod location;
 mod object_storage;
-mod owner;
 mod ownership;
+mod reader;
 mod storage_error;
 mod temp_files;
+mod timed_store;
 mod writer;
 
 pub use self::{
@@ -31,6 +29,6 @@ pub use self::{
     core::Archive,
     health::ArchiveStatus,
     location::{ArchiveLocation, ArchiveLocationError, ParseLocationError},
-    owner::{ArchiveOwner, OwnershipClaim, OwnershipError},
+    ownership::{ArchiveOwner, OwnershipClaim, OwnershipError},
     storage_error::StorageError,
 };

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::memory::Memory;
+use super::{cache_lookup::CacheLookup, memory::Memory};
 use crate::{
     model::DayKey,
-    source::{DaySource, Forecast, LoadContext, LoadError},
-    table::DayTable,
+    source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
 };
 
 /// Stores in memory what the inner source loads.
@@ -30,18 +29,37 @@ impl<S> FillCache<S> {
 
 #[async_trait]
 impl<S: DaySource> DaySource for FillCache<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+    async fn load(&self, key: &DayKey, depth: Depth, context: LoadContext) -> Result<LoadedDay, LoadError> {
         // Another fetch may have ended between the caller's cache lookup and the start of this one.
-        if let Some(cached) = self.memory.get(key).await.filter(|cached| !cached.refresh_due) {
-            return Ok(cached.day);
+        let cached = self.memory.get(key, depth).filter(|day| !self.memory.catalog().status(day).refresh_due);
+        if let Some(cached) = cached {
+            return self.memory.at_depth(cached, depth).await;
         }
-        let day = self.memory.confirm(self.inner.load(key, context).await?).await;
-        self.memory.insert(Arc::clone(&day)).await;
-        self.memory.spawn_monthly_rollup(day.key());
-        Ok(day)
+        match self.inner.load(key, depth, context).await? {
+            LoadedDay::Digest(digest) => {
+                self.memory.insert_digest(&digest);
+                Ok(LoadedDay::Digest(digest))
+            }
+            LoadedDay::Rows(rows) => {
+                let rows = self.memory.confirm(rows);
+                self.memory.insert(&rows).await;
+                self.memory.at_depth(LoadedDay::Rows(rows), depth).await
+            }
+        }
     }
 
-    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
-        self.inner.forecast(keys).await
+    async fn stored(&self, keys: &[DayKey], depth: Depth) -> Vec<Option<LoadedDay>> {
+        let stored = self.inner.stored(keys, depth).await;
+        for day in stored.iter().flatten() {
+            if let LoadedDay::Digest(digest) = day {
+                self.memory.record_lookup(CacheLookup::Miss);
+                self.memory.insert_digest(digest);
+            }
+        }
+        stored
+    }
+
+    async fn forecast(&self, keys: &[DayKey], depth: Depth) -> Forecast {
+        self.inner.forecast(keys, depth).await
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     model::DayKey,
-    source::{DaySource, Forecast, LoadContext, LoadError},
+    source::{DayData as _, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
     table::{AccessView, DayTable, Dictionaries, pseudonymizer::Pseudonymizer},
 };
 
@@ -35,21 +35,27 @@ impl<S> FilteredView<S> {
 
 #[async_trait]
 impl<S: DaySource> DaySource for FilteredView<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
-        let day = self.inner.load(&self.source_key(key), context).await?;
+    /// Always returns rows: a digest cannot be filtered.
+    async fn load(&self, key: &DayKey, _: Depth, context: LoadContext) -> Result<LoadedDay, LoadError> {
+        let day = DayTable::from_loaded(self.inner.load(&self.source_key(key), Depth::Rows, context).await?)?;
         let (view, pseudonyms) = (self.view.clone(), self.pseudonyms.clone());
         let dictionary = Arc::clone(self.dictionaries.for_id_type(key.user_id_type));
         let filtered =
             tokio::task::spawn_blocking(move || Arc::new(view.apply(&day, pseudonyms.as_ref(), &dictionary)));
-        filtered.await.map_err(|_| LoadError::Abandoned)
+        filtered.await.map(LoadedDay::Rows).map_err(|_| LoadError::Abandoned)
+    }
+
+    /// Filtered days are stored only above this layer.
+    async fn stored(&self, keys: &[DayKey], _: Depth) -> Vec<Option<LoadedDay>> {
+        vec![None; keys.len()]
     }
 
     /// The duration of a fetch reveals the number of people, so a view of some departments gives no forecast.
-    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+    async fn forecast(&self, keys: &[DayKey], _: Depth) -> Forecast {
         if self.view.is_department_restricted() {
             return Forecast { calls: 0, wait: None, collapsed: false };
         }
         let keys: Vec<DayKey> = keys.iter().map(|key| self.source_key(key)).collect();
-        self.inner.forecast(&keys).await
+        self.inner.forecast(&keys, Depth::Rows).await
     }
 }

@@ -1,26 +1,37 @@
-//! LRU caches of days, bounded by bytes.
+//! LRU caches of data that belongs to a day, bounded by bytes.
 
-use std::sync::Arc;
+use std::{ops::Add, sync::Arc};
 
-use moka::{future::Cache, notification::RemovalCause, policy::EvictionPolicy};
+use moka::{notification::RemovalCause, policy::EvictionPolicy, sync::Cache};
 
 use crate::{model::DayKey, prometheus::MetricCounter};
 
 /// Identifies a view in cache keys.
-pub(super) type ViewId = u32;
+pub type ViewId = u32;
 
 /// Key of a cache entry: a day of one view.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct CacheKey {
-    pub(super) view: ViewId,
-    pub(super) day: DayKey,
+pub struct CacheKey {
+    /// The view.
+    pub view: ViewId,
+    /// The day.
+    pub day: DayKey,
+}
+
+/// Bytes in use and the limit of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemorySize {
+    /// Bytes in use.
+    pub used_bytes: u64,
+    /// The limit in bytes.
+    pub max_bytes: u64,
 }
 
 /// A cache of at most `bytes` bytes, with sizes from `size_of`.
 ///
 /// Eviction is by least recent use instead of moka's default (`TinyLFU`): that policy could reject a day that was just
 /// fetched because older days were requested more often. `evicted` counts evictions by size.
-pub(super) fn lru_cache<D: Send + Sync + 'static>(
+pub fn lru_cache<D: Send + Sync + 'static>(
     bytes: u64,
     size_of: fn(&D) -> usize,
     evicted: Option<&Arc<MetricCounter>>,
@@ -36,13 +47,24 @@ pub(super) fn lru_cache<D: Send + Sync + 'static>(
     cache.eviction_listener(listen).build()
 }
 
-/// Removes all days for which `matches` returns true, in every view.
-pub(super) async fn remove_matching<D: Send + Sync + 'static>(
-    cache: &Cache<CacheKey, Arc<D>>,
-    matches: impl Fn(&DayKey) -> bool,
-) {
+/// The size of a cache.
+#[must_use]
+pub fn size<D: Send + Sync + 'static>(cache: &Cache<CacheKey, Arc<D>>) -> MemorySize {
+    MemorySize { used_bytes: cache.weighted_size(), max_bytes: cache.policy().max_capacity().unwrap_or_default() }
+}
+
+/// Removes all entries whose day `matches`, in every view.
+pub fn remove_matching<D: Send + Sync + 'static>(cache: &Cache<CacheKey, Arc<D>>, matches: impl Fn(&DayKey) -> bool) {
     let keys: Vec<Arc<CacheKey>> = cache.iter().map(|(key, _)| key).filter(|key| matches(&key.day)).collect();
     for key in keys {
-        cache.invalidate(&*key).await;
+        cache.invalidate(&*key);
+    }
+}
+
+impl Add for MemorySize {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { used_bytes: self.used_bytes + other.used_bytes, max_bytes: self.max_bytes + other.max_bytes }
     }
 }

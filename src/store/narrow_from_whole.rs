@@ -7,8 +7,7 @@ use async_trait::async_trait;
 use super::memory::Memory;
 use crate::{
     model::{DataScope, DayKey},
-    source::{DaySource, Forecast, LoadContext, LoadError},
-    table::DayTable,
+    source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
 };
 
 /// Returns the cached day of everyone when one person's day is requested. The caller selects the person's rows.
@@ -27,26 +26,34 @@ impl<S> NarrowFromWhole<S> {
     pub const fn new(memory: Arc<Memory>, inner: S) -> Self {
         Self { memory, inner }
     }
+
+    /// The key that the rows of `key` are loaded under. A digest cannot be narrowed.
+    fn source_key(&self, key: &DayKey, depth: Depth) -> DayKey {
+        if depth == Depth::Rows && matches!(key.scope, DataScope::User(_)) {
+            let whole = key.everyone();
+            if self.memory.rows(&whole).is_some_and(|day| day.has_all_user_ids()) {
+                return whole;
+            }
+        }
+        key.clone()
+    }
+
+    fn source_keys(&self, keys: &[DayKey], depth: Depth) -> Vec<DayKey> {
+        keys.iter().map(|key| self.source_key(key, depth)).collect()
+    }
 }
 
 #[async_trait]
 impl<S: DaySource> DaySource for NarrowFromWhole<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
-        if matches!(key.scope, DataScope::User(_))
-            && let Some(cached) = self.memory.get(&key.everyone()).await
-            && cached.day.has_all_user_ids()
-        {
-            return self.inner.load(cached.day.key(), context).await;
-        }
-        self.inner.load(key, context).await
+    async fn load(&self, key: &DayKey, depth: Depth, context: LoadContext) -> Result<LoadedDay, LoadError> {
+        self.inner.load(&self.source_key(key, depth), depth, context).await
     }
 
-    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
-        let mut needed = Vec::new();
-        for key in keys {
-            let is_part = matches!(key.scope, DataScope::User(_)) && self.memory.get(&key.everyone()).await.is_some();
-            needed.extend((!is_part).then(|| key.clone()));
-        }
-        self.inner.forecast(&needed).await
+    async fn stored(&self, keys: &[DayKey], depth: Depth) -> Vec<Option<LoadedDay>> {
+        self.inner.stored(&self.source_keys(keys, depth), depth).await
+    }
+
+    async fn forecast(&self, keys: &[DayKey], depth: Depth) -> Forecast {
+        self.inner.forecast(&self.source_keys(keys, depth), depth).await
     }
 }

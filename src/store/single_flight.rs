@@ -13,8 +13,7 @@ use tracing::{Instrument as _, Span};
 use crate::{
     model::DayKey,
     prometheus::{Collector, Exposition, MetricCounter},
-    source::{DaySource, Forecast, LoadContext, LoadError, Priority},
-    table::DayTable,
+    source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority},
 };
 
 /// Shares one load per day among all callers that request it at the same time.
@@ -29,13 +28,14 @@ pub struct SingleFlight<S> {
     collapsed: MetricCounter,
 }
 
-type FlightResult = Option<Result<Arc<DayTable>, LoadError>>;
+type FlightResult = Option<Result<LoadedDay, LoadError>>;
 type Flights = Mutex<HashMap<DayKey, Flight>>;
 
 /// A load in progress.
 #[derive(Debug)]
 struct Flight {
     result: watch::Receiver<FlightResult>,
+    depth: Depth,
     priority: Priority,
     /// The trace span of the caller that started the load. Callers that join link their spans to it.
     span: Span,
@@ -55,7 +55,7 @@ impl<S: DaySource> SingleFlight<S> {
     }
 
     /// Joins the day's load in progress, or starts one.
-    fn join(&self, key: &DayKey, context: LoadContext) -> watch::Receiver<FlightResult> {
+    fn join(&self, key: &DayKey, depth: Depth, context: LoadContext) -> watch::Receiver<FlightResult> {
         let mut flights = self.flights.lock();
         match flights.entry(key.clone()) {
             Entry::Occupied(mut flight) => {
@@ -63,25 +63,25 @@ impl<S: DaySource> SingleFlight<S> {
                 Span::current().follows_from(&flight.get().span);
                 if context.priority < flight.get().priority {
                     flight.get_mut().priority = context.priority;
-                    self.raise_priority(key.clone(), context);
+                    self.raise_priority(key.clone(), flight.get().depth, context);
                 }
                 flight.get().result.clone()
             }
             Entry::Vacant(vacant) => {
                 self.started.increment();
                 let span = tracing::info_span!("fetch", geo = %key.geo, day = %key.day);
-                let result = self.start(key.clone(), context, &span);
-                vacant.insert(Flight { result, priority: context.priority, span }).result.clone()
+                let result = self.start(key.clone(), depth, context, &span);
+                vacant.insert(Flight { result, depth, priority: context.priority, span }).result.clone()
             }
         }
     }
 
-    fn start(&self, key: DayKey, context: LoadContext, span: &Span) -> watch::Receiver<FlightResult> {
+    fn start(&self, key: DayKey, depth: Depth, context: LoadContext, span: &Span) -> watch::Receiver<FlightResult> {
         let (outcome, result) = watch::channel(None);
         let inner = Arc::clone(&self.inner);
         let guard = FlightGuard { flights: Arc::clone(&self.flights), key };
         let fetch = async move {
-            let loaded = inner.load(&guard.key, context).await;
+            let loaded = inner.load(&guard.key, depth, context).await;
             drop(guard);
             // An error means that no caller waits any more. The inner source has already stored the day.
             let _ = outcome.send(Some(loaded));
@@ -91,9 +91,9 @@ impl<S: DaySource> SingleFlight<S> {
     }
 
     /// Requests the day again at a higher priority. The inner source applies that priority to the load in progress.
-    fn raise_priority(&self, key: DayKey, context: LoadContext) {
+    fn raise_priority(&self, key: DayKey, depth: Depth, context: LoadContext) {
         let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move { inner.load(&key, context).await }.in_current_span());
+        tokio::spawn(async move { inner.load(&key, depth, context).await }.in_current_span());
     }
 }
 
@@ -119,18 +119,28 @@ impl<S: DaySource> Collector for SingleFlight<S> {
 
 #[async_trait]
 impl<S: DaySource> DaySource for SingleFlight<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
-        let mut flight = self.join(key, context);
-        let result = flight.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
-        result.ok().flatten().unwrap_or(Err(LoadError::Abandoned))
+    async fn load(&self, key: &DayKey, depth: Depth, context: LoadContext) -> Result<LoadedDay, LoadError> {
+        loop {
+            let mut flight = self.join(key, depth, context);
+            let result = flight.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
+            match result.ok().flatten().unwrap_or(Err(LoadError::Abandoned)) {
+                // The load in progress was one of the digest, and the archive had it.
+                Ok(LoadedDay::Digest(_)) if depth == Depth::Rows => {}
+                loaded => return loaded,
+            }
+        }
     }
 
-    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+    async fn stored(&self, keys: &[DayKey], depth: Depth) -> Vec<Option<LoadedDay>> {
+        self.inner.stored(keys, depth).await
+    }
+
+    async fn forecast(&self, keys: &[DayKey], depth: Depth) -> Forecast {
         let collapsed = {
             let flights = self.flights.lock();
             !keys.is_empty() && keys.iter().all(|key| flights.contains_key(key))
         };
-        Forecast { collapsed, ..self.inner.forecast(keys).await }
+        Forecast { collapsed, ..self.inner.forecast(keys, depth).await }
     }
 }
 
@@ -147,7 +157,7 @@ mod tests {
     use crate::{
         model::{DataScope, Day, Geo, UserIdType},
         source::CallerId,
-        table::DayTableBuilder,
+        table::{DayMetadata as _, DayTableBuilder},
     };
 
     const CONTEXT: LoadContext = LoadContext { priority: Priority::Interactive, caller: CallerId(1) };
@@ -163,16 +173,21 @@ mod tests {
 
     #[async_trait]
     impl DaySource for SlowSource {
-        async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+        async fn load(&self, key: &DayKey, _: Depth, context: LoadContext) -> Result<LoadedDay, LoadError> {
             self.loads.fetch_add(1, Ordering::SeqCst);
             self.priorities.lock().push(context.priority);
             tokio::time::sleep(Duration::from_secs(60)).await;
             assert!(!self.panics, "configured to panic");
             self.ended.fetch_add(1, Ordering::SeqCst);
-            Ok(Arc::new(DayTableBuilder::new(key.clone(), Arc::default()).finish(Timestamp::UNIX_EPOCH)))
+            let day = DayTableBuilder::new(key.clone(), Arc::default()).finish(Timestamp::UNIX_EPOCH);
+            Ok(LoadedDay::Rows(Arc::new(day)))
         }
 
-        async fn forecast(&self, _: &[DayKey]) -> Forecast {
+        async fn stored(&self, keys: &[DayKey], _: Depth) -> Vec<Option<LoadedDay>> {
+            vec![None; keys.len()]
+        }
+
+        async fn forecast(&self, _: &[DayKey], _: Depth) -> Forecast {
             Forecast::default()
         }
     }
@@ -188,10 +203,13 @@ mod tests {
         let flight = SingleFlight::new(source.clone());
         let (one, two) = (key(1), key(2));
 
-        let (a, b, c) =
-            tokio::join!(flight.load(&one, CONTEXT), flight.load(&one, CONTEXT), flight.load(&two, CONTEXT));
+        let (a, b, c) = tokio::join!(
+            flight.load(&one, Depth::Rows, CONTEXT),
+            flight.load(&one, Depth::Rows, CONTEXT),
+            flight.load(&two, Depth::Rows, CONTEXT)
+        );
 
-        assert!(Arc::ptr_eq(&a.unwrap(), &b.unwrap()));
+        assert_eq!(a.unwrap().key(), b.unwrap().key());
         assert_eq!(c.unwrap().key(), &two);
         assert_eq!(source.loads.load(Ordering::SeqCst), 2);
     }
@@ -201,8 +219,8 @@ mod tests {
         let source = Arc::new(SlowSource::default());
         let flight = SingleFlight::new(source.clone());
 
-        let left = tokio::time::timeout(Duration::from_secs(1), flight.load(&key(1), CONTEXT)).await;
-        let joined = flight.load(&key(1), CONTEXT).await;
+        let left = tokio::time::timeout(Duration::from_secs(1), flight.load(&key(1), Depth::Rows, CONTEXT)).await;
+        let joined = flight.load(&key(1), Depth::Rows, CONTEXT).await;
 
         assert!(left.is_err());
         assert!(joined.is_ok());
@@ -216,7 +234,7 @@ mod tests {
         let background = LoadContext { priority: Priority::Background, ..CONTEXT };
 
         let (patient, hasty) = (key(1), key(1));
-        let _ = tokio::join!(flight.load(&patient, background), flight.load(&hasty, CONTEXT));
+        let _ = tokio::join!(flight.load(&patient, Depth::Rows, background), flight.load(&hasty, Depth::Rows, CONTEXT));
 
         assert_eq!(*source.priorities.lock(), [Priority::Background, Priority::Interactive]);
     }
@@ -226,8 +244,8 @@ mod tests {
         let source = Arc::new(SlowSource { panics: true, ..SlowSource::default() });
         let flight = SingleFlight::new(source.clone());
 
-        assert_eq!(flight.load(&key(1), CONTEXT).await.err(), Some(LoadError::Abandoned));
-        assert_eq!(flight.load(&key(1), CONTEXT).await.err(), Some(LoadError::Abandoned));
+        assert_eq!(flight.load(&key(1), Depth::Rows, CONTEXT).await.err(), Some(LoadError::Abandoned));
+        assert_eq!(flight.load(&key(1), Depth::Rows, CONTEXT).await.err(), Some(LoadError::Abandoned));
 
         assert_eq!(source.loads.load(Ordering::SeqCst), 2);
     }

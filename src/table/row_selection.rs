@@ -65,10 +65,10 @@ impl RowSelector<'_> {
         (first..day.row_count()).filter(move |row| self.matches_row(day, *row))
     }
 
-    /// The person in a row. `None` if the row has no user id.
+    /// The profile of a row.
     #[must_use]
-    pub fn person_of(&self, day: &DayTable, row: usize) -> Option<PersonIndex> {
-        self.tables.profile(day.profiles()[row]).person
+    pub fn profile_of(&self, day: &DayTable, row: usize) -> &Profile {
+        self.tables.profile(day.profiles()[row])
     }
 
     /// Whether a profile meets the conditions on department and person.

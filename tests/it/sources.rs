@@ -6,24 +6,34 @@ mod freshness;
 mod layers;
 mod stub;
 
+use feishu_pulse::source::Depth;
 use rstest::rstest;
 
 use self::layers::Layer;
 
 #[rstest]
-#[case::feishu(Layer::Feishu)]
-#[case::archive_tier(Layer::ArchiveTier)]
-#[case::fill_cache(Layer::FillCache)]
-#[case::single_flight(Layer::SingleFlight)]
-#[case::read_cache(Layer::ReadCache)]
-#[case::narrow_from_whole(Layer::NarrowFromWhole)]
-#[case::the_whole_stack(Layer::Stack)]
 #[tokio::test]
-async fn a_source_fulfils_the_contract(#[case] layer: Layer) {
-    contract::the_requested_day_is_complete(layer).await;
-    contract::loading_again_returns_the_same_rows(layer).await;
-    contract::concurrent_loads_return_the_same_rows(layer).await;
-    contract::all_waiters_get_the_failure_and_later_loads_succeed(layer).await;
-    contract::a_dropped_caller_affects_no_other_caller(layer).await;
-    contract::a_forecast_loads_nothing(layer).await;
+async fn a_source_fulfils_the_contract(
+    #[values(
+        Layer::Feishu,
+        Layer::ArchiveTier,
+        Layer::FillCache,
+        Layer::SingleFlight,
+        Layer::ReadCache,
+        Layer::NarrowFromWhole,
+        Layer::FilteredView,
+        Layer::Stack,
+        Layer::ViewStack
+    )]
+    layer: Layer,
+    #[values(Depth::Digest, Depth::Rows)] depth: Depth,
+) {
+    contract::the_requested_day_is_complete(layer, depth).await;
+    contract::rows_and_digest_of_a_day_agree(layer, depth).await;
+    contract::stored_days_are_found_without_a_load(layer, depth).await;
+    contract::loading_again_returns_the_same_rows(layer, depth).await;
+    contract::concurrent_loads_return_the_same_rows(layer, depth).await;
+    contract::all_waiters_get_the_failure_and_later_loads_succeed(layer, depth).await;
+    contract::a_dropped_caller_affects_no_other_caller(layer, depth).await;
+    contract::a_forecast_loads_nothing(layer, depth).await;
 }

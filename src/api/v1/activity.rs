@@ -120,7 +120,7 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
 
 async fn load(engine: &QueryEngine, request: &DataRequest) -> Result<ReportInput, QueryError> {
     let mut input = engine.load_report_input(&request.query, request.options).await?;
-    engine.add_lead_days(&mut input, trailing_counts::MONTH_DAYS - 1).await;
+    engine.add_lead_days(&mut input, &request.query, trailing_counts::MONTH_DAYS - 1).await?;
     Ok(input)
 }
 
@@ -144,8 +144,8 @@ fn report(input: &ReportInput, request: &ActivityRequest, trailing_counts: &Trai
     } else {
         let figures = LazyCell::new(|| input.figures(selection));
         let trailing = trailing_counts.get_or_compute(input, selection, &figures);
-        let sums = input.sums(selection, &figures);
-        let buckets = activity::activity(input.plan().range, request.interval, &sums, &figures, &trailing);
+        let sums = input.sums(selection);
+        let buckets = activity::activity(input.plan.range, request.interval, &sums, &figures, &trailing);
         data.extend(buckets.iter().map(ActivityItem::from));
     }
     ListResponse { data, meta }.into_format(*format, "activity")

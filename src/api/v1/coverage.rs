@@ -21,7 +21,7 @@ use crate::{
         state::ApiState,
     },
     model::{Day, DayKey},
-    query::{CacheStatus, LoadedDays, Period, QueryError, QueryPlan, plan},
+    query::{LoadedDays, Period, QueryError, QueryPlan, plan},
     store::DayState,
     table::parquet::FileMetadata,
 };
@@ -134,9 +134,8 @@ pub(in crate::api) async fn get(
     let pending =
         plan.pending.iter().map(|(geo, day)| CoverageItem::unavailable(geo.name(), *day, CoverageState::Pending));
     let mut data: Vec<_> = pending.collect();
-    let mut loaded =
-        LoadedDays { plan, days: Vec::new(), missing: Vec::new(), states: Vec::new(), cache_status: CacheStatus::HIT };
-    for key in &loaded.plan.keys {
+    let mut loaded = LoadedDays::empty(plan);
+    for key in &loaded.plan.keys.clone() {
         let metadata = archived.get(key);
         if let Some((day, day_state)) = state.data.views.unfiltered().cached_day(key).await {
             let location = if metadata.is_some() { StorageLocation::Both } else { StorageLocation::Memory };

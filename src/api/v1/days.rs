@@ -62,7 +62,7 @@ pub(in crate::api) async fn delete(
         if let Some(archive) = &state.data.archive {
             archive.remove(&key).await.map_err(|error| Problem::archive_unavailable(&error))?;
         }
-        state.data.views.unfiltered().remove_day(&key).await;
+        state.data.views.remove_day(&key);
     }
     tracing::info!(%day, ?geos, "a day was deleted on request");
     Ok(StatusCode::NO_CONTENT)

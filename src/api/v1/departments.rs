@@ -19,7 +19,7 @@ use crate::{
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
-    query::{LoadedDays, QueryEngine, QueryError},
+    query::{QueryEngine, QueryError, ReportInput},
     report::{
         DayDigest, Suppressed,
         department_totals::{
@@ -156,10 +156,10 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
     context.respond(current, report).await
 }
 
-async fn load(engine: &QueryEngine, request: &DepartmentsRequest) -> Result<LoadedDays<DayDigest>, QueryError> {
-    let mut loaded = engine.load_digests(&request.data.query, request.data.options).await?;
+async fn load(engine: &QueryEngine, request: &DepartmentsRequest) -> Result<ReportInput, QueryError> {
+    let mut loaded = engine.load_report_input(&request.data.query, request.data.options).await?;
     if request.trailing != TrailingMode::None {
-        engine.add_lead_digests(&mut loaded, trailing_counts::MONTH_DAYS - 1).await;
+        engine.add_lead_days(&mut loaded, &request.data.query, trailing_counts::MONTH_DAYS - 1).await?;
     }
     Ok(loaded)
 }
@@ -182,7 +182,7 @@ impl DepartmentsRequest {
     }
 }
 
-fn report(loaded: &LoadedDays<DayDigest>, request: &DepartmentsRequest) -> Response {
+fn report(loaded: &ReportInput, request: &DepartmentsRequest) -> Response {
     let geos = loaded.plan.geos.len();
     let days = complete_days(&loaded.days, |day| loaded.plan.range.contains(day), geos);
     let data = department_items(&days, loaded, request);
@@ -201,7 +201,7 @@ fn report(loaded: &LoadedDays<DayDigest>, request: &DepartmentsRequest) -> Respo
 
 fn department_items(
     days: &[Arc<DayDigest>],
-    loaded: &LoadedDays<DayDigest>,
+    loaded: &ReportInput,
     request: &DepartmentsRequest,
 ) -> Vec<DepartmentItem> {
     let Some(first) = days.first() else { return Vec::new() };

@@ -23,9 +23,9 @@ use crate::{
         shared_params::{self, PeopleParams, RangeParams},
     },
     model::Day,
-    query::{LoadedDays, PersonNumbering, Query, ReportInput},
+    query::{PersonNumbering, Query, ReportInput},
     report::{
-        DayDigest, FiguresByDay, Interval, PersonSet,
+        FiguresByDay, Interval, PersonSet,
         retention::{self, Cohort, CohortPeriod, activation_days},
     },
     table::{PersonIndex, record},
@@ -129,9 +129,9 @@ struct RetentionRequest {
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
     let request = RetentionRequest::parse(&context)?;
     let DataRequest { query, options, .. } = &request.data;
-    let loaded = context.load(&request.data, context.engine().load_digests(query, *options)).await?;
+    let loaded = context.load(&request.data, context.engine().load_report_input(query, *options)).await?;
     let current = context.validate(&loaded, &request.data)?;
-    let report = compute(move || report(loaded.into_inner(), &request)).await?;
+    let report = compute(move || report(&loaded, &request)).await?;
     context.respond(current, report).await
 }
 
@@ -150,12 +150,12 @@ impl RetentionRequest {
     }
 }
 
-fn report(loaded: LoadedDays<DayDigest>, request: &RetentionRequest) -> Response {
+fn report(input: &ReportInput, request: &RetentionRequest) -> Response {
     let RetentionRequest { data: DataRequest { query: Query { selection, .. }, format, .. }, interval } = request;
     let min_group_size = request.data.min_group_size;
-    let meta = Meta::from_loaded_days(&loaded);
-    let range = loaded.plan.range;
-    let (activated, input) = (activation_days(&loaded.days), ReportInput::Digests(loaded));
+    let meta = Meta::from_loaded_days(input);
+    let range = input.plan.range;
+    let activated = activation_days(&input.days);
     let (days, numbering) = input.figures_with_numbering(selection);
     let mut cohorts =
         retention::retention(range, *interval, &cohorts_by_activation_day(&activated, &days, &numbering), &days);

@@ -127,7 +127,7 @@ fn parse(context: &RequestContext) -> Result<DataRequest, Problem> {
 
 fn report(input: &ReportInput, request: &DataRequest) -> Response {
     let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = request;
-    let range = input.plan().range;
+    let range = input.plan.range;
     let length = u16::try_from(range.len()).unwrap_or(u16::MAX);
     let before = DayRange::ending(range.first().plus(-1), length);
     let days = input.figures(selection);

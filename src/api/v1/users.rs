@@ -95,11 +95,11 @@ struct UsersRequest {
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
     let request = UsersRequest::parse(&context)?;
     let DataRequest { query, options, format, .. } = &request.data;
-    let rollups = context.load(&request.data, context.engine().load_user_rollups(query, *options)).await?;
+    let rollups = context.load(&request.data, UserRollups::load(context.engine(), query, *options)).await?;
     let current = context.validate(&rollups, &request.data)?;
     let (format, uri) = (format.format, context.uri().clone());
     if format != Format::Json {
-        let range = rollups.input.plan().range;
+        let range = rollups.input.plan.range;
         let export = compute(move || UsersExport::new(rollups.into_inner(), &request)).await?;
         let export = export.map_err(list_response::serialization_problem)?;
         let row_count = export.row_count.clone();
@@ -136,7 +136,7 @@ impl UsersRequest {
     }
 
     fn filter(&self, rollups: &UserRollups) -> user_totals::UserFilter {
-        let last = rollups.input.plan().range.last();
+        let last = rollups.input.plan.range.last();
         let since = self.inactive_for.map(|days| DayRange::ending(last, days).first());
         user_totals::UserFilter {
             selection: self.data.query.selection.clone(),
@@ -197,7 +197,7 @@ fn page(rollups: &UserRollups, request: &UsersRequest, uri: &Uri) -> Result<Resp
 
 fn meta(rollups: &UserRollups, selection: &RowSelection) -> Meta {
     let withheld = rollups.input.has_unidentified_rows(selection, false);
-    let meta = Meta { total: Some(0), ..Meta::from_report_input(&rollups.input) };
+    let meta = Meta { total: Some(0), ..Meta::from_loaded_days(&rollups.input) };
     meta.with_note(withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED))
 }
 

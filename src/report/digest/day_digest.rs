@@ -1,6 +1,6 @@
 //! The digest of one day.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use crate::{
         day_figures::{DayFigures, PersonSet, RowSums},
         department_members::{DepartmentMember, DepartmentMembers},
     },
-    table::{DayMetadata, DayTable, Dictionary, Flag, day_table::ContentHash},
+    table::{DayMetadata, DayTable, Dictionary, Flag, RowSelector, day_table::ContentHash, profile::Profile},
 };
 
 /// The digest of a day.
@@ -38,6 +38,21 @@ pub struct DepartmentDigest {
     pub members: Arc<DepartmentMembers>,
 }
 
+/// The rows of one department while a digest is computed.
+#[derive(Default)]
+struct DepartmentRows {
+    sums: RowSums,
+    members: Vec<DepartmentMember>,
+}
+
+impl DepartmentRows {
+    fn add(&mut self, day: &DayTable, row: usize, profile: &Profile) {
+        self.sums.add_row(day.flags()[row], |counter| day.counter(counter).get(row));
+        let register_time = profile.register_time;
+        self.members.extend(profile.person.map(|person| DepartmentMember { person, register_time }));
+    }
+}
+
 impl DayDigest {
     /// The digest of a day. Members that are equal in `previous` share its memory; the digest of the day before is the
     /// best choice.
@@ -45,25 +60,43 @@ impl DayDigest {
     pub fn from_day(day: &DayTable, previous: Option<&Self>) -> Self {
         let mut figures = DayFigures::default();
         // By department index.
-        let mut rows_by_department: Vec<(RowSums, Vec<DepartmentMember>)> = Vec::new();
+        let mut by_department: Vec<DepartmentRows> = Vec::new();
         let tables = day.dictionary().read();
-        rows_by_department.resize_with(tables.departments().len(), Default::default);
+        by_department.resize_with(tables.departments().len(), Default::default);
         for (row, index) in day.profiles().iter().enumerate() {
             let profile = tables.profile(*index);
-            let flags = day.flags()[row];
-            let (sums, members) = &mut rows_by_department[profile.department as usize];
-            sums.add_row(flags, |counter| day.counter(counter).get(row));
-            let register_time = profile.register_time;
-            members.extend(profile.person.map(|person| DepartmentMember { person, register_time }));
-            figures.add_person(profile.person, flags);
+            by_department[profile.department as usize].add(day, row, profile);
+            figures.add_person(profile.person, day.flags()[row]);
         }
         drop(tables);
-        let digest = |(department, (sums, members))| {
+        let with_rows = (0..).zip(by_department).filter(|(_, rows)| rows.sums.users > 0);
+        Self::from_departments(day, figures, with_rows, previous)
+    }
+
+    /// The digest of a few rows of a day, such as those of one person.
+    #[must_use]
+    pub fn from_selected_rows(day: &DayTable, selector: &RowSelector<'_>) -> Self {
+        let mut figures = DayFigures::default();
+        let mut by_department: BTreeMap<u32, DepartmentRows> = BTreeMap::new();
+        for row in selector.rows(day) {
+            let profile = selector.profile_of(day, row);
+            by_department.entry(profile.department).or_default().add(day, row, profile);
+            figures.add_person(profile.person, day.flags()[row]);
+        }
+        Self::from_departments(day, figures, by_department.into_iter(), None)
+    }
+
+    fn from_departments(
+        day: &DayTable,
+        mut figures: DayFigures,
+        departments: impl Iterator<Item = (u32, DepartmentRows)>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let digest = |(department, DepartmentRows { sums, members })| {
             let before = previous.and_then(|previous| previous.department(department)).map(|before| &before.members);
             DepartmentDigest { department, sums, members: DepartmentMembers::new(members).shared_with(before) }
         };
-        let with_rows = (0..).zip(rows_by_department).filter(|(_, (sums, _))| sums.users > 0);
-        let departments: Box<[DepartmentDigest]> = with_rows.map(digest).collect();
+        let departments: Box<[DepartmentDigest]> = departments.map(digest).collect();
         for department in &departments {
             figures.sums.add(&department.sums);
         }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    super::{freshness::DayState, memory::Memory},
-    core::{Archive, FindResult},
+    super::{day_catalog::DayCatalog, freshness::DayState},
+    core::Archive,
+    reader::FindResult,
 };
 use crate::{
     model::{DataScope, DayKey},
-    source::{DaySource, Forecast, LoadContext, LoadError},
-    table::DayTable,
+    source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
 };
 
 /// Serves days from the archive, loads missing ones from the inner source and archives them if they are final.
@@ -21,38 +21,54 @@ use crate::{
 #[derive(Debug)]
 pub struct ArchiveTier<S> {
     archive: Arc<Archive>,
-    memory: Arc<Memory>,
+    catalog: DayCatalog,
     inner: S,
 }
 
 impl<S> ArchiveTier<S> {
-    /// Reads from `archive` first and from `inner` if the day is missing. `memory` decides whether a day is final,
-    /// because it has the row counts of the neighbouring days.
-    pub const fn new(archive: Arc<Archive>, memory: Arc<Memory>, inner: S) -> Self {
-        Self { archive, memory, inner }
+    /// Reads from `archive` first and from `inner` if the day is missing. `catalog` decides whether a day is final.
+    pub const fn new(archive: Arc<Archive>, catalog: DayCatalog, inner: S) -> Self {
+        Self { archive, catalog, inner }
     }
 }
 
 #[async_trait]
 impl<S: DaySource> DaySource for ArchiveTier<S> {
-    async fn load(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+    async fn load(&self, key: &DayKey, depth: Depth, context: LoadContext) -> Result<LoadedDay, LoadError> {
         if key.scope != DataScope::Everyone {
-            return self.inner.load(key, context).await;
+            return self.inner.load(key, depth, context).await;
         }
-        let found = self.archive.find(key).await;
+        if depth == Depth::Digest
+            && let Some(digest) = self.archive.digest(key).await
+        {
+            return Ok(LoadedDay::Digest(digest));
+        }
+        let found = self.archive.rows(key).await;
         if let FindResult::Day(day) = found {
-            return Ok(day);
+            return Ok(LoadedDay::Rows(day));
         }
-        let day = self.inner.load(key, context).await?;
-        if matches!(found, FindResult::Missing) && self.memory.state(&*day) == DayState::Final {
-            self.archive.enqueue(&day);
+        let day = self.inner.load(key, depth, context).await?;
+        if let (FindResult::Missing, LoadedDay::Rows(rows)) = (found, &day)
+            && self.catalog.state(&**rows) == DayState::Final
+        {
+            self.archive.enqueue(rows);
         }
         Ok(day)
     }
 
-    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+    /// Only digests: the rows of a day are too large to be read for a caller that does not need them.
+    async fn stored(&self, keys: &[DayKey], depth: Depth) -> Vec<Option<LoadedDay>> {
+        match depth {
+            Depth::Digest => {
+                self.archive.digests(keys).await.into_iter().map(|digest| digest.map(LoadedDay::Digest)).collect()
+            }
+            Depth::Rows => vec![None; keys.len()],
+        }
+    }
+
+    async fn forecast(&self, keys: &[DayKey], depth: Depth) -> Forecast {
         let mut missing = keys.to_vec();
         self.archive.remove_listed(&mut missing).await;
-        if missing.is_empty() { Forecast::NOTHING } else { self.inner.forecast(&missing).await }
+        if missing.is_empty() { Forecast::NOTHING } else { self.inner.forecast(&missing, depth).await }
     }
 }

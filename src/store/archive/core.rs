@@ -1,90 +1,50 @@
-//! The archive itself: finds, lists and removes days.
+//! The archive itself: one reader, one writer and the control records.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
 use object_store::ObjectStore;
-use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Notify, RwLock, Semaphore};
 
 use super::{
-    archive_read::ArchiveRead,
-    backlog::Backlog,
     health::{ArchiveStatus, HealthMonitor, StorageOperation},
-    listing_cache::ListingCache,
-    object_storage::{ListedFile, ObjectStorage},
-    owner::ArchiveOwner,
+    object_storage::ObjectStorage,
+    ownership::{ArchiveOwner, OwnershipClaim, OwnershipError},
+    reader::{ArchiveReader, DigestRead, FindResult, MAX_CONCURRENT_READS},
     storage_error::StorageError,
+    temp_files::remove_temp_files,
+    writer::ArchiveWriter,
 };
 use crate::{
     model::{DataScope, Day, DayKey, DayRange, Geo, UserIdType},
-    prometheus::CounterVec,
-    report::digest::MembershipCache,
-    table::{
-        DayTable, Dictionaries,
-        parquet::{self, FileMetadata, ParquetReadError},
-    },
+    prometheus::{Collector, Exposition},
+    report::DayDigest,
+    table::{DayTable, Dictionaries, parquet::FileMetadata},
 };
-
-/// Limit of the backlog, in bytes: about one year of 20,000 people.
-const MAX_BACKLOG_BYTES: usize = 256 << 20;
-
-/// Files that are read at the same time. Each is in memory while it is read.
-const MAX_CONCURRENT_READS: usize = 32;
 
 /// The archive of one owner.
 #[derive(Debug)]
 pub struct Archive {
-    pub(super) storage: ObjectStorage,
+    storage: Arc<ObjectStorage>,
+    health: Arc<HealthMonitor>,
+    reader: ArchiveReader,
+    writer: Arc<ArchiveWriter>,
     /// The folder of the archive, if it is on this machine.
-    pub(super) folder: Option<PathBuf>,
-    pub(super) dictionaries: Arc<Dictionaries>,
-    /// The department memberships that digests share.
-    pub(super) membership_cache: Arc<MembershipCache>,
-    pub(super) backlog: Backlog,
-    pub(super) read_permits: Semaphore,
-    pub(super) reads: CounterVec<ArchiveRead>,
-    pub(super) listings: ListingCache,
-    /// Write tasks hold this lock in shared mode, and a removal holds it in exclusive mode.
-    pub(super) write_lock: RwLock<()>,
-    /// Ends the writer's wait for its next attempt.
-    pub(super) flush_requested: Notify,
-    pub(super) health_monitor: HealthMonitor,
-    /// The metadata of files whose footer was read, with the listing entry that it belongs to.
-    metadata_cache: Mutex<HashMap<DayKey, (ListedFile, FileMetadata)>>,
-}
-
-/// The result of a search for an archived day.
-pub(super) enum FindResult {
-    Day(Arc<DayTable>),
-    /// The day has no file, its file is damaged, or the archive cannot be read.
-    Missing,
-    /// A later version of this program wrote the file. It must not be overwritten.
-    NewerVersion,
+    folder: Option<PathBuf>,
 }
 
 impl Archive {
     /// The archive of `owner` in `store`. Its days share `dictionaries` with other days.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, dictionaries: Arc<Dictionaries>, owner: ArchiveOwner) -> Self {
+        let (storage, health) = (Arc::new(ObjectStorage::new(store, owner)), Arc::<HealthMonitor>::default());
         Self {
-            storage: ObjectStorage::new(store, owner),
+            reader: ArchiveReader::new(Arc::clone(&storage), Arc::clone(&health), dictionaries),
+            writer: Arc::new(ArchiveWriter::new(Arc::clone(&storage), Arc::clone(&health))),
+            storage,
+            health,
             folder: None,
-            dictionaries,
-            membership_cache: Arc::default(),
-            backlog: Backlog::new(MAX_BACKLOG_BYTES),
-            read_permits: Semaphore::new(MAX_CONCURRENT_READS),
-            reads: CounterVec::default(),
-            listings: ListingCache::default(),
-            write_lock: RwLock::default(),
-            flush_requested: Notify::new(),
-            health_monitor: HealthMonitor::default(),
-            metadata_cache: Mutex::default(),
         }
     }
 
@@ -97,7 +57,62 @@ impl Archive {
     /// The current status of the archive.
     #[must_use]
     pub fn health(&self) -> ArchiveStatus {
-        self.health_monitor.status(self.backlog.len())
+        self.health.status(self.writer.backlog().len())
+    }
+
+    /// Checks that no other app owns the archive, and writes an owner record if there is none.
+    ///
+    /// Every storage operation does this first. Call it at the start to learn of a fault before a request waits.
+    ///
+    /// # Errors
+    /// [`OwnershipError`] if another app owns the archive, or if its owner cannot be determined.
+    pub async fn claim(&self) -> Result<(), OwnershipError> {
+        let claimed = self.storage.ownership().claim().await;
+        claimed.inspect_err(|error| self.health.record_failure(StorageOperation::Reading, error))
+    }
+
+    /// Determines the owner without claiming the archive.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub async fn inspect_owner(&self) -> Result<OwnershipClaim, OwnershipError> {
+        self.storage.ownership().inspect().await
+    }
+
+    /// Searches the backlog and the archive for the rows of a day.
+    pub(super) async fn rows(&self, key: &DayKey) -> FindResult {
+        match self.writer.backlog().get(key) {
+            Some(day) => FindResult::Day(day),
+            None => self.reader.rows(key).await,
+        }
+    }
+
+    /// The digest of a day; `None` if the day is not archived or cannot be read now.
+    ///
+    /// If the file has no digest or an invalid one, the digest is computed from the rows and the file is written again.
+    pub(super) async fn digest(&self, key: &DayKey) -> Option<Arc<DayDigest>> {
+        // Rows in the backlog are newer.
+        if key.scope != DataScope::Everyone || self.writer.backlog().get(key).is_some() {
+            return None;
+        }
+        match self.reader.digest(key).await? {
+            DigestRead::Stored(digest) | DigestRead::OtherVersion(digest) => Some(digest),
+            DigestRead::Recomputed(digest, day) => {
+                self.enqueue(&day);
+                Some(digest)
+            }
+        }
+    }
+
+    /// The digests of several days, in the order of the keys.
+    pub(super) async fn digests(&self, keys: &[DayKey]) -> Vec<Option<Arc<DayDigest>>> {
+        let digests = keys.iter().cloned().map(|key| async move { self.digest(&key).await });
+        stream::iter(digests).buffered(MAX_CONCURRENT_READS).collect().await
+    }
+
+    /// Removes from `keys` the days that have a file. Removes none if the archive cannot be read.
+    pub(super) async fn remove_listed(&self, keys: &mut Vec<DayKey>) {
+        self.reader.remove_listed(keys).await;
     }
 
     /// The metadata of the files in a range. Empty if the archive cannot be read.
@@ -107,138 +122,111 @@ impl Archive {
         user_id_type: UserIdType,
         range: DayRange,
     ) -> BTreeMap<Day, FileMetadata> {
-        let Ok(listed) = self.record_read(self.storage.list(geo, user_id_type).await) else { return BTreeMap::new() };
-        let key = |day| DayKey { geo, user_id_type, scope: DataScope::Everyone, day };
-        let wanted = listed.into_iter().filter(|(day, _)| range.contains(*day));
-        let read = stream::iter(wanted.map(|(day, file)| self.metadata(key(day), file)))
-            .buffer_unordered(MAX_CONCURRENT_READS);
-        read.filter_map(async |metadata| metadata.map(|metadata| (metadata.key.day, metadata))).collect().await
-    }
-
-    /// Removes from `keys` the days that have a file. Removes none if the archive cannot be read.
-    pub(super) async fn remove_listed(&self, keys: &mut Vec<DayKey>) {
-        let whole = keys.iter().filter(|key| key.scope == DataScope::Everyone);
-        let series: BTreeSet<_> = whole.map(|key| (key.geo, key.user_id_type)).collect();
-        for (geo, user_id_type) in series.into_iter().filter(|_| !self.health_monitor.is_paused()) {
-            let listed = self.storage.list(geo, user_id_type).await.unwrap_or_default();
-            let of_series =
-                |key: &DayKey| key.scope == DataScope::Everyone && (key.geo, key.user_id_type) == (geo, user_id_type);
-            keys.retain(|key| !of_series(key) || !listed.contains_key(&key.day));
-        }
+        self.reader.metadata_of_range(geo, user_id_type, range).await
     }
 
     /// The archived days of a series before `oldest`. Empty if the archive cannot be read.
     pub async fn days_before(&self, oldest: Day, geo: Geo, user_id_type: UserIdType) -> Vec<DayKey> {
-        let listed = self.storage.list(geo, user_id_type).await.unwrap_or_default();
-        let key = |day| DayKey { geo, user_id_type, scope: DataScope::Everyone, day };
-        listed.into_keys().filter(|day| *day < oldest).map(key).collect()
+        self.reader.days_before(oldest, geo, user_id_type).await
     }
 
-    /// Removes a day from the archive and from the backlog.
+    /// Adds a final day to the days that wait to be written.
+    pub(super) fn enqueue(&self, day: &Arc<DayTable>) {
+        self.writer.enqueue(day);
+    }
+
+    /// Waits until the day is written or dropped.
+    pub async fn wait_until_written(&self, key: &DayKey) {
+        self.writer.wait_until_written(key).await;
+    }
+
+    /// Waits up to `limit` for all days to be written, and cuts short any retry wait. Called before the process ends.
+    /// Days that are still not written are logged; they are fetched again on the next request.
+    pub async fn flush(&self, limit: Duration) {
+        self.writer.flush(limit).await;
+    }
+
+    /// Removes a day from the archive, written or not.
     ///
     /// # Errors
     /// If the storage operation fails. The file may still exist then.
     pub async fn remove(&self, key: &DayKey) -> Result<(), StorageError> {
-        // Waits until no write is in progress.
-        let _exclusive = self.write_lock.write().await;
-        self.backlog.remove(key);
-        self.lock_metadata().remove(key);
-        self.record_write(self.storage.remove(key).await)
+        self.reader.forget(key);
+        self.writer.remove(key).await
     }
 
-    /// Records the result of a write by a caller other than the writer task.
-    pub(super) fn record_write(&self, done: Result<(), StorageError>) -> Result<(), StorageError> {
-        match &done {
-            // While days wait in the backlog, the writer decides when writes succeed again.
-            Ok(()) if self.backlog.len() > 0 => {}
-            Ok(()) => self.health_monitor.record_success(StorageOperation::Writing),
-            Err(error) => self.health_monitor.record_failure(StorageOperation::Writing, error),
-        }
-        done
+    /// Writes or replaces a control record: a small file for the gateway itself, such as the record of a backfill.
+    ///
+    /// # Errors
+    /// If the storage operation fails.
+    pub async fn put_control_record(&self, folder: &str, name: &str, text: Vec<u8>) -> Result<(), StorageError> {
+        self.writer.record_write(self.storage.put_control_record(folder, name, text).await)
     }
 
-    /// Records the result of a read.
-    pub(super) fn record_read<T>(&self, read: Result<T, StorageError>) -> Result<T, StorageError> {
-        match &read {
-            Ok(_) => self.health_monitor.record_success(StorageOperation::Reading),
-            Err(error) => self.health_monitor.record_failure(StorageOperation::Reading, error),
-        }
-        read
+    /// The contents of all control records of a folder.
+    ///
+    /// # Errors
+    /// If the storage operation fails.
+    pub async fn control_records(&self, folder: &str) -> Result<Vec<Bytes>, StorageError> {
+        self.health.record_read(self.storage.control_records(folder).await)
     }
 
-    /// Searches the backlog and the archive for a day.
-    pub(super) async fn find(&self, key: &DayKey) -> FindResult {
-        if let Some(day) = self.backlog.get(key) {
-            return FindResult::Day(day);
-        }
-        if self.health_monitor.is_paused() {
-            return FindResult::Missing;
-        }
-        let _permit = self.read_permits.acquire().await;
-        // Another read may have failed while this one waited for its permit.
-        if self.health_monitor.is_paused() {
-            return FindResult::Missing;
-        }
-        match self.record_read(self.storage.read(key).await) {
-            Ok(Some(file)) => self.decode(key, file).await,
-            Ok(None) | Err(_) => FindResult::Missing,
-        }
+    /// Removes a control record. A missing record is not an error.
+    ///
+    /// # Errors
+    /// If the storage operation fails.
+    pub async fn remove_control_record(&self, folder: &str, name: &str) -> Result<(), StorageError> {
+        self.writer.record_write(self.storage.remove_control_record(folder, name).await)
     }
 
-    async fn decode(&self, key: &DayKey, file: Bytes) -> FindResult {
-        let dictionary = Arc::clone(self.dictionaries.for_id_type(key.user_id_type));
-        let wanted = key.clone();
-        let decoding = tokio::task::spawn_blocking(move || parquet::decode(file, &wanted, &dictionary));
-        // The Parquet reader may panic on a damaged file.
-        let decoded = decoding.await.unwrap_or_else(|panic| Err(ParquetReadError::damaged(panic)));
-        match decoded {
-            Ok(day) => {
-                self.reads.increment(ArchiveRead::Rows);
-                FindResult::Day(Arc::new(day))
-            }
-            Err(error @ ParquetReadError::TooNew { .. }) => {
-                tracing::warn!(%key, %error, "an archived day is of a later version; it is fetched again");
-                FindResult::NewerVersion
-            }
-            Err(error @ ParquetReadError::Damaged { .. }) => {
-                self.quarantine(key, &error).await;
-                FindResult::Missing
-            }
+    /// Deletes the temporary files of killed processes, as of `now`. A bucket has none.
+    pub async fn remove_temp_files(&self, now: Timestamp) {
+        if let Some(folder) = &self.folder {
+            remove_temp_files(folder, now).await;
         }
     }
+}
 
-    async fn quarantine(&self, key: &DayKey, why: &ParquetReadError) {
-        self.health_monitor.record_damaged_file();
-        match self.storage.quarantine(key).await {
-            Ok(()) => {
-                tracing::error!(%key, %why, "an archived day is damaged; its file is moved aside");
-            }
-            // The day is fetched and overwrites the file all the same.
-            Err(error) => {
-                tracing::error!(%key, %why, %error, "an archived day is damaged; its file cannot be moved");
-            }
-        }
+impl Collector for Archive {
+    fn collect(&self, page: &mut Exposition) {
+        let health = self.health();
+        page.gauge("feishu_pulse_archive_failing", "1 while the archive has a fault, else 0.")
+            .sample(f64::from(u8::from(health.fault.is_some())));
+        page.counter("feishu_pulse_archive_reads_total", "Archived days read, by the part of the file that was read.")
+            .counter_vec(self.reader.reads());
+        page.gauge("feishu_pulse_archive_unwritten_partitions", "Days that wait to be written to the archive.")
+            .sample(health.unwritten as f64);
+        page.counter(
+            "feishu_pulse_archive_dropped_partitions_total",
+            "Days dropped unwritten because too many waited.",
+        )
+        .sample(health.dropped as f64);
+        page.counter(
+            "feishu_pulse_archive_damaged_files_total",
+            "Damaged archive files that were found and moved aside.",
+        )
+        .sample(health.damaged as f64);
     }
+}
 
-    /// The metadata of a listed file, read once per version of the file.
-    async fn metadata(&self, key: DayKey, file: ListedFile) -> Option<FileMetadata> {
-        let cached =
-            self.lock_metadata().get(&key).filter(|(cached, _)| *cached == file).map(|(_, metadata)| metadata.clone());
-        if cached.is_some() {
-            return cached;
-        }
-        let footer = self.storage.read_footer(&key, &file).await;
-        let footer = self.record_read(footer).ok().flatten()?;
-        // A damaged file is moved aside when its day is loaded.
-        let metadata = parquet::read_file_metadata(&footer)
-            .inspect_err(|error| tracing::warn!(%key, %error, "the metadata of an archived day cannot be read"))
-            .ok();
-        let metadata = metadata.filter(|metadata| metadata.key == key)?;
-        self.lock_metadata().insert(key, (file, metadata.clone()));
-        Some(metadata)
-    }
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
 
-    fn lock_metadata(&self) -> MutexGuard<'_, HashMap<DayKey, (ListedFile, FileMetadata)>> {
-        self.metadata_cache.lock()
+    use super::*;
+
+    #[tokio::test]
+    async fn the_archive_of_another_app_is_not_read() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let archive = |app_id: &str| {
+            let owner = ArchiveOwner { app_id: app_id.to_owned(), upstream: "https://open.feishu.cn".to_owned() };
+            Archive::new(Arc::clone(&store), Arc::default(), owner)
+        };
+        archive("cli_a").claim().await.unwrap();
+
+        let refused = archive("cli_b");
+
+        assert!(refused.claim().await.is_err() && refused.health().fault.is_some());
+        assert!(refused.control_records("backfills").await.is_err());
     }
 }

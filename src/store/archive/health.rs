@@ -5,6 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
+use super::storage_error::StorageError;
+
 /// For this long after a failed read, requests do not read from the archive.
 const READ_PAUSE: Duration = Duration::from_secs(30);
 
@@ -73,6 +75,15 @@ impl HealthMonitor {
                 "the archive fails; days are fetched from Feishu and archived later"
             );
         }
+    }
+
+    /// Records the result of a read.
+    pub(super) fn record_read<T>(&self, read: Result<T, StorageError>) -> Result<T, StorageError> {
+        match &read {
+            Ok(_) => self.record_success(StorageOperation::Reading),
+            Err(error) => self.record_failure(StorageOperation::Reading, error),
+        }
+        read
     }
 
     /// Whether a read failed so recently that requests skip the archive.

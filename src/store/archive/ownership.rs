@@ -1,31 +1,136 @@
-//! Ownership of the archive: claims it for this app.
+//! Ownership of an archive: the app whose days it holds.
+//!
+//! Feishu gives a person a different id in each app. If two apps shared an archive, its readers would count one person
+//! as two. So each archive has an owner record, a control record with the id of its app.
+
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
 
 use super::{
-    core::Archive,
-    health::StorageOperation,
-    owner::{OwnershipClaim, OwnershipError},
+    layout::{self, OWNERS_FOLDER},
+    storage_error::StorageError,
+    timed_store::TimedStore,
 };
 
-impl Archive {
-    /// Checks that no other app owns the archive, and writes an owner record if there is none.
-    ///
-    /// Every storage operation does this first. Call it at startup, so that a fault is found before a request waits.
-    ///
-    /// # Errors
-    /// [`OwnershipError`] if another app owns the archive, or if its owner cannot be determined.
-    pub async fn claim(&self) -> Result<(), OwnershipError> {
-        self.storage
-            .claim()
-            .await
-            .inspect_err(|error| self.health_monitor.record_failure(StorageOperation::Reading, error))
+/// The version of the archive's layout, that is, of its object names. The content of a day's file has its own version.
+const FORMAT_VERSION: u32 = 1;
+
+/// The owner of an archive: an app of one Feishu.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveOwner {
+    /// The app's id.
+    pub app_id: String,
+    /// The base URL of its Feishu, without a trailing slash.
+    pub upstream: String,
+}
+
+/// Whether this process may use an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnershipClaim {
+    /// The archive has our owner record.
+    Ours,
+    /// The archive has no owner record.
+    Unowned,
+}
+
+/// Why this process may not use an archive.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OwnershipError {
+    /// The archive belongs to another app, or to this app at another Feishu.
+    #[error(
+        "it holds the days of {app_id} from {upstream}, and each app has different user ids: give this app an archive \
+         of its own, or delete {record} in it if both are the same"
+    )]
+    OtherOwner {
+        /// The other app's id.
+        app_id: String,
+        /// The base URL of the other app's Feishu.
+        upstream: String,
+        /// The name of the owner record.
+        record: String,
+    },
+    /// This version cannot read the owner record.
+    #[error(
+        "its owner record {record} was written by a later version of feishu-pulse or by another program: use that \
+         version, or another archive"
+    )]
+    UnknownRecord {
+        /// The name of the owner record.
+        record: String,
+    },
+    /// The owner record cannot be read or written now.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// The content of an owner record.
+#[derive(Debug, Serialize, Deserialize)]
+struct OwnerRecord {
+    format_version: u32,
+    #[serde(flatten)]
+    owner: ArchiveOwner,
+}
+
+/// Claims an archive for one app.
+#[derive(Debug)]
+pub(super) struct ArchiveOwnership {
+    store: TimedStore,
+    owner: ArchiveOwner,
+    claimed: OnceLock<()>,
+}
+
+impl ArchiveOwnership {
+    pub(super) const fn new(store: TimedStore, owner: ArchiveOwner) -> Self {
+        Self { store, owner, claimed: OnceLock::new() }
     }
 
-    /// Determines the owner without claiming the archive.
+    /// Checks the owner, and writes our owner record if there is none. Later calls return at once.
     ///
-    /// # Errors
-    /// As [`Self::claim`].
-    pub async fn inspect_owner(&self) -> Result<OwnershipClaim, OwnershipError> {
-        self.storage.inspect_owner().await
+    /// Concurrent first calls are harmless: each finds or writes the same record.
+    pub(super) async fn claim(&self) -> Result<(), OwnershipError> {
+        if self.claimed.get().is_none() {
+            if self.inspect().await? == OwnershipClaim::Unowned {
+                self.write_record().await?;
+            }
+            let _ = self.claimed.set(());
+        }
+        Ok(())
+    }
+
+    /// Reads the owner records.
+    pub(super) async fn inspect(&self) -> Result<OwnershipClaim, OwnershipError> {
+        let mut claim = OwnershipClaim::Unowned;
+        for (name, text) in self.store.read_folder(OWNERS_FOLDER).await? {
+            let unknown = || OwnershipError::UnknownRecord { record: name.clone() };
+            let record: OwnerRecord = serde_json::from_slice(&text).map_err(|_| unknown())?;
+            if record.format_version > FORMAT_VERSION {
+                return Err(unknown());
+            }
+            if record.owner != self.owner {
+                let ArchiveOwner { app_id, upstream } = record.owner;
+                return Err(OwnershipError::OtherOwner { app_id, upstream, record: name });
+            }
+            claim = OwnershipClaim::Ours;
+        }
+        Ok(claim)
+    }
+
+    /// Writes our owner record, and removes it again if another app has written its own in the meantime.
+    ///
+    /// Each app writes before it checks again, so of two simultaneous claims at least one sees the other. This does not
+    /// rely on conditional writes, which some stores ignore.
+    async fn write_record(&self) -> Result<(), OwnershipError> {
+        let record = OwnerRecord { format_version: FORMAT_VERSION, owner: self.owner.clone() };
+        let path = layout::control_record(OWNERS_FOLDER, &self.owner.app_id);
+        let text = serde_json::to_vec_pretty(&record).map_err(|error| StorageError::from_display(&error))?;
+        self.store.put(&path, text).await?;
+        let inspected = self.inspect().await;
+        if let Err(OwnershipError::OtherOwner { .. }) = inspected {
+            // The other app claimed the archive at the same time. Neither has archived a day yet.
+            self.store.remove(&path).await?;
+        }
+        inspected.map(|_| ())
     }
 }
 
@@ -36,40 +141,37 @@ mod tests {
     use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, memory::InMemory, path::Path};
 
     use super::*;
-    use crate::store::archive::owner::ArchiveOwner;
 
-    fn archive(store: &Arc<InMemory>, app_id: &str, upstream: &str) -> Archive {
+    fn ownership(store: &Arc<InMemory>, app_id: &str, upstream: &str) -> ArchiveOwnership {
         let owner = ArchiveOwner { app_id: app_id.to_owned(), upstream: upstream.to_owned() };
         let store: Arc<dyn ObjectStore> = Arc::clone(store) as _;
-        Archive::new(store, Arc::default(), owner)
+        ArchiveOwnership::new(TimedStore::new(store), owner)
     }
 
     #[tokio::test]
     async fn the_first_app_claims_the_archive_and_can_use_it_again() {
         let store = Arc::new(InMemory::new());
-        let first = archive(&store, "cli_a", "https://open.feishu.cn");
+        let first = ownership(&store, "cli_a", "https://open.feishu.cn");
 
-        assert_eq!(first.inspect_owner().await, Ok(OwnershipClaim::Unowned));
+        assert_eq!(first.inspect().await, Ok(OwnershipClaim::Unowned));
         assert_eq!(first.claim().await, Ok(()));
 
-        let again = archive(&store, "cli_a", "https://open.feishu.cn");
-        assert_eq!((again.inspect_owner().await, again.claim().await), (Ok(OwnershipClaim::Ours), Ok(())));
+        let again = ownership(&store, "cli_a", "https://open.feishu.cn");
+        assert_eq!((again.inspect().await, again.claim().await), (Ok(OwnershipClaim::Ours), Ok(())));
     }
 
     #[tokio::test]
     async fn another_app_or_another_feishu_is_refused_with_the_owners_name() {
         let store = Arc::new(InMemory::new());
-        archive(&store, "cli_a", "https://open.feishu.cn").claim().await.unwrap();
+        ownership(&store, "cli_a", "https://open.feishu.cn").claim().await.unwrap();
 
         for (app_id, upstream) in [("cli_b", "https://open.feishu.cn"), ("cli_a", "http://127.0.0.1:9")] {
-            let refused = archive(&store, app_id, upstream);
+            let refused = ownership(&store, app_id, upstream);
             let error = refused.claim().await.unwrap_err().to_string();
             assert!(
                 error.contains("cli_a from https://open.feishu.cn") && error.contains("owners/cli_a.json"),
                 "{error}"
             );
-            assert!(refused.health().fault.is_some());
-            assert!(refused.control_records("backfills").await.is_err(), "reads are refused as well");
         }
     }
 
@@ -79,7 +181,7 @@ mod tests {
         let text = r#"{"format_version": 2, "app_id": "cli_a", "upstream": "https://open.feishu.cn"}"#;
         store.put(&Path::from("owners/cli_a.json"), PutPayload::from_static(text.as_bytes())).await.unwrap();
 
-        let refused = archive(&store, "cli_a", "https://open.feishu.cn").claim().await;
+        let refused = ownership(&store, "cli_a", "https://open.feishu.cn").claim().await;
 
         assert!(matches!(refused, Err(OwnershipError::UnknownRecord { .. })), "{refused:?}");
     }
@@ -87,13 +189,13 @@ mod tests {
     #[tokio::test]
     async fn of_two_simultaneous_claims_the_later_withdraws() {
         let store = Arc::new(InMemory::new());
-        let (one, other) = (archive(&store, "cli_a", "x"), archive(&store, "cli_b", "x"));
+        let (one, other) = (ownership(&store, "cli_a", "x"), ownership(&store, "cli_b", "x"));
 
-        let (first_seen, second_seen) = (one.inspect_owner().await, other.inspect_owner().await);
-        let (first, second) = (one.storage.write_owner().await, other.storage.write_owner().await);
+        let (first_seen, second_seen) = (one.inspect().await, other.inspect().await);
+        let (first, second) = (one.write_record().await, other.write_record().await);
 
         assert_eq!((first_seen, second_seen), (Ok(OwnershipClaim::Unowned), Ok(OwnershipClaim::Unowned)));
         assert!(first.is_ok() && second.is_err(), "{second:?}");
-        assert_eq!(one.inspect_owner().await, Ok(OwnershipClaim::Ours));
+        assert_eq!(one.inspect().await, Ok(OwnershipClaim::Ours));
     }
 }

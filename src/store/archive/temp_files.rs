@@ -6,23 +6,21 @@ use std::{fs, io, path::Path};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{core::Archive, layout::DAYS_FOLDER};
+use super::layout::DAYS_FOLDER;
 
 /// Only files older than this are deleted. A write takes at most one minute, so no process is still writing them.
 const MIN_AGE: SignedDuration = SignedDuration::from_mins(10);
 
-impl Archive {
-    /// Deletes the temporary files of killed processes, as of `now`. A bucket has none.
-    pub async fn remove_temp_files(&self, now: Timestamp) {
-        let Some(folder) = self.folder.as_ref().map(|folder| folder.join(DAYS_FOLDER)).filter(|folder| folder.exists())
-        else {
-            return;
-        };
-        match tokio::task::spawn_blocking(move || remove_old_temp_files(&folder, now)).await {
-            Ok(Ok(0)) | Err(_) => {}
-            Ok(Ok(files)) => tracing::info!(files, "unfinished files in the archive were deleted"),
-            Ok(Err(error)) => tracing::warn!(%error, "the archive could not be searched for unfinished files"),
-        }
+/// Deletes the temporary files of killed processes in the folder of an archive, as of `now`.
+pub(super) async fn remove_temp_files(archive: &Path, now: Timestamp) {
+    let folder = archive.join(DAYS_FOLDER);
+    if !folder.exists() {
+        return;
+    }
+    match tokio::task::spawn_blocking(move || remove_old_temp_files(&folder, now)).await {
+        Ok(Ok(0)) | Err(_) => {}
+        Ok(Ok(files)) => tracing::info!(files, "unfinished files in the archive were deleted"),
+        Ok(Err(error)) => tracing::warn!(%error, "the archive could not be searched for unfinished files"),
     }
 }
 

@@ -1,10 +1,16 @@
-//! Writer: writes the backlog to the archive in the background, so that no request waits for it.
+//! Archive writer: writes the backlog to the archive in the background, so that no request waits for it.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future;
+use tokio::sync::{Notify, RwLock};
 
-use super::{core::Archive, health::StorageOperation, storage_error::StorageError};
+use super::{
+    backlog::Backlog,
+    health::{HealthMonitor, StorageOperation},
+    object_storage::ObjectStorage,
+    storage_error::StorageError,
+};
 use crate::{
     model::{Backoff, DayKey},
     report::digest,
@@ -17,12 +23,42 @@ const BATCH_DAYS: usize = 8;
 /// Wait between attempts to write to a failing archive.
 const RETRY_BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
-impl Archive {
+/// Limit of the backlog, in bytes: about one year of 20,000 people.
+const MAX_BACKLOG_BYTES: usize = 256 << 20;
+
+/// Writes days to an archive.
+#[derive(Debug)]
+pub(super) struct ArchiveWriter {
+    storage: Arc<ObjectStorage>,
+    health: Arc<HealthMonitor>,
+    backlog: Backlog,
+    /// Write tasks hold this lock in shared mode, and a removal holds it in exclusive mode.
+    write_lock: RwLock<()>,
+    /// Ends the wait after a failure.
+    flush_requested: Notify,
+}
+
+impl ArchiveWriter {
+    pub(super) fn new(storage: Arc<ObjectStorage>, health: Arc<HealthMonitor>) -> Self {
+        Self {
+            storage,
+            health,
+            backlog: Backlog::new(MAX_BACKLOG_BYTES),
+            write_lock: RwLock::default(),
+            flush_requested: Notify::new(),
+        }
+    }
+
+    /// The days that wait to be written.
+    pub(super) const fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
     /// Adds a final day to the backlog and starts the writer if necessary.
     pub(super) fn enqueue(self: &Arc<Self>, day: &Arc<DayTable>) {
         let added = self.backlog.push(Arc::clone(day));
         if added.dropped > 0 {
-            self.health_monitor.record_dropped(added.dropped);
+            self.health.record_dropped(added.dropped);
             tracing::warn!(days = added.dropped, "too many days wait to be archived; the earliest were dropped");
         }
         if added.needs_writer {
@@ -30,14 +66,33 @@ impl Archive {
         }
     }
 
+    /// Removes a day from the archive and from the backlog.
+    pub(super) async fn remove(&self, key: &DayKey) -> Result<(), StorageError> {
+        // Waits until no write is in progress.
+        let _exclusive = self.write_lock.write().await;
+        self.backlog.remove(key);
+        self.record_write(self.storage.remove(key).await)
+    }
+
+    /// Records the result of a write outside the backlog.
+    pub(super) fn record_write(&self, done: Result<(), StorageError>) -> Result<(), StorageError> {
+        match &done {
+            // While days wait in the backlog, their writes decide when writes succeed again.
+            Ok(()) if self.backlog.len() > 0 => {}
+            Ok(()) => self.health.record_success(StorageOperation::Writing),
+            Err(error) => self.health.record_failure(StorageOperation::Writing, error),
+        }
+        done
+    }
+
     /// Waits until the day is written or dropped.
-    pub async fn wait_until_written(&self, key: &DayKey) {
+    pub(super) async fn wait_until_written(&self, key: &DayKey) {
         self.backlog.wait_until_removed(key).await;
     }
 
     /// Waits up to `limit` for the backlog to be written, and cuts short any retry wait. Called before the process
     /// ends. Days that are still not written are logged; they are fetched again on the next request.
-    pub async fn flush(&self, limit: Duration) {
+    pub(super) async fn flush(&self, limit: Duration) {
         self.flush_requested.notify_one();
         if tokio::time::timeout(limit, self.backlog.wait_until_empty()).await.is_err() {
             let days: Vec<String> = self.backlog.keys().iter().map(DayKey::to_string).collect();
@@ -61,14 +116,14 @@ impl Archive {
                     Ok(()) => drop(failing.remove(day.key())),
                     Err(error) => {
                         failing.insert(day.key().clone());
-                        self.health_monitor.record_failure(StorageOperation::Writing, error);
+                        self.health.record_failure(StorageOperation::Writing, error);
                     }
                 }
             }
             // A day that was removed from the backlog no longer counts as failing.
             failing.retain(|key| self.backlog.get(key).is_some());
             if failing.is_empty() {
-                self.health_monitor.record_success(StorageOperation::Writing);
+                self.health.record_success(StorageOperation::Writing);
             }
             failures = if written.iter().any(Result::is_ok) { 0 } else { failures + 1 };
             if failures > 0 {

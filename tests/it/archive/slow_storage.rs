@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use feishu_pulse::{
     model::{DataScope, DayKey, Geo, ManualClock, UserIdType},
-    source::{CallerId, DaySource, Forecast, LoadContext, LoadError, Priority},
-    store::{Archive, ArchiveOwner, ArchiveTier, FreshnessPolicy, Memory},
-    table::{DayTable, DayTableBuilder, Row},
+    source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority},
+    store::{Archive, ArchiveOwner, ArchiveTier, DayCatalog, FreshnessPolicy},
+    table::{DayTableBuilder, Row},
 };
 use object_store::{
     ObjectStore,
@@ -26,13 +26,17 @@ struct InstantSource;
 
 #[async_trait]
 impl DaySource for InstantSource {
-    async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+    async fn load(&self, key: &DayKey, _: Depth, _: LoadContext) -> Result<LoadedDay, LoadError> {
         let mut builder = DayTableBuilder::new(key.clone(), Arc::default());
         builder.push(&Row { user_id: Some("ou_1".to_owned()), ..Row::default() });
-        Ok(Arc::new(builder.finish(at(NOON))))
+        Ok(LoadedDay::Rows(Arc::new(builder.finish(at(NOON)))))
     }
 
-    async fn forecast(&self, _: &[DayKey]) -> Forecast {
+    async fn stored(&self, keys: &[DayKey], _: Depth) -> Vec<Option<LoadedDay>> {
+        vec![None; keys.len()]
+    }
+
+    async fn forecast(&self, _: &[DayKey], _: Depth) -> Forecast {
         Forecast::NOTHING
     }
 }
@@ -49,8 +53,8 @@ fn slow_archive(config: ThrottleConfig) -> SlowArchive {
     let owner = ArchiveOwner { app_id: "cli_a".to_owned(), upstream: "https://feishu.test".to_owned() };
     let shared: Arc<dyn ObjectStore> = Arc::clone(&store) as _;
     let archive = Arc::new(Archive::new(shared, Arc::default(), owner));
-    let memory = Arc::new(Memory::new(1 << 20, FreshnessPolicy::default(), Arc::new(ManualClock::at(at(NOON)))));
-    let source = ArchiveTier::new(Arc::clone(&archive), memory, InstantSource);
+    let catalog = DayCatalog::new(FreshnessPolicy::default(), Arc::new(ManualClock::at(at(NOON))));
+    let source = ArchiveTier::new(Arc::clone(&archive), catalog, InstantSource);
     SlowArchive { store, archive, source }
 }
 
@@ -69,9 +73,9 @@ async fn a_slow_archive_delays_only_the_first_request() {
     });
 
     let started = Instant::now();
-    let first = slow.source.load(&key(10), CONTEXT).await;
+    let first = slow.source.load(&key(10), Depth::Rows, CONTEXT).await;
     let waited = started.elapsed();
-    let second = slow.source.load(&key(11), CONTEXT).await;
+    let second = slow.source.load(&key(11), Depth::Rows, CONTEXT).await;
 
     assert!(first.is_ok() && second.is_ok());
     assert!(waited <= Duration::from_secs(15), "{waited:?}");
@@ -90,7 +94,7 @@ async fn a_slow_archive_delays_only_the_first_request() {
 async fn flush_writes_the_backlog() {
     let slow = slow_archive(ThrottleConfig { wait_put_per_call: Duration::from_secs(2), ..ThrottleConfig::default() });
     for of_month in 1..=20 {
-        slow.source.load(&key(of_month), CONTEXT).await.expect("a day");
+        slow.source.load(&key(of_month), Depth::Rows, CONTEXT).await.expect("a day");
     }
     assert!(slow.archive.health().unwritten > 0);
 
@@ -104,7 +108,7 @@ async fn flush_logs_the_days_that_it_could_not_write_in_time() {
     let (log, _guard) = CapturedLog::start("info");
     let slow = slow_archive(ThrottleConfig { wait_put_per_call: HOUR, ..ThrottleConfig::default() });
     for of_month in [1, 2] {
-        slow.source.load(&key(of_month), CONTEXT).await.expect("a day");
+        slow.source.load(&key(of_month), Depth::Rows, CONTEXT).await.expect("a day");
     }
 
     let started = Instant::now();

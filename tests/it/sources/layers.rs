@@ -6,11 +6,12 @@ use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{
     feishu::{FeishuConfig, FeishuSource, token::AppCredentials},
     model::{Clock, Geo, ManualClock},
-    source::{DaySource, LoadError, UpstreamDetail},
+    source::{DaySource, Depth, LoadError, UpstreamDetail},
     store::{
-        Archive, ArchiveOwner, ArchiveTier, FillCache, FreshnessPolicy, Memory, NarrowFromWhole, ReadCache,
-        SingleFlight,
+        Archive, ArchiveOwner, ArchiveTier, FillCache, FilteredView, FreshnessPolicy, Memory, NarrowFromWhole,
+        ReadCache, SingleFlight, read_path,
     },
+    table::AccessView,
 };
 use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, Simulator, SimulatorConfig};
 use object_store::memory::InMemory;
@@ -26,8 +27,11 @@ pub(crate) enum Layer {
     SingleFlight,
     ReadCache,
     NarrowFromWhole,
+    FilteredView,
     /// All layers above the stub, in the gateway's order.
     Stack,
+    /// All layers of a view above all layers of the whole days.
+    ViewStack,
 }
 
 /// A layer under test, with the source below it.
@@ -44,17 +48,27 @@ enum Below {
 impl Layer {
     /// Whether concurrent loads of the same day share one load from the source below.
     pub(crate) const fn is_single_flight(self) -> bool {
-        matches!(self, Self::Feishu | Self::SingleFlight | Self::Stack)
+        matches!(self, Self::Feishu | Self::SingleFlight | Self::Stack | Self::ViewStack)
     }
 
-    /// Whether a loaded day is not loaded from the source below again.
-    pub(crate) const fn stores_days(self) -> bool {
-        matches!(self, Self::ArchiveTier | Self::FillCache | Self::Stack)
+    /// Whether a day that was loaded at `depth` is not loaded from the source below again.
+    pub(crate) const fn stores_days(self, depth: Depth) -> bool {
+        match self {
+            Self::ArchiveTier | Self::FillCache | Self::Stack | Self::ViewStack => true,
+            // It stores the digests that it computes from rows.
+            Self::ReadCache => matches!(depth, Depth::Digest),
+            Self::Feishu | Self::SingleFlight | Self::NarrowFromWhole | Self::FilteredView => false,
+        }
+    }
+
+    /// Whether a loaded day is in memory afterwards.
+    pub(crate) const fn has_stored_days(self) -> bool {
+        matches!(self, Self::Stack | Self::ViewStack)
     }
 
     /// Whether a load runs to its end after all callers were dropped.
     pub(crate) const fn survives_dropped_callers(self) -> bool {
-        matches!(self, Self::SingleFlight | Self::Stack)
+        matches!(self, Self::SingleFlight | Self::Stack | Self::ViewStack)
     }
 
     pub(crate) async fn subject(self) -> Subject {
@@ -68,15 +82,17 @@ impl Layer {
         let archive = Arc::new(Archive::new(Arc::new(InMemory::new()), Arc::clone(&stub.dictionaries), owner));
         let inner = Arc::clone(&stub);
         let source: Arc<dyn DaySource> = match self {
-            Self::Feishu | Self::ArchiveTier => Arc::new(ArchiveTier::new(archive, memory, inner)),
+            Self::Feishu | Self::ArchiveTier => Arc::new(ArchiveTier::new(archive, memory.catalog().clone(), inner)),
             Self::FillCache => Arc::new(FillCache::new(memory, inner)),
             Self::SingleFlight => Arc::new(SingleFlight::new(inner)),
             Self::ReadCache => Arc::new(ReadCache::new(memory, inner)),
             Self::NarrowFromWhole => Arc::new(NarrowFromWhole::new(memory, inner)),
-            Self::Stack => {
-                let archived = ArchiveTier::new(archive, Arc::clone(&memory), inner);
-                let flight = SingleFlight::new(FillCache::new(Arc::clone(&memory), archived));
-                Arc::new(NarrowFromWhole::new(Arc::clone(&memory), ReadCache::new(memory, Arc::new(flight))))
+            Self::FilteredView => Arc::new(FilteredView::new(AccessView::default(), None, inner)),
+            Self::Stack => read_path(&memory, Some(&archive), inner).source,
+            Self::ViewStack => {
+                let whole = read_path(&memory, Some(&archive), inner).source;
+                let filtered = FilteredView::new(AccessView::default(), None, whole);
+                read_path(&Arc::new(memory.for_new_view()), None, filtered).source
             }
         };
         Subject { source, below: Below::Stub(stub) }

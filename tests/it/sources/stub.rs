@@ -8,8 +8,8 @@ use std::sync::{
 use async_trait::async_trait;
 use feishu_pulse::{
     model::{DataScope, DayKey},
-    source::{DaySource, Forecast, LoadContext, LoadError},
-    table::{DayTable, DayTableBuilder, Dictionaries, Row},
+    source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
+    table::{DayTableBuilder, Dictionaries, Row},
 };
 use tokio::sync::watch;
 
@@ -61,7 +61,7 @@ impl Stub {
 
 #[async_trait]
 impl DaySource for Stub {
-    async fn load(&self, key: &DayKey, _: LoadContext) -> Result<Arc<DayTable>, LoadError> {
+    async fn load(&self, key: &DayKey, _: Depth, _: LoadContext) -> Result<LoadedDay, LoadError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         // Other tasks run in the meantime, as they would during an upstream call.
         tokio::task::yield_now().await;
@@ -79,10 +79,14 @@ impl DaySource for Stub {
             }
         }
         // The fetch time is late enough for the day to be final.
-        Ok(Arc::new(builder.finish(key.geo.produced_at(key.day.plus(3)))))
+        Ok(LoadedDay::Rows(Arc::new(builder.finish(key.geo.produced_at(key.day.plus(3))))))
     }
 
-    async fn forecast(&self, keys: &[DayKey]) -> Forecast {
+    async fn stored(&self, keys: &[DayKey], _: Depth) -> Vec<Option<LoadedDay>> {
+        vec![None; keys.len()]
+    }
+
+    async fn forecast(&self, keys: &[DayKey], _: Depth) -> Forecast {
         Forecast { calls: keys.len() as u64, ..Forecast::default() }
     }
 }

@@ -6,7 +6,8 @@ use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{
     feishu::{FeishuConfig, FeishuSource, token::AppCredentials},
     model::{DataScope, DayKey, DayRange, Geo, ManualClock, UserIdType},
-    source::{CallerId, DaySource as _, LoadContext, Priority},
+    source::{CallerId, DaySource as _, Depth, LoadContext, Priority},
+    table::DayMetadata as _,
 };
 use feishu_simulator::{PageTokenStyle, Simulator, SimulatorConfig, TenantGeo};
 use futures_util::future::join_all;
@@ -44,7 +45,7 @@ async fn backfill(simulator: &Simulator, source: &FeishuSource) -> tokio::task::
     let source = source.clone();
     let backfill = tokio::spawn(async move {
         let keys = keys(&DataScope::Everyone, "2026-11-01", "2026-11-08");
-        let days = join_all(keys.iter().map(|key| source.load(key, BACKGROUND))).await;
+        let days = join_all(keys.iter().map(|key| source.load(key, Depth::Rows, BACKGROUND))).await;
         days.into_iter().map(|day| day.unwrap().row_count()).sum()
     });
     eventually(async || simulator.call_log().stats_calls().len() > 20).await;
@@ -59,7 +60,7 @@ async fn a_backfill_delays_an_interactive_call_only_by_calls_in_flight() {
     let person =
         DataScope::User(simulator.tenant().rows_of(TenantGeo::Cn, day("2026-11-20").date())[0].open_id.as_str().into());
     let calls_before = simulator.call_log().stats_calls().len();
-    source.load(&keys(&person, "2026-11-20", "2026-11-20")[0], INTERACTIVE).await.unwrap();
+    source.load(&keys(&person, "2026-11-20", "2026-11-20")[0], Depth::Rows, INTERACTIVE).await.unwrap();
 
     let calls = simulator.call_log().stats_calls();
     let position = calls.iter().position(|call| call.query.as_ref().is_some_and(|query| query.user_id.is_some()));
@@ -78,7 +79,7 @@ async fn a_day_of_a_backfill_is_fetched_first_if_a_caller_waits_for_it() {
     let backfill = backfill(&simulator, &source).await;
 
     let wanted = &keys(&DataScope::Everyone, "2026-11-08", "2026-11-08")[0];
-    source.load(wanted, INTERACTIVE).await.unwrap();
+    source.load(wanted, Depth::Rows, INTERACTIVE).await.unwrap();
 
     assert!(!backfill.is_finished(), "the requested day is ready before the other days of the backfill");
     assert_eq!(backfill.await.unwrap(), 8 * 600);

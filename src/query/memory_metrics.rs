@@ -1,15 +1,29 @@
-//! Metrics of the memory cache.
+//! Metrics of the memory that cached days and monthly roll-ups use.
 
-use super::{freshness::DayState, memory::Memory};
-use crate::prometheus::{Collector, Exposition};
+use std::sync::Arc;
 
-impl Collector for Memory {
+use super::monthly_rollup_cache::MonthlyRollupCache;
+use crate::{
+    prometheus::{Collector, Exposition},
+    store::{DayState, Memory},
+};
+
+/// Collects the metrics of the caches.
+#[derive(Clone, Debug)]
+pub struct MemoryMetrics {
+    /// The cached days.
+    pub memory: Arc<Memory>,
+    /// The monthly roll-ups.
+    pub monthly_rollups: MonthlyRollupCache,
+}
+
+impl Collector for MemoryMetrics {
     fn collect(&self, page: &mut Exposition) {
-        let size = self.size();
+        let size = self.memory.size() + self.monthly_rollups.size();
         page.counter("feishu_pulse_memory_lookups_total", "Lookups of days in memory by result.")
-            .counter_vec(self.lookups());
+            .counter_vec(self.memory.lookups());
         page.counter("feishu_pulse_memory_evictions_total", "Days evicted from memory to make room for others.")
-            .sample(self.evictions() as f64);
+            .sample(self.memory.evictions() as f64);
         page.gauge(
             "feishu_pulse_memory_bytes",
             "Memory that cached days use: rows, digests and monthly roll-ups, in bytes.",
@@ -18,6 +32,7 @@ impl Collector for Memory {
         page.gauge("feishu_pulse_memory_limit_bytes", "Limit of the memory for cached days, in bytes.")
             .sample(size.max_bytes as f64);
         let (finals, all) = self
+            .memory
             .states()
             .fold((0_u32, 0_u32), |(finals, all), state| (finals + u32::from(state == DayState::Final), all + 1));
         let mut days = page.gauge("feishu_pulse_memory_partitions", "Days in memory by whether they can still change.");

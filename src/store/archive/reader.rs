@@ -1,0 +1,256 @@
+//! Archive reader: finds, reads and lists the files of days.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::{
+    archive_read::ArchiveRead,
+    health::HealthMonitor,
+    listing_cache::ListingCache,
+    object_storage::{ListedFile, ObjectStorage},
+};
+use crate::{
+    model::{DataScope, Day, DayKey, DayRange, Geo, UserIdType},
+    prometheus::CounterVec,
+    report::{
+        DayDigest,
+        digest::{self, MembershipCache},
+    },
+    table::{
+        DayTable, Dictionaries, Dictionary,
+        parquet::{self, FileMetadata, ParquetDay, ParquetReadError},
+    },
+};
+
+/// Files that are read at the same time. Each is in memory while it is read.
+pub(super) const MAX_CONCURRENT_READS: usize = 32;
+
+/// Reads the files of an archive.
+#[derive(Debug)]
+pub(super) struct ArchiveReader {
+    storage: Arc<ObjectStorage>,
+    health: Arc<HealthMonitor>,
+    dictionaries: Arc<Dictionaries>,
+    /// The department memberships that digests share.
+    membership_cache: Arc<MembershipCache>,
+    permits: Semaphore,
+    reads: CounterVec<ArchiveRead>,
+    listings: ListingCache,
+    /// The metadata of files whose footer was read, with the listing entry that it belongs to.
+    metadata_cache: Mutex<HashMap<DayKey, (ListedFile, FileMetadata)>>,
+}
+
+/// The result of a search for an archived day.
+pub(super) enum FindResult {
+    Day(Arc<DayTable>),
+    /// The day has no file, its file is damaged, or the archive cannot be read.
+    Missing,
+    /// A later version of this program wrote the file. It must not be overwritten.
+    NewerVersion,
+}
+
+/// How the digest of a file was obtained.
+pub(super) enum DigestRead {
+    /// The file has a valid digest.
+    Stored(Arc<DayDigest>),
+    /// The file has no digest or an invalid one. The digest was computed from the rows.
+    Recomputed(Arc<DayDigest>, Arc<DayTable>),
+    /// A later version of this program wrote the file's digest. The digest was computed from the rows.
+    OtherVersion(Arc<DayDigest>),
+}
+
+impl ArchiveReader {
+    pub(super) fn new(
+        storage: Arc<ObjectStorage>,
+        health: Arc<HealthMonitor>,
+        dictionaries: Arc<Dictionaries>,
+    ) -> Self {
+        Self {
+            storage,
+            health,
+            dictionaries,
+            membership_cache: Arc::default(),
+            permits: Semaphore::new(MAX_CONCURRENT_READS),
+            reads: CounterVec::default(),
+            listings: ListingCache::default(),
+            metadata_cache: Mutex::default(),
+        }
+    }
+
+    /// Numbers of reads by the part of the file that was read.
+    pub(super) const fn reads(&self) -> &CounterVec<ArchiveRead> {
+        &self.reads
+    }
+
+    /// Reads the rows of a day.
+    pub(super) async fn rows(&self, key: &DayKey) -> FindResult {
+        let Some(_permit) = self.permit().await else { return FindResult::Missing };
+        match self.health.record_read(self.storage.read(key).await) {
+            Ok(Some(file)) => self.decode(key, file).await,
+            Ok(None) | Err(_) => FindResult::Missing,
+        }
+    }
+
+    /// Reads the digest of a day; `None` if the day has no file or cannot be read now.
+    pub(super) async fn digest(&self, key: &DayKey) -> Option<DigestRead> {
+        if self.health.is_paused() {
+            return None;
+        }
+        let list = async {
+            if self.health.is_paused() {
+                return Ok(None);
+            }
+            self.health.record_read(self.storage.list(key.geo, key.user_id_type).await).map(Some)
+        };
+        let is_listed = self.listings.contains(key, list).await;
+        is_listed.ok().filter(|is_listed| *is_listed)?;
+        let _permit = self.permit().await?;
+        let file = self.health.record_read(self.storage.read(key).await).ok().flatten()?;
+        let dictionary = Arc::clone(self.dictionaries.for_id_type(key.user_id_type));
+        let memberships = Arc::clone(&self.membership_cache);
+        let wanted = key.clone();
+        let reading = tokio::task::spawn_blocking(move || read_digest(file, &wanted, &dictionary, &memberships));
+        // The Parquet reader may panic on a damaged file. The next load of the rows reports the damage.
+        let read = reading.await.ok()?.ok()?;
+        self.reads.increment(match read {
+            DigestRead::Stored(_) => ArchiveRead::Digest,
+            DigestRead::Recomputed(..) | DigestRead::OtherVersion(_) => ArchiveRead::Rows,
+        });
+        Some(read)
+    }
+
+    /// The metadata of the files in a range. Empty if the archive cannot be read.
+    pub(super) async fn metadata_of_range(
+        &self,
+        geo: Geo,
+        user_id_type: UserIdType,
+        range: DayRange,
+    ) -> BTreeMap<Day, FileMetadata> {
+        let Ok(listed) = self.health.record_read(self.storage.list(geo, user_id_type).await) else {
+            return BTreeMap::new();
+        };
+        let key = |day| DayKey { geo, user_id_type, scope: DataScope::Everyone, day };
+        let wanted = listed.into_iter().filter(|(day, _)| range.contains(*day));
+        let read = stream::iter(wanted.map(|(day, file)| self.metadata(key(day), file)))
+            .buffer_unordered(MAX_CONCURRENT_READS);
+        read.filter_map(async |metadata| metadata.map(|metadata| (metadata.key.day, metadata))).collect().await
+    }
+
+    /// Removes from `keys` the days that have a file. Removes none if the archive cannot be read.
+    pub(super) async fn remove_listed(&self, keys: &mut Vec<DayKey>) {
+        let whole = keys.iter().filter(|key| key.scope == DataScope::Everyone);
+        let series: BTreeSet<_> = whole.map(|key| (key.geo, key.user_id_type)).collect();
+        for (geo, user_id_type) in series.into_iter().filter(|_| !self.health.is_paused()) {
+            let listed = self.storage.list(geo, user_id_type).await.unwrap_or_default();
+            let of_series =
+                |key: &DayKey| key.scope == DataScope::Everyone && (key.geo, key.user_id_type) == (geo, user_id_type);
+            keys.retain(|key| !of_series(key) || !listed.contains_key(&key.day));
+        }
+    }
+
+    /// The archived days of a series before `oldest`. Empty if the archive cannot be read.
+    pub(super) async fn days_before(&self, oldest: Day, geo: Geo, user_id_type: UserIdType) -> Vec<DayKey> {
+        let listed = self.storage.list(geo, user_id_type).await.unwrap_or_default();
+        let key = |day| DayKey { geo, user_id_type, scope: DataScope::Everyone, day };
+        listed.into_keys().filter(|day| *day < oldest).map(key).collect()
+    }
+
+    /// Drops the cached metadata of a day that is removed.
+    pub(super) fn forget(&self, key: &DayKey) {
+        self.lock_metadata().remove(key);
+    }
+
+    /// Waits until a file may be read; `None` if the archive is not read at present.
+    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        if self.health.is_paused() {
+            return None;
+        }
+        let permit = self.permits.acquire().await.ok()?;
+        // Another read may have failed while this one waited for its permit.
+        (!self.health.is_paused()).then_some(permit)
+    }
+
+    async fn decode(&self, key: &DayKey, file: Bytes) -> FindResult {
+        let dictionary = Arc::clone(self.dictionaries.for_id_type(key.user_id_type));
+        let wanted = key.clone();
+        let decoding = tokio::task::spawn_blocking(move || parquet::decode(file, &wanted, &dictionary));
+        // The Parquet reader may panic on a damaged file.
+        let decoded = decoding.await.unwrap_or_else(|panic| Err(ParquetReadError::damaged(panic)));
+        match decoded {
+            Ok(day) => {
+                self.reads.increment(ArchiveRead::Rows);
+                FindResult::Day(Arc::new(day))
+            }
+            Err(error @ ParquetReadError::TooNew { .. }) => {
+                tracing::warn!(%key, %error, "an archived day is of a later version; it is fetched again");
+                FindResult::NewerVersion
+            }
+            Err(error @ ParquetReadError::Damaged { .. }) => {
+                self.quarantine(key, &error).await;
+                FindResult::Missing
+            }
+        }
+    }
+
+    async fn quarantine(&self, key: &DayKey, why: &ParquetReadError) {
+        self.health.record_damaged_file();
+        match self.storage.quarantine(key).await {
+            Ok(()) => {
+                tracing::error!(%key, %why, "an archived day is damaged; its file is moved aside");
+            }
+            // The day is fetched and overwrites the file all the same.
+            Err(error) => {
+                tracing::error!(%key, %why, %error, "an archived day is damaged; its file cannot be moved");
+            }
+        }
+    }
+
+    /// The metadata of a listed file, read once per version of the file.
+    async fn metadata(&self, key: DayKey, file: ListedFile) -> Option<FileMetadata> {
+        let cached =
+            self.lock_metadata().get(&key).filter(|(cached, _)| *cached == file).map(|(_, metadata)| metadata.clone());
+        if cached.is_some() {
+            return cached;
+        }
+        let footer = self.storage.read_footer(&key, &file).await;
+        let footer = self.health.record_read(footer).ok().flatten()?;
+        // A damaged file is moved aside when its day is loaded.
+        let metadata = parquet::read_file_metadata(&footer)
+            .inspect_err(|error| tracing::warn!(%key, %error, "the metadata of an archived day cannot be read"))
+            .ok();
+        let metadata = metadata.filter(|metadata| metadata.key == key)?;
+        self.lock_metadata().insert(key, (file, metadata.clone()));
+        Some(metadata)
+    }
+
+    fn lock_metadata(&self) -> MutexGuard<'_, HashMap<DayKey, (ListedFile, FileMetadata)>> {
+        self.metadata_cache.lock()
+    }
+}
+
+fn read_digest(
+    file: Bytes,
+    key: &DayKey,
+    dictionary: &Arc<Dictionary>,
+    memberships: &MembershipCache,
+) -> Result<DigestRead, ParquetReadError> {
+    let file = ParquetDay::new(file, key)?;
+    let is_other_version = match digest::decode_digest(&file, dictionary, memberships) {
+        Ok(digest) => return Ok(DigestRead::Stored(Arc::new(digest))),
+        Err(ParquetReadError::TooNew { .. }) => true,
+        Err(error) => {
+            tracing::info!(%key, %error, "the digest of an archived day is computed again from its rows");
+            false
+        }
+    };
+    let day = file.day(dictionary)?;
+    let digest = Arc::new(DayDigest::from_day(&day, None));
+    Ok(if is_other_version { DigestRead::OtherVersion(digest) } else { DigestRead::Recomputed(digest, Arc::new(day)) })
+}

@@ -1,0 +1,89 @@
+//! Timed store: an object store with a time limit for each operation.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use object_store::{Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path};
+
+use super::storage_error::StorageError;
+
+/// Time limit of a read. A caller waits for it, and the day can be fetched from Feishu instead.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time limit of a write. No caller waits for the write of a day.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Fails an operation that takes too long. Clones share the store.
+#[derive(Clone, Debug)]
+pub(super) struct TimedStore {
+    store: Arc<dyn ObjectStore>,
+}
+
+impl TimedStore {
+    pub(super) const fn new(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store }
+    }
+
+    /// Reads an object or a part of it; `None` if there is none.
+    pub(super) async fn get(&self, path: &Path, options: GetOptions) -> Result<Option<Bytes>, StorageError> {
+        let read = with_timeout(READ_TIMEOUT, async {
+            match self.store.get_opts(path, options).await {
+                Ok(found) => found.bytes().await.map(Some),
+                Err(Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        read.await
+    }
+
+    /// Writes or replaces an object atomically: readers see the previous version until the write is complete.
+    ///
+    /// The write is unconditional, because some stores ignore or reject `If-None-Match`.
+    pub(super) async fn put(&self, path: &Path, bytes: Vec<u8>) -> Result<(), StorageError> {
+        with_timeout(WRITE_TIMEOUT, self.store.put(path, PutPayload::from(bytes))).await.map(|_| ())
+    }
+
+    /// Removes an object. A missing object is not an error.
+    pub(super) async fn remove(&self, path: &Path) -> Result<(), StorageError> {
+        let removal = with_timeout(WRITE_TIMEOUT, async {
+            match self.store.delete(path).await {
+                Err(Error::NotFound { .. }) => Ok(()),
+                removed => removed,
+            }
+        });
+        removal.await
+    }
+
+    /// Moves an object.
+    pub(super) async fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        with_timeout(WRITE_TIMEOUT, self.store.rename(from, to)).await
+    }
+
+    /// Lists the objects of a folder.
+    pub(super) async fn list(&self, folder: &Path) -> Result<Vec<ObjectMeta>, StorageError> {
+        with_timeout(READ_TIMEOUT, self.store.list(Some(folder)).try_collect()).await
+    }
+
+    /// Reads all objects of a folder, each with its name.
+    pub(super) async fn read_folder(&self, folder: &str) -> Result<Vec<(String, Bytes)>, StorageError> {
+        let listed = self.list(&Path::from(folder)).await?;
+        let mut objects = Vec::with_capacity(listed.len());
+        for object in listed {
+            let text = self.get(&object.location, GetOptions::default()).await?;
+            objects.extend(text.map(|text| (object.location.to_string(), text)));
+        }
+        Ok(objects)
+    }
+}
+
+/// Runs a storage operation; fails if it takes longer than `limit`.
+async fn with_timeout<T>(
+    limit: Duration,
+    operation: impl Future<Output = object_store::Result<T>>,
+) -> Result<T, StorageError> {
+    match tokio::time::timeout(limit, operation).await {
+        Ok(done) => done.map_err(|error| StorageError::from_display(&error)),
+        Err(_) => Err(StorageError::from_display(&format_args!("no answer within {} s", limit.as_secs()))),
+    }
+}
