@@ -1,12 +1,13 @@
 //! Basic types of the whole crate: days, geos, ids, the clock and retry delays.
 //!
-//! This module does no I/O. Only [`SystemClock`] reads the time, and random numbers are arguments.
+//! Only [`json_file`] does I/O. Only [`SystemClock`] reads the time, and random numbers are arguments.
 
 pub mod backoff;
 pub mod clock;
 pub mod day;
 pub mod geo;
 pub mod ids;
+pub mod json_file;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -1,5 +1,6 @@
 //! The `meta` part of JSON responses: the days that the data is based on.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -18,6 +19,18 @@ pub const DISTINCT_COUNTS_WITHHELD: &str =
 pub const REFRESH_FAILING: &str =
     "provisional days could not be refreshed, because calls to Feishu fail: the last fetched state is shown";
 
+/// Note: some selected days are doubtful and left out.
+pub const LATE_DAYS: &str = "the days in meta.days.late do not count in the figures, because Feishu has sent no rows for them, \
+    unusually few, or a reply that was cut short; they are fetched again until two fetches agree";
+
+/// Note: some selected days are older than the retention.
+pub const EXPIRED_DAYS: &str =
+    "the days in meta.days.expired are older than the retention of this service: they are not fetched and do not count";
+
+/// Note: trailing figures are null, because days of their windows do not count.
+pub const TRAILING_FIGURES_INCOMPLETE: &str =
+    "wau, mau and stickiness are null if a late, missing or expired day is in the 7 or 30 days that they describe";
+
 /// Note: people are missing, because Feishu withholds user ids.
 pub const PEOPLE_WITHOUT_ID_OMITTED: &str =
     "Feishu withholds user_id from this app: people without an id cannot be distinguished and are omitted";
@@ -25,6 +38,12 @@ pub const PEOPLE_WITHOUT_ID_OMITTED: &str =
 /// Note: figures are suppressed for callers that may not see rows.
 pub const SMALL_GROUPS_SUPPRESSED: &str =
     "figures of groups below the minimum size, or from which such figures could be derived, are withheld";
+
+/// The note on trailing figures: `is_incomplete` says whether one is null.
+#[must_use]
+pub fn trailing_note(input: &ReportInput, is_incomplete: bool) -> Option<&'static str> {
+    (is_incomplete && !input.doubtful_dates().is_empty()).then_some(TRAILING_FIGURES_INCOMPLETE)
+}
 
 /// The days that a response is based on.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -59,16 +78,24 @@ pub struct DaysByState {
     /// Number of days that will not change any more.
     #[schema(example = 7)]
     pub r#final: usize,
-    /// Number of days that Feishu may still change: just produced, or unusually small.
+    /// Number of days that Feishu may still change, because they were fetched within 6 hours of their production.
     #[schema(example = 0)]
     pub provisional: usize,
-    /// Number of provisional days that are due for a refresh; the refresh is in progress or has failed.
+    /// Number of provisional or late days that are due for a refresh; the refresh is in progress or has failed.
     #[schema(example = 0)]
     pub stale: usize,
+    /// Number of days without rows, such as those before the tenant's first day. They do not count in the figures.
+    #[schema(example = 0)]
+    pub empty: usize,
+    /// Days for which Feishu has sent no rows, unusually few, or a reply that was cut short. They do not count in the
+    /// figures until two fetches return the same rows.
+    pub late: Vec<GeoDay>,
     /// Days that Feishu has not produced yet. It produces a day at 09:30 on the next day. They are not in the data.
     pub pending: Vec<GeoDay>,
     /// Days that could not be loaded. Only with `allow_partial=true`.
     pub missing: Vec<GeoDay>,
+    /// Days that are older than the retention of this service. They are not fetched.
+    pub expired: Vec<GeoDay>,
 }
 
 /// One day of one geo.
@@ -86,23 +113,39 @@ impl Meta {
     /// The metadata of loaded days.
     #[must_use]
     pub fn from_loaded_days<D: DayMetadata>(loaded: &LoadedDays<D>) -> Self {
-        let count = |state: DayState| loaded.selected().filter(|(_, day_state)| *day_state == state).count();
-        let latest = loaded.selected().max_by_key(|(day, _)| day.fetched_at());
+        let uncounted = loaded.selected_uncounted().map(|day| (day.key.geo, day.fetched_at, day.state));
+        let all: Vec<(Geo, Timestamp, DayState)> = loaded
+            .selected()
+            .map(|(day, state)| (day.key().geo, day.fetched_at(), state))
+            .chain(uncounted)
+            .collect();
+        let count = |state: DayState| all.iter().filter(|(_, _, day_state)| *day_state == state).count();
+        let late = loaded.selected_uncounted().filter(|day| day.state == DayState::Late);
+        let latest = all.iter().max_by_key(|(_, fetched_at, _)| *fetched_at);
+        let days = DaysByState {
+            r#final: count(DayState::Final),
+            provisional: count(DayState::Provisional),
+            stale: loaded.cache_status.stale_days,
+            empty: count(DayState::Empty),
+            late: late.map(|day| GeoDay::from((day.key.geo, day.key.day))).collect(),
+            pending: loaded.plan.pending.iter().copied().map(GeoDay::from).collect(),
+            missing: loaded.selected_missing().map(GeoDay::from).collect(),
+            expired: loaded.selected_expired().map(GeoDay::from).collect(),
+        };
+        let notes = [
+            (loaded.cache_status.failed_refreshes > 0).then_some(REFRESH_FAILING),
+            (!days.late.is_empty()).then_some(LATE_DAYS),
+            (!days.expired.is_empty()).then_some(EXPIRED_DAYS),
+        ];
         Self {
             start_date: loaded.plan.range.first(),
             end_date: loaded.plan.range.last(),
             geos: loaded.plan.geos.iter().map(|geo| geo.name()).collect(),
-            days: DaysByState {
-                r#final: count(DayState::Final),
-                provisional: count(DayState::Provisional),
-                stale: loaded.cache_status.stale_days,
-                pending: loaded.plan.pending.iter().copied().map(GeoDay::from).collect(),
-                missing: loaded.selected_missing().map(GeoDay::from).collect(),
-            },
-            data_as_of: latest.map(|(day, _)| day.key().geo.rfc3339(day.fetched_at())),
+            days,
+            data_as_of: latest.map(|(geo, fetched_at, _)| geo.rfc3339(*fetched_at)),
             next_cursor: None,
             total: None,
-            notes: if loaded.cache_status.failed_refreshes > 0 { vec![REFRESH_FAILING] } else { Vec::new() },
+            notes: notes.into_iter().flatten().collect(),
         }
     }
 

@@ -183,6 +183,9 @@ impl Problem {
                 Self::new(ProblemCode::NotReadyInTime, detail)
                     .with_retry_after(remaining.unwrap_or(DEFAULT_RETRY_AFTER))
             }
+            QueryError::Changing => {
+                Self::new(ProblemCode::NotReadyInTime, error.to_string()).with_retry_after(DEFAULT_RETRY_AFTER)
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     prometheus::Collector,
     query::{BackfillJobs, Backfiller, CallCount, LatestDayMetrics, MemoryMetrics, QueryEngine, ViewEngines},
     store::{
-        Archive, ArchiveLocation, Memory, ReadPath,
+        Archive, ArchiveLocation, HistoryFile, Memory, ReadPath,
         archive::{ArchiveLocationError, OwnershipError},
         read_path,
     },
@@ -99,6 +99,9 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let rollup_bytes = config.cache_bytes / ROLLUP_CACHE_DIVISOR;
     let day_bytes = config.cache_bytes - config.cache_bytes / RESPONSE_CACHE_DIVISOR - rollup_bytes;
     let memory = Arc::new(Memory::new(day_bytes, config.freshness, Arc::clone(&clock)));
+    if let Some(path) = config.history_file {
+        HistoryFile::open(path, Arc::clone(memory.catalog().history())).spawn_writer();
+    }
     let access_tokens = AccessTokens::new(&config.feishu.credentials.app_secret);
     let dictionaries = Arc::new(Dictionaries::default());
     let feishu = FeishuSource::new(config.feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;

@@ -2,6 +2,7 @@
 
 use std::{
     num::{NonZero, NonZeroU64},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -27,8 +28,10 @@ pub struct GatewayConfig {
     pub cache_bytes: u64,
     /// How long a request may wait for days.
     pub request_timeout: Duration,
-    /// Determines when a day can still change.
+    /// Determines when a day can still change, and when it expires.
     pub freshness: FreshnessPolicy,
+    /// The file that keeps the fetch history of days across restarts. `None`: nothing is kept.
+    pub history_file: Option<PathBuf>,
     /// Where final days are archived.
     pub archive: ArchiveLocation,
     /// The app that owns the archive.
@@ -65,6 +68,7 @@ impl GatewayConfig {
             cache_bytes: 1 << 30,
             request_timeout: Duration::from_secs(60),
             freshness: FreshnessPolicy::default(),
+            history_file: None,
             archive: ArchiveLocation::Disabled,
             maintenance: MaintenanceConfig::default(),
             metrics: MetricsListener::default(),

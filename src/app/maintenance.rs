@@ -23,8 +23,6 @@ const MAX_CONCURRENT_FETCHES: usize = 31;
 pub struct MaintenanceConfig {
     /// Number of latest days to keep available. `None` disables prefetching.
     pub warm_days: Option<u16>,
-    /// Age in days after which a day is deleted. `None` disables deletion.
-    pub retention_days: Option<u16>,
     /// How often the clock is checked for the next run.
     pub poll_interval: Duration,
 }
@@ -40,7 +38,7 @@ pub struct Maintenance {
     pub archive: Option<Arc<Archive>>,
     /// The geos to prefetch.
     pub geos: Arc<[Geo]>,
-    /// Determines when a day becomes final.
+    /// Determines when a day becomes final, and when it expires.
     pub policy: FreshnessPolicy,
     /// The clock.
     pub clock: Arc<dyn Clock>,
@@ -48,7 +46,7 @@ pub struct Maintenance {
 
 impl Default for MaintenanceConfig {
     fn default() -> Self {
-        Self { warm_days: Some(35), retention_days: None, poll_interval: Duration::from_secs(20) }
+        Self { warm_days: Some(35), poll_interval: Duration::from_secs(20) }
     }
 }
 
@@ -90,9 +88,9 @@ impl Maintenance {
 
     /// Deletes expired days.
     async fn expire(&self, now: Timestamp) {
-        let (Some(archive), Some(days)) = (&self.archive, self.config.retention_days) else { return };
+        let Some(archive) = &self.archive else { return };
         for (geo, user_id_type) in Geo::ALL.into_iter().flat_map(|geo| UserIdType::ALL.map(|kind| (geo, kind))) {
-            let oldest = geo.today(now).plus(-i32::from(days));
+            let Some(oldest) = self.policy.oldest_kept(geo, now) else { return };
             for key in archive.days_before(oldest, geo, user_id_type).await {
                 match archive.remove(&key).await {
                     Ok(()) => tracing::info!(%key, "an expired day was deleted"),

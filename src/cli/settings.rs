@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use self::{
     access::AccessSettings,
     secret::SecretSetting,
-    values::{CallRate, DayCount, RetentionDays, Share, Switch, base_url, delay, duration},
+    values::{CallRate, DayCount, RetentionDays, Share, Switch, base_url, delay, duration, long_duration},
 };
 use super::setting_error::SettingError;
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
     },
     feishu::{FeishuConfig, quota::QuotaConfig, token::AppCredentials},
     model::Geo,
-    store::ArchiveLocation,
+    store::{ArchiveLocation, FreshnessPolicy},
 };
 
 /// The settings of an operator.
@@ -106,7 +106,29 @@ pub struct Settings {
     #[arg(long, env = "PULSE_WARM_DAYS", value_name = "DAYS", default_value = "35")]
     pub warm_days: DayCount,
 
-    /// Age after which days are deleted from the archive, such as 730d. Without it no days are deleted
+    /// How long after its production a day is fetched again until it is final
+    #[arg(long, env = "PULSE_SETTLING_TIME", value_name = "DURATION", default_value = "6h", value_parser = long_duration)]
+    pub settling_time: Duration,
+
+    /// How often a day that can still change is fetched again while it is requested
+    #[arg(long, env = "PULSE_REFRESH_INTERVAL", value_name = "DURATION", default_value = "30min", value_parser = long_duration)]
+    pub refresh_interval: Duration,
+
+    /// A late day, for which Feishu sent no or unusually few rows, is accepted as it is if two fetches at least this far
+    /// apart return the same rows
+    #[arg(long, env = "PULSE_LATE_CONFIRMATION", value_name = "DURATION", default_value = "6h", value_parser = long_duration)]
+    pub late_confirmation: Duration,
+
+    /// The age after which a late day is old, and is accepted after PULSE_LATE_OLD_CONFIRMATION
+    #[arg(long, env = "PULSE_LATE_OLD_AGE", value_name = "DURATION", default_value = "72h", value_parser = long_duration)]
+    pub late_old_age: Duration,
+
+    /// The same as `PULSE_LATE_CONFIRMATION`, for old days. They are also fetched again at this interval
+    #[arg(long, env = "PULSE_LATE_OLD_CONFIRMATION", value_name = "DURATION", default_value = "10min", value_parser = long_duration)]
+    pub late_old_confirmation: Duration,
+
+    /// Age after which days expire, such as 730d: they are deleted from the archive and not fetched again. Without it
+    /// no day expires
     #[arg(long, env = "PULSE_RETENTION", value_name = "DAYS")]
     pub retention: Option<RetentionDays>,
 
@@ -123,7 +145,8 @@ pub struct Settings {
     #[arg(long, env = "PULSE_QUOTA_RESERVE", value_name = "SHARE", default_value = "0.2")]
     pub quota_reserve: Share,
 
-    /// A folder for state that must survive a restart: the number of calls in this month and the determined rate limit
+    /// A folder for state that must survive a restart: the number of calls in this month, the determined rate limit, and
+    /// how many rows each day had
     #[arg(long, env = "PULSE_STATE_DIR", value_name = "PATH", default_value = "data")]
     pub state_dir: PathBuf,
 
@@ -175,9 +198,17 @@ impl Settings {
             cache_bytes: self.cache_bytes.as_u64(),
             request_timeout: self.request_timeout,
             archive: self.archive.clone(),
+            freshness: FreshnessPolicy {
+                settling_time: self.settling_time,
+                confirmation_gap: self.late_confirmation,
+                old_age: self.late_old_age,
+                old_confirmation_gap: self.late_old_confirmation,
+                refresh_interval: self.refresh_interval,
+                retention_days: self.retention.map(|days| days.0),
+            },
+            history_file: Some(self.state_dir.join("days.json")),
             maintenance: MaintenanceConfig {
                 warm_days: (self.warm == Switch::On).then_some(self.warm_days.0),
-                retention_days: self.retention.map(|days| days.0),
                 ..MaintenanceConfig::default()
             },
             server: ServerConfig {

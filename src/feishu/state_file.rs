@@ -1,7 +1,7 @@
 //! The state file: keeps the call count of the month and the learned rate limit across restarts.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -11,7 +11,10 @@ use adaptive_throttle::{LearnedLimit, Throttle};
 use serde::{Deserialize, Serialize};
 
 use super::quota::{MonthlyCalls, MonthlyQuota};
-use crate::{model::Clock, source::CallerId};
+use crate::{
+    model::{Clock, json_file},
+    source::CallerId,
+};
 
 /// Interval at which changed state is written.
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
@@ -36,7 +39,7 @@ impl StateFile {
     /// Reads the file at `path` and restores `quota` and `throttle` from it. A missing file is ignored. An unreadable
     /// file is logged and ignored.
     pub fn open(path: PathBuf, quota: Arc<MonthlyQuota>, throttle: Throttle<CallerId>, clock: Arc<dyn Clock>) -> Self {
-        match read(&path) {
+        match json_file::read::<PersistedState>(&path) {
             Ok(Some(content)) => {
                 quota.restore(&content.calls);
                 if let Some(limit) = &content.limit {
@@ -71,7 +74,7 @@ impl StateFile {
     }
 
     fn write(&self, content: &PersistedState) {
-        if let Err(error) = write(&self.path, content) {
+        if let Err(error) = json_file::write(&self.path, content) {
             tracing::warn!(path = %self.path.display(), %error, "the state file cannot be written");
         }
     }
@@ -88,29 +91,13 @@ impl Drop for StateFile {
 /// # Errors
 /// If the file cannot be read or parsed.
 pub fn recorded_calls(path: &Path) -> io::Result<Option<MonthlyCalls>> {
-    Ok(read(path)?.map(|content| content.calls))
-}
-
-fn read(path: &Path) -> io::Result<Option<PersistedState>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Writes the file atomically, so that a process that is killed during the write leaves the old file intact.
-fn write(path: &Path, content: &PersistedState) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let temp_path = path.with_extension("new");
-    fs::write(&temp_path, serde_json::to_vec_pretty(content)?)?;
-    fs::rename(temp_path, path)
+    Ok(json_file::read::<PersistedState>(path)?.map(|content| content.calls))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use adaptive_throttle::ThrottleConfig;
 
     use super::*;

@@ -7,11 +7,13 @@ use jiff::{
     civil::{DateTime, time},
     tz::{Offset, TimeZone},
 };
+use serde::{Deserialize, Serialize};
 
 use super::Day;
 
 /// A data residency of Feishu. Each geo has data only about its own people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Geo {
     /// China (UTC+8).
     Cn,

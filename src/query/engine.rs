@@ -1,6 +1,7 @@
 //! Query engine: loads the days of a query concurrently and within the caller's deadline.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,11 +22,11 @@ use super::{
     trailing_count_cache::TrailingCountCache,
 };
 use crate::{
-    model::{DataScope, DayKey, DayRange, Month},
+    model::{DataScope, Day, DayKey, DayRange, Geo},
     report::{DayDigest, monthly_rollup::MonthlyRollup},
     source::{CallerId, DayData, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority},
-    store::{CacheGeneration, DayCatalog, DayState},
-    table::DayTable,
+    store::{CacheGeneration, DayCatalog, RecordedDay},
+    table::{DayMetadata, DayTable},
 };
 
 /// Days of one plan that are loaded at the same time. The upstream layer batches and queues them; this limit only
@@ -98,7 +99,9 @@ impl QueryEngine {
     /// # Errors
     /// If a digest cannot be computed.
     pub async fn add_lead_days(&self, input: &mut ReportInput, query: &Query, days: u16) -> Result<(), QueryError> {
-        let keys = lead_keys(&input.plan, days);
+        let is_expired = |key: &DayKey| self.oldest_kept(key.geo).is_some_and(|oldest| key.day < oldest);
+        let (expired, keys): (Vec<_>, Vec<_>) = lead_keys(&input.plan, days).into_iter().partition(is_expired);
+        input.plan.expired.extend(expired.iter().map(|key| (key.geo, key.day)));
         if query.selection.user_id.is_none() {
             self.add_stored(input, &keys).await;
             return Ok(());
@@ -118,9 +121,15 @@ impl QueryEngine {
         spawn_blocking(move || rows.map(digest)).await.map_err(|_| QueryError::Load(LoadError::Abandoned))
     }
 
+    /// The days that `query` needs now.
+    #[must_use]
+    pub fn plan(&self, query: &Query) -> QueryPlan {
+        plan(query, self.now(), |geo| self.oldest_kept(geo))
+    }
+
     /// Loads the days that `query` needs now.
     async fn load<D: DayData>(&self, query: &Query, options: LoadOptions) -> Result<LoadedDays<D>, QueryError> {
-        let plan = plan(query, self.now());
+        let plan = self.plan(query);
         let mut days = self.stored_and_fresh(&plan.keys, options).await;
         let missing = days.iter().enumerate().filter(|(_, day)| day.is_none());
         let missing: Vec<(usize, DayKey)> = missing.map(|(index, _)| (index, plan.keys[index].clone())).collect();
@@ -169,8 +178,14 @@ impl QueryEngine {
             self.reject_if_too_slow(forecast.wait, &keys, D::DEPTH, context, options.deadline)?;
         }
         let load = |index, key: DayKey| {
-            let source = Arc::clone(&self.source);
-            let load = async move { D::from_loaded(source.load(&key, D::DEPTH, context).await?) };
+            let (source, engine) = (Arc::clone(&self.source), (forecast != Forecast::NOTHING).then(|| self.clone()));
+            let load = async move {
+                let day = D::from_loaded(source.load(&key, D::DEPTH, context).await?)?;
+                if let Some(engine) = engine {
+                    engine.spawn_monthly_rollup(&key);
+                }
+                Ok(day)
+            };
             load_before_deadline(index, load, options)
         };
         let loads: Vec<_> = missing.iter().map(|(index, key)| load(*index, key.clone())).collect();
@@ -185,9 +200,6 @@ impl QueryEngine {
         };
         for (index, day) in loaded {
             days[index] = Some(day);
-        }
-        if forecast != Forecast::NOTHING {
-            self.spawn_monthly_rollups(&keys);
         }
         Ok(forecast)
     }
@@ -209,23 +221,40 @@ impl QueryEngine {
         }
         let (engine, keys) = (self.clone(), keys.to_vec());
         let fetch = async move {
-            let loads = keys.iter().cloned().map(|key| {
-                let source = Arc::clone(&engine.source);
-                async move { source.load(&key, depth, context).await }
+            let loads = keys.into_iter().map(|key| {
+                let engine = engine.clone();
+                async move {
+                    if engine.source.load(&key, depth, context).await.is_ok() {
+                        engine.spawn_monthly_rollup(&key);
+                    }
+                }
             });
-            stream::iter(loads).buffer_unordered(MAX_CONCURRENT_LOADS).for_each(|_| std::future::ready(())).await;
-            engine.spawn_monthly_rollups(&keys);
+            stream::iter(loads).buffer_unordered(MAX_CONCURRENT_LOADS).for_each(|()| std::future::ready(())).await;
         };
         tokio::spawn(fetch.in_current_span());
         Err(QueryError::DeadlineExceeded { remaining: Some(estimate) })
     }
 
-    /// The rows of a day with its state, if they are in memory. For one person, these may be the rows of everyone.
-    pub async fn cached_day(&self, key: &DayKey) -> Option<(Arc<DayTable>, DayState)> {
+    /// Whether the rows of a day are in memory. For one person, these may be the rows of everyone.
+    pub async fn is_cached(&self, key: &DayKey) -> bool {
+        self.cached_rows(key).await.is_some()
+    }
+
+    /// The rows of a day, if they are in memory. For one person, these may be the rows of everyone.
+    pub async fn cached_rows(&self, key: &DayKey) -> Option<Arc<DayTable>> {
         let stored = self.source.stored(std::slice::from_ref(key), Depth::Rows).await.pop().flatten()?;
-        let day = DayTable::from_loaded(stored).ok()?;
-        let state = self.catalog.state(&*day);
-        Some((day, state))
+        DayTable::from_loaded(stored).ok()
+    }
+
+    /// The latest recorded fetch of a day of everyone with the present state of the day.
+    #[must_use]
+    pub fn recorded_day(&self, key: &DayKey) -> Option<RecordedDay> {
+        self.catalog.recorded_day(key)
+    }
+
+    /// Records an earlier fetch of a day, such as that of an archived day.
+    pub fn record_fetch(&self, day: &impl DayMetadata) {
+        self.catalog.record_fetch(day);
     }
 
     /// Loads the rows of one day with the priority of `context`.
@@ -234,7 +263,7 @@ impl QueryEngine {
     /// The [`LoadError`] of the fetch.
     pub async fn load_day(&self, key: &DayKey, context: LoadContext) -> Result<Arc<DayTable>, LoadError> {
         let day = DayTable::from_loaded(self.source.load(key, Depth::Rows, context).await?)?;
-        self.spawn_monthly_rollups(std::slice::from_ref(key));
+        self.spawn_monthly_rollup(key);
         Ok(day)
     }
 
@@ -243,29 +272,23 @@ impl QueryEngine {
         self.source.forecast(keys, Depth::Rows).await.wait
     }
 
-    /// Starts to compute the roll-ups of these days' months, if all rows of a month are in memory, so that no request
-    /// waits for them. Ignores views and days of one person.
-    fn spawn_monthly_rollups(&self, keys: &[DayKey]) {
-        let mut months: Vec<(DayKey, Month)> = Vec::new();
-        for key in keys.iter().filter(|key| !matches!(key.scope, DataScope::User(_))) {
-            let month = (key.with_day(key.day.month().days().first()), key.day.month());
-            if !self.catalog.is_view() && !months.contains(&month) {
-                months.push(month);
-            }
+    /// Starts to compute the roll-up of the month of a loaded day, if all rows of the month are in memory, so that no
+    /// request waits for it. Ignores views and days of one person.
+    fn spawn_monthly_rollup(&self, loaded: &DayKey) {
+        if self.catalog.is_view() || matches!(loaded.scope, DataScope::User(_)) {
+            return;
         }
-        for (first, month) in months {
-            let engine = self.clone();
-            tokio::spawn(async move {
-                let keys: Vec<DayKey> = month.days().days().map(|day| first.with_day(day)).collect();
-                // A second look under the permit: several days of a month may have arrived at the same time.
-                if engine.stored_rows(&keys).await.is_some() {
-                    let _permit = engine.monthly_rollups.permit().await;
-                    if let Some(days) = engine.stored_rows(&keys).await {
-                        engine.compute_monthly_rollup(&first, days).await;
-                    }
+        let (engine, month) = (self.clone(), loaded.day.month().days());
+        let keys: Vec<DayKey> = month.days().map(|day| loaded.with_day(day)).collect();
+        tokio::spawn(async move {
+            // A second look under the permit: several days of a month may have arrived at the same time.
+            if engine.stored_rows(&keys).await.is_some() {
+                let _permit = engine.monthly_rollups.permit().await;
+                if let Some(days) = engine.stored_rows(&keys).await {
+                    engine.compute_monthly_rollup(&keys[0], days).await;
                 }
-            });
-        }
+            }
+        });
     }
 
     /// The rows of these days, if all are in memory.
@@ -312,6 +335,12 @@ impl QueryEngine {
         &self.trailing_counts
     }
 
+    /// The earliest day of a geo that is kept; `None` if no day expires.
+    #[must_use]
+    pub fn oldest_kept(&self, geo: Geo) -> Option<Day> {
+        self.catalog.oldest_kept(geo)
+    }
+
     /// The present time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -327,6 +356,7 @@ impl QueryEngine {
                 (day, status)
             }));
         }
+        loaded.exclude_uncounted_dates();
     }
 
     /// Sorts the results into loaded and missing days, and completes the cache status.
@@ -350,6 +380,7 @@ impl QueryEngine {
                 Err(error) => days.missing.push((days.plan.keys[index].clone(), error)),
             }
         }
+        days.exclude_uncounted_dates();
         days
     }
 
@@ -389,6 +420,8 @@ async fn load_before_deadline<D, F: Future<Output = Result<Arc<D>, LoadError>>>(
 fn lead_keys(plan: &QueryPlan, days: u16) -> Vec<DayKey> {
     let Some(first) = plan.keys.first() else { return Vec::new() };
     let lead = DayRange::ending(plan.range.first().plus(-1), days);
-    let days = lead.days().filter(|day| *day < first.day);
+    let planned: BTreeSet<Day> =
+        plan.keys.iter().map(|key| key.day).chain(plan.expired.iter().map(|(_, day)| *day)).collect();
+    let days = lead.days().filter(|day| !planned.contains(day));
     days.flat_map(|day| plan.geos.iter().map(move |geo| DayKey { geo: *geo, ..first.with_day(day) })).collect()
 }

@@ -1,6 +1,10 @@
 //! Loaded days: the result of loading a plan, and its options and errors.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -9,7 +13,7 @@ use super::plan::QueryPlan;
 use crate::{
     model::{Day, DayKey, Geo},
     source::LoadError,
-    store::{DayState, DayStatus},
+    store::{DayState, DayStatus, RecordedDay},
     table::{DayMetadata, DayTable},
 };
 
@@ -23,12 +27,17 @@ pub struct LoadOptions {
 }
 
 /// The loaded days of a plan, as rows or as digests.
+///
+/// Only dates that count are in `days`. A date counts if its day counts in every selected geo: otherwise the figures of
+/// that date would look like a drop in activity.
 #[derive(Debug)]
 pub struct LoadedDays<D = DayTable> {
     /// The plan.
     pub plan: QueryPlan,
-    /// The days that were loaded, by day, then geo.
+    /// The loaded days of the dates that count, by day, then geo.
     pub days: Vec<Arc<D>>,
+    /// The loaded days of the dates that do not count.
+    pub uncounted: Vec<UncountedDay>,
     /// The days that could not be loaded. Empty unless the caller accepts a partial result.
     pub missing: Vec<(DayKey, QueryError)>,
     /// The state of each day, in the order of `days`.
@@ -37,6 +46,17 @@ pub struct LoadedDays<D = DayTable> {
     pub refresh_due_at: Option<Timestamp>,
     /// How the days were obtained.
     pub cache_status: CacheStatus,
+}
+
+/// A loaded day of a date that does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UncountedDay {
+    /// The key of the day.
+    pub key: DayKey,
+    /// Its state. It may be one that counts, if the date does not count in another geo.
+    pub state: DayState,
+    /// When it was fetched.
+    pub fetched_at: Timestamp,
 }
 
 /// How the days of a plan were obtained (terms of RFC 9211).
@@ -72,6 +92,15 @@ pub enum QueryError {
         /// The estimated remaining time of the fetch; `None` if it cannot be estimated.
         remaining: Option<Duration>,
     },
+    /// The days changed while they were read, several times in a row.
+    #[error("the days changed several times while they were read")]
+    Changing,
+}
+
+impl From<RecordedDay> for UncountedDay {
+    fn from(RecordedDay { key, state, fetched_at, .. }: RecordedDay) -> Self {
+        Self { key, state, fetched_at }
+    }
 }
 
 impl<D: DayMetadata> LoadedDays<D> {
@@ -81,6 +110,7 @@ impl<D: DayMetadata> LoadedDays<D> {
         Self {
             plan,
             days: Vec::new(),
+            uncounted: Vec::new(),
             missing: Vec::new(),
             states: Vec::new(),
             refresh_due_at: None,
@@ -103,10 +133,29 @@ impl<D: DayMetadata> LoadedDays<D> {
         }
     }
 
+    /// Moves the days of dates that do not count out of `days`.
+    pub(super) fn exclude_uncounted_dates(&mut self) {
+        let mut counting_geos: BTreeMap<Day, usize> = BTreeMap::new();
+        for (day, state) in self.days.iter().zip(&self.states) {
+            *counting_geos.entry(day.key().day).or_default() += usize::from(state.counts());
+        }
+        let geos = self.plan.geos.len();
+        let days = std::mem::take(&mut self.days).into_iter().zip(std::mem::take(&mut self.states));
+        for (day, state) in days {
+            if counting_geos.get(&day.key().day) == Some(&geos) {
+                self.days.push(day);
+                self.states.push(state);
+            } else {
+                self.uncounted.push(UncountedDay { key: day.key().clone(), state, fetched_at: day.fetched_at() });
+            }
+        }
+    }
+
     /// Adds the lead days of `other`.
     pub(super) fn append(&mut self, other: Self) {
         self.days.extend(other.days);
         self.states.extend(other.states);
+        self.uncounted.extend(other.uncounted);
         self.refresh_due_at = self.refresh_due_at.into_iter().chain(other.refresh_due_at).min();
         self.cache_status.lacks_lead_days |= other.cache_status.lacks_lead_days;
     }
@@ -116,6 +165,7 @@ impl<D: DayMetadata> LoadedDays<D> {
         LoadedDays {
             days: self.days.iter().map(|day| Arc::new(data(day))).collect(),
             plan: self.plan,
+            uncounted: self.uncounted,
             missing: self.missing,
             states: self.states,
             refresh_due_at: self.refresh_due_at,
@@ -129,15 +179,58 @@ impl<D: DayMetadata> LoadedDays<D> {
         by_day.filter(move |day| day.len() >= geos).flatten()
     }
 
-    /// The selected days that were loaded, each with its state.
+    /// The selected days of the dates that count, each with its state.
     pub fn selected(&self) -> impl Iterator<Item = (&Arc<D>, DayState)> {
         let selected = |day: &D| self.plan.range.contains(day.key().day);
         self.days.iter().zip(self.states.iter().copied()).filter(move |(day, _)| selected(day))
+    }
+
+    /// The selected days of dates that do not count.
+    pub fn selected_uncounted(&self) -> impl Iterator<Item = &UncountedDay> {
+        self.uncounted.iter().filter(|day| self.plan.range.contains(day.key.day))
+    }
+
+    /// When the most recently fetched day was fetched; `None` without days.
+    #[must_use]
+    pub fn latest_fetch(&self) -> Option<Timestamp> {
+        let uncounted = self.uncounted.iter().map(|day| day.fetched_at);
+        self.days.iter().map(|day| day.fetched_at()).chain(uncounted).max()
+    }
+
+    /// The dates that count, in order, including lead days.
+    pub fn counted_dates_with_lead_days(&self) -> impl DoubleEndedIterator<Item = Day> {
+        let dates: BTreeSet<Day> = self.days.iter().map(|day| day.key().day).collect();
+        dates.into_iter()
+    }
+
+    /// The dates, including lead days, that are known to have no people in any selected geo.
+    #[must_use]
+    pub fn empty_dates(&self) -> BTreeSet<Day> {
+        let is_empty = |day: &&UncountedDay| day.state == DayState::Empty;
+        let mut empty_geos: BTreeMap<Day, usize> = BTreeMap::new();
+        for day in self.uncounted.iter().filter(is_empty) {
+            *empty_geos.entry(day.key.day).or_default() += 1;
+        }
+        empty_geos.retain(|_, geos| *geos == self.plan.geos.len());
+        empty_geos.into_keys().collect()
     }
 
     /// The selected days that could not be loaded.
     pub fn selected_missing(&self) -> impl Iterator<Item = (Geo, Day)> {
         let missing = self.missing.iter().map(|(key, _)| (key.geo, key.day));
         missing.filter(|(_, day)| self.plan.range.contains(*day))
+    }
+
+    /// The selected days that are older than the retention.
+    pub fn selected_expired(&self) -> impl Iterator<Item = (Geo, Day)> {
+        self.plan.expired.iter().copied().filter(|(_, day)| self.plan.range.contains(*day))
+    }
+
+    /// The dates, lead days included, that do not count because they are late, missing or expired.
+    #[must_use]
+    pub fn doubtful_dates(&self) -> BTreeSet<Day> {
+        let late = self.uncounted.iter().filter(|day| day.state == DayState::Late).map(|day| day.key.day);
+        let missing = self.missing.iter().map(|(key, _)| key.day);
+        late.chain(missing).chain(self.plan.expired.iter().map(|(_, day)| *day)).collect()
     }
 }

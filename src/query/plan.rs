@@ -57,6 +57,8 @@ pub struct QueryPlan {
     pub keys: Vec<DayKey>,
     /// The selected days that upstream has not produced yet.
     pub pending: Vec<(Geo, Day)>,
+    /// The days, including lead days, that are older than the retention. They are not loaded.
+    pub expired: Vec<(Geo, Day)>,
 }
 
 /// The text is not a valid period.
@@ -64,18 +66,21 @@ pub struct QueryPlan {
 #[error("expected yesterday, a number of days such as 7d (1d to 3660d), or a month such as 2026-10")]
 pub struct ParsePeriodError;
 
-/// The days that `query` needs at `now`.
+/// The days that `query` needs at `now`. `oldest_kept` is the earliest day of a geo that has not expired.
 #[must_use]
-pub fn plan(query: &Query, now: Timestamp) -> QueryPlan {
+pub fn plan(query: &Query, now: Timestamp, oldest_kept: impl Fn(Geo) -> Option<Day>) -> QueryPlan {
     let (range, needed) = (query.dates.resolve(&query.geos, now), query.days_to_load(now));
     let key = |geo, day| DayKey { geo, user_id_type: query.user_id_type, scope: query.scope.clone(), day };
     let all = needed.days().flat_map(|day| query.geos.iter().map(move |geo| (*geo, day)));
     let (ready, pending): (Vec<_>, Vec<_>) = all.partition(|(geo, day)| geo.produced_at(*day) <= now);
+    let is_expired = |(geo, day): &(Geo, Day)| oldest_kept(*geo).is_some_and(|oldest| *day < oldest);
+    let (expired, kept): (Vec<_>, Vec<_>) = ready.into_iter().partition(is_expired);
     QueryPlan {
         range,
         geos: query.geos.clone(),
-        keys: ready.into_iter().map(|(geo, day)| key(geo, day)).collect(),
+        keys: kept.into_iter().map(|(geo, day)| key(geo, day)).collect(),
         pending: pending.into_iter().filter(|(_, day)| range.contains(*day)).collect(),
+        expired,
     }
 }
 
@@ -171,7 +176,7 @@ mod tests {
     #[test]
     fn days_that_are_not_produced_are_pending_and_not_loaded() {
         let span = QueryDates::Days(DayRange::new(day("2026-11-20"), day("2026-11-23")).unwrap());
-        let plan = plan(&query(span, &[Geo::Cn, Geo::Us]), at("2026-11-22T02:00:00Z"));
+        let plan = plan(&query(span, &[Geo::Cn, Geo::Us]), at("2026-11-22T02:00:00Z"), |_| None);
 
         let keys: Vec<_> = plan.keys.iter().map(|key| (key.geo, key.day)).collect();
         assert_eq!(keys, [(Geo::Cn, day("2026-11-20")), (Geo::Us, day("2026-11-20")), (Geo::Cn, day("2026-11-21"))]);
@@ -181,10 +186,18 @@ mod tests {
     #[test]
     fn lead_days_are_loaded_and_not_selected() {
         let span = QueryDates::Days(DayRange::single(day("2026-11-10")));
-        let plan = plan(&Query { lead_days: 29, ..query(span, &[Geo::Cn]) }, at("2026-11-22T02:00:00Z"));
+        let plan = plan(&Query { lead_days: 29, ..query(span, &[Geo::Cn]) }, at("2026-11-22T02:00:00Z"), |_| None);
         assert_eq!(plan.range.len(), 1);
         assert_eq!(plan.keys.len(), 30);
         assert_eq!(plan.keys[0].day, day("2026-10-12"));
+    }
+
+    #[test]
+    fn expired_days_are_not_loaded() {
+        let span = QueryDates::Days(DayRange::new(day("2026-11-01"), day("2026-11-03")).unwrap());
+        let plan = plan(&query(span, &[Geo::Cn]), at("2026-11-22T02:00:00Z"), |_| Some(day("2026-11-03")));
+        assert_eq!(plan.keys.iter().map(|key| key.day).collect::<Vec<_>>(), [day("2026-11-03")]);
+        assert_eq!(plan.expired, [(Geo::Cn, day("2026-11-01")), (Geo::Cn, day("2026-11-02"))]);
     }
 
     #[test]

@@ -5,12 +5,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     engine::QueryEngine,
-    loaded_days::{CacheStatus, LoadedDays},
+    loaded_days::{CacheStatus, LoadedDays, UncountedDay},
     plan::{Query, QueryDates, QueryPlan},
     user_rollups::UserRollups,
 };
 use crate::{
-    model::{Day, Geo},
+    model::{Day, DayKey, Geo},
     store::DayState,
     table::DayMetadata,
 };
@@ -39,11 +39,12 @@ impl<D: DayMetadata> HasProvenance for LoadedDays<D> {
     fn provenance(&self, engine: &QueryEngine, query: &Query) -> Provenance {
         let now = engine.now();
         let retry_of_missing = (!self.missing.is_empty()).then_some(now);
-        let changes = [retry_of_missing, next_production(&self.plan, query, now), self.refresh_due_at];
+        let expiry = next_expiry(&self.plan, engine, now);
+        let changes = [retry_of_missing, next_production(&self.plan, query, now), expiry, self.refresh_due_at];
         let is_complete = self.missing.is_empty() && !self.cache_status.lacks_lead_days;
         Provenance {
             version: version(self),
-            fetched_at: self.days.iter().map(|day| day.fetched_at()).max().filter(|_| is_complete),
+            fetched_at: self.latest_fetch().filter(|_| is_complete),
             valid_until: changes.into_iter().flatten().min().map(|at| at.max(now)),
             cache_status: self.cache_status,
         }
@@ -66,14 +67,21 @@ fn version<D: DayMetadata>(loaded: &LoadedDays<D>) -> [u8; 32] {
     for (geo, day) in &plan.pending {
         hash.update(encode_day(b'p', *geo, *day));
     }
+    for (geo, day) in &plan.expired {
+        hash.update(encode_day(b'e', *geo, *day));
+    }
     for (key, _) in &loaded.missing {
         hash.update(encode_day(b'm', key.geo, key.day));
     }
     for (day, state) in loaded.days.iter().zip(&loaded.states) {
-        let state = if *state == DayState::Final { b'f' } else { b'v' };
-        hash.update(encode_day(state, day.key().geo, day.key().day));
+        hash.update(encode_day(state_tag(*state), day.key().geo, day.key().day));
         hash.update(day.hash());
         hash.update(day.fetched_at().as_second().to_le_bytes());
+    }
+    // Of these days a response shows only the state and the time.
+    for UncountedDay { key, state, fetched_at } in &loaded.uncounted {
+        hash.update(encode_day(state_tag(*state), key.geo, key.day));
+        hash.update(fetched_at.as_second().to_le_bytes());
     }
     let CacheStatus { stale_days: stale, failed_refreshes: failing, .. } = loaded.cache_status;
     hash.update(stale.to_le_bytes());
@@ -81,10 +89,29 @@ fn version<D: DayMetadata>(loaded: &LoadedDays<D>) -> [u8; 32] {
     hash.finalize().into()
 }
 
+const fn state_tag(state: DayState) -> u8 {
+    match state {
+        DayState::Pending => b'p',
+        DayState::Late => b'l',
+        DayState::Provisional => b'v',
+        DayState::Final => b'f',
+        DayState::Empty => b'0',
+    }
+}
+
 /// The bytes of a day for the version hash, tagged with its role.
 fn encode_day(what: u8, geo: Geo, day: Day) -> [u8; 6] {
     let [a, b, c, d] = day.days_since_year_zero().to_le_bytes();
     [what, geo as u8, a, b, c, d]
+}
+
+/// When the next day of the plan expires; `None` if no day expires.
+fn next_expiry(plan: &QueryPlan, engine: &QueryEngine, now: Timestamp) -> Option<Timestamp> {
+    let expiry = |key: &DayKey| {
+        let kept_days = key.geo.today(now).since(engine.oldest_kept(key.geo)?);
+        Some(key.geo.starts_at(key.day.plus(kept_days + 1)))
+    };
+    plan.keys.iter().filter_map(expiry).min()
 }
 
 /// When the days of the query next change because a day is produced or a new day begins.

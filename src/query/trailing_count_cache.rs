@@ -43,7 +43,7 @@ impl TrailingCountCache {
         selection: &RowSelection,
         days: &impl Deref<Target = FiguresByDay>,
     ) -> Arc<TrailingCounts> {
-        self.counts.get_with(cache_key(input, selection), || Arc::new(TrailingCounts::new(days)))
+        self.counts.get_with(cache_key(input, selection), || Arc::new(TrailingCounts::new(days, &input.empty_dates())))
     }
 }
 
@@ -53,6 +53,9 @@ fn cache_key(input: &ReportInput, selection: &RowSelection) -> [u8; 16] {
     // The geos are part of the key because a day counts only if every geo has it.
     for geo in &input.plan.geos {
         hash.update([*geo as u8]);
+    }
+    for day in input.empty_dates() {
+        hash.update(day.days_since_year_zero().to_le_bytes());
     }
     for text in [&selection.department_path, &selection.user_id] {
         let text = text.as_deref();

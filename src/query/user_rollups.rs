@@ -12,10 +12,13 @@ use super::{
 };
 use crate::{
     model::{DayKey, DayRange},
-    report::{Interval, PersonSet, activity::buckets, user_rollup::UserRollup},
+    report::{DayDigest, Interval, PersonSet, activity::buckets, user_rollup::UserRollup},
     source::LoadError,
-    table::{DayMetadata as _, Dictionary, RowSelection, day_table::ContentHash},
+    table::{DayMetadata as _, DayTable, Dictionary, RowSelection, day_table::ContentHash},
 };
+
+/// Number of loads before a query fails because days change during each of them.
+const MAX_LOADS: usize = 3;
 
 /// The user roll-ups of the selected days, with the input of the report.
 #[derive(Debug)]
@@ -29,22 +32,26 @@ pub struct UserRollups {
 impl UserRollups {
     /// Loads the user roll-ups of the days that `query` selects. Lead days are only in the report input.
     ///
+    /// The input has the digests of the days, the roll-ups are computed from their rows. If a day is fetched again in
+    /// between, the two differ, and the load starts over.
+    ///
     /// The roll-up of a whole month of one geo is cached until one of its days changes.
     ///
     /// # Errors
-    /// As [`QueryEngine::load_rows`].
+    /// As [`QueryEngine::load_rows`]; [`QueryError::Changing`] if days changed during each of several loads.
     pub async fn load(engine: &QueryEngine, query: &Query, options: LoadOptions) -> Result<Self, QueryError> {
         if query.selection.user_id.is_some() {
             let rows = engine.load_rows(query, options).await?;
             let rollups = rows.selected().map(|(day, _)| UserRollup::Day(Arc::clone(day))).collect();
             return Ok(Self { input: engine.digest_selected(query, rows).await?, rollups });
         }
-        let input = engine.load_report_input(query, options).await?;
-        let mut rollups = Vec::new();
-        for days in buckets(input.plan.range, Interval::Month) {
-            rollups.extend(rollups_of_month(engine, days, query, &input, options).await?);
+        for _ in 0..MAX_LOADS {
+            let input = engine.load_report_input(query, options).await?;
+            if let Some(rollups) = rollups_of(engine, query, &input, options).await? {
+                return Ok(Self { input, rollups });
+            }
         }
-        Ok(Self { input, rollups })
+        Err(QueryError::Changing)
     }
 
     /// The dictionary of the days; `None` without days.
@@ -61,25 +68,49 @@ impl UserRollups {
     }
 }
 
-/// The roll-ups of a month, or of the selected part of a month.
+/// The roll-ups of the selected days of `input`; `None` if a day has other rows than its digest in `input`.
+async fn rollups_of(
+    engine: &QueryEngine,
+    query: &Query,
+    input: &ReportInput,
+    options: LoadOptions,
+) -> Result<Option<Vec<UserRollup>>, QueryError> {
+    let mut rollups = Vec::new();
+    for days in buckets(input.plan.range, Interval::Month) {
+        match rollups_of_month(engine, days, query, input, options).await? {
+            Some(of_month) => rollups.extend(of_month),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(rollups))
+}
+
+/// The roll-ups of a month, or of the selected part of a month; `None` if a day has other rows than its digest in
+/// `input`.
 async fn rollups_of_month(
     engine: &QueryEngine,
     days: DayRange,
     query: &Query,
-    loaded: &ReportInput,
+    input: &ReportInput,
     options: LoadOptions,
-) -> Result<Vec<UserRollup>, QueryError> {
-    let whole = complete_month(days, loaded);
+) -> Result<Option<Vec<UserRollup>>, QueryError> {
+    let whole = complete_month(days, input);
     if let Some((first, hashes)) = &whole
         && let Some(month) = engine.monthly_rollups().get(first, hashes)
     {
-        return Ok(vec![UserRollup::Month(month)]);
+        return Ok(Some(vec![UserRollup::Month(month)]));
     }
     let part = Query { dates: QueryDates::Days(days), lead_days: 0, ..query.clone() };
-    let rows = engine.load_rows(&part, options).await?.days;
-    let Some((first, _)) = whole else { return Ok(rows.into_iter().map(UserRollup::Day).collect()) };
+    let loaded = engine.load_rows(&part, options).await?;
+    let rows = |digest: &Arc<DayDigest>| {
+        let same = |day: &&Arc<DayTable>| day.key() == digest.key() && day.hash() == digest.hash();
+        loaded.days.iter().find(same).map(Arc::clone)
+    };
+    let inside = input.days.iter().filter(|day| days.contains(day.key().day));
+    let Some(rows) = inside.map(rows).collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let Some((first, _)) = whole else { return Ok(Some(rows.into_iter().map(UserRollup::Day).collect())) };
     let month = engine.compute_monthly_rollup(&first, rows).await;
-    Ok(vec![UserRollup::Month(month.ok_or(QueryError::Load(LoadError::Abandoned))?)])
+    Ok(Some(vec![UserRollup::Month(month.ok_or(QueryError::Load(LoadError::Abandoned))?)]))
 }
 
 /// The first key of a month and the content hashes of its days, if the days are a whole month and all are loaded.

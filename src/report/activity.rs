@@ -24,12 +24,21 @@ pub enum Interval {
     Month,
 }
 
-/// The figures of one bucket.
+/// One bucket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActivityBucket {
     /// The selected days of the bucket.
     pub days: DayRange,
-    /// Number of rows on the last day of the bucket that has rows.
+    /// Number of dates of the bucket that count.
+    pub days_counted: usize,
+    /// The figures; `None` if no date of the bucket counts.
+    pub figures: Option<ActivityFigures>,
+}
+
+/// The figures of one bucket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActivityFigures {
+    /// Number of people on the last date that counts.
     pub users: u64,
     /// How many of these people have an activated account.
     pub activated: u64,
@@ -40,12 +49,9 @@ pub struct ActivityBucket {
     pub features: [Option<u64>; Feature::COUNT],
     /// The sum of each counter, by [`Counter::index`].
     pub counters: [u64; Counter::COUNT],
-    /// Distinct people active in the 7 days that end with the bucket's last day. `None` if one of these days is missing
-    /// or a person's id is missing.
-    pub wau: Option<u64>,
-    /// The same over 30 days.
-    pub mau: Option<u64>,
-    /// People active on the bucket's last day, divided by `mau`.
+    /// The trailing counts of the last date that counts.
+    pub trailing: TrailingActive,
+    /// People active on that date, divided by `mau`.
     pub stickiness: Option<f64>,
 }
 
@@ -71,10 +77,10 @@ pub fn buckets(selected: DayRange, interval: Interval) -> impl Iterator<Item = D
     })
 }
 
-/// The activity over `selected`.
+/// The activity over `selected`, by bucket.
 ///
-/// `days` holds the sums of each available day. `trailing` holds the trailing counts of these days. `figures` is
-/// dereferenced only if a bucket has several days. A bucket without available days is omitted.
+/// `days` holds the sums of each date that counts. `trailing` holds the trailing counts of these dates. `figures` is
+/// dereferenced only if a bucket has several dates.
 #[must_use]
 pub fn activity(
     selected: DayRange,
@@ -86,38 +92,37 @@ pub fn activity(
     let bucket = |range: DayRange| {
         let first = days.partition_point(|(day, _)| *day < range.first());
         let inside = &days[first..][..days[first..].partition_point(|(day, _)| *day <= range.last())];
-        let (last, sums) = inside.last()?;
-        let TrailingActive { wau, mau } = trailing.ending_on(*last);
-        let stickiness = ratio(sums.rows_with(Flag::Active), mau);
-        let bucket = match inside {
-            [_] => ActivityBucket::from_one_day(range, sums),
-            _ => ActivityBucket::from_several_days(range, inside, figures),
-        };
-        Some(ActivityBucket { wau, mau, stickiness, ..bucket })
+        let figures = inside.last().map(|(last, sums)| {
+            let trailing = trailing.ending_on(*last);
+            let stickiness = ratio(sums.rows_with(Flag::Active), trailing.mau);
+            let figures = match inside {
+                [_] => ActivityFigures::of_one_day(sums),
+                _ => ActivityFigures::of_several_days(range, inside, figures),
+            };
+            ActivityFigures { trailing, stickiness, ..figures }
+        });
+        ActivityBucket { days: range, days_counted: inside.len(), figures }
     };
-    buckets(selected, interval).filter_map(bucket).collect()
+    buckets(selected, interval).map(bucket).collect()
 }
 
-impl ActivityBucket {
-    /// A bucket of one day, without trailing counts. Each person has one row a day, so counting rows counts people.
-    fn from_one_day(days: DayRange, sums: &RowSums) -> Self {
+impl ActivityFigures {
+    /// The figures of one day, without trailing counts. Each person has one row a day, so counting rows counts people.
+    fn of_one_day(sums: &RowSums) -> Self {
         Self {
-            days,
             users: sums.users,
             activated: sums.rows_with(Flag::Activated),
             active: Some(sums.rows_with(Flag::Active)),
             features: Feature::ALL.map(|feature| Some(sums.rows_with(Flag::Feature(feature)))),
             counters: sums.counters,
-            wau: None,
-            mau: None,
+            trailing: TrailingActive::default(),
             stickiness: None,
         }
     }
 
-    /// A bucket of several days, without trailing counts.
-    fn from_several_days(range: DayRange, days: &[(Day, RowSums)], figures: &FiguresByDay) -> Self {
-        let last_with_rows =
-            days.iter().rfind(|(_, sums)| sums.users > 0).map_or_else(RowSums::default, |(_, sums)| *sums);
+    /// The figures of several days, without trailing counts.
+    fn of_several_days(range: DayRange, days: &[(Day, RowSums)], figures: &FiguresByDay) -> Self {
+        let last = days.last().map_or_else(RowSums::default, |(_, sums)| *sums);
         let mut sums = RowSums::default();
         for (_, day) in days {
             sums.add_counters(day);
@@ -127,7 +132,7 @@ impl ActivityBucket {
             active: distinct(Flag::Active),
             features: Feature::ALL.map(|feature| distinct(Flag::Feature(feature))),
             counters: sums.counters,
-            ..Self::from_one_day(range, &last_with_rows)
+            ..Self::of_one_day(&last)
         }
     }
 }
@@ -144,7 +149,7 @@ pub(super) fn distinct_people(range: DayRange, days: &FiguresByDay, flag: Flag) 
 #[cfg(test)]
 mod tests {
     use std::{
-        collections::{BTreeMap, HashSet},
+        collections::{BTreeMap, BTreeSet, HashSet},
         sync::Arc,
     };
 
@@ -197,19 +202,18 @@ mod tests {
             let days: FiguresByDay = tenant.iter().map(|(day, people)| (*day, figures(people))).collect();
             let selected = DayRange::new(first(), *tenant.keys().last().unwrap()).unwrap();
 
-            let buckets = activity(selected, interval, &sums(&days), &&days, &TrailingCounts::new(&days));
+            let buckets = activity(selected, interval, &sums(&days), &&days, &TrailingCounts::new(&days, &BTreeSet::new()));
 
             prop_assert_eq!(buckets.iter().flat_map(|bucket| bucket.days.days()).collect::<Vec<_>>(), selected.days().collect::<Vec<_>>());
-            for bucket in buckets {
-                let last = bucket.days.last();
-                prop_assert_eq!(bucket.active, Some(active_in(&tenant, bucket.days)));
+            for ActivityBucket { days: range, figures, .. } in buckets {
+                let (last, bucket) = (range.last(), figures.unwrap());
+                prop_assert_eq!(bucket.active, Some(active_in(&tenant, range)));
                 let window = |length| Some(DayRange::ending(last, length)).filter(|window| selected.contains(window.first()));
-                prop_assert_eq!(bucket.wau, window(7).map(|range| active_in(&tenant, range)));
-                prop_assert_eq!(bucket.mau, window(30).map(|range| active_in(&tenant, range)));
-                let messages: u64 = bucket.days.days().flat_map(|day| tenant[&day].values()).map(|(_, count)| count).sum();
+                prop_assert_eq!(bucket.trailing.wau, window(7).map(|range| active_in(&tenant, range)));
+                prop_assert_eq!(bucket.trailing.mau, window(30).map(|range| active_in(&tenant, range)));
+                let messages: u64 = range.days().flat_map(|day| tenant[&day].values()).map(|(_, count)| count).sum();
                 prop_assert_eq!(bucket.counters[0], messages);
-                let with_rows = bucket.days.days().rev().find(|day| !tenant[day].is_empty()).unwrap_or(last);
-                prop_assert_eq!(bucket.users, tenant[&with_rows].len() as u64);
+                prop_assert_eq!(bucket.users, tenant[&last].len() as u64);
             }
         }
     }
@@ -227,15 +231,17 @@ mod tests {
         let daily = activity(range, Interval::Day, &sums(&days), &&days, &TrailingCounts::default());
         let monthly = activity(range, Interval::Month, &sums(&days), &&days, &TrailingCounts::default());
 
-        assert!(daily.iter().all(|bucket| bucket.active == Some(1)));
-        assert_eq!(monthly[0].active, None);
+        let active = |bucket: &ActivityBucket| bucket.figures.as_ref().unwrap().active;
+        assert!(daily.iter().all(|bucket| active(bucket) == Some(1)));
+        assert_eq!(active(&monthly[0]), None);
     }
 
     #[test]
-    fn a_bucket_without_available_days_is_omitted() {
+    fn a_bucket_without_counted_dates_has_no_figures() {
         let days = BTreeMap::from([(first(), figures(&BTreeMap::new()))]);
         let range = DayRange::new(first(), first().next()).unwrap();
         let buckets = activity(range, Interval::Day, &sums(&days), &&days, &TrailingCounts::default());
-        assert_eq!(buckets.len(), 1);
+        assert_eq!(buckets.iter().map(|bucket| bucket.days_counted).collect::<Vec<_>>(), [1, 0]);
+        assert!(buckets[0].figures.is_some() && buckets[1].figures.is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! Distinct active people in the 7 and 30 days that end with a day.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{day_figures::PersonSet, figures_by_day::FiguresByDay, sliding_window::distinct_in_windows};
 use crate::{model::Day, table::Flag};
@@ -20,7 +20,7 @@ pub struct TrailingCounts {
 
 /// Distinct people active in the windows that end with one day. A count is `None` if a day of its window is missing or
 /// a person's id is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrailingActive {
     /// Active in 7 days.
     pub wau: Option<u64>,
@@ -29,10 +29,11 @@ pub struct TrailingActive {
 }
 
 impl TrailingCounts {
-    /// The counts of each day that enough consecutive days precede.
+    /// The counts of each day that enough consecutive days precede. `empty` are the dates that are known to have no
+    /// people; they are not in `days`.
     #[must_use]
-    pub fn new(days: &FiguresByDay) -> Self {
-        Self { week: counts(days, WEEK_DAYS), month: counts(days, MONTH_DAYS) }
+    pub fn new(days: &FiguresByDay, empty: &BTreeSet<Day>) -> Self {
+        Self { week: counts(days, empty, WEEK_DAYS), month: counts(days, empty, MONTH_DAYS) }
     }
 
     /// The counts of the windows that end with `day`.
@@ -42,11 +43,13 @@ impl TrailingCounts {
     }
 }
 
-fn counts(days: &FiguresByDay, length: u16) -> BTreeMap<Day, u64> {
+fn counts(days: &FiguresByDay, empty: &BTreeSet<Day>, length: u16) -> BTreeMap<Day, u64> {
     let mut counts = BTreeMap::new();
-    let days: Vec<(Day, &PersonSet)> =
-        days.iter().map(|(day, figures)| (*day, figures.people_with(Flag::Active))).collect();
-    for consecutive in days.chunk_by(|(day, _), (next, _)| day.next() == *next) {
+    let nobody = PersonSet::default();
+    let mut known: BTreeMap<Day, &PersonSet> = empty.iter().map(|day| (*day, &nobody)).collect();
+    known.extend(days.iter().map(|(day, figures)| (*day, figures.people_with(Flag::Active))));
+    let known: Vec<(Day, &PersonSet)> = known.into_iter().collect();
+    for consecutive in known.chunk_by(|(day, _), (next, _)| day.next() == *next) {
         let sets: Vec<&PersonSet> = consecutive.iter().map(|(_, people)| *people).collect();
         let windows = consecutive.iter().zip(distinct_in_windows(&sets, length.into()));
         counts.extend(windows.filter_map(|((day, _), count)| Some((*day, count?))));

@@ -1,35 +1,29 @@
 //! Day catalog: what is known about all days beside their contents. It decides the status of a day.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use jiff::Timestamp;
-use parking_lot::RwLock;
 
 use super::{
-    freshness::{DayState, FetchInfo, FreshnessPolicy},
+    fetch_history::FetchHistory,
+    freshness::{DayState, FreshnessPolicy},
     lru::ViewId,
     refresh_tracker::RefreshTracker,
 };
 use crate::{
-    model::{Clock, DataScope, Day, DayKey, DayRange},
+    model::{Clock, DataScope, Day, DayKey, Geo},
     table::DayMetadata,
 };
-
-/// The row count of a day is compared with those of this many days before and after it.
-const NEIGHBOUR_DAYS: i32 = 7;
 
 /// The id of the whole days, which no view filters.
 const UNFILTERED: ViewId = 0;
 
 /// The catalog of the whole days, or of the days of one view. Clones share the contents.
 ///
-/// The status of a day depends on the row counts of its neighbours, so it changes when these are loaded. Ask for it
+/// The status of a day depends on the row counts of the days around it, so it changes when these are loaded. Ask for it
 /// when all days of a query are loaded.
 #[derive(Clone, Debug)]
 pub struct DayCatalog {
@@ -44,24 +38,36 @@ pub struct DayCatalog {
 struct CatalogContents {
     policy: FreshnessPolicy,
     clock: Arc<dyn Clock>,
-    /// Row counts of whole days by series, including days that have been evicted. Single people's days are not counted.
-    row_counts: RwLock<HashMap<DayKey, BTreeMap<Day, usize>>>,
+    history: Arc<FetchHistory>,
     /// Refreshes of the whole days.
     refreshes: Arc<RefreshTracker>,
     changes: AtomicU64,
-    removals: AtomicU64,
+    revisions: AtomicU64,
     last_view: AtomicU32,
 }
 
 /// The status of a day at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DayStatus {
-    /// Whether the day can still change.
+    /// The state of the day.
     pub state: DayState,
-    /// Whether the day is provisional and due for a refresh.
+    /// Whether the day can still change and is due for a refresh.
     pub refresh_due: bool,
     /// When a day that can still change is due for a refresh.
     pub refresh_due_at: Option<Timestamp>,
+}
+
+/// The latest recorded fetch of a day, with the present state of the day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedDay {
+    /// The key of the day.
+    pub key: DayKey,
+    /// The state of the day.
+    pub state: DayState,
+    /// Number of rows.
+    pub rows: usize,
+    /// When it was fetched.
+    pub fetched_at: Timestamp,
 }
 
 /// Changes whenever the cached data changes. A value never occurs twice.
@@ -69,8 +75,9 @@ pub struct DayStatus {
 pub struct CacheGeneration {
     /// Number of days that were added or replaced so far.
     pub changes: u64,
-    /// Number of days that were removed on request so far. A final day changes only after a removal.
-    pub removals: u64,
+    /// Number of times so far that a day was removed on request, or that the state of a recorded day changed because of
+    /// the row counts around it. A settled day changes only by these.
+    pub revisions: u64,
 }
 
 impl DayCatalog {
@@ -81,10 +88,10 @@ impl DayCatalog {
         let shared = CatalogContents {
             policy,
             clock,
-            row_counts: RwLock::default(),
+            history: Arc::default(),
             refreshes: Arc::clone(&refreshes),
             changes: AtomicU64::default(),
-            removals: AtomicU64::default(),
+            revisions: AtomicU64::default(),
             last_view: AtomicU32::new(UNFILTERED),
         };
         Self { shared: Arc::new(shared), view: UNFILTERED, refreshes }
@@ -118,25 +125,44 @@ impl DayCatalog {
     /// The present status of a day.
     #[must_use]
     pub fn status(&self, day: &impl DayMetadata) -> DayStatus {
-        let (state, policy) = (self.state(day), &self.shared.policy);
-        let refresh_due = state == DayState::Provisional && policy.is_stale(day.fetched_at(), self.now());
-        let refresh_due_at = (state != DayState::Final).then(|| day.fetched_at() + policy.refresh_interval);
-        DayStatus { state, refresh_due, refresh_due_at }
+        let (state, key) = (self.state(day), day.key());
+        let fetched_at = self.shared.history.fetches_of(day).fetched_at;
+        let refresh_due_at = self.shared.policy.refresh_due_at(key.geo, key.day, state, fetched_at);
+        DayStatus { state, refresh_due: refresh_due_at.is_some_and(|due| due < self.now()), refresh_due_at }
     }
 
     /// The present state of a day. A filtered day has the state of the whole day.
     #[must_use]
     pub fn state(&self, day: &impl DayMetadata) -> DayState {
-        let (key, policy) = (day.key(), &self.shared.policy);
-        let matter = policy.depends_on_rows(key.geo, key.day, day.fetched_at());
-        let whole = (self.is_view() && matter).then(|| self.row_count(key)).flatten();
-        let fetched = FetchInfo {
-            at: day.fetched_at(),
-            rows: whole.unwrap_or(day.row_count()),
-            doubtful: day.is_doubtful(),
-            usual_rows: matter.then(|| self.median_neighbour_rows(key)).flatten(),
-        };
-        policy.state(key.geo, key.day, &fetched, self.now())
+        let (key, now) = (day.key(), self.now());
+        let (policy, history) = (&self.shared.policy, &self.shared.history);
+        if !self.is_view() && key.scope == DataScope::Everyone {
+            let fetches = history.fetches_of(day);
+            return history.with_counts(key, |counts| policy.state(key.geo, key.day, &fetches, counts, now));
+        }
+        let company =
+            history.judge(key, |record, counts| policy.state(key.geo, key.day, &record.fetches(), counts, now));
+        match company {
+            Some(state) if self.is_view() => state,
+            _ => policy.state_of_part(key.geo, key.day, &history.fetches_of(day), company, now),
+        }
+    }
+
+    /// The latest recorded fetch of a day of everyone; `None` if none is recorded.
+    #[must_use]
+    pub fn recorded_day(&self, key: &DayKey) -> Option<RecordedDay> {
+        let now = self.now();
+        self.shared.history.judge(key, |record, counts| {
+            let fetches = record.fetches();
+            let state = self.shared.policy.state(key.geo, key.day, &fetches, counts, now);
+            RecordedDay { key: key.clone(), state, rows: fetches.rows, fetched_at: fetches.fetched_at }
+        })
+    }
+
+    /// The earliest day of a geo that is kept; `None` if no day expires.
+    #[must_use]
+    pub fn oldest_kept(&self, geo: Geo) -> Option<Day> {
+        self.shared.policy.oldest_kept(geo, self.now())
     }
 
     /// Whether the last refresh of the day failed. A view has the refreshes of its whole days.
@@ -149,7 +175,7 @@ impl DayCatalog {
     #[must_use]
     pub fn generation(&self) -> CacheGeneration {
         let number = |counter: &AtomicU64| counter.load(Ordering::Acquire);
-        CacheGeneration { changes: number(&self.shared.changes), removals: number(&self.shared.removals) }
+        CacheGeneration { changes: number(&self.shared.changes), revisions: number(&self.shared.revisions) }
     }
 
     /// Tracks the refreshes of provisional days.
@@ -164,41 +190,25 @@ impl DayCatalog {
 
     /// Records the removal of a day in all scopes.
     pub(super) fn record_removal(&self, day: &DayKey) {
-        self.shared.removals.fetch_add(1, Ordering::Release);
-        let mut counts = self.shared.row_counts.write();
-        for (_, rows) in counts.iter_mut().filter(|(series, _)| series.with_day(day.day).everyone() == day.everyone()) {
-            rows.remove(&day.day);
+        self.shared.revisions.fetch_add(1, Ordering::Release);
+        self.shared.history.remove(day);
+    }
+
+    /// Records a fetch of a day. Days of views are ignored: they are parts of whole days.
+    pub fn record_fetch(&self, day: &impl DayMetadata) {
+        if !self.is_view() && self.shared.history.record(day) {
+            self.shared.revisions.fetch_add(1, Ordering::Release);
         }
     }
 
-    /// Records the row count of a whole day. Days of views and of single people are ignored.
-    pub(super) fn record_row_count(&self, day: &impl DayMetadata) {
-        let key = day.key();
-        if matches!(key.scope, DataScope::User(_)) || self.is_view() {
-            return;
-        }
-        let mut counts = self.shared.row_counts.write();
-        counts.entry(series_key(key)).or_default().insert(key.day, day.row_count());
+    /// Whether rows of this day were fetched before and this fetch has none. Such a fetch replaces nothing.
+    pub(super) fn is_outweighed(&self, day: &impl DayMetadata) -> bool {
+        !self.is_view() && self.shared.history.outweighs(day)
     }
 
-    /// The row count of a whole day, cached or not.
-    fn row_count(&self, key: &DayKey) -> Option<usize> {
-        let counts = self.shared.row_counts.read();
-        counts.get(&series_key(key))?.get(&key.day).copied()
+    /// The fetches of all days.
+    #[must_use]
+    pub fn history(&self) -> &Arc<FetchHistory> {
+        &self.shared.history
     }
-
-    /// The median row count of the days around a day.
-    fn median_neighbour_rows(&self, key: &DayKey) -> Option<usize> {
-        let around = DayRange::new(key.day.plus(-NEIGHBOUR_DAYS), key.day.plus(NEIGHBOUR_DAYS))?;
-        let counts = self.shared.row_counts.read();
-        let near = counts.get(&series_key(key))?.range(around.first()..=around.last());
-        let mut rows: Vec<usize> = near.filter(|(day, _)| **day != key.day).map(|(_, rows)| *rows).collect();
-        rows.sort_unstable();
-        rows.get(rows.len() / 2).copied()
-    }
-}
-
-/// The key that all days of one series share.
-fn series_key(key: &DayKey) -> DayKey {
-    key.with_day(Day::from_date(jiff::civil::Date::ZERO))
 }

@@ -41,9 +41,16 @@ impl<S: DaySource> DaySource for FillCache<S> {
                 Ok(LoadedDay::Digest(digest))
             }
             LoadedDay::Rows(rows) => {
-                let rows = self.memory.confirm(rows);
-                self.memory.insert(&rows).await;
-                self.memory.at_depth(LoadedDay::Rows(rows), depth).await
+                let loaded = LoadedDay::Rows(Arc::clone(&rows));
+                let kept = if self.memory.catalog().is_outweighed(&loaded) { self.memory.get(key, depth) } else { None };
+                let loaded = if let Some(kept) = kept {
+                    tracing::warn!(%key, "upstream has no rows of a day any more; the rows of an earlier fetch are kept");
+                    kept
+                } else {
+                    self.memory.insert(&rows).await;
+                    loaded
+                };
+                self.memory.at_depth(loaded, depth).await
             }
         }
     }

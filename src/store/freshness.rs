@@ -1,20 +1,25 @@
-//! Freshness: decides from the calendar and the fetch time whether a day can still change.
+//! Freshness: decides whether a day can still change, from the calendar, its fetches and the row counts around it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
 use crate::model::{Day, Geo};
 
-/// Whether a day can still change.
+/// The state of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DayState {
     /// Upstream has not produced it yet. It is not requested.
     Pending,
+    /// It is doubtful: upstream sent no rows, unusually few, or a reply that was cut short. It is fetched again, and
+    /// does not count in any figure until then.
+    Late,
     /// It is available but may still change. It is served, and refreshed in the background.
     Provisional,
     /// It cannot change. It is never fetched again.
     Final,
+    /// It has no rows, and that cannot change. It does not count in any figure.
+    Empty,
 }
 
 /// The time limits of the freshness rule.
@@ -22,77 +27,186 @@ pub enum DayState {
 pub struct FreshnessPolicy {
     /// A day that was fetched less than this time after its production may have been fetched too early.
     pub settling_time: Duration,
-    /// A day that looks incomplete stays provisional unless it was fetched at this age or later.
-    pub max_wait_for_missing_rows: Duration,
-    /// A provisional day is refreshed when its last fetch is longer ago than this.
+    /// A late day is accepted as it is if two fetches at least this far apart return the same rows.
+    pub confirmation_gap: Duration,
+    /// A day is old if it was produced at least this long ago.
+    pub old_age: Duration,
+    /// The same as `confirmation_gap`, for old days.
+    pub old_confirmation_gap: Duration,
+    /// A provisional or late day is refreshed when its last fetch is longer ago than this. Old late days are refreshed
+    /// after `old_confirmation_gap`.
     pub refresh_interval: Duration,
+    /// Days before today that are kept; older days are expired. `None`: no day expires.
+    pub retention_days: Option<u16>,
 }
 
-/// The facts about a fetched day that decide its state.
+/// The fetches of a day that returned the rows which are served now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FetchInfo {
-    /// When the day was fetched.
-    pub at: Timestamp,
-    /// Number of rows received.
+pub struct DayFetches {
+    /// Time of the first of the consecutive fetches that returned these rows.
+    pub agreed_since: Timestamp,
+    /// Time of the latest fetch.
+    pub fetched_at: Timestamp,
+    /// Number of rows.
     pub rows: usize,
-    /// Whether the reply may be truncated, and no second fetch has returned the same rows.
+    /// Whether rows may be missing although upstream reported no failure.
     pub doubtful: bool,
-    /// The median number of rows of the days around it; `None` if none of them is known.
-    pub usual_rows: Option<usize>,
+}
+
+/// The numbers of rows of the days of one series, by day.
+pub type RowCounts = BTreeMap<Day, usize>;
+
+/// A day is compared with the same weekday this many days before and after it: the four weeks around it. Weekends
+/// usually have fewer rows than working days.
+const COMPARED_OFFSETS: [i32; 4] = [-14, -7, 7, 14];
+
+/// Minimum number of compared days that must be recorded before a day with rows is judged as small.
+const MIN_COMPARED_DAYS: usize = 2;
+
+/// Minimum number of recorded days without rows, up to the first day with rows, that prove that the tenant has no
+/// earlier data. A shorter gap can be a failure of upstream.
+const MIN_EMPTY_DAYS_BEFORE_FIRST: usize = 7;
+
+impl DayState {
+    /// Whether a day in this state counts in figures.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        matches!(self, Self::Provisional | Self::Final)
+    }
+
+    /// Whether a day in this state is never fetched again.
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        matches!(self, Self::Final | Self::Empty)
+    }
 }
 
 impl Default for FreshnessPolicy {
     fn default() -> Self {
+        const HOUR: u64 = 3600;
         Self {
-            settling_time: Duration::from_secs(6 * 3600),
-            max_wait_for_missing_rows: Duration::from_secs(3 * 24 * 3600),
+            settling_time: Duration::from_secs(6 * HOUR),
+            confirmation_gap: Duration::from_secs(6 * HOUR),
+            old_age: Duration::from_secs(72 * HOUR),
+            old_confirmation_gap: Duration::from_secs(10 * 60),
             refresh_interval: Duration::from_secs(30 * 60),
+            retention_days: None,
         }
     }
 }
 
 impl FreshnessPolicy {
-    /// The state of a day at `now`.
+    /// The state at `now` of a day of the whole company, which `counts` compares with the days around it.
     ///
-    /// A day that looked incomplete stays provisional until it is fetched again at an age of at least
-    /// [`FreshnessPolicy::max_wait_for_missing_rows`]: age without a new fetch proves nothing. A possibly truncated day
-    /// stays provisional until a second fetch returns the same rows.
+    /// A small or doubtful day is late at any age, until two fetches that are far enough apart return the same rows:
+    /// age without a new fetch proves nothing.
     #[must_use]
-    pub fn state(&self, geo: Geo, day: Day, fetched: &FetchInfo, now: Timestamp) -> DayState {
+    pub fn state(&self, geo: Geo, day: Day, fetches: &DayFetches, counts: &RowCounts, now: Timestamp) -> DayState {
+        let is_small = is_small(day, fetches.rows, counts);
+        if fetches.rows == 0 && !fetches.doubtful && geo.produced_at(day) <= now && is_before_first_rows(day, counts) {
+            return DayState::Empty;
+        }
+        self.state_by_size(geo, day, fetches, is_small, now)
+    }
+
+    /// The state at `now` of a day of one person or department. `company` is the state of the same day of the whole
+    /// company, if it is known.
+    ///
+    /// No rows are usual: the person has left, or the department is new. But shortly after the production of the day
+    /// they can also mean that upstream has not written the day yet.
+    #[must_use]
+    pub fn state_of_part(
+        &self,
+        geo: Geo,
+        day: Day,
+        fetches: &DayFetches,
+        company: Option<DayState>,
+        now: Timestamp,
+    ) -> DayState {
+        if let Some(state) = company.filter(|state| !state.counts()) {
+            return state;
+        }
+        let is_recent = fetches.fetched_at < geo.produced_at(day) + self.old_age;
+        let is_small = company.is_none() && fetches.rows == 0 && is_recent;
+        match self.state_by_size(geo, day, fetches, is_small, now) {
+            // As far as is known, the day of the company has rows.
+            DayState::Empty => DayState::Final,
+            state => state,
+        }
+    }
+
+    fn state_by_size(&self, geo: Geo, day: Day, fetches: &DayFetches, is_small: bool, now: Timestamp) -> DayState {
         let produced = geo.produced_at(day);
         if now < produced {
             return DayState::Pending;
         }
-        let too_early = fetched.at < produced + self.settling_time;
-        let in_doubt =
-            fetched.doubtful || (fetched.looks_incomplete() && fetched.at < produced + self.max_wait_for_missing_rows);
-        if too_early || in_doubt { DayState::Provisional } else { DayState::Final }
+        let needs_confirmation = fetches.doubtful || is_small;
+        if needs_confirmation && !self.is_confirmed(produced, fetches) {
+            return DayState::Late;
+        }
+        if fetches.fetched_at < produced + self.settling_time {
+            return DayState::Provisional;
+        }
+        if fetches.rows == 0 { DayState::Empty } else { DayState::Final }
     }
 
-    /// Whether a provisional day that was fetched at `fetched_at` is due for a refresh.
-    #[must_use]
-    pub fn is_stale(&self, fetched_at: Timestamp, now: Timestamp) -> bool {
-        now.duration_since(fetched_at) > jiff::SignedDuration::try_from(self.refresh_interval).unwrap_or_default()
+    /// Whether two fetches that are far enough apart returned the same rows.
+    fn is_confirmed(&self, produced: Timestamp, fetches: &DayFetches) -> bool {
+        fetches.fetched_at >= fetches.agreed_since + self.gap_after(produced, fetches.fetched_at)
     }
 
-    /// Whether the number of rows of a day fetched at `fetched_at` can change its state. If not, the caller can skip
-    /// the row counts.
+    fn gap_after(&self, produced: Timestamp, fetched_at: Timestamp) -> Duration {
+        if fetched_at >= produced + self.old_age { self.old_confirmation_gap } else { self.confirmation_gap }
+    }
+
+    /// When a day in this state is due for a refresh; `None` if it is never fetched again.
     #[must_use]
-    pub fn depends_on_rows(&self, geo: Geo, day: Day, fetched_at: Timestamp) -> bool {
-        fetched_at < geo.produced_at(day) + self.max_wait_for_missing_rows
+    pub fn refresh_due_at(&self, geo: Geo, day: Day, state: DayState, fetched_at: Timestamp) -> Option<Timestamp> {
+        let is_old = fetched_at >= geo.produced_at(day) + self.old_age;
+        match state {
+            DayState::Final | DayState::Empty => None,
+            DayState::Late if is_old => Some(fetched_at + self.old_confirmation_gap),
+            DayState::Pending | DayState::Late | DayState::Provisional => Some(fetched_at + self.refresh_interval),
+        }
+    }
+
+    /// The earliest day of a geo that is kept at `now`; `None` if no day expires.
+    #[must_use]
+    pub fn oldest_kept(&self, geo: Geo, now: Timestamp) -> Option<Day> {
+        self.retention_days.map(|days| geo.today(now).plus(-i32::from(days)))
     }
 }
 
-impl FetchInfo {
-    /// True for an empty day and for one with fewer than half the usual rows.
-    fn looks_incomplete(&self) -> bool {
-        self.rows == 0 || self.usual_rows.is_some_and(|usual| self.rows * 2 < usual)
-    }
+/// The days whose judgement depends on the number of rows of `day`.
+pub(super) fn compared_days(day: Day) -> impl Iterator<Item = Day> {
+    COMPARED_OFFSETS.into_iter().map(move |offset| day.plus(offset))
+}
+
+/// Whether a day of `rows` rows has no rows, or fewer than half the median of the same weekday in the four weeks around
+/// it.
+pub(super) fn is_small(day: Day, rows: usize, counts: &RowCounts) -> bool {
+    let mut others: Vec<usize> = compared_days(day).filter_map(|other| counts.get(&other).copied()).collect();
+    others.sort_unstable();
+    // Twice the median, so that the mean of the two middle values stays a whole number.
+    let double_median = others.get(others.len() / 2).copied().unwrap_or(0)
+        + others.get(others.len().saturating_sub(1) / 2).copied().unwrap_or(0);
+    rows == 0 || (others.len() >= MIN_COMPARED_DAYS && rows * 4 < double_median)
+}
+
+/// Whether the recorded days prove that the tenant has no rows on `day` or earlier: no earlier day has rows, and an
+/// uninterrupted run of days without rows that includes `day` ends with the first day that has rows.
+fn is_before_first_rows(day: Day, counts: &RowCounts) -> bool {
+    let Some((first, _)) = counts.iter().find(|(_, rows)| **rows > 0) else { return false };
+    let run = counts.range(..*first).rev().zip(1_i32..);
+    let length = run.take_while(|((before, _), offset)| **before == first.plus(-offset)).count();
+    day < *first && length >= MIN_EMPTY_DAYS_BEFORE_FIRST && first.since(day) <= i32::try_from(length).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
     use proptest::prelude::*;
+    use rstest::rstest;
 
     use super::*;
 
@@ -102,18 +216,37 @@ mod tests {
         Day::new(2026, 11, 1).unwrap()
     }
 
-    fn hours(geo: Geo, hours: i64) -> Timestamp {
-        geo.produced_at(day()) + jiff::SignedDuration::from_hours(hours)
+    fn hours(hours: i64) -> Timestamp {
+        minutes(60 * hours)
     }
 
-    fn fetched(at: Timestamp, rows: usize) -> FetchInfo {
-        FetchInfo { at, rows, doubtful: false, usual_rows: Some(1000) }
+    fn minutes(minutes: i64) -> Timestamp {
+        Geo::Cn.produced_at(day()) + SignedDuration::from_mins(minutes)
+    }
+
+    fn fetched_once(at: Timestamp, rows: usize) -> DayFetches {
+        DayFetches { agreed_since: at, fetched_at: at, rows, doubtful: false }
+    }
+
+    /// The same number of rows on the same weekday of the four weeks around the day.
+    fn around(rows: usize) -> RowCounts {
+        compared_days(day()).map(|other| (other, rows)).collect()
+    }
+
+    fn state(fetches: &DayFetches, counts: &RowCounts) -> DayState {
+        POLICY().state(Geo::Cn, day(), fetches, counts, hours(5000))
     }
 
     #[test]
     fn a_day_is_first_pending_then_provisional_then_final() {
         let state = |fetched_after: i64, seen_after: i64| {
-            POLICY().state(Geo::Cn, day(), &fetched(hours(Geo::Cn, fetched_after), 1000), hours(Geo::Cn, seen_after))
+            POLICY().state(
+                Geo::Cn,
+                day(),
+                &fetched_once(hours(fetched_after), 1000),
+                &around(1000),
+                hours(seen_after),
+            )
         };
         assert_eq!(state(-2, -1), DayState::Pending);
         assert_eq!(state(0, 0), DayState::Provisional);
@@ -121,54 +254,98 @@ mod tests {
         assert_eq!(state(6, 6), DayState::Final);
     }
 
+    #[rstest]
+    #[case::no_rows(0, DayState::Late)]
+    #[case::fewer_than_half(499, DayState::Late)]
+    #[case::half(500, DayState::Final)]
+    fn a_small_day_is_late_at_any_age(#[case] rows: usize, #[case] expected: DayState) {
+        for age in [0, 1, 71, 72, 4000] {
+            let expected = if age < 6 && expected == DayState::Final { DayState::Provisional } else { expected };
+            assert_eq!(state(&fetched_once(hours(age), rows), &around(1000)), expected, "fetched after {age} h");
+        }
+    }
+
     #[test]
-    fn a_day_with_few_rows_is_provisional_for_three_days() {
-        let state = |rows: usize, age: i64| {
-            POLICY().state(Geo::Us, day(), &fetched(hours(Geo::Us, age), rows), hours(Geo::Us, 1000))
+    fn a_late_day_is_accepted_when_two_fetches_agree() {
+        let twice = |first: Timestamp, last: Timestamp, rows: usize| {
+            state(&DayFetches { agreed_since: first, ..fetched_once(last, rows) }, &around(1000))
         };
-        assert_eq!(state(0, 71), DayState::Provisional);
-        assert_eq!(state(499, 71), DayState::Provisional);
-        assert_eq!(state(500, 71), DayState::Final);
-        assert_eq!(state(0, 72), DayState::Final);
+        assert_eq!(twice(hours(0), minutes(359), 10), DayState::Late);
+        assert_eq!(twice(hours(0), minutes(360), 10), DayState::Final);
+        assert_eq!(twice(hours(0), minutes(360), 0), DayState::Empty);
+        assert_eq!(twice(hours(100), minutes(6009), 10), DayState::Late);
+        assert_eq!(twice(hours(100), minutes(6010), 10), DayState::Final, "ten minutes suffice after 72 hours");
+    }
+
+    #[test]
+    fn a_doubtful_day_is_late_until_two_fetches_agree() {
+        let doubtful = DayFetches { doubtful: true, ..fetched_once(hours(100), 1000) };
+        assert_eq!(state(&doubtful, &around(1000)), DayState::Late);
+        assert_eq!(state(&DayFetches { agreed_since: hours(90), ..doubtful }, &around(1000)), DayState::Final);
+    }
+
+    #[test]
+    fn one_compared_day_proves_nothing() {
+        let mut counts = around(1000);
+        counts.retain(|other, _| *other == day().plus(7));
+        assert_eq!(state(&fetched_once(hours(100), 1), &counts), DayState::Final);
+        counts.insert(day().plus(-7), 3);
+        assert_eq!(state(&fetched_once(hours(100), 1), &counts), DayState::Late);
+    }
+
+    #[test]
+    fn other_weekdays_are_not_compared() {
+        let counts = (1..7).flat_map(|offset| [(day().plus(offset), 1000), (day().plus(-offset), 1000)]).collect();
+        assert_eq!(state(&fetched_once(hours(100), 1), &counts), DayState::Final);
+    }
+
+    #[test]
+    fn days_before_the_first_day_with_rows_are_empty_if_there_are_enough_of_them() {
+        let without_rows = |days: i32| -> RowCounts {
+            (0..days).map(|offset| (day().plus(offset), 0)).chain([(day().plus(days), 1000)]).collect()
+        };
+        assert_eq!(state(&fetched_once(hours(100), 0), &without_rows(6)), DayState::Late);
+        assert_eq!(state(&fetched_once(hours(100), 0), &without_rows(7)), DayState::Empty);
+        let mut interrupted = without_rows(9);
+        interrupted.remove(&day().plus(1));
+        assert_eq!(state(&fetched_once(hours(100), 0), &interrupted), DayState::Late);
+        let mut between = without_rows(9);
+        between.insert(day().plus(-30), 1000);
+        assert_eq!(state(&fetched_once(hours(100), 0), &between), DayState::Late);
+    }
+
+    #[test]
+    fn a_part_without_rows_is_late_only_shortly_after_production() {
+        let state = |age: i64| POLICY().state_of_part(Geo::Cn, day(), &fetched_once(hours(age), 0), None, hours(5000));
+        assert_eq!(state(71), DayState::Late);
+        assert_eq!(state(72), DayState::Final);
     }
 
     prop_compose! {
-        fn any_fetched()(
-            after in -100_i64..200,
-            rows in 0_usize..3000,
-            doubtful: bool,
-            usual in proptest::option::of(0_usize..3000),
-        ) -> FetchInfo {
-            FetchInfo { at: hours(Geo::Cn, after), rows, doubtful, usual_rows: usual }
+        fn any_fetches()(
+            first in -100_i64..200, later in 0_i64..100, rows in 0_usize..3000, doubtful: bool,
+        ) -> DayFetches {
+            DayFetches { agreed_since: hours(first), fetched_at: hours(first + later), rows, doubtful }
         }
     }
 
     proptest! {
         #[test]
-        fn a_final_day_stays_final(fetched in any_fetched(), now in -100_i64..400, later in 0_i64..400) {
-            let state = |now| POLICY().state(Geo::Cn, day(), &fetched, hours(Geo::Cn, now));
-            prop_assert!(state(now) <= state(now + later));
+        fn a_produced_day_changes_its_state_only_by_a_fetch(
+            fetches in any_fetches(), usual in 0_usize..3000, now in 0_i64..400, later in 0_i64..400,
+        ) {
+            let state = |now| POLICY().state(Geo::Cn, day(), &fetches, &around(usual), hours(now));
+            prop_assert_eq!(state(now), state(now + later));
         }
 
         #[test]
-        fn a_final_day_is_produced_and_looks_complete_or_is_old(fetched in any_fetched(), now in -100_i64..400) {
-            let state = POLICY().state(Geo::Cn, day(), &fetched, hours(Geo::Cn, now));
-            if state == DayState::Final {
-                prop_assert!(now >= 0);
-                prop_assert!(fetched.at >= hours(Geo::Cn, 6));
-                prop_assert!(!fetched.doubtful);
-                prop_assert!(!fetched.looks_incomplete() || fetched.at >= hours(Geo::Cn, 72));
-            } else {
-                prop_assert!(now < 0 || fetched.doubtful || fetched.at < hours(Geo::Cn, 72));
-            }
-        }
-
-        #[test]
-        fn row_counts_do_not_change_the_state_of_an_old_fetch(fetched in any_fetched(), now in 0_i64..400) {
-            if !POLICY().depends_on_rows(Geo::Cn, day(), fetched.at) {
-                let whole = FetchInfo { rows: 1, usual_rows: None, ..fetched };
-                let state = |fetched| POLICY().state(Geo::Cn, day(), fetched, hours(Geo::Cn, now));
-                prop_assert_eq!(state(&fetched), state(&whole));
+        fn a_settled_day_is_beyond_doubt(fetches in any_fetches(), usual in 0_usize..3000, now in -100_i64..400) {
+            let state = POLICY().state(Geo::Cn, day(), &fetches, &around(usual), hours(now));
+            if state.is_settled() {
+                let agreed = fetches.fetched_at.duration_since(fetches.agreed_since);
+                prop_assert!(now >= 0 && fetches.fetched_at >= hours(6));
+                prop_assert!(agreed >= SignedDuration::from_mins(10) || (!fetches.doubtful && fetches.rows * 2 >= usual));
+                prop_assert_eq!(state == DayState::Empty, fetches.rows == 0);
             }
         }
     }

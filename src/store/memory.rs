@@ -124,7 +124,7 @@ impl Memory {
     /// Stores a day and its digest. An older fetch never replaces a newer one.
     pub(super) async fn insert(&self, day: &Arc<DayTable>) {
         let key = day.key();
-        self.catalog.record_row_count(&**day);
+        self.catalog.record_fetch(&**day);
         if self.rows(key).is_some_and(|cached| cached.fetched_at() > day.fetched_at()) {
             return;
         }
@@ -149,21 +149,12 @@ impl Memory {
 
     /// Stores a digest whose rows are not in memory, unless a later one is cached.
     pub(super) fn insert_digest(&self, digest: &Arc<DayDigest>) {
-        self.catalog.record_row_count(&**digest);
+        self.catalog.record_fetch(&**digest);
         let cached = self.caches.digests.get(&self.cache_key(digest.key()));
         if cached.is_none_or(|cached| cached.fetched_at() <= digest.fetched_at()) {
             self.caches.digests.insert(self.cache_key(digest.key()), Arc::clone(digest));
             self.catalog.record_change();
         }
-    }
-
-    /// Clears the truncation mark of a day if the cached fetch has the same rows. Filtered days are left as they are:
-    /// two views of one fetch are not two fetches.
-    pub(super) fn confirm(&self, day: Arc<DayTable>) -> Arc<DayTable> {
-        let is_confirmed = day.is_doubtful()
-            && !self.catalog.is_view()
-            && self.rows(day.key()).is_some_and(|cached| cached.hash() == day.hash());
-        if is_confirmed { Arc::new(day.marked_complete()) } else { day }
     }
 
     /// Removes a day of one geo and id type in all scopes and views.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::Instrument as _;
 
-use super::{cache_lookup::CacheLookup, memory::Memory};
+use super::{cache_lookup::CacheLookup, memory::Memory, refresh_tracker::RefreshResult};
 use crate::{
     model::DayKey,
     source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority},
@@ -13,7 +13,7 @@ use crate::{
 
 /// Serves days from memory and loads missing ones from the inner source.
 ///
-/// A provisional day that is due for a refresh is served at once and refreshed in the background.
+/// A day that is due for a refresh is served at once and refreshed in the background.
 #[derive(Debug)]
 pub struct ReadCache<S> {
     memory: Arc<Memory>,
@@ -36,11 +36,15 @@ impl<S: DaySource> ReadCache<S> {
         let (inner, key, memory) = (Arc::clone(&self.inner), key.clone(), Arc::clone(&self.memory));
         let context = LoadContext { priority: Priority::Background, ..context };
         let refresh = async move {
-            let fetched = inner.load(&key, Depth::Rows, context).await;
-            memory.catalog().refreshes().finish(&key, fetched.is_ok());
-            if let Err(error) = fetched {
-                tracing::warn!(%key, %error, "a provisional day could not be refreshed; the cached version is served");
-            }
+            let result = match inner.load(&key, Depth::Rows, context).await {
+                Ok(day) if memory.catalog().status(&day).refresh_due => RefreshResult::NothingNew,
+                Ok(_) => RefreshResult::Refreshed,
+                Err(error) => {
+                    tracing::warn!(%key, %error, "a day could not be refreshed; the stored version is served");
+                    RefreshResult::Failed
+                }
+            };
+            memory.catalog().refreshes().finish(&key, result);
         };
         tokio::spawn(refresh.in_current_span());
     }
@@ -56,6 +60,9 @@ impl<S: DaySource> DaySource for ReadCache<S> {
         let Some(cached) = self.memory.get(key, depth) else {
             self.memory.record_lookup(CacheLookup::Miss);
             let loaded = self.inner.load(key, depth, context).await?;
+            if self.is_refresh_due(&loaded) {
+                self.spawn_refresh(key, context);
+            }
             // Another caller may have loaded the rows.
             return self.memory.at_depth(loaded, depth).await;
         };

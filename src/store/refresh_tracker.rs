@@ -10,6 +10,10 @@ use crate::model::DayKey;
 /// Minimum time between the starts of two refreshes of the same day.
 const MIN_REFRESH_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
+/// That time doubles with each refresh in a row that was of no use, at most this many times: up to 32 minutes. Otherwise
+/// a day that upstream no longer has would cost a call a minute.
+const MAX_DOUBLINGS: u32 = 5;
+
 /// The latest refresh of each day, if it is in progress or failed.
 #[derive(Debug, Default)]
 pub(super) struct RefreshTracker {
@@ -20,6 +24,25 @@ pub(super) struct RefreshTracker {
 struct Refresh {
     begun_at: Timestamp,
     failed: bool,
+    /// Number of refreshes in a row that failed or after which the day was still due.
+    useless: u32,
+}
+
+/// The result of a refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefreshResult {
+    /// The day is no longer due.
+    Refreshed,
+    /// The fetch was successful, but what it returned could not replace the stored day.
+    NothingNew,
+    /// The fetch failed.
+    Failed,
+}
+
+impl Refresh {
+    fn is_in_time(self, now: Timestamp) -> bool {
+        now.duration_since(self.begun_at) >= MIN_REFRESH_INTERVAL * (1 << self.useless.min(MAX_DOUBLINGS))
+    }
 }
 
 impl RefreshTracker {
@@ -27,22 +50,23 @@ impl RefreshTracker {
     pub(super) fn try_begin(&self, key: &DayKey, now: Timestamp) -> bool {
         let mut latest = self.latest();
         let before = latest.get(key).copied();
-        if before.is_some_and(|refresh| now.duration_since(refresh.begun_at) < MIN_REFRESH_INTERVAL) {
+        if before.is_some_and(|refresh| !refresh.is_in_time(now)) {
             return false;
         }
         // A failed refresh counts as failed until a later one succeeds.
-        let failed = before.is_some_and(|refresh| refresh.failed);
-        latest.insert(key.clone(), Refresh { begun_at: now, failed });
+        let refresh = before.unwrap_or(Refresh { begun_at: now, failed: false, useless: 0 });
+        latest.insert(key.clone(), Refresh { begun_at: now, ..refresh });
         true
     }
 
     /// Records the end of the day's refresh.
-    pub(super) fn finish(&self, key: &DayKey, succeeded: bool) {
+    pub(super) fn finish(&self, key: &DayKey, result: RefreshResult) {
         let mut latest = self.latest();
-        if succeeded {
+        if result == RefreshResult::Refreshed {
             latest.remove(key);
         } else if let Some(refresh) = latest.get_mut(key) {
-            refresh.failed = true;
+            refresh.failed = result == RefreshResult::Failed;
+            refresh.useless += 1;
         }
     }
 

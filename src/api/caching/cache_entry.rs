@@ -78,8 +78,8 @@ impl CacheEntry {
     pub fn is_fresh(&self, latest: CacheGeneration, now: Timestamp) -> bool {
         let Provenance { valid_until, cache_status, .. } = &self.provenance;
         match valid_until {
-            // Final days change only by being deleted.
-            None if !cache_status.lacks_lead_days => self.generation.removals == latest.removals,
+            // Settled days change only by revisions.
+            None if !cache_status.lacks_lead_days => self.generation.revisions == latest.revisions,
             None => self.generation == latest,
             Some(until) => self.generation == latest && now < *until,
         }

@@ -13,7 +13,7 @@ use crate::{
         data_request::{DataRequest, EarlyResponse, RequestContext},
         format::FormatParams,
         list_response::ListResponse,
-        meta::{Meta, SMALL_GROUPS_SUPPRESSED},
+        meta::{Meta, SMALL_GROUPS_SUPPRESSED, trailing_note},
         problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
@@ -21,7 +21,7 @@ use crate::{
     model::Day,
     query::{Query, QueryEngine, QueryError, ReportInput, TrailingCountCache},
     report::{ActivityBucket, Interval, activity, trailing_counts},
-    table::record,
+    table::{Feature, record},
 };
 
 /// The endpoint's own parameters.
@@ -63,28 +63,32 @@ record! {
         /// Last day of the bucket.
         #[schema(value_type = String, format = Date, example = "2026-11-01")]
         end_date: Day,
-        /// People in Feishu's data on the last day of the bucket that has rows.
+        /// Number of dates of the bucket that count in the figures. Late, missing, empty, expired and pending dates do
+        /// not. If it is 0, all figures are null.
+        #[schema(example = 1)]
+        days_counted: u64,
+        /// People in Feishu's data on the last date of the bucket that counts.
         #[schema(example = 2000)]
-        users: u64,
+        users: Option<u64>,
         /// The number of these people whose account is activated.
         #[schema(example = 1950)]
-        activated: u64,
+        activated: Option<u64>,
         /// Distinct people who were active in the bucket. Null if Feishu withholds user ids and the bucket spans several
         /// days.
         #[schema(example = 1320)]
         active: Option<u64>,
-        /// Distinct people active in the 7 days that end with the last available day of the bucket. Null if one of the 7
-        /// days is neither selected nor in memory.
+        /// Distinct people active in the 7 days that end with the last date of the bucket that counts. Null if one of
+        /// the 7 days is late, missing or expired, or neither selected nor in memory.
         #[schema(example = 1610)]
         wau: Option<u64>,
         /// The same as `wau`, over 30 days.
         #[schema(example = 1790)]
         mau: Option<u64>,
-        /// Active people of that last day divided by `mau`, 0 to 1.
+        /// Active people of that last date divided by `mau`, 0 to 1.
         #[schema(example = 0.737)]
         stickiness: Option<f64>,
         features: Features,
-        counters: Counters,
+        counters: Option<Counters>,
     }
 }
 
@@ -101,8 +105,8 @@ struct ActivityRequest {
     get, path = "/v1/reports/activity", tag = "reports", operation_id = "activityReport",
     params(RangeParams, PeopleParams, ActivityParams, FormatParams, PreferHeader),
     responses(
-        (status = 200, description = "One item per bucket, in time order. A bucket whose days are all pending or \
-            missing is omitted. If the figures are withheld, the list is empty and `meta.notes` says so.", content(
+        (status = 200, description = "One item per bucket, in time order. The figures of a bucket without a date \
+            that counts are null. If the figures are withheld, the list is empty and `meta.notes` says so.", content(
             (ListResponse<ActivityItem> = "application/json"), (String = "text/csv"),
             (ParquetFile = "application/vnd.apache.parquet"), (ActivityItem = "application/x-ndjson"),
         )),
@@ -147,6 +151,8 @@ fn report(input: &ReportInput, request: &ActivityRequest, trailing_counts: &Trai
         let sums = input.sums(selection);
         let buckets = activity::activity(input.plan.range, request.interval, &sums, &figures, &trailing);
         data.extend(buckets.iter().map(ActivityItem::from));
+        let is_incomplete = data.iter().any(|item: &ActivityItem| item.mau.is_none());
+        meta = meta.with_note(trailing_note(input, is_incomplete));
     }
     ListResponse { data, meta }.into_format(*format, "activity")
 }
@@ -163,17 +169,20 @@ impl From<BucketLength> for Interval {
 
 impl From<&ActivityBucket> for ActivityItem {
     fn from(bucket: &ActivityBucket) -> Self {
+        let figures = bucket.figures.as_ref();
+        let active = figures.and_then(|figures| figures.active);
         Self {
             start_date: bucket.days.first(),
             end_date: bucket.days.last(),
-            users: bucket.users,
-            activated: bucket.activated,
-            active: bucket.active,
-            wau: bucket.wau,
-            mau: bucket.mau,
-            stickiness: bucket.stickiness.map(round_to_thousandths),
-            features: Features::new(bucket.features, bucket.active),
-            counters: Counters(bucket.counters),
+            days_counted: bucket.days_counted as u64,
+            users: figures.map(|figures| figures.users),
+            activated: figures.map(|figures| figures.activated),
+            active,
+            wau: figures.and_then(|figures| figures.trailing.wau),
+            mau: figures.and_then(|figures| figures.trailing.mau),
+            stickiness: figures.and_then(|figures| figures.stickiness).map(round_to_thousandths),
+            features: Features::new(figures.map_or([None; Feature::COUNT], |figures| figures.features), active),
+            counters: figures.map(|figures| Counters(figures.counters)),
         }
     }
 }

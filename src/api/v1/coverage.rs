@@ -1,29 +1,28 @@
 //! `GET /v1/coverage`: the state of each day, without a call to Feishu.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use axum::{
     Json,
     extract::{OriginalUri, State},
 };
-use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     access::Caller,
     api::{
-        meta::{DaysByState, Meta},
+        meta::Meta,
         params::Params,
         problem::Problem,
         responses::CommonProblems,
         shared_params::{self, RangeParams},
         state::ApiState,
     },
-    model::{Day, DayKey},
-    query::{LoadedDays, Period, QueryError, QueryPlan, plan},
-    store::DayState,
-    table::parquet::FileMetadata,
+    model::{Day, DayKey, Geo},
+    query::{LoadedDays, Period, QueryError, QueryPlan},
+    store::{DayState, RecordedDay},
+    table::DayTable,
 };
 
 /// The range if the request names none.
@@ -92,10 +91,17 @@ pub enum CoverageState {
     Final,
     /// Available, but Feishu may still change it.
     Provisional,
+    /// Doubtful: Feishu has sent no rows, unusually few, or a reply that was cut short. It does not count until two
+    /// fetches return the same rows.
+    Late,
+    /// Without rows, which will not change any more. It does not count.
+    Empty,
     /// Not produced by Feishu yet.
     Pending,
     /// Not available here. It is fetched from Feishu when a request needs it.
     Missing,
+    /// Older than the retention of this service. It is not fetched.
+    Expired,
 }
 
 /// Where a day is stored.
@@ -129,30 +135,26 @@ pub(in crate::api) async fn get(
     let query = shared_params::read_range(&mut params, &state.data.geos, Some(DEFAULT_PERIOD));
     params.finish()?;
 
-    let plan = plan(&query, state.now());
-    let archived = archived_days(&state, &plan).await;
-    let pending =
-        plan.pending.iter().map(|(geo, day)| CoverageItem::unavailable(geo.name(), *day, CoverageState::Pending));
-    let mut data: Vec<_> = pending.collect();
-    let mut loaded = LoadedDays::empty(plan);
+    let engine = state.data.views.unfiltered();
+    let mut loaded = LoadedDays::empty(engine.plan(&query));
+    let archived = archived_days(&state, &loaded.plan).await;
+    let unavailable = |days: &[(Geo, Day)], state| {
+        days.iter().map(|(geo, day)| CoverageItem::unavailable(*geo, *day, state)).collect::<Vec<_>>()
+    };
+    let mut data = unavailable(&loaded.plan.pending, CoverageState::Pending);
+    data.extend(unavailable(&loaded.plan.expired, CoverageState::Expired));
     for key in &loaded.plan.keys.clone() {
-        let metadata = archived.get(key);
-        if let Some((day, day_state)) = state.data.views.unfiltered().cached_day(key).await {
-            let location = if metadata.is_some() { StorageLocation::Both } else { StorageLocation::Memory };
-            data.push(CoverageItem::available(key, day.row_count(), day.fetched_at(), day_state, location));
-            loaded.days.push(day);
-            loaded.states.push(day_state);
-        } else if let Some(metadata) = metadata {
-            data.push(CoverageItem::available(
-                key,
-                metadata.rows,
-                metadata.fetched_at,
-                DayState::Final,
-                StorageLocation::Archive,
-            ));
-        } else {
-            data.push(CoverageItem::unavailable(key.geo.name(), key.day, CoverageState::Missing));
-            loaded.missing.push((key.clone(), QueryError::DeadlineExceeded { remaining: None }));
+        let is_cached = engine.is_cached(key).await;
+        let location = StorageLocation::of(is_cached, archived.contains(key));
+        match engine.recorded_day(key).filter(|day| location.is_some() || !day.state.counts()) {
+            Some(recorded) => {
+                data.push(CoverageItem::recorded(&recorded, location));
+                loaded.uncounted.push(recorded.into());
+            }
+            None => {
+                data.push(CoverageItem::unavailable(key.geo, key.day, CoverageState::Missing));
+                loaded.missing.push((key.clone(), QueryError::DeadlineExceeded { remaining: None }));
+            }
         }
     }
     data.sort_by_key(|item| item.date);
@@ -165,46 +167,46 @@ pub(in crate::api) async fn get(
         }
     }
     let upstream_calls = (!caller.view().is_department_restricted()).then_some(upstream_calls);
-    let meta = CoverageMeta { meta: meta_with_archived(&loaded, &data, &archived), upstream_calls };
+    let meta = CoverageMeta { meta: Meta::from_loaded_days::<DayTable>(&loaded), upstream_calls };
     Ok(Json(CoverageResponse { data, meta }))
 }
 
-/// The days of `plan` that are in the archive.
-async fn archived_days(state: &ApiState, plan: &QueryPlan) -> BTreeMap<DayKey, FileMetadata> {
-    let mut found = BTreeMap::new();
+/// The days of `plan` that are in the archive. Their fetches are recorded, so that their states are known.
+async fn archived_days(state: &ApiState, plan: &QueryPlan) -> BTreeSet<DayKey> {
+    let mut found = BTreeSet::new();
     let (Some(archive), Some(key)) = (&state.data.archive, plan.keys.first()) else { return found };
     for geo in &plan.geos {
-        let of_geo = archive.metadata_of_range(*geo, key.user_id_type, plan.range).await;
-        found.extend(of_geo.into_values().map(|metadata| (metadata.key.clone(), metadata)));
+        for metadata in archive.metadata_of_range(*geo, key.user_id_type, plan.range).await.into_values() {
+            state.data.views.unfiltered().record_fetch(&metadata);
+            found.insert(metadata.key);
+        }
     }
     found
 }
 
-/// The metadata of the days in memory, completed with the days that are only in the archive.
-fn meta_with_archived(loaded: &LoadedDays, data: &[CoverageItem], archived: &BTreeMap<DayKey, FileMetadata>) -> Meta {
-    let meta = Meta::from_loaded_days(loaded);
-    let all_final =
-        meta.days.r#final + data.iter().filter(|item| item.location == Some(StorageLocation::Archive)).count();
-    let in_memory = loaded.days.iter().map(|day| (day.fetched_at(), day.key().geo));
-    let latest = in_memory.chain(archived.values().map(|metadata| (metadata.fetched_at, metadata.key.geo))).max();
-    Meta {
-        days: DaysByState { r#final: all_final, ..meta.days },
-        data_as_of: latest.map(|(fetched_at, geo)| geo.rfc3339(fetched_at)),
-        ..meta
+impl CoverageItem {
+    const fn unavailable(geo: Geo, date: Day, state: CoverageState) -> Self {
+        Self { geo: geo.name(), date, state, rows: None, fetched_at: None, location: None }
+    }
+
+    fn recorded(day: &RecordedDay, location: Option<StorageLocation>) -> Self {
+        let key = &day.key;
+        Self {
+            rows: Some(day.rows),
+            fetched_at: Some(key.geo.rfc3339(day.fetched_at)),
+            location,
+            ..Self::unavailable(key.geo, key.day, day.state.into())
+        }
     }
 }
 
-impl CoverageItem {
-    const fn unavailable(geo: &'static str, date: Day, state: CoverageState) -> Self {
-        Self { geo, date, state, rows: None, fetched_at: None, location: None }
-    }
-
-    fn available(key: &DayKey, rows: usize, fetched_at: Timestamp, state: DayState, location: StorageLocation) -> Self {
-        Self {
-            rows: Some(rows),
-            fetched_at: Some(key.geo.rfc3339(fetched_at)),
-            location: Some(location),
-            ..Self::unavailable(key.geo.name(), key.day, state.into())
+impl StorageLocation {
+    const fn of(in_memory: bool, in_archive: bool) -> Option<Self> {
+        match (in_memory, in_archive) {
+            (true, true) => Some(Self::Both),
+            (true, false) => Some(Self::Memory),
+            (false, true) => Some(Self::Archive),
+            (false, false) => None,
         }
     }
 }
@@ -213,8 +215,10 @@ impl From<DayState> for CoverageState {
     fn from(state: DayState) -> Self {
         match state {
             DayState::Pending => Self::Pending,
+            DayState::Late => Self::Late,
             DayState::Provisional => Self::Provisional,
             DayState::Final => Self::Final,
+            DayState::Empty => Self::Empty,
         }
     }
 }

@@ -38,9 +38,9 @@ pub struct SummaryResponse {
 /// The figures of two ranges, and the change between them.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SummaryData {
-    /// The selected range. Null if it has no rows, or if its figures are withheld (`meta.notes` says so).
+    /// The selected range. Null if none of its dates counts, or if its figures are withheld (`meta.notes` says so).
     current: Option<RangeFigures>,
-    /// The range of equal length before it. Null if it has no rows, or if its figures are withheld.
+    /// The range of equal length before it. Null if none of its dates counts, or if its figures are withheld.
     previous: Option<RangeFigures>,
     /// Each figure: its value in both ranges, and the change.
     figures: Vec<SummaryFigure>,
@@ -56,7 +56,10 @@ pub struct RangeFigures {
     /// Last day of the range.
     #[schema(value_type = String, format = Date, example = "2026-11-07")]
     end_date: Day,
-    /// People in Feishu's data on the last day of the range that has rows.
+    /// Number of dates of the range that count in the figures. Late, missing, empty and expired dates do not.
+    #[schema(example = 7)]
+    days_counted: usize,
+    /// People in Feishu's data on the last date of the range that counts.
     #[schema(example = 2000)]
     users: u64,
     /// The number of these people whose account is activated.
@@ -65,7 +68,7 @@ pub struct RangeFigures {
     /// Distinct people who were active in the range. Null if Feishu withholds user ids and the range spans several days.
     #[schema(example = 1610)]
     active: Option<u64>,
-    /// Active people per day, on average over the available days.
+    /// Active people per day, on average over the dates that count.
     #[schema(example = 1302.4)]
     active_per_day: f64,
     features: Features,
@@ -190,6 +193,7 @@ impl From<summary::RangeSummary> for RangeFigures {
         Self {
             start_date: summary.days.first(),
             end_date: summary.days.last(),
+            days_counted: summary.days_counted,
             users: summary.users,
             activated: summary.activated,
             active: summary.active,

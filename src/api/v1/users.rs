@@ -26,8 +26,7 @@ use crate::{
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
-    model::DayRange,
-    query::{Period, UserRollups},
+    query::{Period, Query, QueryEngine, QueryError, UserRollups},
     report::user_totals::{self, UserSort, UserSortKey, UserTotals},
     table::{
         Counter, Dictionary, PersonIndex, RowSelection,
@@ -52,8 +51,8 @@ pub struct UsersParams {
     sort: Option<String>,
     /// Only people with an active day in the range (`true`), or without one (`false`).
     active: Option<bool>,
-    /// Only people without an active day in this number of days up to the end of the range, such as `30d`. If the range
-    /// is shorter, days before the range are included in the check.
+    /// Only people without an active day on this number of dates up to the end of the range, such as `30d`. Only dates
+    /// that count are examined. If the range has fewer of them, dates before the range are included in the check.
     #[param(value_type = Option<String>, example = "30d")]
     #[serde(default, deserialize_with = "parsed")]
     inactive_for: Option<Period>,
@@ -94,8 +93,8 @@ struct UsersRequest {
 )]
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
     let request = UsersRequest::parse(&context)?;
-    let DataRequest { query, options, format, .. } = &request.data;
-    let rollups = context.load(&request.data, UserRollups::load(context.engine(), query, *options)).await?;
+    let format = request.data.format;
+    let rollups = context.load(&request.data, load(context.engine(), &request)).await?;
     let current = context.validate(&rollups, &request.data)?;
     let (format, uri) = (format.format, context.uri().clone());
     if format != Format::Json {
@@ -108,6 +107,20 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
     }
     let page = compute(move || page(&rollups, &request, &uri)).await??;
     context.respond(current, page).await
+}
+
+/// Loads the roll-ups, and enough lead days that `inactive_for` can be judged although some dates do not count.
+async fn load(engine: &QueryEngine, request: &UsersRequest) -> Result<UserRollups, QueryError> {
+    let DataRequest { query, options, .. } = &request.data;
+    let rollups = UserRollups::load(engine, query, *options).await?;
+    let counted = rollups.input.counted_dates_with_lead_days().count();
+    let lacking = request.inactive_for.map_or(0, |days| usize::from(days).saturating_sub(counted));
+    // Before the tenant's first day there are no further dates to load.
+    if lacking == 0 || rollups.input.uncounted.is_empty() {
+        return Ok(rollups);
+    }
+    let lead_days = query.lead_days.saturating_add(u16::try_from(lacking).unwrap_or(u16::MAX));
+    UserRollups::load(engine, &Query { lead_days, ..query.clone() }, *options).await
 }
 
 impl UsersRequest {
@@ -136,8 +149,8 @@ impl UsersRequest {
     }
 
     fn filter(&self, rollups: &UserRollups) -> user_totals::UserFilter {
-        let last = rollups.input.plan.range.last();
-        let since = self.inactive_for.map(|days| DayRange::ending(last, days).first());
+        let examined = |days: u16| rollups.input.counted_dates_with_lead_days().rev().take(days.into()).last();
+        let since = self.inactive_for.and_then(examined);
         user_totals::UserFilter {
             selection: self.data.query.selection.clone(),
             active: self.active,

@@ -37,6 +37,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     valid.ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
 }
 
+/// A duration from 1 ms to 31 days, such as `10min` or `72h`.
+pub(super) fn long_duration(text: &str) -> Result<Duration, String> {
+    const MAX_MILLISECONDS: u128 = 31 * 86_400_000;
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    let valid = parsed.filter(|duration| (1..=MAX_MILLISECONDS).contains(&duration.as_millis()));
+    valid.ok_or_else(|| "expected a duration from 1ms to 744h, such as 10min or 72h".to_owned())
+}
+
 /// A duration that may be zero.
 pub(super) fn delay(text: &str) -> Result<Duration, String> {
     if text == "0s" { Ok(Duration::ZERO) } else { duration(text) }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    super::{day_catalog::DayCatalog, freshness::DayState},
+    super::day_catalog::DayCatalog,
     core::Archive,
     reader::FindResult,
 };
 use crate::{
     model::{DataScope, DayKey},
     source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
+    table::{DayMetadata, DayTable},
 };
 
 /// Serves days from the archive, loads missing ones from the inner source and archives them if they are final.
@@ -32,6 +33,47 @@ impl<S> ArchiveTier<S> {
     }
 }
 
+impl<S: DaySource> ArchiveTier<S> {
+    /// Loads a day from the inner source whose archived version turned out to be doubtful. If that fails, the archived
+    /// version is returned.
+    async fn reload(
+        &self,
+        archived: Arc<DayTable>,
+        key: &DayKey,
+        depth: Depth,
+        context: LoadContext,
+    ) -> Result<LoadedDay, LoadError> {
+        match self.inner.load(key, depth, context).await {
+            Ok(day) if !self.catalog.is_outweighed(&day) => {
+                if day.hash() != archived.hash() {
+                    self.archive_if_settled(&day);
+                }
+                Ok(day)
+            }
+            Ok(_) => Ok(LoadedDay::Rows(archived)),
+            Err(error) => {
+                tracing::warn!(%key, %error, "a doubtful archived day could not be fetched again");
+                Ok(LoadedDay::Rows(archived))
+            }
+        }
+    }
+
+    fn archive_if_settled(&self, day: &LoadedDay) {
+        self.catalog.record_fetch(day);
+        if let LoadedDay::Rows(rows) = day
+            && self.catalog.state(&**rows).is_settled()
+        {
+            self.archive.enqueue(rows);
+        }
+    }
+
+    fn is_refresh_due(&self, day: &impl DayMetadata) -> bool {
+        // The row counts of the archive are judged like those of fetches.
+        self.catalog.record_fetch(day);
+        self.catalog.status(day).refresh_due
+    }
+}
+
 #[async_trait]
 impl<S: DaySource> DaySource for ArchiveTier<S> {
     async fn load(&self, key: &DayKey, depth: Depth, context: LoadContext) -> Result<LoadedDay, LoadError> {
@@ -40,20 +82,23 @@ impl<S: DaySource> DaySource for ArchiveTier<S> {
         }
         if depth == Depth::Digest
             && let Some(digest) = self.archive.digest(key).await
+            && !self.is_refresh_due(&*digest)
         {
             return Ok(LoadedDay::Digest(digest));
         }
         let found = self.archive.rows(key).await;
-        if let FindResult::Day(day) = found {
-            return Ok(LoadedDay::Rows(day));
+        match found {
+            FindResult::Day(archived) if self.is_refresh_due(&*archived) => {
+                self.reload(archived, key, depth, context).await
+            }
+            FindResult::Day(archived) => Ok(LoadedDay::Rows(archived)),
+            FindResult::Missing => {
+                let day = self.inner.load(key, depth, context).await?;
+                self.archive_if_settled(&day);
+                Ok(day)
+            }
+            FindResult::NewerVersion => self.inner.load(key, depth, context).await,
         }
-        let day = self.inner.load(key, depth, context).await?;
-        if let (FindResult::Missing, LoadedDay::Rows(rows)) = (found, &day)
-            && self.catalog.state(&**rows) == DayState::Final
-        {
-            self.archive.enqueue(rows);
-        }
-        Ok(day)
     }
 
     /// Only digests: the rows of a day are too large to be read for a caller that does not need them.

@@ -8,7 +8,7 @@ use parquet::file::metadata::KeyValue;
 use super::{read_error::ParquetReadError, schema::SCHEMA_VERSION};
 use crate::{
     model::{DataScope, Day, DayKey, Geo, UserIdType},
-    table::{DayTable, day_table::ContentHash},
+    table::{DayMetadata, DayTable, day_table::ContentHash},
 };
 
 /// The prefix of all keys, which distinguishes them from keys of other programs.
@@ -27,6 +27,28 @@ pub struct FileMetadata {
     pub hash: ContentHash,
     /// Whether rows may be missing although Feishu reported no failure.
     pub doubtful: bool,
+}
+
+impl DayMetadata for FileMetadata {
+    fn key(&self) -> &DayKey {
+        &self.key
+    }
+
+    fn fetched_at(&self) -> Timestamp {
+        self.fetched_at
+    }
+
+    fn row_count(&self) -> usize {
+        self.rows
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
+    fn hash(&self) -> &ContentHash {
+        &self.hash
+    }
 }
 
 impl FileMetadata {

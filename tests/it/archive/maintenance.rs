@@ -58,7 +58,7 @@ async fn days_older_than_the_retention_are_deleted() {
     let location = ArchiveLocation::Folder(lake.root().to_owned());
     let _gateway = Setup::with(SimulatorConfig { users: 60, ..SimulatorConfig::default() }, |config| {
         config.archive = location;
-        config.maintenance.retention_days = Some(5);
+        config.freshness.retention_days = Some(5);
     })
     .await;
 

@@ -36,10 +36,15 @@ pub fn sum<'a>(rows: impl Iterator<Item = (Day, &'a PersonDay)>, counter: Counte
     rows.map(|(_, row)| row.counter(counter)).sum()
 }
 
+/// Number of rows and of activated rows of one day.
+pub fn headcount<'a>(rows: impl Iterator<Item = (Day, &'a PersonDay)>) -> (u64, u64) {
+    let rows: Vec<_> = rows.collect();
+    (rows.len() as u64, rows.iter().filter(|(_, row)| row.has(Flag::Activated)).count() as u64)
+}
+
 /// Number of rows and of activated rows on the last day that has rows.
 pub fn at_the_end<'a>(rows: impl Iterator<Item = (Day, &'a PersonDay)>) -> (u64, u64) {
     let rows: Vec<_> = rows.collect();
     let last = rows.iter().map(|(day, _)| *day).max();
-    let of_last = || rows.iter().filter(|(day, _)| Some(*day) == last);
-    (of_last().count() as u64, of_last().filter(|(_, row)| row.has(Flag::Activated)).count() as u64)
+    headcount(rows.into_iter().filter(|(day, _)| Some(*day) == last))
 }

@@ -8,6 +8,7 @@ use std::{
 use feishu_pulse::{
     model::{Day, DayRange},
     report::{
+        ActivityBucket,
         DayDigest, DayFigures, DepartmentSlice, FiguresByDay, Interval, PersonSet, SumsByDay, TrailingCounts, activity,
         clients::{ClientDimension, ClientsReport, clients},
         department_totals::{DepartmentTotals, departments_with_rows, totals, totals_without_distinct},
@@ -64,22 +65,22 @@ proptest! {
 
         let buckets = {
             let days = within(&digests, path);
-            activity::activity(range(&tenant), interval, &sums_within(&digests, path), &&days, &TrailingCounts::new(&days))
+            activity::activity(range(&tenant), interval, &sums_within(&digests, path), &&days, &TrailingCounts::new(&days, &BTreeSet::new()))
         };
 
-        for bucket in buckets {
-            let single = bucket.days.len() == 1;
+        for ActivityBucket { days, figures, .. } in buckets {
+            let (single, figures) = (days.len() == 1, figures.unwrap());
             let rows = |range| naive::rows(&tenant, range, path);
-            prop_assert_eq!(bucket.active, naive::distinct(rows(bucket.days), Flag::Active, single));
-            for (flag, users) in Flag::ALL[2..].iter().zip(bucket.features) {
-                prop_assert_eq!(users, naive::distinct(rows(bucket.days), *flag, single));
+            prop_assert_eq!(figures.active, naive::distinct(rows(days), Flag::Active, single));
+            for (flag, users) in Flag::ALL[2..].iter().zip(figures.features) {
+                prop_assert_eq!(users, naive::distinct(rows(days), *flag, single));
             }
             for counter in Counter::ALL {
-                prop_assert_eq!(bucket.counters[counter.index()], naive::sum(rows(bucket.days), counter));
+                prop_assert_eq!(figures.counters[counter.index()], naive::sum(rows(days), counter));
             }
-            prop_assert_eq!((bucket.users, bucket.activated), naive::at_the_end(rows(bucket.days)));
-            for (length, figure) in [(7, bucket.wau), (30, bucket.mau)] {
-                let window = DayRange::ending(bucket.days.last(), length);
+            prop_assert_eq!((figures.users, figures.activated), naive::headcount(rows(DayRange::single(days.last()))));
+            for (length, figure) in [(7, figures.trailing.wau), (30, figures.trailing.mau)] {
+                let window = DayRange::ending(days.last(), length);
                 let is_complete = window.first() >= first();
                 prop_assert_eq!(figure, is_complete.then(|| naive::distinct(rows(window), Flag::Active, false)).flatten());
             }
@@ -143,14 +144,13 @@ proptest! {
 
         let summary = summarize(range, &within(&digests, path));
 
-        prop_assert_eq!(summary.is_some(), rows().next().is_some());
-        if let Some(summary) = summary {
-            prop_assert_eq!(summary.active, naive::distinct(rows(), Flag::Active, range.len() == 1));
-            prop_assert_eq!((summary.users, summary.activated), naive::at_the_end(rows()));
-            let active_rows = rows().filter(|(_, row)| row.has(Flag::Active)).count();
-            prop_assert!((summary.active_per_day - active_rows as f64 / range.len() as f64).abs() < 1e-9);
-            prop_assert_eq!(summary.counters[0], naive::sum(rows(), Counter::SendMessengerNum));
-        }
+        let summary = summary.unwrap();
+        prop_assert_eq!(summary.active, naive::distinct(rows(), Flag::Active, range.len() == 1));
+        let of_last_day = naive::rows(&tenant, DayRange::single(range.last()), path);
+        prop_assert_eq!((summary.users, summary.activated), naive::headcount(of_last_day));
+        let active_rows = rows().filter(|(_, row)| row.has(Flag::Active)).count();
+        prop_assert!((summary.active_per_day - active_rows as f64 / range.len() as f64).abs() < 1e-9);
+        prop_assert_eq!(summary.counters[0], naive::sum(rows(), Counter::SendMessengerNum));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The worked example of `docs/metrics.md`: reports over its rows equal its tables.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use feishu_pulse::{
     model::{DataScope, Day, DayKey, DayRange, Geo, UserIdType},
@@ -99,14 +99,15 @@ fn activity_equals_the_table() {
     let days = company_figures(&digests);
 
     let sums: SumsByDay = digests.iter().map(|digest| (digest.key().day, digest.figures().sums)).collect();
-    let activity = |interval| activity::activity(week(), interval, &sums, &&days, &TrailingCounts::new(&days));
+    let activity = |interval| activity::activity(week(), interval, &sums, &&days, &TrailingCounts::new(&days, &BTreeSet::new()));
 
     let (daily, weekly) = (activity(Interval::Day), activity(Interval::Week));
 
-    assert_eq!(daily.iter().map(|day| day.active).collect::<Vec<_>>(), [Some(2); 3]);
+    assert_eq!(daily.iter().map(|day| day.figures.as_ref().unwrap().active).collect::<Vec<_>>(), [Some(2); 3]);
     let [week] = &weekly[..] else { panic!("one week") };
+    let week = week.figures.as_ref().unwrap();
     assert_eq!((week.users, week.activated, week.active, week.counters[MESSAGES]), (4, 4, Some(4), 42));
-    assert_eq!((week.wau, week.mau, week.stickiness), (None, None, None));
+    assert_eq!((week.trailing.wau, week.trailing.mau, week.stickiness), (None, None, None));
 }
 
 #[test]

@@ -1,0 +1,196 @@
+//! Fetch history: what the latest fetches of each day returned. It survives restarts and evictions, so that the
+//! judgement of a day does not depend on what happens to be in memory.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+
+use super::freshness::{DayFetches, RowCounts, compared_days, is_small};
+use crate::{
+    model::{DataScope, Day, DayKey, Geo, UserIdType},
+    table::{DayMetadata, day_table::ContentHash},
+};
+
+/// The fetches of all days.
+#[derive(Debug, Default)]
+pub struct FetchHistory {
+    series: RwLock<HashMap<(Geo, UserIdType), Series>>,
+    /// The doubtful days of one department or person. Other days of these scopes are not compared, so they are not
+    /// recorded.
+    doubtful_parts: RwLock<HashMap<DayKey, FetchRecord>>,
+}
+
+/// The days of everyone in one geo.
+#[derive(Debug, Default)]
+struct Series {
+    records: BTreeMap<Day, FetchRecord>,
+    counts: RowCounts,
+}
+
+/// The fetches of one day that returned the same rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchRecord {
+    rows: usize,
+    hash: ContentHash,
+    agreed_since: Timestamp,
+    fetched_at: Timestamp,
+    doubtful: bool,
+}
+
+/// A record with the day that it belongs to, for the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayRecord {
+    geo: Geo,
+    user_id_type: UserIdType,
+    date: Day,
+    #[serde(flatten)]
+    record: FetchRecord,
+}
+
+impl FetchRecord {
+    fn of(day: &impl DayMetadata) -> Self {
+        Self {
+            rows: day.row_count(),
+            hash: *day.hash(),
+            agreed_since: day.fetched_at(),
+            fetched_at: day.fetched_at(),
+            doubtful: day.is_doubtful(),
+        }
+    }
+
+    /// The record after a further fetch.
+    fn updated_with(self, fetch: Self) -> Self {
+        if self.hash == fetch.hash {
+            let newer = if fetch.fetched_at < self.fetched_at { self } else { fetch };
+            return Self { agreed_since: self.agreed_since.min(fetch.agreed_since), ..newer };
+        }
+        if fetch.fetched_at < self.fetched_at || self.outweighs(fetch.rows) { self } else { fetch }
+    }
+
+    /// Whether a fetch of this number of rows cannot replace this record: rows that were fetched once are not given up
+    /// because upstream later has none. Upstream may delete its history.
+    const fn outweighs(&self, rows: usize) -> bool {
+        rows == 0 && self.rows > 0
+    }
+
+    /// The facts that the freshness rule needs.
+    #[must_use]
+    pub const fn fetches(&self) -> DayFetches {
+        let Self { rows, agreed_since, fetched_at, doubtful, .. } = *self;
+        DayFetches { agreed_since, fetched_at, rows, doubtful }
+    }
+}
+
+impl FetchHistory {
+    /// Records a fetch. Returns whether the state of another recorded day may have changed.
+    pub fn record(&self, day: &impl DayMetadata) -> bool {
+        let (key, fetch) = (day.key(), FetchRecord::of(day));
+        if key.scope == DataScope::Everyone {
+            return self.series.write().entry((key.geo, key.user_id_type)).or_default().record(key.day, fetch);
+        }
+        let mut parts = self.doubtful_parts.write();
+        if fetch.doubtful {
+            let record = parts.get(key).map_or(fetch, |record| record.updated_with(fetch));
+            parts.insert(key.clone(), record);
+        } else {
+            parts.remove(key);
+        }
+        false
+    }
+
+    /// The record of a day's rows as they are in `day`; a record without agreeing fetches if others are recorded.
+    #[must_use]
+    pub fn fetches_of(&self, day: &impl DayMetadata) -> DayFetches {
+        let recorded = |record: Option<&FetchRecord>| {
+            record.filter(|record| record.hash == *day.hash()).copied().unwrap_or(FetchRecord::of(day)).fetches()
+        };
+        let key = day.key();
+        match key.scope {
+            DataScope::Everyone => {
+                let series = self.series.read();
+                recorded(series.get(&(key.geo, key.user_id_type)).and_then(|series| series.records.get(&key.day)))
+            }
+            _ => recorded(self.doubtful_parts.read().get(key)),
+        }
+    }
+
+    /// The result of `judge` for the recorded day of everyone with the row counts of its series; `None` if no fetch of
+    /// that day is recorded.
+    pub fn judge<T>(&self, key: &DayKey, judge: impl FnOnce(&FetchRecord, &RowCounts) -> T) -> Option<T> {
+        let series = self.series.read();
+        let series = series.get(&(key.geo, key.user_id_type))?;
+        Some(judge(series.records.get(&key.day)?, &series.counts))
+    }
+
+    /// The result of `read` for the row counts of the series of `key`.
+    pub fn with_counts<T>(&self, key: &DayKey, read: impl FnOnce(&RowCounts) -> T) -> T {
+        let series = self.series.read();
+        match series.get(&(key.geo, key.user_id_type)) {
+            Some(series) => read(&series.counts),
+            None => read(&RowCounts::new()),
+        }
+    }
+
+    /// Whether rows of this day were fetched before, and this fetch has none.
+    #[must_use]
+    pub fn outweighs(&self, day: &impl DayMetadata) -> bool {
+        let outweighs = |record: &FetchRecord, _: &RowCounts| record.outweighs(day.row_count());
+        day.key().scope == DataScope::Everyone && self.judge(day.key(), outweighs).unwrap_or(false)
+    }
+
+    /// Removes a day of one geo and id type in all scopes.
+    pub fn remove(&self, day: &DayKey) {
+        if let Some(series) = self.series.write().get_mut(&(day.geo, day.user_id_type)) {
+            series.records.remove(&day.day);
+            series.counts.remove(&day.day);
+        }
+        self.doubtful_parts.write().retain(|key, _| key.everyone() != day.everyone());
+    }
+
+    /// All records of days of everyone, in order.
+    #[must_use]
+    pub fn to_records(&self) -> Vec<DayRecord> {
+        let series = self.series.read();
+        let mut records: Vec<DayRecord> = Vec::new();
+        for ((geo, user_id_type), series) in series.iter() {
+            let day_record =
+                |(date, record): (&Day, &FetchRecord)| DayRecord { geo: *geo, user_id_type: *user_id_type, date: *date, record: *record };
+            records.extend(series.records.iter().map(day_record));
+        }
+        records.sort_unstable_by_key(|record| (record.geo, record.user_id_type.name(), record.date));
+        records
+    }
+
+    /// Adds records that were written before a restart.
+    pub fn restore(&self, records: Vec<DayRecord>) {
+        let mut series = self.series.write();
+        for DayRecord { geo, user_id_type, date, record } in records {
+            series.entry((geo, user_id_type)).or_default().record(date, record);
+        }
+    }
+}
+
+impl Series {
+    /// Records a fetch. Returns whether the state of another recorded day may have changed.
+    fn record(&mut self, day: Day, fetch: FetchRecord) -> bool {
+        let record = self.records.get(&day).map_or(fetch, |record| record.updated_with(fetch));
+        let small_days = self.small_days_compared_with(day);
+        let first_day_with_rows = self.first_day_with_rows();
+        self.records.insert(day, record);
+        self.counts.insert(day, record.rows);
+        small_days != self.small_days_compared_with(day)
+            || (first_day_with_rows.is_some() && first_day_with_rows != self.first_day_with_rows())
+    }
+
+    /// The recorded days that are compared with `day` and are small.
+    fn small_days_compared_with(&self, day: Day) -> Vec<Day> {
+        let is_small = |other: &Day| self.counts.get(other).is_some_and(|rows| is_small(*other, *rows, &self.counts));
+        compared_days(day).filter(is_small).collect()
+    }
+
+    fn first_day_with_rows(&self) -> Option<Day> {
+        self.counts.iter().find(|(_, rows)| **rows > 0).map(|(day, _)| *day)
+    }
+}
