@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     model::DayKey,
     report::DayDigest,
-    table::{DayMetadata, DayTable, day_table::ContentHash},
+    table::{DayMetadata, DayTable, FetchQuality, day_table::ContentHash},
 };
 
 /// Loads days.
@@ -114,8 +114,8 @@ impl DayMetadata for LoadedDay {
         self.metadata().row_count()
     }
 
-    fn is_doubtful(&self) -> bool {
-        self.metadata().is_doubtful()
+    fn quality(&self) -> FetchQuality {
+        self.metadata().quality()
     }
 
     fn hash(&self) -> &ContentHash {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     access::{AccessConfigError, Authenticator},
     api::{AccessTokens, ApiConfig, ApiParts, ApiState},
-    feishu::FeishuSource,
+    feishu::{FeishuConfig, FeishuSource, source::FetchObserver},
     model::Clock,
     prometheus::Collector,
     query::{BackfillJobs, Backfiller, CallCount, LatestDayMetrics, MemoryMetrics, QueryEngine, ViewEngines},
@@ -104,7 +104,11 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     }
     let access_tokens = AccessTokens::new(&config.feishu.credentials.app_secret);
     let dictionaries = Arc::new(Dictionaries::default());
-    let feishu = FeishuSource::new(config.feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;
+    // A day is judged by the row counts around it, so all days of a fetch are recorded before one of them is judged.
+    let catalog = memory.catalog().clone();
+    let observer = FetchObserver(Arc::new(move |day| catalog.record_fetch(day)));
+    let feishu = FeishuConfig { observer, ..config.feishu };
+    let feishu = FeishuSource::new(feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;
     let quota = Arc::clone(feishu.quota());
     let throttle = feishu.throttle().clone();
     let calls: CallCount = Arc::new(move || throttle.snapshot().sent);

@@ -6,10 +6,10 @@ use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    model::{Clock, DayKey, Geo, UserIdType},
+    model::{Clock, DayKey, DayRange, Geo, UserIdType},
     query::{ViewEngines, cache_warming},
     source::{LoadContext, Priority},
-    store::{Archive, FreshnessPolicy},
+    store::{Archive, DayState, FreshnessPolicy},
 };
 
 /// Maximum random delay in seconds. It spreads the fetches of gateways that share an app.
@@ -54,6 +54,7 @@ impl Maintenance {
     /// Runs maintenance now, and again whenever a day is produced or becomes final. Never returns.
     pub async fn run(self) {
         let jitter = SignedDuration::from_secs(fastrand::i64(0..MAX_JITTER_SECONDS));
+        self.judge_archive().await;
         loop {
             let now = self.clock.now();
             if let Some(archive) = &self.archive {
@@ -66,6 +67,28 @@ impl Maintenance {
             let next_fetch = fetch_times.min().unwrap_or(Timestamp::MAX);
             while self.clock.now() < next_fetch {
                 tokio::time::sleep(self.config.poll_interval).await;
+            }
+        }
+    }
+
+    /// Records the row counts of all archived days, and logs the days that are doubtful by them. Such a day is fetched
+    /// again when it is requested.
+    async fn judge_archive(&self) {
+        let Some(archive) = &self.archive else { return };
+        let engine = self.views.unfiltered();
+        for (geo, user_id_type) in Geo::ALL.into_iter().flat_map(|geo| UserIdType::ALL.map(|kind| (geo, kind))) {
+            let archived = archive.metadata_of_range(geo, user_id_type, DayRange::ALL).await;
+            archived.values().for_each(|metadata| engine.record_fetch(metadata));
+            let recorded = archived.values().filter_map(|metadata| engine.recorded_day(&metadata.key));
+            let late: Vec<String> =
+                recorded.filter(|day| day.state == DayState::Late).map(|day| day.key.day.to_string()).collect();
+            if !late.is_empty() {
+                tracing::warn!(
+                    %geo,
+                    user_id_type = user_id_type.name(),
+                    days = late.join(", "),
+                    "archived days have no or unusually few rows; they are fetched again when they are requested"
+                );
             }
         }
     }

@@ -11,6 +11,7 @@ use super::{
     page_fetcher::PageFetcher,
     page_lookahead::PageLookahead,
     range_plan::{self, TenantSize},
+    source::FetchObserver,
     stats_client::{PageRequest, StatsClient},
 };
 use crate::{
@@ -37,6 +38,7 @@ struct Shared {
     client: StatsClient,
     dictionaries: Arc<Dictionaries>,
     clock: Arc<dyn Clock>,
+    observer: FetchObserver,
     lookahead: PageLookahead,
     queues: Mutex<HashMap<BatchKey, FetchQueue>>,
     /// Average rows per day of the last completed fetch. Kept after the queue is removed.
@@ -59,11 +61,17 @@ struct FetchGuard {
 }
 
 impl DayBatcher {
-    /// Creates a batcher. Ids and names of the fetched rows are interned in `dictionaries`.
+    /// Creates a batcher. Ids and names of the fetched rows are interned in `dictionaries`. `observer` receives each
+    /// fetched day.
     #[must_use]
-    pub fn new(client: StatsClient, dictionaries: Arc<Dictionaries>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        client: StatsClient,
+        dictionaries: Arc<Dictionaries>,
+        clock: Arc<dyn Clock>,
+        observer: FetchObserver,
+    ) -> Self {
         let (lookahead, queues, rows_per_day) = (PageLookahead::default(), Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { client, dictionaries, clock, lookahead, queues, rows_per_day }) }
+        Self { shared: Arc::new(Shared { client, dictionaries, clock, observer, lookahead, queues, rows_per_day }) }
     }
 
     /// Loads one day, together with other days of its batch key that are requested now.
@@ -279,7 +287,10 @@ async fn run_fetch(guard: FetchGuard) {
     });
     let result = result.await.map(|days| days.into_iter().map(Arc::new).collect::<Vec<_>>());
     match &result {
-        Ok(days) => shared.record_size(batch_key, days),
+        Ok(days) => {
+            shared.record_size(batch_key, days);
+            days.iter().for_each(|day| (shared.observer.0)(day));
+        }
         Err(error) => {
             tracing::warn!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
             shared.fail_pending(batch_key, error);

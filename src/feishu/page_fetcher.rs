@@ -16,7 +16,7 @@ use super::{
 use crate::{
     model::{Day, DayKey},
     source::LoadError,
-    table::{DayTable, DayTableBuilder, Dictionary},
+    table::{DayTable, DayTableBuilder, Dictionary, FetchQuality},
 };
 
 /// Maximum number of consecutive pages without rows. A narrow data range of the app can produce hundreds of them.
@@ -35,7 +35,7 @@ pub struct PageFetcher<'a> {
     tokens: ConsecutiveTokens,
     /// Number of consecutive pages without rows.
     empty_pages: usize,
-    doubtful: bool,
+    quality: FetchQuality,
 }
 
 /// Calls in flight, in page order. The token of the first call was received; the tokens of the others are guessed.
@@ -76,7 +76,7 @@ impl<'a> PageFetcher<'a> {
             seen_tokens: HashSet::new(),
             tokens,
             empty_pages: 0,
-            doubtful: false,
+            quality: FetchQuality::default(),
         }
     }
 
@@ -165,7 +165,7 @@ impl<'a> PageFetcher<'a> {
                     span = %self.request.range,
                     "upstream announced more pages, but sent no new page token or too many empty pages"
                 );
-                self.doubtful = true;
+                self.quality.broken_off = true;
                 None
             }
         }
@@ -182,8 +182,7 @@ impl<'a> PageFetcher<'a> {
                 None => undated += 1,
             }
         }
-        // An undated row is missing from one of the days.
-        self.doubtful |= undated > 0;
+        self.quality.unreadable_rows = add_count(self.quality.unreadable_rows, undated);
         if outside_range + undated + page.invalid_values > 0 {
             tracing::warn!(
                 span = %self.request.range,
@@ -204,10 +203,14 @@ impl<'a> PageFetcher<'a> {
 
     /// Builds the days. Sorting and hashing a large day takes tens of milliseconds, so it runs on a blocking thread.
     async fn finish(self, started_at: Timestamp) -> Result<Vec<DayTable>, LoadError> {
-        let Self { days, doubtful, .. } = self;
-        let finish = move || days.into_values().map(|day| day.doubtful(doubtful).finish(started_at)).collect();
+        let Self { days, quality, .. } = self;
+        let finish = move || days.into_values().map(|day| day.quality(quality).finish(started_at)).collect();
         tokio::task::spawn_blocking(finish).await.map_err(|_| LoadError::Abandoned)
     }
+}
+
+fn add_count(sum: u32, count: usize) -> u32 {
+    sum.saturating_add(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 impl Default for CallWindow<'_> {

@@ -1,6 +1,6 @@
 //! [`FeishuSource`], the `DaySource` that fetches days from Feishu. It is the lowest layer of the read path.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use adaptive_throttle::{Throttle, ThrottleConfig, TrafficClass};
 use async_trait::async_trait;
@@ -19,8 +19,24 @@ use crate::{
     model::{Clock, DayKey, Geo},
     prometheus::{Collector, Exposition},
     source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
-    table::Dictionaries,
+    table::{DayTable, Dictionaries},
 };
+
+/// Receives each fetched day before any of the days that were fetched together is returned.
+#[derive(Clone)]
+pub struct FetchObserver(pub Arc<dyn Fn(&DayTable) + Send + Sync>);
+
+impl Default for FetchObserver {
+    fn default() -> Self {
+        Self(Arc::new(|_| {}))
+    }
+}
+
+impl fmt::Debug for FetchObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FetchObserver").finish_non_exhaustive()
+    }
+}
 
 /// Configuration of the upstream client.
 #[derive(Clone, Debug)]
@@ -39,6 +55,8 @@ pub struct FeishuConfig {
     pub state_file: Option<PathBuf>,
     /// Timeout of one call.
     pub call_timeout: Duration,
+    /// Receives each fetched day.
+    pub observer: FetchObserver,
 }
 
 /// Default timeout of one call. A page usually takes 1 to 2 s.
@@ -56,6 +74,7 @@ impl FeishuConfig {
             quota: QuotaConfig::default(),
             state_file: None,
             call_timeout: CALL_TIMEOUT,
+            observer: FetchObserver::default(),
         }
     }
 }
@@ -92,7 +111,7 @@ impl FeishuSource {
         }
         let client = StatsClient::new(http, tokens.clone(), throttle.clone(), Arc::clone(&quota), config.home_geo);
         let call_metrics = Arc::clone(client.call_metrics());
-        Ok(Self { batcher: DayBatcher::new(client, dictionaries, clock), throttle, quota, tokens, call_metrics })
+        Ok(Self { batcher: DayBatcher::new(client, dictionaries, clock, config.observer), throttle, quota, tokens, call_metrics })
     }
 
     /// The monthly quota.

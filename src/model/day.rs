@@ -137,6 +137,9 @@ impl<'de> Deserialize<'de> for Day {
 }
 
 impl DayRange {
+    /// All days of the calendar.
+    pub const ALL: Self = Self { first: Day(Date::MIN), last: Day(Date::MAX) };
+
     /// The range from `first` to `last`, both included. `None` if `last` is before `first`.
     #[must_use]
     pub fn new(first: Day, last: Day) -> Option<Self> {

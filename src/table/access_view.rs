@@ -81,7 +81,7 @@ impl AccessView {
         pseudonymizer: Option<&Pseudonymizer>,
         dictionary: &Arc<Dictionary>,
     ) -> DayTable {
-        let mut builder = DayTableBuilder::new(day.key().clone(), Arc::clone(dictionary)).doubtful(day.is_doubtful());
+        let mut builder = DayTableBuilder::new(day.key().clone(), Arc::clone(dictionary)).quality(day.quality());
         for row in self.visible_rows(day, pseudonymizer) {
             builder.push(&row);
         }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     dictionary::Dictionary,
+    fetch_quality::FetchQuality,
     profile::ProfileIndex,
     schema::{Counter, Flags},
 };
@@ -26,8 +27,13 @@ pub trait DayMetadata {
     /// The number of rows.
     fn row_count(&self) -> usize;
 
+    /// The faults of the fetch.
+    fn quality(&self) -> FetchQuality;
+
     /// Whether rows may be missing although Feishu reported no failure.
-    fn is_doubtful(&self) -> bool;
+    fn is_doubtful(&self) -> bool {
+        self.quality().is_doubtful()
+    }
 
     /// The content hash of the rows.
     fn hash(&self) -> &ContentHash;
@@ -39,7 +45,7 @@ pub struct DayTable {
     pub(super) key: DayKey,
     pub(super) fetched_at: Timestamp,
     pub(super) hash: ContentHash,
-    pub(super) doubtful: bool,
+    pub(super) quality: FetchQuality,
     pub(super) dictionary: Arc<Dictionary>,
     pub(super) columns: DayColumns,
 }
@@ -77,10 +83,10 @@ impl DayTable {
         &self.hash
     }
 
-    /// Whether rows may be missing although Feishu reported no failure.
+    /// The faults of the fetch.
     #[must_use]
-    pub const fn is_doubtful(&self) -> bool {
-        self.doubtful
+    pub const fn quality(&self) -> FetchQuality {
+        self.quality
     }
 
     /// Whether every row has a user id. Checks only the last row, because rows without a user id are sorted last.
@@ -90,10 +96,11 @@ impl DayTable {
         self.columns.profiles.last().is_none_or(|last| tables.profile(*last).user_id.is_some())
     }
 
-    /// The same day with [`DayTable::is_doubtful`] set to `false`.
+    /// The same day without the faults that make it doubtful.
     #[must_use]
     pub fn marked_complete(&self) -> Self {
-        Self { doubtful: false, ..self.clone() }
+        let unreadable_values = self.quality.unreadable_values;
+        Self { quality: FetchQuality { unreadable_values, ..FetchQuality::default() }, ..self.clone() }
     }
 
     /// The dictionary that the indices in the columns refer to.
@@ -168,8 +175,8 @@ impl DayMetadata for DayTable {
         self.columns.profiles.len()
     }
 
-    fn is_doubtful(&self) -> bool {
-        self.doubtful
+    fn quality(&self) -> FetchQuality {
+        self.quality
     }
 
     fn hash(&self) -> &ContentHash {

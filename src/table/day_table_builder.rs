@@ -9,6 +9,7 @@ use super::{
     counter_column::CounterColumn,
     day_table::{ContentHash, DayColumns, DayTable, NO_INSTANT},
     dictionary::{Dictionary, DictionaryTables},
+    fetch_quality::FetchQuality,
     profile::{Department, Devices, PersonIndex, Profile, ProfileIndex},
     schema::{Counter, Feature, Flag, Flags},
 };
@@ -47,7 +48,7 @@ pub struct DayTableBuilder {
     dictionary: Arc<Dictionary>,
     rows: Vec<PackedRow>,
     row_by_person: HashMap<PersonIndex, usize>,
-    doubtful: bool,
+    quality: FetchQuality,
 }
 
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl DayTableBuilder {
     /// A builder without rows.
     #[must_use]
     pub fn new(key: DayKey, dictionary: Arc<Dictionary>) -> Self {
-        Self { key, dictionary, rows: Vec::new(), row_by_person: HashMap::new(), doubtful: false }
+        Self { key, dictionary, rows: Vec::new(), row_by_person: HashMap::new(), quality: FetchQuality::default() }
     }
 
     /// The number of rows.
@@ -121,10 +122,10 @@ impl DayTableBuilder {
         self.row_by_person.clear();
     }
 
-    /// Sets whether rows may be missing although Feishu reported no failure.
+    /// Sets the faults of the fetch.
     #[must_use]
-    pub fn doubtful(mut self, doubtful: bool) -> Self {
-        self.doubtful = doubtful;
+    pub const fn quality(mut self, quality: FetchQuality) -> Self {
+        self.quality = quality;
         self
     }
 
@@ -132,7 +133,7 @@ impl DayTableBuilder {
     /// tasks.
     #[must_use]
     pub fn finish(self, fetched_at: Timestamp) -> DayTable {
-        let Self { key, dictionary, rows, doubtful, .. } = self;
+        let Self { key, dictionary, rows, quality, .. } = self;
         let tables = dictionary.read();
         let mut rows: Vec<ResolvedRow> = rows.into_iter().map(|row| ResolvedRow::new(&tables, row)).collect();
         // Sorting and hashing take most of the time and don't need the lock.
@@ -149,7 +150,7 @@ impl DayTableBuilder {
                 CounterColumn::pack(&rows.iter().map(|row| row.counters[counter]).collect::<Vec<_>>())
             }),
         };
-        DayTable { key, fetched_at, hash, doubtful, dictionary, columns }
+        DayTable { key, fetched_at, hash, quality, dictionary, columns }
     }
 }
 

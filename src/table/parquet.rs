@@ -34,7 +34,9 @@ mod tests {
     use super::*;
     use crate::{
         model::{DataScope, Day, DayKey, Geo, UserIdType},
-        table::{Client, Counter, DayTable, DayTableBuilder, Department, Devices, Dictionary, Flag, Flags, Row},
+        table::{
+            Client, Counter, DayTable, DayTableBuilder, Department, Devices, Dictionary, FetchQuality, Flag, Flags, Row,
+        },
     };
 
     fn key() -> DayKey {
@@ -82,8 +84,8 @@ mod tests {
         }
     }
 
-    fn build(rows: &[Row], doubtful: bool) -> DayTable {
-        let mut builder = DayTableBuilder::new(key(), Arc::default()).doubtful(doubtful);
+    fn build(rows: &[Row], quality: FetchQuality) -> DayTable {
+        let mut builder = DayTableBuilder::new(key(), Arc::default()).quality(quality);
         for row in rows {
             builder.push(row);
         }
@@ -96,8 +98,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_decoded_day_equals_the_encoded_day(rows in proptest::collection::vec(row(), 0..20), doubtful: bool) {
-            let day = build(&rows, doubtful);
+        fn a_decoded_day_equals_the_encoded_day(rows in proptest::collection::vec(row(), 0..20), unreadable_rows: u32) {
+            let quality = FetchQuality { unreadable_rows, ..FetchQuality::default() };
+            let day = build(&rows, quality);
 
             let file = encode(&day, &[]).unwrap();
             let metadata = read_file_metadata(&Bytes::from(file.clone())).unwrap();
@@ -107,7 +110,7 @@ mod tests {
             prop_assert_eq!(decoded.key(), day.key());
             prop_assert_eq!(decoded.row_count(), day.row_count());
             prop_assert_eq!(decoded.fetched_at(), day.fetched_at());
-            prop_assert_eq!(decoded.is_doubtful(), doubtful);
+            prop_assert_eq!(decoded.quality(), quality);
             prop_assert_eq!(metadata, FileMetadata::of(&day));
         }
     }
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_truncated_file_is_rejected() {
-        let file = encode(&build(&distinct_rows(), false), b"attached").unwrap();
+        let file = encode(&build(&distinct_rows(), FetchQuality::default()), b"attached").unwrap();
         for length in (0..file.len()).step_by(97) {
             assert!(
                 matches!(read(file[..length].to_vec()), Err(ParquetReadError::Damaged { .. })),
@@ -136,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_file_with_a_flipped_bit_never_decodes_to_another_day() {
-        let day = build(&distinct_rows(), false);
+        let day = build(&distinct_rows(), FetchQuality::default());
         let file = encode(&day, &[]).unwrap();
         for offset in (0..file.len()).step_by(13) {
             let mut flipped = file.clone();
@@ -155,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_file_of_another_day_is_rejected() {
-        let file = encode(&build(&distinct_rows(), false), b"attached").unwrap();
+        let file = encode(&build(&distinct_rows(), FetchQuality::default()), b"attached").unwrap();
         let other_key = key().with_day(key().day.next());
         let result = decode(Bytes::from(file), &other_key, &Arc::default());
         assert!(result.unwrap_err().to_string().contains("2026-11-01"));

@@ -11,7 +11,9 @@ use crate::{
         day_figures::{DayFigures, PersonSet, RowSums},
         department_members::{DepartmentMember, DepartmentMembers},
     },
-    table::{DayMetadata, DayTable, Dictionary, Flag, RowSelector, day_table::ContentHash, profile::Profile},
+    table::{
+        DayMetadata, DayTable, Dictionary, FetchQuality, Flag, RowSelector, day_table::ContentHash, profile::Profile,
+    },
 };
 
 /// The digest of a day.
@@ -20,7 +22,7 @@ pub struct DayDigest {
     pub(super) key: DayKey,
     pub(super) fetched_at: Timestamp,
     pub(super) hash: ContentHash,
-    pub(super) doubtful: bool,
+    pub(super) quality: FetchQuality,
     pub(super) dictionary: Arc<Dictionary>,
     pub(super) figures: Arc<DayFigures>,
     pub(super) departments: Box<[DepartmentDigest]>,
@@ -104,7 +106,7 @@ impl DayDigest {
             key: day.key().clone(),
             fetched_at: day.fetched_at(),
             hash: *day.hash(),
-            doubtful: day.is_doubtful(),
+            quality: day.quality(),
             dictionary: Arc::clone(day.dictionary()),
             bytes: size_in_memory(&figures, &departments),
             figures: Arc::new(figures),
@@ -184,8 +186,8 @@ impl DayMetadata for DayDigest {
         usize::try_from(self.figures.sums.users).unwrap_or(usize::MAX)
     }
 
-    fn is_doubtful(&self) -> bool {
-        self.doubtful
+    fn quality(&self) -> FetchQuality {
+        self.quality
     }
 
     fn hash(&self) -> &ContentHash {

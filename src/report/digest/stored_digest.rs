@@ -47,6 +47,7 @@ struct StoredDigest {
     key: String,
     fetched_at: Timestamp,
     hash: ContentHash,
+    /// Compared with the metadata of the file, which has the faults of the fetch.
     doubtful: bool,
     departments: Vec<StoredDepartment>,
     /// [`Flags::bits`] of every row, in the order of the file.
@@ -93,7 +94,7 @@ pub fn encode_digest(day: &DayTable) -> Vec<u8> {
         key: day.key().to_string(),
         fetched_at: day.fetched_at(),
         hash: *day.hash(),
-        doubtful: day.is_doubtful(),
+        doubtful: day.quality().is_doubtful(),
         departments: departments.into_iter().map(DepartmentEncoder::finish).collect(),
         flags,
     };
@@ -210,7 +211,7 @@ impl StoredDigest {
             key: metadata.key.clone(),
             fetched_at: metadata.fetched_at,
             hash: metadata.hash,
-            doubtful: metadata.doubtful,
+            quality: metadata.quality,
             dictionary: Arc::clone(dictionary),
             bytes: size_in_memory(&figures, &departments),
             figures: Arc::new(figures),
@@ -230,7 +231,7 @@ impl StoredDigest {
         self.key == metadata.key.to_string()
             && self.fetched_at == metadata.fetched_at
             && self.hash == metadata.hash
-            && self.doubtful == metadata.doubtful
+            && self.doubtful == metadata.quality.is_doubtful()
     }
 }
 
@@ -284,7 +285,7 @@ mod tests {
     use crate::{
         model::{DataScope, Day, DayKey, Geo, UserIdType},
         report::PersonSet,
-        table::{Counter, DayMetadata as _, DayTableBuilder, Flag, PersonIndex, Row, parquet},
+        table::{Counter, DayMetadata as _, DayTableBuilder, FetchQuality, Flag, PersonIndex, Row, parquet},
     };
 
     fn key() -> DayKey {
@@ -320,7 +321,8 @@ mod tests {
     }
 
     fn build(dictionary: &Arc<Dictionary>, rows: &[Row]) -> DayTable {
-        let mut builder = DayTableBuilder::new(key(), Arc::clone(dictionary));
+        let quality = FetchQuality { unreadable_rows: 2, unreadable_values: 1, ..FetchQuality::default() };
+        let mut builder = DayTableBuilder::new(key(), Arc::clone(dictionary)).quality(quality);
         for row in rows {
             builder.push(row);
         }
@@ -367,7 +369,7 @@ mod tests {
             .collect();
         departments.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         let metadata =
-            (digest.key().clone(), digest.fetched_at(), digest.row_count(), *digest.hash(), digest.is_doubtful());
+            (digest.key().clone(), digest.fetched_at(), digest.row_count(), *digest.hash(), digest.quality());
         (metadata, digest.figures().sums, ids(&digest.figures().present, dictionary), sets, departments)
     }
 

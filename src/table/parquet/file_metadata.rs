@@ -8,11 +8,14 @@ use parquet::file::metadata::KeyValue;
 use super::{read_error::ParquetReadError, schema::SCHEMA_VERSION};
 use crate::{
     model::{DataScope, Day, DayKey, Geo, UserIdType},
-    table::{DayMetadata, DayTable, day_table::ContentHash},
+    table::{DayMetadata, DayTable, FetchQuality, day_table::ContentHash},
 };
 
 /// The prefix of all keys, which distinguishes them from keys of other programs.
 const PREFIX: &str = "feishu_pulse.";
+
+/// The keys of a [`FetchQuality`].
+const QUALITY_KEYS: [&str; 4] = ["broken_off", "unreadable_rows", "unreadable_values", "clock_ahead"];
 
 /// The metadata of a file: the key of the day, and the row count and hash for verifying the rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +28,8 @@ pub struct FileMetadata {
     pub rows: usize,
     /// The content hash of the rows.
     pub hash: ContentHash,
-    /// Whether rows may be missing although Feishu reported no failure.
-    pub doubtful: bool,
+    /// The faults of the fetch.
+    pub quality: FetchQuality,
 }
 
 impl DayMetadata for FileMetadata {
@@ -42,8 +45,8 @@ impl DayMetadata for FileMetadata {
         self.rows
     }
 
-    fn is_doubtful(&self) -> bool {
-        self.doubtful
+    fn quality(&self) -> FetchQuality {
+        self.quality
     }
 
     fn hash(&self) -> &ContentHash {
@@ -60,11 +63,12 @@ impl FileMetadata {
             fetched_at: day.fetched_at(),
             rows: day.row_count(),
             hash: *day.hash(),
-            doubtful: day.is_doubtful(),
+            quality: day.quality(),
         }
     }
 
     pub(super) fn write(&self) -> Vec<KeyValue> {
+        let FetchQuality { broken_off, unreadable_rows, unreadable_values, clock_ahead } = self.quality;
         let pairs = [
             ("schema_version", SCHEMA_VERSION.to_string()),
             ("geo", self.key.geo.to_string()),
@@ -73,7 +77,12 @@ impl FileMetadata {
             ("fetched_at", self.fetched_at.to_string()),
             ("rows", self.rows.to_string()),
             ("content_hash", format_hash(&self.hash)),
-            ("doubtful", self.doubtful.to_string()),
+            // Earlier versions of the gateway read only this mark.
+            ("doubtful", self.quality.is_doubtful().to_string()),
+            ("broken_off", broken_off.to_string()),
+            ("unreadable_rows", unreadable_rows.to_string()),
+            ("unreadable_values", unreadable_values.to_string()),
+            ("clock_ahead", clock_ahead.to_string()),
         ];
         pairs.into_iter().map(|(name, value)| KeyValue::new(format!("{PREFIX}{name}"), value)).collect()
     }
@@ -95,7 +104,7 @@ impl FileMetadata {
             rows: parse_value(pairs, "rows")?,
             hash: parse_hash(&parse_value::<String>(pairs, "content_hash")?)
                 .ok_or_else(|| invalid_key("content_hash"))?,
-            doubtful: parse_value(pairs, "doubtful")?,
+            quality: parse_quality(pairs)?,
         })
     }
 }
@@ -119,8 +128,28 @@ impl AttachmentRange {
     }
 }
 
+/// The faults of the fetch. A file without them was written by an earlier version, which recorded only whether the day
+/// is doubtful. At that time, this meant that the chain had ended early.
+fn parse_quality(pairs: &[KeyValue]) -> Result<FetchQuality, ParquetReadError> {
+    let doubtful = parse_value(pairs, "doubtful")?;
+    // If only some of the keys are missing, the file is damaged.
+    if QUALITY_KEYS.iter().all(|name| find_pair(pairs, name).is_none()) {
+        return Ok(FetchQuality { broken_off: doubtful, ..FetchQuality::default() });
+    }
+    Ok(FetchQuality {
+        broken_off: parse_value(pairs, "broken_off")?,
+        unreadable_rows: parse_value(pairs, "unreadable_rows")?,
+        unreadable_values: parse_value(pairs, "unreadable_values")?,
+        clock_ahead: parse_value(pairs, "clock_ahead")?,
+    })
+}
+
+fn find_pair<'a>(pairs: &'a [KeyValue], name: &str) -> Option<&'a KeyValue> {
+    pairs.iter().find(|pair| pair.key.strip_prefix(PREFIX) == Some(name))
+}
+
 fn parse_value<T: FromStr>(pairs: &[KeyValue], name: &str) -> Result<T, ParquetReadError> {
-    let pair = pairs.iter().find(|pair| pair.key.strip_prefix(PREFIX) == Some(name));
+    let pair = find_pair(pairs, name);
     let value = pair.and_then(|pair| pair.value.as_ref()).and_then(|value| value.parse().ok());
     value.ok_or_else(|| invalid_key(name))
 }
@@ -136,4 +165,40 @@ fn format_hash(hash: &ContentHash) -> String {
 fn parse_hash(text: &str) -> Option<ContentHash> {
     let is_valid = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_valid.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(u128::to_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn metadata(quality: FetchQuality) -> FileMetadata {
+        let day = Day::new(2026, 11, 1).unwrap();
+        let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day };
+        FileMetadata { key, fetched_at: Timestamp::UNIX_EPOCH, rows: 3, hash: ContentHash::default(), quality }
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_has_only_the_mark_of_a_doubtful_day() {
+        for doubtful in [true, false] {
+            let mut pairs = metadata(FetchQuality { broken_off: doubtful, ..FetchQuality::default() }).write();
+            pairs.retain(|pair| !QUALITY_KEYS.contains(&&pair.key[PREFIX.len()..]));
+            assert_eq!(pairs.len(), 8);
+
+            let quality = FileMetadata::read(&pairs).unwrap().quality;
+
+            assert_eq!(quality, FetchQuality { broken_off: doubtful, ..FetchQuality::default() });
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_faults_of_a_fetch_are_read_back(
+            broken_off: bool, unreadable_rows: u32, unreadable_values: u32, clock_ahead: bool,
+        ) {
+            let written = metadata(FetchQuality { broken_off, unreadable_rows, unreadable_values, clock_ahead });
+            prop_assert_eq!(FileMetadata::read(&written.write()).unwrap(), written);
+        }
+    }
 }

@@ -227,7 +227,7 @@ async fn several_geos_are_merged() {
 }
 
 #[tokio::test]
-async fn a_day_that_is_pending_in_one_geo_is_omitted_from_merged_figures() {
+async fn a_date_that_is_pending_in_one_geo_has_no_merged_figures() {
     let geos = vec![TenantGeo::Cn, TenantGeo::Us];
     let setup = setup_of(SimulatorConfig { geos, employee_ids: false, ..SimulatorConfig::default() }).await;
     let activity = async |query: &str| setup.get(&format!("/v1/reports/activity?{query}")).await.json();
@@ -239,25 +239,32 @@ async fn a_day_that_is_pending_in_one_geo_is_omitted_from_merged_figures() {
     let both_by_open_id = activity(&format!("{last_day}&geo=cn,us")).await;
     let home = activity(&format!("{last_day}&geo=cn")).await;
 
-    assert_eq!((&both["data"], &both_by_open_id["data"]), (&json!([]), &json!([])));
+    for answer in [&both, &both_by_open_id] {
+        let bucket = &answer["data"][0];
+        assert_eq!((&bucket["days_counted"], &bucket["users"], &bucket["counters"]), (&json!(0), &Value::Null, &Value::Null));
+    }
     assert_eq!(both["meta"]["days"]["pending"], json!([{ "geo": "us", "date": "2026-11-21" }]));
-    assert_eq!(both["meta"]["notes"], json!([]), "no figure is null");
+    assert_eq!(both["meta"]["notes"], json!([]), "no day is late");
     assert!(home["data"][0]["wau"].is_u64() && home["data"][0]["mau"].is_u64(), "{home}");
 }
 
 #[tokio::test]
-async fn activity_on_a_day_that_is_pending_in_one_geo_counts() {
+async fn all_endpoints_leave_out_a_date_that_is_pending_in_one_geo() {
     let setup =
         setup_of(SimulatorConfig { geos: vec![TenantGeo::Cn, TenantGeo::Us], ..SimulatorConfig::default() }).await;
-    let last_day = "start_date=2026-11-21&end_date=2026-11-21&geo=cn,us&limit=1000";
+    let days = |first: &str, last: &str| format!("start_date={first}&end_date={last}&geo=cn,us&limit=1000");
+    let with_pending = days("2026-11-20", "2026-11-21");
+    let counted = days("2026-11-20", "2026-11-20");
 
-    let all = setup.get(&format!("/v1/users?{last_day}")).await.json();
-    let inactive = setup.get(&format!("/v1/users?{last_day}&inactive_for=1d")).await.json();
-
-    let people = |answer: &Value| answer["data"].as_array().unwrap().clone();
-    let without_a_day: Vec<Value> = people(&all).into_iter().filter(|person| person["active_days"] == 0).collect();
-    assert!(!without_a_day.is_empty() && without_a_day.len() < people(&all).len());
-    assert_eq!(people(&inactive), without_a_day);
+    for path in ["/v1/users", "/v1/user-days", "/v1/reports/departments", "/v1/reports/clients"] {
+        let both = setup.get(&format!("{path}?{with_pending}")).await.json();
+        let one = setup.get(&format!("{path}?{counted}")).await.json();
+        assert!(one["data"].as_array().is_none_or(|items| !items.is_empty()), "{path}");
+        assert_eq!(both["data"], one["data"], "{path}");
+    }
+    let inactive = setup.get(&format!("/v1/users?{with_pending}&inactive_for=1d")).await.json();
+    let users = setup.get(&format!("/v1/users?{counted}&active=false")).await.json();
+    assert_eq!(inactive["data"], users["data"]);
 }
 
 #[rstest]
@@ -283,7 +290,9 @@ async fn the_first_and_the_last_day_of_the_calendar_are_accepted() {
     let report = setup.get("/v1/reports/activity?start_date=9999-12-30&end_date=9999-12-31").await.json();
     let beginning = setup.get("/v1/coverage?start_date=0000-01-01&end_date=0000-01-02").await.json();
 
-    assert_eq!((&report["data"], report["meta"]["days"]["pending"].as_array().map(Vec::len)), (&json!([]), Some(2)));
+    let users: Vec<&Value> = report["data"].as_array().unwrap().iter().map(|bucket| &bucket["users"]).collect();
+    assert_eq!(users, [&Value::Null; 2]);
+    assert_eq!(report["meta"]["days"]["pending"].as_array().map(Vec::len), Some(2));
     assert_eq!(beginning["data"].as_array().map(Vec::len), Some(2));
     assert_eq!(setup.upstream_calls(), 0);
 }

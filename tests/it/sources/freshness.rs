@@ -1,6 +1,7 @@
 //! Freshness: pending days are not fetched, provisional days are fetched again, and final days are fetched only once.
 
 use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, PageFault, SimulatorConfig};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::support::{Setup, day, eventually};
@@ -11,6 +12,9 @@ const DAY_21: &str = "/v1/reports/activity?start_date=2026-11-21&end_date=2026-1
 async fn setup() -> Setup {
     Setup::new(SimulatorConfig { users: 100, days: 30, turnover: 0.0, ..SimulatorConfig::default() }).await
 }
+
+/// The figures of a date that does not count.
+const NO_FIGURES: (Value, Value) = (Value::Null, Value::Null);
 
 /// People and messages of the only bucket in the response.
 fn figures(answer: &Value) -> (Value, Value) {
@@ -41,7 +45,8 @@ async fn pending_days_are_listed_and_not_fetched() {
     let pending = |date: &str| json!({ "geo": "cn", "date": date });
     let expected = [pending("2026-11-22"), pending("2026-11-23"), pending("2026-11-24")];
     assert_eq!(answer["meta"]["days"]["pending"], json!(expected));
-    assert_eq!((states(&answer), answer["data"].as_array().map(Vec::len)), ((1, 1), Some(2)));
+    let counted: Vec<_> = answer["data"].as_array().unwrap().iter().map(|bucket| &bucket["days_counted"]).collect();
+    assert_eq!((states(&answer), json!(counted)), ((1, 1), json!([1, 1, 0, 0, 0])));
     assert_eq!((&none["data"], states(&none)), (&json!([]), (0, 0)));
     let queries: Vec<_> = setup.simulator.call_log().stats_calls().into_iter().filter_map(|call| call.query).collect();
     assert!(!queries.is_empty() && queries.iter().all(|query| *query.days.end() <= day("2026-11-21").date()));
@@ -57,7 +62,7 @@ async fn a_day_is_fetched_from_half_past_nine_of_the_next_day() {
     setup.set_time("2026-11-22T01:30:00Z");
     let after = setup.get(DAY_21).await.json();
 
-    assert_eq!((&before["data"], calls_before), (&json!([]), 0));
+    assert_eq!((figures(&before), calls_before), (NO_FIGURES, 0));
     assert_eq!(figures(&after), expected_figures(&setup, "2026-11-21"));
 }
 
@@ -112,48 +117,119 @@ async fn a_day_fetched_six_hours_after_its_production_is_final() {
 }
 
 #[tokio::test]
-async fn an_empty_day_is_fetched_again() {
+async fn a_day_without_rows_is_late_and_does_not_count() {
     let setup = setup().await;
     setup.simulator.production().delay(setup.home(), day("2026-11-20").date());
 
-    let empty = setup.get(DAY_20).await.json();
+    let week = "start_date=2026-11-14&end_date=2026-11-20";
+    let late = setup.get(DAY_20).await.json();
+    let summary = setup.get(&format!("/v1/reports/summary?{week}")).await.json();
+    let average = setup.get("/v1/reports/summary?start_date=2026-11-14&end_date=2026-11-19").await.json();
+    let activity = setup.get(&format!("/v1/reports/activity?{week}")).await.json();
+    let coverage = setup.get("/v1/coverage?start_date=2026-11-20&end_date=2026-11-20").await.json();
+
+    assert_eq!((states(&late), figures(&late)), ((0, 0), NO_FIGURES));
+    assert_eq!(late["meta"]["days"]["late"], json!([{ "geo": "cn", "date": "2026-11-20" }]));
+    assert_eq!(late["meta"]["notes"].as_array().map(Vec::len), Some(2), "{late}");
+    let current = |answer: &Value, figure: &str| answer["data"]["current"][figure].clone();
+    assert_eq!(current(&summary, "active_per_day"), current(&average, "active_per_day"));
+    assert_eq!(current(&summary, "days_counted"), 6);
+    assert!(activity["data"][6]["wau"].is_null(), "{activity}");
+    assert_eq!((&coverage["data"][0]["state"], &coverage["data"][0]["rows"]), (&json!("late"), &json!(0)));
+}
+
+#[tokio::test]
+async fn inactive_for_looks_at_the_latest_dates_that_count() {
+    let setup = setup().await;
+    setup.simulator.production().delay(setup.home(), day("2026-11-21").date());
+
+    let with_late_day =
+        setup.get("/v1/users?start_date=2026-11-15&end_date=2026-11-21&inactive_for=7d&limit=1000").await.json();
+    let counted =
+        setup.get("/v1/users?start_date=2026-11-14&end_date=2026-11-20&inactive_for=7d&limit=1000").await.json();
+
+    let ids = |answer: &Value| -> Vec<Value> {
+        answer["data"].as_array().unwrap().iter().map(|person| person["user_id"].clone()).collect()
+    };
+    assert!(!ids(&counted).is_empty());
+    assert_eq!(ids(&with_late_day), ids(&counted));
+    assert_eq!(with_late_day["meta"]["notes"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn a_late_day_is_fetched_again() {
+    let setup = setup().await;
+    setup.simulator.production().delay(setup.home(), day("2026-11-20").date());
+
+    let late = setup.get(DAY_20).await.json();
     setup.simulator.production().complete(setup.home(), day("2026-11-20").date());
     setup.set_time("2026-11-22T04:31:00Z");
     eventually(async || figures(&setup.get(DAY_20).await.json()) == expected_figures(&setup, "2026-11-20")).await;
 
-    assert_eq!((states(&empty), figures(&empty)), ((0, 1), (0.into(), 0.into())));
+    assert_eq!(figures(&late), NO_FIGURES);
     assert_eq!(states(&setup.get(DAY_20).await.json()), (1, 0));
 }
 
 #[tokio::test]
-async fn a_day_far_smaller_than_the_days_before_it_is_fetched_again() {
+async fn a_day_far_smaller_than_the_same_weekday_is_late() {
     let setup = setup().await;
-    setup.get("/v1/reports/activity?start_date=2026-11-14&end_date=2026-11-19").await.json();
+    setup.get("/v1/reports/activity?start_date=2026-11-06&end_date=2026-11-19").await.json();
     setup.simulator.production().produce_partially(setup.home(), day("2026-11-20").date(), 300);
 
     let part = setup.get(DAY_20).await.json();
+    let rows = setup.get("/v1/coverage?start_date=2026-11-20&end_date=2026-11-20").await.json()["data"][0].clone();
     setup.simulator.production().complete(setup.home(), day("2026-11-20").date());
     setup.set_time("2026-11-22T04:31:00Z");
     eventually(async || figures(&setup.get(DAY_20).await.json()) == expected_figures(&setup, "2026-11-20")).await;
 
-    assert_eq!(states(&part), (0, 1));
-    assert!(part["data"][0]["users"].as_u64().is_some_and(|users| (1..50).contains(&users)), "{part}");
+    assert_eq!((states(&part), figures(&part)), ((0, 0), NO_FIGURES));
+    assert!(rows["state"] == "late" && rows["rows"].as_u64().is_some_and(|rows| (1..50).contains(&rows)), "{rows}");
     assert_eq!(states(&setup.get(DAY_20).await.json()), (1, 0));
 }
 
+#[rstest]
+#[case::without_rows(0, "empty")]
+#[case::small(300, "final")]
 #[tokio::test]
-async fn a_day_that_seems_incomplete_is_fetched_once_more_after_three_days() {
+async fn an_old_late_day_is_accepted_when_two_fetches_agree(#[case] permille: u16, #[case] accepted: &str) {
+    const OLD_DAY: &str = "/v1/reports/activity?start_date=2026-11-11&end_date=2026-11-11";
     let setup = setup().await;
-    setup.simulator.production().delay(setup.home(), day("2026-11-20").date());
-    setup.get(DAY_20).await.json();
+    setup.simulator.production().produce_partially(setup.home(), day("2026-11-11").date(), permille);
+    setup.get("/v1/reports/activity?start_date=2026-11-01&end_date=2026-11-20").await.json();
+    let state = async || {
+        let coverage = setup.get("/v1/coverage?start_date=2026-11-11&end_date=2026-11-11").await.json();
+        coverage["data"][0]["state"].as_str().unwrap().to_owned()
+    };
 
-    setup.set_time("2026-11-28T04:00:00Z");
-    eventually(async || states(&setup.get(DAY_20).await.json()) == (1, 0)).await;
+    let first = state().await;
+    setup.set_time("2026-11-22T04:10:01Z");
+    eventually(async || {
+        setup.get(OLD_DAY).await.json();
+        state().await == accepted
+    })
+    .await;
     let calls = setup.upstream_calls();
-    setup.set_time("2026-12-28T04:00:00Z");
-    setup.get(DAY_20).await.json();
+    setup.set_time("2026-12-22T04:00:00Z");
+    setup.get(OLD_DAY).await.json();
 
-    assert_eq!((calls, setup.upstream_calls()), (2, 2));
+    assert_eq!((first.as_str(), setup.upstream_calls() - calls), ("late", 0));
+}
+
+#[tokio::test]
+async fn rows_that_were_fetched_once_are_kept_when_upstream_has_none_any_more() {
+    let setup = setup().await;
+    let before = setup.get(DAY_21).await.json();
+    setup.simulator.production().delay(setup.home(), day("2026-11-21").date());
+
+    setup.set_time("2026-11-22T04:31:00Z");
+    let calls = setup.upstream_calls();
+    eventually(async || {
+        setup.get(DAY_21).await.json();
+        setup.upstream_calls() > calls
+    })
+    .await;
+
+    assert_eq!(setup.get(DAY_21).await.json()["data"], before["data"]);
 }
 
 #[tokio::test]
@@ -189,7 +265,7 @@ async fn an_old_day_with_missing_pages_is_fetched_once_more_before_it_is_final()
     setup.get(OLD).await.json();
     eventually(async || states(&setup.get(OLD).await.json()) == (1, 0)).await;
 
-    assert_eq!((states(&incomplete), &incomplete["data"][0]["users"]), ((0, 1), &json!(60)));
+    assert_eq!((states(&incomplete), figures(&incomplete)), ((0, 0), NO_FIGURES));
     assert_eq!(figures(&setup.get(OLD).await.json()), expected_figures(&setup, "2026-11-02"));
 }
 
