@@ -14,6 +14,13 @@ use crate::{
 pub const DISTINCT_COUNTS_WITHHELD: &str =
     "Feishu withholds user_id from this app: counts of distinct people over several days are null";
 
+/// Note: some values are not counts.
+pub const UNREADABLE_VALUES: &str = "some values of Feishu are not counts: fractions are rounded down, other values count as 0; \
+                                     /v1/coverage gives their number by day";
+
+/// Note: a sum is limited.
+pub const SUMS_LIMITED: &str = "a counter adds up to more than 2^63-1 over these days: sums are limited to that number";
+
 /// Note: provisional days are older than intended, because they could not be refreshed.
 pub const REFRESH_FAILING: &str =
     "provisional days could not be refreshed, because calls to Feishu fail: the last fetched state is shown";
@@ -87,6 +94,7 @@ impl Meta {
     #[must_use]
     pub fn from_loaded_days<D: DayMetadata>(loaded: &LoadedDays<D>) -> Self {
         let count = |state: DayState| loaded.selected().filter(|(_, day_state)| *day_state == state).count();
+        let has_unreadable_values = loaded.selected().any(|(day, _)| day.quality().unreadable_values > 0);
         let latest = loaded.selected().max_by_key(|(day, _)| day.fetched_at());
         Self {
             start_date: loaded.plan.range.first(),
@@ -104,6 +112,7 @@ impl Meta {
             total: None,
             notes: if loaded.cache_status.failed_refreshes > 0 { vec![REFRESH_FAILING] } else { Vec::new() },
         }
+        .with_note(has_unreadable_values.then_some(UNREADABLE_VALUES))
     }
 
     /// The metadata of the input of a report, with a note if distinct counts are null because ids are withheld.
@@ -111,6 +120,7 @@ impl Meta {
     pub fn from_report_figures(input: &ReportInput, selection: &RowSelection) -> Self {
         Self::from_loaded_days(input)
             .with_note(input.has_unidentified_rows(selection, true).then_some(DISTINCT_COUNTS_WITHHELD))
+            .with_note(input.exceeds_max_sum().then_some(SUMS_LIMITED))
     }
 
     /// The days of the selection.

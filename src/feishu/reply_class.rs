@@ -49,8 +49,8 @@ pub struct ClassifiedReply<'a> {
 
 /// Classifies a reply. `header_log_id` is the log id from the headers; a valid one in the body takes precedence.
 #[must_use]
-pub fn classify<'a>(status: StatusCode, header_log_id: Option<&str>, body: &'a [u8]) -> ClassifiedReply<'a> {
-    let envelope: Option<ReplyEnvelope<'a>> = serde_json::from_slice(body).ok();
+pub fn classify<'a>(status: StatusCode, header_log_id: Option<&str>, body: &'a str) -> ClassifiedReply<'a> {
+    let envelope = ReplyEnvelope::parse(body);
     let code = envelope.as_ref().and_then(|envelope| parse_code(&envelope.code));
     let detail = envelope.as_ref().map(parse_error_detail).unwrap_or_default();
     let log_id = detail.log_id.text().filter(|id| is_valid_log_id(id)).map(|id| id.as_ref().into());
@@ -107,10 +107,9 @@ fn describe_missing_scopes(detail: &ErrorDetail<'_>) -> String {
 
 fn parse_code(value: &LenientScalar<'_>) -> Option<i64> {
     match value {
-        LenientScalar::Missing | LenientScalar::Bool(_) => None,
-        LenientScalar::Count(_) | LenientScalar::Text(_) => {
-            value.count().ok().flatten().and_then(|code| i64::try_from(code).ok())
-        }
+        LenientScalar::Missing | LenientScalar::Bool(_) | LenientScalar::Unreadable => None,
+        LenientScalar::Count(code) => i64::try_from(*code).ok(),
+        LenientScalar::Text(text) => text.trim().parse().ok(),
         // Not a documented code, but not a success either.
         LenientScalar::Number(_) => Some(-1),
     }
@@ -132,7 +131,7 @@ mod tests {
     use super::*;
 
     fn class_of_body(status: u16, body: &str) -> ReplyClass {
-        classify(StatusCode::from_u16(status).unwrap(), None, body.as_bytes()).class
+        classify(StatusCode::from_u16(status).unwrap(), None, body).class
     }
 
     #[rstest]
@@ -177,7 +176,7 @@ mod tests {
     fn the_reason_names_the_missing_scope() {
         let body =
             r#"{"code":99991672,"error":{"log_id":"2026","permission_violations":[{"subject":"a:b:readonly"}]}}"#;
-        let classified = classify(StatusCode::BAD_REQUEST, Some("header"), body.as_bytes());
+        let classified = classify(StatusCode::BAD_REQUEST, Some("header"), body);
         assert_eq!(classified.class, ReplyClass::Forbidden("the app lacks one of the scopes a:b:readonly".into()));
         assert_eq!(classified.upstream, UpstreamDetail { code: Some(99_991_672), log_id: Some("2026".into()) });
     }
@@ -188,7 +187,7 @@ mod tests {
     #[case(&"0123456789abcdef".repeat(9))]
     fn an_invalid_log_id_is_replaced_by_that_of_the_header(#[case] log_id: &str) {
         let body = format!(r#"{{"code":99991672,"error":{{"log_id":"{log_id}"}}}}"#);
-        let classified = classify(StatusCode::BAD_REQUEST, Some("header"), body.as_bytes());
+        let classified = classify(StatusCode::BAD_REQUEST, Some("header"), &body);
         assert_eq!(classified.upstream.log_id.as_deref(), Some("header"));
     }
 }

@@ -173,7 +173,7 @@ impl From<&ActivityBucket> for ActivityItem {
             mau: bucket.mau,
             stickiness: bucket.stickiness.map(round_to_thousandths),
             features: Features::new(bucket.features, bucket.active),
-            counters: Counters(bucket.counters),
+            counters: Counters::new(bucket.counters),
         }
     }
 }

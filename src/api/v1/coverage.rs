@@ -23,7 +23,7 @@ use crate::{
     model::{Day, DayKey},
     query::{LoadedDays, Period, QueryError, QueryPlan, plan},
     store::DayState,
-    table::parquet::FileMetadata,
+    table::{FetchQuality, parquet::FileMetadata},
 };
 
 /// The range if the request names none.
@@ -75,6 +75,9 @@ pub struct CoverageItem {
     /// Number of rows. Null for callers that are restricted to departments, and for days that are not available.
     #[schema(example = 2000)]
     rows: Option<usize>,
+    /// Number of values that are not counts. Null whenever `rows` is.
+    #[schema(example = 0)]
+    unreadable_values: Option<u32>,
     /// When the day was fetched from Feishu (RFC 3339).
     #[schema(format = DateTime, example = "2026-11-02T16:12:00+08:00")]
     fetched_at: Option<String>,
@@ -139,17 +142,14 @@ pub(in crate::api) async fn get(
         let metadata = archived.get(key);
         if let Some((day, day_state)) = state.data.views.unfiltered().cached_day(key).await {
             let location = if metadata.is_some() { StorageLocation::Both } else { StorageLocation::Memory };
-            data.push(CoverageItem::available(key, day.row_count(), day.fetched_at(), day_state, location));
+            let item = CoverageItem::available(key, day.row_count(), day.fetched_at(), day_state, location);
+            data.push(item.with_quality(day.quality()));
             loaded.days.push(day);
             loaded.states.push(day_state);
         } else if let Some(metadata) = metadata {
-            data.push(CoverageItem::available(
-                key,
-                metadata.rows,
-                metadata.fetched_at,
-                DayState::Final,
-                StorageLocation::Archive,
-            ));
+            let (rows, location) = (metadata.rows, StorageLocation::Archive);
+            let item = CoverageItem::available(key, rows, metadata.fetched_at, DayState::Final, location);
+            data.push(item.with_quality(metadata.quality));
         } else {
             data.push(CoverageItem::unavailable(key.geo.name(), key.day, CoverageState::Missing));
             loaded.missing.push((key.clone(), QueryError::DeadlineExceeded { remaining: None }));
@@ -161,7 +161,7 @@ pub(in crate::api) async fn get(
         UpstreamCalls { month: month_calls.month, calls: month_calls.calls, limit: state.data.quota.monthly_limit() };
     if caller.view().is_department_restricted() {
         for item in &mut data {
-            item.rows = None;
+            (item.rows, item.unreadable_values) = (None, None);
         }
     }
     let upstream_calls = (!caller.view().is_department_restricted()).then_some(upstream_calls);
@@ -196,7 +196,7 @@ fn meta_with_archived(loaded: &LoadedDays, data: &[CoverageItem], archived: &BTr
 
 impl CoverageItem {
     const fn unavailable(geo: &'static str, date: Day, state: CoverageState) -> Self {
-        Self { geo, date, state, rows: None, fetched_at: None, location: None }
+        Self { geo, date, state, rows: None, unreadable_values: None, fetched_at: None, location: None }
     }
 
     fn available(key: &DayKey, rows: usize, fetched_at: Timestamp, state: DayState, location: StorageLocation) -> Self {
@@ -206,6 +206,10 @@ impl CoverageItem {
             location: Some(location),
             ..Self::unavailable(key.geo.name(), key.day, state.into())
         }
+    }
+
+    fn with_quality(self, quality: FetchQuality) -> Self {
+        Self { unreadable_values: Some(quality.unreadable_values), ..self }
     }
 }
 
