@@ -109,7 +109,10 @@ impl<'a> PageFetcher<'a> {
                     let Some(next_token) = self.accept_page(page) else { break };
                     self.advance(&mut window, next_token);
                 }
-                Err(PageError::InvalidPageToken(_) | PageError::Load(LoadError::Rejected { .. })) if call.guessed => {
+                Err(
+                    PageError::InvalidPageToken(_)
+                    | PageError::Load(LoadError::Rejected { .. } | LoadError::Forbidden { .. }),
+                ) if call.guessed => {
                     // Upstream rejects the guessed token, because it has not issued it yet. The code of such a reply is
                     // not documented. The call is repeated now that the token has been received.
                     self.tokens.record_wrong_guess();
