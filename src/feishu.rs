@@ -12,7 +12,7 @@
 //!          ├─ token           access token
 //!          ├─ throttle        rate limit (crate adaptive-throttle)
 //!          ├─ http            one HTTP request
-//!          ├─ reply_class     classifies the reply; wire and decode parse it
+//!          ├─ reply_class     classifies the reply; wire and decode parse it (json_repair, count_parser)
 //!          └─ call_metrics, call_trace
 //! ```
 //!
@@ -22,10 +22,13 @@
 pub mod access_probe;
 pub mod call_metrics;
 pub mod call_trace;
+pub mod count_parser;
 pub mod day_batcher;
 pub mod decode;
-pub mod fetch_queue;
+pub pub mod fetch_observer;
+mod fetch_queue;
 pub mod http;
+pub mod json_repair;
 pub mod page_fetcher;
 pub mod page_lookahead;
 pub mod quota;

@@ -199,7 +199,8 @@ pub enum LoadError {
         /// Delay before the next attempt.
         retry_after: Duration,
     },
-    /// The app lacks a scope, the data is outside the app's data range, or this machine's IP address is not allowed.
+    /// The app lacks a scope, the data is outside the app's data range, this machine's IP address is not allowed, or
+    /// upstream refuses the call for a reason that is not known.
     #[error("upstream denied access: {reason} ({upstream})")]
     Forbidden {
         /// Code and log id of the reply.

@@ -32,4 +32,4 @@ pub use profile::{Client, Department, Devices, PersonIndex, Profile, ProfileInde
 pub use row_field::{RowField, RowRef, SelectedFields};
 pub use row_selection::{RowSelection, RowSelector};
 pub use row_writer::{RowSyntax, RowWriter};
-pub use schema::{Counter, Feature, Flag, Flags};
+pub use schema::{Counter, Feature, Flag, Flags, MAX_COUNT};

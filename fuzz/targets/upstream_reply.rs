@@ -17,10 +17,11 @@ use feishu_pulse::{
         reply_class::{self, ReplyClass},
         token,
     },
+    model::{DayKey, DayRange},
     report::digest::{self, MembershipCache},
     source::UpstreamDetail,
     table::{
-        Counter, DayMetadata as _, DayTable, DayTableBuilder, Dictionary, RowField, RowSyntax, RowWriter,
+        Counter, DayMetadata as _, DayTable, DayTableBuilder, Dictionary, Flag, MAX_COUNT, RowField, RowSyntax, RowWriter,
         parquet::{self, ParquetDay},
     },
 };
@@ -37,21 +38,21 @@ fuzz_target!(|input: &[u8]| {
     let head_length = input.iter().position(|byte| *byte == b'\n').unwrap_or(0);
     let (head, body) = input.split_at(head_length);
     let status = read_head(std::str::from_utf8(head).unwrap_or_default());
-    if let Some((value, life)) = token::parse_token_reply(body) {
+    let text = String::from_utf8_lossy(body);
+    if let Some((value, life)) = token::parse_token_reply(&text) {
         let value = HeaderValue::from_str(&format!("Bearer {}", value.expose_secret()));
         assert!(value.is_ok_and(|value| value.len() > "Bearer ".len()), "a token that is not a valid header value");
         assert!((1..=7200).contains(&life.as_secs()));
     }
 
-    let classified = reply_class::classify(status, None, body);
+    let classified = reply_class::classify(status, None, &text);
     assert_texts(&classified.class, &classified.upstream);
     let is_success = classified.class == ReplyClass::Success;
     assert_eq!(is_success, classified.upstream.code == Some(0), "the code determines the class");
     if is_success {
         let envelope = classified.envelope.expect("a successful reply has an envelope");
-        if let Some(page) = decode::decode_reply(&envelope, key().geo) {
-            check_page(&page, body.len());
-        }
+        let DayKey { geo, day, .. } = key();
+        check_page(&decode::decode_reply(&envelope, geo, DayRange::single(day)), body.len());
     }
 });
 
@@ -79,7 +80,10 @@ fn assert_texts(class: &ReplyClass, upstream: &UpstreamDetail) {
 
 fn check_page(page: &DecodedPage, body: usize) {
     assert!(page.rows.len() <= body, "more rows than bytes");
-    assert!(page.invalid_values <= page.rows.len() * Counter::COUNT);
+    for row in &page.rows {
+        assert!(row.unreadable_values as usize <= Counter::COUNT + Flag::SENT.len());
+        assert!(row.row.counters.iter().all(|count| *count <= MAX_COUNT));
+    }
     if let NextPage::Token(token) = &page.next {
         assert!(!token.trim().is_empty(), "an empty page token");
     }
@@ -88,7 +92,7 @@ fn check_page(page: &DecodedPage, body: usize) {
     }
     // Builds a day in the same way as the page fetcher.
     let mut builder = DayTableBuilder::new(key(), Arc::default());
-    page.rows.iter().for_each(|(_, row)| builder.push(row));
+    page.rows.iter().for_each(|decoded| builder.push(&decoded.row));
     let day = builder.finish(Timestamp::UNIX_EPOCH);
     assert!(day.row_count() <= page.rows.len() && day.row_count() > 0);
     check_lines(&day);

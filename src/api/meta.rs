@@ -15,6 +15,17 @@ use crate::{
 pub const DISTINCT_COUNTS_WITHHELD: &str =
     "Feishu withholds user_id from this app: counts of distinct people over several days are null";
 
+/// Note: some values are not counts.
+pub const UNREADABLE_VALUES: &str = "some values of Feishu are not counts: fractions are rounded down, other values count as 0; \
+                                     /v1/coverage gives their number by day";
+
+/// Note: some rows are missing for good.
+pub const UNREADABLE_ROWS: &str =
+    "some rows of Feishu could not be read, in two fetches of the same day, and are left out of the figures";
+
+/// Note: a sum is limited.
+pub const SUMS_LIMITED: &str = "a counter adds up to more than 2^63-1 over these days: sums are limited to that number";
+
 /// Note: provisional days are older than intended, because they could not be refreshed.
 pub const REFRESH_FAILING: &str =
     "provisional days could not be refreshed, because calls to Feishu fail: the last fetched state is shown";
@@ -121,6 +132,8 @@ impl Meta {
             .collect();
         let count = |state: DayState| all.iter().filter(|(_, _, day_state)| *day_state == state).count();
         let late = loaded.selected_uncounted().filter(|day| day.state == DayState::Late);
+        let has_unreadable_rows = loaded.selected().any(|(day, _)| day.quality().unreadable_rows > 0);
+        let has_unreadable_values = loaded.selected().any(|(day, _)| day.quality().unreadable_values > 0);
         let latest = all.iter().max_by_key(|(_, fetched_at, _)| *fetched_at);
         let days = DaysByState {
             r#final: count(DayState::Final),
@@ -147,6 +160,8 @@ impl Meta {
             total: None,
             notes: notes.into_iter().flatten().collect(),
         }
+        .with_note(has_unreadable_values.then_some(UNREADABLE_VALUES))
+        .with_note(has_unreadable_rows.then_some(UNREADABLE_ROWS))
     }
 
     /// The metadata of the input of a report, with a note if distinct counts are null because ids are withheld.
@@ -154,6 +169,7 @@ impl Meta {
     pub fn from_report_figures(input: &ReportInput, selection: &RowSelection) -> Self {
         Self::from_loaded_days(input)
             .with_note(input.has_unidentified_rows(selection, true).then_some(DISTINCT_COUNTS_WITHHELD))
+            .with_note(input.exceeds_max_sum().then_some(SUMS_LIMITED))
     }
 
     /// The days of the selection.

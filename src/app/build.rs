@@ -12,7 +12,7 @@ use super::{
 use crate::{
     access::{AccessConfigError, Authenticator},
     api::{AccessTokens, ApiConfig, ApiParts, ApiState},
-    feishu::{FeishuConfig, FeishuSource, source::FetchObserver},
+    feishu::{FeishuConfig, FeishuSource, fetch_observer::FetchObserver},
     model::Clock,
     prometheus::Collector,
     query::{BackfillJobs, Backfiller, CallCount, LatestDayMetrics, MemoryMetrics, QueryEngine, ViewEngines},

@@ -58,7 +58,7 @@ impl AccessProbe {
             range: DayRange::single(day),
         };
         let (_sender, priority) = watch::channel(Priority::Interactive);
-        let page = self.client.fetch_page_once(&request, 1, &CallPriority { caller: CallerId(0), priority }).await?;
-        Ok(!page.rows.is_empty())
+        let fetched = self.client.fetch_page_once(&request, 1, &CallPriority { caller: CallerId(0), priority }).await?;
+        Ok(!fetched.page.rows.is_empty())
     }
 }

@@ -6,7 +6,7 @@ use strum::{IntoStaticStr, VariantArray};
 use tokio::time::Instant;
 
 use super::reply_class::ReplyClass;
-use crate::prometheus::{Collector, CounterVec, Exposition, Histogram, MetricLabel};
+use crate::prometheus::{Collector, CounterVec, Exposition, Histogram, MetricCounter, MetricLabel};
 
 /// Upper bounds of the histogram buckets, in seconds. The last one equals the default call timeout.
 const LATENCY_BUCKETS_SECONDS: &[f64] = &[0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 30.0];
@@ -16,6 +16,8 @@ const LATENCY_BUCKETS_SECONDS: &[f64] = &[0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 
 pub struct CallMetrics {
     outcomes: CounterVec<CallOutcome>,
     durations: Histogram,
+    unreadable_rows: MetricCounter,
+    unreadable_values: MetricCounter,
 }
 
 /// Measures one call. If it is dropped before an outcome is recorded, the call counts as abandoned: its page was no
@@ -52,6 +54,14 @@ impl CallMetrics {
     }
 }
 
+impl CallMetrics {
+    /// Counts the rows and values of a page that cannot be read.
+    pub fn record_unreadable(&self, rows: u64, values: u64) {
+        self.unreadable_rows.add(rows);
+        self.unreadable_values.add(values);
+    }
+}
+
 impl CallTimer {
     /// Ends the timer with the class of the reply.
     pub fn record_reply(mut self, class: &ReplyClass) {
@@ -75,7 +85,12 @@ impl Drop for CallTimer {
 
 impl Default for CallMetrics {
     fn default() -> Self {
-        Self { outcomes: CounterVec::default(), durations: Histogram::new(LATENCY_BUCKETS_SECONDS) }
+        Self {
+            outcomes: CounterVec::default(),
+            durations: Histogram::new(LATENCY_BUCKETS_SECONDS),
+            unreadable_rows: MetricCounter::default(),
+            unreadable_values: MetricCounter::default(),
+        }
     }
 }
 
@@ -91,6 +106,16 @@ impl Collector for CallMetrics {
             "Duration of the calls to Feishu's stats endpoint.",
         )
         .histogram_samples(&[], &self.durations);
+        page.counter(
+            "feishu_pulse_upstream_unreadable_rows_total",
+            "Rows in Feishu's replies that were skipped because they cannot be read or have no requested date.",
+        )
+        .sample(self.unreadable_rows.get() as f64);
+        page.counter(
+            "feishu_pulse_upstream_unreadable_values_total",
+            "Counters and flags in Feishu's replies whose value is not a count.",
+        )
+        .sample(self.unreadable_values.get() as f64);
     }
 }
 

@@ -7,11 +7,12 @@ use tokio::{sync::oneshot, task::JoinSet};
 use tracing::Instrument as _;
 
 use super::{
+    fetch_observer::FetchObserver,
     fetch_queue::{DayResult, FetchQueue, InFlightFetch, Waiter},
     page_fetcher::PageFetcher,
     page_lookahead::PageLookahead,
     range_plan::{self, TenantSize},
-    source::FetchObserver,
+    reply_class,
     stats_client::{PageRequest, StatsClient},
 };
 use crate::{
@@ -130,6 +131,13 @@ impl BatchKey {
     fn of(key: &DayKey) -> Self {
         Self { geo: key.geo, user_id_type: key.user_id_type, scope: key.scope.clone() }
     }
+
+    /// Whether all days of this batch key fail with this error.
+    fn fails_on_all_days(&self, error: &LoadError) -> bool {
+        // An unknown user or department id is unknown on every day. Other rejections can depend on the day.
+        let names_an_id = self.scope != DataScope::Everyone;
+        reply_class::concerns_all_days(error) || (names_an_id && matches!(error, LoadError::Rejected { .. }))
+    }
 }
 
 impl Shared {
@@ -192,16 +200,7 @@ impl Shared {
     /// Completes the pending days of a batch key with `error` if their own fetches would fail in the same way. This saves
     /// one call per chain.
     fn fail_pending(&self, batch_key: &BatchKey, error: &LoadError) {
-        let affects_all_days = match error {
-            LoadError::Unauthorized { .. } | LoadError::Forbidden { .. } => true,
-            // An unknown user or department id is unknown on every day. Other rejections can depend on the day.
-            LoadError::Rejected { .. } => batch_key.scope != DataScope::Everyone,
-            LoadError::QuotaExhausted { .. }
-            | LoadError::Throttled { .. }
-            | LoadError::Unavailable { .. }
-            | LoadError::Abandoned => false,
-        };
-        if let Some(queue) = self.lock_queues().get_mut(batch_key).filter(|_| affects_all_days) {
+        if let Some(queue) = self.lock_queues().get_mut(batch_key).filter(|_| batch_key.fails_on_all_days(error)) {
             queue.fail_pending(error);
         }
     }

@@ -4,23 +4,35 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, civil::DateTime};
 
-use serde_json::value::RawValue;
-
-use super::wire::{LenientScalar, ReplyEnvelope, UpstreamPage, UpstreamRow};
+use super::{
+    count_parser::InexactCount,
+    wire::{LenientScalar, ReplyEnvelope, UpstreamPage, UpstreamRow},
+};
 use crate::{
-    model::{Day, Geo},
+    model::{Day, DayRange, Geo},
     table::{Client, Department, Devices, Feature, Flag, Flags, day_table_builder::Row},
 };
 
 /// A decoded page.
 #[derive(Debug, Default, PartialEq)]
 pub struct DecodedPage {
-    /// The rows with their days. The day is `None` if the row has no valid date.
-    pub rows: Vec<(Option<Day>, Row)>,
+    /// The rows of the requested days.
+    pub rows: Vec<DecodedRow>,
     /// What follows this page.
     pub next: NextPage,
-    /// Number of counters with an invalid value. They count as zero.
-    pub invalid_values: usize,
+    /// Number of items that are not rows, and of rows without a date or with one that was not requested.
+    pub unreadable_rows: u32,
+}
+
+/// A decoded row.
+#[derive(Debug, PartialEq)]
+pub struct DecodedRow {
+    /// The day of the row.
+    pub day: Day,
+    /// The values of the row.
+    pub row: Row,
+    /// Number of counters and flags whose value is not a count. `count_parser` gives the counts to use instead.
+    pub unreadable_values: u32,
 }
 
 /// What follows a page in its chain.
@@ -35,37 +47,47 @@ pub enum NextPage {
     TokenMissing,
 }
 
-/// Decodes the page of a successful reply. `None` if the payload cannot be parsed, for example because it was truncated.
-/// A reply without a payload is a page without rows whose next token is missing.
+/// Decodes the page of a successful reply to a request for `days`. Times without a zone are in the zone of `geo`. A reply
+/// whose payload is missing or not an object is a page without rows whose next token is missing.
 #[must_use]
-pub fn decode_reply(reply: &ReplyEnvelope<'_>, geo: Geo) -> Option<DecodedPage> {
-    match serde_json::from_str::<Option<UpstreamPage<'_>>>(reply.data.map_or("null", RawValue::get)).ok()? {
-        Some(page) => Some(decode_page(&page, geo)),
-        None => Some(DecodedPage { next: NextPage::TokenMissing, ..DecodedPage::default() }),
-    }
+pub fn decode_reply(reply: &ReplyEnvelope<'_>, geo: Geo, days: DayRange) -> DecodedPage {
+    let mut repaired = String::new();
+    let page = reply.data.and_then(|data| UpstreamPage::parse(data, &mut repaired));
+    let without_payload = || DecodedPage { next: NextPage::TokenMissing, ..DecodedPage::default() };
+    page.map_or_else(without_payload, |page| decode_page(&page, geo, days))
 }
 
-/// Decodes a page. Times without a zone are in the zone of `geo`.
-#[must_use]
-pub fn decode_page(page: &UpstreamPage<'_>, geo: Geo) -> DecodedPage {
-    let mut invalid_values = 0;
-    let upstream_rows = page.items.as_deref().unwrap_or_default();
-    let rows =
-        upstream_rows.iter().map(|row| (parse_day(&row.date), decode_row(row, geo, &mut invalid_values))).collect();
-    DecodedPage { rows, next: next_page(page), invalid_values }
+fn decode_page(page: &UpstreamPage<'_>, geo: Geo, days: DayRange) -> DecodedPage {
+    let rows: Vec<DecodedRow> = page.rows.iter().filter_map(|row| decode_row(row, geo, days)).collect();
+    let other_rows = page.rows.len() - rows.len();
+    let unreadable_rows = u32::try_from(page.unreadable_rows + other_rows).unwrap_or(u32::MAX);
+    DecodedPage { rows, next: next_page(page), unreadable_rows }
 }
 
 fn next_page(page: &UpstreamPage<'_>) -> NextPage {
-    match (page.has_more.is_true(), page.page_token.text()) {
+    let token = page.page_token.text().filter(|token| is_complete(token));
+    // If `has_more` cannot be read, a page token means that there are more pages.
+    match (page.has_more.flag().unwrap_or(token.is_some()), token) {
         (false, _) => NextPage::End,
         (true, Some(token)) => NextPage::Token(token.as_ref().into()),
         (true, None) => NextPage::TokenMissing,
     }
 }
 
-fn decode_row(row: &UpstreamRow<'_>, geo: Geo, invalid_values: &mut usize) -> Row {
-    Row {
-        user_id: row.user_id.text().map(Into::into),
+/// `None` if the date of the row is missing, invalid or not one of `days`.
+fn decode_row(row: &UpstreamRow<'_>, geo: Geo, days: DayRange) -> Option<DecodedRow> {
+    let day = parse_day(&row.date).filter(|day| days.contains(*day))?;
+    let mut unreadable_values = 0;
+    let flags = decode_flags(row, &mut unreadable_values);
+    let counters = row.counters().map(|counter| {
+        counter.count().unwrap_or_else(|InexactCount(count)| {
+            unreadable_values += 1;
+            count
+        })
+    });
+    let row = Row {
+        // An id in which a character was replaced is not the id of a person.
+        user_id: row.user_id.text().filter(|id| is_complete(id)).map(Into::into),
         user_name: row.user_name.text().unwrap_or_default().into(),
         department: Department {
             name: row.department_name.text().unwrap_or_default().as_ref().into(),
@@ -74,24 +96,24 @@ fn decode_row(row: &UpstreamRow<'_>, geo: Geo, invalid_values: &mut usize) -> Ro
         create_time: parse_instant(&row.create_time, geo),
         register_time: parse_instant(&row.register_time, geo),
         last_active_time: parse_instant(&row.last_active_time, geo),
-        flags: decode_flags(row),
-        counters: row.counters().map(|counter| {
-            let count = counter.count().unwrap_or_else(|_| {
-                *invalid_values += 1;
-                None
-            });
-            count.unwrap_or_default()
-        }),
+        flags,
+        counters,
         devices: Devices {
             clients: parse_clients(&row.active_os),
             // Documented: separated by a full-width comma. The ASCII comma is accepted too.
             app_packages: split_names(&row.app_package_type, &['，', ',']).map(Into::into).collect(),
             os_names: split_names(&row.os_name, &[',', '，']).map(|name| corrected_os_name(&name).into()).collect(),
         },
-    }
+    };
+    Some(DecodedRow { day, row, unreadable_values })
 }
 
-fn decode_flags(row: &UpstreamRow<'_>) -> Flags {
+/// Whether no character of the text was replaced because it could not be read.
+fn is_complete(text: &str) -> bool {
+    !text.contains(char::REPLACEMENT_CHARACTER)
+}
+
+fn decode_flags(row: &UpstreamRow<'_>, unreadable_values: &mut u32) -> Flags {
     [
         (Flag::Activated, &row.user_active_flag),
         (Flag::Active, &row.suite_active_flag),
@@ -102,7 +124,13 @@ fn decode_flags(row: &UpstreamRow<'_>) -> Flags {
         (Flag::Feature(Feature::Search), &row.search_active_flag),
     ]
     .into_iter()
-    .fold(Flags::default(), |flags, (flag, value)| flags.with(flag, value.is_true()))
+    .fold(Flags::default(), |flags, (flag, value)| {
+        let is_set = value.flag().unwrap_or_else(|InexactCount(count)| {
+            *unreadable_values += 1;
+            count > 0
+        });
+        flags.with(flag, is_set)
+    })
 }
 
 fn parse_day(value: &LenientScalar<'_>) -> Option<Day> {
@@ -165,17 +193,23 @@ mod tests {
         "total_search_count": "7", "quick_search_count": "7", "tab_search_count": "7"
     }"#;
 
+    fn decoded_payload(payload: &str) -> DecodedPage {
+        let text = format!(r#"{{"code":0,"data":{payload}}}"#);
+        let day = |text: &str| text.parse().unwrap();
+        let days = DayRange::new(day("2020-02-15"), day("2026-11-01")).unwrap();
+        decode_reply(&ReplyEnvelope::parse(&text).unwrap(), Geo::Cn, days)
+    }
+
     fn decoded(rows: &str) -> DecodedPage {
-        let json = format!(r#"{{"has_more":false,"items":[{rows}]}}"#);
-        decode_page(&serde_json::from_str(&json).unwrap(), Geo::Cn)
+        decoded_payload(&format!(r#"{{"has_more":false,"items":[{rows}]}}"#))
     }
 
     #[test]
     fn the_documented_example_is_decoded() {
         let page = decoded(DOCUMENTED);
-        let (day, row) = &page.rows[0];
+        let DecodedRow { day, row, unreadable_values } = &page.rows[0];
 
-        assert_eq!(day.unwrap().to_string(), "2020-02-15");
+        assert_eq!(day.to_string(), "2020-02-15");
         assert_eq!(&*row.department.path, "testkkk/testcqlbfaaasdasdasd");
         assert_eq!(row.create_time.unwrap().to_string(), "2020-09-04T03:17:55Z");
         assert!(Flag::SENT.into_iter().all(|flag| row.flags.contains(flag)));
@@ -184,32 +218,57 @@ mod tests {
         assert_eq!(row.devices.clients, [client("ios 14.2", None), client("ios 14.2", Some("feishu 3.40.0-alpha"))]);
         assert_eq!(row.devices.app_packages.iter().map(|name| &**name).collect::<Vec<_>>(), ["Feishu", "Lark"]);
         assert_eq!(row.devices.os_names.iter().map(|name| &**name).collect::<Vec<_>>(), ["iOS", "Android", "Windows"]);
-        assert_eq!(page.invalid_values, 0);
+        assert_eq!((*unreadable_values, page.unreadable_rows), (0, 0));
     }
 
     #[test]
-    fn an_empty_object_is_decoded_as_a_row_without_values() {
-        let page = decoded("{}");
-        assert_eq!(page.rows, [(None, Row::default())]);
-        assert_eq!(page.invalid_values, 0);
+    fn a_row_needs_only_a_date() {
+        let page = decoded(r#"{"date":"2026-11-01"}"#);
+        let day = "2026-11-01".parse().unwrap();
+        assert_eq!(page.rows, [DecodedRow { day, row: Row::default(), unreadable_values: 0 }]);
     }
 
     #[test]
-    fn an_invalid_counter_is_zero_and_is_reported() {
-        let page = decoded(r#"{"vc_num":"many","send_messenger_num":-3,"create_docs_num":"4"}"#);
-        assert_eq!(page.invalid_values, 2);
-        assert_eq!(page.rows[0].1.counters.iter().sum::<u64>(), 4);
+    fn rows_without_a_requested_date_are_unreadable() {
+        let page = decoded(
+            r#"{}, {"date":"2026-02-30"}, {"date":null}, {"date":["2026-11-01"]}, {"date":"2026-11-02"},
+                {"date":"2026-11-01"}"#,
+        );
+        assert_eq!((page.rows.len(), page.unreadable_rows), (1, 5));
+    }
+
+    #[test]
+    fn values_that_are_no_counts_are_replaced_and_counted() {
+        let page = decoded(
+            r#"{"date":"2026-11-01","vc_num":"many","send_messenger_num":-3,"create_docs_num":"4","create_cal_num":2.9,
+                "suite_active_flag":"perhaps","im_active_flag":true,"create_task_num":[1]}"#,
+        );
+        let DecodedRow { row, unreadable_values, .. } = &page.rows[0];
+        assert_eq!(*unreadable_values, 5);
+        assert_eq!(row.counters.iter().sum::<u64>(), 4 + 2);
+        assert_eq!(row.flags, Flags::default().with(Flag::Feature(Feature::Im), true));
+    }
+
+    #[test]
+    fn an_id_with_a_replaced_character_is_missing() {
+        let page = decoded(r#"{"date":"2026-11-01","user_id":"ou_\ud83d","user_name":"P \ud83d"}"#);
+        let Row { user_id, user_name, .. } = &page.rows[0].row;
+        assert_eq!((user_id.as_deref(), user_name.as_str()), (None, "P \u{fffd}"));
     }
 
     #[test]
     fn a_next_page_needs_a_token_and_has_more() {
-        let next = |json: &str| super::next_page(&serde_json::from_str(json).unwrap());
+        let next = |json: &str| decoded_payload(json).next;
         assert_eq!(next(r#"{"has_more":true,"page_token":"2","items":[]}"#), NextPage::Token("2".into()));
         assert_eq!(next(r#"{"has_more":true,"page_token":3}"#), NextPage::Token("3".into()));
         assert_eq!(next(r#"{"has_more":false,"page_token":"2"}"#), NextPage::End);
         assert_eq!(next(r#"{"has_more":true,"page_token":""}"#), NextPage::TokenMissing);
         assert_eq!(next(r#"{"has_more":true}"#), NextPage::TokenMissing);
+        assert_eq!(next(r#"{"has_more":[],"page_token":"2"}"#), NextPage::Token("2".into()));
+        assert_eq!(next(r#"{"has_more":true,"has_more":false}"#), NextPage::End);
         assert_eq!(next("{}"), NextPage::End);
+        assert_eq!(next("null"), NextPage::TokenMissing);
+        assert_eq!(next("[true]"), NextPage::TokenMissing);
     }
 
     proptest! {

@@ -9,9 +9,9 @@ use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::Fu
 use jiff::Timestamp;
 
 use super::{
-    decode::{DecodedPage, NextPage},
+    decode::{DecodedPage, DecodedRow, NextPage},
     page_lookahead::ConsecutiveTokens,
-    stats_client::{CallPriority, PageError, PageRequest, StatsClient},
+    stats_client::{CallPriority, FetchedPage, PageError, PageRequest, StatsClient},
 };
 use crate::{
     model::{Day, DayKey},
@@ -30,18 +30,27 @@ pub struct PageFetcher<'a> {
     client: &'a StatsClient,
     request: Arc<PageRequest>,
     priority: CallPriority,
-    days: BTreeMap<Day, DayTableBuilder>,
+    days: BTreeMap<Day, DayInProgress>,
     seen_tokens: HashSet<Arc<str>>,
     tokens: ConsecutiveTokens,
     /// Number of consecutive pages without rows.
     empty_pages: usize,
     quality: FetchQuality,
+    /// The log id of the first page with unreadable rows or values.
+    faulty_page_log_id: Option<Arc<str>>,
+}
+
+/// A day whose pages are being fetched.
+#[derive(Debug)]
+struct DayInProgress {
+    builder: DayTableBuilder,
+    unreadable_values: u32,
 }
 
 /// Calls in flight, in page order. The token of the first call was received; the tokens of the others are guessed.
 struct CallWindow<'a> {
     calls: VecDeque<PageCall>,
-    replies: FuturesOrdered<BoxFuture<'a, Result<DecodedPage, PageError>>>,
+    replies: FuturesOrdered<BoxFuture<'a, Result<FetchedPage, PageError>>>,
 }
 
 /// The token of a call in flight.
@@ -65,7 +74,7 @@ impl<'a> PageFetcher<'a> {
         let days = request.range.days().map(|day| {
             let key =
                 DayKey { geo: request.geo, user_id_type: request.user_id_type, scope: request.scope.clone(), day };
-            (day, DayTableBuilder::new(key, Arc::clone(dictionary)))
+            (day, DayInProgress { builder: DayTableBuilder::new(key, Arc::clone(dictionary)), unreadable_values: 0 })
         });
         let days = days.collect();
         Self {
@@ -77,6 +86,7 @@ impl<'a> PageFetcher<'a> {
             tokens,
             empty_pages: 0,
             quality: FetchQuality::default(),
+            faulty_page_log_id: None,
         }
     }
 
@@ -99,7 +109,10 @@ impl<'a> PageFetcher<'a> {
                     let Some(next_token) = self.accept_page(page) else { break };
                     self.advance(&mut window, next_token);
                 }
-                Err(PageError::InvalidPageToken(_) | PageError::Load(LoadError::Rejected { .. })) if call.guessed => {
+                Err(
+                    PageError::InvalidPageToken(_)
+                    | PageError::Load(LoadError::Rejected { .. } | LoadError::Forbidden { .. }),
+                ) if call.guessed => {
                     // Upstream rejects the guessed token, because it has not issued it yet. The code of such a reply is
                     // not documented. The call is repeated now that the token has been received.
                     self.tokens.record_wrong_guess();
@@ -150,9 +163,12 @@ impl<'a> PageFetcher<'a> {
     }
 
     /// Adds the rows of a page. Returns the token of the next page, or `None` if the chain ends.
-    fn accept_page(&mut self, page: DecodedPage) -> Option<Arc<str>> {
-        self.add_rows(&page);
-        self.empty_pages = if page.rows.is_empty() { self.empty_pages + 1 } else { 0 };
+    fn accept_page(&mut self, FetchedPage { page, log_id }: FetchedPage) -> Option<Arc<str>> {
+        if self.add_rows(&page) && self.faulty_page_log_id.is_none() {
+            self.faulty_page_log_id = log_id;
+        }
+        let is_empty = page.rows.is_empty() && page.unreadable_rows == 0;
+        self.empty_pages = if is_empty { self.empty_pages + 1 } else { 0 };
         match page.next {
             NextPage::Token(token)
                 if self.empty_pages < MAX_EMPTY_PAGES && self.seen_tokens.insert(Arc::clone(&token)) =>
@@ -171,46 +187,58 @@ impl<'a> PageFetcher<'a> {
         }
     }
 
-    fn add_rows(&mut self, page: &DecodedPage) {
-        // A row without a date belongs to the requested day if there is only one.
-        let single_day = (self.days.len() == 1).then(|| self.request.range.first());
-        let (mut outside_range, mut undated) = (0_usize, 0_usize);
-        for (day, row) in &page.rows {
-            match day.or(single_day).map(|day| self.days.get_mut(&day)) {
-                Some(Some(builder)) => builder.push(row),
-                Some(None) => outside_range += 1,
-                None => undated += 1,
+    /// Adds the rows of a page. Returns whether a row or a value cannot be read.
+    ///
+    /// An unreadable row can be missing from any day of the range, so each of them counts it.
+    fn add_rows(&mut self, page: &DecodedPage) -> bool {
+        let mut unreadable_values = 0_u64;
+        for DecodedRow { day, row, unreadable_values: of_row } in &page.rows {
+            if let Some(day) = self.days.get_mut(day) {
+                day.builder.push(row);
+                day.unreadable_values = day.unreadable_values.saturating_add(*of_row);
+                unreadable_values += u64::from(*of_row);
             }
         }
-        self.quality.unreadable_rows = add_count(self.quality.unreadable_rows, undated);
-        if outside_range + undated + page.invalid_values > 0 {
-            tracing::warn!(
-                span = %self.request.range,
-                rows.outside_range = outside_range,
-                rows.undated = undated,
-                values.invalid = page.invalid_values,
-                "upstream sent rows outside the requested days, rows without a date, or invalid values"
-            );
-        }
+        self.quality.unreadable_rows = self.quality.unreadable_rows.saturating_add(page.unreadable_rows);
+        page.unreadable_rows > 0 || unreadable_values > 0
     }
 
     fn reset(&mut self) {
         self.seen_tokens.clear();
         self.empty_pages = 0;
         self.tokens.reset();
-        self.days.values_mut().for_each(DayTableBuilder::clear);
+        self.quality = FetchQuality::default();
+        self.faulty_page_log_id = None;
+        for day in self.days.values_mut() {
+            day.builder.clear();
+            day.unreadable_values = 0;
+        }
+    }
+
+    /// Logs once a fetch that rows or values could not be read.
+    fn log_unreadable(&self) {
+        let values: u64 = self.days.values().map(|day| u64::from(day.unreadable_values)).sum();
+        if self.quality.unreadable_rows > 0 || values > 0 {
+            tracing::warn!(
+                span = %self.request.range,
+                rows.unreadable = self.quality.unreadable_rows,
+                values.unreadable = values,
+                upstream.log_id = self.faulty_page_log_id.as_deref(),
+                "upstream sent rows or values that cannot be read"
+            );
+        }
     }
 
     /// Builds the days. Sorting and hashing a large day takes tens of milliseconds, so it runs on a blocking thread.
     async fn finish(self, started_at: Timestamp) -> Result<Vec<DayTable>, LoadError> {
+        self.log_unreadable();
         let Self { days, quality, .. } = self;
-        let finish = move || days.into_values().map(|day| day.quality(quality).finish(started_at)).collect();
+        let finish_day = move |DayInProgress { builder, unreadable_values }| {
+            builder.quality(FetchQuality { unreadable_values, ..quality }).finish(started_at)
+        };
+        let finish = move || days.into_values().map(finish_day).collect();
         tokio::task::spawn_blocking(finish).await.map_err(|_| LoadError::Abandoned)
     }
-}
-
-fn add_count(sum: u32, count: usize) -> u32 {
-    sum.saturating_add(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 impl Default for CallWindow<'_> {
@@ -220,7 +248,7 @@ impl Default for CallWindow<'_> {
 }
 
 impl CallWindow<'_> {
-    async fn next_reply(&mut self) -> Option<(PageCall, Result<DecodedPage, PageError>)> {
+    async fn next_reply(&mut self) -> Option<(PageCall, Result<FetchedPage, PageError>)> {
         let page = self.replies.next().await?;
         self.calls.pop_front().map(|call| (call, page))
     }

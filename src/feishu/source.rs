@@ -1,6 +1,6 @@
 //! [`FeishuSource`], the `DaySource` that fetches days from Feishu. It is the lowest layer of the read path.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use adaptive_throttle::{Throttle, ThrottleConfig, TrafficClass};
 use async_trait::async_trait;
@@ -9,6 +9,7 @@ use reqwest::Url;
 use super::{
     call_metrics::CallMetrics,
     day_batcher::{DayBatcher, PendingCalls},
+    fetch_observer::FetchObserver,
     http::HttpClient,
     quota::{MonthlyQuota, QuotaConfig},
     state_file::StateFile,
@@ -19,24 +20,8 @@ use crate::{
     model::{Clock, DayKey, Geo},
     prometheus::{Collector, Exposition},
     source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
-    table::{DayTable, Dictionaries},
+    table::Dictionaries,
 };
-
-/// Receives each fetched day before any of the days that were fetched together is returned.
-#[derive(Clone)]
-pub struct FetchObserver(pub Arc<dyn Fn(&DayTable) + Send + Sync>);
-
-impl Default for FetchObserver {
-    fn default() -> Self {
-        Self(Arc::new(|_| {}))
-    }
-}
-
-impl fmt::Debug for FetchObserver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FetchObserver").finish_non_exhaustive()
-    }
-}
 
 /// Configuration of the upstream client.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! [`StatsClient`], the client of Feishu's stats endpoint: permit, token, request, classification, retry.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, cell::OnceCell, sync::Arc, time::Duration};
 
 use adaptive_throttle::{Permit, Throttle, TrafficClass};
 use tokio::sync::watch;
@@ -11,10 +11,11 @@ use super::{
     call_trace,
     decode::{self, DecodedPage},
     http::{HttpClient, RawReply, TransportError},
+    json_repair::repair_strings,
     quota::{MonthlyQuota, QuotaCharge},
     reply_class::{self, ClassifiedReply, ReplyClass},
     token::{AccessToken, TokenCache},
-    wire,
+    wire::ReplyEnvelope,
 };
 use crate::{
     model::{Backoff, DataScope, DayRange, Geo, UserIdType},
@@ -87,9 +88,18 @@ pub enum PageError {
     Load(LoadError),
 }
 
+/// A page, with the log id of its reply.
+#[derive(Debug)]
+pub struct FetchedPage {
+    /// The page.
+    pub page: DecodedPage,
+    /// The id of the call in Feishu's log search.
+    pub log_id: Option<Arc<str>>,
+}
+
 /// Result of one call.
 enum AttemptResult {
-    Page(DecodedPage),
+    Page(FetchedPage),
     /// Retry with a new access token.
     TokenRejected(UpstreamDetail),
     /// Retry when the throttle grants a permit.
@@ -150,7 +160,7 @@ impl StatsClient {
         request: &PageRequest,
         page_token: Option<&str>,
         call_priority: &CallPriority,
-    ) -> Result<DecodedPage, PageError> {
+    ) -> Result<FetchedPage, PageError> {
         let (mut failures, mut refusals, mut token_rejected) = (0, 0, false);
         loop {
             match self.call(request, page_token, PAGE_SIZE, call_priority).await? {
@@ -183,7 +193,7 @@ impl StatsClient {
         request: &PageRequest,
         rows: usize,
         call_priority: &CallPriority,
-    ) -> Result<DecodedPage, LoadError> {
+    ) -> Result<FetchedPage, LoadError> {
         match self.call(request, None, rows, call_priority).await? {
             AttemptResult::Page(page) => Ok(page),
             AttemptResult::Failed(error) => Err(error.into()),
@@ -254,8 +264,13 @@ impl StatsClient {
         guards: CallGuards,
     ) -> AttemptResult {
         let CallGuards { permit, charge, timer } = guards;
-        let ClassifiedReply { class, upstream, envelope } =
-            reply_class::classify(reply.status, reply.log_id.as_deref(), &reply.body);
+        let text = String::from_utf8_lossy(&reply.body);
+        let classify = |text| reply_class::classify(reply.status, reply.log_id.as_deref(), text);
+        let (mut classified, repaired) = (classify(&text), OnceCell::new());
+        if classified.envelope.is_none() {
+            classified = classify(repaired.get_or_init(|| repair_strings(&text)));
+        }
+        let ClassifiedReply { class, upstream, envelope } = classified;
         timer.record_reply(&class);
         call_trace::record_reply(reply.status, &upstream, &class);
         match &class {
@@ -267,7 +282,7 @@ impl StatsClient {
         match class {
             ReplyClass::Success => {
                 charge.commit();
-                decode_page(envelope.as_ref(), request.geo, upstream)
+                AttemptResult::Page(self.decode_page(envelope.as_ref(), request, upstream))
             }
             ReplyClass::Throttled => AttemptResult::Throttled(upstream),
             ReplyClass::QuotaSpent => AttemptResult::Failed(self.quota.record_exhausted(upstream).into()),
@@ -293,6 +308,20 @@ impl StatsClient {
         }
     }
 
+    /// Decodes the page of a successful reply.
+    fn decode_page(
+        &self,
+        envelope: Option<&ReplyEnvelope<'_>>,
+        request: &PageRequest,
+        UpstreamDetail { log_id, .. }: UpstreamDetail,
+    ) -> FetchedPage {
+        let page =
+            envelope.map(|envelope| decode::decode_reply(envelope, request.geo, request.range)).unwrap_or_default();
+        let values = page.rows.iter().map(|row| u64::from(row.unreadable_values)).sum();
+        self.call_metrics.record_unreadable(u64::from(page.unreadable_rows), values);
+        FetchedPage { page, log_id }
+    }
+
     fn query_parameters<'a>(
         &self,
         request: &'a PageRequest,
@@ -315,17 +344,6 @@ impl StatsClient {
         parameters.extend((request.geo != self.home_geo).then(|| ("target_geo", request.geo.name().into())));
         parameters.extend(page_token.map(|token| ("page_token", token.into())));
         parameters
-    }
-}
-
-/// Decodes the page of a successful reply. An unreadable payload is a temporary failure.
-fn decode_page(envelope: Option<&wire::ReplyEnvelope<'_>>, geo: Geo, upstream: UpstreamDetail) -> AttemptResult {
-    match envelope.and_then(|envelope| decode::decode_reply(envelope, geo)) {
-        Some(page) => AttemptResult::Page(page),
-        None => AttemptResult::Transient(LoadError::Unavailable {
-            upstream,
-            reason: "the page in a reply is unreadable".into(),
-        }),
     }
 }
 

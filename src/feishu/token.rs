@@ -223,10 +223,11 @@ impl Inner {
         });
         let reply = self.http.send(self.http.post(TOKEN_PATH).json(&body)).await;
         let reply = reply.map_err(|TransportError(reason)| unavailable(UpstreamDetail::default(), &reason))?;
+        let body = String::from_utf8_lossy(&reply.body);
         let ClassifiedReply { class, upstream, .. } =
-            reply_class::classify(reply.status, reply.log_id.as_deref(), &reply.body);
+            reply_class::classify(reply.status, reply.log_id.as_deref(), &body);
         match class {
-            ReplyClass::Success => self.store_token(&reply.body, upstream),
+            ReplyClass::Success => self.store_token(&body, upstream),
             ReplyClass::Throttled => Err(unavailable(upstream, "the rate limit of the token API is exceeded")),
             ReplyClass::Transient(reason) => Err(unavailable(upstream, &reason)),
             ReplyClass::Rejected(reason) | ReplyClass::Forbidden(reason) => {
@@ -239,7 +240,7 @@ impl Inner {
         }
     }
 
-    fn store_token(&self, body: &[u8], upstream: UpstreamDetail) -> Result<AccessToken, LoadError> {
+    fn store_token(&self, body: &str, upstream: UpstreamDetail) -> Result<AccessToken, LoadError> {
         let Some((value, lifetime)) = parse_token_reply(body) else {
             return Err(unavailable(upstream, "the token reply contains no token"));
         };
@@ -252,11 +253,11 @@ impl Inner {
 
 /// Parses the token and its lifetime, 1 s to 2 h. `None` if there is no token that can be sent in a header.
 #[must_use]
-pub fn parse_token_reply(body: &[u8]) -> Option<(SecretString, Duration)> {
-    let reply: TokenReply<'_> = serde_json::from_slice(body).ok()?;
+pub fn parse_token_reply(body: &str) -> Option<(SecretString, Duration)> {
+    let reply = TokenReply::parse(body)?;
     let value = reply.tenant_access_token.text()?;
     // A token without a valid lifetime is used for 1 s, so that the present call can use it.
-    let seconds = reply.expire.count().ok().flatten().unwrap_or(0).clamp(1, 7200);
+    let seconds = reply.expire.count().unwrap_or(0).clamp(1, 7200);
     let is_sendable = value.bytes().all(|byte| byte.is_ascii_graphic());
     is_sendable.then(|| (value.as_ref().into(), Duration::from_secs(seconds)))
 }

@@ -1,9 +1,13 @@
-//! Serde types of the upstream replies. They accept every JSON type in every field.
+//! Types of the upstream replies. They accept every JSON type in every field.
 //!
 //! Feishu's documentation and its SDKs disagree on which fields are strings and which are numbers. So every scalar is
-//! deserialized as [`LenientScalar`] and converted in [`decode`](super::decode).
+//! read as [`LenientScalar`] and converted in [`decode`](super::decode). If an object has a key twice, the last value is
+//! used.
+//!
+//! A page is parsed at once. Only if that fails, its rows are parsed one by one, so that a fault costs no other row, and
+//! the fields of a row one by one, so that a fault costs no other field.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::HashMap, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -11,19 +15,26 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::{
+    count_parser::{self, InexactCount},
+    json_repair::repair_strings,
+};
 use crate::table::{Counter, schema::with_counter_table};
 
-/// The outer object of every reply. `code` determines the outcome, not the HTTP status alone.
-#[derive(Debug, Deserialize)]
+/// Numbers from 2^53 on have no exact value as `f64`.
+const MAX_EXACT_F64: f64 = 9_007_199_254_740_992.0;
+
+/// The fields of an object, not parsed.
+type RawFields<'a> = HashMap<String, &'a RawValue>;
+
+/// The outer object of every reply.
+#[derive(Debug)]
 pub struct ReplyEnvelope<'a> {
     /// 0 for success. A reply without a code does not come from Feishu.
-    #[serde(borrow)]
     pub code: LenientScalar<'a>,
     /// The payload. It is parsed only if `code` is 0.
-    #[serde(borrow, default)]
     pub data: Option<&'a RawValue>,
     /// Details of a failure.
-    #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
 }
 
@@ -49,57 +60,95 @@ pub struct PermissionViolation<'a> {
 }
 
 /// The reply to a token request. Its fields are not nested in `data`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub struct TokenReply<'a> {
     /// The token.
-    #[serde(borrow, default)]
     pub tenant_access_token: LenientScalar<'a>,
     /// Remaining lifetime of the token, in seconds.
-    #[serde(borrow, default)]
     pub expire: LenientScalar<'a>,
 }
 
 /// One page of user-days.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default)]
 pub struct UpstreamPage<'a> {
     /// Whether there is a next page.
-    #[serde(borrow)]
     pub has_more: LenientScalar<'a>,
     /// The token of the next page. Documented as opaque.
-    #[serde(borrow)]
     pub page_token: LenientScalar<'a>,
-    /// The rows. They may be empty or null even if there is a next page.
-    #[serde(borrow)]
-    pub items: Option<Vec<UpstreamRow<'a>>>,
+    /// The rows. There may be none even if there is a next page.
+    pub rows: Vec<UpstreamRow<'a>>,
+    /// Number of items that are not objects.
+    pub unreadable_rows: usize,
+}
+
+impl<'a> ReplyEnvelope<'a> {
+    /// Parses the outer object. `None` if the text is not a JSON object with a code.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let fields: RawFields<'a> = serde_json::from_str(text).ok()?;
+        let raw = |name: &str| fields.get(name).copied().filter(|raw| raw.get() != "null");
+        Some(Self { code: LenientScalar::of_raw(fields.get("code")?), data: raw("data"), error: raw("error") })
+    }
+}
+
+impl<'a> TokenReply<'a> {
+    /// Parses the reply. `None` if the text is not a JSON object.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let fields: RawFields<'a> = serde_json::from_str(text).ok()?;
+        let scalar = |name: &str| fields.get(name).map_or(LenientScalar::Missing, |raw| LenientScalar::of_raw(raw));
+        Some(Self { tenant_access_token: scalar("tenant_access_token"), expire: scalar("expire") })
+    }
+}
+
+impl<'a> UpstreamPage<'a> {
+    /// Parses a page. `repaired` stores the text of a page whose strings are not valid JSON. `None` if the payload is
+    /// not an object.
+    #[must_use]
+    pub fn parse(payload: &'a RawValue, repaired: &'a mut String) -> Option<Self> {
+        #[derive(Default, Deserialize)]
+        #[serde(default, bound(deserialize = "'de: 'a"))]
+        struct ReadablePage<'a> {
+            has_more: LenientScalar<'a>,
+            page_token: LenientScalar<'a>,
+            items: Option<Vec<UpstreamRow<'a>>>,
+        }
+        let payload = payload.get();
+        if !payload.starts_with('{') {
+            return None;
+        }
+        if let Ok(ReadablePage { has_more, page_token, items }) = serde_json::from_str(payload) {
+            return Some(Self { has_more, page_token, rows: items.unwrap_or_default(), unreadable_rows: 0 });
+        }
+        *repaired = repair_strings(payload);
+        Self::parse_row_by_row(repaired)
+    }
+
+    fn parse_row_by_row(payload: &'a str) -> Option<Self> {
+        let fields: RawFields<'a> = serde_json::from_str(payload).ok()?;
+        let scalar = |name: &str| fields.get(name).map_or(LenientScalar::Missing, |raw| LenientScalar::of_raw(raw));
+        let mut page = Self { has_more: scalar("has_more"), page_token: scalar("page_token"), ..Self::default() };
+        let Some(items) = fields.get("items") else { return Some(page) };
+        match serde_json::from_str::<Option<Vec<&'a RawValue>>>(items.get()) {
+            Ok(items) => {
+                let items = items.unwrap_or_default();
+                page.rows = items.iter().filter_map(|item| UpstreamRow::of_raw(item)).collect();
+                page.unreadable_rows = items.len() - page.rows.len();
+            }
+            Err(_) => page.unreadable_rows = 1,
+        }
+        Some(page)
+    }
 }
 
 macro_rules! define_upstream_row {
     ($($counter:ident, $name:ident, $feature:ident, $notation:ident, $description:literal;)*) => {
-        /// One user-day, with Feishu's field names.
-        #[derive(Debug, Default, Deserialize)]
-        #[serde(default, bound(deserialize = "'de: 'a"))]
-        #[expect(missing_docs, reason = "documented by Feishu; `table::schema` documents their meaning")]
-        pub struct UpstreamRow<'a> {
-            pub date: LenientScalar<'a>,
-            pub user_id: LenientScalar<'a>,
-            pub user_name: LenientScalar<'a>,
-            pub department_name: LenientScalar<'a>,
-            pub department_path: LenientScalar<'a>,
-            pub create_time: LenientScalar<'a>,
-            pub user_active_flag: LenientScalar<'a>,
-            pub register_time: LenientScalar<'a>,
-            pub suite_active_flag: LenientScalar<'a>,
-            pub last_active_time: LenientScalar<'a>,
-            pub im_active_flag: LenientScalar<'a>,
-            pub docs_active_flag: LenientScalar<'a>,
-            pub cal_active_flag: LenientScalar<'a>,
-            pub vc_active_flag: LenientScalar<'a>,
-            pub active_os: LenientScalar<'a>,
-            pub app_package_type: LenientScalar<'a>,
-            pub os_name: LenientScalar<'a>,
-            pub search_active_flag: LenientScalar<'a>,
-            $(pub $name: LenientScalar<'a>,)*
+        define_upstream_row! {
+            @fields
+            date user_id user_name department_name department_path create_time user_active_flag register_time
+            suite_active_flag last_active_time im_active_flag docs_active_flag cal_active_flag vc_active_flag active_os
+            app_package_type os_name search_active_flag
+            $($name)*
         }
 
         impl<'a> UpstreamRow<'a> {
@@ -110,31 +159,108 @@ macro_rules! define_upstream_row {
             }
         }
     };
+    (@fields $($field:ident)*) => {
+        /// One user-day, with Feishu's field names.
+        #[derive(Debug, Default)]
+        #[expect(missing_docs, reason = "documented by Feishu; `table::schema` documents their meaning")]
+        pub struct UpstreamRow<'a> {
+            $(pub $field: LenientScalar<'a>,)*
+        }
+
+        impl<'a> UpstreamRow<'a> {
+            fn field_mut(&mut self, name: &str) -> Option<&mut LenientScalar<'a>> {
+                match name {
+                    $(stringify!($field) => Some(&mut self.$field),)*
+                    _ => None,
+                }
+            }
+        }
+    };
 }
 with_counter_table!(define_upstream_row);
+
+impl<'a> UpstreamRow<'a> {
+    /// Parses a row. A field that cannot be parsed is [`LenientScalar::Unreadable`]. `None` if the item is not an object.
+    fn of_raw(item: &'a RawValue) -> Option<Self> {
+        if let Ok(row) = serde_json::from_str(item.get()) {
+            return Some(row);
+        }
+        let fields: RawFields<'a> = serde_json::from_str(item.get()).ok()?;
+        let mut row = Self::default();
+        for (name, raw) in fields {
+            if let Some(field) = row.field_mut(&name) {
+                *field = LenientScalar::of_raw(raw);
+            }
+        }
+        Some(row)
+    }
+}
+
+/// Not derived, because derived code rejects an object with a key twice and accepts an array in place of an object.
+impl<'de: 'a, 'a> Deserialize<'de> for UpstreamRow<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(UpstreamRowVisitor)
+    }
+}
+
+struct UpstreamRowVisitor;
+
+impl<'de> Visitor<'de> for UpstreamRowVisitor {
+    type Value = UpstreamRow<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a user-day")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut row = UpstreamRow::default();
+        while let Some(key) = map.next_key::<LenientScalar<'de>>()? {
+            let field = if let LenientScalar::Text(name) = &key { row.field_mut(name) } else { None };
+            match field {
+                Some(field) => *field = map.next_value()?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(row)
+    }
+}
 
 /// A scalar of any JSON type.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum LenientScalar<'a> {
-    /// Absent, null, an array or an object.
+    /// Absent or null.
     #[default]
     Missing,
     /// `true` or `false`.
     Bool(bool),
     /// A non-negative integer.
     Count(u64),
-    /// A negative or fractional number.
+    /// A negative or fractional number below 2^53.
     Number(f64),
-    /// A string, not trimmed.
+    /// A string, not trimmed, or the text of a number that has no exact value as `f64`.
     Text(Cow<'a, str>),
+    /// An array or an object.
+    Unreadable,
+}
+
+impl<'a> LenientScalar<'a> {
+    fn of_raw(raw: &'a RawValue) -> Self {
+        let text = raw.get();
+        let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        match serde_json::from_str(text) {
+            Ok(scalar) => scalar,
+            Err(_) if is_number => Self::Text(Cow::Borrowed(text)),
+            Err(_) => Self::Unreadable,
+        }
+    }
 }
 
 impl LenientScalar<'_> {
-    /// The value as trimmed text. `None` if it is missing or blank.
+    /// The value as trimmed text. `None` if it is missing, blank, an array or an object.
     #[must_use]
     pub fn text(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Missing => None,
+            Self::Missing | Self::Unreadable => None,
             Self::Bool(value) => Some(Cow::Owned(value.to_string())),
             Self::Count(value) => Some(Cow::Owned(value.to_string())),
             Self::Number(value) => Some(Cow::Owned(value.to_string())),
@@ -142,42 +268,33 @@ impl LenientScalar<'_> {
         }
     }
 
-    /// The value as a count. `Ok(None)` if it is missing or blank.
+    /// The value as a count, 0 if it is missing or blank.
     ///
     /// # Errors
-    /// [`InvalidCount`] if the value is neither missing nor a count.
-    pub fn count(&self) -> Result<Option<u64>, InvalidCount> {
+    /// [`InexactCount`] if the value is not a whole number from 0 to 2^63 − 1. It contains the count to use instead.
+    pub fn count(&self) -> Result<u64, InexactCount> {
         match self {
-            Self::Missing => Ok(None),
-            Self::Bool(value) => Ok(Some(u64::from(*value))),
-            Self::Count(value) => Ok(Some(*value)),
-            Self::Number(value) => whole_number(*value).map(Some),
-            Self::Text(text) if text.trim().is_empty() => Ok(None),
-            Self::Text(text) => {
-                let text = text.trim();
-                text.parse().or_else(|_| text.parse::<f64>().map_err(|_| InvalidCount).and_then(whole_number)).map(Some)
-            }
+            Self::Missing => Ok(0),
+            Self::Bool(_) | Self::Unreadable => Err(InexactCount(0)),
+            Self::Count(value) => count_parser::check_range(*value),
+            Self::Number(value) => count_parser::round_down(*value),
+            Self::Text(text) if text.trim().is_empty() => Ok(0),
+            Self::Text(text) => count_parser::parse_count(text.trim()),
         }
     }
 
     /// Whether the value is `true`, the text "true", or a count above 0.
-    #[must_use]
-    pub fn is_true(&self) -> bool {
+    ///
+    /// # Errors
+    /// [`InexactCount`] if the value is neither a truth value nor a count.
+    pub fn flag(&self) -> Result<bool, InexactCount> {
         match self {
-            Self::Text(text) if text.trim().eq_ignore_ascii_case("true") => true,
-            other => other.count().is_ok_and(|count| count.is_some_and(|count| count > 0)),
+            Self::Bool(value) => Ok(*value),
+            Self::Text(text) if text.trim().eq_ignore_ascii_case("true") => Ok(true),
+            Self::Text(text) if text.trim().eq_ignore_ascii_case("false") => Ok(false),
+            other => other.count().map(|count| count > 0),
         }
     }
-}
-
-/// A value that is not a count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidCount;
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie within the range")]
-fn whole_number(value: f64) -> Result<u64, InvalidCount> {
-    let in_range = value.fract() == 0.0 && (0.0..9.0e15).contains(&value);
-    if in_range { Ok(value as u64) } else { Err(InvalidCount) }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for LenientScalar<'a> {
@@ -207,8 +324,10 @@ impl<'de> Visitor<'de> for LenientScalarVisitor {
         Ok(u64::try_from(value).map_or(LenientScalar::Number(value as f64), LenientScalar::Count))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(LenientScalar::Number(value))
+    /// Rejects a number without an exact value. Then the number is read from its text.
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
+        let is_exact = value.abs() < MAX_EXACT_F64;
+        if is_exact { Ok(LenientScalar::Number(value)) } else { Err(E::custom("the number is too large")) }
     }
 
     fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
@@ -225,12 +344,12 @@ impl<'de> Visitor<'de> for LenientScalarVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(LenientScalar::Missing)
+        Ok(LenientScalar::Unreadable)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(LenientScalar::Missing)
+        Ok(LenientScalar::Unreadable)
     }
 }
 
@@ -241,30 +360,67 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case("7", Ok(Some(7)))]
-    #[case(r#""7""#, Ok(Some(7)))]
-    #[case(r#"" 7 ""#, Ok(Some(7)))]
-    #[case("7.0", Ok(Some(7)))]
-    #[case(r#""7.0""#, Ok(Some(7)))]
-    #[case(r#""""#, Ok(None))]
-    #[case("null", Ok(None))]
-    #[case("[1]", Ok(None))]
-    #[case(r#"{"a":1}"#, Ok(None))]
-    #[case("true", Ok(Some(1)))]
-    #[case("-1", Err(InvalidCount))]
-    #[case("1.5", Err(InvalidCount))]
-    #[case(r#""many""#, Err(InvalidCount))]
-    #[case(r#""NaN""#, Err(InvalidCount))]
-    fn a_count_is_read_from_any_json_type(#[case] json: &str, #[case] count: Result<Option<u64>, InvalidCount>) {
-        let scalar: LenientScalar<'_> = serde_json::from_str(json).unwrap();
-        assert_eq!(scalar.count(), count);
+    #[case("7", Ok(7))]
+    #[case(r#""7""#, Ok(7))]
+    #[case(r#"" 7 ""#, Ok(7))]
+    #[case("7.0", Ok(7))]
+    #[case("1e3", Ok(1000))]
+    #[case(r#""1,234""#, Ok(1234))]
+    #[case("9223372036854775807", Ok(9_223_372_036_854_775_807))]
+    #[case("9007199254740993.0", Ok(9_007_199_254_740_993))]
+    #[case("-0", Ok(0))]
+    #[case(r#""""#, Ok(0))]
+    #[case("null", Ok(0))]
+    #[case("[1]", Err(InexactCount(0)))]
+    #[case(r#"{"a":1}"#, Err(InexactCount(0)))]
+    #[case("true", Err(InexactCount(0)))]
+    #[case("-1", Err(InexactCount(0)))]
+    #[case("12.7", Err(InexactCount(12)))]
+    #[case(r#""many""#, Err(InexactCount(0)))]
+    #[case("9223372036854775808", Err(InexactCount(0)))]
+    #[case("18446744073709551616", Err(InexactCount(0)))]
+    #[case("9223372036854775808.0", Err(InexactCount(0)))]
+    #[case("1e400", Err(InexactCount(0)))]
+    fn a_count_is_read_from_any_json_type(#[case] json: &str, #[case] count: Result<u64, InexactCount>) {
+        let raw: &RawValue = serde_json::from_str(json).unwrap();
+        assert_eq!(LenientScalar::of_raw(raw).count(), count);
+    }
+
+    fn parse_rows(items: &str) -> (Vec<(String, String)>, usize) {
+        let payload = format!(r#"{{"has_more":false,"items":[{items}]}}"#);
+        let mut repaired = String::new();
+        let payload: &RawValue = serde_json::from_str(&payload).unwrap();
+        let page = UpstreamPage::parse(payload, &mut repaired).unwrap();
+        let text = |scalar: &LenientScalar<'_>| scalar.text().unwrap_or_default().into_owned();
+        (page.rows.iter().map(|row| (text(&row.user_id), text(&row.user_name))).collect(), page.unreadable_rows)
+    }
+
+    #[rstest]
+    #[case::a_lone_surrogate(r#"{"user_id":"a","user_name":"P \ud83d"}"#, "P \u{fffd}")]
+    #[case::a_pair(r#"{"user_id":"a","user_name":"\ud83d\ude00"}"#, "\u{1f600}")]
+    #[case::a_repeated_key(r#"{"user_name":"x","user_id":"b","user_name":"y","user_id":"a"}"#, "y")]
+    #[case::a_number_beyond_f64(r#"{"user_id":"a","user_name":"n","vc_num":1e999}"#, "n")]
+    #[case::an_unknown_field(r#"{"user_id":"a","user_name":"n","new":{"deep":[1,2]},"vc_num":null}"#, "n")]
+    fn a_row_with_an_odd_field_is_read(#[case] row: &str, #[case] name: &str) {
+        assert_eq!(parse_rows(row), (vec![("a".to_owned(), name.to_owned())], 0));
+    }
+
+    #[rstest]
+    #[case("[]")]
+    #[case(r#"["2026-11-01","a"]"#)]
+    #[case("null")]
+    #[case("7")]
+    #[case(r#""row""#)]
+    fn an_item_that_is_no_object_costs_no_other_row(#[case] item: &str) {
+        let rows = format!(r#"{{"user_id":"a"}},{item},{{"user_id":"b"}}"#);
+        let expected = ["a", "b"].map(|id| (id.to_owned(), String::new()));
+        assert_eq!(parse_rows(&rows), (expected.into(), 1));
     }
 
     #[test]
-    fn a_row_may_have_absent_null_and_unknown_fields() {
-        let row: UpstreamRow<'_> =
-            serde_json::from_str(r#"{"date":null,"vc_num":"3","new_field":{"deep":[1,2]}}"#).unwrap();
-        assert_eq!(row.vc_num.count(), Ok(Some(3)));
-        assert_eq!(row.user_id, LenientScalar::Missing);
+    fn items_that_are_no_list_are_one_unreadable_row() {
+        let payload: &RawValue = serde_json::from_str(r#"{"items":{"a":1}}"#).unwrap();
+        let mut repaired = String::new();
+        assert_eq!(UpstreamPage::parse(payload, &mut repaired).unwrap().unreadable_rows, 1);
     }
 }

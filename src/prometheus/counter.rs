@@ -29,7 +29,12 @@ pub struct CounterVec<L> {
 impl MetricCounter {
     /// Adds 1.
     pub fn increment(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
+    }
+
+    /// Adds `amount`.
+    pub fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
     }
 
     /// The current count.

@@ -10,9 +10,10 @@ use crate::{
     model::Day,
     report::{
         DayDigest, DepartmentSlice, FiguresByDay, PersonSet, SumsByDay, Suppressed,
+        day_figures::RowSums,
         figures_by_day::{figures_by_day, sums_by_day},
     },
-    table::{DayMetadata as _, Flag, PersonIndex, RowSelection},
+    table::{DayMetadata as _, Flag, MAX_COUNT, PersonIndex, RowSelection},
 };
 
 /// The days that a report is computed from, including lead days. For a report on one person, each digest is that of
@@ -73,6 +74,14 @@ impl ReportInput {
         let min_geos = if in_all_geos { self.plan.geos.len() } else { 0 };
         let within = self.departments(selection);
         self.days_with_geos(min_geos).any(|day| day.has_unidentified(within.as_ref()))
+    }
+
+    /// Whether a sum over these days, including lead days, can exceed [`MAX_COUNT`].
+    #[must_use]
+    pub fn exceeds_max_sum(&self) -> bool {
+        let mut total = RowSums::default();
+        self.days.iter().for_each(|day| total.add_counters(&day.figures().sums));
+        total.counters.iter().any(|sum| *sum > MAX_COUNT)
     }
 
     /// The people who were active on `since` or later. Ignores the selection of a department, and includes days that

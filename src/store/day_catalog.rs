@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::{Clock, DataScope, Day, DayKey, Geo},
-    table::DayMetadata,
+    table::{DayMetadata, FetchQuality},
 };
 
 /// The id of the whole days, which no view filters.
@@ -68,6 +68,8 @@ pub struct RecordedDay {
     pub rows: usize,
     /// When it was fetched.
     pub fetched_at: Timestamp,
+    /// The faults of the fetch.
+    pub quality: FetchQuality,
 }
 
 /// Changes whenever the cached data changes. A value never occurs twice.
@@ -155,7 +157,13 @@ impl DayCatalog {
         self.shared.history.judge(key, |record, counts| {
             let fetches = record.fetches();
             let state = self.shared.policy.state(key.geo, key.day, &fetches, counts, now);
-            RecordedDay { key: key.clone(), state, rows: fetches.rows, fetched_at: fetches.fetched_at }
+            RecordedDay {
+                key: key.clone(),
+                state,
+                rows: fetches.rows,
+                fetched_at: fetches.fetched_at,
+                quality: record.quality(),
+            }
         })
     }
 

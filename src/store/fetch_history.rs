@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::freshness::{DayFetches, RowCounts, compared_days, is_small};
 use crate::{
     model::{DataScope, Day, DayKey, Geo, UserIdType},
-    table::{DayMetadata, day_table::ContentHash},
+    table::{DayMetadata, FetchQuality, day_table::ContentHash},
 };
 
 /// The fetches of all days.
@@ -36,7 +36,7 @@ pub struct FetchRecord {
     hash: ContentHash,
     agreed_since: Timestamp,
     fetched_at: Timestamp,
-    doubtful: bool,
+    quality: FetchQuality,
 }
 
 /// A record with the day that it belongs to, for the file.
@@ -56,7 +56,7 @@ impl FetchRecord {
             hash: *day.hash(),
             agreed_since: day.fetched_at(),
             fetched_at: day.fetched_at(),
-            doubtful: day.is_doubtful(),
+            quality: day.quality(),
         }
     }
 
@@ -75,11 +75,17 @@ impl FetchRecord {
         rows == 0 && self.rows > 0
     }
 
+    /// The faults of the latest fetch.
+    #[must_use]
+    pub const fn quality(&self) -> FetchQuality {
+        self.quality
+    }
+
     /// The facts that the freshness rule needs.
     #[must_use]
     pub const fn fetches(&self) -> DayFetches {
-        let Self { rows, agreed_since, fetched_at, doubtful, .. } = *self;
-        DayFetches { agreed_since, fetched_at, rows, doubtful }
+        let Self { rows, agreed_since, fetched_at, quality, .. } = *self;
+        DayFetches { agreed_since, fetched_at, rows, doubtful: quality.is_doubtful() }
     }
 }
 
@@ -91,7 +97,7 @@ impl FetchHistory {
             return self.series.write().entry((key.geo, key.user_id_type)).or_default().record(key.day, fetch);
         }
         let mut parts = self.doubtful_parts.write();
-        if fetch.doubtful {
+        if fetch.quality.is_doubtful() {
             let record = parts.get(key).map_or(fetch, |record| record.updated_with(fetch));
             parts.insert(key.clone(), record);
         } else {

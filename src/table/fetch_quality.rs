@@ -1,7 +1,9 @@
 //! [`FetchQuality`]: what was wrong with the replies from which a day was read.
 
+use serde::{Deserialize, Serialize};
+
 /// The faults of the fetch of one day. The default is a fetch without faults.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FetchQuality {
     /// Whether the chain of pages ended early, so that rows may be missing.
     pub broken_off: bool,

@@ -35,7 +35,8 @@ mod tests {
     use crate::{
         model::{DataScope, Day, DayKey, Geo, UserIdType},
         table::{
-            Client, Counter, DayTable, DayTableBuilder, Department, Devices, Dictionary, FetchQuality, Flag, Flags, Row,
+            Client, Counter, DayTable, DayTableBuilder, Department, Devices, Dictionary, FetchQuality, Flag, Flags,
+            MAX_COUNT, Row,
         },
     };
 
@@ -71,7 +72,7 @@ mod tests {
             (create_time, register_time, last_active_time) in (instant(), instant(), instant()),
             set in any::<[bool; 7]>(),
             counters in UniformArrayStrategy::<_, [u64; Counter::COUNT]>::new(
-                (any::<u64>(), 0_u32..64).prop_map(|(value, shift)| value >> shift),
+                (0..=MAX_COUNT, 0_u32..63).prop_map(|(value, shift)| value >> shift),
             ),
             devices in devices(),
         ) -> Row {

@@ -74,6 +74,9 @@ macro_rules! define_counter {
 }
 with_counter_table!(define_counter);
 
+/// The largest value of a counter and of a sum of counters: 2^63 − 1. Parquet readers such as Spark have no larger integers.
+pub const MAX_COUNT: u64 = i64::MAX.cast_unsigned();
+
 /// How Feishu documents the value of a counter in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notation {

@@ -3,6 +3,7 @@
 mod calls;
 mod limits;
 mod lookahead;
+mod odd_rows;
 mod pages;
 mod priorities;
 mod quota;

@@ -75,6 +75,14 @@ pub enum FaultKind {
     RejectPageToken,
     /// Replies with a faulty page. Has no effect on token calls.
     Page(PageFault),
+    /// Replaces the first occurrence of a text in the body by other bytes, which need not be JSON or UTF-8. Has no effect
+    /// on a body without this text.
+    ReplaceText {
+        /// The text to replace.
+        from: String,
+        /// The bytes to send instead.
+        to: Vec<u8>,
+    },
 }
 
 /// What is wrong with a page.
@@ -130,6 +138,12 @@ impl InjectedFault {
 }
 
 impl FaultKind {
+    /// Replaces the first occurrence of a text in the body.
+    #[must_use]
+    pub fn replace_text(from: impl Into<String>, to: impl Into<Vec<u8>>) -> Self {
+        Self::ReplaceText { from: from.into(), to: to.into() }
+    }
+
     /// Replies with an error code and the HTTP status and message that Feishu documents for it.
     #[must_use]
     pub fn error_code(code: i64) -> Self {

@@ -9,6 +9,11 @@ PULSE_CACHE_BYTES: {{ .cacheBytes | quote }}
 PULSE_ARCHIVE: {{ .archive | quote }}
 PULSE_WARM: {{ .warm | quote }}
 PULSE_WARM_DAYS: {{ .warmDays | int64 | quote }}
+PULSE_SETTLING_TIME: {{ .settlingTime | quote }}
+PULSE_REFRESH_INTERVAL: {{ .refreshInterval | quote }}
+PULSE_LATE_CONFIRMATION: {{ .lateConfirmation | quote }}
+PULSE_LATE_OLD_AGE: {{ .lateOldAge | quote }}
+PULSE_LATE_OLD_CONFIRMATION: {{ .lateOldConfirmation | quote }}
 {{- with .retention }}
 PULSE_RETENTION: {{ . | quote }}
 {{- end }}

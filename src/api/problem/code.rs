@@ -145,9 +145,10 @@ impl ProblemCode {
             Self::UpstreamForbidden => (
                 StatusCode::BAD_GATEWAY,
                 "Feishu denies access to the app",
-                "The app lacks a scope, its data range does not cover the request, the geo is not enabled, or the IP \
-                 address of this service is not allowed.",
-                "An administrator grants the app what `detail` names, in Feishu's developer console.",
+                "The app lacks a scope, its data range does not cover the request, the geo is not enabled, the IP \
+                 address of this service is not allowed, or Feishu refuses the call with a code that is not known.",
+                "An administrator grants the app what `detail` names, in Feishu's developer console. No restart is \
+                 needed: each request tries again. An unknown code can be looked up in Feishu's documentation.",
             ),
             Self::UpstreamUnavailable => (
                 StatusCode::BAD_GATEWAY,

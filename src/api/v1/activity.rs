@@ -182,7 +182,7 @@ impl From<&ActivityBucket> for ActivityItem {
             mau: figures.and_then(|figures| figures.trailing.mau),
             stickiness: figures.and_then(|figures| figures.stickiness).map(round_to_thousandths),
             features: Features::new(figures.map_or([None; Feature::COUNT], |figures| figures.features), active),
-            counters: figures.map(|figures| Counters(figures.counters)),
+            counters: figures.map(|figures| Counters::new(figures.counters)),
         }
     }
 }

@@ -74,6 +74,9 @@ pub struct CoverageItem {
     /// Number of rows. Null for callers that are restricted to departments, and for days that are not available.
     #[schema(example = 2000)]
     rows: Option<usize>,
+    /// Number of values that are not counts. Null whenever `rows` is.
+    #[schema(example = 0)]
+    unreadable_values: Option<u32>,
     /// When the day was fetched from Feishu (RFC 3339).
     #[schema(format = DateTime, example = "2026-11-02T16:12:00+08:00")]
     fetched_at: Option<String>,
@@ -163,7 +166,7 @@ pub(in crate::api) async fn get(
         UpstreamCalls { month: month_calls.month, calls: month_calls.calls, limit: state.data.quota.monthly_limit() };
     if caller.view().is_department_restricted() {
         for item in &mut data {
-            item.rows = None;
+            (item.rows, item.unreadable_values) = (None, None);
         }
     }
     let upstream_calls = (!caller.view().is_department_restricted()).then_some(upstream_calls);
@@ -186,13 +189,14 @@ async fn archived_days(state: &ApiState, plan: &QueryPlan) -> BTreeSet<DayKey> {
 
 impl CoverageItem {
     const fn unavailable(geo: Geo, date: Day, state: CoverageState) -> Self {
-        Self { geo: geo.name(), date, state, rows: None, fetched_at: None, location: None }
+        Self { geo: geo.name(), date, state, rows: None, unreadable_values: None, fetched_at: None, location: None }
     }
 
     fn recorded(day: &RecordedDay, location: Option<StorageLocation>) -> Self {
         let key = &day.key;
         Self {
             rows: Some(day.rows),
+            unreadable_values: Some(day.quality.unreadable_values),
             fetched_at: Some(key.geo.rfc3339(day.fetched_at)),
             location,
             ..Self::unavailable(key.geo, key.day, day.state.into())

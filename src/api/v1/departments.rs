@@ -13,7 +13,7 @@ use crate::{
         data_request::{DataRequest, EarlyResponse, RequestContext},
         format::{Format, FormatParams},
         list_response::{self, ListResponse},
-        meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED},
+        meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED, SUMS_LIMITED},
         params::WholeNumber,
         problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
@@ -191,7 +191,8 @@ fn report(loaded: &ReportInput, request: &DepartmentsRequest) -> Response {
     let are_suppressed = data.iter().any(|item| item.withheld);
     let meta = Meta::from_loaded_days(loaded)
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
-        .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+        .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED))
+        .with_note(loaded.exceeds_max_sum().then_some(SUMS_LIMITED));
     if request.layout == Layout::Tree {
         let items = data.len();
         return list_response::json_response(&ListResponse { data: nest(data), meta }, items);
@@ -272,7 +273,7 @@ impl DepartmentItem {
             mau: None,
             stickiness: None,
             features: Features::new(features, active),
-            counters: Some(Counters(totals.counters)),
+            counters: Some(Counters::new(totals.counters)),
             withheld: false,
             children: None,
         }

@@ -11,12 +11,12 @@ use utoipa::{
 
 use crate::{
     report::ratio,
-    table::{Cell, Column, ColumnKind, Counter, Feature, Record, RecordField},
+    table::{Cell, Column, ColumnKind, Counter, Feature, MAX_COUNT, Record, RecordField},
 };
 
-/// The sum of each counter, under Feishu's names.
+/// The sum of each counter, under Feishu's names. No sum is above [`MAX_COUNT`].
 #[derive(Clone, Copy, Debug)]
-pub struct Counters(pub [u64; Counter::COUNT]);
+pub struct Counters([u64; Counter::COUNT]);
 
 /// The use of each feature, by feature name.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,14 @@ struct FeatureDaysItem {
     /// Number of days on which the feature was used.
     #[schema(example = 17)]
     active_days: u64,
+}
+
+impl Counters {
+    /// These sums, limited to [`MAX_COUNT`].
+    #[must_use]
+    pub fn new(sums: [u64; Counter::COUNT]) -> Self {
+        Self(sums.map(|sum| sum.min(MAX_COUNT)))
+    }
 }
 
 impl Features {

@@ -24,7 +24,7 @@ use crate::{
     model::{Day, DayRange},
     query::{Query, ReportInput},
     report::summary::{self, relative_change, summarize},
-    table::{Counter, Feature, record},
+    table::{Counter, Feature, MAX_COUNT, record},
 };
 
 /// The figures of two ranges, and the change between them.
@@ -163,7 +163,7 @@ fn figures(of: &summary::RangeSummary) -> impl Iterator<Item = Option<f64>> {
     let count = |value: u64| Some(value as f64);
     let head = [count(of.users), count(of.activated), of.active.and_then(count), Some(of.active_per_day)];
     let features = of.features.map(|users| users.and_then(count));
-    head.into_iter().chain(features).chain(of.counters.map(count))
+    head.into_iter().chain(features).chain(of.counters.map(|sum| count(sum.min(MAX_COUNT))))
 }
 
 fn changes(current: Option<&summary::RangeSummary>, previous: Option<&summary::RangeSummary>) -> Vec<SummaryFigure> {
@@ -199,7 +199,7 @@ impl From<summary::RangeSummary> for RangeFigures {
             active: summary.active,
             active_per_day: round_to_thousandths(summary.active_per_day),
             features: Features::new(summary.features, summary.active),
-            counters: Counters(summary.counters),
+            counters: Counters::new(summary.counters),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         data_request::{DataRequest, EarlyResponse, RequestContext},
         format::{Format, FormatParams, RequestedFormat},
         list_response,
-        meta::Meta,
+        meta::{Meta, SUMS_LIMITED},
         params::PathSegment,
         problem::{Problem, ProblemCode},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
@@ -26,7 +26,7 @@ use crate::{
     query::{LoadedDays, Query},
     report::user_totals::PersonTotals,
     table::{
-        Counter, Flag, RowField, RowRef, RowSelection, RowSyntax, RowWriter, SelectedFields, csv,
+        Counter, Flag, MAX_COUNT, RowField, RowRef, RowSelection, RowSyntax, RowWriter, SelectedFields, csv,
         dictionary::DictionaryTables,
         parquet::row_columns::{self, DayRows},
     },
@@ -114,6 +114,7 @@ fn person(loaded: &LoadedDays, request: &DataRequest) -> Result<Response, Proble
     let dictionary = shared_dictionary.read();
     let total =
         PersonTotals::from_rows(&loaded.days, &selection.compile(&dictionary), &dictionary).ok_or_else(not_found)?;
+    let exceeds_max_sum = total.counters.iter().any(|sum| *sum > MAX_COUNT);
     let total = UserItem::new(&total, &dictionary);
     let fields = day_fields();
     let items = day_items(loaded, selection, &dictionary);
@@ -128,7 +129,8 @@ fn person(loaded: &LoadedDays, request: &DataRequest) -> Result<Response, Proble
         )));
     }
     let days = items.iter().map(|item| SelectedFields { row: item, fields: &fields }).collect();
-    let response = UserResponse { data: UserData { total, days }, meta: Meta::from_loaded_days(loaded) };
+    let meta = Meta::from_loaded_days(loaded).with_note(exceeds_max_sum.then_some(SUMS_LIMITED));
+    let response = UserResponse { data: UserData { total, days }, meta };
     Ok(rows.attach_to(Json(response).into_response()))
 }
 

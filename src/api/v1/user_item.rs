@@ -48,7 +48,7 @@ impl UserItem {
             active_days: total.active_days,
             last_active_date: total.last_active_date,
             features: FeatureDays(total.feature_days),
-            counters: Counters(total.counters),
+            counters: Counters::new(total.counters),
         }
     }
 }

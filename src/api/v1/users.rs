@@ -20,7 +20,7 @@ use crate::{
         export_pool::ChunkSource,
         format::{Format, FormatParams},
         list_response::{self, ListResponse},
-        meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED},
+        meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED, SUMS_LIMITED},
         params::{WholeNumber, parsed},
         problem::{Problem, ProblemCode},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
@@ -212,6 +212,7 @@ fn meta(rollups: &UserRollups, selection: &RowSelection) -> Meta {
     let withheld = rollups.input.has_unidentified_rows(selection, false);
     let meta = Meta { total: Some(0), ..Meta::from_loaded_days(&rollups.input) };
     meta.with_note(withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED))
+        .with_note(rollups.input.exceeds_max_sum().then_some(SUMS_LIMITED))
 }
 
 /// Streamed export of all people, in order.

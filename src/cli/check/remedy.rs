@@ -70,6 +70,9 @@ fn forbidden(code: Option<i64>, geo: Option<Geo>) -> String {
             "Widen the app's data range. If the tenant has no data in {geo}, or it is not enabled, remove it from PULSE_GEOS."
         ),
         (Some(99_991_401), _) => "Add this machine's public address to the app's IP allow list.".into(),
-        _ => "Check in the developer console that the app is enabled and installed in the tenant.".into(),
+        (None, _) => CONNECTION.into(),
+        _ => "Check in the developer console that the app is enabled and installed in the tenant. If it is, look for the code \
+              in Feishu's documentation."
+            .into(),
     }
 }

@@ -209,7 +209,11 @@ impl BatchColumns {
             columns.flags[index] = column(batch, RowField::Flag(flag).name())?;
         }
         for counter in Counter::ALL {
-            columns.counters[counter.index()] = column(batch, counter.name())?;
+            let counts: Option<Int64Array> = column(batch, counter.name())?;
+            if counts.as_ref().is_some_and(|counts| counts.values().iter().any(|count| *count < 0)) {
+                return Err(ParquetReadError::damaged(format_args!("{} is negative", counter.name())));
+            }
+            columns.counters[counter.index()] = counts;
         }
         Ok(columns)
     }

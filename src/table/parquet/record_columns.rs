@@ -51,7 +51,7 @@ fn day(cell: Cell<'_>) -> Option<i32> {
     if let Cell::Day(day) = cell { Some(days_since_epoch(day)) } else { None }
 }
 
-const fn count(cell: Cell<'_>) -> Option<i64> {
+fn count(cell: Cell<'_>) -> Option<i64> {
     if let Cell::Count(count) = cell { Some(to_signed(count)) } else { None }
 }
 

@@ -13,7 +13,9 @@ use parquet::errors::ParquetError;
 use super::{parquet_stream::ParquetStream, schema};
 use crate::{
     model::Day,
-    table::{Client, Counter, DayTable, Department, Profile, dictionary::DictionaryTables, row_field::RowField},
+    table::{
+        Client, Counter, DayTable, Department, MAX_COUNT, Profile, dictionary::DictionaryTables, row_field::RowField,
+    },
 };
 
 /// Selected rows of a day.
@@ -83,9 +85,9 @@ pub(super) fn days_since_epoch(day: Day) -> i32 {
     day.since(Day::from_date(jiff::civil::date(1970, 1, 1)))
 }
 
-/// A count as a signed integer, because Spark has no unsigned integers. A count of 2^63 or more becomes negative.
-pub(super) const fn to_signed(count: u64) -> i64 {
-    count.cast_signed()
+/// A count as a signed integer, because Spark has no unsigned integers. No count is above [`MAX_COUNT`].
+pub(super) fn to_signed(count: u64) -> i64 {
+    count.min(MAX_COUNT).cast_signed()
 }
 
 fn profile<'a>(tables: &'a DictionaryTables, day: &DayTable, row: usize) -> &'a Profile {

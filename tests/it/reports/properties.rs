@@ -8,8 +8,8 @@ use std::{
 use feishu_pulse::{
     model::{Day, DayRange},
     report::{
-        ActivityBucket,
-        DayDigest, DayFigures, DepartmentSlice, FiguresByDay, Interval, PersonSet, SumsByDay, TrailingCounts, activity,
+        ActivityBucket, DayDigest, DayFigures, DepartmentSlice, FiguresByDay, Interval, PersonSet, SumsByDay,
+        TrailingCounts, activity,
         clients::{ClientDimension, ClientsReport, clients},
         department_totals::{DepartmentTotals, departments_with_rows, totals, totals_without_distinct},
         department_tree::DepartmentTree,

@@ -99,7 +99,8 @@ fn activity_equals_the_table() {
     let days = company_figures(&digests);
 
     let sums: SumsByDay = digests.iter().map(|digest| (digest.key().day, digest.figures().sums)).collect();
-    let activity = |interval| activity::activity(week(), interval, &sums, &&days, &TrailingCounts::new(&days, &BTreeSet::new()));
+    let activity =
+        |interval| activity::activity(week(), interval, &sums, &&days, &TrailingCounts::new(&days, &BTreeSet::new()));
 
     let (daily, weekly) = (activity(Interval::Day), activity(Interval::Week));
 

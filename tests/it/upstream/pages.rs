@@ -182,6 +182,45 @@ async fn permanent_failures_are_not_retried(
     assert_eq!(setup.upstream_calls(), 1);
 }
 
+#[rstest]
+#[case::bad_request(400)]
+#[case::forbidden(403)]
+#[case::not_found(404)]
+#[tokio::test]
+async fn an_unknown_refusal_is_a_problem_of_upstream_and_not_retried(#[case] status: u16) {
+    let setup = Setup::new(simulation()).await;
+    let fault = FaultKind::Error { status, code: 424_242, message: "?".to_owned() };
+    setup.simulator.faults().push(InjectedFault::new(fault).times(u32::MAX));
+
+    let answer = setup.get(&format!("/v1/user-days?{DAY}")).await;
+
+    let problem = answer.problem();
+    assert_eq!((answer.status, problem["code"].as_str()), (StatusCode::BAD_GATEWAY, Some("upstream_forbidden")));
+    assert_eq!(problem["upstream_code"], 424_242);
+    assert_eq!(setup.upstream_calls(), 1);
+}
+
+#[rstest]
+#[case::rate_limit(429, 11_239, 1)]
+#[case::rejected_token(401, 424_242, 2)]
+#[case::temporary_failure(503, 424_242, 1)]
+#[tokio::test]
+async fn an_unknown_code_is_repeated_if_its_status_says_so(
+    #[case] status: u16,
+    #[case] code: i64,
+    #[case] token_calls: usize,
+) {
+    let setup = Setup::new(simulation()).await;
+    let fault = FaultKind::Error { status, code, message: "?".to_owned() };
+    setup.simulator.faults().push(InjectedFault::new(fault));
+
+    let response_rows = served_rows(&setup, DAY).await;
+
+    assert_eq!(response_rows, expected_rows(&setup));
+    assert_eq!(requested_pages(&setup), [1, 1, 2, 3, 4, 5]);
+    assert_eq!(setup.simulator.call_log().token_calls().len(), token_calls);
+}
+
 #[tokio::test]
 async fn a_missing_scope_fails_all_days_after_one_call() {
     let setup = Setup::new(simulation()).await;

@@ -103,6 +103,15 @@ impl SimulatedReply {
         Self { transmission: Transmission::Aborted, result: CallResult::InvalidReply, ..self }
     }
 
+    /// The same reply with the first occurrence of `from` in its body replaced.
+    pub(crate) fn with_text_replaced(mut self, from: &str, to: &[u8]) -> Self {
+        let start = self.body.windows(from.len().max(1)).position(|part| part == from.as_bytes());
+        if let Some(start) = start {
+            self.body.splice(start..start + from.len(), to.iter().copied());
+        }
+        self
+    }
+
     pub(crate) fn with_header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((HeaderName::from_static(name), value));
         self

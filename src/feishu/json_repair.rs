@@ -1,0 +1,80 @@
+//! Repairs JSON whose strings contain what JSON does not allow. Such text comes from names that were cut in the middle of
+//! a character.
+
+/// Replaces each lone surrogate, each unknown escape and each control character in a string by U+FFFD. Valid JSON is
+/// unchanged.
+#[must_use]
+pub fn repair_strings(json: &str) -> String {
+    let mut repaired = String::with_capacity(json.len());
+    let (mut rest, mut in_string) = (json, false);
+    while let Some(first) = rest.chars().next() {
+        let (length, is_valid) = match first {
+            '\\' if in_string => escape_length(rest),
+            control if in_string && control < ' ' => (1, false),
+            other => (other.len_utf8(), true),
+        };
+        in_string ^= first == '"';
+        let (part, after) = rest.split_at(length);
+        repaired.push_str(if is_valid { part } else { "\u{fffd}" });
+        rest = after;
+    }
+    repaired
+}
+
+/// The length of the escape at the start of the text in bytes, and whether JSON allows it. Of an unknown escape, only the
+/// backslash counts.
+fn escape_length(text: &str) -> (usize, bool) {
+    match (text.as_bytes().get(1), utf16_unit(text)) {
+        (Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'), _) => (2, true),
+        (_, Some(0xd800..=0xdbff)) if matches!(utf16_unit(&text[6..]), Some(0xdc00..=0xdfff)) => (12, true),
+        (_, Some(0xd800..=0xdfff)) => (6, false),
+        (_, Some(_)) => (6, true),
+        (_, None) => (1, false),
+    }
+}
+
+/// The value of the escape `\uXXXX` at the start of the text.
+fn utf16_unit(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hex.then(|| u16::from_str_radix(digits, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::a_leading_surrogate(r#""P \ud83d""#, "P \u{fffd}")]
+    #[case::a_trailing_surrogate(r#""\ude00!""#, "\u{fffd}!")]
+    #[case::surrogates_in_the_wrong_order(r#""\ude00\ud83d""#, "\u{fffd}\u{fffd}")]
+    #[case::a_leading_surrogate_before_a_letter(r#""\ud83d\u0041""#, "\u{fffd}A")]
+    #[case::two_leading_surrogates(r#""\ud83d\ud83d\ude00""#, "\u{fffd}\u{1f600}")]
+    #[case::an_escaped_backslash(r#""\\ud83d""#, "\\ud83d")]
+    #[case::an_unknown_escape(r#""\x41""#, "\u{fffd}x41")]
+    #[case::an_incomplete_escape(r#""\u12""#, "\u{fffd}u12")]
+    #[case::an_escape_of_other_characters(r#""\u张三张三""#, "\u{fffd}u张三张三")]
+    #[case::a_line_break("\"a\nb\"", "a\u{fffd}b")]
+    fn what_json_does_not_allow_is_replaced(#[case] json: &str, #[case] text: &str) {
+        assert_eq!(serde_json::from_str::<String>(&repair_strings(json)).unwrap(), text);
+    }
+
+    proptest! {
+        #[test]
+        fn valid_json_is_unchanged(text: String, key: String) {
+            let json = serde_json::json!({ key: [text, 1, null] });
+            for json in [json.to_string(), serde_json::to_string_pretty(&json).unwrap()] {
+                prop_assert_eq!(repair_strings(&json), json);
+            }
+        }
+
+        #[test]
+        fn a_string_with_any_content_can_be_read(content in "([^\"\\\\]|\\\\[^\"\\\\]|\\\\u[dD][89a-fA-F][0-9a-f]{2}){0,20}") {
+            let json = repair_strings(&format!("\"{content}\""));
+            prop_assert!(serde_json::from_str::<String>(&json).is_ok(), "{}", json);
+        }
+    }
+}
