@@ -14,6 +14,7 @@
 pub mod archive;
 pub mod cache_lookup;
 pub mod day_catalog;
+pub mod fetch_history;
 pub mod fill_cache;
 pub mod filtered_view;
 pub mod freshness;
@@ -23,7 +24,6 @@ pub mod memory;
 pub mod narrow_from_whole;
 pub mod read_cache;
 pub mod read_path;
-pub mod fetch_history;
 mod refresh_tracker;
 pub mod single_flight;
 
@@ -31,8 +31,8 @@ pub use archive::{Archive, ArchiveLocation, ArchiveOwner, ArchiveTier};
 pub use day_catalog::{CacheGeneration, DayCatalog, DayStatus, RecordedDay};
 pub use fill_cache::FillCache;
 pub use filtered_view::FilteredView;
-pub use history_file::HistoryFile;
 pub use freshness::{DayState, FreshnessPolicy};
+pub use history_file::HistoryFile;
 pub use memory::Memory;
 pub use narrow_from_whole::NarrowFromWhole;
 pub use read_cache::ReadCache;

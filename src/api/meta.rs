@@ -125,11 +125,8 @@ impl Meta {
     #[must_use]
     pub fn from_loaded_days<D: DayMetadata>(loaded: &LoadedDays<D>) -> Self {
         let uncounted = loaded.selected_uncounted().map(|day| (day.key.geo, day.fetched_at, day.state));
-        let all: Vec<(Geo, Timestamp, DayState)> = loaded
-            .selected()
-            .map(|(day, state)| (day.key().geo, day.fetched_at(), state))
-            .chain(uncounted)
-            .collect();
+        let all: Vec<(Geo, Timestamp, DayState)> =
+            loaded.selected().map(|(day, state)| (day.key().geo, day.fetched_at(), state)).chain(uncounted).collect();
         let count = |state: DayState| all.iter().filter(|(_, _, day_state)| *day_state == state).count();
         let late = loaded.selected_uncounted().filter(|day| day.state == DayState::Late);
         let has_unreadable_rows = loaded.selected().any(|(day, _)| day.quality().unreadable_rows > 0);

@@ -96,7 +96,13 @@ impl FeishuSource {
         }
         let client = StatsClient::new(http, tokens.clone(), throttle.clone(), Arc::clone(&quota), config.home_geo);
         let call_metrics = Arc::clone(client.call_metrics());
-        Ok(Self { batcher: DayBatcher::new(client, dictionaries, clock, config.observer), throttle, quota, tokens, call_metrics })
+        Ok(Self {
+            batcher: DayBatcher::new(client, dictionaries, clock, config.observer),
+            throttle,
+            quota,
+            tokens,
+            call_metrics,
+        })
     }
 
     /// The monthly quota.

@@ -161,8 +161,12 @@ impl FetchHistory {
         let series = self.series.read();
         let mut records: Vec<DayRecord> = Vec::new();
         for ((geo, user_id_type), series) in series.iter() {
-            let day_record =
-                |(date, record): (&Day, &FetchRecord)| DayRecord { geo: *geo, user_id_type: *user_id_type, date: *date, record: *record };
+            let day_record = |(date, record): (&Day, &FetchRecord)| DayRecord {
+                geo: *geo,
+                user_id_type: *user_id_type,
+                date: *date,
+                record: *record,
+            };
             records.extend(series.records.iter().map(day_record));
         }
         records.sort_unstable_by_key(|record| (record.geo, record.user_id_type.name(), record.date));

@@ -42,7 +42,8 @@ impl<S: DaySource> DaySource for FillCache<S> {
             }
             LoadedDay::Rows(rows) => {
                 let loaded = LoadedDay::Rows(Arc::clone(&rows));
-                let kept = if self.memory.catalog().is_outweighed(&loaded) { self.memory.get(key, depth) } else { None };
+                let kept =
+                    if self.memory.catalog().is_outweighed(&loaded) { self.memory.get(key, depth) } else { None };
                 let loaded = if let Some(kept) = kept {
                     tracing::warn!(%key, "upstream has no rows of a day any more; the rows of an earlier fetch are kept");
                     kept

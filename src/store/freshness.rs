@@ -199,7 +199,9 @@ fn is_before_first_rows(day: Day, counts: &RowCounts) -> bool {
     let Some((first, _)) = counts.iter().find(|(_, rows)| **rows > 0) else { return false };
     let run = counts.range(..*first).rev().zip(1_i32..);
     let length = run.take_while(|((before, _), offset)| **before == first.plus(-offset)).count();
-    day < *first && length >= MIN_EMPTY_DAYS_BEFORE_FIRST && first.since(day) <= i32::try_from(length).unwrap_or(i32::MAX)
+    day < *first
+        && length >= MIN_EMPTY_DAYS_BEFORE_FIRST
+        && first.since(day) <= i32::try_from(length).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]
@@ -240,13 +242,7 @@ mod tests {
     #[test]
     fn a_day_is_first_pending_then_provisional_then_final() {
         let state = |fetched_after: i64, seen_after: i64| {
-            POLICY().state(
-                Geo::Cn,
-                day(),
-                &fetched_once(hours(fetched_after), 1000),
-                &around(1000),
-                hours(seen_after),
-            )
+            POLICY().state(Geo::Cn, day(), &fetched_once(hours(fetched_after), 1000), &around(1000), hours(seen_after))
         };
         assert_eq!(state(-2, -1), DayState::Pending);
         assert_eq!(state(0, 0), DayState::Provisional);

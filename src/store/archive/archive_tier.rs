@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{
-    super::day_catalog::DayCatalog,
-    core::Archive,
-    reader::FindResult,
-};
+use super::{super::day_catalog::DayCatalog, core::Archive, reader::FindResult};
 use crate::{
     model::{DataScope, DayKey},
     source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
