@@ -121,3 +121,97 @@ fn complete_month(days: DayRange, loaded: &ReportInput) -> Option<(DayKey, Vec<C
     let first = inside.map(|day| day.key()).next()?;
     (is_whole && hashes.len() == days.len()).then(|| (first.clone(), hashes))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        time::Duration,
+    };
+
+    use async_trait::async_trait;
+    use jiff::Timestamp;
+    use tokio::time::Instant;
+
+    use crate::{
+        model::{DataScope, Day, Geo, ManualClock, UserIdType},
+        source::{DaySource, Depth, Forecast, LoadContext, LoadedDay},
+        store::{DayCatalog, FreshnessPolicy},
+        table::{Counter, DayTableBuilder, Row},
+    };
+
+    use super::*;
+
+    /// A source of one person's days. Each of the first `changes` loads of rows returns other rows than the digest that
+    /// was loaded before.
+    #[derive(Default)]
+    struct ChangingSource {
+        dictionary: Arc<Dictionary>,
+        loads_of_rows: AtomicU64,
+        changes: u64,
+    }
+
+    impl ChangingSource {
+        fn version(&self, key: &DayKey, messages: u64) -> DayTable {
+            let mut day = DayTableBuilder::new(key.clone(), Arc::clone(&self.dictionary));
+            let mut row = Row { user_id: Some("ou_1".into()), ..Row::default() };
+            row.counters[Counter::SendMessengerNum.index()] = messages;
+            day.push(&row);
+            day.finish("2026-11-22T04:00:00Z".parse().unwrap())
+        }
+    }
+
+    #[async_trait]
+    impl DaySource for ChangingSource {
+        async fn load(&self, key: &DayKey, depth: Depth, _: LoadContext) -> Result<LoadedDay, LoadError> {
+            let loads = self.loads_of_rows.load(Ordering::SeqCst);
+            Ok(match depth {
+                Depth::Digest => LoadedDay::Digest(Arc::new(DayDigest::from_day(&self.version(key, loads), None))),
+                Depth::Rows => {
+                    self.loads_of_rows.fetch_add(1, Ordering::SeqCst);
+                    LoadedDay::Rows(Arc::new(self.version(key, if loads < self.changes { loads + 1 } else { loads })))
+                }
+            })
+        }
+
+        async fn stored(&self, keys: &[DayKey], _: Depth) -> Vec<Option<LoadedDay>> {
+            vec![None; keys.len()]
+        }
+
+        async fn forecast(&self, _: &[DayKey], _: Depth) -> Forecast {
+            Forecast::NOTHING
+        }
+    }
+
+    async fn load(changes: u64) -> Result<UserRollups, QueryError> {
+        let now: Timestamp = "2026-11-22T04:00:00Z".parse().unwrap();
+        let catalog = DayCatalog::new(FreshnessPolicy::default(), Arc::new(ManualClock::at(now)));
+        let source = Arc::new(ChangingSource { changes, ..ChangingSource::default() });
+        let engine = QueryEngine::new(source, catalog, 1 << 20);
+        let query = Query {
+            dates: QueryDates::Days(DayRange::single(Day::new(2026, 11, 10).unwrap())),
+            geos: vec![Geo::Cn],
+            user_id_type: UserIdType::OpenId,
+            scope: DataScope::Everyone,
+            selection: RowSelection::default(),
+            lead_days: 0,
+        };
+        let options = LoadOptions { deadline: Instant::now() + Duration::from_secs(60), allow_partial: false };
+        UserRollups::load(&engine, &query, options).await
+    }
+
+    #[tokio::test]
+    async fn digests_and_rows_are_of_the_same_version_of_a_day() {
+        for changes in 0..3 {
+            let loaded = load(changes).await.unwrap();
+            let [UserRollup::Day(rows)] = &loaded.rollups[..] else { panic!("one day") };
+            assert_eq!(rows.hash(), loaded.input.days[0].hash());
+            assert_eq!(rows.counter(Counter::SendMessengerNum).sum(), changes);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_query_whose_days_change_during_every_load_fails() {
+        assert_eq!(load(3).await.err(), Some(QueryError::Changing));
+    }
+}
