@@ -12,7 +12,7 @@ use super::{
     decode::{self, DecodedPage},
     http::{HttpClient, RawReply, TransportError},
     json_repair::repair_strings,
-    quota::{MonthlyQuota, QuotaCharge},
+    quota::{MonthlyQuota, QuotaCharge, QuotaRefusal},
     reply_class::{self, ClassifiedReply, ReplyClass},
     token::{AccessToken, TokenCache},
     wire::ReplyEnvelope,
@@ -214,12 +214,19 @@ impl StatsClient {
         rows: usize,
         call_priority: &CallPriority,
     ) -> Result<AttemptResult, LoadError> {
-        self.quota.check(call_priority.current())?;
-        // Before the permit, so that no permit is held while a token is requested.
-        self.tokens.current().await?;
-        let permit = self.acquire_permit(call_priority).await;
-        // Check again, because the wait for the permit may have been long.
-        let charge = self.quota.charge(call_priority.current())?;
+        let (permit, charge) = loop {
+            self.quota.admit(call_priority.current()).await?;
+            // Before the permit, so that no permit is held while a token is requested.
+            self.tokens.current().await?;
+            let permit = self.acquire_permit(call_priority).await;
+            // The wait for the permit may have been long.
+            match self.quota.charge(call_priority.current()) {
+                Ok(charge) => break (permit, charge),
+                Err(QuotaRefusal::Exhausted(error)) => return Err(error),
+                // Wait without a permit.
+                Err(QuotaRefusal::TrialInFlight) => {}
+            }
+        };
         let token = self.tokens.current().await?;
         let http_request = self
             .http
