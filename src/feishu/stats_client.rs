@@ -28,7 +28,7 @@ const STATS_PATH: &str = "/open-apis/admin/v1/admin_user_stats";
 pub const PAGE_SIZE: usize = 60;
 
 /// Maximum number of attempts of one page, if it fails temporarily. With the backoff below they take about 30 s.
-const MAX_ATTEMPTS: u32 = 7;
+pub const MAX_ATTEMPTS: u32 = 7;
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(15) };
 
 /// Maximum number of rate-limit refusals of one page. The throttle delays the attempts, so they take minutes.
@@ -151,7 +151,8 @@ impl StatsClient {
         &self.call_metrics
     }
 
-    /// Fetches the page with this token, or the first page without a token. Retries temporary failures.
+    /// Fetches the page with this token, or the first page without a token. Makes at most `max_attempts` attempts if it fails
+    /// temporarily.
     ///
     /// # Errors
     /// [`PageError`] after a permanent failure, or if all attempts have failed.
@@ -160,6 +161,7 @@ impl StatsClient {
         request: &PageRequest,
         page_token: Option<&str>,
         call_priority: &CallPriority,
+        max_attempts: u32,
     ) -> Result<FetchedPage, PageError> {
         let (mut failures, mut refusals, mut token_rejected) = (0, 0, false);
         loop {
@@ -174,7 +176,7 @@ impl StatsClient {
                 AttemptResult::Throttled(upstream) => {
                     return Err(LoadError::Throttled { upstream, retry_after: FAILED_PAGE_RETRY_AFTER }.into());
                 }
-                AttemptResult::Transient(error) if failures + 1 >= MAX_ATTEMPTS => return Err(error.into()),
+                AttemptResult::Transient(error) if failures + 1 >= max_attempts => return Err(error.into()),
                 AttemptResult::Transient(error) => {
                     tracing::debug!(%error, attempt = failures, "a page failed and is retried");
                     tokio::time::sleep(BACKOFF.delay(failures, fastrand::f64())).await;

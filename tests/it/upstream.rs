@@ -4,6 +4,7 @@ mod calls;
 mod limits;
 mod lookahead;
 mod odd_rows;
+mod one_failing_day;
 mod pages;
 mod priorities;
 mod quota;
