@@ -168,7 +168,8 @@ impl<'a> PageFetcher<'a> {
     }
 
     /// Adds the rows of a page. Returns the token of the next page, or `None` if the chain ends.
-    fn accept_page(&mut self, FetchedPage { page, log_id }: FetchedPage) -> Option<Arc<str>> {
+    fn accept_page(&mut self, FetchedPage { page, log_id, clock_ahead }: FetchedPage) -> Option<Arc<str>> {
+        self.quality.clock_ahead |= clock_ahead;
         if self.add_rows(&page) && self.faulty_page_log_id.is_none() {
             self.faulty_page_log_id = log_id;
         }

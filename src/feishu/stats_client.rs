@@ -3,12 +3,14 @@
 use std::{borrow::Cow, cell::OnceCell, sync::Arc, time::Duration};
 
 use adaptive_throttle::{Permit, Throttle, TrafficClass};
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::{
     call_metrics::{self, CallMetrics, CallTimer},
     call_trace,
+    clock_check::ClockCheck,
     decode::{self, DecodedPage},
     http::{HttpClient, RawReply, TransportError},
     json_repair::repair_strings,
@@ -18,7 +20,7 @@ use super::{
     wire::ReplyEnvelope,
 };
 use crate::{
-    model::{Backoff, DataScope, DayRange, Geo, UserIdType},
+    model::{Backoff, Clock, DataScope, DayRange, Geo, UserIdType},
     source::{CallerId, LoadError, Priority, UpstreamDetail},
 };
 
@@ -67,6 +69,7 @@ pub struct StatsClient {
     throttle: Throttle<CallerId>,
     quota: Arc<MonthlyQuota>,
     call_metrics: Arc<CallMetrics>,
+    clock_check: ClockCheck,
     /// The tenant's own geo. It is requested without `target_geo`, because that parameter needs a feature that may be
     /// disabled.
     home_geo: Geo,
@@ -77,6 +80,13 @@ struct CallGuards {
     permit: Permit<CallerId>,
     charge: QuotaCharge,
     timer: CallTimer,
+    sent_at: Timestamp,
+}
+
+/// When a call was sent, and when it was answered by upstream's clock.
+struct CallTimes {
+    sent_at: Timestamp,
+    reply_date: Option<Timestamp>,
 }
 
 /// Why a page could not be fetched.
@@ -95,6 +105,8 @@ pub struct FetchedPage {
     pub page: DecodedPage,
     /// The id of the call in Feishu's log search.
     pub log_id: Option<Arc<str>>,
+    /// Whether the clock of this machine was ahead of upstream's.
+    pub clock_ahead: bool,
 }
 
 /// Result of one call.
@@ -134,9 +146,11 @@ impl StatsClient {
         tokens: TokenCache,
         throttle: Throttle<CallerId>,
         quota: Arc<MonthlyQuota>,
+        clock: Arc<dyn Clock>,
         home_geo: Geo,
     ) -> Self {
-        Self { http, tokens, throttle, quota, call_metrics: Arc::default(), home_geo }
+        let (call_metrics, clock_check) = (Arc::default(), ClockCheck::new(clock));
+        Self { http, tokens, throttle, quota, call_metrics, clock_check, home_geo }
     }
 
     /// The throttle of all calls.
@@ -235,7 +249,8 @@ impl StatsClient {
             .get(STATS_PATH)
             .query(&self.query_parameters(request, page_token, rows))
             .bearer_auth(token.expose());
-        let guards = CallGuards { permit, charge, timer: self.call_metrics.start_call() };
+        let (timer, sent_at) = (self.call_metrics.start_call(), self.clock_check.now());
+        let guards = CallGuards { permit, charge, timer, sent_at };
         let span = call_trace::call_span(STATS_PATH);
         let http_request = call_trace::with_trace_headers(http_request, &span);
         let exchange = async {
@@ -272,7 +287,8 @@ impl StatsClient {
         reply: &RawReply,
         guards: CallGuards,
     ) -> AttemptResult {
-        let CallGuards { permit, charge, timer } = guards;
+        let CallGuards { permit, charge, timer, sent_at } = guards;
+        let times = CallTimes { sent_at, reply_date: reply.date };
         let text = String::from_utf8_lossy(&reply.body);
         let classify = |text| reply_class::classify(reply.status, reply.log_id.as_deref(), text);
         let (mut classified, repaired) = (classify(&text), OnceCell::new());
@@ -291,7 +307,7 @@ impl StatsClient {
         match class {
             ReplyClass::Success => {
                 charge.commit();
-                AttemptResult::Page(self.decode_page(envelope.as_ref(), request, upstream))
+                AttemptResult::Page(self.decode_page(envelope.as_ref(), request, upstream, times))
             }
             ReplyClass::Throttled => AttemptResult::Throttled(upstream),
             ReplyClass::QuotaSpent => AttemptResult::Failed(self.quota.record_exhausted(upstream).into()),
@@ -323,12 +339,14 @@ impl StatsClient {
         envelope: Option<&ReplyEnvelope<'_>>,
         request: &PageRequest,
         UpstreamDetail { log_id, .. }: UpstreamDetail,
+        CallTimes { sent_at, reply_date }: CallTimes,
     ) -> FetchedPage {
         let page =
             envelope.map(|envelope| decode::decode_reply(envelope, request.geo, request.range)).unwrap_or_default();
         let values = page.rows.iter().map(|row| u64::from(row.unreadable_values)).sum();
         self.call_metrics.record_unreadable(u64::from(page.unreadable_rows), values);
-        FetchedPage { page, log_id }
+        let clock_ahead = self.clock_check.is_ahead(sent_at, reply_date);
+        FetchedPage { page, log_id, clock_ahead }
     }
 
     fn query_parameters<'a>(

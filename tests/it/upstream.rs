@@ -1,6 +1,7 @@
 //! Calls to Feishu: their number, order, rate and quota, the access token, and faults of the upstream.
 
 mod calls;
+mod clock;
 mod limits;
 mod lookahead;
 mod odd_rows;
