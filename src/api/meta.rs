@@ -18,6 +18,10 @@ pub const DISTINCT_COUNTS_WITHHELD: &str =
 pub const UNREADABLE_VALUES: &str = "some values of Feishu are not counts: fractions are rounded down, other values count as 0; \
                                      /v1/coverage gives their number by day";
 
+/// Note: rows are missing, because they could not be read.
+pub const UNREADABLE_ROWS: &str =
+    "some rows of Feishu could not be read and are missing; the log of the gateway has Feishu's log id";
+
 /// Note: a sum is limited.
 pub const SUMS_LIMITED: &str = "a counter adds up to more than 2^63-1 over these days: sums are limited to that number";
 
@@ -94,6 +98,7 @@ impl Meta {
     #[must_use]
     pub fn from_loaded_days<D: DayMetadata>(loaded: &LoadedDays<D>) -> Self {
         let count = |state: DayState| loaded.selected().filter(|(_, day_state)| *day_state == state).count();
+        let has_unreadable_rows = loaded.selected().any(|(day, _)| day.quality().unreadable_rows > 0);
         let has_unreadable_values = loaded.selected().any(|(day, _)| day.quality().unreadable_values > 0);
         let latest = loaded.selected().max_by_key(|(day, _)| day.fetched_at());
         Self {
@@ -112,6 +117,7 @@ impl Meta {
             total: None,
             notes: if loaded.cache_status.failed_refreshes > 0 { vec![REFRESH_FAILING] } else { Vec::new() },
         }
+        .with_note(has_unreadable_rows.then_some(UNREADABLE_ROWS))
         .with_note(has_unreadable_values.then_some(UNREADABLE_VALUES))
     }
 

@@ -135,12 +135,11 @@ mod tests {
         fn halves_have_all_days_of_the_range(from in 0_i32..100, count in 1_i32..32) {
             let days = days(from, count);
             let range = DayRange::new(days[0], days[days.len() - 1]).unwrap();
-            match halves(range) {
-                Some(halves) => {
-                    prop_assert_eq!(halves.iter().flat_map(|half| half.days()).collect::<Vec<_>>(), days);
-                    prop_assert!(halves[0].len() - halves[1].len() <= 1);
-                }
-                None => prop_assert_eq!(count, 1),
+            if let Some(halves) = halves(range) {
+                prop_assert_eq!(halves.iter().flat_map(|half| half.days()).collect::<Vec<_>>(), days);
+                prop_assert!(halves[0].len() - halves[1].len() <= 1);
+            } else {
+                prop_assert_eq!(count, 1);
             }
         }
 

@@ -4,6 +4,7 @@ use std::{borrow::Cow, cell::OnceCell, sync::Arc, time::Duration};
 
 use adaptive_throttle::{Permit, Throttle, TrafficClass};
 use jiff::Timestamp;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
@@ -17,7 +18,6 @@ use super::{
     quota::{MonthlyQuota, QuotaCharge, QuotaRefusal},
     reply_class::{self, ClassifiedReply, ReplyClass},
     token::{AccessToken, TokenCache},
-    wire::ReplyEnvelope,
 };
 use crate::{
     model::{Backoff, Clock, DataScope, DayRange, Geo, UserIdType},
@@ -81,12 +81,6 @@ struct CallGuards {
     charge: QuotaCharge,
     timer: CallTimer,
     sent_at: Timestamp,
-}
-
-/// When a call was sent, and when it was answered by upstream's clock.
-struct CallTimes {
-    sent_at: Timestamp,
-    reply_date: Option<Timestamp>,
 }
 
 /// Why a page could not be fetched.
@@ -288,7 +282,6 @@ impl StatsClient {
         guards: CallGuards,
     ) -> AttemptResult {
         let CallGuards { permit, charge, timer, sent_at } = guards;
-        let times = CallTimes { sent_at, reply_date: reply.date };
         let text = String::from_utf8_lossy(&reply.body);
         let classify = |text| reply_class::classify(reply.status, reply.log_id.as_deref(), text);
         let (mut classified, repaired) = (classify(&text), OnceCell::new());
@@ -307,7 +300,12 @@ impl StatsClient {
         match class {
             ReplyClass::Success => {
                 charge.commit();
-                AttemptResult::Page(self.decode_page(envelope.as_ref(), request, upstream, times))
+                let payload = envelope.and_then(|envelope| envelope.data);
+                AttemptResult::Page(FetchedPage {
+                    page: self.decode_page(payload, request),
+                    log_id: upstream.log_id,
+                    clock_ahead: self.clock_check.is_ahead(sent_at, reply.date),
+                })
             }
             ReplyClass::Throttled => AttemptResult::Throttled(upstream),
             ReplyClass::QuotaSpent => AttemptResult::Failed(self.quota.record_exhausted(upstream).into()),
@@ -333,20 +331,12 @@ impl StatsClient {
         }
     }
 
-    /// Decodes the page of a successful reply.
-    fn decode_page(
-        &self,
-        envelope: Option<&ReplyEnvelope<'_>>,
-        request: &PageRequest,
-        UpstreamDetail { log_id, .. }: UpstreamDetail,
-        CallTimes { sent_at, reply_date }: CallTimes,
-    ) -> FetchedPage {
-        let page =
-            envelope.map(|envelope| decode::decode_reply(envelope, request.geo, request.range)).unwrap_or_default();
+    /// Decodes the payload of a successful reply.
+    fn decode_page(&self, payload: Option<&RawValue>, request: &PageRequest) -> DecodedPage {
+        let page = decode::decode_payload(payload, request.geo, request.range);
         let values = page.rows.iter().map(|row| u64::from(row.unreadable_values)).sum();
         self.call_metrics.record_unreadable(u64::from(page.unreadable_rows), values);
-        let clock_ahead = self.clock_check.is_ahead(sent_at, reply_date);
-        FetchedPage { page, log_id, clock_ahead }
+        page
     }
 
     fn query_parameters<'a>(

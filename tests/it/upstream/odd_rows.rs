@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, SchemaDrift, SimulatorConfig};
 use parquet::{
     file::reader::{FileReader as _, SerializedFileReader},
@@ -116,7 +115,9 @@ async fn an_unreadable_row_is_skipped_and_the_day_is_fetched_again(
     // In a range, some of the changed rows are those of the other day.
     assert!(of_day >= readable_rows && (range != DAY || of_day == readable_rows), "{of_day} rows");
     assert!(metric(&setup, "feishu_pulse_upstream_unreadable_rows_total").await >= 5);
-    assert_eq!(meta(&setup).await["days"]["final"], 0);
+    let meta = meta(&setup).await;
+    assert_eq!(meta["days"]["final"], 0);
+    assert!(has_note(&meta, "could not be read"), "{meta}");
     let warnings = log.lines("cannot be read");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("upstream.log_id=") && !warnings[0].contains("ou_"), "{warnings:?}");
@@ -177,7 +178,7 @@ async fn a_count_is_read_however_it_is_written(#[case] value: &str, #[case] coun
 /// The largest value of a column in a Parquet response.
 async fn parquet_max(setup: &Setup, path: &str, column: &str) -> i64 {
     let file = setup.http.get(format!("{}{path}", setup.base)).send().await.unwrap().bytes().await.unwrap();
-    let file = SerializedFileReader::new(Bytes::from(file)).expect("a Parquet file");
+    let file = SerializedFileReader::new(file).expect("a Parquet file");
     let rows = file.get_row_iter(None).expect("rows").map(|row| row.expect("a row"));
     let value = |row: parquet::record::Row| {
         let index = row.get_column_iter().position(|(name, _)| name == column).expect("the column");
