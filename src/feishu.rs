@@ -13,6 +13,7 @@
 //!          ├─ throttle        rate limit (crate adaptive-throttle)
 //!          ├─ http            one HTTP request
 //!          ├─ reply_class     classifies the reply; wire and decode parse it (json_repair, count_parser)
+//!          ├─ clock_check     compares the clock with that of upstream
 //!          └─ call_metrics, call_trace
 //! ```
 //!
@@ -22,6 +23,7 @@
 pub mod access_probe;
 pub mod call_metrics;
 pub mod call_trace;
+pub mod clock_check;
 pub mod count_parser;
 pub mod day_batcher;
 pub mod decode;

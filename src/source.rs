@@ -217,11 +217,11 @@ pub enum LoadError {
         reason: Arc<str>,
     },
     /// The monthly quota of upstream calls is exhausted.
-    #[error("the monthly quota of upstream calls is exhausted until {until} ({upstream})")]
+    #[error("the monthly quota of upstream calls is exhausted; the next call is made after {until} ({upstream})")]
     QuotaExhausted {
         /// Code and log id of the reply. Empty if the operator's own limit is reached.
         upstream: UpstreamDetail,
-        /// Start of the next month.
+        /// When the next call is made: a trial, or the start of the next month.
         until: Timestamp,
     },
     /// Upstream refused the call because of its rate limit too many times in a row.

@@ -52,7 +52,7 @@ fuzz_target!(|input: &[u8]| {
     if is_success {
         let envelope = classified.envelope.expect("a successful reply has an envelope");
         let DayKey { geo, day, .. } = key();
-        check_page(&decode::decode_reply(&envelope, geo, DayRange::single(day)), body.len());
+        check_page(&decode::decode_payload(envelope.data, geo, DayRange::single(day)), body.len());
     }
 });
 

@@ -157,8 +157,8 @@ impl Meta {
             total: None,
             notes: notes.into_iter().flatten().collect(),
         }
-        .with_note(has_unreadable_values.then_some(UNREADABLE_VALUES))
         .with_note(has_unreadable_rows.then_some(UNREADABLE_ROWS))
+        .with_note(has_unreadable_values.then_some(UNREADABLE_VALUES))
     }
 
     /// The metadata of the input of a report, with a note if distinct counts are null because ids are withheld.

@@ -33,9 +33,10 @@ impl AccessProbe {
         let http = HttpClient::new(config.base_url.clone(), config.call_timeout)?;
         let tokens = TokenCache::new(http.clone(), config.credentials.clone());
         // The probe ignores the monthly limit of the gateway.
-        let quota = Arc::new(MonthlyQuota::new(QuotaConfig::default(), clock));
+        let quota = Arc::new(MonthlyQuota::new(QuotaConfig::default(), Arc::clone(&clock)));
         let throttle = Throttle::new(&config.throttle);
-        Ok(Self { tokens: tokens.clone(), client: StatsClient::new(http, tokens, throttle, quota, config.home_geo) })
+        let client = StatsClient::new(http, tokens.clone(), throttle, quota, clock, config.home_geo);
+        Ok(Self { tokens, client })
     }
 
     /// Checks that upstream issues an access token for the app.

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::oneshot, task::JoinSet};
 use tracing::Instrument as _;
@@ -13,7 +14,7 @@ use super::{
     page_lookahead::PageLookahead,
     range_plan::{self, TenantSize},
     reply_class,
-    stats_client::{PageRequest, StatsClient},
+    stats_client::{MAX_ATTEMPTS, PageRequest, StatsClient},
 };
 use crate::{
     model::{Clock, DataScope, Day, DayKey, DayRange, Geo, UserIdType},
@@ -24,6 +25,13 @@ use crate::{
 /// Time that the first requested day waits for further days. A request loads all its days concurrently, within a few
 /// milliseconds.
 const BATCH_DELAY: Duration = Duration::from_millis(3);
+
+/// Maximum number of attempts of a page of a part of a range that failed.
+const ATTEMPTS_OF_PART: u32 = 2;
+
+/// If no part has succeeded after the range was cut this many times, upstream fails as a whole. Then the range costs at
+/// most 2 + 4 + 8 failed parts.
+const MAX_LEVELS_WITHOUT_SUCCESS: u32 = 3;
 
 /// Maximum number of parallel chains per batch key. At 100 calls per second and 150 ms per call, 15 use the full rate.
 const MAX_CHAINS_PER_BATCH_KEY: usize = 24;
@@ -137,6 +145,19 @@ impl BatchKey {
         // An unknown user or department id is unknown on every day. Other rejections can depend on the day.
         let names_an_id = self.scope != DataScope::Everyone;
         reply_class::concerns_all_days(error) || (names_an_id && matches!(error, LoadError::Rejected { .. }))
+    }
+
+    /// Whether another day of this batch key can succeed although one fails with this error.
+    fn can_depend_on_day(&self, error: &LoadError) -> bool {
+        match error {
+            LoadError::Unavailable { .. } | LoadError::Rejected { .. } | LoadError::Forbidden { .. } => {
+                !self.fails_on_all_days(error)
+            }
+            LoadError::Unauthorized { .. }
+            | LoadError::QuotaExhausted { .. }
+            | LoadError::Throttled { .. }
+            | LoadError::Abandoned => false,
+        }
     }
 }
 
@@ -271,32 +292,90 @@ async fn run_worker(shared: Arc<Shared>, batch_key: BatchKey) {
 }
 
 /// Fetches one range of days and delivers the results.
+///
+/// If the fetch fails and the cause can be one of the days, the range is cut in halves until only the failing days are
+/// missing. All parts of one length are fetched at the same time.
 async fn run_fetch(guard: FetchGuard) {
-    let FetchGuard { shared, batch_key, fetch } = &guard;
-    let BatchKey { geo, user_id_type, scope } = batch_key.clone();
-    let request = PageRequest { geo, user_id_type, scope, range: fetch.range };
-    let dictionary = shared.dictionaries.for_id_type(user_id_type);
-    let tokens = shared.lookahead.start_chain(fetch.expected_pages);
-    let fetcher = PageFetcher::new(&shared.client, request, dictionary, tokens, fetch.call_priority());
-    let result = fetcher.fetch(shared.clock.now(), || {
-        let pages = fetch.record_page();
-        if let Some(queue) = shared.lock_queues().get_mut(batch_key) {
-            queue.record_page_count(pages);
-        }
-    });
-    let result = result.await.map(|days| days.into_iter().map(Arc::new).collect::<Vec<_>>());
-    match &result {
-        Ok(days) => {
-            shared.record_size(batch_key, days);
-            days.iter().for_each(|day| (shared.observer.0)(day));
-        }
-        Err(error) => {
-            tracing::warn!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
-            shared.fail_pending(batch_key, error);
+    let (mut parts, mut attempts, mut any_part_succeeded) = (vec![guard], MAX_ATTEMPTS, false);
+    for level in 0.. {
+        let results = join_all(parts.into_iter().map(|part| part.fetch(attempts))).await;
+        any_part_succeeded |= results.iter().any(Result::is_ok);
+        let may_split = any_part_succeeded || level < MAX_LEVELS_WITHOUT_SUCCESS;
+        let failed = results.into_iter().filter_map(Result::err);
+        parts = failed.flat_map(|part| if may_split { part.split() } else { part.fail() }).collect();
+        attempts = ATTEMPTS_OF_PART;
+        if parts.is_empty() {
+            return;
         }
     }
-    let fetch = Arc::clone(fetch);
-    // The fetch leaves the queue before the results are delivered: a later request must not join an ended fetch.
-    drop(guard);
-    fetch.deliver(&result);
+}
+
+impl FetchGuard {
+    /// Fetches the range and delivers the days.
+    async fn fetch(self, max_attempts: u32) -> Result<(), FailedFetch> {
+        let Self { shared, batch_key, fetch } = &self;
+        let BatchKey { geo, user_id_type, scope } = batch_key.clone();
+        let request = PageRequest { geo, user_id_type, scope, range: fetch.range };
+        let dictionary = shared.dictionaries.for_id_type(user_id_type);
+        let tokens = shared.lookahead.start_chain(fetch.expected_pages);
+        let priority = fetch.call_priority();
+        let fetcher = PageFetcher::new(&shared.client, request, dictionary, tokens, priority, max_attempts);
+        let result = fetcher.fetch(shared.clock.now(), || {
+            let pages = fetch.record_page();
+            if let Some(queue) = shared.lock_queues().get_mut(batch_key) {
+                queue.record_page_count(pages);
+            }
+        });
+        match result.await {
+            Ok(days) => {
+                let days: Vec<Arc<DayTable>> = days.into_iter().map(Arc::new).collect();
+                shared.record_size(batch_key, &days);
+                days.iter().for_each(|day| (shared.observer.0)(day));
+                self.deliver(&Ok(days));
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
+                shared.fail_pending(batch_key, &error);
+                Err(FailedFetch { guard: self, error })
+            }
+        }
+    }
+
+    /// Delivers the results. The fetch leaves the queue before: a later request must not join an ended fetch.
+    fn deliver(self, result: &Result<Vec<Arc<DayTable>>, LoadError>) {
+        let fetch = Arc::clone(&self.fetch);
+        drop(self);
+        fetch.deliver(result);
+    }
+}
+
+/// A fetch that failed and whose results are not delivered yet.
+struct FailedFetch {
+    guard: FetchGuard,
+    error: LoadError,
+}
+
+impl FailedFetch {
+    /// The fetches of the halves of the range. If the error concerns all days, or if there is only one, delivers the error.
+    fn split(self) -> Vec<FetchGuard> {
+        let FetchGuard { shared, batch_key, fetch } = &self.guard;
+        let halves = || {
+            let size = shared.tenant_size(batch_key, 0);
+            shared.lock_queues().get_mut(batch_key)?.split(fetch, |range| size.pages(range.len()))
+        };
+        match batch_key.can_depend_on_day(&self.error).then(halves).flatten() {
+            Some(halves) => {
+                let guard = |fetch| FetchGuard { shared: Arc::clone(shared), batch_key: batch_key.clone(), fetch };
+                halves.map(guard).into()
+            }
+            None => self.fail(),
+        }
+    }
+
+    /// Delivers the error.
+    fn fail(self) -> Vec<FetchGuard> {
+        self.guard.deliver(&Err(self.error));
+        Vec::new()
+    }
 }

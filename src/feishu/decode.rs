@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use jiff::{Timestamp, civil::DateTime};
+use serde_json::value::RawValue;
 
 use super::{
     count_parser::InexactCount,
-    wire::{LenientScalar, ReplyEnvelope, UpstreamPage, UpstreamRow},
+    wire::{LenientScalar, UpstreamPage, UpstreamRow},
 };
 use crate::{
     model::{Day, DayRange, Geo},
@@ -47,12 +48,12 @@ pub enum NextPage {
     TokenMissing,
 }
 
-/// Decodes the page of a successful reply to a request for `days`. Times without a zone are in the zone of `geo`. A reply
-/// whose payload is missing or not an object is a page without rows whose next token is missing.
+/// Decodes the payload of a successful reply to a request for `days`. Times without a zone are in the zone of `geo`. A
+/// payload that is missing or not an object is a page without rows whose next token is missing.
 #[must_use]
-pub fn decode_reply(reply: &ReplyEnvelope<'_>, geo: Geo, days: DayRange) -> DecodedPage {
+pub fn decode_payload(payload: Option<&RawValue>, geo: Geo, days: DayRange) -> DecodedPage {
     let mut repaired = String::new();
-    let page = reply.data.and_then(|data| UpstreamPage::parse(data, &mut repaired));
+    let page = payload.and_then(|payload| UpstreamPage::parse(payload, &mut repaired));
     let without_payload = || DecodedPage { next: NextPage::TokenMissing, ..DecodedPage::default() };
     page.map_or_else(without_payload, |page| decode_page(&page, geo, days))
 }
@@ -194,10 +195,9 @@ mod tests {
     }"#;
 
     fn decoded_payload(payload: &str) -> DecodedPage {
-        let text = format!(r#"{{"code":0,"data":{payload}}}"#);
         let day = |text: &str| text.parse().unwrap();
         let days = DayRange::new(day("2020-02-15"), day("2026-11-01")).unwrap();
-        decode_reply(&ReplyEnvelope::parse(&text).unwrap(), Geo::Cn, days)
+        decode_payload(Some(serde_json::from_str(payload).unwrap()), Geo::Cn, days)
     }
 
     fn decoded(rows: &str) -> DecodedPage {

@@ -129,6 +129,33 @@ impl FetchQueue {
         Some(fetch)
     }
 
+    /// Replaces a fetch in flight by one for each half of its range, which the caller must run. The waiters move to the
+    /// fetch of their day. `None` if the range has one day.
+    pub fn split(
+        &mut self,
+        fetch: &Arc<InFlightFetch>,
+        expected_pages: impl Fn(DayRange) -> Option<usize>,
+    ) -> Option<[Arc<InFlightFetch>; 2]> {
+        let halves = range_plan::halves(fetch.range)?;
+        let mut waiters = std::mem::take(&mut *fetch.lock_waiters());
+        let parts = halves.map(|range| {
+            let own = waiters.extract_if(|day, _| range.contains(*day)).collect();
+            Arc::new(InFlightFetch {
+                range,
+                caller: fetch.caller,
+                expected_pages: expected_pages(range),
+                trace_span: fetch.trace_span.clone(),
+                priority: watch::Sender::new(*fetch.priority.borrow()),
+                received_pages: AtomicUsize::new(0),
+                waiters: Mutex::new(own),
+            })
+        });
+        for part in &parts {
+            self.in_flight.extend(part.range.days().map(|day| (day, Arc::clone(part))));
+        }
+        Some(parts)
+    }
+
     /// Completes all pending days with `error`, without fetching them.
     pub fn fail_pending(&mut self, error: &LoadError) {
         for waiter in std::mem::take(&mut self.pending).into_values().flat_map(|pending| pending.waiters) {
@@ -251,6 +278,30 @@ mod tests {
         assert_eq!(ranges(start(&mut queue)), ["2026-11-06..2026-11-06"]);
         assert_eq!(ranges(start(&mut queue)), ["2026-11-01..2026-11-01"]);
         assert!(start(&mut queue).is_empty());
+    }
+
+    #[test]
+    fn the_halves_of_a_fetch_take_over_its_days_and_their_requests() {
+        let mut queue = FetchQueue::default();
+        let mut results: Vec<_> = (0..3).map(|offset| enqueue(&mut queue, offset, BACKGROUND)).collect();
+        let whole = start(&mut queue).remove(0);
+        let mut joined = enqueue(&mut queue, 2, INTERACTIVE);
+
+        let [left, right] = queue.split(&whole, |_| Some(1)).unwrap();
+        queue.remove(&whole);
+        let mut later = enqueue(&mut queue, 0, INTERACTIVE);
+
+        assert_eq!((left.range, right.range), (DayRange::new(day(0), day(1)).unwrap(), DayRange::single(day(2))));
+        assert_eq!(*right.call_priority().priority.borrow(), Priority::Interactive);
+        assert!(start(&mut queue).is_empty() && queue.split(&right, |_| None).is_none());
+        queue.remove(&right);
+        right.deliver(&Err(LoadError::Abandoned));
+        assert!(results[2].try_recv().is_ok() && joined.try_recv().is_ok());
+        assert!(results[0].try_recv().is_err() && !queue.is_idle());
+        queue.remove(&left);
+        left.deliver(&Err(LoadError::Abandoned));
+        assert!(results[0].try_recv().is_ok() && results[1].try_recv().is_ok() && later.try_recv().is_ok());
+        assert!(queue.is_idle());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{error::Error as _, sync::Arc, time::Duration};
 
 use adaptive_throttle::RateLimitHints;
 use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
 use reqwest::{Client, RequestBuilder, StatusCode, Url, header::HeaderMap};
 
 /// Maximum size of a reply body: 8 MiB. A page of 60 rows has about 55 KB.
@@ -23,6 +24,8 @@ pub struct RawReply {
     pub status: StatusCode,
     /// The log id from the headers `X-Tt-Logid` or `X-Request-Id`.
     pub log_id: Option<String>,
+    /// The header `Date`: the time of upstream's clock.
+    pub date: Option<Timestamp>,
     /// The rate-limit headers.
     pub hints: RateLimitHints,
     /// The body.
@@ -70,6 +73,7 @@ impl HttpClient {
         let reply = RawReply {
             status: response.status(),
             log_id: header("x-tt-logid").or_else(|| header("x-request-id")),
+            date: header("date").and_then(|date| httpdate::parse_http_date(&date).ok()?.try_into().ok()),
             hints: RateLimitHints::parse(
                 header("x-ogw-ratelimit-limit").as_deref(),
                 header("x-ogw-ratelimit-reset").as_deref(),

@@ -30,6 +30,7 @@ pub struct PageFetcher<'a> {
     client: &'a StatsClient,
     request: Arc<PageRequest>,
     priority: CallPriority,
+    max_attempts: u32,
     days: BTreeMap<Day, DayInProgress>,
     seen_tokens: HashSet<Arc<str>>,
     tokens: ConsecutiveTokens,
@@ -62,7 +63,8 @@ struct PageCall {
 }
 
 impl<'a> PageFetcher<'a> {
-    /// Creates a fetcher. It makes no call. `tokens` guesses the tokens of the next pages.
+    /// Creates a fetcher. It makes no call. `tokens` guesses the tokens of the next pages. A page that fails temporarily is
+    /// requested at most `max_attempts` times.
     #[must_use]
     pub fn new(
         client: &'a StatsClient,
@@ -70,6 +72,7 @@ impl<'a> PageFetcher<'a> {
         dictionary: &Arc<Dictionary>,
         tokens: ConsecutiveTokens,
         priority: CallPriority,
+        max_attempts: u32,
     ) -> Self {
         let days = request.range.days().map(|day| {
             let key =
@@ -81,6 +84,7 @@ impl<'a> PageFetcher<'a> {
             client,
             request: Arc::new(request),
             priority,
+            max_attempts,
             days,
             seen_tokens: HashSet::new(),
             tokens,
@@ -157,13 +161,15 @@ impl<'a> PageFetcher<'a> {
 
     fn start_call(&self, window: &mut CallWindow<'a>, token: Option<Arc<str>>, guessed: bool) {
         let (client, request, priority) = (self.client, Arc::clone(&self.request), self.priority.clone());
+        let max_attempts = self.max_attempts;
         window.calls.push_back(PageCall { token: token.clone(), guessed });
-        let call = async move { client.fetch_page(&request, token.as_deref(), &priority).await };
+        let call = async move { client.fetch_page(&request, token.as_deref(), &priority, max_attempts).await };
         window.replies.push_back(call.boxed());
     }
 
     /// Adds the rows of a page. Returns the token of the next page, or `None` if the chain ends.
-    fn accept_page(&mut self, FetchedPage { page, log_id }: FetchedPage) -> Option<Arc<str>> {
+    fn accept_page(&mut self, FetchedPage { page, log_id, clock_ahead }: FetchedPage) -> Option<Arc<str>> {
+        self.quality.clock_ahead |= clock_ahead;
         if self.add_rows(&page) && self.faulty_page_log_id.is_none() {
             self.faulty_page_log_id = log_id;
         }

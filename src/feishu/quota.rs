@@ -1,10 +1,14 @@
 //! [`MonthlyQuota`]: counts the calls of the month, limits them as configured, and blocks them once upstream refuses them.
+//!
+//! A quota can be bought or raised during the month, and nothing announces it. So one call an hour is tried, and one after
+//! a restart. Other calls wait for the result of the trial.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
-use jiff::{Timestamp, ToSpan as _, civil::Date, tz::Offset};
+use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::Offset};
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::{
     model::{Clock, Day},
@@ -14,6 +18,9 @@ use crate::{
 
 /// Time zone in which months are counted: China standard time, UTC+8.
 const QUOTA_UTC_OFFSET: Offset = Offset::constant(8);
+
+/// Interval of the trial calls after upstream has refused calls for the rest of the month.
+const TRIAL_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
 /// Shares of the monthly limit at which a warning is logged.
 const WARNING_SHARES: [f64; 2] = [0.80, 0.95];
@@ -33,6 +40,8 @@ pub struct MonthlyQuota {
     clock: Arc<dyn Clock>,
     config: QuotaConfig,
     state: Mutex<QuotaState>,
+    /// Notified when a trial call has ended.
+    trial_ended: Notify,
 }
 
 /// Call count of one month, as stored in the state file.
@@ -42,12 +51,25 @@ pub struct MonthlyCalls {
     pub month: Day,
     /// Successful calls. Documented: Feishu does not count failed calls.
     pub calls: u64,
+    /// Whether upstream refused the last call because its quota is exhausted.
+    #[serde(default)]
+    pub exhausted: bool,
 }
 
 /// A call in flight. It counts toward the limit until it is dropped; [`QuotaCharge::commit`] counts it permanently.
 #[derive(Debug)]
 pub struct QuotaCharge {
     quota: Arc<MonthlyQuota>,
+    is_trial: bool,
+}
+
+/// Why a call may not be made now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuotaRefusal {
+    /// The quota is exhausted.
+    Exhausted(LoadError),
+    /// A trial call is in flight. [`MonthlyQuota::admit`] waits for its end.
+    TrialInFlight,
 }
 
 #[derive(Debug)]
@@ -55,9 +77,18 @@ struct QuotaState {
     counted: MonthlyCalls,
     /// Calls in flight.
     in_flight: u64,
-    /// The reply with which upstream refused calls for the rest of the month.
-    exhausted: Option<UpstreamDetail>,
+    /// Set while upstream refuses calls for the rest of the month.
+    exhausted: Option<Exhausted>,
     logged_warnings: usize,
+}
+
+/// The state after upstream has refused calls for the rest of the month.
+#[derive(Clone, Debug)]
+struct Exhausted {
+    /// The reply that refused the last call.
+    upstream: UpstreamDetail,
+    next_trial: Timestamp,
+    trial_in_flight: bool,
 }
 
 impl MonthlyQuota {
@@ -65,7 +96,7 @@ impl MonthlyQuota {
     #[must_use]
     pub fn new(config: QuotaConfig, clock: Arc<dyn Clock>) -> Self {
         let state = QuotaState::of(first_of_month(clock.now()));
-        Self { clock, config, state: Mutex::new(state) }
+        Self { clock, config, state: Mutex::new(state), trial_ended: Notify::new() }
     }
 
     /// The first day of the month at `now`, in UTC+8.
@@ -74,45 +105,77 @@ impl MonthlyQuota {
         first_of_month(now)
     }
 
-    /// Restores the count of a previous process. A count of another month is ignored.
+    /// Restores the count of a previous process. A count of another month is ignored. If upstream refused calls, the next
+    /// call is a trial.
     pub fn restore(&self, restored: &MonthlyCalls) {
         let mut state = self.current_state();
         if restored.month == state.counted.month {
             state.counted.calls = state.counted.calls.max(restored.calls);
+            if restored.exhausted {
+                let (upstream, next_trial) = (UpstreamDetail::default(), self.clock.now());
+                state.exhausted = Some(Exhausted { upstream, next_trial, trial_in_flight: false });
+            }
         }
     }
 
-    /// Checks whether a call may be made.
+    /// Checks whether a call may be made. Waits while a trial call is in flight.
     ///
     /// # Errors
-    /// [`LoadError::QuotaExhausted`] if upstream refuses calls for the rest of the month, or if the configured limit is
-    /// reached.
-    pub fn check(&self, priority: Priority) -> Result<(), LoadError> {
-        let state = self.current_state();
-        if let Some(upstream) = &state.exhausted {
-            return Err(exhausted_error(&state, upstream.clone()));
+    /// [`LoadError::QuotaExhausted`] if upstream refuses calls for the rest of the month and no trial is due, or if the
+    /// configured limit is reached.
+    pub async fn admit(&self, priority: Priority) -> Result<(), LoadError> {
+        loop {
+            let mut trial_ended = pin!(self.trial_ended.notified());
+            // Registered before the check, so that an end between the check and the wait is not missed.
+            trial_ended.as_mut().enable();
+            let admission = self.check(&self.current_state(), priority);
+            match admission {
+                Ok(()) => return Ok(()),
+                Err(QuotaRefusal::Exhausted(error)) => return Err(error),
+                Err(QuotaRefusal::TrialInFlight) => trial_ended.await,
+            }
+        }
+    }
+
+    /// Reserves one call. If upstream refuses calls and a trial is due, the call is the trial.
+    ///
+    /// # Errors
+    /// [`QuotaRefusal`] if the call may not be made now.
+    pub fn charge(self: &Arc<Self>, priority: Priority) -> Result<QuotaCharge, QuotaRefusal> {
+        let mut state = self.current_state();
+        self.check(&state, priority)?;
+        state.in_flight += 1;
+        let is_trial = state.exhausted.is_some();
+        if let Some(exhausted) = &mut state.exhausted {
+            exhausted.trial_in_flight = true;
+        }
+        Ok(QuotaCharge { quota: Arc::clone(self), is_trial })
+    }
+
+    fn check(&self, state: &QuotaState, priority: Priority) -> Result<(), QuotaRefusal> {
+        match &state.exhausted {
+            Some(exhausted) if exhausted.trial_in_flight => return Err(QuotaRefusal::TrialInFlight),
+            Some(exhausted) if self.clock.now() < exhausted.next_trial => {
+                return Err(QuotaRefusal::Exhausted(exhausted.error(state)));
+            }
+            _ => {}
         }
         match self.limit_for(priority) {
             Some(limit) if state.counted.calls + state.in_flight >= limit => {
-                Err(exhausted_error(&state, UpstreamDetail::default()))
+                let (upstream, until) = (UpstreamDetail::default(), next_month_start(state.counted.month));
+                Err(QuotaRefusal::Exhausted(LoadError::QuotaExhausted { upstream, until }))
             }
             _ => Ok(()),
         }
     }
 
-    /// Reserves one call.
-    ///
-    /// # Errors
-    /// The same as [`MonthlyQuota::check`].
-    pub fn charge(self: &Arc<Self>, priority: Priority) -> Result<QuotaCharge, LoadError> {
-        self.check(priority)?;
-        self.current_state().in_flight += 1;
-        Ok(QuotaCharge { quota: Arc::clone(self) })
-    }
-
     fn count_call(&self) {
         let mut state = self.current_state();
         state.counted.calls += 1;
+        if state.exhausted.take().is_some() {
+            state.counted.exhausted = false;
+            tracing::info!("upstream accepts calls again; its monthly quota was raised");
+        }
         let Some(limit) = self.config.monthly_limit else { return };
         let used_share = state.counted.calls as f64 / limit.max(1) as f64;
         if WARNING_SHARES.get(state.logged_warnings).is_some_and(|share| used_share >= *share) {
@@ -128,9 +191,13 @@ impl MonthlyQuota {
     /// Records that upstream refuses calls for the rest of the month. Returns the error for the refused call.
     pub fn record_exhausted(&self, upstream: UpstreamDetail) -> LoadError {
         let mut state = self.current_state();
-        let error = exhausted_error(&state, upstream.clone());
-        if state.exhausted.replace(upstream).is_none() {
-            tracing::error!(%error, "the monthly upstream quota is exhausted; no call is made until the next month");
+        let next_trial = self.clock.now() + TRIAL_INTERVAL;
+        let trial_in_flight = state.exhausted.as_ref().is_some_and(|before| before.trial_in_flight);
+        let exhausted = Exhausted { upstream, next_trial, trial_in_flight };
+        let error = exhausted.error(&state);
+        state.counted.exhausted = true;
+        if state.exhausted.replace(exhausted).is_none() {
+            tracing::error!(%error, "the monthly upstream quota is exhausted; one call an hour is tried");
         }
         error
     }
@@ -196,17 +263,32 @@ impl Drop for QuotaCharge {
     fn drop(&mut self) {
         let mut state = self.quota.current_state();
         state.in_flight = state.in_flight.saturating_sub(1);
+        if self.is_trial {
+            if let Some(exhausted) = &mut state.exhausted {
+                exhausted.trial_in_flight = false;
+            }
+            drop(state);
+            self.quota.trial_ended.notify_waiters();
+        }
+    }
+}
+
+impl Exhausted {
+    fn error(&self, state: &QuotaState) -> LoadError {
+        let until = self.next_trial.min(next_month_start(state.counted.month));
+        LoadError::QuotaExhausted { upstream: self.upstream.clone(), until }
     }
 }
 
 impl QuotaState {
     const fn of(month: Day) -> Self {
-        Self { counted: MonthlyCalls { month, calls: 0 }, in_flight: 0, exhausted: None, logged_warnings: 0 }
+        Self {
+            counted: MonthlyCalls { month, calls: 0, exhausted: false },
+            in_flight: 0,
+            exhausted: None,
+            logged_warnings: 0,
+        }
     }
-}
-
-fn exhausted_error(state: &QuotaState, upstream: UpstreamDetail) -> LoadError {
-    LoadError::QuotaExhausted { upstream, until: next_month_start(state.counted.month) }
 }
 
 /// The first day of the month that contains `now`, in UTC+8.
@@ -222,6 +304,8 @@ fn next_month_start(month: Day) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
     use crate::model::ManualClock;
 
@@ -234,19 +318,78 @@ mod tests {
         (Arc::new(MonthlyQuota::new(QuotaConfig { monthly_limit, reserve: 0.2 }, clock.clone())), clock)
     }
 
+    fn admission(quota: &MonthlyQuota, priority: Priority) -> Option<Result<(), LoadError>> {
+        quota.admit(priority).now_or_never()
+    }
+
+    fn exhausted_until(until: &str) -> Result<(), LoadError> {
+        Err(LoadError::QuotaExhausted { upstream: UpstreamDetail::default(), until: at(until) })
+    }
+
     #[test]
-    fn an_exhausted_quota_blocks_calls_until_the_next_month_in_china() {
+    fn an_exhausted_quota_blocks_calls_until_the_next_month_in_china_at_the_latest() {
         let (quota, clock) = quota("2026-12-31T15:59:59Z", None);
-        assert_eq!(quota.check(Priority::Interactive), Ok(()));
+        assert_eq!(admission(&quota, Priority::Interactive), Some(Ok(())));
 
         quota.record_exhausted(UpstreamDetail::default());
 
-        let until = at("2026-12-31T16:00:00Z");
-        let error = LoadError::QuotaExhausted { upstream: UpstreamDetail::default(), until };
-        assert_eq!(quota.check(Priority::Interactive), Err(error));
-        clock.set(until);
-        assert_eq!(quota.check(Priority::Interactive), Ok(()));
-        assert_eq!(quota.calls_this_month().calls, 0);
+        let until = "2026-12-31T16:00:00Z";
+        assert_eq!(admission(&quota, Priority::Interactive), Some(exhausted_until(until)));
+        clock.set(at(until));
+        assert_eq!(admission(&quota, Priority::Interactive), Some(Ok(())));
+        assert_eq!(
+            quota.calls_this_month(),
+            MonthlyCalls { month: "2027-01-01".parse().unwrap(), calls: 0, exhausted: false }
+        );
+    }
+
+    #[test]
+    fn one_call_an_hour_is_tried_and_others_wait_for_its_end() {
+        let (quota, clock) = quota("2026-11-05T00:00:00Z", None);
+        quota.record_exhausted(UpstreamDetail::default());
+        clock.set(at("2026-11-05T00:59:59Z"));
+        assert_eq!(admission(&quota, Priority::Interactive), Some(exhausted_until("2026-11-05T01:00:00Z")));
+
+        clock.set(at("2026-11-05T01:00:00Z"));
+        let trial = quota.charge(Priority::Background).unwrap();
+        let mut waiting = pin!(quota.admit(Priority::Interactive));
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        assert_eq!(quota.charge(Priority::Interactive).unwrap_err(), QuotaRefusal::TrialInFlight);
+        quota.record_exhausted(UpstreamDetail::default());
+        drop(trial);
+
+        assert_eq!(waiting.now_or_never(), Some(exhausted_until("2026-11-05T02:00:00Z")));
+    }
+
+    #[test]
+    fn a_successful_trial_admits_all_calls_and_one_without_a_result_is_repeated() {
+        let (quota, clock) = quota("2026-11-05T00:00:00Z", None);
+        quota.record_exhausted(UpstreamDetail::default());
+        clock.set(at("2026-11-05T01:00:00Z"));
+
+        drop(quota.charge(Priority::Interactive).unwrap());
+        let trial = quota.charge(Priority::Interactive).unwrap();
+        let waiting = quota.admit(Priority::Interactive);
+        trial.commit();
+
+        assert_eq!(waiting.now_or_never(), Some(Ok(())));
+        let charges = [(); 3].map(|()| quota.charge(Priority::Interactive));
+        assert!(charges.iter().all(Result::is_ok));
+        assert!(!quota.calls_this_month().exhausted);
+    }
+
+    #[test]
+    fn after_a_restart_the_first_call_is_a_trial() {
+        let (before, _) = quota("2026-11-05T00:00:00Z", None);
+        before.record_exhausted(UpstreamDetail::default());
+        let (after, _) = quota("2026-11-05T00:00:05Z", None);
+        after.restore(&before.calls_this_month());
+
+        let trial = after.charge(Priority::Interactive).unwrap();
+        assert_eq!(admission(&after, Priority::Interactive), None);
+        trial.commit();
+
+        assert_eq!(admission(&after, Priority::Interactive), Some(Ok(())));
     }
 
     #[test]
@@ -255,10 +398,11 @@ mod tests {
 
         (0..8).for_each(|_| quota.count_call());
 
-        assert!(quota.check(Priority::Background).is_err());
-        assert!(quota.check(Priority::Interactive).is_ok());
+        let is_admitted = |priority| quota.charge(priority).is_ok();
+        assert!(!is_admitted(Priority::Background));
+        assert!(is_admitted(Priority::Interactive));
         (0..2).for_each(|_| quota.count_call());
-        assert!(quota.check(Priority::Interactive).is_err());
+        assert!(!is_admitted(Priority::Interactive));
     }
 
     #[test]

@@ -55,6 +55,15 @@ pub fn next_ranges(pending: &[Day], in_flight: usize, size: TenantSize, max_chai
     }
 }
 
+/// The two halves of a range. `None` if it has one day.
+#[must_use]
+pub fn halves(range: DayRange) -> Option<[DayRange; 2]> {
+    let days: Vec<Day> = range.days().collect();
+    let (left, right) = days.split_at(days.len().div_ceil(2));
+    let half = |days: &[Day]| DayRange::new(*days.first()?, *days.last()?);
+    Some([half(left)?, half(right)?])
+}
+
 /// Number of days that fill [`MIN_EFFICIENT_PAGES`], at most [`MAX_RANGE_DAYS`].
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 31")]
 fn max_range_days(rows_per_day: f64) -> usize {
@@ -122,6 +131,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn halves_have_all_days_of_the_range(from in 0_i32..100, count in 1_i32..32) {
+            let days = days(from, count);
+            let range = DayRange::new(days[0], days[days.len() - 1]).unwrap();
+            if let Some(halves) = halves(range) {
+                prop_assert_eq!(halves.iter().flat_map(|half| half.days()).collect::<Vec<_>>(), days);
+                prop_assert!(halves[0].len() - halves[1].len() <= 1);
+            } else {
+                prop_assert_eq!(count, 1);
+            }
+        }
+
         #[test]
         fn calls_stay_within_two_percent_and_one_per_chain(people in 1_usize..200_000, count in 1_i32..370) {
             let ideal = (people * usize::try_from(count).unwrap()).div_ceil(PAGE_SIZE);

@@ -94,7 +94,14 @@ impl FeishuSource {
         if let Some(path) = config.state_file {
             StateFile::open(path, Arc::clone(&quota), throttle.clone(), Arc::clone(&clock)).spawn_writer();
         }
-        let client = StatsClient::new(http, tokens.clone(), throttle.clone(), Arc::clone(&quota), config.home_geo);
+        let client = StatsClient::new(
+            http,
+            tokens.clone(),
+            throttle.clone(),
+            Arc::clone(&quota),
+            Arc::clone(&clock),
+            config.home_geo,
+        );
         let call_metrics = Arc::clone(client.call_metrics());
         Ok(Self {
             batcher: DayBatcher::new(client, dictionaries, clock, config.observer),

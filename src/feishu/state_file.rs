@@ -1,4 +1,5 @@
-//! The state file: keeps the call count of the month and the learned rate limit across restarts.
+//! The state file: keeps the call count of the month, whether the quota is exhausted, and the learned rate limit across
+//! restarts.
 
 use std::{
     io,

@@ -3,22 +3,24 @@
 use std::{borrow::Cow, cell::OnceCell, sync::Arc, time::Duration};
 
 use adaptive_throttle::{Permit, Throttle, TrafficClass};
+use jiff::Timestamp;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::{
     call_metrics::{self, CallMetrics, CallTimer},
     call_trace,
+    clock_check::ClockCheck,
     decode::{self, DecodedPage},
     http::{HttpClient, RawReply, TransportError},
     json_repair::repair_strings,
-    quota::{MonthlyQuota, QuotaCharge},
+    quota::{MonthlyQuota, QuotaCharge, QuotaRefusal},
     reply_class::{self, ClassifiedReply, ReplyClass},
     token::{AccessToken, TokenCache},
-    wire::ReplyEnvelope,
 };
 use crate::{
-    model::{Backoff, DataScope, DayRange, Geo, UserIdType},
+    model::{Backoff, Clock, DataScope, DayRange, Geo, UserIdType},
     source::{CallerId, LoadError, Priority, UpstreamDetail},
 };
 
@@ -28,7 +30,7 @@ const STATS_PATH: &str = "/open-apis/admin/v1/admin_user_stats";
 pub const PAGE_SIZE: usize = 60;
 
 /// Maximum number of attempts of one page, if it fails temporarily. With the backoff below they take about 30 s.
-const MAX_ATTEMPTS: u32 = 7;
+pub const MAX_ATTEMPTS: u32 = 7;
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(15) };
 
 /// Maximum number of rate-limit refusals of one page. The throttle delays the attempts, so they take minutes.
@@ -67,6 +69,7 @@ pub struct StatsClient {
     throttle: Throttle<CallerId>,
     quota: Arc<MonthlyQuota>,
     call_metrics: Arc<CallMetrics>,
+    clock_check: ClockCheck,
     /// The tenant's own geo. It is requested without `target_geo`, because that parameter needs a feature that may be
     /// disabled.
     home_geo: Geo,
@@ -77,6 +80,7 @@ struct CallGuards {
     permit: Permit<CallerId>,
     charge: QuotaCharge,
     timer: CallTimer,
+    sent_at: Timestamp,
 }
 
 /// Why a page could not be fetched.
@@ -95,6 +99,8 @@ pub struct FetchedPage {
     pub page: DecodedPage,
     /// The id of the call in Feishu's log search.
     pub log_id: Option<Arc<str>>,
+    /// Whether the clock of this machine was ahead of upstream's.
+    pub clock_ahead: bool,
 }
 
 /// Result of one call.
@@ -134,9 +140,11 @@ impl StatsClient {
         tokens: TokenCache,
         throttle: Throttle<CallerId>,
         quota: Arc<MonthlyQuota>,
+        clock: Arc<dyn Clock>,
         home_geo: Geo,
     ) -> Self {
-        Self { http, tokens, throttle, quota, call_metrics: Arc::default(), home_geo }
+        let (call_metrics, clock_check) = (Arc::default(), ClockCheck::new(clock));
+        Self { http, tokens, throttle, quota, call_metrics, clock_check, home_geo }
     }
 
     /// The throttle of all calls.
@@ -151,7 +159,8 @@ impl StatsClient {
         &self.call_metrics
     }
 
-    /// Fetches the page with this token, or the first page without a token. Retries temporary failures.
+    /// Fetches the page with this token, or the first page without a token. Makes at most `max_attempts` attempts if it fails
+    /// temporarily.
     ///
     /// # Errors
     /// [`PageError`] after a permanent failure, or if all attempts have failed.
@@ -160,6 +169,7 @@ impl StatsClient {
         request: &PageRequest,
         page_token: Option<&str>,
         call_priority: &CallPriority,
+        max_attempts: u32,
     ) -> Result<FetchedPage, PageError> {
         let (mut failures, mut refusals, mut token_rejected) = (0, 0, false);
         loop {
@@ -174,7 +184,7 @@ impl StatsClient {
                 AttemptResult::Throttled(upstream) => {
                     return Err(LoadError::Throttled { upstream, retry_after: FAILED_PAGE_RETRY_AFTER }.into());
                 }
-                AttemptResult::Transient(error) if failures + 1 >= MAX_ATTEMPTS => return Err(error.into()),
+                AttemptResult::Transient(error) if failures + 1 >= max_attempts => return Err(error.into()),
                 AttemptResult::Transient(error) => {
                     tracing::debug!(%error, attempt = failures, "a page failed and is retried");
                     tokio::time::sleep(BACKOFF.delay(failures, fastrand::f64())).await;
@@ -214,19 +224,27 @@ impl StatsClient {
         rows: usize,
         call_priority: &CallPriority,
     ) -> Result<AttemptResult, LoadError> {
-        self.quota.check(call_priority.current())?;
-        // Before the permit, so that no permit is held while a token is requested.
-        self.tokens.current().await?;
-        let permit = self.acquire_permit(call_priority).await;
-        // Check again, because the wait for the permit may have been long.
-        let charge = self.quota.charge(call_priority.current())?;
+        let (permit, charge) = loop {
+            self.quota.admit(call_priority.current()).await?;
+            // Before the permit, so that no permit is held while a token is requested.
+            self.tokens.current().await?;
+            let permit = self.acquire_permit(call_priority).await;
+            // The wait for the permit may have been long.
+            match self.quota.charge(call_priority.current()) {
+                Ok(charge) => break (permit, charge),
+                Err(QuotaRefusal::Exhausted(error)) => return Err(error),
+                // Wait without a permit.
+                Err(QuotaRefusal::TrialInFlight) => {}
+            }
+        };
         let token = self.tokens.current().await?;
         let http_request = self
             .http
             .get(STATS_PATH)
             .query(&self.query_parameters(request, page_token, rows))
             .bearer_auth(token.expose());
-        let guards = CallGuards { permit, charge, timer: self.call_metrics.start_call() };
+        let (timer, sent_at) = (self.call_metrics.start_call(), self.clock_check.now());
+        let guards = CallGuards { permit, charge, timer, sent_at };
         let span = call_trace::call_span(STATS_PATH);
         let http_request = call_trace::with_trace_headers(http_request, &span);
         let exchange = async {
@@ -263,7 +281,7 @@ impl StatsClient {
         reply: &RawReply,
         guards: CallGuards,
     ) -> AttemptResult {
-        let CallGuards { permit, charge, timer } = guards;
+        let CallGuards { permit, charge, timer, sent_at } = guards;
         let text = String::from_utf8_lossy(&reply.body);
         let classify = |text| reply_class::classify(reply.status, reply.log_id.as_deref(), text);
         let (mut classified, repaired) = (classify(&text), OnceCell::new());
@@ -282,7 +300,12 @@ impl StatsClient {
         match class {
             ReplyClass::Success => {
                 charge.commit();
-                AttemptResult::Page(self.decode_page(envelope.as_ref(), request, upstream))
+                let payload = envelope.and_then(|envelope| envelope.data);
+                AttemptResult::Page(FetchedPage {
+                    page: self.decode_page(payload, request),
+                    log_id: upstream.log_id,
+                    clock_ahead: self.clock_check.is_ahead(sent_at, reply.date),
+                })
             }
             ReplyClass::Throttled => AttemptResult::Throttled(upstream),
             ReplyClass::QuotaSpent => AttemptResult::Failed(self.quota.record_exhausted(upstream).into()),
@@ -308,18 +331,12 @@ impl StatsClient {
         }
     }
 
-    /// Decodes the page of a successful reply.
-    fn decode_page(
-        &self,
-        envelope: Option<&ReplyEnvelope<'_>>,
-        request: &PageRequest,
-        UpstreamDetail { log_id, .. }: UpstreamDetail,
-    ) -> FetchedPage {
-        let page =
-            envelope.map(|envelope| decode::decode_reply(envelope, request.geo, request.range)).unwrap_or_default();
+    /// Decodes the payload of a successful reply.
+    fn decode_page(&self, payload: Option<&RawValue>, request: &PageRequest) -> DecodedPage {
+        let page = decode::decode_payload(payload, request.geo, request.range);
         let values = page.rows.iter().map(|row| u64::from(row.unreadable_values)).sum();
         self.call_metrics.record_unreadable(u64::from(page.unreadable_rows), values);
-        FetchedPage { page, log_id }
+        page
     }
 
     fn query_parameters<'a>(

@@ -75,6 +75,8 @@ pub enum FaultKind {
     RejectPageToken,
     /// Replies with a faulty page. Has no effect on token calls.
     Page(PageFault),
+    /// Replies with this header `Date`.
+    DateHeader(String),
     /// Replaces the first occurrence of a text in the body by other bytes, which need not be JSON or UTF-8. Has no effect
     /// on a body without this text.
     ReplaceText {

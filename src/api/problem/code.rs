@@ -167,8 +167,8 @@ impl ProblemCode {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The monthly quota of Feishu calls is exhausted",
                 "The monthly quota of API calls, which all apps of the tenant share, is used up.",
-                "Days in memory and in the archive are still served. For other days, wait for the first of the month \
-                 (UTC+8) or buy more quota.",
+                "Days in memory and in the archive are still served. For other days, retry after `retry_after` seconds: \
+                 then one call is tried. It succeeds from the first of the month (UTC+8), or if more quota was bought.",
             ),
             Self::NotReadyInTime => (
                 StatusCode::SERVICE_UNAVAILABLE,

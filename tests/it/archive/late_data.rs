@@ -86,11 +86,10 @@ async fn the_first_of_two_agreeing_fetches_can_be_before_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let gateway = async || {
         let path = folder.path().join("days.json");
-        let gateway =
-            Setup::with(SimulatorConfig { users: 60, ..SimulatorConfig::default() }, |config| {
-                config.history_file = Some(path);
-            })
-            .await;
+        let gateway = Setup::with(SimulatorConfig { users: 60, ..SimulatorConfig::default() }, |config| {
+            config.history_file = Some(path);
+        })
+        .await;
         gateway.simulator.production().delay(gateway.home(), day("2026-11-12").date());
         gateway
     };

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, SchemaDrift, SimulatorConfig};
 use parquet::{
     file::reader::{FileReader as _, SerializedFileReader},
@@ -182,7 +181,7 @@ async fn a_count_is_read_however_it_is_written(#[case] value: &str, #[case] coun
 /// The largest value of a column in a Parquet response.
 async fn parquet_max(setup: &Setup, path: &str, column: &str) -> i64 {
     let file = setup.http.get(format!("{}{path}", setup.base)).send().await.unwrap().bytes().await.unwrap();
-    let file = SerializedFileReader::new(Bytes::from(file)).expect("a Parquet file");
+    let file = SerializedFileReader::new(file).expect("a Parquet file");
     let rows = file.get_row_iter(None).expect("rows").map(|row| row.expect("a row"));
     let value = |row: parquet::record::Row| {
         let index = row.get_column_iter().position(|(name, _)| name == column).expect("the column");

@@ -1,8 +1,11 @@
 //! Monthly quota: calls are counted, reported, limited as configured, and the count survives a restart.
 
+use std::path::PathBuf;
+
 use crate::support::Setup;
 use feishu_pulse::feishu::quota::QuotaConfig;
-use feishu_simulator::SimulatorConfig;
+use feishu_simulator::{FaultKind, InjectedFault, SimulatorConfig};
+use futures_util::future::join_all;
 use reqwest::StatusCode;
 
 const WEEK: &str = "/v1/reports/activity?start_date=2026-11-09&end_date=2026-11-15";
@@ -33,6 +36,60 @@ async fn no_call_exceeds_the_configured_limit_and_cached_days_are_still_served()
     assert_eq!(refused.problem()["code"], "upstream_quota_exhausted");
     assert_eq!(first.json(), again.json());
     assert_eq!(setup.upstream_calls(), 12);
+}
+
+/// A gateway whose upstream answers that the quota is exhausted until the faults are cleared.
+async fn exhausted_setup(state_file: Option<PathBuf>) -> Setup {
+    let simulation = SimulatorConfig { users: 100, ..SimulatorConfig::default() };
+    let setup = Setup::with(simulation, |config| config.feishu.state_file = state_file).await;
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::error_code(99_991_403)).times(u32::MAX));
+    setup
+}
+
+#[tokio::test]
+async fn after_an_exhausted_quota_one_call_an_hour_is_tried() {
+    let setup = exhausted_setup(None).await;
+    setup.get(WEEK).await;
+    let refused = setup.get(WEEK).await;
+    assert_eq!(refused.problem()["code"], "upstream_quota_exhausted");
+    assert_eq!(refused.problem()["retry_after"], 3600);
+    assert_eq!(setup.upstream_calls(), 1);
+
+    setup.set_time("2026-11-22T05:00:00Z");
+    let answers = join_all((0..10).map(|_| setup.get(WEEK))).await;
+
+    assert!(answers.iter().all(|answer| answer.problem()["retry_after"] == 3600));
+    assert_eq!(setup.upstream_calls(), 2);
+}
+
+#[tokio::test]
+async fn a_trial_that_succeeds_ends_the_block_for_all_requests() {
+    let setup = exhausted_setup(None).await;
+    setup.get(WEEK).await;
+    setup.simulator.faults().clear();
+    setup.set_time("2026-11-22T05:00:00Z");
+    let path = |day: usize| format!("/v1/reports/activity?start_date=2026-11-{day}&end_date=2026-11-{day}");
+
+    let paths: Vec<String> = (10..18).map(path).collect();
+    let answers = join_all(paths.iter().map(|path| setup.get(path))).await;
+
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::OK));
+    let metrics = setup.get("/metrics").await.text;
+    assert!(metrics.contains("feishu_pulse_upstream_quota_spent 0\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn after_a_restart_one_call_is_tried() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state_file = folder.path().join("upstream.json");
+    let content = r#"{"calls":{"month":"2026-11-01","calls":7,"exhausted":true},"limit":null}"#;
+    std::fs::write(&state_file, content).expect("a state file");
+    let setup = exhausted_setup(Some(state_file)).await;
+
+    let answers = join_all((0..10).map(|_| setup.get(WEEK))).await;
+
+    assert!(answers.iter().all(|answer| answer.problem()["code"] == "upstream_quota_exhausted"));
+    assert_eq!(setup.upstream_calls(), 1);
 }
 
 #[tokio::test]

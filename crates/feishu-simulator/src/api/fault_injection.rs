@@ -35,6 +35,7 @@ impl SimulatorState {
             }
             FaultKind::RejectPageToken => SimulatedReply::error(&ApiError::invalid_parameter("page_token"), log_id),
             FaultKind::Page(page_fault) => normal_reply(Some(page_fault)),
+            FaultKind::DateHeader(date) => normal_reply(None).with_header("date", date),
             FaultKind::ReplaceText { from, to } => normal_reply(None).with_text_replaced(&from, &to),
         }
     }

@@ -6,6 +6,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::stream;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
@@ -115,6 +116,12 @@ impl SimulatedReply {
     pub(crate) fn with_header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((HeaderName::from_static(name), value));
         self
+    }
+
+    /// The same reply with this time in the header `Date`, unless it has that header.
+    pub(crate) fn with_default_date(self, now: Timestamp) -> Self {
+        let has_date = self.headers.iter().any(|(name, _)| name == header::DATE);
+        if has_date { self } else { self.with_header("date", now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()) }
     }
 
     pub(crate) const fn result(&self) -> CallResult {

@@ -126,7 +126,7 @@ impl SimulatorState {
         reply: impl Future<Output = SimulatedReply>,
     ) -> axum::response::Response {
         tokio::time::sleep(self.delay(call.open_call.number())).await;
-        let reply = reply.await.with_header("x-tt-logid", call.log_id);
+        let reply = reply.await.with_header("x-tt-logid", call.log_id).with_default_date(self.clock.now());
         call.open_call.finish(reply.result());
         reply.into_response()
     }
