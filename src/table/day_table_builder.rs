@@ -48,6 +48,7 @@ pub struct DayTableBuilder {
     rows: Vec<PackedRow>,
     row_by_person: HashMap<PersonIndex, usize>,
     doubtful: bool,
+    keeps_order: bool,
 }
 
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl DayTableBuilder {
     /// A builder without rows.
     #[must_use]
     pub fn new(key: DayKey, dictionary: Arc<Dictionary>) -> Self {
-        Self { key, dictionary, rows: Vec::new(), row_by_person: HashMap::new(), doubtful: false }
+        Self { key, dictionary, rows: Vec::new(), row_by_person: HashMap::new(), doubtful: false, keeps_order: false }
     }
 
     /// The number of rows.
@@ -128,16 +129,27 @@ impl DayTableBuilder {
         self
     }
 
+    /// Keeps the order of rows without a user id whose names are equal. For rows of a file: its content hash was computed
+    /// in its order, and earlier versions wrote these rows in the order of Feishu's reply.
+    #[must_use]
+    pub const fn keep_order(mut self) -> Self {
+        self.keeps_order = true;
+        self
+    }
+
     /// Builds the day. Takes tens of milliseconds for 100,000 rows, so it must not run on a thread that serves async
     /// tasks.
     #[must_use]
     pub fn finish(self, fetched_at: Timestamp) -> DayTable {
-        let Self { key, dictionary, rows, doubtful, .. } = self;
+        let Self { key, dictionary, rows, doubtful, keeps_order, .. } = self;
         let tables = dictionary.read();
         let mut rows: Vec<ResolvedRow> = rows.into_iter().map(|row| ResolvedRow::new(&tables, row)).collect();
         // Sorting and hashing take most of the time and don't need the lock.
         drop(tables);
-        rows.sort_by(|left, right| left.sort_key().cmp(&right.sort_key()));
+        rows.sort_by(|left, right| {
+            let by_person = left.sort_key().cmp(&right.sort_key());
+            if keeps_order { by_person } else { by_person.then_with(|| left.content().cmp(&right.content())) }
+        });
         let hash = content_hash(&rows);
         let rows: Vec<PackedRow> = rows.into_iter().map(|row| row.packed).collect();
         let columns = DayColumns {
@@ -169,11 +181,18 @@ impl ResolvedRow {
         Self { profile, department, devices: Arc::clone(tables.devices(packed.devices)), packed }
     }
 
-    /// Rows are sorted by user id. Rows without a user id are last, sorted by name. Fetching the same data again gives
-    /// the same order.
+    /// Rows are sorted by user id. Rows without a user id are last, sorted by name.
     fn sort_key(&self) -> (bool, &str, &str) {
         let id = self.profile.user_id.as_deref();
         (id.is_none(), id.unwrap_or_default(), &self.profile.user_name)
+    }
+
+    /// All that [`Self::sort_key`] lacks. Rows without a user id may have the same name: sorted by their whole content,
+    /// their order and the hash of the day do not depend on the order of Feishu's reply.
+    fn content(&self) -> impl Ord + '_ {
+        let (profile, row) = (&*self.profile, &self.packed);
+        let times = (profile.create_time, profile.register_time, row.last_active);
+        (&*self.department, times, row.flags.bits(), &row.counters, &*self.devices)
     }
 }
 
@@ -271,7 +290,41 @@ mod tests {
         assert!(!flags.contains(Flag::Feature(Feature::Task)));
     }
 
+    /// A row without a user id. All have the same name.
+    fn row_without_id(path: &str, messages: u64, os: &str, is_active: bool, registered: Option<i64>) -> Row {
+        let mut row = Row { user_name: "张三".into(), ..Row::default() };
+        row.department = Department { name: "x".into(), path: path.into() };
+        row.counters[Counter::SendMessengerNum.index()] = messages;
+        row.devices.os_names = vec![os.into()];
+        row.flags = row.flags.with(Flag::Active, is_active);
+        row.register_time = registered.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        row
+    }
+
+    fn build_rows(rows: &[Row]) -> DayTable {
+        let mut builder = DayTableBuilder::new(key(), Arc::default());
+        rows.iter().for_each(|row| builder.push(row));
+        builder.finish(Timestamp::UNIX_EPOCH)
+    }
+
     proptest! {
+        #[test]
+        fn the_hash_does_not_depend_on_the_order_of_rows_without_a_user_id(
+            rows in proptest::collection::vec(("[ab]", 0_u64..3, "[ab]", any::<bool>(), proptest::option::of(0_i64..3)), 2..9),
+            seed: u64,
+        ) {
+            let rows: Vec<Row> = rows.iter().map(|(path, messages, os, is_active, registered)| row_without_id(path, *messages, os, *is_active, *registered)).collect();
+            let mut shuffled = rows.clone();
+            fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);
+            let (ordered, reordered) = (build_rows(&rows), build_rows(&shuffled));
+            prop_assert_eq!(ordered.hash(), reordered.hash());
+
+            let mut changed = rows;
+            changed[0].counters[Counter::VcNum.index()] += 1;
+            let changed = build_rows(&changed);
+            prop_assert_ne!(ordered.hash(), changed.hash());
+        }
+
         #[test]
         fn the_hash_depends_on_the_content_and_not_on_the_order_of_insertion(
             people in proptest::collection::btree_map("[a-z]{1,4}", 0_u64..9, 1..20), seed: u64,
