@@ -12,7 +12,7 @@ use super::{
     profile::{Department, Devices, PersonIndex, Profile, ProfileIndex},
     schema::{Counter, Feature, Flag, Flags},
 };
-use crate::model::DayKey;
+use crate::model::{DataScope, DayKey};
 
 /// The data of one person on one day.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -151,17 +151,56 @@ impl DayTableBuilder {
             if keeps_order { by_person } else { by_person.then_with(|| left.content().cmp(&right.content())) }
         });
         let hash = content_hash(&rows);
-        let rows: Vec<PackedRow> = rows.into_iter().map(|row| row.packed).collect();
-        let columns = DayColumns {
-            profiles: rows.iter().map(|row| row.profile).collect(),
-            flags: rows.iter().map(|row| row.flags).collect(),
-            last_active: rows.iter().map(|row| row.last_active).collect(),
-            devices: rows.iter().map(|row| row.devices).collect(),
-            counters: std::array::from_fn(|counter| {
-                CounterColumn::pack(&rows.iter().map(|row| row.counters[counter]).collect::<Vec<_>>())
-            }),
-        };
-        DayTable { key, fetched_at, hash, doubtful, dictionary, columns }
+        DayTable { key, fetched_at, hash, doubtful, dictionary, columns: columns(&rows) }
+    }
+}
+
+impl DayTable {
+    /// The same day with only the rows of this person. Its hash is that of these rows, so it equals the hash of a day on
+    /// which Feishu was asked for this person alone.
+    #[must_use]
+    pub fn of_person(&self, user_id: &str) -> Self {
+        if matches!(self.key.scope, DataScope::User(_)) {
+            return self.clone();
+        }
+        let tables = self.dictionary.read();
+        let id = |row: usize| tables.profile(self.profiles()[row]).user_id.as_deref();
+        // Rows are sorted by user id, and rows without one are last.
+        let indices: Vec<usize> = (0..self.row_count()).collect();
+        let first = indices.partition_point(|row| id(*row).is_some_and(|id| id < user_id));
+        let rows = indices[first..].iter().take_while(|row| id(**row) == Some(user_id));
+        let rows: Vec<ResolvedRow> = rows.map(|row| ResolvedRow::new(&tables, self.packed_row(*row))).collect();
+        Self {
+            key: self.key.clone(),
+            hash: content_hash(&rows),
+            dictionary: Arc::clone(&self.dictionary),
+            columns: columns(&rows),
+            ..*self
+        }
+    }
+
+    fn packed_row(&self, row: usize) -> PackedRow {
+        let columns = &self.columns;
+        PackedRow {
+            profile: columns.profiles[row],
+            flags: columns.flags[row],
+            last_active: columns.last_active[row],
+            devices: columns.devices[row],
+            counters: columns.counters.each_ref().map(|counter| counter.get(row)),
+        }
+    }
+}
+
+fn columns(rows: &[ResolvedRow]) -> DayColumns {
+    let rows = || rows.iter().map(|row| &row.packed);
+    DayColumns {
+        profiles: rows().map(|row| row.profile).collect(),
+        flags: rows().map(|row| row.flags).collect(),
+        last_active: rows().map(|row| row.last_active).collect(),
+        devices: rows().map(|row| row.devices).collect(),
+        counters: std::array::from_fn(|counter| {
+            CounterColumn::pack(&rows().map(|row| row.counters[counter]).collect::<Vec<_>>())
+        }),
     }
 }
 
@@ -252,7 +291,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{DataScope, Day, Geo, UserIdType};
+    use crate::model::{Day, Geo, UserIdType};
 
     fn key() -> DayKey {
         let day = Day::new(2026, 11, 1).unwrap();
@@ -303,7 +342,9 @@ mod tests {
 
     fn build_rows(rows: &[Row]) -> DayTable {
         let mut builder = DayTableBuilder::new(key(), Arc::default());
-        rows.iter().for_each(|row| builder.push(row));
+        for row in rows {
+            builder.push(row);
+        }
         builder.finish(Timestamp::UNIX_EPOCH)
     }
 

@@ -120,7 +120,9 @@ mod tests {
             row
         };
         let mut builder = DayTableBuilder::new(key(), Arc::default()).keep_order();
-        [row(2), row(1)].iter().for_each(|row| builder.push(row));
+        for messages in [2, 1] {
+            builder.push(&row(messages));
+        }
         let day = builder.finish(fetched_at());
         assert_ne!(day.hash(), build(&[row(2), row(1)], false).hash());
 
