@@ -44,7 +44,7 @@ impl ReportInput {
     pub fn sums(&self, selection: &RowSelection) -> SumsByDay {
         let within = self.departments(selection);
         let days: Vec<&Arc<DayDigest>> = self.selected().map(|(day, _)| day).collect();
-        sums_by_day(&days, self.plan.geos.len(), |day| day.sums_of(within.as_ref()))
+        sums_by_day(&days, self.plan.geos.len(), within.as_ref())
     }
 
     /// The figures of the selected people by day, including lead days.

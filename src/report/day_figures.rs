@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::table::{Counter, Flag, Flags, PersonIndex};
 
 /// Sums over rows of one day. In one geo each person has one row a day, so counting rows counts people. A person can have
-/// a row in several geos: [`DayFigures::merge`] and [`super::shared_people`] count such a person once.
+/// a row in several geos: [`DayFigures::merge`] and [`RowSums::count_person_once`] make such a person count once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowSums {
     /// Number of rows, or of people if several geos are merged.
@@ -62,6 +62,16 @@ impl RowSums {
     pub fn add_counters(&mut self, other: &Self) {
         for (sum, other) in self.counters.iter_mut().zip(other.counters) {
             *sum = sum.saturating_add(other);
+        }
+    }
+
+    /// Corrects sums over several geos for one person: `rows` are the flags of the person's rows in them, as bits; bit
+    /// [`Flag::index`] is the flag.
+    pub fn count_person_once(&mut self, rows: &[u16]) {
+        let repeated = |rows: usize| rows.saturating_sub(1) as u64;
+        self.users -= repeated(rows.len());
+        for (flag, count) in self.flags.iter_mut().enumerate() {
+            *count -= repeated(rows.iter().filter(|bits| **bits >> flag & 1 == 1).count());
         }
     }
 
