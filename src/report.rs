@@ -11,6 +11,7 @@ pub mod figures_by_day;
 pub mod monthly_rollup;
 pub mod primary_departments;
 pub mod retention;
+mod shared_people;
 pub mod sliding_window;
 pub mod summary;
 pub mod suppression;

@@ -50,6 +50,10 @@ pub const PEOPLE_WITHOUT_ID_OMITTED: &str =
 pub const SMALL_GROUPS_SUPPRESSED: &str =
     "figures of groups below the minimum size, or from which such figures could be derived, are withheld";
 
+/// Note: trailing figures are suppressed because of a day before the selected range.
+pub const TRAILING_FIGURES_SUPPRESSED: &str = "wau, mau and stickiness are withheld if a day of their window has a group \
+    below the minimum size";
+
 /// The note on trailing figures: `is_incomplete` says whether one is null.
 #[must_use]
 pub fn trailing_note(input: &ReportInput, is_incomplete: bool) -> Option<&'static str> {

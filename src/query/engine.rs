@@ -74,12 +74,17 @@ impl QueryEngine {
         Self { caller: Some(caller), ..self }
     }
 
-    /// Loads the rows of the days that `query` needs now.
+    /// Loads the rows of the days that `query` needs now. For one person, only the person's rows: the version of a
+    /// response must not depend on whether the day of everyone was in memory.
     ///
     /// # Errors
     /// The [`QueryError`] of the first day that could not be loaded, unless the caller accepts a partial result.
     pub async fn load_rows(&self, query: &Query, options: LoadOptions) -> Result<LoadedDays, QueryError> {
-        self.load(query, options).await
+        let loaded = self.load(query, options).await?;
+        Ok(match &query.selection.user_id {
+            Some(user_id) => loaded.map(|day: &DayTable| day.of_person(user_id)),
+            None => loaded,
+        })
     }
 
     /// Loads the days that a report on `query` is computed from. For one person, digests of the person's rows are
@@ -90,7 +95,7 @@ impl QueryEngine {
     pub async fn load_report_input(&self, query: &Query, options: LoadOptions) -> Result<ReportInput, QueryError> {
         match query.selection.user_id {
             None => self.load(query, options).await,
-            Some(_) => self.digest_selected(query, self.load(query, options).await?).await,
+            Some(_) => self.digest_selected(query, self.load_rows(query, options).await?).await,
         }
     }
 
@@ -108,7 +113,8 @@ impl QueryEngine {
         }
         let mut rows = LoadedDays::empty(input.plan.clone());
         self.add_stored::<DayTable>(&mut rows, &keys).await;
-        input.append(self.digest_selected(query, rows).await?);
+        let user_id = query.selection.user_id.as_deref().unwrap_or_default();
+        input.append(self.digest_selected(query, rows.map(|day| day.of_person(user_id))).await?);
         Ok(())
     }
 

@@ -1,15 +1,15 @@
 //! Report input: the days that a report is computed from, as digests.
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 use sha2::{Digest as _, Sha256};
 
 use super::loaded_days::LoadedDays;
 use crate::{
-    model::Day,
+    model::{Day, DayRange},
     report::{
-        DayDigest, DepartmentSlice, FiguresByDay, PersonSet, SumsByDay, Suppressed,
+        DayDigest, DepartmentSlice, FiguresByDay, PersonSet, SumsByDay, Suppressed, TrailingCounts,
         day_figures::RowSums,
         figures_by_day::{figures_by_day, sums_by_day},
     },
@@ -19,6 +19,13 @@ use crate::{
 /// The days that a report is computed from, including lead days. For a report on one person, each digest is that of
 /// the person's rows.
 pub type ReportInput = LoadedDays<DayDigest>;
+
+/// The days whose figures are suppressed.
+///
+/// Figures of a range are suppressed if one of its own days is. A lead day only suppresses the trailing figures whose
+/// window contains it, so the figures of the range do not depend on which lead days are stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SuppressedDays(BTreeSet<Day>);
 
 /// The numbering of people in the sets of people of a report.
 #[derive(Debug)]
@@ -30,14 +37,16 @@ pub enum PersonNumbering {
 }
 
 impl ReportInput {
-    /// Whether the selected figures must be suppressed if figures must describe at least `least` people. Figures of one
-    /// person always are.
+    /// The days, lead days included, whose figures must be suppressed if figures must describe at least `least` people.
+    /// Figures of one person always are.
     #[must_use]
-    pub fn is_suppressed(&self, selection: &RowSelection, least: Option<NonZeroU64>) -> bool {
-        least.is_some_and(|least| {
-            selection.user_id.is_some()
-                || Suppressed::for_days(&self.days, least).covers(selection.department_path.as_deref())
-        })
+    pub fn suppressed_days(&self, selection: &RowSelection, least: Option<NonZeroU64>) -> SuppressedDays {
+        let Some(least) = least else { return SuppressedDays::default() };
+        let covers = |suppressed: &Suppressed| {
+            selection.user_id.is_some() || suppressed.covers(selection.department_path.as_deref())
+        };
+        let by_day = Suppressed::by_day(&self.days, least).into_iter();
+        SuppressedDays(by_day.filter(|(_, suppressed)| covers(suppressed)).map(|(day, _)| day).collect())
     }
 
     /// The sums over the selected people, by selected day.
@@ -45,7 +54,7 @@ impl ReportInput {
     pub fn sums(&self, selection: &RowSelection) -> SumsByDay {
         let within = self.departments(selection);
         let days: Vec<&Arc<DayDigest>> = self.selected().map(|(day, _)| day).collect();
-        sums_by_day(&days, self.plan.geos.len(), |day| day.sums_of(within.as_ref()))
+        sums_by_day(&days, self.plan.geos.len(), within.as_ref())
     }
 
     /// The figures of the selected people by day, including lead days.
@@ -113,6 +122,20 @@ impl ReportInput {
             let at = key.day.days_since_year_zero().to_le_bytes();
             hash.chain_update(at).chain_update([key.geo as u8]).chain_update(day.hash())
         })
+    }
+}
+
+impl SuppressedDays {
+    /// Whether the figures of a range are suppressed.
+    #[must_use]
+    pub fn cover(&self, range: DayRange) -> bool {
+        self.0.range(range.first()..=range.last()).next().is_some()
+    }
+
+    /// The trailing counts that are not suppressed.
+    #[must_use]
+    pub fn visible_counts(&self, counts: &TrailingCounts) -> TrailingCounts {
+        counts.without(&self.0)
     }
 }
 

@@ -28,7 +28,7 @@ pub struct ClientUsage {
     pub dimension: ClientDimension,
     /// The name, such as `iOS`.
     pub name: Arc<str>,
-    /// Distinct users. `None` if there are several days and a person's id is missing.
+    /// Distinct people who were active on a day on which they used it. `None` if there are several days and a person's id is missing.
     pub users: Option<u64>,
 }
 
@@ -41,7 +41,8 @@ pub struct ClientsReport {
     pub active: Option<u64>,
 }
 
-/// The clients that the selected people used. All `days` must share the dictionary.
+/// The clients that the selected people used on days on which they were active. On other days Feishu may list clients of
+/// earlier days. All `days` must share the dictionary.
 #[must_use]
 pub fn clients(days: &[Arc<DayTable>], dictionary: &DictionaryTables, selection: &RowSelection) -> ClientsReport {
     let selector = selection.compile(dictionary);
@@ -49,9 +50,9 @@ pub fn clients(days: &[Arc<DayTable>], dictionary: &DictionaryTables, selection:
     let mut by_devices: BTreeMap<u32, PersonSet> = BTreeMap::new();
     for day in days {
         for row in selector.rows(day) {
-            let person = selector.profile_of(day, row).person;
-            by_devices.entry(day.devices()[row]).or_default().add(person);
             if day.flags()[row].contains(Flag::Active) {
+                let person = selector.profile_of(day, row).person;
+                by_devices.entry(day.devices()[row]).or_default().add(person);
                 active.add(person);
             }
         }

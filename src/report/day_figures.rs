@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::table::{Counter, Flag, Flags, PersonIndex};
 
-/// Sums over the rows of one day. Each person has one row a day, so counting rows counts people.
+/// Sums over rows of one day. In one geo each person has one row a day, so counting rows counts people. A person can have
+/// a row in several geos: [`DayFigures::merge`] and [`RowSums::count_person_once`] make such a person count once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowSums {
-    /// Number of rows.
+    /// Number of rows, or of people if several geos are merged.
     pub users: u64,
-    /// Number of rows with each flag, by [`Flag::index`].
+    /// Number of rows or people with each flag, by [`Flag::index`].
     pub flags: [u64; Flag::COUNT],
     /// The sum of each counter, by [`Counter::index`]; saturates.
     pub counters: [u64; Counter::COUNT],
@@ -19,7 +20,7 @@ pub struct RowSums {
 /// Sums and sets of people over some rows of one day, possibly from several geos.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DayFigures {
-    /// Sums over the rows.
+    /// Sums over the rows. A person with rows in several geos counts once.
     pub sums: RowSums,
     /// People with a row.
     pub present: PersonSet,
@@ -48,7 +49,7 @@ impl RowSums {
         }
     }
 
-    /// Adds the sums of other rows of the same day.
+    /// Adds the sums of other rows of the same day and geo.
     pub fn add(&mut self, other: &Self) {
         self.users += other.users;
         for (count, other) in self.flags.iter_mut().zip(other.flags) {
@@ -64,7 +65,17 @@ impl RowSums {
         }
     }
 
-    /// Number of rows with the flag.
+    /// Corrects sums over several geos for one person: `rows` are the flags of the person's rows in them, as bits; bit
+    /// [`Flag::index`] is the flag.
+    pub fn count_person_once(&mut self, rows: &[u16]) {
+        let repeated = |rows: usize| rows.saturating_sub(1) as u64;
+        self.users -= repeated(rows.len());
+        for (flag, count) in self.flags.iter_mut().enumerate() {
+            *count -= repeated(rows.iter().filter(|bits| **bits >> flag & 1 == 1).count());
+        }
+    }
+
+    /// Number of rows or people with the flag.
     #[must_use]
     pub const fn rows_with(&self, flag: Flag) -> u64 {
         self.flags[flag.index()]
@@ -79,12 +90,14 @@ impl DayFigures {
         Self { sums: RowSums::default(), present: set(), flags: std::array::from_fn(|_| set()) }
     }
 
-    /// Adds the figures of other rows of the same day, such as those of another geo.
+    /// Adds the figures of the same day of another geo. Counters add up; people with rows in both geos count once.
     pub fn merge(&mut self, other: &Self) {
-        self.sums.add(&other.sums);
+        self.sums.add_counters(&other.sums);
         self.present.union_with(&other.present);
-        for (people, others) in self.flags.iter_mut().zip(&other.flags) {
+        self.sums.users = self.present.count();
+        for ((people, others), count) in self.flags.iter_mut().zip(&other.flags).zip(&mut self.sums.flags) {
             people.union_with(others);
+            *count = people.count();
         }
     }
 

@@ -4,12 +4,13 @@
 //! range. Their flags are united over all days, and each person is then counted in that department. People who changed
 //! departments are processed day by day.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 
 use super::{
     day_figures::RowSums, department_tree::DepartmentTree, digest::DayDigest, primary_departments::PrimaryDepartments,
+    shared_people::shared_people,
 };
 use crate::{
     model::{Day, DayRange},
@@ -19,7 +20,7 @@ use crate::{
 /// The totals of one department and all its sub-departments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DepartmentTotals {
-    /// Number of rows on the last day on which the department has rows.
+    /// Number of people on the last day on which the department has rows.
     pub users: u64,
     /// How many of these people have an activated account.
     pub activated: u64,
@@ -31,19 +32,18 @@ pub struct DepartmentTotals {
 }
 
 /// The totals of every node of `tree`, in its order, without distinct people over several days. The digests must be
-/// sorted by day. If all are of one day, `people` counts rows.
+/// sorted by day. If all are of one day, `people` is exact.
 #[must_use]
 pub fn totals_without_distinct(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<DepartmentTotals> {
-    let all = sums_by_node(days, tree);
     if is_single_day(days) {
         let of_one_day = |sums: &RowSums| DepartmentTotals {
             people: sums.flags.map(Some),
             ..DepartmentTotals::from_sums(sums, sums)
         };
-        return all.iter().map(of_one_day).collect();
+        return sums_of_day_by_node(days, tree).iter().map(of_one_day).collect();
     }
     let latest = latest_sums_by_node(days, tree);
-    all.iter().zip(latest).map(|(all, latest)| DepartmentTotals::from_sums(all, &latest)).collect()
+    sums_by_node(days, tree).iter().zip(latest).map(|(all, latest)| DepartmentTotals::from_sums(all, &latest)).collect()
 }
 
 /// The totals of every node of `tree`, with distinct people over all days.
@@ -78,9 +78,7 @@ pub fn distinct_people<const N: usize>(
 /// if one of these days is missing.
 #[must_use]
 pub fn trailing_active(days: &[Arc<DayDigest>], tree: &DepartmentTree, length: u16) -> Vec<Option<u64>> {
-    let window = days.last().map(|last| DayRange::ending(last.key().day, length));
-    let is_inside = |digest: &Arc<DayDigest>| window.is_some_and(|window| window.contains(digest.key().day));
-    let days = &days[days.partition_point(|digest| !is_inside(digest))..];
+    let days = trailing_window(days, length);
     let available = days.chunk_by(|one, other| one.key().day == other.key().day).count();
     if available < usize::from(length) {
         return vec![None; tree.len()];
@@ -88,11 +86,19 @@ pub fn trailing_active(days: &[Arc<DayDigest>], tree: &DepartmentTree, length: u
     distinct_people(days, tree, [Flag::Active]).into_iter().map(|[active]| active).collect()
 }
 
+/// The digests of the `length` days that end with the last of `days`.
+#[must_use]
+pub fn trailing_window(days: &[Arc<DayDigest>], length: u16) -> &[Arc<DayDigest>] {
+    let window = days.last().map(|last| DayRange::ending(last.key().day, length));
+    let is_inside = |digest: &Arc<DayDigest>| window.is_some_and(|window| window.contains(digest.key().day));
+    &days[days.partition_point(|digest| !is_inside(digest))..]
+}
+
 /// People active on the last of `days`, for every node.
 #[must_use]
 pub fn active_on_last_day(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<u64> {
     let last = days.chunk_by(|one, other| one.key().day == other.key().day).next_back().unwrap_or_default();
-    sums_by_node(last, tree).iter().map(|sums| sums.rows_with(Flag::Active)).collect()
+    sums_of_day_by_node(last, tree).iter().map(|sums| sums.rows_with(Flag::Active)).collect()
 }
 
 /// The departments that have their own rows on any of the days.
@@ -125,6 +131,23 @@ fn is_single_day(days: &[Arc<DayDigest>]) -> bool {
     days.first().map(|first| first.key().day) == days.last().map(|last| last.key().day)
 }
 
+/// The sums of one day in all its `geos`, for every node. A person with rows in several geos counts once in each node.
+fn sums_of_day_by_node(geos: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<RowSums> {
+    let mut sums = sums_by_node(geos, tree);
+    for rows in shared_people(geos) {
+        let mut flags_by_node: BTreeMap<usize, Vec<u16>> = BTreeMap::new();
+        for row in rows {
+            for node in tree.self_and_ancestors(row.department) {
+                flags_by_node.entry(node).or_default().push(row.flags);
+            }
+        }
+        for (node, flags) in flags_by_node {
+            sums[node].count_person_once(&flags);
+        }
+    }
+    sums
+}
+
 /// The sums of all rows of these days, for every node. Sums are added per department first, so that the tree is walked
 /// once and not once a day.
 fn sums_by_node(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<RowSums> {
@@ -145,7 +168,9 @@ fn sums_by_node(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<RowSums> 
 fn latest_sums_by_node(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<RowSums> {
     let mut latest = vec![RowSums::default(); tree.len()];
     for day in days.chunk_by(|one, other| one.key().day == other.key().day).rev() {
-        for (latest, sums) in latest.iter_mut().zip(sums_by_node(day, tree)).filter(|(latest, _)| latest.users == 0) {
+        for (latest, sums) in
+            latest.iter_mut().zip(sums_of_day_by_node(day, tree)).filter(|(latest, _)| latest.users == 0)
+        {
             *latest = sums;
         }
         if latest.iter().all(|sums| sums.users > 0) {

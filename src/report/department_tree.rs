@@ -1,13 +1,20 @@
 //! The tree of departments, built from their paths. Upstream lists only departments with their own people; missing
 //! ancestors are derived from the paths of their descendants.
 
-use std::{cmp::Ordering, iter, sync::Arc};
+use std::{
+    cmp::{Ordering, Reverse},
+    iter,
+    sync::Arc,
+};
 
 use fixedbitset::FixedBitSet;
 
-use crate::table::{
-    Department,
-    dictionary::{DictionaryTables, is_path_within},
+use crate::{
+    model::Day,
+    table::{
+        Department,
+        dictionary::{DictionaryTables, is_path_within},
+    },
 };
 
 /// Departments and their ancestors, in pre-order.
@@ -37,7 +44,8 @@ pub struct DepartmentNode {
 const NO_NODE: usize = usize::MAX;
 
 impl DepartmentTree {
-    /// The tree of the departments with these indices. With `top`, only that department and its sub-departments.
+    /// The tree of the departments with these indices. With `top`, only that department and its sub-departments. Each node
+    /// has the last segment of its path as its name until [`Self::with_names`] is called.
     #[must_use]
     pub fn new(departments: &FixedBitSet, dictionary: &DictionaryTables, top: Option<&str>) -> Self {
         let indices = departments.ones().filter_map(|index| u32::try_from(index).ok());
@@ -51,13 +59,34 @@ impl DepartmentTree {
         let mut previous = None;
         for (index, department) in included {
             let node = tree.insert_path(department, previous, top_depth);
-            // If two names share a path, the later one wins.
-            tree.nodes[node].name = Arc::clone(&department.name);
             tree.nodes[node].has_own_people = true;
             tree.node_by_department[index as usize] = node;
             previous = Some(node);
         }
         tree
+    }
+
+    /// Gives each node the name that its department has in the rows. `rows` holds the day and the department of rows; a day
+    /// and a department may be repeated. If a path has several names, the one on the latest day counts, and of several
+    /// names on that day the smallest text. The order in which days were loaded therefore has no influence.
+    #[must_use]
+    pub fn with_names(mut self, rows: impl Iterator<Item = (Day, u32)>, dictionary: &DictionaryTables) -> Self {
+        let mut latest: Vec<Option<Day>> = vec![None; self.node_by_department.len()];
+        for (day, department) in rows {
+            if let Some(latest) = latest.get_mut(department as usize) {
+                *latest = (*latest).max(Some(day));
+            }
+        }
+        let mut latest_by_node: Vec<Option<Day>> = vec![None; self.nodes.len()];
+        for (department, day) in (0..).zip(latest) {
+            let Some(node) = self.self_and_ancestors(department).next().filter(|_| day.is_some()) else { continue };
+            let name = &dictionary.department(department).name;
+            if (day, Reverse(name)) > (latest_by_node[node], Reverse(&self.nodes[node].name)) {
+                latest_by_node[node] = day;
+                self.nodes[node].name = Arc::clone(name);
+            }
+        }
+        self
     }
 
     /// Adds the missing nodes on the path to a department; the path begins at depth `top_depth`. `previous` is the node
@@ -69,10 +98,8 @@ impl DepartmentTree {
         let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
         let depth = parent.map_or(top_depth - 1, |node| self.nodes[node].depth);
         for (depth, end) in (1..).zip(ends).skip(depth) {
-            let (path, name) = match &path[..end] {
-                full if full.len() == path.len() => (Arc::clone(path), Arc::clone(&department.name)),
-                prefix => (prefix.into(), prefix.rsplit('/').next().unwrap_or_default().into()),
-            };
+            let path: Arc<str> = if end == path.len() { Arc::clone(path) } else { path[..end].into() };
+            let name = path.rsplit('/').next().unwrap_or_default().into();
             self.nodes.push(DepartmentNode { path, name, depth, has_own_people: false, parent });
             parent = Some(self.nodes.len() - 1);
         }
@@ -125,15 +152,22 @@ mod tests {
     use super::*;
     use crate::table::Dictionary;
 
+    /// The tree of departments with rows on a day of a month, interned in this order.
+    fn tree_of(departments: &[(i8, &str, &str)]) -> (DepartmentTree, Vec<u32>) {
+        let dictionary = Dictionary::default();
+        let intern =
+            |name: &str, path: &str| dictionary.intern_department(&Department { name: name.into(), path: path.into() });
+        let numbers: Vec<u32> = departments.iter().map(|(_, name, path)| intern(name, path)).collect();
+        let all = numbers.iter().map(|number| *number as usize).collect();
+        let days = departments.iter().map(|(day, ..)| Day::new(2026, 11, *day).unwrap());
+        let tables = dictionary.read();
+        let tree = DepartmentTree::new(&all, &tables, None).with_names(days.zip(numbers.iter().copied()), &tables);
+        (tree, numbers)
+    }
+
     #[test]
     fn a_node_has_the_latest_name_or_the_last_segment_of_its_path() {
-        let dictionary = Dictionary::default();
-        let departments = [("Lab", "hq/rd/lab"), ("HQ", "hq"), ("Laboratory", "hq/rd/lab")];
-        let numbers = departments
-            .map(|(name, path)| dictionary.intern_department(&Department { name: name.into(), path: path.into() }));
-
-        let tree =
-            DepartmentTree::new(&numbers.map(|number| number as usize).into_iter().collect(), &dictionary.read(), None);
+        let (tree, numbers) = tree_of(&[(2, "Laboratory", "hq/rd/lab"), (1, "HQ", "hq"), (1, "Lab", "hq/rd/lab")]);
 
         let content = |node: &DepartmentNode| {
             (node.path.to_string(), node.name.to_string(), node.depth, node.has_own_people, node.parent)
@@ -147,7 +181,17 @@ mod tests {
             tree.nodes().iter().map(content).collect::<Vec<_>>(),
             expected.map(|(path, name, depth, is_own, above)| (path.to_owned(), name.to_owned(), depth, is_own, above)),
         );
-        assert_eq!(numbers.map(|number| tree.self_and_ancestors(number).next()), [Some(2), Some(0), Some(2)]);
+        let nodes: Vec<_> = numbers.iter().map(|number| tree.self_and_ancestors(*number).next()).collect();
+        assert_eq!(nodes, [Some(2), Some(0), Some(2)]);
+    }
+
+    #[test]
+    fn the_name_does_not_depend_on_the_order_in_which_departments_became_known() {
+        let mut departments = [(1, "a", "hq"), (2, "c", "hq"), (2, "b", "hq"), (1, "d", "hq")];
+        for _ in 0..departments.len() {
+            departments.rotate_left(1);
+            assert_eq!(&*tree_of(&departments).0.nodes()[0].name, "b", "{departments:?}");
+        }
     }
 
     proptest! {

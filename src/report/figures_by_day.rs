@@ -2,8 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::day_figures::{DayFigures, RowSums};
-use crate::{model::Day, table::DayMetadata};
+use fixedbitset::FixedBitSet;
+
+use super::{
+    day_figures::{DayFigures, RowSums},
+    digest::DayDigest,
+    shared_people::sums_of_day,
+};
+use crate::{model::Day, table::DayMetadata as _};
 
 /// Sums of each day that is available in every requested geo, in order.
 pub type SumsByDay = Vec<(Day, RowSums)>;
@@ -12,20 +18,14 @@ pub type SumsByDay = Vec<(Day, RowSums)>;
 /// sums.
 pub type FiguresByDay = BTreeMap<Day, Arc<DayFigures>>;
 
-/// Adds up the sums of each day over the geos. Parts of the same day must be adjacent. A day that lacks one of the
-/// `geos` is omitted: its sums would look like a drop in activity.
+/// The sums of each day over the geos, for the rows of these departments, or for all rows if `None`. A person with rows
+/// in several geos counts once. Parts of the same day must be adjacent. A day that lacks one of the `geos` is omitted:
+/// its sums would look like a drop in activity.
 #[must_use]
-pub fn sums_by_day<D: DayMetadata>(parts: &[&Arc<D>], geos: usize, sums: impl Fn(&D) -> RowSums) -> SumsByDay {
-    let mut days = Vec::with_capacity(parts.len());
-    let complete = parts.chunk_by(|one, other| one.key().day == other.key().day).filter(|day| day.len() == geos);
-    for day in complete {
-        let mut total = sums(day[0]);
-        for part in &day[1..] {
-            total.add(&sums(part));
-        }
-        days.push((day[0].key().day, total));
-    }
-    days
+pub fn sums_by_day(parts: &[&Arc<DayDigest>], geos: usize, departments: Option<&FixedBitSet>) -> SumsByDay {
+    let days = parts.chunk_by(|one, other| one.key().day == other.key().day);
+    let complete = days.filter(|day| day.len() == geos);
+    complete.map(|day| (day[0].key().day, sums_of_day(day, departments))).collect()
 }
 
 /// Merges the figures of each day over the geos. The parts may come in any order. A day that lacks one of the `geos` is

@@ -12,7 +12,7 @@ use super::{
     figures_by_day::FiguresByDay,
 };
 use crate::{
-    model::{Day, DayRange},
+    model::{Day, DayRange, Geo},
     table::{DayMetadata as _, Flag, PersonIndex},
 };
 
@@ -43,9 +43,11 @@ pub struct CohortPeriod {
 #[must_use]
 pub fn activation_days(days: &[Arc<DayDigest>]) -> BTreeMap<PersonIndex, Day> {
     let mut activations = BTreeMap::new();
-    let mut changes = MembershipChanges::default();
+    // By geo: equal members of two geos can share memory, but the calendars differ.
+    let mut changes: BTreeMap<Geo, MembershipChanges<'_>> = BTreeMap::new();
     for digest in days {
         let geo = digest.key().geo;
+        let changes = changes.entry(geo).or_default();
         for department in digest.departments() {
             if !changes.update(department.department, &department.members) {
                 continue;
@@ -93,4 +95,39 @@ fn active_in(range: DayRange, days: &FiguresByDay) -> Option<FixedBitSet> {
     let mut inside = days.range(range.first()..=range.last()).peekable();
     inside.peek()?;
     Some(PersonSet::union_of(inside.map(|(_, figures)| figures.people_with(Flag::Active))).identified)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        model::{DataScope, DayKey, UserIdType},
+        table::{DayTableBuilder, Dictionary, Row},
+    };
+
+    #[test]
+    fn the_activation_day_does_not_depend_on_whether_geos_share_members() {
+        let dictionary = Arc::<Dictionary>::default();
+        // In China the account was activated a day later than in Singapore.
+        let row = Row {
+            user_id: Some("ou_1".to_owned()),
+            register_time: Some("2026-10-01T20:00:00Z".parse().unwrap()),
+            ..Row::default()
+        };
+        let digest = |geo, previous: Option<&DayDigest>| {
+            let day = Day::new(2026, 11, 1).unwrap();
+            let key = DayKey { geo, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day };
+            let mut builder = DayTableBuilder::new(key, Arc::clone(&dictionary));
+            builder.push(&row);
+            Arc::new(DayDigest::from_day(&builder.finish(Timestamp::UNIX_EPOCH), previous))
+        };
+        let cn = digest(Geo::Cn, None);
+        for previous in [None, Some(&*cn)] {
+            let days = [Arc::clone(&cn), digest(Geo::Sg, previous)];
+            let activated: Vec<Day> = activation_days(&days).into_values().collect();
+            assert_eq!(activated, [Day::new(2026, 10, 1).unwrap()], "shared: {}", previous.is_some());
+        }
+    }
 }

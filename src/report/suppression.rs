@@ -14,7 +14,7 @@ use fixedbitset::FixedBitSet;
 
 use super::{department_totals::departments_with_rows, department_tree::DepartmentTree, digest::DayDigest};
 use crate::{
-    model::Geo,
+    model::{Day, Geo},
     table::{DayMetadata as _, dictionary::is_path_within},
 };
 
@@ -43,7 +43,16 @@ impl Suppressed {
     /// from visible figures. Each geo and day is examined separately, because a caller can request each of them alone.
     #[must_use]
     pub fn for_days(days: &[Arc<DayDigest>], min_people: NonZeroU64) -> Self {
-        let mut suppressed = Self::default();
+        Self::by_day(days, min_people).into_values().fold(Self::default(), |all, day| Self {
+            everyone: all.everyone || day.everyone,
+            paths: all.paths.into_iter().chain(day.paths).collect(),
+        })
+    }
+
+    /// The same for each day, over all its geos.
+    #[must_use]
+    pub fn by_day(days: &[Arc<DayDigest>], min_people: NonZeroU64) -> BTreeMap<Day, Self> {
+        let mut by_day: BTreeMap<Day, Self> = BTreeMap::new();
         let mut trees: BTreeMap<Geo, (FixedBitSet, DepartmentTree)> = BTreeMap::new();
         for day in days {
             let departments = departments_with_rows(std::slice::from_ref(day));
@@ -53,11 +62,12 @@ impl Suppressed {
                 .map_or_else(|| DepartmentTree::new(&departments, &day.dictionary().read(), None), |(_, tree)| tree);
             let sizes = GroupSizes::of(day, &tree);
             let everyone: u64 = sizes.roots.iter().map(|node| sizes.all[*node]).sum();
+            let suppressed = by_day.entry(day.key().day).or_default();
             suppressed.everyone |= (1..min_people.get()).contains(&everyone);
             sizes.suppress(0, &sizes.roots, min_people.get(), &mut suppressed.paths);
             trees.insert(day.key().geo, (departments, tree));
         }
-        suppressed
+        by_day
     }
 
     /// Whether the figures of the department at `path` are hidden. Without a path: whether the figures of all people

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{day_figures::PersonSet, figures_by_day::FiguresByDay, sliding_window::distinct_in_windows};
-use crate::{model::Day, table::Flag};
+use crate::{
+    model::{Day, DayRange},
+    table::Flag,
+};
 
 /// Length of the shorter window in days, the last day included.
 pub const WEEK_DAYS: u16 = 7;
@@ -34,6 +37,16 @@ impl TrailingCounts {
     #[must_use]
     pub fn new(days: &FiguresByDay, empty: &BTreeSet<Day>) -> Self {
         Self { week: counts(days, empty, WEEK_DAYS), month: counts(days, empty, MONTH_DAYS) }
+    }
+
+    /// The counts of those windows that contain none of these days.
+    #[must_use]
+    pub fn without(&self, hidden: &BTreeSet<Day>) -> Self {
+        let visible = |counts: &BTreeMap<Day, u64>, length| {
+            let is_visible = |day: Day| hidden.range(DayRange::ending(day, length).first()..=day).next().is_none();
+            counts.iter().filter(|(day, _)| is_visible(**day)).map(|(day, count)| (*day, *count)).collect()
+        };
+        Self { week: visible(&self.week, WEEK_DAYS), month: visible(&self.month, MONTH_DAYS) }
     }
 
     /// The counts of the windows that end with `day`.

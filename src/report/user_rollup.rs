@@ -5,16 +5,16 @@ use std::sync::Arc;
 use super::monthly_rollup::MonthlyRollup;
 use crate::{
     model::Day,
-    table::{Counter, DayTable, Feature, Flag, ProfileIndex, counter_column::CounterColumn},
+    table::{Counter, DayTable, Feature, Flag, Flags, ProfileIndex, counter_column::CounterColumn},
 };
 
 /// Rows that add up to totals of people. Roll-ups that share a dictionary, earliest first, are the input of
-/// [`UserTotals`](super::user_totals::UserTotals).
+/// [`UserTotals`](super::user_totals::UserTotals). A day can have a roll-up for each of several geos.
 #[derive(Clone, Debug)]
 pub enum UserRollup {
     /// One day.
     Day(Arc<DayTable>),
-    /// Several days, added up.
+    /// Several days of one geo, added up, with no roll-up of another geo on any of them.
     Month(Arc<MonthlyRollup>),
 }
 
@@ -90,6 +90,15 @@ impl UserRollup {
             Self::Month(month) => (month.active_days.get(row), month.idle_days.get(row)),
         };
         (active_days > 0).then(|| RowActivity { active_days, idle_days: i32::try_from(idle_days).unwrap_or(i32::MAX) })
+    }
+
+    /// The flags of a row of one day; `None` for a row of several days.
+    #[must_use]
+    pub fn day_flags(&self, row: usize) -> Option<Flags> {
+        match self {
+            Self::Day(day) => Some(day.flags()[row]),
+            Self::Month(_) => None,
+        }
     }
 
     /// Number of days on which the person used a feature.

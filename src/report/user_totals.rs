@@ -11,7 +11,7 @@ use super::user_rollup::{NO_SLOT, UserRollup};
 use crate::{
     model::Day,
     table::{
-        Counter, DayTable, Feature, PersonIndex, Profile, ProfileIndex, RowSelection, RowSelector,
+        Counter, DayTable, Feature, Flag, Flags, PersonIndex, Profile, ProfileIndex, RowSelection, RowSelector,
         counter_column::CounterColumn, dictionary::DictionaryTables, profile::NO_PERSON,
     },
 };
@@ -59,7 +59,7 @@ pub struct UserFilter {
 /// The totals of one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonTotals {
-    /// The profile of the latest matching row.
+    /// The profile of the latest matching row. Of rows of the same day, the one of the geo that was requested last.
     pub profile: Arc<Profile>,
     /// Number of active days.
     pub active_days: u64,
@@ -69,6 +69,16 @@ pub struct PersonTotals {
     pub feature_days: [u64; Feature::COUNT],
     /// The sum of each counter, by [`Counter::index`]; saturates.
     pub counters: [u64; Counter::COUNT],
+}
+
+/// The totals of one person while rows are added, earliest first.
+#[derive(Clone, Debug)]
+struct TotalsBuilder {
+    totals: PersonTotals,
+    last_day: Option<Day>,
+    /// The flags that the person has in the rows of `last_day` so far. A person active in two geos on one day has one
+    /// active day.
+    flags: Flags,
 }
 
 /// Computes totals of people from roll-ups that share a dictionary, earliest first.
@@ -159,14 +169,14 @@ impl<'a> UserTotals<'a> {
         let slots: Vec<u32> = self.people_by_profile(selection).iter().map(slot).collect();
         let profiles: Vec<ProfileIndex> =
             (0..).zip(&slots).filter(|(_, slot)| **slot != NO_SLOT).map(|(profile, _)| profile).collect();
-        let mut totals: Vec<Option<PersonTotals>> = vec![None; people.len()];
+        let mut totals: Vec<Option<TotalsBuilder>> = vec![None; people.len()];
         for rollup in self.rollups {
             rollup.for_each_row(&profiles, &slots, |row, slot| {
                 let profile = self.dictionary.profile(rollup.profiles()[row]);
-                totals[slot as usize].get_or_insert_with(|| PersonTotals::new(profile)).add(profile, rollup, row);
+                totals[slot as usize].get_or_insert_with(|| TotalsBuilder::new(profile)).add(profile, rollup, row);
             });
         }
-        totals.into_iter().flatten().collect()
+        totals.into_iter().flatten().map(|builder| builder.totals).collect()
     }
 }
 
@@ -200,38 +210,48 @@ impl SortKeys {
         for (row, profile) in rollup.profiles().iter().enumerate() {
             let person = people[*profile as usize];
             if let Some(activity) = rollup.activity(row).filter(|_| person != NO_PERSON) {
-                let index = person as usize;
-                self.active_days[index] += activity.active_days;
-                self.last_active[index] = self.last_active[index].max(last - activity.idle_days);
+                let (index, last_active) = (person as usize, last - activity.idle_days);
+                // If the day is already counted, the person was active in two geos: in one geo a person has one row a day.
+                if self.last_active[index] != last_active {
+                    self.active_days[index] += activity.active_days;
+                    self.last_active[index] = self.last_active[index].max(last_active);
+                }
             }
         }
     }
 }
 
-impl PersonTotals {
+impl TotalsBuilder {
     fn new(profile: &Arc<Profile>) -> Self {
-        Self {
+        let totals = PersonTotals {
             profile: Arc::clone(profile),
             active_days: 0,
             last_active_date: None,
             feature_days: [0; Feature::COUNT],
             counters: [0; Counter::COUNT],
-        }
+        };
+        Self { totals, last_day: None, flags: Flags::default() }
     }
 
     fn add(&mut self, profile: &Arc<Profile>, rollup: &UserRollup, row: usize) {
-        self.profile = Arc::clone(profile);
-        if let Some(activity) = rollup.activity(row) {
-            self.active_days += activity.active_days;
-            self.last_active_date = self.last_active_date.max(Some(rollup.last_day().plus(-activity.idle_days)));
+        let day = rollup.last_day();
+        let counted = if self.last_day == Some(day) { self.flags } else { Flags::default() };
+        let totals = &mut self.totals;
+        totals.profile = Arc::clone(profile);
+        if let Some(activity) = rollup.activity(row).filter(|_| !counted.contains(Flag::Active)) {
+            totals.active_days += activity.active_days;
+            totals.last_active_date = totals.last_active_date.max(Some(day.plus(-activity.idle_days)));
         }
-        for feature in Feature::ALL {
-            self.feature_days[feature.index()] += rollup.feature_days(row, feature);
+        for feature in Feature::ALL.into_iter().filter(|feature| !counted.contains(Flag::Feature(*feature))) {
+            totals.feature_days[feature.index()] += rollup.feature_days(row, feature);
         }
         for counter in Counter::ALL {
-            let sum = &mut self.counters[counter.index()];
+            let sum = &mut totals.counters[counter.index()];
             *sum = sum.saturating_add(rollup.counter(counter).get(row));
         }
+        // A month is of one geo, so nothing of its days is counted twice.
+        let flags = rollup.day_flags(row).unwrap_or_default();
+        (self.last_day, self.flags) = (Some(day), counted.union(flags));
     }
 }
 
@@ -243,15 +263,15 @@ impl PersonTotals {
         selector: &RowSelector<'_>,
         dictionary: &DictionaryTables,
     ) -> Option<Self> {
-        let mut totals: Option<Self> = None;
+        let mut totals: Option<TotalsBuilder> = None;
         for day in days {
             let rollup = UserRollup::Day(Arc::clone(day));
             for row in selector.rows(day) {
                 let profile = dictionary.profile(day.profiles()[row]);
-                totals.get_or_insert_with(|| Self::new(profile)).add(profile, &rollup, row);
+                totals.get_or_insert_with(|| TotalsBuilder::new(profile)).add(profile, &rollup, row);
             }
         }
-        totals
+        totals.map(|builder| builder.totals)
     }
 }
 

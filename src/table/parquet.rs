@@ -116,6 +116,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_file_with_rows_without_id_in_the_order_of_feishus_reply_is_decoded() {
+        let row = |messages| {
+            let mut row = Row { user_name: "张三".into(), ..Row::default() };
+            row.counters[Counter::SendMessengerNum.index()] = messages;
+            row
+        };
+        let mut builder = DayTableBuilder::new(key(), Arc::default()).keep_order();
+        for messages in [2, 1] {
+            builder.push(&row(messages));
+        }
+        let day = builder.finish(fetched_at());
+        assert_ne!(day.hash(), build(&[row(2), row(1)], FetchQuality::default()).hash());
+
+        let decoded = read(encode(&day, &[]).unwrap()).unwrap();
+
+        assert_eq!(decoded.hash(), day.hash());
+        let decoded_again = read(encode(&decoded, &[]).unwrap()).unwrap();
+        assert_eq!(decoded_again.hash(), day.hash());
+    }
+
     /// Rows that all differ, so that every part of the file matters for the content.
     fn distinct_rows() -> Vec<Row> {
         let row = |number: u32| {

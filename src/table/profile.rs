@@ -33,7 +33,7 @@ pub struct Profile {
 }
 
 /// A department as it occurs in rows. Feishu's rows have no department id.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Department {
     /// The name of the department.
     pub name: Arc<str>,
@@ -42,7 +42,7 @@ pub struct Department {
 }
 
 /// An operating system with the Feishu client that was used on it. `None` stands for Feishu's `-`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Client {
     /// The system and its version, such as `ios 14.2`.
     pub os: Option<Arc<str>>,
@@ -51,7 +51,7 @@ pub struct Client {
 }
 
 /// All values of a row that describe a person's devices. Many rows have the same combination.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Devices {
     /// From Feishu's field `active_os`.
     pub clients: Vec<Client>,

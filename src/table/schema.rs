@@ -203,6 +203,12 @@ impl Flags {
         if set { Self(self.0 | bit) } else { Self(self.0 & !bit) }
     }
 
+    /// The flags that are set in either.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The flags with these bits. Bits without a flag are ignored.
     #[must_use]
     pub const fn from_bits(bits: u16) -> Self {

@@ -6,6 +6,7 @@ mod access;
 mod api;
 mod archive;
 mod cli;
+mod differential;
 mod drop_in;
 mod http;
 mod reports;

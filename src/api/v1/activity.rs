@@ -13,7 +13,7 @@ use crate::{
         data_request::{DataRequest, EarlyResponse, RequestContext},
         format::FormatParams,
         list_response::ListResponse,
-        meta::{Meta, SMALL_GROUPS_SUPPRESSED, trailing_note},
+        meta::{Meta, SMALL_GROUPS_SUPPRESSED, TRAILING_FIGURES_SUPPRESSED, trailing_note},
         problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
@@ -143,13 +143,18 @@ fn report(input: &ReportInput, request: &ActivityRequest, trailing_counts: &Trai
     let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = &request.data;
     let mut meta = Meta::from_report_figures(input, selection);
     let mut data = Vec::new();
-    if input.is_suppressed(selection, *min_group_size) {
+    let suppressed = input.suppressed_days(selection, *min_group_size);
+    let range = input.plan.range;
+    if suppressed.cover(range) {
         meta = meta.with_note(Some(SMALL_GROUPS_SUPPRESSED));
     } else {
         let figures = LazyCell::new(|| input.figures(selection));
         let trailing = trailing_counts.get_or_compute(input, selection, &figures);
+        let visible = suppressed.visible_counts(&trailing);
+        let are_suppressed = range.days().any(|day| visible.ending_on(day) != trailing.ending_on(day));
+        meta = meta.with_note(are_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED));
         let sums = input.sums(selection);
-        let buckets = activity::activity(input.plan.range, request.interval, &sums, &figures, &trailing);
+        let buckets = activity::activity(range, request.interval, &sums, &figures, &visible);
         data.extend(buckets.iter().map(ActivityItem::from));
         let is_incomplete = data.iter().any(|item: &ActivityItem| item.mau.is_none());
         meta = meta.with_note(trailing_note(input, is_incomplete));

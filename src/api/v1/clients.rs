@@ -58,7 +58,7 @@ record! {
         /// Name, with the version if there is one.
         #[schema(value_type = String, example = "ios 14.2")]
         name: Arc<str>,
-        /// Distinct people who used it. Null if Feishu withholds user ids and the range spans several days.
+        /// Distinct people who used it on a day on which they were active. Null if Feishu withholds user ids and the range spans several days.
         #[schema(example = 312)]
         users: Option<u64>,
         /// `users` divided by all active people, 0 to 1. Null if nobody was active. A person can use several, so the shares
@@ -84,7 +84,7 @@ record! {
 /// Operating systems, clients and app packages
 ///
 /// Operating systems, versions of the Feishu client and app packages, each with the number of distinct people who used
-/// it in the range. As CSV, NDJSON or Parquet: one row per operating system, client or package.
+/// it in the range on a day on which they were active. As CSV, NDJSON or Parquet: one row per operating system, client or package.
 #[utoipa::path(
     get, path = "/v1/reports/clients", tag = "reports", operation_id = "clientsReport",
     params(RangeParams, PeopleParams, FormatParams, PreferHeader),

@@ -1,6 +1,6 @@
 //! `GET /v1/reports/departments`: the figures of each department, rolled up along the department path.
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::{
         data_request::{DataRequest, EarlyResponse, RequestContext},
         format::{Format, FormatParams},
         list_response::{self, ListResponse},
-        meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED, SUMS_LIMITED},
+        meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED, SUMS_LIMITED, TRAILING_FIGURES_SUPPRESSED},
         params::WholeNumber,
         problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
@@ -28,7 +28,7 @@ use crate::{
         department_tree::{DepartmentNode, DepartmentTree},
         ratio, trailing_counts,
     },
-    table::{Feature, Flag, record},
+    table::{DayMetadata as _, Feature, Flag, record},
 };
 
 /// The endpoint's own parameters.
@@ -79,7 +79,8 @@ record! {
         /// Path from the top of the company, separated by slashes.
         #[schema(value_type = String, example = "总部/研发")]
         department_path: Arc<str>,
-        /// Name of the department.
+        /// Name of the department: if its path has several, the one on the latest day of the range, and of several on that day
+        /// the smallest text.
         #[schema(value_type = String, example = "研发")]
         department_name: Arc<str>,
         /// Level in the path; the top level is 1.
@@ -96,7 +97,8 @@ record! {
         /// `distinct=false`.
         #[schema(example = 480)]
         active: Option<u64>,
-        /// Distinct people active in the department in the 7 days that end with the last available day of the range. Null
+        /// Distinct people active in the department in the 7 days that end with the last available day of the range, also in
+        /// sub-departments that have no rows in the range and are not listed. Null
         /// without `trailing`, and if one of the 7 days is neither selected nor in memory.
         #[schema(example = 510)]
         wau: Option<u64>,
@@ -175,8 +177,6 @@ impl DepartmentsRequest {
         }
         params.finish()?;
         data.query.lead_days = if trailing == TrailingMode::Fetch { trailing_counts::MONTH_DAYS - 1 } else { 0 };
-        // Trailing figures would reveal figures of small groups outside the range.
-        let trailing = if data.min_group_size.is_some() { TrailingMode::None } else { trailing };
         let depth = own.depth.map_or(usize::MAX, |WholeNumber(depth)| depth);
         Ok(Self { data, depth, layout, distinct: own.distinct.unwrap_or(true), trailing })
     }
@@ -185,14 +185,15 @@ impl DepartmentsRequest {
 fn report(loaded: &ReportInput, request: &DepartmentsRequest) -> Response {
     let geos = loaded.plan.geos.len();
     let days = complete_days(&loaded.days, |day| loaded.plan.range.contains(day), geos);
-    let data = department_items(&days, loaded, request);
+    let (data, trailing_suppressed) = department_items(&days, loaded, request);
     let within = loaded.departments(&request.data.query.selection);
     let ids_are_withheld = loaded.days_with_geos(geos).any(|day| day.has_unidentified(within.as_ref()));
     let are_suppressed = data.iter().any(|item| item.withheld);
     let meta = Meta::from_loaded_days(loaded)
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED))
-        .with_note(loaded.exceeds_max_sum().then_some(SUMS_LIMITED));
+        .with_note(loaded.exceeds_max_sum().then_some(SUMS_LIMITED))
+        .with_note(trailing_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED));
     if request.layout == Layout::Tree {
         let items = data.len();
         return list_response::json_response(&ListResponse { data: nest(data), meta }, items);
@@ -200,30 +201,44 @@ fn report(loaded: &ReportInput, request: &DepartmentsRequest) -> Response {
     ListResponse { data, meta }.into_format(request.data.format, "departments")
 }
 
+/// The departments that have rows on `days`, the selected days, and whether trailing figures of some are suppressed.
 fn department_items(
     days: &[Arc<DayDigest>],
     loaded: &ReportInput,
     request: &DepartmentsRequest,
-) -> Vec<DepartmentItem> {
-    let Some(first) = days.first() else { return Vec::new() };
+) -> (Vec<DepartmentItem>, bool) {
+    let Some(first) = days.first() else { return (Vec::new(), false) };
     let top = request.data.query.selection.department_path.as_deref();
-    let tree = DepartmentTree::new(&departments_with_rows(days), &first.dictionary().read(), top);
+    let min_group_size = request.data.min_group_size;
+    // The days of the trailing figures, which include the selected ones.
+    let trailing_days = (request.trailing != TrailingMode::None).then(|| {
+        let (last, geos) = (loaded.plan.range.last(), loaded.plan.geos.len());
+        complete_days(&loaded.days, |day| day <= last, geos)
+    });
+    // People whose department has no rows on the selected days still count in the trailing figures of its ancestors, so
+    // the tree has all departments.
+    let departments = departments_with_rows(trailing_days.as_deref().unwrap_or(days));
+    let dictionary = first.dictionary().read();
+    let rows = days.iter().flat_map(|day| day.departments().iter().map(|own| (day.key().day, own.department)));
+    let tree = DepartmentTree::new(&departments, &dictionary, top).with_names(rows, &dictionary);
+    drop(dictionary);
     let all_totals = if request.distinct { totals(days, &tree) } else { totals_without_distinct(days, &tree) };
     let mut items: Vec<_> = tree.nodes().iter().zip(all_totals).map(DepartmentItem::new).collect();
-    if request.trailing != TrailingMode::None {
-        let (last, geos) = (loaded.plan.range.last(), loaded.plan.geos.len());
-        add_trailing(&mut items, &complete_days(&loaded.days, |day| day <= last, geos), &tree);
+    if let Some(days) = &trailing_days {
+        add_trailing(&mut items, days, &tree);
     }
+    // A department without rows on the selected days is only part of the tree.
+    items.retain(|item| item.users > Some(0));
     let top = items.iter().map(|item| item.depth).min().unwrap_or(1);
     items.retain(|item| item.depth - top < request.depth);
-    let suppressed = request
-        .data
-        .min_group_size
-        .map(|min_group_size| Suppressed::for_days(days, min_group_size))
-        .unwrap_or_default();
+    let Some(min_group_size) = min_group_size else { return (items, false) };
+    let suppressed = Suppressed::for_days(days, min_group_size);
     let shown =
         |item: DepartmentItem| if suppressed.covers(Some(&item.department_path)) { item.suppressed() } else { item };
-    items.into_iter().map(shown).collect()
+    let mut items: Vec<_> = items.into_iter().map(shown).collect();
+    let trailing_suppressed =
+        suppress_trailing(&mut items, trailing_days.as_deref().unwrap_or_default(), min_group_size);
+    (items, trailing_suppressed)
 }
 
 /// Adds the trailing figures of the last of `days`.
@@ -235,6 +250,24 @@ fn add_trailing(items: &mut [DepartmentItem], days: &[Arc<DayDigest>], tree: &De
         (item.wau, item.mau) = (wau, mau);
         item.stickiness = ratio(active, mau).map(round_to_thousandths);
     }
+}
+
+/// Removes the trailing figures whose window has a day on which the figures of the department are suppressed. Returns
+/// whether there are any.
+fn suppress_trailing(items: &mut [DepartmentItem], days: &[Arc<DayDigest>], min_group_size: NonZeroU64) -> bool {
+    let [week, month] = [trailing_counts::WEEK_DAYS, trailing_counts::MONTH_DAYS]
+        .map(|length| Suppressed::for_days(department_totals::trailing_window(days, length), min_group_size));
+    let mut are_suppressed = false;
+    for item in items {
+        if week.covers(Some(&item.department_path)) {
+            are_suppressed |= item.wau.take().is_some();
+        }
+        if month.covers(Some(&item.department_path)) {
+            are_suppressed |= item.mau.take().is_some();
+            item.stickiness = None;
+        }
+    }
+    are_suppressed
 }
 
 /// Moves each department into the `children` of its parent.

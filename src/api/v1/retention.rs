@@ -160,7 +160,7 @@ fn report(input: &ReportInput, request: &RetentionRequest) -> Response {
     let mut cohorts =
         retention::retention(range, *interval, &cohorts_by_activation_day(&activated, &days, &numbering), &days);
     let total = cohorts.len();
-    let is_suppressed = input.is_suppressed(selection, min_group_size);
+    let is_suppressed = input.suppressed_days(selection, min_group_size).cover(range);
     // An empty cohort reveals nothing about a person.
     let is_group = |cohort: &Cohort| {
         cohort.people == 0 || min_group_size.is_none_or(|min_group_size| cohort.people >= min_group_size.get())

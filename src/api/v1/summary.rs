@@ -134,11 +134,12 @@ fn report(input: &ReportInput, request: &DataRequest) -> Response {
     let length = u16::try_from(range.len()).unwrap_or(u16::MAX);
     let before = DayRange::ending(range.first().plus(-1), length);
     let days = input.figures(selection);
-    let is_suppressed = input.is_suppressed(selection, *min_group_size);
-    let (current, previous) =
-        if is_suppressed { (None, None) } else { (summarize(range, &days), summarize(before, &days)) };
+    let suppressed = input.suppressed_days(selection, *min_group_size);
+    let summary = |range| if suppressed.cover(range) { None } else { summarize(range, &days) };
+    let (current, previous) = (summary(range), summary(before));
     let figures = changes(current.as_ref(), previous.as_ref());
-    let meta = Meta::from_report_figures(input, selection).with_note(is_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+    let are_suppressed = suppressed.cover(range) || suppressed.cover(before);
+    let meta = Meta::from_report_figures(input, selection).with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     if format.format != Format::Json {
         return ListResponse { data: figures, meta }.into_format(*format, "summary");
     }

@@ -89,8 +89,7 @@ fn sorted_rows<'a>(day: &DayTable, tables: &'a DictionaryTables) -> Vec<Sortable
         SortableRow { row, profile, department: tables.department(profile.department) }
     };
     let mut rows: Vec<_> = (0..day.row_count()).map(sortable).collect();
-    // Rows without a user id are already last, and keep their order: if their names are equal, nothing else determines
-    // it.
+    // Rows without a user id are already last, and keep their order, in which the content hash was computed.
     let with_user_id = rows.partition_point(|sortable| sortable.profile.user_id.is_some());
     rows[..with_user_id].sort_by(|left, right| {
         let key = |sortable: &SortableRow<'a>| {

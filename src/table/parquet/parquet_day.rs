@@ -89,7 +89,8 @@ impl ParquetDay {
     /// Parquet's reader may panic if the file is damaged.
     pub fn day(&self, dictionary: &Arc<Dictionary>) -> Result<DayTable, ParquetReadError> {
         let expected = &self.file_metadata;
-        let mut builder = DayTableBuilder::new(expected.key.clone(), Arc::clone(dictionary)).quality(expected.quality);
+        let builder = DayTableBuilder::new(expected.key.clone(), Arc::clone(dictionary)).keep_order();
+        let mut builder = builder.quality(expected.quality);
         for batch in self.reader().with_batch_size(8192).build()? {
             let columns = BatchColumns::of(&batch?)?;
             (0..columns.rows).for_each(|row| builder.push(&columns.row(row)));

@@ -244,7 +244,7 @@ proptest! {
         let rows = || naive::rows(&tenant, range, path);
         prop_assert_eq!(active, naive::distinct(rows(), Flag::Active, range.len() == 1));
         for (name, devices) in [("iOS", 0..2), ("Android", 2..4)] {
-            let of = rows().filter(|(_, row)| devices.contains(&row.device)).map(|(_, row)| row.id);
+            let of = rows().filter(|(_, row)| row.has(Flag::Active) && devices.contains(&row.device)).map(|(_, row)| row.id);
             let ids: Vec<Option<usize>> = of.collect();
             let known: Option<BTreeSet<usize>> = ids.iter().copied().collect();
             let expected = if range.len() == 1 { Some(ids.len()) } else { known.map(|known| known.len()) };

@@ -1,0 +1,186 @@
+//! Random questions: the URL of each, and the answer of the independent computation.
+
+use std::collections::BTreeSet;
+
+use fastrand::Rng;
+use jiff::ToSpan as _;
+use serde_json::Value;
+
+use super::{
+    oracle::{DepartmentsQuestion, Interval, Range, Selection, UsersQuestion},
+    tenant::{COUNTERS, Tenant},
+};
+
+/// A question.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub range: Range,
+    pub selection: Selection,
+    pub report: Report,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Report {
+    Activity(Interval),
+    Summary,
+    Departments(DepartmentsQuestion),
+    Retention(Interval),
+    Clients,
+    Users(UsersQuestion),
+    User,
+}
+
+impl Question {
+    /// A random question about a tenant.
+    pub fn random(rng: &mut Rng, tenant: &Tenant) -> Self {
+        let report = Report::random(rng);
+        let range = random_range(rng, tenant);
+        let mut geos = tenant.geos.clone();
+        rng.shuffle(&mut geos);
+        geos.truncate(rng.usize(1..=geos.len()));
+        let pick = |rng: &mut Rng, texts: BTreeSet<String>| {
+            let texts: Vec<String> = texts.into_iter().collect();
+            (!texts.is_empty()).then(|| texts[rng.usize(..texts.len())].clone())
+        };
+        let (mut path, mut user_id) = (None, None);
+        let takes_user_id = !matches!(report, Report::Departments(_) | Report::Retention(_));
+        match rng.u8(..4) {
+            _ if matches!(report, Report::User) => user_id = pick(rng, tenant.user_ids(range, &geos)),
+            0 if takes_user_id => user_id = pick(rng, tenant.user_ids(range, &geos)),
+            1 | 2 => {
+                path = pick(rng, tenant.paths(range, &geos).into_iter().filter(|path| !path.is_empty()).collect());
+            }
+            _ => {}
+        }
+        let report = if matches!(report, Report::User) && user_id.is_none() { Report::Summary } else { report };
+        Self { range, selection: Selection { geos, path, user_id }, report }
+    }
+
+    /// Path and query of the request.
+    pub fn url(&self) -> String {
+        let Self { selection, report, .. } = self;
+        let url = match report {
+            Report::Activity(interval) => format!("/v1/reports/activity?interval={}&trailing=fetch", interval.name()),
+            Report::Summary => "/v1/reports/summary?".to_owned(),
+            Report::Departments(question) => format!("/v1/reports/departments?{}", question.query()),
+            Report::Retention(interval) => format!("/v1/reports/retention?interval={}", interval.name()),
+            Report::Clients => "/v1/reports/clients?".to_owned(),
+            Report::Users(question) => format!("/v1/users?{}", question.query()),
+            Report::User => format!("/v1/users/{}?", encoded(selection.user_id.as_deref().unwrap_or_default())),
+        };
+        let joint = if url.ends_with('?') { "" } else { "&" };
+        url + joint + &self.selection_query()
+    }
+
+    /// The parameters of the selection.
+    pub fn selection_query(&self) -> String {
+        let Self { range, selection, report } = self;
+        let mut query = format!("start_date={}&end_date={}&geo={}", range.first, range.last, selection.geos.join(","));
+        if let Some(path) = &selection.path {
+            query = format!("{query}&department_path={}", encoded(path));
+        }
+        if let Some(user_id) = selection.user_id.as_deref().filter(|_| !matches!(report, Report::User)) {
+            query = format!("{query}&user_id={}", encoded(user_id));
+        }
+        query
+    }
+
+    /// The expected `data`. For `/v1/users`, of all pages.
+    pub fn answer(&self, tenant: &Tenant) -> Value {
+        let Self { range, selection, report } = self;
+        match *report {
+            Report::Activity(interval) => tenant.activity(*range, interval, selection),
+            Report::Summary => tenant.summary(*range, selection),
+            Report::Departments(question) => tenant.departments(*range, selection, question),
+            Report::Retention(interval) => tenant.retention(*range, interval, selection),
+            Report::Clients => tenant.clients(*range, selection),
+            Report::Users(question) => tenant.users(*range, selection, question).into(),
+            Report::User => tenant.user(*range, selection),
+        }
+    }
+}
+
+impl Report {
+    fn random(rng: &mut Rng) -> Self {
+        match rng.u8(..12) {
+            0..3 => Self::Activity([Interval::Day, Interval::Week, Interval::Month][rng.usize(..3)]),
+            3 => Self::Summary,
+            4..7 => Self::Departments(DepartmentsQuestion {
+                trailing: rng.u8(..4) > 0,
+                distinct: rng.u8(..4) > 0,
+                depth: rng.bool().then(|| rng.usize(1..4)),
+                is_tree: rng.bool(),
+            }),
+            7 => Self::Retention(if rng.bool() { Interval::Week } else { Interval::Month }),
+            8 => Self::Clients,
+            9..11 => Self::Users(UsersQuestion {
+                sort: match rng.usize(..8) {
+                    0 => "active_days",
+                    1 => "last_active_date",
+                    2 => "user_name",
+                    3 => "user_id",
+                    _ => COUNTERS[rng.usize(..COUNTERS.len())],
+                },
+                descending: rng.bool(),
+                active: rng.bool().then(|| rng.bool()),
+                inactive_for: rng.bool().then(|| rng.i32(1..=30)),
+            }),
+            _ => Self::User,
+        }
+    }
+}
+
+impl Interval {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+}
+
+impl DepartmentsQuestion {
+    fn query(self) -> String {
+        let trailing = if self.trailing { "fetch" } else { "none" };
+        let layout = if self.is_tree { "tree" } else { "flat" };
+        let depth = self.depth.map(|depth| format!("&depth={depth}")).unwrap_or_default();
+        format!("trailing={trailing}&layout={layout}&distinct={}{depth}", self.distinct)
+    }
+}
+
+impl UsersQuestion {
+    fn query(self) -> String {
+        let order = if self.descending { "-" } else { "" };
+        let active = self.active.map(|active| format!("&active={active}")).unwrap_or_default();
+        let inactive_for = self.inactive_for.map(|days| format!("&inactive_for={days}d")).unwrap_or_default();
+        format!("sort={order}{}{active}{inactive_for}", self.sort)
+    }
+}
+
+/// A range whose previous range and lead days are days of the tenant.
+fn random_range(rng: &mut Rng, tenant: &Tenant) -> Range {
+    let days: Vec<_> = Range { first: tenant.first, last: tenant.last }.days().collect();
+    let last = rng.usize(days.len() * 2 / 3..days.len());
+    let length = match rng.u8(..4) {
+        0 => 1,
+        1 => rng.usize(1..8),
+        // Whole months have roll-ups of their own.
+        2 if days[last].day() != days[last].days_in_month() => {
+            let first = days[last].first_of_month().checked_sub(1.month()).expect("a date");
+            let range = Range { first, last: first.last_of_month() };
+            if range.first.checked_sub(31.days()).is_ok_and(|before| before >= tenant.first) {
+                return range;
+            }
+            rng.usize(1..15)
+        }
+        _ => rng.usize(1..last / 2),
+    };
+    Range { first: days[last + 1 - length], last: days[last] }
+}
+
+/// Percent-encodes a text.
+fn encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
