@@ -1,4 +1,4 @@
-//! Rows that cannot be read: a fault costs no more than the text, value or row that has it, and callers are told.
+//! Rows that cannot be read: a fault costs no more than the text, value or row that has it, and `meta` reports it.
 
 use std::collections::BTreeSet;
 
@@ -140,7 +140,7 @@ async fn an_unreadable_row_is_skipped_and_the_day_is_fetched_again(
 #[case::an_object(r#"{"value":7}"#, 0)]
 #[case::a_word(r#""many""#, 0)]
 #[tokio::test]
-async fn a_value_that_is_no_count_is_told(#[case] value: &str, #[case] count: u64) {
+async fn a_value_that_is_no_count_is_reported(#[case] value: &str, #[case] count: u64) {
     let setup = setup_with(r#""vc_num":"#, format!(r#""vc_num":{value},"other":"#)).await;
     let untouched = setup.simulator.tenant().rows_of(setup.home(), day("2026-11-20").date());
     let truth: BTreeSet<u64> = untouched.iter().map(|row| u64::from(row.counters.vc_num)).collect();
@@ -214,7 +214,7 @@ async fn the_largest_count_is_the_same_in_every_format() {
 #[case::activity("/v1/reports/activity?interval=day")]
 #[case::departments("/v1/reports/departments?layout=flat")]
 #[tokio::test]
-async fn a_sum_beyond_the_largest_count_is_limited_and_told(#[case] report: &str) {
+async fn a_sum_beyond_the_largest_count_is_limited_and_reported(#[case] report: &str) {
     let setup = setup_with(r#""vc_num":"#, format!(r#""vc_num":{MAX_COUNT},"other":"#)).await;
     let path = format!("{report}&{DAY}");
 
