@@ -134,8 +134,8 @@ impl SuppressedDays {
 
     /// The trailing counts that are not suppressed.
     #[must_use]
-    pub fn visible_counts(&self, counts: &TrailingCounts) -> TrailingCounts {
-        counts.without(&self.0)
+    pub fn visible_counts(&self, counts: &Arc<TrailingCounts>) -> Arc<TrailingCounts> {
+        if self.0.is_empty() { Arc::clone(counts) } else { Arc::new(counts.without(&self.0)) }
     }
 }
 

@@ -1,11 +1,7 @@
 //! The tree of departments, built from their paths. Upstream lists only departments with their own people; missing
 //! ancestors are derived from the paths of their descendants.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    iter,
-    sync::Arc,
-};
+use std::{cmp::Ordering, iter, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 
@@ -66,23 +62,26 @@ impl DepartmentTree {
         tree
     }
 
-    /// Gives each node the name that its department has in the rows. `rows` holds the day and the department of rows; a day
-    /// and a department may be repeated. If a path has several names, the one on the latest day counts, and of several
-    /// names on that day the smallest text. The order in which days were loaded therefore has no influence.
+    /// Gives each node the name that its department has in the rows. `rows` holds the day and the department of rows, the
+    /// latest day first; a department may be repeated. If a path has several names, the one on the latest day counts, and
+    /// of several names on that day the smallest text. The order in which days were loaded therefore has no influence.
     #[must_use]
     pub fn with_names(mut self, rows: impl Iterator<Item = (Day, u32)>, dictionary: &DictionaryTables) -> Self {
-        let mut latest: Vec<Option<Day>> = vec![None; self.node_by_department.len()];
+        let mut named_on: Vec<Option<Day>> = vec![None; self.nodes.len()];
+        let mut unnamed = self.nodes.iter().filter(|node| node.has_own_people).count();
+        let mut current = None;
         for (day, department) in rows {
-            if let Some(latest) = latest.get_mut(department as usize) {
-                *latest = (*latest).max(Some(day));
+            // Usually the latest day has all names.
+            if unnamed == 0 && current != Some(day) {
+                break;
             }
-        }
-        let mut latest_by_node: Vec<Option<Day>> = vec![None; self.nodes.len()];
-        for (department, day) in (0..).zip(latest) {
-            let Some(node) = self.self_and_ancestors(department).next().filter(|_| day.is_some()) else { continue };
+            current = Some(day);
+            let Some(node) = self.self_and_ancestors(department).next() else { continue };
             let name = &dictionary.department(department).name;
-            if (day, Reverse(name)) > (latest_by_node[node], Reverse(&self.nodes[node].name)) {
-                latest_by_node[node] = day;
+            let replaces = named_on[node].is_none_or(|named| named == day && *name < self.nodes[node].name);
+            if replaces {
+                unnamed -= usize::from(named_on[node].is_none());
+                named_on[node] = Some(day);
                 self.nodes[node].name = Arc::clone(name);
             }
         }
@@ -145,7 +144,7 @@ fn by_segments(one: &str, other: &str) -> Ordering {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{cmp::Reverse, collections::BTreeSet};
 
     use proptest::prelude::*;
 
@@ -160,8 +159,10 @@ mod tests {
         let numbers: Vec<u32> = departments.iter().map(|(_, name, path)| intern(name, path)).collect();
         let all = numbers.iter().map(|number| *number as usize).collect();
         let days = departments.iter().map(|(day, ..)| Day::new(2026, 11, *day).unwrap());
+        let mut rows: Vec<(Day, u32)> = days.zip(numbers.iter().copied()).collect();
+        rows.sort_by_key(|(day, _)| Reverse(*day));
         let tables = dictionary.read();
-        let tree = DepartmentTree::new(&all, &tables, None).with_names(days.zip(numbers.iter().copied()), &tables);
+        let tree = DepartmentTree::new(&all, &tables, None).with_names(rows.into_iter(), &tables);
         (tree, numbers)
     }
 

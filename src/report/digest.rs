@@ -5,9 +5,9 @@
 //! departments  for each department with its own rows: sums and members
 //! ```
 //!
-//! Sums add up over departments, because a person has one row a day and therefore one department. Distinct people do
-//! not add up: a person in two departments over a week is one person. A digest therefore stores the members of each
-//! department, and reports compute sets of people from them.
+//! Sums of a day of one geo add up over departments, because a person has one row in it and therefore one department.
+//! Distinct people do not add up: a person in two departments over a week, or in two geos, is one person. A digest
+//! therefore stores the members of each department, and reports compute sets of people from them.
 
 mod day_digest;
 mod department_slice;

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use self::{
     gateway::{Gateway, run},
-    questions::{Question, Report},
+    questions::{Question, Report, encoded},
     tenant::Tenant,
     upstream::Upstream,
 };
@@ -64,6 +64,38 @@ fn every_report_equals_an_independent_computation() {
                 let found = answer(&gateway, &question, rng.usize(1..40)).await;
                 if let Err(difference) = compare("data", &question.answer(&tenant), &found) {
                     panic!("PULSE_DIFFERENTIAL_SEED={seed}: {}\n{difference}", question.url());
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn a_row_of_departments_equals_the_activity_of_its_path() {
+    for_random_seeds(Duration::from_secs(4), |seed| {
+        run(async {
+            let tenant = Arc::new(Tenant::random(seed));
+            let upstream = Upstream::start(Arc::clone(&tenant)).await;
+            let gateway = Gateway::start(&tenant, &upstream, |_| {}).await;
+            let (last, geos) = (tenant.last, tenant.geos.join(","));
+            // A month, which is one bucket of the activity.
+            for range in [
+                format!("start_date={last}&end_date={last}"),
+                format!("start_date={}&end_date={last}", last.first_of_month()),
+            ] {
+                let query = format!("{range}&geo={geos}&trailing=fetch");
+                let departments = gateway.get(&format!("/v1/reports/departments?{query}")).await.json();
+                for row in departments["data"].as_array().expect("a list") {
+                    let path = encoded(row["department_path"].as_str().expect("a path"));
+                    if path.is_empty() {
+                        continue;
+                    }
+                    let url = format!("/v1/reports/activity?{query}&interval=month&department_path={path}");
+                    let activity = gateway.get(&url).await.json();
+                    for figure in ["users", "activated", "active", "wau", "mau", "stickiness", "features", "counters"] {
+                        let place = format!("PULSE_DIFFERENTIAL_SEED={seed}: {url}: {figure}");
+                        assert_eq!(row[figure], activity["data"][0][figure], "{place}");
+                    }
                 }
             }
         });

@@ -1,6 +1,6 @@
 //! `GET /v1/reports/activity`: active people, feature use and counters over time.
 
-use std::cell::LazyCell;
+use std::{cell::LazyCell, sync::Arc};
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -151,7 +151,8 @@ fn report(input: &ReportInput, request: &ActivityRequest, trailing_counts: &Trai
         let figures = LazyCell::new(|| input.figures(selection));
         let trailing = trailing_counts.get_or_compute(input, selection, &figures);
         let visible = suppressed.visible_counts(&trailing);
-        let are_suppressed = range.days().any(|day| visible.ending_on(day) != trailing.ending_on(day));
+        let is_suppressed = |day: Day| visible.ending_on(day) != trailing.ending_on(day);
+        let are_suppressed = !Arc::ptr_eq(&visible, &trailing) && range.days().any(is_suppressed);
         meta = meta.with_note(are_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED));
         let sums = input.sums(selection);
         let buckets = activity::activity(range, request.interval, &sums, &figures, &visible);

@@ -219,7 +219,7 @@ fn department_items(
     // the tree has all departments.
     let departments = departments_with_rows(trailing_days.as_deref().unwrap_or(days));
     let dictionary = first.dictionary().read();
-    let rows = days.iter().flat_map(|day| day.departments().iter().map(|own| (day.key().day, own.department)));
+    let rows = days.iter().rev().flat_map(|day| day.departments().iter().map(|own| (day.key().day, own.department)));
     let tree = DepartmentTree::new(&departments, &dictionary, top).with_names(rows, &dictionary);
     drop(dictionary);
     let all_totals = if request.distinct { totals(days, &tree) } else { totals_without_distinct(days, &tree) };

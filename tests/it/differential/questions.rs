@@ -181,6 +181,6 @@ fn random_range(rng: &mut Rng, tenant: &Tenant) -> Range {
 }
 
 /// Percent-encodes a text.
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

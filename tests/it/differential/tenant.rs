@@ -365,7 +365,8 @@ fn counter(rng: &mut Rng, count: u64) -> Option<Value> {
         1 => Some(format!(" {count} ").into()),
         2 => Some(json!(count as f64)),
         3 => Some(format!("{count}.0").into()),
-        4 if count == 0 => absent(rng),
+        4 => Some(format!("{count:e}").into()),
+        5 if count == 0 => absent(rng),
         _ => Some(count.into()),
     }
 }
