@@ -169,7 +169,7 @@ impl Meta {
     #[must_use]
     pub fn from_report_figures(input: &ReportInput, selection: &RowSelection) -> Self {
         Self::from_loaded_days(input)
-            .with_note(input.has_unidentified_rows(selection, true).then_some(DISTINCT_COUNTS_WITHHELD))
+            .with_note(input.has_unidentified_rows(selection).then_some(DISTINCT_COUNTS_WITHHELD))
             .with_note(input.exceeds_max_sum().then_some(SUMS_LIMITED))
     }
 

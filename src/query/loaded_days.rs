@@ -173,12 +173,6 @@ impl<D: DayMetadata> LoadedDays<D> {
         }
     }
 
-    /// The days that are loaded for at least `geos` geos.
-    pub fn days_with_geos(&self, geos: usize) -> impl Iterator<Item = &Arc<D>> {
-        let by_day = self.days.chunk_by(|one, other| one.key().day == other.key().day);
-        by_day.filter(move |day| day.len() >= geos).flatten()
-    }
-
     /// The selected days of the dates that count, each with its state.
     pub fn selected(&self) -> impl Iterator<Item = (&Arc<D>, DayState)> {
         let selected = |day: &D| self.plan.range.contains(day.key().day);
@@ -188,6 +182,14 @@ impl<D: DayMetadata> LoadedDays<D> {
     /// The selected days of dates that do not count.
     pub fn selected_uncounted(&self) -> impl Iterator<Item = &UncountedDay> {
         self.uncounted.iter().filter(|day| self.plan.range.contains(day.key.day))
+    }
+
+    /// The days, by date. Lead days are loaded after the selected ones, and are earlier.
+    #[must_use]
+    pub fn days_by_date(&self) -> Vec<Arc<D>> {
+        let mut days = self.days.clone();
+        days.sort_by_key(|day| day.key().day);
+        days
     }
 
     /// When the most recently fetched day was fetched; `None` without days.

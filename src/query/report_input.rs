@@ -54,7 +54,7 @@ impl ReportInput {
     pub fn sums(&self, selection: &RowSelection) -> SumsByDay {
         let within = self.departments(selection);
         let days: Vec<&Arc<DayDigest>> = self.selected().map(|(day, _)| day).collect();
-        sums_by_day(&days, self.plan.geos.len(), within.as_ref())
+        sums_by_day(&days, within.as_ref())
     }
 
     /// The figures of the selected people by day, including lead days.
@@ -66,23 +66,21 @@ impl ReportInput {
     /// The same figures, with the numbering of people in their sets.
     #[must_use]
     pub fn figures_with_numbering(&self, selection: &RowSelection) -> (FiguresByDay, PersonNumbering) {
-        let (days, geos) = (self.days.iter(), self.plan.geos.len());
+        let days = self.days.iter();
         let Some(departments) = self.departments(selection) else {
             let figures = days.map(|day| (day.key().day, Arc::clone(day.figures())));
-            return (figures_by_day(figures, geos), PersonNumbering::Dictionary);
+            return (figures_by_day(figures), PersonNumbering::Dictionary);
         };
         let mut slice = DepartmentSlice::new(departments);
-        let figures = figures_by_day(days.map(|day| (day.key().day, Arc::new(slice.figures(day)))), geos);
+        let figures = figures_by_day(days.map(|day| (day.key().day, Arc::new(slice.figures(day)))));
         (figures, PersonNumbering::Compact(slice))
     }
 
-    /// Whether some of the selected rows have no user id. With `in_all_geos`, only days that all geos have are
-    /// considered.
+    /// Whether some of the selected rows have no user id.
     #[must_use]
-    pub fn has_unidentified_rows(&self, selection: &RowSelection, in_all_geos: bool) -> bool {
-        let min_geos = if in_all_geos { self.plan.geos.len() } else { 0 };
+    pub fn has_unidentified_rows(&self, selection: &RowSelection) -> bool {
         let within = self.departments(selection);
-        self.days_with_geos(min_geos).any(|day| day.has_unidentified(within.as_ref()))
+        self.days.iter().any(|day| day.has_unidentified(within.as_ref()))
     }
 
     /// Whether a sum over these days, including lead days, can exceed [`MAX_COUNT`].

@@ -4,7 +4,10 @@
 //! range. Their flags are united over all days, and each person is then counted in that department. People who changed
 //! departments are processed day by day.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use fixedbitset::FixedBitSet;
 
@@ -20,7 +23,9 @@ use crate::{
 /// The totals of one department and all its sub-departments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DepartmentTotals {
-    /// Number of people on the last day on which the department has rows.
+    /// Number of rows on all days.
+    pub rows: u64,
+    /// Number of people on the last day.
     pub users: u64,
     /// How many of these people have an activated account.
     pub activated: u64,
@@ -42,7 +47,7 @@ pub fn totals_without_distinct(days: &[Arc<DayDigest>], tree: &DepartmentTree) -
         };
         return sums_of_day_by_node(days, tree).iter().map(of_one_day).collect();
     }
-    let latest = latest_sums_by_node(days, tree);
+    let latest = sums_of_day_by_node(last_day(days), tree);
     sums_by_node(days, tree).iter().zip(latest).map(|(all, latest)| DepartmentTotals::from_sums(all, &latest)).collect()
 }
 
@@ -75,12 +80,19 @@ pub fn distinct_people<const N: usize>(
 }
 
 /// Distinct people active in the `length` days that end with the last of `days`, for every node. `None` for all nodes
-/// if one of these days is missing.
+/// if one of these days is missing. `empty` are the dates that are known to have no people; they are not in `days`.
 #[must_use]
-pub fn trailing_active(days: &[Arc<DayDigest>], tree: &DepartmentTree, length: u16) -> Vec<Option<u64>> {
+pub fn trailing_active(
+    days: &[Arc<DayDigest>],
+    empty: &BTreeSet<Day>,
+    tree: &DepartmentTree,
+    length: u16,
+) -> Vec<Option<u64>> {
     let days = trailing_window(days, length);
     let available = days.chunk_by(|one, other| one.key().day == other.key().day).count();
-    if available < usize::from(length) {
+    let window = days.last().map(|last| DayRange::ending(last.key().day, length));
+    let known_empty = empty.iter().filter(|day| window.is_some_and(|window| window.contains(**day))).count();
+    if available + known_empty < usize::from(length) {
         return vec![None; tree.len()];
     }
     distinct_people(days, tree, [Flag::Active]).into_iter().map(|[active]| active).collect()
@@ -97,8 +109,12 @@ pub fn trailing_window(days: &[Arc<DayDigest>], length: u16) -> &[Arc<DayDigest>
 /// People active on the last of `days`, for every node.
 #[must_use]
 pub fn active_on_last_day(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<u64> {
-    let last = days.chunk_by(|one, other| one.key().day == other.key().day).next_back().unwrap_or_default();
-    sums_of_day_by_node(last, tree).iter().map(|sums| sums.rows_with(Flag::Active)).collect()
+    sums_of_day_by_node(last_day(days), tree).iter().map(|sums| sums.rows_with(Flag::Active)).collect()
+}
+
+/// The digests of the last day.
+fn last_day(days: &[Arc<DayDigest>]) -> &[Arc<DayDigest>] {
+    days.chunk_by(|one, other| one.key().day == other.key().day).next_back().unwrap_or_default()
 }
 
 /// The departments that have their own rows on any of the days.
@@ -111,19 +127,10 @@ pub fn departments_with_rows(days: &[Arc<DayDigest>]) -> FixedBitSet {
     present
 }
 
-/// The digests of the days that are available in all `geos`. A day that lacks a geo would look like a drop in activity.
-#[must_use]
-pub fn complete_days(days: &[Arc<DayDigest>], is_included: impl Fn(Day) -> bool, geos: usize) -> Vec<Arc<DayDigest>> {
-    let mut days: Vec<_> = days.iter().filter(|digest| is_included(digest.key().day)).cloned().collect();
-    days.sort_by_key(|digest| digest.key().day);
-    let complete = days.chunk_by(|one, other| one.key().day == other.key().day).filter(|day| day.len() == geos);
-    complete.flatten().cloned().collect()
-}
-
 impl DepartmentTotals {
     fn from_sums(all: &RowSums, latest: &RowSums) -> Self {
         let activated = latest.rows_with(Flag::Activated);
-        Self { users: latest.users, activated, people: Default::default(), counters: all.counters }
+        Self { rows: all.users, users: latest.users, activated, people: Default::default(), counters: all.counters }
     }
 }
 
@@ -162,22 +169,6 @@ fn sums_by_node(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<RowSums> 
         }
     }
     all
-}
-
-/// The sums of the last day on which each node has rows.
-fn latest_sums_by_node(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<RowSums> {
-    let mut latest = vec![RowSums::default(); tree.len()];
-    for day in days.chunk_by(|one, other| one.key().day == other.key().day).rev() {
-        for (latest, sums) in
-            latest.iter_mut().zip(sums_of_day_by_node(day, tree)).filter(|(latest, _)| latest.users == 0)
-        {
-            *latest = sums;
-        }
-        if latest.iter().all(|sums| sums.users > 0) {
-            break;
-        }
-    }
-    latest
 }
 
 /// Whether each flag is set in a row without a person's id, for every node.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{model::Day, table::DayMetadata as _};
 
-/// Sums of each day that is available in every requested geo, in order.
+/// Sums of each day, in order.
 pub type SumsByDay = Vec<(Day, RowSums)>;
 
 /// Figures of each day, with sets of people. For a few departments they take about 100 times longer to compute than
@@ -19,28 +19,22 @@ pub type SumsByDay = Vec<(Day, RowSums)>;
 pub type FiguresByDay = BTreeMap<Day, Arc<DayFigures>>;
 
 /// The sums of each day over the geos, for the rows of these departments, or for all rows if `None`. A person with rows
-/// in several geos counts once. Parts of the same day must be adjacent. A day that lacks one of the `geos` is omitted:
-/// its sums would look like a drop in activity.
+/// in several geos counts once. Parts of the same day must be adjacent.
 #[must_use]
-pub fn sums_by_day(parts: &[&Arc<DayDigest>], geos: usize, departments: Option<&FixedBitSet>) -> SumsByDay {
+pub fn sums_by_day(parts: &[&Arc<DayDigest>], departments: Option<&FixedBitSet>) -> SumsByDay {
     let days = parts.chunk_by(|one, other| one.key().day == other.key().day);
-    let complete = days.filter(|day| day.len() == geos);
-    complete.map(|day| (day[0].key().day, sums_of_day(day, departments))).collect()
+    days.map(|day| (day[0].key().day, sums_of_day(day, departments))).collect()
 }
 
-/// Merges the figures of each day over the geos. The parts may come in any order. A day that lacks one of the `geos` is
-/// omitted.
+/// Merges the figures of each day over the geos. The parts may come in any order.
 #[must_use]
-pub fn figures_by_day(parts: impl Iterator<Item = (Day, Arc<DayFigures>)>, geos: usize) -> FiguresByDay {
-    let mut merged: BTreeMap<Day, (usize, Arc<DayFigures>)> = BTreeMap::new();
+pub fn figures_by_day(parts: impl Iterator<Item = (Day, Arc<DayFigures>)>) -> FiguresByDay {
+    let mut merged = FiguresByDay::new();
     for (day, part) in parts {
-        match merged.get_mut(&day) {
-            None => drop(merged.insert(day, (1, part))),
-            Some((count, figures)) => {
-                *count += 1;
-                Arc::make_mut(figures).merge(&part);
-            }
-        }
+        merged
+            .entry(day)
+            .and_modify(|figures| Arc::make_mut(figures).merge(&part))
+            .or_insert_with(|| Arc::clone(&part));
     }
-    merged.into_iter().filter(|(_, (count, _))| *count == geos).map(|(day, (_, figures))| (day, figures)).collect()
+    merged
 }

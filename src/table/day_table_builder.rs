@@ -73,7 +73,14 @@ impl DayTableBuilder {
     /// A builder without rows.
     #[must_use]
     pub fn new(key: DayKey, dictionary: Arc<Dictionary>) -> Self {
-        Self { key, dictionary, rows: Vec::new(), row_by_person: HashMap::new(), quality: FetchQuality::default(), keeps_order: false }
+        Self {
+            key,
+            dictionary,
+            rows: Vec::new(),
+            row_by_person: HashMap::new(),
+            quality: FetchQuality::default(),
+            keeps_order: false,
+        }
     }
 
     /// The number of rows.

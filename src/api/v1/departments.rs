@@ -1,6 +1,6 @@
 //! `GET /v1/reports/departments`: the figures of each department, rolled up along the department path.
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc};
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -19,12 +19,11 @@ use crate::{
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
+    model::Day,
     query::{QueryEngine, QueryError, ReportInput},
     report::{
         DayDigest, Suppressed,
-        department_totals::{
-            self, DepartmentTotals, complete_days, departments_with_rows, totals, totals_without_distinct,
-        },
+        department_totals::{self, DepartmentTotals, departments_with_rows, totals, totals_without_distinct},
         department_tree::{DepartmentNode, DepartmentTree},
         ratio, trailing_counts,
     },
@@ -183,11 +182,10 @@ impl DepartmentsRequest {
 }
 
 fn report(loaded: &ReportInput, request: &DepartmentsRequest) -> Response {
-    let geos = loaded.plan.geos.len();
-    let days = complete_days(&loaded.days, |day| loaded.plan.range.contains(day), geos);
+    let days: Vec<Arc<DayDigest>> = loaded.selected().map(|(day, _)| Arc::clone(day)).collect();
     let (data, trailing_suppressed) = department_items(&days, loaded, request);
     let within = loaded.departments(&request.data.query.selection);
-    let ids_are_withheld = loaded.days_with_geos(geos).any(|day| day.has_unidentified(within.as_ref()));
+    let ids_are_withheld = loaded.days.iter().any(|day| day.has_unidentified(within.as_ref()));
     let are_suppressed = data.iter().any(|item| item.withheld);
     let meta = Meta::from_loaded_days(loaded)
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
@@ -211,10 +209,7 @@ fn department_items(
     let top = request.data.query.selection.department_path.as_deref();
     let min_group_size = request.data.min_group_size;
     // The days of the trailing figures, which include the selected ones.
-    let trailing_days = (request.trailing != TrailingMode::None).then(|| {
-        let (last, geos) = (loaded.plan.range.last(), loaded.plan.geos.len());
-        complete_days(&loaded.days, |day| day <= last, geos)
-    });
+    let trailing_days = (request.trailing != TrailingMode::None).then(|| loaded.days_by_date());
     // People whose department has no rows on the selected days still count in the trailing figures of its ancestors, so
     // the tree has all departments.
     let departments = departments_with_rows(trailing_days.as_deref().unwrap_or(days));
@@ -223,12 +218,14 @@ fn department_items(
     let tree = DepartmentTree::new(&departments, &dictionary, top).with_names(rows, &dictionary);
     drop(dictionary);
     let all_totals = if request.distinct { totals(days, &tree) } else { totals_without_distinct(days, &tree) };
+    let has_rows: Vec<bool> = all_totals.iter().map(|totals| totals.rows > 0).collect();
     let mut items: Vec<_> = tree.nodes().iter().zip(all_totals).map(DepartmentItem::new).collect();
     if let Some(days) = &trailing_days {
-        add_trailing(&mut items, days, &tree);
+        add_trailing(&mut items, days, &loaded.empty_dates(), &tree);
     }
     // A department without rows on the selected days is only part of the tree.
-    items.retain(|item| item.users > Some(0));
+    let mut has_rows = has_rows.into_iter();
+    items.retain(|_| has_rows.next() == Some(true));
     let top = items.iter().map(|item| item.depth).min().unwrap_or(1);
     items.retain(|item| item.depth - top < request.depth);
     let Some(min_group_size) = min_group_size else { return (items, false) };
@@ -242,9 +239,14 @@ fn department_items(
 }
 
 /// Adds the trailing figures of the last of `days`.
-fn add_trailing(items: &mut [DepartmentItem], days: &[Arc<DayDigest>], tree: &DepartmentTree) {
+fn add_trailing(
+    items: &mut [DepartmentItem],
+    days: &[Arc<DayDigest>],
+    empty_dates: &BTreeSet<Day>,
+    tree: &DepartmentTree,
+) {
     let [week, month] = [trailing_counts::WEEK_DAYS, trailing_counts::MONTH_DAYS]
-        .map(|length| department_totals::trailing_active(days, tree, length));
+        .map(|length| department_totals::trailing_active(days, empty_dates, tree, length));
     let last = department_totals::active_on_last_day(days, tree);
     for (((item, wau), mau), active) in items.iter_mut().zip(week).zip(month).zip(last) {
         (item.wau, item.mau) = (wau, mau);

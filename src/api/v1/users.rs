@@ -209,7 +209,7 @@ fn page(rollups: &UserRollups, request: &UsersRequest, uri: &Uri) -> Result<Resp
 }
 
 fn meta(rollups: &UserRollups, selection: &RowSelection) -> Meta {
-    let withheld = rollups.input.has_unidentified_rows(selection, false);
+    let withheld = rollups.input.has_unidentified_rows(selection);
     let meta = Meta { total: Some(0), ..Meta::from_loaded_days(&rollups.input) };
     meta.with_note(withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED))
         .with_note(rollups.input.exceeds_max_sum().then_some(SUMS_LIMITED))

@@ -175,10 +175,10 @@ impl Tenant {
         (active, std::array::from_fn(users))
     }
 
-    /// People, and activated people, on the last date that has rows.
+    /// People, and activated people, on the last date that counts.
     fn headcount(&self, range: Range, selection: &Selection) -> (u64, u64) {
         let rows = self.selected(range, selection);
-        let last = rows.iter().map(|row| row.date).max();
+        let last = self.counted(range, selection).last().copied();
         let on_last = || rows.iter().copied().filter(|row| Some(row.date) == last);
         let count = |people: Option<u64>| people.unwrap_or_default();
         (count(people(on_last(), true)), count(people(on_last().filter(|row| row.activated), true)))
@@ -204,17 +204,25 @@ impl Tenant {
     /// `data` of `/v1/reports/activity` with `trailing=fetch`.
     pub fn activity(&self, range: Range, interval: Interval, selection: &Selection) -> Value {
         let bucket = |bucket: Range| {
-            let last = *self.counted(bucket, selection).last()?;
+            let counted = self.counted(bucket, selection);
+            let Some(last) = counted.last().copied() else {
+                return json!({
+                    "start_date": bucket.first, "end_date": bucket.last, "days_counted": 0, "users": null,
+                    "activated": null, "active": null, "wau": null, "mau": null, "stickiness": null,
+                    "features": features([None; FEATURES.len()], None), "counters": null,
+                });
+            };
             let (users, activated) = self.headcount(bucket, selection);
             let (active, used) = self.use_of(bucket, selection);
             let (wau, mau, stickiness) = self.trailing(last, selection);
-            Some(json!({
-                "start_date": bucket.first, "end_date": bucket.last, "users": users, "activated": activated,
+            json!({
+                "start_date": bucket.first, "end_date": bucket.last, "days_counted": counted.len(), "users": users,
+                "activated": activated,
                 "active": active, "wau": wau, "mau": mau, "stickiness": stickiness,
                 "features": features(used, active), "counters": counters(self.selected(bucket, selection)),
-            }))
+            })
         };
-        range.buckets(interval).into_iter().filter_map(bucket).collect()
+        range.buckets(interval).into_iter().map(bucket).collect()
     }
 
     /// `data` of `/v1/reports/summary`.
@@ -247,18 +255,18 @@ impl Tenant {
     }
 
     fn headline(&self, range: Range, selection: &Selection) -> Option<Map<String, Value>> {
-        let rows = self.selected(range, selection);
-        if rows.is_empty() {
+        let days = self.counted(range, selection);
+        if days.is_empty() {
             return None;
         }
         let (users, activated) = self.headcount(range, selection);
         let (active, used) = self.use_of(range, selection);
-        let days = self.counted(range, selection);
         let active_days: u64 = days.iter().filter_map(|day| self.active_on(*day, selection)).sum();
         let item = json!({
-            "start_date": range.first, "end_date": range.last, "users": users, "activated": activated, "active": active,
+            "start_date": range.first, "end_date": range.last, "days_counted": days.len(), "users": users,
+            "activated": activated, "active": active,
             "active_per_day": active_days as f64 / days.len() as f64, "features": features(used, active),
-            "counters": counters(rows),
+            "counters": counters(self.selected(range, selection)),
         });
         item.as_object().cloned()
     }

@@ -41,10 +41,3 @@ pub fn headcount<'a>(rows: impl Iterator<Item = (Day, &'a PersonDay)>) -> (u64, 
     let rows: Vec<_> = rows.collect();
     (rows.len() as u64, rows.iter().filter(|(_, row)| row.has(Flag::Activated)).count() as u64)
 }
-
-/// Number of rows and of activated rows on the last day that has rows.
-pub fn at_the_end<'a>(rows: impl Iterator<Item = (Day, &'a PersonDay)>) -> (u64, u64) {
-    let rows: Vec<_> = rows.collect();
-    let last = rows.iter().map(|(day, _)| *day).max();
-    headcount(rows.into_iter().filter(|(day, _)| Some(*day) == last))
-}
