@@ -10,7 +10,7 @@ use super::figures::{Counters, Features, round_to_thousandths};
 use crate::{
     api::{
         compute::compute,
-        data_request::{DataRequest, EarlyResponse, RequestContext},
+        data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         format::FormatParams,
         list_response::ListResponse,
         meta::{Meta, SMALL_GROUPS_SUPPRESSED},
@@ -105,7 +105,9 @@ struct ActivityRequest {
             missing is omitted. If the figures are withheld, the list is empty and `meta.notes` says so.", content(
             (ListResponse<ActivityItem> = "application/json"), (String = "text/csv"),
             (ParquetFile = "application/vnd.apache.parquet"), (ActivityItem = "application/x-ndjson"),
-        )),
+        ), headers(("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
+                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
+                `allow_partial=true` and formats other than JSON"))),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -135,9 +137,9 @@ impl ActivityRequest {
     }
 }
 
-fn report(input: &ReportInput, request: &ActivityRequest, trailing_counts: &TrailingCountCache) -> Response {
+fn report(input: &Loaded<ReportInput>, request: &ActivityRequest, trailing_counts: &TrailingCountCache) -> Response {
     let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = &request.data;
-    let mut meta = Meta::from_report_figures(input, selection);
+    let mut meta = Meta::from_report_figures(input, selection).with_note(input.selection_note());
     let mut data = Vec::new();
     if input.is_suppressed(selection, *min_group_size) {
         meta = meta.with_note(Some(SMALL_GROUPS_SUPPRESSED));

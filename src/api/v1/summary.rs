@@ -13,7 +13,7 @@ use super::figures::{Counters, Features, round_to_thousandths};
 use crate::{
     api::{
         compute::compute,
-        data_request::{DataRequest, EarlyResponse, RequestContext},
+        data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         format::{Format, FormatParams},
         list_response::ListResponse,
         meta::{Meta, SMALL_GROUPS_SUPPRESSED},
@@ -104,7 +104,9 @@ record! {
     responses(
         (status = 200, description = "The figures", content(
             (SummaryResponse = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (SummaryFigure = "application/x-ndjson"),
-        )),
+        ), headers(("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
+                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
+                `allow_partial=true` and formats other than JSON"))),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -125,7 +127,7 @@ fn parse(context: &RequestContext) -> Result<DataRequest, Problem> {
     Ok(data)
 }
 
-fn report(input: &ReportInput, request: &DataRequest) -> Response {
+fn report(input: &Loaded<ReportInput>, request: &DataRequest) -> Response {
     let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = request;
     let range = input.plan.range;
     let length = u16::try_from(range.len()).unwrap_or(u16::MAX);
@@ -135,7 +137,9 @@ fn report(input: &ReportInput, request: &DataRequest) -> Response {
     let (current, previous) =
         if is_suppressed { (None, None) } else { (summarize(range, &days), summarize(before, &days)) };
     let figures = changes(current.as_ref(), previous.as_ref());
-    let meta = Meta::from_report_figures(input, selection).with_note(is_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+    let meta = Meta::from_report_figures(input, selection)
+        .with_note(input.selection_note())
+        .with_note(is_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     if format.format != Format::Json {
         return ListResponse { data: figures, meta }.into_format(*format, "summary");
     }

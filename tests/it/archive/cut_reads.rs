@@ -63,8 +63,8 @@ impl Bucket {
         }
         let mut request = head[0].split(' ');
         let (method, target) = (request.next()?.to_owned(), request.next()?.to_owned());
-        let length = head.iter().filter_map(|line| line.split_once(':'));
-        let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).last();
+        let mut length = head.iter().filter_map(|line| line.split_once(':'));
+        let length = length.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
         let mut body = vec![0; length.map_or(0, |(_, length)| length.trim().parse().expect("a number"))];
         stream.read_exact(&mut body).await.ok()?;
         let key = target.trim_start_matches("/lake/").to_owned();
