@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::support::Setup;
+use crate::support::{Setup, day, eventually};
 
 const RANGE: &str = "start_date=2026-11-17&end_date=2026-11-20";
 
@@ -113,17 +113,19 @@ async fn a_cursor_belongs_to_its_sort() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_changed_days_is_stale() {
+async fn a_cursor_is_stale_after_a_day_has_changed() {
     let setup = setup().await;
     // The 21st is provisional.
     let path = "/v1/user-days?start_date=2026-11-20&end_date=2026-11-21&sort=-send_messenger_num&limit=5";
     let page = setup.get(path).await.json();
     let cursor = page["meta"]["next_cursor"].as_str().expect("a cursor");
-    let same = setup.get(&format!("{path}&cursor={cursor}")).await;
+    let next = format!("{path}&cursor={cursor}");
+    let before = setup.get(&next).await;
 
-    let shorter = path.replace("2026-11-20", "2026-11-21");
-    let other = setup.get(&format!("{shorter}&cursor={cursor}")).await;
+    setup.simulator.production().revise(setup.home(), day("2026-11-21").date());
+    setup.set_time("2026-11-22T04:31:00Z");
+    eventually(async || setup.get(&next).await.status == StatusCode::CONFLICT).await;
 
-    assert_eq!(same.status, StatusCode::OK);
-    assert_eq!(other.status, StatusCode::BAD_REQUEST);
+    assert_eq!(before.json()["data"].as_array().map(Vec::len), Some(5));
+    assert_eq!(setup.get(&next).await.problem()["code"], "stale_cursor");
 }
