@@ -1,6 +1,7 @@
 //! The process: builds the gateway, serves it, and sets up logs, traces and maintenance.
 
 mod audit_log;
+pub mod binding_check;
 pub mod build;
 pub mod config;
 mod log_writer;

@@ -130,6 +130,11 @@ impl AccessKeys {
         self.by_name.get(name).map(|index| &self.entries[*index])
     }
 
+    /// The callers of all keys.
+    pub fn callers(&self) -> impl Iterator<Item = &Caller> {
+        self.entries.iter().map(|entry| &entry.caller)
+    }
+
     /// The number of keys.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::CorsLayer;
 
+use super::missing_days::MISSING_DAYS;
+
 /// How long a browser may cache the response to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(10 * 60);
 
@@ -34,6 +36,7 @@ pub(super) fn cors_layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
             header::WWW_AUTHENTICATE,
             name("cache-status"),
             name("preference-applied"),
+            MISSING_DAYS,
             name("ratelimit"),
             name("ratelimit-policy"),
             name("x-request-id"),

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     model::{Day, Geo},
-    table::DayTable,
+    table::{DayTable, RowPosition},
 };
 
 /// The position of the next row in a list of days.
@@ -24,15 +24,6 @@ pub struct Cursor {
     pub version: [u8; 4],
     /// The hash of the query, see [`query_hash()`].
     pub query_hash: [u8; 8],
-}
-
-/// Position of a row in loaded days.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RowPosition {
-    /// Index of the day.
-    pub day: usize,
-    /// Index of the row in the day.
-    pub row: usize,
 }
 
 /// The position of the next item in a sorted list.

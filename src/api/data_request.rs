@@ -16,7 +16,7 @@ use std::{future::Future, num::NonZeroU64, ops::Deref, sync::Arc, time::Duration
 use axum::{
     body::to_bytes,
     extract::FromRequestParts,
-    http::{HeaderMap, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -33,16 +33,21 @@ use super::{
     compute::compute,
     export_pool::ChunkSource,
     format::{Format, RequestedFormat},
+    missing_days::{MISSING_DAYS, missing_days_header},
     params::Params,
     prefer::Preference,
     problem::{DEFAULT_RETRY_AFTER, Problem, ProblemCode},
+    selection_check::{SelectionCheck, check_selection},
     state::ApiState,
     v1::backfill_item::accepted_response,
 };
 use crate::{
     access::{Caller, Scope},
     model::Geo,
-    query::{BackfillJob, BackfillRequest, HasProvenance, LoadOptions, Provenance, Query, QueryEngine, QueryError},
+    query::{
+        BackfillJob, BackfillRequest, HasProvenance, LoadOptions, Provenance, Query, QueryEngine, QueryError,
+        SelectableDays,
+    },
     store::CacheGeneration,
 };
 
@@ -78,6 +83,8 @@ pub struct Loaded<D> {
     days: D,
     /// The generation of the cached data before the days were loaded.
     generation: CacheGeneration,
+    /// A remark if the selection has no rows yet.
+    selection_note: Option<&'static str>,
 }
 
 /// The representation that answers the request: its validator, its coding, and the data that it is made from.
@@ -86,6 +93,8 @@ pub struct Representation {
     encoding: ContentEncoding,
     provenance: Provenance,
     generation: CacheGeneration,
+    /// The header that lists missing days, for formats without `meta`.
+    missing_days: Option<HeaderValue>,
 }
 
 /// A response that is known before anything is computed.
@@ -106,6 +115,11 @@ pub enum EarlyResponse {
 }
 
 impl<D> Loaded<D> {
+    /// A remark for `meta.notes` if no row of the days that are there is selected, while some selected days are not there.
+    pub const fn selection_note(&self) -> Option<&'static str> {
+        self.selection_note
+    }
+
     /// The days.
     pub fn into_inner(self) -> D {
         self.days
@@ -138,11 +152,13 @@ impl RequestContext {
         }
     }
 
-    /// Awaits the `loading` of the days that `request` needs.
+    /// Awaits the `loading` of the days that `request` needs, and checks that they have rows of the selected department
+    /// and person.
     ///
     /// # Errors
-    /// [`EarlyResponse`], if the days could not be loaded in time or at all.
-    pub async fn load<D>(
+    /// [`EarlyResponse`], if the days could not be loaded in time or at all, or if all are there and the selection has no
+    /// row.
+    pub async fn load<D: SelectableDays + Send + 'static>(
         &self,
         request: &DataRequest,
         loading: impl Future<Output = Result<D, QueryError>>,
@@ -150,11 +166,15 @@ impl RequestContext {
         // Read before the days are loaded, so that a later change makes the cache entry outdated.
         let generation = self.engine.generation();
         match loading.await {
-            Ok(days) => Ok(Loaded { days, generation }),
+            Ok(days) => {
+                let SelectionCheck { days, note } =
+                    check_selection(days, &request.query, &self.caller, request.min_group_size).await?;
+                Ok(Loaded { days, generation, selection_note: note })
+            }
             Err(QueryError::DeadlineExceeded { remaining }) if self.preference.respond_async => {
                 Err(self.accept(&request.query, remaining).await)
             }
-            Err(error) => Err(Problem::from_query_error(&error, self.now()).into()),
+            Err(error) => Err(Problem::from_query_error(&error, self.now()).with_unknown_id_as_not_found().into()),
         }
     }
 
@@ -162,13 +182,17 @@ impl RequestContext {
     ///
     /// # Errors
     /// [`EarlyResponse::Ready`], if no computation is needed.
-    pub fn validate<D: HasProvenance>(
+    pub fn validate<D: HasProvenance + SelectableDays>(
         &self,
         loaded: &Loaded<D>,
         request: &DataRequest,
     ) -> Result<Representation, EarlyResponse> {
         let provenance = loaded.provenance(&self.engine, &request.query);
-        let representation = self.representation(request, provenance, loaded.generation);
+        let has_meta = request.format.format == Format::Json;
+        let missing_days =
+            if has_meta { None } else { missing_days_header(&request.query.geos, &loaded.missing_days()) };
+        let representation =
+            Representation { missing_days, ..self.representation(request, provenance, loaded.generation) };
         match self.ready_response(&representation) {
             Some(response) => Err(EarlyResponse::Ready(Box::new(response))),
             None => Ok(representation),
@@ -208,7 +232,7 @@ impl RequestContext {
         let accepts_identity = !ContentEncoding::is_identity_refused(&self.headers);
         let form = format!("{format:?} {} {min_group_size:?} {accepts_identity}", self.caller.view_key());
         let etag = ETag::new(&provenance.version, self.path_and_query(), &form, encoding);
-        Representation { etag, encoding, provenance, generation }
+        Representation { etag, encoding, provenance, generation, missing_days: None }
     }
 
     /// The response, if nothing must be computed for it.
@@ -273,6 +297,7 @@ impl RequestContext {
         let mut headers = parts.headers;
         headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
         headers.extend(representation.etag.header().map(|etag| (header::ETAG, etag)));
+        headers.extend(representation.missing_days.clone().map(|days| (MISSING_DAYS, days)));
         let rows = parts.extensions.get().cloned().unwrap_or_default();
         let stored = Arc::new(StoredResponse { headers, body, rows });
         self.state.data.response_cache.store().insert(representation.etag.clone(), &stored);
@@ -292,13 +317,14 @@ impl RequestContext {
         if self.is_not_modified(representation) {
             return Ok(self.not_modified(representation));
         }
-        let Representation { etag, encoding, provenance, .. } = representation;
+        let Representation { etag, encoding, provenance, missing_days, .. } = representation;
         let chunks = EncodedChunks::new(chunks, *encoding);
         let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
         let mut response = file(self.state.data.export_pool.body(chunks));
         let headers = response.headers_mut();
         headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
         headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
+        headers.extend(missing_days.clone().map(|days| (MISSING_DAYS, days)));
         headers.extend(cache_headers(provenance, self.now()));
         Ok(response)
     }

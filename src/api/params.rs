@@ -19,6 +19,12 @@ use super::problem::{ParameterFault, Problem, ProblemCode};
 /// Maximum length of a value in bytes.
 const MAX_VALUE_BYTES: usize = 512;
 
+/// Maximum length of a department path in bytes. Feishu's paths have no maximum.
+const MAX_DEPARTMENT_PATH_BYTES: usize = 2048;
+
+/// The parameter whose value can be empty and can contain control characters, because a department can have any path.
+const DEPARTMENT_PATH: &str = "department_path";
+
 /// Maximum number of faults in one response, so that a query string of random data is not echoed at length.
 const MAX_FAULTS: usize = 50;
 
@@ -77,7 +83,9 @@ impl Params {
     fn parse_query(query: &str) -> Self {
         let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode_lossy(name), decode(value))
+            let name = decode_lossy(name);
+            let value = decode(&name, value);
+            (name, value)
         });
         Self { pairs: pairs.collect(), ..Self::default() }
     }
@@ -179,16 +187,18 @@ impl Params {
     }
 }
 
-/// Decodes a value.
+/// Decodes the value of a parameter.
 ///
 /// # Errors
 /// The detail of the fault, if the value is malformed.
-fn decode(text: &str) -> Result<String, String> {
+fn decode(name: &str, text: &str) -> Result<String, String> {
     let with_spaces = text.replace('+', " ");
+    let is_path = name == DEPARTMENT_PATH;
+    let max_bytes = if is_path { MAX_DEPARTMENT_PATH_BYTES } else { MAX_VALUE_BYTES };
     match percent_decode_str(&with_spaces).decode_utf8() {
         Err(_) => Err("is not valid UTF-8 after percent-decoding".into()),
-        Ok(value) if value.len() > MAX_VALUE_BYTES => Err(format!("is longer than {MAX_VALUE_BYTES} bytes")),
-        Ok(value) if value.chars().any(char::is_control) => Err("contains a control character".into()),
+        Ok(value) if value.len() > max_bytes => Err(format!("is longer than {max_bytes} bytes")),
+        Ok(value) if !is_path && value.chars().any(char::is_control) => Err("contains a control character".into()),
         Ok(value) => Ok(value.into_owned()),
     }
 }

@@ -25,6 +25,9 @@ use crate::{
 /// `Retry-After` if there is no estimate of the wait.
 pub(super) const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(10);
 
+/// Codes of Feishu for a user id or department id that it does not know.
+const UNKNOWN_ID_CODES: [i64; 2] = [99_992_351, 99_992_357];
+
 /// The `WWW-Authenticate` challenge (RFC 6750).
 const CHALLENGE: &str = "Bearer realm=\"feishu-pulse\"";
 
@@ -64,6 +67,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "users:read")]
     required_scope: Option<Scope>,
+    /// Departments with a path similar to `department_path`, the most similar first. At most five.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, example = json!(["总部/研发"]))]
+    suggestions: Vec<Arc<str>>,
     /// Value of the header `WWW-Authenticate`.
     #[serde(skip)]
     challenge: Option<String>,
@@ -98,6 +105,7 @@ impl Problem {
             upstream_log_id: None,
             retry_after: None,
             required_scope: None,
+            suggestions: Vec::new(),
             challenge: None,
         }
     }
@@ -156,6 +164,23 @@ impl Problem {
         let has_status = |code: &ProblemCode| code.doc().status == status;
         let code = ProblemCode::ALL.iter().copied().find(has_status).filter(|_| is_plain)?;
         Some(Self::new(code, "the request cannot be processed; see /docs for the API"))
+    }
+
+    /// Adds departments with similar paths.
+    #[must_use]
+    pub fn with_suggestions(self, suggestions: Vec<Arc<str>>) -> Self {
+        Self { suggestions, ..self }
+    }
+
+    /// The same problem as `not_found`, if Feishu has rejected the request because it does not know the id.
+    #[must_use]
+    pub fn with_unknown_id_as_not_found(self) -> Self {
+        let is_unknown_id = self.upstream_code.is_some_and(|code| UNKNOWN_ID_CODES.contains(&code));
+        if self.code != ProblemCode::UpstreamRejected || !is_unknown_id {
+            return self;
+        }
+        let Self { upstream_code, upstream_log_id, detail, .. } = self;
+        Self { upstream_code, upstream_log_id, ..Self::new(ProblemCode::NotFound, detail) }
     }
 
     /// Sets the time to wait before a retry.

@@ -18,7 +18,11 @@ pub enum UpstreamResponses {
         )
     )]
     Accepted(Backfill),
-    /// `upstream_rejected`: Feishu does not know the user or department id.
+    /// `not_found`: no row of the selected days has the selected department or person, and all selected days are there.
+    /// For a `department_path`, `suggestions` lists similar departments.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// `upstream_rejected`: Feishu rejects a parameter, such as a user id of another app.
     #[response(status = 422, content_type = "application/problem+json")]
     Rejected(Problem),
     /// `upstream_unauthorized`, `upstream_forbidden` or `upstream_unavailable`: Feishu rejects the calls of this app, or
@@ -60,7 +64,8 @@ pub enum CommonProblems {
         ("WWW-Authenticate" = String, description = "The authentication challenge (RFC 6750)"),
     ))]
     Unauthenticated(Problem),
-    /// `insufficient_scope`: the caller lacks the scope that `required_scope` names.
+    /// `insufficient_scope`: the caller lacks the scope that `required_scope` names. `department_not_allowed`: the caller
+    /// is restricted to departments, and `department_path` is outside of them.
     #[response(status = 403, content_type = "application/problem+json")]
     InsufficientScope(Problem),
     /// `host_not_served`: access control is disabled, and the `Host` of the request is not a name of this machine.

@@ -9,13 +9,13 @@ use utoipa::{
 use super::{
     data_request::{DataRequest, RequestContext},
     params::{Params, param_types::choice_schema, parsed},
-    problem::Problem,
+    problem::{Problem, ProblemCode},
 };
 use crate::{
     access,
     model::{DataScope, Day, DayRange, DepartmentIdType, Geo, UserIdType},
     query::{Period, Query, QueryDates},
-    table::RowSelection,
+    table::{RowSelection, dictionary::is_path_within},
 };
 
 /// Maximum length of a range in days: ten years.
@@ -53,11 +53,13 @@ pub struct RangeParams {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PeopleParams {
-    /// A department and its sub-departments, by path (`总部/研发`). Whole path segments must match.
+    /// A department and its sub-departments, by its path as `/v1/reports/departments` lists it (`总部/研发`). Whole path
+    /// segments must match. Empty: the people without a department path. A department that no row of the selected days
+    /// has is `404`, with similar departments in `suggestions`; while selected days are not there, it is a note.
     department_path: Option<String>,
     /// A department and its sub-departments, by id. Feishu resolves the id, so these days are fetched separately.
     department_id: Option<String>,
-    /// Type of `department_id`. Default: `open_department_id`.
+    /// Type of `department_id`, which it requires. Default: `open_department_id`.
     #[param(inline)]
     #[serde(default, deserialize_with = "parsed")]
     department_id_type: Option<DepartmentIdType>,
@@ -98,14 +100,29 @@ pub fn read<P: DeserializeOwned + Default>(params: &mut Params, context: &Reques
         (None, Some(id)) => DataScope::User(id.as_str().into()),
         (None, None) => DataScope::Everyone,
     };
-    let department_path = people.department_path.and_then(|path| {
-        let path = path.trim_matches('/').to_owned();
-        params.check("department_path", if path.is_empty() { Err("does not name a department") } else { Ok(path) })
-    });
-    let selection = RowSelection { department_path, user_id: people.user_id, active: None };
+    reject_id_type_without_id(params);
+    reject_department_outside_view(params, context.caller(), people.department_path.as_deref());
+    let selection = RowSelection { department_path: people.department_path, user_id: people.user_id, active: None };
     let own = params.read();
     let query = Query { scope, selection, ..range };
     (context.data_request(params, query, people.allow_partial.unwrap_or(false)), own)
+}
+
+/// Rejects a type of department id without an id.
+fn reject_id_type_without_id(params: &mut Params) {
+    if params.has("department_id_type") && !params.has("department_id") {
+        params.add_fault("department_id_type", "is only valid with department_id");
+    }
+}
+
+/// Rejects a department that is neither within nor above the departments of the caller. A department above them is in the
+/// caller's department report, with the figures of the caller's part.
+fn reject_department_outside_view(params: &mut Params, caller: &access::Caller, path: Option<&str>) {
+    let (Some(path), Some(allowed)) = (path, caller.view().departments()) else { return };
+    if !allowed.iter().any(|allowed| is_path_within(path, allowed) || is_path_within(allowed, path)) {
+        let detail = format!("the caller is restricted to the departments {}", allowed.join(", "));
+        params.reject(Problem::new(ProblemCode::DepartmentNotAllowed, detail));
+    }
 }
 
 /// Rejects `user_id`. For reports on groups of people.

@@ -58,7 +58,7 @@ impl Maintenance {
         loop {
             let now = self.clock.now();
             if let Some(archive) = &self.archive {
-                archive.remove_temp_files(now).await;
+                archive.remove_temp_files().await;
             }
             self.warm(now).await;
             self.expire(now).await;

@@ -12,8 +12,10 @@ use std::{
 use tokio::{net::TcpListener, time::Instant};
 
 use super::{
+    binding_check::log_unknown_departments,
     build::Gateway,
     config::ServerConfig,
+    maintenance::Maintenance,
     server::Server,
     tls::{ReloadingTlsAcceptor, TlsError},
 };
@@ -44,8 +46,12 @@ pub async fn serve(
 ) -> Result<(), TlsError> {
     let ServerConfig { tls, max_connections, drain_delay, .. } = gateway.server;
     let tls = tls.map(ReloadingTlsAcceptor::load_and_watch).transpose()?;
-    tokio::spawn(gateway.maintenance.run());
     let authenticator = Arc::clone(&gateway.api.access.authenticator);
+    if let Some(keys) = authenticator.keys_file().cloned() {
+        let Maintenance { config, views, geos, .. } = gateway.maintenance.clone();
+        tokio::spawn(log_unknown_departments(views, keys, geos, config.poll_interval));
+    }
+    tokio::spawn(gateway.maintenance.run());
     tokio::spawn(async move { authenticator.watch().await });
     let backfill_jobs = gateway.api.data.backfills.clone();
     tokio::spawn(async move { backfill_jobs.resume().await });

@@ -63,6 +63,9 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), CliError> {
     };
     let gateway = app::build(config, Arc::new(SystemClock)).map_err(|error| SettingError::build(&error))?;
     gateway.claim_archive().await.map_err(|error| SettingError::build(&error))?;
+    if let Some((archive, _)) = &gateway.archive {
+        archive.remove_temp_files().await;
+    }
 
     let progress = watch::Sender::new(BackfillProgress::default());
     let display = show_progress(progress.subscribe());

@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod archive;
+mod departments;
 mod finding;
 mod live;
 mod remedy;
@@ -77,6 +78,7 @@ async fn run_checks(config: &GatewayConfig) -> Result<Vec<Finding>, CliError> {
         }
     }
     findings.push(archive::check(config).await);
+    findings.extend(departments::check(config, Arc::clone(&clock)).await);
     findings.extend(
         config
             .feishu

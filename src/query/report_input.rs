@@ -13,7 +13,7 @@ use crate::{
         day_figures::RowSums,
         figures_by_day::{figures_by_day, sums_by_day},
     },
-    table::{DayMetadata as _, Flag, MAX_COUNT, PersonIndex, RowSelection},
+    table::{DayMetadata, Flag, MAX_COUNT, PersonIndex, RowSelection},
 };
 
 /// The days that a report is computed from, including lead days. For a report on one person, each digest is that of
@@ -105,7 +105,9 @@ impl ReportInput {
         let path = selection.department_path.as_deref()?;
         self.days.first().map(|day| day.dictionary().read().departments_within(path))
     }
+}
 
+impl<D: DayMetadata> LoadedDays<D> {
     /// A short hash of the data of these days.
     #[must_use]
     pub fn version(&self) -> [u8; 8] {

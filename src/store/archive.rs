@@ -19,6 +19,7 @@ mod location;
 mod object_storage;
 mod ownership;
 mod reader;
+mod staged_store;
 mod storage_error;
 mod temp_files;
 mod timed_store;

@@ -89,6 +89,8 @@ pub enum ColumnKind {
     Count,
     /// Floating-point numbers.
     Number,
+    /// Booleans.
+    Flag,
 }
 
 /// The value in one column of one row.
@@ -104,6 +106,8 @@ pub enum Cell<'a> {
     Count(u64),
     /// A floating-point number.
     Number(f64),
+    /// A boolean.
+    Flag(bool),
 }
 
 impl Column {
@@ -161,6 +165,7 @@ single_column! {
     u64: Count, count => Cell::Count(*count);
     usize: Count, count => Cell::Count(*count as u64);
     f64: Number, number => Cell::Number(*number);
+    bool: Flag, flag => Cell::Flag(*flag);
     Day: Day, day => Cell::Day(*day);
     &'static str: Text, text => Cell::Text(text);
     Arc<str>: Text, text => Cell::Text(text);

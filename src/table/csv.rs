@@ -45,6 +45,7 @@ fn push_cell(out: &mut Vec<u8>, cell: Cell<'_>) {
         Cell::Day(day) => write!(out, "{day}"),
         Cell::Count(count) => write!(out, "{count}"),
         Cell::Number(number) => write!(out, "{number}"),
+        Cell::Flag(flag) => write!(out, "{flag}"),
     };
 }
 

@@ -2,7 +2,7 @@
 
 mod access_log;
 mod backfill_jobs;
-mod callers;
+pub(crate) mod callers;
 mod department_restriction;
 mod drop_in;
 mod identity_provider;

@@ -2,6 +2,7 @@
 
 mod archived_days;
 mod backfills;
+mod cut_reads;
 mod damaged_files;
 mod digests;
 mod examples;

@@ -221,7 +221,7 @@ impl From<Problem> for FeishuError {
             | ProblemCode::TooManyRequests
             | ProblemCode::Overloaded => 99_991_400,
             ProblemCode::Unauthenticated => 99_991_663,
-            ProblemCode::InsufficientScope => 99_991_672,
+            ProblemCode::DepartmentNotAllowed | ProblemCode::InsufficientScope => 99_991_672,
             ProblemCode::HostNotServed => 1_051_002,
             ProblemCode::UpstreamQuotaExhausted => 99_991_403,
         };

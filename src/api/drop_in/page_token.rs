@@ -7,9 +7,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::FeishuError;
 use crate::{
-    api::cursor::{Cursor, RowPosition},
+    api::cursor::Cursor,
     query::Query,
-    table::DayTable,
+    table::{DayTable, RowPosition},
 };
 
 /// A hash of the query that does not depend on the spelling of the request or on the page size.

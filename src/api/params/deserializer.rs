@@ -8,6 +8,8 @@ use serde::{
     forward_to_deserialize_any,
 };
 
+use super::DEPARTMENT_PATH;
+
 /// Why a value is not valid for its parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ParamError {
@@ -67,8 +69,10 @@ impl<'de> MapAccess<'de> for FieldValues {
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, ParamError> {
         let Some((name, value)) = self.current.take() else { return Err(ParamError::custom("a value without a name")) };
-        let result =
-            if value.is_empty() { Err(ParamError::custom("is empty")) } else { seed.deserialize(ParamValue(&value)) };
+        let result = match value.as_str() {
+            "" if name != DEPARTMENT_PATH => Err(ParamError::custom("is empty")),
+            value => seed.deserialize(ParamValue(value)),
+        };
         result.map_err(|error| ParamError { parameter: Some(name), ..error })
     }
 }

@@ -18,6 +18,7 @@ pub enum ProblemCode {
     StaleCursor,
     Unauthenticated,
     InsufficientScope,
+    DepartmentNotAllowed,
     HostNotServed,
     TooManyRequests,
     IdentityProviderUnavailable,
@@ -73,8 +74,10 @@ impl ProblemCode {
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
                 "Not found",
-                "The path does not exist, or names something that does not exist.",
-                "See /docs for the paths of the API.",
+                "The path does not exist, or names something that does not exist; or no row of the selected days has the \
+                 department or person, and all selected days are there.",
+                "See /docs for the paths of the API. If `suggestions` is present, it lists departments with a similar \
+                 path. Check the id of a person or department and its type.",
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -108,6 +111,13 @@ impl ProblemCode {
                 "The access key or token lacks the scope in `required_scope`.",
                 "Request an access key with that scope from the operator.",
             ),
+            Self::DepartmentNotAllowed => (
+                StatusCode::FORBIDDEN,
+                "Department not allowed",
+                "The caller is restricted to departments, and `department_path` is outside of them. The response is the \
+                 same whether or not the department exists.",
+                "Select one of the departments that `detail` names, or a department below them.",
+            ),
             Self::HostNotServed => (
                 StatusCode::MISDIRECTED_REQUEST,
                 "The host name is not served",
@@ -132,7 +142,7 @@ impl ProblemCode {
             Self::UpstreamRejected => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "Feishu rejects the request",
-                "Feishu does not know the user id or department id, or the id belongs to another app.",
+                "Feishu rejects a parameter, such as a user id of another app.",
                 "Check the id and its type (`user_id_type`, `department_id_type`).",
             ),
             Self::UpstreamUnauthorized => (

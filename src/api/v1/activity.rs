@@ -10,7 +10,7 @@ use super::figures::{Counters, Features, round_to_thousandths};
 use crate::{
     api::{
         compute::compute,
-        data_request::{DataRequest, EarlyResponse, RequestContext},
+        data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         format::FormatParams,
         list_response::ListResponse,
         meta::{Meta, SMALL_GROUPS_SUPPRESSED, TRAILING_FIGURES_SUPPRESSED, trailing_note},
@@ -109,7 +109,9 @@ struct ActivityRequest {
             that counts are null. If the figures are withheld, the list is empty and `meta.notes` says so.", content(
             (ListResponse<ActivityItem> = "application/json"), (String = "text/csv"),
             (ParquetFile = "application/vnd.apache.parquet"), (ActivityItem = "application/x-ndjson"),
-        )),
+        ), headers(("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
+                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
+                `allow_partial=true` and formats other than JSON"))),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -139,9 +141,9 @@ impl ActivityRequest {
     }
 }
 
-fn report(input: &ReportInput, request: &ActivityRequest, trailing_counts: &TrailingCountCache) -> Response {
+fn report(input: &Loaded<ReportInput>, request: &ActivityRequest, trailing_counts: &TrailingCountCache) -> Response {
     let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = &request.data;
-    let mut meta = Meta::from_report_figures(input, selection);
+    let mut meta = Meta::from_report_figures(input, selection).with_note(input.selection_note());
     let mut data = Vec::new();
     let suppressed = input.suppressed_days(selection, *min_group_size);
     let range = input.plan.range;

@@ -13,7 +13,7 @@ use super::figures::round_to_thousandths;
 use crate::{
     api::{
         compute::compute,
-        data_request::{DataRequest, EarlyResponse, RequestContext},
+        data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         format::{Format, FormatParams},
         list_response::ListResponse,
         meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED},
@@ -91,7 +91,9 @@ record! {
     responses(
         (status = 200, description = "Operating systems, clients and app packages, most used first", content(
             (ClientsResponse = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (ClientsRow = "application/x-ndjson"),
-        )),
+        ), headers(("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
+                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
+                `allow_partial=true` and formats other than JSON"))),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -110,7 +112,7 @@ fn parse(context: &RequestContext) -> Result<DataRequest, Problem> {
     params.finish().map(|()| data)
 }
 
-fn report(loaded: &LoadedDays, request: &DataRequest) -> Response {
+fn report(loaded: &Loaded<LoadedDays>, request: &DataRequest) -> Response {
     let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = request;
     let dictionary = loaded.days.first().map(|day| day.dictionary());
     let report = dictionary.map(|dictionary| clients(&loaded.days, &dictionary.read(), selection));
@@ -125,6 +127,7 @@ fn report(loaded: &LoadedDays, request: &DataRequest) -> Response {
     let are_suppressed = usage.len() < total;
     let ids_are_withheld = usage.iter().any(|usage| usage.users.is_none());
     let meta = Meta::from_loaded_days(loaded)
+        .with_note(loaded.selection_note())
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     let rows: Vec<ClientsRow> = usage.iter().map(|usage| ClientsRow::new(usage, active)).collect();

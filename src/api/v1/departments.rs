@@ -10,7 +10,7 @@ use super::figures::{Counters, Features, round_to_thousandths};
 use crate::{
     api::{
         compute::compute,
-        data_request::{DataRequest, EarlyResponse, RequestContext},
+        data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         format::{Format, FormatParams},
         list_response::{self, ListResponse},
         meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED, SUMS_LIMITED, TRAILING_FIGURES_SUPPRESSED},
@@ -110,11 +110,11 @@ record! {
         features: Features,
         #[schema(required)]
         counters: Option<Counters>,
-    } json_only {
         /// Whether the figures are withheld (null), because the group of people is too small, or because the figures of a
         /// small group could be derived from them.
         #[schema(example = false)]
         withheld: bool,
+    } json_only {
         /// Direct sub-departments. Only with `layout=tree`.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(no_recursion)]
@@ -145,7 +145,9 @@ struct DepartmentsRequest {
         (status = 200, description = "The departments; each precedes its sub-departments", content(
             (ListResponse<DepartmentItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"),
             (DepartmentItem = "application/x-ndjson"),
-        )),
+        ), headers(("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
+                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
+                `allow_partial=true` and formats other than JSON"))),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -181,13 +183,14 @@ impl DepartmentsRequest {
     }
 }
 
-fn report(loaded: &ReportInput, request: &DepartmentsRequest) -> Response {
+fn report(loaded: &Loaded<ReportInput>, request: &DepartmentsRequest) -> Response {
     let days: Vec<Arc<DayDigest>> = loaded.selected().map(|(day, _)| Arc::clone(day)).collect();
     let (data, trailing_suppressed) = department_items(&days, loaded, request);
     let within = loaded.departments(&request.data.query.selection);
     let ids_are_withheld = loaded.days.iter().any(|day| day.has_unidentified(within.as_ref()));
     let are_suppressed = data.iter().any(|item| item.withheld);
     let meta = Meta::from_loaded_days(loaded)
+        .with_note(loaded.selection_note())
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED))
         .with_note(loaded.exceeds_max_sum().then_some(SUMS_LIMITED))

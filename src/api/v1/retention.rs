@@ -14,7 +14,7 @@ use super::figures::round_to_thousandths;
 use crate::{
     api::{
         compute::compute,
-        data_request::{DataRequest, EarlyResponse, RequestContext},
+        data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         format::{Format, FormatParams},
         list_response::ListResponse,
         meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED, SMALL_GROUPS_SUPPRESSED},
@@ -122,7 +122,9 @@ struct RetentionRequest {
     responses(
         (status = 200, description = "The cohorts, earliest first", content(
             (ListResponse<CohortItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (RetentionRow = "application/x-ndjson"),
-        )),
+        ), headers(("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
+                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
+                `allow_partial=true` and formats other than JSON"))),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -150,10 +152,10 @@ impl RetentionRequest {
     }
 }
 
-fn report(input: &ReportInput, request: &RetentionRequest) -> Response {
+fn report(input: &Loaded<ReportInput>, request: &RetentionRequest) -> Response {
     let RetentionRequest { data: DataRequest { query: Query { selection, .. }, format, .. }, interval } = request;
     let min_group_size = request.data.min_group_size;
-    let meta = Meta::from_loaded_days(input);
+    let meta = Meta::from_loaded_days(input).with_note(input.selection_note());
     let range = input.plan.range;
     let activated = activation_days(&input.days);
     let (days, numbering) = input.figures_with_numbering(selection);

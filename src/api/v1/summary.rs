@@ -13,7 +13,7 @@ use super::figures::{Counters, Features, round_to_thousandths};
 use crate::{
     api::{
         compute::compute,
-        data_request::{DataRequest, EarlyResponse, RequestContext},
+        data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         format::{Format, FormatParams},
         list_response::ListResponse,
         meta::{Meta, SMALL_GROUPS_SUPPRESSED},
@@ -107,7 +107,9 @@ record! {
     responses(
         (status = 200, description = "The figures", content(
             (SummaryResponse = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (SummaryFigure = "application/x-ndjson"),
-        )),
+        ), headers(("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
+                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
+                `allow_partial=true` and formats other than JSON"))),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -128,7 +130,7 @@ fn parse(context: &RequestContext) -> Result<DataRequest, Problem> {
     Ok(data)
 }
 
-fn report(input: &ReportInput, request: &DataRequest) -> Response {
+fn report(input: &Loaded<ReportInput>, request: &DataRequest) -> Response {
     let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = request;
     let range = input.plan.range;
     let length = u16::try_from(range.len()).unwrap_or(u16::MAX);
@@ -139,7 +141,9 @@ fn report(input: &ReportInput, request: &DataRequest) -> Response {
     let (current, previous) = (summary(range), summary(before));
     let figures = changes(current.as_ref(), previous.as_ref());
     let are_suppressed = suppressed.cover(range) || suppressed.cover(before);
-    let meta = Meta::from_report_figures(input, selection).with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+    let meta = Meta::from_report_figures(input, selection)
+        .with_note(input.selection_note())
+        .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     if format.format != Format::Json {
         return ListResponse { data: figures, meta }.into_format(*format, "summary");
     }

@@ -1,5 +1,7 @@
 //! `GET /v1/users/{user_id}`: the totals and the days of one person.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     response::{IntoResponse as _, Response},
@@ -13,12 +15,12 @@ use crate::{
     api::{
         access_log::RowCount,
         compute::compute,
-        data_request::{DataRequest, EarlyResponse, RequestContext},
+        data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         format::{Format, FormatParams, RequestedFormat},
         list_response,
         meta::{Meta, SUMS_LIMITED},
         params::PathSegment,
-        problem::{Problem, ProblemCode},
+        problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, RangeParams},
     },
@@ -55,8 +57,10 @@ pub struct UserResponse<'a> {
 /// The activity of one person, in total and by day.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UserData<'a> {
-    /// Totals over the range.
-    total: UserItem,
+    /// Totals over the range. Null if the person has no row on the days that are there, while some selected days are not
+    /// there.
+    #[schema(required)]
+    total: Option<UserItem>,
     /// The days on which the person has a row: date, geo, department, flags and counters.
     #[schema(value_type = Vec<UserDay>)]
     days: Vec<SelectedFields<'a>>,
@@ -76,9 +80,9 @@ pub struct UserData<'a> {
     responses(
         (status = 200, description = "The totals and days of the person", content(
             (UserResponse<'_> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (UserDay = "application/x-ndjson"),
-        )),
-        (status = 404, description = "`not_found`: the person has no row in the range", body = Problem,
-            content_type = "application/problem+json"),
+        ), headers(("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
+                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
+                `allow_partial=true` and formats other than JSON"))),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -107,15 +111,13 @@ fn parse(context: &RequestContext, user_id: String) -> Result<DataRequest, Probl
     params.finish().map(|()| request)
 }
 
-fn person(loaded: &LoadedDays, request: &DataRequest) -> Result<Response, Problem> {
+fn person(loaded: &Loaded<LoadedDays>, request: &DataRequest) -> Result<Response, Problem> {
     let DataRequest { query: Query { selection, .. }, format: requested, .. } = request;
-    let not_found = || Problem::new(ProblemCode::NotFound, "the person has no row in the range");
-    let shared_dictionary = loaded.days.first().map(|day| day.dictionary()).ok_or_else(not_found)?;
+    let shared_dictionary = loaded.days.first().map(|day| Arc::clone(day.dictionary())).unwrap_or_default();
     let dictionary = shared_dictionary.read();
-    let total =
-        PersonTotals::from_rows(&loaded.days, &selection.compile(&dictionary), &dictionary).ok_or_else(not_found)?;
-    let exceeds_max_sum = total.counters.iter().any(|sum| *sum > MAX_COUNT);
-    let total = UserItem::new(&total, &dictionary);
+    let total = PersonTotals::from_rows(&loaded.days, &selection.compile(&dictionary), &dictionary);
+    let exceeds_max_sum = total.iter().any(|total| total.counters.iter().any(|sum| *sum > MAX_COUNT));
+    let total = total.map(|total| UserItem::new(&total, &dictionary));
     let fields = day_fields();
     let items = day_items(loaded, selection, &dictionary);
     let rows = RowCount::of(items.len());
@@ -129,7 +131,9 @@ fn person(loaded: &LoadedDays, request: &DataRequest) -> Result<Response, Proble
         )));
     }
     let days = items.iter().map(|item| SelectedFields { row: item, fields: &fields }).collect();
-    let meta = Meta::from_loaded_days(loaded).with_note(exceeds_max_sum.then_some(SUMS_LIMITED));
+    let meta = Meta::from_loaded_days(loaded)
+        .with_note(loaded.selection_note())
+        .with_note(exceeds_max_sum.then_some(SUMS_LIMITED));
     let response = UserResponse { data: UserData { total, days }, meta };
     Ok(rows.attach_to(Json(response).into_response()))
 }

@@ -15,18 +15,21 @@ use crate::{
     api::{
         access_log::RowCount,
         compute::compute,
-        cursor::{self, Cursor, RowPosition},
-        data_request::{DataRequest, EarlyResponse, Representation, RequestContext},
+        cursor::{self, Cursor, Offset},
+        data_request::{DataRequest, EarlyResponse, Loaded, Representation, RequestContext},
         format::{Format, FormatParams, RequestedFormat},
         list_response,
         meta::Meta,
         params::WholeNumber,
-        problem::{Problem, ProblemCode},
+        problem::{ParameterFault, Problem, ProblemCode},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     query::LoadedDays,
-    table::{RowField, RowRef, RowSyntax, SelectedFields},
+    table::{
+        RowField, RowPosition, RowRef, RowSort, RowSyntax, SelectedFields, dictionary::DictionaryTables,
+        row_order::TooManyRows,
+    },
 };
 
 const DEFAULT_LIMIT: usize = 100;
@@ -42,6 +45,11 @@ pub struct UserDaysParams {
     /// Fields of a row and their order, separated by commas. Default: all fields.
     #[param(example = "date,user_id,active,send_messenger_num")]
     fields: Option<String>,
+    /// Sort key: a field of a row that is no list, such as `send_messenger_num`, `date`, `user_id` or
+    /// `department_path`. A leading minus sign sorts in descending order. Ties are in the default order: day, geo, user
+    /// id. A missing value is the smallest. At most 10,000,000 rows are sorted; a larger selection is `400`.
+    #[param(example = "-send_messenger_num")]
+    sort: Option<String>,
     /// Rows per page (JSON only). Default: 100.
     #[param(inline, example = 100)]
     limit: Option<PageSize>,
@@ -53,7 +61,7 @@ pub struct UserDaysParams {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UserDaysAnswer)]
 pub struct UserDaysResponse<'a> {
-    /// One item per person and day, ordered by day, geo and user id.
+    /// One item per person and day, ordered by `sort`, then by day, geo and user id.
     #[schema(value_type = Vec<UserDay>)]
     data: Vec<SelectedFields<'a>>,
     meta: Meta,
@@ -63,8 +71,18 @@ pub struct UserDaysResponse<'a> {
 struct UserDaysRequest {
     data: DataRequest,
     fields: Vec<RowField>,
+    sort: Option<RowSort>,
     limit: usize,
-    cursor: Option<Cursor>,
+    start: PageStart,
+}
+
+/// Where a page starts.
+enum PageStart {
+    FirstRow,
+    /// Without `sort`: the position of a row.
+    Row(Cursor),
+    /// With `sort`: the number of rows before the page.
+    Offset(Offset),
 }
 
 /// User-days
@@ -81,7 +99,12 @@ struct UserDaysRequest {
             (String = "text/csv", example = "date,user_id,active\r\n2026-11-01,ou_1,true\r\n"),
             (ParquetFile = "application/vnd.apache.parquet"),
             (String = "application/x-ndjson", example = "{\"date\":\"2026-11-01\",\"user_id\":\"ou_1\",\"active\":true}\n"),
-        ), headers(("Link" = String, description = "The next page (`rel=\"next\"`), if there is one"))),
+        ), headers(
+            ("Link" = String, description = "The next page (`rel=\"next\"`), if there is one"),
+            ("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
+                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
+                `allow_partial=true` and formats other than JSON"),
+        )),
         (status = 409, description = "`stale_cursor`: a provisional day has changed between two pages; restart without a cursor",
             body = Problem, content_type = "application/problem+json"),
         CommonProblems, FormatProblems, UpstreamResponses,
@@ -93,7 +116,7 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
     let loaded = context.load(&request.data, context.engine().load_rows(query, *options)).await?;
     let current = context.validate(&loaded, &request.data)?;
     if request.data.format.format != Format::Json {
-        return export(context, &current, loaded.into_inner(), request);
+        return export(context, &current, loaded.into_inner(), request).await;
     }
     let uri = context.uri().clone();
     // Serializing a page of 10,000 rows takes tens of milliseconds.
@@ -120,24 +143,50 @@ impl UserDaysRequest {
             None => RowField::all().collect(),
         };
         let query_hash = cursor::query_hash(context.uri());
-        let cursor = own.cursor.and_then(|text| params.check("cursor", Cursor::decode(&text, query_hash)));
+        let start = own.cursor.and_then(|text| match own.sort {
+            None => params.check("cursor", Cursor::decode(&text, query_hash)).map(PageStart::Row),
+            Some(_) => params.check("cursor", Offset::decode(&text, query_hash)).map(PageStart::Offset),
+        });
+        let sort = own.sort.and_then(|text| params.check("sort", parse_sort(&text)));
         params.finish()?;
         let limit = own.limit.map_or(DEFAULT_LIMIT, |WholeNumber(limit)| limit);
-        Ok(Self { data, fields, limit, cursor })
+        Ok(Self { data, fields, sort, limit, start: start.unwrap_or(PageStart::FirstRow) })
     }
 }
 
+fn parse_sort(text: &str) -> Result<RowSort, String> {
+    let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
+    let expected = || {
+        let names = RowField::all().filter(|field| RowSort::new(*field, false).is_some()).map(RowField::name);
+        format!("expected one of {}, optionally after a minus sign", names.collect::<Vec<_>>().join(", "))
+    };
+    RowField::by_name(name).and_then(|field| RowSort::new(field, descending)).ok_or_else(expected)
+}
+
+/// The problem of a selection that is too large to be sorted.
+fn too_many_rows(error: TooManyRows) -> Problem {
+    let detail = error.to_string();
+    Problem::invalid_parameters(vec![ParameterFault { parameter: "sort".to_owned(), detail }])
+}
+
 /// The response in a format that streams the whole selection.
-fn export(
+async fn export(
     context: RequestContext,
     current: &Representation,
     loaded: LoadedDays,
     request: UserDaysRequest,
 ) -> Result<Response, EarlyResponse> {
-    let UserDaysRequest { data: DataRequest { query, format: RequestedFormat { format, bom }, .. }, fields, .. } =
-        request;
+    let UserDaysRequest {
+        data: DataRequest { query, format: RequestedFormat { format, bom }, .. }, fields, sort, ..
+    } = request;
     let range = loaded.plan.range;
-    let rows = SelectedRows::new(loaded.days, query.selection);
+    let rows = match sort {
+        None => SelectedRows::new(loaded.days, query.selection),
+        Some(sort) => {
+            let sorted = compute(move || SelectedRows::sorted(loaded.days, &query.selection, sort)).await?;
+            sorted.map_err(too_many_rows)?
+        }
+    };
     let row_count = rows.row_count();
     let file = |body| row_count.attach_to(list_response::file_response(format, "user-days", range, body));
     let syntax = match format {
@@ -152,30 +201,22 @@ fn export(
 }
 
 /// One page as JSON, with a link to the next page.
-fn page(loaded: &LoadedDays, request: &UserDaysRequest, uri: &Uri) -> Result<Response, Problem> {
-    let start = page_start(loaded, request.cursor.as_ref())?;
+fn page(loaded: &Loaded<LoadedDays>, request: &UserDaysRequest, uri: &Uri) -> Result<Response, Problem> {
     let days = &loaded.days;
     let dictionaries: Vec<_> = days.first().map(|day| day.dictionary().read()).into_iter().collect();
-    let mut rows: Vec<RowPosition> = Vec::new();
-    if let Some(dictionary) = dictionaries.first() {
-        let selector = request.data.query.selection.compile(dictionary);
-        let positions = days.iter().enumerate().skip(start.day).flat_map(|(index, day)| {
-            let from = if index == start.day { start.row } else { 0 };
-            selector.rows_from(day, from).map(move |row| RowPosition { day: index, row })
-        });
-        // One row more than the page has: its position becomes the cursor of the next page.
-        rows = positions.take(request.limit + 1).collect();
-    }
-    let next = (rows.len() > request.limit).then(|| rows.pop()).flatten();
-    let next = next.map(|position| Cursor::at(&days[position.day], position.row, cursor::query_hash(uri)).encode());
-    let items: Vec<_> = match dictionaries.first() {
+    let dictionary = dictionaries.first().map(|dictionary| &**dictionary);
+    let (rows, next) = match request.sort {
+        None => rows_by_day(loaded, request, dictionary, uri)?,
+        Some(sort) => rows_by_field(loaded, request, dictionary, sort, uri)?,
+    };
+    let items: Vec<_> = match dictionary {
         Some(dictionary) => {
             rows.iter().map(|position| RowRef::new(dictionary, &days[position.day], position.row)).collect()
         }
         None => Vec::new(),
     };
     let data = items.iter().map(|item| SelectedFields { row: item, fields: &request.fields }).collect();
-    let meta = Meta { next_cursor: next.clone(), ..Meta::from_loaded_days(loaded) };
+    let meta = Meta { next_cursor: next.clone(), ..Meta::from_loaded_days(loaded) }.with_note(loaded.selection_note());
     let mut response = RowCount::of(items.len())
         .attach_to(list_response::json_response(&UserDaysResponse { data, meta }, items.len()));
     let link = next.and_then(|cursor| HeaderValue::from_str(&cursor::next_link(uri, &cursor)).ok());
@@ -183,14 +224,60 @@ fn page(loaded: &LoadedDays, request: &UserDaysRequest, uri: &Uri) -> Result<Res
     Ok(response)
 }
 
-/// The position of the first row of the page.
+/// The rows of a page by day, and the cursor of the next page.
 ///
 /// # Errors
 /// If the day of the cursor has changed or is not among the loaded days.
-fn page_start(loaded: &LoadedDays, cursor: Option<&Cursor>) -> Result<RowPosition, Problem> {
-    let Some(cursor) = cursor else { return Ok(RowPosition::default()) };
-    cursor.find(&loaded.days).ok_or_else(|| {
-        let detail = format!("the day {} has changed since the previous page", cursor.day);
-        Problem::new(ProblemCode::StaleCursor, detail)
-    })
+fn rows_by_day(
+    loaded: &LoadedDays,
+    request: &UserDaysRequest,
+    dictionary: Option<&DictionaryTables>,
+    uri: &Uri,
+) -> Result<(Vec<RowPosition>, Option<String>), Problem> {
+    let days = &loaded.days;
+    let start = match &request.start {
+        PageStart::Row(cursor) => cursor.find(days).ok_or_else(|| {
+            let detail = format!("the day {} has changed since the previous page", cursor.day);
+            Problem::new(ProblemCode::StaleCursor, detail)
+        })?,
+        PageStart::FirstRow | PageStart::Offset(_) => RowPosition::default(),
+    };
+    let Some(dictionary) = dictionary else { return Ok((Vec::new(), None)) };
+    let selector = request.data.query.selection.compile(dictionary);
+    let positions = days.iter().enumerate().skip(start.day).flat_map(|(index, day)| {
+        let from = if index == start.day { start.row } else { 0 };
+        selector.rows_from(day, from).map(move |row| RowPosition { day: index, row })
+    });
+    // One row more than the page has: its position becomes the cursor of the next page.
+    let mut rows: Vec<RowPosition> = positions.take(request.limit + 1).collect();
+    let next = (rows.len() > request.limit).then(|| rows.pop()).flatten();
+    let next = next.map(|position| Cursor::at(&days[position.day], position.row, cursor::query_hash(uri)).encode());
+    Ok((rows, next))
+}
+
+/// The rows of a page in the order of a field, and the cursor of the next page.
+///
+/// # Errors
+/// If a day has changed since the previous page, or if there are too many rows.
+fn rows_by_field(
+    loaded: &LoadedDays,
+    request: &UserDaysRequest,
+    dictionary: Option<&DictionaryTables>,
+    sort: RowSort,
+    uri: &Uri,
+) -> Result<(Vec<RowPosition>, Option<String>), Problem> {
+    let version = loaded.version();
+    let skip = match &request.start {
+        PageStart::Offset(offset) if offset.version != version => {
+            let detail = "a day of the range has changed since the previous page";
+            return Err(Problem::new(ProblemCode::StaleCursor, detail));
+        }
+        PageStart::Offset(offset) => offset.skip,
+        PageStart::FirstRow | PageStart::Row(_) => 0,
+    };
+    let ranking = dictionary.map(|dictionary| sort.rank(&loaded.days, dictionary, &request.data.query.selection));
+    let ranking = ranking.transpose().map_err(too_many_rows)?.unwrap_or_default();
+    let next = skip.checked_add(request.limit).filter(|next| *next < ranking.row_count());
+    let next = next.map(|skip| Offset { skip, version, query_hash: cursor::query_hash(uri) }.encode());
+    Ok((ranking.page(skip, request.limit), next))
 }

@@ -10,12 +10,13 @@ use crate::{
         export_pool::{CHUNK_BYTES, ChunkSource},
     },
     table::{
-        DayTable, RowField, RowSelection, RowSyntax, RowWriter, csv,
+        DayTable, RowField, RowPosition, RowSelection, RowSort, RowSyntax, RowWriter, csv,
         dictionary::DictionaryTables,
         parquet::{
             ParquetStream,
             row_columns::{self, DayRows},
         },
+        row_order::{RowRanking, TooManyRows},
     },
 };
 
@@ -29,17 +30,21 @@ const FIRST_BATCH_ROWS: usize = 512;
 const ROW_GROUP_ROWS: usize = 65_536;
 
 /// Iterates over the selected rows of several days, in order.
-#[derive(Debug)]
 pub(super) struct SelectedRows {
     days: Vec<Arc<DayTable>>,
-    selection: RowSelection,
-    day: usize,
-    row: usize,
+    order: RowsInOrder,
     row_counter: RowCount,
 }
 
+/// The rows that follow.
+enum RowsInOrder {
+    /// By day and row: the selected rows from `next` on.
+    ByDay { selection: RowSelection, next: RowPosition },
+    /// In the order of a field: the remaining rows.
+    Sorted(Box<dyn Iterator<Item = RowPosition> + Send>),
+}
+
 /// Rows as CSV or NDJSON.
-#[derive(Debug)]
 pub(super) struct TextExport {
     rows: SelectedRows,
     writer: RowWriter,
@@ -61,7 +66,25 @@ impl SelectedRows {
     /// The rows of `days` that match `selection`.
     #[must_use]
     pub(super) fn new(days: Vec<Arc<DayTable>>, selection: RowSelection) -> Self {
-        Self { days, selection, day: 0, row: 0, row_counter: RowCount::default() }
+        let order = RowsInOrder::ByDay { selection, next: RowPosition::default() };
+        Self { days, order, row_counter: RowCount::default() }
+    }
+
+    /// The rows of `days` that match `selection`, in the order of `sort`.
+    ///
+    /// # Errors
+    /// [`TooManyRows`], if they cannot be sorted.
+    pub(super) fn sorted(
+        days: Vec<Arc<DayTable>>,
+        selection: &RowSelection,
+        sort: RowSort,
+    ) -> Result<Self, TooManyRows> {
+        let ranking = match days.first() {
+            Some(first) => sort.rank(&days, &first.dictionary().read(), selection)?,
+            None => RowRanking::default(),
+        };
+        let order = RowsInOrder::Sorted(Box::new(ranking.into_positions()));
+        Ok(Self { days, order, row_counter: RowCount::default() })
     }
 
     /// The number of rows exported so far, for the access log.
@@ -70,24 +93,75 @@ impl SelectedRows {
         self.row_counter.clone()
     }
 
-    /// Calls `visit` with the next rows, at most `max_rows` and all of one day. `None` after the last row.
+    /// Calls `visit` with the days and the next rows, at most `max_rows`. `None` after the last row.
     fn visit_next<T>(
         &mut self,
         max_rows: usize,
-        visit: impl FnOnce(&DictionaryTables, &Arc<DayTable>, &[usize]) -> T,
+        visit: impl FnOnce(&DictionaryTables, &[Arc<DayTable>], &[RowPosition]) -> T,
     ) -> Option<T> {
-        while let Some(day) = self.days.get(self.day) {
-            let dictionary = day.dictionary().read();
-            let selector = self.selection.compile(&dictionary);
-            let rows: Vec<usize> = selector.rows_from(day, self.row).take(max_rows).collect();
+        let Self { days, order, row_counter } = self;
+        let dictionary = days.first()?.dictionary().read();
+        let rows = order.next_rows(max_rows, days, &dictionary);
+        row_counter.add(rows.len());
+        (!rows.is_empty()).then(|| visit(&dictionary, days, &rows))
+    }
+}
+
+impl RowsInOrder {
+    /// The next rows, at most `max_rows`. Empty after the last row.
+    fn next_rows(
+        &mut self,
+        max_rows: usize,
+        days: &[Arc<DayTable>],
+        dictionary: &DictionaryTables,
+    ) -> Vec<RowPosition> {
+        let (selection, next) = match self {
+            Self::Sorted(rows) => return rows.take(max_rows).collect(),
+            Self::ByDay { selection, next } => (selection, next),
+        };
+        let selector = selection.compile(dictionary);
+        while let Some(day) = days.get(next.day) {
+            let index = next.day;
+            let rows = selector.rows_from(day, next.row).take(max_rows);
+            let rows: Vec<_> = rows.map(|row| RowPosition { day: index, row }).collect();
             if let Some(last) = rows.last() {
-                self.row = last + 1;
-                self.row_counter.add(rows.len());
-                return Some(visit(&dictionary, day, &rows));
+                next.row = last.row + 1;
+                return rows;
             }
-            (self.day, self.row) = (self.day + 1, 0);
+            *next = RowPosition { day: index + 1, row: 0 };
         }
-        None
+        Vec::new()
+    }
+}
+
+/// Rows of several days. Consecutive rows of one day are a run.
+struct RowRuns {
+    rows: Vec<usize>,
+    /// The day of each run and the end of the run in `rows`.
+    ends: Vec<RunEnd>,
+}
+
+struct RunEnd {
+    day: usize,
+    end: usize,
+}
+
+impl RowRuns {
+    fn new(positions: &[RowPosition]) -> Self {
+        let mut ends: Vec<RunEnd> = Vec::new();
+        for (index, position) in positions.iter().enumerate() {
+            match ends.last_mut().filter(|run| run.day == position.day) {
+                Some(run) => run.end = index + 1,
+                None => ends.push(RunEnd { day: position.day, end: index + 1 }),
+            }
+        }
+        Self { rows: positions.iter().map(|position| position.row).collect(), ends }
+    }
+
+    fn of_days<'a>(&'a self, days: &'a [Arc<DayTable>]) -> Vec<DayRows<'a>> {
+        let starts = [0].into_iter().chain(self.ends.iter().map(|run| run.end));
+        let runs = starts.zip(&self.ends);
+        runs.map(|(start, RunEnd { day, end })| DayRows { day: &days[*day], rows: &self.rows[start..*end] }).collect()
     }
 }
 
@@ -107,10 +181,10 @@ impl ChunkSource for TextExport {
     fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
         let mut out = std::mem::take(&mut self.head);
         let writer = &mut self.writer;
-        let row_count = self.rows.visit_next(self.batch_rows, |dictionary, day, rows| {
+        let row_count = self.rows.visit_next(self.batch_rows, |dictionary, days, rows| {
             out.reserve(CHUNK_BYTES + CHUNK_BYTES / 4);
-            for row in rows {
-                writer.push(&mut out, dictionary, day, *row);
+            for RowPosition { day, row } in rows {
+                writer.push(&mut out, dictionary, &days[*day], *row);
             }
             rows.len()
         });
@@ -136,18 +210,17 @@ impl ChunkSource for ParquetExport {
         let Some(stream) = &mut self.stream else { return Ok(None) };
         let (mut parts, mut row_count) = (Vec::new(), 0);
         while row_count < ROW_GROUP_ROWS
-            && let Some(part) = self.rows.visit_next(MAX_BATCH_ROWS, |_, day, rows| (Arc::clone(day), rows.to_vec()))
+            && let Some(part) = self.rows.visit_next(MAX_BATCH_ROWS, |_, _, rows| RowRuns::new(rows))
         {
-            row_count += part.1.len();
+            row_count += part.rows.len();
             parts.push(part);
         }
         if parts.is_empty() {
             return Ok(self.stream.take().map(ParquetStream::finish).transpose()?.map(Bytes::from));
         }
-        let fields = &self.fields;
+        let (fields, days) = (&self.fields, &self.rows.days);
         let group = stream.write_row_group(parts.len(), |column, part| {
-            let (day, rows) = &parts[part];
-            row_columns::values(fields[column], &day.dictionary().read(), &[DayRows { day, rows }])
+            row_columns::values(fields[column], &days[0].dictionary().read(), &parts[part].of_days(days))
         })?;
         Ok(Some(group.into()))
     }

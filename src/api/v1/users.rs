@@ -16,7 +16,7 @@ use crate::{
         access_log::RowCount,
         compute::compute,
         cursor::{self, Offset},
-        data_request::{DataRequest, EarlyResponse, RequestContext},
+        data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         export_pool::ChunkSource,
         format::{Format, FormatParams},
         list_response::{self, ListResponse},
@@ -85,7 +85,12 @@ struct UsersRequest {
     responses(
         (status = 200, description = "The people", content(
             (ListResponse<UserItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (UserItem = "application/x-ndjson"),
-        ), headers(("Link" = String, description = "The next page (`rel=\"next\"`), if there is one"))),
+        ), headers(
+            ("Link" = String, description = "The next page (`rel=\"next\"`), if there is one"),
+            ("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
+                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
+                `allow_partial=true` and formats other than JSON"),
+        )),
         (status = 409, description = "`stale_cursor`: a day has changed between two pages; restart without a cursor",
             body = Problem, content_type = "application/problem+json"),
         CommonProblems, FormatProblems, UpstreamResponses,
@@ -178,13 +183,13 @@ fn parse_sort(text: &str) -> Result<UserSort, String> {
 }
 
 /// One page as JSON, with a link to the next page.
-fn page(rollups: &UserRollups, request: &UsersRequest, uri: &Uri) -> Result<Response, Problem> {
+fn page(rollups: &Loaded<UserRollups>, request: &UsersRequest, uri: &Uri) -> Result<Response, Problem> {
     let version = rollups.input.version();
     if request.cursor.is_some_and(|cursor| cursor.version != version) {
         return Err(Problem::new(ProblemCode::StaleCursor, "a day of the range has changed since the previous page"));
     }
     let (skip, limit) = (request.cursor.map_or(0, |cursor| cursor.skip), request.limit.unwrap_or(DEFAULT_LIMIT));
-    let mut meta = meta(rollups, &request.data.query.selection);
+    let mut meta = meta(rollups, &request.data.query.selection).with_note(rollups.selection_note());
     let mut data: Vec<UserItem> = Vec::new();
     if let Some(shared_dictionary) = rollups.dictionary() {
         // This takes a read lock of the dictionary too, so it runs first: nested read locks deadlock while a writer waits.

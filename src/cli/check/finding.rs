@@ -10,6 +10,8 @@ use crate::{model::Geo, source::LoadError};
 pub(super) struct Finding {
     subject: String,
     result: Result<String, FailedCheck>,
+    /// Whether a failed check is only a warning, which does not change the exit code.
+    is_warning: bool,
 }
 
 /// A failed check and what to do about it.
@@ -21,19 +23,24 @@ struct FailedCheck {
 
 impl Finding {
     pub(super) fn passed(subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { subject: subject.into(), result: Ok(message.into()) }
+        Self { subject: subject.into(), result: Ok(message.into()), is_warning: false }
     }
 
     pub(super) fn failed_with(subject: impl Into<String>, problem: String, remedy: String) -> Self {
-        Self { subject: subject.into(), result: Err(FailedCheck { problem, remedy }) }
+        Self { subject: subject.into(), result: Err(FailedCheck { problem, remedy }), is_warning: false }
+    }
+
+    pub(super) fn warning(subject: impl Into<String>, problem: String, remedy: String) -> Self {
+        Self { is_warning: true, ..Self::failed_with(subject, problem, remedy) }
     }
 
     pub(super) fn load_error(subject: impl Into<String>, error: &LoadError, geo: Option<Geo>) -> Self {
         Self::failed_with(subject, error.to_string(), remedy::for_load_error(error, geo))
     }
 
+    /// Whether the check passed, possibly with a warning.
     pub(super) const fn is_passed(&self) -> bool {
-        self.result.is_ok()
+        self.result.is_ok() || self.is_warning
     }
 }
 
@@ -42,7 +49,8 @@ impl fmt::Display for Finding {
         match &self.result {
             Ok(message) => write!(f, "ok       {:14} {message}", self.subject),
             Err(FailedCheck { problem, remedy }) => {
-                write!(f, "PROBLEM  {:14} {problem}\n         {:14} {remedy}", self.subject, "→")
+                let severity = if self.is_warning { "WARNING" } else { "PROBLEM" };
+                write!(f, "{severity}  {:14} {problem}\n         {:14} {remedy}", self.subject, "→")
             }
         }
     }

@@ -18,6 +18,10 @@ pub(super) const MONTHLY_QUOTA: &str = "Raise PULSE_UPSTREAM_MONTHLY_QUOTA. When
 pub(super) const ARCHIVE_UNREACHABLE: &str = "Check PULSE_ARCHIVE, that this user can read and write there, and, for a \
                                               bucket, the AWS_… variables.";
 
+/// A key is restricted to a department that no row has.
+pub(super) const UNKNOWN_DEPARTMENT: &str = "The key sees no data. Compare the path with /v1/reports/departments, and \
+                                             correct `departments` in the keys file.";
+
 /// The archive has a newer format.
 pub(super) const ARCHIVE_FORMAT: &str =
     "Run the version of feishu-pulse that wrote it, or set PULSE_ARCHIVE to another location.";

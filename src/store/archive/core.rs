@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use jiff::Timestamp;
 use object_store::ObjectStore;
 
 use super::{
@@ -179,10 +178,10 @@ impl Archive {
         self.writer.record_write(self.storage.remove_control_record(folder, name).await)
     }
 
-    /// Deletes the temporary files of killed processes, as of `now`. A bucket has none.
-    pub async fn remove_temp_files(&self, now: Timestamp) {
+    /// Deletes the unfinished files of killed processes. A bucket has none.
+    pub async fn remove_temp_files(&self) {
         if let Some(folder) = &self.folder {
-            remove_temp_files(folder, now).await;
+            remove_temp_files(folder).await;
         }
     }
 }

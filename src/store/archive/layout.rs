@@ -10,6 +10,9 @@ pub(super) const DAYS_FOLDER: &str = "user_days";
 /// The folder of the owner records.
 pub(super) const OWNERS_FOLDER: &str = "owners";
 
+/// The folder of unfinished files. Readers of a data lake skip names that begin with an underscore.
+pub(super) const STAGING_FOLDER: &str = "_staging";
+
 /// The folder for damaged files.
 const DAMAGED_FOLDER: &str = "damaged";
 

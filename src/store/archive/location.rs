@@ -7,6 +7,8 @@ use object_store::{
     path::Path, prefix::PrefixStore,
 };
 
+use super::staged_store::StagedStore;
+
 /// Time limit of one request to a bucket, and of its connection.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -61,7 +63,7 @@ impl ArchiveLocation {
                 std::fs::create_dir_all(path).map_err(|error| unusable(&error))?;
                 let folder = LocalFileSystem::new_with_prefix(path).map_err(|error| unusable(&error))?;
                 // A write ends only when the day is safe from a power failure.
-                Some(Arc::new(folder.with_fsync(true).with_automatic_cleanup(true)))
+                Some(Arc::new(StagedStore::new(folder.with_fsync(true).with_automatic_cleanup(true))))
             }
             Self::Bucket { bucket, prefix } => {
                 let bucket = open_bucket(bucket).map_err(|error| unusable(&error))?;

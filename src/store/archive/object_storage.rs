@@ -55,6 +55,11 @@ impl ObjectStorage {
         self.owned_store().await?.get(&layout::day_file(key), GetOptions::default()).await
     }
 
+    /// The size of the file of a day in bytes; `None` if there is none.
+    pub(super) async fn size(&self, key: &DayKey) -> Result<Option<u64>, StorageError> {
+        self.owned_store().await?.size(&layout::day_file(key)).await
+    }
+
     /// Reads the end of the file of a day, including its whole footer.
     ///
     /// A small file is read whole. A large one is read from an absolute offset, because a tested store returns wrong

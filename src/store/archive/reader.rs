@@ -15,6 +15,8 @@ use super::{
     health::HealthMonitor,
     listing_cache::ListingCache,
     object_storage::{ListedFile, ObjectStorage},
+    storage_error::StorageError,
+    timed_store::{MAX_READS, READ_BACKOFF},
 };
 use crate::{
     model::{DataScope, Day, DayKey, DayRange, Geo, UserIdType},
@@ -90,12 +92,37 @@ impl ArchiveReader {
     }
 
     /// Reads the rows of a day.
+    ///
+    /// A file that cannot be decoded is read again, because a transfer can end early without an error. It is damaged if
+    /// a second read returns the same bytes and these are the whole object.
     pub(super) async fn rows(&self, key: &DayKey) -> FindResult {
         let Some(_permit) = self.permit().await else { return FindResult::Missing };
-        match self.health.record_read(self.storage.read(key).await) {
-            Ok(Some(file)) => self.decode(key, file).await,
-            Ok(None) | Err(_) => FindResult::Missing,
+        let mut unreadable: Option<Bytes> = None;
+        for reads in 1..=MAX_READS {
+            let Ok(Some(file)) = self.health.record_read(self.storage.read(key).await) else {
+                return FindResult::Missing;
+            };
+            let error = match self.decode(key, file.clone()).await {
+                Ok(found) => return found,
+                Err(error) => error,
+            };
+            if unreadable.as_ref() == Some(&file) {
+                match self.health.record_read(self.storage.size(key).await) {
+                    Ok(Some(size)) if size == file.len() as u64 => {
+                        self.quarantine(key, &error).await;
+                        return FindResult::Missing;
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(_) => return FindResult::Missing,
+                }
+            }
+            unreadable = Some(file);
+            tokio::time::sleep(READ_BACKOFF.delay(reads, fastrand::f64())).await;
         }
+        let cut_short =
+            StorageError::from_display(&format_args!("the file of {key} is cut short or changes at each read"));
+        let _ = self.health.record_read::<()>(Err(cut_short));
+        FindResult::Missing
     }
 
     /// Reads the digest of a day; `None` if the day has no file or cannot be read now.
@@ -177,25 +204,25 @@ impl ArchiveReader {
         (!self.health.is_paused()).then_some(permit)
     }
 
-    async fn decode(&self, key: &DayKey, file: Bytes) -> FindResult {
+    /// Decodes the file of a day.
+    ///
+    /// # Errors
+    /// If the file is damaged or not whole.
+    async fn decode(&self, key: &DayKey, file: Bytes) -> Result<FindResult, ParquetReadError> {
         let dictionary = Arc::clone(self.dictionaries.for_id_type(key.user_id_type));
         let wanted = key.clone();
         let decoding = tokio::task::spawn_blocking(move || parquet::decode(file, &wanted, &dictionary));
         // The Parquet reader may panic on a damaged file.
-        let decoded = decoding.await.unwrap_or_else(|panic| Err(ParquetReadError::damaged(panic)));
-        match decoded {
+        match decoding.await.unwrap_or_else(|panic| Err(ParquetReadError::damaged(panic))) {
             Ok(day) => {
                 self.reads.increment(ArchiveRead::Rows);
-                FindResult::Day(Arc::new(day))
+                Ok(FindResult::Day(Arc::new(day)))
             }
             Err(error @ ParquetReadError::TooNew { .. }) => {
                 tracing::warn!(%key, %error, "an archived day is of a later version; it is fetched again");
-                FindResult::NewerVersion
+                Ok(FindResult::NewerVersion)
             }
-            Err(error @ ParquetReadError::Damaged { .. }) => {
-                self.quarantine(key, &error).await;
-                FindResult::Missing
-            }
+            Err(error @ ParquetReadError::Damaged { .. }) => Err(error),
         }
     }
 

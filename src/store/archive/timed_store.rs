@@ -4,15 +4,25 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use object_store::{Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path};
+use object_store::{
+    Error, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path,
+};
 
 use super::storage_error::StorageError;
+use crate::model::Backoff;
 
 /// Time limit of a read. A caller waits for it, and the day can be fetched from Feishu instead.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time limit of a write. No caller waits for the write of a day.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Attempts to read an object whose transfer breaks off. The object store repeats requests that fail before the transfer
+/// begins, and it resumes a transfer only if the server sends entity tags.
+pub(super) const MAX_READS: u32 = 3;
+
+/// Wait between these attempts.
+pub(super) const READ_BACKOFF: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(1) };
 
 /// Fails an operation that takes too long. Clones share the store.
 #[derive(Clone, Debug)]
@@ -28,13 +38,35 @@ impl TimedStore {
     /// Reads an object or a part of it; `None` if there is none.
     pub(super) async fn get(&self, path: &Path, options: GetOptions) -> Result<Option<Bytes>, StorageError> {
         let read = with_timeout(READ_TIMEOUT, async {
-            match self.store.get_opts(path, options).await {
-                Ok(found) => found.bytes().await.map(Some),
+            let mut reads = 1;
+            loop {
+                let found = match self.store.get_opts(path, options.clone()).await {
+                    Ok(found) => found,
+                    Err(Error::NotFound { .. }) => return Ok(None),
+                    Err(error) => return Err(error),
+                };
+                match whole_body(found).await {
+                    Err(_) if reads < MAX_READS => {
+                        tokio::time::sleep(READ_BACKOFF.delay(reads, fastrand::f64())).await;
+                        reads += 1;
+                    }
+                    read => return read.map(Some),
+                }
+            }
+        });
+        read.await
+    }
+
+    /// The size of an object in bytes; `None` if there is none.
+    pub(super) async fn size(&self, path: &Path) -> Result<Option<u64>, StorageError> {
+        let size = with_timeout(READ_TIMEOUT, async {
+            match self.store.head(path).await {
+                Ok(found) => Ok(Some(found.size)),
                 Err(Error::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error),
             }
         });
-        read.await
+        size.await
     }
 
     /// Writes or replaces an object atomically: readers see the previous version until the write is complete.
@@ -75,6 +107,17 @@ impl TimedStore {
         }
         Ok(objects)
     }
+}
+
+/// The body of a response. Fails if the body has another length than the response announces.
+async fn whole_body(found: GetResult) -> object_store::Result<Bytes> {
+    let (path, expected) = (found.meta.location.clone(), found.range.end - found.range.start);
+    let body = found.bytes().await?;
+    if body.len() as u64 == expected {
+        return Ok(body);
+    }
+    let source = format!("{path} was cut short: {} of {expected} bytes", body.len()).into();
+    Err(Error::Generic { store: "archive", source })
 }
 
 /// Runs a storage operation; fails if it takes longer than `limit`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Date32Array, Float64Array, Int64Array, StringArray};
+use arrow_array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray};
 use arrow_schema::{DataType, Field};
 
 use super::row_columns::{days_since_epoch, to_signed};
@@ -31,6 +31,7 @@ const fn data_type(column: &Column) -> DataType {
         ColumnKind::Day => DataType::Date32,
         ColumnKind::Count => DataType::Int64,
         ColumnKind::Number => DataType::Float64,
+        ColumnKind::Flag => DataType::Boolean,
     }
 }
 
@@ -40,6 +41,7 @@ fn values<'a>(column: &Column, cells: impl Iterator<Item = Cell<'a>>) -> ArrayRe
         ColumnKind::Day => Arc::new(cells.map(day).collect::<Date32Array>()),
         ColumnKind::Count => Arc::new(cells.map(count).collect::<Int64Array>()),
         ColumnKind::Number => Arc::new(cells.map(number).collect::<Float64Array>()),
+        ColumnKind::Flag => Arc::new(cells.map(flag).collect::<BooleanArray>()),
     }
 }
 
@@ -53,6 +55,10 @@ fn day(cell: Cell<'_>) -> Option<i32> {
 
 fn count(cell: Cell<'_>) -> Option<i64> {
     if let Cell::Count(count) = cell { Some(to_signed(count)) } else { None }
+}
+
+const fn flag(cell: Cell<'_>) -> Option<bool> {
+    if let Cell::Flag(flag) = cell { Some(flag) } else { None }
 }
 
 const fn number(cell: Cell<'_>) -> Option<f64> {

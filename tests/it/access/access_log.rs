@@ -56,7 +56,7 @@ async fn guarded(keys: &[Key]) -> GuardedGateway {
     Method::GET,
     "/v1/users/ghost?period=2d",
     "all",
-    "caller=\"all\" http.method=\"GET\" http.route=\"/v1/users/{user_id}\" http.status=422 rows=0"
+    "caller=\"all\" http.method=\"GET\" http.route=\"/v1/users/{user_id}\" http.status=404 rows=0"
 )]
 #[case::without_the_scope(
     Method::GET,

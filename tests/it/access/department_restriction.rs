@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 
 use crate::{
     access::callers::{GuardedGateway, Key, encoded, send},
-    support::{ApiResponse, Setup, day},
+    support::{ApiResponse, Setup, captured_log::CapturedLog, day, eventually},
 };
 
 const RANGE: &str = "start_date=2026-11-10&end_date=2026-11-21";
@@ -141,6 +141,73 @@ async fn a_person_outside_is_reported_like_an_unknown_person() {
     assert_eq!(outside.0, StatusCode::NOT_FOUND);
     let named = guarded.get("/v1/users?period=3d&department_id=od-1", &key).await;
     assert_eq!(named.problem()["errors"][0]["parameter"], "department_id");
+}
+
+#[tokio::test]
+async fn a_department_outside_the_binding_is_forbidden_whether_or_not_it_exists() {
+    let simulation = SimulatorConfig { users: 60, days: 20, ..SimulatorConfig::default() };
+    let truth = rows(&Setup::new(simulation.clone()).await);
+    let (inside, others): (Vec<_>, Vec<_>) = truth.iter().partition(|row| is_within(row, &truth[0].department_path));
+    let inside = &inside[0].department_path;
+    let outside = others.iter().map(|row| &row.department_path).find(|path| !inside.starts_with(path.as_str()));
+    let outside = outside.expect("a department outside").as_str();
+    let key = Key::bound("bound", &[Scope::UsersRead], &[inside]);
+    let guarded = GuardedGateway::new(simulation, std::slice::from_ref(&key)).await;
+
+    for endpoint in ["user-days", "users", "reports/summary", "reports/activity", "reports/departments"] {
+        let answer = async |path: &str| {
+            let url = format!("/v1/{endpoint}?{RANGE}&department_path={}&format=csv", encoded(path));
+            guarded.get(&url, &key).await
+        };
+        let (existing, missing) = (answer(outside).await, answer("nowhere").await);
+        assert_eq!(existing.status, StatusCode::FORBIDDEN, "{endpoint}");
+        for response in [&existing, &missing] {
+            assert_eq!(response.problem()["code"], "department_not_allowed");
+            assert!(response.problem()["detail"].as_str().is_some_and(|detail| detail.contains(inside)));
+        }
+        assert_eq!(existing.problem()["detail"], missing.problem()["detail"]);
+    }
+    assert_eq!(guarded.setup.upstream_calls(), 0, "a refused request costs no call");
+    let below = format!("/v1/users?{RANGE}&department_path={}", encoded(&format!("{inside}/x")));
+    let below = guarded.get(&below, &key).await.problem();
+    assert_eq!(below["code"], "not_found");
+    let suggestions = below["suggestions"].as_array().expect("suggestions");
+    assert!(suggestions.iter().all(|path| path.as_str().is_some_and(|path| path.starts_with(inside.as_str()))));
+    // The departments above the binding are in the report of the caller, so they can be selected.
+    for item in guarded.get(&format!("/v1/reports/departments?{RANGE}"), &key).await.json()["data"].as_array().unwrap()
+    {
+        let path = encoded(item["department_path"].as_str().unwrap());
+        assert!(
+            guarded
+                .get(&format!("/v1/reports/activity?{RANGE}&department_path={path}"), &key)
+                .await
+                .status
+                .is_success()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_key_for_a_department_that_no_row_has_is_logged_once_days_are_there() {
+    let (log, _guard) = CapturedLog::start("feishu_pulse=warn");
+    let simulation = SimulatorConfig { users: 60, days: 20, ..SimulatorConfig::default() };
+    let inside = rows(&Setup::new(simulation.clone()).await)[0].department_path.clone();
+    let keys = [
+        Key::new("all", &[Scope::UsersRead]),
+        Key::bound("good", &[Scope::UsersRead], &[&inside]),
+        Key::bound("misspelt", &[Scope::UsersRead], &[&inside, "Reserch"]),
+    ];
+    let guarded = GuardedGateway::new(simulation, &keys).await;
+    let warnings = || log.lines("restricted to a department that no row has");
+
+    guarded.get("/v1/reports/activity?period=1d", &keys[1]).await;
+    let calls = guarded.setup.upstream_calls();
+    eventually(async || !warnings().is_empty()).await;
+
+    let warnings = warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("misspelt") && warnings[0].contains("Reserch"), "{warnings:?}");
+    assert_eq!(guarded.setup.upstream_calls(), calls);
 }
 
 #[tokio::test]

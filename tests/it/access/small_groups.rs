@@ -22,6 +22,28 @@ async fn guarded(keys: &[Key], min_group: u64) -> GuardedGateway {
 }
 
 #[tokio::test]
+async fn suppressed_departments_are_not_suggested() {
+    let keys = [Key::new("reports", &[Scope::ReportsRead])];
+    let guarded = guarded(&keys, MIN_GROUP).await;
+    let departments = guarded.get(&format!("/v1/reports/departments?{RANGE}"), &keys[0]).await.json();
+    let items = departments["data"].as_array().unwrap();
+    let suppressed: Vec<&str> = items
+        .iter()
+        .filter(|item| item["withheld"] == true)
+        .map(|item| item["department_path"].as_str().unwrap())
+        .collect();
+
+    assert!(!suppressed.is_empty());
+    for path in &suppressed {
+        let url = format!("/v1/reports/activity?{RANGE}&department_path={}x", encoded(path));
+        let problem = guarded.get(&url, &keys[0]).await.problem();
+        let suggestions = problem["suggestions"].as_array().expect("suggestions");
+        assert!((1..=5).contains(&suggestions.len()), "{problem}");
+        assert!(!suggestions.iter().any(|other| suppressed.contains(&other.as_str().unwrap())), "{problem}");
+    }
+}
+
+#[tokio::test]
 async fn small_departments_are_listed_without_figures_and_cannot_be_derived_by_subtraction() {
     let keys = [Key::new("reports", &[Scope::ReportsRead]), Key::new("users", &[Scope::UsersRead])];
     let [reports, users] = &keys;
@@ -84,7 +106,7 @@ async fn small_cohorts_and_rare_clients_are_omitted() {
     for report in ["retention", "clients"] {
         let path = format!("/v1/reports/{report}?{RANGE}&department_path=x");
         assert_eq!(guarded.get(&path, reports).await.status, StatusCode::FORBIDDEN);
-        assert_eq!(guarded.get(&path, users).await.status, StatusCode::OK);
+        assert_eq!(guarded.get(&path, users).await.status, StatusCode::NOT_FOUND);
     }
     let named = guarded.get(&format!("/v1/reports/summary?{RANGE}&department_id=od-1"), reports).await;
     assert_eq!(named.status, StatusCode::FORBIDDEN);

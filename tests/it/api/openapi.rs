@@ -115,7 +115,9 @@ fn every_parameter_is_described() {
 async fn every_documented_parameter_is_parsed() {
     let (setup, document) = (small_setup().await, document());
     for (path, operation) in get_operations(&document) {
-        for parameter in query_parameters(operation) {
+        // People without a department path are selected with an empty value.
+        let parameters = query_parameters(operation).into_iter().filter(|one| name(one) != "department_path");
+        for parameter in parameters {
             // A parsed parameter rejects an empty value. An unknown name is a different fault.
             let answer = setup.get(&format!("{path}?{}=", name(parameter))).await;
 

@@ -58,16 +58,19 @@ async fn a_department_path_selects_rows_of_cached_days() {
     let setup = setup().await;
     let path = department(&setup).path;
     let encoded: String = path.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).map(char::from).collect();
+    let answer_for = async |path: &str| setup.get(&format!("/v1/user-days?{RANGE}&department_path={path}")).await;
 
     let one = served_rows(&setup, &format!("{RANGE}&department_path={path}")).await;
     let calls = setup.upstream_calls();
-    let same = served_rows(&setup, &format!("{RANGE}&department_path=/{encoded}/")).await;
-    let half_a_name = served_rows(&setup, &format!("{RANGE}&department_path={}", &path[..path.len() - 3])).await;
+    let same = served_rows(&setup, &format!("{RANGE}&department_path={encoded}")).await;
+    let (with_slashes, half_a_name) =
+        (answer_for(&format!("/{encoded}/")).await, answer_for(&path[..path.len() - 3]).await);
 
     assert_eq!(one, rows_within(&setup, &path));
     assert!(one.len() < all_rows(&setup).len());
     assert_eq!(same, one);
-    assert_eq!(half_a_name, rows_within(&setup, &path[..path.len() - 3]));
+    assert_eq!(with_slashes.problem()["suggestions"][0], *path);
+    assert_eq!(half_a_name.status, StatusCode::NOT_FOUND);
     assert_eq!(setup.upstream_calls(), calls);
 }
 
@@ -95,15 +98,12 @@ async fn feishu_resolves_a_department_id(
 #[case("user_id=ou_nobody", 99_992_351)]
 #[case("department_id=od-nothing", 99_992_357)]
 #[tokio::test]
-async fn an_id_unknown_to_feishu_is_a_client_error(#[case] id: &str, #[case] code: i64) {
+async fn an_id_unknown_to_feishu_is_not_found(#[case] id: &str, #[case] code: i64) {
     let setup = setup().await;
 
     let answer = setup.get(&format!("/v1/user-days?{RANGE}&{id}")).await;
 
-    assert_eq!(
-        (answer.status, answer.problem()["code"].as_str()),
-        (StatusCode::UNPROCESSABLE_ENTITY, Some("upstream_rejected"))
-    );
+    assert_eq!((answer.status, answer.problem()["code"].as_str()), (StatusCode::NOT_FOUND, Some("not_found")));
     assert_eq!(answer.problem()["upstream_code"], code);
     assert_eq!(setup.upstream_calls(), 1);
 }

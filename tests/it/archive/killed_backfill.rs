@@ -63,6 +63,7 @@ async fn a_backfill_that_is_killed_repeatedly_ends_with_correct_files() {
             kills += 1;
         }
         process.wait().expect("a status");
+        assert!(lake.days().iter().all(|name| name.ends_with("/part-0.parquet")), "{:?}", lake.days());
         let fetched: BTreeSet<Day> = simulator
             .call_log()
             .stats_calls()

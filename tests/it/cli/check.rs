@@ -7,7 +7,7 @@ use std::{
 
 use feishu_pulse::{
     feishu::quota::MonthlyQuota,
-    model::{Clock as _, SystemClock},
+    model::{Clock as _, Geo, SystemClock},
 };
 use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, Simulator, SimulatorConfig};
 use rstest::rstest;
@@ -57,6 +57,44 @@ async fn a_valid_setup_has_no_findings_and_makes_one_call() {
     let calls = simulator.call_log().stats_calls();
     assert_eq!((calls.len(), simulator.call_log().token_calls().len()), (1, 1));
     assert_eq!(calls[0].query.as_ref().map(|query| query.page_size), Some(1));
+}
+
+#[tokio::test]
+async fn a_key_for_a_department_that_no_row_has_is_a_warning() {
+    let (simulator, folder) = (simulator().await, tempfile::tempdir().expect("a folder"));
+    let paths = ["data", "keys"].map(|name| folder.path().join(name).to_str().expect("UTF-8").to_owned());
+    let [archive, keys] = &paths;
+    let line = |name: &str, department: &str| {
+        let hash = feishu_pulse::access::KeyHash::of(name);
+        format!(
+            "{{\"name\":\"{name}\",\"sha256\":\"{hash}\",\"scopes\":[\"users:read\"],\"departments\":[\"{department}\"]}}\n"
+        )
+    };
+    let day = Geo::Cn.latest_produced(SystemClock.now()).plus(-2);
+    let home = simulator.tenant().geos().next().expect("a geo");
+    let existing = simulator.tenant().rows_of(home, day.date())[0].department_path.clone();
+    std::fs::write(keys, line("good", &existing) + &line("misspelt", "Reserch")).expect("a file");
+    let settings = [("PULSE_ARCHIVE", archive.as_str()), ("PULSE_API_KEYS_FILE", keys)];
+
+    let before = check(&simulator.base_url(), &settings).await;
+    let base = simulator.base_url();
+    let (archive, state) = (archive.clone(), folder.path().to_str().expect("UTF-8").to_owned());
+    let filling = tokio::task::spawn_blocking(move || {
+        let settings = [CREDENTIALS[0], CREDENTIALS[1], ("FEISHU_BASE_URL", &*base), ("PULSE_ARCHIVE", &*archive)];
+        let day = day.to_string();
+        run(&["backfill", "--from", &day, "--to", &day], &[&settings[..], &[("PULSE_STATE_DIR", &*state)]].concat())
+    });
+    let filled = filling.await.expect("no panic");
+    assert!(filled.status.success(), "{}", text(&filled.stderr));
+    let calls = simulator.call_log().stats_calls().len();
+    let after = check(&simulator.base_url(), &settings).await;
+
+    let (code, report) = findings(&before);
+    assert!(code == Some(0) && !report.contains("WARNING"), "{report}");
+    let (code, report) = findings(&after);
+    assert_eq!((code, report.matches("WARNING").count()), (Some(0), 1), "{report}");
+    assert!(report.contains("misspelt") && report.contains("Reserch"), "{report}");
+    assert_eq!(simulator.call_log().stats_calls().len(), calls + 1, "only the check of the data range makes a call");
 }
 
 #[tokio::test]
