@@ -21,7 +21,8 @@ use feishu_pulse::{
     report::digest::{self, MembershipCache},
     source::UpstreamDetail,
     table::{
-        Counter, DayMetadata as _, DayTable, DayTableBuilder, Dictionary, Flag, MAX_COUNT, RowField, RowSyntax, RowWriter,
+        Counter, DayMetadata as _, DayTable, DayTableBuilder, Dictionary, Flag, MAX_COUNT, RowField, RowSyntax,
+        RowWriter,
         parquet::{self, ParquetDay},
     },
 };

@@ -1,8 +1,8 @@
 //! Monthly quota: calls are counted, reported, limited as configured, and the count survives a restart.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use crate::support::Setup;
+use crate::support::{ApiResponse, Setup};
 use feishu_pulse::feishu::quota::QuotaConfig;
 use feishu_simulator::{FaultKind, InjectedFault, SimulatorConfig};
 use futures_util::future::join_all;
@@ -38,9 +38,18 @@ async fn no_call_exceeds_the_configured_limit_and_cached_days_are_still_served()
     assert_eq!(setup.upstream_calls(), 12);
 }
 
+/// Sends requests that share no fetch at the same time, because they ask for other types of user id.
+async fn separate_requests(setup: &Setup) -> Vec<ApiResponse> {
+    let path = |kind: &str| format!("/v1/user-days?start_date=2026-11-10&end_date=2026-11-10&user_id_type={kind}");
+    let paths = ["open_id", "union_id", "user_id"].map(path);
+    join_all(paths.iter().map(|path| setup.get(path))).await
+}
+
 /// A gateway whose upstream answers that the quota is exhausted until the faults are cleared.
 async fn exhausted_setup(state_file: Option<PathBuf>) -> Setup {
-    let simulation = SimulatorConfig { users: 100, ..SimulatorConfig::default() };
+    // The latency makes calls overlap.
+    let latency = Duration::from_millis(50);
+    let simulation = SimulatorConfig { users: 100, latency, ..SimulatorConfig::default() };
     let setup = Setup::with(simulation, |config| config.feishu.state_file = state_file).await;
     setup.simulator.faults().push(InjectedFault::new(FaultKind::error_code(99_991_403)).times(u32::MAX));
     setup
@@ -56,7 +65,7 @@ async fn after_an_exhausted_quota_one_call_an_hour_is_tried() {
     assert_eq!(setup.upstream_calls(), 1);
 
     setup.set_time("2026-11-22T05:00:00Z");
-    let answers = join_all((0..10).map(|_| setup.get(WEEK))).await;
+    let answers = separate_requests(&setup).await;
 
     assert!(answers.iter().all(|answer| answer.problem()["retry_after"] == 3600));
     assert_eq!(setup.upstream_calls(), 2);
@@ -68,10 +77,8 @@ async fn a_trial_that_succeeds_ends_the_block_for_all_requests() {
     setup.get(WEEK).await;
     setup.simulator.faults().clear();
     setup.set_time("2026-11-22T05:00:00Z");
-    let path = |day: usize| format!("/v1/reports/activity?start_date=2026-11-{day}&end_date=2026-11-{day}");
 
-    let paths: Vec<String> = (10..18).map(path).collect();
-    let answers = join_all(paths.iter().map(|path| setup.get(path))).await;
+    let answers = separate_requests(&setup).await;
 
     assert!(answers.iter().all(|answer| answer.status == StatusCode::OK));
     let metrics = setup.get("/metrics").await.text;
@@ -86,7 +93,7 @@ async fn after_a_restart_one_call_is_tried() {
     std::fs::write(&state_file, content).expect("a state file");
     let setup = exhausted_setup(Some(state_file)).await;
 
-    let answers = join_all((0..10).map(|_| setup.get(WEEK))).await;
+    let answers = separate_requests(&setup).await;
 
     assert!(answers.iter().all(|answer| answer.problem()["code"] == "upstream_quota_exhausted"));
     assert_eq!(setup.upstream_calls(), 1);
