@@ -40,6 +40,7 @@ impl Query {
 }
 
 impl<D: DayMetadata> LoadedDays<D> {
+    /// Whether a selected day is not there: not produced yet, or not loaded.
     fn is_incomplete(&self) -> bool {
         !self.plan.pending.is_empty() || self.selected_missing().next().is_some()
     }
