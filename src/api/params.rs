@@ -12,7 +12,7 @@ use axum::{
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
-use self::deserializer::{ParamError, ParamsDeserializer};
+use self::deserializer::{DEPARTMENT_PATH, ParamError, ParamsDeserializer};
 pub use self::param_types::{WholeNumber, parsed};
 use super::problem::{ParameterFault, Problem, ProblemCode};
 
@@ -21,9 +21,6 @@ const MAX_VALUE_BYTES: usize = 512;
 
 /// Maximum length of a department path in bytes. Feishu's paths have no maximum.
 const MAX_DEPARTMENT_PATH_BYTES: usize = 2048;
-
-/// The parameter whose value can be empty and can contain control characters, because a department can have any path.
-const DEPARTMENT_PATH: &str = "department_path";
 
 /// Maximum number of faults in one response, so that a query string of random data is not echoed at length.
 const MAX_FAULTS: usize = 50;

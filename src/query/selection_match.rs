@@ -50,6 +50,7 @@ impl<D: DayMetadata> LoadedDays<D> {
         days
     }
 
+    /// Whether a selected day is not there: not produced yet, late, not loaded, or expired.
     fn is_incomplete(&self) -> bool {
         !self.plan.pending.is_empty() || !self.selected_days_left_out().is_empty()
     }

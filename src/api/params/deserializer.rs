@@ -8,7 +8,8 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::DEPARTMENT_PATH;
+/// The parameter whose value can be empty and can contain control characters, because a department can have any path.
+pub(super) const DEPARTMENT_PATH: &str = "department_path";
 
 /// Why a value is not valid for its parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]

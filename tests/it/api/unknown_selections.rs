@@ -92,6 +92,20 @@ async fn while_selected_days_are_not_there_a_department_without_rows_is_a_note()
 }
 
 #[tokio::test]
+async fn a_department_id_that_matches_nobody_is_not_found() {
+    let setup = setup().await;
+    let id = setup.simulator.tenant().departments()[0].open_department_id.clone();
+
+    for endpoint in ENDPOINTS {
+        // Before the first day of the tenant.
+        let range = "start_date=2026-08-03&end_date=2026-08-04";
+        let answer = setup.get(&url(endpoint, &format!("{range}&department_id={id}"))).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{endpoint}: {}", answer.text);
+        assert_eq!(answer.problem()["code"], "not_found");
+    }
+}
+
+#[tokio::test]
 async fn a_condition_on_activity_is_no_selection_of_people() {
     let setup = setup().await;
     let person = setup.get(&format!("/v1/user-days?{RANGE}&active=false&limit=1")).await.json();
