@@ -1,4 +1,4 @@
-//! Storage of days: the caches and the archive, as layers that wrap a `DaySource`. [`read_path`] stacks them. From the
+//! Storage of days: the caches and the archive, as layers that wrap a `DaySource`. [`read_path()`] stacks them. From the
 //! outermost to the innermost:
 //!
 //! ```text

@@ -78,7 +78,9 @@ impl Maintenance {
         let engine = self.views.unfiltered();
         for (geo, user_id_type) in Geo::ALL.into_iter().flat_map(|geo| UserIdType::ALL.map(|kind| (geo, kind))) {
             let archived = archive.metadata_of_range(geo, user_id_type, DayRange::ALL).await;
-            archived.values().for_each(|metadata| engine.record_fetch(metadata));
+            for metadata in archived.values() {
+                engine.record_fetch(metadata);
+            }
             let recorded = archived.values().filter_map(|metadata| engine.recorded_day(&metadata.key));
             let late: Vec<String> =
                 recorded.filter(|day| day.state == DayState::Late).map(|day| day.key.day.to_string()).collect();

@@ -119,7 +119,7 @@ pub struct Settings {
     #[arg(long, env = "PULSE_LATE_CONFIRMATION", value_name = "DURATION", default_value = "6h", value_parser = long_duration)]
     pub late_confirmation: Duration,
 
-    /// The age after which a late day is old, and is accepted after PULSE_LATE_OLD_CONFIRMATION
+    /// The age after which a late day is old, and is accepted after `PULSE_LATE_OLD_CONFIRMATION`
     #[arg(long, env = "PULSE_LATE_OLD_AGE", value_name = "DURATION", default_value = "72h", value_parser = long_duration)]
     pub late_old_age: Duration,
 

@@ -330,7 +330,9 @@ impl FetchGuard {
             Ok(days) => {
                 let days: Vec<Arc<DayTable>> = days.into_iter().map(Arc::new).collect();
                 shared.record_size(batch_key, &days);
-                days.iter().for_each(|day| (shared.observer.0)(day));
+                for day in &days {
+                    (shared.observer.0)(day);
+                }
                 self.deliver(&Ok(days));
                 Ok(())
             }

@@ -243,13 +243,7 @@ impl QueryEngine {
 
     /// Whether the rows of a day are in memory. For one person, these may be the rows of everyone.
     pub async fn is_cached(&self, key: &DayKey) -> bool {
-        self.cached_rows(key).await.is_some()
-    }
-
-    /// The rows of a day, if they are in memory. For one person, these may be the rows of everyone.
-    pub async fn cached_rows(&self, key: &DayKey) -> Option<Arc<DayTable>> {
-        let stored = self.source.stored(std::slice::from_ref(key), Depth::Rows).await.pop().flatten()?;
-        DayTable::from_loaded(stored).ok()
+        self.source.stored(std::slice::from_ref(key), Depth::Rows).await.iter().any(Option::is_some)
     }
 
     /// The latest recorded fetch of a day of everyone with the present state of the day.

@@ -200,6 +200,7 @@ impl<D: DayMetadata> LoadedDays<D> {
     }
 
     /// The dates that count, in order, including lead days.
+    #[must_use]
     pub fn counted_dates_with_lead_days(&self) -> impl DoubleEndedIterator<Item = Day> {
         let dates: BTreeSet<Day> = self.days.iter().map(|day| day.key().day).collect();
         dates.into_iter()

@@ -96,13 +96,6 @@ impl DayTable {
         self.columns.profiles.last().is_none_or(|last| tables.profile(*last).user_id.is_some())
     }
 
-    /// The same day without the faults that make it doubtful.
-    #[must_use]
-    pub fn marked_complete(&self) -> Self {
-        let unreadable_values = self.quality.unreadable_values;
-        Self { quality: FetchQuality { unreadable_values, ..FetchQuality::default() }, ..self.clone() }
-    }
-
     /// The dictionary that the indices in the columns refer to.
     #[must_use]
     pub const fn dictionary(&self) -> &Arc<Dictionary> {

@@ -63,7 +63,6 @@ impl Setup {
             maintenance: MaintenanceConfig {
                 warm_days: None,
                 poll_interval: Duration::from_millis(10),
-                ..MaintenanceConfig::default()
             },
             ..GatewayConfig::new(feishu, geos)
         };

@@ -149,15 +149,13 @@ pub(in crate::api) async fn get(
     for key in &loaded.plan.keys.clone() {
         let is_cached = engine.is_cached(key).await;
         let location = StorageLocation::of(is_cached, archived.contains(key));
-        match engine.recorded_day(key).filter(|day| location.is_some() || !day.state.counts()) {
-            Some(recorded) => {
-                data.push(CoverageItem::recorded(&recorded, location));
-                loaded.uncounted.push(recorded.into());
-            }
-            None => {
-                data.push(CoverageItem::unavailable(key.geo, key.day, CoverageState::Missing));
-                loaded.missing.push((key.clone(), QueryError::DeadlineExceeded { remaining: None }));
-            }
+        let recorded = engine.recorded_day(key).filter(|day| location.is_some() || !day.state.counts());
+        if let Some(recorded) = recorded {
+            data.push(CoverageItem::recorded(&recorded, location));
+            loaded.uncounted.push(recorded.into());
+        } else {
+            data.push(CoverageItem::unavailable(key.geo, key.day, CoverageState::Missing));
+            loaded.missing.push((key.clone(), QueryError::DeadlineExceeded { remaining: None }));
         }
     }
     data.sort_by_key(|item| item.date);
