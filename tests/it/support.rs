@@ -60,10 +60,7 @@ impl Setup {
         };
         let mut config = GatewayConfig {
             owner,
-            maintenance: MaintenanceConfig {
-                warm_days: None,
-                poll_interval: Duration::from_millis(10),
-            },
+            maintenance: MaintenanceConfig { warm_days: None, poll_interval: Duration::from_millis(10) },
             ..GatewayConfig::new(feishu, geos)
         };
         change(&mut config);

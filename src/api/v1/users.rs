@@ -114,18 +114,24 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
     context.respond(current, page).await
 }
 
+/// Maximum number of loads until there are enough dates that count for `inactive_for`.
+const MAX_LOADS: usize = 4;
+
 /// Loads the roll-ups, and enough lead days that `inactive_for` can be judged although some dates do not count.
 async fn load(engine: &QueryEngine, request: &UsersRequest) -> Result<UserRollups, QueryError> {
     let DataRequest { query, options, .. } = &request.data;
-    let rollups = UserRollups::load(engine, query, *options).await?;
-    let counted = rollups.input.counted_dates_with_lead_days().count();
-    let lacking = request.inactive_for.map_or(0, |days| usize::from(days).saturating_sub(counted));
-    // Before the tenant's first day there are no further dates to load.
-    if lacking == 0 || rollups.input.uncounted.is_empty() {
-        return Ok(rollups);
+    let mut query = query.clone();
+    let mut rollups = UserRollups::load(engine, &query, *options).await?;
+    for _ in 1..MAX_LOADS {
+        let counted = rollups.input.counted_dates_with_lead_days().count();
+        let lacking = request.inactive_for.map_or(0, |days| usize::from(days).saturating_sub(counted));
+        if lacking == 0 {
+            break;
+        }
+        query.lead_days = query.lead_days.saturating_add(u16::try_from(lacking).unwrap_or(u16::MAX));
+        rollups = UserRollups::load(engine, &query, *options).await?;
     }
-    let lead_days = query.lead_days.saturating_add(u16::try_from(lacking).unwrap_or(u16::MAX));
-    UserRollups::load(engine, &Query { lead_days, ..query.clone() }, *options).await
+    Ok(rollups)
 }
 
 impl UsersRequest {

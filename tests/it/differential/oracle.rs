@@ -371,7 +371,11 @@ impl Tenant {
         let mut totals: Vec<PersonTotals<'_>> = self.totals(range, selection).into_values().collect();
         if let Some(days) = question.inactive_for {
             let everyone = Selection { geos: selection.geos.clone(), ..Selection::default() };
-            let rows = self.selected(Range::ending(range.last, days), &everyone);
+            // The latest dates that count.
+            let counted = self.counted(Range { first: self.first, last: range.last }, &everyone);
+            let first = counted.iter().rev().take(usize::try_from(days).expect("a number of days")).last();
+            let rows = first
+                .map_or_else(Vec::new, |first| self.selected(Range { first: *first, last: range.last }, &everyone));
             let active: BTreeSet<&String> =
                 rows.iter().filter(|row| row.active).filter_map(|row| row.user_id.as_ref()).collect();
             totals.retain(|total| total.latest.user_id.as_ref().is_none_or(|id| !active.contains(id)));

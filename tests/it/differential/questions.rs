@@ -44,7 +44,8 @@ impl Question {
             (!texts.is_empty()).then(|| texts[rng.usize(..texts.len())].clone())
         };
         let (mut path, mut user_id) = (None, None);
-        let takes_user_id = !matches!(report, Report::Departments(_) | Report::Retention(_));
+        let report = if tenant.has_late_days && matches!(report, Report::User) { Report::Clients } else { report };
+        let takes_user_id = !tenant.has_late_days && !matches!(report, Report::Departments(_) | Report::Retention(_));
         match rng.u8(..4) {
             _ if matches!(report, Report::User) => user_id = pick(rng, tenant.user_ids(range, &geos)),
             0 if takes_user_id => user_id = pick(rng, tenant.user_ids(range, &geos)),

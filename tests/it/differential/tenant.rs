@@ -77,6 +77,8 @@ pub struct Tenant {
     pub last: Date,
     /// The home geo first.
     pub geos: Vec<&'static str>,
+    /// Whether some days have no rows. Such a day of a single person is not late, because the day of everyone may be unknown.
+    pub has_late_days: bool,
     /// The rows that count, by date and geo.
     pub rows: BTreeMap<(Date, &'static str), Vec<UserDay>>,
     /// The rows in Feishu's notation, with repeated rows, in the order of Feishu's reply.
@@ -149,7 +151,7 @@ impl Tenant {
         let served = by_day.iter().map(|(key, rows)| (*key, rows.iter().map(|row| row_json(rng, row)).collect()));
         let served = served.collect();
         let (first, last) = (LAST.checked_sub((DAYS - 1).days()).expect("a date"), LAST);
-        Self { first, last, geos: geos.to_vec(), rows: by_day, served }
+        Self { first, last, geos: geos.to_vec(), has_late_days: false, rows: by_day, served }
     }
 
     /// The tenant of a seed.
@@ -167,13 +169,30 @@ impl Tenant {
             }
         }
         let first = LAST.checked_sub((DAYS - 1).days()).expect("a date");
-        let mut tenant = Self { first, last: LAST, geos, rows: BTreeMap::new(), served: BTreeMap::new() };
+        let mut tenant =
+            Self { first, last: LAST, geos, has_late_days: false, rows: BTreeMap::new(), served: BTreeMap::new() };
         for day in 0..DAYS {
             for geo in tenant.geos.clone() {
                 tenant.add_day(rng, day, geo, &people, &departments, lacks_ids);
             }
         }
         tenant
+    }
+
+    /// The same tenant without the rows of some days, so that these days are late. The first days stay: days without rows
+    /// before the first day with rows can be empty instead.
+    pub fn with_late_days(mut self, seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(seed);
+        self.has_late_days = true;
+        let is_removed = |rng: &mut Rng, date: Date, first: Date| date > first + 14.days() && rng.u8(..) < 10;
+        let days: Vec<(Date, &'static str)> = self.rows.keys().copied().collect();
+        for (date, geo) in days {
+            if is_removed(rng, date, self.first) {
+                self.rows.remove(&(date, geo));
+                self.served.remove(&(date, geo));
+            }
+        }
+        self
     }
 
     fn add_day(
