@@ -5,6 +5,7 @@ mod contract;
 mod freshness;
 mod layers;
 mod stub;
+mod versions;
 
 use feishu_pulse::source::Depth;
 use rstest::rstest;
