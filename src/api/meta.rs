@@ -19,7 +19,7 @@ pub const DISTINCT_COUNTS_WITHHELD: &str =
 pub const UNREADABLE_VALUES: &str = "some values of Feishu are not counts: fractions are rounded down, other values count as 0; \
                                      /v1/coverage gives their number by day";
 
-/// Note: some rows are missing for good.
+/// Note: some rows are missing permanently.
 pub const UNREADABLE_ROWS: &str =
     "some rows of Feishu could not be read, in two fetches of the same day, and are left out of the figures";
 
@@ -28,15 +28,19 @@ pub const SUMS_LIMITED: &str = "a counter adds up to more than 2^63-1 over these
 
 /// Note: provisional days are older than intended, because they could not be refreshed.
 pub const REFRESH_FAILING: &str =
-    "provisional days could not be refreshed, because calls to Feishu fail: the last fetched state is shown";
+    "some days could not be refreshed, because calls to Feishu fail: provisional days show their last fetch";
 
-/// Note: some selected days are doubtful and left out.
+/// Note: some selected days are late and left out.
 pub const LATE_DAYS: &str = "the days in meta.days.late do not count in the figures, because Feishu has sent no rows for them, \
-    unusually few, or a reply that was cut short; they are fetched again until two fetches agree";
+    unusually few, or rows may be missing; they are fetched again until two fetches that are far enough apart agree";
 
 /// Note: some selected days are older than the retention.
 pub const EXPIRED_DAYS: &str =
     "the days in meta.days.expired are older than the retention of this service: they are not fetched and do not count";
+
+/// Note: a date counts in one geo but not in another.
+pub const DATES_OF_SOME_GEOS: &str =
+    "some dates have data only in some of the selected geos: a date counts only if it counts in every selected geo";
 
 /// Note: trailing figures are null, because days of their windows do not count.
 pub const TRAILING_FIGURES_INCOMPLETE: &str =
@@ -57,7 +61,7 @@ pub const TRAILING_FIGURES_SUPPRESSED: &str = "wau, mau and stickiness are withh
 /// The note on trailing figures: `is_incomplete` says whether one is null.
 #[must_use]
 pub fn trailing_note(input: &ReportInput, is_incomplete: bool) -> Option<&'static str> {
-    (is_incomplete && !input.doubtful_dates().is_empty()).then_some(TRAILING_FIGURES_INCOMPLETE)
+    (is_incomplete && !input.uncertain_dates().is_empty()).then_some(TRAILING_FIGURES_INCOMPLETE)
 }
 
 /// The days that a response is based on.
@@ -93,7 +97,8 @@ pub struct DaysByState {
     /// Number of days that will not change any more.
     #[schema(example = 7)]
     pub r#final: usize,
-    /// Number of days that Feishu may still change, because they were fetched within 6 hours of their production.
+    /// Number of days that Feishu may still change, because they were fetched shortly after their production (6 hours by
+    /// default).
     #[schema(example = 0)]
     pub provisional: usize,
     /// Number of provisional or late days that are due for a refresh; the refresh is in progress or has failed.
@@ -102,7 +107,7 @@ pub struct DaysByState {
     /// Number of days without rows, such as those before the tenant's first day. They do not count in the figures.
     #[schema(example = 0)]
     pub empty: usize,
-    /// Days for which Feishu has sent no rows, unusually few, or a reply that was cut short. They do not count in the
+    /// Days for which Feishu has sent no rows, unusually few, or rows may be missing. They do not count in the
     /// figures until two fetches return the same rows.
     pub late: Vec<GeoDay>,
     /// Days that Feishu has not produced yet. It produces a day at 09:30 on the next day. They are not in the data.
@@ -150,6 +155,7 @@ impl Meta {
             (loaded.cache_status.failed_refreshes > 0).then_some(REFRESH_FAILING),
             (!days.late.is_empty()).then_some(LATE_DAYS),
             (!days.expired.is_empty()).then_some(EXPIRED_DAYS),
+            loaded.selected_uncounted().any(|day| day.state.counts()).then_some(DATES_OF_SOME_GEOS),
         ];
         Self {
             start_date: loaded.plan.range.first(),

@@ -1,4 +1,4 @@
-//! The header `Pulse-Missing-Days`: the days that a partial response in a format without `meta` does not contain.
+//! The header `Pulse-Missing-Days`: the selected days whose rows are not in a response in a format without `meta`.
 
 use std::fmt::Write as _;
 

@@ -54,12 +54,12 @@ impl Maintenance {
     /// Runs maintenance now, and again whenever a day is produced or becomes final. Never returns.
     pub async fn run(self) {
         let jitter = SignedDuration::from_secs(fastrand::i64(0..MAX_JITTER_SECONDS));
+        if let Some(archive) = &self.archive {
+            archive.remove_temp_files().await;
+        }
         self.judge_archive().await;
         loop {
             let now = self.clock.now();
-            if let Some(archive) = &self.archive {
-                archive.remove_temp_files().await;
-            }
             self.warm(now).await;
             self.expire(now).await;
             let fetch_times =
@@ -71,7 +71,7 @@ impl Maintenance {
         }
     }
 
-    /// Records the row counts of all archived days, and logs the days that are doubtful by them. Such a day is fetched
+    /// Records the row counts of all archived days, and logs the days that are late by them. Such a day is fetched
     /// again when it is requested.
     async fn judge_archive(&self) {
         let Some(archive) = &self.archive else { return };

@@ -185,7 +185,7 @@ impl<'a> PageFetcher<'a> {
             NextPage::Token(_) | NextPage::TokenMissing => {
                 tracing::warn!(
                     span = %self.request.range,
-                    "upstream announced more pages, but sent no new page token or too many empty pages"
+                    "the pages of a fetch ended early: upstream sent no payload, no new page token, or too many empty pages"
                 );
                 self.quality.broken_off = true;
                 None

@@ -174,7 +174,7 @@ impl MonthlyQuota {
         state.counted.calls += 1;
         if state.exhausted.take().is_some() {
             state.counted.exhausted = false;
-            tracing::info!("upstream accepts calls again; its monthly quota was raised");
+            tracing::info!("upstream accepts calls again after the monthly quota was exhausted");
         }
         let Some(limit) = self.config.monthly_limit else { return };
         let used_share = state.counted.calls as f64 / limit.max(1) as f64;

@@ -26,10 +26,10 @@ pub struct LatestDayMetrics {
 }
 
 impl LatestDayMetrics {
-    /// Number of produced days after the newest cached day that has rows; `None` if days are not fetched in advance.
+    /// Number of produced days after the newest cached day that counts; `None` if days are not fetched in advance.
     fn days_behind(&self, geo: Geo, now: Timestamp) -> Option<f64> {
         let warm_days = self.warm_days.filter(|days| *days > 0)?;
-        let cached = self.memory.newest_day(geo, |_| true);
+        let cached = self.memory.newest_day(geo, DayState::counts);
         let behind = cached.map(|day| geo.latest_produced(now).since(day.key().day).max(0));
         // With no cached day, all days that should be fetched in advance are missing.
         Some(f64::from(behind.unwrap_or(i32::MAX).min(warm_days.into())))

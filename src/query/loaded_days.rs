@@ -68,7 +68,7 @@ pub struct CacheStatus {
     pub collapsed: bool,
     /// Some lead days are not stored, so the figures that need them are left out.
     pub lacks_lead_days: bool,
-    /// Number of provisional days that are due for a refresh. The refresh is in progress or has failed.
+    /// Number of provisional or late days that are due for a refresh. The refresh is in progress or has failed.
     pub stale_days: usize,
     /// Number of stale days whose last refresh failed.
     pub failed_refreshes: usize,
@@ -231,7 +231,7 @@ impl<D: DayMetadata> LoadedDays<D> {
 
     /// The dates, lead days included, that do not count because they are late, missing or expired.
     #[must_use]
-    pub fn doubtful_dates(&self) -> BTreeSet<Day> {
+    pub fn uncertain_dates(&self) -> BTreeSet<Day> {
         let late = self.uncounted.iter().filter(|day| day.state == DayState::Late).map(|day| day.key.day);
         let missing = self.missing.iter().map(|(key, _)| key.day);
         late.chain(missing).chain(self.plan.expired.iter().map(|(_, day)| *day)).collect()

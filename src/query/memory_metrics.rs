@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::monthly_rollup_cache::MonthlyRollupCache;
 use crate::{
     prometheus::{Collector, Exposition},
-    store::{DayState, Memory},
+    store::Memory,
 };
 
 /// Collects the metrics of the caches.
@@ -31,12 +31,12 @@ impl Collector for MemoryMetrics {
         .sample(size.used_bytes as f64);
         page.gauge("feishu_pulse_memory_limit_bytes", "Limit of the memory for cached days, in bytes.")
             .sample(size.max_bytes as f64);
-        let (finals, all) = self
+        let (settled, all) = self
             .memory
             .states()
-            .fold((0_u32, 0_u32), |(finals, all), state| (finals + u32::from(state == DayState::Final), all + 1));
+            .fold((0_u32, 0_u32), |(settled, all), state| (settled + u32::from(state.is_settled()), all + 1));
         let mut days = page.gauge("feishu_pulse_memory_partitions", "Days in memory by whether they can still change.");
-        days.labelled_sample(&[("state", "final")], f64::from(finals));
-        days.labelled_sample(&[("state", "provisional")], f64::from(all - finals));
+        days.labelled_sample(&[("state", "final")], f64::from(settled));
+        days.labelled_sample(&[("state", "provisional")], f64::from(all - settled));
     }
 }

@@ -91,8 +91,7 @@ impl ReportInput {
         total.counters.iter().any(|sum| *sum > MAX_COUNT)
     }
 
-    /// The people who were active on `since` or later. Ignores the selection of a department, and includes days that
-    /// not all geos have.
+    /// The people who were active on `since` or later. Ignores the selection of a department.
     #[must_use]
     pub fn active_since(&self, since: Day) -> FixedBitSet {
         let days = self.days.iter().filter(|day| day.key().day >= since);

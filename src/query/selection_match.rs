@@ -41,9 +41,10 @@ impl Query {
 }
 
 impl<D: DayMetadata> LoadedDays<D> {
-    /// The selected days that can have rows which are not in the answer: late, missing and expired ones.
+    /// The selected days that can have rows which are not in the answer: late, missing and expired ones, and those of
+    /// dates that do not count in another geo.
     fn selected_days_left_out(&self) -> Vec<(Geo, Day)> {
-        let late = self.selected_uncounted().filter(|day| day.state == DayState::Late);
+        let late = self.selected_uncounted().filter(|day| day.state != DayState::Empty);
         let late = late.map(|day| (day.key.geo, day.key.day));
         let mut days: Vec<_> = late.chain(self.selected_missing()).chain(self.selected_expired()).collect();
         days.sort_unstable_by_key(|(geo, day)| (*day, *geo));

@@ -186,7 +186,7 @@ impl DayCatalog {
         CacheGeneration { changes: number(&self.shared.changes), revisions: number(&self.shared.revisions) }
     }
 
-    /// Tracks the refreshes of provisional days.
+    /// Tracks the refreshes of days.
     pub(super) fn refreshes(&self) -> &RefreshTracker {
         &self.refreshes
     }
@@ -210,8 +210,8 @@ impl DayCatalog {
     }
 
     /// Whether rows of this day were fetched before and this fetch has none. Such a fetch replaces nothing.
-    pub(super) fn is_outweighed(&self, day: &impl DayMetadata) -> bool {
-        !self.is_view() && self.shared.history.outweighs(day)
+    pub(super) fn would_lose_rows(&self, day: &impl DayMetadata) -> bool {
+        !self.is_view() && self.shared.history.would_lose_rows(day)
     }
 
     /// The fetches of all days.

@@ -66,12 +66,12 @@ impl FetchRecord {
             let newer = if fetch.fetched_at < self.fetched_at { self } else { fetch };
             return Self { agreed_since: self.agreed_since.min(fetch.agreed_since), ..newer };
         }
-        if fetch.fetched_at < self.fetched_at || self.outweighs(fetch.rows) { self } else { fetch }
+        if fetch.fetched_at < self.fetched_at || self.would_lose_rows(fetch.rows) { self } else { fetch }
     }
 
-    /// Whether a fetch of this number of rows cannot replace this record: rows that were fetched once are not given up
-    /// because upstream later has none. Upstream may delete its history.
-    const fn outweighs(&self, rows: usize) -> bool {
+    /// Whether a fetch of this number of rows cannot replace this record, because rows would be lost. Upstream may
+    /// delete its history.
+    const fn would_lose_rows(&self, rows: usize) -> bool {
         rows == 0 && self.rows > 0
     }
 
@@ -106,7 +106,7 @@ impl FetchHistory {
         false
     }
 
-    /// The record of a day's rows as they are in `day`; a record without agreeing fetches if others are recorded.
+    /// The recorded fetches that returned the rows of `day`. If the record has other rows: only the fetch of `day` itself.
     #[must_use]
     pub fn fetches_of(&self, day: &impl DayMetadata) -> DayFetches {
         let recorded = |record: Option<&FetchRecord>| {
@@ -141,9 +141,9 @@ impl FetchHistory {
 
     /// Whether rows of this day were fetched before, and this fetch has none.
     #[must_use]
-    pub fn outweighs(&self, day: &impl DayMetadata) -> bool {
-        let outweighs = |record: &FetchRecord, _: &RowCounts| record.outweighs(day.row_count());
-        day.key().scope == DataScope::Everyone && self.judge(day.key(), outweighs).unwrap_or(false)
+    pub fn would_lose_rows(&self, day: &impl DayMetadata) -> bool {
+        let would_lose_rows = |record: &FetchRecord, _: &RowCounts| record.would_lose_rows(day.row_count());
+        day.key().scope == DataScope::Everyone && self.judge(day.key(), would_lose_rows).unwrap_or(false)
     }
 
     /// Removes a day of one geo and id type in all scopes.

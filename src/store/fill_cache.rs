@@ -43,7 +43,7 @@ impl<S: DaySource> DaySource for FillCache<S> {
             LoadedDay::Rows(rows) => {
                 let loaded = LoadedDay::Rows(Arc::clone(&rows));
                 let kept =
-                    if self.memory.catalog().is_outweighed(&loaded) { self.memory.get(key, depth) } else { None };
+                    if self.memory.catalog().would_lose_rows(&loaded) { self.memory.get(key, depth) } else { None };
                 let loaded = if let Some(kept) = kept {
                     tracing::warn!(%key, "upstream has no rows of a day any more; the rows of an earlier fetch are kept");
                     kept

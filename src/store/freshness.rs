@@ -11,14 +11,15 @@ use crate::model::{Day, Geo};
 pub enum DayState {
     /// Upstream has not produced it yet. It is not requested.
     Pending,
-    /// It is doubtful: upstream sent no rows, unusually few, or a reply that was cut short. It is fetched again, and
-    /// does not count in any figure until then.
+    /// Upstream sent no rows, unusually few, or the fetch was doubtful. It does not count in any figure, and is fetched
+    /// again until two fetches agree.
     Late,
     /// It is available but may still change. It is served, and refreshed in the background.
     Provisional,
-    /// It cannot change. It is never fetched again.
+    /// It is not fetched again, unless the row counts of the days around it later show that it is small.
     Final,
-    /// It has no rows, and that cannot change. It does not count in any figure.
+    /// It has no rows, and two fetches agree on that or it is before the tenant's first day. It does not count in any
+    /// figure, and is not fetched again.
     Empty,
 }
 
@@ -29,7 +30,8 @@ pub struct FreshnessPolicy {
     pub settling_time: Duration,
     /// A late day is accepted as it is if two fetches at least this far apart return the same rows.
     pub confirmation_gap: Duration,
-    /// A day is old if it was produced at least this long ago.
+    /// A fetch is old if it is made at least this long after the production of the day. A part of the company without
+    /// rows is late only until this age.
     pub old_age: Duration,
     /// The same as `confirmation_gap`, for old days.
     pub old_confirmation_gap: Duration,
@@ -74,7 +76,7 @@ impl DayState {
         matches!(self, Self::Provisional | Self::Final)
     }
 
-    /// Whether a day in this state is never fetched again.
+    /// Whether a day in this state is not fetched again.
     #[must_use]
     pub const fn is_settled(self) -> bool {
         matches!(self, Self::Final | Self::Empty)
@@ -129,7 +131,7 @@ impl FreshnessPolicy {
         let is_recent = fetches.fetched_at < geo.produced_at(day) + self.old_age;
         let is_small = company.is_none() && fetches.rows == 0 && is_recent;
         match self.state_by_size(geo, day, fetches, is_small, now) {
-            // As far as is known, the day of the company has rows.
+            // Only the day of the whole company can be empty.
             DayState::Empty => DayState::Final,
             state => state,
         }
@@ -327,7 +329,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_produced_day_changes_its_state_only_by_a_fetch(
+        fn time_alone_does_not_change_the_state_of_a_produced_day(
             fetches in any_fetches(), usual in 0_usize..3000, now in 0_i64..400, later in 0_i64..400,
         ) {
             let state = |now| POLICY().state(Geo::Cn, day(), &fetches, &around(usual), hours(now));
@@ -335,7 +337,7 @@ mod tests {
         }
 
         #[test]
-        fn a_settled_day_is_beyond_doubt(fetches in any_fetches(), usual in 0_usize..3000, now in -100_i64..400) {
+        fn a_settled_day_is_confirmed_or_not_small(fetches in any_fetches(), usual in 0_usize..3000, now in -100_i64..400) {
             let state = POLICY().state(Geo::Cn, day(), &fetches, &around(usual), hours(now));
             if state.is_settled() {
                 let agreed = fetches.fetched_at.duration_since(fetches.agreed_since);

@@ -28,7 +28,7 @@ impl<S> ReadCache<S> {
 }
 
 impl<S: DaySource> ReadCache<S> {
-    /// Refreshes a day in the background, unless a refresh began less than a minute ago.
+    /// Refreshes a day in the background, unless the [`RefreshTracker`](super::refresh_tracker::RefreshTracker) refuses it.
     fn spawn_refresh(&self, key: &DayKey, context: LoadContext) {
         if !self.memory.catalog().refreshes().try_begin(key, self.memory.catalog().now()) {
             return;
@@ -37,7 +37,7 @@ impl<S: DaySource> ReadCache<S> {
         let context = LoadContext { priority: Priority::Background, ..context };
         let refresh = async move {
             let result = match inner.load(&key, Depth::Rows, context).await {
-                Ok(day) if memory.catalog().status(&day).refresh_due => RefreshResult::NothingNew,
+                Ok(day) if memory.catalog().status(&day).refresh_due => RefreshResult::NoEffect,
                 Ok(_) => RefreshResult::Refreshed,
                 Err(error) => {
                     tracing::warn!(%key, %error, "a day could not be refreshed; the stored version is served");

@@ -1,4 +1,4 @@
-//! Refresh tracker: records which provisional days are being refreshed and which refreshes failed.
+//! Refresh tracker: records which days are being refreshed and which refreshes failed.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::model::DayKey;
 /// Minimum time between the starts of two refreshes of the same day.
 const MIN_REFRESH_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
-/// That time doubles with each refresh in a row that was of no use, at most this many times: up to 32 minutes. Otherwise
+/// That time doubles with each refresh in a row that had no effect, at most this many times: up to 32 minutes. Otherwise
 /// a day that upstream no longer has would cost a call a minute.
 const MAX_DOUBLINGS: u32 = 5;
 
@@ -25,7 +25,7 @@ struct Refresh {
     begun_at: Timestamp,
     failed: bool,
     /// Number of refreshes in a row that failed or after which the day was still due.
-    useless: u32,
+    without_effect: u32,
 }
 
 /// The result of a refresh.
@@ -34,14 +34,14 @@ pub(super) enum RefreshResult {
     /// The day is no longer due.
     Refreshed,
     /// The fetch was successful, but what it returned could not replace the stored day.
-    NothingNew,
+    NoEffect,
     /// The fetch failed.
     Failed,
 }
 
 impl Refresh {
-    fn is_in_time(self, now: Timestamp) -> bool {
-        now.duration_since(self.begun_at) >= MIN_REFRESH_INTERVAL * (1 << self.useless.min(MAX_DOUBLINGS))
+    fn may_start(self, now: Timestamp) -> bool {
+        now.duration_since(self.begun_at) >= MIN_REFRESH_INTERVAL * (1 << self.without_effect.min(MAX_DOUBLINGS))
     }
 }
 
@@ -50,11 +50,11 @@ impl RefreshTracker {
     pub(super) fn try_begin(&self, key: &DayKey, now: Timestamp) -> bool {
         let mut latest = self.latest();
         let before = latest.get(key).copied();
-        if before.is_some_and(|refresh| !refresh.is_in_time(now)) {
+        if before.is_some_and(|refresh| !refresh.may_start(now)) {
             return false;
         }
         // A failed refresh counts as failed until a later one succeeds.
-        let refresh = before.unwrap_or(Refresh { begun_at: now, failed: false, useless: 0 });
+        let refresh = before.unwrap_or(Refresh { begun_at: now, failed: false, without_effect: 0 });
         latest.insert(key.clone(), Refresh { begun_at: now, ..refresh });
         true
     }
@@ -66,7 +66,7 @@ impl RefreshTracker {
             latest.remove(key);
         } else if let Some(refresh) = latest.get_mut(key) {
             refresh.failed = result == RefreshResult::Failed;
-            refresh.useless += 1;
+            refresh.without_effect += 1;
         }
     }
 

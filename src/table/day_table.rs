@@ -29,12 +29,6 @@ pub trait DayMetadata {
 
     /// The faults of the fetch.
     fn quality(&self) -> FetchQuality;
-
-    /// Whether rows may be missing although Feishu reported no failure.
-    fn is_doubtful(&self) -> bool {
-        self.quality().is_doubtful()
-    }
-
     /// The content hash of the rows.
     fn hash(&self) -> &ContentHash;
 }

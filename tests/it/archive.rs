@@ -2,6 +2,7 @@
 
 mod archived_days;
 mod backfills;
+mod changed_days;
 mod cut_reads;
 mod damaged_files;
 mod digests;
@@ -9,7 +10,6 @@ mod examples;
 mod faults;
 mod killed_backfill;
 mod lake;
-mod late_data;
 mod maintenance;
 mod ownership;
 mod servers;

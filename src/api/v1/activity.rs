@@ -109,9 +109,9 @@ struct ActivityRequest {
             that counts are null. If the figures are withheld, the list is empty and `meta.notes` says so.", content(
             (ListResponse<ActivityItem> = "application/json"), (String = "text/csv"),
             (ParquetFile = "application/vnd.apache.parquet"), (ActivityItem = "application/x-ndjson"),
-        ), headers(("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
-                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
-                `allow_partial=true` and formats other than JSON"))),
+        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
+                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
+                366, then `+` and the number of further days. Formats without `meta` only"))),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]

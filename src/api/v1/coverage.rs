@@ -94,7 +94,7 @@ pub enum CoverageState {
     Final,
     /// Available, but Feishu may still change it.
     Provisional,
-    /// Doubtful: Feishu has sent no rows, unusually few, or a reply that was cut short. It does not count until two
+    /// Feishu has sent no rows, unusually few, or rows may be missing. It does not count until two
     /// fetches return the same rows.
     Late,
     /// Without rows, which will not change any more. It does not count.

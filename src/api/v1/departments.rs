@@ -13,7 +13,10 @@ use crate::{
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         format::{Format, FormatParams},
         list_response::{self, ListResponse},
-        meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED, SUMS_LIMITED, TRAILING_FIGURES_SUPPRESSED},
+        meta::{
+            DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED, SUMS_LIMITED, TRAILING_FIGURES_SUPPRESSED,
+            trailing_note,
+        },
         params::WholeNumber,
         problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
@@ -85,7 +88,7 @@ record! {
         /// Level in the path; the top level is 1.
         #[schema(example = 2)]
         depth: usize,
-        /// People in the department on the last day of the range on which it has rows.
+        /// People in the department on the last date of the range that counts; 0 if it has no rows on that date.
         #[schema(example = 640)]
         users: Option<u64>,
         /// The number of these people whose account is activated.
@@ -145,9 +148,9 @@ struct DepartmentsRequest {
         (status = 200, description = "The departments; each precedes its sub-departments", content(
             (ListResponse<DepartmentItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"),
             (DepartmentItem = "application/x-ndjson"),
-        ), headers(("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
-                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
-                `allow_partial=true` and formats other than JSON"))),
+        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
+                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
+                366, then `+` and the number of further days. Formats without `meta` only"))),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -189,12 +192,14 @@ fn report(loaded: &Loaded<ReportInput>, request: &DepartmentsRequest) -> Respons
     let within = loaded.departments(&request.data.query.selection);
     let ids_are_withheld = loaded.days.iter().any(|day| day.has_unidentified(within.as_ref()));
     let are_suppressed = data.iter().any(|item| item.withheld);
+    let is_incomplete = request.trailing != TrailingMode::None && data.iter().any(|item| item.mau.is_none());
     let meta = Meta::from_loaded_days(loaded)
         .with_note(loaded.selection_note())
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED))
         .with_note(loaded.exceeds_max_sum().then_some(SUMS_LIMITED))
-        .with_note(trailing_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED));
+        .with_note(trailing_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED))
+        .with_note(trailing_note(loaded, is_incomplete));
     if request.layout == Layout::Tree {
         let items = data.len();
         return list_response::json_response(&ListResponse { data: nest(data), meta }, items);

@@ -80,9 +80,9 @@ pub struct UserData<'a> {
     responses(
         (status = 200, description = "The totals and days of the person", content(
             (UserResponse<'_> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (UserDay = "application/x-ndjson"),
-        ), headers(("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
-                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
-                `allow_partial=true` and formats other than JSON"))),
+        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
+                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
+                366, then `+` and the number of further days. Formats without `meta` only"))),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]

@@ -101,9 +101,9 @@ enum PageStart {
             (String = "application/x-ndjson", example = "{\"date\":\"2026-11-01\",\"user_id\":\"ou_1\",\"active\":true}\n"),
         ), headers(
             ("Link" = String, description = "The next page (`rel=\"next\"`), if there is one"),
-            ("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
-                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
-                `allow_partial=true` and formats other than JSON"),
+            ("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
+                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
+                366, then `+` and the number of further days. Formats without `meta` only"),
         )),
         (status = 409, description = "`stale_cursor`: a provisional day has changed between two pages; restart without a cursor",
             body = Problem, content_type = "application/problem+json"),

@@ -26,7 +26,7 @@ use crate::{
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
-    query::{Period, Query, QueryEngine, QueryError, UserRollups},
+    query::{Period, QueryEngine, QueryError, UserRollups},
     report::user_totals::{self, UserSort, UserSortKey, UserTotals},
     table::{
         Counter, Dictionary, PersonIndex, RowSelection,
@@ -87,9 +87,9 @@ struct UsersRequest {
             (ListResponse<UserItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (UserItem = "application/x-ndjson"),
         ), headers(
             ("Link" = String, description = "The next page (`rel=\"next\"`), if there is one"),
-            ("Pulse-Missing-Days" = String, description = "Selected days that could not be loaded, separated by \
-                commas; for several geos `geo:date`. At most 366, then `+` and the number of further days. Only with \
-                `allow_partial=true` and formats other than JSON"),
+            ("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
+                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
+                366, then `+` and the number of further days. Formats without `meta` only"),
         )),
         (status = 409, description = "`stale_cursor`: a day has changed between two pages; restart without a cursor",
             body = Problem, content_type = "application/problem+json"),

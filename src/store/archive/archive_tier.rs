@@ -40,7 +40,7 @@ impl<S: DaySource> ArchiveTier<S> {
         context: LoadContext,
     ) -> Result<LoadedDay, LoadError> {
         match self.inner.load(key, depth, context).await {
-            Ok(day) if !self.catalog.is_outweighed(&day) => {
+            Ok(day) if !self.catalog.would_lose_rows(&day) => {
                 if day.hash() != archived.hash() {
                     self.archive_if_settled(&day);
                 }

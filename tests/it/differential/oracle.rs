@@ -373,7 +373,8 @@ impl Tenant {
             let everyone = Selection { geos: selection.geos.clone(), ..Selection::default() };
             // The latest dates that count.
             let counted = self.counted(Range { first: self.first, last: range.last }, &everyone);
-            let first = counted.iter().rev().take(usize::try_from(days).expect("a number of days")).last();
+            let days = usize::try_from(days).expect("a number of days");
+            let first = counted.iter().nth_back(days - 1).or(counted.first());
             let rows = first
                 .map_or_else(Vec::new, |first| self.selected(Range { first: *first, last: range.last }, &everyone));
             let active: BTreeSet<&String> =

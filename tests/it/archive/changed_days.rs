@@ -1,4 +1,4 @@
-//! Late data: a day that changes between two fetches.
+//! Days that change after they were fetched or archived: late, changed, expired days, and restarts in between.
 
 use feishu_pulse::store::ArchiveLocation;
 use feishu_simulator::SimulatorConfig;
