@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{cache_lookup::CacheLookup, memory::Memory};
+use super::{cache_lookup::CacheLookup, freshness::DayState, memory::Memory};
 use crate::{
     model::DayKey,
     source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
+    table::DayMetadata as _,
 };
 
 /// Stores in memory what the inner source loads.
@@ -24,6 +25,20 @@ impl<S> FillCache<S> {
     /// Stores in `memory` what `inner` loads.
     pub const fn new(memory: Arc<Memory>, inner: S) -> Self {
         Self { memory, inner }
+    }
+}
+
+impl<S> FillCache<S> {
+    fn log_if_late(&self, day: &LoadedDay) {
+        let catalog = self.memory.catalog();
+        if !catalog.is_view() && catalog.state(day) == DayState::Late {
+            tracing::warn!(
+                key = %day.key(),
+                rows = day.row_count(),
+                quality = ?day.quality(),
+                "a day has no or unusually few rows, or rows may be missing; it does not count and is fetched again"
+            );
+        }
     }
 }
 
@@ -49,6 +64,7 @@ impl<S: DaySource> DaySource for FillCache<S> {
                     kept
                 } else {
                     self.memory.insert(&rows).await;
+                    self.log_if_late(&loaded);
                     loaded
                 };
                 self.memory.at_depth(loaded, depth).await

@@ -4,7 +4,7 @@ use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, PageFault, Simulat
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Setup, day, eventually};
+use crate::support::{Setup, captured_log::CapturedLog, day, eventually};
 
 const DAY_20: &str = "/v1/reports/activity?start_date=2026-11-20&end_date=2026-11-20";
 const DAY_21: &str = "/v1/reports/activity?start_date=2026-11-21&end_date=2026-11-21";
@@ -157,7 +157,8 @@ async fn inactive_for_looks_at_the_latest_dates_that_count() {
 }
 
 #[tokio::test]
-async fn a_late_day_is_fetched_again() {
+async fn a_late_day_is_logged_and_fetched_again() {
+    let (log, _guard) = CapturedLog::start("feishu_pulse=warn");
     let setup = setup().await;
     setup.simulator.production().delay(setup.home(), day("2026-11-20").date());
 
@@ -168,6 +169,8 @@ async fn a_late_day_is_fetched_again() {
 
     assert_eq!(figures(&late), NO_FIGURES);
     assert_eq!(states(&setup.get(DAY_20).await.json()), (1, 0));
+    let lines = log.lines("does not count and is fetched again");
+    assert!(lines.len() == 1 && lines[0].contains("cn/open_id/everyone/2026-11-20"), "{lines:?}");
 }
 
 #[tokio::test]
