@@ -23,6 +23,10 @@ pub const UNREADABLE_VALUES: &str = "some values of Feishu are not counts: fract
 pub const UNREADABLE_ROWS: &str =
     "some rows of Feishu could not be read, in two fetches of the same day, and are left out of the figures";
 
+/// Note: rows may be missing permanently.
+pub const CUT_SHORT: &str =
+    "Feishu's reply for some days ended early, in two fetches with the same rows: rows of these days may be missing";
+
 /// Note: a sum is limited.
 pub const SUMS_LIMITED: &str = "a counter adds up to more than 2^63-1 over these days: sums are limited to that number";
 
@@ -33,6 +37,14 @@ pub const REFRESH_FAILING: &str =
 /// Note: some selected days are late and left out.
 pub const LATE_DAYS: &str = "the days in meta.days.late do not count in the figures, because Feishu has sent no rows for them, \
     unusually few, or rows may be missing; they are fetched again until two fetches that are far enough apart agree";
+
+/// Note: the two ranges of a comparison have different numbers of dates that count.
+pub const RANGES_OF_DIFFERENT_LENGTH: &str = "days_counted of the two ranges differ, because some dates do not count: the changes \
+    of sums and of distinct people are null";
+
+/// Note: `inactive_for` was judged by fewer dates than requested.
+pub const TOO_FEW_DATES: &str = "fewer dates count than inactive_for names, because days before them are late, missing, expired or \
+    before the first day with rows: people are judged by the dates that count";
 
 /// Note: some selected days are older than the retention.
 pub const EXPIRED_DAYS: &str =
@@ -138,6 +150,7 @@ impl Meta {
             loaded.selected().map(|(day, state)| (day.key().geo, day.fetched_at(), state)).chain(uncounted).collect();
         let count = |state: DayState| all.iter().filter(|(_, _, day_state)| *day_state == state).count();
         let late = loaded.selected_uncounted().filter(|day| day.state == DayState::Late);
+        let are_cut_short = loaded.selected().any(|(day, _)| day.quality().broken_off);
         let has_unreadable_rows = loaded.selected().any(|(day, _)| day.quality().unreadable_rows > 0);
         let has_unreadable_values = loaded.selected().any(|(day, _)| day.quality().unreadable_values > 0);
         let latest = all.iter().max_by_key(|(_, fetched_at, _)| *fetched_at);
@@ -168,6 +181,7 @@ impl Meta {
             notes: notes.into_iter().flatten().collect(),
         }
         .with_note(has_unreadable_rows.then_some(UNREADABLE_ROWS))
+        .with_note(are_cut_short.then_some(CUT_SHORT))
         .with_note(has_unreadable_values.then_some(UNREADABLE_VALUES))
     }
 

@@ -20,7 +20,7 @@ use super::problem::{ParameterFault, Problem, ProblemCode};
 const MAX_VALUE_BYTES: usize = 512;
 
 /// Maximum length of a department path in bytes. Feishu's paths have no maximum.
-const MAX_DEPARTMENT_PATH_BYTES: usize = 2048;
+const MAX_DEPARTMENT_PATH_BYTES: usize = 8192;
 
 /// Maximum number of faults in one response, so that a query string of random data is not echoed at length.
 const MAX_FAULTS: usize = 50;

@@ -29,8 +29,9 @@ const BATCH_DELAY: Duration = Duration::from_millis(3);
 /// Maximum number of attempts of a page of a part of a range that failed.
 const ATTEMPTS_OF_PART: u32 = 2;
 
-/// If no part has succeeded after the range was cut this many times, upstream fails as a whole. Then the range costs at
-/// most 2 + 4 + 8 failed parts.
+/// If no part has succeeded after the range was cut this many times, and the failures are temporary, upstream fails as a
+/// whole. Then the range costs at most 2 + 4 + 8 failed parts. A refusal that is not repeated is cut down to single days,
+/// because it can concern every second day: at most 60 parts of one call.
 const MAX_LEVELS_WITHOUT_SUCCESS: u32 = 3;
 
 /// Maximum number of parallel chains per batch key. At 100 calls per second and 150 ms per call, 15 use the full rate.
@@ -300,9 +301,10 @@ async fn run_fetch(guard: FetchGuard) {
     for level in 0.. {
         let results = join_all(parts.into_iter().map(|part| part.fetch(attempts))).await;
         any_part_succeeded |= results.iter().any(Result::is_ok);
-        let may_split = any_part_succeeded || level < MAX_LEVELS_WITHOUT_SUCCESS;
+        let may_split =
+            |error: &LoadError| any_part_succeeded || level < MAX_LEVELS_WITHOUT_SUCCESS || !error.is_retryable();
         let failed = results.into_iter().filter_map(Result::err);
-        parts = failed.flat_map(|part| if may_split { part.split() } else { part.fail() }).collect();
+        parts = failed.flat_map(|part| if may_split(&part.error) { part.split() } else { part.fail() }).collect();
         attempts = ATTEMPTS_OF_PART;
         if parts.is_empty() {
             return;

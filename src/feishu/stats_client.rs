@@ -14,7 +14,7 @@ use super::{
     clock_check::ClockCheck,
     decode::{self, DecodedPage},
     http::{HttpClient, RawReply, TransportError},
-    json_repair::repair_strings,
+    json_repair::repair_json,
     quota::{MonthlyQuota, QuotaCharge, QuotaRefusal},
     reply_class::{self, ClassifiedReply, ReplyClass},
     token::{AccessToken, TokenCache},
@@ -286,7 +286,7 @@ impl StatsClient {
         let classify = |text| reply_class::classify(reply.status, reply.log_id.as_deref(), text);
         let (mut classified, repaired) = (classify(&text), OnceCell::new());
         if classified.envelope.is_none() {
-            classified = classify(repaired.get_or_init(|| repair_strings(&text)));
+            classified = classify(repaired.get_or_init(|| repair_json(&text)));
         }
         let ClassifiedReply { class, upstream, envelope } = classified;
         timer.record_reply(&class);

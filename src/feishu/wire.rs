@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use super::{
     count_parser::{self, InexactCount},
-    json_repair::repair_strings,
+    json_repair::repair_json,
 };
 use crate::table::{Counter, schema::with_counter_table};
 
@@ -120,7 +120,7 @@ impl<'a> UpstreamPage<'a> {
         if let Ok(ReadablePage { has_more, page_token, items }) = serde_json::from_str(payload) {
             return Some(Self { has_more, page_token, rows: items.unwrap_or_default(), unreadable_rows: 0 });
         }
-        *repaired = repair_strings(payload);
+        *repaired = repair_json(payload);
         Self::parse_row_by_row(repaired)
     }
 

@@ -229,10 +229,11 @@ impl<D: DayMetadata> LoadedDays<D> {
         self.plan.expired.iter().copied().filter(|(_, day)| self.plan.range.contains(*day))
     }
 
-    /// The dates, lead days included, that do not count because they are late, missing or expired.
+    /// The dates, lead days included, that do not count because they are late, missing or expired, or because they do not
+    /// count in another geo.
     #[must_use]
     pub fn uncertain_dates(&self) -> BTreeSet<Day> {
-        let late = self.uncounted.iter().filter(|day| day.state == DayState::Late).map(|day| day.key.day);
+        let late = self.uncounted.iter().filter(|day| day.state != DayState::Empty).map(|day| day.key.day);
         let missing = self.missing.iter().map(|(key, _)| key.day);
         late.chain(missing).chain(self.plan.expired.iter().map(|(_, day)| *day)).collect()
     }

@@ -83,11 +83,11 @@ impl ReportInput {
         self.days.iter().any(|day| day.has_unidentified(within.as_ref()))
     }
 
-    /// Whether a sum over these days, including lead days, can exceed [`MAX_COUNT`].
+    /// Whether a sum over the selected days can exceed [`MAX_COUNT`].
     #[must_use]
     pub fn exceeds_max_sum(&self) -> bool {
         let mut total = RowSums::default();
-        self.days.iter().for_each(|day| total.add_counters(&day.figures().sums));
+        self.selected().for_each(|(day, _)| total.add_counters(&day.figures().sums));
         total.counters.iter().any(|sum| *sum > MAX_COUNT)
     }
 

@@ -102,11 +102,12 @@ impl SelectableDays for ReportInput {
 
     fn department_paths(&self, min_people: Option<NonZeroU64>) -> BTreeSet<Arc<str>> {
         let Some(first) = self.days.first() else { return BTreeSet::new() };
-        let departments = self.selected().flat_map(|(day, _)| day.departments());
+        let selected: Vec<Arc<DayDigest>> = self.selected().map(|(day, _)| Arc::clone(day)).collect();
+        let departments = selected.iter().flat_map(|day| day.departments());
         let departments = departments.map(|department| department.department as usize).collect();
         let mut paths = paths_with_parents(&departments, first.dictionary());
         if let Some(min_people) = min_people {
-            let suppressed = Suppressed::for_days(&self.days, min_people);
+            let suppressed = Suppressed::for_days(&selected, min_people);
             paths.retain(|path| !suppressed.covers(Some(path)));
         }
         paths
@@ -158,7 +159,7 @@ fn paths_with_parents(departments: &FixedBitSet, dictionary: &Dictionary) -> BTr
     let mut paths = BTreeSet::new();
     for department in departments.ones().filter_map(|index| u32::try_from(index).ok()) {
         let path = &tables.department(department).path;
-        for (end, _) in path.match_indices('/') {
+        for (end, _) in path.match_indices('/').filter(|(end, _)| *end > 0) {
             if !paths.contains(&path[..end]) {
                 paths.insert(path[..end].into());
             }

@@ -51,7 +51,7 @@ impl DepartmentTree {
         included.sort_by(|(_, one), (_, other)| by_segments(&one.path, &other.path));
         let mut tree =
             Self { nodes: Vec::with_capacity(included.len()), node_by_department: vec![NO_NODE; departments.len()] };
-        let top_depth = top.map_or(1, |path| path.split('/').count());
+        let top_depth = top.map_or(1, |path| ends_of_levels(path).count());
         let mut previous = None;
         for (index, department) in included {
             let node = tree.insert_path(department, previous, top_depth);
@@ -94,7 +94,7 @@ impl DepartmentTree {
         let path = &department.path;
         let mut parent =
             self.self_and_ancestors_of(previous).find(|node| is_path_within(path, &self.nodes[*node].path));
-        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+        let ends = ends_of_levels(path);
         let depth = parent.map_or(top_depth - 1, |node| self.nodes[node].depth);
         for (depth, end) in (1..).zip(ends).skip(depth) {
             let path: Arc<str> = if end == path.len() { Arc::clone(path) } else { path[..end].into() };
@@ -140,6 +140,12 @@ impl DepartmentTree {
 fn by_segments(one: &str, other: &str) -> Ordering {
     let rank = |byte: u8| if byte == b'/' { 0 } else { u16::from(byte) + 1 };
     one.bytes().map(rank).cmp(other.bytes().map(rank))
+}
+
+/// Where the path of each level ends, from the top level to the path itself. A path that begins with a slash is within its
+/// top level: nothing is below the empty path.
+fn ends_of_levels(path: &str) -> impl Iterator<Item = usize> + '_ {
+    path.match_indices('/').map(|(end, _)| end).filter(|end| *end > 0).chain([path.len()])
 }
 
 #[cfg(test)]
@@ -195,6 +201,14 @@ mod tests {
         }
     }
 
+    /// The parts of a path, one for each level. Nothing is above a path that begins with a slash.
+    fn levels(path: &str) -> Vec<&str> {
+        let first =
+            path.char_indices().find(|(at, character)| *at > 0 && *character == '/').map_or(path.len(), |(at, _)| at);
+        let rest = path.get(first + 1..).map(|rest| rest.split('/')).into_iter().flatten();
+        std::iter::once(&path[..first]).chain(rest).collect()
+    }
+
     proptest! {
         #[test]
         fn the_nodes_are_all_prefixes_of_the_paths_in_order(
@@ -207,21 +221,22 @@ mod tests {
 
             let tree = DepartmentTree::new(&numbers.iter().map(|number| *number as usize).collect(), &dictionary.read(), top.as_deref());
 
-            // As lists of segments, whose order is that of the tree.
-            let top: Vec<&str> = top.as_deref().map(|top| top.split('/').collect()).unwrap_or_default();
-            let paths_as_segments = paths.iter().map(|path| path.split('/').collect::<Vec<_>>());
-            let below_top = paths_as_segments.filter(|segments| segments.starts_with(&top));
-            let prefixes = |segments: Vec<_>| {
-                (top.len().max(1)..=segments.len()).map(|depth| segments[..depth].to_vec()).collect::<Vec<_>>()
+            let top: Vec<&str> = top.as_deref().map(levels).unwrap_or_default();
+            let below_top = paths.iter().map(|path| levels(path)).filter(|levels| levels.starts_with(&top));
+            let prefixes = |levels: Vec<&str>| {
+                (top.len().max(1)..=levels.len()).map(|depth| levels[..depth].join("/")).collect::<Vec<_>>()
             };
-            let naive: BTreeSet<Vec<&str>> = below_top.flat_map(prefixes).collect();
+            let naive: BTreeSet<String> = below_top.flat_map(prefixes).collect();
+            // The order of the tree is that of the segments.
+            let mut naive: Vec<Vec<&str>> = naive.iter().map(|path| path.split('/').collect()).collect();
+            naive.sort();
             let found: Vec<Vec<&str>> = tree.nodes().iter().map(|node| node.path.split('/').collect()).collect();
-            prop_assert_eq!(&found, &Vec::from_iter(naive));
+            prop_assert_eq!(&found, &naive);
             for (path, number) in paths.iter().zip(numbers) {
                 let ancestors: Vec<&str> = tree.self_and_ancestors(number).map(|node| &*tree.nodes()[node].path).collect();
                 prop_assert!(ancestors.is_empty() || ancestors[0] == path);
                 prop_assert!(ancestors.windows(2).all(|pair| pair[0].rsplit_once('/').map(|(above, _)| above) == Some(pair[1])));
-                let own = path.split('/').collect::<Vec<_>>();
+                let own = levels(path);
                 prop_assert_eq!(ancestors.len(), if own.starts_with(&top) { own.len() + 1 - top.len().max(1) } else { 0 });
             }
         }

@@ -146,7 +146,10 @@ impl DayCatalog {
             history.judge(key, |record, counts| policy.state(key.geo, key.day, &record.fetches(), counts, now));
         match company {
             Some(state) if self.is_view() => state,
-            _ => policy.state_of_part(key.geo, key.day, &history.fetches_of(day), company, now),
+            _ => {
+                let has_rows = history.is_department_with_rows(key);
+                policy.state_of_part(has_rows, key.geo, key.day, &history.fetches_of(day), company, now)
+            }
         }
     }
 

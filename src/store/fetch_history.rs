@@ -1,7 +1,7 @@
 //! Fetch history: what the latest fetches of each day returned. It survives restarts and evictions, so that the
 //! judgement of a day does not depend on what happens to be in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use parking_lot::RwLock;
@@ -17,10 +17,15 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct FetchHistory {
     series: RwLock<HashMap<(Geo, UserIdType), Series>>,
-    /// The doubtful days of one department or person. Other days of these scopes are not compared, so they are not
-    /// recorded.
-    doubtful_parts: RwLock<HashMap<DayKey, FetchRecord>>,
+    /// The days of one department or person that two fetches must agree on: doubtful ones, and those of a department
+    /// without rows. Other days of these scopes are not compared, so they are not recorded.
+    unconfirmed_parts: RwLock<HashMap<DayKey, FetchRecord>>,
+    /// The departments that had rows on some day, as keys of [`NO_DAY`].
+    departments_with_rows: RwLock<HashSet<DayKey>>,
 }
+
+/// The day in keys that stand for all days of a department.
+const NO_DAY: Day = Day::from_date(jiff::civil::Date::ZERO);
 
 /// The days of everyone in one geo.
 #[derive(Debug, Default)]
@@ -90,14 +95,20 @@ impl FetchRecord {
 }
 
 impl FetchHistory {
-    /// Records a fetch. Returns whether the state of another recorded day may have changed.
+    /// Records a fetch. Returns whether the state of other days may have changed: of the days that are compared with it,
+    /// and of the same day of parts of the company.
     pub fn record(&self, day: &impl DayMetadata) -> bool {
         let (key, fetch) = (day.key(), FetchRecord::of(day));
         if key.scope == DataScope::Everyone {
             return self.series.write().entry((key.geo, key.user_id_type)).or_default().record(key.day, fetch);
         }
-        let mut parts = self.doubtful_parts.write();
-        if fetch.quality.is_doubtful() {
+        let is_department = matches!(key.scope, DataScope::Department(..));
+        if is_department && fetch.rows > 0 {
+            self.departments_with_rows.write().insert(key.with_day(NO_DAY));
+        }
+        let mut parts = self.unconfirmed_parts.write();
+        let is_empty_department = is_department && fetch.rows == 0;
+        if fetch.quality.is_doubtful() || is_empty_department {
             let record = parts.get(key).map_or(fetch, |record| record.updated_with(fetch));
             parts.insert(key.clone(), record);
         } else {
@@ -118,8 +129,15 @@ impl FetchHistory {
                 let series = self.series.read();
                 recorded(series.get(&(key.geo, key.user_id_type)).and_then(|series| series.records.get(&key.day)))
             }
-            _ => recorded(self.doubtful_parts.read().get(key)),
+            _ => recorded(self.unconfirmed_parts.read().get(key)),
         }
+    }
+
+    /// Whether the key names a department that had rows on some day.
+    #[must_use]
+    pub fn is_department_with_rows(&self, key: &DayKey) -> bool {
+        matches!(key.scope, DataScope::Department(..))
+            && self.departments_with_rows.read().contains(&key.with_day(NO_DAY))
     }
 
     /// The result of `judge` for the recorded day of everyone with the row counts of its series; `None` if no fetch of
@@ -152,7 +170,7 @@ impl FetchHistory {
             series.records.remove(&day.day);
             series.counts.remove(&day.day);
         }
-        self.doubtful_parts.write().retain(|key, _| key.everyone() != day.everyone());
+        self.unconfirmed_parts.write().retain(|key, _| key.everyone() != day.everyone());
     }
 
     /// All records of days of everyone, in order.
@@ -183,14 +201,15 @@ impl FetchHistory {
 }
 
 impl Series {
-    /// Records a fetch. Returns whether the state of another recorded day may have changed.
+    /// Records a fetch. Returns whether the state of other days may have changed.
     fn record(&mut self, day: Day, fetch: FetchRecord) -> bool {
         let record = self.records.get(&day).map_or(fetch, |record| record.updated_with(fetch));
         let small_days = self.small_days_compared_with(day);
         let first_day_with_rows = self.first_day_with_rows();
         self.records.insert(day, record);
-        self.counts.insert(day, record.rows);
-        small_days != self.small_days_compared_with(day)
+        let rows_before = self.counts.insert(day, record.rows);
+        rows_before != Some(record.rows)
+            || small_days != self.small_days_compared_with(day)
             || (first_day_with_rows.is_some() && first_day_with_rows != self.first_day_with_rows())
     }
 

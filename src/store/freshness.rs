@@ -114,11 +114,13 @@ impl FreshnessPolicy {
     /// The state at `now` of a day of one person or department. `company` is the state of the same day of the whole
     /// company, if it is known.
     ///
-    /// No rows are usual: the person has left, or the department is new. But shortly after the production of the day
-    /// they can also mean that upstream has not written the day yet.
+    /// A day of one person often has no rows, because the person has left. But shortly after the production of the day
+    /// they can also mean that upstream has not written the day yet. With `has_rows_on_other_days`, as of a department, a
+    /// day without rows is late at any age until two fetches agree.
     #[must_use]
     pub fn state_of_part(
         &self,
+        has_rows_on_other_days: bool,
         geo: Geo,
         day: Day,
         fetches: &DayFetches,
@@ -129,7 +131,7 @@ impl FreshnessPolicy {
             return state;
         }
         let is_recent = fetches.fetched_at < geo.produced_at(day) + self.old_age;
-        let is_small = company.is_none() && fetches.rows == 0 && is_recent;
+        let is_small = company.is_none() && fetches.rows == 0 && (is_recent || has_rows_on_other_days);
         match self.state_by_size(geo, day, fetches, is_small, now) {
             // Only the day of the whole company can be empty.
             DayState::Empty => DayState::Final,
@@ -313,10 +315,31 @@ mod tests {
     }
 
     #[test]
-    fn a_part_without_rows_is_late_only_shortly_after_production() {
-        let state = |age: i64| POLICY().state_of_part(Geo::Cn, day(), &fetched_once(hours(age), 0), None, hours(5000));
-        assert_eq!(state(71), DayState::Late);
-        assert_eq!(state(72), DayState::Final);
+    fn a_part_without_rows_is_late_shortly_after_production_or_if_other_days_have_rows() {
+        let state = |has_rows_on_other_days, age: i64| {
+            POLICY().state_of_part(
+                has_rows_on_other_days,
+                Geo::Cn,
+                day(),
+                &fetched_once(hours(age), 0),
+                None,
+                hours(5000),
+            )
+        };
+        assert_eq!(state(false, 71), DayState::Late);
+        assert_eq!(state(false, 72), DayState::Final);
+        assert_eq!(state(true, 4000), DayState::Late);
+    }
+
+    #[test]
+    fn a_part_has_the_state_of_the_company_if_that_does_not_count() {
+        let state = |company| {
+            let fetches = fetched_once(hours(100), 0);
+            POLICY().state_of_part(true, Geo::Cn, day(), &fetches, Some(company), hours(5000))
+        };
+        assert_eq!(state(DayState::Late), DayState::Late);
+        assert_eq!(state(DayState::Empty), DayState::Empty);
+        assert_eq!(state(DayState::Final), DayState::Final, "the department really has no people");
     }
 
     prop_compose! {

@@ -131,6 +131,7 @@ fn pseudonymize(row: Row, geo: Geo, pseudonymizer: Option<&Pseudonymizer>) -> Ro
         user_name: String::new(),
         create_time: row.create_time.map(start_of_day),
         register_time: row.register_time.map(start_of_day),
+        last_active_time: row.last_active_time.map(start_of_day),
         ..row
     }
 }

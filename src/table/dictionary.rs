@@ -228,10 +228,12 @@ impl DictionaryTables {
     }
 }
 
-/// Whether a department path is `ancestor` or below it. Compares whole segments: `a/bc` is not within `a/b`.
+/// Whether a department path is `ancestor` or below it. Compares whole segments: `a/bc` is not within `a/b`. Nothing is
+/// below the empty path, which is that of people without a department.
 #[must_use]
 pub fn is_path_within(path: &str, ancestor: &str) -> bool {
-    path.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    let rest = path.strip_prefix(ancestor);
+    rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('/') && !ancestor.is_empty()))
 }
 
 #[cfg(test)]

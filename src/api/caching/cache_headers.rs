@@ -13,7 +13,11 @@ pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const VARY: HeaderValue = HeaderValue::from_static("accept, accept-encoding, authorization");
 
 /// For responses that cannot change: one year, the usual maximum in HTTP caches.
-const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+const SETTLED: HeaderValue = HeaderValue::from_static("private, max-age=3600");
+
+/// Maximum of `max-age` in seconds. A day can be deleted, and a final day can turn out to be small, so no response is
+/// `immutable`.
+const MAX_AGE: i64 = 3600;
 
 /// For responses that can change at any moment: caches must revalidate them.
 const NO_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
@@ -36,10 +40,10 @@ fn cache_control(provenance: &Provenance, now: Timestamp) -> HeaderValue {
     if provenance.cache_status.lacks_lead_days {
         return NO_CACHE;
     }
-    let Some(until) = provenance.valid_until else { return IMMUTABLE };
+    let Some(until) = provenance.valid_until else { return SETTLED };
     match until.duration_since(now).as_secs() {
         ..=0 => NO_CACHE,
-        seconds => HeaderValue::from_str(&format!("private, max-age={seconds}")).unwrap_or(NO_CACHE),
+        seconds => HeaderValue::from_str(&format!("private, max-age={}", seconds.min(MAX_AGE))).unwrap_or(NO_CACHE),
     }
 }
 
@@ -86,7 +90,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case(None, CacheStatus::HIT, "private, max-age=31536000, immutable")]
+    #[case(None, CacheStatus::HIT, "private, max-age=3600")]
     #[case(Some("2026-11-22T04:10:00Z"), CacheStatus::HIT, "private, max-age=600")]
     #[case(Some(NOW), CacheStatus::HIT, "private, no-cache")]
     #[case(None, CacheStatus { lacks_lead_days: true, ..CacheStatus::HIT }, "private, no-cache")]

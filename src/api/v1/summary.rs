@@ -16,7 +16,7 @@ use crate::{
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         format::{Format, FormatParams},
         list_response::ListResponse,
-        meta::{Meta, SMALL_GROUPS_SUPPRESSED},
+        meta::{Meta, RANGES_OF_DIFFERENT_LENGTH, SMALL_GROUPS_SUPPRESSED},
         problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
@@ -26,6 +26,9 @@ use crate::{
     report::summary::{self, relative_change, summarize},
     table::{Counter, Feature, MAX_COUNT, record},
 };
+
+/// The figures that do not grow with the number of dates of their range.
+const INDEPENDENT_OF_LENGTH: [&str; 3] = ["users", "activated", "active_per_day"];
 
 /// The figures of two ranges, and the change between them.
 #[derive(Debug, Serialize, ToSchema)]
@@ -91,7 +94,7 @@ record! {
         #[serde(serialize_with = "serialize_whole_as_integer")]
         previous: Option<f64>,
         /// Relative change from `previous` to `current`: 0.027 is an increase of 2.7 %. Null if `previous` is 0 or a value is
-        /// unknown.
+        /// unknown. Also null for sums and distinct people if the two ranges have different numbers of dates that count.
         #[schema(example = 0.027)]
         change: Option<f64>,
     }
@@ -141,8 +144,10 @@ fn report(input: &Loaded<ReportInput>, request: &DataRequest) -> Response {
     let (current, previous) = (summary(range), summary(before));
     let figures = changes(current.as_ref(), previous.as_ref());
     let are_suppressed = suppressed.cover(range) || suppressed.cover(before);
+    let are_unequal = current.iter().zip(&previous).any(|(one, other)| one.days_counted != other.days_counted);
     let meta = Meta::from_report_figures(input, selection)
         .with_note(input.selection_note())
+        .with_note(are_unequal.then_some(RANGES_OF_DIFFERENT_LENGTH))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     if format.format != Format::Json {
         return ListResponse { data: figures, meta }.into_format(*format, "summary");
@@ -172,8 +177,10 @@ fn figures(of: &summary::RangeSummary) -> impl Iterator<Item = Option<f64>> {
 }
 
 fn changes(current: Option<&summary::RangeSummary>, previous: Option<&summary::RangeSummary>) -> Vec<SummaryFigure> {
-    let head = ["users", "activated", "active", "active_per_day"].map(Into::into);
+    let head = ["users", "activated", "active", "active_per_day"].map(Cow::from);
     let features = Feature::ALL.map(|feature| format!("{}_active", feature.name()).into());
+    let days_counted = |summary: Option<&summary::RangeSummary>| summary.map(|summary| summary.days_counted);
+    let are_equally_long = days_counted(current) == days_counted(previous);
     let names = head.into_iter().chain(features).chain(Counter::ALL.map(|counter| counter.name().into()));
     let values = |summary: Option<&summary::RangeSummary>| summary.map(|one| figures(one).collect::<Vec<_>>());
     let (current_values, previous_values) = (values(current), values(previous));
@@ -182,7 +189,8 @@ fn changes(current: Option<&summary::RangeSummary>, previous: Option<&summary::R
         .enumerate()
         .map(|(index, figure)| {
             let (current, previous) = (at(&current_values, index), at(&previous_values, index));
-            let change = relative_change(current, previous).map(round_to_thousandths);
+            let is_comparable = are_equally_long || INDEPENDENT_OF_LENGTH.contains(&&*figure);
+            let change = relative_change(current, previous).filter(|_| is_comparable).map(round_to_thousandths);
             SummaryFigure {
                 figure,
                 current: current.map(round_to_thousandths),

@@ -20,7 +20,7 @@ use crate::{
         export_pool::ChunkSource,
         format::{Format, FormatParams},
         list_response::{self, ListResponse},
-        meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED, SUMS_LIMITED},
+        meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED, SUMS_LIMITED, TOO_FEW_DATES},
         params::{WholeNumber, parsed},
         problem::{Problem, ProblemCode},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
@@ -122,13 +122,14 @@ async fn load(engine: &QueryEngine, request: &UsersRequest) -> Result<UserRollup
     let DataRequest { query, options, .. } = &request.data;
     let mut query = query.clone();
     let mut rollups = UserRollups::load(engine, &query, *options).await?;
-    for _ in 1..MAX_LOADS {
+    for load in 1..MAX_LOADS {
         let counted = rollups.input.counted_dates_with_lead_days().count();
         let lacking = request.inactive_for.map_or(0, |days| usize::from(days).saturating_sub(counted));
         if lacking == 0 {
             break;
         }
-        query.lead_days = query.lead_days.saturating_add(u16::try_from(lacking).unwrap_or(u16::MAX));
+        // More each time: a gap can be longer than the number of dates that are lacking.
+        query.lead_days = query.lead_days.saturating_add(u16::try_from(lacking << load).unwrap_or(u16::MAX));
         rollups = UserRollups::load(engine, &query, *options).await?;
     }
     Ok(rollups)
@@ -195,7 +196,8 @@ fn page(rollups: &Loaded<UserRollups>, request: &UsersRequest, uri: &Uri) -> Res
         return Err(Problem::new(ProblemCode::StaleCursor, "a day of the range has changed since the previous page"));
     }
     let (skip, limit) = (request.cursor.map_or(0, |cursor| cursor.skip), request.limit.unwrap_or(DEFAULT_LIMIT));
-    let mut meta = meta(rollups, &request.data.query.selection).with_note(rollups.selection_note());
+    let mut meta =
+        meta(rollups, &request.data.query.selection, request.inactive_for).with_note(rollups.selection_note());
     let mut data: Vec<UserItem> = Vec::new();
     if let Some(shared_dictionary) = rollups.dictionary() {
         // This takes a read lock of the dictionary too, so it runs first: nested read locks deadlock while a writer waits.
@@ -219,9 +221,12 @@ fn page(rollups: &Loaded<UserRollups>, request: &UsersRequest, uri: &Uri) -> Res
     Ok(response)
 }
 
-fn meta(rollups: &UserRollups, selection: &RowSelection) -> Meta {
+fn meta(rollups: &UserRollups, selection: &RowSelection, inactive_for: Option<u16>) -> Meta {
     let withheld = rollups.input.has_unidentified_rows(selection);
-    let meta = Meta { total: Some(0), ..Meta::from_loaded_days(&rollups.input) };
+    let counted = rollups.input.counted_dates_with_lead_days().count();
+    let are_too_few = inactive_for.is_some_and(|days| counted < usize::from(days));
+    let meta = Meta { total: Some(0), ..Meta::from_loaded_days(&rollups.input) }
+        .with_note(are_too_few.then_some(TOO_FEW_DATES));
     meta.with_note(withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED))
         .with_note(rollups.input.exceeds_max_sum().then_some(SUMS_LIMITED))
 }

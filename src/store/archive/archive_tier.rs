@@ -54,6 +54,19 @@ impl<S: DaySource> ArchiveTier<S> {
         }
     }
 
+    /// The archived day of everyone, if its rows answer a request for one person: the caller selects the person's rows.
+    /// Upstream is not asked again for a day that is stored, and may no longer have it.
+    async fn whole_day_of(&self, key: &DayKey) -> Option<Arc<DayTable>> {
+        let whole = key.everyone();
+        if !matches!(key.scope, DataScope::User(_)) || !self.archive.is_listed(&whole).await {
+            return None;
+        }
+        match self.archive.rows(&whole).await {
+            FindResult::Day(day) if day.has_all_user_ids() && !self.is_refresh_due(&*day) => Some(day),
+            _ => None,
+        }
+    }
+
     fn archive_if_settled(&self, day: &LoadedDay) {
         self.catalog.record_fetch(day);
         if let LoadedDay::Rows(rows) = day
@@ -74,7 +87,10 @@ impl<S: DaySource> ArchiveTier<S> {
 impl<S: DaySource> DaySource for ArchiveTier<S> {
     async fn load(&self, key: &DayKey, depth: Depth, context: LoadContext) -> Result<LoadedDay, LoadError> {
         if key.scope != DataScope::Everyone {
-            return self.inner.load(key, depth, context).await;
+            return match self.whole_day_of(key).await {
+                Some(whole) => Ok(LoadedDay::Rows(whole)),
+                None => self.inner.load(key, depth, context).await,
+            };
         }
         if depth == Depth::Digest
             && let Some(digest) = self.archive.digest(key).await
@@ -108,8 +124,12 @@ impl<S: DaySource> DaySource for ArchiveTier<S> {
     }
 
     async fn forecast(&self, keys: &[DayKey], depth: Depth) -> Forecast {
-        let mut missing = keys.to_vec();
+        // A day of one person is answered from the archived day of everyone.
+        let stored_as =
+            |key: &DayKey| if matches!(key.scope, DataScope::User(_)) { key.everyone() } else { key.clone() };
+        let mut missing: Vec<DayKey> = keys.iter().map(stored_as).collect();
         self.archive.remove_listed(&mut missing).await;
+        let missing: Vec<DayKey> = keys.iter().filter(|key| missing.contains(&stored_as(key))).cloned().collect();
         if missing.is_empty() { Forecast::NOTHING } else { self.inner.forecast(&missing, depth).await }
     }
 }

@@ -109,6 +109,11 @@ impl Archive {
         stream::iter(digests).buffered(MAX_CONCURRENT_READS).collect().await
     }
 
+    /// Whether a day has a file, by the latest listing, or waits to be written.
+    pub(super) async fn is_listed(&self, key: &DayKey) -> bool {
+        self.writer.backlog().get(key).is_some() || self.reader.is_listed(key).await
+    }
+
     /// Removes from `keys` the days that have a file. Removes none if the archive cannot be read.
     pub(super) async fn remove_listed(&self, keys: &mut Vec<DayKey>) {
         self.reader.remove_listed(keys).await;

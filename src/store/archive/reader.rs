@@ -125,19 +125,25 @@ impl ArchiveReader {
         FindResult::Missing
     }
 
-    /// Reads the digest of a day; `None` if the day has no file or cannot be read now.
-    pub(super) async fn digest(&self, key: &DayKey) -> Option<DigestRead> {
-        if self.health.is_paused() {
-            return None;
-        }
+    /// Whether a day has a file, by the latest listing. False if the archive cannot be read.
+    pub(super) async fn is_listed(&self, key: &DayKey) -> bool {
         let list = async {
             if self.health.is_paused() {
                 return Ok(None);
             }
             self.health.record_read(self.storage.list(key.geo, key.user_id_type).await).map(Some)
         };
-        let is_listed = self.listings.contains(key, list).await;
-        is_listed.ok().filter(|is_listed| *is_listed)?;
+        self.listings.contains(key, list).await.unwrap_or(false)
+    }
+
+    /// Reads the digest of a day; `None` if the day has no file or cannot be read now.
+    pub(super) async fn digest(&self, key: &DayKey) -> Option<DigestRead> {
+        if self.health.is_paused() {
+            return None;
+        }
+        if !self.is_listed(key).await {
+            return None;
+        }
         let _permit = self.permit().await?;
         let file = self.health.record_read(self.storage.read(key).await).ok().flatten()?;
         let dictionary = Arc::clone(self.dictionaries.for_id_type(key.user_id_type));

@@ -135,3 +135,39 @@ async fn expired_days_are_neither_fetched_nor_archived() {
     assert_eq!(first, Some(day("2026-11-17").date()));
     assert_eq!(state(&gateway, "2026-11-15").await, "expired");
 }
+
+#[tokio::test]
+async fn one_person_is_answered_from_the_archived_days_of_everyone() {
+    const RANGE: &str = "start_date=2026-11-11&end_date=2026-11-20";
+    let lake = Lake::new();
+    let first = lake.gateway().await;
+    let user_id = first.get(&format!("/v1/users?{RANGE}&limit=1")).await.json()["data"][0]["user_id"].clone();
+    let url = format!("/v1/users/{}?{RANGE}", user_id.as_str().unwrap());
+    let before = first.get(&url).await;
+    lake.holds(10).await;
+
+    let second = lake.gateway().await;
+    let after = second.get(&url).await;
+
+    assert_eq!((after.json(), &after.headers["etag"]), (before.json(), &before.headers["etag"]));
+    assert_eq!(second.upstream_calls(), 0);
+}
+
+#[tokio::test]
+async fn a_department_without_rows_is_late_until_the_company_is_known() {
+    const OLD: &str = "start_date=2026-11-10&end_date=2026-11-14";
+    let gateway = Setup::new(SimulatorConfig { users: 60, ..SimulatorConfig::default() }).await;
+    let department = gateway.simulator.tenant().departments()[0].open_department_id.clone();
+    gateway.simulator.production().delay(gateway.home(), day("2026-11-12").date());
+    let url = format!("/v1/reports/summary?{OLD}&department_id={department}");
+    let current = async || gateway.get(&url).await.json()["data"]["current"].clone();
+
+    let first = current().await;
+    current().await;
+    gateway.simulator.production().complete(gateway.home(), day("2026-11-12").date());
+    gateway.set_time("2026-11-22T04:10:01Z");
+    eventually(async || current().await["days_counted"] == 5).await;
+
+    assert_eq!(first["days_counted"], 4);
+    assert!(current().await["active_per_day"].as_f64() > Some(0.0));
+}

@@ -243,6 +243,9 @@ impl Tenant {
             };
             let (now, then) = (value(&current), value(&previous));
             let change = now.zip(then.filter(|then| *then > 0.0)).map(|(now, then)| round((now - then) / then));
+            let days = |of: &Option<Map<String, Value>>| of.as_ref().map(|of| of["days_counted"].clone());
+            let grows = !["users", "activated", "active_per_day"].contains(&name.as_str());
+            let change = change.filter(|_| !grows || days(&current) == days(&previous));
             json!({ "figure": name, "current": now.map(round), "previous": then.map(round), "change": change })
         };
         let figures: Vec<Value> = names.map(figure).collect();

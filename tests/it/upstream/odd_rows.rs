@@ -139,6 +139,8 @@ async fn an_unreadable_row_is_skipped_and_the_day_is_fetched_again(
 #[case::an_array("[7]", 0)]
 #[case::an_object(r#"{"value":7}"#, 0)]
 #[case::a_word(r#""many""#, 0)]
+#[case::not_a_number("NaN", 0)]
+#[case::an_incomplete_word("tru", 0)]
 #[tokio::test]
 async fn a_value_that_is_no_count_is_reported(#[case] value: &str, #[case] count: u64) {
     let setup = setup_with(r#""vc_num":"#, format!(r#""vc_num":{value},"other":"#)).await;

@@ -46,6 +46,9 @@ fn calls_with(setup: &Setup, date: &str) -> Vec<CallRecord> {
 #[case::the_first_day(&["2026-10-10"])]
 #[case::neighbours(&["2026-10-20", "2026-10-21"])]
 #[case::days_in_every_part(&["2026-10-12", "2026-10-20", "2026-10-27", "2026-11-05"])]
+#[case::every_fourth_day(&[
+    "2026-10-12", "2026-10-16", "2026-10-20", "2026-10-24", "2026-10-28", "2026-11-01", "2026-11-05", "2026-11-09",
+])]
 #[tokio::test]
 async fn only_the_refused_days_are_missing(#[case] refused: &[&str]) {
     let setup = setup().await;
@@ -80,14 +83,14 @@ async fn a_part_is_tried_twice_if_the_failure_can_be_temporary() {
 }
 
 #[tokio::test]
-async fn an_outage_is_not_cut_into_days() {
+async fn a_refusal_of_everything_costs_one_call_a_part() {
     let setup = setup().await;
     setup.simulator.faults().push(InjectedFault::new(refusal()).times(u32::MAX));
 
     let answer = partial_activity(&setup).await;
 
     assert_eq!(missing(&answer).len(), 31);
-    assert_eq!(setup.upstream_calls(), 1 + 2 + 4 + 8);
+    assert_eq!(setup.upstream_calls(), 1 + 2 + 4 + 8 + 16 + 30);
 }
 
 #[tokio::test]
