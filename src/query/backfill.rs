@@ -43,7 +43,7 @@ pub struct BackfillRequest {
 /// The progress of a backfill.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BackfillProgress {
-    /// Requested days that are produced. A day counts once per geo.
+    /// Requested days that are produced and not expired. A day counts once per geo.
     pub days: usize,
     /// Days that are finished, whether they were fetched or archived before.
     pub done: usize,
@@ -148,12 +148,13 @@ impl Backfiller {
         each.await
     }
 
-    /// The number of requested days that are produced, and the keys of those that are not archived.
+    /// The number of requested days that are produced and not expired, and the keys of those that are not archived.
     async fn missing_days(&self, request: &BackfillRequest) -> (usize, Vec<DayKey>) {
         let (now, archived) = (self.engine.now(), self.archived_days(request).await);
         let key = |geo, day| DayKey { geo, user_id_type: request.user_id_type, scope: request.scope.clone(), day };
         let all = request.range.days().flat_map(|day| request.geos.iter().map(move |geo| (*geo, day)));
-        let produced: Vec<_> = all.filter(|(geo, day)| geo.produced_at(*day) <= now).collect();
+        let is_kept = |geo, day| self.engine.oldest_kept(geo).is_none_or(|oldest| oldest <= day);
+        let produced: Vec<_> = all.filter(|(geo, day)| geo.produced_at(*day) <= now && is_kept(*geo, *day)).collect();
         let missing = produced.iter().filter(|one| !archived.contains(one)).map(|(geo, day)| key(*geo, *day));
         (produced.len(), missing.collect())
     }
@@ -189,7 +190,7 @@ impl Backfiller {
     }
 }
 
-/// Whether a retry within minutes can succeed. A spent quota is refilled only in the next month.
+/// Whether a retry within minutes can succeed. An exhausted quota is tried again after an hour.
 const fn is_worth_retrying(error: &LoadError) -> bool {
     error.is_retryable() && !matches!(error, LoadError::QuotaExhausted { .. })
 }

@@ -1,6 +1,6 @@
 //! Archive tier: serves archived days, and archives final days that the inner source loads.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -127,9 +127,10 @@ impl<S: DaySource> DaySource for ArchiveTier<S> {
         // A day of one person is answered from the archived day of everyone.
         let stored_as =
             |key: &DayKey| if matches!(key.scope, DataScope::User(_)) { key.everyone() } else { key.clone() };
-        let mut missing: Vec<DayKey> = keys.iter().map(stored_as).collect();
-        self.archive.remove_listed(&mut missing).await;
-        let missing: Vec<DayKey> = keys.iter().filter(|key| missing.contains(&stored_as(key))).cloned().collect();
+        let mut not_listed: Vec<DayKey> = keys.iter().map(stored_as).collect();
+        self.archive.remove_listed(&mut not_listed).await;
+        let not_listed: HashSet<DayKey> = not_listed.into_iter().collect();
+        let missing: Vec<DayKey> = keys.iter().filter(|key| not_listed.contains(&stored_as(key))).cloned().collect();
         if missing.is_empty() { Forecast::NOTHING } else { self.inner.forecast(&missing, depth).await }
     }
 }

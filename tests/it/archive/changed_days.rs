@@ -134,6 +134,12 @@ async fn expired_days_are_neither_fetched_nor_archived() {
     let first = first_days.iter().filter_map(|call| call.query.as_ref()).map(|query| *query.days.start()).min();
     assert_eq!(first, Some(day("2026-11-17").date()));
     assert_eq!(state(&gateway, "2026-11-15").await, "expired");
+
+    let url = format!("{}/v1/backfills?start_date=2026-11-10&end_date=2026-11-16", gateway.base);
+    let job = gateway.http.post(url).send().await.expect("an answer");
+    let location = job.headers()["location"].to_str().expect("text").to_owned();
+    eventually(async || gateway.get(&location).await.json()["state"] == "done").await;
+    assert_eq!(gateway.get(&location).await.json()["days"]["total"], 0);
 }
 
 #[tokio::test]
@@ -154,7 +160,7 @@ async fn one_person_is_answered_from_the_archived_days_of_everyone() {
 }
 
 #[tokio::test]
-async fn a_department_without_rows_is_late_until_the_company_is_known() {
+async fn a_department_without_rows_on_one_day_is_late_and_fetched_again() {
     const OLD: &str = "start_date=2026-11-10&end_date=2026-11-14";
     let gateway = Setup::new(SimulatorConfig { users: 60, ..SimulatorConfig::default() }).await;
     let department = gateway.simulator.tenant().departments()[0].open_department_id.clone();
