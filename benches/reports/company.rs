@@ -73,8 +73,8 @@ impl DaySource for Company {
         vec![None; keys.len()]
     }
 
-    async fn forecast(&self, _: &[DayKey], _: Depth) -> Forecast {
-        Forecast::NOTHING
+    async fn forecast(&self, keys: &[DayKey], _: Depth) -> Forecast {
+        Forecast { calls: keys.len() as u64, ..Forecast::NOTHING }
     }
 }
 

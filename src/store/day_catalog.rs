@@ -127,8 +127,8 @@ impl DayCatalog {
     /// The present status of a day.
     #[must_use]
     pub fn status(&self, day: &impl DayMetadata) -> DayStatus {
-        let (state, key) = (self.state(day), day.key());
-        let fetched_at = self.shared.history.fetches_of(day).fetched_at;
+        let key = day.key();
+        let (state, fetched_at) = self.state_and_fetch_time(day);
         let refresh_due_at = self.shared.policy.refresh_due_at(key.geo, key.day, state, fetched_at);
         DayStatus { state, refresh_due: refresh_due_at.is_some_and(|due| due < self.now()), refresh_due_at }
     }
@@ -136,21 +136,29 @@ impl DayCatalog {
     /// The present state of a day. A filtered day has the state of the whole day.
     #[must_use]
     pub fn state(&self, day: &impl DayMetadata) -> DayState {
+        self.state_and_fetch_time(day).0
+    }
+
+    /// The present state of a day, and the time of the latest fetch that returned its rows.
+    fn state_and_fetch_time(&self, day: &impl DayMetadata) -> (DayState, Timestamp) {
         let (key, now) = (day.key(), self.now());
         let (policy, history) = (&self.shared.policy, &self.shared.history);
         if !self.is_view() && key.scope == DataScope::Everyone {
-            let fetches = history.fetches_of(day);
-            return history.with_counts(key, |counts| policy.state(key.geo, key.day, &fetches, counts, now));
+            return history.judge_rows(day, |fetches, counts| {
+                (policy.state(key.geo, key.day, &fetches, counts, now), fetches.fetched_at)
+            });
         }
         let company =
             history.judge(key, |record, counts| policy.state(key.geo, key.day, &record.fetches(), counts, now));
-        match company {
+        let fetches = history.fetches_of(day);
+        let state = match company {
             Some(state) if self.is_view() => state,
             _ => {
                 let has_rows = history.is_department_with_rows(key);
-                policy.state_of_part(has_rows, key.geo, key.day, &history.fetches_of(day), company, now)
+                policy.state_of_part(has_rows, key.geo, key.day, &fetches, company, now)
             }
-        }
+        };
+        (state, fetches.fetched_at)
     }
 
     /// The latest recorded fetch of a day of everyone; `None` if none is recorded.

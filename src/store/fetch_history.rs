@@ -148,13 +148,16 @@ impl FetchHistory {
         Some(judge(series.records.get(&key.day)?, &series.counts))
     }
 
-    /// The result of `read` for the row counts of the series of `key`.
-    pub fn with_counts<T>(&self, key: &DayKey, read: impl FnOnce(&RowCounts) -> T) -> T {
+    /// The result of `judge` for a day of everyone with the fetches that returned its rows and the row counts of its
+    /// series.
+    pub fn judge_rows<T>(&self, day: &impl DayMetadata, judge: impl FnOnce(DayFetches, &RowCounts) -> T) -> T {
+        let key = day.key();
         let series = self.series.read();
-        match series.get(&(key.geo, key.user_id_type)) {
-            Some(series) => read(&series.counts),
-            None => read(&RowCounts::new()),
-        }
+        let Some(series) = series.get(&(key.geo, key.user_id_type)) else {
+            return judge(FetchRecord::of(day).fetches(), &RowCounts::default());
+        };
+        let record = series.records.get(&key.day).filter(|record| record.hash == *day.hash());
+        judge(record.copied().unwrap_or(FetchRecord::of(day)).fetches(), &series.counts)
     }
 
     /// Whether rows of this day were fetched before, and this fetch has none.
@@ -168,7 +171,7 @@ impl FetchHistory {
     pub fn remove(&self, day: &DayKey) {
         if let Some(series) = self.series.write().get_mut(&(day.geo, day.user_id_type)) {
             series.records.remove(&day.day);
-            series.counts.remove(&day.day);
+            series.counts.remove(day.day);
         }
         self.unconfirmed_parts.write().retain(|key, _| key.everyone() != day.everyone());
     }
@@ -205,21 +208,17 @@ impl Series {
     fn record(&mut self, day: Day, fetch: FetchRecord) -> bool {
         let record = self.records.get(&day).map_or(fetch, |record| record.updated_with(fetch));
         let small_days = self.small_days_compared_with(day);
-        let first_day_with_rows = self.first_day_with_rows();
+        let first_day_with_rows = self.counts.first_day_with_rows();
         self.records.insert(day, record);
         let rows_before = self.counts.insert(day, record.rows);
         rows_before != Some(record.rows)
             || small_days != self.small_days_compared_with(day)
-            || (first_day_with_rows.is_some() && first_day_with_rows != self.first_day_with_rows())
+            || (first_day_with_rows.is_some() && first_day_with_rows != self.counts.first_day_with_rows())
     }
 
     /// The recorded days that are compared with `day` and are small.
     fn small_days_compared_with(&self, day: Day) -> Vec<Day> {
-        let is_small = |other: &Day| self.counts.get(other).is_some_and(|rows| is_small(*other, *rows, &self.counts));
+        let is_small = |other: &Day| self.counts.get(*other).is_some_and(|rows| is_small(*other, rows, &self.counts));
         compared_days(day).filter(is_small).collect()
-    }
-
-    fn first_day_with_rows(&self) -> Option<Day> {
-        self.counts.iter().find(|(_, rows)| **rows > 0).map(|(day, _)| *day)
     }
 }

@@ -55,8 +55,13 @@ pub struct DayFetches {
     pub doubtful: bool,
 }
 
-/// The numbers of rows of the days of one series, by day.
-pub type RowCounts = BTreeMap<Day, usize>;
+/// The numbers of rows of the days of one series.
+#[derive(Clone, Debug, Default)]
+pub struct RowCounts {
+    by_day: BTreeMap<Day, usize>,
+    /// At least the largest of them. With it, most days are judged without a look at the days around them.
+    upper_bound: usize,
+}
 
 /// A day is compared with the same weekday this many days before and after it: the four weeks around it. Weekends
 /// usually have fewer rows than working days.
@@ -80,6 +85,31 @@ impl DayState {
     #[must_use]
     pub const fn is_settled(self) -> bool {
         matches!(self, Self::Final | Self::Empty)
+    }
+}
+
+impl RowCounts {
+    /// The number of rows of a day, if it is recorded.
+    #[must_use]
+    pub fn get(&self, day: Day) -> Option<usize> {
+        self.by_day.get(&day).copied()
+    }
+
+    /// Records the number of rows of a day. Returns the previous number.
+    pub fn insert(&mut self, day: Day, rows: usize) -> Option<usize> {
+        self.upper_bound = self.upper_bound.max(rows);
+        self.by_day.insert(day, rows)
+    }
+
+    /// Removes a day.
+    pub fn remove(&mut self, day: Day) {
+        self.by_day.remove(&day);
+    }
+
+    /// The first day with rows.
+    #[must_use]
+    pub fn first_day_with_rows(&self) -> Option<Day> {
+        self.by_day.iter().find(|(_, rows)| **rows > 0).map(|(day, _)| *day)
     }
 }
 
@@ -189,7 +219,11 @@ pub(super) fn compared_days(day: Day) -> impl Iterator<Item = Day> {
 /// Whether a day of `rows` rows has no rows, or fewer than half the median of the same weekday in the four weeks around
 /// it.
 pub(super) fn is_small(day: Day, rows: usize, counts: &RowCounts) -> bool {
-    let mut others: Vec<usize> = compared_days(day).filter_map(|other| counts.get(&other).copied()).collect();
+    // The median is at most the upper bound.
+    if rows > 0 && rows * 2 >= counts.upper_bound {
+        return false;
+    }
+    let mut others: Vec<usize> = compared_days(day).filter_map(|other| counts.get(other)).collect();
     others.sort_unstable();
     // Twice the median, so that the mean of the two middle values stays a whole number.
     let double_median = others.get(others.len() / 2).copied().unwrap_or(0)
@@ -200,10 +234,10 @@ pub(super) fn is_small(day: Day, rows: usize, counts: &RowCounts) -> bool {
 /// Whether the recorded days prove that the tenant has no rows on `day` or earlier: no earlier day has rows, and an
 /// uninterrupted run of days without rows that includes `day` ends with the first day that has rows.
 fn is_before_first_rows(day: Day, counts: &RowCounts) -> bool {
-    let Some((first, _)) = counts.iter().find(|(_, rows)| **rows > 0) else { return false };
-    let run = counts.range(..*first).rev().zip(1_i32..);
+    let Some(first) = counts.first_day_with_rows() else { return false };
+    let run = counts.by_day.range(..first).rev().zip(1_i32..);
     let length = run.take_while(|((before, _), offset)| **before == first.plus(-offset)).count();
-    day < *first
+    day < first
         && length >= MIN_EMPTY_DAYS_BEFORE_FIRST
         && first.since(day) <= i32::try_from(length).unwrap_or(i32::MAX)
 }
@@ -232,6 +266,16 @@ mod tests {
 
     fn fetched_once(at: Timestamp, rows: usize) -> DayFetches {
         DayFetches { agreed_since: at, fetched_at: at, rows, doubtful: false }
+    }
+
+    impl FromIterator<(Day, usize)> for RowCounts {
+        fn from_iter<I: IntoIterator<Item = (Day, usize)>>(days: I) -> Self {
+            let mut counts = Self::default();
+            for (day, rows) in days {
+                counts.insert(day, rows);
+            }
+            counts
+        }
     }
 
     /// The same number of rows on the same weekday of the four weeks around the day.
@@ -286,8 +330,7 @@ mod tests {
 
     #[test]
     fn one_compared_day_proves_nothing() {
-        let mut counts = around(1000);
-        counts.retain(|other, _| *other == day().plus(7));
+        let mut counts: RowCounts = std::iter::once((day().plus(7), 1000)).collect();
         assert_eq!(state(&fetched_once(hours(100), 1), &counts), DayState::Final);
         counts.insert(day().plus(-7), 3);
         assert_eq!(state(&fetched_once(hours(100), 1), &counts), DayState::Late);
@@ -307,7 +350,7 @@ mod tests {
         assert_eq!(state(&fetched_once(hours(100), 0), &without_rows(6)), DayState::Late);
         assert_eq!(state(&fetched_once(hours(100), 0), &without_rows(7)), DayState::Empty);
         let mut interrupted = without_rows(9);
-        interrupted.remove(&day().plus(1));
+        interrupted.remove(day().plus(1));
         assert_eq!(state(&fetched_once(hours(100), 0), &interrupted), DayState::Late);
         let mut between = without_rows(9);
         between.insert(day().plus(-30), 1000);
