@@ -189,8 +189,11 @@ impl RequestContext {
     ) -> Result<Representation, EarlyResponse> {
         let provenance = loaded.provenance(&self.engine, &request.query);
         let has_meta = request.format.format == Format::Json;
-        let missing_days =
-            if has_meta { None } else { missing_days_header(&request.query.geos, &loaded.missing_days()) };
+        let missing_days = if has_meta {
+            None
+        } else {
+            missing_days_header(&request.query.geos, &loaded.loaded_days().selected_days_left_out())
+        };
         let representation =
             Representation { missing_days, ..self.representation(request, provenance, loaded.generation) };
         match self.ready_response(&representation) {

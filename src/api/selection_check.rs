@@ -51,7 +51,7 @@ pub(super) async fn check_selection<D: SelectableDays + Send + 'static>(
         if days.has_match(&selection) {
             return Ok(SelectionCheck { days, note: None });
         }
-        if days.lacks_selected_days() {
+        if days.loaded_days().lacks_selected_days() {
             return Ok(SelectionCheck { days, note: Some(NO_ROW_SELECTED) });
         }
         let path = match (&selection.user_id, &selection.department_path) {

@@ -12,16 +12,16 @@ use crate::{
     report::{DayDigest, Suppressed},
     source::{DayData as _, Depth},
     store::DayState,
-    table::{DayMetadata, Dictionary, RowSelection},
+    table::{DayMetadata, DayTable, Dictionary, RowSelection, dictionary::ends_of_levels},
 };
 
 /// Loaded days in which the rows of a selection can be looked for.
 pub trait SelectableDays {
-    /// Whether some selected days are not there, so that a selection without rows can have rows on those days.
-    fn lacks_selected_days(&self) -> bool;
+    /// The data of a day.
+    type Data: DayMetadata;
 
-    /// The selected days that can have rows which are not in the answer.
-    fn missing_days(&self) -> Vec<(Geo, Day)>;
+    /// The loaded days.
+    fn loaded_days(&self) -> &LoadedDays<Self::Data>;
 
     /// Whether a selected day has a row of the selected department and person. The condition on activity is ignored.
     fn has_match(&self, selection: &RowSelection) -> bool;
@@ -43,7 +43,8 @@ impl Query {
 impl<D: DayMetadata> LoadedDays<D> {
     /// The selected days that can have rows which are not in the answer: late, missing and expired ones, and those of
     /// dates that do not count in another geo.
-    fn selected_days_left_out(&self) -> Vec<(Geo, Day)> {
+    #[must_use]
+    pub fn selected_days_left_out(&self) -> Vec<(Geo, Day)> {
         let late = self.selected_uncounted().filter(|day| day.state != DayState::Empty);
         let late = late.map(|day| (day.key.geo, day.key.day));
         let mut days: Vec<_> = late.chain(self.selected_missing()).chain(self.selected_expired()).collect();
@@ -51,19 +52,18 @@ impl<D: DayMetadata> LoadedDays<D> {
         days
     }
 
-    /// Whether a selected day is not there: not produced yet, late, not loaded, or expired.
-    fn is_incomplete(&self) -> bool {
+    /// Whether some selected days are not there, so that a selection without rows can have rows on those days.
+    #[must_use]
+    pub fn lacks_selected_days(&self) -> bool {
         !self.plan.pending.is_empty() || !self.selected_days_left_out().is_empty()
     }
 }
 
 impl SelectableDays for LoadedDays {
-    fn lacks_selected_days(&self) -> bool {
-        self.is_incomplete()
-    }
+    type Data = DayTable;
 
-    fn missing_days(&self) -> Vec<(Geo, Day)> {
-        self.selected_days_left_out()
+    fn loaded_days(&self) -> &Self {
+        self
     }
 
     fn has_match(&self, selection: &RowSelection) -> bool {
@@ -86,12 +86,10 @@ impl SelectableDays for LoadedDays {
 }
 
 impl SelectableDays for ReportInput {
-    fn lacks_selected_days(&self) -> bool {
-        self.is_incomplete()
-    }
+    type Data = DayDigest;
 
-    fn missing_days(&self) -> Vec<(Geo, Day)> {
-        self.selected_days_left_out()
+    fn loaded_days(&self) -> &Self {
+        self
     }
 
     /// For one person, the digests contain only the rows of that person.
@@ -115,12 +113,10 @@ impl SelectableDays for ReportInput {
 }
 
 impl SelectableDays for UserRollups {
-    fn lacks_selected_days(&self) -> bool {
-        self.input.lacks_selected_days()
-    }
+    type Data = DayDigest;
 
-    fn missing_days(&self) -> Vec<(Geo, Day)> {
-        self.input.missing_days()
+    fn loaded_days(&self) -> &ReportInput {
+        &self.input
     }
 
     fn has_match(&self, selection: &RowSelection) -> bool {
@@ -159,12 +155,11 @@ fn paths_with_parents(departments: &FixedBitSet, dictionary: &Dictionary) -> BTr
     let mut paths = BTreeSet::new();
     for department in departments.ones().filter_map(|index| u32::try_from(index).ok()) {
         let path = &tables.department(department).path;
-        for (end, _) in path.match_indices('/').filter(|(end, _)| *end > 0) {
+        for end in ends_of_levels(path) {
             if !paths.contains(&path[..end]) {
                 paths.insert(path[..end].into());
             }
         }
-        paths.insert(Arc::clone(path));
     }
     paths
 }

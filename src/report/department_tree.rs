@@ -9,7 +9,7 @@ use crate::{
     model::Day,
     table::{
         Department,
-        dictionary::{DictionaryTables, is_path_within},
+        dictionary::{DictionaryTables, ends_of_levels, is_path_within},
     },
 };
 
@@ -140,12 +140,6 @@ impl DepartmentTree {
 fn by_segments(one: &str, other: &str) -> Ordering {
     let rank = |byte: u8| if byte == b'/' { 0 } else { u16::from(byte) + 1 };
     one.bytes().map(rank).cmp(other.bytes().map(rank))
-}
-
-/// Where the path of each level ends, from the top level to the path itself. A path that begins with a slash is within its
-/// top level: nothing is below the empty path.
-fn ends_of_levels(path: &str) -> impl Iterator<Item = usize> + '_ {
-    path.match_indices('/').map(|(end, _)| end).filter(|end| *end > 0).chain([path.len()])
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl DayCatalog {
         }
         let company =
             history.judge(key, |record, counts| policy.state(key.geo, key.day, &record.fetches(), counts, now));
-        let fetches = history.fetches_of(day);
+        let fetches = history.fetches_of_part(day);
         let state = match company {
             Some(state) if self.is_view() => state,
             _ => {

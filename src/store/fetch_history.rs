@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
-use super::freshness::{DayFetches, RowCounts, compared_days, is_small};
+use super::freshness::{DayFetches, RowCounts};
 use crate::{
     model::{DataScope, Day, DayKey, Geo, UserIdType},
     table::{DayMetadata, FetchQuality, day_table::ContentHash},
@@ -65,6 +65,11 @@ impl FetchRecord {
         }
     }
 
+    /// The recorded fetches that returned the rows of `day`. If the record has other rows: only the fetch of `day` itself.
+    fn matching(recorded: Option<&Self>, day: &impl DayMetadata) -> Self {
+        recorded.filter(|record| record.hash == *day.hash()).copied().unwrap_or_else(|| Self::of(day))
+    }
+
     /// The record after a further fetch.
     fn updated_with(self, fetch: Self) -> Self {
         if self.hash == fetch.hash {
@@ -117,20 +122,10 @@ impl FetchHistory {
         false
     }
 
-    /// The recorded fetches that returned the rows of `day`. If the record has other rows: only the fetch of `day` itself.
+    /// The recorded fetches of a part of the company, or of a filtered day, that returned the rows of `day`.
     #[must_use]
-    pub fn fetches_of(&self, day: &impl DayMetadata) -> DayFetches {
-        let recorded = |record: Option<&FetchRecord>| {
-            record.filter(|record| record.hash == *day.hash()).copied().unwrap_or(FetchRecord::of(day)).fetches()
-        };
-        let key = day.key();
-        match key.scope {
-            DataScope::Everyone => {
-                let series = self.series.read();
-                recorded(series.get(&(key.geo, key.user_id_type)).and_then(|series| series.records.get(&key.day)))
-            }
-            _ => recorded(self.unconfirmed_parts.read().get(key)),
-        }
+    pub fn fetches_of_part(&self, day: &impl DayMetadata) -> DayFetches {
+        FetchRecord::matching(self.unconfirmed_parts.read().get(day.key()), day).fetches()
     }
 
     /// Whether the key names a department that had rows on some day.
@@ -156,8 +151,7 @@ impl FetchHistory {
         let Some(series) = series.get(&(key.geo, key.user_id_type)) else {
             return judge(FetchRecord::of(day).fetches(), &RowCounts::default());
         };
-        let record = series.records.get(&key.day).filter(|record| record.hash == *day.hash());
-        judge(record.copied().unwrap_or(FetchRecord::of(day)).fetches(), &series.counts)
+        judge(FetchRecord::matching(series.records.get(&key.day), day).fetches(), &series.counts)
     }
 
     /// Whether rows of this day were fetched before, and this fetch has none.
@@ -204,21 +198,10 @@ impl FetchHistory {
 }
 
 impl Series {
-    /// Records a fetch. Returns whether the state of other days may have changed.
+    /// Records a fetch. Returns whether the state of other days may have changed: it depends on the number of rows.
     fn record(&mut self, day: Day, fetch: FetchRecord) -> bool {
         let record = self.records.get(&day).map_or(fetch, |record| record.updated_with(fetch));
-        let small_days = self.small_days_compared_with(day);
-        let first_day_with_rows = self.counts.first_day_with_rows();
         self.records.insert(day, record);
-        let rows_before = self.counts.insert(day, record.rows);
-        rows_before != Some(record.rows)
-            || small_days != self.small_days_compared_with(day)
-            || (first_day_with_rows.is_some() && first_day_with_rows != self.counts.first_day_with_rows())
-    }
-
-    /// The recorded days that are compared with `day` and are small.
-    fn small_days_compared_with(&self, day: Day) -> Vec<Day> {
-        let is_small = |other: &Day| self.counts.get(*other).is_some_and(|rows| is_small(*other, rows, &self.counts));
-        compared_days(day).filter(is_small).collect()
+        self.counts.insert(day, record.rows) != Some(record.rows)
     }
 }

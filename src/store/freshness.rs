@@ -212,13 +212,13 @@ impl FreshnessPolicy {
 }
 
 /// The days whose judgement depends on the number of rows of `day`.
-pub(super) fn compared_days(day: Day) -> impl Iterator<Item = Day> {
+fn compared_days(day: Day) -> impl Iterator<Item = Day> {
     COMPARED_OFFSETS.into_iter().map(move |offset| day.plus(offset))
 }
 
 /// Whether a day of `rows` rows has no rows, or fewer than half the median of the same weekday in the four weeks around
 /// it.
-pub(super) fn is_small(day: Day, rows: usize, counts: &RowCounts) -> bool {
+fn is_small(day: Day, rows: usize, counts: &RowCounts) -> bool {
     // The median is at most the upper bound.
     if rows > 0 && rows * 2 >= counts.upper_bound {
         return false;

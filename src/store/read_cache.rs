@@ -60,9 +60,6 @@ impl<S: DaySource> DaySource for ReadCache<S> {
         let Some(cached) = self.memory.get(key, depth) else {
             self.memory.record_lookup(CacheLookup::Miss);
             let loaded = self.inner.load(key, depth, context).await?;
-            if self.is_refresh_due(&loaded) {
-                self.spawn_refresh(key, context);
-            }
             // Another caller may have loaded the rows.
             return self.memory.at_depth(loaded, depth).await;
         };

@@ -236,6 +236,12 @@ pub fn is_path_within(path: &str, ancestor: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('/') && !ancestor.is_empty()))
 }
 
+/// Where the path of each level ends, from the top level to the path itself. A path that begins with a slash is within its
+/// top level: nothing is below the empty path.
+pub fn ends_of_levels(path: &str) -> impl Iterator<Item = usize> + '_ {
+    path.match_indices('/').map(|(end, _)| end).filter(|end| *end > 0).chain([path.len()])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

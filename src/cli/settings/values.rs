@@ -30,19 +30,23 @@ pub(crate) fn base_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// A duration from 1 ms to 24 h, such as `60s` or `2min`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    let valid = parsed.filter(|duration| (1..=86_400_000).contains(&duration.as_millis()));
-    valid.ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
+    duration_up_to(DAY, text).ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
 }
 
 /// A duration from 1 ms to 31 days, such as `10min` or `72h`.
 pub(super) fn long_duration(text: &str) -> Result<Duration, String> {
-    const MAX_MILLISECONDS: u128 = 31 * 86_400_000;
+    let parsed = duration_up_to(31 * DAY, text);
+    parsed.ok_or_else(|| "expected a duration from 1ms to 744h, such as 10min or 72h".to_owned())
+}
+
+/// A duration from 1 ms to `max`.
+fn duration_up_to(max: Duration, text: &str) -> Option<Duration> {
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    let valid = parsed.filter(|duration| (1..=MAX_MILLISECONDS).contains(&duration.as_millis()));
-    valid.ok_or_else(|| "expected a duration from 1ms to 744h, such as 10min or 72h".to_owned())
+    parsed.filter(|duration| (1..=max.as_millis()).contains(&duration.as_millis()))
 }
 
 /// A duration that may be zero.

@@ -30,8 +30,8 @@ impl<S> ArchiveTier<S> {
 }
 
 impl<S: DaySource> ArchiveTier<S> {
-    /// Loads a day from the inner source whose archived version turned out to be doubtful. If that fails, the archived
-    /// version is returned.
+    /// Loads a day from the inner source whose archived version turned out to be late. If that fails, the archived version
+    /// is returned.
     async fn reload(
         &self,
         archived: Arc<DayTable>,
@@ -48,7 +48,7 @@ impl<S: DaySource> ArchiveTier<S> {
             }
             Ok(_) => Ok(LoadedDay::Rows(archived)),
             Err(error) => {
-                tracing::warn!(%key, %error, "a doubtful archived day could not be fetched again");
+                tracing::warn!(%key, %error, "a late archived day could not be fetched again");
                 Ok(LoadedDay::Rows(archived))
             }
         }

@@ -173,15 +173,8 @@ fn tier(archive: &Arc<Archive>, is_down: bool) -> ArchiveTier<Upstream> {
     ArchiveTier::new(Arc::clone(archive), catalog, Upstream { is_down })
 }
 
-#[rstest]
-#[case::closed_once(&[Cut::Closed])]
-#[case::closed_twice(&[Cut::Closed, Cut::Closed])]
-#[case::reset(&[Cut::Reset])]
-#[case::a_shorter_length_is_announced(&[Cut::Announced])]
-#[case::a_shorter_length_is_announced_twice(&[Cut::Announced, Cut::Announced])]
-#[case::each_in_turn(&[Cut::Announced, Cut::Closed, Cut::Reset])]
-#[tokio::test]
-async fn a_read_that_is_cut_short_is_repeated(#[case] cuts: &[Cut]) {
+/// A bucket in which one day is archived, with its address and the key of the day.
+async fn bucket_with_a_day() -> (Arc<Bucket>, String, DayKey) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
     let bucket = Arc::<Bucket>::default();
@@ -191,6 +184,19 @@ async fn a_read_that_is_cut_short_is_repeated(#[case] cuts: &[Cut]) {
     let before = archive(&endpoint);
     tier(&before, false).load(&key, Depth::Rows, CONTEXT).await.expect("a day");
     before.wait_until_written(&key).await;
+    (bucket, endpoint, key)
+}
+
+#[rstest]
+#[case::closed_once(&[Cut::Closed])]
+#[case::closed_twice(&[Cut::Closed, Cut::Closed])]
+#[case::reset(&[Cut::Reset])]
+#[case::a_shorter_length_is_announced(&[Cut::Announced])]
+#[case::a_shorter_length_is_announced_twice(&[Cut::Announced, Cut::Announced])]
+#[case::each_in_turn(&[Cut::Announced, Cut::Closed, Cut::Reset])]
+#[tokio::test]
+async fn a_read_that_is_cut_short_is_repeated(#[case] cuts: &[Cut]) {
+    let (bucket, endpoint, key) = bucket_with_a_day().await;
     lock(&bucket.cuts).extend(cuts);
 
     let restarted = archive(&endpoint);
@@ -205,15 +211,7 @@ async fn a_read_that_is_cut_short_is_repeated(#[case] cuts: &[Cut]) {
 
 #[tokio::test]
 async fn a_file_that_is_always_cut_short_is_not_set_aside() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-    let bucket = Arc::<Bucket>::default();
-    tokio::spawn(Arc::clone(&bucket).serve(listener));
-    let day = day("2026-11-10");
-    let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day };
-    let before = archive(&endpoint);
-    tier(&before, false).load(&key, Depth::Rows, CONTEXT).await.expect("a day");
-    before.wait_until_written(&key).await;
+    let (bucket, endpoint, key) = bucket_with_a_day().await;
     lock(&bucket.cuts).extend([Cut::Announced; 100]);
 
     let restarted = archive(&endpoint);
