@@ -18,7 +18,7 @@ pub mod view_engines;
 
 pub use backfill::{BackfillProgress, BackfillRequest, Backfiller, CallCount};
 pub use backfill_jobs::{BackfillJob, BackfillJobState, BackfillJobs, TooManyJobs};
-pub use engine::QueryEngine;
+pub use engine::{LeadDays, QueryEngine};
 pub use latest_day_metrics::LatestDayMetrics;
 pub use loaded_days::{CacheStatus, LoadOptions, LoadedDays, QueryError};
 pub use memory_metrics::MemoryMetrics;

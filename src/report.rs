@@ -2,7 +2,9 @@
 
 pub mod activity;
 pub mod clients;
+pub mod day_counts;
 pub mod day_figures;
+pub mod definitions;
 pub mod department_members;
 pub mod department_totals;
 pub mod department_tree;
@@ -10,18 +12,20 @@ pub mod digest;
 pub mod figures_by_day;
 pub mod monthly_rollup;
 pub mod primary_departments;
+pub mod range_figures;
 pub mod retention;
 mod shared_people;
 pub mod sliding_window;
-pub mod summary;
 pub mod suppression;
 pub mod trailing_counts;
 pub mod user_rollup;
 pub mod user_totals;
 
 pub use activity::{ActivityBucket, Interval};
-pub use day_figures::{DayFigures, PersonSet, RowSums, ratio};
+pub use day_figures::{DayFigures, PersonSet, RowSums, ratio, relative_change};
+pub use definitions::{DEFINITIONS_VERSION, counted_flags};
 pub use digest::{DayDigest, DepartmentSlice};
 pub use figures_by_day::{FiguresByDay, SumsByDay};
+pub use range_figures::{RangeFigures, Use};
 pub use suppression::Suppressed;
 pub use trailing_counts::TrailingCounts;

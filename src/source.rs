@@ -130,13 +130,24 @@ pub struct Forecast {
     pub calls: u64,
     /// Time until the last of these calls is answered. `None` if the rate limit or the size of the tenant is unknown.
     pub wait: Option<Duration>,
+    /// The same at the present rate if the limit is unknown: the rate only grows until it is found. `None` if the size of the
+    /// tenant is unknown.
+    pub longest_wait: Option<Duration>,
+    /// Whether the monthly quota admits these calls without the share that is reserved for required calls.
+    pub is_within_quota: bool,
     /// Whether all days that are not cached are already being fetched for another request.
     pub collapsed: bool,
 }
 
 impl Forecast {
     /// No upstream call is needed.
-    pub const NOTHING: Self = Self { calls: 0, wait: Some(Duration::ZERO), collapsed: false };
+    pub const NOTHING: Self = Self {
+        calls: 0,
+        wait: Some(Duration::ZERO),
+        longest_wait: Some(Duration::ZERO),
+        is_within_quota: true,
+        collapsed: false,
+    };
 }
 
 /// Allows a shared source, or one whose type is chosen at start.

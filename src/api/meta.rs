@@ -70,12 +70,6 @@ pub const SMALL_GROUPS_SUPPRESSED: &str =
 pub const TRAILING_FIGURES_SUPPRESSED: &str = "wau, mau and stickiness are withheld if a day of their window has a group \
     below the minimum size";
 
-/// The note on trailing figures: `is_incomplete` says whether one is null.
-#[must_use]
-pub fn trailing_note(input: &ReportInput, is_incomplete: bool) -> Option<&'static str> {
-    (is_incomplete && !input.uncertain_dates().is_empty()).then_some(TRAILING_FIGURES_INCOMPLETE)
-}
-
 /// The days that a response is based on.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Meta {

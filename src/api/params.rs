@@ -166,6 +166,12 @@ impl Params {
         self.pairs.iter().any(|(other, _)| other == name)
     }
 
+    /// Whether a fault of one of these parameters is recorded.
+    #[must_use]
+    pub fn is_any_faulty(&self, names: &[&str]) -> bool {
+        self.faults.iter().any(|fault| names.contains(&&*fault.parameter))
+    }
+
     /// Ends the parsing. Parameters that no struct declares are faults.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ pub mod departments;
 pub mod figures;
 pub mod retention;
 pub mod summary;
+pub mod trailing;
 pub mod user;
 pub mod user_day;
 pub mod user_days;

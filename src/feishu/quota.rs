@@ -152,6 +152,15 @@ impl MonthlyQuota {
         Ok(QuotaCharge { quota: Arc::clone(self), is_trial })
     }
 
+    /// Whether this many calls can be made without the share that is reserved for interactive calls.
+    #[must_use]
+    pub fn admits(&self, calls: u64) -> bool {
+        let state = self.current_state();
+        let used = state.counted.calls + state.in_flight;
+        state.exhausted.is_none()
+            && self.limit_for(Priority::Background).is_none_or(|limit| used.saturating_add(calls) <= limit)
+    }
+
     fn check(&self, state: &QuotaState, priority: Priority) -> Result<(), QuotaRefusal> {
         match &state.exhausted {
             Some(exhausted) if exhausted.trial_in_flight => return Err(QuotaRefusal::TrialInFlight),

@@ -167,14 +167,18 @@ impl DaySource for FeishuSource {
 
     async fn forecast(&self, keys: &[DayKey], _: Depth) -> Forecast {
         let limit_is_known = self.throttle.snapshot().window.is_some();
-        match self.batcher.pending_calls(keys) {
-            Some(PendingCalls { own, others }) => {
-                // The throttle serves callers in turn, so other callers delay these calls by at most the same number.
-                let calls_until_done = (own + others.min(own)) as u64;
-                let wait = limit_is_known.then(|| self.throttle.estimate(calls_until_done, TrafficClass::Interactive));
-                Forecast { calls: own as u64, wait, collapsed: false }
-            }
-            None => Forecast { calls: keys.len() as u64, wait: None, collapsed: false },
+        let pending = self.batcher.pending_calls(keys);
+        let calls = pending.as_ref().map_or(keys.len(), |pending| pending.own) as u64;
+        let longest_wait = pending.map(|PendingCalls { own, others }| {
+            // The throttle serves callers in turn, so other callers delay these calls by at most the same number.
+            self.throttle.estimate((own + others.min(own)) as u64, TrafficClass::Interactive)
+        });
+        Forecast {
+            calls,
+            wait: longest_wait.filter(|_| limit_is_known),
+            longest_wait,
+            is_within_quota: self.quota.admits(calls),
+            collapsed: false,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::{
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::{task::spawn_blocking, time::Instant};
 use tracing::Instrument as _;
 
@@ -36,6 +37,18 @@ const MAX_CONCURRENT_LOADS: usize = 512;
 /// A query is rejected early if this share of its estimated wait exceeds the time until its deadline.
 const REJECTION_ESTIMATE_FACTOR: f64 = 0.7;
 
+/// After a lead day could not be fetched, lead days are not fetched for this long unless they are required.
+const LEAD_DAYS_RETRY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Which days before the selected ones are added to a report.
+#[derive(Clone, Copy, Debug)]
+pub enum LeadDays {
+    /// Only stored days.
+    Stored,
+    /// Stored days. The others are fetched if, by the estimate, the caller's wait and the quota of calls suffice.
+    Affordable(LoadOptions),
+}
+
 /// Loads the days of queries from the outermost layer of the read path. Clones share its caches.
 #[derive(Clone)]
 pub struct QueryEngine {
@@ -46,6 +59,8 @@ pub struct QueryEngine {
     caller: Option<CallerId>,
     trailing_counts: TrailingCountCache,
     monthly_rollups: MonthlyRollupCache,
+    /// Until when lead days that are not required are not fetched, because the last attempt failed.
+    lead_days_retry_at: Arc<Mutex<Option<Timestamp>>>,
 }
 
 impl QueryEngine {
@@ -59,6 +74,7 @@ impl QueryEngine {
             caller: None,
             trailing_counts: TrailingCountCache::default(),
             monthly_rollups: MonthlyRollupCache::new(rollup_bytes),
+            lead_days_retry_at: Arc::default(),
         }
     }
 
@@ -99,20 +115,26 @@ impl QueryEngine {
         }
     }
 
-    /// Adds those of the `days` days before the selected ones that are stored. Fetches none.
+    /// Adds the `days` days before the selected ones, as far as `lead_days` allows.
     ///
     /// # Errors
     /// If a digest cannot be computed.
-    pub async fn add_lead_days(&self, input: &mut ReportInput, query: &Query, days: u16) -> Result<(), QueryError> {
+    pub async fn add_lead_days(
+        &self,
+        input: &mut ReportInput,
+        query: &Query,
+        days: u16,
+        lead_days: LeadDays,
+    ) -> Result<(), QueryError> {
         let is_expired = |key: &DayKey| self.oldest_kept(key.geo).is_some_and(|oldest| key.day < oldest);
         let (expired, keys): (Vec<_>, Vec<_>) = lead_keys(&input.plan, days).into_iter().partition(is_expired);
         input.plan.expired.extend(expired.iter().map(|key| (key.geo, key.day)));
         if query.selection.user_id.is_none() {
-            self.add_stored(input, &keys).await;
+            self.load_lead_days(input, &keys, lead_days).await;
             return Ok(());
         }
         let mut rows = LoadedDays::empty(input.plan.clone());
-        self.add_stored::<DayTable>(&mut rows, &keys).await;
+        self.load_lead_days::<DayTable>(&mut rows, &keys, lead_days).await;
         let user_id = query.selection.user_id.as_deref().unwrap_or_default();
         input.append(self.digest_selected(query, rows.map(|day| day.of_person(user_id))).await?);
         Ok(())
@@ -347,16 +369,51 @@ impl QueryEngine {
         self.catalog.now()
     }
 
-    /// Adds the stored ones of these lead days.
-    async fn add_stored<D: DayData>(&self, loaded: &mut LoadedDays<D>, keys: &[DayKey]) {
-        for day in self.source.stored(keys, D::DEPTH).await {
-            let day = day.and_then(|day| D::from_loaded(day).ok());
+    /// Adds these lead days, as far as `lead_days` allows.
+    async fn load_lead_days<D: DayData>(&self, loaded: &mut LoadedDays<D>, keys: &[DayKey], lead_days: LeadDays) {
+        let stored = self.source.stored(keys, D::DEPTH).await;
+        let mut days: Vec<Option<Arc<D>>> =
+            stored.into_iter().map(|day| day.and_then(|day| D::from_loaded(day).ok())).collect();
+        if let LeadDays::Affordable(options) = lead_days {
+            self.fetch_affordable(keys, &mut days, options).await;
+        }
+        for day in days {
             loaded.push_lead_day(day.map(|day| {
                 let status = self.catalog.status(&*day);
                 (day, status)
             }));
         }
         loaded.exclude_uncounted_dates();
+    }
+
+    /// Fetches those of these days that are not there yet, if the estimated time and number of calls are affordable. After a
+    /// failure, no fetch is tried for a while, so that reports stay fast while Feishu cannot be reached.
+    async fn fetch_affordable<D: DayData>(&self, keys: &[DayKey], days: &mut [Option<Arc<D>>], options: LoadOptions) {
+        let missing: Vec<usize> = (0..keys.len()).filter(|index| days[*index].is_none()).collect();
+        let retry_at = *self.lead_days_retry_at.lock();
+        if missing.is_empty() || retry_at.is_some_and(|at| self.now() < at) {
+            return;
+        }
+        let missing_keys: Vec<DayKey> = missing.iter().map(|index| keys[*index].clone()).collect();
+        let forecast = self.source.forecast(&missing_keys, D::DEPTH).await;
+        let time_left = options.deadline.saturating_duration_since(Instant::now());
+        if !forecast.is_within_quota || forecast.longest_wait.is_none_or(|wait| wait > time_left) {
+            return;
+        }
+        let context = self.load_context();
+        let options = LoadOptions { allow_partial: true, ..options };
+        let loads = missing.into_iter().zip(missing_keys).map(|(index, key)| {
+            let source = Arc::clone(&self.source);
+            let load = async move { D::from_loaded(source.load(&key, D::DEPTH, context).await?) };
+            load_before_deadline(index, load, options)
+        });
+        let loaded = stream::iter(loads).buffer_unordered(MAX_CONCURRENT_LOADS).collect::<Vec<_>>().await;
+        for (index, day) in loaded.into_iter().flatten() {
+            match day {
+                Ok(day) => days[index] = Some(day),
+                Err(_) => *self.lead_days_retry_at.lock() = Some(self.now() + LEAD_DAYS_RETRY_INTERVAL),
+            }
+        }
     }
 
     /// Sorts the results into loaded and missing days, and completes the cache status.

@@ -3,13 +3,14 @@
 use std::ops::Deref;
 
 use super::{
-    day_figures::{DayFigures, PersonSet, RowSums, ratio},
+    day_figures::{DayFigures, RowSums, ratio},
     figures_by_day::FiguresByDay,
-    trailing_counts::{TrailingActive, TrailingCounts},
+    range_figures::{DistinctPeople, RangeFigures, RangeSums, default_regular_days},
+    trailing_counts::{MONTH_DAYS, TrailingActive, TrailingCounts},
 };
 use crate::{
     model::{Day, DayRange},
-    table::{Counter, Feature, Flag},
+    table::Flag,
 };
 
 /// The length of a bucket.
@@ -29,8 +30,6 @@ pub enum Interval {
 pub struct ActivityBucket {
     /// The selected days of the bucket.
     pub days: DayRange,
-    /// Number of dates of the bucket that count.
-    pub days_counted: usize,
     /// The figures; `None` if no date of the bucket counts.
     pub figures: Option<ActivityFigures>,
 }
@@ -38,20 +37,11 @@ pub struct ActivityBucket {
 /// The figures of one bucket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActivityFigures {
-    /// Number of people on the last date that counts.
-    pub users: u64,
-    /// How many of these people have an activated account.
-    pub activated: u64,
-    /// Distinct people who were active in the bucket. `None` if the bucket has several days and a person's id is
-    /// missing.
-    pub active: Option<u64>,
-    /// Distinct people who used each feature, by [`Feature::index`]. `None` under the same condition as `active`.
-    pub features: [Option<u64>; Feature::COUNT],
-    /// The sum of each counter, by [`Counter::index`].
-    pub counters: [u64; Counter::COUNT],
+    /// The figures of the dates that count.
+    pub range: RangeFigures,
     /// The trailing counts of the last date that counts.
     pub trailing: TrailingActive,
-    /// People active on that date, divided by `mau`.
+    /// Mean number of active people over the dates of the bucket that are in the window of `mau`, divided by `mau`.
     pub stickiness: Option<f64>,
 }
 
@@ -79,71 +69,69 @@ pub fn buckets(selected: DayRange, interval: Interval) -> impl Iterator<Item = D
 
 /// The activity over `selected`, by bucket.
 ///
-/// `days` holds the sums of each date that counts. `trailing` holds the trailing counts of these dates. `figures` is
-/// dereferenced only if a bucket has several dates.
+/// `regular_days` is the number of dates on which a person must use a feature to be a regular user of it; `None`: that of
+/// [`default_regular_days`]. `days` holds the sums of each date that counts. `trailing` holds the trailing counts of these
+/// dates. `figures` is dereferenced only if a bucket has several dates.
 #[must_use]
 pub fn activity(
     selected: DayRange,
     interval: Interval,
+    regular_days: Option<usize>,
     days: &[(Day, RowSums)],
     figures: &impl Deref<Target = FiguresByDay>,
     trailing: &TrailingCounts,
 ) -> Vec<ActivityBucket> {
     let bucket = |range: DayRange| {
-        let first = days.partition_point(|(day, _)| *day < range.first());
-        let inside = &days[first..][..days[first..].partition_point(|(day, _)| *day <= range.last())];
-        let figures = inside.last().map(|(last, sums)| {
+        let inside = days_within(range, days);
+        let figures = inside.last().map(|(last, _)| {
             let trailing = trailing.ending_on(*last);
-            let stickiness = ratio(sums.rows_with(Flag::Active), trailing.mau);
-            let figures = match inside {
-                [_] => ActivityFigures::of_one_day(sums),
-                _ => ActivityFigures::of_several_days(range, inside, figures),
-            };
-            ActivityFigures { trailing, stickiness, ..figures }
+            let stickiness = ratio_of_mean(inside, *last, trailing.mau);
+            ActivityFigures { range: figures_of_range(inside, regular_days, figures), trailing, stickiness }
         });
-        ActivityBucket { days: range, days_counted: inside.len(), figures }
+        ActivityBucket { days: range, figures }
     };
     buckets(selected, interval).map(bucket).collect()
 }
 
-impl ActivityFigures {
-    /// The figures of one day, without trailing counts. Each person has one row a day, so counting rows counts people.
-    fn of_one_day(sums: &RowSums) -> Self {
-        Self {
-            users: sums.users,
-            activated: sums.rows_with(Flag::Activated),
-            active: Some(sums.rows_with(Flag::Active)),
-            features: Feature::ALL.map(|feature| Some(sums.rows_with(Flag::Feature(feature)))),
-            counters: sums.counters,
-            trailing: TrailingActive::default(),
-            stickiness: None,
-        }
+/// The figures of several dates that count, or of one.
+#[must_use]
+pub fn figures_of_range(
+    days: &[(Day, RowSums)],
+    regular_days: Option<usize>,
+    figures: &impl Deref<Target = FiguresByDay>,
+) -> RangeFigures {
+    let regular_days = regular_days.unwrap_or(default_regular_days(days.len()));
+    let mut sums = RangeSums::default();
+    for (_, day) in days {
+        sums.add_day(day);
     }
-
-    /// The figures of several days, without trailing counts.
-    fn of_several_days(range: DayRange, days: &[(Day, RowSums)], figures: &FiguresByDay) -> Self {
-        let last = days.last().map_or_else(RowSums::default, |(_, sums)| *sums);
-        let mut sums = RowSums::default();
-        for (_, day) in days {
-            sums.add_counters(day);
-        }
-        let distinct = |flag: Flag| distinct_people(range, figures, flag);
-        Self {
-            active: distinct(Flag::Active),
-            features: Feature::ALL.map(|feature| distinct(Flag::Feature(feature))),
-            counters: sums.counters,
-            ..Self::of_one_day(&last)
-        }
-    }
+    let distinct = if let [(_, day)] = days {
+        DistinctPeople::of_one_day(day, regular_days)
+    } else {
+        let sets: Vec<&DayFigures> = days.iter().filter_map(|(day, _)| Some(&**figures.get(day)?)).collect();
+        DistinctPeople::of_days(&sets, regular_days)
+    };
+    RangeFigures::new(&sums, &distinct, regular_days)
 }
 
-/// Distinct people who have the flag on any day of the range.
-pub(super) fn distinct_people(range: DayRange, days: &FiguresByDay, flag: Flag) -> Option<u64> {
-    let inside: Vec<&DayFigures> = days.range(range.first()..=range.last()).map(|(_, figures)| &**figures).collect();
-    if let [only] = inside[..] {
-        return Some(only.sums.rows_with(flag));
-    }
-    PersonSet::union_of(inside.into_iter().map(|figures| figures.people_with(flag))).distinct_count()
+/// The sums of those of the `days` that are in the range.
+#[must_use]
+pub fn days_within(range: DayRange, days: &[(Day, RowSums)]) -> &[(Day, RowSums)] {
+    let first = days.partition_point(|(day, _)| *day < range.first());
+    &days[first..][..days[first..].partition_point(|(day, _)| *day <= range.last())]
+}
+
+/// The mean number of active people over those of the `days` that are in the 30 days ending with `last`, divided by `mau`.
+fn ratio_of_mean(days: &[(Day, RowSums)], last: Day, mau: Option<u64>) -> Option<f64> {
+    let in_window = days_within(DayRange::ending(last, MONTH_DAYS), days);
+    let active: u64 = in_window.iter().map(|(_, sums)| sums.rows_with(Flag::Active)).sum();
+    mean_ratio(active, in_window.len(), mau)
+}
+
+/// `sum / days / whole`; `None` if the whole is unknown or zero, or if there are no days.
+#[must_use]
+pub fn mean_ratio(sum: u64, days: usize, whole: Option<u64>) -> Option<f64> {
+    Some(ratio(sum, whole)? / days as f64).filter(|_| days > 0)
 }
 
 #[cfg(test)]
@@ -156,7 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{super::figures_by_day::SumsByDay, *};
-    use crate::table::Flags;
+    use crate::table::{Counter, Flags};
 
     /// A small tenant as plain maps: for each day and person, whether they were active and how many messages they sent.
     type Naive = BTreeMap<Day, BTreeMap<u32, (bool, u64)>>;
@@ -202,15 +190,16 @@ mod tests {
             let days: FiguresByDay = tenant.iter().map(|(day, people)| (*day, figures(people))).collect();
             let selected = DayRange::new(first(), *tenant.keys().last().unwrap()).unwrap();
 
-            let buckets = activity(selected, interval, &sums(&days), &&days, &TrailingCounts::new(&days, &BTreeSet::new()));
+            let buckets = activity(selected, interval, None, &sums(&days), &&days, &TrailingCounts::new(&days, &BTreeSet::new()));
 
             prop_assert_eq!(buckets.iter().flat_map(|bucket| bucket.days.days()).collect::<Vec<_>>(), selected.days().collect::<Vec<_>>());
             for ActivityBucket { days: range, figures, .. } in buckets {
-                let (last, bucket) = (range.last(), figures.unwrap());
-                prop_assert_eq!(bucket.active, Some(active_in(&tenant, range)));
+                let (last, figures) = (range.last(), figures.unwrap());
+                let bucket = &figures.range;
+                prop_assert_eq!(bucket.suite.active, Some(active_in(&tenant, range)));
                 let window = |length| Some(DayRange::ending(last, length)).filter(|window| selected.contains(window.first()));
-                prop_assert_eq!(bucket.trailing.wau, window(7).map(|range| active_in(&tenant, range)));
-                prop_assert_eq!(bucket.trailing.mau, window(30).map(|range| active_in(&tenant, range)));
+                prop_assert_eq!(figures.trailing.wau, window(7).map(|range| active_in(&tenant, range)));
+                prop_assert_eq!(figures.trailing.mau, window(30).map(|range| active_in(&tenant, range)));
                 let messages: u64 = range.days().flat_map(|day| tenant[&day].values()).map(|(_, count)| count).sum();
                 prop_assert_eq!(bucket.counters[0], messages);
                 prop_assert_eq!(bucket.users, tenant[&last].len() as u64);
@@ -228,10 +217,10 @@ mod tests {
         let days: FiguresByDay = (0..2).map(|at| (first().plus(at), Arc::clone(&anonymous))).collect();
         let range = DayRange::new(first(), first().next()).unwrap();
 
-        let daily = activity(range, Interval::Day, &sums(&days), &&days, &TrailingCounts::default());
-        let monthly = activity(range, Interval::Month, &sums(&days), &&days, &TrailingCounts::default());
+        let daily = activity(range, Interval::Day, None, &sums(&days), &&days, &TrailingCounts::default());
+        let monthly = activity(range, Interval::Month, None, &sums(&days), &&days, &TrailingCounts::default());
 
-        let active = |bucket: &ActivityBucket| bucket.figures.as_ref().unwrap().active;
+        let active = |bucket: &ActivityBucket| bucket.figures.as_ref().unwrap().range.suite.active;
         assert!(daily.iter().all(|bucket| active(bucket) == Some(1)));
         assert_eq!(active(&monthly[0]), None);
     }
@@ -240,8 +229,8 @@ mod tests {
     fn a_bucket_without_counted_dates_has_no_figures() {
         let days = BTreeMap::from([(first(), figures(&BTreeMap::new()))]);
         let range = DayRange::new(first(), first().next()).unwrap();
-        let buckets = activity(range, Interval::Day, &sums(&days), &&days, &TrailingCounts::default());
-        assert_eq!(buckets.iter().map(|bucket| bucket.days_counted).collect::<Vec<_>>(), [1, 0]);
-        assert!(buckets[0].figures.is_some() && buckets[1].figures.is_none());
+        let buckets = activity(range, Interval::Day, None, &sums(&days), &&days, &TrailingCounts::default());
+        assert_eq!(buckets[0].figures.as_ref().map(|figures| figures.range.days_counted), Some(1));
+        assert_eq!(buckets[1].figures, None);
     }
 }

@@ -174,6 +174,13 @@ impl PersonSet {
     }
 }
 
+/// The relative change from `before` to `now`; `None` if either is unknown or `before` is not positive.
+#[must_use]
+pub fn relative_change(now: Option<f64>, before: Option<f64>) -> Option<f64> {
+    let before = before.filter(|before| *before > 0.0)?;
+    Some((now? - before) / before)
+}
+
 /// `part / whole`; `None` if the whole is unknown or zero.
 #[must_use]
 pub fn ratio(part: u64, whole: Option<u64>) -> Option<f64> {

@@ -12,69 +12,84 @@ use std::{
 use fixedbitset::FixedBitSet;
 
 use super::{
-    day_figures::RowSums, department_tree::DepartmentTree, digest::DayDigest, primary_departments::PrimaryDepartments,
-    shared_people::shared_people,
+    day_figures::RowSums,
+    department_tree::DepartmentTree,
+    digest::DayDigest,
+    primary_departments::{Criterion, PrimaryDepartments},
+    range_figures::{DistinctPeople, RangeFigures, RangeSums, default_regular_days},
+    shared_people::{GeoRow, shared_people},
 };
 use crate::{
     model::{Day, DayRange},
-    table::{Counter, DayMetadata as _, Flag},
+    table::{DayMetadata as _, Feature, Flag},
 };
 
 /// The totals of one department and all its sub-departments.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DepartmentTotals {
     /// Number of rows on all days.
     pub rows: u64,
-    /// Number of people on the last day.
-    pub users: u64,
-    /// How many of these people have an activated account.
-    pub activated: u64,
-    /// Distinct people who had each flag on any day, by [`Flag::index`]. `None` if there are several days and either a
-    /// person's id is missing or distinct people were not counted.
-    pub people: [Option<u64>; Flag::COUNT],
-    /// The sum of each counter, by [`Counter::index`]; saturates.
-    pub counters: [u64; Counter::COUNT],
+    /// The figures over all days.
+    pub figures: RangeFigures,
 }
 
-/// The totals of every node of `tree`, in its order, without distinct people over several days. The digests must be
-/// sorted by day. If all are of one day, `people` is exact.
+/// The totals of every node of `tree`, in its order. The digests must be sorted by day. `regular_days` as in
+/// [`activity`](super::activity::activity). Distinct people over several days are only counted if `distinct` is set.
 #[must_use]
-pub fn totals_without_distinct(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<DepartmentTotals> {
-    if is_single_day(days) {
-        let of_one_day = |sums: &RowSums| DepartmentTotals {
-            people: sums.flags.map(Some),
-            ..DepartmentTotals::from_sums(sums, sums)
-        };
-        return sums_of_day_by_node(days, tree).iter().map(of_one_day).collect();
-    }
-    let latest = sums_of_day_by_node(last_day(days), tree);
-    sums_by_node(days, tree).iter().zip(latest).map(|(all, latest)| DepartmentTotals::from_sums(all, &latest)).collect()
-}
-
-/// The totals of every node of `tree`, with distinct people over all days.
-#[must_use]
-pub fn totals(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<DepartmentTotals> {
-    let mut totals = totals_without_distinct(days, tree);
-    if !is_single_day(days) {
-        for (node, people) in totals.iter_mut().zip(distinct_people(days, tree, Flag::ALL)) {
-            node.people = people;
-        }
-    }
-    totals
-}
-
-/// Distinct people who had each of the flags on any of the days, for every node of `tree`. `None` if a person's id is
-/// missing.
-#[must_use]
-pub fn distinct_people<const N: usize>(
+pub fn totals(
     days: &[Arc<DayDigest>],
     tree: &DepartmentTree,
-    flags: [Flag; N],
+    regular_days: Option<usize>,
+    distinct: bool,
+) -> Vec<DepartmentTotals> {
+    let sums = range_sums_by_node(days, tree);
+    let days_counted = sums.first().map_or(0, |sums| sums.days);
+    let regular_days = regular_days.unwrap_or(default_regular_days(days_counted));
+    let distinct: Vec<DistinctPeople> = if days_counted == 1 {
+        sums.iter().map(|sums| DistinctPeople::of_one_day(&sums.last, regular_days)).collect()
+    } else if distinct {
+        distinct_people(days, tree, regular_days)
+    } else {
+        vec![DistinctPeople::default(); tree.len()]
+    };
+    let totals = |(sums, distinct): (&RangeSums, &DistinctPeople)| DepartmentTotals {
+        rows: sums.all.users,
+        figures: RangeFigures::new(sums, distinct, regular_days),
+    };
+    sums.iter().zip(&distinct).map(totals).collect()
+}
+
+/// Distinct people of every node. `None` in place of a number if a person's id is missing.
+fn distinct_people(days: &[Arc<DayDigest>], tree: &DepartmentTree, regular_days: usize) -> Vec<DistinctPeople> {
+    const REGULAR: [Flag; 1 + Feature::COUNT] = *Flag::ALL.last_chunk().expect("the account's flag is the only other");
+    let present = [Criterion { flag: None, days: 1 }].into_iter();
+    let with_flag = Flag::ALL.into_iter().map(Criterion::any_day);
+    let regular = REGULAR.into_iter().map(|flag| Criterion { flag: Some(flag), days: regular_days });
+    let mut all = present.chain(with_flag).chain(regular);
+    let criteria: [Criterion; 1 + Flag::COUNT + REGULAR.len()] =
+        std::array::from_fn(|_| all.next().unwrap_or(Criterion { flag: None, days: 1 }));
+    let can_be_regular = regular_days <= day_count(days);
+    let people = |counts: [Option<u64>; 1 + Flag::COUNT + REGULAR.len()]| {
+        let mut regular = [None; Flag::COUNT];
+        if can_be_regular {
+            regular[Flag::COUNT - REGULAR.len()..].copy_from_slice(&counts[1 + Flag::COUNT..]);
+        }
+        DistinctPeople { people: counts[0], with_flag: std::array::from_fn(|flag| counts[1 + flag]), regular }
+    };
+    count_distinct(days, tree, criteria).into_iter().map(people).collect()
+}
+
+/// Distinct people who meet each of the criteria, for every node of `tree`. `None` if a person's id is missing.
+#[must_use]
+fn count_distinct<const N: usize>(
+    days: &[Arc<DayDigest>],
+    tree: &DepartmentTree,
+    criteria: [Criterion; N],
 ) -> Vec<[Option<u64>; N]> {
     let unidentified = unidentified_flags(days, tree);
-    let counts = PrimaryDepartments::from_days(days).counts(days, tree, flags).into_iter().zip(unidentified);
-    let exact = |(counts, unidentified): ([u64; N], [bool; Flag::COUNT])| {
-        std::array::from_fn(|i| (!unidentified[flags[i].index()]).then_some(counts[i]))
+    let counts = PrimaryDepartments::from_days(days).counts(days, tree, criteria).into_iter().zip(unidentified);
+    let exact = |(counts, unidentified): ([u64; N], [bool; Flag::COUNT + 1])| {
+        std::array::from_fn(|i| (!unidentified[criteria[i].flag.map_or(Flag::COUNT, Flag::index)]).then_some(counts[i]))
     };
     counts.map(exact).collect()
 }
@@ -89,13 +104,14 @@ pub fn trailing_active(
     length: u16,
 ) -> Vec<Option<u64>> {
     let days = trailing_window(days, length);
-    let available = days.chunk_by(|one, other| one.key().day == other.key().day).count();
+    let available = day_count(days);
     let window = days.last().map(|last| DayRange::ending(last.key().day, length));
     let known_empty = empty.iter().filter(|day| window.is_some_and(|window| window.contains(**day))).count();
     if available + known_empty < usize::from(length) {
         return vec![None; tree.len()];
     }
-    distinct_people(days, tree, [Flag::Active]).into_iter().map(|[active]| active).collect()
+    let active = count_distinct(days, tree, [Criterion::any_day(Flag::Active)]);
+    active.into_iter().map(|[active]| active).collect()
 }
 
 /// The digests of the `length` days that end with the last of `days`.
@@ -106,10 +122,16 @@ pub fn trailing_window(days: &[Arc<DayDigest>], length: u16) -> &[Arc<DayDigest>
     &days[days.partition_point(|digest| !is_inside(digest))..]
 }
 
-/// People active on the last of `days`, for every node.
+/// The number of active people of each day, added up over the days, for every node.
 #[must_use]
-pub fn active_on_last_day(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<u64> {
-    sums_of_day_by_node(last_day(days), tree).iter().map(|sums| sums.rows_with(Flag::Active)).collect()
+pub fn active_days(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<u64> {
+    let mut sums = vec![0; tree.len()];
+    for geos in days.chunk_by(|one, other| one.key().day == other.key().day) {
+        for (sum, today) in sums.iter_mut().zip(activity_by_node(geos, tree)) {
+            *sum += today.active;
+        }
+    }
+    sums
 }
 
 /// The digests of the last day.
@@ -127,32 +149,82 @@ pub fn departments_with_rows(days: &[Arc<DayDigest>]) -> FixedBitSet {
     present
 }
 
-impl DepartmentTotals {
-    fn from_sums(all: &RowSums, latest: &RowSums) -> Self {
-        let activated = latest.rows_with(Flag::Activated);
-        Self { rows: all.users, users: latest.users, activated, people: Default::default(), counters: all.counters }
-    }
+/// Number of dates.
+#[must_use]
+pub fn day_count(days: &[Arc<DayDigest>]) -> usize {
+    days.chunk_by(|one, other| one.key().day == other.key().day).count()
 }
 
-fn is_single_day(days: &[Arc<DayDigest>]) -> bool {
-    days.first().map(|first| first.key().day) == days.last().map(|last| last.key().day)
+/// The sums of the days, for every node. A person with rows in several geos counts once a day in each node.
+fn range_sums_by_node(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<RangeSums> {
+    let all = sums_by_node(days, tree).into_iter().zip(sums_of_day_by_node(last_day(days), tree));
+    let mut sums: Vec<RangeSums> = all.map(|(all, last)| RangeSums { last, all, ..RangeSums::default() }).collect();
+    for geos in days.chunk_by(|one, other| one.key().day == other.key().day) {
+        for (node, flags) in shared_people_by_node(geos, tree) {
+            sums[node].all.count_person_once(&flags);
+        }
+        for (sums, today) in sums.iter_mut().zip(activity_by_node(geos, tree)) {
+            sums.days += 1;
+            sums.add_active_rate(today.active, today.activated);
+        }
+    }
+    sums
 }
 
 /// The sums of one day in all its `geos`, for every node. A person with rows in several geos counts once in each node.
 fn sums_of_day_by_node(geos: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<RowSums> {
     let mut sums = sums_by_node(geos, tree);
-    for rows in shared_people(geos) {
+    for (node, flags) in shared_people_by_node(geos, tree) {
+        sums[node].count_person_once(&flags);
+    }
+    sums
+}
+
+/// The nodes of each person who has rows in several of the `geos`, each with the flags of the person's rows there as bits.
+fn shared_people_by_node(geos: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<(usize, Vec<u16>)> {
+    let by_node = |rows: Vec<GeoRow>| {
         let mut flags_by_node: BTreeMap<usize, Vec<u16>> = BTreeMap::new();
         for row in rows {
             for node in tree.self_and_ancestors(row.department) {
                 flags_by_node.entry(node).or_default().push(row.flags);
             }
         }
-        for (node, flags) in flags_by_node {
-            sums[node].count_person_once(&flags);
+        flags_by_node
+    };
+    shared_people(geos).into_iter().flat_map(by_node).collect()
+}
+
+/// The number of activated and of active people on one day.
+#[derive(Clone, Copy, Debug, Default)]
+struct DayActivity {
+    activated: u64,
+    active: u64,
+}
+
+/// The activity of one day in all its `geos`, for every node. Faster than [`sums_of_day_by_node`].
+fn activity_by_node(geos: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<DayActivity> {
+    let mut nodes = vec![DayActivity::default(); tree.len()];
+    for department in geos.iter().flat_map(|digest| digest.departments()) {
+        if let Some(node) = tree.self_and_ancestors(department.department).next() {
+            nodes[node].activated += department.sums.rows_with(Flag::Activated);
+            nodes[node].active += department.sums.rows_with(Flag::Active);
         }
     }
-    sums
+    // Each node precedes its descendants, so in reverse order a node is complete before it is added to its parent.
+    for (node, parent) in tree.nodes().iter().enumerate().rev().filter_map(|(node, of)| Some((node, of.parent?))) {
+        let DayActivity { activated, active } = nodes[node];
+        nodes[parent].activated += activated;
+        nodes[parent].active += active;
+    }
+    for (node, flags) in shared_people_by_node(geos, tree) {
+        let repeated = |flag: Flag| {
+            let rows = flags.iter().filter(|bits| **bits >> flag.index() & 1 == 1).count();
+            rows.saturating_sub(1) as u64
+        };
+        nodes[node].activated -= repeated(Flag::Activated);
+        nodes[node].active -= repeated(Flag::Active);
+    }
+    nodes
 }
 
 /// The sums of all rows of these days, for every node. Sums are added per department first, so that the tree is walked
@@ -171,18 +243,20 @@ fn sums_by_node(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<RowSums> 
     all
 }
 
-/// Whether each flag is set in a row without a person's id, for every node.
-fn unidentified_flags(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<[bool; Flag::COUNT]> {
-    let mut unidentified = vec![[false; Flag::COUNT]; tree.len()];
+/// Whether each flag is set in a row without a person's id, for every node; last, whether there is such a row at all.
+fn unidentified_flags(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<[bool; Flag::COUNT + 1]> {
+    let mut unidentified = vec![[false; Flag::COUNT + 1]; tree.len()];
     for digest in days.iter().filter(|digest| digest.figures().present.unidentified > 0) {
         let departments = digest.departments().iter();
         for department in departments.filter(|department| department.sums.users > department.members.len() as u64) {
+            let nodes = || tree.self_and_ancestors(department.department);
+            nodes().for_each(|node| unidentified[node][Flag::COUNT] = true);
             for flag in Flag::ALL {
                 let people = digest.figures().people_with(flag);
                 let identified =
                     department.members.people().iter().filter(|person| people.contains(**person)).count() as u64;
-                for node in tree.self_and_ancestors(department.department) {
-                    unidentified[node][flag.index()] |= department.sums.rows_with(flag) > identified;
+                if department.sums.rows_with(flag) > identified {
+                    nodes().for_each(|node| unidentified[node][flag.index()] = true);
                 }
             }
         }

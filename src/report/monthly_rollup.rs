@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::counted_flags;
 use crate::{
     model::Day,
     table::{Counter, DayTable, Feature, Flag, ProfileIndex, counter_column::CounterColumn, day_table::ContentHash},
@@ -92,7 +93,7 @@ impl MonthlyRollupBuilder {
         for feature in Feature::ALL {
             let sums = &mut self.feature_days[feature.index()];
             for (slot, flags) in slots.iter().zip(day.flags()) {
-                sums[*slot] += u64::from(flags.contains(Flag::Feature(feature)));
+                sums[*slot] += u64::from(counted_flags(*flags).contains(Flag::Feature(feature)));
             }
         }
         for counter in Counter::ALL {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::monthly_rollup::MonthlyRollup;
+use super::{counted_flags, monthly_rollup::MonthlyRollup};
 use crate::{
     model::Day,
     table::{Counter, DayTable, Feature, Flag, Flags, ProfileIndex, counter_column::CounterColumn},
@@ -92,11 +92,11 @@ impl UserRollup {
         (active_days > 0).then(|| RowActivity { active_days, idle_days: i32::try_from(idle_days).unwrap_or(i32::MAX) })
     }
 
-    /// The flags of a row of one day; `None` for a row of several days.
+    /// The [`counted_flags`] of a row of one day; `None` for a row of several days.
     #[must_use]
     pub fn day_flags(&self, row: usize) -> Option<Flags> {
         match self {
-            Self::Day(day) => Some(day.flags()[row]),
+            Self::Day(day) => Some(counted_flags(day.flags()[row])),
             Self::Month(_) => None,
         }
     }
@@ -105,7 +105,7 @@ impl UserRollup {
     #[must_use]
     pub fn feature_days(&self, row: usize, feature: Feature) -> u64 {
         match self {
-            Self::Day(day) => day.flags()[row].contains(Flag::Feature(feature)).into(),
+            Self::Day(day) => counted_flags(day.flags()[row]).contains(Flag::Feature(feature)).into(),
             Self::Month(month) => month.feature_days[feature.index()].get(row),
         }
     }

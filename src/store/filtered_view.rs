@@ -50,12 +50,11 @@ impl<S: DaySource> DaySource for FilteredView<S> {
         vec![None; keys.len()]
     }
 
-    /// The duration of a fetch reveals the number of people, so a view of some departments gives no forecast.
+    /// The duration of a fetch reveals the number of people, so a view of some departments gives no forecast that a caller
+    /// sees.
     async fn forecast(&self, keys: &[DayKey], _: Depth) -> Forecast {
-        if self.view.is_department_restricted() {
-            return Forecast { calls: 0, wait: None, collapsed: false };
-        }
         let keys: Vec<DayKey> = keys.iter().map(|key| self.source_key(key)).collect();
-        self.inner.forecast(&keys, Depth::Rows).await
+        let forecast = self.inner.forecast(&keys, Depth::Rows).await;
+        if self.view.is_department_restricted() { Forecast { calls: 0, wait: None, ..forecast } } else { forecast }
     }
 }

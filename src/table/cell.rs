@@ -41,7 +41,7 @@ macro_rules! record {
     (
         $(#[$($attribute:tt)*])*
         $visibility:vis struct $name:ident {
-            $($(#[$($field_attribute:tt)*])* $field:ident: $type:ty,)*
+            $($(#[$($field_attribute:tt)*])* $field_visibility:vis $field:ident: $type:ty,)*
         }
         $(json_only {
             $($(#[$($other_attribute:tt)*])* $other:ident: $other_type:ty,)*
@@ -49,7 +49,7 @@ macro_rules! record {
     ) => {
         $(#[$($attribute)*])*
         $visibility struct $name {
-            $($(#[$($field_attribute)*])* $field: $type,)*
+            $($(#[$($field_attribute)*])* $field_visibility $field: $type,)*
             $($($(#[$($other_attribute)*])* $other: $other_type,)*)?
         }
 

@@ -212,10 +212,26 @@ fn columns(rows: &[ResolvedRow]) -> DayColumns {
     }
 }
 
-/// The flags with those for e-mail and tasks, which Feishu does not send. They are set if a counter of that feature is
-/// above 0.
+/// The flags with those for e-mail and tasks, which Feishu does not send. They are set if the person sent or created
+/// something.
 fn with_derived_flags(flags: Flags, counters: &[u64; Counter::COUNT]) -> Flags {
-    let is_used = |feature| Counter::ALL.into_iter().any(|of| of.feature() == feature && counters[of.index()] > 0);
+    derive_flags(flags, counters, Counter::shows_use)
+}
+
+/// The flags that a content hash is computed from. Here, received e-mails set the flag for e-mail too, as they did when
+/// the first days were archived: the hashes in their files must stay valid. The counters are part of the hash, so no
+/// difference is lost.
+fn hashed_flags(row: &PackedRow) -> Flags {
+    derive_flags(row.flags, &row.counters, |_| true)
+}
+
+/// The flags with those for e-mail and tasks: each is set if one of its counters that `matters` is above 0.
+fn derive_flags(flags: Flags, counters: &[u64; Counter::COUNT], matters: impl Fn(Counter) -> bool) -> Flags {
+    let is_used = |feature| {
+        let mut of_feature =
+            Counter::ALL.into_iter().filter(|counter| counter.feature() == feature && matters(*counter));
+        of_feature.any(|counter| counters[counter.index()] > 0)
+    };
     [Feature::Email, Feature::Task]
         .into_iter()
         .fold(flags, |flags, feature| flags.with(Flag::Feature(feature), is_used(feature)))
@@ -239,7 +255,7 @@ impl ResolvedRow {
     fn content(&self) -> impl Ord + '_ {
         let (profile, row) = (&*self.profile, &self.packed);
         let times = (profile.create_time, profile.register_time, row.last_active);
-        (&*self.department, times, row.flags.bits(), &row.counters, &*self.devices)
+        (&*self.department, times, hashed_flags(row).bits(), &row.counters, &*self.devices)
     }
 }
 
@@ -255,7 +271,7 @@ fn content_hash(rows: &[ResolvedRow]) -> ContentHash {
             hash.update(time.map_or(NO_INSTANT, Timestamp::as_second).to_le_bytes());
         }
         hash.update(row.last_active.to_le_bytes());
-        hash.update(row.flags.bits().to_le_bytes());
+        hash.update(hashed_flags(row).bits().to_le_bytes());
         for counter in row.counters {
             hash.update(counter.to_le_bytes());
         }
@@ -332,6 +348,8 @@ mod tests {
     fn email_and_tasks_are_used_if_their_counters_are_above_zero() {
         let mut counters = [0; Counter::COUNT];
         counters[Counter::EmailReceiveInCount.index()] = 1;
+        assert_eq!(with_derived_flags(Flags::default(), &counters), Flags::default(), "a received e-mail is not use");
+        counters[Counter::EmailSendExtCount.index()] = 1;
         let flags = with_derived_flags(Flags::default(), &counters);
         assert!(flags.contains(Flag::Feature(Feature::Email)));
         assert!(!flags.contains(Flag::Feature(Feature::Task)));

@@ -113,9 +113,9 @@ pub enum Feature {
     Vc,
     /// Search (`search_active_flag`).
     Search,
-    /// E-mail. Feishu has no flag for it: it is used if any of its counters is above 0.
+    /// E-mail. Feishu has no flag for it: a person used it on a day on which the person sent one.
     Email,
-    /// Tasks. Feishu has no flag for it: it is used if any of its counters is above 0.
+    /// Tasks. Feishu has no flag for it: a person used it on a day on which the person created one.
     Task,
 }
 
@@ -128,6 +128,12 @@ impl Counter {
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|counter| counter.name() == name)
+    }
+
+    /// Whether the counter counts something that the person did. A received e-mail is not use of e-mail.
+    #[must_use]
+    pub const fn shows_use(self) -> bool {
+        !matches!(self, Self::EmailReceiveCount | Self::EmailReceiveExtCount | Self::EmailReceiveInCount)
     }
 
     /// The index of the counter in arrays of length [`Counter::COUNT`].
@@ -235,7 +241,8 @@ mod tests {
     #[test]
     fn every_flag_that_is_not_sent_has_counters() {
         for flag in Flag::ALL.into_iter().filter(|flag| !Flag::SENT.contains(flag)) {
-            assert!(Counter::ALL.into_iter().any(|counter| Flag::Feature(counter.feature()) == flag), "{flag:?}");
+            let shows_use = |counter: Counter| counter.shows_use() && Flag::Feature(counter.feature()) == flag;
+            assert!(Counter::ALL.into_iter().any(shows_use), "{flag:?}");
         }
     }
 }

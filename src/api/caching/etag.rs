@@ -5,9 +5,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
 use super::ContentEncoding;
+use crate::report::DEFINITIONS_VERSION;
 
-/// Identifies one representation: it changes with the request, the data, the format, the content coding and the
-/// release. Responses with the same ETag are equal byte for byte.
+/// Identifies one representation: it changes with the request, the data, the format, the content coding, the definitions
+/// of figures and the release. Responses with the same ETag are equal byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ETag(String);
 
@@ -18,7 +19,8 @@ impl ETag {
     pub fn new(version: &[u8], path_and_query: &str, form: &str, encoding: ContentEncoding) -> Self {
         let mut hash = Sha256::new();
         // The length before each part makes the hashed text unambiguous.
-        for part in [env!("CARGO_PKG_VERSION").as_bytes(), version, path_and_query.as_bytes(), form.as_bytes()] {
+        let release: &[u8] = env!("CARGO_PKG_VERSION").as_bytes();
+        for part in [release, &[DEFINITIONS_VERSION], version, path_and_query.as_bytes(), form.as_bytes()] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }

@@ -6,22 +6,31 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::figures::{Counters, Features, round_to_thousandths};
+use super::{
+    figures::{
+        Counters, Features, PeopleFigures, RegularParams, TrailingFigures, read_regular_days, round_to_thousandths,
+        withhold_small_cells,
+    },
+    trailing::{TrailingMode, TrailingParams},
+};
 use crate::{
     api::{
         compute::compute,
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         format::FormatParams,
         list_response::ListResponse,
-        meta::{Meta, SMALL_GROUPS_SUPPRESSED, TRAILING_FIGURES_SUPPRESSED, trailing_note},
+        meta::{Meta, SMALL_GROUPS_SUPPRESSED, TRAILING_FIGURES_SUPPRESSED},
         problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
-    model::Day,
-    query::{Query, QueryEngine, QueryError, ReportInput, TrailingCountCache},
-    report::{ActivityBucket, Interval, activity, trailing_counts},
-    table::{Feature, record},
+    model::{Day, DayRange},
+    query::{Query, ReportInput, TrailingCountCache},
+    report::{
+        ActivityBucket, Interval,
+        activity::{self, ActivityFigures},
+    },
+    table::record,
 };
 
 /// The endpoint's own parameters.
@@ -31,10 +40,6 @@ pub struct ActivityParams {
     /// Length of a bucket. Weeks begin on Monday. The first and the last bucket are cut to the selected range.
     #[param(inline)]
     interval: Option<BucketLength>,
-    /// Which days `wau` and `mau` may use. `held` (default): selected days and days in memory; a figure is null if a
-    /// day of its window is neither. `fetch`: missing days, up to 29 before the selected range, are fetched from Feishu.
-    #[param(inline)]
-    trailing: Option<TrailingDays>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
@@ -44,13 +49,6 @@ enum BucketLength {
     Day,
     Week,
     Month,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum TrailingDays {
-    Held,
-    Fetch,
 }
 
 record! {
@@ -66,27 +64,11 @@ record! {
         /// Number of dates of the bucket that count in the figures. Late, missing, empty, expired and pending dates do
         /// not. If it is 0, all figures are null.
         #[schema(example = 1)]
-        days_counted: u64,
-        /// People in Feishu's data on the last date of the bucket that counts.
-        #[schema(example = 2000)]
-        users: Option<u64>,
-        /// The number of these people whose account is activated.
-        #[schema(example = 1950)]
-        activated: Option<u64>,
-        /// Distinct people who were active in the bucket. Null if Feishu withholds user ids and the bucket spans several
-        /// days.
-        #[schema(example = 1320)]
-        active: Option<u64>,
-        /// Distinct people active in the 7 days that end with the last date of the bucket that counts. Null if one of
-        /// the 7 days is late, missing or expired, or neither selected nor in memory.
-        #[schema(example = 1610)]
-        wau: Option<u64>,
-        /// The same as `wau`, over 30 days.
-        #[schema(example = 1790)]
-        mau: Option<u64>,
-        /// Active people of that last date divided by `mau`, 0 to 1.
-        #[schema(example = 0.737)]
-        stickiness: Option<f64>,
+        days_counted: usize,
+        #[serde(flatten)]
+        people: PeopleFigures,
+        #[serde(flatten)]
+        trailing: TrailingFigures,
         features: Features,
         counters: Option<Counters>,
     }
@@ -96,6 +78,8 @@ record! {
 struct ActivityRequest {
     data: DataRequest,
     interval: Interval,
+    regular_days: Option<usize>,
+    trailing: TrailingMode,
 }
 
 /// Activity over time
@@ -103,7 +87,7 @@ struct ActivityRequest {
 /// People, active people, the use of each feature and the sum of each counter, by day, week or month.
 #[utoipa::path(
     get, path = "/v1/reports/activity", tag = "reports", operation_id = "activityReport",
-    params(RangeParams, PeopleParams, ActivityParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, ActivityParams, RegularParams, TrailingParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "One item per bucket, in time order. The figures of a bucket without a date \
             that counts are null. If the figures are withheld, the list is empty and `meta.notes` says so.", content(
@@ -117,27 +101,23 @@ struct ActivityRequest {
 )]
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
     let request = ActivityRequest::parse(&context)?;
-    let input = context.load(&request.data, load(context.engine(), &request.data)).await?;
+    let input = context.load(&request.data, request.trailing.load(context.engine(), &request.data)).await?;
     let current = context.validate(&input, &request.data)?;
     let trailing = context.engine().trailing_counts().clone();
     let report = compute(move || report(&input, &request, &trailing)).await?;
     context.respond(current, report).await
 }
 
-async fn load(engine: &QueryEngine, request: &DataRequest) -> Result<ReportInput, QueryError> {
-    let mut input = engine.load_report_input(&request.query, request.options).await?;
-    engine.add_lead_days(&mut input, &request.query, trailing_counts::MONTH_DAYS - 1).await?;
-    Ok(input)
-}
-
 impl ActivityRequest {
     fn parse(context: &RequestContext) -> Result<Self, Problem> {
         let mut params = context.params();
-        let (mut data, own): (_, ActivityParams) = shared_params::read(&mut params, context);
+        let (mut data, ActivityParams { interval }) = shared_params::read(&mut params, context);
+        let interval: Interval = interval.unwrap_or_default().into();
+        let longest = |range| activity::buckets(range, interval).map(DayRange::len).max();
+        let regular_days = read_regular_days(&mut params, context, &data, longest);
+        let trailing = params.read::<TrailingParams>().apply_to(&mut data);
         params.finish()?;
-        let fetch = own.trailing == Some(TrailingDays::Fetch);
-        data.query.lead_days = if fetch { trailing_counts::MONTH_DAYS - 1 } else { 0 };
-        Ok(Self { data, interval: own.interval.unwrap_or_default().into() })
+        Ok(Self { data, interval, regular_days, trailing })
     }
 }
 
@@ -151,16 +131,26 @@ fn report(input: &Loaded<ReportInput>, request: &ActivityRequest, trailing_count
         meta = meta.with_note(Some(SMALL_GROUPS_SUPPRESSED));
     } else {
         let figures = LazyCell::new(|| input.figures(selection));
-        let trailing = trailing_counts.get_or_compute(input, selection, &figures);
+        let trailing = match request.trailing {
+            TrailingMode::None => Arc::default(),
+            _ => trailing_counts.get_or_compute(input, selection, &figures),
+        };
         let visible = suppressed.visible_counts(&trailing);
         let is_suppressed = |day: Day| visible.ending_on(day) != trailing.ending_on(day);
         let are_suppressed = !Arc::ptr_eq(&visible, &trailing) && range.days().any(is_suppressed);
         meta = meta.with_note(are_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED));
         let sums = input.sums(selection);
-        let buckets = activity::activity(range, request.interval, &sums, &figures, &visible);
+        let buckets = activity::activity(range, request.interval, request.regular_days, &sums, &figures, &visible);
         data.extend(buckets.iter().map(ActivityItem::from));
-        let is_incomplete = data.iter().any(|item: &ActivityItem| item.mau.is_none());
-        meta = meta.with_note(trailing_note(input, is_incomplete));
+        let is_incomplete = data.iter().any(|item: &ActivityItem| item.trailing.mau.is_none());
+        meta = request.trailing.with_notes(meta, input, is_incomplete);
+        if let Some(min_group_size) = min_group_size {
+            let withhold = |any, item: &mut ActivityItem| {
+                let ActivityItem { people, trailing, features, .. } = item;
+                withhold_small_cells(people, trailing, features, *min_group_size) || any
+            };
+            meta = meta.with_note(data.iter_mut().fold(false, withhold).then_some(SMALL_GROUPS_SUPPRESSED));
+        }
     }
     ListResponse { data, meta }.into_format(*format, "activity")
 }
@@ -175,22 +165,25 @@ impl From<BucketLength> for Interval {
     }
 }
 
+impl From<&ActivityFigures> for TrailingFigures {
+    fn from(figures: &ActivityFigures) -> Self {
+        let stickiness = figures.stickiness.map(round_to_thousandths);
+        Self { wau: figures.trailing.wau, mau: figures.trailing.mau, stickiness }
+    }
+}
+
 impl From<&ActivityBucket> for ActivityItem {
     fn from(bucket: &ActivityBucket) -> Self {
         let figures = bucket.figures.as_ref();
-        let active = figures.and_then(|figures| figures.active);
+        let range = figures.map(|figures| &figures.range);
         Self {
             start_date: bucket.days.first(),
             end_date: bucket.days.last(),
-            days_counted: bucket.days_counted as u64,
-            users: figures.map(|figures| figures.users),
-            activated: figures.map(|figures| figures.activated),
-            active,
-            wau: figures.and_then(|figures| figures.trailing.wau),
-            mau: figures.and_then(|figures| figures.trailing.mau),
-            stickiness: figures.and_then(|figures| figures.stickiness).map(round_to_thousandths),
-            features: Features::new(figures.map_or([None; Feature::COUNT], |figures| figures.features), active),
-            counters: figures.map(|figures| Counters::new(figures.counters)),
+            days_counted: range.map_or(0, |range| range.days_counted),
+            people: range.map(PeopleFigures::new).unwrap_or_default(),
+            trailing: figures.map(TrailingFigures::from).unwrap_or_default(),
+            features: range.map_or(Features::UNKNOWN, Features::new),
+            counters: range.map(|range| Counters::new(range.counters)),
         }
     }
 }

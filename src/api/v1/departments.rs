@@ -6,31 +6,35 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::figures::{Counters, Features, round_to_thousandths};
+use super::{
+    figures::{
+        Counters, Features, PeopleFigures, RegularParams, TrailingFigures, read_regular_days, round_to_thousandths,
+        withhold_small_cells,
+    },
+    trailing::{TrailingMode, TrailingParams},
+};
 use crate::{
     api::{
         compute::compute,
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         format::{Format, FormatParams},
         list_response::{self, ListResponse},
-        meta::{
-            DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED, SUMS_LIMITED, TRAILING_FIGURES_SUPPRESSED,
-            trailing_note,
-        },
+        meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED, SUMS_LIMITED, TRAILING_FIGURES_SUPPRESSED},
         params::WholeNumber,
         problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     model::Day,
-    query::{QueryEngine, QueryError, ReportInput},
+    query::ReportInput,
     report::{
         DayDigest, Suppressed,
-        department_totals::{self, DepartmentTotals, departments_with_rows, totals, totals_without_distinct},
+        activity::mean_ratio,
+        department_totals::{self, DepartmentTotals, departments_with_rows, totals},
         department_tree::{DepartmentNode, DepartmentTree},
-        ratio, trailing_counts,
+        trailing_counts,
     },
-    table::{DayMetadata as _, Feature, Flag, record},
+    table::{DayMetadata as _, record},
 };
 
 /// The endpoint's own parameters.
@@ -48,11 +52,6 @@ pub struct DepartmentsParams {
     /// `false`: distinct people are not counted if the range spans several days (`active` and `features` are null),
     /// which is about ten times faster for a large company. Default: `true`.
     distinct: Option<bool>,
-    /// Which days `wau`, `mau` and `stickiness` may use. `none` (default): the figures are null. `held`: selected days
-    /// and days in memory; a figure is null if a day of its window is neither. `fetch`: missing days, up to 29 before
-    /// the selected range, are fetched from Feishu.
-    #[param(inline)]
-    trailing: Option<TrailingMode>,
 }
 
 type Depth = WholeNumber<1, 64>;
@@ -63,15 +62,6 @@ enum Layout {
     #[default]
     Flat,
     Tree,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum TrailingMode {
-    #[default]
-    None,
-    Held,
-    Fetch,
 }
 
 record! {
@@ -88,33 +78,20 @@ record! {
         /// Level in the path; the top level is 1.
         #[schema(example = 2)]
         depth: usize,
-        /// People in the department on the last date of the range that counts; 0 if it has no rows on that date.
-        #[schema(example = 640)]
-        users: Option<u64>,
-        /// The number of these people whose account is activated.
-        #[schema(example = 630)]
-        activated: Option<u64>,
-        /// Distinct people who were active in the department. A person who was active in two departments counts in both, and
-        /// once in their common parents. Null if Feishu withholds user ids and the range spans several days, and with
-        /// `distinct=false`.
-        #[schema(example = 480)]
-        active: Option<u64>,
-        /// Distinct people active in the department in the 7 days that end with the last available day of the range, also in
-        /// sub-departments that have no rows in the range and are not listed. Null
-        /// without `trailing`, and if one of the 7 days is neither selected nor in memory.
-        #[schema(example = 510)]
-        wau: Option<u64>,
-        /// The same as `wau`, over 30 days.
-        #[schema(example = 580)]
-        mau: Option<u64>,
-        /// Active people of that last day divided by `mau`, 0 to 1.
-        #[schema(example = 0.712)]
-        stickiness: Option<f64>,
+        /// Number of dates of the range that count in the figures.
+        #[schema(example = 30)]
+        days_counted: usize,
+        /// A person who was in two departments counts in both, and once in their common parents. With `distinct=false`,
+        /// distinct counts are null if the range spans several dates.
+        #[serde(flatten)]
+        people: PeopleFigures,
+        #[serde(flatten)]
+        trailing: TrailingFigures,
         features: Features,
         #[schema(required)]
         counters: Option<Counters>,
-        /// Whether the figures are withheld (null), because the group of people is too small, or because the figures of a
-        /// small group could be derived from them.
+        /// Whether figures are withheld (null), because the group of people is too small, or because the figures of a small
+        /// group could be derived from them.
         #[schema(example = false)]
         withheld: bool,
     } json_only {
@@ -132,7 +109,7 @@ struct DepartmentsRequest {
     depth: usize,
     layout: Layout,
     distinct: bool,
-    /// Source of the days before the range that trailing figures need.
+    regular_days: Option<usize>,
     trailing: TrailingMode,
 }
 
@@ -143,7 +120,9 @@ struct DepartmentsRequest {
 /// in each parent, so `active` of the sub-departments can add up to more than `active` of the parent.
 #[utoipa::path(
     get, path = "/v1/reports/departments", tag = "reports", operation_id = "departmentsReport",
-    params(RangeParams, PeopleParams, DepartmentsParams, FormatParams, PreferHeader),
+    params(
+        RangeParams, PeopleParams, DepartmentsParams, RegularParams, TrailingParams, FormatParams, PreferHeader
+    ),
     responses(
         (status = 200, description = "The departments; each precedes its sub-departments", content(
             (ListResponse<DepartmentItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"),
@@ -156,18 +135,10 @@ struct DepartmentsRequest {
 )]
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
     let request = DepartmentsRequest::parse(&context)?;
-    let loaded = context.load(&request.data, load(context.engine(), &request)).await?;
+    let loaded = context.load(&request.data, request.trailing.load(context.engine(), &request.data)).await?;
     let current = context.validate(&loaded, &request.data)?;
     let report = compute(move || report(&loaded, &request)).await?;
     context.respond(current, report).await
-}
-
-async fn load(engine: &QueryEngine, request: &DepartmentsRequest) -> Result<ReportInput, QueryError> {
-    let mut loaded = engine.load_report_input(&request.data.query, request.data.options).await?;
-    if request.trailing != TrailingMode::None {
-        engine.add_lead_days(&mut loaded, &request.data.query, trailing_counts::MONTH_DAYS - 1).await?;
-    }
-    Ok(loaded)
 }
 
 impl DepartmentsRequest {
@@ -175,14 +146,15 @@ impl DepartmentsRequest {
         let mut params = context.params();
         shared_params::reject_user_id(&mut params);
         let (mut data, own): (_, DepartmentsParams) = shared_params::read(&mut params, context);
-        let (layout, trailing) = (own.layout.unwrap_or_default(), own.trailing.unwrap_or_default());
+        let regular_days = read_regular_days(&mut params, context, &data, |range| Some(range.len()));
+        let trailing = params.read::<TrailingParams>().apply_to(&mut data);
+        let layout = own.layout.unwrap_or_default();
         if layout == Layout::Tree && data.format.format != Format::Json {
             params.add_fault("layout", "tree is only valid with JSON");
         }
         params.finish()?;
-        data.query.lead_days = if trailing == TrailingMode::Fetch { trailing_counts::MONTH_DAYS - 1 } else { 0 };
         let depth = own.depth.map_or(usize::MAX, |WholeNumber(depth)| depth);
-        Ok(Self { data, depth, layout, distinct: own.distinct.unwrap_or(true), trailing })
+        Ok(Self { data, depth, layout, distinct: own.distinct.unwrap_or(true), regular_days, trailing })
     }
 }
 
@@ -192,14 +164,14 @@ fn report(loaded: &Loaded<ReportInput>, request: &DepartmentsRequest) -> Respons
     let within = loaded.departments(&request.data.query.selection);
     let ids_are_withheld = loaded.days.iter().any(|day| day.has_unidentified(within.as_ref()));
     let are_suppressed = data.iter().any(|item| item.withheld);
-    let is_incomplete = request.trailing != TrailingMode::None && data.iter().any(|item| item.mau.is_none());
+    let is_incomplete = data.iter().any(|item| item.trailing.mau.is_none());
     let meta = Meta::from_loaded_days(loaded)
         .with_note(loaded.selection_note())
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED))
         .with_note(loaded.exceeds_max_sum().then_some(SUMS_LIMITED))
-        .with_note(trailing_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED))
-        .with_note(trailing_note(loaded, is_incomplete));
+        .with_note(trailing_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED));
+    let meta = request.trailing.with_notes(meta, loaded, is_incomplete);
     if request.layout == Layout::Tree {
         let items = data.len();
         return list_response::json_response(&ListResponse { data: nest(data), meta }, items);
@@ -225,11 +197,11 @@ fn department_items(
     let rows = days.iter().rev().flat_map(|day| day.departments().iter().map(|own| (day.key().day, own.department)));
     let tree = DepartmentTree::new(&departments, &dictionary, top).with_names(rows, &dictionary);
     drop(dictionary);
-    let all_totals = if request.distinct { totals(days, &tree) } else { totals_without_distinct(days, &tree) };
+    let all_totals = totals(days, &tree, request.regular_days, request.distinct);
     let has_rows: Vec<bool> = all_totals.iter().map(|totals| totals.rows > 0).collect();
     let mut items: Vec<_> = tree.nodes().iter().zip(all_totals).map(DepartmentItem::new).collect();
-    if let Some(days) = &trailing_days {
-        add_trailing(&mut items, days, &loaded.empty_dates(), &tree);
+    if let Some(trailing_days) = &trailing_days {
+        add_trailing(&mut items, trailing_days, days, &loaded.empty_dates(), &tree);
     }
     // A department without rows on the selected days is only part of the tree.
     let mut has_rows = has_rows.into_iter();
@@ -241,24 +213,29 @@ fn department_items(
     let shown =
         |item: DepartmentItem| if suppressed.covers(Some(&item.department_path)) { item.suppressed() } else { item };
     let mut items: Vec<_> = items.into_iter().map(shown).collect();
+    for DepartmentItem { people, trailing, features, withheld, .. } in &mut items {
+        *withheld |= withhold_small_cells(people, trailing, features, min_group_size);
+    }
     let trailing_suppressed =
         suppress_trailing(&mut items, trailing_days.as_deref().unwrap_or_default(), min_group_size);
     (items, trailing_suppressed)
 }
 
-/// Adds the trailing figures of the last of `days`.
+/// Adds the trailing figures of the last of `days`, which include the `selected` ones.
 fn add_trailing(
     items: &mut [DepartmentItem],
     days: &[Arc<DayDigest>],
+    selected: &[Arc<DayDigest>],
     empty_dates: &BTreeSet<Day>,
     tree: &DepartmentTree,
 ) {
     let [week, month] = [trailing_counts::WEEK_DAYS, trailing_counts::MONTH_DAYS]
         .map(|length| department_totals::trailing_active(days, empty_dates, tree, length));
-    let last = department_totals::active_on_last_day(days, tree);
-    for (((item, wau), mau), active) in items.iter_mut().zip(week).zip(month).zip(last) {
-        (item.wau, item.mau) = (wau, mau);
-        item.stickiness = ratio(active, mau).map(round_to_thousandths);
+    let in_window = department_totals::trailing_window(selected, trailing_counts::MONTH_DAYS);
+    let active_by_node = department_totals::active_days(in_window, tree);
+    for (((item, wau), mau), active_days) in items.iter_mut().zip(week).zip(month).zip(active_by_node) {
+        let stickiness = mean_ratio(active_days, department_totals::day_count(in_window), mau);
+        item.trailing = TrailingFigures { wau, mau, stickiness: stickiness.map(round_to_thousandths) };
     }
 }
 
@@ -270,11 +247,11 @@ fn suppress_trailing(items: &mut [DepartmentItem], days: &[Arc<DayDigest>], min_
     let mut are_suppressed = false;
     for item in items {
         if week.covers(Some(&item.department_path)) {
-            are_suppressed |= item.wau.take().is_some();
+            are_suppressed |= item.trailing.wau.take().is_some();
         }
         if month.covers(Some(&item.department_path)) {
-            are_suppressed |= item.mau.take().is_some();
-            item.stickiness = None;
+            are_suppressed |= item.trailing.mau.take().is_some();
+            item.trailing.stickiness = None;
         }
     }
     are_suppressed
@@ -303,20 +280,16 @@ fn nest(flat: Vec<DepartmentItem>) -> Vec<DepartmentItem> {
 
 impl DepartmentItem {
     fn new((node, totals): (&DepartmentNode, DepartmentTotals)) -> Self {
-        let active = totals.people[Flag::Active.index()];
-        let features = Feature::ALL.map(|feature| totals.people[Flag::Feature(feature).index()]);
+        let range = &totals.figures;
         Self {
             department_path: Arc::clone(&node.path),
             department_name: Arc::clone(&node.name),
             depth: node.depth,
-            users: Some(totals.users),
-            activated: Some(totals.activated),
-            active,
-            wau: None,
-            mau: None,
-            stickiness: None,
-            features: Features::new(features, active),
-            counters: Some(Counters::new(totals.counters)),
+            days_counted: range.days_counted,
+            people: PeopleFigures::new(range),
+            trailing: TrailingFigures::default(),
+            features: Features::new(range),
+            counters: Some(Counters::new(range.counters)),
             withheld: false,
             children: None,
         }
@@ -325,13 +298,9 @@ impl DepartmentItem {
     /// The department with its figures suppressed.
     fn suppressed(self) -> Self {
         Self {
-            users: None,
-            activated: None,
-            active: None,
-            wau: None,
-            mau: None,
-            stickiness: None,
-            features: Features::new([None; Feature::COUNT], None),
+            people: PeopleFigures::default(),
+            trailing: TrailingFigures::default(),
+            features: Features::UNKNOWN,
             counters: None,
             withheld: true,
             ..self

@@ -1,8 +1,10 @@
-//! Groups of figures that several reports contain: counters, and the use of features.
+//! Groups of figures that several reports contain: people, the use of features, and counters.
 
-use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use std::num::NonZeroU64;
+
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap as _};
 use utoipa::{
-    PartialSchema, ToSchema,
+    IntoParams, PartialSchema, ToSchema,
     openapi::{
         ObjectBuilder, RefOr, Type,
         schema::{KnownFormat, Schema, SchemaFormat},
@@ -10,8 +12,15 @@ use utoipa::{
 };
 
 use crate::{
-    report::ratio,
-    table::{Cell, Column, ColumnKind, Counter, Feature, MAX_COUNT, Record, RecordField},
+    access::Scope,
+    api::{
+        data_request::{DataRequest, RequestContext},
+        params::{Params, WholeNumber},
+        problem::Problem,
+    },
+    model::DayRange,
+    report::{RangeFigures, ratio},
+    table::{Cell, Column, ColumnKind, Counter, Feature, MAX_COUNT, Record, record},
 };
 
 /// The sum of each counter, under Feishu's names. No sum is above [`MAX_COUNT`].
@@ -22,15 +31,169 @@ pub struct Counters([u64; Counter::COUNT]);
 #[derive(Clone, Copy, Debug)]
 pub struct Features(pub [FeatureUse; Feature::COUNT]);
 
-/// The use of one feature.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-pub struct FeatureUse {
-    /// Distinct people who used the feature.
-    #[schema(example = 1240)]
-    pub active: Option<u64>,
-    /// `active` divided by all active people, 0 to 1. Null if nobody was active.
-    #[schema(example = 0.939)]
-    pub adoption: Option<f64>,
+record! {
+    /// How many people used a feature.
+    #[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+    pub struct FeatureUse {
+        /// Distinct people who used the feature on at least one date that counts.
+        #[schema(example = 1240)]
+        active: Option<u64>,
+        /// `active` divided by all active people. Null if nobody was active.
+        #[schema(example = 0.939, minimum = 0, maximum = 1)]
+        adoption: Option<f64>,
+        /// People who used the feature on a date, on average over the dates that count.
+        #[schema(example = 874.3)]
+        active_per_day: Option<f64>,
+        /// Distinct people who used the feature on at least `regular_days` of the dates that count. Null also if fewer dates
+        /// count.
+        #[schema(example = 953)]
+        regular: Option<u64>,
+        /// `regular` divided by all active people. Null if nobody was active.
+        #[schema(example = 0.722, minimum = 0, maximum = 1)]
+        regular_rate: Option<f64>,
+    }
+}
+
+record! {
+    /// The people of a range and their activity, over the dates that count. Distinct counts are exact; they are null if the
+    /// range spans several dates and Feishu withholds user ids.
+    #[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+    pub struct PeopleFigures {
+        /// People with a row on the last date that counts.
+        #[schema(example = 2000)]
+        users: Option<u64>,
+        /// Distinct people with a row on any date.
+        #[schema(example = 2031)]
+        people: Option<u64>,
+        /// The number of these people whose account was activated on any date, or who were active.
+        #[schema(example = 1962)]
+        activated: Option<u64>,
+        /// Distinct people who were active on any date.
+        #[schema(example = 1790)]
+        active: Option<u64>,
+        /// `active` divided by `activated`. The longer the range, the nearer it is to 1. Null if no account is activated.
+        #[schema(example = 0.912, minimum = 0, maximum = 1)]
+        active_rate: Option<f64>,
+        /// Active people of a date, on average over the dates.
+        #[schema(example = 1302.4)]
+        active_per_day: Option<f64>,
+        /// Active people of a date divided by the activated people of that date, on average over the dates.
+        #[schema(example = 0.668, minimum = 0, maximum = 1)]
+        active_rate_per_day: Option<f64>,
+        /// On how many dates a person must have been active, or have used a feature, to be counted in `regular`: the parameter
+        /// `regular_days`, or a quarter of the dates that count, rounded up.
+        #[schema(example = 8)]
+        regular_days: Option<usize>,
+        /// Distinct people who were active on at least `regular_days` dates. Null also if fewer dates count.
+        #[schema(example = 1544)]
+        regular: Option<u64>,
+        /// `regular` divided by `activated`. Null if no account is activated.
+        #[schema(example = 0.787, minimum = 0, maximum = 1)]
+        regular_rate: Option<f64>,
+    }
+}
+
+record! {
+    /// Distinct active people of the last 7 and 30 days.
+    #[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+    pub struct TrailingFigures {
+        /// Distinct people active in the 7 days that end with the last date that counts. Null if one of the 7 days is late,
+        /// missing or expired, or lacking as `trailing` says. In a department, people of sub-departments without rows in the
+        /// range count too.
+        #[schema(example = 1610)]
+        pub wau: Option<u64>,
+        /// The same as `wau`, over 30 days.
+        #[schema(example = 1790)]
+        pub mau: Option<u64>,
+        /// Active people of a date, on average over the dates that count and are among the 30 days of `mau`, divided by `mau`.
+        #[schema(example = 0.737, minimum = 0, maximum = 1)]
+        pub stickiness: Option<f64>,
+    }
+}
+
+/// The parameter of regular use. Read by [`read_regular_days`].
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RegularParams {
+    /// On how many dates a person must use something to be a regular user of it (`regular`, `regular_rate`). At most the
+    /// number of days of the longest bucket. Default: a quarter of the dates that count, rounded up: 1 of 3, 2 of 7, 8 of 30.
+    #[param(inline, example = 8)]
+    regular_days: Option<WholeNumber<1, 3660>>,
+}
+
+/// Reads `regular_days`, which must not exceed the longest of the buckets of the range. Call it after the range is read.
+pub fn read_regular_days(
+    params: &mut Params,
+    context: &RequestContext,
+    data: &DataRequest,
+    bucket_lengths: impl Fn(DayRange) -> Option<usize>,
+) -> Option<usize> {
+    let RegularParams { regular_days } = params.read();
+    if params.has("regular_days") && context.min_group_size().is_some() {
+        let detail = "regular_days requires the scope users:read, because small groups are withheld: the difference between \
+            two values could be a small group";
+        params.reject(Problem::insufficient_scope(Scope::UsersRead, detail));
+    }
+    let WholeNumber(days) = regular_days?;
+    if !params.is_any_faulty(&["start_date", "end_date", "period", "geo"]) {
+        let range = data.query.dates.resolve(&data.query.geos, context.now());
+        let longest = bucket_lengths(range).unwrap_or(1);
+        if days > longest {
+            params.add_fault("regular_days", format!("is more than the {longest} days of the longest bucket"));
+        }
+    }
+    Some(days)
+}
+
+/// A number of people in a response, and the figures that it can be computed from.
+type PeopleCell<'a> = (&'a mut Option<u64>, Vec<&'a mut Option<f64>>);
+
+/// Sets numbers of people below `min_group_size` to null, together with the next smallest number, from which they could be
+/// derived; so are the figures from which these numbers could be computed. Returns whether there are any.
+pub fn withhold_small_cells(
+    people: &mut PeopleFigures,
+    trailing: &mut TrailingFigures,
+    features: &mut Features,
+    min_group_size: NonZeroU64,
+) -> bool {
+    let of_features = features.0.iter_mut().flat_map(|of| {
+        [
+            (&mut of.active, vec![&mut of.adoption, &mut of.active_per_day]),
+            (&mut of.regular, vec![&mut of.regular_rate]),
+        ]
+    });
+    let mut cells: Vec<PeopleCell<'_>> = of_features.collect();
+    cells.extend([
+        (&mut people.users, Vec::new()),
+        (&mut people.people, Vec::new()),
+        (&mut people.activated, Vec::new()),
+        (
+            &mut people.active,
+            vec![&mut people.active_rate, &mut people.active_per_day, &mut people.active_rate_per_day],
+        ),
+        (&mut people.regular, vec![&mut people.regular_rate]),
+        (&mut trailing.wau, Vec::new()),
+        (&mut trailing.mau, Vec::new()),
+    ]);
+    let is_small = |people: u64| (1..min_group_size.get()).contains(&people);
+    if !cells.iter().any(|(people, _)| people.is_some_and(is_small)) {
+        return false;
+    }
+    let others = cells.iter().enumerate().filter_map(|(index, (people, _))| Some(((**people)?, index)));
+    let next = others.filter(|(people, _)| *people >= min_group_size.get()).min().map(|(_, index)| index);
+    for (index, (people, derived)) in cells.into_iter().enumerate() {
+        if people.is_some_and(is_small) || Some(index) == next {
+            *people = None;
+            for figure in derived {
+                *figure = None;
+            }
+        }
+    }
+    // The product of stickiness and `mau` is a number of active people.
+    if trailing.mau.is_none() || people.active.is_none() {
+        trailing.stickiness = None;
+    }
+    true
 }
 
 /// The number of days on which each feature was used, by feature name.
@@ -52,15 +215,48 @@ impl Counters {
     }
 }
 
-impl Features {
-    /// The use of each feature by `users`, out of `active` people.
+impl PeopleFigures {
+    /// The figures of a range.
     #[must_use]
-    pub fn new(users: [Option<u64>; Feature::COUNT], active: Option<u64>) -> Self {
-        Self(users.map(|users| FeatureUse {
-            active: users,
-            adoption: users.and_then(|users| ratio(users, active)).map(round_to_thousandths),
+    pub fn new(range: &RangeFigures) -> Self {
+        let RangeFigures { suite, activated, .. } = range;
+        let share = |part: Option<u64>| part.and_then(|part| ratio(part, *activated)).map(round_to_thousandths);
+        Self {
+            users: Some(range.users),
+            people: range.people,
+            activated: *activated,
+            active: suite.active,
+            active_rate: share(suite.active),
+            active_per_day: Some(round_to_thousandths(suite.active_per_day)),
+            active_rate_per_day: range.active_rate_per_day.map(round_to_thousandths),
+            regular_days: Some(range.regular_days),
+            regular: suite.regular,
+            regular_rate: share(suite.regular),
+        }
+    }
+}
+
+impl Features {
+    /// No figures.
+    pub const UNKNOWN: Self = Self([FeatureUse::UNKNOWN; Feature::COUNT]);
+
+    /// The figures of a range.
+    #[must_use]
+    pub fn new(range: &RangeFigures) -> Self {
+        let share = |part: Option<u64>| part.and_then(|part| ratio(part, range.suite.active)).map(round_to_thousandths);
+        Self(range.features.map(|of| FeatureUse {
+            active: of.active,
+            adoption: share(of.active),
+            active_per_day: Some(round_to_thousandths(of.active_per_day)),
+            regular: of.regular,
+            regular_rate: share(of.regular),
         }))
     }
+}
+
+impl FeatureUse {
+    const UNKNOWN: Self =
+        Self { active: None, adoption: None, active_per_day: None, regular: None, regular_rate: None };
 }
 
 /// One column per counter.
@@ -74,24 +270,18 @@ impl Record for Counters {
     }
 }
 
-/// Two columns per feature: `im_active`, `im_adoption` and so on.
+/// The columns of [`FeatureUse`] for each feature: `im_active`, `im_adoption` and so on.
 impl Record for Features {
     fn columns() -> Vec<Column> {
         let columns = Feature::ALL.into_iter().flat_map(|feature| {
-            let name = feature.name();
-            [
-                Column::new(format!("{name}_active"), ColumnKind::Count),
-                Column::new(format!("{name}_adoption"), ColumnKind::Number),
-            ]
+            let of_feature = <FeatureUse as Record>::columns().into_iter();
+            of_feature.map(move |column| Column::new(format!("{}_{}", feature.name(), column.name), column.kind))
         });
         columns.collect()
     }
 
     fn push_cells<'a>(&'a self, cells: &mut Vec<Cell<'a>>) {
-        for used in &self.0 {
-            RecordField::push_cells(&used.active, cells);
-            RecordField::push_cells(&used.adoption, cells);
-        }
+        self.0.iter().for_each(|of| Record::push_cells(of, cells));
     }
 }
 

@@ -1,6 +1,6 @@
 //! `GET /v1/reports/summary`: the main figures of the range, compared with the range of equal length before it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, num::NonZeroU64};
 
 use axum::{
     Json,
@@ -9,7 +9,10 @@ use axum::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::figures::{Counters, Features, round_to_thousandths};
+use super::figures::{
+    Counters, Features, PeopleFigures, RegularParams, TrailingFigures, read_regular_days, round_to_thousandths,
+    withhold_small_cells,
+};
 use crate::{
     api::{
         compute::compute,
@@ -23,12 +26,18 @@ use crate::{
     },
     model::{Day, DayRange},
     query::{Query, ReportInput},
-    report::summary::{self, relative_change, summarize},
-    table::{Counter, Feature, MAX_COUNT, record},
+    report::{
+        RangeFigures, SumsByDay,
+        activity::{days_within, figures_of_range},
+        relative_change,
+    },
+    table::{Cell, Record, record},
 };
 
-/// The figures that do not grow with the number of dates of their range.
-const INDEPENDENT_OF_LENGTH: [&str; 3] = ["users", "activated", "active_per_day"];
+/// Whether a figure does not grow with the number of dates of its range.
+fn is_independent_of_length(figure: &str) -> bool {
+    figure == "users" || figure.ends_with("_per_day")
+}
 
 /// The figures of two ranges, and the change between them.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,17 +51,16 @@ pub struct SummaryResponse {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SummaryData {
     /// The selected range. Null if none of its dates counts, or if its figures are withheld (`meta.notes` says so).
-    current: Option<RangeFigures>,
+    current: Option<Headline>,
     /// The range of equal length before it. Null if none of its dates counts, or if its figures are withheld.
-    previous: Option<RangeFigures>,
+    previous: Option<Headline>,
     /// Each figure: its value in both ranges, and the change.
     figures: Vec<SummaryFigure>,
 }
 
 /// The main figures of a range.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Headline)]
-pub struct RangeFigures {
+pub struct Headline {
     /// First day of the range.
     #[schema(value_type = String, format = Date, example = "2026-11-01")]
     start_date: Day,
@@ -62,18 +70,8 @@ pub struct RangeFigures {
     /// Number of dates of the range that count in the figures. Late, missing, empty and expired dates do not.
     #[schema(example = 7)]
     days_counted: usize,
-    /// People in Feishu's data on the last date of the range that counts.
-    #[schema(example = 2000)]
-    users: u64,
-    /// The number of these people whose account is activated.
-    #[schema(example = 1950)]
-    activated: u64,
-    /// Distinct people who were active in the range. Null if Feishu withholds user ids and the range spans several days.
-    #[schema(example = 1610)]
-    active: Option<u64>,
-    /// Active people per day, on average over the dates that count.
-    #[schema(example = 1302.4)]
-    active_per_day: f64,
+    #[serde(flatten)]
+    people: PeopleFigures,
     features: Features,
     counters: Counters,
 }
@@ -82,7 +80,8 @@ record! {
     /// One figure of both ranges.
     #[derive(Debug, Serialize, ToSchema)]
     pub struct SummaryFigure {
-        /// Name of the figure: `users`, `activated`, `active`, `active_per_day`, a feature such as `im_active`, or a counter.
+        /// Name of the figure: a field of the ranges such as `active_rate_per_day`, one of a feature such as
+        /// `im_active_per_day`, or a counter.
         #[schema(value_type = String, example = "send_messenger_num")]
         figure: Cow<'static, str>,
         /// Value in the selected range. Null if unknown.
@@ -106,7 +105,7 @@ record! {
 /// of the earlier range that are not available are fetched from Feishu. As CSV, NDJSON or Parquet: one row per figure.
 #[utoipa::path(
     get, path = "/v1/reports/summary", tag = "reports", operation_id = "summaryReport",
-    params(RangeParams, PeopleParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, RegularParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The figures", content(
             (SummaryResponse = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (SummaryFigure = "application/x-ndjson"),
@@ -117,33 +116,53 @@ record! {
     ),
 )]
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
-    let request = parse(&context)?;
-    let input = context.load(&request, context.engine().load_report_input(&request.query, request.options)).await?;
-    let current = context.validate(&input, &request)?;
+    let request = SummaryRequest::parse(&context)?;
+    let DataRequest { query, options, .. } = &request.data;
+    let input = context.load(&request.data, context.engine().load_report_input(query, *options)).await?;
+    let current = context.validate(&input, &request.data)?;
     let report = compute(move || report(&input, &request)).await?;
     context.respond(current, report).await
 }
 
-fn parse(context: &RequestContext) -> Result<DataRequest, Problem> {
-    let mut params = context.params();
-    let (mut data, ()) = shared_params::read(&mut params, context);
-    params.finish()?;
-    let length = data.query.dates.resolve(&data.query.geos, context.now()).len();
-    data.query.lead_days = u16::try_from(length).unwrap_or(u16::MAX);
-    Ok(data)
+/// The parsed request.
+struct SummaryRequest {
+    data: DataRequest,
+    regular_days: Option<usize>,
 }
 
-fn report(input: &Loaded<ReportInput>, request: &DataRequest) -> Response {
-    let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = request;
+impl SummaryRequest {
+    fn parse(context: &RequestContext) -> Result<Self, Problem> {
+        let mut params = context.params();
+        let (mut data, ()) = shared_params::read(&mut params, context);
+        let regular_days = read_regular_days(&mut params, context, &data, |range| Some(range.len()));
+        params.finish()?;
+        let length = data.query.dates.resolve(&data.query.geos, context.now()).len();
+        data.query.lead_days = u16::try_from(length).unwrap_or(u16::MAX);
+        Ok(Self { data, regular_days })
+    }
+}
+
+fn report(input: &Loaded<ReportInput>, request: &SummaryRequest) -> Response {
+    let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = &request.data;
     let range = input.plan.range;
     let length = u16::try_from(range.len()).unwrap_or(u16::MAX);
     let before = DayRange::ending(range.first().plus(-1), length);
     let days = input.figures(selection);
+    let sums: SumsByDay = days.iter().map(|(day, figures)| (*day, figures.sums)).collect();
     let suppressed = input.suppressed_days(selection, *min_group_size);
-    let summary = |range| if suppressed.cover(range) { None } else { summarize(range, &days) };
-    let (current, previous) = (summary(range), summary(before));
+    let summary = |range| {
+        let inside = days_within(range, &sums);
+        let is_shown = !inside.is_empty() && !suppressed.cover(range);
+        is_shown.then(|| Headline::new(range, &figures_of_range(inside, request.regular_days, &&days)))
+    };
+    let (mut current, mut previous) = (summary(range), summary(before));
+    let mut are_suppressed = suppressed.cover(range) || suppressed.cover(before);
+    if let Some(min_group_size) = min_group_size {
+        for headline in [&mut current, &mut previous].into_iter().flatten() {
+            are_suppressed |= headline.withhold_small_cells(*min_group_size);
+        }
+    }
     let figures = changes(current.as_ref(), previous.as_ref());
-    let are_suppressed = suppressed.cover(range) || suppressed.cover(before);
     let are_unequal = current.iter().zip(&previous).any(|(one, other)| one.days_counted != other.days_counted);
     let meta = Meta::from_report_figures(input, selection)
         .with_note(input.selection_note())
@@ -152,7 +171,6 @@ fn report(input: &Loaded<ReportInput>, request: &DataRequest) -> Response {
     if format.format != Format::Json {
         return ListResponse { data: figures, meta }.into_format(*format, "summary");
     }
-    let (current, previous) = (current.map(RangeFigures::from), previous.map(RangeFigures::from));
     Json(SummaryResponse { data: SummaryData { current, previous, figures }, meta }).into_response()
 }
 
@@ -168,51 +186,62 @@ fn serialize_whole_as_integer<S: Serializer>(figure: &Option<f64>, serializer: S
     }
 }
 
-/// The figures of a range, in the order of the names in [`changes`].
-fn figures(of: &summary::RangeSummary) -> impl Iterator<Item = Option<f64>> {
-    let count = |value: u64| Some(value as f64);
-    let head = [count(of.users), count(of.activated), of.active.and_then(count), Some(of.active_per_day)];
-    let features = of.features.map(|users| users.and_then(count));
-    head.into_iter().chain(features).chain(of.counters.map(|sum| count(sum.min(MAX_COUNT))))
-}
-
-fn changes(current: Option<&summary::RangeSummary>, previous: Option<&summary::RangeSummary>) -> Vec<SummaryFigure> {
-    let head = ["users", "activated", "active", "active_per_day"].map(Cow::from);
-    let features = Feature::ALL.map(|feature| format!("{}_active", feature.name()).into());
-    let days_counted = |summary: Option<&summary::RangeSummary>| summary.map(|summary| summary.days_counted);
+/// Each figure of the two ranges. The share of active people on a day leads: it does not depend on the length of the range.
+fn changes(current: Option<&Headline>, previous: Option<&Headline>) -> Vec<SummaryFigure> {
+    let days_counted = |headline: Option<&Headline>| headline.map(|headline| headline.days_counted);
     let are_equally_long = days_counted(current) == days_counted(previous);
-    let names = head.into_iter().chain(features).chain(Counter::ALL.map(|counter| counter.name().into()));
-    let values = |summary: Option<&summary::RangeSummary>| summary.map(|one| figures(one).collect::<Vec<_>>());
-    let (current_values, previous_values) = (values(current), values(previous));
-    let at = |values: &Option<Vec<Option<f64>>>, index: usize| values.as_ref().and_then(|values| values[index]);
-    names
-        .enumerate()
-        .map(|(index, figure)| {
-            let (current, previous) = (at(&current_values, index), at(&previous_values, index));
-            let is_comparable = are_equally_long || INDEPENDENT_OF_LENGTH.contains(&&*figure);
-            let change = relative_change(current, previous).filter(|_| is_comparable).map(round_to_thousandths);
-            SummaryFigure {
-                figure,
-                current: current.map(round_to_thousandths),
-                previous: previous.map(round_to_thousandths),
-                change,
-            }
-        })
-        .collect()
+    let values = |headline: Option<&Headline>| headline.map(Headline::values);
+    let (current, previous) = (values(current), values(previous));
+    let value = |values: &Option<Vec<Option<f64>>>, index: usize| values.as_ref().and_then(|values| values[index]);
+    let figure = |(index, name): (usize, Cow<'static, str>)| {
+        let (current, previous) = (value(&current, index), value(&previous, index));
+        let is_comparable = are_equally_long || is_independent_of_length(&name);
+        let change = relative_change(current, previous).filter(|_| is_comparable).map(round_to_thousandths);
+        SummaryFigure { figure: name, current, previous, change }
+    };
+    let figures = Headline::names().into_iter().enumerate().filter(|(_, name)| name != "regular_days");
+    let mut figures: Vec<SummaryFigure> = figures.map(figure).collect();
+    figures.sort_by_key(|figure| figure.figure != LEADING_FIGURE);
+    figures
 }
 
-impl From<summary::RangeSummary> for RangeFigures {
-    fn from(summary: summary::RangeSummary) -> Self {
+/// The first of the figures.
+const LEADING_FIGURE: &str = "active_rate_per_day";
+
+impl Headline {
+    fn new(days: DayRange, range: &RangeFigures) -> Self {
         Self {
-            start_date: summary.days.first(),
-            end_date: summary.days.last(),
-            days_counted: summary.days_counted,
-            users: summary.users,
-            activated: summary.activated,
-            active: summary.active,
-            active_per_day: round_to_thousandths(summary.active_per_day),
-            features: Features::new(summary.features, summary.active),
-            counters: Counters::new(summary.counters),
+            start_date: days.first(),
+            end_date: days.last(),
+            days_counted: range.days_counted,
+            people: PeopleFigures::new(range),
+            features: Features::new(range),
+            counters: Counters::new(range.counters),
         }
+    }
+
+    /// The names of all figures.
+    fn names() -> Vec<Cow<'static, str>> {
+        let columns = [<PeopleFigures as Record>::columns(), <Features as Record>::columns(), Counters::columns()];
+        columns.concat().into_iter().map(|column| column.name).collect()
+    }
+
+    /// The values of all figures, in the order of the names.
+    fn values(&self) -> Vec<Option<f64>> {
+        let mut cells = Vec::new();
+        Record::push_cells(&self.people, &mut cells);
+        Record::push_cells(&self.features, &mut cells);
+        Record::push_cells(&self.counters, &mut cells);
+        let value = |cell: Cell<'_>| match cell {
+            Cell::Count(count) => Some(count as f64),
+            Cell::Number(number) => Some(number),
+            Cell::Empty | Cell::Text(_) | Cell::Day(_) | Cell::Flag(_) => None,
+        };
+        cells.into_iter().map(value).collect()
+    }
+
+    fn withhold_small_cells(&mut self, min_group_size: NonZeroU64) -> bool {
+        let Self { people, features, .. } = self;
+        withhold_small_cells(people, &mut TrailingFigures::default(), features, min_group_size)
     }
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::{
     model::DayKey,
     report::{
+        counted_flags,
         day_figures::{DayFigures, PersonSet, RowSums},
         department_members::{DepartmentMember, DepartmentMembers},
     },
@@ -49,7 +50,7 @@ struct DepartmentRows {
 
 impl DepartmentRows {
     fn add(&mut self, day: &DayTable, row: usize, profile: &Profile) {
-        self.sums.add_row(day.flags()[row], |counter| day.counter(counter).get(row));
+        self.sums.add_row(counted_flags(day.flags()[row]), |counter| day.counter(counter).get(row));
         let register_time = profile.register_time;
         self.members.extend(profile.person.map(|person| DepartmentMember { person, register_time }));
     }
@@ -68,7 +69,7 @@ impl DayDigest {
         for (row, index) in day.profiles().iter().enumerate() {
             let profile = tables.profile(*index);
             by_department[profile.department as usize].add(day, row, profile);
-            figures.add_person(profile.person, day.flags()[row]);
+            figures.add_person(profile.person, counted_flags(day.flags()[row]));
         }
         drop(tables);
         let with_rows = (0..).zip(by_department).filter(|(_, rows)| rows.sums.users > 0);
@@ -83,7 +84,7 @@ impl DayDigest {
         for row in selector.rows(day) {
             let profile = selector.profile_of(day, row);
             by_department.entry(profile.department).or_default().add(day, row, profile);
-            figures.add_person(profile.person, day.flags()[row]);
+            figures.add_person(profile.person, counted_flags(day.flags()[row]));
         }
         Self::from_departments(day, figures, by_department.into_iter(), None)
     }

@@ -5,7 +5,7 @@
 //! before, and then the id column is not read.
 //!
 //! ```text
-//! version (1 byte)  zstd with a checksum ( postcard ( metadata, sums and member hash of each department, flags of each
+//! layout version (1 byte)  definitions version (1 byte)  zstd with a checksum ( postcard ( metadata, sums and member hash of each department, flags of each
 //! row ) )
 //! ```
 
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     report::{
+        DEFINITIONS_VERSION, counted_flags,
         day_figures::{DayFigures, RowSums},
         department_members::DepartmentMember,
     },
@@ -33,7 +34,7 @@ use crate::{
 
 /// Version of the layout. Every change of the layout increments it. A digest of another version is computed again from
 /// the rows.
-const LAYOUT_VERSION: u8 = 1;
+const LAYOUT_VERSION: u8 = 2;
 
 // The layout contains a sum for each counter.
 const _: () = assert!(Counter::COUNT == 15, "the number of counters has changed: increment LAYOUT_VERSION");
@@ -50,7 +51,7 @@ struct StoredDigest {
     /// Compared with the metadata of the file, which has the faults of the fetch.
     doubtful: bool,
     departments: Vec<StoredDepartment>,
-    /// [`Flags::bits`] of every row, in the order of the file.
+    /// [`Flags::bits`] of the [`counted_flags`] of every row, in the order of the file.
     flags: Vec<u16>,
 }
 
@@ -82,12 +83,13 @@ pub fn encode_digest(day: &DayTable) -> Vec<u8> {
             departments.len() - 1
         });
         let DepartmentEncoder { stored, hash, .. } = &mut departments[position];
-        stored.sums.add_row(day.flags()[row], |counter| day.counter(counter).get(row));
+        let counted = counted_flags(day.flags()[row]);
+        stored.sums.add_row(counted, |counter| day.counter(counter).get(row));
         if let Some(id) = &profile.user_id {
             stored.identified += 1;
             hash_member(hash, id, profile.register_time);
         }
-        flags.push(day.flags()[row].bits());
+        flags.push(counted.bits());
     }
     drop(tables);
     let stored = StoredDigest {
@@ -142,7 +144,8 @@ impl StoredDigest {
     /// Writing to memory does not fail.
     fn write(&self) -> io::Result<Vec<u8>> {
         let plain = postcard::to_stdvec(self).map_err(io::Error::other)?;
-        let mut encoder = zstd::Encoder::new(vec![LAYOUT_VERSION], zstd::DEFAULT_COMPRESSION_LEVEL)?;
+        let mut encoder =
+            zstd::Encoder::new(vec![LAYOUT_VERSION, DEFINITIONS_VERSION], zstd::DEFAULT_COMPRESSION_LEVEL)?;
         encoder.include_checksum(true)?;
         io::copy(&mut plain.as_slice(), &mut encoder)?;
         encoder.finish()
@@ -150,9 +153,9 @@ impl StoredDigest {
 
     fn read(bytes: &[u8]) -> Result<Self, ParquetReadError> {
         let (version, compressed) =
-            bytes.split_first().ok_or_else(|| ParquetReadError::damaged("the digest is empty"))?;
-        if *version != LAYOUT_VERSION {
-            return Err(ParquetReadError::TooNew { found: u32::from(*version) });
+            bytes.split_first_chunk().ok_or_else(|| ParquetReadError::damaged("the digest is empty"))?;
+        if *version != [LAYOUT_VERSION, DEFINITIONS_VERSION] {
+            return Err(ParquetReadError::TooNew { found: u16::from_be_bytes(*version).into() });
         }
         let mut plain = Vec::new();
         let decoder = zstd::Decoder::with_buffer(compressed).map_err(ParquetReadError::damaged)?;

@@ -121,7 +121,7 @@ async fn a_small_group_on_a_lead_day_withholds_trailing_figures_only() {
     };
     let activity = format!("/v1/reports/activity?{LAST_DAY}&department_path=Top/R");
 
-    let without_lead_days = get(&activity).await;
+    let without_lead_days = get(&format!("{activity}&trailing=held")).await;
     let fetched = get(&format!("{activity}&trailing=fetch")).await;
     let with_lead_days = get(&activity).await;
     let departments = get(&format!("/v1/reports/departments?{LAST_DAY}&trailing=fetch")).await;

@@ -49,6 +49,7 @@ pub struct UsersQuestion {
 pub struct DepartmentsQuestion {
     pub trailing: bool,
     pub distinct: bool,
+    pub regular_days: Option<usize>,
     pub depth: Option<usize>,
     pub is_tree: bool,
 }
@@ -73,7 +74,7 @@ impl Range {
         Self { first: last.checked_sub((days - 1).days()).expect("a date"), last }
     }
 
-    fn buckets(self, interval: Interval) -> Vec<Self> {
+    pub fn buckets(self, interval: Interval) -> Vec<Self> {
         let key = |day: &Date| match interval {
             Interval::Day => *day,
             Interval::Week => day.checked_sub(i32::from(day.weekday().to_monday_zero_offset()).days()).expect("a date"),
@@ -124,9 +125,16 @@ fn counters<'a>(rows: impl IntoIterator<Item = &'a UserDay>) -> Value {
     COUNTERS.iter().zip(sums).map(|(name, sum)| ((*name).to_owned(), sum.into())).collect::<Map<_, _>>().into()
 }
 
-fn features(users: [Option<u64>; FEATURES.len()], active: Option<u64>) -> Value {
-    let item = |users: Option<u64>| json!({ "active": users, "adoption": share(users, active) });
-    FEATURES.iter().zip(users).map(|(name, users)| ((*name).to_owned(), item(users))).collect::<Map<_, _>>().into()
+/// `value` and the fields of `others`.
+fn merged(mut value: Value, others: &Value) -> Value {
+    let fields = others.as_object().expect("an object").clone();
+    value.as_object_mut().expect("an object").extend(fields);
+    value
+}
+
+/// The mean of daily numbers.
+fn mean(daily: &[u64]) -> f64 {
+    daily.iter().sum::<u64>() as f64 / daily.len() as f64
 }
 
 impl Tenant {
@@ -166,22 +174,84 @@ impl Tenant {
         self.selected(range, &everyone).iter().filter_map(|row| row.user_id.clone()).collect()
     }
 
-    /// People in the range who were active, and who used each feature.
-    fn use_of(&self, range: Range, selection: &Selection) -> (Option<u64>, [Option<u64>; FEATURES.len()]) {
-        let is_one_day = self.counted(range, selection).len() == 1;
-        let rows = self.selected(range, selection);
-        let active = people(rows.iter().copied().filter(|row| row.active), is_one_day);
-        let users = |feature| people(rows.iter().copied().filter(|row| row.uses(feature)), is_one_day);
-        (active, std::array::from_fn(users))
+    /// Distinct people with such rows on at least `least` counted dates of the range.
+    fn regular(&self, range: Range, selection: &Selection, least: usize, is: impl Fn(&UserDay) -> bool) -> Option<u64> {
+        let counted = self.counted(range, selection).len();
+        let rows: Vec<&UserDay> = self.selected(range, selection).into_iter().filter(|row| is(row)).collect();
+        if least > counted {
+            return None;
+        }
+        if counted == 1 {
+            return people(rows, true);
+        }
+        let mut dates: BTreeMap<&str, BTreeSet<Date>> = BTreeMap::new();
+        for row in rows {
+            dates.entry(row.user_id.as_deref()?).or_default().insert(row.date);
+        }
+        Some(dates.values().filter(|dates| dates.len() >= least).count() as u64)
     }
 
-    /// People, and activated people, on the last date that counts.
-    fn headcount(&self, range: Range, selection: &Selection) -> (u64, u64) {
+    /// People, their activity and their use of features, as in the items of reports. Without `distinct`, no distinct people
+    /// of several dates.
+    fn people_figures(
+        &self,
+        range: Range,
+        selection: &Selection,
+        regular_days: Option<usize>,
+        distinct: bool,
+    ) -> Value {
+        let counted = self.counted(range, selection);
+        let Some(last) = counted.last().copied() else {
+            let none = FEATURES.iter().map(|name| {
+                let none = json!({
+                    "active": null, "adoption": null, "active_per_day": null, "regular": null, "regular_rate": null,
+                });
+                ((*name).to_owned(), none)
+            });
+            return json!({
+                "users": null, "people": null, "activated": null, "active": null, "active_rate": null,
+                "active_per_day": null, "active_rate_per_day": null, "regular_days": null, "regular": null,
+                "regular_rate": null, "features": none.collect::<Map<_, _>>(),
+            });
+        };
+        let is_one_day = counted.len() == 1;
+        let is_distinct = distinct || is_one_day;
         let rows = self.selected(range, selection);
-        let last = self.counted(range, selection).last().copied();
-        let on_last = || rows.iter().copied().filter(|row| Some(row.date) == last);
-        let count = |people: Option<u64>| people.unwrap_or_default();
-        (count(people(on_last(), true)), count(people(on_last().filter(|row| row.activated), true)))
+        let distinct = |is: &dyn Fn(&UserDay) -> bool| {
+            people(rows.iter().copied().filter(|row| is(row)), is_one_day).filter(|_| is_distinct)
+        };
+        let daily = |is: &dyn Fn(&UserDay) -> bool| -> Vec<u64> {
+            let of = |day: &Date| people(rows.iter().copied().filter(|row| row.date == *day && is(row)), true);
+            counted.iter().filter_map(of).collect()
+        };
+        let regular_days = regular_days.unwrap_or(counted.len().div_ceil(4));
+        let regular = |is: &dyn Fn(&UserDay) -> bool| self.regular(range, selection, regular_days, is).filter(|_| is_distinct);
+        let is_activated = |row: &UserDay| row.activated || row.active;
+        let is_active = |row: &UserDay| row.active;
+        let (activated, active) = (distinct(&is_activated), distinct(&is_active));
+        let rates: Vec<f64> = daily(&is_active)
+            .into_iter()
+            .zip(daily(&is_activated))
+            .filter(|(_, activated)| *activated > 0)
+            .map(|(active, activated)| active as f64 / activated as f64)
+            .collect();
+        let rate = (!rates.is_empty()).then(|| round(rates.iter().sum::<f64>() / rates.len() as f64));
+        let features = (0..FEATURES.len()).map(|feature| {
+            let uses = move |row: &UserDay| row.active && row.uses(feature);
+            let (users, regular) = (distinct(&uses), regular(&uses));
+            let item = json!({
+                "active": users, "adoption": share(users, active), "active_per_day": round(mean(&daily(&uses))),
+                "regular": regular, "regular_rate": share(regular, active),
+            });
+            (FEATURES[feature].to_owned(), item)
+        });
+        let regular = regular(&is_active);
+        json!({
+            "users": people(rows.iter().copied().filter(|row| row.date == last), true),
+            "people": distinct(&|_| true), "activated": activated, "active": active, "active_rate": share(active, activated),
+            "active_per_day": round(mean(&daily(&is_active))), "active_rate_per_day": rate, "regular_days": regular_days,
+            "regular": regular, "regular_rate": share(regular, activated), "features": features.collect::<Map<_, _>>(),
+        })
     }
 
     fn active_on(&self, day: Date, selection: &Selection) -> Option<u64> {
@@ -189,8 +259,11 @@ impl Tenant {
         people(rows.into_iter().filter(|row| row.active), true)
     }
 
-    /// `wau`, `mau` and stickiness at a date.
-    fn trailing(&self, last: Date, selection: &Selection) -> (Option<u64>, Option<u64>, Option<f64>) {
+    /// `wau`, `mau` and stickiness of a bucket.
+    fn trailing(&self, bucket: Range, selection: &Selection) -> Value {
+        let Some(last) = self.counted(bucket, selection).last().copied() else {
+            return json!({ "wau": null, "mau": null, "stickiness": null });
+        };
         let distinct = |days: i32| {
             let window = Range::ending(last, days);
             let is_whole = window.days().all(|day| self.counts(day, &selection.geos));
@@ -198,29 +271,29 @@ impl Tenant {
             is_whole.then(|| people(rows.into_iter().filter(|row| row.active), false)).flatten()
         };
         let (week, month) = (distinct(7), distinct(30));
-        (week, month, share(self.active_on(last, selection), month))
+        let window = Range { first: bucket.first.max(Range::ending(last, 30).first), last };
+        let days = self.counted(window, selection);
+        let daily: Vec<u64> = days.iter().filter_map(|day| self.active_on(*day, selection)).collect();
+        let stickiness = month.filter(|month| *month > 0).map(|month| round(mean(&daily) / month as f64));
+        json!({ "wau": week, "mau": month, "stickiness": stickiness })
     }
 
     /// `data` of `/v1/reports/activity` with `trailing=fetch`.
-    pub fn activity(&self, range: Range, interval: Interval, selection: &Selection) -> Value {
+    pub fn activity(
+        &self,
+        range: Range,
+        interval: Interval,
+        regular_days: Option<usize>,
+        selection: &Selection,
+    ) -> Value {
         let bucket = |bucket: Range| {
-            let counted = self.counted(bucket, selection);
-            let Some(last) = counted.last().copied() else {
-                return json!({
-                    "start_date": bucket.first, "end_date": bucket.last, "days_counted": 0, "users": null,
-                    "activated": null, "active": null, "wau": null, "mau": null, "stickiness": null,
-                    "features": features([None; FEATURES.len()], None), "counters": null,
-                });
-            };
-            let (users, activated) = self.headcount(bucket, selection);
-            let (active, used) = self.use_of(bucket, selection);
-            let (wau, mau, stickiness) = self.trailing(last, selection);
-            json!({
-                "start_date": bucket.first, "end_date": bucket.last, "days_counted": counted.len(), "users": users,
-                "activated": activated,
-                "active": active, "wau": wau, "mau": mau, "stickiness": stickiness,
-                "features": features(used, active), "counters": counters(self.selected(bucket, selection)),
-            })
+            let counted = self.counted(bucket, selection).len();
+            let figures = self.people_figures(bucket, selection, regular_days, true);
+            let counters = if counted == 0 { Value::Null } else { counters(self.selected(bucket, selection)) };
+            let item = json!({
+                "start_date": bucket.first, "end_date": bucket.last, "days_counted": counted, "counters": counters,
+            });
+            merged(merged(item, &figures), &self.trailing(bucket, selection))
         };
         range.buckets(interval).into_iter().map(bucket).collect()
     }
@@ -230,53 +303,52 @@ impl Tenant {
         let length = i32::try_from(range.days().count()).expect("a short range");
         let before = Range::ending(range.first.yesterday().expect("a date"), length);
         let (current, previous) = (self.headline(range, selection), self.headline(before, selection));
-        let names = ["users", "activated", "active", "active_per_day"].map(str::to_owned).into_iter();
-        let names = names.chain(FEATURES.map(|name| format!("{name}_active"))).chain(COUNTERS.map(str::to_owned));
-        let figure = |name: String| {
-            let value = |of: &Option<Map<String, Value>>| -> Option<f64> {
+        let of_suite = [
+            "active_rate_per_day",
+            "users",
+            "people",
+            "activated",
+            "active",
+            "active_rate",
+            "active_per_day",
+            "regular",
+            "regular_rate",
+        ];
+        let of_feature = ["active", "adoption", "active_per_day", "regular", "regular_rate"];
+        let features = FEATURES.iter().flat_map(|name| of_feature.map(|figure| (Some(*name), figure)));
+        let names = of_suite.map(|figure| (None, figure)).into_iter().chain(features);
+        let names = names.chain(COUNTERS.map(|name| (None, name)));
+        let figure = |(feature, name): (Option<&str>, &str)| {
+            let value = |of: &Option<Value>| -> Option<f64> {
                 let of = of.as_ref()?;
-                let feature = name.strip_suffix("_active").filter(|name| FEATURES.contains(name));
                 match feature {
-                    Some(feature) => of["features"][feature]["active"].as_f64(),
-                    None => of.get(&name).unwrap_or(&of["counters"][&name]).as_f64(),
+                    Some(feature) => of["features"][feature][name].as_f64(),
+                    None => of.get(name).unwrap_or(&of["counters"][name]).as_f64(),
                 }
             };
             let (now, then) = (value(&current), value(&previous));
             let change = now.zip(then.filter(|then| *then > 0.0)).map(|(now, then)| round((now - then) / then));
-            let days = |of: &Option<Map<String, Value>>| of.as_ref().map(|of| of["days_counted"].clone());
-            let grows = !["users", "activated", "active_per_day"].contains(&name.as_str());
+            let days = |of: &Option<Value>| of.as_ref().map(|of| of["days_counted"].clone());
+            let grows = name != "users" && !name.ends_with("_per_day");
             let change = change.filter(|_| !grows || days(&current) == days(&previous));
-            json!({ "figure": name, "current": now.map(round), "previous": then.map(round), "change": change })
+            let name = feature.map_or_else(|| name.to_owned(), |feature| format!("{feature}_{name}"));
+            json!({ "figure": name, "current": now, "previous": then, "change": change })
         };
         let figures: Vec<Value> = names.map(figure).collect();
-        let rounded = |of: &Option<Map<String, Value>>| {
-            let mut of = of.clone()?;
-            of["active_per_day"] = of["active_per_day"].as_f64().map(round).into();
-            Some(of)
-        };
-        json!({ "current": rounded(&current), "previous": rounded(&previous), "figures": figures })
+        json!({ "current": current, "previous": previous, "figures": figures })
     }
 
-    fn headline(&self, range: Range, selection: &Selection) -> Option<Map<String, Value>> {
+    fn headline(&self, range: Range, selection: &Selection) -> Option<Value> {
         let days = self.counted(range, selection);
-        if days.is_empty() {
-            return None;
-        }
-        let (users, activated) = self.headcount(range, selection);
-        let (active, used) = self.use_of(range, selection);
-        let active_days: u64 = days.iter().filter_map(|day| self.active_on(*day, selection)).sum();
         let item = json!({
-            "start_date": range.first, "end_date": range.last, "days_counted": days.len(), "users": users,
-            "activated": activated, "active": active,
-            "active_per_day": active_days as f64 / days.len() as f64, "features": features(used, active),
+            "start_date": range.first, "end_date": range.last, "days_counted": days.len(),
             "counters": counters(self.selected(range, selection)),
         });
-        item.as_object().cloned()
+        (!days.is_empty()).then(|| merged(item, &self.people_figures(range, selection, None, true)))
     }
 
     /// `data` of `/v1/reports/departments`.
     pub fn departments(&self, range: Range, selection: &Selection, question: DepartmentsQuestion) -> Value {
-        let is_one_day = self.counted(range, selection).len() == 1;
         let top = selection.path.as_deref();
         let mut paths: Vec<String> = self.paths(range, &selection.geos).into_iter().collect();
         paths.retain(|path| top.is_none_or(|top| is_within(path, top)));
@@ -286,17 +358,15 @@ impl Tenant {
         paths.retain(|path| question.depth.is_none_or(|levels| depth(path) - highest < levels));
         let items = paths.iter().map(|path| {
             let own = Selection { path: Some(path.clone()), ..selection.clone() };
-            let (users, activated) = self.headcount(range, &own);
-            let (active, used) = self.use_of(range, &own);
-            let is_counted = question.distinct || is_one_day;
-            let (active, used) = if is_counted { (active, used) } else { (None, [None; FEATURES.len()]) };
-            let last = self.counted(range, selection).last().copied().filter(|_| question.trailing);
-            let (wau, mau, stickiness) = last.map_or((None, None, None), |last| self.trailing(last, &own));
-            json!({
+            let trailing = json!({ "wau": null, "mau": null, "stickiness": null });
+            let trailing = if question.trailing { self.trailing(range, &own) } else { trailing };
+            let item = json!({
                 "department_path": path, "department_name": self.name_of(path, range, selection), "depth": depth(path),
-                "users": users, "activated": activated, "active": active, "wau": wau, "mau": mau, "stickiness": stickiness,
-                "features": features(used, active), "counters": counters(self.selected(range, &own)), "withheld": false,
-            })
+                "days_counted": self.counted(range, selection).len(),
+                "counters": counters(self.selected(range, &own)), "withheld": false,
+            });
+            let figures = self.people_figures(range, &own, question.regular_days, question.distinct);
+            merged(merged(item, &figures), &trailing)
         });
         let items: Vec<Value> = items.collect();
         if question.is_tree { nested(&items, None) } else { items.into() }
@@ -429,7 +499,7 @@ impl Tenant {
             if row.active {
                 total.active_days.insert(row.date);
             }
-            for feature in (0..FEATURES.len()).filter(|feature| row.uses(*feature)) {
+            for feature in (0..FEATURES.len()).filter(|feature| row.active && row.uses(*feature)) {
                 total.feature_days[feature].insert(row.date);
             }
             for (sum, count) in total.counters.iter_mut().zip(row.counters) {

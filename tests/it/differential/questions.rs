@@ -22,7 +22,8 @@ pub struct Question {
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 pub enum Report {
-    Activity(Interval),
+    /// With the number of days of regular use.
+    Activity(Interval, Option<usize>),
     Summary,
     Departments(DepartmentsQuestion),
     Retention(Interval),
@@ -34,8 +35,8 @@ pub enum Report {
 impl Question {
     /// A random question about a tenant.
     pub fn random(rng: &mut Rng, tenant: &Tenant) -> Self {
-        let report = Report::random(rng);
         let range = random_range(rng, tenant);
+        let report = Report::random(rng, range);
         let mut geos = tenant.geos.clone();
         rng.shuffle(&mut geos);
         geos.truncate(rng.usize(1..=geos.len()));
@@ -62,7 +63,10 @@ impl Question {
     pub fn url(&self) -> String {
         let Self { selection, report, .. } = self;
         let url = match report {
-            Report::Activity(interval) => format!("/v1/reports/activity?interval={}&trailing=fetch", interval.name()),
+            Report::Activity(interval, regular_days) => {
+                let regular_days = regular_query(*regular_days);
+                format!("/v1/reports/activity?interval={}&trailing=fetch{regular_days}", interval.name())
+            }
             Report::Summary => "/v1/reports/summary?".to_owned(),
             Report::Departments(question) => format!("/v1/reports/departments?{}", question.query()),
             Report::Retention(interval) => format!("/v1/reports/retention?interval={}", interval.name()),
@@ -91,7 +95,7 @@ impl Question {
     pub fn answer(&self, tenant: &Tenant) -> Value {
         let Self { range, selection, report } = self;
         match *report {
-            Report::Activity(interval) => tenant.activity(*range, interval, selection),
+            Report::Activity(interval, regular_days) => tenant.activity(*range, interval, regular_days, selection),
             Report::Summary => tenant.summary(*range, selection),
             Report::Departments(question) => tenant.departments(*range, selection, question),
             Report::Retention(interval) => tenant.retention(*range, interval, selection),
@@ -103,13 +107,19 @@ impl Question {
 }
 
 impl Report {
-    fn random(rng: &mut Rng) -> Self {
+    fn random(rng: &mut Rng, range: Range) -> Self {
+        let days = range.days().count();
         match rng.u8(..12) {
-            0..3 => Self::Activity([Interval::Day, Interval::Week, Interval::Month][rng.usize(..3)]),
+            0..3 => {
+                let interval = [Interval::Day, Interval::Week, Interval::Month][rng.usize(..3)];
+                let longest = range.buckets(interval).into_iter().map(|bucket| bucket.days().count()).max();
+                Self::Activity(interval, rng.bool().then(|| rng.usize(1..=longest.unwrap_or(1))))
+            }
             3 => Self::Summary,
             4..7 => Self::Departments(DepartmentsQuestion {
                 trailing: rng.u8(..4) > 0,
                 distinct: rng.u8(..4) > 0,
+                regular_days: rng.bool().then(|| rng.usize(1..=days)),
                 depth: rng.bool().then(|| rng.usize(1..4)),
                 is_tree: rng.bool(),
             }),
@@ -142,12 +152,17 @@ impl Interval {
     }
 }
 
+fn regular_query(days: Option<usize>) -> String {
+    days.map(|days| format!("&regular_days={days}")).unwrap_or_default()
+}
+
 impl DepartmentsQuestion {
     fn query(self) -> String {
         let trailing = if self.trailing { "fetch" } else { "none" };
         let layout = if self.is_tree { "tree" } else { "flat" };
         let depth = self.depth.map(|depth| format!("&depth={depth}")).unwrap_or_default();
-        format!("trailing={trailing}&layout={layout}&distinct={}{depth}", self.distinct)
+        let regular_days = regular_query(self.regular_days);
+        format!("trailing={trailing}&layout={layout}&distinct={}{depth}{regular_days}", self.distinct)
     }
 }
 

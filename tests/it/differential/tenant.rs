@@ -133,7 +133,7 @@ impl UserDay {
         let counted =
             |prefix: &str| COUNTERS.iter().zip(self.counters).any(|(name, n)| name.starts_with(prefix) && n > 0);
         match FEATURES[feature] {
-            "email" => counted("email_"),
+            "email" => counted("email_send_"),
             "task" => counted("create_task"),
             _ => self.flags[feature],
         }

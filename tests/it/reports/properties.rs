@@ -11,11 +11,10 @@ use feishu_pulse::{
         ActivityBucket, DayDigest, DayFigures, DepartmentSlice, FiguresByDay, Interval, PersonSet, SumsByDay,
         TrailingCounts, activity,
         clients::{ClientDimension, ClientsReport, clients},
-        department_totals::{DepartmentTotals, departments_with_rows, totals, totals_without_distinct},
+        department_totals::{DepartmentTotals, departments_with_rows, totals},
         department_tree::DepartmentTree,
         monthly_rollup::MonthlyRollup,
         retention::{activation_days, retention},
-        summary::summarize,
         user_rollup::UserRollup,
         user_totals::{UserFilter, UserSort, UserSortKey, UserTotals},
     },
@@ -60,25 +59,26 @@ proptest! {
     fn activity_equals_a_naive_computation(
         tenant in any::<bool>().prop_flat_map(tenants), path in path(),
         interval in proptest::sample::select(vec![Interval::Day, Interval::Week, Interval::Month]),
+        regular_days in proptest::option::of(1_usize..10),
     ) {
         let digests = digests(&partitions(&tenant));
 
         let buckets = {
             let days = within(&digests, path);
-            activity::activity(range(&tenant), interval, &sums_within(&digests, path), &&days, &TrailingCounts::new(&days, &BTreeSet::new()))
+            let trailing = TrailingCounts::new(&days, &BTreeSet::new());
+            activity::activity(range(&tenant), interval, regular_days, &sums_within(&digests, path), &&days, &trailing)
         };
 
         for ActivityBucket { days, figures, .. } in buckets {
-            let (single, figures) = (days.len() == 1, figures.unwrap());
+            let figures = figures.unwrap();
             let rows = |range| naive::rows(&tenant, range, path);
-            prop_assert_eq!(figures.active, naive::distinct(rows(days), Flag::Active, single));
-            for (flag, users) in Flag::ALL[2..].iter().zip(figures.features) {
-                prop_assert_eq!(users, naive::distinct(rows(days), *flag, single));
-            }
-            for counter in Counter::ALL {
-                prop_assert_eq!(figures.counters[counter.index()], naive::sum(rows(days), counter));
-            }
-            prop_assert_eq!((figures.users, figures.activated), naive::headcount(rows(DayRange::single(days.last()))));
+            naive::check_range_figures(&figures.range, &tenant, days, path, regular_days)?;
+            let in_window = days.days().filter(|day| day.plus(29) >= days.last());
+            let daily: Vec<u64> = in_window.map(|day| naive::distinct(rows(DayRange::single(day)), Flag::Active, true).unwrap()).collect();
+            let mean = daily.iter().sum::<u64>() as f64 / daily.len() as f64;
+            let stickiness = figures.trailing.mau.filter(|mau| *mau > 0).map(|mau| mean / mau as f64);
+            prop_assert_eq!(figures.stickiness.is_some(), stickiness.is_some());
+            prop_assert!(figures.stickiness.zip(stickiness).is_none_or(|(found, expected)| (found - expected).abs() < 1e-9 && found <= 1.0));
             for (length, figure) in [(7, figures.trailing.wau), (30, figures.trailing.mau)] {
                 let window = DayRange::ending(days.last(), length);
                 let is_complete = window.first() >= first();
@@ -108,14 +108,16 @@ proptest! {
     }
 
     #[test]
-    fn department_totals_equal_a_naive_computation(tenant in any::<bool>().prop_flat_map(tenants), top in path()) {
+    fn department_totals_equal_a_naive_computation(
+        tenant in any::<bool>().prop_flat_map(tenants), top in path(), regular_days in proptest::option::of(1_usize..10),
+    ) {
         let digests = digests(&partitions(&tenant));
         let tree = DepartmentTree::new(&departments_with_rows(&digests), &digests[0].dictionary().read(), top);
 
-        let found = totals(&digests, &tree);
+        let found = totals(&digests, &tree, regular_days, true);
 
-        let sums_of = |totals: &DepartmentTotals| (totals.users, totals.activated, totals.counters);
-        prop_assert!(found.iter().map(sums_of).eq(totals_without_distinct(&digests, &tree).iter().map(sums_of)));
+        let sums_of = |totals: &DepartmentTotals| (totals.figures.users, totals.figures.suite.active_per_day.to_bits(), totals.figures.counters);
+        prop_assert!(found.iter().map(sums_of).eq(totals(&digests, &tree, regular_days, false).iter().map(sums_of)));
         let range = range(&tenant);
         let paths: Vec<&str> = tree.nodes().iter().map(|node| &*node.path).collect();
         let expected: BTreeSet<&str> = tenant.values().flatten().flat_map(|row| {
@@ -124,33 +126,9 @@ proptest! {
         }).filter(|path| top.is_none_or(|top| *path == top || path.starts_with(&format!("{top}/")))).collect();
         prop_assert_eq!(paths.iter().copied().collect::<BTreeSet<_>>(), expected);
         for (path, totals) in paths.into_iter().zip(found) {
-            let rows = || naive::rows(&tenant, range, Some(path));
-            prop_assert_eq!((totals.users, totals.activated), naive::headcount(naive::rows(&tenant, DayRange::single(range.last()), Some(path))), "{}", path);
-            for flag in Flag::ALL {
-                let people = totals.people[flag.index()];
-                prop_assert_eq!(people, naive::distinct(rows(), flag, range.len() == 1), "{:?} in {}", flag, path);
-            }
-            for counter in Counter::ALL {
-                prop_assert_eq!(totals.counters[counter.index()], naive::sum(rows(), counter));
-            }
+            prop_assert_eq!(totals.rows, naive::rows(&tenant, range, Some(path)).count() as u64);
+            naive::check_range_figures(&totals.figures, &tenant, range, Some(path), regular_days)?;
         }
-    }
-
-    #[test]
-    fn the_summary_equals_a_naive_computation(tenant in any::<bool>().prop_flat_map(tenants), path in path()) {
-        let digests = digests(&partitions(&tenant));
-        let range = range(&tenant);
-        let rows = || naive::rows(&tenant, range, path);
-
-        let summary = summarize(range, &within(&digests, path));
-
-        let summary = summary.unwrap();
-        prop_assert_eq!(summary.active, naive::distinct(rows(), Flag::Active, range.len() == 1));
-        let of_last_day = naive::rows(&tenant, DayRange::single(range.last()), path);
-        prop_assert_eq!((summary.users, summary.activated), naive::headcount(of_last_day));
-        let active_rows = rows().filter(|(_, row)| row.has(Flag::Active)).count();
-        prop_assert!((summary.active_per_day - active_rows as f64 / range.len() as f64).abs() < 1e-9);
-        prop_assert_eq!(summary.counters[0], naive::sum(rows(), Counter::SendMessengerNum));
     }
 
     #[test]
@@ -288,7 +266,7 @@ fn expected_totals(tenant: &Tenant, path: Option<&str>) -> Vec<Expected> {
         row.path().clone_into(&mut total.path);
         total.active_days += u64::from(row.has(Flag::Active));
         total.last_active = if row.has(Flag::Active) { Some(day) } else { total.last_active };
-        total.im_days += u64::from(row.has(Flag::ALL[2]));
+        total.im_days += u64::from(row.counts_with(Flag::ALL[2]));
         for counter in Counter::ALL {
             total.counters[counter.index()] += row.counter(counter);
         }

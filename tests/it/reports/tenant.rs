@@ -41,6 +41,15 @@ impl PersonDay {
         }
     }
 
+    /// Whether the row counts with the flag in figures.
+    pub fn counts_with(&self, flag: Flag) -> bool {
+        match flag {
+            Flag::Activated => self.has(flag) || self.has(Flag::Active),
+            Flag::Active => self.has(flag),
+            Flag::Feature(_) => self.has(flag) && self.has(Flag::Active),
+        }
+    }
+
     pub fn path(&self) -> &'static str {
         PATHS[self.department]
     }

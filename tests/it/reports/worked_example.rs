@@ -8,8 +8,8 @@ use feishu_pulse::{
         DayDigest, DepartmentSlice, FiguresByDay, Interval, SumsByDay, TrailingCounts, activity,
         department_totals::{self, departments_with_rows},
         department_tree::DepartmentTree,
+        relative_change,
         retention::{activation_days, retention},
-        summary::{relative_change, summarize},
         user_rollup::UserRollup,
         user_totals::{PersonTotals, UserFilter, UserSort, UserSortKey, UserTotals},
     },
@@ -93,21 +93,28 @@ fn the_page_has_the_expected_rows() {
     assert_eq!([people(0), people(1), people(2)], ["ABC", "ABC", "ABCD"]);
 }
 
+fn sums(digests: &[Arc<DayDigest>]) -> SumsByDay {
+    digests.iter().map(|digest| (digest.key().day, digest.figures().sums)).collect()
+}
+
 #[test]
 fn activity_equals_the_table() {
     let digests = digests();
     let days = company_figures(&digests);
 
-    let sums: SumsByDay = digests.iter().map(|digest| (digest.key().day, digest.figures().sums)).collect();
-    let activity =
-        |interval| activity::activity(week(), interval, &sums, &&days, &TrailingCounts::new(&days, &BTreeSet::new()));
+    let trailing = TrailingCounts::new(&days, &BTreeSet::new());
+    let activity = |interval| activity::activity(week(), interval, None, &sums(&digests), &&days, &trailing);
 
     let (daily, weekly) = (activity(Interval::Day), activity(Interval::Week));
 
-    assert_eq!(daily.iter().map(|day| day.figures.as_ref().unwrap().active).collect::<Vec<_>>(), [Some(2); 3]);
+    assert_eq!(
+        daily.iter().map(|day| day.figures.as_ref().unwrap().range.suite.active).collect::<Vec<_>>(),
+        [Some(2); 3]
+    );
     let [week] = &weekly[..] else { panic!("one week") };
     let week = week.figures.as_ref().unwrap();
-    assert_eq!((week.users, week.activated, week.active, week.counters[MESSAGES]), (4, 4, Some(4), 42));
+    let range = &week.range;
+    assert_eq!((range.users, range.activated, range.suite.active, range.counters[MESSAGES]), (4, Some(4), Some(4), 42));
     assert_eq!((week.trailing.wau, week.trailing.mau, week.stickiness), (None, None, None));
 }
 
@@ -116,13 +123,13 @@ fn departments_equal_the_table() {
     let digests = digests();
     let tree = DepartmentTree::new(&departments_with_rows(&digests), &digests[0].dictionary().read(), None);
 
-    let totals = department_totals::totals(&digests, &tree);
+    let totals = department_totals::totals(&digests, &tree, None, true);
 
     for (node, totals) in tree.nodes().iter().zip(totals) {
-        let active = totals.people[Flag::Active.index()].unwrap();
-        let line = format!("| {} | {} | {active}", node.path, totals.users);
+        let active = totals.figures.suite.active.unwrap();
+        let line = format!("| {} | {} | {active}", node.path, totals.figures.users);
         let found = PAGE.lines().find(|found| found.starts_with(&line)).unwrap_or_else(|| panic!("{line}"));
-        assert!(found.ends_with(&format!("| {} |", totals.counters[MESSAGES])), "{found}");
+        assert!(found.ends_with(&format!("| {} |", totals.figures.counters[MESSAGES])), "{found}");
     }
     assert_eq!(tree.len(), 3);
 }
@@ -172,9 +179,9 @@ fn people_inactive_for_two_days_are_found() {
 #[test]
 fn the_summary_has_averages_and_changes() {
     let digests = digests();
-    let summary = summarize(week(), &company_figures(&digests)).unwrap();
+    let summary = activity::figures_of_range(&sums(&digests), None, &&company_figures(&digests));
 
-    assert!((summary.active_per_day - 2.0).abs() < f64::EPSILON);
+    assert!((summary.suite.active_per_day - 2.0).abs() < f64::EPSILON);
     let messages = summary.counters[MESSAGES] as f64;
     assert!((relative_change(Some(messages), Some(40.0)).unwrap() - 0.05).abs() < 1e-9);
 }
