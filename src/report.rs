@@ -1,5 +1,6 @@
 //! Aggregation: pure functions that turn days into figures. `docs/metrics.md` defines each figure.
 
+pub mod account_status;
 pub mod activity;
 pub mod clients;
 pub mod day_counts;
@@ -10,6 +11,7 @@ pub mod department_totals;
 pub mod department_tree;
 pub mod digest;
 pub mod figures_by_day;
+pub mod licences;
 pub mod monthly_rollup;
 pub mod primary_departments;
 pub mod range_figures;

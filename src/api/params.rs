@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 use self::deserializer::{DEPARTMENT_PATH, ParamError, ParamsDeserializer};
-pub use self::param_types::{WholeNumber, parsed};
+pub use self::param_types::{DayCount, WholeNumber, parsed};
 use super::problem::{ParameterFault, Problem, ProblemCode};
 
 /// Maximum length of a value in bytes.

@@ -66,6 +66,7 @@ fn native_routes(metrics_listener: MetricsListener) -> OpenApiRouter<ApiState> {
         (RoutePolicy::REPORTS, routes!(v1::summary::get)),
         (RoutePolicy::REPORTS, routes!(v1::activity::get)),
         (RoutePolicy::REPORTS, routes!(v1::departments::get)),
+        (RoutePolicy::REPORTS, routes!(v1::licences::get)),
         (RoutePolicy::REPORTS, routes!(v1::retention::get)),
         (RoutePolicy::REPORTS, routes!(v1::clients::get)),
     ]

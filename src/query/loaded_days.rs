@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::plan::QueryPlan;
 use crate::{
-    model::{Day, DayKey, Geo},
+    model::{DataScope, Day, DayKey, Geo},
     source::LoadError,
     store::{DayState, DayStatus, RecordedDay},
     table::{DayMetadata, DayTable},
@@ -177,6 +177,16 @@ impl<D: DayMetadata> LoadedDays<D> {
     pub fn selected(&self) -> impl Iterator<Item = (&Arc<D>, DayState)> {
         let selected = |day: &D| self.plan.range.contains(day.key().day);
         self.days.iter().zip(self.states.iter().copied()).filter(move |(day, _)| selected(day))
+    }
+
+    /// The newest selected date that counts. For one person also a date on which the person has no row: there the person has
+    /// left, which is known only if the date is looked at.
+    #[must_use]
+    pub fn newest_date(&self) -> Option<Day> {
+        let is_of_person = |key: &DayKey| matches!(key.scope, DataScope::User(_));
+        let empty = self.selected_uncounted().filter(|day| day.state == DayState::Empty && is_of_person(&day.key));
+        let empty = empty.map(|day| day.key.day);
+        self.selected().map(|(day, _)| day.key().day).chain(empty).max()
     }
 
     /// The selected days of dates that do not count.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     model::{DayKey, DayRange},
-    report::{DayDigest, Interval, PersonSet, activity::buckets, user_rollup::UserRollup},
+    report::{DayDigest, Interval, PersonSet, account_status::StatusRule, activity::buckets, user_rollup::UserRollup},
     source::LoadError,
     table::{DayMetadata as _, DayTable, Dictionary, RowSelection, day_table::ContentHash},
 };
@@ -54,10 +54,48 @@ impl UserRollups {
         Err(QueryError::Changing)
     }
 
+    /// Loads the rows of the newest selected date that counts, and the report input of all selected days. In contrast to
+    /// [`Self::load`], no rows of other days are read.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn load_newest_date(
+        engine: &QueryEngine,
+        query: &Query,
+        options: LoadOptions,
+    ) -> Result<Self, QueryError> {
+        for _ in 0..MAX_LOADS {
+            let input = engine.load_report_input(query, options).await?;
+            let newest = input.selected().last().map(|(day, _)| DayRange::single(day.key().day));
+            let Some(newest) = newest else { return Ok(Self { input, rollups: Vec::new() }) };
+            if let Some(rows) = rows_of(engine, newest, query, &input, options).await? {
+                return Ok(Self { input, rollups: rows.into_iter().map(UserRollup::Day).collect() });
+            }
+        }
+        Err(QueryError::Changing)
+    }
+
+    /// The rows of the days, if there are no roll-ups of months.
+    #[must_use]
+    pub fn day_rows(&self) -> Vec<Arc<DayTable>> {
+        let rows = |rollup: &UserRollup| match rollup {
+            UserRollup::Day(day) => Some(Arc::clone(day)),
+            UserRollup::Month(_) => None,
+        };
+        self.rollups.iter().filter_map(rows).collect()
+    }
+
     /// The dictionary of the days; `None` without days.
     #[must_use]
     pub fn dictionary(&self) -> Option<&Arc<Dictionary>> {
         self.input.days.first().map(|day| day.dictionary())
+    }
+
+    /// The rule for the status of accounts; `None` if no selected date counts.
+    #[must_use]
+    pub fn status_rule(&self, dormant_after: u16) -> Option<StatusRule> {
+        let days = self.input.selected().map(|(day, _)| Arc::clone(day)).collect();
+        Some(StatusRule::new(self.input.newest_date()?, days, dormant_after))
     }
 
     /// The indexes of all people with a row in the selected days. `None` if the query selects one person or department.
@@ -100,6 +138,20 @@ async fn rollups_of_month(
     {
         return Ok(Some(vec![UserRollup::Month(month)]));
     }
+    let Some(rows) = rows_of(engine, days, query, input, options).await? else { return Ok(None) };
+    let Some((first, _)) = whole else { return Ok(Some(rows.into_iter().map(UserRollup::Day).collect())) };
+    let month = engine.compute_monthly_rollup(&first, rows).await;
+    Ok(Some(vec![UserRollup::Month(month.ok_or(QueryError::Load(LoadError::Abandoned))?)]))
+}
+
+/// The rows of those of the `days` that count; `None` if a day has other rows than its digest in `input`.
+async fn rows_of(
+    engine: &QueryEngine,
+    days: DayRange,
+    query: &Query,
+    input: &ReportInput,
+    options: LoadOptions,
+) -> Result<Option<Vec<Arc<DayTable>>>, QueryError> {
     let part = Query { dates: QueryDates::Days(days), lead_days: 0, ..query.clone() };
     let loaded = engine.load_rows(&part, options).await?;
     let rows = |digest: &Arc<DayDigest>| {
@@ -107,10 +159,7 @@ async fn rollups_of_month(
         loaded.days.iter().find(same).map(Arc::clone)
     };
     let inside = input.days.iter().filter(|day| days.contains(day.key().day));
-    let Some(rows) = inside.map(rows).collect::<Option<Vec<_>>>() else { return Ok(None) };
-    let Some((first, _)) = whole else { return Ok(Some(rows.into_iter().map(UserRollup::Day).collect())) };
-    let month = engine.compute_monthly_rollup(&first, rows).await;
-    Ok(Some(vec![UserRollup::Month(month.ok_or(QueryError::Load(LoadError::Abandoned))?)]))
+    Ok(inside.map(rows).collect())
 }
 
 /// The first key of a month and the content hashes of its days, if the days are a whole month and all are loaded.

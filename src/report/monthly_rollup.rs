@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use fixedbitset::FixedBitSet;
+
 use super::counted_flags;
 use crate::{
-    model::Day,
+    model::{Day, DayKey, Geo},
     table::{Counter, DayTable, Feature, Flag, ProfileIndex, counter_column::CounterColumn, day_table::ContentHash},
 };
 
@@ -16,6 +18,7 @@ use crate::{
 pub struct MonthlyRollup {
     day_hashes: Box<[ContentHash]>,
     pub(super) last_day: Day,
+    pub(super) geo: Geo,
     pub(super) profiles: Box<[ProfileIndex]>,
     /// The row of each profile, by profile index; [`NO_ROW`] if it has none.
     row_by_profile: Box<[u32]>,
@@ -24,6 +27,12 @@ pub struct MonthlyRollup {
     pub(super) idle_days: CounterColumn,
     pub(super) feature_days: [CounterColumn; Feature::COUNT],
     pub(super) counters: [CounterColumn; Counter::COUNT],
+    /// Days between the profile's newest row and the last day.
+    pub(super) row_age: CounterColumn,
+    /// Whether the account is activated, by the newest row.
+    pub(super) activated: FixedBitSet,
+    /// `last_active_time` of the newest row in seconds since the Unix epoch, plus 1; 0 if there is none.
+    pub(super) last_active_seconds: CounterColumn,
 }
 
 /// Marks profiles without a row.
@@ -39,6 +48,10 @@ struct MonthlyRollupBuilder {
     /// Days between the profile's last active day and the last day; 0 if there is no active day.
     days_since_active: Vec<u64>,
     active_days: Vec<u64>,
+    /// Whether the account is activated, by the newest row.
+    activated: Vec<u64>,
+    /// Of the newest row, as in [`MonthlyRollup::last_active_seconds`].
+    last_active_seconds: Vec<u64>,
     feature_days: [Vec<u64>; Feature::COUNT],
     counters: [Vec<u64>; Counter::COUNT],
 }
@@ -47,12 +60,12 @@ impl MonthlyRollup {
     /// Adds up the days, which must be sorted. `None` if there are none.
     #[must_use]
     pub fn from_days(days: &[Arc<DayTable>]) -> Option<Self> {
-        let last = days.last()?.key().day;
+        let DayKey { day: last, geo, .. } = *days.last()?.key();
         let mut builder = MonthlyRollupBuilder::default();
         for day in days {
             builder.add(day, u64::try_from(last.since(day.key().day)).unwrap_or(0));
         }
-        Some(builder.finish(last, days.iter().map(|day| *day.hash()).collect()))
+        Some(builder.finish(last, geo, days.iter().map(|day| *day.hash()).collect()))
     }
 
     /// The content hashes of the days. If a day changed, the roll-up is stale.
@@ -70,11 +83,17 @@ impl MonthlyRollup {
     /// Size in memory in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let columns = self.feature_days.iter().chain(&self.counters).chain([&self.active_days, &self.idle_days]);
+        let columns = self.feature_days.iter().chain(&self.counters).chain([
+            &self.active_days,
+            &self.idle_days,
+            &self.row_age,
+            &self.last_active_seconds,
+        ]);
         size_of::<Self>()
             + size_of_val(&*self.day_hashes)
             + size_of_val(&*self.profiles)
             + size_of_val(&*self.row_by_profile)
+            + size_of_val(self.activated.as_slice())
             + columns.map(CounterColumn::heap_bytes).sum::<usize>()
     }
 }
@@ -83,8 +102,11 @@ impl MonthlyRollupBuilder {
     /// Adds a day that is `days_before_last` days before the last day.
     fn add(&mut self, day: &DayTable, days_before_last: u64) {
         let slots: Vec<usize> = day.profiles().iter().map(|profile| self.slot(*profile)).collect();
-        for (slot, flags) in slots.iter().zip(day.flags()) {
+        for (row, (slot, flags)) in slots.iter().zip(day.flags()).enumerate() {
             self.days_since_row[*slot] = days_before_last;
+            self.activated[*slot] = counted_flags(*flags).contains(Flag::Activated).into();
+            let seconds = day.last_active(row).and_then(|time| u64::try_from(time.as_second()).ok());
+            self.last_active_seconds[*slot] = seconds.map_or(0, |seconds| seconds + 1);
             if flags.contains(Flag::Active) {
                 self.active_days[*slot] += 1;
                 self.days_since_active[*slot] = days_before_last;
@@ -114,7 +136,13 @@ impl MonthlyRollupBuilder {
         if self.slot_by_profile[index] == NO_ROW {
             self.slot_by_profile[index] = u32::try_from(self.profiles.len()).unwrap_or(NO_ROW);
             self.profiles.push(profile);
-            let columns = [&mut self.days_since_row, &mut self.days_since_active, &mut self.active_days];
+            let columns = [
+                &mut self.days_since_row,
+                &mut self.days_since_active,
+                &mut self.active_days,
+                &mut self.activated,
+                &mut self.last_active_seconds,
+            ];
             for column in columns.into_iter().chain(&mut self.feature_days).chain(&mut self.counters) {
                 column.push(0);
             }
@@ -123,7 +151,7 @@ impl MonthlyRollupBuilder {
     }
 
     /// Sorts the rows so that profiles seen more recently come later.
-    fn finish(self, last_day: Day, day_hashes: Box<[ContentHash]>) -> MonthlyRollup {
+    fn finish(self, last_day: Day, geo: Geo, day_hashes: Box<[ContentHash]>) -> MonthlyRollup {
         let mut order: Vec<usize> = (0..self.profiles.len()).collect();
         order.sort_unstable_by_key(|slot| (std::cmp::Reverse(self.days_since_row[*slot]), self.profiles[*slot]));
         let column =
@@ -136,12 +164,16 @@ impl MonthlyRollupBuilder {
         MonthlyRollup {
             day_hashes,
             last_day,
+            geo,
             profiles,
             row_by_profile: row_by_profile.into(),
             active_days: column(&self.active_days),
             idle_days: column(&self.days_since_active),
             feature_days: self.feature_days.each_ref().map(column),
             counters: self.counters.each_ref().map(column),
+            row_age: column(&self.days_since_row),
+            activated: (0..).zip(&order).filter(|(_, slot)| self.activated[**slot] > 0).map(|(row, _)| row).collect(),
+            last_active_seconds: column(&self.last_active_seconds),
         }
     }
 }

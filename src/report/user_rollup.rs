@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{counted_flags, monthly_rollup::MonthlyRollup};
+use jiff::Timestamp;
+
+use super::{account_status::NewestRow, counted_flags, monthly_rollup::MonthlyRollup};
 use crate::{
     model::Day,
     table::{Counter, DayTable, Feature, Flag, Flags, ProfileIndex, counter_column::CounterColumn},
@@ -98,6 +100,29 @@ impl UserRollup {
         match self {
             Self::Day(day) => Some(counted_flags(day.flags()[row])),
             Self::Month(_) => None,
+        }
+    }
+
+    /// What a row says about the account. For a month: its newest row of the profile.
+    #[must_use]
+    pub fn newest_row(&self, row: usize) -> NewestRow {
+        match self {
+            Self::Day(day) => NewestRow {
+                day: day.key().day,
+                geo: day.key().geo,
+                activated: counted_flags(day.flags()[row]).contains(Flag::Activated),
+                last_active_time: day.last_active(row),
+            },
+            Self::Month(month) => {
+                let seconds = month.last_active_seconds.get(row).checked_sub(1);
+                let seconds = seconds.and_then(|seconds| i64::try_from(seconds).ok());
+                NewestRow {
+                    day: month.last_day.plus(-i32::try_from(month.row_age.get(row)).unwrap_or(0)),
+                    geo: month.geo,
+                    activated: month.activated.contains(row),
+                    last_active_time: seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()),
+                }
+            }
         }
     }
 

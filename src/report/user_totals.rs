@@ -7,7 +7,10 @@ use std::{borrow::Cow, cmp::Ordering, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 
-use super::user_rollup::{NO_SLOT, UserRollup};
+use super::{
+    account_status::{AccountStatus, NewestRow, StatusRule},
+    user_rollup::{NO_SLOT, UserRollup},
+};
 use crate::{
     model::Day,
     table::{
@@ -32,6 +35,14 @@ pub enum UserSortKey {
     UserName,
     /// The user id.
     UserId,
+    /// The status of the account, in the order of [`AccountStatus`].
+    Status,
+    /// Whether the account is activated. Accounts that are not are the smallest.
+    Activated,
+    /// When the account was activated. Accounts without a time are the smallest.
+    RegisterTime,
+    /// Feishu's time of the last activity. Accounts without a time are the smallest.
+    LastActiveTime,
 }
 
 /// An order of people. Ties are broken by user id, ascending.
@@ -54,6 +65,10 @@ pub struct UserFilter {
     pub candidates: Option<FixedBitSet>,
     /// People to exclude, by person index.
     pub excluded: Option<FixedBitSet>,
+    /// Only people whose account has one of these statuses; `None`: all.
+    pub statuses: Option<Vec<AccountStatus>>,
+    /// Only people whose account is activated, or only those whose account is not, by the newest row.
+    pub activated: Option<bool>,
 }
 
 /// The totals of one person.
@@ -61,6 +76,8 @@ pub struct UserFilter {
 pub struct PersonTotals {
     /// The profile of the latest matching row. Of rows of the same day, the one of the geo that was requested last.
     pub profile: Arc<Profile>,
+    /// What the person's newest matching row says about the account.
+    pub newest_row: NewestRow,
     /// Number of active days.
     pub active_days: u64,
     /// The last active day.
@@ -88,6 +105,8 @@ pub struct UserTotals<'a> {
     pub rollups: &'a [UserRollup],
     /// The shared dictionary.
     pub dictionary: &'a DictionaryTables,
+    /// Judges the status of accounts; `None` if no date counts.
+    pub status_rule: Option<&'a StatusRule>,
 }
 
 /// The included people with the figures that decide their order.
@@ -108,6 +127,8 @@ struct SortKeys {
     /// Days since the first day of the calendar; [`NEVER`] if there is no active day.
     last_active: Vec<i32>,
     sums: Vec<u64>,
+    newest_rows: Vec<Option<NewestRow>>,
+    statuses: Vec<Option<AccountStatus>>,
 }
 
 impl<'a> UserTotals<'a> {
@@ -116,7 +137,13 @@ impl<'a> UserTotals<'a> {
     pub fn ranking(self, filter: &UserFilter, sort: UserSort) -> UserRanking<'a> {
         let keys = self.sort_keys(filter, sort.key);
         let is_included = |person: &usize| {
+            let newest = || keys.newest_rows.get(*person).copied().flatten();
             filter.active.is_none_or(|active| (keys.last_active[*person] != NEVER) == active)
+                && filter.activated.is_none_or(|activated| newest().is_some_and(|row| row.activated == activated))
+                && filter
+                    .statuses
+                    .as_ref()
+                    .is_none_or(|statuses| keys.statuses[*person].is_some_and(|status| statuses.contains(&status)))
                 && filter.excluded.as_ref().is_none_or(|excluded| !excluded.contains(*person))
         };
         let people = keys.present.ones().filter(is_included).filter_map(|person| PersonIndex::try_from(person).ok());
@@ -128,8 +155,10 @@ impl<'a> UserTotals<'a> {
         let mut keys = SortKeys::default();
         let person_count = self.dictionary.person_count();
         match &filter.candidates {
-            // Sorting by name needs the latest profile of each person, which only the rows have.
-            Some(candidates) if key != UserSortKey::UserName => keys.present.clone_from(candidates),
+            // Sorting by these keys needs the latest profile of each person, which only the rows have.
+            Some(candidates) if !matches!(key, UserSortKey::UserName | UserSortKey::RegisterTime) => {
+                keys.present.clone_from(candidates);
+            }
             _ => keys.record_rows(self.rollups, &people, person_count),
         }
         if let UserSortKey::Counter(counter) = key {
@@ -145,7 +174,31 @@ impl<'a> UserTotals<'a> {
                 keys.add_activity(rollup, &people);
             }
         }
+        let sorts_by_row = matches!(key, UserSortKey::Status | UserSortKey::Activated | UserSortKey::LastActiveTime);
+        if sorts_by_row || filter.statuses.is_some() || filter.activated.is_some() {
+            keys.newest_rows = self.newest_rows(&people);
+        }
+        if let Some(rule) = self.status_rule.filter(|_| key == UserSortKey::Status || filter.statuses.is_some()) {
+            let rows = (0..).zip(&keys.newest_rows);
+            keys.statuses = rows.map(|(person, row)| row.map(|row| rule.status(Some(person), row))).collect();
+        }
         keys
+    }
+
+    /// The newest row of each person, by person index.
+    fn newest_rows(self, people: &[PersonIndex]) -> Vec<Option<NewestRow>> {
+        let mut newest: Vec<Option<NewestRow>> = vec![None; self.dictionary.person_count()];
+        for rollup in self.rollups {
+            for (row, profile) in rollup.profiles().iter().enumerate() {
+                let person = people[*profile as usize];
+                if person != NO_PERSON {
+                    let row = rollup.newest_row(row);
+                    let known = &mut newest[person as usize];
+                    *known = Some(known.map_or(row, |known| known.newer(row)));
+                }
+            }
+        }
+        newest
     }
 
     /// The person of each profile, by profile index; [`NO_PERSON`] for profiles that the selection excludes.
@@ -173,7 +226,8 @@ impl<'a> UserTotals<'a> {
         for rollup in self.rollups {
             rollup.for_each_row(&profiles, &slots, |row, slot| {
                 let profile = self.dictionary.profile(rollup.profiles()[row]);
-                totals[slot as usize].get_or_insert_with(|| TotalsBuilder::new(profile)).add(profile, rollup, row);
+                let builder = totals[slot as usize].get_or_insert_with(|| TotalsBuilder::new(profile, rollup, row));
+                builder.add(profile, rollup, row);
             });
         }
         totals.into_iter().flatten().map(|builder| builder.totals).collect()
@@ -222,9 +276,10 @@ impl SortKeys {
 }
 
 impl TotalsBuilder {
-    fn new(profile: &Arc<Profile>) -> Self {
+    fn new(profile: &Arc<Profile>, rollup: &UserRollup, row: usize) -> Self {
         let totals = PersonTotals {
             profile: Arc::clone(profile),
+            newest_row: rollup.newest_row(row),
             active_days: 0,
             last_active_date: None,
             feature_days: [0; Feature::COUNT],
@@ -238,6 +293,7 @@ impl TotalsBuilder {
         let counted = if self.last_day == Some(day) { self.flags } else { Flags::default() };
         let totals = &mut self.totals;
         totals.profile = Arc::clone(profile);
+        totals.newest_row = totals.newest_row.newer(rollup.newest_row(row));
         if let Some(activity) = rollup.activity(row).filter(|_| !counted.contains(Flag::Active)) {
             totals.active_days += activity.active_days;
             totals.last_active_date = totals.last_active_date.max(Some(day.plus(-activity.idle_days)));
@@ -268,7 +324,8 @@ impl PersonTotals {
             let rollup = UserRollup::Day(Arc::clone(day));
             for row in selector.rows(day) {
                 let profile = dictionary.profile(day.profiles()[row]);
-                totals.get_or_insert_with(|| TotalsBuilder::new(profile)).add(profile, &rollup, row);
+                let builder = totals.get_or_insert_with(|| TotalsBuilder::new(profile, &rollup, row));
+                builder.add(profile, &rollup, row);
             }
         }
         totals.map(|builder| builder.totals)
@@ -306,6 +363,8 @@ impl UserRanking<'_> {
         let keys = &self.sort_keys;
         let (a, b) = (one as usize, other as usize);
         let name = |person: usize| &self.dictionary.profile(keys.profiles[person]).user_name;
+        let register_time = |person: usize| self.dictionary.profile(keys.profiles[person]).register_time;
+        let row = |person: usize| keys.newest_rows.get(person).copied().flatten();
         let ranks = self.dictionary.user_id_ranks();
         let by_key = match self.sort.key {
             UserSortKey::Counter(_) => keys.sums[a].cmp(&keys.sums[b]),
@@ -313,6 +372,12 @@ impl UserRanking<'_> {
             UserSortKey::LastActiveDate => keys.last_active[a].cmp(&keys.last_active[b]),
             UserSortKey::UserName => name(a).cmp(name(b)),
             UserSortKey::UserId => ranks[a].cmp(&ranks[b]),
+            UserSortKey::Status => keys.statuses.get(a).cmp(&keys.statuses.get(b)),
+            UserSortKey::Activated => row(a).map(|row| row.activated).cmp(&row(b).map(|row| row.activated)),
+            UserSortKey::RegisterTime => register_time(a).cmp(&register_time(b)),
+            UserSortKey::LastActiveTime => {
+                row(a).and_then(|row| row.last_active_time).cmp(&row(b).and_then(|row| row.last_active_time))
+            }
         };
         let by_key = if self.sort.descending { by_key.reverse() } else { by_key };
         by_key.then_with(|| ranks[a].cmp(&ranks[b]))

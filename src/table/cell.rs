@@ -168,6 +168,7 @@ single_column! {
     bool: Flag, flag => Cell::Flag(*flag);
     Day: Day, day => Cell::Day(*day);
     &'static str: Text, text => Cell::Text(text);
+    String: Text, text => Cell::Text(text);
     Arc<str>: Text, text => Cell::Text(text);
     Cow<'static, str>: Text, text => Cell::Text(text);
 }

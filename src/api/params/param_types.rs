@@ -2,6 +2,7 @@
 
 use std::{fmt::Display, str::FromStr};
 
+use crate::query::Period;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -26,6 +27,21 @@ impl<const MIN: usize, const MAX: usize> PartialSchema for WholeNumber<MIN, MAX>
 }
 
 impl<const MIN: usize, const MAX: usize> ToSchema for WholeNumber<MIN, MAX> {}
+
+/// A number of days such as `30d`, from 1 to 3660.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayCount(pub u16);
+
+impl FromStr for DayCount {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(Period::Latest(days)) => Ok(Self(days)),
+            _ => Err("expected a number of days such as 30d (1d to 3660d)"),
+        }
+    }
+}
 
 /// For `#[serde(deserialize_with)]`: reads an optional parameter with `FromStr`. The message of a parse error becomes the
 /// detail of the fault.

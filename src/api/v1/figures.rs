@@ -117,7 +117,7 @@ record! {
 pub struct RegularParams {
     /// On how many dates a person must use something to be a regular user of it (`regular`, `regular_rate`). At most the
     /// number of days of the longest bucket. Default: a quarter of the dates that count, rounded up: 1 of 3, 2 of 7, 8 of 30.
-    #[param(inline, example = 8)]
+    #[param(inline, example = 1)]
     regular_days: Option<WholeNumber<1, 3660>>,
 }
 

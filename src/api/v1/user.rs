@@ -10,7 +10,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{user_day::UserDay, user_item::UserItem};
+use super::{
+    user_day::UserDay,
+    user_item::{StatusParams, UserItem},
+};
 use crate::{
     api::{
         access_log::RowCount,
@@ -26,7 +29,7 @@ use crate::{
     },
     model::DataScope,
     query::{LoadedDays, Query},
-    report::user_totals::PersonTotals,
+    report::{DayDigest, account_status::StatusRule, user_totals::PersonTotals},
     table::{
         Counter, Flag, MAX_COUNT, RowField, RowRef, RowSelection, RowSyntax, RowWriter, SelectedFields, csv,
         dictionary::DictionaryTables,
@@ -75,7 +78,7 @@ pub struct UserData<'a> {
     params(
         ("user_id" = String, Path, description = "Id of the person, of type `user_id_type`",
             example = "ou_7dab8a3d3cdcc9da365777c7ad535d62"),
-        RangeParams, UserParams, FormatParams, PreferHeader,
+        RangeParams, UserParams, StatusParams, FormatParams, PreferHeader,
     ),
     responses(
         (status = 200, description = "The totals and days of the person", content(
@@ -90,14 +93,14 @@ pub(in crate::api) async fn get(
     PathSegment(user_id): PathSegment,
     context: RequestContext,
 ) -> Result<Response, EarlyResponse> {
-    let request = parse(&context, user_id)?;
+    let (request, dormant_after) = parse(&context, user_id)?;
     let loaded = context.load(&request, context.engine().load_rows(&request.query, request.options)).await?;
     let current = context.validate(&loaded, &request)?;
-    let person = compute(move || person(&loaded, &request)).await??;
+    let person = compute(move || person(&loaded, &request, dormant_after)).await??;
     context.respond(current, person).await
 }
 
-fn parse(context: &RequestContext, user_id: String) -> Result<DataRequest, Problem> {
+fn parse(context: &RequestContext, user_id: String) -> Result<(DataRequest, u16), Problem> {
     let mut params = context.params();
     if user_id.is_empty() || user_id.len() > MAX_ID_BYTES || user_id.chars().any(char::is_control) {
         let detail = format!("is empty, longer than {MAX_ID_BYTES} bytes, or contains a control character");
@@ -105,19 +108,23 @@ fn parse(context: &RequestContext, user_id: String) -> Result<DataRequest, Probl
     }
     let range = shared_params::read_range(&mut params, context.geos(), None);
     let UserParams { allow_partial } = params.read();
+    let dormant_after = params.read::<StatusParams>().dormant_after();
     let scope = DataScope::User(user_id.as_str().into());
     let query = Query { scope, selection: RowSelection { user_id: Some(user_id), ..RowSelection::default() }, ..range };
     let request = context.data_request(&mut params, query, allow_partial.unwrap_or(false));
-    params.finish().map(|()| request)
+    params.finish().map(|()| (request, dormant_after))
 }
 
-fn person(loaded: &Loaded<LoadedDays>, request: &DataRequest) -> Result<Response, Problem> {
+fn person(loaded: &Loaded<LoadedDays>, request: &DataRequest, dormant_after: u16) -> Result<Response, Problem> {
     let DataRequest { query: Query { selection, .. }, format: requested, .. } = request;
     let shared_dictionary = loaded.days.first().map(|day| Arc::clone(day.dictionary())).unwrap_or_default();
     let dictionary = shared_dictionary.read();
     let total = PersonTotals::from_rows(&loaded.days, &selection.compile(&dictionary), &dictionary);
     let exceeds_max_sum = total.iter().any(|total| total.counters.iter().any(|sum| *sum > MAX_COUNT));
-    let total = total.map(|total| UserItem::new(&total, &dictionary));
+    let selector = selection.compile(&dictionary);
+    let digests = loaded.selected().map(|(day, _)| Arc::new(DayDigest::from_selected_rows(day, &selector))).collect();
+    let rule = loaded.newest_date().map(|newest| StatusRule::new(newest, digests, dormant_after));
+    let total = total.map(|total| UserItem::new(&total, &dictionary, rule.as_ref()));
     let fields = day_fields();
     let items = day_items(loaded, selection, &dictionary);
     let rows = RowCount::of(items.len());

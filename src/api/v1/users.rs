@@ -2,6 +2,8 @@
 
 use std::{io, sync::Arc};
 
+use strum::VariantArray as _;
+
 use axum::{
     http::{HeaderValue, Uri, header},
     response::Response,
@@ -10,7 +12,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::user_item::UserItem;
+use super::user_item::{StatusParams, UserItem};
 use crate::{
     api::{
         access_log::RowCount,
@@ -21,13 +23,16 @@ use crate::{
         format::{Format, FormatParams},
         list_response::{self, ListResponse},
         meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED, SUMS_LIMITED, TOO_FEW_DATES},
-        params::{WholeNumber, parsed},
+        params::{DayCount, WholeNumber, parsed},
         problem::{Problem, ProblemCode},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
-    query::{Period, QueryEngine, QueryError, UserRollups},
-    report::user_totals::{self, UserSort, UserSortKey, UserTotals},
+    query::{QueryEngine, QueryError, UserRollups},
+    report::{
+        account_status::{AccountStatus, StatusRule},
+        user_totals::{self, UserSort, UserSortKey, UserTotals},
+    },
     table::{
         Counter, Dictionary, PersonIndex, RowSelection,
         parquet::{ParquetStream, record_columns},
@@ -45,8 +50,9 @@ const PEOPLE_PER_CHUNK: usize = 16_384;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct UsersParams {
-    /// Sort key: a counter such as `send_messenger_num`, `active_days`, `last_active_date`, `user_name` or `user_id`. A
-    /// leading minus sign sorts in descending order. Ties are ordered by user id. Default: `user_id`.
+    /// Sort key: a counter such as `send_messenger_num`, `active_days`, `last_active_date`, `last_active_time`,
+    /// `register_time`, `status` (left, never_activated, dormant, active), `activated`, `user_name` or `user_id`. A leading
+    /// minus sign sorts in descending order. Ties are ordered by user id. Default: `user_id`.
     #[param(example = "-send_messenger_num")]
     sort: Option<String>,
     /// Only people with an active day in the range (`true`), or without one (`false`).
@@ -55,7 +61,13 @@ pub struct UsersParams {
     /// that count are examined. If the range has fewer of them, dates before the range are included in the check.
     #[param(value_type = Option<String>, example = "30d")]
     #[serde(default, deserialize_with = "parsed")]
-    inactive_for: Option<Period>,
+    inactive_for: Option<DayCount>,
+    /// Only people whose account has this status, or one of several separated by commas: `never_activated`, `active`,
+    /// `dormant`, `left`.
+    #[param(example = "dormant,never_activated")]
+    status: Option<String>,
+    /// Only people whose account is activated (`true`), or is not (`false`), by their newest row.
+    activated: Option<bool>,
     /// JSON: people per page. Default: 100. Other formats: maximum number of people. Default: all.
     #[param(inline, example = 100)]
     limit: Option<PageSize>,
@@ -69,6 +81,9 @@ struct UsersRequest {
     sort: UserSort,
     active: Option<bool>,
     inactive_for: Option<u16>,
+    statuses: Option<Vec<AccountStatus>>,
+    activated: Option<bool>,
+    dormant_after: u16,
     limit: Option<usize>,
     cursor: Option<Offset>,
 }
@@ -81,7 +96,7 @@ struct UsersRequest {
 /// distinguished.
 #[utoipa::path(
     get, path = "/v1/users", tag = "data", operation_id = "users",
-    params(RangeParams, PeopleParams, UsersParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, UsersParams, StatusParams, FormatParams, PreferHeader),
     responses(
         (status = 200, description = "The people", content(
             (ListResponse<UserItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (UserItem = "application/x-ndjson"),
@@ -142,13 +157,9 @@ impl UsersRequest {
         if data.format.format != Format::Json && params.has("cursor") {
             params.add_fault("cursor", "is only valid with JSON; the other formats have no pages");
         }
-        let inactive_for = own.inactive_for.and_then(|period| match period {
-            Period::Latest(days) => Some(days),
-            Period::Yesterday | Period::Month(_) => {
-                params.add_fault("inactive_for", "expected a number of days such as 30d");
-                None
-            }
-        });
+        let inactive_for = own.inactive_for.map(|DayCount(days)| days);
+        let dormant_after = params.read::<StatusParams>().dormant_after();
+        let statuses = own.status.map(|names| params.list("status", &names, parse_status));
         let sort = params.check("sort", parse_sort(own.sort.as_deref().unwrap_or("user_id")));
         let query_hash = cursor::query_hash(context.uri());
         let cursor = own.cursor.and_then(|text| params.check("cursor", Offset::decode(&text, query_hash)));
@@ -157,7 +168,17 @@ impl UsersRequest {
         data.query.lead_days = inactive_for.map_or(0, |inactive_days| inactive_days.saturating_sub(days));
         let sort = sort.unwrap_or(UserSort { key: UserSortKey::UserId, descending: false });
         let limit = own.limit.map(|WholeNumber(limit)| limit);
-        Ok(Self { data, sort, active: own.active, inactive_for, limit, cursor })
+        Ok(Self {
+            data,
+            sort,
+            active: own.active,
+            inactive_for,
+            statuses,
+            activated: own.activated,
+            dormant_after,
+            limit,
+            cursor,
+        })
     }
 
     fn filter(&self, rollups: &UserRollups) -> user_totals::UserFilter {
@@ -168,8 +189,15 @@ impl UsersRequest {
             active: self.active,
             candidates: rollups.all_people(&self.data.query.selection),
             excluded: since.map(|since| rollups.input.active_since(since)),
+            statuses: self.statuses.clone(),
+            activated: self.activated,
         }
     }
+}
+
+fn parse_status(text: &str) -> Result<AccountStatus, String> {
+    let names: Vec<&str> = AccountStatus::VARIANTS.iter().map(|status| status.name()).collect();
+    text.parse().map_err(|_| format!("{text} is not a status; expected any of {}", names.join(", ")))
 }
 
 fn parse_sort(text: &str) -> Result<UserSort, String> {
@@ -179,11 +207,16 @@ fn parse_sort(text: &str) -> Result<UserSort, String> {
         "last_active_date" => Some(UserSortKey::LastActiveDate),
         "user_name" => Some(UserSortKey::UserName),
         "user_id" => Some(UserSortKey::UserId),
+        "status" => Some(UserSortKey::Status),
+        "activated" => Some(UserSortKey::Activated),
+        "register_time" => Some(UserSortKey::RegisterTime),
+        "last_active_time" => Some(UserSortKey::LastActiveTime),
         counter => Counter::by_name(counter).map(UserSortKey::Counter),
     };
     let expected = || {
         let counters = Counter::ALL.map(Counter::name).join(", ");
-        let others = "active_days, last_active_date, user_name, user_id";
+        let others =
+            "active_days, last_active_date, last_active_time, register_time, status, activated, user_name, user_id";
         format!("expected one of {others}, {counters}, optionally after a minus sign")
     };
     key.map(|key| UserSort { key, descending }).ok_or_else(expected)
@@ -202,12 +235,14 @@ fn page(rollups: &Loaded<UserRollups>, request: &UsersRequest, uri: &Uri) -> Res
     if let Some(shared_dictionary) = rollups.dictionary() {
         // This takes a read lock of the dictionary too, so it runs first: nested read locks deadlock while a writer waits.
         let filter = request.filter(rollups);
+        let rule = rollups.status_rule(request.dormant_after);
         let dictionary = shared_dictionary.read();
-        let totals_by_user = UserTotals { rollups: &rollups.rollups, dictionary: &dictionary };
+        let totals_by_user =
+            UserTotals { rollups: &rollups.rollups, dictionary: &dictionary, status_rule: rule.as_ref() };
         let ranking = totals_by_user.ranking(&filter, request.sort);
         let people = ranking.page(skip, limit);
         let totals = totals_by_user.totals(&people, &request.data.query.selection);
-        data = totals.iter().map(|total| UserItem::new(total, &dictionary)).collect();
+        data = totals.iter().map(|total| UserItem::new(total, &dictionary, rule.as_ref())).collect();
         meta.total = Some(ranking.count());
     }
     let next = (meta.total > Some(skip + limit)).then_some(skip + limit);
@@ -235,6 +270,7 @@ fn meta(rollups: &UserRollups, selection: &RowSelection, inactive_for: Option<u1
 struct UsersExport {
     rollups: UserRollups,
     shared_dictionary: Option<Arc<Dictionary>>,
+    rule: Option<StatusRule>,
     selection: RowSelection,
     people: std::vec::IntoIter<PersonIndex>,
     row_count: RowCount,
@@ -253,10 +289,12 @@ enum ExportWriter {
 impl UsersExport {
     fn new(rollups: UserRollups, request: &UsersRequest) -> io::Result<Self> {
         let shared_dictionary = rollups.dictionary().cloned();
+        let rule = rollups.status_rule(request.dormant_after);
         let people = shared_dictionary.as_ref().map(|shared_dictionary| {
             let filter = request.filter(&rollups);
             let dictionary = shared_dictionary.read();
-            let totals_by_user = UserTotals { rollups: &rollups.rollups, dictionary: &dictionary };
+            let totals_by_user =
+                UserTotals { rollups: &rollups.rollups, dictionary: &dictionary, status_rule: rule.as_ref() };
             totals_by_user.ranking(&filter, request.sort).page(0, request.limit.unwrap_or(usize::MAX))
         });
         let writer = match request.data.format.format {
@@ -268,7 +306,7 @@ impl UsersExport {
         };
         let selection = request.data.query.selection.clone();
         let people = people.unwrap_or_default().into_iter();
-        Ok(Self { rollups, shared_dictionary, selection, people, row_count: RowCount::default(), writer })
+        Ok(Self { rollups, shared_dictionary, rule, selection, people, row_count: RowCount::default(), writer })
     }
 }
 
@@ -279,9 +317,10 @@ impl ChunkSource for UsersExport {
             return self.writer.finish();
         };
         let dictionary = shared_dictionary.read();
-        let totals =
-            UserTotals { rollups: &self.rollups.rollups, dictionary: &dictionary }.totals(&people, &self.selection);
-        let items: Vec<UserItem> = totals.iter().map(|total| UserItem::new(total, &dictionary)).collect();
+        let rule = self.rule.as_ref();
+        let totals_by_user = UserTotals { rollups: &self.rollups.rollups, dictionary: &dictionary, status_rule: rule };
+        let totals = totals_by_user.totals(&people, &self.selection);
+        let items: Vec<UserItem> = totals.iter().map(|total| UserItem::new(total, &dictionary, rule)).collect();
         drop(dictionary);
         self.row_count.add(items.len());
         self.writer.write(&items).map(Some)

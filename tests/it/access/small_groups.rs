@@ -29,7 +29,7 @@ async fn suppressed_departments_are_not_suggested() {
     let items = departments["data"].as_array().unwrap();
     let suppressed: Vec<&str> = items
         .iter()
-        .filter(|item| item["withheld"] == true)
+        .filter(|item| item["users"].is_null())
         .map(|item| item["department_path"].as_str().unwrap())
         .collect();
 
@@ -55,13 +55,13 @@ async fn small_departments_are_listed_without_figures_and_cannot_be_derived_by_s
     };
     let (shown, known) = (departments(reports).await, departments(users).await);
     assert!(known.values().all(|item| item["withheld"] == false && item["users"].is_u64()));
-    let hidden: Vec<&String> =
-        shown.iter().filter(|(_, item)| item["withheld"] == true).map(|(path, _)| path).collect();
+    let hidden: Vec<&String> = shown.iter().filter(|(_, item)| item["users"].is_null()).map(|(path, _)| path).collect();
     assert!(!hidden.is_empty() && hidden.len() < shown.len(), "{} of {}", hidden.len(), shown.len());
 
     let size = |path: &str| known[path]["users"].as_u64().unwrap();
     for (path, item) in &shown {
-        if item["withheld"] == true {
+        if item["users"].is_null() {
+            assert_eq!(item["withheld"], true);
             let figures = ["users", "activated", "active", "counters"].map(|figure| &item[figure]);
             assert!(figures.iter().all(|figure| figure.is_null()) && item["features"]["im"]["active"].is_null());
             continue;
@@ -69,7 +69,7 @@ async fn small_departments_are_listed_without_figures_and_cannot_be_derived_by_s
         assert!(size(path) >= MIN_GROUP, "{path}");
         let below = |other: &&String| other.rsplit_once('/').is_some_and(|(above, _)| above == path);
         let published: u64 =
-            shown.keys().filter(below).filter(|part| shown[*part]["withheld"] == false).map(|part| size(part)).sum();
+            shown.keys().filter(below).filter(|part| !shown[*part]["users"].is_null()).map(|part| size(part)).sum();
         let rest = size(path) - published;
         assert!(rest == 0 || rest >= MIN_GROUP, "{path} less its parts is {rest} people");
     }
@@ -110,4 +110,60 @@ async fn small_cohorts_and_rare_clients_are_omitted() {
     }
     let named = guarded.get(&format!("/v1/reports/summary?{RANGE}&department_id=od-1"), reports).await;
     assert_eq!(named.status, StatusCode::FORBIDDEN);
+}
+
+/// The numbers of people of an item, with the names of the figures.
+fn people_counts(item: &Value) -> BTreeMap<String, Option<u64>> {
+    let features = item["features"].as_object().unwrap().iter();
+    let features = features
+        .flat_map(|(name, of)| ["active", "regular"].map(|figure| (format!("{name}_{figure}"), of[figure].as_u64())));
+    let own = ["users", "people", "activated", "active", "regular", "wau", "mau"];
+    own.map(|figure| (figure.to_owned(), item[figure].as_u64())).into_iter().chain(features).collect()
+}
+
+#[tokio::test]
+async fn small_numbers_of_people_are_withheld_with_the_next_smallest() {
+    let keys = [Key::new("reports", &[Scope::ReportsRead]), Key::new("users", &[Scope::UsersRead])];
+    let [reports, users] = &keys;
+    let guarded = guarded(&keys, MIN_GROUP).await;
+    let mut withheld = 0;
+    for report in ["activity", "activity?interval=week", "departments", "summary"] {
+        let joint = if report.contains('?') { '&' } else { '?' };
+        let path = format!("/v1/reports/{report}{joint}{RANGE}");
+        let items = async |key: &Key| -> Vec<Value> {
+            let data = guarded.get(&path, key).await.json()["data"].clone();
+            data.as_array().cloned().unwrap_or_else(|| vec![data["current"].clone(), data["previous"].clone()])
+        };
+        for (shown, known) in items(reports).await.iter().zip(&items(users).await) {
+            if shown["users"].is_null() {
+                continue;
+            }
+            let (shown_counts, known_counts) = (people_counts(shown), people_counts(known));
+            assert!(shown_counts.values().flatten().all(|count| *count == 0 || *count >= MIN_GROUP), "{shown}");
+            let hidden: Vec<u64> = shown_counts
+                .keys()
+                .filter(|name| shown_counts[*name].is_none())
+                .filter_map(|name| known_counts[name])
+                .collect();
+            assert!(hidden.is_empty() || hidden.len() > 1, "one alone could be derived: {shown}");
+            withheld += hidden.len();
+            // A share reveals the number that it is computed from.
+            for (_, of) in shown["features"].as_object().unwrap().iter().filter(|(_, of)| of["active"].is_null()) {
+                assert!(of["adoption"].is_null() && of["active_per_day"].is_null(), "{of}");
+            }
+        }
+    }
+    assert!(withheld > 0);
+}
+
+#[tokio::test]
+async fn the_number_of_days_of_regular_use_is_fixed_while_small_groups_are_withheld() {
+    let keys = [Key::new("reports", &[Scope::ReportsRead]), Key::new("users", &[Scope::UsersRead])];
+    let [reports, users] = &keys;
+    let guarded = guarded(&keys, MIN_GROUP).await;
+    for report in ["activity?interval=week", "departments?", "summary?"] {
+        let path = format!("/v1/reports/{report}&{RANGE}&regular_days=2");
+        assert_eq!(guarded.get(&path, reports).await.status, StatusCode::FORBIDDEN, "{report}");
+        assert_eq!(guarded.get(&path, users).await.status, StatusCode::OK, "{report}");
+    }
 }

@@ -36,7 +36,7 @@ fn distinct<'a>(rows: impl Iterator<Item = &'a GroundTruthRow>, flag: HasFlag) -
 async fn one_request_reports_45_days_exactly() {
     let (setup, truth) = setup_with_500_people().await;
 
-    let answer = setup.get(&format!("/v1/reports/activity?{RANGE}")).await.json();
+    let answer = setup.get(&format!("/v1/reports/activity?{RANGE}&trailing=held")).await.json();
 
     let items = answer["data"].as_array().unwrap();
     assert_eq!(items.len(), 45);
@@ -65,7 +65,7 @@ async fn one_request_reports_45_days_exactly() {
 #[tokio::test]
 async fn a_repeated_request_makes_no_call_to_feishu() {
     let (setup, _) = setup_with_500_people().await;
-    let path = format!("/v1/reports/activity?{RANGE}&interval=month");
+    let path = format!("/v1/reports/activity?{RANGE}&interval=month&trailing=held");
 
     let first = setup.get(&path).await.json();
     let spent = setup.upstream_calls();

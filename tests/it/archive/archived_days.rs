@@ -10,7 +10,7 @@ use crate::{
 #[tokio::test]
 async fn final_days_survive_a_restart_without_upstream_calls() {
     let lake = Lake::new();
-    let path = format!("/v1/reports/activity?{RANGE}");
+    let path = format!("/v1/reports/activity?trailing=held&{RANGE}");
     let before = lake.gateway().await.get(&path).await.json();
     lake.holds(DAYS).await;
 
@@ -40,7 +40,7 @@ async fn a_provisional_day_is_not_archived() {
     let gateway = lake.gateway().await;
 
     // The 21st was produced this morning and is provisional. The 20th is final.
-    gateway.get("/v1/reports/activity?start_date=2026-11-20&end_date=2026-11-21").await.json();
+    gateway.get("/v1/reports/activity?trailing=held&start_date=2026-11-20&end_date=2026-11-21").await.json();
     lake.holds(1).await;
 
     assert!(lake.file("2026-11-20").exists());
@@ -50,10 +50,10 @@ async fn a_provisional_day_is_not_archived() {
 async fn a_provisional_day_is_archived_once_it_was_fetched_late_enough() {
     let lake = Lake::new();
     let gateway = lake.gateway().await;
-    gateway.get("/v1/reports/activity?start_date=2026-11-21&end_date=2026-11-21").await.json();
+    gateway.get("/v1/reports/activity?trailing=held&start_date=2026-11-21&end_date=2026-11-21").await.json();
 
     gateway.set_time("2026-11-22T09:00:00Z");
-    gateway.get("/v1/reports/activity?start_date=2026-11-21&end_date=2026-11-21").await.json();
+    gateway.get("/v1/reports/activity?trailing=held&start_date=2026-11-21&end_date=2026-11-21").await.json();
 
     lake.holds(1).await;
 }
@@ -65,7 +65,7 @@ async fn a_request_for_one_person_archives_nothing() {
     let person = &gateway.simulator.tenant().rows_of(gateway.home(), "2026-11-20".parse().expect("a day"))[0];
 
     let one = gateway.get(&format!("/v1/user-days?{RANGE}&user_id={}&format=ndjson", person.open_id)).await;
-    gateway.get("/v1/reports/activity?start_date=2026-11-20&end_date=2026-11-20").await.json();
+    gateway.get("/v1/reports/activity?trailing=held&start_date=2026-11-20&end_date=2026-11-20").await.json();
     lake.holds(1).await;
 
     assert_eq!(one.lines().len(), DAYS);
@@ -92,7 +92,7 @@ async fn coverage_reports_where_a_day_is_stored() {
     let lake = Lake::new();
     let path = format!("/v1/coverage?{RANGE}");
     let first = lake.gateway().await;
-    first.get(&format!("/v1/reports/activity?{RANGE}")).await.json();
+    first.get(&format!("/v1/reports/activity?trailing=held&{RANGE}")).await.json();
     lake.holds(DAYS).await;
     eventually(async || storage_of_days(&first, &path).await == ["both"; DAYS]).await;
 
@@ -125,7 +125,7 @@ async fn each_geo_and_id_type_has_its_own_folder() {
     let gateway = lake.gateway_with(simulation).await;
 
     let day = "start_date=2026-11-19&end_date=2026-11-19&geo=sg,us&user_id_type=union_id";
-    gateway.get(&format!("/v1/reports/activity?{day}")).await.json();
+    gateway.get(&format!("/v1/reports/activity?trailing=held&{day}")).await.json();
     lake.holds(2).await;
 
     let name = |geo| format!("user_days/geo={geo}/user_id_type=union_id/date=2026-11-19/part-0.parquet");
@@ -136,7 +136,7 @@ async fn each_geo_and_id_type_has_its_own_folder() {
 async fn a_deleted_day_is_removed_everywhere_and_fetched_again() {
     let lake = Lake::new();
     let gateway = lake.gateway().await;
-    let path = format!("/v1/reports/activity?{RANGE}");
+    let path = format!("/v1/reports/activity?trailing=held&{RANGE}");
     let before = gateway.get(&path).await.json();
     lake.holds(DAYS).await;
     let spent = gateway.upstream_calls();

@@ -16,7 +16,7 @@ async fn a_changed_day_is_logged_as_counts_and_archived_when_final() {
     let (log, _guard) = CapturedLog::start("info");
     let lake = Lake::new();
     let gateway = lake.gateway().await;
-    let report = format!("/v1/reports/activity?start_date={DAY}&end_date={DAY}");
+    let report = format!("/v1/reports/activity?trailing=held&start_date={DAY}&end_date={DAY}");
     let (home, production) = (gateway.home(), gateway.simulator.production());
     production.produce_partially(home, day(DAY).date(), 300);
     let before = gateway.get(&report).await.json();
@@ -55,7 +55,7 @@ async fn state(gateway: &Setup, date: &str) -> String {
 #[tokio::test]
 async fn an_archived_day_that_turns_out_to_be_small_is_fetched_again_and_replaced() {
     const OLD: &str = "2026-11-06";
-    let report = format!("/v1/reports/activity?start_date={OLD}&end_date={OLD}");
+    let report = format!("/v1/reports/activity?trailing=held&start_date={OLD}&end_date={OLD}");
     let lake = Lake::new();
     let first = lake.gateway().await;
     first.simulator.production().produce_partially(first.home(), day(OLD).date(), 300);
@@ -63,7 +63,7 @@ async fn an_archived_day_that_turns_out_to_be_small_is_fetched_again_and_replace
     first.get(&report).await.json();
     lake.holds(1).await;
     let before = state(&first, OLD).await;
-    first.get("/v1/reports/activity?start_date=2026-11-13&end_date=2026-11-20").await.json();
+    first.get("/v1/reports/activity?trailing=held&start_date=2026-11-13&end_date=2026-11-20").await.json();
     lake.holds(9).await;
     drop(first);
 
@@ -93,7 +93,7 @@ async fn the_first_of_two_agreeing_fetches_can_be_before_a_restart() {
         gateway.simulator.production().delay(gateway.home(), day("2026-11-12").date());
         gateway
     };
-    let report = "/v1/reports/activity?start_date=2026-11-10&end_date=2026-11-14";
+    let report = "/v1/reports/activity?trailing=held&start_date=2026-11-10&end_date=2026-11-14";
 
     let first = gateway().await;
     first.get(report).await.json();

@@ -15,11 +15,11 @@ use crate::{
 
 /// Reports that need no rows.
 const REPORTS: [&str; 6] = [
-    "/v1/reports/activity?start_date=2026-11-11&end_date=2026-11-20",
-    "/v1/reports/activity?start_date=2026-11-18&end_date=2026-11-20&interval=week",
+    "/v1/reports/activity?trailing=held&start_date=2026-11-11&end_date=2026-11-20",
+    "/v1/reports/activity?trailing=held&start_date=2026-11-18&end_date=2026-11-20&interval=week",
     "/v1/reports/summary?start_date=2026-11-16&end_date=2026-11-20",
-    "/v1/reports/departments?start_date=2026-11-11&end_date=2026-11-20",
-    "/v1/reports/departments?start_date=2026-11-15&end_date=2026-11-15",
+    "/v1/reports/departments?trailing=held&start_date=2026-11-11&end_date=2026-11-20",
+    "/v1/reports/departments?trailing=held&start_date=2026-11-15&end_date=2026-11-15",
     "/v1/reports/retention?start_date=2026-11-11&end_date=2026-11-20&interval=week",
 ];
 

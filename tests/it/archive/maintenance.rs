@@ -52,7 +52,7 @@ async fn a_day_is_fetched_when_it_is_produced_and_archived_when_it_is_final() {
 #[tokio::test]
 async fn unfinished_files_are_deleted_at_the_start_and_finished_ones_stay() {
     let lake = Lake::new();
-    lake.gateway().await.get(&format!("/v1/reports/activity?{RANGE}")).await.json();
+    lake.gateway().await.get(&format!("/v1/reports/activity?trailing=held&{RANGE}")).await.json();
     lake.holds(DAYS).await;
     let finished = lake.files();
     let beside = lake.file("2026-11-15").with_file_name("part-0.parquet#1");
@@ -69,7 +69,7 @@ async fn unfinished_files_are_deleted_at_the_start_and_finished_ones_stay() {
 #[tokio::test]
 async fn days_older_than_the_retention_are_deleted() {
     let lake = Lake::new();
-    lake.gateway().await.get(&format!("/v1/reports/activity?{RANGE}")).await.json();
+    lake.gateway().await.get(&format!("/v1/reports/activity?trailing=held&{RANGE}")).await.json();
     lake.holds(DAYS).await;
 
     let location = ArchiveLocation::Folder(lake.root().to_owned());

@@ -5,7 +5,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use jiff::{ToSpan as _, civil::Date};
+use jiff::{
+    ToSpan as _,
+    civil::{Date, DateTime},
+};
 use serde_json::{Map, Value, json};
 
 use super::tenant::{COUNTERS, FEATURES, FLAGGED_FEATURES, Tenant, UserDay};
@@ -42,7 +45,13 @@ pub struct UsersQuestion {
     pub descending: bool,
     pub active: Option<bool>,
     pub inactive_for: Option<i32>,
+    pub status: Option<&'static str>,
+    pub activated: Option<bool>,
+    pub dormant_after: Option<i32>,
 }
+
+/// The statuses of accounts, in the order of sorting.
+pub const STATUSES: [&str; 4] = ["left", "never_activated", "dormant", "active"];
 
 /// The parameters of `/v1/reports/departments`.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +67,7 @@ pub struct DepartmentsQuestion {
 struct PersonTotals<'a> {
     /// The row of the latest day; of several on that day, that of the geo named last.
     latest: &'a UserDay,
+    account: Account,
     active_days: BTreeSet<Date>,
     feature_days: [BTreeSet<Date>; FEATURES.len()],
     counters: [u64; COUNTERS.len()],
@@ -225,7 +235,8 @@ impl Tenant {
             counted.iter().filter_map(of).collect()
         };
         let regular_days = regular_days.unwrap_or(counted.len().div_ceil(4));
-        let regular = |is: &dyn Fn(&UserDay) -> bool| self.regular(range, selection, regular_days, is).filter(|_| is_distinct);
+        let regular =
+            |is: &dyn Fn(&UserDay) -> bool| self.regular(range, selection, regular_days, is).filter(|_| is_distinct);
         let is_activated = |row: &UserDay| row.activated || row.active;
         let is_active = |row: &UserDay| row.active;
         let (activated, active) = (distinct(&is_activated), distinct(&is_active));
@@ -454,6 +465,17 @@ impl Tenant {
                 rows.iter().filter(|row| row.active).filter_map(|row| row.user_id.as_ref()).collect();
             totals.retain(|total| total.latest.user_id.as_ref().is_none_or(|id| !active.contains(id)));
         }
+        let newest = self.counted(range, selection).last().copied();
+        let dates = self.active_dates(range, selection);
+        for total in &mut totals {
+            total.account.judge(
+                newest,
+                dates.get(total.latest.user_id.as_ref().expect("an id")),
+                question.dormant_after,
+            );
+        }
+        totals.retain(|total| question.status.is_none_or(|status| total.account.status == Some(status)));
+        totals.retain(|total| question.activated.is_none_or(|activated| total.account.activated == activated));
         totals.retain(|total| question.active.is_none_or(|active| active != total.active_days.is_empty()));
         totals.sort_by(|one, other| {
             let by_key = compare(question.sort, one, other);
@@ -481,7 +503,12 @@ impl Tenant {
             }
             Value::from(day)
         });
-        let total = self.totals(range, selection).into_values().next().map(|total| total.json());
+        let newest = self.counted(range, selection).last().copied();
+        let dates = self.active_dates(range, selection);
+        let total = self.totals(range, selection).into_values().next().map(|mut total| {
+            total.account.judge(newest, dates.get(total.latest.user_id.as_ref().expect("an id")), None);
+            total.json()
+        });
         json!({ "total": total, "days": days.collect::<Vec<_>>() })
     }
 
@@ -491,11 +518,13 @@ impl Tenant {
             let Some(id) = &row.user_id else { continue };
             let total = totals.entry(id.clone()).or_insert_with(|| PersonTotals {
                 latest: row,
+                account: Account::of(row),
                 active_days: BTreeSet::new(),
                 feature_days: Default::default(),
                 counters: [0; COUNTERS.len()],
             });
             total.latest = row;
+            total.account.add(row);
             if row.active {
                 total.active_days.insert(row.date);
             }
@@ -519,7 +548,9 @@ impl PersonTotals<'_> {
             COUNTERS.iter().zip(self.counters).map(|(name, sum)| ((*name).to_owned(), sum.into())).collect();
         json!({
             "user_id": self.latest.user_id, "user_name": self.latest.user_name,
-            "department_path": self.latest.department_path, "active_days": self.active_days.len(),
+            "department_path": self.latest.department_path, "status": self.account.status,
+            "activated": self.account.activated, "register_time": rfc3339(self.latest.register_time, self.latest.geo),
+            "last_active_time": rfc3339(self.account.last_active_time(), self.account.geo), "active_days": self.active_days.len(),
             "last_active_date": self.active_days.last(), "features": days, "counters": counters,
         })
     }
@@ -530,11 +561,151 @@ fn compare(key: &str, one: &PersonTotals<'_>, other: &PersonTotals<'_>) -> Order
         "active_days" => one.active_days.len().cmp(&other.active_days.len()),
         "last_active_date" => one.active_days.last().cmp(&other.active_days.last()),
         "user_name" => one.latest.user_name.cmp(&other.latest.user_name),
+        "status" => rank(one.account.status).cmp(&rank(other.account.status)),
+        "activated" => one.account.activated.cmp(&other.account.activated),
+        "register_time" => {
+            let time = |total: &PersonTotals<'_>| total.latest.register_time.map(|time| utc(time, total.latest.geo));
+            time(one).cmp(&time(other))
+        }
+        "last_active_time" => one.account.last_active.cmp(&other.account.last_active),
         "user_id" => one.latest.user_id.cmp(&other.latest.user_id),
         counter => {
             let index = COUNTERS.iter().position(|name| *name == counter).expect("a counter");
             one.counters[index].cmp(&other.counters[index])
         }
+    }
+}
+
+fn rank(status: Option<&str>) -> Option<usize> {
+    STATUSES.iter().position(|name| Some(*name) == status)
+}
+
+/// A time of a geo in UTC.
+fn utc(time: DateTime, geo: &str) -> DateTime {
+    time.checked_sub(if geo == "cn" { 8.hours() } else { 0.hours() }).expect("a time")
+}
+
+fn rfc3339(time: Option<DateTime>, geo: &str) -> Option<String> {
+    let offset = if geo == "cn" { "+08:00" } else { "+00:00" };
+    time.map(|time| format!("{}{offset}", time.strftime("%Y-%m-%dT%H:%M:%S")))
+}
+
+/// What the rows of a person's latest day say about the account.
+struct Account {
+    date: Date,
+    geo: &'static str,
+    activated: bool,
+    /// In UTC.
+    last_active: Option<DateTime>,
+    status: Option<&'static str>,
+    /// Days without activity, of a dormant account. `None` if it is unknown.
+    idle_days: Option<i32>,
+}
+
+impl Account {
+    fn of(row: &UserDay) -> Self {
+        Self {
+            date: row.date,
+            geo: row.geo,
+            activated: row.activated || row.active,
+            last_active: row.last_active_time.map(|time| utc(time, row.geo)),
+            status: None,
+            idle_days: None,
+        }
+    }
+
+    /// Adds a row, which is not older than those before.
+    fn add(&mut self, row: &UserDay) {
+        let other = Self::of(row);
+        let is_same_date = other.date == self.date;
+        *self = Self {
+            activated: other.activated || (is_same_date && self.activated),
+            last_active: other.last_active.max(self.last_active.filter(|_| is_same_date)),
+            ..other
+        };
+    }
+
+    /// In the time of the geo.
+    fn last_active_time(&self) -> Option<DateTime> {
+        let offset = if self.geo == "cn" { 8.hours() } else { 0.hours() };
+        self.last_active.map(|time| time.checked_add(offset).expect("a time"))
+    }
+
+    fn judge(&mut self, newest: Option<Date>, active_dates: Option<&BTreeSet<Date>>, dormant_after: Option<i32>) {
+        let Some(newest) = newest else { return };
+        let last = active_dates.and_then(|dates| dates.last().copied());
+        let last = last.max(self.last_active_time().map(|time| time.date()));
+        let idle = |last: Date| newest.since((jiff::Unit::Day, last)).expect("a span").get_days();
+        self.status = Some(if self.date != newest {
+            "left"
+        } else if !self.activated {
+            "never_activated"
+        } else if last.is_some_and(|last| idle(last) < dormant_after.unwrap_or(30)) {
+            "active"
+        } else {
+            self.idle_days = last.map(idle);
+            "dormant"
+        });
+    }
+}
+
+impl Tenant {
+    /// The dates of the range on which each person was active, in any department.
+    fn active_dates(&self, range: Range, selection: &Selection) -> BTreeMap<String, BTreeSet<Date>> {
+        let everyone = Selection { geos: selection.geos.clone(), ..Selection::default() };
+        let mut dates: BTreeMap<String, BTreeSet<Date>> = BTreeMap::new();
+        for row in self.selected(range, &everyone).into_iter().filter(|row| row.active) {
+            dates.entry(row.user_id.clone().unwrap_or_default()).or_default().insert(row.date);
+        }
+        dates
+    }
+
+    /// `data` of `/v1/reports/licences`.
+    pub fn licences(&self, range: Range, selection: &Selection, dormant_after: Option<i32>) -> Value {
+        let Some(newest) = self.counted(range, selection).last().copied() else { return json!([]) };
+        let mut dates = self.active_dates(range, selection);
+        // People without an id cannot be found on other days.
+        dates.remove("");
+        let date = Range { first: newest, last: newest };
+        let top = selection.path.as_deref();
+        let mut paths: Vec<String> = self.paths(date, &selection.geos).into_iter().collect();
+        paths.retain(|path| top.is_none_or(|top| is_within(path, top)));
+        paths.sort_by(|one, other| one.split('/').cmp(other.split('/')));
+        let item = |path: Option<&String>| {
+            let selection = Selection { path: path.cloned().or_else(|| selection.path.clone()), ..selection.clone() };
+            let mut accounts: Vec<Account> = Vec::new();
+            let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+            for row in self.selected(date, &selection) {
+                match row.user_id.as_deref().and_then(|id| known.get(id)) {
+                    Some(position) => accounts[*position].add(row),
+                    None => {
+                        known.extend(row.user_id.as_deref().map(|id| (id, accounts.len())));
+                        accounts.push(Account::of(row));
+                    }
+                }
+            }
+            let ids: BTreeMap<usize, &str> = known.iter().map(|(id, position)| (*position, *id)).collect();
+            for (position, account) in accounts.iter_mut().enumerate() {
+                account.judge(Some(newest), ids.get(&position).and_then(|id| dates.get(*id)), dormant_after);
+            }
+            let with = |status: &str| accounts.iter().filter(|account| account.status == Some(status)).count();
+            let idle = |days: std::ops::Range<i32>| {
+                accounts.iter().filter(|account| account.idle_days.is_some_and(|idle| days.contains(&idle))).count()
+            };
+            let unknown = accounts.iter().filter(|of| of.status == Some("dormant") && of.idle_days.is_none()).count();
+            let unused = with("never_activated") + with("dormant");
+            json!({
+                "date": newest, "department_path": path, "depth": path.map(|path| path.split('/').count()),
+                "department_name": path.map(|path| self.name_of(path, range, &selection)),
+                "accounts": accounts.len(), "never_activated": with("never_activated"), "active": with("active"),
+                "dormant": with("dormant"), "dormant_under_30_days": idle(i32::MIN..30),
+                "dormant_30_to_59_days": idle(30..60), "dormant_60_to_89_days": idle(60..90),
+                "dormant_90_to_179_days": idle(90..180), "dormant_180_days_or_more": idle(180..i32::MAX),
+                "dormant_unknown": unknown, "unused_rate": share(Some(unused as u64), Some(accounts.len() as u64)),
+            })
+        };
+        let all = std::iter::once(item(None));
+        all.chain(paths.iter().map(|path| item(Some(path)))).collect()
     }
 }
 

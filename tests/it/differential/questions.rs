@@ -7,7 +7,7 @@ use jiff::ToSpan as _;
 use serde_json::Value;
 
 use super::{
-    oracle::{DepartmentsQuestion, Interval, Range, Selection, UsersQuestion},
+    oracle::{DepartmentsQuestion, Interval, Range, STATUSES, Selection, UsersQuestion},
     tenant::{COUNTERS, Tenant},
 };
 
@@ -28,6 +28,8 @@ pub enum Report {
     Departments(DepartmentsQuestion),
     Retention(Interval),
     Clients,
+    /// With the number of days after which an account is dormant.
+    Licences(Option<i32>),
     Users(UsersQuestion),
     User,
 }
@@ -46,7 +48,8 @@ impl Question {
         };
         let (mut path, mut user_id) = (None, None);
         let report = if tenant.has_late_days && matches!(report, Report::User) { Report::Clients } else { report };
-        let takes_user_id = !tenant.has_late_days && !matches!(report, Report::Departments(_) | Report::Retention(_));
+        let is_of_groups = matches!(report, Report::Departments(_) | Report::Retention(_) | Report::Licences(_));
+        let takes_user_id = !tenant.has_late_days && !is_of_groups;
         match rng.u8(..4) {
             _ if matches!(report, Report::User) => user_id = pick(rng, tenant.user_ids(range, &geos)),
             0 if takes_user_id => user_id = pick(rng, tenant.user_ids(range, &geos)),
@@ -71,10 +74,11 @@ impl Question {
             Report::Departments(question) => format!("/v1/reports/departments?{}", question.query()),
             Report::Retention(interval) => format!("/v1/reports/retention?interval={}", interval.name()),
             Report::Clients => "/v1/reports/clients?".to_owned(),
+            Report::Licences(days) => format!("/v1/reports/licences?{}", dormant_query(*days)),
             Report::Users(question) => format!("/v1/users?{}", question.query()),
             Report::User => format!("/v1/users/{}?", encoded(selection.user_id.as_deref().unwrap_or_default())),
         };
-        let joint = if url.ends_with('?') { "" } else { "&" };
+        let joint = if url.ends_with(['?', '&']) { "" } else { "&" };
         url + joint + &self.selection_query()
     }
 
@@ -100,6 +104,7 @@ impl Question {
             Report::Departments(question) => tenant.departments(*range, selection, question),
             Report::Retention(interval) => tenant.retention(*range, interval, selection),
             Report::Clients => tenant.clients(*range, selection),
+            Report::Licences(dormant_after) => tenant.licences(*range, selection, dormant_after),
             Report::Users(question) => tenant.users(*range, selection, question).into(),
             Report::User => tenant.user(*range, selection),
         }
@@ -109,7 +114,8 @@ impl Question {
 impl Report {
     fn random(rng: &mut Rng, range: Range) -> Self {
         let days = range.days().count();
-        match rng.u8(..12) {
+        let dormant_after = |rng: &mut Rng| rng.bool().then(|| rng.i32(1..120));
+        match rng.u8(..13) {
             0..3 => {
                 let interval = [Interval::Day, Interval::Week, Interval::Month][rng.usize(..3)];
                 let longest = range.buckets(interval).into_iter().map(|bucket| bucket.days().count()).max();
@@ -126,17 +132,25 @@ impl Report {
             7 => Self::Retention(if rng.bool() { Interval::Week } else { Interval::Month }),
             8 => Self::Clients,
             9..11 => Self::Users(UsersQuestion {
-                sort: match rng.usize(..8) {
+                sort: match rng.usize(..12) {
                     0 => "active_days",
                     1 => "last_active_date",
                     2 => "user_name",
                     3 => "user_id",
+                    4 => "status",
+                    5 => "activated",
+                    6 => "register_time",
+                    7 => "last_active_time",
                     _ => COUNTERS[rng.usize(..COUNTERS.len())],
                 },
                 descending: rng.bool(),
                 active: rng.bool().then(|| rng.bool()),
-                inactive_for: rng.bool().then(|| rng.i32(1..=30)),
+                inactive_for: (rng.u8(..4) == 0).then(|| rng.i32(1..=30)),
+                status: (rng.u8(..4) == 0).then(|| STATUSES[rng.usize(..STATUSES.len())]),
+                activated: (rng.u8(..4) == 0).then(|| rng.bool()),
+                dormant_after: dormant_after(rng),
             }),
+            11 => Self::Licences(dormant_after(rng)),
             _ => Self::User,
         }
     }
@@ -156,6 +170,10 @@ fn regular_query(days: Option<usize>) -> String {
     days.map(|days| format!("&regular_days={days}")).unwrap_or_default()
 }
 
+fn dormant_query(days: Option<i32>) -> String {
+    days.map(|days| format!("dormant_after={days}d")).unwrap_or_default()
+}
+
 impl DepartmentsQuestion {
     fn query(self) -> String {
         let trailing = if self.trailing { "fetch" } else { "none" };
@@ -171,7 +189,10 @@ impl UsersQuestion {
         let order = if self.descending { "-" } else { "" };
         let active = self.active.map(|active| format!("&active={active}")).unwrap_or_default();
         let inactive_for = self.inactive_for.map(|days| format!("&inactive_for={days}d")).unwrap_or_default();
-        format!("sort={order}{}{active}{inactive_for}", self.sort)
+        let status = self.status.map(|status| format!("&status={status}")).unwrap_or_default();
+        let activated = self.activated.map(|activated| format!("&activated={activated}")).unwrap_or_default();
+        let account = format!("{status}{activated}&{}", dormant_query(self.dormant_after));
+        format!("sort={order}{}{active}{inactive_for}{account}", self.sort)
     }
 }
 

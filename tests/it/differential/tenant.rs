@@ -58,6 +58,8 @@ pub struct UserDay {
     pub department_path: String,
     /// In the time of the geo.
     pub register_time: Option<DateTime>,
+    /// In the time of the geo.
+    pub last_active_time: Option<DateTime>,
     pub activated: bool,
     pub active: bool,
     /// By [`FLAGGED_FEATURES`].
@@ -118,6 +120,7 @@ impl UserDay {
             department_name: path.rsplit('/').next().unwrap_or_default().to_owned(),
             department_path: path.to_owned(),
             register_time: None,
+            last_active_time: None,
             activated: true,
             active: true,
             flags: [true, false, false, false, false],
@@ -320,6 +323,10 @@ impl Person {
             department_name: department.names[usize::from(other_name)].clone(),
             department_path: department.path.clone(),
             register_time: self.register_time.filter(|time| time.date() <= date || self.activity.is_multiple_of(2)),
+            last_active_time: (rng.u8(..) > 60).then(|| {
+                let days_before = if rng.bool() { rng.i32(0..3) } else { rng.i32(0..250) };
+                date.checked_sub(days_before.days()).expect("a date").at(rng.i8(0..24), rng.i8(0..60), 7, 0)
+            }),
             activated: rng.u8(..) > 20,
             active,
             flags: std::array::from_fn(|_| used(rng)),
@@ -346,6 +353,8 @@ fn row_json(rng: &mut Rng, row: &UserDay) -> Value {
     set("department_path", Some(row.department_path.as_str().into()));
     let time = row.register_time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S").to_string());
     set("register_time", time.map_or_else(|| absent(rng), |time| Some(time.into())));
+    let time = row.last_active_time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S").to_string());
+    set("last_active_time", time.map_or_else(|| absent(rng), |time| Some(time.into())));
     set("user_active_flag", flag(rng, row.activated));
     set("suite_active_flag", flag(rng, row.active));
     for (name, is_set) in FLAGGED_FEATURES.iter().zip(row.flags) {

@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode, header};
 use crate::support::{ApiResponse, Setup, day, eventually};
 
 /// A week whose days are final at the time of the tests.
-const WEEK: &str = "/v1/reports/activity?start_date=2026-10-05&end_date=2026-10-11";
+const WEEK: &str = "/v1/reports/activity?trailing=held&start_date=2026-10-05&end_date=2026-10-11";
 
 /// The latest day. It stays provisional until it is fetched at least 6 h after it was produced.
 const LATEST: &str = "/v1/user-days?start_date=2026-11-21&end_date=2026-11-21";
@@ -77,7 +77,7 @@ async fn trailing_figures_must_be_revalidated_until_the_days_before_are_cached()
     let setup = small().await;
     assert_eq!(field(&get(&setup, WEEK, &[]).await, "cache-control"), "private, no-cache");
 
-    setup.get("/v1/reports/activity?start_date=2026-09-01&end_date=2026-10-11").await.json();
+    setup.get("/v1/reports/activity?trailing=held&start_date=2026-09-01&end_date=2026-10-11").await.json();
     let response = get(&setup, WEEK, &[]).await;
 
     assert_eq!(field(&response, "cache-control"), "private, max-age=3600");

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::support::{ApiResponse, Setup, eventually};
 
-const WEEK: &str = "/v1/reports/activity?start_date=2026-11-10&end_date=2026-11-16";
+const WEEK: &str = "/v1/reports/activity?trailing=held&start_date=2026-11-10&end_date=2026-11-16";
 
 fn simulation() -> SimulatorConfig {
     // Opaque page tokens: the gateway fetches no page ahead, so no call is cancelled.

@@ -138,7 +138,7 @@ fn totals(filter: &UserFilter) -> Vec<PersonTotals> {
     let days = days();
     let rollups: Vec<UserRollup> = days.iter().map(|day| UserRollup::Day(Arc::clone(day))).collect();
     let dictionary = days[0].dictionary().read();
-    let user_totals = UserTotals { rollups: &rollups, dictionary: &dictionary };
+    let user_totals = UserTotals { rollups: &rollups, dictionary: &dictionary, status_rule: None };
     let people = user_totals.ranking(filter, UserSort { key: UserSortKey::UserId, descending: false }).page(0, 10);
     user_totals.totals(&people, &filter.selection)
 }

@@ -25,7 +25,7 @@ fn simulation() -> SimulatorConfig {
 const PAGES: usize = 7 * 5;
 
 fn report() -> String {
-    format!("/v1/reports/activity?{RANGE}")
+    format!("/v1/reports/activity?trailing=held&{RANGE}")
 }
 
 /// Waits until all days of the range are cached.

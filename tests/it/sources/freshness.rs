@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Setup, captured_log::CapturedLog, day, eventually};
 
-const DAY_20: &str = "/v1/reports/activity?start_date=2026-11-20&end_date=2026-11-20";
-const DAY_21: &str = "/v1/reports/activity?start_date=2026-11-21&end_date=2026-11-21";
+const DAY_20: &str = "/v1/reports/activity?trailing=held&start_date=2026-11-20&end_date=2026-11-20";
+const DAY_21: &str = "/v1/reports/activity?trailing=held&start_date=2026-11-21&end_date=2026-11-21";
 
 async fn setup() -> Setup {
     Setup::new(SimulatorConfig { users: 100, days: 30, turnover: 0.0, ..SimulatorConfig::default() }).await
@@ -39,7 +39,7 @@ fn states(answer: &Value) -> (u64, u64) {
 async fn pending_days_are_listed_and_not_fetched() {
     let setup = setup().await;
 
-    let answer = setup.get("/v1/reports/activity?start_date=2026-11-20&end_date=2026-11-24").await.json();
+    let answer = setup.get("/v1/reports/activity?trailing=held&start_date=2026-11-20&end_date=2026-11-24").await.json();
     let none = setup.get("/v1/user-days?start_date=2026-11-22&end_date=2030-01-01").await.json();
 
     let pending = |date: &str| json!({ "geo": "cn", "date": date });
@@ -125,7 +125,7 @@ async fn a_day_without_rows_is_late_and_does_not_count() {
     let late = setup.get(DAY_20).await.json();
     let summary = setup.get(&format!("/v1/reports/summary?{week}")).await.json();
     let average = setup.get("/v1/reports/summary?start_date=2026-11-14&end_date=2026-11-19").await.json();
-    let activity = setup.get(&format!("/v1/reports/activity?{week}")).await.json();
+    let activity = setup.get(&format!("/v1/reports/activity?trailing=held&{week}")).await.json();
     let coverage = setup.get("/v1/coverage?start_date=2026-11-20&end_date=2026-11-20").await.json();
 
     assert_eq!((states(&late), figures(&late)), ((0, 0), NO_FIGURES));
@@ -176,7 +176,7 @@ async fn a_late_day_is_logged_and_fetched_again() {
 #[tokio::test]
 async fn a_day_far_smaller_than_the_same_weekday_is_late() {
     let setup = setup().await;
-    setup.get("/v1/reports/activity?start_date=2026-11-06&end_date=2026-11-19").await.json();
+    setup.get("/v1/reports/activity?trailing=held&start_date=2026-11-06&end_date=2026-11-19").await.json();
     setup.simulator.production().produce_partially(setup.home(), day("2026-11-20").date(), 300);
 
     let part = setup.get(DAY_20).await.json();
@@ -195,10 +195,10 @@ async fn a_day_far_smaller_than_the_same_weekday_is_late() {
 #[case::small(300, "final")]
 #[tokio::test]
 async fn an_old_late_day_is_accepted_when_two_fetches_agree(#[case] permille: u16, #[case] accepted: &str) {
-    const OLD_DAY: &str = "/v1/reports/activity?start_date=2026-11-11&end_date=2026-11-11";
+    const OLD_DAY: &str = "/v1/reports/activity?trailing=held&start_date=2026-11-11&end_date=2026-11-11";
     let setup = setup().await;
     setup.simulator.production().produce_partially(setup.home(), day("2026-11-11").date(), permille);
-    setup.get("/v1/reports/activity?start_date=2026-11-01&end_date=2026-11-20").await.json();
+    setup.get("/v1/reports/activity?trailing=held&start_date=2026-11-01&end_date=2026-11-20").await.json();
     let state = async || {
         let coverage = setup.get("/v1/coverage?start_date=2026-11-11&end_date=2026-11-11").await.json();
         coverage["data"][0]["state"].as_str().unwrap().to_owned()
@@ -256,7 +256,7 @@ async fn coverage_lists_the_state_of_each_day_without_upstream_calls() {
 
 #[tokio::test]
 async fn an_old_day_with_missing_pages_is_fetched_once_more_before_it_is_final() {
-    const OLD: &str = "/v1/reports/activity?start_date=2026-11-02&end_date=2026-11-02";
+    const OLD: &str = "/v1/reports/activity?trailing=held&start_date=2026-11-02&end_date=2026-11-02";
     let setup = setup().await;
     setup
         .simulator
@@ -274,7 +274,7 @@ async fn an_old_day_with_missing_pages_is_fetched_once_more_before_it_is_final()
 
 #[tokio::test]
 async fn a_day_whose_pages_are_missing_twice_becomes_final() {
-    const OLD: &str = "/v1/reports/activity?start_date=2026-11-02&end_date=2026-11-02";
+    const OLD: &str = "/v1/reports/activity?trailing=held&start_date=2026-11-02&end_date=2026-11-02";
     let setup = setup().await;
     setup
         .simulator

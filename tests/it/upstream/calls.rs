@@ -23,8 +23,9 @@ async fn calls_stay_within_two_percent_and_one_per_chain(
     let range = DayRange::new(day(first), day("2026-11-20")).unwrap();
     let rows: usize = range.days().map(|day| setup.simulator.tenant().rows_of(setup.home(), day.date()).len()).sum();
 
-    let answer =
-        setup.get(&format!("/v1/reports/activity?start_date={}&end_date={}", range.first(), range.last())).await;
+    let answer = setup
+        .get(&format!("/v1/reports/activity?trailing=held&start_date={}&end_date={}", range.first(), range.last()))
+        .await;
 
     let (calls, ideal) = (setup.simulator.call_log().stats_calls(), rows.div_ceil(60));
     assert_eq!(answer.json()["data"].as_array().map(Vec::len), Some(range.len()));

@@ -68,7 +68,7 @@ async fn the_ceiling_is_never_exceeded() {
     let throttle = ThrottleConfig { ceiling: Some(40.0), start_rate: 5_000.0, ..ThrottleConfig::default() };
     let setup = Setup::with(simulation(), |config| config.feishu.throttle = throttle).await;
 
-    let answer = setup.get("/v1/reports/activity?start_date=2026-11-09&end_date=2026-11-20").await;
+    let answer = setup.get("/v1/reports/activity?trailing=held&start_date=2026-11-09&end_date=2026-11-20").await;
 
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(setup.upstream_calls(), 60);
@@ -80,7 +80,7 @@ async fn the_ceiling_is_never_exceeded() {
 #[tokio::test]
 async fn a_spent_quota_stops_all_calls_but_for_trials_until_the_next_month() {
     let setup = Setup::new(SimulatorConfig { users: 100, quota: Some(3), ..simulation() }).await;
-    let path = |day: u8| format!("/v1/reports/activity?start_date=2026-11-{day}&end_date=2026-11-{day}");
+    let path = |day: u8| format!("/v1/reports/activity?trailing=held&start_date=2026-11-{day}&end_date=2026-11-{day}");
     setup.get(&path(20)).await.json();
 
     let spent = setup.get(&path(19)).await;

@@ -22,7 +22,7 @@ async fn known_tenant(page_tokens: PageTokenStyle) -> Setup {
 
 /// Requests one day and compares the response with the simulated data.
 async fn fetch(setup: &Setup, day: &str) {
-    let answer = setup.get(&format!("/v1/reports/activity?start_date={day}&end_date={day}")).await.json();
+    let answer = setup.get(&format!("/v1/reports/activity?trailing=held&start_date={day}&end_date={day}")).await.json();
     let truth = setup.simulator.tenant().rows_of(setup.home(), day.parse().expect("a day"));
     let messages: u64 = truth.iter().map(|row| u64::from(row.counters.send_messenger_num)).sum();
     assert_eq!(answer["data"][0]["users"], truth.len());

@@ -13,7 +13,7 @@ const RANGE: &str = "start_date=2026-10-10&end_date=2026-11-09";
 async fn setup() -> Setup {
     let simulation = SimulatorConfig { users: 20, days: 60, turnover: 0.0, ..SimulatorConfig::default() };
     let setup = Setup::new(simulation).await;
-    setup.get("/v1/reports/activity?start_date=2026-11-15&end_date=2026-11-15").await.json();
+    setup.get("/v1/reports/activity?trailing=held&start_date=2026-11-15&end_date=2026-11-15").await.json();
     setup.simulator.call_log().clear();
     setup
 }
@@ -28,7 +28,7 @@ fn on(date: &str) -> FaultTarget {
 }
 
 async fn partial_activity(setup: &Setup) -> Value {
-    setup.get(&format!("/v1/reports/activity?interval=day&allow_partial=true&{RANGE}")).await.json()
+    setup.get(&format!("/v1/reports/activity?trailing=held&interval=day&allow_partial=true&{RANGE}")).await.json()
 }
 
 fn missing(answer: &Value) -> Vec<&str> {
@@ -98,12 +98,12 @@ async fn without_allow_partial_the_good_days_are_kept() {
     let setup = setup().await;
     setup.simulator.faults().push(InjectedFault::new(refusal()).on(on("2026-10-20")).times(u32::MAX));
 
-    let refused = setup.get(&format!("/v1/reports/activity?{RANGE}")).await;
+    let refused = setup.get(&format!("/v1/reports/activity?trailing=held&{RANGE}")).await;
     assert_eq!(refused.problem()["upstream_code"], 424_242);
     assert_eq!(missing(&partial_activity(&setup).await), ["2026-10-20"]);
     setup.simulator.call_log().clear();
     setup.simulator.faults().clear();
-    setup.get(&format!("/v1/reports/activity?{RANGE}")).await.json();
+    setup.get(&format!("/v1/reports/activity?trailing=held&{RANGE}")).await.json();
 
     assert_eq!(setup.upstream_calls(), 1);
 }

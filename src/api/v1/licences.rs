@@ -1,0 +1,254 @@
+//! `GET /v1/reports/licences`: accounts by status, for the company and each department.
+
+use std::{num::NonZeroU64, sync::Arc};
+
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{figures::round_to_thousandths, user_item::StatusParams};
+use crate::{
+    api::{
+        compute::compute,
+        data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
+        format::FormatParams,
+        list_response::ListResponse,
+        meta::{Meta, SMALL_GROUPS_SUPPRESSED},
+        params::WholeNumber,
+        problem::Problem,
+        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        shared_params::{self, PeopleParams, RangeParams},
+    },
+    model::Day,
+    query::UserRollups,
+    report::{
+        DayDigest,
+        account_status::DormantFor,
+        department_totals::departments_with_rows,
+        department_tree::{DepartmentNode, DepartmentTree},
+        licences::{AccountCounts, licences},
+        ratio,
+    },
+    table::{DayMetadata as _, dictionary::DictionaryTables, record},
+};
+
+/// The endpoint's own parameters.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct LicencesParams {
+    /// Number of levels of departments to list, counted from the top of the company or from the selected department. Default:
+    /// all levels.
+    #[param(inline, example = 2)]
+    depth: Option<WholeNumber<1, 64>>,
+}
+
+record! {
+    /// Accounts of the company, or of one department including its sub-departments.
+    #[derive(Debug, Serialize, ToSchema)]
+    pub struct LicencesItem {
+        /// The date on which the accounts are judged: the newest date of the range that counts.
+        #[schema(value_type = String, format = Date, example = "2026-11-20")]
+        date: Day,
+        /// Path of the department. Null: all selected people.
+        #[schema(value_type = Option<String>, example = "总部/研发")]
+        department_path: Option<Arc<str>>,
+        /// Name of the department. Null: all selected people.
+        #[schema(value_type = Option<String>, example = "研发")]
+        department_name: Option<Arc<str>>,
+        /// Level in the path; the top level is 1. Null: all selected people.
+        #[schema(example = 2)]
+        depth: Option<usize>,
+        /// Accounts with a row on the date. People who have left are not among them.
+        #[schema(example = 640)]
+        accounts: Option<u64>,
+        /// Accounts that were never activated.
+        #[schema(example = 19)]
+        never_activated: Option<u64>,
+        /// Accounts with activity within `dormant_after` days.
+        #[schema(example = 582)]
+        active: Option<u64>,
+        /// The other activated accounts.
+        #[schema(example = 39)]
+        dormant: Option<u64>,
+        /// Dormant accounts without activity for less than 30 days. Only if `dormant_after` is less.
+        #[schema(example = 0)]
+        dormant_under_30_days: Option<u64>,
+        /// Dormant accounts without activity for 30 to 59 days.
+        #[schema(example = 11)]
+        dormant_30_to_59_days: Option<u64>,
+        /// Dormant accounts without activity for 60 to 89 days.
+        #[schema(example = 8)]
+        dormant_60_to_89_days: Option<u64>,
+        /// Dormant accounts without activity for 90 to 179 days.
+        #[schema(example = 12)]
+        dormant_90_to_179_days: Option<u64>,
+        /// Dormant accounts without activity for 180 days or more.
+        #[schema(example = 7)]
+        dormant_180_days_or_more: Option<u64>,
+        /// Dormant accounts of which Feishu names no last activity and that were not active in the range.
+        #[schema(example = 1)]
+        dormant_unknown: Option<u64>,
+        /// `never_activated` and `dormant` together, divided by `accounts`. Null if there are no accounts.
+        #[schema(example = 0.091, minimum = 0, maximum = 1)]
+        unused_rate: Option<f64>,
+    }
+}
+
+/// The parsed request.
+struct LicencesRequest {
+    data: DataRequest,
+    /// Number of levels to list.
+    depth: usize,
+    dormant_after: u16,
+}
+
+/// Note: no departments are listed.
+const NO_DEPARTMENTS: &str =
+    "departments are not listed for callers without users:read, because small groups are withheld";
+
+/// Note: for some people, only the range tells when they were active.
+const UNKNOWN_LAST_ACTIVITY: &str = "Feishu names no last activity of some people: they count as dormant if they were not active \
+    in the range, which is shorter than dormant_after";
+
+/// Licences
+///
+/// Accounts by status on the newest date of the range that counts: never activated, active, or dormant, and for how long.
+/// The first item is all selected people, then each department with its sub-departments follows. Feishu does not tell which
+/// accounts are paid: its rows list every account with a seat in the company. `/v1/users?status=dormant` lists the people.
+#[utoipa::path(
+    get, path = "/v1/reports/licences", tag = "reports", operation_id = "licencesReport",
+    params(RangeParams, PeopleParams, LicencesParams, StatusParams, FormatParams, PreferHeader),
+    responses(
+        (status = 200, description = "All selected people, then the departments; each precedes its sub-departments. Empty if \
+            no date of the range counts, or if the figures are withheld (`meta.notes` says so).", content(
+            (ListResponse<LicencesItem> = "application/json"), (String = "text/csv"),
+            (ParquetFile = "application/vnd.apache.parquet"), (LicencesItem = "application/x-ndjson"),
+        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
+                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
+                366, then `+` and the number of further days. Formats without `meta` only"))),
+        CommonProblems, FormatProblems, UpstreamResponses,
+    ),
+)]
+pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
+    let request = LicencesRequest::parse(&context)?;
+    let DataRequest { query, options, .. } = &request.data;
+    let newest = context.load(&request.data, UserRollups::load_newest_date(context.engine(), query, *options)).await?;
+    let current = context.validate(&newest, &request.data)?;
+    let report = compute(move || report(&newest, &request)).await?;
+    context.respond(current, report).await
+}
+
+impl LicencesRequest {
+    fn parse(context: &RequestContext) -> Result<Self, Problem> {
+        let mut params = context.params();
+        shared_params::reject_user_id(&mut params);
+        let (data, LicencesParams { depth }) = shared_params::read(&mut params, context);
+        let dormant_after = params.read::<StatusParams>().dormant_after();
+        shared_params::reject_department_path_if_suppressing(&mut params, context);
+        params.finish()?;
+        Ok(Self { data, depth: depth.map_or(usize::MAX, |WholeNumber(depth)| depth), dormant_after })
+    }
+}
+
+fn report(newest: &Loaded<UserRollups>, request: &LicencesRequest) -> Response {
+    let selection = &request.data.query.selection;
+    let min_group_size = request.data.min_group_size;
+    let input = &newest.input;
+    let meta = Meta::from_loaded_days(input).with_note(newest.selection_note());
+    let suppressed = input.suppressed_days(selection, min_group_size).cover(input.plan.range);
+    let rule = newest.status_rule(request.dormant_after).filter(|_| !suppressed);
+    let mut data = Vec::new();
+    if let Some((rule, dictionary)) = rule.as_ref().zip(newest.dictionary()) {
+        let days: Vec<Arc<DayDigest>> = input.selected().map(|(day, _)| Arc::clone(day)).collect();
+        let dictionary = dictionary.read();
+        let tree = tree_of(&days, &dictionary, selection.department_path.as_deref());
+        let (all, by_node) = licences(&newest.day_rows(), rule, &dictionary, selection, &tree);
+        drop(dictionary);
+        // The tree also has departments that had rows before.
+        let departments = tree.nodes().iter().zip(&by_node).filter(|(_, counts)| counts.accounts > 0);
+        let top = departments.clone().map(|(node, _)| node.depth).min().unwrap_or(1);
+        let departments = departments.filter(|(node, _)| node.depth - top < request.depth && min_group_size.is_none());
+        data.push(LicencesItem::new(rule.newest(), None, &all));
+        data.extend(departments.map(|(node, counts)| LicencesItem::new(rule.newest(), Some(node), counts)));
+    }
+    let is_short = input.plan.range.len() < usize::from(request.dormant_after);
+    let is_unknown = is_short && data.first().is_some_and(|item| item.dormant_unknown > Some(0));
+    let are_small = min_group_size.is_some_and(|min| data.iter_mut().any(|item| item.withhold_small_cells(min)));
+    let meta = meta
+        .with_note(is_unknown.then_some(UNKNOWN_LAST_ACTIVITY))
+        .with_note(min_group_size.is_some().then_some(NO_DEPARTMENTS))
+        .with_note((suppressed || are_small).then_some(SMALL_GROUPS_SUPPRESSED));
+    ListResponse { data, meta }.into_format(request.data.format, "licences")
+}
+
+/// The departments with rows on these days, with the names that they have on the latest one.
+fn tree_of(days: &[Arc<DayDigest>], dictionary: &DictionaryTables, top: Option<&str>) -> DepartmentTree {
+    let rows = days.iter().rev().flat_map(|day| day.departments().iter().map(|own| (day.key().day, own.department)));
+    DepartmentTree::new(&departments_with_rows(days), dictionary, top).with_names(rows, dictionary)
+}
+
+impl LicencesItem {
+    fn new(date: Day, department: Option<&DepartmentNode>, counts: &AccountCounts) -> Self {
+        let dormant: u64 = counts.dormant.iter().sum();
+        let dormant_for = |duration: DormantFor| Some(counts.dormant[duration.index()]);
+        Self {
+            date,
+            department_path: department.map(|node| Arc::clone(&node.path)),
+            department_name: department.map(|node| Arc::clone(&node.name)),
+            depth: department.map(|node| node.depth),
+            accounts: Some(counts.accounts),
+            never_activated: Some(counts.never_activated),
+            active: Some(counts.active),
+            dormant: Some(dormant),
+            dormant_under_30_days: dormant_for(DormantFor::Under30Days),
+            dormant_30_to_59_days: dormant_for(DormantFor::From30Days),
+            dormant_60_to_89_days: dormant_for(DormantFor::From60Days),
+            dormant_90_to_179_days: dormant_for(DormantFor::From90Days),
+            dormant_180_days_or_more: dormant_for(DormantFor::From180Days),
+            dormant_unknown: dormant_for(DormantFor::Unknown),
+            unused_rate: ratio(counts.never_activated + dormant, Some(counts.accounts)).map(round_to_thousandths),
+        }
+    }
+
+    /// Sets numbers below the minimum to null, together with the next smallest: the accounts add up over the statuses, and
+    /// dormant accounts add up over the durations. Returns whether there are any.
+    fn withhold_small_cells(&mut self, min_group_size: NonZeroU64) -> bool {
+        let mut durations = [
+            &mut self.dormant_under_30_days,
+            &mut self.dormant_30_to_59_days,
+            &mut self.dormant_60_to_89_days,
+            &mut self.dormant_90_to_179_days,
+            &mut self.dormant_180_days_or_more,
+            &mut self.dormant_unknown,
+        ];
+        let are_durations_small = withhold_parts(&mut durations, min_group_size);
+        let mut statuses = [&mut self.never_activated, &mut self.active, &mut self.dormant];
+        let are_statuses_small = withhold_parts(&mut statuses, min_group_size);
+        if self.dormant.is_none() {
+            // Otherwise the durations would add up to the number that is withheld.
+            durations.into_iter().for_each(|duration| *duration = None);
+        }
+        if are_statuses_small {
+            self.unused_rate = None;
+        }
+        are_durations_small || are_statuses_small
+    }
+}
+
+/// Sets parts of a known sum to null that are below the minimum, together with the next smallest part, from which and the
+/// sum they could be derived.
+fn withhold_parts(parts: &mut [&mut Option<u64>], min_group_size: NonZeroU64) -> bool {
+    let is_small = |people: u64| (1..min_group_size.get()).contains(&people);
+    let small: u64 = parts.iter().filter_map(|part| **part).filter(|people| is_small(*people)).sum();
+    if small == 0 {
+        return false;
+    }
+    let others = parts.iter().enumerate().filter_map(|(index, part)| Some(((**part)?, index)));
+    let next = others.filter(|(people, _)| *people >= min_group_size.get()).min().map(|(_, index)| index);
+    for (index, part) in parts.iter_mut().enumerate() {
+        if part.is_some_and(is_small) || Some(index) == next {
+            **part = None;
+        }
+    }
+    true
+}

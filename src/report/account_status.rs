@@ -1,0 +1,162 @@
+//! The status of accounts: never activated, active, dormant, or gone.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
+use super::digest::DayDigest;
+use crate::{
+    model::{Day, Geo},
+    table::{DayMetadata as _, Flag, PersonIndex},
+};
+
+/// After how many days without activity an account counts as dormant, if nothing else is requested.
+pub const DEFAULT_DORMANT_AFTER: u16 = 30;
+
+/// The status of an account on the newest date of a range that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum AccountStatus {
+    /// There is no row on that date.
+    Left,
+    /// The account is not activated.
+    NeverActivated,
+    /// No activity for `dormant_after` days.
+    Dormant,
+    /// Activity within `dormant_after` days.
+    Active,
+}
+
+/// For how long a dormant account has had no activity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum DormantFor {
+    /// Less than 30 days. Only if `dormant_after` is less.
+    Under30Days,
+    /// 30 to 59 days.
+    From30Days,
+    /// 60 to 89 days.
+    From60Days,
+    /// 90 to 179 days.
+    From90Days,
+    /// 180 days or more.
+    From180Days,
+    /// Feishu names no last activity, and there is none in the range.
+    Unknown,
+}
+
+/// What the newest row of a person says about the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewestRow {
+    /// The date of the row.
+    pub day: Day,
+    /// The geo of the row.
+    pub geo: Geo,
+    /// Whether the account is activated.
+    pub activated: bool,
+    /// Feishu's `last_active_time`.
+    pub last_active_time: Option<Timestamp>,
+}
+
+/// Judges the status of accounts on the newest date of a range that counts.
+#[derive(Clone, Debug)]
+pub struct StatusRule {
+    newest: Day,
+    dormant_after: u16,
+    /// The days of the range that count, latest first.
+    days: Vec<Arc<DayDigest>>,
+}
+
+impl NewestRow {
+    /// The newer of two rows of a person. Of rows of the same date in two geos: an account that is activated in one of them,
+    /// with the later activity.
+    #[must_use]
+    pub fn newer(self, other: Self) -> Self {
+        let (newer, older) = if other.day >= self.day { (other, self) } else { (self, other) };
+        if newer.day > older.day {
+            return newer;
+        }
+        Self {
+            activated: newer.activated || older.activated,
+            last_active_time: newer.last_active_time.max(older.last_active_time),
+            ..newer
+        }
+    }
+}
+
+impl StatusRule {
+    /// A rule that judges accounts on the date `newest`. `days` are the days of the range that count, in order.
+    #[must_use]
+    pub fn new(newest: Day, mut days: Vec<Arc<DayDigest>>, dormant_after: u16) -> Self {
+        days.reverse();
+        Self { newest, dormant_after, days }
+    }
+
+    /// The date on which accounts are judged.
+    #[must_use]
+    pub const fn newest(&self) -> Day {
+        self.newest
+    }
+
+    /// The status of the account of this row. `person` is `None` if the person's id is missing.
+    #[must_use]
+    pub fn status(&self, person: Option<PersonIndex>, row: NewestRow) -> AccountStatus {
+        if row.day != self.newest {
+            AccountStatus::Left
+        } else if !row.activated {
+            AccountStatus::NeverActivated
+        } else if self.is_active_since(row.last_active_time.map(|time| row.geo.today(time)))
+            || self.is_active_since(self.last_active_date(person))
+        {
+            AccountStatus::Active
+        } else {
+            AccountStatus::Dormant
+        }
+    }
+
+    /// For how long a dormant account has had no activity.
+    #[must_use]
+    pub fn dormant_for(&self, person: Option<PersonIndex>, row: NewestRow) -> DormantFor {
+        let last = row.last_active_time.map(|time| row.geo.today(time)).max(self.last_active_date(person));
+        match last.map(|last| self.newest.since(last)) {
+            None => DormantFor::Unknown,
+            Some(..30) => DormantFor::Under30Days,
+            Some(30..60) => DormantFor::From30Days,
+            Some(60..90) => DormantFor::From60Days,
+            Some(90..180) => DormantFor::From90Days,
+            Some(180..) => DormantFor::From180Days,
+        }
+    }
+
+    fn is_active_since(&self, last: Option<Day>) -> bool {
+        last.is_some_and(|last| self.newest.since(last) < i32::from(self.dormant_after))
+    }
+
+    /// The latest of the days on which the person was active.
+    fn last_active_date(&self, person: Option<PersonIndex>) -> Option<Day> {
+        let is_active = |day: &&Arc<DayDigest>| {
+            person.is_some_and(|person| day.figures().people_with(Flag::Active).contains(person))
+        };
+        self.days.iter().find(is_active).map(|day| day.key().day)
+    }
+}
+
+impl AccountStatus {
+    /// The name in parameters and responses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl DormantFor {
+    /// The number of durations.
+    pub const COUNT: usize = 6;
+
+    /// The index in arrays of length [`Self::COUNT`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}

@@ -1,0 +1,96 @@
+//! Accounts by status, for the company and for each department.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    account_status::{AccountStatus, DormantFor, NewestRow, StatusRule},
+    department_tree::DepartmentTree,
+    user_rollup::UserRollup,
+};
+use crate::table::{DayTable, PersonIndex, RowSelection, dictionary::DictionaryTables};
+
+/// Numbers of accounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountCounts {
+    /// All accounts.
+    pub accounts: u64,
+    /// Accounts that are not activated.
+    pub never_activated: u64,
+    /// Active accounts.
+    pub active: u64,
+    /// Dormant accounts, by [`DormantFor::index`].
+    pub dormant: [u64; DormantFor::COUNT],
+}
+
+/// The rows of one account.
+struct Account {
+    person: Option<PersonIndex>,
+    row: NewestRow,
+    departments: Vec<u32>,
+}
+
+/// The accounts of the selected rows of one date: all of them, and those of every node of `tree`. `geos` are the rows of
+/// that date in each geo; an account with rows in several geos counts once in each node.
+#[must_use]
+pub fn licences(
+    geos: &[Arc<DayTable>],
+    rule: &StatusRule,
+    dictionary: &DictionaryTables,
+    selection: &RowSelection,
+    tree: &DepartmentTree,
+) -> (AccountCounts, Vec<AccountCounts>) {
+    let (mut all, mut by_node) = (AccountCounts::default(), vec![AccountCounts::default(); tree.len()]);
+    for Account { person, row, departments } in accounts(geos, dictionary, selection) {
+        let status = rule.status(person, row);
+        let dormant_for = (status == AccountStatus::Dormant).then(|| rule.dormant_for(person, row));
+        all.add(status, dormant_for);
+        let nodes = departments.iter().flat_map(|department| tree.self_and_ancestors(*department));
+        for node in nodes.collect::<BTreeSet<usize>>() {
+            by_node[node].add(status, dormant_for);
+        }
+    }
+    (all, by_node)
+}
+
+/// The accounts with a selected row. Each row without an id is an account of its own.
+fn accounts(geos: &[Arc<DayTable>], dictionary: &DictionaryTables, selection: &RowSelection) -> Vec<Account> {
+    let selector = selection.compile(dictionary);
+    let mut accounts: Vec<Account> = Vec::new();
+    let mut by_person: BTreeMap<PersonIndex, usize> = BTreeMap::new();
+    for day in geos {
+        let rollup = UserRollup::Day(Arc::clone(day));
+        for row in selector.rows(day) {
+            let (profile, newest) = (selector.profile_of(day, row), rollup.newest_row(row));
+            // Within one geo no person has two rows.
+            let known = profile.person.filter(|_| geos.len() > 1).and_then(|person| by_person.get(&person).copied());
+            if let Some(position) = known {
+                let account = &mut accounts[position];
+                account.row = account.row.newer(newest);
+                account.departments.push(profile.department);
+            } else {
+                by_person.extend(profile.person.filter(|_| geos.len() > 1).map(|person| (person, accounts.len())));
+                let departments = vec![profile.department];
+                accounts.push(Account { person: profile.person, row: newest, departments });
+            }
+        }
+    }
+    accounts
+}
+
+impl AccountCounts {
+    fn add(&mut self, status: AccountStatus, dormant_for: Option<DormantFor>) {
+        self.accounts += 1;
+        match status {
+            AccountStatus::NeverActivated => self.never_activated += 1,
+            AccountStatus::Active => self.active += 1,
+            // All rows are of the newest date.
+            AccountStatus::Dormant | AccountStatus::Left => {}
+        }
+        if let Some(duration) = dormant_for {
+            self.dormant[duration.index()] += 1;
+        }
+    }
+}
