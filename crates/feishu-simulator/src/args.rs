@@ -5,7 +5,9 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 use jiff::SignedDuration;
 
-use crate::{OverLimitStatus, PageTokenStyle, RateLimits, RowOrder, SchemaDrift, SimulatorConfig, TenantGeo, TenantProfile};
+use crate::{
+    OverLimitStatus, PageTokenStyle, RateLimits, RowOrder, SchemaDrift, SimulatorConfig, TenantGeo, TenantProfile,
+};
 
 /// The arguments of `feishu-simulator` and of `feishu-pulse simulate`. All other settings have the defaults of
 /// [`SimulatorConfig`].

@@ -183,9 +183,8 @@ fn some_people_change_the_department_and_some_return_after_months() {
         let rows = HISTORY.0.values().filter_map(|rows| rows.get(person));
         rows.map(|row| row.department.as_str()).collect::<HashSet<_>>().len() == 2
     });
-    let reactivated = (0..USERS).filter(|person| {
-        HISTORY.active_days(*person).windows(2).any(|days| (days[1] - days[0]).get_days() > 34)
-    });
+    let reactivated = (0..USERS)
+        .filter(|person| HISTORY.active_days(*person).windows(2).any(|days| (days[1] - days[0]).get_days() > 34));
 
     assert!((20..100).contains(&transferred.count()));
     assert!((8..80).contains(&reactivated.count()));
@@ -313,7 +312,8 @@ fn the_version_of_a_computer_never_goes_back() {
     for (person, row) in HISTORY.0.values().flatten() {
         let windows = row.active_os.split("','").find(|item| item.trim_start_matches('\'').starts_with("windows"));
         let Some((_, client)) = windows.and_then(|item| item.split_once("feishu 7.")) else { continue };
-        let numbers: Vec<u32> = client.trim_end_matches('\'').split('.').map(|part| part.parse().expect("a number")).collect();
+        let numbers: Vec<u32> =
+            client.trim_end_matches('\'').split('.').map(|part| part.parse().expect("a number")).collect();
         if let Some(before) = versions.insert(*person, numbers.clone()) {
             assert!(before <= numbers, "person {person}: {before:?} {numbers:?}");
         }
@@ -338,7 +338,8 @@ fn the_last_activity_is_the_latest_active_day() {
 #[test]
 fn counts_have_a_heavy_tail() {
     let rows = tenant(&config(2000, DAYS)).rows_of(TenantGeo::Cn, date(2026, 11, 18));
-    let mut messages: Vec<u32> = rows.iter().filter(|row| row.im_active).map(|row| row.counters.send_messenger_num).collect();
+    let mut messages: Vec<u32> =
+        rows.iter().filter(|row| row.im_active).map(|row| row.counters.send_messenger_num).collect();
     messages.sort_unstable();
     let (median, total) = (messages[messages.len() / 2], messages.iter().sum::<u32>());
     let top_tenth: u32 = messages[messages.len() * 9 / 10..].iter().sum();

@@ -128,7 +128,7 @@ impl CareerEvent {
         let first = start.minus_days(LONGEST_DORMANCY_DAYS).days_until(rng.i32(0..period), period);
         let first = first - LONGEST_DORMANCY_DAYS;
         // Accounts that are given up early are given up after some weeks.
-        let first = if first <= activated { activated + 7 + exponential_days(rng, 40.0) } else { first };
+        let first = if first <= activated { activated + 5 + exponential_days(rng, 30.0) } else { first };
         match self {
             Self::BecomesDormant => Some(first..i32::MAX),
             Self::DormantForSomeMonths => Some(first..first + rng.i32(35..150)),

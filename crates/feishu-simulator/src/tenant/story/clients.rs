@@ -24,8 +24,13 @@ const RELEASES: u64 = hash_text("releases");
 /// The day of release 7.0.
 const FIRST_RELEASE: Date = date(2023, 9, 4);
 const DAYS_BETWEEN_RELEASES: i32 = 28;
+/// The longest delay of a release.
+const LONGEST_RELEASE_DELAY_DAYS: u64 = 9;
 /// A corrected build follows each release after this time.
 const DAYS_UNTIL_CORRECTION: i32 = 9;
+/// From this day on, some people upgrade their operating system, each on a random day of the period.
+const FIRST_UPGRADE: Date = date(2025, 7, 1);
+const UPGRADE_PERIOD_DAYS: i32 = 700;
 /// No client is more than this number of releases old.
 const OLDEST_RELEASES: i32 = 14;
 
@@ -81,7 +86,8 @@ pub(super) fn devices(unit: &BusinessUnit, person_day: PersonDay, is_workday: bo
         .iter()
         .map(|client| {
             let is_browser = uses_browser && !client.system.is_mobile();
-            let version = if is_browser { "-".to_owned() } else { format!("{brand} {}", client.version_on(day).text()) };
+            let version =
+                if is_browser { "-".to_owned() } else { format!("{brand} {}", client.version_on(day).text()) };
             format!("'{},{version}'", client.system_version(day))
         })
         .collect();
@@ -111,13 +117,11 @@ impl ClientSystem {
     /// Versions in `active_os`, from the newest to the oldest, with the shares of people.
     const fn versions(self) -> [(&'static str, f64); 4] {
         match self {
-            Self::Windows => {
-                [("windows 11", 0.66), ("windows 10", 0.31), ("windows 8.1", 0.01), ("windows 7", 0.02)]
-            }
-            Self::Macos => [("macos 15.6", 0.48), ("macos 15.2", 0.2), ("macos 14.7", 0.24), ("macos 13.6", 0.08)],
+            Self::Windows => [("windows 11", 0.66), ("windows 10", 0.31), ("windows 8.1", 0.01), ("windows 7", 0.02)],
+            Self::Macos => [("macos 26.1", 0.38), ("macos 15.7", 0.3), ("macos 14.8", 0.24), ("macos 13.7", 0.08)],
             Self::Linux => [("linux 6.8", 0.55), ("linux 6.1", 0.25), ("linux 5.15", 0.16), ("linux 5.4", 0.04)],
-            Self::Ios => [("ios 18.6.2", 0.5), ("ios 18.3.1", 0.26), ("ios 17.6.1", 0.18), ("ios 16.7.10", 0.06)],
-            Self::Android => [("android 15", 0.34), ("android 14", 0.33), ("android 13", 0.22), ("android 10", 0.11)],
+            Self::Ios => [("ios 26.1", 0.4), ("ios 18.7.2", 0.34), ("ios 18.3.1", 0.2), ("ios 16.7.12", 0.06)],
+            Self::Android => [("android 16", 0.24), ("android 15", 0.36), ("android 14", 0.27), ("android 12", 0.13)],
         }
     }
 
@@ -137,12 +141,13 @@ impl ClientSystem {
 }
 
 impl InstalledClient {
-    /// The version of the operating system. Some people install the next one on a day of the year 2026.
+    /// The version of the operating system. Some people install the next one on a random day.
     fn system_version(&self, day: DayNumber) -> &'static str {
         let versions = self.system.versions();
         let mut rng = Rng::with_seed(hash_parts(&[self.key, hash_text("system")]));
         let index = weighted_index(rng.f64(), versions.map(|(_, share)| share));
-        let has_upgraded = rng.u8(..100) < 35 && day.since(DayNumber::of(date(2025, 6, 1))) > rng.i32(0..900);
+        let has_upgraded =
+            rng.u8(..100) < 40 && day.since(DayNumber::of(FIRST_UPGRADE)) > rng.i32(0..UPGRADE_PERIOD_DAYS);
         versions[index.saturating_sub(usize::from(has_upgraded))].0
     }
 
@@ -187,7 +192,7 @@ impl ClientVersion {
 
 /// The day of a release: every 28 days, a few days late.
 fn release_day(release: i32) -> DayNumber {
-    let late = hash_parts(&[RELEASES, u64::from(release.unsigned_abs()), 1]) % 6;
+    let late = hash_parts(&[RELEASES, u64::from(release.unsigned_abs()), 1]) % (LONGEST_RELEASE_DELAY_DAYS + 1);
     let late = i32::try_from(late).unwrap_or(0);
     DayNumber::of(FIRST_RELEASE).minus_days(-(release * DAYS_BETWEEN_RELEASES + late))
 }

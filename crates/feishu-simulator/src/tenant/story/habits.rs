@@ -26,7 +26,7 @@ pub(super) struct UnitHabits {
     pub(super) docs_rollout: Option<DocsRollout>,
     /// Messages sent.
     pub(super) messages: f64,
-    /// Tasks created.
+    /// The probability that tasks are created.
     pub(super) tasks: f64,
     /// The share of people with a mailbox.
     pub(super) mailboxes: f64,
@@ -68,7 +68,7 @@ pub(super) const BUSINESS_UNITS: [BusinessUnit; 8] = [
             search: 0.58,
             docs_rollout: None,
             messages: 19.0,
-            tasks: 0.3,
+            tasks: 0.2,
             mailboxes: 0.3,
             mails: 0.6,
             weekend_presence: 0.15,
@@ -131,7 +131,7 @@ pub(super) const BUSINESS_UNITS: [BusinessUnit; 8] = [
             search: 0.3,
             docs_rollout: None,
             messages: 25.0,
-            tasks: 0.35,
+            tasks: 0.28,
             mailboxes: 0.3,
             mails: 0.8,
             weekend_presence: 0.24,

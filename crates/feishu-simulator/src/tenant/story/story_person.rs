@@ -7,7 +7,7 @@ use super::{
     calendar::{CompanyDay, DayKind},
     career::Career,
     clients,
-    habits::{BusinessUnit, UnitHabits},
+    habits::{BUSINESS_UNITS, BusinessUnit, UnitHabits},
     random::{count, exponential_days, log_normal, logistic, normal, shift_odds},
 };
 use crate::{
@@ -23,8 +23,8 @@ use crate::{
 };
 
 const TRAITS: u64 = hash_text("traits");
-const COMPANY_NOISE: u64 = hash_text("company noise");
-const UNIT_NOISE: u64 = hash_text("unit noise");
+const PRESENCE_NOISE: u64 = hash_text("presence noise");
+const USAGE_NOISE: u64 = hash_text("usage noise");
 const LEAVE: u64 = hash_text("annual leave");
 const ACTIVE: u64 = hash_text("active");
 const LAST_SECOND: u64 = hash_text("hours");
@@ -33,7 +33,7 @@ const MAIL: u64 = hash_text("mail");
 /// A person takes at most one leave in each period of this length.
 const LEAVE_PERIOD_DAYS: i32 = 61;
 const LONGEST_LEAVE_DAYS: i32 = 8;
-/// The share of the people of a roll-out who adopt documents within these days around its middle is about 73 %.
+/// The longest scale of a roll-out. 90 % of the people adopt documents within six times as many days.
 const LONGEST_ROLLOUT_SCALE_DAYS: f64 = 13.0;
 
 /// A person of the company. Days are offsets from the first day of the history.
@@ -59,7 +59,7 @@ struct PersonTraits {
     /// When the person adopts documents in a roll-out, as odds.
     adoption: f64,
     /// How much the person likes each feature.
-    tastes: [FeatureTaste; 5],
+    tastes: [FeatureTaste; 6],
     /// The first day of the periods of [`LEAVE_PERIOD_DAYS`].
     leave_phase: i32,
 }
@@ -88,6 +88,7 @@ enum Feature {
     Cal,
     Vc,
     Search,
+    Task,
 }
 
 impl<'a> StoryPerson<'a> {
@@ -125,12 +126,13 @@ impl<'a> StoryPerson<'a> {
 
     /// The flags and counters of a day. A person with a mailbox also receives mail without being active.
     pub(in crate::tenant) fn usage(&self, offset: i32, person_day: PersonDay, active: bool) -> DayUsage {
-        let (_, unit) = self.unit_on(offset);
-        let is_workday = CompanyDay::of(person_day.geo, person_day.day).is_workday();
+        let (unit_number, unit) = self.unit_on(offset);
+        let company_day = CompanyDay::of(person_day.geo, person_day.day);
         let mut usage =
-            if active { self.feature_usage(offset, person_day, unit, is_workday) } else { DayUsage::default() };
+            if active { self.feature_usage(offset, person_day, unit_number, company_day) } else { DayUsage::default() };
         if self.traits.mailbox < unit.habits.mailboxes && self.employment().activated_by(offset).is_some() {
-            let mails = unit.habits.mails * self.traits.volume * if is_workday { 1.0 } else { 0.2 };
+            let mails =
+                (0.3 + unit.habits.mails * self.traits.volume) * if company_day.is_workday() { 1.0 } else { 0.12 };
             set_mail_counters(&mut person_day.rng(MAIL), mails, active, &mut usage.counters);
         }
         usage
@@ -148,9 +150,8 @@ impl<'a> StoryPerson<'a> {
 
     /// The probability that the person is active.
     fn presence(&self, offset: i32, activated: i32, person_day: PersonDay) -> f64 {
-        let PersonDay { seed, geo, day, .. } = person_day;
         let (unit_number, unit) = self.unit_on(offset);
-        let company_day = CompanyDay::of(geo, day);
+        let company_day = CompanyDay::of(person_day.geo, person_day.day);
         let occasional = self.traits.occasional.filter(|occasional| offset >= activated + occasional.after_days);
         let usual = occasional.map_or(self.traits.presence, |occasional| occasional.presence);
         let kind_factor = match company_day.kind {
@@ -158,13 +159,10 @@ impl<'a> StoryPerson<'a> {
             DayKind::Weekend => unit.habits.weekend_presence,
             DayKind::Holiday => unit.habits.holiday_presence,
         };
-        let noise = |label, unit, deviation: f64| {
-            let mut rng = rng_for(&[seed, geo_number(geo), day.as_seed(), label, unit]);
-            // Days on which nobody works differ more.
-            let deviation = if company_day.is_workday() { deviation } else { 4.0 * deviation };
-            normal(&mut rng).mul_add(deviation, 1.0).clamp(0.6, 1.4)
-        };
-        let noise = noise(COMPANY_NOISE, 0, 0.012) * noise(UNIT_NOISE, unit_number as u64, 0.02);
+        // Days on which few people work differ more.
+        let deviation = if company_day.is_workday() { 0.02 } else { 0.08 };
+        let mut noise = unit_noise(person_day, unit_number, PRESENCE_NOISE);
+        let noise = normal(&mut noise).mul_add(deviation, 1.0).clamp(0.6, 1.4);
         let leave_factor = if self.is_on_leave(person_day) { 0.08 } else { 1.0 };
         (usual * kind_factor * company_day.factor * noise * leave_factor).min(0.99)
     }
@@ -179,17 +177,27 @@ impl<'a> StoryPerson<'a> {
         (first..first + length).contains(&day_of_period)
     }
 
-    fn feature_usage(&self, offset: i32, person_day: PersonDay, unit: &BusinessUnit, is_workday: bool) -> DayUsage {
-        let habits = &unit.habits;
+    fn feature_usage(
+        &self,
+        offset: i32,
+        person_day: PersonDay,
+        unit_number: usize,
+        company_day: CompanyDay,
+    ) -> DayUsage {
+        let habits = &BUSINESS_UNITS[unit_number].habits;
+        let is_workday = company_day.is_workday();
         let mut rng = person_day.rng(USAGE);
-        let effort = if is_workday { 1.0 } else { 0.35 } * log_normal(&mut rng, 0.45);
+        let mut noise = unit_noise(person_day, unit_number, USAGE_NOISE);
+        let effort = (0.05 * normal(&mut noise)).exp() * log_normal(&mut rng, 0.45);
+        let effort = if is_workday { effort } else { 0.35 * effort };
         let mut uses = |feature: Feature, usual: f64| {
-            let probability = self.traits.tastes[feature as usize].probability(usual);
+            let shift = feature.weekday_shift(company_day.weekday) + 0.08 * normal(&mut noise);
+            let probability = self.traits.tastes[feature as usize].probability(usual, shift);
             rng.f64() < if is_workday { probability } else { probability * 0.5 }
         };
         let docs = uses(Feature::Docs, self.docs_probability(offset, habits));
         let (cal, vc) = (uses(Feature::Cal, habits.cal), uses(Feature::Vc, habits.vc));
-        let search = uses(Feature::Search, habits.search);
+        let (search, task) = (uses(Feature::Search, habits.search), uses(Feature::Task, habits.tasks));
         let uses_im = uses(Feature::Im, habits.im);
         // On weekends, most people who are active read messages. A person who is active used something.
         let im = uses_im || !(docs || cal || vc || search) || !is_workday && rng.u8(..10) < 8;
@@ -202,7 +210,7 @@ impl<'a> StoryPerson<'a> {
             send_messenger_num: if im { count(&mut rng, habits.messages * volume).max(1) } else { 0 },
             create_docs_num: if docs { count(&mut rng, 0.35 * volume) } else { 0 },
             create_cal_num: if cal { count(&mut rng, 0.4 * volume) } else { 0 },
-            create_task_num: count(&mut rng, habits.tasks * volume * 0.6),
+            create_task_num: if task { 1 + count(&mut rng, 0.6 * volume.min(5.0)) } else { 0 },
             vc_num: meetings,
             vc_duration: count(&mut rng, minutes.min(600.0)).max(meetings),
             total_search_count: quick + tab,
@@ -224,13 +232,26 @@ impl<'a> StoryPerson<'a> {
     }
 }
 
+impl Feature {
+    /// The shift of the odds on a weekday. People meet at the start of a week and avoid meetings on Fridays.
+    const fn weekday_shift(self, weekday: i8) -> f64 {
+        match (self, weekday) {
+            (Self::Cal, 0) => 0.2,
+            (Self::Vc, 0) => 0.25,
+            (Self::Vc, 1) => 0.1,
+            (Self::Docs, 2 | 3) => 0.06,
+            (Self::Cal | Self::Vc, 4) => -0.2,
+            (Self::Docs | Self::Search, 4) => -0.1,
+            _ => 0.0,
+        }
+    }
+}
+
 impl PersonTraits {
     fn generate(rng: &mut Rng) -> Self {
         let presence = 0.96 - 0.4 * rng.f64().powi(3);
-        let occasional = OccasionalUse {
-            after_days: 10 + exponential_days(rng, 40.0),
-            presence: 0.13 + 0.2 * rng.f64(),
-        };
+        let occasional =
+            OccasionalUse { after_days: 5 + exponential_days(rng, 28.0), presence: 0.13 + 0.2 * rng.f64() };
         let is_occasional = rng.u8(..100) < 13;
         Self {
             presence,
@@ -246,16 +267,22 @@ impl PersonTraits {
 
 impl FeatureTaste {
     /// The probability that the person uses a feature that an average person uses with the probability `usual`. The
-    /// less a feature is used, the more people hardly use it.
-    fn probability(self, usual: f64) -> f64 {
+    /// less a feature is used, the more people hardly use it. `shift` is a shift of the odds on the day.
+    fn probability(self, usual: f64, shift: f64) -> f64 {
         let uninterested = 0.5 * (1.0 - usual);
-        if self.interest < uninterested { 0.01 } else { shift_odds(usual / (1.0 - uninterested), self.shift) }
+        if self.interest < uninterested { 0.01 } else { shift_odds(usual / (1.0 - uninterested), self.shift + shift) }
     }
+}
+
+/// Random numbers that all people of a business unit share on a day.
+fn unit_noise(person_day: PersonDay, unit_number: usize, label: u64) -> Rng {
+    let PersonDay { seed, geo, day, .. } = person_day;
+    rng_for(&[seed, geo_number(geo), day.as_seed(), unit_number as u64, label])
 }
 
 /// Sets the mail counters. A person who is not active receives mail but sends none.
 fn set_mail_counters(rng: &mut Rng, mails: f64, active: bool, counters: &mut UsageCounters) {
-    let received = (0.6 + mails) * log_normal(rng, 0.5);
+    let received = mails * log_normal(rng, 0.5);
     counters.email_receive_ext_count = count(rng, received * 0.9);
     counters.email_receive_in_count = count(rng, received * 1.6);
     if active {
