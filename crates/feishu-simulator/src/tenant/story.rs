@@ -45,11 +45,4 @@ impl Story {
     pub(super) fn person(&self, geo: TenantGeo, start: DayNumber, person: u32) -> StoryPerson<'_> {
         StoryPerson::generate(self, geo, start, person)
     }
-
-    /// Days from `start` to the middle of a roll-out: after the share `permille` of the history, moved back to a
-    /// multiple of a sixteenth of the history. A simulator that starts one day later mostly has the same date.
-    fn rollout_midpoint(&self, start: DayNumber, permille: i32) -> i32 {
-        let offset = self.days * permille / 1000;
-        offset - start.minus_days(-offset).days_since(0, (self.days / 16).max(1))
-    }
 }

@@ -9,7 +9,7 @@ use std::{
 use feishu_simulator::{GroundTruthRow, SimulatorConfig, Tenant, TenantGeo, TenantProfile};
 use jiff::{
     Timestamp, ToSpan as _,
-    civil::{Date, Weekday, date},
+    civil::{Date, DateTime, Weekday, date},
 };
 use proptest::prelude::*;
 
@@ -90,7 +90,7 @@ impl DayRow {
             activated: row.user_active,
             active: row.suite_active,
             docs: row.docs_active,
-            last_active: row.last_active_time.map(|time| time.date()),
+            last_active: row.last_active_time.map(DateTime::date),
             active_os: row.active_os.clone(),
         }
     }
@@ -184,10 +184,20 @@ fn some_people_change_the_department_and_some_return_after_months() {
         rows.map(|row| row.department.as_str()).collect::<HashSet<_>>().len() == 2
     });
     let reactivated = (0..USERS)
-        .filter(|person| HISTORY.active_days(*person).windows(2).any(|days| (days[1] - days[0]).get_days() > 34));
+        .filter(|person| HISTORY.active_days(*person).windows(2).any(|days| (days[1] - days[0]).get_days() > 60));
 
     assert!((20..100).contains(&transferred.count()));
     assert!((8..80).contains(&reactivated.count()));
+}
+
+#[test]
+fn some_people_are_active_on_few_days() {
+    let first = LAST_DAY - 29.days();
+    let people = HISTORY.last().iter().filter(|(_, row)| row.last_active.is_some_and(|last| last >= first));
+    let rare =
+        share(people, |(person, _)| HISTORY.active_days(**person).iter().filter(|day| **day >= first).count() < 10);
+
+    assert!((0.06..0.2).contains(&rare), "{rare}");
 }
 
 #[test]

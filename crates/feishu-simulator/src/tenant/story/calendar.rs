@@ -74,8 +74,7 @@ enum Holiday {
 
 fn holiday(geo: TenantGeo, day: Date) -> Option<Holiday> {
     match (geo, day.month(), day.day()) {
-        (_, 1, 1) => Some(Holiday::On(1.0)),
-        (TenantGeo::Cn, 10, 1..=8) => Some(Holiday::On(1.0)),
+        (_, 1, 1) | (TenantGeo::Cn, 10, 1..=8) => Some(Holiday::On(1.0)),
         (TenantGeo::Cn, 5, 1..=5) => Some(Holiday::On(1.1)),
         (TenantGeo::Cn, 9, 30) => Some(Holiday::Beside(0.9)),
         (TenantGeo::Cn, 4, 30) | (TenantGeo::Cn, 10, 9) => Some(Holiday::Beside(0.95)),

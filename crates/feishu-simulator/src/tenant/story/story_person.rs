@@ -25,6 +25,7 @@ use crate::{
 const TRAITS: u64 = hash_text("traits");
 const PRESENCE_NOISE: u64 = hash_text("presence noise");
 const USAGE_NOISE: u64 = hash_text("usage noise");
+const WEEK_NOISE: u64 = hash_text("week noise");
 const LEAVE: u64 = hash_text("annual leave");
 const ACTIVE: u64 = hash_text("active");
 const LAST_SECOND: u64 = hash_text("hours");
@@ -40,7 +41,6 @@ const LONGEST_ROLLOUT_SCALE_DAYS: f64 = 13.0;
 #[derive(Debug)]
 pub(in crate::tenant) struct StoryPerson<'a> {
     story: &'a Story,
-    start: DayNumber,
     career: Career,
     traits: PersonTraits,
 }
@@ -95,7 +95,7 @@ impl<'a> StoryPerson<'a> {
     pub(super) fn generate(story: &'a Story, geo: TenantGeo, start: DayNumber, person: u32) -> Self {
         let career = Career::generate(story, geo, start, person);
         let traits = PersonTraits::generate(&mut rng_for(&[story.seed, geo_number(geo), u64::from(person), TRAITS]));
-        Self { story, start, career, traits }
+        Self { story, career, traits }
     }
 
     pub(in crate::tenant) const fn employment(&self) -> &Employment {
@@ -188,10 +188,13 @@ impl<'a> StoryPerson<'a> {
         let is_workday = company_day.is_workday();
         let mut rng = person_day.rng(USAGE);
         let mut noise = unit_noise(person_day, unit_number, USAGE_NOISE);
+        let monday = person_day.day.minus_days(i32::from(company_day.weekday));
+        let mut week_noise = unit_noise(PersonDay { day: monday, ..person_day }, unit_number, WEEK_NOISE);
         let effort = (0.05 * normal(&mut noise)).exp() * log_normal(&mut rng, 0.45);
         let effort = if is_workday { effort } else { 0.35 * effort };
         let mut uses = |feature: Feature, usual: f64| {
-            let shift = feature.weekday_shift(company_day.weekday) + 0.08 * normal(&mut noise);
+            let noise = 0.08 * normal(&mut noise) + 0.07 * normal(&mut week_noise);
+            let shift = feature.weekday_shift(company_day.weekday) + noise;
             let probability = self.traits.tastes[feature as usize].probability(usual, shift);
             rng.f64() < if is_workday { probability } else { probability * 0.5 }
         };
@@ -225,7 +228,7 @@ impl<'a> StoryPerson<'a> {
     /// which on it is higher. These days follow a logistic distribution, so the adoption is an S-curve.
     fn docs_probability(&self, offset: i32, habits: &UnitHabits) -> f64 {
         let Some(rollout) = &habits.docs_rollout else { return habits.docs };
-        let midpoint = self.story.rollout_midpoint(self.start, rollout.midpoint_permille);
+        let midpoint = self.story.days * rollout.midpoint_permille / 1000;
         let scale = (f64::from(self.story.days) / 30.0).min(LONGEST_ROLLOUT_SCALE_DAYS);
         let adopted_share = logistic(f64::from(offset - midpoint) / scale);
         if self.traits.adoption < adopted_share { rollout.docs } else { habits.docs }
@@ -269,8 +272,8 @@ impl FeatureTaste {
     /// The probability that the person uses a feature that an average person uses with the probability `usual`. The
     /// less a feature is used, the more people hardly use it. `shift` is a shift of the odds on the day.
     fn probability(self, usual: f64, shift: f64) -> f64 {
-        let uninterested = 0.5 * (1.0 - usual);
-        if self.interest < uninterested { 0.01 } else { shift_odds(usual / (1.0 - uninterested), self.shift + shift) }
+        let uninterested = 0.65 * (1.0 - usual);
+        if self.interest < uninterested { 0.005 } else { shift_odds(usual / (1.0 - uninterested), self.shift + shift) }
     }
 }
 
