@@ -295,6 +295,20 @@ fn the_retention_of_new_people_decays_and_levels_off() {
 }
 
 #[test]
+fn computers_and_phones_have_a_plausible_mix() {
+    let rows = tenant(&config(2000, DAYS)).rows_of(TenantGeo::Cn, date(2026, 11, 18));
+    let used = |name: &str| {
+        share(rows.iter().filter(|row| row.suite_active), |row| row.os_name.split(',').any(|os| os == name))
+    };
+
+    assert!((0.4..0.7).contains(&used("Windows")), "{}", used("Windows"));
+    assert!((0.15..0.4).contains(&used("macOS")), "{}", used("macOS"));
+    assert!((0.01..0.08).contains(&used("Linux")), "{}", used("Linux"));
+    assert!((0.2..0.5).contains(&used("iOS")), "{}", used("iOS"));
+    assert!((0.2..0.5).contains(&used("Andorid")), "{}", used("Andorid"));
+}
+
+#[test]
 fn client_versions_replace_each_other() {
     let version_of = |row: &DayRow| {
         let (_, client) = row.active_os.split_once("feishu 7.")?;
