@@ -26,7 +26,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
-    /// Number of people in the simulated tenant
+    /// Number of people in the simulated tenant over the whole history
     #[arg(long, value_name = "COUNT", default_value_t = 2000)]
     users: u32,
 
