@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
-use feishu_simulator::{RateLimits, Simulator, SimulatorConfig, TenantGeo};
+use feishu_simulator::{RateLimits, Simulator, SimulatorConfig, TenantGeo, TenantProfile};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 
@@ -26,13 +26,17 @@ pub struct DemoArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
-    /// Number of people in the simulated tenant
+    /// Number of people in the simulated tenant over the whole history
     #[arg(long, value_name = "COUNT", default_value_t = 2000)]
     users: u32,
 
     /// Days of history of the simulated tenant
-    #[arg(long, value_name = "COUNT", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=3660))]
+    #[arg(long, value_name = "COUNT", default_value_t = 400, value_parser = clap::value_parser!(u16).range(1..=3660))]
     days: u16,
+
+    /// Habits and names of the people
+    #[arg(long, value_name = "PROFILE", value_enum, default_value_t = TenantProfile::Story)]
+    profile: TenantProfile,
 
     /// Rate limit of the simulated Feishu; the gateway has to find it
     #[arg(long, value_name = "LIMIT", default_value = "50/s")]
@@ -50,6 +54,7 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), CliError> {
     let simulation = SimulatorConfig {
         users: args.users,
         days: args.days,
+        profile: args.profile,
         limits: args.limit.clone(),
         latency: Duration::from_millis(60),
         jitter: Duration::from_millis(60),

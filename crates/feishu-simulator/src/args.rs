@@ -5,7 +5,9 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 use jiff::SignedDuration;
 
-use crate::{OverLimitStatus, PageTokenStyle, RateLimits, RowOrder, SchemaDrift, SimulatorConfig, TenantGeo};
+use crate::{
+    OverLimitStatus, PageTokenStyle, RateLimits, RowOrder, SchemaDrift, SimulatorConfig, TenantGeo, TenantProfile,
+};
 
 /// The arguments of `feishu-simulator` and of `feishu-pulse simulate`. All other settings have the defaults of
 /// [`SimulatorConfig`].
@@ -22,6 +24,10 @@ pub struct SimulateArgs {
     /// Days of history; the last is the latest day produced at the start
     #[arg(long, value_name = "COUNT", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..))]
     pub days: u16,
+
+    /// Habits and names of the people
+    #[arg(long, value_name = "PROFILE", value_enum, default_value_t)]
+    pub profile: TenantProfile,
 
     /// Enabled geos; the first is the tenant's home geo
     #[arg(long, value_name = "GEO,…", value_delimiter = ',', default_value = "cn")]
@@ -81,6 +87,7 @@ impl SimulateArgs {
             listen: self.listen,
             seed: self.seed,
             token_ttl: self.token_ttl,
+            profile: self.profile,
             geos: self.geos.clone(),
             users: self.users,
             days: self.days,
@@ -131,12 +138,13 @@ mod tests {
     #[test]
     fn every_argument_sets_its_field() {
         let line = "--listen 127.0.0.1:9 --users 20 --geos us,jp --limit 50/s,1000/min --latency 100ms --jitter 20ms \
-                     --token-ttl 3s --page-tokens opaque --refuse-with 400 --drift off --row-order by-person --quota 9";
+                     --profile story --token-ttl 3s --page-tokens opaque --refuse-with 400 --drift off --row-order by-person --quota 9";
 
         let config = parse(line).expect("a configuration");
 
         assert_eq!(config.geos, [TenantGeo::Us, TenantGeo::Jp]);
         assert_eq!((config.latency, config.jitter), (Duration::from_millis(100), Duration::from_millis(20)));
+        assert_eq!(config.profile, TenantProfile::Story);
         assert_eq!((config.token_ttl, config.quota), (Duration::from_secs(3), Some(9)));
         assert_eq!((config.page_tokens, config.row_order), (PageTokenStyle::Opaque, RowOrder::ByPerson));
         assert_eq!((config.over_limit_status, config.schema_drift), (OverLimitStatus::BadRequest, SchemaDrift::Off));

@@ -29,6 +29,8 @@ pub struct SimulatorConfig {
     /// `user_id`.
     pub employee_ids: bool,
 
+    /// The habits of the people, and the names.
+    pub profile: TenantProfile,
     /// The enabled geos, at least one. The first is the tenant's home geo.
     pub geos: Vec<TenantGeo>,
     /// Number of people per geo over the whole history, at most 2^30.
@@ -37,7 +39,7 @@ pub struct SimulatorConfig {
     /// passes.
     pub days: u16,
     /// The share of people, `0.0..=1.0`, who join or leave (half each) during the history. With 0, all people have a
-    /// row on every day, provided that [`Self::inactive_rows`] is set.
+    /// row on every day, provided that [`Self::inactive_rows`] is set. Only [`TenantProfile::Varied`] uses it.
     pub turnover: f64,
     /// Whether people have rows on days on which they were not active.
     pub inactive_rows: bool,
@@ -61,6 +63,18 @@ pub struct SimulatorConfig {
     pub latency: Duration,
     /// The maximum additional latency, with a uniform distribution.
     pub jitter: Duration,
+}
+
+/// The habits of the people of the tenant, and the names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TenantProfile {
+    /// Independent random values, with names that need escaping or special handling. Made for tests.
+    #[default]
+    Varied,
+    /// A growing company: holidays, departments with different habits, a roll-out of documents in two departments,
+    /// dormant and never activated accounts, and client versions that are released and replaced. Made for demos, best
+    /// with 400 days.
+    Story,
 }
 
 /// The format of access tokens.
@@ -157,6 +171,7 @@ impl Default for SimulatorConfig {
             token_ttl: Duration::from_secs(7200),
             access_token_style: AccessTokenStyle::default(),
             employee_ids: true,
+            profile: TenantProfile::default(),
             geos: vec![TenantGeo::Cn],
             users: 2000,
             days: 60,

@@ -57,7 +57,7 @@ pub use self::{
     call_log::{CallLog, CallRecord, CallResult, Endpoint},
     config::{
         AccessTokenStyle, OverLimitStatus, PageTokenStyle, RateLimitHeaders, ResetHeader, RowOrder, SchemaDrift,
-        SimulatorConfig,
+        SimulatorConfig, TenantProfile,
     },
     faults::{FaultInjector, FaultKind, FaultTarget, InjectedFault, PageFault},
     geo::{ParseTenantGeoError, TenantGeo},

@@ -10,9 +10,11 @@ mod employment;
 mod ground_truth;
 mod id_codec;
 mod names;
+mod person;
 mod population;
 mod production;
 mod row_sequence;
+mod story;
 
 use std::{collections::HashMap, hash::Hash, ops::RangeInclusive, sync::Arc};
 

@@ -137,12 +137,16 @@ async fn the_demo_responds_and_ends_with_ctrl_c() {
     let curl = guide.find(|line| line.trim_start().starts_with("curl ")).expect("something to try");
     let url = curl.split('\'').nth(1).expect("an address").to_owned();
 
-    let answer = reqwest::get(url).await.expect("an answer");
+    let answer = reqwest::get(&url).await.expect("an answer");
     let (status, body) = (answer.status(), answer.json::<Value>().await.expect("JSON"));
+    let departments = reqwest::get(url.replace("activity", "departments")).await.expect("an answer");
+    let departments = departments.text().await.expect("a text");
     demo.signal("INT");
 
     assert!(status.is_success(), "{body}");
     assert_eq!(body["data"].as_array().map(Vec::len), Some(7));
+    // A department of the profile `story`.
+    assert!(departments.contains("运营部"), "{departments}");
     assert!(demo.exit_status().await.success());
 }
 

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     TenantGeo,
+    date::add_days,
     seeded_rng::{hash_text, rng_for},
 };
 
@@ -76,6 +77,11 @@ impl DayNumber {
         Self { days_since_epoch: day.duration_since(date(1970, 1, 1)).as_hours() / 24 }
     }
 
+    /// The calendar date.
+    pub(super) fn date(self) -> Date {
+        add_days(date(1970, 1, 1), i32::try_from(self.days_since_epoch).unwrap_or(0))
+    }
+
     /// The day `days` days earlier.
     pub(super) fn minus_days(self, days: i32) -> Self {
         Self { days_since_epoch: self.days_since_epoch - i64::from(days) }
@@ -136,7 +142,8 @@ impl PersonDay {
         device::random_devices(&mut self.rng(DEVICES))
     }
 
-    fn rng(&self, label: u64) -> Rng {
+    /// The random number generator for a label.
+    pub(super) fn rng(&self, label: u64) -> Rng {
         let (geo, person, revision) = (geo_number(self.geo), u64::from(self.person), u64::from(self.revision));
         rng_for(&[self.seed, geo, person, self.day.as_seed(), revision, label])
     }
@@ -185,7 +192,6 @@ mod tests {
     use jiff::civil::Weekday;
 
     use super::*;
-    use crate::date::add_days;
 
     fn active_share(day: &str) -> f64 {
         let day = DayNumber::of(day.parse().expect("a day"));

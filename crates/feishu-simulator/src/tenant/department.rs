@@ -23,7 +23,7 @@ pub struct TenantDepartment {
 }
 
 /// All departments. A department comes after its parent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct TenantDepartments(Vec<TenantDepartment>);
 
 /// Levels of departments.
@@ -70,7 +70,8 @@ impl TenantDepartments {
         department.parent.filter(|_| department.depth >= MAX_DEPTH).unwrap_or(index)
     }
 
-    fn add(&mut self, codec: IdCodec, parent: Option<usize>, name: String) {
+    /// Adds a department and returns its index.
+    pub(super) fn add(&mut self, codec: IdCodec, parent: Option<usize>, name: String) -> usize {
         let number = self.0.len();
         let parent_department = parent.map(|parent| &self.0[parent]);
         let path = parent_department
@@ -78,6 +79,7 @@ impl TenantDepartments {
         let depth = parent_department.map_or(1, |parent_department| parent_department.depth + 1);
         let (open_department_id, department_id) = (codec.open_department_id(number), codec.department_id(number));
         self.0.push(TenantDepartment { open_department_id, department_id, name, path, parent, depth });
+        number
     }
 }
 

@@ -44,17 +44,17 @@ pub(super) struct Employment {
     /// When the person first logged in; `None` if never.
     pub(super) activated: Option<HistoryTime>,
     /// The last day with a row; `None` if the person does not leave.
-    last_day: Option<i32>,
-    department: usize,
-    transfer: Option<Transfer>,
+    pub(super) last_day: Option<i32>,
+    pub(super) department: usize,
+    pub(super) transfer: Option<Transfer>,
 }
 
 /// A change of the department.
 #[derive(Clone, Copy, Debug)]
-struct Transfer {
+pub(super) struct Transfer {
     /// The first day in the new department.
-    day: i32,
-    department: usize,
+    pub(super) day: i32,
+    pub(super) department: usize,
 }
 
 impl Employment {

@@ -30,7 +30,8 @@ pub struct GroundTruthRow {
     pub create_time: DateTime,
     /// When the person first logged in; `None` if not by the end of the day.
     pub register_time: Option<DateTime>,
-    /// When the person was last active by the end of the day; `None` if not within 14 days.
+    /// When the person was last active by the end of the day. With the profile
+    /// [`Varied`](crate::TenantProfile::Varied), `None` if not within 14 days.
     pub last_active_time: Option<DateTime>,
     /// Whether the person had logged in by the end of the day.
     pub user_active: bool,

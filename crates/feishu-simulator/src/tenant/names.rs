@@ -29,6 +29,17 @@ const UNUSUAL_NAMES: [&str; 10] = [
     "𠮷野家",
 ];
 
+/// Characters of given names, one or two a name.
+const GIVEN_NAME_CHARACTERS: [&str; 40] = [
+    "伟", "芳", "娜", "敏", "静", "丽", "强", "磊", "洋", "艳", "杰", "涛", "明", "超", "霞", "平", "刚", "鹏", "辉",
+    "玲", "宇", "晨", "佳", "雪", "文", "婷", "浩", "然", "欣", "怡", "子", "涵", "思", "远", "若", "曦", "嘉", "宁",
+    "雨", "桐",
+];
+const MORE_CHINESE_SURNAMES: [&str; 24] = [
+    "胡", "朱", "高", "林", "何", "郭", "马", "罗", "梁", "宋", "郑", "谢", "韩", "唐", "冯", "于", "董", "萧", "程",
+    "曹", "袁", "邓", "许", "傅",
+];
+
 const TOP_DEPARTMENTS: [&str; 12] = [
     "产品研发部",
     "Engineering",
@@ -69,6 +80,17 @@ pub(super) fn person(rng: &mut Rng) -> String {
         2..72 => format!("{}{}", choose(rng, &CHINESE_SURNAMES), choose(rng, &CHINESE_GIVEN_NAMES)),
         _ => format!("{} {}", choose(rng, &WESTERN_FIRST_NAMES), choose(rng, &WESTERN_LAST_NAMES)),
     }
+}
+
+/// A random name without special characters. Names are not unique.
+pub(super) fn plain_person(rng: &mut Rng) -> String {
+    if rng.u8(..100) < 4 {
+        return format!("{} {}", choose(rng, &WESTERN_FIRST_NAMES), choose(rng, &WESTERN_LAST_NAMES));
+    }
+    let common = rng.u8(..100) < 60;
+    let surname = if common { choose(rng, &CHINESE_SURNAMES) } else { choose(rng, &MORE_CHINESE_SURNAMES) };
+    let second = if rng.u8(..100) < 75 { choose(rng, &GIVEN_NAME_CHARACTERS) } else { "" };
+    format!("{surname}{}{second}", choose(rng, &GIVEN_NAME_CHARACTERS))
 }
 
 /// The name of top department number `index`.

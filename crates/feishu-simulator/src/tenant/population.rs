@@ -11,10 +11,12 @@ use super::{
     ground_truth::GroundTruthRow,
     id_codec::{IdCodec, PersonKey, geo_number},
     names,
+    person::Person,
     production::ProductionState,
+    story::Story,
 };
 use crate::{
-    SimulatorConfig, TenantGeo, UserIdKind,
+    SimulatorConfig, TenantGeo, TenantProfile, UserIdKind,
     date::add_days,
     seeded_rng::{hash_parts, hash_text, rng_for},
 };
@@ -22,8 +24,6 @@ use crate::{
 const NAME: u64 = hash_text("name");
 const REVISED: u64 = hash_text("revised");
 const PRODUCED: u64 = hash_text("produced");
-/// The last activity is searched this many days back.
-const LAST_ACTIVITY_LOOKBACK_DAYS: i32 = 14;
 
 /// Selects people. `None` selects all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -46,6 +46,8 @@ pub(crate) struct GeoHistory {
 pub(super) struct Population {
     config: PopulationConfig,
     departments: TenantDepartments,
+    /// Generates the people of the profile `story`; `None` with the profile `varied`.
+    story: Option<Story>,
     users: u32,
     inactive_rows: bool,
 }
@@ -59,14 +61,21 @@ impl PersonFilter {
 
 impl Population {
     pub(super) fn new(config: &SimulatorConfig) -> Self {
-        let departments = TenantDepartments::generate(config.seed, config.users);
+        let days = i32::from(config.days.max(1));
+        let (departments, story) = match config.profile {
+            TenantProfile::Varied => (TenantDepartments::generate(config.seed, config.users), None),
+            TenantProfile::Story => {
+                let (departments, story) = Story::generate(config.seed, config.users, days);
+                (departments, Some(story))
+            }
+        };
         let population = PopulationConfig {
             seed: config.seed,
-            days: i32::from(config.days.max(1)),
+            days,
             turnover: config.turnover,
             departments: departments.all().len(),
         };
-        Self { config: population, departments, users: config.users, inactive_rows: config.inactive_rows }
+        Self { config: population, departments, story, users: config.users, inactive_rows: config.inactive_rows }
     }
 
     pub(super) fn count(&self) -> u32 {
@@ -91,12 +100,14 @@ impl Population {
         }
         let candidates = filter.person.map_or(0..self.users, |person| person..person.saturating_add(1).min(self.users));
         let has_row = |person: &u32| {
-            let employment = history.employment(&self.config, *person);
+            let employment = self.employment(history, *person);
             employment.has_row_on(offset)
                 && filter.department.is_none_or(|top| self.departments.is_within(employment.department_on(offset), top))
                 && self.is_produced(history.geo, *person, day_number, state)
                 && (self.inactive_rows
-                    || self.is_active(&employment, offset, self.person_day(history.geo, *person, day_number, state)))
+                    || self
+                        .person(history, *person)
+                        .is_active(offset, self.person_day(history.geo, *person, day_number, state)))
         };
         candidates.filter(has_row).collect()
     }
@@ -105,12 +116,13 @@ impl Population {
     pub(super) fn row(&self, history: GeoHistory, day: Date, person: u32, state: ProductionState) -> GroundTruthRow {
         let (geo, seed) = (history.geo, self.config.seed);
         let (offset, day_number) = history.position(day);
-        let employment = history.employment(&self.config, person);
+        let generated = self.person(history, person);
+        let employment = generated.employment();
         let person_day = self.person_day(geo, person, day_number, state);
-        let active = self.is_active(&employment, offset, person_day);
-        let usage = person_day.usage(ActivityProfile::of(seed, geo, person), active);
+        let active = generated.is_active(offset, person_day);
+        let usage = generated.usage(offset, person_day, active);
         let DeviceFields { active_os, app_package_type, os_name } =
-            if active { person_day.devices() } else { DeviceFields::default() };
+            if active { generated.devices(offset, person_day) } else { DeviceFields::default() };
         let TenantDepartment { name, path, .. } = &self.departments.all()[employment.department_on(offset)];
         let id = |kind| IdCodec::new(seed).encode_user(kind, PersonKey { geo, number: person });
         GroundTruthRow {
@@ -120,12 +132,12 @@ impl Population {
             open_id: id(UserIdKind::OpenId),
             union_id: id(UserIdKind::UnionId),
             user_id: id(UserIdKind::UserId),
-            user_name: names::person(&mut rng_for(&[seed, geo_number(geo), u64::from(person), NAME])),
+            user_name: self.name(geo, person),
             department_name: name.clone(),
             department_path: path.clone(),
             create_time: history.civil_time(employment.created),
             register_time: employment.activated_by(offset).map(|time| history.civil_time(time)),
-            last_active_time: self.last_active(history, &employment, offset, person_day),
+            last_active_time: generated.last_active(offset, person_day).map(|time| history.civil_time(time)),
             user_active: employment.activated_by(offset).is_some(),
             suite_active: active,
             im_active: usage.im,
@@ -140,24 +152,26 @@ impl Population {
         }
     }
 
-    fn is_active(&self, employment: &Employment, offset: i32, person_day: PersonDay) -> bool {
-        let profile = ActivityProfile::of(self.config.seed, person_day.geo, person_day.person);
-        employment.activated_by(offset).is_some() && person_day.is_active(profile)
+    fn employment(&self, history: GeoHistory, person: u32) -> Employment {
+        match &self.story {
+            None => Employment::generate(&self.config, history.geo, history.start(), person),
+            Some(story) => story.employment(history.geo, history.start(), person),
+        }
     }
 
-    fn last_active(
-        &self,
-        history: GeoHistory,
-        employment: &Employment,
-        offset: i32,
-        today: PersonDay,
-    ) -> Option<DateTime> {
-        (0..LAST_ACTIVITY_LOOKBACK_DAYS).find_map(|days_back| {
-            let revision = if days_back == 0 { today.revision } else { 0 };
-            let person_day = PersonDay { day: today.day.minus_days(days_back), revision, ..today };
-            let time = HistoryTime { day: offset - days_back, second: person_day.last_second() };
-            self.is_active(employment, offset - days_back, person_day).then(|| history.civil_time(time))
-        })
+    fn person(&self, history: GeoHistory, person: u32) -> Person<'_> {
+        match &self.story {
+            None => Person::Varied {
+                employment: self.employment(history, person),
+                profile: ActivityProfile::of(self.config.seed, history.geo, person),
+            },
+            Some(story) => Person::Story(story.person(history.geo, history.start(), person)),
+        }
+    }
+
+    fn name(&self, geo: TenantGeo, person: u32) -> String {
+        let mut rng = rng_for(&[self.config.seed, geo_number(geo), u64::from(person), NAME]);
+        if self.story.is_some() { names::plain_person(&mut rng) } else { names::person(&mut rng) }
     }
 
     /// A person on a day. A revision of the day applies to a quarter of the people.
@@ -179,11 +193,11 @@ impl GeoHistory {
     /// The offset of a day from the first day of the history, and its number.
     fn position(self, day: Date) -> (i32, DayNumber) {
         let day_number = DayNumber::of(day);
-        (day_number.since(DayNumber::of(self.first_day)), day_number)
+        (day_number.since(self.start()), day_number)
     }
 
-    fn employment(self, config: &PopulationConfig, person: u32) -> Employment {
-        Employment::generate(config, self.geo, DayNumber::of(self.first_day), person)
+    fn start(self) -> DayNumber {
+        DayNumber::of(self.first_day)
     }
 
     /// A time of the history as a civil time of the geo.

@@ -6,4 +6,5 @@ mod faults;
 mod limits;
 mod pages;
 mod parameters;
+mod story;
 mod tokens;
