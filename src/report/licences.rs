@@ -55,28 +55,33 @@ pub fn licences(
     (all, by_node)
 }
 
-/// The accounts with a selected row. Each row without an id is an account of its own.
+/// The accounts with a selected row, judged by all their rows. Each row without an id is an account of its own.
 fn accounts(geos: &[Arc<DayTable>], dictionary: &DictionaryTables, selection: &RowSelection) -> Vec<Account> {
     let selector = selection.compile(dictionary);
     let mut accounts: Vec<Account> = Vec::new();
     let mut by_person: BTreeMap<PersonIndex, usize> = BTreeMap::new();
     for day in geos {
         let rollup = UserRollup::Day(Arc::clone(day));
-        for row in selector.rows(day) {
+        for row in 0..day.row_count() {
             let (profile, newest) = (selector.profile_of(day, row), rollup.newest_row(row));
+            let selected = selector.matches_profile(profile).then_some(profile.department);
             // Within one geo no person has two rows.
             let known = profile.person.filter(|_| geos.len() > 1).and_then(|person| by_person.get(&person).copied());
             if let Some(position) = known {
                 let account = &mut accounts[position];
                 account.row = account.row.newer(newest);
-                account.departments.push(profile.department);
+                account.departments.extend(selected);
             } else {
                 by_person.extend(profile.person.filter(|_| geos.len() > 1).map(|person| (person, accounts.len())));
-                let departments = vec![profile.department];
-                accounts.push(Account { person: profile.person, row: newest, departments });
+                accounts.push(Account {
+                    person: profile.person,
+                    row: newest,
+                    departments: selected.into_iter().collect(),
+                });
             }
         }
     }
+    accounts.retain(|account| !account.departments.is_empty());
     accounts
 }
 

@@ -675,7 +675,17 @@ impl Tenant {
             let selection = Selection { path: path.cloned().or_else(|| selection.path.clone()), ..selection.clone() };
             let mut accounts: Vec<Account> = Vec::new();
             let mut known: BTreeMap<&str, usize> = BTreeMap::new();
-            for row in self.selected(date, &selection) {
+            let selected: BTreeSet<Option<&str>> =
+                self.selected(date, &selection).iter().map(|row| row.user_id.as_deref()).collect();
+            // An account is judged by all its rows. Rows without an id are accounts of their own.
+            let everyone = Selection { path: None, ..selection.clone() };
+            let in_path =
+                |row: &UserDay| selection.path.as_ref().is_none_or(|path| is_within(&row.department_path, path));
+            let rows = self.selected(date, &everyone).into_iter();
+            for row in rows
+                .filter(|row| selected.contains(&row.user_id.as_deref()))
+                .filter(|row| row.user_id.is_some() || in_path(row))
+            {
                 match row.user_id.as_deref().and_then(|id| known.get(id)) {
                     Some(position) => accounts[*position].add(row),
                     None => {
