@@ -8,6 +8,7 @@ pub mod coverage;
 pub mod days;
 pub mod departments;
 pub mod figures;
+pub mod movement;
 pub mod retention;
 pub mod summary;
 pub mod user;

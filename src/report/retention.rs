@@ -10,6 +10,7 @@ use super::{
     department_members::MembershipChanges,
     digest::DayDigest,
     figures_by_day::FiguresByDay,
+    known_dates::KnownDates,
 };
 use crate::{
     model::{Day, DayRange, Geo},
@@ -32,6 +33,10 @@ pub struct Cohort {
 pub struct CohortPeriod {
     /// The days of the period.
     pub days: DayRange,
+    /// Number of dates of the period that count.
+    pub days_counted: usize,
+    /// Whether the whole week or month is selected, and each of its dates counts or is known to have no people.
+    pub is_complete: bool,
     /// Number of people of the cohort who were active in the period.
     pub active: u64,
     /// `active` divided by the size of the cohort; `None` if the cohort is empty.
@@ -65,16 +70,19 @@ pub fn activation_days(days: &[Arc<DayDigest>]) -> BTreeMap<PersonIndex, Day> {
 }
 
 /// The cohorts of `selected`, earliest first. `activated` holds the people who activated on each day, by the same
-/// person indices as `days`. Periods without available days are omitted.
+/// person indices as `days`. `dates` are the dates of `days`, and those without people. Periods without available days
+/// are omitted.
 #[must_use]
 pub fn retention(
     selected: DayRange,
     interval: Interval,
     activated: &BTreeMap<Day, FixedBitSet>,
     days: &FiguresByDay,
+    dates: &KnownDates,
 ) -> Vec<Cohort> {
     let periods: Vec<(DayRange, FixedBitSet)> =
         buckets(selected, interval).filter_map(|range| Some((range, active_in(range, days)?))).collect();
+    let is_complete = |days: DayRange| days == interval.containing(days.first()) && dates.cover(days);
     let cohort = |first_period: usize, range: DayRange| {
         let mut people = FixedBitSet::new();
         for (_, set) in activated.range(range.first()..=range.last()) {
@@ -83,7 +91,13 @@ pub fn retention(
         let count = people.count_ones(..) as u64;
         let period = |(days, active): &(DayRange, FixedBitSet)| {
             let active = active.intersection_count(&people) as u64;
-            CohortPeriod { days: *days, active, share: ratio(active, Some(count)) }
+            CohortPeriod {
+                days: *days,
+                days_counted: dates.days_counted(*days),
+                is_complete: is_complete(*days),
+                active,
+                share: ratio(active, Some(count)),
+            }
         };
         Cohort { days: range, people: count, periods: periods[first_period..].iter().map(period).collect() }
     };
