@@ -1,6 +1,7 @@
 //! Aggregation: pure functions that turn days into figures. `docs/metrics.md` defines each figure.
 
 pub mod activity;
+pub mod client_versions;
 pub mod clients;
 pub mod day_figures;
 pub mod department_members;

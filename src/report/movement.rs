@@ -289,9 +289,7 @@ impl Movement {
             active: is_small(self.active, min_people),
             retained,
             arrivals: retained || is_small(self.new, min_people) || is_small(self.reactivated, min_people),
-            newly_dormant: retained
-                || is_small(self.newly_dormant, min_people)
-                || is_small(self.departed, min_people),
+            newly_dormant: retained || is_small(self.newly_dormant, min_people) || is_small(self.departed, min_people),
             rows: is_small(self.joined, min_people) || is_small(self.left, min_people),
         }
     }

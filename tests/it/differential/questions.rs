@@ -26,6 +26,7 @@ pub enum Report {
     Summary,
     Departments(DepartmentsQuestion),
     Retention(Interval),
+    Movement(Interval),
     Clients,
     Users(UsersQuestion),
     User,
@@ -44,8 +45,16 @@ impl Question {
             (!texts.is_empty()).then(|| texts[rng.usize(..texts.len())].clone())
         };
         let (mut path, mut user_id) = (None, None);
+        let report = match report {
+            // Whether the days before the tenant's first one are empty or late depends on how many were fetched.
+            Report::Movement(interval) if interval.first_of_movement(range) < tenant.first => {
+                Report::Retention(interval)
+            }
+            report => report,
+        };
         let report = if tenant.has_late_days && matches!(report, Report::User) { Report::Clients } else { report };
-        let takes_user_id = !tenant.has_late_days && !matches!(report, Report::Departments(_) | Report::Retention(_));
+        let is_of_groups = matches!(report, Report::Departments(_) | Report::Retention(_) | Report::Movement(_));
+        let takes_user_id = !tenant.has_late_days && !is_of_groups;
         match rng.u8(..4) {
             _ if matches!(report, Report::User) => user_id = pick(rng, tenant.user_ids(range, &geos)),
             0 if takes_user_id => user_id = pick(rng, tenant.user_ids(range, &geos)),
@@ -66,6 +75,7 @@ impl Question {
             Report::Summary => "/v1/reports/summary?".to_owned(),
             Report::Departments(question) => format!("/v1/reports/departments?{}", question.query()),
             Report::Retention(interval) => format!("/v1/reports/retention?interval={}", interval.name()),
+            Report::Movement(interval) => format!("/v1/reports/movement?interval={}", interval.name()),
             Report::Clients => "/v1/reports/clients?".to_owned(),
             Report::Users(question) => format!("/v1/users?{}", question.query()),
             Report::User => format!("/v1/users/{}?", encoded(selection.user_id.as_deref().unwrap_or_default())),
@@ -95,6 +105,7 @@ impl Question {
             Report::Summary => tenant.summary(*range, selection),
             Report::Departments(question) => tenant.departments(*range, selection, question),
             Report::Retention(interval) => tenant.retention(*range, interval, selection),
+            Report::Movement(interval) => tenant.movement(*range, interval, selection),
             Report::Clients => tenant.clients(*range, selection),
             Report::Users(question) => tenant.users(*range, selection, question).into(),
             Report::User => tenant.user(*range, selection),
@@ -104,7 +115,8 @@ impl Question {
 
 impl Report {
     fn random(rng: &mut Rng) -> Self {
-        match rng.u8(..12) {
+        let week_or_month = |rng: &mut Rng| if rng.bool() { Interval::Week } else { Interval::Month };
+        match rng.u8(..14) {
             0..3 => Self::Activity([Interval::Day, Interval::Week, Interval::Month][rng.usize(..3)]),
             3 => Self::Summary,
             4..7 => Self::Departments(DepartmentsQuestion {
@@ -113,7 +125,7 @@ impl Report {
                 depth: rng.bool().then(|| rng.usize(1..4)),
                 is_tree: rng.bool(),
             }),
-            7 => Self::Retention(if rng.bool() { Interval::Week } else { Interval::Month }),
+            7 => Self::Retention(week_or_month(rng)),
             8 => Self::Clients,
             9..11 => Self::Users(UsersQuestion {
                 sort: match rng.usize(..8) {
@@ -127,6 +139,7 @@ impl Report {
                 active: rng.bool().then(|| rng.bool()),
                 inactive_for: rng.bool().then(|| rng.i32(1..=30)),
             }),
+            11..13 => Self::Movement(week_or_month(rng)),
             _ => Self::User,
         }
     }

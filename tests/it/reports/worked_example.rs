@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use feishu_pulse::{
     model::{DataScope, Day, DayKey, DayRange, Geo, UserIdType},
     report::{
-        DayDigest, DepartmentSlice, FiguresByDay, Interval, SumsByDay, TrailingCounts, activity,
+        DayDigest, DepartmentSlice, FiguresByDay, Interval, KnownDates, SumsByDay, TrailingCounts, activity,
         department_totals::{self, departments_with_rows},
         department_tree::DepartmentTree,
         retention::{activation_days, retention},
@@ -188,7 +188,8 @@ fn the_first_cohort_has_full_retention() {
         activated.entry(day).or_default().grow_and_insert(person as usize);
     }
 
-    let cohorts = retention(week(), Interval::Week, &activated, &days);
+    let dates = KnownDates { counted: days.keys().copied().collect(), ..KnownDates::default() };
+    let cohorts = retention(week(), Interval::Week, &activated, &days, &dates);
 
     assert_eq!((cohorts[0].people, cohorts[0].periods[0].active, cohorts[0].periods[0].share), (3, 3, Some(1.0)));
 }
