@@ -330,3 +330,109 @@ fn difference(people: &FixedBitSet, others: &FixedBitSet) -> FixedBitSet {
     rest.difference_with(others);
     rest
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The figures that a caller can know: those of this report that are not hidden, and the active people and the change of
+    /// the number of people, which other reports show.
+    struct Knowledge {
+        movement: Movement,
+        hidden: HiddenMovement,
+    }
+
+    impl Knowledge {
+        /// Whether a movement agrees with all that is known.
+        fn agrees_with(&self, other: &Movement) -> bool {
+            let Self { movement: own, hidden } = self;
+            (hidden.retained || own.retained == other.retained)
+                && (hidden.arrivals || (own.new, own.reactivated) == (other.new, other.reactivated))
+                && (hidden.newly_dormant || own.newly_dormant == other.newly_dormant)
+                && (hidden.rows || (own.joined, own.left) == (other.joined, other.left))
+        }
+
+        /// All movements that agree with what is known.
+        fn possible(&self) -> Vec<Movement> {
+            let active_before = self.movement.retained + self.movement.newly_dormant + self.movement.departed;
+            let rows = (0..30).filter_map(|joined| {
+                let left = (joined + self.movement.left).checked_sub(self.movement.joined)?;
+                Some((joined, left))
+            });
+            let rows: Vec<(u64, u64)> = rows.collect();
+            let mut possible = Vec::new();
+            for retained in 0..=self.movement.active.min(active_before) {
+                let (arrived, gone) = (self.movement.active - retained, active_before - retained);
+                for new in 0..=arrived {
+                    for newly_dormant in 0..=gone {
+                        let (reactivated, departed) = (arrived - new, gone - newly_dormant);
+                        let movement =
+                            Movement { retained, new, reactivated, newly_dormant, departed, ..self.movement };
+                        // The two parts do not depend on each other, so each is varied alone.
+                        possible.push(movement);
+                    }
+                }
+            }
+            possible.extend(rows.into_iter().map(|(joined, left)| Movement { joined, left, ..self.movement }));
+            possible.retain(|movement| self.agrees_with(movement));
+            possible
+        }
+    }
+
+    /// The groups of people that can be counted with the figures.
+    const GROUPS: [fn(&Movement) -> u64; 9] = [
+        |movement| movement.retained,
+        |movement| movement.new,
+        |movement| movement.reactivated,
+        |movement| movement.new + movement.reactivated,
+        |movement| movement.newly_dormant,
+        |movement| movement.departed,
+        |movement| movement.newly_dormant + movement.departed,
+        |movement| movement.joined,
+        |movement| movement.left,
+    ];
+
+    prop_compose! {
+        fn movements()(parts in proptest::array::uniform7(0_u64..9)) -> Movement {
+            let [retained, new, reactivated, newly_dormant, departed, joined, left] = parts;
+            let active = retained + new + reactivated;
+            Movement { active, retained, new, reactivated, newly_dormant, departed, joined, left, ..Movement::default() }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_size_of_a_small_group_cannot_be_derived(movement in movements(), min_people in 1_u64..9) {
+            let active_before = movement.retained + movement.newly_dormant + movement.departed;
+            // Otherwise the activity report shows a small group.
+            prop_assume!(movement.active >= min_people && active_before >= min_people);
+            let knowledge = Knowledge { movement, hidden: movement.hidden(NonZeroU64::new(min_people).unwrap()) };
+            let possible = knowledge.possible();
+            for (index, group) in GROUPS.into_iter().enumerate() {
+                let sizes: BTreeSet<u64> = possible.iter().map(group).collect();
+                let is_derived = sizes.len() == 1;
+                prop_assert!(!(is_derived && is_small(group(&movement), min_people)), "group {index}: {sizes:?}");
+            }
+        }
+
+        #[test]
+        fn large_groups_are_shown(movement in movements()) {
+            let are_large = GROUPS.into_iter().all(|group| group(&movement) != 1);
+            let hidden = movement.hidden(NonZeroU64::new(2).unwrap());
+            prop_assert_eq!(hidden.has_any(), !are_large || movement.active == 1);
+        }
+    }
+
+    #[test]
+    fn the_lead_days_are_those_before_a_cut_bucket_or_the_bucket_before() {
+        let lead = |first: &str, interval| {
+            let first: Day = first.parse().unwrap();
+            lead_days(DayRange::new(first, first.plus(40)).unwrap(), interval)
+        };
+        // Monday and Wednesday.
+        assert_eq!((lead("2026-11-02", Interval::Week), lead("2026-11-04", Interval::Week)), (7, 2));
+        assert_eq!((lead("2026-11-01", Interval::Month), lead("2026-11-04", Interval::Month)), (31, 3));
+    }
+}
