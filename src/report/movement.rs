@@ -81,6 +81,7 @@ pub struct Movement {
 /// The figures of a [`Movement`] that are hidden, because they are those of a small group or such a figure could be
 /// derived from them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each figure is hidden or not")]
 pub struct HiddenMovement {
     /// `active`.
     pub active: bool,

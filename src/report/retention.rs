@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use fixedbitset::FixedBitSet;
+use jiff::Timestamp;
 
 use super::{
     activity::{Interval, buckets},
@@ -43,27 +44,32 @@ pub struct CohortPeriod {
     pub share: Option<f64>,
 }
 
+/// When the people of one geo activated their accounts.
+#[derive(Default)]
+struct EarliestActivations<'a> {
+    /// By person index, because a department whose members change is read again as a whole.
+    times: Vec<Option<Timestamp>>,
+    changes: MembershipChanges<'a>,
+}
+
 /// The day on which each person activated their account: the earliest `register_time` in the given days, in the
 /// calendar of its geo. Rows of other days are not used, so the result depends only on the selected days.
 #[must_use]
 pub fn activation_days(days: &[Arc<DayDigest>]) -> BTreeMap<PersonIndex, Day> {
-    let mut activations = BTreeMap::new();
     // By geo: equal members of two geos can share memory, but the calendars differ.
-    let mut changes: BTreeMap<Geo, MembershipChanges<'_>> = BTreeMap::new();
+    let mut geos: BTreeMap<Geo, EarliestActivations<'_>> = BTreeMap::new();
     for digest in days {
-        let geo = digest.key().geo;
-        let changes = changes.entry(geo).or_default();
-        for department in digest.departments() {
-            if !changes.update(department.department, &department.members) {
-                continue;
-            }
-            for (person, time) in department.members.activations() {
-                let day = geo.today(time);
-                activations
-                    .entry(person)
-                    .and_modify(|earliest: &mut Day| *earliest = day.min(*earliest))
-                    .or_insert(day);
-            }
+        geos.entry(digest.key().geo).or_default().add(digest);
+    }
+    let mut activations = BTreeMap::new();
+    for (geo, earliest) in geos {
+        let days = (0..).zip(earliest.times).filter_map(|(person, time)| Some((person, geo.today(time?))));
+        if activations.is_empty() {
+            activations = days.collect();
+            continue;
+        }
+        for (person, day) in days {
+            activations.entry(person).and_modify(|earliest: &mut Day| *earliest = day.min(*earliest)).or_insert(day);
         }
     }
     activations
@@ -104,6 +110,23 @@ pub fn retention(
     periods.iter().enumerate().map(|(index, (range, _))| cohort(index, *range)).collect()
 }
 
+impl<'a> EarliestActivations<'a> {
+    fn add(&mut self, digest: &'a DayDigest) {
+        for department in digest.departments() {
+            if !self.changes.update(department.department, &department.members) {
+                continue;
+            }
+            for (person, time) in department.members.activations() {
+                let person = person as usize;
+                if self.times.len() <= person {
+                    self.times.resize(person + 1, None);
+                }
+                self.times[person] = Some(self.times[person].map_or(time, |earliest| earliest.min(time)));
+            }
+        }
+    }
+}
+
 /// People active on any day of the range; `None` if none of the days is available.
 fn active_in(range: DayRange, days: &FiguresByDay) -> Option<FixedBitSet> {
     let mut inside = days.range(range.first()..=range.last()).peekable();
@@ -113,8 +136,6 @@ fn active_in(range: DayRange, days: &FiguresByDay) -> Option<FixedBitSet> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::{
         model::{DataScope, DayKey, UserIdType},
