@@ -5,7 +5,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use jiff::{ToSpan as _, civil::Date};
+use jiff::{
+    ToSpan as _,
+    civil::{Date, DateTime},
+};
 use serde_json::{Map, Value, json};
 
 use super::tenant::{COUNTERS, FEATURES, FLAGGED_FEATURES, Tenant, UserDay};
@@ -412,7 +415,7 @@ impl Tenant {
         let activated = |id: &str| {
             let times =
                 rows.iter().filter(|row| row.user_id.as_deref() == Some(id)).filter_map(|row| row.register_time);
-            times.map(|time| time.date()).min()
+            times.map(DateTime::date).min()
         };
         let is_known = |bucket: Range| self.counted(bucket, selection).len() == bucket.days().count();
         let has_ids = |bucket: Range, of: &Selection| self.selected(bucket, of).iter().all(|row| row.user_id.is_some());
