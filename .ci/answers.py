@@ -20,7 +20,7 @@ TYPES = {
 }
 
 files = sorted(pathlib.Path(sys.argv[1]).glob("*.parquet"))
-assert len(files) == 7, files
+assert len(files) == 8, files
 for file in files:
     relation = duckdb.read_parquet(str(file))
     kinds = dict(zip(relation.columns, map(str, relation.types)))

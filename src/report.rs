@@ -2,6 +2,7 @@
 
 pub mod account_status;
 pub mod activity;
+pub mod client_versions;
 pub mod clients;
 pub mod day_counts;
 pub mod day_figures;
@@ -11,8 +12,10 @@ pub mod department_totals;
 pub mod department_tree;
 pub mod digest;
 pub mod figures_by_day;
+pub mod known_dates;
 pub mod licences;
 pub mod monthly_rollup;
+pub mod movement;
 pub mod primary_departments;
 pub mod range_figures;
 pub mod retention;
@@ -28,6 +31,7 @@ pub use day_figures::{DayFigures, PersonSet, RowSums, ratio, relative_change};
 pub use definitions::{DEFINITIONS_VERSION, counted_flags};
 pub use digest::{DayDigest, DepartmentSlice};
 pub use figures_by_day::{FiguresByDay, SumsByDay};
+pub use known_dates::KnownDates;
 pub use range_figures::{RangeFigures, Use};
 pub use suppression::Suppressed;
 pub use trailing_counts::TrailingCounts;

@@ -93,6 +93,11 @@ fn department(person: u64, day: u64) -> u64 {
     if moves { (first + 1) % DEPARTMENTS } else { first }
 }
 
+/// The day on which the account was activated: in the year before the generated days, or in the year of them.
+fn activation(person: u64) -> Day {
+    day("2024-11-01").plus((hash(person, 0, 8) % 730) as i32)
+}
+
 fn is_active(person: u64, day: u64) -> bool {
     let propensity = 20 + hash(person, 0, 3) % 70;
     let today = if day % 7 >= 5 { propensity / 4 } else { propensity };
@@ -139,7 +144,7 @@ fn row(person: u64, day: u64) -> Row {
         user_name: format!("员工 {person}"),
         department: Department { name: name.into(), path: path.into() },
         create_time: None,
-        register_time: None,
+        register_time: Some(Geo::Cn.starts_at(activation(person))),
         last_active_time: None,
         flags,
         counters,

@@ -59,6 +59,7 @@ def of_day(day):
     columns = {
         "date": np.full(PEOPLE, np.datetime64(BEGIN + datetime.timedelta(days=day), "D")),
         "person": person.astype(np.int32),
+        "registered": np.datetime64(BEGIN - datetime.timedelta(days=365), "D") + (hashed(0, 8) % 730).astype("timedelta64[D]"),
         "department": department.astype(np.int16),
         "activated": person % 50 != 0,
         "active": active,
@@ -133,6 +134,24 @@ def run_duckdb(con):
     measure("duckdb", "departments_of_a_month_sums", lambda: run(
         f"SELECT above, department, {sums} FROM t JOIN department USING (department) WHERE {month} "
         "GROUP BY ROLLUP (above, department)"), lambda rows: sum(row[2] for row in rows))
+    # People active in each month and people of its last day, each compared with those of the month before.
+    measure("duckdb", "movement", lambda: run("""
+        WITH a AS (SELECT DISTINCT date_trunc('month', date)::DATE AS m, person FROM t WHERE active),
+        h AS (SELECT date_trunc('month', date)::DATE AS m, person FROM t WHERE date = last_day(date)),
+        r AS (SELECT person, date_trunc('month', min(registered))::DATE AS registered FROM t GROUP BY person),
+        now AS (SELECT a.m, b.person IS NOT NULL AS retained, r.registered = a.m AS fresh
+            FROM a JOIN r USING (person) LEFT JOIN a b ON b.person = a.person AND b.m = a.m - INTERVAL 1 MONTH),
+        s AS (SELECT m, count(*) AS active, count(*) FILTER (retained) AS retained,
+            count(*) FILTER (NOT retained AND fresh) AS new, count(*) FILTER (NOT retained AND NOT fresh) AS reactivated
+            FROM now GROUP BY m),
+        d AS (SELECT h.m, count(*) AS newly_dormant FROM h JOIN a b ON b.person = h.person AND b.m = h.m - INTERVAL 1 MONTH
+            ANTI JOIN a ON a.person = h.person AND a.m = h.m GROUP BY h.m),
+        j AS (SELECT h.m, count(*) AS joined FROM h ANTI JOIN h b ON b.person = h.person AND b.m = h.m - INTERVAL 1 MONTH GROUP BY h.m),
+        l AS (SELECT (b.m + INTERVAL 1 MONTH)::DATE AS m, count(*) AS "left" FROM h b
+            ANTI JOIN h ON b.person = h.person AND b.m = h.m - INTERVAL 1 MONTH GROUP BY b.m)
+        SELECT m, active, retained, new, reactivated, coalesce(newly_dormant, 0), coalesce(joined, 0), coalesce("left", 0)
+        FROM s LEFT JOIN d USING (m) LEFT JOIN j USING (m) LEFT JOIN l USING (m) ORDER BY m"""),
+        lambda rows: [sum(column) for column in list(zip(*rows[1:]))[1:]], rounds=3)
     measure("duckdb", "top_100_by_messages", lambda: run(
         "SELECT person, sum(send_messenger_num) AS n FROM t GROUP BY person ORDER BY n DESC, person LIMIT 100"),
         lambda rows: sum(row[1] for row in rows))

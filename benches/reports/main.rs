@@ -60,6 +60,7 @@ fn queries() -> Vec<(&'static str, String, Option<Check>)> {
         ("rolling_one_department", format!("/v1/reports/activity?{year}&{DEPARTMENT}"), Some(windows)),
         ("departments_of_a_month", format!("/v1/reports/departments?{MONTH}"), Some(sums)),
         ("departments_of_a_month_sums", format!("/v1/reports/departments?{MONTH}&distinct=false"), Some(messages)),
+        ("movement", format!("/v1/reports/movement?{year}&interval=month"), Some(movement)),
         ("top_100_by_messages", format!("/v1/users?{year}&sort=-send_messenger_num&limit=100"), Some(messages)),
         ("inactive_for_30_days", format!("/v1/users?{year}&inactive_for=30d&limit=100"), Some(first_and_total)),
         ("small_request", "/v1/reports/activity?start_date=2026-10-31&end_date=2026-10-31".to_owned(), None),
@@ -84,6 +85,13 @@ fn messages(response: &Value) -> Value {
 
 fn sums(response: &Value) -> Value {
     json!([total(response, |item| item["active"].as_u64()), messages(response)])
+}
+
+/// The sums over all months but the first, which has nothing to be compared with.
+fn movement(response: &Value) -> Value {
+    let months = &response["data"].as_array().expect("items")[1..];
+    let sum = |figure: &str| months.iter().map(|month| month[figure].as_u64().expect("a count")).sum::<u64>();
+    ["active", "retained", "new", "reactivated", "newly_dormant", "joined", "left"].map(sum).to_vec().into()
 }
 
 /// The windows that end on the middle day.

@@ -58,6 +58,14 @@ pub const DATES_OF_SOME_GEOS: &str =
 pub const TRAILING_FIGURES_INCOMPLETE: &str =
     "wau, mau and stickiness are null if a late, missing or expired day is in the 7 or 30 days that they describe";
 
+/// Note: figures of movement are null, because a week or month is not known as a whole.
+pub const MOVEMENT_INCOMPLETE: &str = "movement compares each week or month with the one before: its figures are null if one of \
+    the two is not over, is cut by the selected range, has a date that is late, missing or expired, or has no date that counts";
+
+/// Note: figures are null, because the end of rows does not mean that a person has left.
+pub const NO_ROWS_OF_INACTIVE_PEOPLE: &str = "Feishu sends no rows for inactive people: newly_dormant, joined, left and transfers \
+    are null, because a person without a row may still be there";
+
 /// Note: people are missing, because Feishu withholds user ids.
 pub const PEOPLE_WITHOUT_ID_OMITTED: &str =
     "Feishu withholds user_id from this app: people without an id cannot be distinguished and are omitted";

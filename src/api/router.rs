@@ -68,6 +68,7 @@ fn native_routes(metrics_listener: MetricsListener) -> OpenApiRouter<ApiState> {
         (RoutePolicy::REPORTS, routes!(v1::departments::get)),
         (RoutePolicy::REPORTS, routes!(v1::licences::get)),
         (RoutePolicy::REPORTS, routes!(v1::retention::get)),
+        (RoutePolicy::REPORTS, routes!(v1::movement::get)),
         (RoutePolicy::REPORTS, routes!(v1::clients::get)),
     ]
     .map(|(policy, routes)| endpoints(policy, with_preference(routes)));

@@ -9,6 +9,7 @@ pub mod days;
 pub mod departments;
 pub mod figures;
 pub mod licences;
+pub mod movement;
 pub mod retention;
 pub mod summary;
 pub mod trailing;

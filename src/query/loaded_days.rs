@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::plan::QueryPlan;
 use crate::{
     model::{DataScope, Day, DayKey, Geo},
+    report::KnownDates,
     source::LoadError,
     store::{DayState, DayStatus, RecordedDay},
     table::{DayMetadata, DayTable},
@@ -226,6 +227,12 @@ impl<D: DayMetadata> LoadedDays<D> {
         }
         empty_geos.retain(|_, geos| *geos == self.plan.geos.len());
         empty_geos.into_keys().collect()
+    }
+
+    /// The dates, including lead days, whose people are known.
+    #[must_use]
+    pub fn known_dates(&self) -> KnownDates {
+        KnownDates { counted: self.counted_dates_with_lead_days().collect(), empty: self.empty_dates() }
     }
 
     /// The selected days that could not be loaded.

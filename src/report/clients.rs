@@ -5,8 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use super::day_figures::PersonSet;
-use crate::table::{DayTable, Devices, Flag, RowSelection, dictionary::DictionaryTables};
+use super::{
+    client_versions::{ClientVersion, VersionUsage, split_version},
+    day_figures::PersonSet,
+};
+use crate::table::{Client, DayTable, Devices, Flag, RowSelection, dictionary::DictionaryTables};
 
 /// What a count of clients is grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +40,8 @@ pub struct ClientUsage {
 pub struct ClientsReport {
     /// The users of each client. Each dimension is sorted by number of users, largest first.
     pub usage: Vec<ClientUsage>,
+    /// The users of each client version on each system, sorted by number of users, largest first.
+    pub versions: Vec<VersionUsage>,
     /// Distinct active people. `None` if there are several days and a person's id is missing.
     pub active: Option<u64>,
 }
@@ -61,7 +66,9 @@ pub fn clients(days: &[Arc<DayTable>], dictionary: &DictionaryTables, selection:
     let count = |people: &PersonSet| if is_single_day { Some(people.count()) } else { people.distinct_count() };
     let mut usage = by_name(&by_devices, dictionary, count);
     usage.sort_by(|one, other| (one.dimension, other.users, &one.name).cmp(&(other.dimension, one.users, &other.name)));
-    ClientsReport { usage, active: count(&active) }
+    let mut versions = by_version(&by_devices, dictionary, count);
+    versions.sort_by(|one, other| (other.users, &one.version).cmp(&(one.users, &other.version)));
+    ClientsReport { usage, versions, active: count(&active) }
 }
 
 fn by_name(
@@ -77,6 +84,34 @@ fn by_name(
     }
     let usage =
         named.into_iter().map(|((dimension, name), people)| ClientUsage { dimension, name, users: count(&people) });
+    usage.collect()
+}
+
+fn by_version(
+    by_devices: &BTreeMap<u32, PersonSet>,
+    dictionary: &DictionaryTables,
+    count: impl Fn(&PersonSet) -> Option<u64>,
+) -> Vec<VersionUsage> {
+    let mut by_system: BTreeMap<Option<Arc<str>>, PersonSet> = BTreeMap::new();
+    let mut by_version: BTreeMap<ClientVersion, PersonSet> = BTreeMap::new();
+    for (devices, people) in by_devices {
+        let clients = &dictionary.devices(*devices).clients;
+        let system = |client: &Client| client.os.as_deref().map(|os| split_version(os).0);
+        for system in clients.iter().map(system).collect::<BTreeSet<_>>() {
+            by_system.entry(system).or_default().union_with(people);
+        }
+        let version = |client: &Client| {
+            let (name, version) = split_version(client.client.as_deref()?);
+            Some(ClientVersion { system: system(client), client: name, version })
+        };
+        for version in clients.iter().filter_map(version).collect::<BTreeSet<_>>() {
+            by_version.entry(version).or_default().union_with(people);
+        }
+    }
+    let usage = by_version.into_iter().map(|(version, people)| {
+        let system_users = by_system.get(&version.system).and_then(&count);
+        VersionUsage { version, users: count(&people), system_users }
+    });
     usage.collect()
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use fixedbitset::FixedBitSet;
+use jiff::Timestamp;
 
 use super::{
     activity::{Interval, buckets},
@@ -10,6 +11,7 @@ use super::{
     department_members::MembershipChanges,
     digest::DayDigest,
     figures_by_day::FiguresByDay,
+    known_dates::KnownDates,
 };
 use crate::{
     model::{Day, DayRange, Geo},
@@ -32,49 +34,61 @@ pub struct Cohort {
 pub struct CohortPeriod {
     /// The days of the period.
     pub days: DayRange,
+    /// Number of dates of the period that count.
+    pub days_counted: usize,
+    /// Whether the whole week or month is selected, and each of its dates counts or is known to have no people.
+    pub is_complete: bool,
     /// Number of people of the cohort who were active in the period.
     pub active: u64,
     /// `active` divided by the size of the cohort; `None` if the cohort is empty.
     pub share: Option<f64>,
 }
 
+/// When the people of one geo activated their accounts.
+#[derive(Default)]
+struct EarliestActivations<'a> {
+    /// By person index, because a department whose members change is read again as a whole.
+    times: Vec<Option<Timestamp>>,
+    changes: MembershipChanges<'a>,
+}
+
 /// The day on which each person activated their account: the earliest `register_time` in the given days, in the
 /// calendar of its geo. Rows of other days are not used, so the result depends only on the selected days.
 #[must_use]
 pub fn activation_days(days: &[Arc<DayDigest>]) -> BTreeMap<PersonIndex, Day> {
-    let mut activations = BTreeMap::new();
     // By geo: equal members of two geos can share memory, but the calendars differ.
-    let mut changes: BTreeMap<Geo, MembershipChanges<'_>> = BTreeMap::new();
+    let mut geos: BTreeMap<Geo, EarliestActivations<'_>> = BTreeMap::new();
     for digest in days {
-        let geo = digest.key().geo;
-        let changes = changes.entry(geo).or_default();
-        for department in digest.departments() {
-            if !changes.update(department.department, &department.members) {
-                continue;
-            }
-            for (person, time) in department.members.activations() {
-                let day = geo.today(time);
-                activations
-                    .entry(person)
-                    .and_modify(|earliest: &mut Day| *earliest = day.min(*earliest))
-                    .or_insert(day);
-            }
+        geos.entry(digest.key().geo).or_default().add(digest);
+    }
+    let mut activations = BTreeMap::new();
+    for (geo, earliest) in geos {
+        let days = (0..).zip(earliest.times).filter_map(|(person, time)| Some((person, geo.today(time?))));
+        if activations.is_empty() {
+            activations = days.collect();
+            continue;
+        }
+        for (person, day) in days {
+            activations.entry(person).and_modify(|earliest: &mut Day| *earliest = day.min(*earliest)).or_insert(day);
         }
     }
     activations
 }
 
 /// The cohorts of `selected`, earliest first. `activated` holds the people who activated on each day, by the same
-/// person indices as `days`. Periods without available days are omitted.
+/// person indices as `days`. `dates` are the dates of `days`, and those without people. Periods without available days
+/// are omitted.
 #[must_use]
 pub fn retention(
     selected: DayRange,
     interval: Interval,
     activated: &BTreeMap<Day, FixedBitSet>,
     days: &FiguresByDay,
+    dates: &KnownDates,
 ) -> Vec<Cohort> {
     let periods: Vec<(DayRange, FixedBitSet)> =
         buckets(selected, interval).filter_map(|range| Some((range, active_in(range, days)?))).collect();
+    let is_complete = |days: DayRange| days == interval.containing(days.first()) && dates.cover(days);
     let cohort = |first_period: usize, range: DayRange| {
         let mut people = FixedBitSet::new();
         for (_, set) in activated.range(range.first()..=range.last()) {
@@ -83,11 +97,34 @@ pub fn retention(
         let count = people.count_ones(..) as u64;
         let period = |(days, active): &(DayRange, FixedBitSet)| {
             let active = active.intersection_count(&people) as u64;
-            CohortPeriod { days: *days, active, share: ratio(active, Some(count)) }
+            CohortPeriod {
+                days: *days,
+                days_counted: dates.days_counted(*days),
+                is_complete: is_complete(*days),
+                active,
+                share: ratio(active, Some(count)),
+            }
         };
         Cohort { days: range, people: count, periods: periods[first_period..].iter().map(period).collect() }
     };
     periods.iter().enumerate().map(|(index, (range, _))| cohort(index, *range)).collect()
+}
+
+impl<'a> EarliestActivations<'a> {
+    fn add(&mut self, digest: &'a DayDigest) {
+        for department in digest.departments() {
+            if !self.changes.update(department.department, &department.members) {
+                continue;
+            }
+            for (person, time) in department.members.activations() {
+                let person = person as usize;
+                if self.times.len() <= person {
+                    self.times.resize(person + 1, None);
+                }
+                self.times[person] = Some(self.times[person].map_or(time, |earliest| earliest.min(time)));
+            }
+        }
+    }
 }
 
 /// People active on any day of the range; `None` if none of the days is available.
@@ -99,8 +136,6 @@ fn active_in(range: DayRange, days: &FiguresByDay) -> Option<FixedBitSet> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::{
         model::{DataScope, DayKey, UserIdType},

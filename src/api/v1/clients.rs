@@ -23,6 +23,7 @@ use crate::{
     },
     query::{LoadedDays, Query},
     report::{
+        client_versions::{VersionAge, VersionUsage, ages},
         clients::{self, ClientUsage, ClientsReport, clients},
         ratio,
     },
@@ -48,6 +49,8 @@ pub struct ClientsData {
     clients: Vec<UsageItem>,
     /// Feishu app packages, such as `Feishu` and `Lark`.
     app_packages: Vec<UsageItem>,
+    /// Versions of Feishu clients on each operating system.
+    client_versions: Vec<ClientVersionItem>,
 }
 
 record! {
@@ -63,8 +66,45 @@ record! {
         users: Option<u64>,
         /// `users` divided by all active people, 0 to 1. Null if nobody was active. A person can use several, so the shares
         /// can add up to more than 1.
-        #[schema(example = 0.236)]
+        #[schema(minimum = 0, maximum = 1, example = 0.236)]
         share: Option<f64>,
+    }
+}
+
+/// A version of a Feishu client on one operating system.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClientVersionItem {
+    #[serde(flatten)]
+    version: VersionFields,
+    /// Distinct people who used it on a day on which they were active. Null if Feishu withholds user ids and the range spans several days.
+    #[schema(example = 312)]
+    users: Option<u64>,
+    /// `users` divided by all active people who used the operating system, 0 to 1.
+    #[schema(minimum = 0, maximum = 1, example = 0.236)]
+    share: Option<f64>,
+}
+
+record! {
+    /// The parts of the name of a client version, and its age.
+    #[derive(Debug, Default, Serialize, ToSchema)]
+    pub struct VersionFields {
+        /// The operating system without its version, as in `operating_systems`. Null if Feishu does not name it.
+        #[schema(value_type = Option<String>, example = "ios")]
+        system: Option<Arc<str>>,
+        /// The client without its version.
+        #[schema(value_type = Option<String>, example = "feishu")]
+        client: Option<Arc<str>>,
+        /// The version. Null if Feishu names none.
+        #[schema(value_type = Option<String>, example = "7.20.3")]
+        version: Option<Arc<str>>,
+        /// Whether it is the newest version of the client on this system: the highest one that consists of numbers and
+        /// dots only and that at least 1 % of the system's users have. Null if the number of users is unknown.
+        #[schema(example = true)]
+        newest: Option<bool>,
+        /// Whether its major and minor number are lower than those of the newest version. Null if no version is the
+        /// newest, or if the version does not begin with a number.
+        #[schema(example = false)]
+        outdated: Option<bool>,
     }
 }
 
@@ -73,18 +113,22 @@ record! {
     #[derive(Debug, Serialize, ToSchema)]
     #[schema(as = ClientsLine)]
     pub struct ClientsRow {
-        /// What the row counts: `os_names`, `operating_systems`, `clients` or `app_packages`.
+        /// What the row counts: `os_names`, `operating_systems`, `clients`, `app_packages` or `client_versions`.
         #[schema(example = "operating_systems")]
         kind: &'static str,
         #[serde(flatten)]
         usage: UsageItem,
+        #[serde(flatten)]
+        version: VersionFields,
     }
 }
 
 /// Operating systems, clients and app packages
 ///
 /// Operating systems, versions of the Feishu client and app packages, each with the number of distinct people who used
-/// it in the range on a day on which they were active. As CSV, NDJSON or Parquet: one row per operating system, client or package.
+/// it in the range on a day on which they were active. `client_versions` says for each operating system which versions of
+/// the client are in use, which one is the newest and which are outdated. As CSV, NDJSON or Parquet: one row per operating
+/// system, client, package or client version; `system` to `outdated` are empty but for the last.
 #[utoipa::path(
     get, path = "/v1/reports/clients", tag = "reports", operation_id = "clientsReport",
     params(RangeParams, PeopleParams, FormatParams, PreferHeader),
@@ -116,25 +160,31 @@ fn report(loaded: &Loaded<LoadedDays>, request: &DataRequest) -> Response {
     let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = request;
     let dictionary = loaded.days.first().map(|day| day.dictionary());
     let report = dictionary.map(|dictionary| clients(&loaded.days, &dictionary.read(), selection));
-    let ClientsReport { mut usage, active } = report.unwrap_or_default();
-    let total = usage.len();
+    let ClientsReport { mut usage, mut versions, active } = report.unwrap_or_default();
+    let total = usage.len() + versions.len();
     if let Some(min_group_size) = min_group_size {
         let is_small = |people: u64| (1..min_group_size.get()).contains(&people);
         let is_suppressed = loaded.days.iter().any(|day| is_small(day.row_count() as u64));
         // An unknown number of users may be small, so it is suppressed too.
-        usage.retain(|usage| !is_suppressed && usage.users.is_some_and(|users| !is_small(users)));
+        let is_visible = |users: Option<u64>| !is_suppressed && users.is_some_and(|users| !is_small(users));
+        usage.retain(|usage| is_visible(usage.users));
+        // The ages are those among the visible versions, so that they reveal nothing about the others.
+        versions.retain(|usage| is_visible(usage.users));
     }
-    let are_suppressed = usage.len() < total;
+    let are_suppressed = usage.len() + versions.len() < total;
     let ids_are_withheld = usage.iter().any(|usage| usage.users.is_none());
     let meta = Meta::from_loaded_days(loaded)
         .with_note(loaded.selection_note())
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
-    let rows: Vec<ClientsRow> = usage.iter().map(|usage| ClientsRow::new(usage, active)).collect();
+    let mut rows: Vec<ClientsRow> = usage.iter().map(|usage| ClientsRow::new(usage, active)).collect();
+    let aged = versions.iter().zip(ages(&versions));
     if format.format != Format::Json {
+        rows.extend(aged.map(|(usage, age)| ClientsRow::of_version(usage, age)));
         return ListResponse { data: rows, meta }.into_format(*format, "clients");
     }
-    let mut data = ClientsData::default();
+    let client_versions = aged.map(|(usage, age)| ClientVersionItem::new(usage, age)).collect();
+    let mut data = ClientsData { client_versions, ..ClientsData::default() };
     for (usage, row) in usage.iter().zip(rows) {
         data.list_of(usage.dimension).push(row.usage);
     }
@@ -161,6 +211,28 @@ impl ClientsRow {
             clients::ClientDimension::AppPackage => "app_packages",
         };
         let share = usage.users.and_then(|users| ratio(users, active)).map(round_to_thousandths);
-        Self { kind, usage: UsageItem { name: Arc::clone(&usage.name), users: usage.users, share } }
+        let usage = UsageItem { name: Arc::clone(&usage.name), users: usage.users, share };
+        Self { kind, usage, version: VersionFields::default() }
+    }
+
+    fn of_version(usage: &VersionUsage, age: VersionAge) -> Self {
+        let ClientVersionItem { version, users, share } = ClientVersionItem::new(usage, age);
+        let parts = [version.client.as_deref(), version.version.as_deref()];
+        let name = parts.into_iter().flatten().collect::<Vec<_>>().join(" ").into();
+        Self { kind: "client_versions", usage: UsageItem { name, users, share }, version }
+    }
+}
+
+impl ClientVersionItem {
+    fn new(usage: &VersionUsage, age: VersionAge) -> Self {
+        let version = VersionFields {
+            system: usage.version.system.clone(),
+            client: Some(Arc::clone(&usage.version.client)),
+            version: usage.version.version.clone(),
+            newest: age.is_newest,
+            outdated: age.is_outdated,
+        };
+        let share = usage.users.and_then(|users| ratio(users, usage.system_users)).map(round_to_thousandths);
+        Self { version, users: usage.users, share }
     }
 }

@@ -77,11 +77,18 @@ record! {
         /// Last day of the period.
         #[schema(value_type = String, format = Date, example = "2026-11-15")]
         end_date: Day,
+        /// Number of dates of the period that count in the figures. Late, missing, empty, expired and pending dates do not.
+        #[schema(example = 7)]
+        days_counted: usize,
+        /// Whether the whole week or month is in the selected range, and each of its dates counts or is known to have no
+        /// people. Do not compare the share of a period that is not complete with others.
+        #[schema(example = true)]
+        complete: bool,
         /// Distinct people of the cohort who were active in the period.
         #[schema(example = 21)]
         active: u64,
         /// `active` divided by the people of the cohort, 0 to 1. Null if the cohort is empty.
-        #[schema(example = 0.875)]
+        #[schema(minimum = 0, maximum = 1, example = 0.875)]
         share: Option<f64>,
     }
 }
@@ -159,8 +166,8 @@ fn report(input: &Loaded<ReportInput>, request: &RetentionRequest) -> Response {
     let range = input.plan.range;
     let activated = activation_days(&input.days);
     let (days, numbering) = input.figures_with_numbering(selection);
-    let mut cohorts =
-        retention::retention(range, *interval, &cohorts_by_activation_day(&activated, &days, &numbering), &days);
+    let activated = cohorts_by_activation_day(&activated, &days, &numbering);
+    let mut cohorts = retention::retention(range, *interval, &activated, &days, &input.known_dates());
     let total = cohorts.len();
     let is_suppressed = input.suppressed_days(selection, min_group_size).cover(range);
     // An empty cohort reveals nothing about a person.
@@ -213,6 +220,8 @@ impl PeriodItem {
             offset,
             start_date: period.days.first(),
             end_date: period.days.last(),
+            days_counted: period.days_counted,
+            complete: period.is_complete,
             active: period.active,
             share: period.share.map(round_to_thousandths),
         }

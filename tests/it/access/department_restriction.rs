@@ -34,6 +34,7 @@ fn requests(inside: &str, outside: &str, insider: &str, outsider: &str) -> Vec<S
             ("/v1/reports/activity", &["json", "json&interval=week", "json&trailing=fetch", "csv"][..]),
             ("/v1/reports/departments", &["json", "json&layout=tree", "csv"][..]),
             ("/v1/reports/retention", &["json", "csv"][..]),
+            ("/v1/reports/movement", &["json", "json&interval=month", "csv"][..]),
             ("/v1/reports/clients", &["json", "csv"][..]),
         ] {
             requests.extend(formats.iter().map(|format| format!("{path}?{selection}&format={format}")));

@@ -47,7 +47,7 @@ async fn a_pseudonymous_key_sees_and_selects_people_by_pseudonym_only() {
     assert_eq!(found.status, StatusCode::NOT_FOUND);
 
     let figures = |response: Value| (response["data"].clone(), response["meta"]["days"].clone());
-    for report in ["summary", "activity", "departments", "retention", "clients"] {
+    for report in ["summary", "activity", "departments", "retention", "movement", "clients"] {
         let path = format!("/v1/reports/{report}?{range}");
         assert_eq!(
             figures(guarded.get(&path, pseudonymous).await.json()),

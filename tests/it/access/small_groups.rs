@@ -95,7 +95,7 @@ async fn small_cohorts_and_rare_clients_are_omitted() {
 
     let clients = async |key: &Key| guarded.get(&format!("/v1/reports/clients?{RANGE}"), key).await.json();
     let sizes = |response: &Value| -> Vec<u64> {
-        let kinds = ["os_names", "operating_systems", "clients", "app_packages"];
+        let kinds = ["os_names", "operating_systems", "clients", "app_packages", "client_versions"];
         let used = kinds.iter().flat_map(|kind| response["data"][kind].as_array().unwrap());
         used.map(|used| used["users"].as_u64().unwrap()).collect()
     };
@@ -103,7 +103,7 @@ async fn small_cohorts_and_rare_clients_are_omitted() {
     assert!(known.iter().any(|users| *users < LARGE_MIN_GROUP));
     assert_eq!(shown, known.into_iter().filter(|users| *users >= LARGE_MIN_GROUP).collect::<Vec<_>>());
 
-    for report in ["retention", "clients"] {
+    for report in ["retention", "movement", "clients"] {
         let path = format!("/v1/reports/{report}?{RANGE}&department_path=x");
         assert_eq!(guarded.get(&path, reports).await.status, StatusCode::FORBIDDEN);
         assert_eq!(guarded.get(&path, users).await.status, StatusCode::NOT_FOUND);
@@ -166,4 +166,34 @@ async fn the_number_of_days_of_regular_use_is_fixed_while_small_groups_are_withh
         assert_eq!(guarded.get(&path, reports).await.status, StatusCode::FORBIDDEN, "{report}");
         assert_eq!(guarded.get(&path, users).await.status, StatusCode::OK, "{report}");
     }
+}
+
+#[tokio::test]
+async fn movements_of_few_people_are_withheld_with_the_figures_that_reveal_them() {
+    let keys = [Key::new("reports", &[Scope::ReportsRead]), Key::new("users", &[Scope::UsersRead])];
+    let [reports, users] = &keys;
+    let simulation = SimulatorConfig { users: 300, days: 70, turnover: 0.5, ..SimulatorConfig::default() };
+    let guarded =
+        GuardedGateway::with(simulation, &keys, |config| config.min_group_size = NonZeroU64::new(MIN_GROUP)).await;
+
+    let path = "/v1/reports/movement?start_date=2026-09-28&end_date=2026-11-15";
+    let (shown, known) = (guarded.get(path, reports).await.json(), guarded.get(path, users).await.json());
+
+    let (mut hidden, mut visible) = (0, 0);
+    for (shown, known) in shown["data"].as_array().unwrap().iter().zip(known["data"].as_array().unwrap()) {
+        for figure in ["active", "retained", "new", "reactivated", "newly_dormant", "joined", "left"] {
+            let count = known[figure].as_u64().unwrap();
+            if shown[figure].is_null() {
+                hidden += 1;
+            } else {
+                assert_eq!(shown[figure], count, "{figure}");
+                assert!(count == 0 || count >= MIN_GROUP, "{figure}: {shown}");
+                visible += 1;
+            }
+        }
+        assert_eq!(shown["new"].is_null(), shown["reactivated"].is_null(), "their sum is active less retained");
+        assert_eq!(shown["joined"].is_null(), shown["left"].is_null(), "their difference is that of the users");
+    }
+    assert!(hidden > 0 && visible > 0, "{hidden} hidden, {visible} visible");
+    assert!(shown["meta"]["notes"].as_array().unwrap().iter().any(|note| note.as_str().unwrap().contains("withheld")));
 }

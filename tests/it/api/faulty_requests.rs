@@ -112,6 +112,8 @@ async fn every_data_endpoint_reports_a_faulty_range(
 #[case("/v1/reports/activity?period=2026-10&interval=week&regular_days=8", &["regular_days"])]
 #[case("/v1/reports/departments?period=7d&layout=tree&format=csv", &["layout"])]
 #[case("/v1/reports/retention?period=7d&interval=day", &["interval"])]
+#[case("/v1/reports/movement?period=7d&interval=day&user_id=ou_1", &["interval", "user_id"])]
+#[case("/v1/reports/movement?period=7d&department_id=od-1", &["department_id"])]
 #[case("/v1/reports/summary?period=7d&bom=true", &["bom"])]
 #[case("/v1/reports/activity?period=7d&limit=5&cursor=a", &["limit", "cursor"])]
 #[case("/v1/reports/activity?period=7d&allow_partial=1&user_id=", &["allow_partial", "user_id"])]

@@ -137,3 +137,48 @@ async fn a_small_group_on_a_lead_day_withholds_trailing_figures_only() {
     assert_eq!((notes(&fetched), notes(&departments)), (1, 1));
     assert!(fetched["meta"]["notes"][0].as_str().expect("a note").contains("mau"));
 }
+
+/// Rows of 40 days: `people` people who are there on all days, and `joiners` who join in the last whole week.
+fn company_with_joiners(geo: &'static str, people: usize, joiners: usize) -> impl Iterator<Item = UserDay> {
+    (0..40).flat_map(move |day| {
+        let present = if day <= 8 { people + joiners } else { people };
+        (0..present).map(move |person| UserDay::active(day, geo, &format!("{geo}_{person}"), "Top"))
+    })
+}
+
+const LAST_WHOLE_WEEK: &str = "start_date=2026-11-09&end_date=2026-11-15";
+
+#[tokio::test]
+async fn a_movement_that_is_small_in_one_geo_is_withheld_in_all_of_them_together() {
+    let (keys, folder) = (Keys::new(&["Top".to_owned()]), tempfile::tempdir().expect("a folder"));
+    let idle = (0..40).map(|day| UserDay { active: false, ..UserDay::active(day, "cn", "idle", "Top") });
+    let rows = company_with_joiners("cn", 20, 5).chain(company_with_joiners("sg", 20, 2)).chain(idle);
+    let tenant = Arc::new(Tenant::with_rows(&["cn", "sg"], rows));
+    let upstream = Upstream::start(Arc::clone(&tenant)).await;
+    let gateway = Gateway::start(&tenant, &upstream, |config| keys.configure(config, folder.path())).await;
+    let figures = async |caller: Caller, geos: &str| {
+        let url = format!("/v1/reports/movement?{LAST_WHOLE_WEEK}&geo={geos}");
+        let request = gateway.request(&url).bearer_auth(keys.secret(caller));
+        let item = ApiResponse::read(request.send().await.expect("an answer")).await.json()["data"][0].take();
+        ["active", "reactivated", "joined", "left"].map(|figure| item[figure].as_u64())
+    };
+
+    assert_eq!(figures(Caller::Unrestricted, "cn,sg").await, [Some(47), Some(7), Some(7), Some(0)]);
+    assert_eq!(figures(Caller::WithoutSmallGroups, "cn").await, [Some(25), Some(5), Some(5), Some(0)]);
+    // The two people of sg would be the difference between the two geos and cn.
+    assert_eq!(figures(Caller::WithoutSmallGroups, "cn,sg").await, [Some(47), None, None, None]);
+}
+
+#[tokio::test]
+async fn without_rows_of_inactive_people_nobody_is_said_to_join_or_leave() {
+    let gateway = gateway(&["cn"], company_with_joiners("cn", 5, 2)).await;
+
+    let movement = gateway.get(&format!("/v1/reports/movement?{LAST_WHOLE_WEEK}&department_path=Top")).await.json();
+
+    let item = &movement["data"][0];
+    assert_eq!((&item["active"], &item["retained"], &item["reactivated"]), (&json!(7), &json!(5), &json!(2)));
+    for figure in ["newly_dormant", "joined", "left", "transferred_in", "transferred_out"] {
+        assert!(item[figure].is_null(), "{figure}: {item}");
+    }
+    assert!(movement["meta"]["notes"][0].as_str().expect("a note").contains("no rows for inactive people"));
+}

@@ -85,14 +85,30 @@ impl Range {
     }
 
     pub fn buckets(self, interval: Interval) -> Vec<Self> {
-        let key = |day: &Date| match interval {
-            Interval::Day => *day,
-            Interval::Week => day.checked_sub(i32::from(day.weekday().to_monday_zero_offset()).days()).expect("a date"),
-            Interval::Month => day.first_of_month(),
-        };
+        let key = |day: &Date| interval.whole(*day).first;
         let days: Vec<Date> = self.days().collect();
         let buckets = days.chunk_by(|one, other| key(one) == key(other));
         buckets.map(|days| Self { first: days[0], last: days[days.len() - 1] }).collect()
+    }
+}
+
+impl Interval {
+    /// The whole day, week or month that contains a date.
+    fn whole(self, day: Date) -> Range {
+        match self {
+            Self::Day => Range { first: day, last: day },
+            Self::Week => {
+                let monday = day - i32::from(day.weekday().to_monday_zero_offset()).days();
+                Range { first: monday, last: monday + 6.days() }
+            }
+            Self::Month => Range { first: day.first_of_month(), last: day.last_of_month() },
+        }
+    }
+
+    /// The first date that the movement over `range` is computed from.
+    pub fn first_of_movement(self, range: Range) -> Date {
+        let first = self.whole(range.first).first;
+        if first < range.first { first } else { self.whole(first - 1.day()).first }
     }
 }
 
@@ -123,6 +139,47 @@ fn people<'a>(rows: impl IntoIterator<Item = &'a UserDay>, is_one_day: bool) -> 
         }
     }
     (is_one_day || without_id == 0).then_some(ids.len() as u64 + without_id)
+}
+
+/// The versions of clients on each system that these rows of active people name.
+fn client_versions(rows: &[&UserDay], is_one_day: bool) -> Value {
+    // Of the texts of the tenants, the last word is the version.
+    let split = |text: &'static str| text.rsplit_once(' ').expect("a name and a version");
+    let system = |os: Option<&'static str>| os.map(|os| split(os).0);
+    let mut by_version: BTreeMap<_, Vec<&UserDay>> = BTreeMap::new();
+    for row in rows {
+        let clients = row.clients.iter().filter_map(|(os, client)| Some((system(*os), split((*client)?))));
+        for (system, (client, version)) in clients.collect::<BTreeSet<_>>() {
+            by_version.entry((system, client, version)).or_default().push(row);
+        }
+    }
+    let users_of = |of: Option<&str>| {
+        let uses = |row: &&UserDay| row.clients.iter().any(|(os, _)| system(*os) == of);
+        people(rows.iter().copied().filter(uses), is_one_day)
+    };
+    let numbers = |version: &str| -> Vec<u64> {
+        let release = version.split_once('-').map_or(version, |(release, _)| release);
+        release.split('.').map(|number| number.parse().expect("a number")).collect()
+    };
+    let mut versions: Vec<_> =
+        by_version.into_iter().map(|(version, rows)| (version, people(rows, is_one_day))).collect();
+    versions.sort_by_key(|(version, users)| (Reverse(*users), *version));
+    let newest = |system: Option<&str>, client: &str| {
+        let all = users_of(system)?;
+        let releases = versions.iter().filter(|((own, name, version), users)| {
+            (*own, *name) == (system, client) && !version.contains('-') && users.is_some_and(|users| users * 100 >= all)
+        });
+        releases.map(|((.., version), _)| *version).max_by_key(|version| numbers(version))
+    };
+    let item = |((system, client, version), users): &((Option<&str>, &str, &str), Option<u64>)| {
+        let newest = newest(*system, client);
+        json!({
+            "system": system, "client": client, "version": version, "users": users,
+            "share": share(*users, users_of(*system)), "newest": users.map(|_| newest == Some(*version)),
+            "outdated": newest.map(|newest| numbers(version)[..2] < numbers(newest)[..2]),
+        })
+    };
+    versions.iter().map(item).collect()
 }
 
 fn counters<'a>(rows: impl IntoIterator<Item = &'a UserDay>) -> Value {
@@ -413,8 +470,11 @@ impl Tenant {
                 let inside = rows.iter().filter(|row| (period.first..=period.last).contains(&row.date) && row.active);
                 let active: BTreeSet<&str> = inside.filter_map(|row| row.user_id.as_deref()).collect();
                 let active = active.intersection(&people).count() as u64;
+                let days_counted = self.counted(*period, selection).len();
                 json!({
                     "offset": offset, "start_date": period.first, "end_date": period.last, "active": active,
+                    "days_counted": days_counted,
+                    "complete": days_counted == interval.whole(period.first).days().count(),
                     "share": share(Some(active), Some(people.len() as u64)),
                 })
             };
@@ -422,6 +482,57 @@ impl Tenant {
             json!({ "start_date": first.first, "end_date": first.last, "people": people.len(), "periods": later })
         };
         periods.iter().enumerate().map(cohort).collect()
+    }
+
+    /// `data` of `/v1/reports/movement`.
+    pub fn movement(&self, range: Range, interval: Interval, selection: &Selection) -> Value {
+        let everyone = Selection { path: None, ..selection.clone() };
+        let loaded = Range { first: interval.first_of_movement(range), last: range.last };
+        let rows = self.selected(loaded, &everyone);
+        let has_idle_rows = rows.iter().any(|row| !row.active);
+        let activated = |id: &str| {
+            let times =
+                rows.iter().filter(|row| row.user_id.as_deref() == Some(id)).filter_map(|row| row.register_time);
+            times.map(DateTime::date).min()
+        };
+        let is_known = |bucket: Range| self.counted(bucket, selection).len() == bucket.days().count();
+        let has_ids = |bucket: Range, of: &Selection| self.selected(bucket, of).iter().all(|row| row.user_id.is_some());
+        let ids =
+            |rows: Vec<&UserDay>| -> BTreeSet<String> { rows.iter().filter_map(|row| row.user_id.clone()).collect() };
+        let active =
+            |bucket: Range| ids(self.selected(bucket, selection).into_iter().filter(|row| row.active).collect());
+        let on_last = |bucket: Range, of: &Selection| ids(self.selected(Range { first: bucket.last, ..bucket }, of));
+        let item = |bucket: Range| {
+            let whole = interval.whole(bucket.first);
+            let before = interval.whole(whole.first - 1.day());
+            let is_cut = (whole.first, whole.last) != (bucket.first, bucket.last);
+            let both = [before, whole];
+            let is_null = is_cut || !both.iter().all(|bucket| is_known(*bucket) && has_ids(*bucket, selection));
+            let with_rows = |count: usize| (!is_null && has_idle_rows).then_some(count);
+            let everyone_has_ids = both.iter().all(|bucket| has_ids(*bucket, &everyone));
+            let moved =
+                |is_shown: bool, people: Vec<&String>| with_rows(people.len()).filter(|_| is_shown && everyone_has_ids);
+            let (then, now) = (active(before), active(whole));
+            let [here_then, here_now] = both.map(|bucket| on_last(bucket, selection));
+            let [all_then, all_now] = both.map(|bucket| on_last(bucket, &everyone));
+            let is_new = |id: &&String| activated(id).is_some_and(|day| (bucket.first..=bucket.last).contains(&day));
+            let (new, back): (Vec<_>, Vec<_>) = now.difference(&then).partition(is_new);
+            let (came, went) = (here_now.difference(&here_then), here_then.difference(&here_now));
+            let (from_elsewhere, joined): (Vec<_>, Vec<_>) = came.partition(|id| all_then.contains(*id));
+            let (to_elsewhere, left): (Vec<_>, Vec<_>) = went.partition(|id| all_now.contains(*id));
+            let count = |count: usize| (!is_null).then_some(count);
+            json!({
+                "start_date": bucket.first, "end_date": bucket.last,
+                "days_counted": self.counted(bucket, selection).len(), "complete": !is_cut && is_known(whole),
+                "active": count(now.len()), "retained": count(now.intersection(&then).count()),
+                "new": count(new.len()), "reactivated": count(back.len()),
+                "newly_dormant": with_rows(then.difference(&now).filter(|id| here_now.contains(*id)).count()),
+                "joined": moved(true, joined), "left": moved(true, left),
+                "transferred_in": moved(selection.path.is_some(), from_elsewhere),
+                "transferred_out": moved(selection.path.is_some(), to_elsewhere),
+            })
+        };
+        range.buckets(interval).into_iter().map(item).collect()
     }
 
     /// `data` of `/v1/reports/clients`.
@@ -447,6 +558,7 @@ impl Tenant {
             "operating_systems": list(|row| row.clients.iter().filter_map(|(os, _)| *os).collect()),
             "clients": list(|row| row.clients.iter().filter_map(|(_, client)| *client).collect()),
             "app_packages": list(|row| row.app_packages.clone()),
+            "client_versions": client_versions(&rows, is_one_day),
         })
     }
 

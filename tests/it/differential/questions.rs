@@ -27,6 +27,7 @@ pub enum Report {
     Summary,
     Departments(DepartmentsQuestion),
     Retention(Interval),
+    Movement(Interval),
     Clients,
     /// With the number of days after which an account is dormant.
     Licences(Option<i32>),
@@ -47,8 +48,16 @@ impl Question {
             (!texts.is_empty()).then(|| texts[rng.usize(..texts.len())].clone())
         };
         let (mut path, mut user_id) = (None, None);
+        let report = match report {
+            // Whether the days before the tenant's first one are empty or late depends on how many were fetched.
+            Report::Movement(interval) if interval.first_of_movement(range) < tenant.first => {
+                Report::Retention(interval)
+            }
+            report => report,
+        };
         let report = if tenant.has_late_days && matches!(report, Report::User) { Report::Clients } else { report };
-        let is_of_groups = matches!(report, Report::Departments(_) | Report::Retention(_) | Report::Licences(_));
+        let is_of_groups =
+            matches!(report, Report::Departments(_) | Report::Retention(_) | Report::Movement(_) | Report::Licences(_));
         let takes_user_id = !tenant.has_late_days && !is_of_groups;
         match rng.u8(..4) {
             _ if matches!(report, Report::User) => user_id = pick(rng, tenant.user_ids(range, &geos)),
@@ -73,6 +82,7 @@ impl Question {
             Report::Summary => "/v1/reports/summary?".to_owned(),
             Report::Departments(question) => format!("/v1/reports/departments?{}", question.query()),
             Report::Retention(interval) => format!("/v1/reports/retention?interval={}", interval.name()),
+            Report::Movement(interval) => format!("/v1/reports/movement?interval={}", interval.name()),
             Report::Clients => "/v1/reports/clients?".to_owned(),
             Report::Licences(days) => format!("/v1/reports/licences?{}", dormant_query(*days)),
             Report::Users(question) => format!("/v1/users?{}", question.query()),
@@ -103,6 +113,7 @@ impl Question {
             Report::Summary => tenant.summary(*range, selection),
             Report::Departments(question) => tenant.departments(*range, selection, question),
             Report::Retention(interval) => tenant.retention(*range, interval, selection),
+            Report::Movement(interval) => tenant.movement(*range, interval, selection),
             Report::Clients => tenant.clients(*range, selection),
             Report::Licences(dormant_after) => tenant.licences(*range, selection, dormant_after),
             Report::Users(question) => tenant.users(*range, selection, question).into(),
@@ -115,7 +126,8 @@ impl Report {
     fn random(rng: &mut Rng, range: Range) -> Self {
         let days = range.days().count();
         let dormant_after = |rng: &mut Rng| rng.bool().then(|| rng.i32(1..120));
-        match rng.u8(..13) {
+        let week_or_month = |rng: &mut Rng| if rng.bool() { Interval::Week } else { Interval::Month };
+        match rng.u8(..15) {
             0..3 => {
                 let interval = [Interval::Day, Interval::Week, Interval::Month][rng.usize(..3)];
                 let longest = range.buckets(interval).into_iter().map(|bucket| bucket.days().count()).max();
@@ -129,7 +141,7 @@ impl Report {
                 depth: rng.bool().then(|| rng.usize(1..4)),
                 is_tree: rng.bool(),
             }),
-            7 => Self::Retention(if rng.bool() { Interval::Week } else { Interval::Month }),
+            7 => Self::Retention(week_or_month(rng)),
             8 => Self::Clients,
             9..11 => Self::Users(UsersQuestion {
                 sort: match rng.usize(..12) {
@@ -150,7 +162,8 @@ impl Report {
                 activated: (rng.u8(..4) == 0).then(|| rng.bool()),
                 dormant_after: dormant_after(rng),
             }),
-            11 => Self::Licences(dormant_after(rng)),
+            11..13 => Self::Movement(week_or_month(rng)),
+            13 => Self::Licences(dormant_after(rng)),
             _ => Self::User,
         }
     }

@@ -44,7 +44,7 @@ const LAST: Date = date(2026, 11, 17);
 const IDS: [&str; 10] = ["ou_", "ou 1 ", "a/b", "ü%41", "=SUM(1)", "\"q\"", "x,y;", "😀", "+1&b=2#", "用户\\"];
 const SEGMENTS: [&str; 9] = ["Top", "R", "R2", "研发", "研发二部", "a b", "R&D", "x%20", "é"];
 const SYSTEMS: [&str; 4] = ["ios 14.2", "ios 15", "Android 12", "windows 11"];
-const CLIENTS: [&str; 3] = ["feishu 3.40.0-alpha", "feishu 7.1.2", "lark 7.0"];
+const CLIENTS: [&str; 5] = ["feishu 3.40.0-alpha", "feishu 7.1.2", "feishu 7.1.10", "feishu 6.20.1", "lark 7.0"];
 const OS_NAMES: [&str; 3] = ["iOS", "Android", "Windows"];
 
 /// The row of one person on one day in one geo, as it counts.

@@ -262,6 +262,96 @@ async fn retention_follows_people_who_activated_their_accounts() {
     assert_eq!(cohort["periods"][0]["active"], active.len());
 }
 
+/// The sum of a figure over all items.
+fn sum_of(items: &[Value], figure: &str) -> u64 {
+    items.iter().map(|item| item[figure].as_u64().unwrap_or_else(|| panic!("{figure}: {item}"))).sum()
+}
+
+#[tokio::test]
+async fn movement_explains_the_change_of_active_people_and_of_users() {
+    let (setup, _) = tenant_of_200().await;
+    let weeks = "start_date=2026-10-12&end_date=2026-11-15";
+    let departments = setup.get(&format!("/v1/reports/departments?{weeks}")).await.json();
+    let path = departments["data"][0]["department_path"].as_str().unwrap();
+    for (selection, transfers) in [(String::new(), false), (format!("&department_path={path}"), true)] {
+        let movement = setup.get(&format!("/v1/reports/movement?{weeks}{selection}")).await.json();
+        let activity = setup.get(&format!("/v1/reports/activity?{weeks}&interval=week{selection}")).await.json();
+
+        let (movement, activity) = (movement["data"].as_array().unwrap(), activity["data"].as_array().unwrap());
+        assert_eq!((movement.len(), activity.len()), (5, 5));
+        for (item, week) in movement.iter().zip(activity) {
+            let count = |figure: &str| sum_of(std::slice::from_ref(item), figure);
+            assert_eq!(item["active"], week["active"]);
+            assert_eq!(count("active"), count("retained") + count("new") + count("reactivated"));
+            assert_eq!((&item["complete"], &item["days_counted"]), (&Value::Bool(true), &7.into()));
+            assert_eq!(item["transferred_in"].is_u64(), transfers);
+        }
+        let users = |week: &Value| week["users"].as_u64().unwrap();
+        let later = &movement[1..];
+        let came = sum_of(later, "joined") + if transfers { sum_of(later, "transferred_in") } else { 0 };
+        let went = sum_of(later, "left") + if transfers { sum_of(later, "transferred_out") } else { 0 };
+        assert_eq!(users(&activity[0]) + came, users(&activity[4]) + went, "{selection}");
+        assert!(came > 0 && went > 0, "{selection}: {came} came and {went} went");
+    }
+}
+
+#[tokio::test]
+async fn weeks_that_the_range_cuts_have_no_movement() {
+    let (setup, _) = tenant_of_200().await;
+
+    // Wednesday to Tuesday.
+    let movement = setup.get("/v1/reports/movement?start_date=2026-10-28&end_date=2026-11-17").await.json();
+
+    let items = movement["data"].as_array().unwrap();
+    let figures: Vec<_> = items.iter().map(|item| (item["complete"] == true, item["active"].is_u64())).collect();
+    // The second week is compared with the whole first one, whose other days are loaded too.
+    assert_eq!(figures, [(false, false), (true, true), (true, true), (false, false)]);
+    assert_eq!((&items[0]["start_date"], &items[0]["days_counted"]), (&"2026-10-28".into(), &5.into()));
+    assert!(movement["meta"]["notes"][0].as_str().unwrap().contains("cut by the selected range"), "{movement}");
+    let whole = setup.get("/v1/reports/movement?start_date=2026-11-02&end_date=2026-11-15").await.json();
+    assert_eq!((&whole["data"][0], &whole["data"][1]), (&items[1], &items[2]));
+    assert_eq!(whole["meta"]["notes"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn client_versions_have_an_age_on_each_system() {
+    let (setup, truth) = tenant_of_200().await;
+
+    let clients = setup.get(&format!("/v1/reports/clients?{RANGE}")).await.json();
+    let rows_of_table = setup.get(&format!("/v1/reports/clients?{RANGE}&format=ndjson")).await.lines();
+
+    let versions = clients["data"]["client_versions"].as_array().unwrap();
+    let item = |version: &str| {
+        let is_wanted =
+            |item: &&Value| item["system"] == "ios" && item["client"] == "feishu" && item["version"] == version;
+        versions.iter().find(is_wanted).unwrap_or_else(|| panic!("{version}: {clients}"))
+    };
+    let users_of = |client: &str| -> BTreeSet<u32> {
+        let uses = |row: &&GroundTruthRow| {
+            let mut items = row.active_os.split("','");
+            row.suite_active && items.any(|item| item.trim_matches('\'').starts_with("ios ") && item.contains(client))
+        };
+        rows(&truth).filter(uses).map(|row| row.person).collect()
+    };
+    assert_eq!(item("7.20.3")["users"], users_of(",feishu 7.20.3").len());
+    let share = users_of(",feishu 7.20.3").len() as f64 / users_of("").len() as f64;
+    assert!((item("7.20.3")["share"].as_f64().unwrap() - share).abs() < 0.001);
+    let age = |version| (item(version)["newest"].as_bool().unwrap(), item(version)["outdated"].as_bool().unwrap());
+    assert_eq!(
+        ["7.20.3", "7.19.8", "7.5.0-alpha", "3.40.0-alpha"].map(age),
+        [(true, false), (false, true), (false, true), (false, true)]
+    );
+    let of_kind = |kind: &str| rows_of_table.iter().filter(|row| row["kind"] == kind).collect::<Vec<_>>();
+    let in_table = of_kind("client_versions");
+    assert_eq!(in_table.len(), versions.len());
+    for (row, item) in in_table.into_iter().zip(versions) {
+        for (figure, value) in item.as_object().unwrap() {
+            assert_eq!(&row[figure], value, "{figure}");
+        }
+    }
+    assert!(of_kind("clients").iter().all(|row| row["system"].is_null() && row["newest"].is_null()));
+}
+
 #[tokio::test]
 async fn clients_count_distinct_users() {
     let (setup, truth) = tenant_of_200().await;
@@ -300,7 +390,7 @@ async fn missing_ids_are_noted_in_the_response() {
 #[tokio::test]
 async fn group_reports_reject_the_user_id_parameter() {
     let (setup, _) = tenant_of_200().await;
-    for report in ["departments", "retention"] {
+    for report in ["departments", "retention", "movement"] {
         let response = setup.get(&format!("/v1/reports/{report}?{RANGE}&user_id=ou_1&depht=1")).await;
         assert_eq!(response.status, 400);
         assert_eq!(response.problem()["errors"].as_array().unwrap().len(), 2);

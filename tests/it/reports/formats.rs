@@ -7,13 +7,14 @@ use crate::support::Setup;
 
 const RANGE: &str = "start_date=2026-11-16&end_date=2026-11-20";
 
-pub const TABLES: [&str; 7] = [
+pub const TABLES: [&str; 8] = [
     "/v1/user-days",
     "/v1/users",
     "/v1/reports/activity",
     "/v1/reports/summary",
     "/v1/reports/departments",
     "/v1/reports/retention",
+    "/v1/reports/movement",
     "/v1/reports/clients",
 ];
 
@@ -123,6 +124,7 @@ async fn the_first_lines_of_each_format() {
         ("summary", format!("reports/summary?{RANGE}")),
         ("departments", format!("reports/departments?{RANGE}&trailing=fetch")),
         ("retention", format!("reports/retention?{month}")),
+        ("movement", format!("reports/movement?{month}")),
         ("clients", format!("reports/clients?{month}")),
     ] {
         for format in ["csv", "ndjson"] {

@@ -8,8 +8,8 @@ use std::{
 use feishu_pulse::{
     model::{Day, DayRange},
     report::{
-        ActivityBucket, DayDigest, DayFigures, DepartmentSlice, FiguresByDay, Interval, PersonSet, SumsByDay,
-        TrailingCounts, activity,
+        ActivityBucket, DayDigest, DayFigures, DepartmentSlice, FiguresByDay, Interval, KnownDates, PersonSet,
+        SumsByDay, TrailingCounts, activity,
         clients::{ClientDimension, ClientsReport, clients},
         department_totals::{DepartmentTotals, departments_with_rows, totals},
         department_tree::DepartmentTree,
@@ -198,7 +198,8 @@ proptest! {
             activated.entry(day).or_default().grow_and_insert(person as usize);
         }
 
-        let cohorts = retention(range(&tenant), interval, &activated, &days);
+        let dates = KnownDates { counted: days.keys().copied().collect(), ..KnownDates::default() };
+        let cohorts = retention(range(&tenant), interval, &activated, &days, &dates);
 
         for cohort in cohorts {
             let joined = |row: &super::tenant::PersonDay| {
@@ -221,7 +222,7 @@ proptest! {
         let days = partitions(&tenant);
         let selection = RowSelection { department_path: path.map(str::to_owned), ..RowSelection::default() };
 
-        let ClientsReport { usage, active } = clients(&days, &days[0].dictionary().read(), &selection);
+        let ClientsReport { usage, active, .. } = clients(&days, &days[0].dictionary().read(), &selection);
 
         let range = range(&tenant);
         let rows = || naive::rows(&tenant, range, path);

@@ -5,9 +5,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use feishu_pulse::{
     model::{DataScope, Day, DayKey, DayRange, Geo, UserIdType},
     report::{
-        DayDigest, DepartmentSlice, FiguresByDay, Interval, SumsByDay, TrailingCounts, activity,
+        DayDigest, DepartmentSlice, FiguresByDay, Interval, KnownDates, SumsByDay, TrailingCounts, activity,
+        client_versions::{ClientVersion, VersionUsage, ages},
         department_totals::{self, departments_with_rows},
         department_tree::DepartmentTree,
+        movement::{self, MovementInput},
         relative_change,
         retention::{activation_days, retention},
         user_rollup::UserRollup,
@@ -195,9 +197,83 @@ fn the_first_cohort_has_full_retention() {
         activated.entry(day).or_default().grow_and_insert(person as usize);
     }
 
-    let cohorts = retention(week(), Interval::Week, &activated, &days);
+    let dates = KnownDates { counted: days.keys().copied().collect(), ..KnownDates::default() };
+    let cohorts = retention(week(), Interval::Week, &activated, &days, &dates);
 
     assert_eq!((cohorts[0].people, cohorts[0].periods[0].active, cohorts[0].periods[0].share), (3, 3, Some(1.0)));
+}
+
+/// The lines below the line of a table's head, as cells.
+fn table(head: &str) -> Vec<Vec<String>> {
+    let lines = PAGE.lines().skip_while(|line| !line.contains(head)).skip(2).take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect();
+    lines.map(cells).collect()
+}
+
+#[test]
+fn movement_equals_the_table() {
+    let people = table("| week of 2 Nov | week of 9 Nov |");
+    let dictionary = Arc::new(Dictionary::default());
+    let weeks: Vec<DayRange> =
+        ["2026-11-02", "2026-11-09"].map(|day| Interval::Week.containing(day.parse().unwrap())).into();
+    let row = |cells: &[String], week: usize| {
+        let (name, _) = cells[week + 1].split_once(',').unwrap_or((&cells[week + 1], ""));
+        let activated: Day = if cells[2].contains("10 Nov") { "2026-11-10" } else { "2026-01-01" }.parse().unwrap();
+        (name != "—").then(|| Row {
+            user_id: Some(cells[0].clone()),
+            department: Department { name: name.into(), path: format!("总部/{name}").into() },
+            register_time: Some(Geo::Cn.starts_at(activated)),
+            flags: Flags::default().with(Flag::Active, cells[week + 1].contains("active")),
+            ..Row::default()
+        })
+    };
+    let digest = |(week, day): (usize, Day)| {
+        let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day };
+        let mut builder = DayTableBuilder::new(key, Arc::clone(&dictionary));
+        people.iter().filter_map(|cells| row(cells, week)).for_each(|row| builder.push(&row));
+        Arc::new(DayDigest::from_day(&builder.finish(Timestamp::UNIX_EPOCH), None))
+    };
+    let days: Vec<Arc<DayDigest>> =
+        weeks.iter().enumerate().flat_map(|(week, days)| days.days().map(move |day| (week, day))).map(digest).collect();
+    let dates = KnownDates { counted: days.iter().map(|day| day.key().day).collect(), ..KnownDates::default() };
+    let (activations, research) = (activation_days(&days), dictionary.read().departments_within("总部/研发"));
+
+    for (departments, column) in [(None, 3), (Some(&research), 4)] {
+        let input = MovementInput { days: &days, departments, dates: &dates, activations: &activations };
+        let [week] = &movement::movement(weeks[1], Interval::Week, &input)[..] else { panic!("one week") };
+        let found = week.movement.unwrap();
+        let said = |figure: &str| {
+            people.iter().filter(|cells| cells[column].split(", ").any(|word| word == figure)).count() as u64
+        };
+        let figures = [found.retained, found.new, found.reactivated, found.newly_dormant, found.joined, found.left];
+        let names = ["retained", "new", "reactivated", "newly_dormant", "joined", "left"];
+        assert_eq!(figures, names.map(said), "{column}");
+        assert_eq!((found.transferred_in, found.transferred_out), (said("transferred_in"), said("transferred_out")));
+        assert_eq!(found.active, said("retained") + said("new") + said("reactivated"));
+        assert!(PAGE.contains(&format!("`active` {} = ", found.active)));
+    }
+}
+
+#[test]
+fn ages_of_versions_equal_the_table() {
+    let versions = table("| version | `users` | `share` |");
+    let usage = |cells: &Vec<String>| VersionUsage {
+        version: ClientVersion {
+            system: Some("ios".into()),
+            client: "feishu".into(),
+            version: Some((*cells[0]).into()),
+        },
+        users: Some(cells[1].parse().unwrap()),
+        system_users: Some(200),
+    };
+    let usages: Vec<VersionUsage> = versions.iter().map(usage).collect();
+
+    for ((age, usage), cells) in ages(&usages).iter().zip(&usages).zip(&versions) {
+        let share = usage.users.unwrap() as f64 / 200.0;
+        let found = [share.to_string(), age.is_newest.unwrap().to_string(), age.is_outdated.unwrap().to_string()];
+        assert_eq!(found, cells[2..], "{}", cells[0]);
+    }
+    assert_eq!(versions.len(), 5);
 }
 
 #[test]
