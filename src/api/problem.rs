@@ -126,6 +126,9 @@ impl Problem {
                 let problem = Self::new(ProblemCode::Unauthenticated, error.to_string());
                 Self { challenge: Some(challenge), ..problem }
             }
+            AuthError::TooManyFailures { retry_after } => {
+                Self::new(ProblemCode::TooManyRequests, error.to_string()).with_retry_after(retry_after)
+            }
             AuthError::Unavailable => Self::new(ProblemCode::IdentityProviderUnavailable, error.to_string())
                 .with_retry_after(Duration::from_secs(30)),
         }

@@ -61,8 +61,8 @@ pub(super) struct AccessSettings {
     #[arg(long, env = "PULSE_REQUESTS_PER_MINUTE", value_name = "COUNT", default_value = "6000", value_parser = requests_per_minute)]
     pub(super) requests_per_minute: RequestsPerMinute,
 
-    /// Origins whose web pages may read responses, such as `https://bi.example.com`, separated by commas. Without it no
-    /// web page may read responses
+    /// Origins whose web pages may send requests and read responses, such as `https://bi.example.com`, separated by
+    /// commas. Without it only pages of the gateway itself may
     #[arg(long, env = "PULSE_CORS_ORIGINS", value_name = "ORIGIN,…", value_delimiter = ',', value_parser = origin)]
     pub(super) cors_origins: Vec<HeaderValue>,
 
