@@ -14,7 +14,7 @@ use syn::{Item, UseTree, visit::Visit};
 /// The modules directly below `src/`, one layer a line, the lowest first. A module may import from lower layers only:
 /// modules of one layer do not import from each other.
 const LAYERS: &[&[&str]] = &[
-    &["model", "prometheus"],
+    &["model", "prometheus", "proxy"],
     &["table"],
     &["report"],
     &["source"],

@@ -60,6 +60,9 @@ pub enum AccessConfigError {
     /// The pseudonym key is too short.
     #[error("PULSE_PSEUDONYM_KEY is shorter than 32 bytes; generate one with `openssl rand -base64 32`")]
     ShortPseudonymKey,
+    /// Tokens can make callers pseudonymous, and there is no pseudonym key.
+    #[error("PULSE_OIDC_PSEUDONYMOUS_CLAIM requires PULSE_PSEUDONYM_KEY, which is not set")]
+    MissingPseudonymKey,
     /// Anonymous access and access control are both configured.
     #[error("PULSE_ALLOW_ANONYMOUS is set although access control is configured; remove one of the two settings")]
     AnonymousConflict,
@@ -89,6 +92,9 @@ impl Authenticator {
         let key = config.pseudonym_key.as_ref();
         if key.is_some_and(|key| key.expose_secret().len() < MIN_PSEUDONYM_KEY_BYTES) {
             return Err(AccessConfigError::ShortPseudonymKey);
+        }
+        if key.is_none() && config.oidc.as_ref().is_some_and(|oidc| oidc.pseudonymous_claim.is_some()) {
+            return Err(AccessConfigError::MissingPseudonymKey);
         }
         let open = |path: &PathBuf| KeysFile::open(path, key.is_some()).map(Arc::new);
         Ok(Self {

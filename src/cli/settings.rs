@@ -27,6 +27,7 @@ use crate::{
     },
     feishu::{FeishuConfig, quota::QuotaConfig, token::AppCredentials},
     model::Geo,
+    proxy,
     store::{ArchiveLocation, FreshnessPolicy},
 };
 
@@ -192,6 +193,7 @@ impl Settings {
     /// # Errors
     /// The first setting that is missing or invalid.
     pub fn gateway_config_without_listener(&self) -> Result<GatewayConfig, SettingError> {
+        proxy::check_environment().map_err(|error| SettingError::new(error.to_string()))?;
         let geos = self.distinct_geos()?;
         let feishu = FeishuConfig {
             throttle: ThrottleConfig { ceiling: self.upstream_rate.map(|rate| rate.0), ..ThrottleConfig::default() },
@@ -252,6 +254,7 @@ impl Settings {
             self.app_id().err(),
             self.secret().err(),
             self.distinct_geos().err(),
+            proxy::check_environment().err().map(|error| SettingError::new(error.to_string())),
             telemetry::check(&self.log).err().map(|error| SettingError::telemetry(&error.into())),
         ];
         errors.into_iter().flatten().chain(self.access.errors()).collect()

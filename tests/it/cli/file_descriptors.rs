@@ -21,7 +21,7 @@ async fn with_more_connections_than_file_descriptors_probes_are_answered() {
         ("PULSE_ADMIN_LISTEN", "127.0.0.1:0"),
         ("PULSE_LOG_FORMAT", "json"),
     ];
-    let preparation = format!("ulimit -Hn {LIMIT}; ulimit -Sn 64");
+    let preparation = format!("ulimit -Sn 64; ulimit -Hn {LIMIT}");
     let mut gateway = RunningProcess::start_prepared(&preparation, &["serve"], &settings);
     let mut log = BufReader::new(gateway.0.stderr.take().expect("a log"));
     let mut line = || -> Value {
