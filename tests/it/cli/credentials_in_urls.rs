@@ -21,7 +21,7 @@ use crate::{
 #[case::of_the_archive("PULSE_ARCHIVE", "https://me:hush@archive.example.com")]
 #[case::of_a_bucket("PULSE_ARCHIVE", "s3://me:hush@bucket")]
 #[case::of_the_storage("AWS_ENDPOINT_URL", "http://me:hush@127.0.0.1:1")]
-#[case::of_the_storage_and_malformed("AWS_ENDPOINT_URL_S3", "http://me:hu sh@hush:x")]
+#[case::of_the_storage_and_malformed("AWS_ENDPOINT_URL_S3", "http://me:hu sh@storage:x")]
 #[case::of_a_proxy("HTTPS_PROXY", "socks5://me:hush@proxy:1080")]
 fn a_refused_setting_does_not_show_a_password(#[case] variable: &str, #[case] value: &str) {
     let archive = if variable.starts_with("AWS_") { "s3://lake" } else { "none" };
