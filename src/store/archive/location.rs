@@ -92,12 +92,10 @@ fn open_bucket(bucket: &str) -> Result<impl ObjectStore, String> {
     let mut client =
         ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_connect_timeout(CONNECT_TIMEOUT).with_allow_http(true);
     let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
-    if let Some(endpoint) = endpoint(&builder)? {
-        if proxy::is_direct(&endpoint) {
-            // The client has no option to ignore HTTP_PROXY. A proxy that is not used for this host replaces it.
-            client = client.with_proxy_url("http://127.0.0.1:9");
-            client = client.with_proxy_excludes(endpoint.host_str().unwrap_or_default().trim_matches(['[', ']']));
-        }
+    if let Some(endpoint) = endpoint(&builder)?.filter(proxy::is_direct) {
+        // The client has no option to ignore HTTP_PROXY. A proxy that is not used for this host replaces it.
+        client = client.with_proxy_url("http://127.0.0.1:9");
+        client = client.with_proxy_excludes(endpoint.host_str().unwrap_or_default().trim_matches(['[', ']']));
     }
     let bucket = builder.with_client_options(client).with_retry(retry).build();
     bucket.map_err(|error| without_userinfo(&error.to_string()))

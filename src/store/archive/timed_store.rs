@@ -125,11 +125,9 @@ async fn with_timeout<T>(
     limit: Duration,
     operation: impl Future<Output = object_store::Result<T>>,
 ) -> Result<T, StorageError> {
-    match tokio::time::timeout(limit, operation).await {
-        Ok(done) => done.map_err(StorageError::from),
-        Err(_) => {
-            let detail = format_args!("no answer within {} s", limit.as_secs());
-            Err(StorageError::new(StorageFault::Timeout, &detail))
-        }
+    if let Ok(done) = tokio::time::timeout(limit, operation).await {
+        return done.map_err(StorageError::from);
     }
+    let detail = format_args!("no answer within {} s", limit.as_secs());
+    Err(StorageError::new(StorageFault::Timeout, &detail))
 }
