@@ -1,6 +1,9 @@
 //! The limit of open files of the process.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    time::Duration,
+};
 
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -36,7 +39,9 @@ async fn with_more_connections_than_file_descriptors_probes_are_answered() {
     for _ in 0..LIMIT + 50 {
         idle.push(TcpStream::connect(&main).await.expect("a connection"));
     }
-    let probe = reqwest::get(format!("http://{operations}/livez")).await.expect("a response");
+    // The limit only ends a failing test.
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().expect("a client");
+    let probe = client.get(format!("http://{operations}/livez")).send().await.expect("a response");
     gateway.signal("TERM");
     let mut rest = String::new();
     log.read_to_string(&mut rest).expect("the log");

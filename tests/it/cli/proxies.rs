@@ -1,11 +1,13 @@
 //! Forward proxies in the environment.
 
+use std::io::Read as _;
+
 use feishu_pulse::model::{Clock as _, SystemClock};
 use feishu_simulator::{Simulator, SimulatorConfig};
 use rstest::rstest;
 use tokio::net::TcpListener;
 
-use crate::cli::process::{CREDENTIALS, RunningProcess, run, text};
+use crate::cli::process::{CREDENTIALS, RunningProcess};
 
 /// Runs `check` with these settings, and returns its report.
 async fn check(settings: &[(&str, &str)]) -> String {
@@ -15,7 +17,7 @@ async fn check(settings: &[(&str, &str)]) -> String {
         let mut process = process;
         let mut report = String::new();
         let mut stdout = process.0.stdout.take().expect("a report");
-        std::io::Read::read_to_string(&mut stdout, &mut report).expect("text");
+        stdout.read_to_string(&mut report).expect("text");
         report
     });
     output.await.expect("no panic")
@@ -76,10 +78,13 @@ async fn no_proxy_with_an_asterisk_holds_for_addresses(#[case] no_proxy: &str, #
 #[case("HTTP_PROXY", "http://proxy:port")]
 #[case("https_proxy", "socks5://proxy:1080")]
 #[case("ALL_PROXY", "proxy 3128")]
-fn a_proxy_that_is_no_address_is_an_error(#[case] variable: &str, #[case] value: &str) {
-    let output = run(&["serve"], &[&CREDENTIALS[..], &[(variable, value)]].concat());
+#[tokio::test]
+async fn a_proxy_that_is_no_address_is_an_error(#[case] variable: &str, #[case] value: &str) {
+    let mut serve = RunningProcess::start(&["serve"], &[&CREDENTIALS[..], &[(variable, value)]].concat());
+    let status = serve.exit_status().await;
+    let mut stderr = String::new();
+    serve.0.stderr.take().expect("an output").read_to_string(&mut stderr).expect("text");
 
-    let stderr = text(&output.stderr);
-    assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+    assert_eq!((status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
     assert!(stderr.starts_with(&format!("error: {variable} ({value}) ")), "{stderr}");
 }

@@ -84,14 +84,18 @@ async fn a_second_signal_ends_the_drain_delay() {
 async fn a_process_under_nohup_outlives_its_terminal() {
     let simulator = slow_simulator().await;
     let base = simulator.base_url();
-    let mut gateway = RunningProcess::start_prepared("trap '' HUP", &["serve"], &settings(&base));
+    let settings = [&settings(&base)[..], &[("PULSE_DRAIN_DELAY", "1h")]].concat();
+    let mut gateway = RunningProcess::start_prepared("trap '' HUP", &["serve"], &settings);
     let mut log = Log::of(&mut gateway);
     let live = format!("{}/livez", log.address());
 
     gateway.signal("HUP");
-
-    assert!(reqwest::get(&live).await.is_ok());
     gateway.signal("TERM");
     log.line_with("shutting down");
+
+    // SIGTERM is the first signal that counts.
+    assert!(reqwest::get(&live).await.is_ok());
+    gateway.signal("TERM");
+    log.line_with("a second signal ended the shutdown");
     assert!(gateway.exit_status().await.success());
 }
