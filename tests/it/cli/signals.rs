@@ -1,7 +1,7 @@
 //! Signals that end the process: the second one, and one that `nohup` disables.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Lines},
     process::ChildStderr,
     time::Duration,
 };
@@ -16,17 +16,17 @@ use crate::{
 };
 
 /// The log of a process, line by line.
-struct Log(std::iter::MapWhile<std::io::Lines<BufReader<ChildStderr>>, fn(std::io::Result<String>) -> Option<String>>);
+struct Log(Lines<BufReader<ChildStderr>>);
 
 impl Log {
     fn of(process: &mut RunningProcess) -> Self {
-        let lines = BufReader::new(process.0.stderr.take().expect("a log")).lines();
-        Self(lines.map_while(Result::ok))
+        Self(BufReader::new(process.0.stderr.take().expect("a log")).lines())
     }
 
     /// Reads up to the line that contains `text`.
     fn line_with(&mut self, text: &str) -> Value {
-        let line = self.0.find(|line| line.contains(text)).unwrap_or_else(|| panic!("no line has {text:?}"));
+        let mut lines = self.0.by_ref().map_while(Result::ok);
+        let line = lines.find(|line| line.contains(text)).unwrap_or_else(|| panic!("no line has {text:?}"));
         serde_json::from_str(&line).expect("JSON")
     }
 
