@@ -3,9 +3,6 @@
 {{- with .adminHosts }}
 PULSE_ADMIN_HOSTS: {{ join "," . | quote }}
 {{- end }}
-{{- with .oidcPseudonymousClaim }}
-PULSE_OIDC_PSEUDONYMOUS_CLAIM: {{ . | quote }}
-{{- end }}
 PULSE_ALLOW_ANONYMOUS: {{ .allowAnonymous | quote }}
 PULSE_REQUEST_TIMEOUT: {{ .requestTimeout | quote }}
 PULSE_MAX_REQUESTS: {{ .maxRequests | int64 | quote }}
