@@ -20,6 +20,7 @@ use crate::{
     access::{AuthError, Scope},
     query::{QueryError, TooManyJobs},
     source::{LoadError, UpstreamDetail},
+    store::archive::StorageError,
 };
 
 /// `Retry-After` if there is no estimate of the wait.
@@ -126,6 +127,9 @@ impl Problem {
                 let problem = Self::new(ProblemCode::Unauthenticated, error.to_string());
                 Self { challenge: Some(challenge), ..problem }
             }
+            AuthError::TooManyFailures { retry_after } => {
+                Self::new(ProblemCode::TooManyRequests, error.to_string()).with_retry_after(retry_after)
+            }
             AuthError::Unavailable => Self::new(ProblemCode::IdentityProviderUnavailable, error.to_string())
                 .with_retry_after(Duration::from_secs(30)),
         }
@@ -216,8 +220,10 @@ impl Problem {
 
     /// The problem of a failed archive operation.
     #[must_use]
-    pub fn archive_unavailable(error: &impl std::fmt::Display) -> Self {
-        Self::new(ProblemCode::ArchiveUnavailable, error.to_string()).with_retry_after(Duration::from_secs(60))
+    pub fn archive_unavailable(error: &StorageError) -> Self {
+        // The details contain addresses and paths; they are logged.
+        let detail = format!("the archive cannot be used ({})", error.fault());
+        Self::new(ProblemCode::ArchiveUnavailable, detail).with_retry_after(Duration::from_secs(60))
     }
 
     fn from_load_error(error: &LoadError, now: jiff::Timestamp) -> Self {

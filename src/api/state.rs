@@ -55,6 +55,8 @@ pub struct AccessState {
     pub min_group_size: Option<NonZeroU64>,
     /// The CORS layer; `None` if no origin is allowed.
     pub cors: Option<CorsLayer>,
+    /// Origins whose web pages may send requests (CORS).
+    pub allowed_origins: Arc<[HeaderValue]>,
 }
 
 /// The days, and the responses made from them.
@@ -87,6 +89,8 @@ pub struct OperationsState {
     pub http_metrics: Arc<HttpMetrics>,
     /// Where `/metrics` is served.
     pub metrics_listener: MetricsListener,
+    /// Host names that the operations listener serves beside addresses and names of the loopback interface.
+    pub admin_hosts: Arc<[String]>,
     /// Maximum number of concurrent requests.
     pub max_requests: NonZero<usize>,
     /// Changes the log filter at run time; `None` if nothing is logged.
@@ -140,8 +144,10 @@ pub struct ApiConfig {
     pub min_group_size: Option<NonZeroU64>,
     /// Whether the drop-in applies the extended limits without the request header `X-Pulse-Extended`.
     pub drop_in_extended: bool,
-    /// Origins whose web pages may read responses (CORS).
+    /// Origins whose web pages may read responses and send requests (CORS).
     pub cors_origins: Vec<HeaderValue>,
+    /// Host names that the operations listener serves beside addresses and names of the loopback interface.
+    pub admin_hosts: Vec<String>,
     /// Where `/metrics` is served.
     pub metrics_listener: MetricsListener,
     /// Changes the log filter at run time; `None` if nothing is logged.
@@ -160,6 +166,7 @@ impl ApiConfig {
             min_group_size: None,
             drop_in_extended: false,
             cors_origins: Vec::new(),
+            admin_hosts: Vec::new(),
             metrics_listener: MetricsListener::Main,
             log_filter: None,
         }
@@ -198,11 +205,13 @@ impl ApiState {
             clock,
             min_group_size: config.min_group_size,
             cors: cors_layer(&config.cors_origins),
+            allowed_origins: config.cors_origins.into(),
         };
         let operations = OperationsState {
             collectors: Collectors::new(collectors),
             http_metrics,
             metrics_listener: config.metrics_listener,
+            admin_hosts: config.admin_hosts.into(),
             max_requests: config.max_requests,
             log_filter: config.log_filter,
             draining: Arc::default(),

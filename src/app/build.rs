@@ -164,6 +164,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
             min_group_size: config.min_group_size,
             drop_in_extended: config.drop_in_extended,
             cors_origins: config.cors_origins,
+            admin_hosts: config.admin_hosts,
             metrics_listener: config.metrics,
             log_filter: config.log_filter,
             ..ApiConfig::new(config.geos)

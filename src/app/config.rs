@@ -48,8 +48,10 @@ pub struct GatewayConfig {
     pub access: AccessConfig,
     /// Figures of smaller groups of people are hidden from callers who may not see rows. `None` disables suppression.
     pub min_group_size: Option<NonZeroU64>,
-    /// Origins whose web pages may read responses (CORS).
+    /// Origins whose web pages may read responses and send requests (CORS).
     pub cors_origins: Vec<HeaderValue>,
+    /// Host names that the operations listener serves beside addresses and names of the loopback interface.
+    pub admin_hosts: Vec<String>,
     /// Whether drop-in callers get the wider limits without sending a header.
     pub drop_in_extended: bool,
     /// Listener, TLS and limits.
@@ -77,6 +79,7 @@ impl GatewayConfig {
             access: AccessConfig::default(),
             min_group_size: None,
             cors_origins: Vec::new(),
+            admin_hosts: Vec::new(),
             drop_in_extended: false,
             server: ServerConfig::default(),
         }

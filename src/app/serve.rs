@@ -3,7 +3,6 @@
 
 use std::{
     future::Future,
-    io,
     num::NonZero,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -15,6 +14,7 @@ use super::{
     binding_check::log_unknown_departments,
     build::Gateway,
     config::ServerConfig,
+    file_descriptors::fit_connections,
     maintenance::Maintenance,
     server::Server,
     tls::{ReloadingTlsAcceptor, TlsError},
@@ -23,6 +23,9 @@ use crate::api::{self, ApiState};
 
 /// Time limit for requests in progress after the listener is closed, and for pending archive writes.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// Time limit for pending archive writes after a second signal. Days that are not written are fetched again.
+const ABORTED_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connection limit of the operations listener, which serves only probes and scrapes.
 const MAX_OPERATIONS_CONNECTIONS: NonZero<usize> = NonZero::new(64).unwrap();
@@ -44,7 +47,21 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), TlsError> {
+    serve_until(gateway, listener, shutdown, std::future::pending()).await
+}
+
+/// Like [`serve`], but aborts the requests that are still in progress when `abort` completes.
+///
+/// # Errors
+/// [`TlsError`] if the TLS files cannot be used.
+pub async fn serve_until(
+    gateway: Gateway,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+    abort: impl Future<Output = ()>,
+) -> Result<(), TlsError> {
     let ServerConfig { tls, max_connections, drain_delay, .. } = gateway.server;
+    let max_connections = fit_connections(max_connections);
     let tls = tls.map(ReloadingTlsAcceptor::load_and_watch).transpose()?;
     let authenticator = Arc::clone(&gateway.api.access.authenticator);
     if let Some(keys) = authenticator.keys_file().cloned() {
@@ -63,36 +80,33 @@ pub async fn serve(
         tracing::info!("shutting down; requests in progress may finish");
         tokio::time::sleep(drain_delay).await;
     });
-    loop {
+    let mut abort = std::pin::pin!(abort);
+    let mut is_aborted = false;
+    while !is_aborted {
         tokio::select! {
             () = server.accept_next(&listener) => {}
             () = &mut shutdown_requested => break,
+            () = &mut abort => is_aborted = true,
         }
     }
     let deadline = Instant::now() + DRAIN_TIMEOUT;
-    if tokio::time::timeout_at(deadline, server.drain(listener)).await.is_err() {
-        tracing::warn!(
-            drain_seconds = DRAIN_TIMEOUT.as_secs(),
-            "some requests did not finish in time and were aborted"
-        );
+    if !is_aborted {
+        tokio::select! {
+            drained = tokio::time::timeout_at(deadline, server.drain(listener)) => if drained.is_err() {
+                tracing::warn!(
+                    drain_seconds = DRAIN_TIMEOUT.as_secs(),
+                    "some requests did not finish in time and were aborted"
+                );
+            },
+            () = &mut abort => is_aborted = true,
+        }
+    }
+    if is_aborted {
+        tracing::warn!("a second signal ended the shutdown; requests in progress were aborted");
     }
     if let Some((archive, _)) = gateway.archive {
-        archive.flush(deadline.saturating_duration_since(Instant::now())).await;
+        let limit = deadline.saturating_duration_since(Instant::now());
+        archive.flush(if is_aborted { limit.min(ABORTED_FLUSH_TIMEOUT) } else { limit }).await;
     }
     Ok(())
-}
-
-/// Returns a future that completes on SIGTERM or Ctrl-C.
-///
-/// # Errors
-/// Fails if signal handlers cannot be installed.
-pub fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

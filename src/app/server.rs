@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     num::NonZero,
     sync::{
         Arc,
@@ -11,6 +12,7 @@ use std::{
 };
 
 use axum::{
+    extract::ConnectInfo,
     http::{HeaderValue, Request, Version, header},
     response::Response,
 };
@@ -117,7 +119,7 @@ impl<S: HttpService<Incoming>> Server<S> {
     /// learns so immediately and can connect to another replica, instead of waiting in the queue of the operating system.
     pub(super) async fn accept_next(&self, listener: &TcpListener) {
         match listener.accept().await {
-            Ok((stream, _)) => self.spawn_connection(stream),
+            Ok((stream, peer)) => self.spawn_connection(stream, peer),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
@@ -125,11 +127,12 @@ impl<S: HttpService<Incoming>> Server<S> {
         }
     }
 
-    fn spawn_connection(&self, stream: TcpStream) {
+    fn spawn_connection(&self, stream: TcpStream, peer: SocketAddr) {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
         set_socket_options(&stream);
         let connection = Connection {
             responder: self.responder.clone(),
+            peer,
             builder: Arc::clone(&self.builder),
             drain_signal: self.drain_signal.clone(),
         };
@@ -165,6 +168,8 @@ fn set_socket_options(stream: &TcpStream) {
 /// One connection.
 struct Connection<S> {
     responder: Responder<S>,
+    /// The address of the client or of a proxy.
+    peer: SocketAddr,
     builder: Arc<auto::Builder<TokioExecutor>>,
     drain_signal: CancellationToken,
 }
@@ -183,9 +188,10 @@ impl<S: HttpService<Incoming>> Connection<S> {
         let first_request = Arc::new(FirstRequest::default());
         let service = hyper::service::service_fn({
             let first_request = Arc::clone(&first_request);
-            let responder = self.responder;
-            move |request: Request<Incoming>| {
+            let (responder, peer) = (self.responder, self.peer);
+            move |mut request: Request<Incoming>| {
                 first_request.signal();
+                request.extensions_mut().insert(ConnectInfo(peer));
                 responder.clone().respond(request)
             }
         });

@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use self::{
     access::AccessSettings,
     secret::SecretSetting,
-    values::{CallRate, DayCount, RetentionDays, Share, Switch, base_url, delay, duration, long_duration},
+    values::{CallRate, DayCount, RetentionDays, Share, Switch, base_url, delay, duration, host_name, long_duration},
 };
 use super::setting_error::SettingError;
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
     },
     feishu::{FeishuConfig, quota::QuotaConfig, token::AppCredentials},
     model::Geo,
+    proxy,
     store::{ArchiveLocation, FreshnessPolicy},
 };
 
@@ -58,6 +59,11 @@ pub struct Settings {
     #[arg(long, env = "PULSE_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
 
+    /// Host names under which `PULSE_ADMIN_LISTEN` is reached, separated by commas. Addresses and names of the loopback
+    /// interface are always served. A web page can reach other names through its own domain (DNS rebinding)
+    #[arg(long, env = "PULSE_ADMIN_HOSTS", value_name = "NAME,…", value_delimiter = ',', value_parser = host_name)]
+    pub admin_hosts: Vec<String>,
+
     /// Access control.
     #[command(flatten)]
     access: AccessSettings,
@@ -71,7 +77,7 @@ pub struct Settings {
     pub max_requests: NonZero<usize>,
 
     /// Maximum number of concurrent connections. Further connections are closed at once, including those of probes; see
-    /// `PULSE_ADMIN_LISTEN`
+    /// `PULSE_ADMIN_LISTEN`. It is lowered if the limit of open files is too small for it
     #[arg(long, env = "PULSE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "16384")]
     pub max_connections: NonZero<usize>,
 
@@ -187,6 +193,7 @@ impl Settings {
     /// # Errors
     /// The first setting that is missing or invalid.
     pub fn gateway_config_without_listener(&self) -> Result<GatewayConfig, SettingError> {
+        proxy::check_environment().map_err(|error| SettingError::new(error.to_string()))?;
         let geos = self.distinct_geos()?;
         let feishu = FeishuConfig {
             throttle: ThrottleConfig { ceiling: self.upstream_rate.map(|rate| rate.0), ..ThrottleConfig::default() },
@@ -222,6 +229,7 @@ impl Settings {
             access: self.access.config()?,
             min_group_size: self.access.min_group,
             cors_origins: self.access.cors_origins.clone(),
+            admin_hosts: self.admin_hosts.clone(),
             drop_in_extended: self.access.drop_in_extended == Switch::On,
             ..GatewayConfig::new(feishu, geos)
         })
@@ -246,6 +254,7 @@ impl Settings {
             self.app_id().err(),
             self.secret().err(),
             self.distinct_geos().err(),
+            proxy::check_environment().err().map(|error| SettingError::new(error.to_string())),
             telemetry::check(&self.log).err().map(|error| SettingError::telemetry(&error.into())),
         ];
         errors.into_iter().flatten().chain(self.access.errors()).collect()

@@ -2,6 +2,8 @@
 
 mod caching;
 mod connection_limit;
+mod cross_site;
+mod hosts;
 mod metrics;
 mod server;
 mod shutdown;

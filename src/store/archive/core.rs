@@ -67,7 +67,7 @@ impl Archive {
     /// [`OwnershipError`] if another app owns the archive, or if its owner cannot be determined.
     pub async fn claim(&self) -> Result<(), OwnershipError> {
         let claimed = self.storage.ownership().claim().await;
-        claimed.inspect_err(|error| self.health.record_failure(StorageOperation::Reading, error))
+        claimed.inspect_err(|error| self.health.record_failure(StorageOperation::Reading, &error.clone().into()))
     }
 
     /// Determines the owner without claiming the archive.
