@@ -33,6 +33,7 @@ use super::{
     compute::compute,
     export_pool::ChunkSource,
     format::{Format, RequestedFormat},
+    meta::RANGES_CAN_BE_COMPARED,
     missing_days::{MISSING_DAYS, missing_days_header},
     params::Params,
     prefer::Preference,
@@ -83,8 +84,8 @@ pub struct Loaded<D> {
     days: D,
     /// The generation of the cached data before the days were loaded.
     generation: CacheGeneration,
-    /// A remark if the selection has no rows yet.
-    selection_note: Option<&'static str>,
+    /// Remarks for `meta.notes` that do not depend on the report.
+    notes: Vec<&'static str>,
 }
 
 /// The representation that answers the request: its validator, its coding, and the data that it is made from.
@@ -115,9 +116,10 @@ pub enum EarlyResponse {
 }
 
 impl<D> Loaded<D> {
-    /// A remark for `meta.notes` if no row of the days that are there is selected, while some selected days are not there.
-    pub const fn selection_note(&self) -> Option<&'static str> {
-        self.selection_note
+    /// Remarks for `meta.notes`: no row of the days that are there is selected, while some selected days are not there; and
+    /// what the minimum group size does not protect.
+    pub fn notes(&self) -> impl Iterator<Item = &'static str> {
+        self.notes.iter().copied()
     }
 
     /// The days.
@@ -169,7 +171,8 @@ impl RequestContext {
             Ok(days) => {
                 let SelectionCheck { days, note } =
                     check_selection(days, &request.query, &self.caller, request.min_group_size).await?;
-                Ok(Loaded { days, generation, selection_note: note })
+                let limit_of_protection = request.min_group_size.map(|_| RANGES_CAN_BE_COMPARED);
+                Ok(Loaded { days, generation, notes: note.into_iter().chain(limit_of_protection).collect() })
             }
             Err(QueryError::DeadlineExceeded { remaining }) if self.preference.respond_async => {
                 Err(self.accept(&request.query, remaining).await)

@@ -216,7 +216,7 @@ fn page(loaded: &Loaded<LoadedDays>, request: &UserDaysRequest, uri: &Uri) -> Re
         None => Vec::new(),
     };
     let data = items.iter().map(|item| SelectedFields { row: item, fields: &request.fields }).collect();
-    let meta = Meta { next_cursor: next.clone(), ..Meta::from_loaded_days(loaded) }.with_note(loaded.selection_note());
+    let meta = Meta { next_cursor: next.clone(), ..Meta::from_loaded_days(loaded) }.with_notes(loaded.notes());
     let mut response = RowCount::of(items.len())
         .attach_to(list_response::json_response(&UserDaysResponse { data, meta }, items.len()));
     let link = next.and_then(|cursor| HeaderValue::from_str(&cursor::next_link(uri, &cursor)).ok());

@@ -229,8 +229,7 @@ fn page(rollups: &Loaded<UserRollups>, request: &UsersRequest, uri: &Uri) -> Res
         return Err(Problem::new(ProblemCode::StaleCursor, "a day of the range has changed since the previous page"));
     }
     let (skip, limit) = (request.cursor.map_or(0, |cursor| cursor.skip), request.limit.unwrap_or(DEFAULT_LIMIT));
-    let mut meta =
-        meta(rollups, &request.data.query.selection, request.inactive_for).with_note(rollups.selection_note());
+    let mut meta = meta(rollups, &request.data.query.selection, request.inactive_for).with_notes(rollups.notes());
     let mut data: Vec<UserItem> = Vec::new();
     if let Some(shared_dictionary) = rollups.dictionary() {
         // This takes a read lock of the dictionary too, so it runs first: nested read locks deadlock while a writer waits.
