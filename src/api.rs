@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod data_request;
 pub mod docs;
 pub mod drop_in;
+pub mod export_limits;
 pub mod export_pool;
 pub mod format;
 pub mod http_metrics;

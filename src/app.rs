@@ -9,6 +9,7 @@ pub mod maintenance;
 pub mod process_metrics;
 pub mod serve;
 mod server;
+mod stream_guard;
 pub mod telemetry;
 pub mod tls;
 

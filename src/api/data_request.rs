@@ -31,6 +31,7 @@ use super::{
         response_store::StoredResponse,
     },
     compute::compute,
+    export_limits::ExportPermit,
     export_pool::ChunkSource,
     format::{Format, RequestedFormat},
     missing_days::{MISSING_DAYS, missing_days_header},
@@ -307,7 +308,16 @@ impl RequestContext {
         Ok(self.stored_or_not_modified(&representation, &stored))
     }
 
-    /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response.
+    /// Begins an export of rows, before its days are loaded.
+    ///
+    /// # Errors
+    /// The problem to respond with, if too many exports are in progress.
+    pub fn begin_export(&self) -> Result<ExportPermit, Problem> {
+        self.state.data.export_limits.begin(&self.caller)
+    }
+
+    /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response. The
+    /// export ends with `permit`, which is held until the body was read.
     ///
     /// # Errors
     /// [`EarlyResponse::Problem`], if the compressor cannot be created.
@@ -315,6 +325,7 @@ impl RequestContext {
         self,
         representation: &Representation,
         chunks: C,
+        permit: ExportPermit,
         file: impl FnOnce(axum::body::Body) -> Response,
     ) -> Result<Response, EarlyResponse> {
         if self.is_not_modified(representation) {
@@ -323,7 +334,7 @@ impl RequestContext {
         let Representation { etag, encoding, provenance, missing_days, .. } = representation;
         let chunks = EncodedChunks::new(chunks, *encoding);
         let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
-        let mut response = file(self.state.data.export_pool.body(chunks));
+        let mut response = file(self.state.data.export_pool.body(chunks, permit));
         let headers = response.headers_mut();
         headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
         headers.extend(etag.header().map(|etag| (header::ETAG, etag)));

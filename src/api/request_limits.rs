@@ -1,18 +1,24 @@
 //! Request limits: maximum sizes, a maximum number of concurrent requests, and a timeout. Requests beyond a limit are
 //! rejected before any other work is done for them.
+//!
+//! A request is concurrent until its response body was handed to the connection or dropped, because an unread body takes
+//! memory as well.
 
 use std::{
     convert::Infallible,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{
+    body::{Body, Bytes, HttpBody},
     http::{Request, header},
     response::{IntoResponse as _, Response},
 };
 use futures_util::future::Either;
+use hyper::body::{Frame, SizeHint};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Timeout, error::Elapsed},
@@ -60,10 +66,16 @@ pub struct LimitedService<S> {
     inner: S,
 }
 
-/// Renders a timeout. Until the response begins, the request counts as concurrent.
+/// Renders a timeout, and keeps the permit of the request until the end of the response.
 #[derive(Debug)]
 pub struct RenderTimeout {
     limit: Duration,
+    permit: OwnedSemaphorePermit,
+}
+
+/// A response body with the permit of its request.
+struct PermitBody {
+    inner: Body,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -101,7 +113,7 @@ where
             );
         };
         let limit = self.limits.timeout;
-        let timeout = RenderTimeout { limit, _permit: permit };
+        let timeout = RenderTimeout { limit, permit };
         Either::Right(Either::Right(Finishing::new(tokio::time::timeout(limit, self.inner.call(request)), timeout)))
     }
 }
@@ -109,12 +121,33 @@ where
 impl Finish<Result<Served, Elapsed>> for RenderTimeout {
     fn finish(self, output: Result<Served, Elapsed>) -> Response {
         match output {
-            Ok(Ok(response)) => response,
+            Ok(Ok(response)) if response.body().is_end_stream() => response,
+            Ok(Ok(response)) => response.map(|inner| Body::new(PermitBody { inner, _permit: self.permit })),
             Err(_) => {
                 let detail = format!("no response was ready within {} s", self.limit.as_secs());
                 Problem::new(ProblemCode::RequestTimeout, detail).into_response()
             }
         }
+    }
+}
+
+impl HttpBody for PermitBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 

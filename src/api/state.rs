@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tower_http::cors::CorsLayer;
 
 use super::{
-    caching::ResponseCache, cors::cors_layer, drop_in::AccessTokens, export_pool::ExportPool,
-    http_metrics::HttpMetrics, log_filter::LogFilter, prefer::Preference,
+    caching::ResponseCache, cors::cors_layer, drop_in::AccessTokens, export_limits::ExportLimits,
+    export_pool::ExportPool, http_metrics::HttpMetrics, log_filter::LogFilter, prefer::Preference,
 };
 use crate::{
     access::{Authenticator, Caller},
@@ -77,6 +77,8 @@ pub struct DataState {
     pub response_cache: Arc<ResponseCache>,
     /// The thread pool that writes exports.
     pub export_pool: ExportPool,
+    /// How many exports may be in progress.
+    pub export_limits: ExportLimits,
 }
 
 /// Metrics, logs and the shutdown.
@@ -134,6 +136,8 @@ pub struct ApiConfig {
     pub request_timeout: Duration,
     /// Maximum number of concurrent requests.
     pub max_requests: NonZero<usize>,
+    /// Maximum number of concurrent exports of rows.
+    pub max_exports: NonZero<usize>,
     /// Memory limit of cached responses, in bytes.
     pub response_cache_bytes: u64,
     /// Minimum size of a group whose figures are shown to callers without `users:read`, in people; `None`: no minimum.
@@ -156,6 +160,7 @@ impl ApiConfig {
             geos,
             request_timeout: Duration::from_secs(60),
             max_requests: const { NonZero::new(1024).unwrap() },
+            max_exports: const { NonZero::new(32).unwrap() },
             response_cache_bytes: 0,
             min_group_size: None,
             drop_in_extended: false,
@@ -191,6 +196,7 @@ impl ApiState {
             drop_in_extended: config.drop_in_extended,
             response_cache,
             export_pool: ExportPool::start()?,
+            export_limits: ExportLimits::new(config.max_exports),
         };
         let access = AccessState {
             authenticator,

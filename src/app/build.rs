@@ -160,6 +160,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         ApiConfig {
             request_timeout: config.request_timeout,
             max_requests: config.server.max_requests,
+            max_exports: config.server.max_exports,
             response_cache_bytes: config.cache_bytes / RESPONSE_CACHE_DIVISOR,
             min_group_size: config.min_group_size,
             drop_in_extended: config.drop_in_extended,

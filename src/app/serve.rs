@@ -14,7 +14,7 @@ use tokio::{net::TcpListener, time::Instant};
 use super::{
     binding_check::log_unknown_departments,
     build::Gateway,
-    config::ServerConfig,
+    config::{DEFAULT_UNREAD_LIMIT, ServerConfig},
     maintenance::Maintenance,
     server::Server,
     tls::{ReloadingTlsAcceptor, TlsError},
@@ -29,7 +29,8 @@ const MAX_OPERATIONS_CONNECTIONS: NonZero<usize> = NonZero::new(64).unwrap();
 
 /// Serves probes and metrics on a separate listener. It keeps serving while the gateway drains.
 pub async fn serve_operations(state: ApiState, listener: TcpListener) {
-    let server = Server::new(api::operations_service(&state), None, MAX_OPERATIONS_CONNECTIONS, Arc::default());
+    let (service, limit) = (api::operations_service(&state), DEFAULT_UNREAD_LIMIT);
+    let server = Server::new(service, None, MAX_OPERATIONS_CONNECTIONS, limit, Arc::default());
     loop {
         server.accept_next(&listener).await;
     }
@@ -44,7 +45,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), TlsError> {
-    let ServerConfig { tls, max_connections, drain_delay, .. } = gateway.server;
+    let ServerConfig { tls, max_connections, unread_limit, drain_delay, .. } = gateway.server;
     let tls = tls.map(ReloadingTlsAcceptor::load_and_watch).transpose()?;
     let authenticator = Arc::clone(&gateway.api.access.authenticator);
     if let Some(keys) = authenticator.keys_file().cloned() {
@@ -56,7 +57,7 @@ pub async fn serve(
     let backfill_jobs = gateway.api.data.backfills.clone();
     tokio::spawn(async move { backfill_jobs.resume().await });
     let draining = Arc::clone(&gateway.api.operations.draining);
-    let server = Server::new(api::service(&gateway.api), tls, max_connections, Arc::clone(&draining));
+    let server = Server::new(api::service(&gateway.api), tls, max_connections, unread_limit, Arc::clone(&draining));
     let mut shutdown_requested = std::pin::pin!(async {
         shutdown.await;
         draining.store(true, Ordering::Relaxed);

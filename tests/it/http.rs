@@ -6,3 +6,4 @@ mod metrics;
 mod server;
 mod shutdown;
 mod traces;
+mod unread_responses;
