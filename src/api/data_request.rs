@@ -172,7 +172,7 @@ impl RequestContext {
                     check_selection(days, &request.query, &self.caller, request.min_group_size).await?;
                 Ok(Loaded { days, generation, selection_note: note })
             }
-            Err(QueryError::DeadlineExceeded { remaining }) if self.preference.respond_async => {
+            Err(QueryError::DeadlineExceeded { remaining, .. }) if self.preference.respond_async => {
                 Err(self.accept(&request.query, remaining).await)
             }
             Err(error) => Err(Problem::from_query_error(&error, self.now()).with_unknown_id_as_not_found().into()),

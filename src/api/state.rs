@@ -91,6 +91,8 @@ pub struct OperationsState {
     pub metrics_listener: MetricsListener,
     /// Maximum number of concurrent requests.
     pub max_requests: NonZero<usize>,
+    /// Limit of response bodies that clients have not read, in bytes.
+    pub unread_body_bytes: u64,
     /// Changes the log filter at run time; `None` if nothing is logged.
     pub log_filter: Option<LogFilter>,
     /// Set when the shutdown begins.
@@ -140,6 +142,8 @@ pub struct ApiConfig {
     pub max_exports: NonZero<usize>,
     /// Memory limit of cached responses, in bytes.
     pub response_cache_bytes: u64,
+    /// Limit of response bodies that clients have not read, in bytes.
+    pub unread_body_bytes: u64,
     /// Minimum size of a group whose figures are shown to callers without `users:read`, in people; `None`: no minimum.
     pub min_group_size: Option<NonZeroU64>,
     /// Whether the drop-in applies the extended limits without the request header `X-Pulse-Extended`.
@@ -162,6 +166,7 @@ impl ApiConfig {
             max_requests: const { NonZero::new(1024).unwrap() },
             max_exports: const { NonZero::new(32).unwrap() },
             response_cache_bytes: 0,
+            unread_body_bytes: 64 << 20,
             min_group_size: None,
             drop_in_extended: false,
             cors_origins: Vec::new(),
@@ -210,6 +215,7 @@ impl ApiState {
             http_metrics,
             metrics_listener: config.metrics_listener,
             max_requests: config.max_requests,
+            unread_body_bytes: config.unread_body_bytes,
             log_filter: config.log_filter,
             draining: Arc::default(),
         };

@@ -27,6 +27,13 @@ use crate::{
 /// The response cache gets 1/16 of `cache_bytes`.
 const RESPONSE_CACHE_DIVISOR: u64 = 16;
 
+/// Response bodies that clients have not read may take 1/8 of `cache_bytes` in addition, but at least
+/// [`MIN_UNREAD_BODY_BYTES`].
+const UNREAD_BODY_DIVISOR: u64 = 8;
+
+/// The largest page of JSON has about 10 MB.
+const MIN_UNREAD_BODY_BYTES: u64 = 32 << 20;
+
 /// Monthly roll-ups get 1/20 of `cache_bytes`.
 const ROLLUP_CACHE_DIVISOR: u64 = 20;
 
@@ -162,6 +169,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
             max_requests: config.server.max_requests,
             max_exports: config.server.max_exports,
             response_cache_bytes: config.cache_bytes / RESPONSE_CACHE_DIVISOR,
+            unread_body_bytes: (config.cache_bytes / UNREAD_BODY_DIVISOR).max(MIN_UNREAD_BODY_BYTES),
             min_group_size: config.min_group_size,
             drop_in_extended: config.drop_in_extended,
             cors_origins: config.cors_origins,

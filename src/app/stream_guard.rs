@@ -68,10 +68,10 @@ async fn run_stream(stream: impl Future<Output = ()>, idle_limit: Duration) {
 }
 
 impl StreamProgress {
-    /// Completes when the client has accepted nothing for `limit`, at most a quarter of it later.
+    /// Completes when the client has accepted nothing for `limit`, at most an eighth of it later.
     async fn wait_until_idle(&self, limit: Duration) {
         loop {
-            tokio::time::sleep(limit / 4).await;
+            tokio::time::sleep(limit / 8).await;
             let waiting_since = *self.waiting_since.lock();
             if waiting_since.is_some_and(|since| since.elapsed() >= limit) {
                 return;
