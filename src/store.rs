@@ -13,6 +13,7 @@
 
 pub mod archive;
 pub mod cache_lookup;
+mod day_cache;
 pub mod day_catalog;
 pub mod fetch_history;
 pub mod fill_cache;

@@ -34,6 +34,12 @@ const UNREAD_BODY_DIVISOR: u64 = 8;
 /// The largest page of JSON has about 10 MB.
 const MIN_UNREAD_BODY_BYTES: u64 = 32 << 20;
 
+/// Rows that are being fetched may take 1/4 of `cache_bytes` in addition.
+const LOADING_DIVISOR: u64 = 4;
+
+/// Days are fetched more slowly if those that wait for the archive take more than 1/8 of `cache_bytes`.
+const BACKLOG_DIVISOR: u64 = 8;
+
 /// Monthly roll-ups get 1/20 of `cache_bytes`.
 const ROLLUP_CACHE_DIVISOR: u64 = 20;
 
@@ -114,7 +120,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     // A day is judged by the row counts around it, so all days of a fetch are recorded before one of them is judged.
     let catalog = memory.catalog().clone();
     let observer = FetchObserver(Arc::new(move |day| catalog.record_fetch(day)));
-    let feishu = FeishuConfig { observer, ..config.feishu };
+    let feishu = FeishuConfig { observer, loading_bytes: config.cache_bytes / LOADING_DIVISOR, ..config.feishu };
     let feishu = FeishuSource::new(feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;
     let quota = Arc::clone(feishu.quota());
     let throttle = feishu.throttle().clone();
@@ -125,7 +131,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let archive = config
         .archive
         .open()?
-        .map(|store| Archive::new(store, Arc::clone(&dictionaries), config.owner).in_folder(folder));
+        .map(|store| Archive::new(store, Arc::clone(&dictionaries), config.owner).in_folder(folder))
+        .map(|archive| archive.with_backlog_bytes(config.cache_bytes / BACKLOG_DIVISOR));
     let archive = archive.map(Arc::new);
     let ReadPath { source, flights } = read_path(&memory, archive.as_ref(), feishu);
 

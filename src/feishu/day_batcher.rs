@@ -12,11 +12,12 @@ use tracing::Instrument as _;
 use super::{
     fetch_observer::FetchObserver,
     fetch_queue::{DayResult, FetchQueue, InFlightFetch, Waiter},
+    loading_limit::LoadingLimit,
     page_fetcher::{ChainLimits, PageFetcher},
     page_lookahead::PageLookahead,
     range_plan::{self, TenantSize},
     reply_class,
-    stats_client::{MAX_ATTEMPTS, PageRequest, StatsClient},
+    stats_client::{MAX_ATTEMPTS, PAGE_SIZE, PageRequest, StatsClient},
 };
 use crate::{
     model::{Clock, DataScope, Day, DayKey, DayRange, Geo, UserIdType},
@@ -59,6 +60,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     observer: FetchObserver,
     lookahead: PageLookahead,
+    loading: LoadingLimit,
     queues: Mutex<HashMap<BatchKey, FetchQueue>>,
     /// Rows per day of earlier fetches. Kept after the queue is removed.
     sizes: Cache<BatchKey, MeasuredSize>,
@@ -97,17 +99,19 @@ struct FetchGuard {
 
 impl DayBatcher {
     /// Creates a batcher. Ids and names of the fetched rows are interned in `dictionaries`. `observer` receives each
-    /// fetched day.
+    /// fetched day. Rows that are being fetched may take about `loading_bytes` bytes.
     #[must_use]
     pub fn new(
         client: StatsClient,
         dictionaries: Arc<Dictionaries>,
         clock: Arc<dyn Clock>,
         observer: FetchObserver,
+        loading_bytes: u64,
     ) -> Self {
         let (lookahead, queues) = (PageLookahead::default(), Mutex::default());
         let (sizes, unknown_ids) = (Cache::new(MAX_KNOWN_BATCH_KEYS), Cache::new(MAX_KNOWN_BATCH_KEYS));
-        let shared = Shared { client, dictionaries, clock, observer, lookahead, queues, sizes, unknown_ids };
+        let loading = LoadingLimit::new(loading_bytes);
+        let shared = Shared { client, dictionaries, clock, observer, lookahead, loading, queues, sizes, unknown_ids };
         Self { shared: Arc::new(shared) }
     }
 
@@ -395,13 +399,18 @@ impl FetchGuard {
         let tokens = shared.lookahead.start_chain(fetch.expected_pages);
         let priority = fetch.call_priority();
         let limits = ChainLimits { max_attempts, max_rows: shared.max_rows(batch_key, fetch.range.len()) };
-        let fetcher = PageFetcher::new(&shared.client, request, dictionary, tokens, priority, limits);
-        let result = fetcher.fetch(shared.clock.now(), || {
-            let pages = fetch.record_page();
-            if let Some(queue) = shared.lock_queues().get_mut(batch_key) {
-                queue.record_page_count(pages);
-            }
-        });
+        let expected_rows = fetch.expected_pages.unwrap_or_default() * PAGE_SIZE;
+        let result = async {
+            let _permit = shared.loading.acquire(expected_rows, &priority).await;
+            let fetcher = PageFetcher::new(&shared.client, request, dictionary, tokens, priority.clone(), limits);
+            let on_page = || {
+                let pages = fetch.record_page();
+                if let Some(queue) = shared.lock_queues().get_mut(batch_key) {
+                    queue.record_page_count(pages);
+                }
+            };
+            fetcher.fetch(shared.clock.now(), on_page).await
+        };
         let result = tokio::select! {
             biased;
             result = result => result,

@@ -71,7 +71,8 @@ impl QueryEngine {
     /// The same engine over the read path of a view.
     pub(super) fn for_view(&self, source: Arc<dyn DaySource>, catalog: DayCatalog) -> Self {
         let monthly_rollups = self.monthly_rollups.for_view(catalog.view());
-        Self { source, catalog, trailing_counts: TrailingCountCache::default(), monthly_rollups, ..self.clone() }
+        let trailing_counts = self.trailing_counts.for_view(catalog.view());
+        Self { source, catalog, trailing_counts, monthly_rollups, ..self.clone() }
     }
 
     /// The same engine for one caller, whose requests together get one fair share of the upstream rate.
