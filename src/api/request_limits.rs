@@ -145,12 +145,9 @@ where
 impl Finish<Result<Served, Elapsed>> for RenderTimeout {
     fn finish(self, output: Result<Served, Elapsed>) -> Response {
         let Self { limits, permit } = self;
-        let response = match output {
-            Ok(Ok(response)) => response,
-            Err(_) => {
-                let detail = format!("no response was ready within {} s", limits.timeout.as_secs());
-                return Problem::new(ProblemCode::RequestTimeout, detail).into_response();
-            }
+        let Ok(Ok(response)) = output else {
+            let detail = format!("no response was ready within {} s", limits.timeout.as_secs());
+            return Problem::new(ProblemCode::RequestTimeout, detail).into_response();
         };
         if response.body().is_end_stream() {
             return response;

@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn rows_give_way_to_digests_and_keep_a_fifth() {
-        let day = |offset| Arc::new(DayTableBuilder::new(key(offset).day, Arc::default()).finish(Timestamp::UNIX_EPOCH));
+        let day =
+            |offset| Arc::new(DayTableBuilder::new(key(offset).day, Arc::default()).finish(Timestamp::UNIX_EPOCH));
         let cache = DayCache::new(200_000);
         let count = || (cache.rows_of_view(0).len(), cache.digests_of_view(0).len());
         for offset in 0..1000 {
