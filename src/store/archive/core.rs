@@ -53,7 +53,7 @@ impl Archive {
         Self { folder, ..self }
     }
 
-    /// Sets the size of the days that wait to be written, in bytes, above which [`Self::wait_for_room`] waits.
+    /// Sets the size of the days that wait to be written, in bytes, above which no further days are fetched.
     #[must_use]
     pub fn with_backlog_bytes(self, bytes: u64) -> Self {
         let writer = ArchiveWriter::new(Arc::clone(&self.storage), Arc::clone(&self.health));
