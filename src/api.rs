@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod authenticate;
 pub mod authorization;
+pub mod body_budget;
 pub mod caching;
 mod compute;
 mod cors;

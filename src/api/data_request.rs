@@ -288,6 +288,8 @@ impl RequestContext {
         let (parts, body) = response.into_parts();
         let unreadable = |_| Problem::new(ProblemCode::Internal, "the response body ended early");
         let body = to_bytes(body, usize::MAX).await.map_err(unreadable)?;
+        // From now on, so that responses that wait to be compressed count as well.
+        let permit = self.state.data.body_budget.take(body.len() as u64)?;
         let encoding = match representation.encoding {
             negotiated if ContentEncoding::is_identity_refused(&self.headers) => negotiated,
             negotiated => negotiated.unless_small(body.len()),
@@ -305,7 +307,11 @@ impl RequestContext {
         let rows = parts.extensions.get().cloned().unwrap_or_default();
         let stored = Arc::new(StoredResponse { headers, body, rows });
         self.state.data.response_cache.store().insert(representation.etag.clone(), &stored);
-        Ok(self.stored_or_not_modified(&representation, &stored))
+        let mut response = self.stored_or_not_modified(&representation, &stored);
+        if let Some(permit) = permit {
+            response.extensions_mut().insert(permit);
+        }
+        Ok(response)
     }
 
     /// Begins an export of rows, before its days are loaded.

@@ -26,6 +26,7 @@ use tokio::{
 use tower::{Layer, Service};
 
 use super::{
+    body_budget::{BodyBudget, BodyPermit},
     middleware::{EarlyOr, Finish, Finishing, Served, early},
     problem::{Problem, ProblemCode},
     trace::PROBE_ROUTES,
@@ -40,12 +41,6 @@ pub const MAX_BODY_BYTES: usize = 64 << 10;
 /// Time that a request may take in addition to waiting for days: for receiving its body and for computing the response.
 const PROCESSING_TIME: Duration = Duration::from_secs(30);
 
-/// Size of a response body in bytes up to which it does not count toward the limit of unread bodies.
-const SMALL_BODY_BYTES: u64 = 64 << 10;
-
-/// Unit of the limit of unread bodies, in bytes.
-const BODY_UNIT_BYTES: u64 = 1 << 10;
-
 /// `Retry-After` of requests beyond the limit of concurrent requests.
 const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -53,32 +48,26 @@ const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct RequestLimits {
     permits: Arc<Semaphore>,
-    body_units: Arc<Semaphore>,
-    max_body_units: u32,
+    body_budget: BodyBudget,
     timeout: Duration,
 }
 
 impl RequestLimits {
-    /// Allows `requests` concurrent requests, each of which may wait for days for `wait`, and about `body_bytes` bytes of
-    /// response bodies that clients have not read.
+    /// Allows `requests` concurrent requests, each of which may wait for days for `wait`, and response bodies within
+    /// `body_budget`.
     #[must_use]
-    pub fn new(requests: usize, body_bytes: u64, wait: Duration) -> Self {
+    pub fn new(requests: usize, body_budget: BodyBudget, wait: Duration) -> Self {
         let permits = Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS)));
-        let max_body_units = u32::try_from(body_bytes / BODY_UNIT_BYTES).unwrap_or(u32::MAX);
-        let body_units = Arc::new(Semaphore::new(max_body_units as usize));
-        Self { permits, body_units, max_body_units, timeout: wait + PROCESSING_TIME }
+        Self { permits, body_budget, timeout: wait + PROCESSING_TIME }
     }
 
-    /// Counts a large body until it was read. A body beyond the whole limit is allowed alone. The length of a stream is not
-    /// known; exports have limits of their own.
-    fn count_body(&self, body: &Body) -> Result<Option<OwnedSemaphorePermit>, Problem> {
-        let Some(bytes) = body.size_hint().exact().filter(|bytes| *bytes > SMALL_BODY_BYTES) else { return Ok(None) };
-        let units = u32::try_from(bytes / BODY_UNIT_BYTES).unwrap_or(u32::MAX).min(self.max_body_units);
-        let permit = Arc::clone(&self.body_units).try_acquire_many_owned(units);
-        permit.map(Some).map_err(|_| {
-            let detail = "clients have not read too many large responses yet";
-            Problem::new(ProblemCode::Overloaded, detail).with_retry_after(OVERLOAD_RETRY_AFTER)
-        })
+    /// Counts the body until it was read, unless it is counted since it was written. The length of a stream is not known;
+    /// exports have limits of their own.
+    fn count_body(&self, response: &mut Response) -> Result<Option<BodyPermit>, Problem> {
+        match response.extensions_mut().remove() {
+            Some(permit) => Ok(Some(permit)),
+            None => self.body_budget.take(response.body().size_hint().exact().unwrap_or_default()),
+        }
     }
 }
 
@@ -100,7 +89,7 @@ pub struct RenderTimeout {
 struct PermitBody {
     inner: Body,
     _permit: OwnedSemaphorePermit,
-    _units: Option<OwnedSemaphorePermit>,
+    _body: Option<BodyPermit>,
 }
 
 impl<S> Layer<S> for RequestLimits {
@@ -145,15 +134,15 @@ where
 impl Finish<Result<Served, Elapsed>> for RenderTimeout {
     fn finish(self, output: Result<Served, Elapsed>) -> Response {
         let Self { limits, permit } = self;
-        let Ok(Ok(response)) = output else {
+        let Ok(Ok(mut response)) = output else {
             let detail = format!("no response was ready within {} s", limits.timeout.as_secs());
             return Problem::new(ProblemCode::RequestTimeout, detail).into_response();
         };
         if response.body().is_end_stream() {
             return response;
         }
-        match limits.count_body(response.body()) {
-            Ok(units) => response.map(|inner| Body::new(PermitBody { inner, _permit: permit, _units: units })),
+        match limits.count_body(&mut response) {
+            Ok(body) => response.map(|inner| Body::new(PermitBody { inner, _permit: permit, _body: body })),
             Err(problem) => problem.into_response(),
         }
     }
@@ -193,24 +182,5 @@ fn check_size<B>(request: &Request<B>) -> Result<(), Problem> {
             Err(Problem::new(ProblemCode::PayloadTooLarge, detail))
         }
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn large_bodies_count_until_they_are_dropped_and_a_larger_one_than_the_limit_is_allowed_alone() {
-        let limits = RequestLimits::new(1, 200 << 10, Duration::ZERO);
-        let count = |kib: usize| limits.count_body(&Body::from(vec![0; kib << 10]));
-
-        let first = count(150).unwrap();
-        assert!(count(100).is_err());
-        assert!(count(64).unwrap().is_none());
-        drop(first);
-
-        let alone = count(1000).unwrap();
-        assert!(alone.is_some() && count(65).is_err());
     }
 }

@@ -12,6 +12,7 @@ use utoipa_axum::{
 
 use super::{
     authorization::endpoints,
+    body_budget::BodyBudget,
     docs, drop_in,
     layers::{self, RequestBody},
     log_level,
@@ -40,7 +41,7 @@ pub fn service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B>
     let native = routes.merge(docs::routes(openapi));
     let limits = RequestLimits::new(
         state.operations.max_requests.get(),
-        state.operations.unread_body_bytes,
+        state.data.body_budget.clone(),
         state.data.request_timeout,
     );
     layers::main_pipeline(state, router(state, native), router(state, drop_in), limits)
@@ -51,7 +52,8 @@ pub fn service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B>
 pub fn operations_service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B> {
     let routes = OpenApiRouter::new().routes(routes!(ops::livez)).routes(routes!(ops::readyz));
     let routes = routes.routes(routes!(ops::metrics)).routes(routes!(log_level::get, log_level::put));
-    let limits = RequestLimits::new(MAX_OPERATIONS_REQUESTS, MAX_OPERATIONS_BODY_BYTES, Duration::ZERO);
+    let limits =
+        RequestLimits::new(MAX_OPERATIONS_REQUESTS, BodyBudget::new(MAX_OPERATIONS_BODY_BYTES), Duration::ZERO);
     layers::operations_pipeline(state, router(state, routes.into()), limits)
 }
 

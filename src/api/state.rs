@@ -16,8 +16,9 @@ use tokio::time::Instant;
 use tower_http::cors::CorsLayer;
 
 use super::{
-    caching::ResponseCache, cors::cors_layer, drop_in::AccessTokens, export_limits::ExportLimits,
-    export_pool::ExportPool, http_metrics::HttpMetrics, log_filter::LogFilter, prefer::Preference,
+    body_budget::BodyBudget, caching::ResponseCache, cors::cors_layer, drop_in::AccessTokens,
+    export_limits::ExportLimits, export_pool::ExportPool, http_metrics::HttpMetrics, log_filter::LogFilter,
+    prefer::Preference,
 };
 use crate::{
     access::{Authenticator, Caller},
@@ -79,6 +80,8 @@ pub struct DataState {
     pub export_pool: ExportPool,
     /// How many exports may be in progress.
     pub export_limits: ExportLimits,
+    /// How many bytes large responses may have together.
+    pub body_budget: BodyBudget,
 }
 
 /// Metrics, logs and the shutdown.
@@ -91,8 +94,6 @@ pub struct OperationsState {
     pub metrics_listener: MetricsListener,
     /// Maximum number of concurrent requests.
     pub max_requests: NonZero<usize>,
-    /// Limit of response bodies that clients have not read, in bytes.
-    pub unread_body_bytes: u64,
     /// Changes the log filter at run time; `None` if nothing is logged.
     pub log_filter: Option<LogFilter>,
     /// Set when the shutdown begins.
@@ -202,6 +203,7 @@ impl ApiState {
             response_cache,
             export_pool: ExportPool::start()?,
             export_limits: ExportLimits::new(config.max_exports),
+            body_budget: BodyBudget::new(config.unread_body_bytes),
         };
         let access = AccessState {
             authenticator,
@@ -215,7 +217,6 @@ impl ApiState {
             http_metrics,
             metrics_listener: config.metrics_listener,
             max_requests: config.max_requests,
-            unread_body_bytes: config.unread_body_bytes,
             log_filter: config.log_filter,
             draining: Arc::default(),
         };
