@@ -38,7 +38,7 @@ IN_CHART = {
         "Service then protect them"
     },
     "PULSE_DRAIN_DELAY": {"default": "5s"},
-    "PULSE_CACHE_BYTES": {"note": "`resources.limits.memory` must be well above it"},
+    "PULSE_CACHE_BYTES": {"default": None, "note": "Without it, half of `resources.limits.memory`"},
     "PULSE_ARCHIVE": {
         "default": "file:///var/lib/feishu-pulse",
         "schema": {"type": "string", "pattern": "^(file:///.*|s3://.+|memory://|none)$"},

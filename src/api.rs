@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod authenticate;
 pub mod authorization;
+pub mod body_budget;
 pub mod caching;
 mod compute;
 mod cors;
@@ -12,6 +13,7 @@ pub mod cursor;
 pub mod data_request;
 pub mod docs;
 pub mod drop_in;
+pub mod export_limits;
 pub mod export_pool;
 pub mod format;
 pub mod host_check;

@@ -11,6 +11,7 @@ pub mod process_metrics;
 pub mod serve;
 mod server;
 pub mod shutdown_signals;
+mod stream_guard;
 pub mod telemetry;
 pub mod tls;
 

@@ -31,6 +31,7 @@ use super::{
         response_store::StoredResponse,
     },
     compute::compute,
+    export_limits::ExportPermit,
     export_pool::ChunkSource,
     format::{Format, RequestedFormat},
     meta::RANGES_CAN_BE_COMPARED,
@@ -174,7 +175,7 @@ impl RequestContext {
                 let limit_of_protection = request.min_group_size.map(|_| RANGES_CAN_BE_COMPARED);
                 Ok(Loaded { days, generation, notes: note.into_iter().chain(limit_of_protection).collect() })
             }
-            Err(QueryError::DeadlineExceeded { remaining }) if self.preference.respond_async => {
+            Err(QueryError::DeadlineExceeded { remaining, .. }) if self.preference.respond_async => {
                 Err(self.accept(&request.query, remaining).await)
             }
             Err(error) => Err(Problem::from_query_error(&error, self.now()).with_unknown_id_as_not_found().into()),
@@ -290,6 +291,8 @@ impl RequestContext {
         let (parts, body) = response.into_parts();
         let unreadable = |_| Problem::new(ProblemCode::Internal, "the response body ended early");
         let body = to_bytes(body, usize::MAX).await.map_err(unreadable)?;
+        // From now on, so that responses that wait to be compressed count as well.
+        let permit = self.state.data.body_budget.take(body.len() as u64)?;
         let encoding = match representation.encoding {
             negotiated if ContentEncoding::is_identity_refused(&self.headers) => negotiated,
             negotiated => negotiated.unless_small(body.len()),
@@ -307,10 +310,23 @@ impl RequestContext {
         let rows = parts.extensions.get().cloned().unwrap_or_default();
         let stored = Arc::new(StoredResponse { headers, body, rows });
         self.state.data.response_cache.store().insert(representation.etag.clone(), &stored);
-        Ok(self.stored_or_not_modified(&representation, &stored))
+        let mut response = self.stored_or_not_modified(&representation, &stored);
+        if let Some(permit) = permit {
+            response.extensions_mut().insert(permit);
+        }
+        Ok(response)
     }
 
-    /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response.
+    /// Begins an export of rows, before its days are loaded.
+    ///
+    /// # Errors
+    /// The problem to respond with, if too many exports are in progress.
+    pub fn begin_export(&self) -> Result<ExportPermit, Problem> {
+        self.state.data.export_limits.begin(&self.caller)
+    }
+
+    /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response. The
+    /// export ends with `permit`, which is held until the body was read.
     ///
     /// # Errors
     /// [`EarlyResponse::Problem`], if the compressor cannot be created.
@@ -318,6 +334,7 @@ impl RequestContext {
         self,
         representation: &Representation,
         chunks: C,
+        permit: ExportPermit,
         file: impl FnOnce(axum::body::Body) -> Response,
     ) -> Result<Response, EarlyResponse> {
         if self.is_not_modified(representation) {
@@ -326,7 +343,7 @@ impl RequestContext {
         let Representation { etag, encoding, provenance, missing_days, .. } = representation;
         let chunks = EncodedChunks::new(chunks, *encoding);
         let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
-        let mut response = file(self.state.data.export_pool.body(chunks));
+        let mut response = file(self.state.data.export_pool.body(chunks, permit));
         let headers = response.headers_mut();
         headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
         headers.extend(etag.header().map(|etag| (header::ETAG, etag)));

@@ -204,10 +204,15 @@ impl Problem {
     pub fn from_query_error(error: &QueryError, now: jiff::Timestamp) -> Self {
         match error {
             QueryError::Load(error) => Self::from_load_error(error, now),
-            QueryError::DeadlineExceeded { remaining } => {
+            QueryError::DeadlineExceeded { remaining, fetch_continues } => {
+                let progress = if *fetch_continues {
+                    "the days are being fetched"
+                } else {
+                    "the fetch ends, because no request waits for it; wait longer, or set Prefer: respond-async"
+                };
                 let detail = remaining.map_or_else(
-                    || "the days are being fetched; the remaining time is unknown".to_owned(),
-                    |remaining| format!("the days are being fetched; about {} s remain", remaining.as_secs().max(1)),
+                    || format!("{progress}; the remaining time is unknown"),
+                    |remaining| format!("{progress}; about {} s remain", remaining.as_secs().max(1)),
                 );
                 Self::new(ProblemCode::NotReadyInTime, detail)
                     .with_retry_after(remaining.unwrap_or(DEFAULT_RETRY_AFTER))

@@ -13,7 +13,7 @@ use tokio::{net::TcpListener, time::Instant};
 use super::{
     binding_check::log_unknown_departments,
     build::Gateway,
-    config::ServerConfig,
+    config::{DEFAULT_UNREAD_LIMIT, ServerConfig},
     file_descriptors::fit_connections,
     maintenance::Maintenance,
     server::Server,
@@ -32,7 +32,8 @@ const MAX_OPERATIONS_CONNECTIONS: NonZero<usize> = NonZero::new(64).unwrap();
 
 /// Serves probes and metrics on a separate listener. It keeps serving while the gateway drains.
 pub async fn serve_operations(state: ApiState, listener: TcpListener) {
-    let server = Server::new(api::operations_service(&state), None, MAX_OPERATIONS_CONNECTIONS, Arc::default());
+    let (service, limit) = (api::operations_service(&state), DEFAULT_UNREAD_LIMIT);
+    let server = Server::new(service, None, MAX_OPERATIONS_CONNECTIONS, limit, Arc::default());
     loop {
         server.accept_next(&listener).await;
     }
@@ -60,7 +61,7 @@ pub async fn serve_until(
     shutdown: impl Future<Output = ()>,
     abort: impl Future<Output = ()>,
 ) -> Result<(), TlsError> {
-    let ServerConfig { tls, max_connections, drain_delay, .. } = gateway.server;
+    let ServerConfig { tls, max_connections, unread_limit, drain_delay, .. } = gateway.server;
     let max_connections = fit_connections(max_connections);
     let tls = tls.map(ReloadingTlsAcceptor::load_and_watch).transpose()?;
     let authenticator = Arc::clone(&gateway.api.access.authenticator);
@@ -73,7 +74,7 @@ pub async fn serve_until(
     let backfill_jobs = gateway.api.data.backfills.clone();
     tokio::spawn(async move { backfill_jobs.resume().await });
     let draining = Arc::clone(&gateway.api.operations.draining);
-    let server = Server::new(api::service(&gateway.api), tls, max_connections, Arc::clone(&draining));
+    let server = Server::new(api::service(&gateway.api), tls, max_connections, unread_limit, Arc::clone(&draining));
     let mut shutdown_requested = std::pin::pin!(async {
         shutdown.await;
         draining.store(true, Ordering::Relaxed);

@@ -72,9 +72,15 @@ pub struct Settings {
     #[arg(long, env = "PULSE_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub request_timeout: Duration,
 
-    /// Maximum number of concurrent requests, including those that wait for Feishu. Further requests receive 503
+    /// Maximum number of concurrent requests, including those that wait for Feishu or whose response is not read yet.
+    /// Further requests receive 503
     #[arg(long, env = "PULSE_MAX_REQUESTS", value_name = "COUNT", default_value = "1024")]
     pub max_requests: NonZero<usize>,
+
+    /// Maximum number of concurrent exports of rows, which are streamed as CSV, NDJSON or Parquet. Further exports receive
+    /// 503. A caller may have a quarter of them; its further exports receive 429
+    #[arg(long, env = "PULSE_MAX_EXPORTS", value_name = "COUNT", default_value = "32")]
+    pub max_exports: NonZero<usize>,
 
     /// Maximum number of concurrent connections. Further connections are closed at once, including those of probes; see
     /// `PULSE_ADMIN_LISTEN`. It is lowered if the limit of open files is too small for it
@@ -222,7 +228,9 @@ impl Settings {
                 tls: self.tls(),
                 max_connections: self.max_connections,
                 max_requests: self.max_requests,
+                max_exports: self.max_exports,
                 drain_delay: self.drain_delay,
+                ..ServerConfig::default()
             },
             metrics: if self.admin_listen.is_some() { MetricsListener::Operations } else { MetricsListener::Main },
             business_metrics: self.business_metrics == Switch::On,

@@ -8,3 +8,4 @@ mod metrics;
 mod server;
 mod shutdown;
 mod traces;
+mod unread_responses;

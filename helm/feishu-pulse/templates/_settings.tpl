@@ -6,9 +6,12 @@ PULSE_ADMIN_HOSTS: {{ join "," . | quote }}
 PULSE_ALLOW_ANONYMOUS: {{ .allowAnonymous | quote }}
 PULSE_REQUEST_TIMEOUT: {{ .requestTimeout | quote }}
 PULSE_MAX_REQUESTS: {{ .maxRequests | int64 | quote }}
+PULSE_MAX_EXPORTS: {{ .maxExports | int64 | quote }}
 PULSE_MAX_CONNECTIONS: {{ .maxConnections | int64 | quote }}
 PULSE_DRAIN_DELAY: {{ .drainDelay | quote }}
-PULSE_CACHE_BYTES: {{ .cacheBytes | quote }}
+{{- with .cacheBytes }}
+PULSE_CACHE_BYTES: {{ . | quote }}
+{{- end }}
 PULSE_ARCHIVE: {{ .archive | quote }}
 PULSE_WARM: {{ .warm | quote }}
 PULSE_WARM_DAYS: {{ .warmDays | int64 | quote }}

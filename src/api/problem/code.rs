@@ -206,8 +206,10 @@ impl ProblemCode {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The days could not be fetched in time",
                 "The days are not available yet, and fetching them takes longer than the request may wait.",
-                "Retry after `retry_after` seconds; the fetch continues, and fetched days stay available. Or request \
-                 fewer days, or set `allow_partial=true`.",
+                "Retry after `retry_after` seconds: days of everyone are fetched meanwhile, at most 366 for a caller, and \
+                 fetched days stay available. Days of one person or of a `department_id` are fetched only while a \
+                 request waits for them: wait longer, or set `Prefer: respond-async`. Or request fewer days, or set \
+                 `allow_partial=true`.",
             ),
             Self::ArchiveUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -114,16 +114,17 @@ struct UsersRequest {
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
     let request = UsersRequest::parse(&context)?;
     let format = request.data.format;
+    let permit = (format.format != Format::Json).then(|| context.begin_export()).transpose()?;
     let rollups = context.load(&request.data, load(context.engine(), &request)).await?;
     let current = context.validate(&rollups, &request.data)?;
     let (format, uri) = (format.format, context.uri().clone());
-    if format != Format::Json {
+    if let Some(permit) = permit {
         let range = rollups.input.plan.range;
         let export = compute(move || UsersExport::new(rollups.into_inner(), &request)).await?;
         let export = export.map_err(list_response::serialization_problem)?;
         let row_count = export.row_count.clone();
         let file = |body| row_count.attach_to(list_response::file_response(format, "users", range, body));
-        return context.respond_with_export(&current, export, file);
+        return context.respond_with_export(&current, export, permit, file);
     }
     let page = compute(move || page(&rollups, &request, &uri)).await??;
     context.respond(current, page).await

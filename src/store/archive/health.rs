@@ -91,6 +91,11 @@ impl HealthMonitor {
         self.state().paused_until.is_some_and(|until| Instant::now() < until)
     }
 
+    /// Whether the last write failed.
+    pub(super) fn is_write_failing(&self) -> bool {
+        self.state().writing.is_some()
+    }
+
     /// Counts a damaged file.
     pub(super) fn record_damaged_file(&self) {
         self.state().damaged += 1;
