@@ -46,15 +46,17 @@ fn tables(page: &str) -> Vec<Table> {
     let lines: Vec<&str> = page.lines().collect();
     let is_row = |line: &&str| line.starts_with('|');
     let blocks = lines.chunk_by(|one, next| is_row(one) == is_row(next)).filter(|block| is_row(&block[0]));
-    let table = |block: &[&str]| Table { head: cells(block[0]), rows: block[2..].iter().map(|line| cells(line)).collect() };
+    let table =
+        |block: &[&str]| Table { head: cells(block[0]), rows: block[2..].iter().map(|line| cells(line)).collect() };
     blocks.map(table).collect()
 }
 
 /// The table of the English page whose head begins with these columns, without code marks.
 fn table(columns: &[&str]) -> Table {
     let plain = |cells: Vec<String>| cells.iter().map(|cell| cell.replace('`', "")).collect::<Vec<_>>();
-    let mut tables =
-        tables(PAGE).into_iter().map(|Table { head, rows }| Table { head: plain(head), rows: rows.into_iter().map(plain).collect() });
+    let mut tables = tables(PAGE)
+        .into_iter()
+        .map(|Table { head, rows }| Table { head: plain(head), rows: rows.into_iter().map(plain).collect() });
     tables.find(|table| table.head.iter().zip(columns).all(|(one, other)| one == other)).expect("the table")
 }
 
@@ -208,7 +210,11 @@ async fn people_equal_the_table() {
     let said = format!("C has {} active day and {} message.", c["active_days"], c["counters"]["send_messenger_num"]);
     assert!(PAGE.contains(&said), "{said}");
     let ids: Vec<&str> = inactive.iter().map(|item| item["user_id"].as_str().expect("an id")).collect();
-    assert!(PAGE.contains(&format!("the range that count: {} and {}. If", ids[..ids.len() - 1].join(", "), ids[ids.len() - 1])));
+    assert!(PAGE.contains(&format!(
+        "the range that count: {} and {}. If",
+        ids[..ids.len() - 1].join(", "),
+        ids[ids.len() - 1]
+    )));
 }
 
 #[tokio::test]
@@ -425,7 +431,8 @@ fn both_pages_name_every_figure() {
         "LicencesItem",
     ];
     // What identifies an item is no figure.
-    let labels = ["start_date", "end_date", "department_path", "depth", "children", "periods", "user_id", "user_name", "figure"];
+    let labels =
+        ["start_date", "end_date", "department_path", "depth", "children", "periods", "user_id", "user_name", "figure"];
     for report in reports {
         let fields = fields(schemas, &schemas[report]);
         assert!(!fields.is_empty(), "{report}");
