@@ -31,8 +31,10 @@ use super::{
         response_store::StoredResponse,
     },
     compute::compute,
+    export_limits::ExportPermit,
     export_pool::ChunkSource,
     format::{Format, RequestedFormat},
+    meta::RANGES_CAN_BE_COMPARED,
     missing_days::{MISSING_DAYS, missing_days_header},
     params::Params,
     prefer::Preference,
@@ -83,8 +85,8 @@ pub struct Loaded<D> {
     days: D,
     /// The generation of the cached data before the days were loaded.
     generation: CacheGeneration,
-    /// A remark if the selection has no rows yet.
-    selection_note: Option<&'static str>,
+    /// Remarks for `meta.notes` that do not depend on the report.
+    notes: Vec<&'static str>,
 }
 
 /// The representation that answers the request: its validator, its coding, and the data that it is made from.
@@ -115,9 +117,10 @@ pub enum EarlyResponse {
 }
 
 impl<D> Loaded<D> {
-    /// A remark for `meta.notes` if no row of the days that are there is selected, while some selected days are not there.
-    pub const fn selection_note(&self) -> Option<&'static str> {
-        self.selection_note
+    /// Remarks for `meta.notes`: no row of the days that are there is selected, while some selected days are not there; and
+    /// what the minimum group size does not protect.
+    pub fn notes(&self) -> impl Iterator<Item = &'static str> {
+        self.notes.iter().copied()
     }
 
     /// The days.
@@ -169,9 +172,10 @@ impl RequestContext {
             Ok(days) => {
                 let SelectionCheck { days, note } =
                     check_selection(days, &request.query, &self.caller, request.min_group_size).await?;
-                Ok(Loaded { days, generation, selection_note: note })
+                let limit_of_protection = request.min_group_size.map(|_| RANGES_CAN_BE_COMPARED);
+                Ok(Loaded { days, generation, notes: note.into_iter().chain(limit_of_protection).collect() })
             }
-            Err(QueryError::DeadlineExceeded { remaining }) if self.preference.respond_async => {
+            Err(QueryError::DeadlineExceeded { remaining, .. }) if self.preference.respond_async => {
                 Err(self.accept(&request.query, remaining).await)
             }
             Err(error) => Err(Problem::from_query_error(&error, self.now()).with_unknown_id_as_not_found().into()),
@@ -287,6 +291,8 @@ impl RequestContext {
         let (parts, body) = response.into_parts();
         let unreadable = |_| Problem::new(ProblemCode::Internal, "the response body ended early");
         let body = to_bytes(body, usize::MAX).await.map_err(unreadable)?;
+        // From now on, so that responses that wait to be compressed count as well.
+        let permit = self.state.data.body_budget.take(body.len() as u64)?;
         let encoding = match representation.encoding {
             negotiated if ContentEncoding::is_identity_refused(&self.headers) => negotiated,
             negotiated => negotiated.unless_small(body.len()),
@@ -304,10 +310,23 @@ impl RequestContext {
         let rows = parts.extensions.get().cloned().unwrap_or_default();
         let stored = Arc::new(StoredResponse { headers, body, rows });
         self.state.data.response_cache.store().insert(representation.etag.clone(), &stored);
-        Ok(self.stored_or_not_modified(&representation, &stored))
+        let mut response = self.stored_or_not_modified(&representation, &stored);
+        if let Some(permit) = permit {
+            response.extensions_mut().insert(permit);
+        }
+        Ok(response)
     }
 
-    /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response.
+    /// Begins an export of rows, before its days are loaded.
+    ///
+    /// # Errors
+    /// The problem to respond with, if too many exports are in progress.
+    pub fn begin_export(&self) -> Result<ExportPermit, Problem> {
+        self.state.data.export_limits.begin(&self.caller)
+    }
+
+    /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response. The
+    /// export ends with `permit`, which is held until the body was read.
     ///
     /// # Errors
     /// [`EarlyResponse::Problem`], if the compressor cannot be created.
@@ -315,6 +334,7 @@ impl RequestContext {
         self,
         representation: &Representation,
         chunks: C,
+        permit: ExportPermit,
         file: impl FnOnce(axum::body::Body) -> Response,
     ) -> Result<Response, EarlyResponse> {
         if self.is_not_modified(representation) {
@@ -323,7 +343,7 @@ impl RequestContext {
         let Representation { etag, encoding, provenance, missing_days, .. } = representation;
         let chunks = EncodedChunks::new(chunks, *encoding);
         let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
-        let mut response = file(self.state.data.export_pool.body(chunks));
+        let mut response = file(self.state.data.export_pool.body(chunks, permit));
         let headers = response.headers_mut();
         headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
         headers.extend(etag.header().map(|etag| (header::ETAG, etag)));

@@ -74,6 +74,10 @@ pub const PEOPLE_WITHOUT_ID_OMITTED: &str =
 pub const SMALL_GROUPS_SUPPRESSED: &str =
     "figures of groups below the minimum size, or from which such figures could be derived, are withheld";
 
+/// Note: what the minimum group size does not protect.
+pub const RANGES_CAN_BE_COMPARED: &str = "figures of small groups are withheld in each answer; answers to different ranges of days \
+    can differ by few people, and this is not prevented";
+
 /// Note: trailing figures are suppressed because of a day before the selected range.
 pub const TRAILING_FIGURES_SUPPRESSED: &str = "wau, mau and stickiness are withheld if a day of their window has a group \
     below the minimum size";
@@ -199,6 +203,13 @@ impl Meta {
     #[must_use]
     pub fn range(&self) -> DayRange {
         DayRange::new(self.start_date, self.end_date).unwrap_or(DayRange::single(self.start_date))
+    }
+
+    /// Adds notes.
+    #[must_use]
+    pub fn with_notes(mut self, notes: impl IntoIterator<Item = &'static str>) -> Self {
+        self.notes.extend(notes);
+        self
     }
 
     /// Adds a note, if there is one.

@@ -2,7 +2,10 @@
 
 mod caching;
 mod connection_limit;
+mod cross_site;
+mod hosts;
 mod metrics;
 mod server;
 mod shutdown;
 mod traces;
+mod unread_responses;

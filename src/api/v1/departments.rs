@@ -166,7 +166,7 @@ fn report(loaded: &Loaded<ReportInput>, request: &DepartmentsRequest) -> Respons
     let are_suppressed = data.iter().any(|item| item.withheld);
     let is_incomplete = data.iter().any(|item| item.trailing.mau.is_none());
     let meta = Meta::from_loaded_days(loaded)
-        .with_note(loaded.selection_note())
+        .with_notes(loaded.notes())
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED))
         .with_note(loaded.exceeds_max_sum().then_some(SUMS_LIMITED))

@@ -154,7 +154,7 @@ fn report(newest: &Loaded<UserRollups>, request: &LicencesRequest) -> Response {
     let selection = &request.data.query.selection;
     let min_group_size = request.data.min_group_size;
     let input = &newest.input;
-    let meta = Meta::from_loaded_days(input).with_note(newest.selection_note());
+    let meta = Meta::from_loaded_days(input).with_notes(newest.notes());
     let suppressed = input.suppressed_days(selection, min_group_size).cover(input.plan.range);
     let rule = newest.status_rule(request.dormant_after).filter(|_| !suppressed);
     let mut data = Vec::new();

@@ -162,7 +162,7 @@ impl RetentionRequest {
 fn report(input: &Loaded<ReportInput>, request: &RetentionRequest) -> Response {
     let RetentionRequest { data: DataRequest { query: Query { selection, .. }, format, .. }, interval } = request;
     let min_group_size = request.data.min_group_size;
-    let meta = Meta::from_loaded_days(input).with_note(input.selection_note());
+    let meta = Meta::from_loaded_days(input).with_notes(input.notes());
     let range = input.plan.range;
     let activated = activation_days(&input.days);
     let (days, numbering) = input.figures_with_numbering(selection);

@@ -165,7 +165,7 @@ fn report(input: &Loaded<ReportInput>, request: &SummaryRequest) -> Response {
     let figures = changes(current.as_ref(), previous.as_ref());
     let are_unequal = current.iter().zip(&previous).any(|(one, other)| one.days_counted != other.days_counted);
     let meta = Meta::from_report_figures(input, selection)
-        .with_note(input.selection_note())
+        .with_notes(input.notes())
         .with_note(are_unequal.then_some(RANGES_OF_DIFFERENT_LENGTH))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     if format.format != Format::Json {

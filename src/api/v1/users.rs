@@ -114,16 +114,17 @@ struct UsersRequest {
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
     let request = UsersRequest::parse(&context)?;
     let format = request.data.format;
+    let permit = (format.format != Format::Json).then(|| context.begin_export()).transpose()?;
     let rollups = context.load(&request.data, load(context.engine(), &request)).await?;
     let current = context.validate(&rollups, &request.data)?;
     let (format, uri) = (format.format, context.uri().clone());
-    if format != Format::Json {
+    if let Some(permit) = permit {
         let range = rollups.input.plan.range;
         let export = compute(move || UsersExport::new(rollups.into_inner(), &request)).await?;
         let export = export.map_err(list_response::serialization_problem)?;
         let row_count = export.row_count.clone();
         let file = |body| row_count.attach_to(list_response::file_response(format, "users", range, body));
-        return context.respond_with_export(&current, export, file);
+        return context.respond_with_export(&current, export, permit, file);
     }
     let page = compute(move || page(&rollups, &request, &uri)).await??;
     context.respond(current, page).await
@@ -229,8 +230,7 @@ fn page(rollups: &Loaded<UserRollups>, request: &UsersRequest, uri: &Uri) -> Res
         return Err(Problem::new(ProblemCode::StaleCursor, "a day of the range has changed since the previous page"));
     }
     let (skip, limit) = (request.cursor.map_or(0, |cursor| cursor.skip), request.limit.unwrap_or(DEFAULT_LIMIT));
-    let mut meta =
-        meta(rollups, &request.data.query.selection, request.inactive_for).with_note(rollups.selection_note());
+    let mut meta = meta(rollups, &request.data.query.selection, request.inactive_for).with_notes(rollups.notes());
     let mut data: Vec<UserItem> = Vec::new();
     if let Some(shared_dictionary) = rollups.dictionary() {
         // This takes a read lock of the dictionary too, so it runs first: nested read locks deadlock while a writer waits.

@@ -30,6 +30,13 @@ pub(crate) fn base_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// A host name, without a port.
+pub(super) fn host_name(text: &str) -> Result<String, String> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let is_name = !text.is_empty() && !text.ends_with('.') && text.bytes().all(is_allowed);
+    if is_name { Ok(text.to_owned()) } else { Err("expected host names without ports, such as pulse-admin".to_owned()) }
+}
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A duration from 1 ms to 24 h, such as `60s` or `2min`.

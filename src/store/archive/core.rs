@@ -53,6 +53,19 @@ impl Archive {
         Self { folder, ..self }
     }
 
+    /// Sets the size of the days that wait to be written, in bytes, above which no further days are fetched.
+    #[must_use]
+    pub fn with_backlog_bytes(self, bytes: u64) -> Self {
+        let writer = ArchiveWriter::new(Arc::clone(&self.storage), Arc::clone(&self.health));
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        Self { writer: Arc::new(writer.with_backlog_bytes(bytes)), ..self }
+    }
+
+    /// Waits while too many days wait to be written, unless the archive fails: then days are fetched nevertheless.
+    pub(super) async fn wait_for_room(&self) {
+        self.writer.wait_for_room().await;
+    }
+
     /// The current status of the archive.
     #[must_use]
     pub fn health(&self) -> ArchiveStatus {
@@ -67,7 +80,7 @@ impl Archive {
     /// [`OwnershipError`] if another app owns the archive, or if its owner cannot be determined.
     pub async fn claim(&self) -> Result<(), OwnershipError> {
         let claimed = self.storage.ownership().claim().await;
-        claimed.inspect_err(|error| self.health.record_failure(StorageOperation::Reading, error))
+        claimed.inspect_err(|error| self.health.record_failure(StorageOperation::Reading, &error.clone().into()))
     }
 
     /// Determines the owner without claiming the archive.

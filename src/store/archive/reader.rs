@@ -15,7 +15,7 @@ use super::{
     health::HealthMonitor,
     listing_cache::ListingCache,
     object_storage::{ListedFile, ObjectStorage},
-    storage_error::StorageError,
+    storage_error::{StorageError, StorageFault},
     timed_store::{MAX_READS, READ_BACKOFF},
 };
 use crate::{
@@ -119,8 +119,8 @@ impl ArchiveReader {
             unreadable = Some(file);
             tokio::time::sleep(READ_BACKOFF.delay(reads, fastrand::f64())).await;
         }
-        let cut_short =
-            StorageError::from_display(&format_args!("the file of {key} is cut short or changes at each read"));
+        let detail = format_args!("the file of {key} is cut short or changes at each read");
+        let cut_short = StorageError::new(StorageFault::Incomplete, &detail);
         let _ = self.health.record_read::<()>(Err(cut_short));
         FindResult::Missing
     }
