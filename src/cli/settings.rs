@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use self::{
     access::AccessSettings,
     secret::SecretSetting,
-    values::{CallRate, DayCount, RetentionDays, Share, Switch, base_url, delay, duration, host_name, long_duration},
+    values::{CallRate, RetentionDays, Share, Switch, WarmDays, base_url, delay, duration, host_name, long_duration},
 };
 use super::setting_error::SettingError;
 use crate::{
@@ -116,7 +116,7 @@ pub struct Settings {
 
     /// How many of the latest days are fetched at the start if they are missing
     #[arg(long, env = "PULSE_WARM_DAYS", value_name = "DAYS", default_value = "35")]
-    pub warm_days: DayCount,
+    pub warm_days: WarmDays,
 
     /// How long after its production a day is fetched again until it is final
     #[arg(long, env = "PULSE_SETTLING_TIME", value_name = "DURATION", default_value = "6h", value_parser = long_duration)]
