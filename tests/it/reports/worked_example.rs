@@ -348,9 +348,9 @@ async fn client_versions_equal_the_table() {
     };
     let setup = gateway(Rows::from([(date, clients.iter().enumerate().map(of_person).collect())])).await;
 
-    let data = data(&setup, &format!("/v1/reports/clients?start_date={date}&end_date={date}")).await;
+    let clients = data(&setup, &format!("/v1/reports/clients?start_date={date}&end_date={date}")).await;
 
-    let versions = data["client_versions"].as_array().expect("versions");
+    let versions = clients["client_versions"].as_array().expect("versions");
     assert_eq!(versions.len(), table.rows.len());
     for (item, row) in versions.iter().zip(&table.rows) {
         assert_eq!(item["version"], *row[0]);
