@@ -39,8 +39,8 @@ pub const LATE_DAYS: &str = "the days in meta.days.late do not count in the figu
     unusually few, or rows may be missing; they are fetched again until two fetches that are far enough apart agree";
 
 /// Note: the two ranges of a comparison have different numbers of dates that count.
-pub const RANGES_OF_DIFFERENT_LENGTH: &str = "days_counted of the two ranges differ, because some dates do not count: the changes \
-    of sums and of distinct people are null";
+pub const RANGES_OF_DIFFERENT_LENGTH: &str = "days_counted of the two ranges differ, because some dates do not count: only users \
+    and figures per day have a change";
 
 /// Note: `inactive_for` was judged by fewer dates than requested.
 pub const TOO_FEW_DATES: &str = "fewer dates count than inactive_for names, because days before them are late, missing, expired or \

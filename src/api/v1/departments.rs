@@ -49,8 +49,8 @@ pub struct DepartmentsParams {
     /// the `children` of its parent (JSON only).
     #[param(inline)]
     layout: Option<Layout>,
-    /// `false`: distinct people are not counted if the range spans several days (`active` and `features` are null),
-    /// which is about ten times faster for a large company. Default: `true`.
+    /// `false`: distinct people are not counted if the range spans several days: numbers of distinct people and their shares
+    /// are null, means per day are not. About ten times faster for a large company. Default: `true`.
     distinct: Option<bool>,
 }
 

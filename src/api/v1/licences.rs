@@ -61,7 +61,7 @@ record! {
         /// Accounts with a row on the date. People who have left are not among them.
         #[schema(example = 640)]
         accounts: Option<u64>,
-        /// Accounts that were never activated.
+        /// Accounts that are not activated on the date.
         #[schema(example = 19)]
         never_activated: Option<u64>,
         /// Accounts with activity within `dormant_after` days.
@@ -110,7 +110,7 @@ const NO_DEPARTMENTS: &str =
 const UNKNOWN_LAST_ACTIVITY: &str = "Feishu names no last activity of some people: they count as dormant if they were not active \
     in the range, which is shorter than dormant_after";
 
-/// Licences
+/// Licences: accounts by status
 ///
 /// Accounts by status on the newest date of the range that counts: never activated, active, or dormant, and for how long.
 /// The first item is all selected people, then each department with its sub-departments follows. Feishu does not tell which
@@ -210,8 +210,8 @@ impl LicencesItem {
         }
     }
 
-    /// Sets numbers below the minimum to null, together with the next smallest: the accounts add up over the statuses, and
-    /// dormant accounts add up over the durations. Returns whether there are any.
+    /// Sets numbers from 1 to below the minimum to null, together with the next smallest: the accounts add up over the statuses,
+    /// and dormant accounts add up over the durations. Returns whether a number was set to null.
     fn withhold_small_cells(&mut self, min_group_size: NonZeroU64) -> bool {
         let mut durations = [
             &mut self.dormant_under_30_days,
@@ -226,7 +226,9 @@ impl LicencesItem {
         let are_statuses_small = withhold_parts(&mut statuses, min_group_size);
         if self.dormant.is_none() {
             // Otherwise the durations would add up to the number that is withheld.
-            durations.into_iter().for_each(|duration| *duration = None);
+            for duration in durations {
+                *duration = None;
+            }
         }
         if are_statuses_small {
             self.unused_rate = None;
