@@ -70,6 +70,14 @@ pub const NO_ROWS_OF_INACTIVE_PEOPLE: &str = "Feishu sends no rows for inactive 
 pub const PEOPLE_WITHOUT_ID_OMITTED: &str =
     "Feishu withholds user_id from this app: people without an id cannot be distinguished and are omitted";
 
+/// Note: for some people, only the range tells when they were active.
+pub const UNKNOWN_LAST_ACTIVITY: &str = "Feishu names no last activity of some people: they count as dormant if they were not \
+    active in the range, which is shorter than dormant_after";
+
+/// Note: it is not known who has left.
+pub const UNKNOWN_WHO_LEFT: &str = "status is null for people without a row on the newest date, because Feishu withholds ids on \
+    that date or sends no rows of inactive people";
+
 /// Note: figures are suppressed for callers that may not see rows.
 pub const SMALL_GROUPS_SUPPRESSED: &str =
     "figures of groups below the minimum size, or from which such figures could be derived, are withheld";

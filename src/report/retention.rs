@@ -40,8 +40,8 @@ pub struct CohortPeriod {
     pub days_counted: usize,
     /// Whether the whole week or month is selected, and each of its dates counts or is known to have no people.
     pub is_complete: bool,
-    /// Number of people of the cohort who were active in the period.
-    pub active: u64,
+    /// Number of people of the cohort who were active in the period; `None` if it is withheld.
+    pub active: Option<u64>,
     /// `active` divided by the size of the cohort; `None` if the cohort is empty.
     pub share: Option<f64>,
 }
@@ -107,7 +107,7 @@ pub fn retention(
                 days: *days,
                 days_counted: dates.days_counted(*days),
                 is_complete: is_complete(*days),
-                active,
+                active: Some(active),
                 share: ratio(active, Some(count)),
             }
         };

@@ -12,11 +12,10 @@ use utoipa::{
 };
 
 use crate::{
-    access::Scope,
     api::{
         data_request::{DataRequest, RequestContext},
         params::{Params, WholeNumber},
-        problem::Problem,
+        shared_params,
     },
     model::DayRange,
     report::{RangeFigures, ratio},
@@ -129,11 +128,7 @@ pub fn read_regular_days(
     bucket_lengths: impl Fn(DayRange) -> Option<usize>,
 ) -> Option<usize> {
     let RegularParams { regular_days } = params.read();
-    if params.has("regular_days") && context.min_group_size().is_some() {
-        let detail = "regular_days requires the scope users:read, because small groups are withheld: the difference between \
-            two values could be a small group";
-        params.reject(Problem::insufficient_scope(Scope::UsersRead, detail));
-    }
+    shared_params::reject_days_if_suppressing(params, context, "regular_days");
     let WholeNumber(days) = regular_days?;
     if !params.is_any_faulty(&["start_date", "end_date", "period", "geo"]) {
         let range = data.query.dates.resolve(&data.query.geos, context.now());

@@ -1,6 +1,6 @@
 //! `GET /v1/reports/retention`: how many people of each activation cohort stayed active.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU64};
 
 use axum::{
     Json,
@@ -10,7 +10,7 @@ use fixedbitset::FixedBitSet;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::figures::round_to_thousandths;
+use super::{figures::round_to_thousandths, licences::withhold_parts};
 use crate::{
     api::{
         compute::compute,
@@ -84,9 +84,10 @@ record! {
         /// people. Do not compare the share of a period that is not complete with others.
         #[schema(example = true)]
         complete: bool,
-        /// Distinct people of the cohort who were active in the period.
+        /// Distinct people of the cohort who were active in the period. Null if small groups are withheld and the number is
+        /// small.
         #[schema(example = 21)]
-        active: u64,
+        active: Option<u64>,
         /// `active` divided by the people of the cohort, 0 to 1. Null if the cohort is empty.
         #[schema(minimum = 0, maximum = 1, example = 0.875)]
         share: Option<f64>,
@@ -175,7 +176,10 @@ fn report(input: &Loaded<ReportInput>, request: &RetentionRequest) -> Response {
         cohort.people == 0 || min_group_size.is_none_or(|min_group_size| cohort.people >= min_group_size.get())
     };
     cohorts.retain(|cohort| !is_suppressed && is_group(cohort));
-    let are_suppressed = cohorts.len() < total;
+    let are_cells_small = min_group_size.is_some_and(|least| {
+        cohorts.iter_mut().fold(false, |any, cohort| withhold_small_periods(cohort, least) || any)
+    });
+    let are_suppressed = cohorts.len() < total || are_cells_small;
     let ids_are_withheld = days.values().any(|figures| figures.present.unidentified > 0);
     let meta = meta
         .with_note(ids_are_withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED))
@@ -203,6 +207,12 @@ fn cohorts_by_activation_day(
     cohorts
 }
 
+/// Sets numbers from 1 to below the minimum to `None`, and the next smallest number too. Returns whether there was one.
+fn withhold_small_periods(cohort: &mut Cohort, min_group_size: NonZeroU64) -> bool {
+    let mut parts: Vec<&mut Option<u64>> = cohort.periods.iter_mut().map(|period| &mut period.active).collect();
+    withhold_parts(&mut parts, min_group_size)
+}
+
 impl From<&Cohort> for CohortItem {
     fn from(cohort: &Cohort) -> Self {
         Self {
@@ -223,7 +233,7 @@ impl PeriodItem {
             days_counted: period.days_counted,
             complete: period.is_complete,
             active: period.active,
-            share: period.share.map(round_to_thousandths),
+            share: period.active.and(period.share).map(round_to_thousandths),
         }
     }
 }

@@ -72,7 +72,7 @@ impl TrailingMode {
     #[must_use]
     pub fn with_notes(self, meta: Meta, input: &ReportInput, is_incomplete: bool) -> Meta {
         let is_incomplete = is_incomplete && self != Self::None;
-        let are_lacking = is_incomplete && self == Self::Auto && input.cache_status.lacks_lead_days;
+        let are_lacking = is_incomplete && input.cache_status.lacks_lead_days;
         let are_uncertain = is_incomplete && !input.uncertain_dates().is_empty();
         meta.with_note(are_uncertain.then_some(crate::api::meta::TRAILING_FIGURES_INCOMPLETE))
             .with_note(are_lacking.then_some(LEAD_DAYS_NOT_STORED))

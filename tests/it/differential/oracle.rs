@@ -580,6 +580,7 @@ impl Tenant {
         }
         let newest = self.counted(range, selection).last().copied();
         let dates = self.active_dates(range, selection);
+        self.judge_by_all_rows(range, selection, &mut totals);
         for total in &mut totals {
             total.account.judge(
                 newest,
@@ -587,6 +588,8 @@ impl Tenant {
                 question.dormant_after,
             );
         }
+        let knows_who_left = self.knows_who_left(range, selection);
+        totals.iter_mut().for_each(|total| total.account.forget_who_left(knows_who_left));
         totals.retain(|total| question.status.is_none_or(|status| total.account.status == Some(status)));
         totals.retain(|total| question.activated.is_none_or(|activated| total.account.activated == activated));
         totals.retain(|total| question.active.is_none_or(|active| active != total.active_days.is_empty()));
@@ -620,6 +623,7 @@ impl Tenant {
         let dates = self.active_dates(range, selection);
         let total = self.totals(range, selection).into_values().next().map(|mut total| {
             total.account.judge(newest, dates.get(total.latest.user_id.as_ref().expect("an id")), None);
+            total.account.forget_who_left(self.knows_who_left(range, selection));
             total.json()
         });
         json!({ "total": total, "days": days.collect::<Vec<_>>() })
@@ -744,6 +748,11 @@ impl Account {
         self.last_active.map(|time| time.checked_add(offset).expect("a time"))
     }
 
+    /// Removes the status of people without a row on the newest date, if it is not known who has left.
+    fn forget_who_left(&mut self, knows_who_left: bool) {
+        self.status = self.status.filter(|status| knows_who_left || *status != "left");
+    }
+
     fn judge(&mut self, newest: Option<Date>, active_dates: Option<&BTreeSet<Date>>, dormant_after: Option<i32>) {
         let Some(newest) = newest else { return };
         let last = active_dates.and_then(|dates| dates.last().copied());
@@ -763,6 +772,25 @@ impl Account {
 }
 
 impl Tenant {
+    /// Replaces the accounts by those of all rows of each person, in any department.
+    fn judge_by_all_rows(&self, range: Range, selection: &Selection, totals: &mut [PersonTotals<'_>]) {
+        let everywhere = Selection { path: None, ..selection.clone() };
+        let mut all = self.totals(range, &everywhere);
+        for total in totals {
+            let id = total.latest.user_id.as_ref().expect("an id");
+            total.account = all.remove(id).expect("a row").account;
+        }
+    }
+
+    /// Whether it is known who has left: all rows of the newest date have ids, and some row is of an inactive person.
+    fn knows_who_left(&self, range: Range, selection: &Selection) -> bool {
+        let everywhere = Selection { path: None, ..selection.clone() };
+        let Some(newest) = self.counted(range, &everywhere).last().copied() else { return false };
+        let rows = self.selected(range, &everywhere);
+        let are_identified = rows.iter().filter(|row| row.date == newest).all(|row| row.user_id.is_some());
+        are_identified && rows.iter().any(|row| !row.active)
+    }
+
     /// The dates of the range on which each person was active, in any department.
     fn active_dates(&self, range: Range, selection: &Selection) -> BTreeMap<String, BTreeSet<Date>> {
         let everyone = Selection { geos: selection.geos.clone(), ..Selection::default() };
@@ -816,6 +844,9 @@ impl Tenant {
             };
             let unknown = accounts.iter().filter(|of| of.status == Some("dormant") && of.idle_days.is_none()).count();
             let unused = with("never_activated") + with("dormant");
+            let everyone = Selection { geos: selection.geos.clone(), ..Selection::default() };
+            let has_inactive_rows = self.selected(range, &everyone).iter().any(|row| !row.active);
+            let unused_rate = share(Some(unused as u64), Some(accounts.len() as u64)).filter(|_| has_inactive_rows);
             json!({
                 "date": newest, "department_path": path, "depth": path.map(|path| path.split('/').count()),
                 "department_name": path.map(|path| self.name_of(path, range, &selection)),
@@ -823,7 +854,7 @@ impl Tenant {
                 "dormant": with("dormant"), "dormant_under_30_days": idle(i32::MIN..30),
                 "dormant_30_to_59_days": idle(30..60), "dormant_60_to_89_days": idle(60..90),
                 "dormant_90_to_179_days": idle(90..180), "dormant_180_days_or_more": idle(180..i32::MAX),
-                "dormant_unknown": unknown, "unused_rate": share(Some(unused as u64), Some(accounts.len() as u64)),
+                "dormant_unknown": unknown, "unused_rate": unused_rate,
             })
         };
         let all = std::iter::once(item(None));
