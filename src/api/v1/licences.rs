@@ -178,13 +178,18 @@ fn report(newest: &Loaded<UserRollups>, request: &LicencesRequest) -> Response {
     let knows_inactive = rule.as_ref().is_none_or(|_| has_inactive_rows(&input.days));
     if !knows_inactive {
         // Unused accounts have no rows.
-        data.iter_mut().for_each(|item| item.unused_rate = None);
+        for item in &mut data {
+            item.unused_rate = None;
+        }
     }
     let within = input.departments(selection);
     let newest_days =
         input.selected().filter(|(day, _)| rule.as_ref().is_some_and(|rule| day.key().day == rule.newest()));
     let lacks_ids = newest_days.map(|(day, _)| day).any(|day| day.has_unidentified(within.as_ref()));
-    let are_small = min_group_size.is_some_and(|min| data.iter_mut().any(|item| item.withhold_small_cells(min)));
+    let mut are_small = false;
+    for (item, least) in data.iter_mut().filter_map(|item| Some((item, min_group_size?))) {
+        are_small |= item.withhold_small_cells(least);
+    }
     let meta = meta
         .with_note(is_unknown.then_some(UNKNOWN_LAST_ACTIVITY))
         .with_note((!knows_inactive).then_some(NO_ROWS_OF_INACTIVE_PEOPLE))

@@ -176,9 +176,10 @@ fn report(input: &Loaded<ReportInput>, request: &RetentionRequest) -> Response {
         cohort.people == 0 || min_group_size.is_none_or(|min_group_size| cohort.people >= min_group_size.get())
     };
     cohorts.retain(|cohort| !is_suppressed && is_group(cohort));
-    let are_cells_small = min_group_size.is_some_and(|least| {
-        cohorts.iter_mut().fold(false, |any, cohort| withhold_small_periods(cohort, least) || any)
-    });
+    let mut are_cells_small = false;
+    for (cohort, least) in cohorts.iter_mut().filter_map(|cohort| Some((cohort, min_group_size?))) {
+        are_cells_small |= withhold_small_periods(cohort, least);
+    }
     let are_suppressed = cohorts.len() < total || are_cells_small;
     let ids_are_withheld = days.values().any(|figures| figures.present.unidentified > 0);
     let meta = meta

@@ -589,7 +589,9 @@ impl Tenant {
             );
         }
         let knows_who_left = self.knows_who_left(range, selection);
-        totals.iter_mut().for_each(|total| total.account.forget_who_left(knows_who_left));
+        for total in &mut totals {
+            total.account.forget_who_left(knows_who_left);
+        }
         totals.retain(|total| question.status.is_none_or(|status| total.account.status == Some(status)));
         totals.retain(|total| question.activated.is_none_or(|activated| total.account.activated == activated));
         totals.retain(|total| question.active.is_none_or(|active| active != total.active_days.is_empty()));
