@@ -228,7 +228,7 @@ impl ArchiveReader {
                 tracing::warn!(%key, %error, "an archived day is of a later version; it is fetched again");
                 Ok(FindResult::NewerVersion)
             }
-            Err(error @ ParquetReadError::Damaged { .. }) => Err(error),
+            Err(error @ (ParquetReadError::Damaged { .. } | ParquetReadError::EarlierDigest)) => Err(error),
         }
     }
 

@@ -11,6 +11,9 @@ pub enum ParquetReadError {
         /// The version of the schema, or of the digest.
         found: u32,
     },
+    /// An earlier version of this program wrote the digest of the file. Its rows can be read.
+    #[error("an earlier version of feishu-pulse wrote it")]
+    EarlierDigest,
     /// The file is truncated or changed, contains another day, or is not such a file.
     #[error("it is damaged: {reason}")]
     Damaged {

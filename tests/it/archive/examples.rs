@@ -14,7 +14,7 @@ async fn an_archive_for_the_examples() {
         Setup::with(SimulatorConfig { users: 200, ..SimulatorConfig::default() }, |config| config.archive = location)
             .await;
 
-    gateway.get("/v1/reports/activity?start_date=2026-10-10&end_date=2026-11-20").await.json();
+    gateway.get("/v1/reports/activity?trailing=held&start_date=2026-10-10&end_date=2026-11-20").await.json();
 
     let coverage = "/v1/coverage?start_date=2026-10-10&end_date=2026-11-20";
     let all_archived = |answer: &serde_json::Value| {

@@ -15,7 +15,7 @@ const MAX_BYTES_PER_USER_DAY: f64 = 45.0;
 async fn a_user_day_takes_few_bytes() {
     let lake = Lake::new();
     let gateway = lake.gateway_with(SimulatorConfig { users: 20_000, ..SimulatorConfig::default() }).await;
-    gateway.get("/v1/reports/activity?start_date=2026-11-18&end_date=2026-11-20").await.json();
+    gateway.get("/v1/reports/activity?trailing=held&start_date=2026-11-18&end_date=2026-11-20").await.json();
     lake.holds(3).await;
 
     let (mut bytes, mut rows) = (0, 0);

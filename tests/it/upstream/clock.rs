@@ -23,7 +23,7 @@ async fn days_that_are_fetched_with_a_clock_that_is_ahead_are_not_final(
         setup.simulator.faults().push(InjectedFault::new(FaultKind::DateHeader(date.to_owned())).times(u32::MAX));
     }
 
-    let answer = setup.get("/v1/reports/activity?start_date=2026-11-10&end_date=2026-11-10").await.json();
+    let answer = setup.get("/v1/reports/activity?trailing=held&start_date=2026-11-10&end_date=2026-11-10").await.json();
 
     assert_eq!(answer["meta"]["days"]["final"], json!(final_days));
     assert_eq!(log.lines("clock of this machine is ahead").len(), warnings);
