@@ -130,7 +130,7 @@ def main():
         for kill in range(KILLS):
             start = first + datetime.timedelta(days=kill * DAYS_PER_ROUND)
             end = start + datetime.timedelta(days=DAYS_PER_ROUND - 1)
-            url = f"http://127.0.0.1:{port}/v1/reports/activity?start_date={start}&end_date={end}"
+            url = f"http://127.0.0.1:{port}/v1/reports/activity?trailing=held&start_date={start}&end_date={end}"
             during_writes += run_until_a_write(binary, environment, archive, url, 1 + kill % 5)
             print(f"kill {kill + 1}: {check(archive)} rows, {len(unfinished(archive))} unfinished files", flush=True)
         if during_writes < KILLS // 2:
