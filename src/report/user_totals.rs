@@ -12,7 +12,7 @@ use super::{
     user_rollup::{NO_SLOT, UserRollup},
 };
 use crate::{
-    model::Day,
+    model::{Day, Geo},
     table::{
         Counter, DayTable, Feature, Flag, Flags, PersonIndex, Profile, ProfileIndex, RowSelection, RowSelector,
         counter_column::CounterColumn, dictionary::DictionaryTables, profile::NO_PERSON,
@@ -76,6 +76,8 @@ pub struct UserFilter {
 pub struct PersonTotals {
     /// The profile of the latest matching row. Of rows of the same day, the one of the geo that was requested last.
     pub profile: Arc<Profile>,
+    /// The geo of that row.
+    pub geo: Geo,
     /// What the person's newest row, selected or not, says about the account.
     pub newest_row: NewestRow,
     /// Number of active days.
@@ -294,6 +296,7 @@ impl TotalsBuilder {
     fn new(profile: &Arc<Profile>, rollup: &UserRollup, row: usize) -> Self {
         let totals = PersonTotals {
             profile: Arc::clone(profile),
+            geo: rollup.newest_row(row).geo,
             newest_row: rollup.newest_row(row),
             active_days: 0,
             last_active_date: None,
@@ -308,6 +311,7 @@ impl TotalsBuilder {
         let counted = if self.last_day == Some(day) { self.flags } else { Flags::default() };
         let totals = &mut self.totals;
         totals.profile = Arc::clone(profile);
+        totals.geo = rollup.newest_row(row).geo;
         totals.newest_row = totals.newest_row.newer(rollup.newest_row(row));
         if let Some(activity) = rollup.activity(row).filter(|_| !counted.contains(Flag::Active)) {
             totals.active_days += activity.active_days;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -80,15 +79,14 @@ impl UserItem {
     #[must_use]
     pub fn new(total: &PersonTotals, tables: &DictionaryTables, rule: Option<&StatusRule>) -> Self {
         let (profile, newest) = (&total.profile, total.newest_row);
-        let rfc3339 = |time: Timestamp| newest.geo.rfc3339(time);
         Self {
             user_id: profile.user_id.clone(),
             user_name: Arc::clone(&profile.user_name),
             department_path: Arc::clone(&tables.department(profile.department).path),
             status: rule.and_then(|rule| rule.status(profile.person, newest)).map(AccountStatus::name),
             activated: newest.activated,
-            register_time: profile.register_time.map(rfc3339),
-            last_active_time: newest.last_active_time.map(rfc3339),
+            register_time: profile.register_time.map(|time| total.geo.rfc3339(time)),
+            last_active_time: newest.last_active_time.map(|time| newest.geo.rfc3339(time)),
             active_days: total.active_days,
             last_active_date: total.last_active_date,
             features: FeatureDays(total.feature_days),

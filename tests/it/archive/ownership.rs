@@ -62,7 +62,11 @@ fn check_reports_the_owner_of_the_archive_without_changing_it() {
 #[tokio::test]
 async fn an_archive_without_an_owner_record_is_claimed() {
     let lake = Lake::new();
-    lake.gateway().await.get(&format!("/v1/reports/activity?trailing=held&{}", crate::archive::lake::RANGE)).await.json();
+    lake.gateway()
+        .await
+        .get(&format!("/v1/reports/activity?trailing=held&{}", crate::archive::lake::RANGE))
+        .await
+        .json();
     lake.holds(crate::archive::lake::DAYS).await;
     std::fs::remove_dir_all(lake.root().join("owners")).expect("the owner record");
 
