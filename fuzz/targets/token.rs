@@ -116,6 +116,7 @@ impl Provider {
             issuer: issuer.parse().unwrap(),
             audience: AUDIENCE.into(),
             scopes_claim: "scope".into(),
+            pseudonymous_claim: None,
             departments_claim: Some("departments".into()),
         });
         Self { key, issuer, oidc: oidc.unwrap() }
