@@ -12,6 +12,7 @@ pub mod data_request;
 pub mod docs;
 pub mod drop_in;
 pub mod export_pool;
+mod exports;
 pub mod format;
 pub mod http_metrics;
 pub mod layers;

@@ -32,6 +32,7 @@ use super::{
     },
     compute::compute,
     export_pool::ChunkSource,
+    exports,
     format::{Format, RequestedFormat},
     missing_days::{MISSING_DAYS, missing_days_header},
     params::Params,
@@ -62,6 +63,8 @@ pub struct RequestContext {
     uri: Uri,
     headers: HeaderMap,
     preference: Preference,
+    /// The format that the suffix of the path names, on paths with a suffix.
+    suffix: Option<Format>,
 }
 
 /// The parsed request, as far as all endpoints over days have it in common.
@@ -147,7 +150,7 @@ impl RequestContext {
         DataRequest {
             query,
             options: self.state.load_options(self.preference, allow_partial),
-            format: RequestedFormat::read(params, &self.headers),
+            format: RequestedFormat::read(params, &self.headers, self.suffix),
             min_group_size: self.min_group_size(),
         }
     }
@@ -227,8 +230,8 @@ impl RequestContext {
         let offered = match format.format {
             Format::Json => ContentEncoding::STORED,
             Format::Csv | Format::Ndjson => ContentEncoding::STREAMED,
-            // The pages of a Parquet file are compressed already.
-            Format::Parquet => &[],
+            // These files are compressed already.
+            Format::Parquet | Format::Xlsx => &[],
         };
         let encoding = ContentEncoding::negotiate(&self.headers, offered);
         // The ETag also depends on what the caller may see of the same days.
@@ -379,6 +382,7 @@ impl FromRequestParts<ApiState> for RequestContext {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
         let Ok(preference) = Preference::from_request_parts(parts, state).await;
+        let suffix = exports::suffix(parts).await?;
         Ok(Self {
             engine: state.engine(&caller).await,
             caller,
@@ -386,6 +390,7 @@ impl FromRequestParts<ApiState> for RequestContext {
             uri: parts.uri.clone(),
             headers: parts.headers.clone(),
             preference,
+            suffix,
         })
     }
 }

@@ -1,14 +1,14 @@
 //! Parts of the OpenAPI document that endpoints share: error responses, and the header `Prefer`.
 
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::{IntoParams, IntoResponses};
 
-use super::{problem::Problem, v1::backfill_item::Backfill};
+use super::problem::Problem;
 
 /// Responses of endpoints that may have to fetch days from Feishu.
 #[derive(IntoResponses)]
 pub enum UpstreamResponses {
-    /// The days are not available yet, and the caller prefers not to wait for them (`Prefer: respond-async`). This job
-    /// fetches them. Repeat the request when the job is done.
+    /// The days are not available yet, and the caller prefers not to wait for them (`Prefer: respond-async`). The job
+    /// of `Location` fetches them; the body is the job. Repeat the request when the job is done.
     #[response(
         status = 202,
         headers(
@@ -17,7 +17,7 @@ pub enum UpstreamResponses {
             ("Preference-Applied" = String, description = "`respond-async`"),
         )
     )]
-    Accepted(Backfill),
+    Accepted,
     /// `not_found`: no row of the selected days has the selected department or person, and all selected days are there.
     /// For a `department_path`, `suggestions` lists similar departments.
     #[response(status = 404, content_type = "application/problem+json")]
@@ -45,13 +45,6 @@ pub enum FormatProblems {
     #[response(status = 406, content_type = "application/problem+json")]
     NotAcceptable(Problem),
 }
-
-/// A Parquet file, compressed with zstd. Days are dates, instants are timestamps in UTC, counters are 64-bit integers,
-/// flags are booleans, lists are lists.
-#[derive(ToSchema)]
-#[schema(value_type = String, format = Binary)]
-#[expect(dead_code, reason = "documents a response body")]
-pub struct ParquetFile(Vec<u8>);
 
 /// Error responses of all endpoints with parameters.
 #[derive(IntoResponses)]

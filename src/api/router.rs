@@ -13,6 +13,7 @@ use utoipa_axum::{
 use super::{
     authorization::endpoints,
     docs, drop_in,
+    exports::with_export,
     layers::{self, RequestBody},
     log_level,
     middleware::HttpService,
@@ -59,19 +60,20 @@ fn router(state: &ApiState, routes: Router<ApiState>) -> Router {
 
 /// The routes of the native API.
 fn native_routes(metrics_listener: MetricsListener) -> OpenApiRouter<ApiState> {
-    let over_days = [
-        (RoutePolicy::USERS, routes!(v1::user_days::get)),
-        (RoutePolicy::USERS, routes!(v1::users::get)),
-        (RoutePolicy::USERS, routes!(v1::user::get)),
-        (RoutePolicy::REPORTS, routes!(v1::summary::get)),
-        (RoutePolicy::REPORTS, routes!(v1::activity::get)),
-        (RoutePolicy::REPORTS, routes!(v1::departments::get)),
-        (RoutePolicy::REPORTS, routes!(v1::licences::get)),
-        (RoutePolicy::REPORTS, routes!(v1::retention::get)),
-        (RoutePolicy::REPORTS, routes!(v1::movement::get)),
-        (RoutePolicy::REPORTS, routes!(v1::clients::get)),
-    ]
-    .map(|(policy, routes)| endpoints(policy, with_preference(routes)));
+    let tables = [
+        (RoutePolicy::USERS, with_export(routes!(v1::user_days::get), &["limit"])),
+        (RoutePolicy::USERS, with_export(routes!(v1::users::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::summary::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::activity::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::departments::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::licences::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::retention::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::movement::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::clients::get), &[])),
+    ];
+    let over_days = tables.into_iter().flat_map(|(policy, pair)| pair.map(|routes| (policy, routes)));
+    let over_days = over_days.chain([(RoutePolicy::USERS, routes!(v1::user::get))]);
+    let over_days = over_days.map(|(policy, routes)| endpoints(policy, with_preference(routes)));
     let others = [
         (RoutePolicy::REPORTS_OR_ADMIN, routes!(v1::coverage::get)),
         (RoutePolicy::ADMIN, routes!(v1::days::delete)),
@@ -88,7 +90,7 @@ fn native_routes(metrics_listener: MetricsListener) -> OpenApiRouter<ApiState> {
         MetricsListener::Main => Some(endpoints(RoutePolicy::ADMIN, routes!(ops::metrics))),
         MetricsListener::Operations => None,
     };
-    let all = over_days.into_iter().chain(others).chain(metrics);
+    let all = over_days.chain(others).chain(metrics);
     all.fold(OpenApiRouter::with_openapi(docs::base()), OpenApiRouter::routes)
 }
 

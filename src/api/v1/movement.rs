@@ -8,13 +8,12 @@ use crate::{
     api::{
         compute::compute,
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
-        format::FormatParams,
         list_response::ListResponse,
         meta::{
             DISTINCT_COUNTS_WITHHELD, MOVEMENT_INCOMPLETE, Meta, NO_ROWS_OF_INACTIVE_PEOPLE, SMALL_GROUPS_SUPPRESSED,
         },
         problem::Problem,
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     model::Day,
@@ -110,14 +109,9 @@ struct MovementRequest {
 /// are not available are fetched from Feishu.
 #[utoipa::path(
     get, path = "/v1/reports/movement", tag = "reports", operation_id = "movementReport",
-    params(RangeParams, PeopleParams, MovementParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, MovementParams, PreferHeader),
     responses(
-        (status = 200, description = "One item per week or month, in time order", content(
-            (ListResponse<MovementItem> = "application/json"), (String = "text/csv"),
-            (ParquetFile = "application/vnd.apache.parquet"), (MovementItem = "application/x-ndjson"),
-        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
-                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
-                366, then `+` and the number of further days. Formats without `meta` only"))),
+        (status = 200, description = "One item per week or month, in time order", body = ListResponse<MovementItem>),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]

@@ -17,11 +17,10 @@ use crate::{
     api::{
         compute::compute,
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
-        format::{Format, FormatParams},
         list_response::ListResponse,
         meta::{Meta, RANGES_OF_DIFFERENT_LENGTH, SMALL_GROUPS_SUPPRESSED},
         problem::Problem,
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     model::{Day, DayRange},
@@ -102,16 +101,12 @@ record! {
 /// Main figures and their change
 ///
 /// The figures of the selected range, compared with those of the range of equal length that ends the day before it. Days
-/// of the earlier range that are not available are fetched from Feishu. As CSV, NDJSON or Parquet: one row per figure.
+/// of the earlier range that are not available are fetched from Feishu. As a table: one row per figure.
 #[utoipa::path(
     get, path = "/v1/reports/summary", tag = "reports", operation_id = "summaryReport",
-    params(RangeParams, PeopleParams, RegularParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, RegularParams, PreferHeader),
     responses(
-        (status = 200, description = "The figures", content(
-            (SummaryResponse = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (SummaryFigure = "application/x-ndjson"),
-        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
-                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
-                366, then `+` and the number of further days. Formats without `meta` only"))),
+        (status = 200, description = "The figures", body = SummaryResponse),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -168,7 +163,7 @@ fn report(input: &Loaded<ReportInput>, request: &SummaryRequest) -> Response {
         .with_note(input.selection_note())
         .with_note(are_unequal.then_some(RANGES_OF_DIFFERENT_LENGTH))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
-    if format.format != Format::Json {
+    if format.has_rows() {
         return ListResponse { data: figures, meta }.into_format(*format, "summary");
     }
     Json(SummaryResponse { data: SummaryData { current, previous, figures }, meta }).into_response()
@@ -235,7 +230,7 @@ impl Headline {
         let value = |cell: Cell<'_>| match cell {
             Cell::Count(count) => Some(count as f64),
             Cell::Number(number) => Some(number),
-            Cell::Empty | Cell::Text(_) | Cell::Day(_) | Cell::Flag(_) => None,
+            Cell::Empty | Cell::Text(_) | Cell::Day(_) | Cell::Instant(..) | Cell::Flag(_) => None,
         };
         cells.into_iter().map(value).collect()
     }

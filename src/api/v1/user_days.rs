@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     user_day::UserDay,
-    user_days_export::{ParquetExport, SelectedRows, TextExport},
+    user_days_export::{ParquetExport, SelectedRows, TextExport, XlsxExport},
 };
 use crate::{
     api::{
@@ -17,12 +17,12 @@ use crate::{
         compute::compute,
         cursor::{self, Cursor, Offset},
         data_request::{DataRequest, EarlyResponse, Loaded, Representation, RequestContext},
-        format::{Format, FormatParams, RequestedFormat},
+        format::{Format, Layout, RequestedFormat},
         list_response,
         meta::Meta,
         params::WholeNumber,
         problem::{ParameterFault, Problem, ProblemCode},
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     query::LoadedDays,
@@ -87,23 +87,15 @@ enum PageStart {
 
 /// User-days
 ///
-/// One item per person and day. JSON is paged with a cursor. CSV, NDJSON and Parquet (`format=csv` or
-/// `Accept: text/csv`, and so on) stream the whole selection. In CSV, the items of a list are separated by `;`, and a
-/// client has Feishu's notation: `ios 14.2,feishu 3.40.0`.
+/// One item per person and day. JSON is paged with a cursor. The other formats contain the whole
+/// selection. In CSV, XLSX and with `layout=flat`, the items of a list are separated by `;`, and a client has Feishu's
+/// notation: `ios 14.2,feishu 3.40.0`.
 #[utoipa::path(
     get, path = "/v1/user-days", tag = "data", operation_id = "userDays",
-    params(RangeParams, PeopleParams, UserDaysParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, UserDaysParams, PreferHeader),
     responses(
-        (status = 200, description = "The rows", content(
-            (UserDaysResponse<'_> = "application/json"),
-            (String = "text/csv", example = "date,user_id,active\r\n2026-11-01,ou_1,true\r\n"),
-            (ParquetFile = "application/vnd.apache.parquet"),
-            (String = "application/x-ndjson", example = "{\"date\":\"2026-11-01\",\"user_id\":\"ou_1\",\"active\":true}\n"),
-        ), headers(
+        (status = 200, description = "The rows", body = UserDaysResponse<'_>, headers(
             ("Link" = String, description = "The next page (`rel=\"next\"`), if there is one"),
-            ("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
-                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
-                366, then `+` and the number of further days. Formats without `meta` only"),
         )),
         (status = 409, description = "`stale_cursor`: a provisional day has changed between two pages; restart without a cursor",
             body = Problem, content_type = "application/problem+json"),
@@ -177,7 +169,7 @@ async fn export(
     request: UserDaysRequest,
 ) -> Result<Response, EarlyResponse> {
     let UserDaysRequest {
-        data: DataRequest { query, format: RequestedFormat { format, bom }, .. }, fields, sort, ..
+        data: DataRequest { query, format: RequestedFormat { format, bom, layout }, .. }, fields, sort, ..
     } = request;
     let range = loaded.plan.range;
     let rows = match sort {
@@ -194,7 +186,14 @@ async fn export(
             let export = ParquetExport::new(rows, fields).map_err(list_response::serialization_problem)?;
             return context.respond_with_export(current, export, file);
         }
+        Format::Xlsx => {
+            let row_count = rows.count_rows();
+            list_response::check_xlsx_rows(row_count)?;
+            let export = XlsxExport::new(rows, fields, row_count).map_err(list_response::serialization_problem)?;
+            return context.respond_with_export(current, export, file);
+        }
         Format::Csv => RowSyntax::Csv,
+        Format::Json | Format::Ndjson if layout == Layout::Flat => RowSyntax::FlatNdjson,
         Format::Json | Format::Ndjson => RowSyntax::Ndjson,
     };
     context.respond_with_export(current, TextExport::new(rows, &fields, syntax, bom), file)
@@ -215,7 +214,8 @@ fn page(loaded: &Loaded<LoadedDays>, request: &UserDaysRequest, uri: &Uri) -> Re
         }
         None => Vec::new(),
     };
-    let data = items.iter().map(|item| SelectedFields { row: item, fields: &request.fields }).collect();
+    let is_flat = request.data.format.layout == Layout::Flat;
+    let data = items.iter().map(|item| SelectedFields { row: item, fields: &request.fields, is_flat }).collect();
     let meta = Meta { next_cursor: next.clone(), ..Meta::from_loaded_days(loaded) }.with_note(loaded.selection_note());
     let mut response = RowCount::of(items.len())
         .attach_to(list_response::json_response(&UserDaysResponse { data, meta }, items.len()));

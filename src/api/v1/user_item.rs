@@ -14,7 +14,7 @@ use crate::{
         account_status::{DEFAULT_DORMANT_AFTER, StatusRule},
         user_totals::PersonTotals,
     },
-    table::{dictionary::DictionaryTables, record},
+    table::{GeoInstant, dictionary::DictionaryTables, record},
 };
 
 /// The parameter of the status of accounts.
@@ -57,12 +57,12 @@ record! {
         #[schema(example = true)]
         activated: bool,
         /// When the account was activated (RFC 3339). Null if it is unknown or the account is not activated.
-        #[schema(example = "2024-03-04T09:30:00+08:00")]
-        register_time: Option<String>,
+        #[schema(value_type = Option<String>, format = DateTime, example = "2024-03-04T09:30:00+08:00")]
+        register_time: Option<GeoInstant>,
         /// The time of the person's last activity as known to Feishu, by the person's newest row (RFC 3339). Null if there is
         /// none.
-        #[schema(example = "2026-11-06T18:20:11+08:00")]
-        last_active_time: Option<String>,
+        #[schema(value_type = Option<String>, format = DateTime, example = "2026-11-06T18:20:11+08:00")]
+        last_active_time: Option<GeoInstant>,
         /// Number of days of the range on which the person was active.
         #[schema(example = 17)]
         active_days: u64,
@@ -79,15 +79,15 @@ impl UserItem {
     #[must_use]
     pub fn new(total: &PersonTotals, tables: &DictionaryTables, rule: Option<&StatusRule>) -> Self {
         let (profile, newest) = (&total.profile, total.newest_row);
-        let rfc3339 = |time: Timestamp| newest.geo.rfc3339(time);
+        let in_geo = |instant: Timestamp| GeoInstant { instant, geo: newest.geo };
         Self {
             user_id: profile.user_id.clone(),
             user_name: Arc::clone(&profile.user_name),
             department_path: Arc::clone(&tables.department(profile.department).path),
             status: rule.map(|rule| rule.status(profile.person, newest).name()),
             activated: newest.activated,
-            register_time: profile.register_time.map(rfc3339),
-            last_active_time: newest.last_active_time.map(rfc3339),
+            register_time: profile.register_time.map(in_geo),
+            last_active_time: newest.last_active_time.map(in_geo),
             active_days: total.active_days,
             last_active_date: total.last_active_date,
             features: FeatureDays(total.feature_days),
