@@ -22,6 +22,7 @@ pub mod log_level;
 pub mod meta;
 pub mod middleware;
 mod missing_days;
+mod openapi_document;
 pub mod ops;
 pub mod panic_guard;
 pub mod params;

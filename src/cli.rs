@@ -91,8 +91,8 @@ impl Command {
             Self::Key(args) => key::run(&args)?,
             Self::Check(args) => return check::run(&args).await,
             Self::Openapi => {
-                let document = api::openapi().to_pretty_json().map_err(std::io::Error::other)?;
-                writeln!(std::io::stdout().lock(), "{document}")?;
+                let document = api::openapi();
+                writeln!(std::io::stdout().lock(), "{document:#}")?;
             }
             Self::Settings => writeln!(std::io::stdout().lock(), "{:#}", reference::settings())?,
             Self::Problems => write!(std::io::stdout().lock(), "{}", problems::page())?,

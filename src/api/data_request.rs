@@ -16,9 +16,10 @@ use std::{future::Future, num::NonZeroU64, ops::Deref, sync::Arc, time::Duration
 use axum::{
     body::to_bytes,
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
 use super::{
@@ -28,7 +29,8 @@ use super::{
         cache_headers::cache_headers,
         content_encoding::EncodedChunks,
         preconditions::Preconditions,
-        response_store::StoredResponse,
+        ranges::without_range,
+        response_store::{CollectedBody, StoredResponse},
     },
     compute::compute,
     export_pool::ChunkSource,
@@ -262,7 +264,7 @@ impl RequestContext {
             self.not_modified(representation)
         } else {
             let headers = stored.headers_with(cache_headers(&representation.provenance, self.now()));
-            stored.rows.attach_to(stored.to_response(headers))
+            stored.rows.attach_to(stored.to_response(headers, &self.headers))
         };
         self.cache_entry(representation, stored).attach_to(response)
     }
@@ -310,11 +312,13 @@ impl RequestContext {
         Ok(self.stored_or_not_modified(&representation, &stored))
     }
 
-    /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response.
+    /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response. An
+    /// export that may be stored is collected first, so that the response has a length and parts of it can be requested;
+    /// a longer one is streamed.
     ///
     /// # Errors
-    /// [`EarlyResponse::Problem`], if the compressor cannot be created.
-    pub fn respond_with_export<C: ChunkSource>(
+    /// [`EarlyResponse::Problem`], if the compressor cannot be created, or if the export fails before it is sent.
+    pub async fn respond_with_export<C: ChunkSource>(
         self,
         representation: &Representation,
         chunks: C,
@@ -326,13 +330,35 @@ impl RequestContext {
         let Representation { etag, encoding, provenance, missing_days, .. } = representation;
         let chunks = EncodedChunks::new(chunks, *encoding);
         let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
-        let mut response = file(self.state.data.export_pool.body(chunks));
-        let headers = response.headers_mut();
-        headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
-        headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
-        headers.extend(missing_days.clone().map(|days| (MISSING_DAYS, days)));
-        headers.extend(cache_headers(provenance, self.now()));
-        Ok(response)
+        let store = self.state.data.response_cache.store();
+        let collected = store.collect(self.state.data.export_pool.body(chunks)).await;
+        let collected = collected.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
+        let own_headers = |headers: &mut HeaderMap| {
+            headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
+            headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
+            headers.extend(missing_days.clone().map(|days| (MISSING_DAYS, days)));
+        };
+        match collected {
+            CollectedBody::Whole(body, permit) => {
+                let (mut parts, _) = file(axum::body::Body::empty()).into_parts();
+                own_headers(&mut parts.headers);
+                let rows = parts.extensions.get().cloned().unwrap_or_default();
+                let stored = Arc::new(StoredResponse { headers: parts.headers, body, rows });
+                store.insert(etag.clone(), &stored);
+                let response = self.stored_or_not_modified(representation, &stored);
+                // The memory is counted until the body is sent.
+                Ok(response.map(|body| {
+                    let chunks = body.into_data_stream();
+                    axum::body::Body::from_stream(chunks.inspect(move |_| _ = &permit))
+                }))
+            }
+            CollectedBody::Streamed(body) => {
+                let mut response = file(body);
+                own_headers(response.headers_mut());
+                response.headers_mut().extend(cache_headers(provenance, self.now()));
+                Ok(response)
+            }
+        }
     }
 
     /// The query engine of the caller. It sees the data through the caller's view.
@@ -388,7 +414,10 @@ impl FromRequestParts<ApiState> for RequestContext {
             caller,
             state: state.clone(),
             uri: parts.uri.clone(),
-            headers: parts.headers.clone(),
+            headers: match parts.method {
+                Method::HEAD => without_range(&parts.headers),
+                _ => parts.headers.clone(),
+            },
             preference,
             suffix,
         })

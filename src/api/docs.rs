@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderValue, header},
     routing::get,
 };
+use serde_json::Value;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::{
     Modify, OpenApi,
@@ -15,7 +16,20 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{authorization, drop_in, state::ApiState};
+use super::{
+    authorization, drop_in,
+    exports::ExportLayout,
+    state::ApiState,
+    v1::{
+        activity::BucketLength,
+        departments::DepartmentsLayout,
+        figures::{FeatureActiveDays, FeatureUse},
+        retention::PeriodLength,
+        trailing::TrailingMode,
+        user_day::UserDayClient,
+    },
+};
+use crate::model::{DepartmentIdType, UserIdType};
 
 /// The parts of the OpenAPI document that do not depend on the routes.
 #[derive(OpenApi)]
@@ -35,10 +49,24 @@ use super::{authorization, drop_in, state::ApiState};
         (name = "reports", description = "Aggregated figures over user-days"),
         (name = "coverage", description = "The state of each day"),
         (name = "archive", description = "Fill the archive, delete days"),
+        (name = "exports", description = "The same tables as files: CSV, NDJSON, Parquet and XLSX"),
         (name = "drop-in", description = "Feishu's own API, so that an official SDK works after a change of its base \
             URL. Errors have Feishu's format instead of problem documents"),
         (name = "operations", description = "Probes, metrics and other endpoints for operators"),
     ),
+    // Types that are only parts of others.
+    components(schemas(
+        UserIdType,
+        DepartmentIdType,
+        FeatureUse,
+        FeatureActiveDays,
+        UserDayClient,
+        BucketLength,
+        PeriodLength,
+        TrailingMode,
+        DepartmentsLayout,
+        ExportLayout
+    )),
     modifiers(&SecuritySchemes),
 )]
 struct DocumentBase;
@@ -82,7 +110,7 @@ pub fn base() -> openapi::OpenApi {
 }
 
 /// `/openapi.json` and `/docs`.
-pub fn routes(document: openapi::OpenApi) -> Router<ApiState> {
+pub fn routes(document: Value) -> Router<ApiState> {
     let ui = SwaggerUi::new("/docs")
         .config(Config::from("/openapi.json").try_it_out_enabled(true).persist_authorization(false));
     let headers = [

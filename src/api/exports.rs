@@ -51,7 +51,8 @@ struct SuffixParam {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "documents what `RequestedFormat::read` reads")]
-struct ExportParams {    /// `true`: the CSV begins with a byte order mark, so that Excel detects UTF-8. Default: `false`.
+struct ExportParams {
+    /// `true`: the CSV begins with a byte order mark, so that Excel detects UTF-8. Default: `false`.
     bom: Option<bool>,
     /// `flat`: the objects of NDJSON have the columns of CSV. The other formats always have these columns. Default:
     /// `nested`.
@@ -71,7 +72,7 @@ enum ExportFormat {
 }
 
 /// The form of the objects in NDJSON.
-struct ExportLayout;
+pub(super) struct ExportLayout;
 
 impl PartialSchema for ExportLayout {
     fn schema() -> RefOr<Schema> {
@@ -104,10 +105,13 @@ pub(super) fn with_export(
         let mut export = item.clone();
         let export_path = format!("{path}{SUFFIX}");
         for operation in item.get.iter_mut() {
-            append(&mut operation.description, &format!(
-                "As a file: `{export_path}`. `format` (`csv`, `ndjson`, `parquet`, `xlsx`) or `Accept` on this path give the \
+            append(
+                &mut operation.description,
+                &format!(
+                    "As a file: `{export_path}`. `format` (`csv`, `ndjson`, `parquet`, `xlsx`) or `Accept` on this path give the \
                  same; `layout=flat` gives the items the columns of CSV.",
-            ));
+                ),
+            );
         }
         for operation in export.get.iter_mut() {
             describe_export(operation, json_only);
@@ -122,10 +126,14 @@ pub(super) fn with_export(
 
 /// Turns the description of a JSON operation into that of its export.
 fn describe_export(operation: &mut Operation, json_only: &[&str]) {
+    operation.tags = Some(vec!["exports".to_owned()]);
     operation.operation_id = operation.operation_id.as_ref().map(|id| format!("{id}Export"));
     operation.summary = operation.summary.as_ref().map(|summary| format!("{summary}, as a file"));
-    append(&mut operation.description, "A response of up to 64 MiB has `Content-Length` and supports range requests \
-        (`Range`, `If-Range`); a longer one is streamed.");
+    append(
+        &mut operation.description,
+        "A response of up to 64 MiB has `Content-Length` and supports range requests \
+        (`Range`, `If-Range`); a longer one is streamed.",
+    );
     let mut parameters = operation.parameters.take().unwrap_or_default();
     parameters.retain(|parameter| {
         let RefOr::T(Parameter { name, .. }) = parameter else { return true };
@@ -142,12 +150,9 @@ fn describe_export(operation: &mut Operation, json_only: &[&str]) {
     }
 }
 
-/// The response with a file. All formats have one schema, so that generated clients have one type for all of them.
+/// The response with a file. Generators of clients that have one type for all formats take the first one, so formats of bytes
+/// precede those of text.
 fn file_response(description: &str) -> Response {
-    let file = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
-    let content = ContentBuilder::new().schema(Some(file)).build();
     let text = || ObjectBuilder::new().schema_type(Type::String);
     let header = |description: &str| HeaderBuilder::new().schema(Some(text())).description(Some(description)).build();
     let response = ResponseBuilder::new().description(description).header(
@@ -158,8 +163,13 @@ fn file_response(description: &str) -> Response {
         ),
     );
     let response = response.header("Content-Disposition", header("The name of the file. CSV, Parquet and XLSX only"));
-    let media_types = Format::EXPORTS.map(|(format, _)| format.media_type());
-    media_types.into_iter().fold(response, |response, media_type| response.content(media_type, content.clone())).build()
+    let contents = Format::EXPORTS.map(|(format, _)| {
+        let bytes = format.is_binary().then_some(SchemaFormat::KnownFormat(KnownFormat::Binary));
+        (format.media_type(), ContentBuilder::new().schema(Some(text().format(bytes))).build())
+    });
+    let response =
+        contents.into_iter().fold(response, |response, (media_type, content)| response.content(media_type, content));
+    response.build()
 }
 
 /// Appends a paragraph.

@@ -116,7 +116,7 @@ impl Format {
 
     /// The formats of exports, with the suffix of the path.
     pub const EXPORTS: [(Self, &'static str); 4] =
-        [(Self::Csv, "csv"), (Self::Ndjson, "ndjson"), (Self::Parquet, "parquet"), (Self::Xlsx, "xlsx")];
+        [(Self::Parquet, "parquet"), (Self::Xlsx, "xlsx"), (Self::Csv, "csv"), (Self::Ndjson, "ndjson")];
 
     /// The format with this suffix of the path.
     ///
@@ -150,6 +150,12 @@ impl Format {
             Self::Csv => "text/csv; charset=utf-8; header=present",
             Self::Json | Self::Ndjson | Self::Parquet | Self::Xlsx => self.media_type(),
         }
+    }
+
+    /// Whether a file in this format is not a text.
+    #[must_use]
+    pub const fn is_binary(self) -> bool {
+        matches!(self, Self::Parquet | Self::Xlsx)
     }
 
     /// The file name extension, for formats that are usually saved to a file.

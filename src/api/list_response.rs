@@ -30,7 +30,7 @@ const BYTES_PER_ITEM: usize = 1024;
 
 /// A list of items and its metadata.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Answer)]
+#[schema(as = List)]
 pub struct ListResponse<T> {
     /// The items.
     pub data: Vec<T>,

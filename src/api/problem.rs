@@ -36,13 +36,10 @@ const CHALLENGE: &str = "Bearer realm=\"feishu-pulse\"";
 pub struct Problem {
     /// Path of the explanation of this problem, relative to the service.
     #[serde(rename = "type")]
-    #[schema(example = "/problems/invalid_parameters")]
     kind: String,
     /// Title of the problem, for people.
-    #[schema(example = "Invalid parameters")]
     title: &'static str,
     /// HTTP status.
-    #[schema(example = 400)]
     status: u16,
     /// Code of the problem, for programs.
     pub(super) code: ProblemCode,
@@ -55,17 +52,19 @@ pub struct Problem {
     errors: Vec<ParameterFault>,
     /// Code of Feishu's error response, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) upstream_code: Option<i64>,
     /// Id of the failed call in Feishu's log search.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, nullable = false)]
     pub(super) upstream_log_id: Option<Arc<str>>,
     /// Seconds to wait before a retry. The same as the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) retry_after: Option<u64>,
     /// Scope that the caller lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "users:read")]
+    #[schema(value_type = Option<String>, nullable = false, example = "users:read")]
     required_scope: Option<Scope>,
     /// Departments with a path similar to `department_path`, the most similar first. At most five.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -78,7 +77,6 @@ pub struct Problem {
 
 /// One faulty parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = Fault)]
 pub struct ParameterFault {
     /// Name of the parameter.
     #[schema(example = "start_date")]

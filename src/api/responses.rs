@@ -86,6 +86,6 @@ pub struct PreferHeader {
     /// timeout. If the fetch is expected to take longer, the response is an immediate `503` with the estimate in
     /// `Retry-After`. `respond-async`: respond with `202` and the job that fetches the days instead of waiting. With
     /// both, wait first.
-    #[param(rename = "Prefer")]
+    #[param(rename = "Prefer", nullable = false)]
     prefer: Option<String>,
 }

@@ -16,8 +16,13 @@ use tokio::time::Instant;
 use tower_http::cors::CorsLayer;
 
 use super::{
-    caching::ResponseCache, cors::cors_layer, drop_in::AccessTokens, export_pool::ExportPool,
-    http_metrics::HttpMetrics, log_filter::LogFilter, prefer::Preference,
+    caching::{ResponseCache, ResponseStore},
+    cors::cors_layer,
+    drop_in::AccessTokens,
+    export_pool::ExportPool,
+    http_metrics::HttpMetrics,
+    log_filter::LogFilter,
+    prefer::Preference,
 };
 use crate::{
     access::{Authenticator, Caller},
@@ -136,6 +141,8 @@ pub struct ApiConfig {
     pub max_requests: NonZero<usize>,
     /// Memory limit of cached responses, in bytes.
     pub response_cache_bytes: u64,
+    /// Maximum size of the cached responses above 4 MiB, in bytes.
+    pub export_cache_bytes: u64,
     /// Minimum size of a group whose figures are shown to callers without `users:read`, in people; `None`: no minimum.
     pub min_group_size: Option<NonZeroU64>,
     /// Whether the drop-in applies the extended limits without the request header `X-Pulse-Extended`.
@@ -157,6 +164,7 @@ impl ApiConfig {
             request_timeout: Duration::from_secs(60),
             max_requests: const { NonZero::new(1024).unwrap() },
             response_cache_bytes: 0,
+            export_cache_bytes: 0,
             min_group_size: None,
             drop_in_extended: false,
             cors_origins: Vec::new(),
@@ -174,7 +182,8 @@ impl ApiState {
     pub fn new(parts: ApiParts, config: ApiConfig) -> Result<Self, ThreadPoolBuildError> {
         let ApiParts { views, archive, backfills, quota, authenticator, access_tokens, clock, mut collectors } = parts;
         let http_metrics = Arc::<HttpMetrics>::default();
-        let response_cache = Arc::new(ResponseCache::new(config.response_cache_bytes, views.unfiltered().clone()));
+        let store = ResponseStore::new(config.response_cache_bytes, config.export_cache_bytes);
+        let response_cache = Arc::new(ResponseCache::new(store, views.unfiltered().clone()));
         collectors.extend([
             http_metrics.clone() as Arc<dyn Collector>,
             response_cache.clone(),

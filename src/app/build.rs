@@ -27,6 +27,9 @@ use crate::{
 /// The response cache gets 1/16 of `cache_bytes`.
 const RESPONSE_CACHE_DIVISOR: u64 = 16;
 
+/// Cached responses above 4 MiB get 1/8 of `cache_bytes`: by default 64 MiB, the maximum size of one.
+const EXPORT_CACHE_DIVISOR: u64 = 8;
+
 /// Monthly roll-ups get 1/20 of `cache_bytes`.
 const ROLLUP_CACHE_DIVISOR: u64 = 20;
 
@@ -97,7 +100,10 @@ impl Gateway {
 pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, BuildError> {
     let authenticator = Arc::new(Authenticator::new(&config.access)?);
     let rollup_bytes = config.cache_bytes / ROLLUP_CACHE_DIVISOR;
-    let day_bytes = config.cache_bytes - config.cache_bytes / RESPONSE_CACHE_DIVISOR - rollup_bytes;
+    let day_bytes = config.cache_bytes
+        - config.cache_bytes / RESPONSE_CACHE_DIVISOR
+        - config.cache_bytes / EXPORT_CACHE_DIVISOR
+        - rollup_bytes;
     let memory = Arc::new(Memory::new(day_bytes, config.freshness, Arc::clone(&clock)));
     if let Some(path) = config.history_file {
         HistoryFile::open(path, Arc::clone(memory.catalog().history())).spawn_writer();
@@ -161,6 +167,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
             request_timeout: config.request_timeout,
             max_requests: config.server.max_requests,
             response_cache_bytes: config.cache_bytes / RESPONSE_CACHE_DIVISOR,
+            export_cache_bytes: config.cache_bytes / EXPORT_CACHE_DIVISOR,
             min_group_size: config.min_group_size,
             drop_in_extended: config.drop_in_extended,
             cors_origins: config.cors_origins,

@@ -34,7 +34,7 @@ impl Formatter for EscapeLineSeparators {
             let (before, from) = rest.split_at(index);
             let mut chars = from.chars();
             CompactFormatter.write_string_fragment(writer, before)?;
-            for separator in chars.next() {
+            if let Some(separator) = chars.next() {
                 write!(writer, "\\u{:04x}", u32::from(separator))?;
             }
             rest = chars.as_str();

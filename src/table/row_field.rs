@@ -9,10 +9,10 @@ use serde::{
 };
 
 use super::{
+    cell::{Cell, Column, ColumnKind},
     day_table::DayTable,
     dictionary::DictionaryTables,
     profile::{Client, Department, Devices, Profile},
-    cell::{Cell, Column, ColumnKind},
     schema::{Counter, Feature, Flag},
 };
 use crate::model::{Day, Geo};
@@ -208,9 +208,7 @@ impl FieldValue<'_> {
         match self {
             Self::Day(day) => visit(Cell::Day(day)),
             Self::Text(text) => visit(text.map_or(Cell::Empty, Cell::Text)),
-            Self::Instant(instant, geo) => {
-                visit(instant.map_or(Cell::Empty, |instant| Cell::Instant(instant, geo)))
-            }
+            Self::Instant(instant, geo) => visit(instant.map_or(Cell::Empty, |instant| Cell::Instant(instant, geo))),
             Self::Flag(flag) => visit(Cell::Flag(flag)),
             Self::Count(count) => visit(Cell::Count(count)),
             Self::Clients(clients) => visit(Cell::Text(&join_with_semicolons(clients.iter().map(client_notation)))),

@@ -214,7 +214,9 @@ impl TextCache {
 /// The text before the value of the field number `index` of a line.
 fn value_prefix(syntax: RowSyntax, index: usize, field: RowField) -> Vec<u8> {
     match syntax {
-        RowSyntax::Ndjson | RowSyntax::FlatNdjson => format!("{}\"{}\":", if index == 0 { '{' } else { ',' }, field.name()).into_bytes(),
+        RowSyntax::Ndjson | RowSyntax::FlatNdjson => {
+            format!("{}\"{}\":", if index == 0 { '{' } else { ',' }, field.name()).into_bytes()
+        }
         RowSyntax::Csv => if index == 0 { "" } else { "," }.into(),
     }
 }

@@ -4,8 +4,11 @@
 
 use std::{borrow::Cow, io};
 
-use jiff::{Timestamp, civil::DateTime};
-use rust_xlsxwriter::{Format, Workbook, Worksheet, XlsxError};
+use jiff::{
+    Timestamp,
+    civil::{Date, DateTime, date},
+};
+use rust_xlsxwriter::{DocProperties, Format, Workbook, Worksheet, XlsxError};
 
 use super::cell::{Cell, Column, ColumnKind, Record};
 use crate::model::Geo;
@@ -18,6 +21,9 @@ const MAX_TEXT_UNITS: usize = 32_767;
 
 /// Maximum number of cells of a sheet in memory, which takes about 20 MB. A larger sheet is written to a temporary file.
 const MAX_CELLS_IN_MEMORY: usize = 200_000;
+
+/// The time of creation that workbooks contain.
+const CREATED_AT: Date = date(2000, 1, 1);
 
 /// Widths of columns in characters.
 const MIN_WIDTH: usize = 8;
@@ -45,6 +51,8 @@ impl XlsxWriter {
     /// If a temporary file is needed and cannot be created.
     pub fn new(columns: &[Column], rows: usize) -> io::Result<Self> {
         let mut workbook = Workbook::new();
+        // The same table always gives the same file, as its ETag promises.
+        workbook.set_properties(&DocProperties::new().set_creation_datetime(&CREATED_AT));
         let is_large = rows.saturating_mul(columns.len()) > MAX_CELLS_IN_MEMORY;
         let sheet = if is_large { workbook.new_worksheet_with_constant_memory() } else { Ok(Worksheet::new()) };
         let mut writer = Self {

@@ -3,6 +3,7 @@
 mod caching;
 mod connection_limit;
 mod metrics;
+mod ranges;
 mod server;
 mod shutdown;
 mod traces;

@@ -41,9 +41,12 @@ pub struct ActivityParams {
     interval: Option<BucketLength>,
 }
 
+/// Length of a bucket. Weeks begin on Monday.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum BucketLength {
+#[schema(as = Interval)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum BucketLength {
     #[default]
     Day,
     Week,

@@ -31,7 +31,7 @@ use crate::{
 
 /// Operating systems, Feishu clients and app packages in use.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ClientsAnswer)]
+#[schema(as = ClientsReport)]
 pub struct ClientsResponse {
     data: ClientsData,
     meta: Meta,
@@ -55,7 +55,7 @@ pub struct ClientsData {
 record! {
     /// One operating system, client or app package.
     #[derive(Debug, Serialize, ToSchema)]
-    #[schema(as = UsedItem)]
+    #[schema(as = ClientUsageItem)]
     pub struct UsageItem {
         /// Name, with the version if there is one.
         #[schema(value_type = String, example = "ios 14.2")]

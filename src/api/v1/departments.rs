@@ -50,6 +50,7 @@ pub struct DepartmentsParams {
     depth: Option<Depth>,
     /// `nested` (default): one list, in which each department precedes its sub-departments. `tree`: each department is in
     /// the `children` of its parent (JSON only).
+    #[expect(dead_code, reason = "`RequestedFormat::read` reads it; this declaration makes it accept `tree`")]
     #[param(value_type = Option<DepartmentsLayout>)]
     layout: Option<Layout>,
     /// `false`: distinct people are not counted if the range spans several days (`active` and `features` are null),
@@ -60,7 +61,8 @@ pub struct DepartmentsParams {
 type Depth = WholeNumber<1, 64>;
 
 /// The form of the list of departments.
-struct DepartmentsLayout;
+#[derive(Debug)]
+pub struct DepartmentsLayout;
 
 impl PartialSchema for DepartmentsLayout {
     fn schema() -> RefOr<Schema> {

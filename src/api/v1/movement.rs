@@ -4,6 +4,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::retention::PeriodLength;
 use crate::{
     api::{
         compute::compute,
@@ -32,15 +33,7 @@ use crate::{
 pub struct MovementParams {
     /// Length of a bucket. Weeks begin on Monday. Default: `week`.
     #[param(inline)]
-    interval: Option<MovementInterval>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum MovementInterval {
-    #[default]
-    Week,
-    Month,
+    interval: Option<PeriodLength>,
 }
 
 record! {
@@ -204,15 +197,6 @@ impl MovementItem {
             left: joined_or_left(hidden.rows, |movement| movement.left),
             transferred_in: joined_or_left(!has_transfers, |movement| movement.transferred_in),
             transferred_out: joined_or_left(!has_transfers, |movement| movement.transferred_out),
-        }
-    }
-}
-
-impl From<MovementInterval> for Interval {
-    fn from(interval: MovementInterval) -> Self {
-        match interval {
-            MovementInterval::Week => Self::Week,
-            MovementInterval::Month => Self::Month,
         }
     }
 }

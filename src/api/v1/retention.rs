@@ -40,9 +40,13 @@ pub struct RetentionParams {
     interval: Option<PeriodLength>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+/// Length of a period. Weeks begin on Monday.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum PeriodLength {
+#[schema(as = PeriodInterval)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum PeriodLength {
+    #[default]
     Week,
     Month,
 }
@@ -111,6 +115,15 @@ record! {
     }
 }
 
+impl From<PeriodLength> for Interval {
+    fn from(length: PeriodLength) -> Self {
+        match length {
+            PeriodLength::Week => Self::Week,
+            PeriodLength::Month => Self::Month,
+        }
+    }
+}
+
 /// The parsed request.
 struct RetentionRequest {
     data: DataRequest,
@@ -146,11 +159,7 @@ impl RetentionRequest {
         let (data, RetentionParams { interval }) = shared_params::read(&mut params, context);
         shared_params::reject_department_path_if_suppressing(&mut params, context);
         params.finish()?;
-        let interval = match interval {
-            None | Some(PeriodLength::Week) => Interval::Week,
-            Some(PeriodLength::Month) => Interval::Month,
-        };
-        Ok(Self { data, interval })
+        Ok(Self { data, interval: interval.unwrap_or_default().into() })
     }
 }
 

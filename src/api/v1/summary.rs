@@ -40,7 +40,7 @@ fn is_independent_of_length(figure: &str) -> bool {
 
 /// The figures of two ranges, and the change between them.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = SummaryAnswer)]
+#[schema(as = SummaryReport)]
 pub struct SummaryResponse {
     data: SummaryData,
     meta: Meta,

@@ -52,7 +52,7 @@ pub struct UserParams {
 
 /// One person.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = UserAnswer)]
+#[schema(as = UserReport)]
 pub struct UserResponse<'a> {
     data: UserData<'a>,
     meta: Meta,

@@ -59,7 +59,7 @@ pub struct UserDaysParams {
 
 /// A page of user-days.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = UserDaysAnswer)]
+#[schema(as = UserDayList)]
 pub struct UserDaysResponse<'a> {
     /// One item per person and day, ordered by `sort`, then by day, geo and user id.
     #[schema(value_type = Vec<UserDay>)]
@@ -169,7 +169,10 @@ async fn export(
     request: UserDaysRequest,
 ) -> Result<Response, EarlyResponse> {
     let UserDaysRequest {
-        data: DataRequest { query, format: RequestedFormat { format, bom, layout }, .. }, fields, sort, ..
+        data: DataRequest { query, format: RequestedFormat { format, bom, layout }, .. },
+        fields,
+        sort,
+        ..
     } = request;
     let range = loaded.plan.range;
     let rows = match sort {
@@ -184,19 +187,19 @@ async fn export(
     let syntax = match format {
         Format::Parquet => {
             let export = ParquetExport::new(rows, fields).map_err(list_response::serialization_problem)?;
-            return context.respond_with_export(current, export, file);
+            return context.respond_with_export(current, export, file).await;
         }
         Format::Xlsx => {
             let row_count = rows.count_rows();
             list_response::check_xlsx_rows(row_count)?;
             let export = XlsxExport::new(rows, fields, row_count).map_err(list_response::serialization_problem)?;
-            return context.respond_with_export(current, export, file);
+            return context.respond_with_export(current, export, file).await;
         }
         Format::Csv => RowSyntax::Csv,
         Format::Json | Format::Ndjson if layout == Layout::Flat => RowSyntax::FlatNdjson,
         Format::Json | Format::Ndjson => RowSyntax::Ndjson,
     };
-    context.respond_with_export(current, TextExport::new(rows, &fields, syntax, bom), file)
+    context.respond_with_export(current, TextExport::new(rows, &fields, syntax, bom), file).await
 }
 
 /// One page as JSON, with a link to the next page.

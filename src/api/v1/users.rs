@@ -118,7 +118,7 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
         let export = compute(move || UsersExport::new(rollups.into_inner(), &request)).await??;
         let row_count = export.row_count.clone();
         let file = |body| row_count.attach_to(list_response::file_response(format, "users", range, body));
-        return context.respond_with_export(&current, export, file);
+        return context.respond_with_export(&current, export, file).await;
     }
     let page = compute(move || page(&rollups, &request, &uri)).await??;
     context.respond(current, page).await

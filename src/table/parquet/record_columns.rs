@@ -45,9 +45,7 @@ fn values<'a>(column: &Column, cells: impl Iterator<Item = Cell<'a>>) -> ArrayRe
     match column.kind {
         ColumnKind::Text => Arc::new(cells.map(text).collect::<StringArray>()),
         ColumnKind::Day => Arc::new(cells.map(day).collect::<Date32Array>()),
-        ColumnKind::Instant => {
-            Arc::new(cells.map(instant).collect::<TimestampMillisecondArray>().with_timezone("UTC"))
-        }
+        ColumnKind::Instant => Arc::new(cells.map(instant).collect::<TimestampMillisecondArray>().with_timezone("UTC")),
         ColumnKind::Count => Arc::new(cells.map(count).collect::<Int64Array>()),
         ColumnKind::Number => Arc::new(cells.map(number).collect::<Float64Array>()),
         ColumnKind::Flag => Arc::new(cells.map(flag).collect::<BooleanArray>()),
