@@ -27,8 +27,8 @@ use crate::{
 /// The response cache gets 1/16 of `cache_bytes`.
 const RESPONSE_CACHE_DIVISOR: u64 = 16;
 
-/// Cached responses above 4 MiB get 1/8 of `cache_bytes`: by default 64 MiB, the maximum size of one.
-const EXPORT_CACHE_DIVISOR: u64 = 8;
+/// Cached responses above 4 MiB get 1/16 of `cache_bytes`: by default 64 MiB, the maximum size of one.
+const EXPORT_CACHE_DIVISOR: u64 = 16;
 
 /// Monthly roll-ups get 1/20 of `cache_bytes`.
 const ROLLUP_CACHE_DIVISOR: u64 = 20;

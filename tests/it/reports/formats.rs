@@ -167,18 +167,15 @@ async fn a_workbook_has_the_rows_of_the_csv_with_types() {
                 }
             }
         }
-        let is_text = |text: &str| {
-            expected.iter().flatten().any(|cell| cell == text)
-                && !rows.iter().copied().flatten().any(|cell| *cell == calamine::Data::String(text.to_owned()))
-        };
-        assert!(!is_text("2026-11-16"), "{path}: a date is a text");
+        let date_as_text = calamine::Data::String("2026-11-16".to_owned());
+        assert!(!rows.iter().any(|row| row.contains(&date_as_text)), "{path}");
     }
 }
 
 #[tokio::test]
 async fn a_large_workbook_is_written_to_a_temporary_file() {
     let (setup, _) = tenant_of_200().await;
-    let range = "start_date=2026-10-22&end_date=2026-11-20";
+    let range = "start_date=2026-10-12&end_date=2026-11-20";
 
     let csv = setup.get(&format!("/v1/user-days.csv?{range}&sort=-send_messenger_num")).await.text;
     let xlsx = setup.get_bytes(&format!("/v1/user-days.xlsx?{range}&sort=-send_messenger_num")).await;
