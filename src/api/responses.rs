@@ -4,20 +4,10 @@ use utoipa::{IntoParams, IntoResponses};
 
 use super::problem::Problem;
 
-/// Responses of endpoints that may have to fetch days from Feishu.
+/// Responses of endpoints that may have to fetch days from Feishu. The 202 of `respond-async` is described at the header
+/// `Prefer`: as a response, it would make the result of every operation a union in generated clients.
 #[derive(IntoResponses)]
 pub enum UpstreamResponses {
-    /// The days are not available yet, and the caller prefers not to wait for them (`Prefer: respond-async`). The job
-    /// of `Location` fetches them; the body is the job. Repeat the request when the job is done.
-    #[response(
-        status = 202,
-        headers(
-            ("Location" = String, description = "Path of the job"),
-            ("Retry-After" = u64, description = "Estimated seconds until the job is done"),
-            ("Preference-Applied" = String, description = "`respond-async`"),
-        )
-    )]
-    Accepted,
     /// `not_found`: no row of the selected days has the selected department or person, and all selected days are there.
     /// For a `department_path`, `suggestions` lists similar departments.
     #[response(status = 404, content_type = "application/problem+json")]
@@ -84,8 +74,9 @@ pub enum CommonProblems {
 pub struct PreferHeader {
     /// `wait=N`: wait at most N seconds for days that have to be fetched (RFC 7240). Default: the service's request
     /// timeout. If the fetch is expected to take longer, the response is an immediate `503` with the estimate in
-    /// `Retry-After`. `respond-async`: respond with `202` and the job that fetches the days instead of waiting. With
-    /// both, wait first.
+    /// `Retry-After`. `respond-async`: instead of waiting, respond with `202`, the job that fetches the days in `Location`
+    /// (`/v1/backfills/{id}`) and as the body, the estimate in `Retry-After`, and `Preference-Applied`; repeat the request
+    /// when the job is done. Without this preference, no response is `202`. With both, wait first.
     #[param(rename = "Prefer", nullable = false)]
     prefer: Option<String>,
 }
