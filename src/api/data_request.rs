@@ -289,6 +289,10 @@ impl RequestContext {
     /// # Errors
     /// [`EarlyResponse::Problem`], if the body cannot be read or compressed.
     pub async fn respond(self, representation: Representation, response: Response) -> Result<Response, EarlyResponse> {
+        // A problem is neither stored nor validated.
+        if !response.status().is_success() {
+            return Ok(response);
+        }
         let (parts, body) = response.into_parts();
         let unreadable = |_| Problem::new(ProblemCode::Internal, "the response body ended early");
         let body = to_bytes(body, usize::MAX).await.map_err(unreadable)?;

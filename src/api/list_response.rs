@@ -123,7 +123,9 @@ pub fn ndjson_lines<T: Record + Serialize>(items: &[T], layout: Layout) -> Vec<u
     if layout == Layout::Flat {
         FlatRecord::all(items, &T::columns()).for_each(|item| ndjson::push_line(&mut out, &item));
     } else {
-        items.iter().for_each(|item| ndjson::push_line(&mut out, item));
+        for item in items {
+            ndjson::push_line(&mut out, item);
+        }
     }
     out
 }
@@ -152,5 +154,20 @@ pub fn parquet_file<T: Record>(items: &[T]) -> Result<Vec<u8>, ParquetError> {
 pub fn push_csv_rows<T: Record>(out: &mut Vec<u8>, items: &[T]) {
     for item in items {
         csv::push_record(out, item);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_no_sheet_can_hold_is_rejected_with_other_formats() {
+        assert!(check_xlsx_rows(1_048_575).is_ok());
+        let problem = check_xlsx_rows(1_048_576).unwrap_err();
+        assert_eq!(problem.code, ProblemCode::InvalidParameters);
+        let document = serde_json::to_value(&problem).unwrap();
+        let detail = document["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains("CSV") && detail.contains("Parquet") && detail.contains("1048575"), "{detail}");
     }
 }

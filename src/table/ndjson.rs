@@ -20,7 +20,7 @@ pub fn push_line(out: &mut Vec<u8>, value: &impl Serialize) {
     out.push(b'\n');
 }
 
-/// Characters that readers take for line ends although JSON does not require to escape them. serde_json escapes the others.
+/// Characters that readers take for line ends although JSON does not require to escape them. `serde_json` escapes the others.
 const LINE_SEPARATORS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 
 /// Writes compact JSON with escaped line separators.

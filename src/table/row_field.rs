@@ -132,8 +132,14 @@ impl RowField {
             Self::CreateTime | Self::RegisterTime | Self::LastActiveTime => ColumnKind::Instant,
             Self::Flag(_) => ColumnKind::Flag,
             Self::Counter(_) => ColumnKind::Count,
-            Self::Geo | Self::UserId | Self::UserName | Self::DepartmentName | Self::DepartmentPath => ColumnKind::Text,
-            Self::Clients | Self::AppPackages | Self::OsNames => ColumnKind::Text,
+            Self::Geo
+            | Self::UserId
+            | Self::UserName
+            | Self::DepartmentName
+            | Self::DepartmentPath
+            | Self::Clients
+            | Self::AppPackages
+            | Self::OsNames => ColumnKind::Text,
         };
         Column::new(self.name(), kind)
     }

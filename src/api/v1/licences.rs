@@ -220,7 +220,9 @@ impl LicencesItem {
         let are_statuses_small = withhold_parts(&mut statuses, min_group_size);
         if self.dormant.is_none() {
             // Otherwise the durations would add up to the number that is withheld.
-            durations.into_iter().for_each(|duration| *duration = None);
+            for duration in durations {
+                *duration = None;
+            }
         }
         if are_statuses_small {
             self.unused_rate = None;

@@ -52,7 +52,7 @@ const PEOPLE_PER_CHUNK: usize = 16_384;
 #[into_params(parameter_in = Query)]
 pub struct UsersParams {
     /// Sort key: a counter such as `send_messenger_num`, `active_days`, `last_active_date`, `last_active_time`,
-    /// `register_time`, `status` (left, never_activated, dormant, active), `activated`, `user_name` or `user_id`. A leading
+    /// `register_time`, `status` (`left`, `never_activated`, `dormant`, `active`), `activated`, `user_name` or `user_id`. A leading
     /// minus sign sorts in descending order. Ties are ordered by user id. Default: `user_id`.
     #[param(example = "-send_messenger_num")]
     sort: Option<String>,
