@@ -19,6 +19,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
@@ -343,7 +344,12 @@ impl RequestContext {
             headers.extend(missing_days.clone().map(|days| (MISSING_DAYS, days)));
         };
         match collected {
-            CollectedBody::Whole(body, permit) => {
+            CollectedBody::Whole(chunks, permit) => {
+                let body = match <[Bytes; 1]>::try_from(chunks) {
+                    Ok([only]) => only,
+                    // Copying 64 MiB takes tens of milliseconds.
+                    Err(chunks) => compute(move || Bytes::from(chunks.concat())).await?,
+                };
                 let (mut parts, _) = file(axum::body::Body::empty()).into_parts();
                 own_headers(&mut parts.headers);
                 let rows = parts.extensions.get().cloned().unwrap_or_default();

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -63,8 +63,8 @@ pub struct ResponseStore {
 
 /// An export that was collected as far as it may be stored.
 pub enum CollectedBody {
-    /// All of it, with the permit for its memory, which lasts until the body is sent.
-    Whole(Bytes, Option<OwnedSemaphorePermit>),
+    /// All of it in chunks, with the permit for its memory, which lasts until the body is sent.
+    Whole(Vec<Bytes>, Option<OwnedSemaphorePermit>),
     /// It is too long, or too many exports are being collected. The body streams all of it.
     Streamed(Body),
 }
@@ -109,16 +109,17 @@ impl ResponseStore {
     /// If the export fails before that.
     pub async fn collect(&self, export: Body) -> Result<CollectedBody, BoxError> {
         let mut chunks = export.into_data_stream();
-        let mut collected = BytesMut::new();
+        let (mut collected, mut length) = (Vec::new(), 0);
         let mut permit: Option<OwnedSemaphorePermit> = None;
         while let Some(chunk) = chunks.try_next().await? {
-            collected.extend_from_slice(&chunk);
-            if collected.len() > self.max_body_bytes || !self.grow(&mut permit, collected.len()) {
-                let first = stream::iter([Ok::<_, axum::Error>(collected.freeze())]);
+            length += chunk.len();
+            collected.push(chunk);
+            if length > self.max_body_bytes || !self.grow(&mut permit, length) {
+                let first = stream::iter(collected.into_iter().map(Ok));
                 return Ok(CollectedBody::Streamed(Body::from_stream(first.chain(chunks))));
             }
         }
-        Ok(CollectedBody::Whole(collected.freeze(), permit))
+        Ok(CollectedBody::Whole(collected, permit))
     }
 
     /// Extends the permit to this number of bytes. Returns whether there are enough units.
