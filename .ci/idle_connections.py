@@ -57,8 +57,8 @@ def processor(process):
 
 
 @contextlib.contextmanager
-def gateway(binary, connections):
-    """A gateway on loopback that does not call Feishu, and its address."""
+def gateway(binary, connections, **changes):
+    """A gateway on loopback and its address. Without changes of its settings, it does not call Feishu."""
     with tempfile.TemporaryDirectory() as scratch, open(f"{scratch}/log", "w+") as log:
         settings = {
             "FEISHU_APP_ID": "cli_demo",
@@ -71,6 +71,7 @@ def gateway(binary, connections):
             "PULSE_LOG": "feishu_pulse::cli=info,warn",
             "PULSE_LOG_FORMAT": "json",
             "PULSE_MAX_CONNECTIONS": str(connections),
+            **changes,
         }
         process = subprocess.Popen([binary, "serve"], env=settings, stdin=subprocess.DEVNULL, stderr=log)
         try:

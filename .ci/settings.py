@@ -23,6 +23,7 @@ NOT_IN_CHART_SETTINGS = {
     "PULSE_OIDC_AUDIENCE",
     "PULSE_OIDC_SCOPES_CLAIM",
     "PULSE_OIDC_DEPARTMENTS_CLAIM",
+    "PULSE_OIDC_PSEUDONYMOUS_CLAIM",
     "PULSE_MIN_GROUP",
     "PULSE_REQUESTS_PER_MINUTE",
     "PULSE_CORS_ORIGINS",
@@ -37,7 +38,7 @@ IN_CHART = {
         "Service then protect them"
     },
     "PULSE_DRAIN_DELAY": {"default": "5s"},
-    "PULSE_CACHE_BYTES": {"note": "`resources.limits.memory` must be well above it"},
+    "PULSE_CACHE_BYTES": {"default": None, "note": "Without it, half of `resources.limits.memory`"},
     "PULSE_ARCHIVE": {
         "default": "file:///var/lib/feishu-pulse",
         "schema": {"type": "string", "pattern": "^(file:///.*|s3://.+|memory://|none)$"},
@@ -68,7 +69,7 @@ LIBRARY_VARIABLES = """
 | variable | meaning |
 | --- | --- |
 | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, … | access to a bucket in `PULSE_ARCHIVE`; see [archive.md](archive.md) |
-| `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` | a proxy between the gateway and Feishu |
+| `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | a proxy between the gateway and other services; see [operations.md](operations.md#proxies) |
 | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | attributes of the process in traces; the default service name is `feishu-pulse` |
 | `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TIMEOUT` | headers for the collector, such as `authorization=…`, and the timeout of exports in ms |
 | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | which requests are traced; by default all, or what the caller's `traceparent` says |

@@ -23,4 +23,4 @@ pub use authenticator::{AccessConfig, AccessConfigError, Authenticator};
 pub use caller::{Caller, Scope, Scopes};
 pub use keys_file::KeysFile;
 pub use oidc::{OidcConfig, OidcVerifier};
-pub use rate_limiter::{RateLimitStatus, RateLimiter};
+pub use rate_limiter::RateLimitStatus;

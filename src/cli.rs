@@ -2,7 +2,8 @@
 
 use std::{io::Write as _, process::ExitCode};
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use rustix::{fs::Mode, process::umask};
 
 mod backfill;
 mod check;
@@ -66,9 +67,14 @@ enum Command {
 
 /// Parses and executes the command line. A failure is printed as one line on standard error.
 pub async fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    restrict_new_files();
+    // The help does not show values of the environment, because URLs can contain passwords.
+    let hide_values = |command: clap::Command| command.mut_args(|argument| argument.hide_env_values(true));
+    let command = Cli::command().mut_subcommands(hide_values);
+    let parsed = command.clone().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return parse_errors::report(error, &Cli::command()),
+        Err(error) => return parse_errors::report(error, &command),
     };
     match cli.command.run().await {
         Ok(code) => code,
@@ -77,6 +83,12 @@ pub async fn run() -> ExitCode {
             error.exit_code()
         }
     }
+}
+
+/// Makes new files and folders accessible to this user only. A stricter umask stays.
+fn restrict_new_files() {
+    let inherited = umask(Mode::RWXG | Mode::RWXO);
+    umask(inherited | Mode::RWXG | Mode::RWXO);
 }
 
 impl Command {

@@ -31,6 +31,7 @@ pub mod fetch_observer;
 pub mod fetch_queue;
 pub mod http;
 pub mod json_repair;
+mod loading_limit;
 pub mod page_fetcher;
 pub mod page_lookahead;
 pub mod quota;

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod feishu;
 pub mod model;
 pub mod prometheus;
+pub mod proxy;
 pub mod query;
 pub mod report;
 pub mod source;

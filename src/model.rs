@@ -8,6 +8,7 @@ pub mod day;
 pub mod geo;
 pub mod ids;
 pub mod json_file;
+pub mod redact;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -4,6 +4,7 @@ pub mod backfill;
 pub mod backfill_jobs;
 pub mod cache_warming;
 pub mod engine;
+mod kept_loads;
 pub mod latest_day_metrics;
 pub mod loaded_days;
 pub mod memory_metrics;

@@ -4,8 +4,8 @@
 //! ```text
 //! NarrowFromWhole  answers a request for one person from the cached day of everyone
 //! ReadCache        serves days from memory; refreshes provisional ones in the background
-//! SingleFlight     at most one fetch per day, which always runs to its end
-//! FillCache        stores fetched days in memory, even if every caller has disconnected
+//! SingleFlight     at most one fetch per day, which runs as long as a caller waits for it
+//! FillCache        stores fetched days in memory, on the task that fetches
 //! ArchiveTier      reads final days from the archive and writes them to it
 //! ```
 //!
@@ -13,6 +13,7 @@
 
 pub mod archive;
 pub mod cache_lookup;
+mod day_cache;
 pub mod day_catalog;
 pub mod fetch_history;
 pub mod fill_cache;

@@ -15,7 +15,7 @@ use syn::{Item, UseTree, visit::Visit};
 /// modules of one layer do not import from each other.
 const LAYERS: &[&[&str]] = &[
     &["model", "prometheus"],
-    &["table"],
+    &["table", "proxy"],
     &["report"],
     &["source"],
     &["store", "feishu"],

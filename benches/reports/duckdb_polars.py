@@ -134,6 +134,13 @@ def run_duckdb(con):
     measure("duckdb", "departments_of_a_month_sums", lambda: run(
         f"SELECT above, department, {sums} FROM t JOIN department USING (department) WHERE {month} "
         "GROUP BY ROLLUP (above, department)"), lambda rows: sum(row[2] for row in rows))
+    # People who were active, and who used each feature, on a quarter of the days of a month, rounded up.
+    days = ", ".join(f"count(*) FILTER (active AND {name}) AS {name}_days" for name in ["active", *FEATURES])
+    regular = ", ".join(f"count(*) FILTER ({name}_days >= least)" for name in ["active", *FEATURES])
+    measure("duckdb", "regular_by_month", lambda: run(f"""
+        WITH d AS (SELECT date_trunc('month', date) AS m, person, {days} FROM t GROUP BY m, person)
+        SELECT m, {regular} FROM (SELECT *, (day(last_day(m)) + 3) // 4 AS least FROM d) GROUP BY m ORDER BY m"""),
+        lambda rows: [sum(row[1] for row in rows), sum(row[2] for row in rows)], rounds=3)
     # People active in each month and people of its last day, each compared with those of the month before.
     measure("duckdb", "movement", lambda: run("""
         WITH a AS (SELECT DISTINCT date_trunc('month', date)::DATE AS m, person FROM t WHERE active),

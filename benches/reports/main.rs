@@ -63,6 +63,7 @@ fn queries() -> Vec<(&'static str, String, Option<Check>)> {
         ("movement", format!("/v1/reports/movement?{year}&interval=month"), Some(movement)),
         ("top_100_by_messages", format!("/v1/users?{year}&sort=-send_messenger_num&limit=100"), Some(messages)),
         ("inactive_for_30_days", format!("/v1/users?{year}&inactive_for=30d&limit=100"), Some(first_and_total)),
+        ("regular_by_month", format!("/v1/reports/activity?{year}&interval=month&trailing=none"), Some(regular)),
         ("small_request", "/v1/reports/activity?start_date=2026-10-31&end_date=2026-10-31".to_owned(), None),
         ("month_as_csv", format!("/v1/user-days?{MONTH}&{FIELDS}&format=csv"), None),
         ("month_as_ndjson", format!("/v1/user-days?{MONTH}&{FIELDS}&format=ndjson"), None),
@@ -92,6 +93,12 @@ fn movement(response: &Value) -> Value {
     let months = &response["data"].as_array().expect("items")[1..];
     let sum = |figure: &str| months.iter().map(|month| month[figure].as_u64().expect("a count")).sum::<u64>();
     ["active", "retained", "new", "reactivated", "newly_dormant", "joined", "left"].map(sum).to_vec().into()
+}
+
+/// The regular people of all months, and the regular users of messages.
+fn regular(response: &Value) -> Value {
+    let people = total(response, |item| item["regular"].as_u64());
+    json!([people, total(response, |item| item["features"]["im"]["regular"].as_u64())])
 }
 
 /// The windows that end on the middle day.

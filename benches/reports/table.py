@@ -9,6 +9,7 @@ QUERIES = {
     "rolling_one_department": ("the same of one department", 100),
     "departments_of_a_month": ("departments of a month, distinct people", 10),
     "departments_of_a_month_sums": ("the same, sums only", 100),
+    "regular_by_month": ("people and users of each feature on a quarter of the days of each month, over a year", 50),
     "movement": ("movement of people by month over a year", 50),
     "top_100_by_messages": ("top 100 people by messages over a year", 20),
     "inactive_for_30_days": ("people inactive for 30 days: the first 100 and the total", 100),

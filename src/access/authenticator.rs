@@ -1,6 +1,10 @@
 //! Authentication: which caller a request's credentials belong to.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -21,6 +25,12 @@ use crate::{
 
 /// Minimum length of the pseudonym key, in bytes: as long as the output of HMAC-SHA-256.
 const MIN_PSEUDONYM_KEY_BYTES: usize = 32;
+
+/// Wrong credentials of one peer per minute, also in one burst. Further ones are rejected as too many requests.
+const MAX_FAILURES_PER_MINUTE: u32 = 60;
+
+/// The bits of an IPv6 address that identify a network. A client can use all addresses of its network.
+const IPV6_NETWORK_BITS: u32 = 64;
 
 /// Settings of access control.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +60,9 @@ pub enum AccessConfigError {
     /// The pseudonym key is too short.
     #[error("PULSE_PSEUDONYM_KEY is shorter than 32 bytes; generate one with `openssl rand -base64 32`")]
     ShortPseudonymKey,
+    /// Tokens can make callers pseudonymous, and there is no pseudonym key.
+    #[error("PULSE_OIDC_PSEUDONYMOUS_CLAIM requires PULSE_PSEUDONYM_KEY, which is not set")]
+    MissingPseudonymKey,
     /// Anonymous access and access control are both configured.
     #[error("PULSE_ALLOW_ANONYMOUS is set although access control is configured; remove one of the two settings")]
     AnonymousConflict,
@@ -61,7 +74,8 @@ pub struct Authenticator {
     keys: Option<Arc<KeysFile>>,
     oidc: Option<OidcVerifier>,
     pseudonymizer: Option<Pseudonymizer>,
-    rate_limiter: Option<RateLimiter>,
+    rate_limiter: Option<RateLimiter<Arc<str>>>,
+    failures: RateLimiter<IpAddr>,
     allow_anonymous: bool,
 }
 
@@ -79,12 +93,16 @@ impl Authenticator {
         if key.is_some_and(|key| key.expose_secret().len() < MIN_PSEUDONYM_KEY_BYTES) {
             return Err(AccessConfigError::ShortPseudonymKey);
         }
+        if key.is_none() && config.oidc.as_ref().is_some_and(|oidc| oidc.pseudonymous_claim.is_some()) {
+            return Err(AccessConfigError::MissingPseudonymKey);
+        }
         let open = |path: &PathBuf| KeysFile::open(path, key.is_some()).map(Arc::new);
         Ok(Self {
             keys: config.keys_file.as_ref().map(open).transpose().map_err(AccessConfigError::Keys)?,
             oidc: config.oidc.clone().map(OidcVerifier::new).transpose()?,
             pseudonymizer: key.map(Pseudonymizer::new),
             rate_limiter: config.requests_per_minute.map(RateLimiter::new),
+            failures: RateLimiter::new(MAX_FAILURES_PER_MINUTE),
             allow_anonymous: config.allow_anonymous,
         })
     }
@@ -187,11 +205,28 @@ impl Authenticator {
         caller.id().and(self.rate_limiter.as_ref()).map(|limiter| limiter.check(caller.name()))
     }
 
+    /// Counts wrong credentials that `peer` has sent, and returns the error to respond with. Valid credentials of the peer
+    /// stay valid, because a proxy sends the requests of many callers.
+    #[must_use]
+    pub fn record_failure(&self, peer: Option<IpAddr>) -> AuthError {
+        let status = peer.map(|peer| self.failures.check(&network_of(peer)));
+        let retry_after = status.and_then(|status| status.retry_after);
+        retry_after.map_or(AuthError::Invalid, |retry_after| AuthError::TooManyFailures { retry_after })
+    }
+
     /// Reloads the keys file whenever it changes; never returns.
     pub async fn watch(&self) {
         if let Some(keys) = &self.keys {
             keys.watch().await;
         }
+    }
+}
+
+/// The network of a peer: an IPv4 address alone, or all addresses with the same IPv6 prefix.
+fn network_of(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - IPV6_NETWORK_BITS))).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -1,29 +1,30 @@
-//! Rate limit of callers: a token bucket per caller.
+//! Rate limits: a token bucket for each caller, or for each peer that sends wrong credentials.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{fmt::Debug, hash::Hash, sync::Arc, time::Duration};
 
+use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Number of buckets from which full buckets are removed before another is added.
-const BUCKETS_BEFORE_PRUNING: usize = 4096;
+/// Maximum number of buckets. If more are in use, those that are used least are full again.
+const MAX_BUCKETS: u64 = 65_536;
 
-/// Limits the requests per minute of each caller. A bucket holds one minute's requests and refills over one minute, so
+/// Limits the requests per minute of each `K`. A bucket holds one minute's requests and refills over one minute, so
 /// a dashboard may send a burst of that size, but cannot exceed the rate for longer.
 #[derive(Debug)]
-pub struct RateLimiter {
+pub struct RateLimiter<K: Debug + Hash + Eq + Send + Sync + 'static> {
     limit: u32,
-    buckets: Mutex<HashMap<Arc<str>, TokenBucket>>,
+    buckets: Cache<K, Arc<Mutex<TokenBucket>>>,
 }
 
-/// The requests that a caller has left.
+/// The requests that are left in a bucket.
 #[derive(Clone, Copy, Debug)]
 struct TokenBucket {
     tokens: f64,
     updated_at: Instant,
 }
 
-/// A caller's rate limit after a request.
+/// A rate limit after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimitStatus {
     /// Requests per minute.
@@ -36,30 +37,32 @@ pub struct RateLimitStatus {
     pub retry_after: Option<Duration>,
 }
 
-impl RateLimiter {
+impl RateLimitStatus {
     /// The period of the limit.
     pub const WINDOW: Duration = Duration::from_secs(60);
+}
 
-    /// Allows `limit` requests per minute and caller; at least one.
+impl<K: Debug + Hash + Eq + Clone + Send + Sync + 'static> RateLimiter<K> {
+    /// Allows `limit` requests per minute and key; at least one.
     #[must_use]
     pub fn new(limit: u32) -> Self {
-        Self { limit: limit.max(1), buckets: Mutex::default() }
+        // A bucket that was not used for one period is full.
+        let buckets = Cache::builder().max_capacity(MAX_BUCKETS).time_to_idle(RateLimitStatus::WINDOW).build();
+        Self { limit: limit.max(1), buckets }
     }
 
-    /// Counts one request of the caller, if one is left.
+    /// Counts one request of the key, if one is left.
     #[must_use]
-    pub fn check(&self, caller: &Arc<str>) -> RateLimitStatus {
+    pub fn check(&self, key: &K) -> RateLimitStatus {
         let (now, limit) = (Instant::now(), f64::from(self.limit));
-        let mut buckets = self.buckets.lock();
-        if buckets.len() >= BUCKETS_BEFORE_PRUNING && !buckets.contains_key(caller) {
-            buckets.retain(|_, bucket| bucket.tokens_at(limit, now) < limit);
-        }
-        let bucket = buckets.entry(Arc::clone(caller)).or_insert(TokenBucket { tokens: limit, updated_at: now });
+        let full = || Arc::new(Mutex::new(TokenBucket { tokens: limit, updated_at: now }));
+        let bucket = self.buckets.get_with_by_ref(key, full);
+        let mut bucket = bucket.lock();
         let available = bucket.tokens_at(limit, now);
         let is_allowed = available >= 1.0;
         let tokens = if is_allowed { available - 1.0 } else { available };
         *bucket = TokenBucket { tokens, updated_at: now };
-        drop(buckets);
+        drop(bucket);
         RateLimitStatus {
             limit: self.limit,
             remaining: whole_requests(tokens),
@@ -69,13 +72,15 @@ impl RateLimiter {
     }
 
     fn refill_time(&self, requests: f64) -> Duration {
-        Self::WINDOW.mul_f64((requests / f64::from(self.limit)).max(0.0))
+        RateLimitStatus::WINDOW.mul_f64((requests / f64::from(self.limit)).max(0.0))
     }
 }
 
 impl TokenBucket {
     fn tokens_at(&self, limit: f64, now: Instant) -> f64 {
-        let windows = now.duration_since(self.updated_at).as_secs_f64() / RateLimiter::WINDOW.as_secs_f64();
+        // Another thread may have updated the bucket after `now` was read.
+        let windows =
+            now.saturating_duration_since(self.updated_at).as_secs_f64() / RateLimitStatus::WINDOW.as_secs_f64();
         windows.mul_add(limit, self.tokens).min(limit)
     }
 }
@@ -91,7 +96,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_may_spend_the_limit_at_once_and_regains_requests_over_time() {
-        let (limiter, caller) = (RateLimiter::new(60), Arc::from("a"));
+        let (limiter, caller) = (RateLimiter::new(60), "a");
         let allowed = (0..100).filter(|_| limiter.check(&caller).retry_after.is_none()).count();
         assert_eq!(allowed, 60);
         assert_eq!(limiter.check(&caller).retry_after, Some(Duration::from_secs(1)));
@@ -105,26 +110,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_caller_has_a_limit_of_its_own() {
         let limiter = RateLimiter::new(1);
-        let (one, other) = (Arc::from("a"), Arc::from("b"));
+        let (one, other) = ("a", "b");
         assert_eq!(limiter.check(&one).retry_after, None);
-        assert_eq!(limiter.check(&one).retry_after, Some(RateLimiter::WINDOW));
+        assert_eq!(limiter.check(&one).retry_after, Some(RateLimitStatus::WINDOW));
         assert_eq!(limiter.check(&other).retry_after, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_check_returns_what_is_left_and_when_all_is_back() {
-        let (limiter, caller) = (RateLimiter::new(120), Arc::from("a"));
+        let (limiter, caller) = (RateLimiter::new(120), "a");
         let status = limiter.check(&caller);
         assert_eq!((status.limit, status.remaining, status.full_in), (120, 119, Duration::from_millis(500)));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn full_buckets_are_removed() {
+    #[tokio::test]
+    async fn the_number_of_buckets_is_limited() {
         let limiter = RateLimiter::new(60);
-        for caller in 0..3 * BUCKETS_BEFORE_PRUNING {
-            let _ = limiter.check(&Arc::from(caller.to_string()));
-            tokio::time::advance(Duration::from_millis(1)).await;
+        for key in 0..2 * MAX_BUCKETS {
+            let _ = limiter.check(&key);
         }
-        assert!(limiter.buckets.lock().len() <= 2 * BUCKETS_BEFORE_PRUNING);
+        limiter.buckets.run_pending_tasks();
+        assert!(limiter.buckets.entry_count() <= MAX_BUCKETS);
     }
 }

@@ -1,58 +1,28 @@
-//! The layers that identify the caller: the check of the host name, authentication, and the rate limit of the caller. None
-//! of them needs the route. They only record what they find; the policy of the route decides.
+//! The layers that identify the caller: authentication, and the rate limit of the caller. Neither of them needs the route.
+//! They only record what they find; the policy of the route decides.
 
 use std::{
     convert::Infallible,
     future::Future,
     mem,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use axum::{
-    http::Request,
-    response::{IntoResponse as _, Response},
-};
+use axum::{http::Request, response::Response};
 use futures_util::future::Either;
 use tower::{Layer, Service};
 
 use super::{
-    credentials::{bearer_token, is_sent_to_loopback},
+    credentials::bearer_token,
     middleware::{Finish, HttpService, Middleware, Served},
-    problem::{Problem, ProblemCode},
     rate_limit_headers::set_rate_limit_headers,
     request_facts::{Authentication, RequestFacts},
     state::AccessState,
 };
-use crate::access::{Authenticator, Caller, RateLimitStatus};
-
-/// The layer that refuses requests to host names that are not served.
-#[derive(Clone, Copy, Debug)]
-pub struct CheckHost {
-    is_loopback_only: bool,
-}
-
-impl CheckHost {
-    /// The host names that are served with this access control.
-    #[must_use]
-    pub const fn new(authenticator: &Authenticator) -> Self {
-        Self { is_loopback_only: authenticator.is_loopback_only() }
-    }
-}
-
-impl Middleware for CheckHost {
-    type Finish = ();
-
-    fn before<B>(&self, request: &mut Request<B>) -> Result<(), Response> {
-        if !self.is_loopback_only || is_sent_to_loopback(request) {
-            return Ok(());
-        }
-        RequestFacts::of(request).audit();
-        let detail = "the request was sent to a host name that does not belong to the loopback interface";
-        Err(Problem::new(ProblemCode::HostNotServed, detail).into_response())
-    }
-}
+use crate::access::{AuthError, Caller, RateLimitStatus};
 
 /// The layer that identifies the caller by an access key or a token of the identity provider. It never refuses a request,
 /// because public routes need no caller.
@@ -96,7 +66,7 @@ impl<S: HttpService<B>, B: Send + 'static> Service<Request<B>> for Authenticated
         let mut inner = mem::replace(&mut self.inner, next);
         let access = Arc::clone(&self.access);
         Either::Right(Box::pin(async move {
-            facts.set_authentication(access.authenticate(&token).await);
+            facts.set_authentication(access.authenticate(&token, facts.peer()).await);
             inner.call(request).await
         }))
     }
@@ -113,9 +83,12 @@ impl AccessState {
         self.authenticator.authenticate_locally(token, self.clock.now()).map(Authentication::Caller)
     }
 
-    async fn authenticate(&self, token: &str) -> Authentication {
+    async fn authenticate(&self, token: &str, peer: Option<IpAddr>) -> Authentication {
         match self.authenticator.authenticate(token, self.clock.now()).await {
             Ok(caller) => Authentication::Caller(caller),
+            Err(AuthError::Invalid) => {
+                Authentication::Refused { error: self.authenticator.record_failure(peer), key_name: None }
+            }
             Err(error) => Authentication::Refused { error, key_name: None },
         }
     }

@@ -24,6 +24,8 @@ pub(super) fn cors_layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
             header::CONTENT_TYPE,
             header::IF_NONE_MATCH,
             name("prefer"),
+            name("traceparent"),
+            name("tracestate"),
             name("x-request-id"),
             name("x-pulse-extended"),
         ])

@@ -20,7 +20,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
 use super::{
@@ -34,9 +33,11 @@ use super::{
         response_store::{CollectedBody, StoredResponse},
     },
     compute::compute,
+    export_limits::ExportPermit,
     export_pool::ChunkSource,
     exports,
     format::{Format, RequestedFormat},
+    meta::RANGES_CAN_BE_COMPARED,
     missing_days::{MISSING_DAYS, missing_days_header},
     params::Params,
     prefer::Preference,
@@ -89,8 +90,8 @@ pub struct Loaded<D> {
     days: D,
     /// The generation of the cached data before the days were loaded.
     generation: CacheGeneration,
-    /// A remark if the selection has no rows yet.
-    selection_note: Option<&'static str>,
+    /// Remarks for `meta.notes` that do not depend on the report.
+    notes: Vec<&'static str>,
 }
 
 /// The representation that answers the request: its validator, its coding, and the data that it is made from.
@@ -121,9 +122,10 @@ pub enum EarlyResponse {
 }
 
 impl<D> Loaded<D> {
-    /// A remark for `meta.notes` if no row of the days that are there is selected, while some selected days are not there.
-    pub const fn selection_note(&self) -> Option<&'static str> {
-        self.selection_note
+    /// Remarks for `meta.notes`: no row of the days that are there is selected, while some selected days are not there; and
+    /// what the minimum group size does not protect.
+    pub fn notes(&self) -> impl Iterator<Item = &'static str> {
+        self.notes.iter().copied()
     }
 
     /// The days.
@@ -175,9 +177,10 @@ impl RequestContext {
             Ok(days) => {
                 let SelectionCheck { days, note } =
                     check_selection(days, &request.query, &self.caller, request.min_group_size).await?;
-                Ok(Loaded { days, generation, selection_note: note })
+                let limit_of_protection = request.min_group_size.map(|_| RANGES_CAN_BE_COMPARED);
+                Ok(Loaded { days, generation, notes: note.into_iter().chain(limit_of_protection).collect() })
             }
-            Err(QueryError::DeadlineExceeded { remaining }) if self.preference.respond_async => {
+            Err(QueryError::DeadlineExceeded { remaining, .. }) if self.preference.respond_async => {
                 Err(self.accept(&request.query, remaining).await)
             }
             Err(error) => Err(Problem::from_query_error(&error, self.now()).with_unknown_id_as_not_found().into()),
@@ -297,6 +300,8 @@ impl RequestContext {
         let (parts, body) = response.into_parts();
         let unreadable = |_| Problem::new(ProblemCode::Internal, "the response body ended early");
         let body = to_bytes(body, usize::MAX).await.map_err(unreadable)?;
+        // From now on, so that responses that wait to be compressed count as well.
+        let permit = self.state.data.body_budget.take(body.len() as u64)?;
         let encoding = match representation.encoding {
             negotiated if ContentEncoding::is_identity_refused(&self.headers) => negotiated,
             negotiated => negotiated.unless_small(body.len()),
@@ -314,11 +319,25 @@ impl RequestContext {
         let rows = parts.extensions.get().cloned().unwrap_or_default();
         let stored = Arc::new(StoredResponse { headers, body, rows });
         self.state.data.response_cache.store().insert(representation.etag.clone(), &stored);
-        Ok(self.stored_or_not_modified(&representation, &stored))
+        let mut response = self.stored_or_not_modified(&representation, &stored);
+        if let Some(permit) = permit {
+            response.extensions_mut().insert(permit);
+        }
+        Ok(response)
     }
 
-    /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response. An
-    /// export that may be stored is collected first, so that the response has a length and parts of it can be requested;
+    /// Begins an export of rows, before its days are loaded.
+    ///
+    /// # Errors
+    /// The problem to respond with, if too many exports are in progress.
+    pub fn begin_export(&self) -> Result<ExportPermit, Problem> {
+        self.state.data.export_limits.begin(&self.caller)
+    }
+
+    /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response. The
+    /// export ends with `permit`, which is held until its last chunk is written and, if it is streamed, read.
+    ///
+    /// An export that may be stored is collected first, so that the response has a length and parts of it can be requested;
     /// a longer one is streamed.
     ///
     /// # Errors
@@ -327,6 +346,7 @@ impl RequestContext {
         self,
         representation: &Representation,
         chunks: C,
+        permit: ExportPermit,
         file: impl FnOnce(axum::body::Body) -> Response,
     ) -> Result<Response, EarlyResponse> {
         if self.is_not_modified(representation) {
@@ -336,7 +356,8 @@ impl RequestContext {
         let chunks = EncodedChunks::new(chunks, *encoding);
         let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
         let store = self.state.data.response_cache.store();
-        let collected = store.collect(self.state.data.export_pool.body(chunks)).await;
+        let export = self.state.data.export_pool.body(chunks, permit);
+        let collected = store.collect(export, &self.state.data.body_budget).await;
         let collected = collected.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
         let own_headers = |headers: &mut HeaderMap| {
             headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
@@ -355,12 +376,12 @@ impl RequestContext {
                 let rows = parts.extensions.get().cloned().unwrap_or_default();
                 let stored = Arc::new(StoredResponse { headers: parts.headers, body, rows });
                 store.insert(etag.clone(), &stored);
-                let response = self.stored_or_not_modified(representation, &stored);
+                let mut response = self.stored_or_not_modified(representation, &stored);
                 // The memory is counted until the body is sent.
-                Ok(response.map(|body| {
-                    let chunks = body.into_data_stream();
-                    axum::body::Body::from_stream(chunks.inspect(move |_| _ = &permit))
-                }))
+                if let Some(permit) = permit {
+                    response.extensions_mut().insert(permit);
+                }
+                Ok(response)
             }
             CollectedBody::Streamed(body) => {
                 let mut response = file(body);

@@ -33,6 +33,18 @@ pub trait ChunkSource: Send + 'static {
     fn next_chunk(&mut self) -> io::Result<Option<Bytes>>;
 }
 
+/// Chunks, and what is held until all of them are written.
+struct HoldingSource<C, H> {
+    chunks: C,
+    _held: H,
+}
+
+impl<C: ChunkSource, H: Send + 'static> ChunkSource for HoldingSource<C, H> {
+    fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
+        self.chunks.next_chunk()
+    }
+}
+
 impl ExportPool {
     /// Starts the threads.
     ///
@@ -49,9 +61,11 @@ impl ExportPool {
 
     /// The chunks as a response body. While one chunk is sent, the next one is computed, but no further: an export of any
     /// length takes the memory of two chunks, and occupies no thread while its client reads slowly.
-    pub fn body<C: ChunkSource>(&self, chunks: C) -> Body {
+    ///
+    /// `held` is dropped after the last chunk, or when the client has disconnected.
+    pub fn body<C: ChunkSource>(&self, chunks: C, held: impl Send + 'static) -> Body {
         let pool = self.clone();
-        let first = pool.spawn_next(chunks);
+        let first = pool.spawn_next(HoldingSource { chunks, _held: held });
         Body::from_stream(stream::try_unfold(Some(first), move |pending| {
             let pool = pool.clone();
             async move {
@@ -102,7 +116,7 @@ mod tests {
     async fn an_export_that_panics_is_aborted_and_the_pool_stays_usable() {
         let pool = ExportPool::start().unwrap();
         for _ in 0..100 {
-            assert!(to_bytes(pool.body(PanicsAfter(2)), usize::MAX).await.is_err());
+            assert!(to_bytes(pool.body(PanicsAfter(2), ()), usize::MAX).await.is_err());
         }
     }
 
@@ -126,7 +140,7 @@ mod tests {
         }
 
         let own_niceness = niceness();
-        let output = to_bytes(ExportPool::start().unwrap().body(ReportsNiceness(true)), usize::MAX).await.unwrap();
+        let output = to_bytes(ExportPool::start().unwrap().body(ReportsNiceness(true), ()), usize::MAX).await.unwrap();
         assert_eq!(String::from_utf8(output.to_vec()).unwrap(), (own_niceness + NICE_INCREMENT).min(19).to_string());
     }
 }

@@ -104,7 +104,7 @@ pub(super) fn with_export(
     for (path, mut item) in paths.paths {
         let mut export = item.clone();
         let export_path = format!("{path}{SUFFIX}");
-        for operation in &mut item.get {
+        if let Some(operation) = &mut item.get {
             append(
                 &mut operation.description,
                 &format!(
@@ -113,7 +113,7 @@ pub(super) fn with_export(
                 ),
             );
         }
-        for operation in &mut export.get {
+        if let Some(operation) = &mut export.get {
             describe_export(operation, json_only);
         }
         json_paths.paths.insert(path, item);

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! request id → metrics → access log → CORS
-//!   → native:   problems → panic guard → host → limits → authenticate → rate limit → response cache → router
-//!   → drop-in:  errors   → panic guard → host → limits → router of the drop-in
+//!   → native:   problems → panic guard → host → cross-site → limits → authenticate → rate limit → response cache → router
+//!   → drop-in:  errors   → panic guard → host → cross-site → limits → router of the drop-in
 //! ```
 //!
 //! The layers of the pipeline stand around the whole router. A request that the response cache answers passes all of them
@@ -30,9 +30,11 @@ use tracing::Span;
 
 use super::{
     access_log::LogAccess,
-    authenticate::{Authenticate, CheckHost, CountRequest},
+    authenticate::{Authenticate, CountRequest},
     caching::response_cache::CacheResponses,
+    cross_site::RefuseCrossSite,
     drop_in::{self, RenderFeishuErrors},
+    host_check::{CheckHost, ServedHosts},
     http_metrics::RecordMetrics,
     middleware::{HttpService, Middleware, MiddlewareLayer},
     panic_guard::PanicGuardLayer,
@@ -56,11 +58,16 @@ pub(super) fn main_pipeline<B: RequestBody>(
     drop_in: Router,
     limits: RequestLimits,
 ) -> impl HttpService<B> + use<B> {
+    let is_loopback_only = state.access.authenticator.is_loopback_only();
+    let hosts = if is_loopback_only { ServedHosts::Loopback } else { ServedHosts::All };
+    let allowed_origins = Arc::clone(&state.access.allowed_origins);
     let guards = ServiceBuilder::new()
         // Inside the rendering, because it makes a problem of a panic; outside everything that can panic.
         .layer(PanicGuardLayer)
         // Before any work is done for a web page that uses DNS rebinding.
-        .layer(MiddlewareLayer(CheckHost::new(&state.access.authenticator)))
+        .layer(MiddlewareLayer(CheckHost(hosts)))
+        // After the check of the host, which the origin of the page is compared with.
+        .layer(MiddlewareLayer(RefuseCrossSite { allowed_origins, refuses_reads: is_loopback_only }))
         // Before the identity provider or Feishu is called for the request.
         .layer(limits);
     let native = ServiceBuilder::new()
@@ -84,7 +91,14 @@ pub(super) fn operations_pipeline<B: RequestBody>(
     router: Router,
     limits: RequestLimits,
 ) -> impl HttpService<B> + use<B> {
-    let layers = ServiceBuilder::new().layer(MiddlewareLayer(RenderProblems)).layer(PanicGuardLayer).layer(limits);
+    let hosts = ServedHosts::AddressesAnd(Arc::clone(&state.operations.admin_hosts));
+    let layers = ServiceBuilder::new()
+        .layer(MiddlewareLayer(RenderProblems))
+        .layer(PanicGuardLayer)
+        .layer(MiddlewareLayer(CheckHost(hosts)))
+        // Operators change the log filter with other clients than browsers.
+        .layer(MiddlewareLayer(RefuseCrossSite { allowed_origins: Arc::default(), refuses_reads: false }))
+        .layer(limits);
     outer_layers(state, layers.service(router))
 }
 

@@ -39,8 +39,8 @@ pub const LATE_DAYS: &str = "the days in meta.days.late do not count in the figu
     unusually few, or rows may be missing; they are fetched again until two fetches that are far enough apart agree";
 
 /// Note: the two ranges of a comparison have different numbers of dates that count.
-pub const RANGES_OF_DIFFERENT_LENGTH: &str = "days_counted of the two ranges differ, because some dates do not count: the changes \
-    of sums and of distinct people are null";
+pub const RANGES_OF_DIFFERENT_LENGTH: &str = "days_counted of the two ranges differ, because some dates do not count: only users \
+    and figures per day have a change";
 
 /// Note: `inactive_for` was judged by fewer dates than requested.
 pub const TOO_FEW_DATES: &str = "fewer dates count than inactive_for names, because days before them are late, missing, expired or \
@@ -73,6 +73,10 @@ pub const PEOPLE_WITHOUT_ID_OMITTED: &str =
 /// Note: figures are suppressed for callers that may not see rows.
 pub const SMALL_GROUPS_SUPPRESSED: &str =
     "figures of groups below the minimum size, or from which such figures could be derived, are withheld";
+
+/// Note: what the minimum group size does not protect.
+pub const RANGES_CAN_BE_COMPARED: &str = "figures of small groups are withheld in each answer; answers to different ranges of days \
+    can differ by few people, and this is not prevented";
 
 /// Note: trailing figures are suppressed because of a day before the selected range.
 pub const TRAILING_FIGURES_SUPPRESSED: &str = "wau, mau and stickiness are withheld if a day of their window has a group \
@@ -198,6 +202,13 @@ impl Meta {
     #[must_use]
     pub fn range(&self) -> DayRange {
         DayRange::new(self.start_date, self.end_date).unwrap_or(DayRange::single(self.start_date))
+    }
+
+    /// Adds notes.
+    #[must_use]
+    pub fn with_notes(mut self, notes: impl IntoIterator<Item = &'static str>) -> Self {
+        self.notes.extend(notes);
+        self
     }
 
     /// Adds a note, if there is one.

@@ -1,7 +1,5 @@
 //! Endpoints for operators: probes, metrics and the explanations of problems.
 
-use std::sync::Arc;
-
 use axum::{
     Json,
     extract::State,
@@ -57,9 +55,10 @@ pub struct ArchiveHealth {
     /// `ok` or `failing`.
     #[schema(example = "ok")]
     status: &'static str,
-    /// The latest failure, if the archive is failing.
-    #[schema(value_type = Option<String>)]
-    fault: Option<Arc<str>>,
+    /// The kind of the latest failure, if the archive is failing: `unreachable`, `timeout`, `denied`, `not_found`, `full`,
+    /// `read_only`, `incomplete`, `other_owner`, `newer_format` or `failed`. The log has the details.
+    #[schema(example = "unreachable")]
+    fault: Option<&'static str>,
     /// Days in the write queue.
     #[schema(example = 0)]
     unwritten: usize,
@@ -120,7 +119,13 @@ pub(in crate::api) async fn readyz(State(state): State<ApiState>) -> Response {
 impl From<archive::ArchiveStatus> for ArchiveHealth {
     fn from(status: archive::ArchiveStatus) -> Self {
         let archive::ArchiveStatus { fault, unwritten, dropped, damaged } = status;
-        Self { status: if fault.is_some() { "failing" } else { "ok" }, fault, unwritten, dropped, damaged }
+        Self {
+            status: if fault.is_some() { "failing" } else { "ok" },
+            fault: fault.map(Into::into),
+            unwritten,
+            dropped,
+            damaged,
+        }
     }
 }
 

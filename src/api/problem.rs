@@ -20,6 +20,7 @@ use crate::{
     access::{AuthError, Scope},
     query::{QueryError, TooManyJobs},
     source::{LoadError, UpstreamDetail},
+    store::archive::StorageError,
 };
 
 /// `Retry-After` if there is no estimate of the wait.
@@ -124,6 +125,9 @@ impl Problem {
                 let problem = Self::new(ProblemCode::Unauthenticated, error.to_string());
                 Self { challenge: Some(challenge), ..problem }
             }
+            AuthError::TooManyFailures { retry_after } => {
+                Self::new(ProblemCode::TooManyRequests, error.to_string()).with_retry_after(retry_after)
+            }
             AuthError::Unavailable => Self::new(ProblemCode::IdentityProviderUnavailable, error.to_string())
                 .with_retry_after(Duration::from_secs(30)),
         }
@@ -198,10 +202,15 @@ impl Problem {
     pub fn from_query_error(error: &QueryError, now: jiff::Timestamp) -> Self {
         match error {
             QueryError::Load(error) => Self::from_load_error(error, now),
-            QueryError::DeadlineExceeded { remaining } => {
+            QueryError::DeadlineExceeded { remaining, fetch_continues } => {
+                let progress = if *fetch_continues {
+                    "the days are being fetched"
+                } else {
+                    "the fetch ends, because no request waits for it; wait longer, or set Prefer: respond-async"
+                };
                 let detail = remaining.map_or_else(
-                    || "the days are being fetched; the remaining time is unknown".to_owned(),
-                    |remaining| format!("the days are being fetched; about {} s remain", remaining.as_secs().max(1)),
+                    || format!("{progress}; the remaining time is unknown"),
+                    |remaining| format!("{progress}; about {} s remain", remaining.as_secs().max(1)),
                 );
                 Self::new(ProblemCode::NotReadyInTime, detail)
                     .with_retry_after(remaining.unwrap_or(DEFAULT_RETRY_AFTER))
@@ -214,8 +223,10 @@ impl Problem {
 
     /// The problem of a failed archive operation.
     #[must_use]
-    pub fn archive_unavailable(error: &impl std::fmt::Display) -> Self {
-        Self::new(ProblemCode::ArchiveUnavailable, error.to_string()).with_retry_after(Duration::from_secs(60))
+    pub fn archive_unavailable(error: &StorageError) -> Self {
+        // The details contain addresses and paths; they are logged.
+        let detail = format!("the archive cannot be used ({})", error.fault());
+        Self::new(ProblemCode::ArchiveUnavailable, detail).with_retry_after(Duration::from_secs(60))
     }
 
     fn from_load_error(error: &LoadError, now: jiff::Timestamp) -> Self {

@@ -1,8 +1,11 @@
 //! The facts about one request that inner layers find out and that other layers use.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::http::{HeaderValue, Request};
@@ -15,6 +18,7 @@ use crate::access::{AuthError, Caller, RateLimitStatus};
 #[derive(Debug, Default)]
 pub struct RequestFacts {
     request_id: Option<HeaderValue>,
+    peer: Option<IpAddr>,
     authentication: OnceLock<Authentication>,
     rate_limit: OnceLock<RateLimitStatus>,
     route: OnceLock<Arc<str>>,
@@ -39,10 +43,10 @@ pub enum Authentication {
 }
 
 impl RequestFacts {
-    /// The facts of a request with this id.
+    /// The facts of a request with this id from this address.
     #[must_use]
-    pub fn new(request_id: HeaderValue) -> Arc<Self> {
-        Arc::new(Self { request_id: Some(request_id), ..Self::default() })
+    pub fn new(request_id: HeaderValue, peer: Option<IpAddr>) -> Arc<Self> {
+        Arc::new(Self { request_id: Some(request_id), peer, ..Self::default() })
     }
 
     /// The facts of this request; empty ones if the outermost layer is missing.
@@ -61,6 +65,12 @@ impl RequestFacts {
     #[must_use]
     pub const fn request_id_header(&self) -> Option<&HeaderValue> {
         self.request_id.as_ref()
+    }
+
+    /// The address that the request came from: that of the client or of a proxy.
+    #[must_use]
+    pub const fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// Sets the result of authentication. A request is authenticated once.

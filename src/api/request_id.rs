@@ -1,8 +1,9 @@
 //! Request ids, by which a response is matched to its log lines.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
+    extract::ConnectInfo,
     http::{HeaderMap, HeaderName, HeaderValue, Request},
     response::Response,
 };
@@ -27,7 +28,8 @@ impl Middleware for AssignRequestId {
     type Finish = SetRequestId;
 
     fn before<B>(&self, request: &mut Request<B>) -> Result<SetRequestId, Response> {
-        let facts = RequestFacts::new(request_id(request.headers()));
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        let facts = RequestFacts::new(request_id(request.headers()), peer);
         request.extensions_mut().insert(Arc::clone(&facts));
         Ok(SetRequestId(facts))
     }

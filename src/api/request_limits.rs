@@ -1,18 +1,24 @@
 //! Request limits: maximum sizes, a maximum number of concurrent requests, and a timeout. Requests beyond a limit are
 //! rejected before any other work is done for them.
+//!
+//! A request is concurrent until its response body was handed to the connection or dropped, because an unread body takes
+//! memory as well.
 
 use std::{
     convert::Infallible,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{
+    body::{Body, Bytes, HttpBody},
     http::{Request, header},
     response::{IntoResponse as _, Response},
 };
 use futures_util::future::Either;
+use hyper::body::{Frame, SizeHint};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Timeout, error::Elapsed},
@@ -20,6 +26,7 @@ use tokio::{
 use tower::{Layer, Service};
 
 use super::{
+    body_budget::{BodyBudget, BodyPermit},
     middleware::{EarlyOr, Finish, Finishing, Served, early},
     problem::{Problem, ProblemCode},
     trace::PROBE_ROUTES,
@@ -41,15 +48,26 @@ const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct RequestLimits {
     permits: Arc<Semaphore>,
+    body_budget: BodyBudget,
     timeout: Duration,
 }
 
 impl RequestLimits {
-    /// Allows `requests` concurrent requests, each of which may wait for days for `wait`.
+    /// Allows `requests` concurrent requests, each of which may wait for days for `wait`, and response bodies within
+    /// `body_budget`.
     #[must_use]
-    pub fn new(requests: usize, wait: Duration) -> Self {
+    pub fn new(requests: usize, body_budget: BodyBudget, wait: Duration) -> Self {
         let permits = Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS)));
-        Self { permits, timeout: wait + PROCESSING_TIME }
+        Self { permits, body_budget, timeout: wait + PROCESSING_TIME }
+    }
+
+    /// Counts the body until it was read, unless it is counted since it was written. The length of a stream is not known;
+    /// exports have limits of their own.
+    fn count_body(&self, response: &mut Response) -> Result<Option<BodyPermit>, Problem> {
+        match response.extensions_mut().remove() {
+            Some(permit) => Ok(Some(permit)),
+            None => self.body_budget.take(response.body().size_hint().exact().unwrap_or_default()),
+        }
     }
 }
 
@@ -60,11 +78,18 @@ pub struct LimitedService<S> {
     inner: S,
 }
 
-/// Renders a timeout. Until the response begins, the request counts as concurrent.
+/// Renders a timeout, and keeps the permit of the request until the end of the response.
 #[derive(Debug)]
 pub struct RenderTimeout {
-    limit: Duration,
+    limits: RequestLimits,
+    permit: OwnedSemaphorePermit,
+}
+
+/// A response body with the permit of its request.
+struct PermitBody {
+    inner: Body,
     _permit: OwnedSemaphorePermit,
+    _body: Option<BodyPermit>,
 }
 
 impl<S> Layer<S> for RequestLimits {
@@ -101,20 +126,45 @@ where
             );
         };
         let limit = self.limits.timeout;
-        let timeout = RenderTimeout { limit, _permit: permit };
+        let timeout = RenderTimeout { limits: self.limits.clone(), permit };
         Either::Right(Either::Right(Finishing::new(tokio::time::timeout(limit, self.inner.call(request)), timeout)))
     }
 }
 
 impl Finish<Result<Served, Elapsed>> for RenderTimeout {
     fn finish(self, output: Result<Served, Elapsed>) -> Response {
-        match output {
-            Ok(Ok(response)) => response,
-            Err(_) => {
-                let detail = format!("no response was ready within {} s", self.limit.as_secs());
-                Problem::new(ProblemCode::RequestTimeout, detail).into_response()
-            }
+        let Self { limits, permit } = self;
+        let Ok(Ok(mut response)) = output else {
+            let detail = format!("no response was ready within {} s", limits.timeout.as_secs());
+            return Problem::new(ProblemCode::RequestTimeout, detail).into_response();
+        };
+        if response.body().is_end_stream() {
+            return response;
         }
+        match limits.count_body(&mut response) {
+            Ok(body) => response.map(|inner| Body::new(PermitBody { inner, _permit: permit, _body: body })),
+            Err(problem) => problem.into_response(),
+        }
+    }
+}
+
+impl HttpBody for PermitBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 

@@ -39,7 +39,8 @@ pub enum FormatProblems {
 /// Error responses of all endpoints with parameters.
 #[derive(IntoResponses)]
 pub enum CommonProblems {
-    /// `invalid_parameters`: `errors` lists every faulty parameter. No call was made to Feishu.
+    /// `invalid_parameters`: `errors` lists every faulty parameter. No call was made to Feishu. `invalid_host`: the header
+    /// `Host` is missing, repeated or malformed.
     #[response(status = 400, content_type = "application/problem+json")]
     Invalid(Problem),
     /// `unauthenticated`: the credentials are missing or invalid. Only if access control is enabled.
@@ -48,7 +49,8 @@ pub enum CommonProblems {
     ))]
     Unauthenticated(Problem),
     /// `insufficient_scope`: the caller lacks the scope that `required_scope` names. `department_not_allowed`: the caller
-    /// is restricted to departments, and `department_path` is outside of them.
+    /// is restricted to departments, and `department_path` is outside of them. `cross_site_request`: a web page of another
+    /// site sent the request.
     #[response(status = 403, content_type = "application/problem+json")]
     InsufficientScope(Problem),
     /// `host_not_served`: access control is disabled, and the `Host` of the request is not a name of this machine.

@@ -12,6 +12,7 @@ use utoipa_axum::{
 
 use super::{
     authorization::endpoints,
+    body_budget::BodyBudget,
     docs, drop_in,
     exports::with_export,
     layers::{self, RequestBody},
@@ -28,6 +29,9 @@ use super::{
 /// Maximum number of concurrent requests on the operations listener.
 const MAX_OPERATIONS_REQUESTS: usize = 32;
 
+/// Maximum size of the response bodies of the operations listener that clients have not read, in bytes.
+const MAX_OPERATIONS_BODY_BYTES: u64 = 8 << 20;
+
 /// The service of the main listener.
 #[must_use]
 pub fn service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B> {
@@ -36,7 +40,11 @@ pub fn service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B>
     openapi.merge(drop_in_openapi);
     // The pages of the documentation are public, so they have no policy.
     let native = routes.merge(docs::routes(openapi_document::complete(&openapi)));
-    let limits = RequestLimits::new(state.operations.max_requests.get(), state.data.request_timeout);
+    let limits = RequestLimits::new(
+        state.operations.max_requests.get(),
+        state.data.body_budget.clone(),
+        state.data.request_timeout,
+    );
     layers::main_pipeline(state, router(state, native), router(state, drop_in), limits)
 }
 
@@ -45,7 +53,8 @@ pub fn service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B>
 pub fn operations_service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B> {
     let routes = OpenApiRouter::new().routes(routes!(ops::livez)).routes(routes!(ops::readyz));
     let routes = routes.routes(routes!(ops::metrics)).routes(routes!(log_level::get, log_level::put));
-    let limits = RequestLimits::new(MAX_OPERATIONS_REQUESTS, Duration::ZERO);
+    let limits =
+        RequestLimits::new(MAX_OPERATIONS_REQUESTS, BodyBudget::new(MAX_OPERATIONS_BODY_BYTES), Duration::ZERO);
     layers::operations_pipeline(state, router(state, routes.into()), limits)
 }
 

@@ -16,9 +16,11 @@ use tokio::time::Instant;
 use tower_http::cors::CorsLayer;
 
 use super::{
+    body_budget::BodyBudget,
     caching::{ResponseCache, ResponseStore},
     cors::cors_layer,
     drop_in::AccessTokens,
+    export_limits::ExportLimits,
     export_pool::ExportPool,
     http_metrics::HttpMetrics,
     log_filter::LogFilter,
@@ -60,6 +62,8 @@ pub struct AccessState {
     pub min_group_size: Option<NonZeroU64>,
     /// The CORS layer; `None` if no origin is allowed.
     pub cors: Option<CorsLayer>,
+    /// Origins whose web pages may send requests (CORS).
+    pub allowed_origins: Arc<[HeaderValue]>,
 }
 
 /// The days, and the responses made from them.
@@ -82,6 +86,10 @@ pub struct DataState {
     pub response_cache: Arc<ResponseCache>,
     /// The thread pool that writes exports.
     pub export_pool: ExportPool,
+    /// How many exports may be in progress.
+    pub export_limits: ExportLimits,
+    /// How many bytes large responses may have together.
+    pub body_budget: BodyBudget,
 }
 
 /// Metrics, logs and the shutdown.
@@ -92,6 +100,8 @@ pub struct OperationsState {
     pub http_metrics: Arc<HttpMetrics>,
     /// Where `/metrics` is served.
     pub metrics_listener: MetricsListener,
+    /// Host names that the operations listener serves beside addresses and names of the loopback interface.
+    pub admin_hosts: Arc<[String]>,
     /// Maximum number of concurrent requests.
     pub max_requests: NonZero<usize>,
     /// Changes the log filter at run time; `None` if nothing is logged.
@@ -139,16 +149,22 @@ pub struct ApiConfig {
     pub request_timeout: Duration,
     /// Maximum number of concurrent requests.
     pub max_requests: NonZero<usize>,
+    /// Maximum number of concurrent exports of rows.
+    pub max_exports: NonZero<usize>,
     /// Memory limit of cached responses, in bytes.
     pub response_cache_bytes: u64,
     /// Maximum size of the cached responses above 4 MiB, in bytes.
     pub export_cache_bytes: u64,
+    /// Limit of response bodies that clients have not read, in bytes.
+    pub unread_body_bytes: u64,
     /// Minimum size of a group whose figures are shown to callers without `users:read`, in people; `None`: no minimum.
     pub min_group_size: Option<NonZeroU64>,
     /// Whether the drop-in applies the extended limits without the request header `X-Pulse-Extended`.
     pub drop_in_extended: bool,
-    /// Origins whose web pages may read responses (CORS).
+    /// Origins whose web pages may read responses and send requests (CORS).
     pub cors_origins: Vec<HeaderValue>,
+    /// Host names that the operations listener serves beside addresses and names of the loopback interface.
+    pub admin_hosts: Vec<String>,
     /// Where `/metrics` is served.
     pub metrics_listener: MetricsListener,
     /// Changes the log filter at run time; `None` if nothing is logged.
@@ -163,11 +179,14 @@ impl ApiConfig {
             geos,
             request_timeout: Duration::from_secs(60),
             max_requests: const { NonZero::new(1024).unwrap() },
+            max_exports: const { NonZero::new(32).unwrap() },
             response_cache_bytes: 0,
             export_cache_bytes: 0,
+            unread_body_bytes: 64 << 20,
             min_group_size: None,
             drop_in_extended: false,
             cors_origins: Vec::new(),
+            admin_hosts: Vec::new(),
             metrics_listener: MetricsListener::Main,
             log_filter: None,
         }
@@ -200,6 +219,8 @@ impl ApiState {
             drop_in_extended: config.drop_in_extended,
             response_cache,
             export_pool: ExportPool::start()?,
+            export_limits: ExportLimits::new(config.max_exports),
+            body_budget: BodyBudget::new(config.unread_body_bytes),
         };
         let access = AccessState {
             authenticator,
@@ -207,11 +228,13 @@ impl ApiState {
             clock,
             min_group_size: config.min_group_size,
             cors: cors_layer(&config.cors_origins),
+            allowed_origins: config.cors_origins.into(),
         };
         let operations = OperationsState {
             collectors: Collectors::new(collectors),
             http_metrics,
             metrics_listener: config.metrics_listener,
+            admin_hosts: config.admin_hosts.into(),
             max_requests: config.max_requests,
             log_filter: config.log_filter,
             draining: Arc::default(),

@@ -30,6 +30,19 @@ const RESPONSE_CACHE_DIVISOR: u64 = 16;
 /// Cached responses above 4 MiB get 1/16 of `cache_bytes`: by default 64 MiB, the maximum size of one.
 const EXPORT_CACHE_DIVISOR: u64 = 16;
 
+/// Response bodies that clients have not read may take 1/8 of `cache_bytes` in addition, but at least
+/// [`MIN_UNREAD_BODY_BYTES`].
+const UNREAD_BODY_DIVISOR: u64 = 8;
+
+/// The largest page of JSON has about 10 MB.
+const MIN_UNREAD_BODY_BYTES: u64 = 32 << 20;
+
+/// Rows that are being fetched may take 1/4 of `cache_bytes` in addition.
+const LOADING_DIVISOR: u64 = 4;
+
+/// Days are fetched more slowly if those that wait for the archive take more than 1/8 of `cache_bytes`.
+const BACKLOG_DIVISOR: u64 = 8;
+
 /// Monthly roll-ups get 1/20 of `cache_bytes`.
 const ROLLUP_CACHE_DIVISOR: u64 = 20;
 
@@ -113,7 +126,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     // A day is judged by the row counts around it, so all days of a fetch are recorded before one of them is judged.
     let catalog = memory.catalog().clone();
     let observer = FetchObserver(Arc::new(move |day| catalog.record_fetch(day)));
-    let feishu = FeishuConfig { observer, ..config.feishu };
+    let feishu = FeishuConfig { observer, loading_bytes: config.cache_bytes / LOADING_DIVISOR, ..config.feishu };
     let feishu = FeishuSource::new(feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;
     let quota = Arc::clone(feishu.quota());
     let throttle = feishu.throttle().clone();
@@ -124,7 +137,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let archive = config
         .archive
         .open()?
-        .map(|store| Archive::new(store, Arc::clone(&dictionaries), config.owner).in_folder(folder));
+        .map(|store| Archive::new(store, Arc::clone(&dictionaries), config.owner).in_folder(folder))
+        .map(|archive| archive.with_backlog_bytes(config.cache_bytes / BACKLOG_DIVISOR));
     let archive = archive.map(Arc::new);
     let ReadPath { source, flights } = read_path(&memory, archive.as_ref(), feishu);
 
@@ -166,11 +180,14 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         ApiConfig {
             request_timeout: config.request_timeout,
             max_requests: config.server.max_requests,
+            max_exports: config.server.max_exports,
             response_cache_bytes: config.cache_bytes / RESPONSE_CACHE_DIVISOR,
             export_cache_bytes: config.cache_bytes / EXPORT_CACHE_DIVISOR,
+            unread_body_bytes: (config.cache_bytes / UNREAD_BODY_DIVISOR).max(MIN_UNREAD_BODY_BYTES),
             min_group_size: config.min_group_size,
             drop_in_extended: config.drop_in_extended,
             cors_origins: config.cors_origins,
+            admin_hosts: config.admin_hosts,
             metrics_listener: config.metrics,
             log_filter: config.log_filter,
             ..ApiConfig::new(config.geos)

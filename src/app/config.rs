@@ -48,8 +48,10 @@ pub struct GatewayConfig {
     pub access: AccessConfig,
     /// Figures of smaller groups of people are hidden from callers who may not see rows. `None` disables suppression.
     pub min_group_size: Option<NonZeroU64>,
-    /// Origins whose web pages may read responses (CORS).
+    /// Origins whose web pages may read responses and send requests (CORS).
     pub cors_origins: Vec<HeaderValue>,
+    /// Host names that the operations listener serves beside addresses and names of the loopback interface.
+    pub admin_hosts: Vec<String>,
     /// Whether drop-in callers get the wider limits without sending a header.
     pub drop_in_extended: bool,
     /// Listener, TLS and limits.
@@ -77,11 +79,15 @@ impl GatewayConfig {
             access: AccessConfig::default(),
             min_group_size: None,
             cors_origins: Vec::new(),
+            admin_hosts: Vec::new(),
             drop_in_extended: false,
             server: ServerConfig::default(),
         }
     }
 }
+
+/// Default of [`ServerConfig::unread_limit`].
+pub const DEFAULT_UNREAD_LIMIT: Duration = Duration::from_secs(60);
 
 /// Listener, TLS and limits of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +98,10 @@ pub struct ServerConfig {
     pub max_connections: NonZero<usize>,
     /// Maximum number of concurrent requests; further requests receive 503.
     pub max_requests: NonZero<usize>,
+    /// Maximum number of concurrent exports of rows; further exports receive 503. A caller may have a quarter of them.
+    pub max_exports: NonZero<usize>,
+    /// A connection or an HTTP/2 stream whose client accepts no byte of a response for this long is closed.
+    pub unread_limit: Duration,
     /// How long requests are still accepted after the shutdown signal while probes report the shutdown. Load balancers
     /// need this time to notice.
     pub drain_delay: Duration,
@@ -103,6 +113,8 @@ impl Default for ServerConfig {
             tls: None,
             max_connections: const { NonZero::new(16_384).unwrap() },
             max_requests: const { NonZero::new(1024).unwrap() },
+            max_exports: const { NonZero::new(32).unwrap() },
+            unread_limit: DEFAULT_UNREAD_LIMIT,
             drain_delay: Duration::ZERO,
         }
     }

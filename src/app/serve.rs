@@ -3,7 +3,6 @@
 
 use std::{
     future::Future,
-    io,
     num::NonZero,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -14,7 +13,8 @@ use tokio::{net::TcpListener, time::Instant};
 use super::{
     binding_check::log_unknown_departments,
     build::Gateway,
-    config::ServerConfig,
+    config::{DEFAULT_UNREAD_LIMIT, ServerConfig},
+    file_descriptors::fit_connections,
     maintenance::Maintenance,
     server::Server,
     tls::{ReloadingTlsAcceptor, TlsError},
@@ -24,12 +24,16 @@ use crate::api::{self, ApiState};
 /// Time limit for requests in progress after the listener is closed, and for pending archive writes.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
+/// Time limit for pending archive writes after a second signal. Days that are not written are fetched again.
+const ABORTED_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Connection limit of the operations listener, which serves only probes and scrapes.
 const MAX_OPERATIONS_CONNECTIONS: NonZero<usize> = NonZero::new(64).unwrap();
 
 /// Serves probes and metrics on a separate listener. It keeps serving while the gateway drains.
 pub async fn serve_operations(state: ApiState, listener: TcpListener) {
-    let server = Server::new(api::operations_service(&state), None, MAX_OPERATIONS_CONNECTIONS, Arc::default());
+    let (service, limit) = (api::operations_service(&state), DEFAULT_UNREAD_LIMIT);
+    let server = Server::new(service, None, MAX_OPERATIONS_CONNECTIONS, limit, Arc::default());
     loop {
         server.accept_next(&listener).await;
     }
@@ -44,7 +48,21 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), TlsError> {
-    let ServerConfig { tls, max_connections, drain_delay, .. } = gateway.server;
+    serve_until(gateway, listener, shutdown, std::future::pending()).await
+}
+
+/// Like [`serve`], but aborts the requests that are still in progress when `abort` completes.
+///
+/// # Errors
+/// [`TlsError`] if the TLS files cannot be used.
+pub async fn serve_until(
+    gateway: Gateway,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+    abort: impl Future<Output = ()>,
+) -> Result<(), TlsError> {
+    let ServerConfig { tls, max_connections, unread_limit, drain_delay, .. } = gateway.server;
+    let max_connections = fit_connections(max_connections);
     let tls = tls.map(ReloadingTlsAcceptor::load_and_watch).transpose()?;
     let authenticator = Arc::clone(&gateway.api.access.authenticator);
     if let Some(keys) = authenticator.keys_file().cloned() {
@@ -56,43 +74,40 @@ pub async fn serve(
     let backfill_jobs = gateway.api.data.backfills.clone();
     tokio::spawn(async move { backfill_jobs.resume().await });
     let draining = Arc::clone(&gateway.api.operations.draining);
-    let server = Server::new(api::service(&gateway.api), tls, max_connections, Arc::clone(&draining));
+    let server = Server::new(api::service(&gateway.api), tls, max_connections, unread_limit, Arc::clone(&draining));
     let mut shutdown_requested = std::pin::pin!(async {
         shutdown.await;
         draining.store(true, Ordering::Relaxed);
         tracing::info!("shutting down; requests in progress may finish");
         tokio::time::sleep(drain_delay).await;
     });
-    loop {
+    let mut abort = std::pin::pin!(abort);
+    let mut is_aborted = false;
+    while !is_aborted {
         tokio::select! {
             () = server.accept_next(&listener) => {}
             () = &mut shutdown_requested => break,
+            () = &mut abort => is_aborted = true,
         }
     }
     let deadline = Instant::now() + DRAIN_TIMEOUT;
-    if tokio::time::timeout_at(deadline, server.drain(listener)).await.is_err() {
-        tracing::warn!(
-            drain_seconds = DRAIN_TIMEOUT.as_secs(),
-            "some requests did not finish in time and were aborted"
-        );
+    if !is_aborted {
+        tokio::select! {
+            drained = tokio::time::timeout_at(deadline, server.drain(listener)) => if drained.is_err() {
+                tracing::warn!(
+                    drain_seconds = DRAIN_TIMEOUT.as_secs(),
+                    "some requests did not finish in time and were aborted"
+                );
+            },
+            () = &mut abort => is_aborted = true,
+        }
+    }
+    if is_aborted {
+        tracing::warn!("a second signal ended the shutdown; requests in progress were aborted");
     }
     if let Some((archive, _)) = gateway.archive {
-        archive.flush(deadline.saturating_duration_since(Instant::now())).await;
+        let limit = deadline.saturating_duration_since(Instant::now());
+        archive.flush(if is_aborted { limit.min(ABORTED_FLUSH_TIMEOUT) } else { limit }).await;
     }
     Ok(())
-}
-
-/// Returns a future that completes on SIGTERM or Ctrl-C.
-///
-/// # Errors
-/// Fails if signal handlers cannot be installed.
-pub fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

@@ -2,7 +2,9 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     num::NonZero,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,13 +13,14 @@ use std::{
 };
 
 use axum::{
+    extract::ConnectInfo,
     http::{HeaderValue, Request, Version, header},
     response::Response,
 };
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 #[cfg(target_os = "linux")]
@@ -27,10 +30,14 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, Semaphore},
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use super::tls::ReloadingTlsAcceptor;
+use super::{
+    stream_guard::{StreamExecutor, guard_response},
+    tls::ReloadingTlsAcceptor,
+};
 use crate::api::HttpService;
 
 /// Time limit for the header of the first request on a connection.
@@ -56,10 +63,6 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 /// transit.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
-/// A connection is closed if its client acknowledges no data for this long.
-#[cfg(target_os = "linux")]
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// HTTP/2 flow-control windows in bytes, for one stream and for one connection. A request body is at most as long as
 /// the stream window. The defaults of HTTP libraries would allow about 1 MB for every connection.
 const STREAM_WINDOW_BYTES: u32 = 64 << 10;
@@ -68,9 +71,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
 /// Serves requests on the connections that it accepts.
 pub(super) struct Server<S> {
     responder: Responder<S>,
-    builder: Arc<auto::Builder<TokioExecutor>>,
+    builder: Arc<auto::Builder<StreamExecutor>>,
     tls: Option<ReloadingTlsAcceptor>,
     slots: Arc<Semaphore>,
+    unread_limit: Duration,
     tasks: TaskTracker,
     drain_signal: CancellationToken,
 }
@@ -84,15 +88,16 @@ struct Responder<S> {
 }
 
 impl<S: HttpService<Incoming>> Server<S> {
-    /// A server with at most `connections` concurrent connections. While `is_draining` is set, responses ask clients to
-    /// close the connection.
+    /// A server with at most `connections` concurrent connections. A connection or stream whose client accepts no byte for
+    /// `unread_limit` is closed. While `is_draining` is set, responses ask clients to close the connection.
     pub(super) fn new(
         service: S,
         tls: Option<ReloadingTlsAcceptor>,
         connections: NonZero<usize>,
+        unread_limit: Duration,
         is_draining: Arc<AtomicBool>,
     ) -> Self {
-        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let mut builder = auto::Builder::new(StreamExecutor::new(unread_limit));
         // Header names are sent in the form `X-Tt-Logid`, because the Python SDK compares that name case-sensitively.
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT).title_case_headers(true);
         // The limit of 100 header fields stays at hyper's default, which needs no allocation.
@@ -108,6 +113,7 @@ impl<S: HttpService<Incoming>> Server<S> {
             builder: Arc::new(builder),
             tls,
             slots: Arc::new(Semaphore::new(connections.get().min(Semaphore::MAX_PERMITS))),
+            unread_limit,
             tasks: TaskTracker::new(),
             drain_signal: CancellationToken::new(),
         }
@@ -117,7 +123,7 @@ impl<S: HttpService<Incoming>> Server<S> {
     /// learns so immediately and can connect to another replica, instead of waiting in the queue of the operating system.
     pub(super) async fn accept_next(&self, listener: &TcpListener) {
         match listener.accept().await {
-            Ok((stream, _)) => self.spawn_connection(stream),
+            Ok((stream, peer)) => self.spawn_connection(stream, peer),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
@@ -125,18 +131,21 @@ impl<S: HttpService<Incoming>> Server<S> {
         }
     }
 
-    fn spawn_connection(&self, stream: TcpStream) {
+    fn spawn_connection(&self, stream: TcpStream, peer: SocketAddr) {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
-        set_socket_options(&stream);
+        set_socket_options(&stream, self.unread_limit);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.unread_limit));
         let connection = Connection {
             responder: self.responder.clone(),
+            peer,
             builder: Arc::clone(&self.builder),
             drain_signal: self.drain_signal.clone(),
         };
         let tls = self.tls.clone();
         self.tasks.spawn(async move {
             let _slot = slot;
-            connection.handshake_and_serve(stream, tls).await;
+            connection.handshake_and_serve(Box::pin(stream), tls).await;
         });
     }
 
@@ -153,24 +162,30 @@ impl<S: HttpService<Incoming>> Server<S> {
 }
 
 /// Sets socket options. Failures are ignored: the options are not required.
-fn set_socket_options(stream: &TcpStream) {
+fn set_socket_options(stream: &TcpStream, unread_limit: Duration) {
     // Responses are written in one piece, so delaying small packets (Nagle) only adds latency.
     let _ = stream.set_nodelay(true);
-    // hyper waits without limit for a client to read a response. Without this option, a client that never reads would
-    // keep its connection forever.
+    // After a response was written into the buffer of the socket, only the operating system waits for the client.
     #[cfg(target_os = "linux")]
-    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(WRITE_TIMEOUT));
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(unread_limit));
+    #[cfg(not(target_os = "linux"))]
+    let _ = unread_limit;
 }
+
+/// A socket whose writes time out.
+pub(super) type Socket = Pin<Box<TimeoutStream<TcpStream>>>;
 
 /// One connection.
 struct Connection<S> {
     responder: Responder<S>,
-    builder: Arc<auto::Builder<TokioExecutor>>,
+    /// The address of the client or of a proxy.
+    peer: SocketAddr,
+    builder: Arc<auto::Builder<StreamExecutor>>,
     drain_signal: CancellationToken,
 }
 
 impl<S: HttpService<Incoming>> Connection<S> {
-    async fn handshake_and_serve(self, stream: TcpStream, tls: Option<ReloadingTlsAcceptor>) {
+    async fn handshake_and_serve(self, stream: Socket, tls: Option<ReloadingTlsAcceptor>) {
         let Some(tls) = tls else { return self.serve(stream).await };
         match tokio::time::timeout(FIRST_HEADER_TIMEOUT, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.serve(stream).await,
@@ -183,9 +198,10 @@ impl<S: HttpService<Incoming>> Connection<S> {
         let first_request = Arc::new(FirstRequest::default());
         let service = hyper::service::service_fn({
             let first_request = Arc::clone(&first_request);
-            let responder = self.responder;
-            move |request: Request<Incoming>| {
+            let (responder, peer) = (self.responder, self.peer);
+            move |mut request: Request<Incoming>| {
                 first_request.signal();
+                request.extensions_mut().insert(ConnectInfo(peer));
                 responder.clone().respond(request)
             }
         });
@@ -244,7 +260,7 @@ impl<S: HttpService<Incoming>> Responder<S> {
         if version <= Version::HTTP_11 && self.is_draining.load(Ordering::Relaxed) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response)
+        Ok(guard_response(response))
     }
 }
 
@@ -259,8 +275,9 @@ mod tests {
         let (_client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         let (stream, _) = accepted.unwrap();
 
-        set_socket_options(&stream);
+        let limit = Duration::from_secs(60);
+        set_socket_options(&stream, limit);
 
-        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(WRITE_TIMEOUT));
+        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(limit));
     }
 }

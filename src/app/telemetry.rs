@@ -1,9 +1,12 @@
 //! Logs to standard error, and traces to an OpenTelemetry collector.
 
-use std::io::IsTerminal as _;
+use std::{io::IsTerminal as _, time::Duration};
 
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::{
+    OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT, SpanExporter, WithExportConfig as _,
+    WithHttpConfig as _,
+};
 use opentelemetry_sdk::{
     Resource,
     resource::{EnvResourceDetector, ResourceDetector as _},
@@ -26,7 +29,7 @@ use super::{
     audit_log::{self, AuditLogLayer},
     log_writer,
 };
-use crate::api::LogFilter;
+use crate::{api::LogFilter, proxy};
 
 /// The default service name of traces. `OTEL_SERVICE_NAME` overrides it.
 const DEFAULT_SERVICE_NAME: &str = env!("CARGO_PKG_NAME");
@@ -132,8 +135,24 @@ fn build_tracer_provider(collector: &Url) -> Result<SdkTracerProvider, Telemetry
     let mut endpoint = collector.clone();
     // The path that the OTLP/HTTP specification defines for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     endpoint.set_path(&format!("{}/v1/traces", collector.path().trim_end_matches('/')));
-    let exporter = SpanExporter::builder().with_http().with_endpoint(endpoint).build()?;
+    let exporter = SpanExporter::builder().with_http().with_endpoint(endpoint);
+    let exporter = match direct_client(collector) {
+        Some(client) => exporter.with_http_client(client).build(),
+        None => exporter.build(),
+    }?;
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build())
+}
+
+/// A client without a proxy for a collector that is reached directly; `None` if the exporter's own client fits.
+fn direct_client(collector: &Url) -> Option<reqwest::blocking::Client> {
+    if !proxy::is_direct(collector) {
+        return None;
+    }
+    let configured = std::env::var(OTEL_EXPORTER_OTLP_TIMEOUT).ok().and_then(|millis| millis.parse().ok());
+    let timeout = configured.map_or(OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT, Duration::from_millis);
+    // A blocking client must not be built on a thread that runs async tasks.
+    let client = std::thread::spawn(move || reqwest::blocking::Client::builder().no_proxy().timeout(timeout).build());
+    client.join().ok()?.ok()
 }
 
 /// Attributes of the process in traces. The operator's variables take precedence.

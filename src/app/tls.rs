@@ -10,7 +10,10 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
-use tokio::{net::TcpStream, sync::watch};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// How often the files are checked for changes.
@@ -64,7 +67,7 @@ impl ReloadingTlsAcceptor {
     ///
     /// # Errors
     /// Fails if the client does not support a safe version of TLS.
-    pub async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> std::io::Result<TlsStream<S>> {
         let config = Arc::clone(&self.latest.borrow());
         TlsAcceptor::from(config).accept(stream).await
     }

@@ -43,7 +43,7 @@ pub struct BackfillArgs {
     settings: Settings,
 }
 
-/// Fills the archive. Ctrl-C interrupts it, and the next run continues from there.
+/// Fills the archive. A signal such as Ctrl-C interrupts it, and the next run continues from there.
 pub(super) async fn run(args: &BackfillArgs) -> Result<(), CliError> {
     let range = DayRange::new(args.from, args.to).ok_or_else(SettingError::reversed_range)?;
     let config = args.settings.gateway_config_without_listener()?;
@@ -53,7 +53,7 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), CliError> {
     // The progress is printed, so the log shows only warnings.
     let telemetry_config = TelemetryConfig { filter: "warn".to_owned(), ..args.settings.telemetry() };
     let telemetry_guard = telemetry::init(&telemetry_config).map_err(|error| SettingError::telemetry(&error))?;
-    let shutdown = app::shutdown_signal()?;
+    let signals = app::ShutdownSignals::install()?;
     let request = BackfillRequest {
         range,
         geos: config.geos.clone(),
@@ -72,10 +72,13 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), CliError> {
     let result = tokio::select! {
         result = gateway.backfiller.run(&request, CallerId::from_name("backfill"), &progress) => Some(result),
         () = display => None,
-        () = shutdown => None,
+        () = signals.first.cancelled() => None,
     };
     if let (None, Some((archive, _))) = (&result, &gateway.archive) {
-        archive.flush(FLUSH_TIMEOUT).await;
+        tokio::select! {
+            () = archive.flush(FLUSH_TIMEOUT) => {}
+            () = signals.second.cancelled() => {}
+        }
     }
     telemetry_guard.end().await;
     match result {

@@ -24,6 +24,7 @@ mod archive;
 mod departments;
 mod finding;
 mod live;
+mod permissions;
 mod remedy;
 
 use finding::Finding;
@@ -78,6 +79,7 @@ async fn run_checks(config: &GatewayConfig) -> Result<Vec<Finding>, CliError> {
         }
     }
     findings.push(archive::check(config).await);
+    findings.extend(permissions::check(config));
     findings.extend(departments::check(config, Arc::clone(&clock)).await);
     findings.extend(
         config

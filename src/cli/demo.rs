@@ -50,7 +50,7 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), CliError> {
     }
     let telemetry_config = TelemetryConfig { filter: "warn".to_owned(), format: LogFormat::Text, collector: None };
     let _telemetry_guard = telemetry::init(&telemetry_config).map_err(|error| SettingError::telemetry(&error))?;
-    let shutdown = app::shutdown_signal()?;
+    let signals = app::ShutdownSignals::install()?;
     let simulation = SimulatorConfig {
         users: args.users,
         days: args.days,
@@ -68,7 +68,7 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), CliError> {
     print_guide(args, &simulator.base_url(), listener.local_addr()?);
     // Stops without draining: a demo has no callers to wait for.
     tokio::select! {
-        () = shutdown => {}
+        () = signals.first.cancelled() => {}
         // Serving fails only on TLS errors, and the demo uses no TLS.
         _ = app::serve(gateway, listener, std::future::pending()) => {}
     }

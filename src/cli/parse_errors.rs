@@ -8,6 +8,7 @@ use clap::{
 };
 
 use super::setting_error::SettingError;
+use crate::model::redact::redacted_setting;
 
 /// Prints help to standard output and errors to standard error. Of an error only the first line is printed.
 pub(super) fn report(error: clap::Error, command: &Command) -> ExitCode {
@@ -25,7 +26,11 @@ pub(super) fn report(error: clap::Error, command: &Command) -> ExitCode {
 }
 
 fn first_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
+    let mut text = error.render().to_string();
+    // A URL can contain a password.
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) {
+        text = text.replace(value.as_str(), &redacted_setting(value));
+    }
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.is_empty());
     lines.collect::<Vec<_>>().join(" ")
 }

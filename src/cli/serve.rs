@@ -15,7 +15,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), CliError> {
     let config = settings.gateway_config()?;
     let telemetry_guard = telemetry::init(&settings.telemetry()).map_err(|error| SettingError::telemetry(&error))?;
     let config = GatewayConfig { log_filter: Some(telemetry_guard.log_filter.clone()), ..config };
-    let shutdown = app::shutdown_signal()?;
+    let app::ShutdownSignals { first, second } = app::ShutdownSignals::install()?;
     let gateway = app::build(config, Arc::new(SystemClock)).map_err(|error| SettingError::build(&error))?;
     gateway.claim_archive().await.map_err(|error| SettingError::build(&error))?;
     let listener = listen(settings.listen)?;
@@ -25,7 +25,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), CliError> {
         tracing::info!(address = %listener.local_addr()?, "serving probes, metrics and the log filter");
         tokio::spawn(app::serve_operations(gateway.api.clone(), listener));
     }
-    let served = app::serve(gateway, listener, shutdown).await;
+    let served = app::serve_until(gateway, listener, first.cancelled_owned(), second.cancelled_owned()).await;
     telemetry_guard.end().await;
     served.map_err(|error| SettingError::tls(&error))?;
     Ok(())

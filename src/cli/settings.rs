@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use self::{
     access::AccessSettings,
     secret::SecretSetting,
-    values::{CallRate, DayCount, RetentionDays, Share, Switch, base_url, delay, duration, long_duration},
+    values::{CallRate, RetentionDays, Share, Switch, WarmDays, base_url, delay, duration, host_name, long_duration},
 };
 use super::setting_error::SettingError;
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
     },
     feishu::{FeishuConfig, quota::QuotaConfig, token::AppCredentials},
     model::Geo,
+    proxy,
     store::{ArchiveLocation, FreshnessPolicy},
 };
 
@@ -58,6 +59,11 @@ pub struct Settings {
     #[arg(long, env = "PULSE_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
 
+    /// Host names under which `PULSE_ADMIN_LISTEN` is reached, separated by commas. Addresses and names of the loopback
+    /// interface are always served. A web page can reach other names through its own domain (DNS rebinding)
+    #[arg(long, env = "PULSE_ADMIN_HOSTS", value_name = "NAME,…", value_delimiter = ',', value_parser = host_name)]
+    pub admin_hosts: Vec<String>,
+
     /// Access control.
     #[command(flatten)]
     access: AccessSettings,
@@ -66,12 +72,18 @@ pub struct Settings {
     #[arg(long, env = "PULSE_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub request_timeout: Duration,
 
-    /// Maximum number of concurrent requests, including those that wait for Feishu. Further requests receive 503
+    /// Maximum number of concurrent requests, including those that wait for Feishu or whose response is not read yet.
+    /// Further requests receive 503
     #[arg(long, env = "PULSE_MAX_REQUESTS", value_name = "COUNT", default_value = "1024")]
     pub max_requests: NonZero<usize>,
 
+    /// Maximum number of concurrent exports of rows, which are streamed as CSV, NDJSON or Parquet. Further exports receive
+    /// 503. A caller may have a quarter of them; its further exports receive 429
+    #[arg(long, env = "PULSE_MAX_EXPORTS", value_name = "COUNT", default_value = "32")]
+    pub max_exports: NonZero<usize>,
+
     /// Maximum number of concurrent connections. Further connections are closed at once, including those of probes; see
-    /// `PULSE_ADMIN_LISTEN`
+    /// `PULSE_ADMIN_LISTEN`. It is lowered if the limit of open files is too small for it
     #[arg(long, env = "PULSE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "16384")]
     pub max_connections: NonZero<usize>,
 
@@ -104,7 +116,7 @@ pub struct Settings {
 
     /// How many of the latest days are fetched at the start if they are missing
     #[arg(long, env = "PULSE_WARM_DAYS", value_name = "DAYS", default_value = "35")]
-    pub warm_days: DayCount,
+    pub warm_days: WarmDays,
 
     /// How long after its production a day is fetched again until it is final
     #[arg(long, env = "PULSE_SETTLING_TIME", value_name = "DURATION", default_value = "6h", value_parser = long_duration)]
@@ -187,6 +199,7 @@ impl Settings {
     /// # Errors
     /// The first setting that is missing or invalid.
     pub fn gateway_config_without_listener(&self) -> Result<GatewayConfig, SettingError> {
+        proxy::check_environment().map_err(|error| SettingError::new(error.to_string()))?;
         let geos = self.distinct_geos()?;
         let feishu = FeishuConfig {
             throttle: ThrottleConfig { ceiling: self.upstream_rate.map(|rate| rate.0), ..ThrottleConfig::default() },
@@ -215,13 +228,16 @@ impl Settings {
                 tls: self.tls(),
                 max_connections: self.max_connections,
                 max_requests: self.max_requests,
+                max_exports: self.max_exports,
                 drain_delay: self.drain_delay,
+                ..ServerConfig::default()
             },
             metrics: if self.admin_listen.is_some() { MetricsListener::Operations } else { MetricsListener::Main },
             business_metrics: self.business_metrics == Switch::On,
             access: self.access.config()?,
             min_group_size: self.access.min_group,
             cors_origins: self.access.cors_origins.clone(),
+            admin_hosts: self.admin_hosts.clone(),
             drop_in_extended: self.access.drop_in_extended == Switch::On,
             ..GatewayConfig::new(feishu, geos)
         })
@@ -246,6 +262,7 @@ impl Settings {
             self.app_id().err(),
             self.secret().err(),
             self.distinct_geos().err(),
+            proxy::check_environment().err().map(|error| SettingError::new(error.to_string())),
             telemetry::check(&self.log).err().map(|error| SettingError::telemetry(&error.into())),
         ];
         errors.into_iter().flatten().chain(self.access.errors()).collect()

@@ -10,7 +10,7 @@ use crate::{
 
 /// Serves until the process receives a signal to stop.
 pub(super) async fn run(args: &SimulateArgs) -> Result<(), CliError> {
-    let shutdown = app::shutdown_signal()?;
+    let shutdown = app::ShutdownSignals::install()?.first.cancelled_owned();
     let config = args.config();
     let (address, app_id, app_secret) = (config.listen, config.app_id.clone(), config.app_secret.clone());
     let simulator = Simulator::start(config, || SystemClock.now()).await;

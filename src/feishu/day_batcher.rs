@@ -3,6 +3,8 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use moka::sync::Cache;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::oneshot, task::JoinSet};
 use tracing::Instrument as _;
@@ -10,11 +12,12 @@ use tracing::Instrument as _;
 use super::{
     fetch_observer::FetchObserver,
     fetch_queue::{DayResult, FetchQueue, InFlightFetch, Waiter},
-    page_fetcher::PageFetcher,
+    loading_limit::LoadingLimit,
+    page_fetcher::{ChainLimits, PageFetcher},
     page_lookahead::PageLookahead,
     range_plan::{self, TenantSize},
     reply_class,
-    stats_client::{MAX_ATTEMPTS, PageRequest, StatsClient},
+    stats_client::{MAX_ATTEMPTS, PAGE_SIZE, PageRequest, StatsClient},
 };
 use crate::{
     model::{Clock, DataScope, Day, DayKey, DayRange, Geo, UserIdType},
@@ -37,6 +40,13 @@ const MAX_LEVELS_WITHOUT_SUCCESS: u32 = 3;
 /// Maximum number of parallel chains per batch key. At 100 calls per second and 150 ms per call, 15 use the full rate.
 const MAX_CHAINS_PER_BATCH_KEY: usize = 24;
 
+/// Maximum number of batch keys whose size is known, and of ids that are known to be unknown to Feishu. A batch key names a
+/// department or person that a caller has chosen.
+const MAX_KNOWN_BATCH_KEYS: u64 = 10_000;
+
+/// How long an id that Feishu does not know is not asked for again.
+const UNKNOWN_ID_LIFETIME: SignedDuration = SignedDuration::from_mins(5);
+
 /// Batches requested days into date ranges and fetches them. Concurrent requests of a day share one fetch.
 #[derive(Clone, Debug)]
 pub struct DayBatcher {
@@ -50,9 +60,26 @@ struct Shared {
     clock: Arc<dyn Clock>,
     observer: FetchObserver,
     lookahead: PageLookahead,
+    loading: LoadingLimit,
     queues: Mutex<HashMap<BatchKey, FetchQueue>>,
-    /// Average rows per day of the last completed fetch. Kept after the queue is removed.
-    rows_per_day: Mutex<HashMap<BatchKey, f64>>,
+    /// Rows per day of earlier fetches. Kept after the queue is removed.
+    sizes: Cache<BatchKey, MeasuredSize>,
+    /// Ids that Feishu does not know.
+    unknown_ids: Cache<BatchKey, UnknownId>,
+}
+
+/// Average rows per day of the fetches of a batch key.
+#[derive(Clone, Copy, Debug)]
+struct MeasuredSize {
+    latest: f64,
+    largest: f64,
+}
+
+/// The refusal of an id.
+#[derive(Clone, Debug)]
+struct UnknownId {
+    error: LoadError,
+    refused_at: Timestamp,
 }
 
 /// What days must have in common to be fetched by one chain: all fields of a [`DayKey`] except the day.
@@ -72,25 +99,33 @@ struct FetchGuard {
 
 impl DayBatcher {
     /// Creates a batcher. Ids and names of the fetched rows are interned in `dictionaries`. `observer` receives each
-    /// fetched day.
+    /// fetched day. Rows that are being fetched may take about `loading_bytes` bytes.
     #[must_use]
     pub fn new(
         client: StatsClient,
         dictionaries: Arc<Dictionaries>,
         clock: Arc<dyn Clock>,
         observer: FetchObserver,
+        loading_bytes: u64,
     ) -> Self {
-        let (lookahead, queues, rows_per_day) = (PageLookahead::default(), Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { client, dictionaries, clock, observer, lookahead, queues, rows_per_day }) }
+        let (lookahead, queues) = (PageLookahead::default(), Mutex::default());
+        let (sizes, unknown_ids) = (Cache::new(MAX_KNOWN_BATCH_KEYS), Cache::new(MAX_KNOWN_BATCH_KEYS));
+        let loading = LoadingLimit::new(loading_bytes);
+        let shared = Shared { client, dictionaries, clock, observer, lookahead, loading, queues, sizes, unknown_ids };
+        Self { shared: Arc::new(shared) }
     }
 
-    /// Loads one day, together with other days of its batch key that are requested now.
+    /// Loads one day, together with other days of its batch key that are requested now. If this is cancelled and no other
+    /// request waits for the day, it is not fetched.
     ///
     /// # Errors
     /// The [`LoadError`] of the fetch.
     pub async fn load_day(&self, key: &DayKey, context: LoadContext) -> DayResult {
         let (waiter, result) = oneshot::channel();
         let batch_key = BatchKey::of(key);
+        if let Some(error) = self.shared.known_refusal(&batch_key) {
+            return Err(error);
+        }
         if self.shared.enqueue(&batch_key, key.day, context, waiter) {
             tokio::spawn(run_worker(Arc::clone(&self.shared), batch_key));
         }
@@ -143,9 +178,13 @@ impl BatchKey {
 
     /// Whether all days of this batch key fail with this error.
     fn fails_on_all_days(&self, error: &LoadError) -> bool {
-        // An unknown user or department id is unknown on every day. Other rejections can depend on the day.
-        let names_an_id = self.scope != DataScope::Everyone;
-        reply_class::concerns_all_days(error) || (names_an_id && matches!(error, LoadError::Rejected { .. }))
+        reply_class::concerns_all_days(error) || self.is_unknown_id(error)
+    }
+
+    /// Whether the error means that Feishu does not know the user or department. Such an id is unknown on every day; other
+    /// rejections can depend on the day.
+    fn is_unknown_id(&self, error: &LoadError) -> bool {
+        self.scope != DataScope::Everyone && matches!(error, LoadError::Rejected { .. })
     }
 
     /// Whether another day of this batch key can succeed although one fails with this error.
@@ -185,8 +224,25 @@ impl Shared {
         if matches!(batch_key.scope, DataScope::User(_)) {
             return TenantSize::Known(1.0);
         }
-        let rows_per_day = self.rows_per_day.lock();
-        rows_per_day.get(batch_key).map_or(TenantSize::AtLeast(pages), |rows| TenantSize::Known(*rows))
+        self.sizes.get(batch_key).map_or(TenantSize::AtLeast(pages), |size| TenantSize::Known(size.latest))
+    }
+
+    /// Maximum number of rows of a chain over this number of days.
+    fn max_rows(&self, batch_key: &BatchKey, days: usize) -> usize {
+        range_plan::max_rows(self.sizes.get(batch_key).map(|size| size.largest), days)
+    }
+
+    /// The refusal of an id that Feishu did not know a short time ago.
+    fn known_refusal(&self, batch_key: &BatchKey) -> Option<LoadError> {
+        let UnknownId { error, refused_at } = self.unknown_ids.get(batch_key)?;
+        (self.clock.now().duration_since(refused_at) < UNKNOWN_ID_LIFETIME).then_some(error)
+    }
+
+    fn record_refusal(&self, batch_key: &BatchKey, error: &LoadError) {
+        if batch_key.is_unknown_id(error) {
+            let refusal = UnknownId { error: error.clone(), refused_at: self.clock.now() };
+            self.unknown_ids.insert(batch_key.clone(), refusal);
+        }
     }
 
     fn record_size(&self, batch_key: &BatchKey, days: &[Arc<DayTable>]) {
@@ -194,7 +250,14 @@ impl Shared {
             return;
         }
         let rows = days.iter().map(|day| day.row_count()).sum::<usize>() as f64 / days.len() as f64;
-        self.rows_per_day.lock().insert(batch_key.clone(), rows);
+        let known = self.sizes.get(batch_key);
+        let largest = known.map_or(rows, |known| known.largest.max(rows));
+        // A chain that ended early has too few rows.
+        let latest = match known {
+            Some(known) if days.iter().any(|day| day.quality().broken_off) => known.latest.max(rows),
+            _ => rows,
+        };
+        self.sizes.insert(batch_key.clone(), MeasuredSize { latest, largest });
     }
 
     /// Number of calls that are still needed for the queue and for `days`. Calls of a chain that fetches at least one of
@@ -217,6 +280,20 @@ impl Shared {
         own += calls_for(new_days.clone())?;
         all += calls_for(queue.pending_days().chain(new_days).collect())?;
         Some(PendingCalls { own, others: all.saturating_sub(own) })
+    }
+
+    /// Completes when no request waits for a fetch. It has left the queue then, so no request can join it.
+    async fn abandoned(&self, batch_key: &BatchKey, fetch: &Arc<InFlightFetch>) {
+        loop {
+            fetch.abandoned().await;
+            let mut queues = self.lock_queues();
+            if !fetch.is_awaited() {
+                if let Some(queue) = queues.get_mut(batch_key) {
+                    queue.remove(fetch);
+                }
+                return;
+            }
+        }
     }
 
     /// Completes the pending days of a batch key with `error` if their own fetches would fail in the same way. This saves
@@ -300,7 +377,7 @@ async fn run_fetch(guard: FetchGuard) {
     let (mut parts, mut attempts, mut any_part_succeeded) = (vec![guard], MAX_ATTEMPTS, false);
     for level in 0.. {
         let results = join_all(parts.into_iter().map(|part| part.fetch(attempts))).await;
-        any_part_succeeded |= results.iter().any(Result::is_ok);
+        any_part_succeeded |= results.iter().any(|result| matches!(result, Ok(FetchEnd::Delivered)));
         let may_split =
             |error: &LoadError| any_part_succeeded || level < MAX_LEVELS_WITHOUT_SUCCESS || !error.is_retryable();
         let failed = results.into_iter().filter_map(Result::err);
@@ -314,21 +391,35 @@ async fn run_fetch(guard: FetchGuard) {
 
 impl FetchGuard {
     /// Fetches the range and delivers the days.
-    async fn fetch(self, max_attempts: u32) -> Result<(), FailedFetch> {
+    async fn fetch(self, max_attempts: u32) -> Result<FetchEnd, FailedFetch> {
         let Self { shared, batch_key, fetch } = &self;
         let BatchKey { geo, user_id_type, scope } = batch_key.clone();
         let request = PageRequest { geo, user_id_type, scope, range: fetch.range };
         let dictionary = shared.dictionaries.for_id_type(user_id_type);
         let tokens = shared.lookahead.start_chain(fetch.expected_pages);
         let priority = fetch.call_priority();
-        let fetcher = PageFetcher::new(&shared.client, request, dictionary, tokens, priority, max_attempts);
-        let result = fetcher.fetch(shared.clock.now(), || {
-            let pages = fetch.record_page();
-            if let Some(queue) = shared.lock_queues().get_mut(batch_key) {
-                queue.record_page_count(pages);
+        let limits = ChainLimits { max_attempts, max_rows: shared.max_rows(batch_key, fetch.range.len()) };
+        let expected_rows = fetch.expected_pages.unwrap_or_default() * PAGE_SIZE;
+        let result = async {
+            let _permit = shared.loading.acquire(expected_rows, &priority).await;
+            let fetcher = PageFetcher::new(&shared.client, request, dictionary, tokens, priority.clone(), limits);
+            let on_page = || {
+                let pages = fetch.record_page();
+                if let Some(queue) = shared.lock_queues().get_mut(batch_key) {
+                    queue.record_page_count(pages);
+                }
+            };
+            fetcher.fetch(shared.clock.now(), on_page).await
+        };
+        let result = tokio::select! {
+            biased;
+            result = result => result,
+            () = shared.abandoned(batch_key, fetch) => {
+                tracing::debug!(geo = %batch_key.geo, span = %fetch.range, "a fetch ended, because no request waits for it");
+                return Ok(FetchEnd::Abandoned);
             }
-        });
-        match result.await {
+        };
+        match result {
             Ok(days) => {
                 let days: Vec<Arc<DayTable>> = days.into_iter().map(Arc::new).collect();
                 shared.record_size(batch_key, &days);
@@ -336,10 +427,11 @@ impl FetchGuard {
                     (shared.observer.0)(day);
                 }
                 self.deliver(&Ok(days));
-                Ok(())
+                Ok(FetchEnd::Delivered)
             }
             Err(error) => {
                 tracing::warn!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
+                shared.record_refusal(batch_key, &error);
                 shared.fail_pending(batch_key, &error);
                 Err(FailedFetch { guard: self, error })
             }
@@ -352,6 +444,14 @@ impl FetchGuard {
         drop(self);
         fetch.deliver(result);
     }
+}
+
+/// How a fetch ended without an error.
+enum FetchEnd {
+    /// Its days were delivered.
+    Delivered,
+    /// No request waits for its days.
+    Abandoned,
 }
 
 /// A fetch that failed and whose results are not delivered yet.

@@ -2,10 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -85,14 +87,15 @@ impl FetchQueue {
         self.changed.notify_one();
     }
 
-    /// Moves pending days of the highest priority into new fetches, which the caller must run. At most `max_fetches`
-    /// are in flight. `expected_pages` estimates the number of pages of a range.
+    /// Moves pending days of the highest priority into new fetches, which the caller must run. Days that no request waits
+    /// for any more are dropped. At most `max_fetches` are in flight. `expected_pages` estimates the number of pages of a range.
     pub fn start_fetches(
         &mut self,
         tenant_size: impl Fn(usize) -> TenantSize,
         max_fetches: usize,
         expected_pages: impl Fn(DayRange) -> Option<usize>,
     ) -> Vec<Arc<InFlightFetch>> {
+        self.pending.retain(|_, pending| pending.is_awaited());
         let Some(priority) = self.pending.values().map(|pending| pending.context.priority).min() else {
             return Vec::new();
         };
@@ -189,9 +192,9 @@ impl FetchQueue {
         Arc::clone(&self.changed)
     }
 
-    /// The pending days, in ascending order.
+    /// The pending days that a request waits for, in ascending order.
     pub fn pending_days(&self) -> impl Iterator<Item = Day> {
-        self.pending.keys().copied()
+        self.pending.iter().filter(|(_, pending)| pending.is_awaited()).map(|(day, _)| *day)
     }
 
     /// The fetches in flight.
@@ -201,7 +204,30 @@ impl FetchQueue {
     }
 }
 
+impl PendingDay {
+    fn is_awaited(&self) -> bool {
+        self.waiters.iter().any(|waiter| !waiter.is_closed())
+    }
+}
+
 impl InFlightFetch {
+    /// Whether a request waits for a day of the fetch.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.lock_waiters().values().flatten().any(|waiter| !waiter.is_closed())
+    }
+
+    /// Completes when no request waits for a day of the fetch. A request can join until the fetch is removed from its queue.
+    pub async fn abandoned(&self) {
+        poll_fn(|context| {
+            let mut waiters = self.lock_waiters();
+            // The first request that still waits wakes this task when it ends.
+            let mut awaiting = waiters.values_mut().flatten().filter(|waiter| !waiter.is_closed());
+            awaiting.next().map_or(Poll::Ready(()), |waiter| waiter.poll_closed(context))
+        })
+        .await;
+    }
+
     /// Caller and priority of the fetch's calls. The priority can only be raised.
     #[must_use]
     pub fn call_priority(&self) -> CallPriority {

@@ -7,6 +7,8 @@ use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use reqwest::{Client, RequestBuilder, StatusCode, Url, header::HeaderMap};
 
+use crate::proxy;
+
 /// Maximum size of a reply body: 8 MiB. A page of 60 rows has about 55 KB.
 const MAX_REPLY_BYTES: usize = 8 << 20;
 
@@ -43,7 +45,7 @@ impl HttpClient {
     /// # Errors
     /// If TLS cannot be set up. The usual cause is a missing CA bundle.
     pub fn new(base_url: Url, timeout: Duration) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
+        let client = proxy::client_builder(&base_url)
             .user_agent(concat!("feishu-pulse/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(timeout.min(Duration::from_secs(10)))
             .timeout(timeout)

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{
     decode::{DecodedPage, DecodedRow, NextPage},
     page_lookahead::ConsecutiveTokens,
-    stats_client::{CallPriority, FetchedPage, PageError, PageRequest, StatsClient},
+    stats_client::{CallPriority, FetchedPage, PAGE_SIZE, PageError, PageRequest, StatsClient},
 };
 use crate::{
     model::{Day, DayKey},
@@ -19,8 +19,20 @@ use crate::{
     table::{DayTable, DayTableBuilder, Dictionary, FetchQuality},
 };
 
-/// Maximum number of consecutive pages without rows. A narrow data range of the app can produce hundreds of them.
+/// Maximum number of pages without rows since the last new row. A narrow data range of the app can produce hundreds of them.
 const MAX_EMPTY_PAGES: usize = 2000;
+
+/// Minimum of the number of consecutive pages on which every row was seen before, after which the chain has begun again.
+const MIN_REPEATED_PAGES: usize = 10;
+
+/// What ends a chain that does not end by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct ChainLimits {
+    /// Maximum number of requests of a page that fails temporarily.
+    pub max_attempts: u32,
+    /// Maximum number of rows.
+    pub max_rows: usize,
+}
 
 /// Fetches the days of one range, page by page.
 ///
@@ -30,12 +42,16 @@ pub struct PageFetcher<'a> {
     client: &'a StatsClient,
     request: Arc<PageRequest>,
     priority: CallPriority,
-    max_attempts: u32,
+    limits: ChainLimits,
     days: BTreeMap<Day, DayInProgress>,
     seen_tokens: HashSet<Arc<str>>,
     tokens: ConsecutiveTokens,
-    /// Number of consecutive pages without rows.
+    /// Number of different rows.
+    row_count: usize,
+    /// Number of pages without rows since the last new row.
     empty_pages: usize,
+    /// Number of pages with rows that were all seen before, since the last new row.
+    repeated_pages: usize,
     quality: FetchQuality,
     /// The log id of the first page with unreadable rows or values.
     faulty_page_log_id: Option<Arc<str>>,
@@ -63,8 +79,7 @@ struct PageCall {
 }
 
 impl<'a> PageFetcher<'a> {
-    /// Creates a fetcher. It makes no call. `tokens` guesses the tokens of the next pages. A page that fails temporarily is
-    /// requested at most `max_attempts` times.
+    /// Creates a fetcher. It makes no call. `tokens` guesses the tokens of the next pages.
     #[must_use]
     pub fn new(
         client: &'a StatsClient,
@@ -72,7 +87,7 @@ impl<'a> PageFetcher<'a> {
         dictionary: &Arc<Dictionary>,
         tokens: ConsecutiveTokens,
         priority: CallPriority,
-        max_attempts: u32,
+        limits: ChainLimits,
     ) -> Self {
         let days = request.range.days().map(|day| {
             let key =
@@ -84,11 +99,13 @@ impl<'a> PageFetcher<'a> {
             client,
             request: Arc::new(request),
             priority,
-            max_attempts,
+            limits,
             days,
             seen_tokens: HashSet::new(),
             tokens,
+            row_count: 0,
             empty_pages: 0,
+            repeated_pages: 0,
             quality: FetchQuality::default(),
             faulty_page_log_id: None,
         }
@@ -161,7 +178,7 @@ impl<'a> PageFetcher<'a> {
 
     fn start_call(&self, window: &mut CallWindow<'a>, token: Option<Arc<str>>, guessed: bool) {
         let (client, request, priority) = (self.client, Arc::clone(&self.request), self.priority.clone());
-        let max_attempts = self.max_attempts;
+        let max_attempts = self.limits.max_attempts;
         window.calls.push_back(PageCall { token: token.clone(), guessed });
         let call = async move { client.fetch_page(&request, token.as_deref(), &priority, max_attempts).await };
         window.replies.push_back(call.boxed());
@@ -170,27 +187,40 @@ impl<'a> PageFetcher<'a> {
     /// Adds the rows of a page. Returns the token of the next page, or `None` if the chain ends.
     fn accept_page(&mut self, FetchedPage { page, log_id, clock_ahead }: FetchedPage) -> Option<Arc<str>> {
         self.quality.clock_ahead |= clock_ahead;
+        let rows_before = self.row_count;
         if self.add_rows(&page) && self.faulty_page_log_id.is_none() {
             self.faulty_page_log_id = log_id;
         }
-        let is_empty = page.rows.is_empty() && page.unreadable_rows == 0;
-        self.empty_pages = if is_empty { self.empty_pages + 1 } else { 0 };
+        if self.row_count > rows_before {
+            (self.empty_pages, self.repeated_pages) = (0, 0);
+        } else if page.rows.is_empty() {
+            self.empty_pages += 1;
+        } else {
+            self.repeated_pages += 1;
+        }
         match page.next {
-            NextPage::Token(token)
-                if self.empty_pages < MAX_EMPTY_PAGES && self.seen_tokens.insert(Arc::clone(&token)) =>
-            {
-                Some(token)
-            }
+            NextPage::Token(token) if !self.is_endless() && self.seen_tokens.insert(Arc::clone(&token)) => Some(token),
             NextPage::End => None,
             NextPage::Token(_) | NextPage::TokenMissing => {
                 tracing::warn!(
                     span = %self.request.range,
-                    "the pages of a fetch ended early: upstream sent no payload, no new page token, or too many empty pages"
+                    pages.empty = self.empty_pages,
+                    pages.repeated = self.repeated_pages,
+                    rows = self.row_count,
+                    "the pages of a fetch ended early: upstream sent no payload, no new page token, too many pages without \
+                     new rows, or more rows than the tenant can have"
                 );
                 self.quality.broken_off = true;
                 None
             }
         }
+    }
+
+    /// Whether the chain has more pages than the tenant can have. Upstream could issue new page tokens forever.
+    fn is_endless(&self) -> bool {
+        // As many pages as a second reading of all rows has.
+        let repeated = self.row_count.div_ceil(PAGE_SIZE).max(MIN_REPEATED_PAGES);
+        self.empty_pages >= MAX_EMPTY_PAGES || self.repeated_pages > repeated || self.row_count > self.limits.max_rows
     }
 
     /// Adds the rows of a page. Returns whether a row or a value cannot be read.
@@ -200,7 +230,9 @@ impl<'a> PageFetcher<'a> {
         let mut unreadable_values = 0_u64;
         for DecodedRow { day, row, unreadable_values: of_row } in &page.rows {
             if let Some(day) = self.days.get_mut(day) {
+                let rows_before = day.builder.len();
                 day.builder.push(row);
+                self.row_count += day.builder.len() - rows_before;
                 day.unreadable_values = day.unreadable_values.saturating_add(*of_row);
                 unreadable_values += u64::from(*of_row);
             }
@@ -211,7 +243,7 @@ impl<'a> PageFetcher<'a> {
 
     fn reset(&mut self) {
         self.seen_tokens.clear();
-        self.empty_pages = 0;
+        (self.row_count, self.empty_pages, self.repeated_pages) = (0, 0, 0);
         self.tokens.reset();
         self.quality = FetchQuality::default();
         self.faulty_page_log_id = None;

@@ -56,11 +56,14 @@ pub struct MonthlyCalls {
     pub exhausted: bool,
 }
 
-/// A call in flight. It counts toward the limit until it is dropped; [`QuotaCharge::commit`] counts it permanently.
+/// A call in flight. It counts toward the limit until it is dropped. [`QuotaCharge::commit`] counts it permanently, and so
+/// does a drop after [`QuotaCharge::mark_sent`]; not after [`QuotaCharge::mark_failed`].
 #[derive(Debug)]
 pub struct QuotaCharge {
     quota: Arc<MonthlyQuota>,
     is_trial: bool,
+    /// Set while the reply is not known. A call that is cancelled then may have been successful.
+    is_sent: bool,
 }
 
 /// Why a call may not be made now.
@@ -149,7 +152,7 @@ impl MonthlyQuota {
         if let Some(exhausted) = &mut state.exhausted {
             exhausted.trial_in_flight = true;
         }
-        Ok(QuotaCharge { quota: Arc::clone(self), is_trial })
+        Ok(QuotaCharge { quota: Arc::clone(self), is_trial, is_sent: false })
     }
 
     /// Whether this many calls can be made without the share that is reserved for interactive calls.
@@ -262,15 +265,29 @@ impl Collector for MonthlyQuota {
 }
 
 impl QuotaCharge {
+    /// Counts the call if it is dropped before its reply is known.
+    pub fn mark_sent(&mut self) {
+        self.is_sent = true;
+    }
+
     /// Counts the call, which was successful.
-    pub fn commit(self) {
+    pub fn commit(mut self) {
+        self.is_sent = false;
         self.quota.count_call();
+    }
+
+    /// Does not count the call when it is dropped, because it was not successful.
+    pub fn mark_failed(&mut self) {
+        self.is_sent = false;
     }
 }
 
 impl Drop for QuotaCharge {
     fn drop(&mut self) {
         let mut state = self.quota.current_state();
+        if self.is_sent {
+            state.counted.calls += 1;
+        }
         state.in_flight = state.in_flight.saturating_sub(1);
         if self.is_trial {
             if let Some(exhausted) = &mut state.exhausted {
@@ -385,6 +402,23 @@ mod tests {
         let charges = [(); 3].map(|()| quota.charge(Priority::Interactive));
         assert!(charges.iter().all(Result::is_ok));
         assert!(!quota.calls_this_month().exhausted);
+    }
+
+    #[test]
+    fn a_call_that_is_cancelled_after_it_was_sent_counts() {
+        let (quota, _) = quota("2026-11-05T00:00:00Z", Some(10));
+        let sent = || {
+            let mut charge = quota.charge(Priority::Interactive).unwrap();
+            charge.mark_sent();
+            charge
+        };
+        drop(quota.charge(Priority::Interactive).unwrap());
+        sent().mark_failed();
+        assert_eq!(quota.calls_this_month().calls, 0);
+
+        drop(sent());
+        sent().commit();
+        assert_eq!(quota.calls_this_month().calls, 2);
     }
 
     #[test]

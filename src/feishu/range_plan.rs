@@ -17,6 +17,14 @@ const MIN_EFFICIENT_PAGES: f64 = 50.0;
 /// While the tenant size is unknown, share of the expected calls that additional chains may waste.
 const MAX_WASTE_SHARE: f64 = 0.02;
 
+/// Maximum number of rows per day while nothing is known about the tenant: more people than the largest tenant has.
+const MAX_TENANT_ROWS: usize = 1_000_000;
+
+/// A chain may have this many times the rows of the largest fetch so far, and [`MAX_ADDITIONAL_ROWS`] in addition: a tenant
+/// can grow between two fetches.
+const MAX_GROWTH: f64 = 4.0;
+const MAX_ADDITIONAL_ROWS: usize = 100_000;
+
 /// What is known about the number of rows per day.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TenantSize {
@@ -52,6 +60,17 @@ pub fn next_ranges(pending: &[Day], in_flight: usize, size: TenantSize, max_chai
             let new_chains = free_slots.min(allowed.saturating_sub(in_flight));
             pending.iter().take(new_chains).copied().map(DayRange::single).collect()
         }
+    }
+}
+
+/// Maximum number of rows of a chain over this number of days, by the largest number of rows per day that was measured. A
+/// chain that has more does not end by itself.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows")]
+#[must_use]
+pub fn max_rows(largest_rows_per_day: Option<f64>, days: usize) -> usize {
+    match largest_rows_per_day {
+        Some(rows) => (rows * days as f64 * MAX_GROWTH).ceil() as usize + MAX_ADDITIONAL_ROWS,
+        None => MAX_TENANT_ROWS * days,
     }
 }
 
@@ -120,6 +139,13 @@ mod tests {
         let pending = [days(0, 3), days(5, 2)].concat();
         let ranges = next_ranges(&pending, 0, TenantSize::Known(1.0), 99);
         assert_eq!(ranges.iter().map(|range| range.len()).collect::<Vec<_>>(), [3, 2]);
+    }
+
+    #[test]
+    fn a_chain_may_have_four_times_the_known_rows_and_some_more() {
+        assert_eq!(max_rows(Some(2000.0), 31), 348_000);
+        assert_eq!(max_rows(Some(0.0), 1), 100_000);
+        assert_eq!(max_rows(None, 2), 2_000_000);
     }
 
     #[test]

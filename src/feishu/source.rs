@@ -42,7 +42,12 @@ pub struct FeishuConfig {
     pub call_timeout: Duration,
     /// Receives each fetched day.
     pub observer: FetchObserver,
+    /// Memory limit of the rows that are being fetched, in bytes.
+    pub loading_bytes: u64,
 }
+
+/// Default of [`FeishuConfig::loading_bytes`].
+const LOADING_BYTES: u64 = 256 << 20;
 
 /// Default timeout of one call. A page usually takes 1 to 2 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -60,6 +65,7 @@ impl FeishuConfig {
             state_file: None,
             call_timeout: CALL_TIMEOUT,
             observer: FetchObserver::default(),
+            loading_bytes: LOADING_BYTES,
         }
     }
 }
@@ -104,7 +110,7 @@ impl FeishuSource {
         );
         let call_metrics = Arc::clone(client.call_metrics());
         Ok(Self {
-            batcher: DayBatcher::new(client, dictionaries, clock, config.observer),
+            batcher: DayBatcher::new(client, dictionaries, clock, config.observer, config.loading_bytes),
             throttle,
             quota,
             tokens,

@@ -224,7 +224,7 @@ impl StatsClient {
         rows: usize,
         call_priority: &CallPriority,
     ) -> Result<AttemptResult, LoadError> {
-        let (permit, charge) = loop {
+        let (permit, mut charge) = loop {
             self.quota.admit(call_priority.current()).await?;
             // Before the permit, so that no permit is held while a token is requested.
             self.tokens.current().await?;
@@ -243,8 +243,9 @@ impl StatsClient {
             .get(STATS_PATH)
             .query(&self.query_parameters(request, page_token, rows))
             .bearer_auth(token.expose());
+        charge.mark_sent();
         let (timer, sent_at) = (self.call_metrics.start_call(), self.clock_check.now());
-        let guards = CallGuards { permit, charge, timer, sent_at };
+        let mut guards = CallGuards { permit, charge, timer, sent_at };
         let span = call_trace::call_span(STATS_PATH);
         let http_request = call_trace::with_trace_headers(http_request, &span);
         let exchange = async {
@@ -252,6 +253,7 @@ impl StatsClient {
                 Ok(reply) => self.handle_reply(request, page_token, &token, &reply, guards),
                 Err(TransportError(reason)) => {
                     guards.timer.record_no_reply();
+                    guards.charge.mark_failed();
                     call_trace::record_failure(call_metrics::CallOutcome::NoReply, &reason);
                     AttemptResult::Transient(LoadError::Unavailable { upstream: UpstreamDetail::default(), reason })
                 }
@@ -281,7 +283,7 @@ impl StatsClient {
         reply: &RawReply,
         guards: CallGuards,
     ) -> AttemptResult {
-        let CallGuards { permit, charge, timer, sent_at } = guards;
+        let CallGuards { permit, mut charge, timer, sent_at } = guards;
         let text = String::from_utf8_lossy(&reply.body);
         let classify = |text| reply_class::classify(reply.status, reply.log_id.as_deref(), text);
         let (mut classified, repaired) = (classify(&text), OnceCell::new());
@@ -297,6 +299,7 @@ impl StatsClient {
             ReplyClass::Transient(_) | ReplyClass::QuotaSpent => drop(permit),
             _ => permit.accepted(&reply.hints),
         }
+        charge.mark_failed();
         match class {
             ReplyClass::Success => {
                 charge.commit();

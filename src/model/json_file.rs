@@ -1,6 +1,11 @@
 //! Small state files in JSON, written atomically.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -16,8 +21,8 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
-/// Writes the file atomically, so that a process that is killed during the write leaves the old file intact. Creates
-/// missing folders.
+/// Writes the file atomically: if the process is killed or the power fails during the write, the file has its old or its
+/// new content. Only this user can read it. Creates missing folders.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -26,6 +31,14 @@ pub fn write(path: &Path, content: &impl Serialize) -> io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     let temp_path = path.with_extension("new");
-    fs::write(&temp_path, serde_json::to_vec_pretty(content)?)?;
+    // A file that is left over would keep its permissions.
+    match fs::remove_file(&temp_path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&temp_path)?;
+    file.write_all(&serde_json::to_vec_pretty(content)?)?;
+    // Otherwise the new name can become durable before the content.
+    file.sync_all()?;
     fs::rename(temp_path, path)
 }

@@ -16,6 +16,7 @@ use tokio::{task::spawn_blocking, time::Instant};
 use tracing::Instrument as _;
 
 use super::{
+    kept_loads::KeptLoads,
     loaded_days::{CacheStatus, LoadOptions, LoadedDays, QueryError},
     monthly_rollup_cache::MonthlyRollupCache,
     plan::{Query, QueryPlan, plan},
@@ -49,12 +50,16 @@ pub enum LeadDays {
     Affordable(LoadOptions),
 }
 
+/// The caller of background work for requests without a named caller. Together they get one share of the upstream rate.
+const ANONYMOUS_BACKGROUND_CALLER: CallerId = CallerId(u64::MAX >> 1);
+
 /// Loads the days of queries from the outermost layer of the read path. Clones share its caches.
 #[derive(Clone)]
 pub struct QueryEngine {
     source: Arc<dyn DaySource>,
     catalog: DayCatalog,
     callers: Arc<AtomicU64>,
+    kept_loads: KeptLoads,
     /// The caller for which days are loaded; `None` if each request counts as a separate caller.
     caller: Option<CallerId>,
     trailing_counts: TrailingCountCache,
@@ -71,6 +76,7 @@ impl QueryEngine {
             source,
             catalog,
             callers: Arc::default(),
+            kept_loads: KeptLoads::default(),
             caller: None,
             trailing_counts: TrailingCountCache::default(),
             monthly_rollups: MonthlyRollupCache::new(rollup_bytes),
@@ -81,7 +87,8 @@ impl QueryEngine {
     /// The same engine over the read path of a view.
     pub(super) fn for_view(&self, source: Arc<dyn DaySource>, catalog: DayCatalog) -> Self {
         let monthly_rollups = self.monthly_rollups.for_view(catalog.view());
-        Self { source, catalog, trailing_counts: TrailingCountCache::default(), monthly_rollups, ..self.clone() }
+        let trailing_counts = self.trailing_counts.for_view(catalog.view());
+        Self { source, catalog, trailing_counts, monthly_rollups, ..self.clone() }
     }
 
     /// The same engine for one caller, whose requests together get one fair share of the upstream rate.
@@ -203,10 +210,13 @@ impl QueryEngine {
         let keys: Vec<DayKey> = missing.iter().map(|(_, key)| key.clone()).collect();
         let forecast = self.source.forecast(&keys, D::DEPTH).await;
         if !options.allow_partial {
-            self.reject_if_too_slow(forecast.wait, &keys, D::DEPTH, context, options.deadline)?;
+            self.reject_if_too_slow(forecast.wait, &keys, D::DEPTH, options.deadline)?;
         }
         let load = |index, key: DayKey| {
-            let (source, engine) = (Arc::clone(&self.source), (forecast != Forecast::NOTHING).then(|| self.clone()));
+            let is_kept = self.is_whole(&key);
+            let (source, requested) = (Arc::clone(&self.source), key.clone());
+            let engine = (forecast != Forecast::NOTHING).then(|| self.clone());
+            let kept = engine.clone().filter(|_| is_kept);
             let load = async move {
                 let day = D::from_loaded(source.load(&key, D::DEPTH, context).await?)?;
                 if let Some(engine) = engine {
@@ -214,15 +224,21 @@ impl QueryEngine {
                 }
                 Ok(day)
             };
-            load_before_deadline(index, load, options)
+            let load = async move {
+                match kept {
+                    Some(engine) => engine.kept_loads.start(engine.caller, requested, load).await,
+                    None => load.await,
+                }
+            };
+            load_before_deadline(index, load, options, is_kept)
         };
         let loads: Vec<_> = missing.iter().map(|(index, key)| load(*index, key.clone())).collect();
         let loaded = stream::iter(loads).buffer_unordered(MAX_CONCURRENT_LOADS).try_collect::<Vec<_>>().await;
         let loaded = match loaded {
-            Err(QueryError::DeadlineExceeded { .. }) => {
+            Err(QueryError::DeadlineExceeded { fetch_continues, .. }) => {
                 // A new estimate: the one from before the wait is outdated.
                 let remaining = self.source.forecast(&keys, D::DEPTH).await.wait;
-                return Err(QueryError::DeadlineExceeded { remaining });
+                return Err(QueryError::DeadlineExceeded { remaining, fetch_continues });
             }
             loaded => loaded?,
         };
@@ -232,14 +248,13 @@ impl QueryEngine {
         Ok(forecast)
     }
 
-    /// Rejects a query whose estimated wait clearly exceeds its deadline, and returns the estimate to the caller. The
-    /// fetch is started anyway.
+    /// Rejects a query whose estimated wait clearly exceeds its deadline, and returns the estimate to the caller. Whole
+    /// days are fetched anyway, as background work: nobody waits for them.
     fn reject_if_too_slow(
         &self,
         estimate: Option<Duration>,
         keys: &[DayKey],
         depth: Depth,
-        context: LoadContext,
         deadline: Instant,
     ) -> Result<(), QueryError> {
         let Some(estimate) = estimate else { return Ok(()) };
@@ -247,20 +262,32 @@ impl QueryEngine {
         if estimate.mul_f64(REJECTION_ESTIMATE_FACTOR) <= deadline.saturating_duration_since(Instant::now()) {
             return Ok(());
         }
-        let (engine, keys) = (self.clone(), keys.to_vec());
-        let fetch = async move {
-            let loads = keys.into_iter().map(|key| {
-                let engine = engine.clone();
-                async move {
-                    if engine.source.load(&key, depth, context).await.is_ok() {
-                        engine.spawn_monthly_rollup(&key);
-                    }
+        let caller = self.caller.unwrap_or(ANONYMOUS_BACKGROUND_CALLER);
+        let context = LoadContext { priority: Priority::Background, caller };
+        let mut fetch_continues = false;
+        for key in keys.iter().filter(|key| self.is_whole(key)) {
+            fetch_continues |= self.kept_loads.is_kept(self.caller, key);
+            let Some(kept) = self.kept_loads.try_keep(self.caller, key) else { continue };
+            fetch_continues = true;
+            let (engine, key) = (self.clone(), key.clone());
+            let fetch = async move {
+                if engine.source.load(&key, depth, context).await.is_ok() {
+                    engine.spawn_monthly_rollup(&key);
                 }
-            });
-            stream::iter(loads).buffer_unordered(MAX_CONCURRENT_LOADS).for_each(|()| std::future::ready(())).await;
-        };
-        tokio::spawn(fetch.in_current_span());
-        Err(QueryError::DeadlineExceeded { remaining: Some(estimate) })
+                drop(kept);
+            };
+            tokio::spawn(fetch.in_current_span());
+        }
+        Err(QueryError::DeadlineExceeded { remaining: Some(estimate), fetch_continues })
+    }
+
+    /// Whether the rows of everyone are loaded for this key. A view needs them for one person, too.
+    fn is_whole(&self, key: &DayKey) -> bool {
+        match key.scope {
+            DataScope::Everyone => true,
+            DataScope::User(_) => self.catalog.is_view(),
+            DataScope::Department(..) => false,
+        }
     }
 
     /// Whether the rows of a day are in memory. For one person, these may be the rows of everyone.
@@ -405,7 +432,7 @@ impl QueryEngine {
         let loads = missing.into_iter().zip(missing_keys).map(|(index, key)| {
             let source = Arc::clone(&self.source);
             let load = async move { D::from_loaded(source.load(&key, D::DEPTH, context).await?) };
-            load_before_deadline(index, load, options)
+            load_before_deadline(index, load, options, false)
         });
         let loaded = stream::iter(loads).buffer_unordered(MAX_CONCURRENT_LOADS).collect::<Vec<_>>().await;
         for (index, day) in loaded.into_iter().flatten() {
@@ -463,10 +490,13 @@ async fn load_before_deadline<D, F: Future<Output = Result<Arc<D>, LoadError>>>(
     index: usize,
     load: F,
     options: LoadOptions,
+    fetch_continues: bool,
 ) -> Result<(usize, Result<Arc<D>, QueryError>), QueryError> {
     let loaded = tokio::time::timeout_at(options.deadline, load).await;
-    let loaded =
-        loaded.map_or(Err(QueryError::DeadlineExceeded { remaining: None }), |loaded| loaded.map_err(QueryError::Load));
+    let loaded = match loaded {
+        Ok(loaded) => loaded.map_err(QueryError::Load),
+        Err(_) => Err(QueryError::DeadlineExceeded { remaining: None, fetch_continues }),
+    };
     match loaded {
         Err(error) if !options.allow_partial => Err(error),
         loaded => Ok((index, loaded)),

@@ -87,11 +87,14 @@ pub enum QueryError {
     /// Loading a day failed.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The caller's deadline does not suffice. The fetch continues in the background.
-    #[error("the days could not be fetched in time; the fetch continues in the background")]
+    /// The caller's deadline does not suffice.
+    #[error("the days could not be fetched in time")]
     DeadlineExceeded {
         /// The estimated remaining time of the fetch; `None` if it cannot be estimated.
         remaining: Option<Duration>,
+        /// Whether the fetch continues without the request. The rows of one person or department are not fetched if no
+        /// request waits for them.
+        fetch_continues: bool,
     },
     /// The days changed while they were read, several times in a row.
     #[error("the days changed several times while they were read")]

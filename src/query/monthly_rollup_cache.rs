@@ -29,7 +29,7 @@ impl MonthlyRollupCache {
     /// A cache of at most about `bytes` bytes for the whole days.
     pub(super) fn new(bytes: u64) -> Self {
         Self {
-            rollups: lru_cache(bytes, MonthlyRollup::memory_bytes, None),
+            rollups: lru_cache(bytes, MonthlyRollup::memory_bytes),
             view: ViewId::default(),
             permits: Arc::new(Semaphore::new(1)),
         }

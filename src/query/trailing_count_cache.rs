@@ -8,21 +8,23 @@ use sha2::Digest as _;
 use super::report_input::ReportInput;
 use crate::{
     report::{FiguresByDay, TrailingCounts},
+    store::lru::ViewId,
     table::RowSelection,
 };
 
 /// Number of cached entries. One for a year takes about 20 KB.
 const MAX_ENTRIES: u64 = 256;
 
-/// Trailing counts by a hash of the days and the selection that they were computed from.
+/// Trailing counts by a hash of the view, the days and the selection that they were computed from. All views share the limit.
 #[derive(Clone)]
 pub struct TrailingCountCache {
     counts: Cache<[u8; 16], Arc<TrailingCounts>>,
+    view: ViewId,
 }
 
 impl Default for TrailingCountCache {
     fn default() -> Self {
-        Self { counts: Cache::new(MAX_ENTRIES) }
+        Self { counts: Cache::new(MAX_ENTRIES), view: ViewId::default() }
     }
 }
 
@@ -33,6 +35,11 @@ impl fmt::Debug for TrailingCountCache {
 }
 
 impl TrailingCountCache {
+    /// The same cache for a view.
+    pub(super) fn for_view(&self, view: ViewId) -> Self {
+        Self { view, ..self.clone() }
+    }
+
     /// The trailing counts of the days of `input` under `selection`. On a miss they are computed from `days`, the
     /// figures of the same input and selection. Concurrent callers block until the first one has computed them, so call
     /// this from a thread that may block.
@@ -43,13 +50,16 @@ impl TrailingCountCache {
         selection: &RowSelection,
         days: &impl Deref<Target = FiguresByDay>,
     ) -> Arc<TrailingCounts> {
-        self.counts.get_with(cache_key(input, selection), || Arc::new(TrailingCounts::new(days, &input.empty_dates())))
+        self.counts.get_with(cache_key(self.view, input, selection), || {
+            Arc::new(TrailingCounts::new(days, &input.empty_dates()))
+        })
     }
 }
 
 /// A hash of these days and the selection.
-fn cache_key(input: &ReportInput, selection: &RowSelection) -> [u8; 16] {
+fn cache_key(view: ViewId, input: &ReportInput, selection: &RowSelection) -> [u8; 16] {
     let mut hash = input.hash();
+    hash.update(view.to_le_bytes());
     // The geos are part of the key because a day counts only if every geo has it.
     for geo in &input.plan.geos {
         hash.update([*geo as u8]);

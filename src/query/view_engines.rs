@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use moka::future::Cache;
+use moka::{future::Cache, policy::EvictionPolicy};
 
 use super::engine::QueryEngine;
 use crate::{
@@ -12,8 +12,14 @@ use crate::{
 };
 
 /// Number of cached engines. An evicted engine is built again on the next request, and its days are filtered again from
-/// stored days, without upstream calls.
+/// stored days, without upstream calls. Each has dictionaries of its own, so a smaller memory has fewer of them.
 const MAX_VIEWS: u64 = 256;
+
+/// Minimum number of cached engines.
+const MIN_VIEWS: u64 = 8;
+
+/// Memory of cached days for each engine, in bytes.
+const BYTES_PER_VIEW: u64 = 4 << 20;
 
 /// Query engines by view. Clones share them.
 #[derive(Clone)]
@@ -21,14 +27,24 @@ pub struct ViewEngines {
     unfiltered: QueryEngine,
     memory: Arc<Memory>,
     pseudonyms: Option<Pseudonymizer>,
-    engines: Cache<AccessView, QueryEngine>,
+    engines: Cache<AccessView, ViewEngine>,
+}
+
+/// The engine of a view, and the days of the view.
+#[derive(Clone)]
+struct ViewEngine {
+    engine: QueryEngine,
+    memory: Arc<Memory>,
 }
 
 impl ViewEngines {
     /// View engines over the days of `unfiltered`, which are cached in `memory`.
     #[must_use]
     pub fn new(unfiltered: QueryEngine, memory: Arc<Memory>, pseudonyms: Option<Pseudonymizer>) -> Self {
-        Self { unfiltered, memory, pseudonyms, engines: Cache::new(MAX_VIEWS) }
+        let max_views = (memory.size().max_bytes / BYTES_PER_VIEW).clamp(MIN_VIEWS, MAX_VIEWS);
+        let remove_days = |_: Arc<AccessView>, engine: ViewEngine, _| engine.memory.remove_view();
+        let engines = Cache::builder().max_capacity(max_views).eviction_policy(EvictionPolicy::lru());
+        Self { unfiltered, memory, pseudonyms, engines: engines.eviction_listener(remove_days).build() }
     }
 
     /// The engine of the unfiltered days.
@@ -42,7 +58,7 @@ impl ViewEngines {
         if view.is_unrestricted() {
             return self.unfiltered.clone();
         }
-        self.engines.get_with_by_ref(view, async { self.build_engine(view) }).await
+        self.engines.get_with_by_ref(view, async { self.build_engine(view) }).await.engine
     }
 
     /// Removes a day of one geo and id type from memory in all scopes and views.
@@ -51,12 +67,12 @@ impl ViewEngines {
         self.unfiltered.monthly_rollups().remove(key);
     }
 
-    fn build_engine(&self, view: &AccessView) -> QueryEngine {
+    fn build_engine(&self, view: &AccessView) -> ViewEngine {
         let memory = Arc::new(self.memory.for_new_view());
         let filtered = FilteredView::new(view.clone(), self.pseudonyms.clone(), Arc::clone(self.unfiltered.source()));
         // The layers of whole days: concurrent requests filter a day once and the result is cached. Archived days are
         // unfiltered, so the archive is only below the filter.
         let source = read_path(&memory, None, filtered).source;
-        self.unfiltered.for_view(source, memory.catalog().clone())
+        ViewEngine { engine: self.unfiltered.for_view(source, memory.catalog().clone()), memory }
     }
 }

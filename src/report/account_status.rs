@@ -1,4 +1,4 @@
-//! The status of accounts: never activated, active, dormant, or gone.
+//! The status of accounts: not activated, active, dormant, or left.
 
 use std::sync::Arc;
 
@@ -69,8 +69,8 @@ pub struct StatusRule {
 }
 
 impl NewestRow {
-    /// The newer of two rows of a person. Of rows of the same date in two geos: an account that is activated in one of them,
-    /// with the later activity.
+    /// The newer of two rows of a person. If both are of the same date, in two geos: activated if either is, and the later
+    /// `last_active_time`.
     #[must_use]
     pub fn newer(self, other: Self) -> Self {
         let (newer, older) = if other.day >= self.day { (other, self) } else { (self, other) };
@@ -106,8 +106,8 @@ impl StatusRule {
             AccountStatus::Left
         } else if !row.activated {
             AccountStatus::NeverActivated
-        } else if self.is_active_since(row.last_active_time.map(|time| row.geo.today(time)))
-            || self.is_active_since(self.last_active_date(person))
+        } else if self.is_recent(row.last_active_time.map(|time| row.geo.today(time)))
+            || self.is_recent(self.last_active_date(person))
         {
             AccountStatus::Active
         } else {
@@ -129,7 +129,7 @@ impl StatusRule {
         }
     }
 
-    fn is_active_since(&self, last: Option<Day>) -> bool {
+    fn is_recent(&self, last: Option<Day>) -> bool {
         last.is_some_and(|last| self.newest.since(last) < i32::from(self.dormant_after))
     }
 

@@ -31,5 +31,5 @@ pub use self::{
     health::ArchiveStatus,
     location::{ArchiveLocation, ArchiveLocationError, ParseLocationError},
     ownership::{ArchiveOwner, OwnershipClaim, OwnershipError},
-    storage_error::StorageError,
+    storage_error::{StorageError, StorageFault},
 };

@@ -13,8 +13,7 @@ use crate::{
 
 /// Stores in memory what the inner source loads.
 ///
-/// It is below the single-flight layer, so it runs on the task that fetches. A day is stored even if every caller that
-/// requested it has disconnected.
+/// It is below the single-flight layer, so it runs on the task that fetches, once for all callers that wait for the day.
 #[derive(Debug)]
 pub struct FillCache<S> {
     memory: Arc<Memory>,

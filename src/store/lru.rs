@@ -2,9 +2,9 @@
 
 use std::{ops::Add, sync::Arc};
 
-use moka::{notification::RemovalCause, policy::EvictionPolicy, sync::Cache};
+use moka::{policy::EvictionPolicy, sync::Cache};
 
-use crate::{model::DayKey, prometheus::MetricCounter};
+use crate::model::DayKey;
 
 /// Identifies a view in cache keys.
 pub type ViewId = u32;
@@ -30,21 +30,10 @@ pub struct MemorySize {
 /// A cache of at most `bytes` bytes, with sizes from `size_of`.
 ///
 /// Eviction is by least recent use instead of moka's default (`TinyLFU`): that policy could reject a day that was just
-/// fetched because older days were requested more often. `evicted` counts evictions by size.
-pub fn lru_cache<D: Send + Sync + 'static>(
-    bytes: u64,
-    size_of: fn(&D) -> usize,
-    evicted: Option<&Arc<MetricCounter>>,
-) -> Cache<CacheKey, Arc<D>> {
+/// fetched because older days were requested more often.
+pub fn lru_cache<D: Send + Sync + 'static>(bytes: u64, size_of: fn(&D) -> usize) -> Cache<CacheKey, Arc<D>> {
     let weigh = move |_: &CacheKey, day: &Arc<D>| u32::try_from(size_of(day)).unwrap_or(u32::MAX);
-    let cache = Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru());
-    let Some(count) = evicted.map(Arc::clone) else { return cache.build() };
-    let listen = move |_: Arc<CacheKey>, _: Arc<D>, cause: RemovalCause| {
-        if cause == RemovalCause::Size {
-            count.increment();
-        }
-    };
-    cache.eviction_listener(listen).build()
+    Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build()
 }
 
 /// The size of a cache.

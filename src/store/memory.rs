@@ -1,7 +1,7 @@
 //! Memory cache of days, bounded by bytes. The status of a day is computed at each lookup, by the [`DayCatalog`].
 //!
-//! A day is cached as rows and as a digest, which is about a tenth as large. Each has a limit of its own, so a year of
-//! digests stays cached when the rows do not fit; most reports need only digests.
+//! A day is cached as rows and as a digest, which is about a tenth as large. Rows give way to digests, so years of
+//! digests stay cached when the rows do not fit; most reports need only digests.
 //!
 //! Filtered days ([`FilteredView`](super::FilteredView)) share the limits with the unfiltered days.
 //!
@@ -10,24 +10,20 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
-
 use super::{
     cache_lookup::CacheLookup,
+    day_cache::DayCache,
     day_catalog::DayCatalog,
     freshness::{DayState, FreshnessPolicy},
-    lru::{CacheKey, MemorySize, lru_cache, remove_matching, size},
+    lru::{CacheKey, MemorySize},
 };
 use crate::{
     model::{Clock, DataScope, DayKey, Geo},
-    prometheus::{CounterVec, MetricCounter},
+    prometheus::CounterVec,
     report::DayDigest,
     source::{Depth, LoadError, LoadedDay},
     table::{DayMetadata as _, DayTable, Flag},
 };
-
-/// Digests get one fifth of the memory.
-const DIGEST_SHARE_DIVISOR: u64 = 5;
 
 /// The cached days: the whole ones, or those of one view.
 #[derive(Debug)]
@@ -39,24 +35,15 @@ pub struct Memory {
 /// The caches that the whole days and all views share.
 #[derive(Debug)]
 struct SharedCaches {
-    days: Cache<CacheKey, Arc<DayTable>>,
-    digests: Cache<CacheKey, Arc<DayDigest>>,
+    days: DayCache,
     lookups: CounterVec<CacheLookup>,
-    evictions: Arc<MetricCounter>,
 }
 
 impl Memory {
     /// A cache of at most about `bytes` bytes.
     #[must_use]
     pub fn new(bytes: u64, policy: FreshnessPolicy, clock: Arc<dyn Clock>) -> Self {
-        let evictions = Arc::<MetricCounter>::default();
-        let digests = bytes / DIGEST_SHARE_DIVISOR;
-        let caches = SharedCaches {
-            days: lru_cache(bytes - digests, DayTable::memory_bytes, Some(&evictions)),
-            digests: lru_cache(digests, DayDigest::memory_bytes, None),
-            lookups: CounterVec::default(),
-            evictions,
-        };
+        let caches = SharedCaches { days: DayCache::new(bytes), lookups: CounterVec::default() };
         Self { caches: Arc::new(caches), catalog: DayCatalog::new(policy, clock) }
     }
 
@@ -76,8 +63,8 @@ impl Memory {
     #[must_use]
     pub fn get(&self, key: &DayKey, depth: Depth) -> Option<LoadedDay> {
         let key = self.cache_key(key);
-        let digest = || self.caches.digests.get(&key).map(LoadedDay::Digest);
-        let rows = || self.caches.days.get(&key).map(LoadedDay::Rows);
+        let digest = || self.caches.days.digest(&key).map(LoadedDay::Digest);
+        let rows = || self.caches.days.rows(&key).map(LoadedDay::Rows);
         match depth {
             Depth::Digest => digest().or_else(rows),
             Depth::Rows => rows(),
@@ -87,7 +74,7 @@ impl Memory {
     /// The rows of a day, if they are cached.
     #[must_use]
     pub fn rows(&self, key: &DayKey) -> Option<Arc<DayTable>> {
-        self.caches.days.get(&self.cache_key(key))
+        self.caches.days.rows(&self.cache_key(key))
     }
 
     /// Reduces rows to their digest if no more is needed.
@@ -106,7 +93,7 @@ impl Memory {
     /// # Errors
     /// [`LoadError::Abandoned`] if the computation panics.
     async fn digest_of(&self, day: &Arc<DayTable>) -> Result<Arc<DayDigest>, LoadError> {
-        let cached = self.caches.digests.get(&self.cache_key(day.key()));
+        let cached = self.caches.days.digest(&self.cache_key(day.key()));
         let same = cached.filter(|digest| digest.fetched_at() == day.fetched_at() && digest.hash() == day.hash());
         if let Some(digest) = same {
             return Ok(digest);
@@ -116,7 +103,7 @@ impl Memory {
         let computed =
             tokio::task::spawn_blocking(move || Arc::new(DayDigest::from_day(&rows, neighbour.as_deref()))).await;
         let digest = computed.map_err(|_| LoadError::Abandoned)?;
-        self.caches.digests.insert(self.cache_key(day.key()), Arc::clone(&digest));
+        self.caches.days.insert_digest(self.cache_key(day.key()), Arc::clone(&digest));
         self.catalog.record_change();
         Ok(digest)
     }
@@ -128,7 +115,7 @@ impl Memory {
         if self.rows(key).is_some_and(|cached| cached.fetched_at() > day.fetched_at()) {
             return;
         }
-        let before = self.caches.digests.get(&self.cache_key(key));
+        let before = self.caches.days.digest(&self.cache_key(key));
         // A change of a filtered day is not logged: the whole day changed and is logged.
         let before = before.filter(|before| before.hash() != day.hash() && !self.catalog.is_view());
         // The day of one person gets no digest: its rows are as small.
@@ -141,45 +128,42 @@ impl Memory {
                 }
             }
         }
-        self.caches.days.insert(self.cache_key(key), Arc::clone(day));
+        self.caches.days.insert_rows(self.cache_key(key), Arc::clone(day));
         self.catalog.record_change();
-        // moka evicts later, so a burst of days could exceed the limit until then.
-        self.caches.days.run_pending_tasks();
     }
 
     /// Stores a digest whose rows are not in memory, unless a later one is cached.
     pub(super) fn insert_digest(&self, digest: &Arc<DayDigest>) {
         self.catalog.record_fetch(&**digest);
-        let cached = self.caches.digests.get(&self.cache_key(digest.key()));
+        let cached = self.caches.days.digest(&self.cache_key(digest.key()));
         if cached.is_none_or(|cached| cached.fetched_at() <= digest.fetched_at()) {
-            self.caches.digests.insert(self.cache_key(digest.key()), Arc::clone(digest));
+            self.caches.days.insert_digest(self.cache_key(digest.key()), Arc::clone(digest));
             self.catalog.record_change();
         }
     }
 
     /// Removes a day of one geo and id type in all scopes and views.
     pub fn remove(&self, day: &DayKey) {
-        let same = |key: &DayKey| key.everyone() == day.everyone();
-        remove_matching(&self.caches.days, same);
-        remove_matching(&self.caches.digests, same);
+        self.caches.days.remove_days(|key| key.everyone() == day.everyone());
         self.catalog.record_removal(day);
     }
 
     /// The digest of the newest day of everyone in a geo that has rows and whose state satisfies `wanted`.
     pub fn newest_day(&self, geo: Geo, wanted: impl Fn(DayState) -> bool) -> Option<Arc<DayDigest>> {
         let of_everyone = |key: &DayKey| key.geo == geo && key.scope == DataScope::Everyone;
-        let days = self
-            .caches
-            .digests
-            .iter()
-            .filter(|(key, day)| key.view == self.catalog.view() && of_everyone(&key.day) && day.row_count() > 0);
-        days.map(|(_, day)| day).filter(|day| wanted(self.catalog.state(&**day))).max_by_key(|day| day.key().day)
+        let days = self.caches.days.digests_of_view(self.catalog.view()).into_iter();
+        let days = days.filter(|day| of_everyone(day.key()) && day.row_count() > 0);
+        days.filter(|day| wanted(self.catalog.state(&**day))).max_by_key(|day| day.key().day)
+    }
+
+    /// Removes all days of this view, which is not used any more. They hold the dictionaries of the view.
+    pub fn remove_view(&self) {
+        self.caches.days.remove_view(self.catalog.view());
     }
 
     /// The present state of every day that is cached for this view.
     pub fn states(&self) -> impl Iterator<Item = DayState> {
-        let own = self.caches.days.iter().filter(|(key, _)| key.view == self.catalog.view());
-        own.map(|(_, day)| self.catalog.state(&*day))
+        self.caches.days.rows_of_view(self.catalog.view()).into_iter().map(|day| self.catalog.state(&*day))
     }
 
     /// Counts a lookup. A miss of a view is not counted, because the lookup of the whole day follows and is counted.
@@ -198,13 +182,13 @@ impl Memory {
     /// Number of days that were evicted to make room.
     #[must_use]
     pub fn evictions(&self) -> u64 {
-        self.caches.evictions.get()
+        self.caches.days.evicted_days()
     }
 
     /// Bytes in use and the limit, over rows and digests.
     #[must_use]
     pub fn size(&self) -> MemorySize {
-        size(&self.caches.days) + size(&self.caches.digests)
+        self.caches.days.size()
     }
 
     fn cache_key(&self, key: &DayKey) -> CacheKey {
@@ -212,7 +196,7 @@ impl Memory {
     }
 
     fn neighbour_digest(&self, key: &DayKey) -> Option<Arc<DayDigest>> {
-        let digest = |day| self.caches.digests.get(&self.cache_key(&key.with_day(day)));
+        let digest = |day| self.caches.days.digest(&self.cache_key(&key.with_day(day)));
         digest(key.day.plus(-1)).or_else(|| digest(key.day.next()))
     }
 }

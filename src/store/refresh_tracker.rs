@@ -14,6 +14,9 @@ const MIN_REFRESH_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 /// a day that upstream no longer has would cost a call a minute.
 const MAX_DOUBLINGS: u32 = 5;
 
+/// Number of entries from which those of days that may be refreshed again are removed.
+const ENTRIES_BEFORE_PRUNING: usize = 10_000;
+
 /// The latest refresh of each day, if it is in progress or failed.
 #[derive(Debug, Default)]
 pub(super) struct RefreshTracker {
@@ -52,6 +55,9 @@ impl RefreshTracker {
         let before = latest.get(key).copied();
         if before.is_some_and(|refresh| !refresh.may_start(now)) {
             return false;
+        }
+        if latest.len() >= ENTRIES_BEFORE_PRUNING {
+            latest.retain(|_, refresh| !refresh.may_start(now));
         }
         // A failed refresh counts as failed until a later one succeeds.
         let refresh = before.unwrap_or(Refresh { begun_at: now, failed: false, without_effect: 0 });

@@ -1,4 +1,4 @@
-//! Single-flight: at most one fetch per day, which always runs to its end.
+//! Single-flight: at most one fetch per day, which runs as long as a caller waits for it.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -18,8 +18,8 @@ use crate::{
 
 /// Shares one load per day among all callers that request it at the same time.
 ///
-/// The fetch runs on its own task, so a client that disconnects neither cancels it nor makes the next waiter start
-/// again from the first page.
+/// The fetch runs on its own task, so a caller that leaves neither cancels it for others nor makes the next one start again
+/// from the first page. It is cancelled when no caller waits any more: the query engine keeps the loads that shall go on.
 #[derive(Debug)]
 pub struct SingleFlight<S> {
     inner: Arc<S>,
@@ -34,7 +34,7 @@ type Flights = Mutex<HashMap<DayKey, Flight>>;
 /// A load in progress.
 #[derive(Debug)]
 struct Flight {
-    result: watch::Receiver<FlightResult>,
+    result: Arc<watch::Sender<FlightResult>>,
     depth: Depth,
     priority: Priority,
     /// The trace span of the caller that started the load. Callers that join link their spans to it.
@@ -45,6 +45,7 @@ struct Flight {
 struct FlightGuard {
     flights: Arc<Flights>,
     key: DayKey,
+    result: Arc<watch::Sender<FlightResult>>,
 }
 
 impl<S: DaySource> SingleFlight<S> {
@@ -63,43 +64,82 @@ impl<S: DaySource> SingleFlight<S> {
                 Span::current().follows_from(&flight.get().span);
                 if context.priority < flight.get().priority {
                     flight.get_mut().priority = context.priority;
-                    self.raise_priority(key.clone(), flight.get().depth, context);
+                    self.raise_priority(key.clone(), flight.get(), context);
                 }
-                flight.get().result.clone()
+                flight.get().result.subscribe()
             }
             Entry::Vacant(vacant) => {
                 self.started.increment();
                 let span = tracing::info_span!("fetch", geo = %key.geo, day = %key.day);
-                let result = self.start(key.clone(), depth, context, &span);
-                vacant.insert(Flight { result, depth, priority: context.priority, span }).result.clone()
+                let (result, receiver) = watch::channel(None);
+                let result = Arc::new(result);
+                self.start(key.clone(), depth, context, Arc::clone(&result), &span);
+                vacant.insert(Flight { result, depth, priority: context.priority, span });
+                receiver
             }
         }
     }
 
-    fn start(&self, key: DayKey, depth: Depth, context: LoadContext, span: &Span) -> watch::Receiver<FlightResult> {
-        let (outcome, result) = watch::channel(None);
+    fn start(
+        &self,
+        key: DayKey,
+        depth: Depth,
+        context: LoadContext,
+        result: Arc<watch::Sender<FlightResult>>,
+        span: &Span,
+    ) {
         let inner = Arc::clone(&self.inner);
-        let guard = FlightGuard { flights: Arc::clone(&self.flights), key };
+        let guard = FlightGuard { flights: Arc::clone(&self.flights), key, result: Arc::clone(&result) };
         let fetch = async move {
-            let loaded = inner.load(&guard.key, depth, context).await;
+            let loaded = tokio::select! {
+                biased;
+                loaded = inner.load(&guard.key, depth, context) => loaded,
+                () = guard.abandoned() => return,
+            };
             drop(guard);
             // An error means that no caller waits any more. The inner source has already stored the day.
-            let _ = outcome.send(Some(loaded));
+            let _ = result.send(Some(loaded));
         };
         tokio::spawn(fetch.instrument(span.clone()));
-        result
     }
 
     /// Requests the day again at a higher priority. The inner source applies that priority to the load in progress.
-    fn raise_priority(&self, key: DayKey, depth: Depth, context: LoadContext) {
-        let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move { inner.load(&key, depth, context).await }.in_current_span());
+    fn raise_priority(&self, key: DayKey, flight: &Flight, context: LoadContext) {
+        let (inner, depth, result) = (Arc::clone(&self.inner), flight.depth, Arc::clone(&flight.result));
+        let request = async move {
+            tokio::select! {
+                _ = inner.load(&key, depth, context) => {}
+                () = result.closed() => {}
+            }
+        };
+        tokio::spawn(request.in_current_span());
+    }
+}
+
+impl FlightGuard {
+    /// Completes when no caller waits for the load any more. Then it has no entry, so no caller can join it.
+    async fn abandoned(&self) {
+        loop {
+            self.result.closed().await;
+            let mut flights = self.flights.lock();
+            if self.result.receiver_count() == 0 {
+                self.remove_from(&mut flights);
+                return;
+            }
+        }
+    }
+
+    /// Removes the entry of this load. Another load of the day may have taken its place.
+    fn remove_from(&self, flights: &mut HashMap<DayKey, Flight>) {
+        if flights.get(&self.key).is_some_and(|flight| Arc::ptr_eq(&flight.result, &self.result)) {
+            flights.remove(&self.key);
+        }
     }
 }
 
 impl Drop for FlightGuard {
     fn drop(&mut self) {
-        self.flights.lock().remove(&self.key);
+        self.remove_from(&mut self.flights.lock());
     }
 }
 
@@ -215,16 +255,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_that_disconnects_does_not_cancel_the_fetch() {
+    async fn a_fetch_goes_on_while_a_caller_waits_for_it_and_is_cancelled_after_the_last_one() {
         let source = Arc::new(SlowSource::default());
         let flight = SingleFlight::new(source.clone());
+        let (second, one) = (Duration::from_secs(1), key(1));
 
-        let left = tokio::time::timeout(Duration::from_secs(1), flight.load(&key(1), Depth::Rows, CONTEXT)).await;
-        let joined = flight.load(&key(1), Depth::Rows, CONTEXT).await;
+        let (left, joined) = tokio::join!(
+            tokio::time::timeout(second, flight.load(&one, Depth::Rows, CONTEXT)),
+            flight.load(&one, Depth::Rows, CONTEXT)
+        );
+        assert!(left.is_err() && joined.is_ok());
+        let both_left = tokio::time::timeout(second, flight.load(&key(2), Depth::Rows, CONTEXT)).await;
+        assert!(both_left.is_err());
+        tokio::time::sleep(Duration::from_secs(120)).await;
 
-        assert!(left.is_err());
-        assert!(joined.is_ok());
-        assert_eq!((source.loads.load(Ordering::SeqCst), source.ended.load(Ordering::SeqCst)), (1, 1));
+        assert_eq!((source.loads.load(Ordering::SeqCst), source.ended.load(Ordering::SeqCst)), (2, 1));
+        assert!(flight.flights.lock().is_empty());
+        assert!(flight.load(&key(2), Depth::Rows, CONTEXT).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

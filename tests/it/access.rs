@@ -11,3 +11,4 @@ mod pseudonyms;
 mod rate_limit;
 mod routes;
 mod small_groups;
+mod wrong_credentials;

@@ -2,8 +2,11 @@
 
 mod caching;
 mod connection_limit;
+mod cross_site;
+mod hosts;
 mod metrics;
 mod ranges;
 mod server;
 mod shutdown;
 mod traces;
+mod unread_responses;

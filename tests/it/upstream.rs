@@ -10,3 +10,4 @@ mod pages;
 mod priorities;
 mod quota;
 mod token;
+mod unattended;

@@ -98,6 +98,8 @@ pub enum PageFault {
     RepeatedToken,
     /// The page starts with a copy of the query's first row.
     DuplicateRow,
+    /// The page has `has_more: true` and a new page token. After the last page, the token returns the first page again.
+    Endless,
 }
 
 impl InjectedFault {

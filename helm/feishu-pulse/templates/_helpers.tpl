@@ -2,6 +2,16 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{/* Half of the memory limit of the container. Nothing without a limit, or with an unusual unit. */}}
+{{- define "feishu-pulse.halfOfMemory" -}}
+{{- $limit := dig "limits" "memory" "" .Values.resources | toString }}
+{{- range $unit, $kibibytes := dict "Ki" 1 "Mi" 1024 "Gi" 1048576 }}
+{{- if regexMatch (printf "^[0-9]+%s$" $unit) $limit }}
+{{- printf "%dKiB" (div (mul (trimSuffix $unit $limit | int64) $kibibytes) 2) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* At most 55 characters, so that suffixes fit into a DNS label of 63. */}}
 {{- define "feishu-pulse.fullname" -}}
 {{- if .Values.fullnameOverride }}

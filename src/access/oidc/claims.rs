@@ -30,7 +30,11 @@ pub(super) fn caller_from_claims(claims: &Map<String, Value>, config: &OidcConfi
         .collect();
     // Administration applies to all departments, so it is not granted to a caller who is restricted to some.
     let scopes = if departments.is_some() { scopes.without_admin() } else { scopes };
-    Some(Caller::named(name(claims)?, scopes, AccessView::new(departments.as_deref(), false)))
+    let is_pseudonymous = match &config.pseudonymous_claim {
+        None => false,
+        Some(claim) => boolean(find(claims, claim)?)?,
+    };
+    Some(Caller::named(name(claims)?, scopes, AccessView::new(departments.as_deref(), is_pseudonymous)))
 }
 
 /// A name for logs. It is a hash of `sub`, because ids of people must not be logged; somebody who knows the id can
@@ -57,6 +61,15 @@ fn texts(value: &Value, separator: Option<char>) -> Option<Vec<&str>> {
         },
         Value::Array(items) => items.iter().map(Value::as_str).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+    }
+}
+
+/// A boolean or its text: some providers write all values of claims as text.
+fn boolean(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(value) => Some(*value),
+        Value::String(text) => text.parse().ok(),
+        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

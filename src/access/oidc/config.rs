@@ -13,4 +13,6 @@ pub struct OidcConfig {
     pub scopes_claim: String,
     /// The claim with the department paths. If set, every token must have it; `*` stands for all departments.
     pub departments_claim: Option<String>,
+    /// The claim that says whether the caller sees pseudonyms, as a boolean or its text. If set, every token must have it.
+    pub pseudonymous_claim: Option<String>,
 }

@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::{sync::Mutex, time::Instant};
 
+use crate::proxy;
+
 /// Age at which keys are refreshed in the background, because the provider may have withdrawn one. Tokens with a known
 /// key do not wait for the refresh.
 const REFRESH_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -102,7 +104,7 @@ struct PublishedKeySet {
 impl IdentityProvider {
     pub(super) fn new(issuer: &Url) -> Result<Self, reqwest::Error> {
         // Redirects are not followed: their target could be controlled by somebody else.
-        let http = Client::builder().timeout(REQUEST_TIMEOUT).redirect(redirect::Policy::none()).build()?;
+        let http = proxy::client_builder(issuer).timeout(REQUEST_TIMEOUT).redirect(redirect::Policy::none()).build()?;
         let (keys, last_fetch, fetch_lock) = (RwLock::default(), RwLock::default(), Mutex::default());
         Ok(Self { state: Arc::new(ProviderState { issuer: issuer.clone(), http, keys, last_fetch, fetch_lock }) })
     }

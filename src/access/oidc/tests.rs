@@ -67,7 +67,7 @@ impl Issuer {
 
     fn config(&self) -> OidcConfig {
         let (issuer, audience, scopes_claim) = (self.url.clone(), "pulse".to_owned(), "scope".to_owned());
-        OidcConfig { issuer, audience, scopes_claim, departments_claim: None }
+        OidcConfig { issuer, audience, scopes_claim, departments_claim: None, pseudonymous_claim: None }
     }
 }
 
@@ -111,6 +111,30 @@ async fn scopes_and_departments_are_read_from_the_configured_claims() {
 
     assert_eq!(verify(|claims| claims["units"] = Value::Null).await, Err(AuthError::Invalid));
     assert_eq!(verify(|claims| drop(claims.as_object_mut().unwrap().remove("units"))).await, Err(AuthError::Invalid));
+}
+
+#[rstest]
+#[case(json!(true), Ok(true))]
+#[case(json!("true"), Ok(true))]
+#[case(json!(false), Ok(false))]
+#[case(json!("yes"), Err(AuthError::Invalid))]
+#[case(json!(1), Err(AuthError::Invalid))]
+#[case(Value::Null, Err(AuthError::Invalid))]
+#[tokio::test]
+async fn the_configured_claim_makes_callers_pseudonymous(
+    #[case] claim: Value,
+    #[case] expected: Result<bool, AuthError>,
+) {
+    let issuer = Issuer::start().await;
+    let config = OidcConfig { pseudonymous_claim: Some("external".to_owned()), ..issuer.config() };
+    let oidc = OidcVerifier::new(config).unwrap();
+    let token = issuer.token(&header("current"), |claims| claims["external"] = claim);
+
+    let verified = oidc.verify(&token, at(1500)).await;
+
+    assert_eq!(verified.map(|caller| caller.view().is_pseudonymous()), expected);
+    let without_claim = issuer.token(&header("current"), |_| {});
+    assert_eq!(oidc.verify(&without_claim, at(1500)).await, Err(AuthError::Invalid));
 }
 
 #[rstest]
@@ -294,6 +318,7 @@ mod random_text {
                 audience: "pulse".to_owned(),
                 scopes_claim: "scope".to_owned(),
                 departments_claim: None,
+                pseudonymous_claim: None,
             };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let verified = runtime.block_on(async { OidcVerifier::new(config).unwrap().verify(&text, at(1500)).await });

@@ -11,11 +11,11 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use moka::{policy::EvictionPolicy, sync::Cache};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{ETag, cache_headers::header_field, ranges::RequestedPart};
 use crate::api::{
     access_log::RowCount,
+    body_budget::{BodyBudget, BodyPermit},
     problem::{Problem, ProblemCode},
 };
 
@@ -25,13 +25,6 @@ const MAX_STORED_BYTES: u64 = 64 << 20;
 /// Size in bytes above which a body is large. Large bodies have a store of their own, so that they do not evict many small
 /// ones.
 const MIN_LARGE_BYTES: usize = 4 << 20;
-
-/// Maximum size of all exports that are being collected or are sent for the first time, in bytes: two of the longest ones.
-/// Above it, exports are streamed.
-const MAX_COLLECTED_BYTES: usize = 128 << 20;
-
-/// The unit of [`MAX_COLLECTED_BYTES`], in bytes.
-const COLLECTED_UNIT_BYTES: usize = 64 << 10;
 
 /// Capacity of the header map of a response.
 const HEADER_CAPACITY: usize = 24;
@@ -57,14 +50,12 @@ pub struct ResponseStore {
     large: Cache<ETag, Arc<StoredResponse>>,
     /// Maximum size of a stored body, in bytes.
     max_body_bytes: usize,
-    /// Units of exports that may be collected.
-    collectable: Arc<Semaphore>,
 }
 
 /// An export that was collected as far as it may be stored.
 pub enum CollectedBody {
     /// All of it in chunks, with the permit for its memory, which lasts until the body is sent.
-    Whole(Vec<Bytes>, Option<OwnedSemaphorePermit>),
+    Whole(Vec<Bytes>, Option<BodyPermit>),
     /// It is too long, or too many exports are being collected. The body streams all of it.
     Streamed(Body),
 }
@@ -84,7 +75,6 @@ impl ResponseStore {
             // So that a body of exactly the maximum fits.
             large: cache(large_bytes + ENTRY_OVERHEAD_BYTES as u64),
             max_body_bytes: usize::try_from(large_bytes.min(MAX_STORED_BYTES)).unwrap_or(usize::MAX),
-            collectable: Arc::new(Semaphore::new(MAX_COLLECTED_BYTES / COLLECTED_UNIT_BYTES)),
         }
     }
 
@@ -103,35 +93,23 @@ impl ResponseStore {
         }
     }
 
-    /// Collects an export until it is longer than a stored body may be, or the memory for it is used up.
+    /// Collects an export until it is longer than a stored body may be, or the `budget` is used up.
     ///
     /// # Errors
     /// If the export fails before that.
-    pub async fn collect(&self, export: Body) -> Result<CollectedBody, BoxError> {
+    pub async fn collect(&self, export: Body, budget: &BodyBudget) -> Result<CollectedBody, BoxError> {
         let mut chunks = export.into_data_stream();
         let (mut collected, mut length) = (Vec::new(), 0);
-        let mut permit: Option<OwnedSemaphorePermit> = None;
+        let mut permit: Option<BodyPermit> = None;
         while let Some(chunk) = chunks.try_next().await? {
             length += chunk.len();
             collected.push(chunk);
-            if length > self.max_body_bytes || !self.grow(&mut permit, length) {
+            if length > self.max_body_bytes || !budget.grow(&mut permit, length as u64) {
                 let first = stream::iter(collected.into_iter().map(Ok));
                 return Ok(CollectedBody::Streamed(Body::from_stream(first.chain(chunks))));
             }
         }
         Ok(CollectedBody::Whole(collected, permit))
-    }
-
-    /// Extends the permit to this number of bytes. Returns whether there are enough units.
-    fn grow(&self, permit: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> bool {
-        let held = permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let lacking = u32::try_from(bytes.div_ceil(COLLECTED_UNIT_BYTES).saturating_sub(held)).unwrap_or(u32::MAX);
-        let Ok(more) = Arc::clone(&self.collectable).try_acquire_many_owned(lacking) else { return false };
-        match permit {
-            Some(permit) => permit.merge(more),
-            None => *permit = Some(more),
-        }
-        true
     }
 
     /// The size of the stored responses, in bytes.

@@ -10,6 +10,7 @@ use crate::{
     api::{
         authorization::authorize,
         credentials::bearer_token,
+        problem::Problem,
         request_facts::{Authentication, RequestFacts},
         route_policy::RoutePolicy,
         state::ApiState,
@@ -28,7 +29,7 @@ impl FromRequestParts<ApiState> for SdkCaller {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, FeishuError> {
         let facts = parts.extensions.get::<Arc<RequestFacts>>().cloned().unwrap_or_default();
         facts.audit();
-        let authentication = identify_caller(state, bearer_token(&parts.headers));
+        let authentication = identify_caller(state, bearer_token(&parts.headers), &facts);
         let refusal = match &authentication {
             Authentication::Caller(caller) => {
                 if let Some(status) = state.access.authenticator.check_rate_limit(caller) {
@@ -37,7 +38,8 @@ impl FromRequestParts<ApiState> for SdkCaller {
                 None
             }
             Authentication::MissingCredentials => Some(FeishuError::missing_token()),
-            Authentication::Refused { .. } => Some(FeishuError::invalid_token()),
+            Authentication::Refused { error: AuthError::Invalid, .. } => Some(FeishuError::invalid_token()),
+            Authentication::Refused { error, .. } => Some(Problem::from_auth_error(*error).into()),
         };
         facts.set_authentication(authentication);
         refusal.map_or(Ok(()), Err)?;
@@ -45,9 +47,12 @@ impl FromRequestParts<ApiState> for SdkCaller {
     }
 }
 
-fn identify_caller(state: &ApiState, token: Option<&str>) -> Authentication {
+fn identify_caller(state: &ApiState, token: Option<&str>, facts: &RequestFacts) -> Authentication {
     let Some(token) = token else { return Authentication::MissingCredentials };
-    let refused = |key_name| Authentication::Refused { error: AuthError::Invalid, key_name };
+    let refused = |key_name| {
+        let error = state.access.authenticator.record_failure(facts.peer());
+        Authentication::Refused { error, key_name }
+    };
     let Ok(subject) = state.access.access_tokens.verify(token, state.now()) else { return refused(None) };
     match state.access.authenticator.caller_of_subject(&subject.0) {
         Ok(caller) => Authentication::Caller(caller),

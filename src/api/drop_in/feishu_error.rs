@@ -35,6 +35,8 @@ pub struct FeishuError {
     log_id: Option<Arc<str>>,
     /// Seconds to wait before a retry.
     retry_after: Option<u64>,
+    /// The status, if it is not that of the code: the request violates HTTP, and no code of Feishu means this.
+    status: Option<StatusCode>,
 }
 
 /// A code, with the status and message that Feishu sends with it.
@@ -155,7 +157,7 @@ impl FeishuError {
     }
 
     fn of(code: i64) -> Self {
-        Self { code: FeishuCode::of(code), detail: None, field: None, log_id: None, retry_after: None }
+        Self { code: FeishuCode::of(code), detail: None, field: None, log_id: None, retry_after: None, status: None }
     }
 
     fn message(&self) -> String {
@@ -178,7 +180,7 @@ impl FeishuError {
     }
 
     fn write_to(&self, log_id: String, response: &mut Response) {
-        *response.status_mut() = self.code.status;
+        *response.status_mut() = self.status.unwrap_or(self.code.status);
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
@@ -196,6 +198,7 @@ impl FeishuError {
 /// service instead of the caller's request.
 impl From<Problem> for FeishuError {
     fn from(problem: Problem) -> Self {
+        let is_http_fault = matches!(problem.code, ProblemCode::InvalidHost | ProblemCode::RequestTimeout);
         let upstream_code_or = |default: i64| problem.upstream_code.unwrap_or(default);
         let code = match problem.code {
             ProblemCode::NotFound => 404,
@@ -203,6 +206,7 @@ impl From<Problem> for FeishuError {
             ProblemCode::InvalidParameters
             | ProblemCode::NotAcceptable
             | ProblemCode::StaleCursor
+            | ProblemCode::InvalidHost
             | ProblemCode::PayloadTooLarge
             | ProblemCode::RangeNotSatisfiable
             | ProblemCode::UriTooLong => 1_051_001,
@@ -221,13 +225,14 @@ impl From<Problem> for FeishuError {
             | ProblemCode::Overloaded => 99_991_400,
             ProblemCode::Unauthenticated => 99_991_663,
             ProblemCode::DepartmentNotAllowed | ProblemCode::InsufficientScope => 99_991_672,
-            ProblemCode::HostNotServed => 1_051_002,
+            ProblemCode::HostNotServed | ProblemCode::CrossSiteRequest => 1_051_002,
             ProblemCode::UpstreamQuotaExhausted => 99_991_403,
         };
         Self {
             detail: Some(problem.detail),
             log_id: problem.upstream_log_id,
             retry_after: problem.retry_after,
+            status: is_http_fault.then_some(problem.code.doc().status),
             ..Self::of(code)
         }
     }
@@ -236,7 +241,7 @@ impl From<Problem> for FeishuError {
 /// Attaches the error to an empty response as an extension. [`RenderFeishuErrors`] writes the body, because it has the request id.
 impl IntoResponse for FeishuError {
     fn into_response(self) -> Response {
-        let mut response = self.code.status.into_response();
+        let mut response = self.status.unwrap_or(self.code.status).into_response();
         response.extensions_mut().insert(self);
         response
     }

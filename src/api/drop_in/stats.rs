@@ -64,7 +64,7 @@ pub struct StatsPage<'a> {
 /// The parameters, limits, rows and errors are those of Feishu's `admin_user_stats`. Days that are not available are
 /// fetched from Feishu once. All pages show the same version of a day: if a provisional day changes between two pages, the
 /// page token is rejected (`1051001`, `page_token`) and the caller starts again. If fetching takes longer than the request
-/// timeout, the response is `99991400` with the estimate in `x-ogw-ratelimit-reset`; the fetch continues.
+/// timeout, the response is `99991400` with the estimate in `x-ogw-ratelimit-reset`; days of everyone are fetched meanwhile.
 #[utoipa::path(
     get, path = "/open-apis/admin/v1/admin_user_stats", tag = "drop-in", operation_id = "adminUserStats",
     security(("tenant_access_token" = [])),

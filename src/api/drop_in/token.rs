@@ -16,8 +16,9 @@ use super::{
     feishu_error::{FeishuErrorBody, FeishuErrorDetail},
 };
 use crate::{
-    access::Authenticator,
+    access::{AuthError, Authenticator},
     api::{
+        problem::Problem,
         request_facts::{Authentication, RequestFacts},
         state::ApiState,
     },
@@ -92,7 +93,7 @@ pub(in crate::api) async fn post(
     let request = serde_json::from_slice(&body)
         .map_err(|_| FeishuError::invalid_token_request("the body is not a JSON object with app_id and app_secret"))?;
     facts.audit();
-    let subject = verify_credentials(&state.access.authenticator, &request)?;
+    let subject = verify_credentials(&state.access.authenticator, &request, &facts)?;
     if let Ok(caller) = state.access.authenticator.caller_of_subject(&subject.0) {
         facts.set_authentication(Authentication::Caller(caller));
     }
@@ -103,7 +104,11 @@ pub(in crate::api) async fn post(
 
 /// The subject of the new token. With access control, the credentials must be the name of an access key and that key.
 /// Without it, every name is accepted.
-fn verify_credentials(authenticator: &Authenticator, request: &TokenRequest) -> Result<TokenSubject, FeishuError> {
+fn verify_credentials(
+    authenticator: &Authenticator,
+    request: &TokenRequest,
+    facts: &RequestFacts,
+) -> Result<TokenSubject, FeishuError> {
     let TokenRequest { app_id, app_secret } = request;
     let name = app_id.trim();
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
@@ -112,6 +117,10 @@ fn verify_credentials(authenticator: &Authenticator, request: &TokenRequest) -> 
     if app_secret.trim().is_empty() {
         return Err(FeishuError::wrong_secret());
     }
-    let subject = authenticator.token_subject(name, app_secret.trim()).map_err(|_| FeishuError::wrong_secret())?;
+    let wrong_secret = |_| match authenticator.record_failure(facts.peer()) {
+        AuthError::Invalid => FeishuError::wrong_secret(),
+        error => Problem::from_auth_error(error).into(),
+    };
+    let subject = authenticator.token_subject(name, app_secret.trim()).map_err(wrong_secret)?;
     Ok(TokenSubject(subject.into()))
 }

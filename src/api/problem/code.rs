@@ -19,7 +19,9 @@ pub enum ProblemCode {
     Unauthenticated,
     InsufficientScope,
     DepartmentNotAllowed,
+    InvalidHost,
     HostNotServed,
+    CrossSiteRequest,
     TooManyRequests,
     IdentityProviderUnavailable,
     UpstreamRejected,
@@ -119,20 +121,40 @@ impl ProblemCode {
                  same whether or not the department exists.",
                 "Select one of the departments that `detail` names, or a department below them.",
             ),
+            Self::InvalidHost => (
+                StatusCode::BAD_REQUEST,
+                "No single host name",
+                "The request has no header `Host`, several of them, or one that is not a host name with an optional \
+                 port. HTTP requires exactly one.",
+                "Send one header `Host` with the name of this service. HTTP libraries do this by themselves.",
+            ),
             Self::HostNotServed => (
                 StatusCode::MISDIRECTED_REQUEST,
                 "The host name is not served",
                 "Access control is disabled. The service then accepts only host names of this machine, so that a web \
-                 page cannot reach it through a domain of its own (DNS rebinding).",
+                 page cannot reach it through a domain of its own (DNS rebinding). At PULSE_ADMIN_LISTEN, it accepts only \
+                 these, all IP addresses, and the names in PULSE_ADMIN_HOSTS.",
                 "Send requests to `localhost` or `127.0.0.1`. To serve other hosts, the operator enables access \
-                 control, or sets PULSE_ALLOW_ANONYMOUS if another component controls access.",
+                 control, or sets PULSE_ALLOW_ANONYMOUS if another component controls access. At PULSE_ADMIN_LISTEN, use \
+                 an IP address, or the operator adds the name to PULSE_ADMIN_HOSTS.",
+            ),
+            Self::CrossSiteRequest => (
+                StatusCode::FORBIDDEN,
+                "Request of another site",
+                "A browser sent the request for a web page of another site, as the headers `Sec-Fetch-Site` and `Origin` \
+                 show. Such a request must not change anything, and without access control it must not read anything \
+                 either, because each of these can cost calls to Feishu.",
+                "Send the request from a page of this service, or without a browser. To let another page use the API, the \
+                 operator adds its origin to PULSE_CORS_ORIGINS. A proxy in front of the service must pass on the header \
+                 `Host`.",
             ),
             Self::TooManyRequests => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many requests from this caller",
                 "The caller has exceeded its rate limit; the header `RateLimit` shows the remaining requests. Or the \
-                 caller already runs the maximum number of jobs.",
-                "Retry after `retry_after` seconds.",
+                 caller already runs the maximum number of jobs. Or the credentials are wrong, and 60 other wrong ones \
+                 came from the same address within a minute.",
+                "Retry after `retry_after` seconds, with valid credentials.",
             ),
             Self::IdentityProviderUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -185,8 +207,10 @@ impl ProblemCode {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The days could not be fetched in time",
                 "The days are not available yet, and fetching them takes longer than the request may wait.",
-                "Retry after `retry_after` seconds; the fetch continues, and fetched days stay available. Or request \
-                 fewer days, or set `allow_partial=true`.",
+                "Retry after `retry_after` seconds: days of everyone are fetched meanwhile, at most 366 for a caller, and \
+                 fetched days stay available. Days of one person or of a `department_id` are fetched only while a \
+                 request waits for them: wait longer, or set `Prefer: respond-async`. Or request fewer days, or set \
+                 `allow_partial=true`.",
             ),
             Self::ArchiveUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -120,7 +120,7 @@ impl ActivityRequest {
 
 fn report(input: &Loaded<ReportInput>, request: &ActivityRequest, trailing_counts: &TrailingCountCache) -> Response {
     let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = &request.data;
-    let mut meta = Meta::from_report_figures(input, selection).with_note(input.selection_note());
+    let mut meta = Meta::from_report_figures(input, selection).with_notes(input.notes());
     let mut data = Vec::new();
     let suppressed = input.suppressed_days(selection, *min_group_size);
     let range = input.plan.range;

@@ -169,7 +169,7 @@ fn report(loaded: &Loaded<LoadedDays>, request: &DataRequest) -> Response {
     let are_suppressed = usage.len() + versions.len() < total;
     let ids_are_withheld = usage.iter().any(|usage| usage.users.is_none());
     let meta = Meta::from_loaded_days(loaded)
-        .with_note(loaded.selection_note())
+        .with_notes(loaded.notes())
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     let mut rows: Vec<ClientsRow> = usage.iter().map(|usage| ClientsRow::new(usage, active)).collect();

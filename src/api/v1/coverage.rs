@@ -154,7 +154,9 @@ pub(in crate::api) async fn get(
             loaded.uncounted.push(recorded.into());
         } else {
             data.push(CoverageItem::unavailable(key.geo, key.day, CoverageState::Missing));
-            loaded.missing.push((key.clone(), QueryError::DeadlineExceeded { remaining: None }));
+            loaded
+                .missing
+                .push((key.clone(), QueryError::DeadlineExceeded { remaining: None, fetch_continues: false }));
         }
     }
     data.sort_by_key(|item| item.date);

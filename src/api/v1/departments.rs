@@ -53,8 +53,8 @@ pub struct DepartmentsParams {
     #[expect(dead_code, reason = "`RequestedFormat::read` reads it; this declaration makes it accept `tree`")]
     #[param(value_type = Option<DepartmentsLayout>)]
     layout: Option<Layout>,
-    /// `false`: distinct people are not counted if the range spans several days (`active` and `features` are null),
-    /// which is about ten times faster for a large company. Default: `true`.
+    /// `false`: distinct people are not counted if the range spans several days: numbers of distinct people and their shares
+    /// are null, means per day are not. About ten times faster for a large company. Default: `true`.
     distinct: Option<bool>,
 }
 
@@ -163,7 +163,7 @@ fn report(loaded: &Loaded<ReportInput>, request: &DepartmentsRequest) -> Respons
     let are_suppressed = data.iter().any(|item| item.withheld);
     let is_incomplete = data.iter().any(|item| item.trailing.mau.is_none());
     let meta = Meta::from_loaded_days(loaded)
-        .with_note(loaded.selection_note())
+        .with_notes(loaded.notes())
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED))
         .with_note(loaded.exceeds_max_sum().then_some(SUMS_LIMITED))

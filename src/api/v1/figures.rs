@@ -65,7 +65,7 @@ record! {
         /// Distinct people with a row on any date.
         #[schema(example = 2031)]
         people: Option<u64>,
-        /// The number of these people whose account was activated on any date, or who were active.
+        /// The number of these people whose account is activated on any date, by Feishu's flag or because they were active.
         #[schema(example = 1962)]
         activated: Option<u64>,
         /// Distinct people who were active on any date.
@@ -98,7 +98,7 @@ record! {
     #[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
     pub struct TrailingFigures {
         /// Distinct people active in the 7 days that end with the last date that counts. Null if one of the 7 days is late,
-        /// missing or expired, or lacking as `trailing` says. In a department, people of sub-departments without rows in the
+        /// missing or expired, or was not loaded because of `trailing`. In a department, people of sub-departments without rows in the
         /// range count too.
         #[schema(example = 1610)]
         pub wau: Option<u64>,
@@ -148,8 +148,8 @@ pub fn read_regular_days(
 /// A number of people in a response, and the figures that it can be computed from.
 type PeopleCell<'a> = (&'a mut Option<u64>, Vec<&'a mut Option<f64>>);
 
-/// Sets numbers of people below `min_group_size` to null, together with the next smallest number, from which they could be
-/// derived; so are the figures from which these numbers could be computed. Returns whether there are any.
+/// Sets numbers of people from 1 to below `min_group_size` to null; also the next smallest number, from which they could be
+/// derived, and the figures that are computed from a number that is null. Returns whether a number was set to null.
 pub fn withhold_small_cells(
     people: &mut PeopleFigures,
     trailing: &mut TrailingFigures,
@@ -370,3 +370,51 @@ impl PartialSchema for Features {
 }
 
 impl ToSchema for Features {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn counts(people: &PeopleFigures, trailing: &TrailingFigures, features: &Features) -> Vec<Option<u64>> {
+        let own = [people.users, people.people, people.activated, people.active, people.regular];
+        let of_features = features.0.iter().flat_map(|of| [of.active, of.regular]);
+        own.into_iter().chain([trailing.wau, trailing.mau]).chain(of_features).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn no_small_number_is_visible_and_none_is_withheld_alone(
+            numbers in proptest::collection::vec(proptest::option::of(0_u64..40), 7 + 2 * Feature::COUNT), least in 1_u64..20,
+        ) {
+            let number = |index: usize| numbers[index];
+            let share = Some(0.5);
+            let mut people = PeopleFigures {
+                users: number(0), people: number(1), activated: number(2), active: number(3), regular: number(4),
+                active_rate: share, active_per_day: share, active_rate_per_day: share, regular_days: Some(2), regular_rate: share,
+            };
+            let mut trailing = TrailingFigures { wau: number(5), mau: number(6), stickiness: share };
+            let mut features = Features(std::array::from_fn(|feature| FeatureUse {
+                active: number(7 + 2 * feature), regular: number(8 + 2 * feature),
+                adoption: share, active_per_day: share, regular_rate: share,
+            }));
+            let before = counts(&people, &trailing, &features);
+
+            let are_withheld =
+                withhold_small_cells(&mut people, &mut trailing, &mut features, NonZeroU64::new(least).unwrap());
+
+            let after = counts(&people, &trailing, &features);
+            prop_assert!(after.iter().flatten().all(|count| *count == 0 || *count >= least));
+            let withheld = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+            prop_assert_eq!(are_withheld, withheld > 0);
+            let visible = after.iter().flatten().filter(|count| **count > 0).count();
+            prop_assert!(withheld != 1 || visible == 0, "one alone could be derived from the others");
+            // Shares and means of a withheld number are withheld with it.
+            if are_withheld && before[3].is_some() && people.active.is_none() {
+                prop_assert_eq!((people.active_rate, people.active_per_day, people.active_rate_per_day), (None, None, None));
+                prop_assert_eq!(trailing.stickiness, None);
+            }
+        }
+    }
+}

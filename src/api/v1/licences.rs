@@ -60,7 +60,7 @@ record! {
         /// Accounts with a row on the date. People who have left are not among them.
         #[schema(example = 640)]
         accounts: Option<u64>,
-        /// Accounts that were never activated.
+        /// Accounts that are not activated on the date.
         #[schema(example = 19)]
         never_activated: Option<u64>,
         /// Accounts with activity within `dormant_after` days.
@@ -109,7 +109,7 @@ const NO_DEPARTMENTS: &str =
 const UNKNOWN_LAST_ACTIVITY: &str = "Feishu names no last activity of some people: they count as dormant if they were not active \
     in the range, which is shorter than dormant_after";
 
-/// Licences
+/// Licences: accounts by status
 ///
 /// Accounts by status on the newest date of the range that counts: never activated, active, or dormant, and for how long.
 /// The first item is all selected people, then each department with its sub-departments follows. Feishu does not tell which
@@ -148,7 +148,7 @@ fn report(newest: &Loaded<UserRollups>, request: &LicencesRequest) -> Response {
     let selection = &request.data.query.selection;
     let min_group_size = request.data.min_group_size;
     let input = &newest.input;
-    let meta = Meta::from_loaded_days(input).with_note(newest.selection_note());
+    let meta = Meta::from_loaded_days(input).with_notes(newest.notes());
     let suppressed = input.suppressed_days(selection, min_group_size).cover(input.plan.range);
     let rule = newest.status_rule(request.dormant_after).filter(|_| !suppressed);
     let mut data = Vec::new();
@@ -204,8 +204,8 @@ impl LicencesItem {
         }
     }
 
-    /// Sets numbers below the minimum to null, together with the next smallest: the accounts add up over the statuses, and
-    /// dormant accounts add up over the durations. Returns whether there are any.
+    /// Sets numbers from 1 to below the minimum to null, together with the next smallest: the accounts add up over the statuses,
+    /// and dormant accounts add up over the durations. Returns whether a number was set to null.
     fn withhold_small_cells(&mut self, min_group_size: NonZeroU64) -> bool {
         let mut durations = [
             &mut self.dormant_under_30_days,

@@ -167,7 +167,7 @@ fn report(input: &Loaded<ReportInput>, request: &MovementRequest) -> Response {
         || buckets.iter().filter_map(|bucket| bucket.movement).any(|movement| !movement.are_others_identified);
     let are_hidden = buckets.iter().zip(&hidden).any(|(bucket, hidden)| bucket.movement.is_some() && hidden.has_any());
     let meta = Meta::from_loaded_days(input)
-        .with_note(input.selection_note())
+        .with_notes(input.notes())
         .with_note(lacks_ids.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_incomplete.then_some(MOVEMENT_INCOMPLETE))
         .with_note((!days.is_empty() && !has_rows_of_all).then_some(NO_ROWS_OF_INACTIVE_PEOPLE))

@@ -71,7 +71,7 @@ record! {
     /// The activity of a cohort in one period.
     #[derive(Debug, Serialize, ToSchema)]
     pub struct PeriodItem {
-        /// Number of periods since the activation period.
+        /// Number of weeks or months since the activation period. Those without a date that counts are omitted.
         #[schema(example = 1)]
         offset: usize,
         /// First day of the period.
@@ -166,7 +166,7 @@ impl RetentionRequest {
 fn report(input: &Loaded<ReportInput>, request: &RetentionRequest) -> Response {
     let RetentionRequest { data: DataRequest { query: Query { selection, .. }, format, .. }, interval } = request;
     let min_group_size = request.data.min_group_size;
-    let meta = Meta::from_loaded_days(input).with_note(input.selection_note());
+    let meta = Meta::from_loaded_days(input).with_notes(input.notes());
     let range = input.plan.range;
     let activated = activation_days(&input.days);
     let (days, numbering) = input.figures_with_numbering(selection);
@@ -213,15 +213,15 @@ impl From<&Cohort> for CohortItem {
             start_date: cohort.days.first(),
             end_date: cohort.days.last(),
             people: cohort.people,
-            periods: cohort.periods.iter().enumerate().map(PeriodItem::new).collect(),
+            periods: cohort.periods.iter().map(PeriodItem::new).collect(),
         }
     }
 }
 
 impl PeriodItem {
-    fn new((offset, period): (usize, &CohortPeriod)) -> Self {
+    fn new(period: &CohortPeriod) -> Self {
         Self {
-            offset,
+            offset: period.offset,
             start_date: period.days.first(),
             end_date: period.days.last(),
             days_counted: period.days_counted,
@@ -233,7 +233,7 @@ impl PeriodItem {
 }
 
 fn rows_of(cohort: &Cohort) -> impl Iterator<Item = RetentionRow> + '_ {
-    cohort.periods.iter().enumerate().map(|period| RetentionRow {
+    cohort.periods.iter().map(|period| RetentionRow {
         cohort_start_date: cohort.days.first(),
         cohort_end_date: cohort.days.last(),
         people: cohort.people,

@@ -92,7 +92,8 @@ record! {
         #[serde(serialize_with = "serialize_whole_as_integer")]
         previous: Option<f64>,
         /// Relative change from `previous` to `current`: 0.027 is an increase of 2.7 %. Null if `previous` is 0 or a value is
-        /// unknown. Also null for sums and distinct people if the two ranges have different numbers of dates that count.
+        /// unknown. If the two ranges have different numbers of dates that
+        /// count, only `users` and figures per day have a change.
         #[schema(example = 0.027)]
         change: Option<f64>,
     }
@@ -160,7 +161,7 @@ fn report(input: &Loaded<ReportInput>, request: &SummaryRequest) -> Response {
     let figures = changes(current.as_ref(), previous.as_ref());
     let are_unequal = current.iter().zip(&previous).any(|(one, other)| one.days_counted != other.days_counted);
     let meta = Meta::from_report_figures(input, selection)
-        .with_note(input.selection_note())
+        .with_notes(input.notes())
         .with_note(are_unequal.then_some(RANGES_OF_DIFFERENT_LENGTH))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     if format.has_rows() {

@@ -25,7 +25,7 @@ pub struct TrailingParams {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TrailingMode {
-    /// Stored days, and days that can be fetched quickly.
+    /// Stored days, and the others if the caller's wait and the quota suffice.
     #[default]
     Auto,
     /// All days.
@@ -60,6 +60,7 @@ impl TrailingMode {
         let mut input = engine.load_report_input(query, *options).await?;
         let lead_days = match self {
             Self::None => return Ok(input),
+            // With `fetch`, the query has these days already.
             Self::Held | Self::Fetch => LeadDays::Stored,
             Self::Auto => LeadDays::Affordable(*options),
         };

@@ -136,9 +136,8 @@ fn person(loaded: &Loaded<LoadedDays>, request: &DataRequest, dormant_after: u16
     }
     let is_flat = requested.layout == Layout::Flat;
     let days = items.iter().map(|item| SelectedFields { row: item, fields: &fields, is_flat }).collect();
-    let meta = Meta::from_loaded_days(loaded)
-        .with_note(loaded.selection_note())
-        .with_note(exceeds_max_sum.then_some(SUMS_LIMITED));
+    let meta =
+        Meta::from_loaded_days(loaded).with_notes(loaded.notes()).with_note(exceeds_max_sum.then_some(SUMS_LIMITED));
     let response = UserResponse { data: UserData { total, days }, meta };
     Ok(rows.attach_to(Json(response).into_response()))
 }

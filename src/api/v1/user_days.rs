@@ -17,6 +17,7 @@ use crate::{
         compute::compute,
         cursor::{self, Cursor, Offset},
         data_request::{DataRequest, EarlyResponse, Loaded, Representation, RequestContext},
+        export_limits::ExportPermit,
         format::{Format, Layout, RequestedFormat},
         list_response,
         meta::Meta,
@@ -104,11 +105,12 @@ enum PageStart {
 )]
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
     let request = UserDaysRequest::parse(&context)?;
-    let DataRequest { query, options, .. } = &request.data;
+    let DataRequest { query, options, format, .. } = &request.data;
+    let permit = (format.format != Format::Json).then(|| context.begin_export()).transpose()?;
     let loaded = context.load(&request.data, context.engine().load_rows(query, *options)).await?;
     let current = context.validate(&loaded, &request.data)?;
-    if request.data.format.format != Format::Json {
-        return export(context, &current, loaded.into_inner(), request).await;
+    if let Some(permit) = permit {
+        return export(context, &current, loaded.into_inner(), request, permit).await;
     }
     let uri = context.uri().clone();
     // Serializing a page of 10,000 rows takes tens of milliseconds.
@@ -167,6 +169,7 @@ async fn export(
     current: &Representation,
     loaded: LoadedDays,
     request: UserDaysRequest,
+    permit: ExportPermit,
 ) -> Result<Response, EarlyResponse> {
     let UserDaysRequest {
         data: DataRequest { query, format: RequestedFormat { format, bom, layout }, .. },
@@ -187,19 +190,19 @@ async fn export(
     let syntax = match format {
         Format::Parquet => {
             let export = ParquetExport::new(rows, fields).map_err(list_response::serialization_problem)?;
-            return context.respond_with_export(current, export, file).await;
+            return context.respond_with_export(current, export, permit, file).await;
         }
         Format::Xlsx => {
             let row_count = rows.count_rows();
             list_response::check_xlsx_rows(row_count)?;
             let export = XlsxExport::new(rows, fields, row_count).map_err(list_response::serialization_problem)?;
-            return context.respond_with_export(current, export, file).await;
+            return context.respond_with_export(current, export, permit, file).await;
         }
         Format::Csv => RowSyntax::Csv,
         Format::Json | Format::Ndjson if layout == Layout::Flat => RowSyntax::FlatNdjson,
         Format::Json | Format::Ndjson => RowSyntax::Ndjson,
     };
-    context.respond_with_export(current, TextExport::new(rows, &fields, syntax, bom), file).await
+    context.respond_with_export(current, TextExport::new(rows, &fields, syntax, bom), permit, file).await
 }
 
 /// One page as JSON, with a link to the next page.
@@ -219,7 +222,7 @@ fn page(loaded: &Loaded<LoadedDays>, request: &UserDaysRequest, uri: &Uri) -> Re
     };
     let is_flat = request.data.format.layout == Layout::Flat;
     let data = items.iter().map(|item| SelectedFields { row: item, fields: &request.fields, is_flat }).collect();
-    let meta = Meta { next_cursor: next.clone(), ..Meta::from_loaded_days(loaded) }.with_note(loaded.selection_note());
+    let meta = Meta { next_cursor: next.clone(), ..Meta::from_loaded_days(loaded) }.with_notes(loaded.notes());
     let mut response = RowCount::of(items.len())
         .attach_to(list_response::json_response(&UserDaysResponse { data, meta }, items.len()));
     let link = next.and_then(|cursor| HeaderValue::from_str(&cursor::next_link(uri, &cursor)).ok());

@@ -52,7 +52,7 @@ const PEOPLE_PER_CHUNK: usize = 16_384;
 #[into_params(parameter_in = Query)]
 pub struct UsersParams {
     /// Sort key: a counter such as `send_messenger_num`, `active_days`, `last_active_date`, `last_active_time`,
-    /// `register_time`, `status` (`left`, `never_activated`, `dormant`, `active`), `activated`, `user_name` or `user_id`. A leading
+    /// `register_time`, `status` (in the order `left`, `never_activated`, `dormant`, `active`), `activated`, `user_name` or `user_id`. A leading
     /// minus sign sorts in descending order. Ties are ordered by user id. Default: `user_id`.
     #[param(example = "-send_messenger_num")]
     sort: Option<String>,
@@ -110,15 +110,16 @@ struct UsersRequest {
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
     let request = UsersRequest::parse(&context)?;
     let format = request.data.format;
+    let permit = (format.format != Format::Json).then(|| context.begin_export()).transpose()?;
     let rollups = context.load(&request.data, load(context.engine(), &request)).await?;
     let current = context.validate(&rollups, &request.data)?;
     let (format, uri) = (format.format, context.uri().clone());
-    if format != Format::Json {
+    if let Some(permit) = permit {
         let range = rollups.input.plan.range;
         let export = compute(move || UsersExport::new(rollups.into_inner(), &request)).await??;
         let row_count = export.row_count.clone();
         let file = |body| row_count.attach_to(list_response::file_response(format, "users", range, body));
-        return context.respond_with_export(&current, export, file).await;
+        return context.respond_with_export(&current, export, permit, file).await;
     }
     let page = compute(move || page(&rollups, &request, &uri)).await??;
     context.respond(current, page).await
@@ -224,8 +225,7 @@ fn page(rollups: &Loaded<UserRollups>, request: &UsersRequest, uri: &Uri) -> Res
         return Err(Problem::new(ProblemCode::StaleCursor, "a day of the range has changed since the previous page"));
     }
     let (skip, limit) = (request.cursor.map_or(0, |cursor| cursor.skip), request.limit.unwrap_or(DEFAULT_LIMIT));
-    let mut meta =
-        meta(rollups, &request.data.query.selection, request.inactive_for).with_note(rollups.selection_note());
+    let mut meta = meta(rollups, &request.data.query.selection, request.inactive_for).with_notes(rollups.notes());
     let mut data: Vec<UserItem> = Vec::new();
     if let Some(shared_dictionary) = rollups.dictionary() {
         // This takes a read lock of the dictionary too, so it runs first: nested read locks deadlock while a writer waits.

@@ -18,6 +18,11 @@ pub(super) const MONTHLY_QUOTA: &str = "Raise PULSE_UPSTREAM_MONTHLY_QUOTA. When
 pub(super) const ARCHIVE_UNREACHABLE: &str = "Check PULSE_ARCHIVE, that this user can read and write there, and, for a \
                                               bucket, the AWS_… variables.";
 
+/// A folder is accessible to other users.
+pub(super) fn wide_folder(path: &std::path::Path) -> String {
+    format!("Other users of this machine may read what employees did. Run: chmod -R go= {}", path.display())
+}
+
 /// A key is restricted to a department that no row has.
 pub(super) const UNKNOWN_DEPARTMENT: &str = "The key sees no data. Compare the path with /v1/reports/departments, and \
                                              correct `departments` in the keys file.";

@@ -40,7 +40,11 @@ pub(super) struct AccessSettings {
     #[arg(long, env = "PULSE_OIDC_DEPARTMENTS_CLAIM", value_name = "CLAIM")]
     pub(super) oidc_departments_claim: Option<String>,
 
-    /// The secret key for pseudonyms, required for access keys that show people under pseudonyms. At least 32 bytes.
+    /// The claim that says whether the caller sees people under pseudonyms (true or false). Without it callers see names
+    #[arg(long, env = "PULSE_OIDC_PSEUDONYMOUS_CLAIM", value_name = "CLAIM")]
+    pub(super) oidc_pseudonymous_claim: Option<String>,
+
+    /// The secret key for pseudonyms, required for callers who see people under pseudonyms. At least 32 bytes.
     /// Prefer the environment or a file
     #[arg(long, env = "PULSE_PSEUDONYM_KEY", value_name = "SECRET", hide_env_values = true)]
     pub(super) pseudonym_key: Option<SecretString>,
@@ -61,8 +65,8 @@ pub(super) struct AccessSettings {
     #[arg(long, env = "PULSE_REQUESTS_PER_MINUTE", value_name = "COUNT", default_value = "6000", value_parser = requests_per_minute)]
     pub(super) requests_per_minute: RequestsPerMinute,
 
-    /// Origins whose web pages may read responses, such as `https://bi.example.com`, separated by commas. Without it no
-    /// web page may read responses
+    /// Origins whose web pages may send requests and read responses, such as `https://bi.example.com`, separated by
+    /// commas. Without it only pages of the gateway itself may
     #[arg(long, env = "PULSE_CORS_ORIGINS", value_name = "ORIGIN,…", value_delimiter = ',', value_parser = origin)]
     pub(super) cors_origins: Vec<HeaderValue>,
 
@@ -118,6 +122,7 @@ impl AccessSettings {
                 audience: audience.clone(),
                 scopes_claim: self.oidc_scopes_claim.clone(),
                 departments_claim: self.oidc_departments_claim.clone(),
+                pseudonymous_claim: self.oidc_pseudonymous_claim.clone(),
             })),
             (None, None) => Ok(None),
             (Some(_), _) => Err(SettingError::new(
@@ -140,13 +145,59 @@ fn requests_per_minute(text: &str) -> Result<RequestsPerMinute, String> {
         .ok_or_else(|| "expected a number from 1 to 1000000, or none".to_owned())
 }
 
-/// Parses an origin: scheme, host and port, in the form that browsers send.
+/// Parses an origin: scheme, host and port, in the form that browsers send. Any other form never matches.
 fn origin(text: &str) -> Result<HeaderValue, String> {
     let expected = || "expected origins such as https://bi.example.com or http://localhost:3000".to_owned();
+    if text.contains('*') {
+        return Err("an asterisk matches no origin; list each origin, such as https://bi.example.com".to_owned());
+    }
     let url: Url = text.parse().map_err(|_| expected())?;
-    let is_web = matches!(url.scheme(), "http" | "https");
-    if !is_web || url.origin().ascii_serialization() != text {
+    let origin = url.origin().ascii_serialization();
+    let host = url.host_str().unwrap_or_default();
+    let is_host = host.split('.').all(|label| !label.is_empty());
+    if !matches!(url.scheme(), "http" | "https") || !is_host {
         return Err(expected());
     }
+    if origin != text {
+        return Err(format!("browsers send this origin as {origin}; write it in this form"));
+    }
     HeaderValue::from_str(text).map_err(|_| expected())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("https://bi.example.com")]
+    #[case("http://localhost:3000")]
+    #[case("http://[::1]:3000")]
+    #[case("https://xn--fsq.example")]
+    fn an_origin_that_browsers_send_is_accepted(#[case] text: &str) {
+        assert_eq!(origin(text), Ok(HeaderValue::from_str(text).unwrap()));
+    }
+
+    #[rstest]
+    #[case("*", "list each origin")]
+    #[case("https://*.example.com", "list each origin")]
+    #[case("https://bi.example.com:*", "list each origin")]
+    #[case("https://BI.example.com", "as https://bi.example.com;")]
+    #[case("https://bi.example.com/", "as https://bi.example.com;")]
+    #[case("https://bi.example.com:443", "as https://bi.example.com;")]
+    #[case("https://bi.example.com/dashboard", "as https://bi.example.com;")]
+    #[case(" https://bi.example.com", "as https://bi.example.com;")]
+    #[case("https://me:hush@bi.example.com", "as https://bi.example.com;")]
+    #[case("https://例.example", "as https://xn--fsq.example;")]
+    #[case("https://.example.com", "expected origins")]
+    #[case("https://bi..example.com", "expected origins")]
+    #[case("https://bi.example.com.", "expected origins")]
+    #[case("bi.example.com", "expected origins")]
+    #[case("null", "expected origins")]
+    #[case("ftp://bi.example.com", "expected origins")]
+    fn an_origin_that_never_matches_is_refused_with_the_remedy(#[case] text: &str, #[case] remedy: &str) {
+        let error = origin(text).expect_err("never matches");
+        assert!(error.contains(remedy), "{error}");
+    }
 }

@@ -30,6 +30,13 @@ pub(crate) fn base_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// A host name, without a port.
+pub(super) fn host_name(text: &str) -> Result<String, String> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let is_name = !text.is_empty() && !text.ends_with('.') && text.bytes().all(is_allowed);
+    if is_name { Ok(text.to_owned()) } else { Err("expected host names without ports, such as pulse-admin".to_owned()) }
+}
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A duration from 1 ms to 24 h, such as `60s` or `2min`.
@@ -92,14 +99,14 @@ impl FromStr for CallRate {
 
 /// A number of days, which may be zero.
 #[derive(Clone, Copy, Debug)]
-pub struct DayCount(pub u16);
+pub struct WarmDays(pub u16);
 
-impl DayCount {
+impl WarmDays {
     /// Ten years.
     pub(crate) const MAX: u16 = 3660;
 }
 
-impl FromStr for DayCount {
+impl FromStr for WarmDays {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

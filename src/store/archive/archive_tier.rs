@@ -105,6 +105,7 @@ impl<S: DaySource> DaySource for ArchiveTier<S> {
             }
             FindResult::Day(archived) => Ok(LoadedDay::Rows(archived)),
             FindResult::Missing => {
+                self.archive.wait_for_room().await;
                 let day = self.inner.load(key, depth, context).await?;
                 self.archive_if_settled(&day);
                 Ok(day)

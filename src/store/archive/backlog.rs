@@ -55,12 +55,18 @@ impl Backlog {
         PushResult { needs_writer: !std::mem::replace(&mut state.has_writer, true), dropped }
     }
 
-    /// The next days to write, at most `at_most`. An empty result means that nothing waits and that the writer must
+    /// The next days to write: at most `at_most`, and at most `max_bytes` bytes or one day. An empty result means that nothing waits and that the writer must
     /// stop.
-    pub(super) fn next_batch(&self, at_most: usize) -> Vec<Arc<DayTable>> {
+    pub(super) fn next_batch(&self, at_most: usize, max_bytes: usize) -> Vec<Arc<DayTable>> {
         let mut state = self.lock();
         state.has_writer = !state.days.is_empty();
-        let days = state.next_days(at_most);
+        let mut days = state.next_days(at_most);
+        let mut bytes = 0;
+        let fitting = days.iter().take_while(|day| {
+            bytes += day.memory_bytes();
+            bytes <= max_bytes
+        });
+        days.truncate(fitting.count().max(1));
         state.last_in_batch = days.last().map(|day| day.key().clone());
         days
     }
@@ -98,6 +104,20 @@ impl Backlog {
             // Never fails: the backlog owns the sender.
             let _ = changed.changed().await;
         }
+    }
+
+    /// Waits until `condition` is true for the size of the backlog in bytes.
+    pub(super) async fn wait_until(&self, condition: impl Fn(usize) -> bool) {
+        let mut changed = self.changed.subscribe();
+        while !condition(self.lock().bytes) {
+            // Never fails: the backlog owns the sender.
+            let _ = changed.changed().await;
+        }
+    }
+
+    /// Wakes those who wait for a change.
+    pub(super) fn notify(&self) {
+        self.changed.send_replace(());
     }
 
     /// Waits until the backlog is empty.
@@ -163,11 +183,11 @@ mod tests {
         assert_eq!(backlog.push(one.clone()), PushResult { needs_writer: true, dropped: 0 });
         assert_eq!(backlog.push(day(2)), PushResult { needs_writer: false, dropped: 0 });
 
-        for day in backlog.next_batch(8) {
+        for day in backlog.next_batch(8, usize::MAX) {
             backlog.remove_written(&day);
         }
 
-        assert!(backlog.next_batch(8).is_empty());
+        assert!(backlog.next_batch(8, usize::MAX).is_empty());
         assert!(backlog.push(one).needs_writer);
     }
 
@@ -189,7 +209,9 @@ mod tests {
 
         let mut written = Vec::new();
         for _ in 0..5 {
-            for day in backlog.next_batch(2).iter().filter(|day| day.key().day.to_string().as_str() > "2026-11-02") {
+            for day in
+                backlog.next_batch(2, usize::MAX).iter().filter(|day| day.key().day.to_string().as_str() > "2026-11-02")
+            {
                 backlog.remove_written(day);
                 written.push(day.key().day.to_string());
             }
@@ -198,6 +220,30 @@ mod tests {
         assert_eq!(written, ["2026-11-03", "2026-11-04", "2026-11-05"]);
         let left: Vec<_> = backlog.keys().iter().map(|key| key.day.to_string()).collect();
         assert_eq!(left, ["2026-11-01", "2026-11-02"]);
+    }
+
+    #[test]
+    fn a_batch_is_limited_by_bytes_and_has_at_least_one_day() {
+        let backlog = Backlog::new(1 << 20);
+        for of_month in 1..=3 {
+            backlog.push(day(of_month));
+        }
+        let bytes = day(1).memory_bytes();
+        assert_eq!(backlog.next_batch(8, 0).len(), 1);
+        assert_eq!(backlog.next_batch(8, 2 * bytes).len(), 2);
+        assert_eq!(backlog.next_batch(8, 9 * bytes).len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_waiter_for_room_waits_for_a_written_day() {
+        let (backlog, one) = (Backlog::new(1 << 20), day(1));
+        backlog.push(one.clone());
+        let mut room = std::pin::pin!(backlog.wait_until(|bytes| bytes == 0));
+        assert!(futures_util::FutureExt::now_or_never(room.as_mut()).is_none());
+
+        backlog.remove_written(&one);
+
+        room.await;
     }
 
     #[test]

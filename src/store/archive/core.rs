@@ -53,6 +53,19 @@ impl Archive {
         Self { folder, ..self }
     }
 
+    /// Sets the size of the days that wait to be written, in bytes, above which no further days are fetched.
+    #[must_use]
+    pub fn with_backlog_bytes(self, bytes: u64) -> Self {
+        let writer = ArchiveWriter::new(Arc::clone(&self.storage), Arc::clone(&self.health));
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        Self { writer: Arc::new(writer.with_backlog_bytes(bytes)), ..self }
+    }
+
+    /// Waits while too many days wait to be written, unless the archive fails: then days are fetched nevertheless.
+    pub(super) async fn wait_for_room(&self) {
+        self.writer.wait_for_room().await;
+    }
+
     /// The current status of the archive.
     #[must_use]
     pub fn health(&self) -> ArchiveStatus {
@@ -67,7 +80,7 @@ impl Archive {
     /// [`OwnershipError`] if another app owns the archive, or if its owner cannot be determined.
     pub async fn claim(&self) -> Result<(), OwnershipError> {
         let claimed = self.storage.ownership().claim().await;
-        claimed.inspect_err(|error| self.health.record_failure(StorageOperation::Reading, error))
+        claimed.inspect_err(|error| self.health.record_failure(StorageOperation::Reading, &error.clone().into()))
     }
 
     /// Determines the owner without claiming the archive.
@@ -88,14 +101,14 @@ impl Archive {
 
     /// The digest of a day; `None` if the day is not archived or cannot be read now.
     ///
-    /// If the file has no digest or an invalid one, the digest is computed from the rows and the file is written again.
+    /// If the file has no digest, an invalid one or one of an earlier version, the digest is computed from the rows and the file is written again.
     pub(super) async fn digest(&self, key: &DayKey) -> Option<Arc<DayDigest>> {
         // Rows in the backlog are newer.
         if key.scope != DataScope::Everyone || self.writer.backlog().get(key).is_some() {
             return None;
         }
         match self.reader.digest(key).await? {
-            DigestRead::Stored(digest) | DigestRead::OtherVersion(digest) => Some(digest),
+            DigestRead::Stored(digest) | DigestRead::NewerVersion(digest) => Some(digest),
             DigestRead::Recomputed(digest, day) => {
                 self.enqueue(&day);
                 Some(digest)

@@ -1,11 +1,11 @@
 //! Health of the archive: reports faults to operators and lets requests skip an archive that is down.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use super::storage_error::StorageError;
+use super::storage_error::{StorageError, StorageFault};
 
 /// For this long after a failed read, requests do not read from the archive.
 const READ_PAUSE: Duration = Duration::from_secs(30);
@@ -14,7 +14,7 @@ const READ_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArchiveStatus {
     /// The current fault; `None` if there is none.
-    pub fault: Option<Arc<str>>,
+    pub fault: Option<StorageFault>,
     /// Days that wait to be written.
     pub unwritten: usize,
     /// Days dropped from the backlog since the start because too many waited. They are archived when they are fetched
@@ -39,8 +39,8 @@ pub(super) struct HealthMonitor {
 
 #[derive(Debug, Default)]
 struct HealthState {
-    reading: Option<Arc<str>>,
-    writing: Option<Arc<str>>,
+    reading: Option<StorageFault>,
+    writing: Option<StorageFault>,
     dropped: u64,
     damaged: u64,
     paused_until: Option<Instant>,
@@ -62,16 +62,16 @@ impl HealthMonitor {
     }
 
     /// Records a failure.
-    pub(super) fn record_failure(&self, operation: StorageOperation, reason: &impl fmt::Display) {
-        let reason: Arc<str> = reason.to_string().into();
+    pub(super) fn record_failure(&self, operation: StorageOperation, error: &StorageError) {
         let mut state = self.state();
         if operation == StorageOperation::Reading {
             state.paused_until = Some(Instant::now() + READ_PAUSE);
         }
-        if state.fault(operation).replace(Arc::clone(&reason)).is_none() {
+        if state.fault(operation).replace(error.fault()).is_none() {
             tracing::error!(
                 ?operation,
-                archive.fault = &*reason,
+                archive.fault = %error.fault(),
+                %error,
                 "the archive fails; days are fetched from Feishu and archived later"
             );
         }
@@ -91,6 +91,11 @@ impl HealthMonitor {
         self.state().paused_until.is_some_and(|until| Instant::now() < until)
     }
 
+    /// Whether the last write failed.
+    pub(super) fn is_write_failing(&self) -> bool {
+        self.state().writing.is_some()
+    }
+
     /// Counts a damaged file.
     pub(super) fn record_damaged_file(&self) {
         self.state().damaged += 1;
@@ -104,7 +109,7 @@ impl HealthMonitor {
     /// The current status, given the number of days that wait to be written.
     pub(super) fn status(&self, unwritten: usize) -> ArchiveStatus {
         let state = self.state();
-        let fault = state.writing.clone().or_else(|| state.reading.clone());
+        let fault = state.writing.or(state.reading);
         ArchiveStatus { fault, unwritten, dropped: state.dropped, damaged: state.damaged }
     }
 
@@ -114,7 +119,7 @@ impl HealthMonitor {
 }
 
 impl HealthState {
-    const fn fault(&mut self, operation: StorageOperation) -> &mut Option<Arc<str>> {
+    const fn fault(&mut self, operation: StorageOperation) -> &mut Option<StorageFault> {
         match operation {
             StorageOperation::Reading => &mut self.reading,
             StorageOperation::Writing => &mut self.writing,

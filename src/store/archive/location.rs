@@ -3,11 +3,21 @@
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use object_store::{
-    ClientOptions, ObjectStore, RetryConfig, aws::AmazonS3Builder, local::LocalFileSystem, memory::InMemory,
-    path::Path, prefix::PrefixStore,
+    ClientOptions, ObjectStore, RetryConfig,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    local::LocalFileSystem,
+    memory::InMemory,
+    path::Path,
+    prefix::PrefixStore,
 };
 
+use reqwest::Url;
+
 use super::staged_store::StagedStore;
+use crate::{
+    model::redact::{redacted_setting, without_userinfo},
+    proxy,
+};
 
 /// Time limit of one request to a bucket, and of its connection.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -66,7 +76,7 @@ impl ArchiveLocation {
                 Some(Arc::new(StagedStore::new(folder.with_fsync(true).with_automatic_cleanup(true))))
             }
             Self::Bucket { bucket, prefix } => {
-                let bucket = open_bucket(bucket).map_err(|error| unusable(&error))?;
+                let bucket = open_bucket(bucket).map_err(|reason| unusable(&reason))?;
                 Some(Arc::new(PrefixStore::new(bucket, Path::from(prefix.as_str()))))
             }
             Self::Memory => Some(Arc::new(InMemory::new())),
@@ -77,11 +87,37 @@ impl ArchiveLocation {
 
 /// Plain HTTP is allowed because an endpoint override often names a server without TLS. Amazon's own endpoints use
 /// HTTPS.
-fn open_bucket(bucket: &str) -> object_store::Result<impl ObjectStore> {
+fn open_bucket(bucket: &str) -> Result<impl ObjectStore, String> {
     let retry = RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
-    let client =
+    let mut client =
         ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_connect_timeout(CONNECT_TIMEOUT).with_allow_http(true);
-    AmazonS3Builder::from_env().with_bucket_name(bucket).with_client_options(client).with_retry(retry).build()
+    let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    if let Some(endpoint) = endpoint(&builder)?.filter(proxy::is_direct) {
+        // The client has no option to ignore HTTP_PROXY. A proxy that is not used for this host replaces it.
+        client = client.with_proxy_url("http://127.0.0.1:9");
+        client = client.with_proxy_excludes(endpoint.host_str().unwrap_or_default().trim_matches(['[', ']']));
+    }
+    let bucket = builder.with_client_options(client).with_retry(retry).build();
+    bucket.map_err(|error| without_userinfo(&error.to_string()))
+}
+
+/// The address of an S3 server other than Amazon's; `None` if none is set.
+///
+/// # Errors
+/// If it is not a URL, or if it contains credentials: a request is signed, so they are never sent, and errors show the
+/// address.
+fn endpoint(builder: &AmazonS3Builder) -> Result<Option<Url>, String> {
+    let keys = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
+    let Some(endpoint) = keys.iter().find_map(|key| builder.get_config_value(key)) else { return Ok(None) };
+    let invalid = |reason: &str| format!("AWS_ENDPOINT_URL ({}) {reason}", redacted_setting(&endpoint));
+    let url: Url = endpoint.parse().map_err(|_| invalid("is not a URL such as https://s3.example.com"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(invalid("is not an http or https address"));
+    }
+    if endpoint.contains('@') {
+        return Err(invalid("contains credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead"));
+    }
+    Ok(Some(url))
 }
 
 impl FromStr for ArchiveLocation {
@@ -96,7 +132,11 @@ impl FromStr for ArchiveLocation {
             Some(("s3", rest)) => {
                 let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
                 let (bucket, prefix) = (bucket.to_owned(), prefix.trim_matches('/').to_owned());
-                if bucket.is_empty() { Err(ParseLocationError) } else { Ok(Self::Bucket { bucket, prefix }) }
+                if bucket.is_empty() || bucket.contains(['@', ':', '?']) {
+                    Err(ParseLocationError)
+                } else {
+                    Ok(Self::Bucket { bucket, prefix })
+                }
             }
             _ => Err(ParseLocationError),
         }
@@ -139,6 +179,7 @@ mod tests {
     #[case("file://relative")]
     #[case("ftp://host/path")]
     #[case("memory://x")]
+    #[case("s3://key:secret@lake")]
     fn an_invalid_location_is_refused(#[case] text: &str) {
         assert_eq!(text.parse::<ArchiveLocation>(), Err(ParseLocationError));
     }

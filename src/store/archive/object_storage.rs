@@ -46,7 +46,7 @@ impl ObjectStorage {
 
     /// The store, once this app owns the archive.
     async fn owned_store(&self) -> Result<&TimedStore, StorageError> {
-        self.ownership.claim().await.map_err(|error| StorageError::from_display(&error))?;
+        self.ownership.claim().await?;
         Ok(&self.store)
     }
 

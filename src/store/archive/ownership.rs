@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     layout::{self, OWNERS_FOLDER},
-    storage_error::StorageError,
+    storage_error::{StorageError, StorageFault},
     timed_store::TimedStore,
 };
 
@@ -62,6 +62,16 @@ pub enum OwnershipError {
     /// The owner record cannot be read or written now.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl From<OwnershipError> for StorageError {
+    fn from(error: OwnershipError) -> Self {
+        match error {
+            OwnershipError::Storage(error) => error,
+            OwnershipError::OtherOwner { .. } => Self::new(StorageFault::OtherOwner, &error),
+            OwnershipError::UnknownRecord { .. } => Self::new(StorageFault::NewerFormat, &error),
+        }
+    }
 }
 
 /// The content of an owner record.

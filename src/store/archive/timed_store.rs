@@ -8,7 +8,7 @@ use object_store::{
     Error, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path,
 };
 
-use super::storage_error::StorageError;
+use super::storage_error::{StorageError, StorageFault};
 use crate::model::Backoff;
 
 /// Time limit of a read. A caller waits for it, and the day can be fetched from Feishu instead.
@@ -125,8 +125,9 @@ async fn with_timeout<T>(
     limit: Duration,
     operation: impl Future<Output = object_store::Result<T>>,
 ) -> Result<T, StorageError> {
-    match tokio::time::timeout(limit, operation).await {
-        Ok(done) => done.map_err(|error| StorageError::from_display(&error)),
-        Err(_) => Err(StorageError::from_display(&format_args!("no answer within {} s", limit.as_secs()))),
+    if let Ok(done) = tokio::time::timeout(limit, operation).await {
+        return done.map_err(StorageError::from);
     }
+    let detail = format_args!("no answer within {} s", limit.as_secs());
+    Err(StorageError::new(StorageFault::Timeout, &detail))
 }

@@ -23,8 +23,12 @@ const BATCH_DAYS: usize = 8;
 /// Wait between attempts to write to a failing archive.
 const RETRY_BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
-/// Limit of the backlog, in bytes: about one year of 20,000 people.
+/// Limit of the backlog, in bytes: about one year of 20,000 people. It is reached only while the archive fails.
 const MAX_BACKLOG_BYTES: usize = 256 << 20;
+
+/// Part of the backlog that is written at the same time, if a day is smaller. Encoding takes about ten times the memory of a
+/// day.
+const BATCH_BYTES_DIVISOR: usize = 16;
 
 /// Writes days to an archive.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(super) struct ArchiveWriter {
     storage: Arc<ObjectStorage>,
     health: Arc<HealthMonitor>,
     backlog: Backlog,
+    /// Size of the backlog in bytes above which no further days are fetched.
+    backlog_bytes: usize,
     /// Write tasks hold this lock in shared mode, and a removal holds it in exclusive mode.
     write_lock: RwLock<()>,
     /// Ends the wait after a failure.
@@ -44,9 +50,20 @@ impl ArchiveWriter {
             storage,
             health,
             backlog: Backlog::new(MAX_BACKLOG_BYTES),
+            backlog_bytes: MAX_BACKLOG_BYTES / 2,
             write_lock: RwLock::default(),
             flush_requested: Notify::new(),
         }
+    }
+
+    /// Sets the size of the backlog above which no further days are fetched.
+    pub(super) fn with_backlog_bytes(self, bytes: usize) -> Self {
+        Self { backlog_bytes: bytes.min(MAX_BACKLOG_BYTES / 2), ..self }
+    }
+
+    /// Waits while the backlog is too large, unless writes fail.
+    pub(super) async fn wait_for_room(&self) {
+        self.backlog.wait_until(|bytes| bytes <= self.backlog_bytes || self.health.is_write_failing()).await;
     }
 
     /// The days that wait to be written.
@@ -105,7 +122,7 @@ impl ArchiveWriter {
         let (mut failing, mut failures) = (BTreeSet::new(), 0);
         loop {
             let write_guard = self.write_lock.read().await;
-            let days = self.backlog.next_batch(BATCH_DAYS);
+            let days = self.backlog.next_batch(BATCH_DAYS, self.backlog_bytes / BATCH_BYTES_DIVISOR);
             if days.is_empty() {
                 return;
             }
@@ -127,6 +144,8 @@ impl ArchiveWriter {
             }
             failures = if written.iter().any(Result::is_ok) { 0 } else { failures + 1 };
             if failures > 0 {
+                // Those who wait for room wait no longer.
+                self.backlog.notify();
                 let wait = RETRY_BACKOFF.base.max(RETRY_BACKOFF.delay(failures, fastrand::f64()));
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}

@@ -33,15 +33,49 @@ async fn provider() -> (String, EncodingKey) {
     (issuer, key)
 }
 
-#[tokio::test]
-async fn a_token_gets_cached_responses_until_it_expires() {
-    let (issuer, key) = provider().await;
-    let config = OidcConfig {
+fn config(issuer: &str) -> OidcConfig {
+    OidcConfig {
         issuer: issuer.parse().expect("a URL"),
         audience: "pulse".to_owned(),
         scopes_claim: "scope".to_owned(),
         departments_claim: None,
+        pseudonymous_claim: None,
+    }
+}
+
+#[tokio::test]
+async fn a_token_can_make_its_caller_pseudonymous() {
+    let (issuer, key) = provider().await;
+    let config = OidcConfig { pseudonymous_claim: Some("external".to_owned()), ..config(&issuer) };
+    let simulation = SimulatorConfig { users: 5, days: 5, ..SimulatorConfig::default() };
+    let setup = Setup::with(simulation, |gateway| {
+        gateway.access.oidc = Some(config);
+        gateway.access.pseudonym_key = Some("0123456789abcdef0123456789abcdef".into());
+    })
+    .await;
+    let users = async |external: bool| {
+        let expires = at(NOON).as_second() + 600;
+        let claims = json!({
+            "iss": issuer, "aud": "pulse", "sub": "somebody", "scope": "users:read", "exp": expires, "external": external
+        });
+        let token = encode(&Header::new(Algorithm::ES256), &claims, &key).expect("a token");
+        send(setup.http.get(format!("{}/v1/users?period=2d", setup.base)).bearer_auth(token)).await.json()
     };
+
+    let (external, internal) = (users(true).await, users(false).await);
+
+    let ids = |users: &Value, prefix: &str| {
+        let users = users["data"].as_array().expect("people").iter();
+        users.filter(|user| user["user_id"].as_str().is_some_and(|id| id.starts_with(prefix))).count()
+    };
+    assert_eq!((ids(&external, "ps_"), ids(&internal, "ou_")), (5, 5));
+    assert_eq!(external["data"][0]["user_name"], "");
+}
+
+#[tokio::test]
+async fn a_token_gets_cached_responses_until_it_expires() {
+    let (issuer, key) = provider().await;
+    let config = config(&issuer);
     let simulation = SimulatorConfig { users: 5, days: 5, ..SimulatorConfig::default() };
     let setup = Setup::with(simulation, |gateway| gateway.access.oidc = Some(config)).await;
     let expires = at(NOON).as_second() + 600;

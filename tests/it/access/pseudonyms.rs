@@ -55,3 +55,26 @@ async fn a_pseudonymous_key_sees_and_selects_people_by_pseudonym_only() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_pseudonymous_key_sees_instants_cut_to_the_day() {
+    let keys = [Key::pseudonymous("pseudonymous", &[Scope::UsersRead], &[]), Key::new("all", &[Scope::UsersRead])];
+    let guarded =
+        GuardedGateway::new(SimulatorConfig { users: 60, days: 20, ..SimulatorConfig::default() }, &keys).await;
+    let path = "/v1/user-days?start_date=2026-11-18&end_date=2026-11-20&limit=1000";
+    let [cut, exact] = [&keys[0], &keys[1]].map(|key| guarded.get(path, key));
+    let (cut, exact) = (cut.await.json(), exact.await.json());
+
+    for field in ["create_time", "register_time", "last_active_time"] {
+        let values = |response: &Value| -> Vec<String> {
+            let rows = response["data"].as_array().expect("rows").iter();
+            rows.filter_map(|row| row[field].as_str().map(str::to_owned)).collect()
+        };
+        assert!(values(&exact).iter().any(|instant| !instant.ends_with("T00:00:00+08:00")), "{field}");
+        assert!(values(&cut).iter().all(|instant| instant.ends_with("T00:00:00+08:00")), "{field}");
+        let days = |response: &Value| -> BTreeSet<String> {
+            values(response).iter().map(|instant| instant[..10].to_owned()).collect()
+        };
+        assert_eq!(days(&cut), days(&exact), "{field}");
+    }
+}

@@ -210,6 +210,21 @@ async fn only_configured_origins_may_read_responses() {
 }
 
 #[tokio::test]
+async fn pages_of_allowed_origins_may_send_trace_contexts() {
+    let origin = "https://bi.example.com";
+    let setup = Setup::with(small(), |config| config.cors_origins = vec![origin.parse().unwrap()]).await;
+    let preflight = setup.http.request(Method::OPTIONS, format!("{}/v1/users", setup.base)).header("origin", origin);
+    let preflight = preflight.header("access-control-request-method", "GET");
+    let preflight = preflight.header("access-control-request-headers", "authorization,traceparent,tracestate");
+
+    let response = send(preflight).await;
+
+    let allowed = response.headers["access-control-allow-headers"].to_str().unwrap();
+    let is_allowed = |name: &str| allowed.split(',').any(|allowed| allowed.trim() == name);
+    assert!(is_allowed("authorization") && is_allowed("traceparent") && is_allowed("tracestate"), "{allowed}");
+}
+
+#[tokio::test]
 async fn a_cached_response_still_has_cors_headers() {
     let origin = "https://bi.example.com";
     let open = Setup::with(small(), |config| config.cors_origins = vec![origin.parse().unwrap()]).await;

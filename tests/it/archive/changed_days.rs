@@ -66,6 +66,7 @@ async fn an_archived_day_that_turns_out_to_be_small_is_fetched_again_and_replace
     first.get("/v1/reports/activity?trailing=held&start_date=2026-11-13&end_date=2026-11-20").await.json();
     lake.holds(9).await;
     drop(first);
+    let file_of_small_day = std::fs::read(lake.file(OLD)).expect("a file");
 
     let (log, _guard) = CapturedLog::start("warn");
     let second = lake.gateway_at("2026-11-22T04:31:00Z").await;
@@ -73,7 +74,7 @@ async fn an_archived_day_that_turns_out_to_be_small_is_fetched_again_and_replace
     let after = state(&second, OLD).await;
     let users = async || second.get(&report).await.json()["data"][0]["users"].clone();
     eventually(async || users().await.as_u64().is_some_and(|users| users > 50)).await;
-    eventually(async || lake.days().len() == 9).await;
+    eventually(async || std::fs::read(lake.file(OLD)).is_ok_and(|file| file != file_of_small_day)).await;
     let restarted = lake.gateway().await;
 
     assert_eq!((before.as_str(), after.as_str()), ("final", "late"));

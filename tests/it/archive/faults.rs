@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     archive::lake::{DAYS, Lake, RANGE},
-    support::eventually,
+    support::{ApiResponse, eventually},
 };
 
 #[tokio::test]
@@ -23,7 +23,8 @@ async fn days_that_could_not_be_written_are_written_after_the_archive_recovers()
 
     assert_eq!(health["status"], "ready");
     assert!(health["archive"]["unwritten"].as_u64() > Some(0), "{health}");
-    assert!(health["archive"]["fault"].is_string(), "{health}");
+    assert_eq!(health["archive"]["fault"], "failed", "{health}");
+    assert!(!health.to_string().contains(lake.root().to_str().expect("UTF-8")), "{health}");
     eventually(async || gateway.get("/readyz").await.json()["archive"]["status"] == "ok").await;
     let restarted = lake.gateway().await;
     assert_eq!(restarted.get(&format!("/v1/user-days?{RANGE}&format=ndjson")).await.lines(), during);
@@ -69,4 +70,21 @@ async fn a_day_that_cannot_be_written_does_not_block_others_and_is_written_later
     assert!(metrics.contains("\nfeishu_pulse_archive_failing 1\n"), "{metrics}");
     assert!(metrics.contains("\nfeishu_pulse_archive_unwritten_partitions 2\n"), "{metrics}");
     eventually(async || gateway.get("/readyz").await.json()["archive"]["status"] == "ok").await;
+}
+
+#[tokio::test]
+async fn the_problem_of_a_failing_archive_does_not_show_its_path() {
+    let lake = Lake::new();
+    let gateway = lake.gateway().await;
+    gateway.get(&format!("/v1/user-days?{RANGE}&format=ndjson")).await.lines();
+    lake.holds(DAYS).await;
+    // A folder has the name of the file of the day, so the file cannot be deleted.
+    fs::remove_file(lake.file("2026-11-11")).expect("a writable folder");
+    fs::create_dir_all(lake.file("2026-11-11").join("x")).expect("a writable folder");
+
+    let deleted = gateway.http.delete(format!("{}/v1/days/2026-11-11", gateway.base)).send().await.expect("a response");
+    let deleted = ApiResponse::read(deleted).await;
+
+    assert_eq!(deleted.problem()["code"], "archive_unavailable");
+    assert!(!deleted.text.contains(lake.root().to_str().expect("UTF-8")), "{}", deleted.text);
 }

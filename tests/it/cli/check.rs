@@ -23,10 +23,11 @@ async fn simulator() -> Simulator {
         .expect("a simulator")
 }
 
-/// Runs `check` with valid settings, overridden by `settings`. The state directory is a temporary directory.
+/// Runs `check` with valid settings, overridden by `settings`. The state directory does not exist yet.
 async fn check(base_url: &str, settings: &[(&str, &str)]) -> Output {
     let state = tempfile::tempdir().expect("a folder");
-    let path = state.path().to_str().expect("UTF-8");
+    let path = state.path().join("state");
+    let path = path.to_str().expect("UTF-8");
     let usual = [CREDENTIALS[0], CREDENTIALS[1], ("FEISHU_BASE_URL", base_url), ("PULSE_STATE_DIR", path)];
     let owned = usual.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let settings: Vec<(String, String)> = owned.collect();

@@ -18,8 +18,21 @@ pub(crate) const CREDENTIALS: [(&str, &str); 2] = [("FEISHU_APP_ID", "cli_demo")
 /// The binary with an empty environment, without an archive, and with its state in a temporary directory.
 fn binary(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_feishu-pulse"));
+    command.args(arguments);
+    with_environment(command, environment)
+}
+
+/// The same, started by a shell that first runs `preparation`, such as `umask 022`.
+fn prepared_binary(preparation: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("{preparation}; exec \"$0\" \"$@\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_feishu-pulse")]).args(arguments);
+    with_environment(command, environment)
+}
+
+fn with_environment(mut command: Command, environment: &[(&str, &str)]) -> Command {
     let state = std::env::temp_dir().join(format!("feishu-pulse-{}", std::process::id()));
-    command.env_clear().args(arguments);
+    command.env_clear();
     command.env("PULSE_ARCHIVE", "none").env("PULSE_WARM", "off").env("PULSE_STATE_DIR", state);
     command.envs(environment.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -47,6 +60,10 @@ pub(crate) struct RunningProcess(pub(crate) Child);
 impl RunningProcess {
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         Self(binary(arguments, environment).spawn().expect("the binary"))
+    }
+
+    pub(crate) fn start_prepared(preparation: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self(prepared_binary(preparation, arguments, environment).spawn().expect("the binary"))
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -152,7 +169,9 @@ async fn the_demo_responds_and_ends_with_ctrl_c() {
 
 #[rstest]
 #[tokio::test]
-async fn a_signal_ends_the_process_after_the_requests_in_progress(#[values("TERM", "INT")] signal: &str) {
+async fn a_signal_ends_the_process_after_the_requests_in_progress(
+    #[values("TERM", "INT", "QUIT", "HUP")] signal: &str,
+) {
     let latency = Duration::from_millis(200);
     let simulator =
         Simulator::start(SimulatorConfig { users: 40, latency, ..SimulatorConfig::default() }, || SystemClock.now())

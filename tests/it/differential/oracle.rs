@@ -306,9 +306,9 @@ impl Tenant {
         let rate = (!rates.is_empty()).then(|| round(rates.iter().sum::<f64>() / rates.len() as f64));
         let features = (0..FEATURES.len()).map(|feature| {
             let uses = move |row: &UserDay| row.active && row.uses(feature);
-            let (users, regular) = (distinct(&uses), regular(&uses));
+            let (people, regular) = (distinct(&uses), regular(&uses));
             let item = json!({
-                "active": users, "adoption": share(users, active), "active_per_day": round(mean(&daily(&uses))),
+                "active": people, "adoption": share(people, active), "active_per_day": round(mean(&daily(&uses))),
                 "regular": regular, "regular_rate": share(regular, active),
             });
             (FEATURES[feature].to_owned(), item)
@@ -460,25 +460,26 @@ impl Tenant {
         }
         let rows = self.selected(range, selection);
         let present: BTreeSet<&str> = rows.iter().filter_map(|row| row.user_id.as_deref()).collect();
-        let periods: Vec<Range> =
-            range.buckets(interval).into_iter().filter(|period| !self.counted(*period, selection).is_empty()).collect();
-        let cohort = |(index, first): (usize, &Range)| {
+        // Each with its position among all weeks or months.
+        let mut periods: Vec<(usize, Range)> = range.buckets(interval).into_iter().enumerate().collect();
+        periods.retain(|(_, period)| !self.counted(*period, selection).is_empty());
+        let cohort = |(index, (position, first)): (usize, &(usize, Range))| {
             let in_first = |day: &Date| (first.first..=first.last).contains(day);
             let people: BTreeSet<&str> =
                 present.iter().copied().filter(|id| activated.get(id).is_some_and(in_first)).collect();
-            let period = |(offset, period): (usize, &Range)| {
+            let period = |(of_period, period): &(usize, Range)| {
                 let inside = rows.iter().filter(|row| (period.first..=period.last).contains(&row.date) && row.active);
                 let active: BTreeSet<&str> = inside.filter_map(|row| row.user_id.as_deref()).collect();
                 let active = active.intersection(&people).count() as u64;
                 let days_counted = self.counted(*period, selection).len();
                 json!({
-                    "offset": offset, "start_date": period.first, "end_date": period.last, "active": active,
+                    "offset": of_period - position, "start_date": period.first, "end_date": period.last, "active": active,
                     "days_counted": days_counted,
                     "complete": days_counted == interval.whole(period.first).days().count(),
                     "share": share(Some(active), Some(people.len() as u64)),
                 })
             };
-            let later: Vec<Value> = periods[index..].iter().enumerate().map(period).collect();
+            let later: Vec<Value> = periods[index..].iter().map(period).collect();
             json!({ "start_date": first.first, "end_date": first.last, "people": people.len(), "periods": later })
         };
         periods.iter().enumerate().map(cohort).collect()
@@ -746,7 +747,7 @@ impl Account {
     fn judge(&mut self, newest: Option<Date>, active_dates: Option<&BTreeSet<Date>>, dormant_after: Option<i32>) {
         let Some(newest) = newest else { return };
         let last = active_dates.and_then(|dates| dates.last().copied());
-        let last = last.max(self.last_active_time().map(|time| time.date()));
+        let last = last.max(self.last_active_time().map(DateTime::date));
         let idle = |last: Date| newest.since((jiff::Unit::Day, last)).expect("a span").get_days();
         self.status = Some(if self.date != newest {
             "left"
@@ -798,12 +799,11 @@ impl Tenant {
                 .filter(|row| selected.contains(&row.user_id.as_deref()))
                 .filter(|row| row.user_id.is_some() || in_path(row))
             {
-                match row.user_id.as_deref().and_then(|id| known.get(id)) {
-                    Some(position) => accounts[*position].add(row),
-                    None => {
-                        known.extend(row.user_id.as_deref().map(|id| (id, accounts.len())));
-                        accounts.push(Account::of(row));
-                    }
+                if let Some(position) = row.user_id.as_deref().and_then(|id| known.get(id)) {
+                    accounts[*position].add(row);
+                } else {
+                    known.extend(row.user_id.as_deref().map(|id| (id, accounts.len())));
+                    accounts.push(Account::of(row));
                 }
             }
             let ids: BTreeMap<usize, &str> = known.iter().map(|(id, position)| (*position, *id)).collect();

@@ -11,7 +11,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Setup, eventually};
+use crate::{
+    http::hosts::with_operations_listener,
+    support::{Setup, eventually},
+};
 
 const LIVE: &str = "/livez";
 
@@ -162,4 +165,26 @@ async fn tls_is_served_and_a_renewed_certificate_is_loaded() {
 
     eventually(async || trusting(&second).await.is_ok()).await;
     assert!(trusting(&first).await.is_err());
+}
+
+// Time is paused: it advances when all tasks are idle.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_408_at_every_path() {
+    let (setup, operations) = with_operations_listener(&[]).await;
+    let main = setup.base.trim_start_matches("http://");
+    let cases = [
+        (main, "POST /open-apis/auth/v3/tenant_access_token/internal", "\"code\":2200"),
+        (&operations, "PUT /log-level", "\"code\":\"request_timeout\""),
+    ];
+
+    for (address, target, code) in cases {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let head =
+            format!("{target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{{");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+
+        let response = read_all(stream).await;
+
+        assert!(response.starts_with("HTTP/1.1 408 ") && response.contains(code), "{response}");
+    }
 }

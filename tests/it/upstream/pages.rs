@@ -111,6 +111,36 @@ async fn an_unusable_page_token_ends_the_chain_and_the_day_is_fetched_again_late
     assert_eq!(meta["days"]["late"].as_array().map(Vec::len), Some(1));
 }
 
+#[rstest]
+#[tokio::test]
+async fn a_chain_that_begins_again_is_ended_and_its_day_is_late(
+    #[values(PageTokenStyle::Numeric, PageTokenStyle::Opaque)] page_tokens: PageTokenStyle,
+) {
+    let setup = Setup::new(SimulatorConfig { page_tokens, ..simulation() }).await;
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::Page(PageFault::Endless)).times(u32::MAX));
+
+    let meta = setup.get(&format!("/v1/user-days?{DAY}")).await.json()["meta"].clone();
+
+    assert_eq!(meta["days"]["late"].as_array().map(Vec::len), Some(1), "{meta}");
+    // Five pages with new rows, and eleven without.
+    assert_eq!(setup.upstream_calls(), 16);
+}
+
+#[tokio::test]
+async fn a_chain_with_more_rows_than_the_tenant_can_have_is_ended_and_its_day_is_late() {
+    // Rows without user ids cannot be compared, so every page seems to have new rows.
+    let setup = Setup::new(SimulatorConfig { employee_ids: false, ..simulation() }).await;
+    setup.get("/v1/user-days?start_date=2026-11-19&end_date=2026-11-19&user_id_type=user_id").await.json();
+    let calls = setup.upstream_calls();
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::Page(PageFault::Endless)).times(u32::MAX));
+
+    let meta = setup.get(&format!("/v1/user-days?{DAY}&user_id_type=user_id")).await.json()["meta"].clone();
+
+    assert_eq!(meta["days"]["late"].as_array().map(Vec::len), Some(1), "{meta}");
+    // Four times the 300 known rows, and 100,000 more.
+    assert_eq!(setup.upstream_calls() - calls, 101_200 / 60 + 1);
+}
+
 #[tokio::test]
 async fn a_rejected_page_token_restarts_the_chain_once() {
     let setup = Setup::new(simulation()).await;

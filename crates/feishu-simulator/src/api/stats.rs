@@ -111,6 +111,11 @@ impl<'a> PageLookup<'a> {
                 Some(sent) => ReplyPage { has_more: true, token: Some(sent), ..page },
                 None => page,
             },
+            PageFault::Endless => {
+                let next = if page.has_more { self.page + 1 } else { 0 };
+                let token = self.state.page_tokens.issue_unique(self.query, next);
+                ReplyPage { has_more: true, token: Some(token), ..page }
+            }
             PageFault::DuplicateRow => ReplyPage { rows: [self.rows(0, 1), page.rows].concat(), ..page },
         }
     }

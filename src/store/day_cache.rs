@@ -1,0 +1,223 @@
+//! Cache of days under one limit of bytes, as rows and as digests. Eviction is by least recent use.
+//!
+//! The shares of both follow need. Digests are about a tenth as large and answer most reports, so rows give way to them, but
+//! keep a fifth of the limit.
+
+use std::sync::Arc;
+
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use super::lru::{CacheKey, MemorySize, ViewId};
+use crate::{model::DayKey, report::DayDigest, table::DayTable};
+
+/// The part of the limit that digests cannot take.
+const MIN_ROWS_SHARE_DIVISOR: u64 = 5;
+
+/// Estimated memory of an entry in addition to its value, in bytes.
+const ENTRY_OVERHEAD_BYTES: u64 = 256;
+
+/// The rows and digests of the whole days and of all views.
+#[derive(Debug)]
+pub(super) struct DayCache {
+    entries: Mutex<Entries>,
+    max_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Entries {
+    rows: LruMap<DayTable>,
+    digests: LruMap<DayDigest>,
+    evicted_days: u64,
+}
+
+/// Values in the order of their last use.
+#[derive(Debug)]
+struct LruMap<D> {
+    values: LruCache<CacheKey, SizedValue<D>>,
+    /// The sum of the sizes.
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct SizedValue<D> {
+    value: Arc<D>,
+    bytes: u64,
+}
+
+impl DayCache {
+    /// A cache of at most about `max_bytes` bytes.
+    pub(super) fn new(max_bytes: u64) -> Self {
+        let entries = Entries { rows: LruMap::new(), digests: LruMap::new(), evicted_days: 0 };
+        Self { entries: Mutex::new(entries), max_bytes }
+    }
+
+    /// The rows of a day.
+    pub(super) fn rows(&self, key: &CacheKey) -> Option<Arc<DayTable>> {
+        self.entries.lock().rows.get(key)
+    }
+
+    /// The digest of a day.
+    pub(super) fn digest(&self, key: &CacheKey) -> Option<Arc<DayDigest>> {
+        self.entries.lock().digests.get(key)
+    }
+
+    /// Stores the rows of a day.
+    pub(super) fn insert_rows(&self, key: CacheKey, day: Arc<DayTable>) {
+        let bytes = day.memory_bytes();
+        let mut entries = self.entries.lock();
+        entries.rows.insert(key, day, bytes);
+        self.make_room(&mut entries);
+    }
+
+    /// Stores the digest of a day.
+    pub(super) fn insert_digest(&self, key: CacheKey, digest: Arc<DayDigest>) {
+        let bytes = digest.memory_bytes();
+        let mut entries = self.entries.lock();
+        entries.digests.insert(key, digest, bytes);
+        self.make_room(&mut entries);
+    }
+
+    /// All cached rows and digests of one view.
+    pub(super) fn rows_of_view(&self, view: ViewId) -> Vec<Arc<DayTable>> {
+        self.entries.lock().rows.of_view(view)
+    }
+
+    /// All cached digests of one view.
+    pub(super) fn digests_of_view(&self, view: ViewId) -> Vec<Arc<DayDigest>> {
+        self.entries.lock().digests.of_view(view)
+    }
+
+    /// Removes a day from all views.
+    pub(super) fn remove_days(&self, is_removed: impl Fn(&DayKey) -> bool) {
+        let mut entries = self.entries.lock();
+        entries.rows.remove_all(|key| is_removed(&key.day));
+        entries.digests.remove_all(|key| is_removed(&key.day));
+    }
+
+    /// Removes all days of a view.
+    pub(super) fn remove_view(&self, view: ViewId) {
+        let mut entries = self.entries.lock();
+        entries.rows.remove_all(|key| key.view == view);
+        entries.digests.remove_all(|key| key.view == view);
+    }
+
+    /// Bytes in use and the limit.
+    pub(super) fn size(&self) -> MemorySize {
+        let entries = self.entries.lock();
+        MemorySize { used_bytes: entries.rows.bytes + entries.digests.bytes, max_bytes: self.max_bytes }
+    }
+
+    /// Number of days whose rows were evicted.
+    pub(super) fn evicted_days(&self) -> u64 {
+        self.entries.lock().evicted_days
+    }
+
+    fn make_room(&self, Entries { rows, digests, evicted_days }: &mut Entries) {
+        digests.evict_above(self.max_bytes - self.max_bytes / MIN_ROWS_SHARE_DIVISOR);
+        *evicted_days += rows.evict_above(self.max_bytes - digests.bytes);
+    }
+}
+
+impl<D> LruMap<D> {
+    fn new() -> Self {
+        Self { values: LruCache::unbounded(), bytes: 0 }
+    }
+
+    fn get(&mut self, key: &CacheKey) -> Option<Arc<D>> {
+        self.values.get(key).map(|sized| Arc::clone(&sized.value))
+    }
+
+    fn insert(&mut self, key: CacheKey, value: Arc<D>, bytes: usize) {
+        let bytes = bytes as u64 + ENTRY_OVERHEAD_BYTES;
+        let replaced = self.values.put(key, SizedValue { value, bytes });
+        self.bytes = self.bytes + bytes - replaced.map_or(0, |sized| sized.bytes);
+    }
+
+    /// Removes the values that were used least recently until at most `max_bytes` bytes are in use. Returns their number.
+    fn evict_above(&mut self, max_bytes: u64) -> u64 {
+        let mut evicted = 0;
+        while self.bytes > max_bytes
+            && let Some((_, sized)) = self.values.pop_lru()
+        {
+            self.bytes -= sized.bytes;
+            evicted += 1;
+        }
+        evicted
+    }
+
+    fn of_view(&self, view: ViewId) -> Vec<Arc<D>> {
+        let own = self.values.iter().filter(|(key, _)| key.view == view);
+        own.map(|(_, sized)| Arc::clone(&sized.value)).collect()
+    }
+
+    fn remove_all(&mut self, is_removed: impl Fn(&CacheKey) -> bool) {
+        let keys: Vec<CacheKey> =
+            self.values.iter().map(|(key, _)| key).filter(|key| is_removed(key)).cloned().collect();
+        for key in keys {
+            self.bytes -= self.values.pop(&key).map_or(0, |sized| sized.bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        model::{DataScope, Day, Geo, UserIdType},
+        table::DayTableBuilder,
+    };
+
+    fn key(offset: i32) -> CacheKey {
+        let day = Day::new(2026, 1, 1).unwrap().plus(offset);
+        let day = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day };
+        CacheKey { view: 0, day }
+    }
+
+    #[test]
+    fn rows_give_way_to_digests_and_keep_a_fifth() {
+        let day =
+            |offset| Arc::new(DayTableBuilder::new(key(offset).day, Arc::default()).finish(Timestamp::UNIX_EPOCH));
+        let cache = DayCache::new(200_000);
+        let count = || (cache.rows_of_view(0).len(), cache.digests_of_view(0).len());
+        for offset in 0..1000 {
+            cache.insert_rows(key(offset), day(offset));
+        }
+        let (rows_alone, _) = count();
+
+        for offset in 0..1000 {
+            cache.insert_digest(key(offset), Arc::new(DayDigest::from_day(&day(offset), None)));
+        }
+
+        let (rows, digests) = count();
+        assert!((rows_alone / 5..=rows_alone / 4).contains(&rows), "{rows} of {rows_alone}");
+        for offset in 1000..2000 {
+            cache.insert_rows(key(offset), day(offset));
+        }
+        assert!(cache.rows(&key(1999)).is_some() && cache.rows(&key(0)).is_none());
+        assert_eq!(count(), (rows, digests));
+        let size = cache.size();
+        assert!(size.used_bytes <= size.max_bytes);
+    }
+
+    #[test]
+    fn the_least_recently_used_values_are_evicted_and_sizes_add_up() {
+        let mut map = LruMap::new();
+        for day in 0..4 {
+            map.insert(key(day), Arc::new(day), 1000);
+        }
+        map.insert(key(1), Arc::new(10), 2000);
+        assert_eq!(map.get(&key(0)).as_deref(), Some(&0));
+
+        let evicted = map.evict_above(4000);
+
+        let mut left = map.of_view(0).iter().map(|value| **value).collect::<Vec<_>>();
+        left.sort_unstable();
+        assert_eq!((evicted, left), (2, vec![0, 10]));
+        assert_eq!(map.bytes, 3000 + 2 * ENTRY_OVERHEAD_BYTES);
+        map.remove_all(|key| key.view == 0);
+        assert_eq!(map.bytes, 0);
+    }
+}
