@@ -18,8 +18,9 @@ use crate::{
 const ONE: NonZero<usize> = NonZero::new(1).unwrap();
 const EXPORT: &str = "/v1/user-days?start_date=2026-10-21&end_date=2026-11-20&format=ndjson";
 
-/// With this memory, only exports below 2 MiB are collected. [`EXPORT`] is longer, so it is in progress until it is read.
-const STREAMING_CACHE_BYTES: u64 = 32 << 20;
+/// With this memory, only exports below 256 KiB are collected. [`EXPORT`] is longer, compressed too, so it is in progress until
+/// it is read.
+const STREAMING_CACHE_BYTES: u64 = 4 << 20;
 
 fn simulation() -> SimulatorConfig {
     SimulatorConfig { users: 300, days: 35, ..SimulatorConfig::default() }
