@@ -105,6 +105,16 @@ only() {
   export PATH="$cache/bin:$PATH"
 }
 
+# Puts Debian's `nginx` on the PATH.
+nginx_tool() {
+  export PATH="$PATH:/usr/sbin"
+  if ! command -v nginx >/dev/null; then
+    say "apt-get install nginx"
+    apt-get update --quiet=2
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends nginx-light
+  fi
+}
+
 # Puts Debian's `prometheus` and `promtool` on the PATH.
 prometheus_tools() {
   if ! command -v promtool >/dev/null; then

@@ -14,22 +14,23 @@ import yaml
 
 CHART = pathlib.Path("helm/feishu-pulse")
 
-# Settings that the chart sets from other values than `settings`, or leaves to `extraEnv`. The same holds for files, listeners
-# and secrets, which are known by the name of their value.
-NOT_IN_CHART_SETTINGS = {
-    "FEISHU_APP_ID",
-    "FEISHU_BASE_URL",
-    "PULSE_OIDC_ISSUER",
-    "PULSE_OIDC_AUDIENCE",
-    "PULSE_OIDC_SCOPES_CLAIM",
-    "PULSE_OIDC_DEPARTMENTS_CLAIM",
-    "PULSE_OIDC_PSEUDONYMOUS_CLAIM",
-    "PULSE_MIN_GROUP",
-    "PULSE_REQUESTS_PER_MINUTE",
-    "PULSE_CORS_ORIGINS",
-    "PULSE_DROP_IN_EXTENDED",
+# Settings that the chart sets from other values than `settings`.
+IN_OTHER_VALUES = {
+    "FEISHU_APP_ID": "feishu.appId",
+    "FEISHU_APP_SECRET": "feishu.appSecret",
+    "FEISHU_APP_SECRET_FILE": "feishu.existingSecret",
+    "FEISHU_BASE_URL": "feishu.baseUrl",
+    "PULSE_ADMIN_LISTEN": "adminPort",
+    "PULSE_API_KEYS_FILE": "access.apiKeys.existingSecret",
+    "PULSE_OIDC_ISSUER": "access.oidc.issuer",
+    "PULSE_OIDC_AUDIENCE": "access.oidc.audience",
+    "PULSE_PSEUDONYM_KEY_FILE": "access.pseudonymKey.existingSecret",
+    "PULSE_TLS_CERT": "tls.existingSecret",
+    "PULSE_TLS_KEY": "tls.existingSecret",
 }
-NOT_IN_CHART_VALUE_NAMES = {"ADDRESS", "PATH", "SECRET"}
+
+# Settings without a value: the chart chooses ports and paths inside the pod, and a secret is mounted as a file.
+FIXED_IN_CHART = {"PULSE_LISTEN", "PULSE_STATE_DIR", "PULSE_PSEUDONYM_KEY"}
 
 # What differs in a cluster: other defaults, fewer values, and notes.
 IN_CHART = {
@@ -44,6 +45,7 @@ IN_CHART = {
         "schema": {"type": "string", "pattern": "^(file:///.*|s3://.+|memory://|none)$"},
         "note": "The default is on the volume of `persistence`; see `s3` for access to a bucket",
     },
+    "PULSE_PUBLIC_URL": {"note": "Without it, the URL of `ingress` if `ingress.path` is not `/`"},
     "PULSE_GEOS": {"note": "Here they are a list"},
     "PULSE_LOG_FORMAT": {"default": "json"},
 }
@@ -56,6 +58,8 @@ INTRODUCTION = """\
 Settings are options of `feishu-pulse serve` or environment variables; an option takes precedence over its variable. `check` and
 `backfill` accept the same settings. If a setting is missing or invalid, the command prints one line that names it and ends with
 exit code 2.
+
+An empty variable counts as unset. Blanks, line ends and byte order marks around ids and secrets are ignored, in variables and in files.
 
 Durations are written as `500ms`, `60s`, `2min` or `1h`, sizes as `512MiB` or `4GiB`, flags as `true` and `false`.
 
@@ -70,6 +74,7 @@ LIBRARY_VARIABLES = """
 | --- | --- |
 | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, … | access to a bucket in `PULSE_ARCHIVE`; see [archive.md](archive.md) |
 | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | a proxy between the gateway and other services; see [operations.md](operations.md#proxies) |
+| `SSL_CERT_FILE`, `SSL_CERT_DIR` | the CA certificates that are trusted for connections to Feishu, the bucket, the identity provider and the collector, such as a bundle that contains the CA of the company; by default those of the operating system |
 | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | attributes of the process in traces; the default service name is `feishu-pulse` |
 | `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TIMEOUT` | headers for the collector, such as `authorization=…`, and the timeout of exports in ms |
 | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | which requests are traced; by default all, or what the caller's `traceparent` says |
@@ -106,7 +111,7 @@ def page(settings):
 def in_chart(settings):
     """The settings below `settings` of the chart's values: name, setting, default."""
     for setting in settings:
-        if setting["variable"] in NOT_IN_CHART_SETTINGS or setting["value_name"] in NOT_IN_CHART_VALUE_NAMES:
+        if setting["variable"] in IN_OTHER_VALUES or setting["variable"] in FIXED_IN_CHART:
             continue
         setting = setting | IN_CHART.get(setting["variable"], {})
         name = re.sub("-(.)", lambda match: match[1].upper(), setting["option"])
@@ -130,6 +135,17 @@ def scalar(value):
     return value if isinstance(value, str) and value and yaml.safe_load(value) == value else json.dumps(value)
 
 
+def as_helm_sets(accepted):
+    """Also accepts what `--set` makes of a value: fractions and large numbers are texts, digits are numbers."""
+    kinds = accepted.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if "number" in kinds:
+        return accepted | {"type": [*kinds, "string"], "pattern": r"^$|^[0-9]+(\.[0-9]+)?$"}
+    if "string" in kinds and re.match(accepted.get("pattern", "-"), "1"):
+        return accepted | {"type": [*kinds, "integer"]}
+    return accepted
+
+
 def schema(settings):
     """values.schema.json: what each setting accepts. One without a default can also be null or empty."""
     lines = []
@@ -141,7 +157,7 @@ def schema(settings):
             accepted = accepted | {"type": [accepted["type"], "null"]}
         if value is None and "pattern" in accepted:
             accepted = accepted | {"pattern": f"^$|{accepted['pattern']}"}
-        lines.append(f'        "{name}": {json.dumps(accepted)}')
+        lines.append(f'        "{name}": {json.dumps(as_helm_sets(accepted))}')
     return replaced("values.schema.json", r'(?<=src/cli/settings.rs.",\n      "properties": \{\n).*?(?=\n      \}\n)', ",\n".join(lines))
 
 
@@ -151,7 +167,7 @@ def environment(settings):
     for name, setting, value in in_chart(settings):
         kind = setting["schema"].get("type")
         # Helm reads numbers as floating point, so large ones would be written with an exponent.
-        form = {"integer": "{} | int64 | quote", "array": 'join "," {} | quote'}.get(kind, "{} | quote")
+        form = {"integer": "{} | int64 | quote", "array": 'join "," {} | quote'}.get(kind, "{} | toString | quote")
         if value in (None, []):
             lines += [f"{{{{- with .{name} }}}}", f"{setting['variable']}: {{{{ {form.format('.')} }}}}", "{{- end }}"]
         else:
@@ -168,5 +184,24 @@ def replaced(file, pattern, block):
     return text
 
 
-WRITERS = {"page": page, "values": values, "schema": schema, "environment": environment}
+def compare(settings):
+    """Fails if a setting has no value in the chart, or a value that does not exist."""
+    chart = yaml.safe_load((CHART / "values.yaml").read_text())
+    below_settings = {setting["variable"]: f"settings.{name}" for name, setting, _ in in_chart(settings)}
+    documented = re.findall(r"^\| `([A-Z_]+)` \| `--", pathlib.Path("docs/settings.md").read_text(), re.MULTILINE)
+    known = below_settings | IN_OTHER_VALUES
+    for variable in documented:
+        if variable in FIXED_IN_CHART:
+            continue
+        value, path = chart, known.get(variable)
+        for key in path.split(".") if path else ["(none)"]:
+            if not isinstance(value, dict) or key not in value:
+                sys.exit(f"{variable} is in docs/settings.md, but the chart has no value for it ({path})")
+            value = value[key]
+    if unknown := set(known) - set(documented):
+        sys.exit(f"the chart sets what is not in docs/settings.md: {', '.join(sorted(unknown))}")
+    return f"{len(documented)} settings, each with a value\n"
+
+
+WRITERS = {"compare": compare, "page": page, "values": values, "schema": schema, "environment": environment}
 print(WRITERS[sys.argv[1]](json.load(sys.stdin)), end="")

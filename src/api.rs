@@ -1,6 +1,7 @@
 //! The HTTP API: parses requests, calls the query engine, and writes responses.
 
 pub mod access_log;
+mod allowed_origins;
 pub mod authenticate;
 pub mod authorization;
 pub mod body_budget;
@@ -30,6 +31,7 @@ pub mod panic_guard;
 pub mod params;
 pub mod prefer;
 pub mod problem;
+mod public_path;
 pub mod rate_limit_headers;
 pub mod request_facts;
 pub mod request_id;

@@ -3,6 +3,8 @@
 //! The layers of the module `store` and the upstream client implement it. Each layer wraps another `DaySource` and
 //! loads days only from that one; the upstream client is the innermost source.
 
+mod remedy;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -160,9 +160,15 @@ impl KeyLine {
         // only in the message.
         let is_key = [text, &message].iter().any(|text| text.contains(access_key::KEY_PREFIX));
         Err(vec![if is_key {
-            "contains what looks like an access key; only the SHA-256 of a key belongs in the file".to_owned()
+            "contains what looks like an access key; only the SHA-256 of a key belongs in the file: put the line there that \
+             `feishu-pulse key new` prints after the key, such as \
+             {\"name\":\"bi\",\"sha256\":\"…\",\"scopes\":[\"reports:read\"]}"
+                .to_owned()
         } else {
-            format!("is not a valid key line: {message}")
+            format!(
+                "is not a valid key line, as `feishu-pulse key new` prints it ({{\"name\":\"bi\",\"sha256\":\"…\",\
+                 \"scopes\":[\"reports:read\"]}}): {message}"
+            )
         }])
     }
 

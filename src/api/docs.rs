@@ -84,7 +84,8 @@ pub fn base() -> openapi::OpenApi {
 /// `/openapi.json` and `/docs`.
 pub fn routes(document: openapi::OpenApi) -> Router<ApiState> {
     let ui = SwaggerUi::new("/docs")
-        .config(Config::from("/openapi.json").try_it_out_enabled(true).persist_authorization(false));
+        // A relative address, because a proxy can publish the page below a path.
+        .config(Config::from("../openapi.json").try_it_out_enabled(true).persist_authorization(false));
     let headers = [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

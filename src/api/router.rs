@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::{Router, middleware::from_fn};
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{OpenApi, Server};
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouter},
     routes,
@@ -37,6 +37,9 @@ pub fn service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B>
     let (routes, mut openapi) = native_routes(state.operations.metrics_listener).split_for_parts();
     let (drop_in, drop_in_openapi) = drop_in::routes().split_for_parts();
     openapi.merge(drop_in_openapi);
+    if let Some(url) = &state.operations.public_url {
+        openapi.servers = Some(vec![Server::new(url.as_str().trim_end_matches('/'))]);
+    }
     // The pages of the documentation are public, so they have no policy.
     let native = routes.merge(docs::routes(openapi));
     let limits = RequestLimits::new(

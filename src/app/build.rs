@@ -180,7 +180,9 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
             min_group_size: config.min_group_size,
             drop_in_extended: config.drop_in_extended,
             cors_origins: config.cors_origins,
+            cors_loopback: config.cors_loopback,
             admin_hosts: config.admin_hosts,
+            public_url: config.public_url,
             metrics_listener: config.metrics,
             log_filter: config.log_filter,
             ..ApiConfig::new(config.geos)

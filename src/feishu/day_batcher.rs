@@ -430,7 +430,12 @@ impl FetchGuard {
                 Ok(FetchEnd::Delivered)
             }
             Err(error) => {
-                tracing::warn!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
+                // The token cache has logged rejected credentials once for all days.
+                if matches!(error, LoadError::Unauthorized { .. }) {
+                    tracing::debug!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
+                } else {
+                    tracing::warn!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
+                }
                 shared.record_refusal(batch_key, &error);
                 shared.fail_pending(batch_key, &error);
                 Err(FailedFetch { guard: self, error })

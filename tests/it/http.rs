@@ -5,6 +5,7 @@ mod connection_limit;
 mod cross_site;
 mod hosts;
 mod metrics;
+mod public_path;
 mod server;
 mod shutdown;
 mod traces;
