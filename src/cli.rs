@@ -114,7 +114,7 @@ impl Command {
         match self {
             Self::Serve(settings) => serve::run(&settings).await?,
             #[cfg(feature = "demo")]
-            Self::Demo(args) => demo::run(&args).await?,
+            Self::Demo(args) => Box::pin(demo::run(&args)).await?,
             Self::Backfill(args) => backfill::run(&args).await?,
             #[cfg(feature = "demo")]
             Self::Simulate(args) => simulate::run(&args).await?,

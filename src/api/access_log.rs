@@ -155,7 +155,8 @@ impl Finish for LogResponse {
             refusals.log_refusal(key_name.unwrap_or("unknown"), &method, response.status(), began_at, &facts);
             return response;
         }
-        if !(is_identified && facts.is_audited()) && !facts.reached_router() {
+        let is_logged = facts.reached_router() || (is_identified && facts.is_audited());
+        if !is_logged {
             return response;
         }
         let entry = AccessLogEntry { method, status: response.status(), rows, began_at, bytes: 0, facts };

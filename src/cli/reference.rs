@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::settings::{
     Settings,
     access::RequestsPerMinute,
-    values::{CallRate, DayCount, RetentionDays, Share},
+    values::{CallRate, RetentionDays, Share, WarmDays},
 };
 use crate::model::Geo;
 
@@ -67,7 +67,7 @@ fn one_value(setting: &Arg) -> Value {
         (TypeId::of::<u64>(), integer(0)),
         (TypeId::of::<NonZero<usize>>(), integer(1)),
         (TypeId::of::<NonZeroU64>(), integer(1)),
-        (TypeId::of::<DayCount>(), json!({ "type": "integer", "minimum": 0, "maximum": DayCount::MAX })),
+        (TypeId::of::<WarmDays>(), json!({ "type": "integer", "minimum": 0, "maximum": WarmDays::MAX })),
         (TypeId::of::<Share>(), number(Share::RANGE)),
         (TypeId::of::<CallRate>(), number(CallRate::RANGE)),
     ];

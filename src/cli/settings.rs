@@ -23,7 +23,7 @@ use self::{
     headings::{DAYS, FEISHU, OBSERVATION, SERVER, STORAGE},
     secret::SecretSetting,
     values::{
-        CallRate, DayCount, RetentionDays, Share, Switch, base_url, calls, count, delay, duration, host_name, id,
+        CallRate, RetentionDays, Share, Switch, WarmDays, base_url, calls, count, delay, duration, host_name, id,
         listen_address, long_duration, secret, size,
     },
 };
@@ -132,7 +132,7 @@ pub struct Settings {
 
     /// How many of the latest days are fetched at the start if they are missing
     #[arg(long, env = "PULSE_WARM_DAYS", value_name = "DAYS", default_value = "35", help_heading = DAYS)]
-    pub warm_days: DayCount,
+    pub warm_days: WarmDays,
 
     /// How long after its production a day is fetched again until it is final
     #[arg(long, env = "PULSE_SETTLING_TIME", value_name = "DURATION", default_value = "6h", value_parser = long_duration, help_heading = DAYS)]

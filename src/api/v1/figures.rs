@@ -369,3 +369,51 @@ impl PartialSchema for Features {
 }
 
 impl ToSchema for Features {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn counts(people: &PeopleFigures, trailing: &TrailingFigures, features: &Features) -> Vec<Option<u64>> {
+        let own = [people.users, people.people, people.activated, people.active, people.regular];
+        let of_features = features.0.iter().flat_map(|of| [of.active, of.regular]);
+        own.into_iter().chain([trailing.wau, trailing.mau]).chain(of_features).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn no_small_number_is_visible_and_none_is_withheld_alone(
+            numbers in proptest::collection::vec(proptest::option::of(0_u64..40), 7 + 2 * Feature::COUNT), least in 1_u64..20,
+        ) {
+            let number = |index: usize| numbers[index];
+            let share = Some(0.5);
+            let mut people = PeopleFigures {
+                users: number(0), people: number(1), activated: number(2), active: number(3), regular: number(4),
+                active_rate: share, active_per_day: share, active_rate_per_day: share, regular_days: Some(2), regular_rate: share,
+            };
+            let mut trailing = TrailingFigures { wau: number(5), mau: number(6), stickiness: share };
+            let mut features = Features(std::array::from_fn(|feature| FeatureUse {
+                active: number(7 + 2 * feature), regular: number(8 + 2 * feature),
+                adoption: share, active_per_day: share, regular_rate: share,
+            }));
+            let before = counts(&people, &trailing, &features);
+
+            let are_withheld =
+                withhold_small_cells(&mut people, &mut trailing, &mut features, NonZeroU64::new(least).unwrap());
+
+            let after = counts(&people, &trailing, &features);
+            prop_assert!(after.iter().flatten().all(|count| *count == 0 || *count >= least));
+            let withheld = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+            prop_assert_eq!(are_withheld, withheld > 0);
+            let visible = after.iter().flatten().filter(|count| **count > 0).count();
+            prop_assert!(withheld != 1 || visible == 0, "one alone could be derived from the others");
+            // Shares and means of a withheld number are withheld with it.
+            if are_withheld && before[3].is_some() && people.active.is_none() {
+                prop_assert_eq!((people.active_rate, people.active_per_day, people.active_rate_per_day), (None, None, None));
+                prop_assert_eq!(trailing.stickiness, None);
+            }
+        }
+    }
+}

@@ -163,14 +163,14 @@ impl FromStr for CallRate {
 
 /// A number of days, which may be zero.
 #[derive(Clone, Copy, Debug)]
-pub struct DayCount(pub u16);
+pub struct WarmDays(pub u16);
 
-impl DayCount {
+impl WarmDays {
     /// Ten years.
     pub(crate) const MAX: u16 = 3660;
 }
 
-impl FromStr for DayCount {
+impl FromStr for WarmDays {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

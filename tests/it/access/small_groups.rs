@@ -197,3 +197,30 @@ async fn movements_of_few_people_are_withheld_with_the_figures_that_reveal_them(
     assert!(hidden > 0 && visible > 0, "{hidden} hidden, {visible} visible");
     assert!(shown["meta"]["notes"].as_array().unwrap().iter().any(|note| note.as_str().unwrap().contains("withheld")));
 }
+
+#[tokio::test]
+async fn licences_list_no_departments_and_withhold_small_numbers() {
+    let keys = [Key::new("reports", &[Scope::ReportsRead]), Key::new("users", &[Scope::UsersRead])];
+    let [reports, users] = &keys;
+    let guarded = guarded(&keys, MIN_GROUP).await;
+    let path = format!("/v1/reports/licences?{RANGE}");
+
+    let shown = guarded.get(&path, reports).await.json();
+    let known = guarded.get(&path, users).await.json();
+    let in_department = guarded.get(&format!("{path}&department_path=x"), reports).await;
+
+    assert_eq!(in_department.status, StatusCode::FORBIDDEN);
+    assert!(known["data"].as_array().unwrap().len() > 1);
+    assert_eq!(shown["data"].as_array().unwrap().len(), 1);
+    let (shown, known) = (shown["data"][0].as_object().unwrap(), known["data"][0].as_object().unwrap());
+    let mut withheld = 0;
+    for (name, count) in known.iter().filter_map(|(name, figure)| Some((name, figure.as_u64()?))) {
+        let visible = shown[name].as_u64();
+        assert!(visible.is_none_or(|visible| visible == count && (count == 0 || count >= MIN_GROUP)), "{name}: {count}");
+        withheld += usize::from(visible.is_none());
+    }
+    assert!(withheld > 1, "{known:?}");
+    // The statuses add up to all accounts, so one of them alone must not be withheld.
+    let statuses = ["never_activated", "active", "dormant"];
+    assert_ne!(statuses.iter().filter(|status| shown[**status].is_null()).count(), 1, "{shown:?}");
+}

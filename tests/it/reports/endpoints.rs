@@ -390,7 +390,7 @@ async fn missing_ids_are_noted_in_the_response() {
 #[tokio::test]
 async fn group_reports_reject_the_user_id_parameter() {
     let (setup, _) = tenant_of_200().await;
-    for report in ["departments", "retention", "movement"] {
+    for report in ["departments", "retention", "movement", "licences"] {
         let response = setup.get(&format!("/v1/reports/{report}?{RANGE}&user_id=ou_1&depht=1")).await;
         assert_eq!(response.status, 400);
         assert_eq!(response.problem()["errors"].as_array().unwrap().len(), 2);

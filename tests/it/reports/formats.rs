@@ -7,7 +7,7 @@ use crate::support::Setup;
 
 const RANGE: &str = "start_date=2026-11-16&end_date=2026-11-20";
 
-pub const TABLES: [&str; 8] = [
+pub const TABLES: [&str; 9] = [
     "/v1/user-days",
     "/v1/users",
     "/v1/reports/activity",
@@ -16,6 +16,7 @@ pub const TABLES: [&str; 8] = [
     "/v1/reports/retention",
     "/v1/reports/movement",
     "/v1/reports/clients",
+    "/v1/reports/licences",
 ];
 
 async fn get_as(setup: &Setup, path: &str, accept: &str) -> crate::support::ApiResponse {
@@ -126,6 +127,7 @@ async fn the_first_lines_of_each_format() {
         ("retention", format!("reports/retention?{month}")),
         ("movement", format!("reports/movement?{month}")),
         ("clients", format!("reports/clients?{month}")),
+        ("licences", format!("reports/licences?{month}")),
     ] {
         for format in ["csv", "ndjson"] {
             let text = setup.get(&format!("/v1/{path}&format={format}")).await.text;

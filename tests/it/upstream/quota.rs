@@ -8,7 +8,7 @@ use feishu_simulator::{FaultKind, InjectedFault, SimulatorConfig};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 
-const WEEK: &str = "/v1/reports/activity?start_date=2026-11-09&end_date=2026-11-15";
+const WEEK: &str = "/v1/reports/activity?trailing=held&start_date=2026-11-09&end_date=2026-11-15";
 
 #[tokio::test]
 async fn successful_calls_are_counted_and_reported() {
@@ -27,10 +27,10 @@ async fn no_call_exceeds_the_configured_limit_and_cached_days_are_still_served()
     let simulation = SimulatorConfig { users: 100, turnover: 0.0, ..SimulatorConfig::default() };
     let setup = Setup::with(simulation, |config| config.feishu.quota = quota).await;
     // Two days of 100 people need 4 pages. The second request needs more than the remaining 8.
-    let first = setup.get("/v1/reports/activity?start_date=2026-11-14&end_date=2026-11-15").await;
+    let first = setup.get("/v1/reports/activity?trailing=held&start_date=2026-11-14&end_date=2026-11-15").await;
 
-    let refused = setup.get("/v1/reports/activity?start_date=2026-09-01&end_date=2026-11-10").await;
-    let again = setup.get("/v1/reports/activity?start_date=2026-11-14&end_date=2026-11-15").await;
+    let refused = setup.get("/v1/reports/activity?trailing=held&start_date=2026-09-01&end_date=2026-11-10").await;
+    let again = setup.get("/v1/reports/activity?trailing=held&start_date=2026-11-14&end_date=2026-11-15").await;
 
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.problem()["code"], "upstream_quota_exhausted");
