@@ -20,6 +20,7 @@ RUN mkdir -p src benches/archive benches/reports crates/adaptive-throttle/src cr
 # COPY keeps the modification times of the checkout, which are older than the empty sources. Without `touch`, cargo would
 # consider the empty build up to date.
 COPY docs/architecture.md docs/
+COPY docs/zh docs/zh
 COPY crates/adaptive-throttle crates/adaptive-throttle
 COPY src src
 RUN touch src/lib.rs src/main.rs crates/adaptive-throttle/src/lib.rs \

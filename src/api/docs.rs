@@ -81,19 +81,36 @@ pub fn base() -> openapi::OpenApi {
     DocumentBase::openapi()
 }
 
+/// The script that starts Swagger UI, and the documents in Chinese, to which it links.
+const OWN_PAGES: [(&str, &str, &str); 5] = [
+    ("/docs/swagger-initializer.js", "text/javascript; charset=utf-8", include_str!("docs/initializer.js")),
+    ("/docs/zh/metrics.md", MARKDOWN, include_str!("../../docs/zh/metrics.md")),
+    ("/docs/zh/access.md", MARKDOWN, include_str!("../../docs/zh/access.md")),
+    ("/docs/zh/settings.md", MARKDOWN, include_str!("../../docs/zh/settings.md")),
+    ("/docs/zh/drop-in.md", MARKDOWN, include_str!("../../docs/zh/drop-in.md")),
+];
+
+/// Browsers show plain text and download Markdown.
+const MARKDOWN: &str = "text/plain; charset=utf-8";
+
+fn own_pages() -> Router<ApiState> {
+    OWN_PAGES.into_iter().fold(Router::new(), |pages, (path, content_type, content)| {
+        pages.route(path, get(async move || ([(header::CONTENT_TYPE, content_type)], content)))
+    })
+}
+
 /// `/openapi.json` and `/docs`.
 pub fn routes(document: openapi::OpenApi) -> Router<ApiState> {
-    let ui = SwaggerUi::new("/docs")
-        // A relative address, because a proxy can publish the page below a path.
-        .config(Config::from("../openapi.json").try_it_out_enabled(true).persist_authorization(false));
+    // `initializer.js` has the configuration.
+    let ui = SwaggerUi::new("/docs").config(Config::from("../openapi.json"));
     let headers = [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     ];
-    let pages = headers
-        .into_iter()
-        .fold(Router::from(ui), |pages, (name, value)| pages.layer(SetResponseHeaderLayer::overriding(name, value)));
+    let pages = headers.into_iter().fold(Router::from(ui).merge(own_pages()), |pages, (name, value)| {
+        pages.layer(SetResponseHeaderLayer::overriding(name, value))
+    });
     Router::new().route("/openapi.json", get(async move || Json(document))).merge(pages)
 }

@@ -1,6 +1,7 @@
 //! Problem documents (RFC 9457): the error responses of the native API.
 
 mod code;
+mod language;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::code::{ProblemCode, ProblemDoc};
+use self::language::{ChineseDoc, ProblemLanguage};
 use super::{
     middleware::{Finish, Middleware, Served},
     request_facts::RequestFacts,
@@ -193,6 +195,19 @@ impl Problem {
         Self { retry_after: Some(retry_after_seconds(wait)), ..self }
     }
 
+    /// The problem with its title and detail in this language. The Chinese detail ends with the English one, which names
+    /// what is particular to this occurrence.
+    fn in_language(self, language: ProblemLanguage) -> Self {
+        match language {
+            ProblemLanguage::English => self,
+            ProblemLanguage::Chinese => {
+                let ChineseDoc { title, explanation } = self.code.chinese();
+                let detail = format!("{explanation}（{}）", self.detail);
+                Self { title, detail, ..self }
+            }
+        }
+    }
+
     fn with_upstream_detail(self, upstream: &UpstreamDetail) -> Self {
         Self { upstream_code: upstream.code, upstream_log_id: upstream.log_id.clone(), ..self }
     }
@@ -279,23 +294,28 @@ pub struct RenderProblems;
 
 /// Renders the problem of a response, if it has one.
 #[derive(Debug)]
-pub struct RenderProblem(Arc<RequestFacts>);
+pub struct RenderProblem {
+    facts: Arc<RequestFacts>,
+    language: ProblemLanguage,
+}
 
 impl Middleware for RenderProblems {
     type Finish = RenderProblem;
 
     fn before<B>(&self, request: &mut Request<B>) -> Result<RenderProblem, Response> {
-        Ok(RenderProblem(RequestFacts::of(request)))
+        Ok(RenderProblem { facts: RequestFacts::of(request), language: ProblemLanguage::of(request.headers()) })
     }
 }
 
 impl Finish for RenderProblem {
     fn finish(self, Ok(mut response): Served) -> Response {
         let Some(problem) = Problem::of_response(&mut response) else { return response };
-        let problem = Problem { request_id: self.0.request_id().to_owned(), ..problem };
+        let problem = Problem { request_id: self.facts.request_id().to_owned(), ..problem.in_language(self.language) };
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::CONTENT_LANGUAGE, self.language.tag());
+        headers.append(header::VARY, HeaderValue::from(header::ACCEPT_LANGUAGE));
         if let Some(seconds) = problem.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -77,7 +77,7 @@ pub struct UserData<'a> {
     get, path = "/v1/users/{user_id}", tag = "data", operation_id = "user",
     params(
         ("user_id" = String, Path, description = "Id of the person, of type `user_id_type`",
-            example = "ou_7dab8a3d3cdcc9da365777c7ad535d62"),
+            example = "ou_0048db4f1eb5210fab8ae39635c948a9"),
         RangeParams, UserParams, StatusParams, FormatParams, PreferHeader,
     ),
     responses(

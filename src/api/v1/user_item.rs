@@ -40,7 +40,7 @@ record! {
     #[derive(Debug, Serialize, ToSchema)]
     pub struct UserItem {
         /// Id of the person, of type `user_id_type`.
-        #[schema(value_type = String, example = "ou_7dab8a3d3cdcc9da365777c7ad535d62")]
+        #[schema(value_type = String, example = "ou_0048db4f1eb5210fab8ae39635c948a9")]
         user_id: Option<Arc<str>>,
         /// Name of the person on the last day that has a row.
         #[schema(value_type = String, example = "张三")]

@@ -216,7 +216,10 @@ async fn licences_list_no_departments_and_withhold_small_numbers() {
     let mut withheld = 0;
     for (name, count) in known.iter().filter_map(|(name, figure)| Some((name, figure.as_u64()?))) {
         let visible = shown[name].as_u64();
-        assert!(visible.is_none_or(|visible| visible == count && (count == 0 || count >= MIN_GROUP)), "{name}: {count}");
+        assert!(
+            visible.is_none_or(|visible| visible == count && (count == 0 || count >= MIN_GROUP)),
+            "{name}: {count}"
+        );
         withheld += usize::from(visible.is_none());
     }
     assert!(withheld > 1, "{known:?}");

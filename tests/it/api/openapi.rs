@@ -1,7 +1,7 @@
 //! The OpenAPI document: it describes all endpoints and parameters of the service, and nothing else.
 
 use feishu_pulse::api;
-use feishu_simulator::SimulatorConfig;
+use feishu_simulator::{Simulator, SimulatorConfig, TenantGeo, TenantProfile};
 use proptest::prelude::*;
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -164,4 +164,34 @@ fn no_undocumented_parameter_is_accepted() {
         }
     });
     assert_eq!(setup.upstream_calls(), 0);
+}
+
+/// Swagger UI fills the fields of a request with the examples, and most readers send their first request to the demo.
+#[tokio::test]
+async fn the_examples_of_parameters_work_on_the_demo() {
+    let document = document();
+    let demo = SimulatorConfig { users: 2000, days: 400, profile: TenantProfile::Story, ..SimulatorConfig::default() };
+    let demo = Simulator::start(demo, || "2026-11-21T12:00:00Z".parse().expect("a time")).await.unwrap();
+
+    let user = document["paths"]["/v1/users/{user_id}"]["get"]["parameters"].as_array().expect("parameters");
+    let user = user.iter().find(|parameter| parameter["in"] == "path").expect("the id");
+    let rows = demo.tenant().rows_of(TenantGeo::Cn, day("2026-11-20").date());
+    assert!(rows.iter().any(|row| user["example"] == row.open_id), "{user}");
+    assert!(document.to_string().contains("\"example\":\"7d\""));
+}
+
+#[tokio::test]
+async fn swagger_ui_is_folded_keeps_no_key_unasked_and_links_to_the_chinese_documents() {
+    let setup = small_setup().await;
+
+    let script = setup.get("/docs/swagger-initializer.js").await.text;
+    for expected in ["BaseLayout", "docExpansion: \"none\"", "persistAuthorization: isKept()", "zh/metrics.md"] {
+        assert!(script.contains(expected), "{expected} is not in\n{script}");
+    }
+    for page in ["metrics", "access", "settings", "drop-in"] {
+        let page = setup.get(&format!("/docs/zh/{page}.md")).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.text.contains("[English]"), "{}", page.text);
+        assert_eq!(page.headers["x-content-type-options"], "nosniff");
+    }
 }

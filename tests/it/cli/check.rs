@@ -135,6 +135,23 @@ async fn an_error_of_feishu_is_reported_with_its_remedy(#[case] fault: i64, #[ca
 }
 
 #[tokio::test]
+async fn empty_variables_of_the_storage_count_as_unset() {
+    let simulator = simulator().await;
+    let storage = [
+        ("PULSE_ARCHIVE", "s3://bucket"),
+        ("AWS_ENDPOINT_URL_S3", ""),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ];
+
+    let output = check(&simulator.base_url(), &storage).await;
+
+    let (_, report) = findings(&output);
+    assert!(report.contains("PROBLEM  archive") && !report.contains("is not a URL"), "{report}");
+}
+
+#[tokio::test]
 async fn blanks_and_byte_order_marks_around_credentials_are_ignored() {
     let simulator = simulator().await;
     let credentials = [("FEISHU_APP_ID", "\u{feff}cli_demo\r\n"), ("FEISHU_APP_SECRET", " demo-secret\n")];

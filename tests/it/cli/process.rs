@@ -234,6 +234,19 @@ fn the_help_lists_every_setting() {
 }
 
 #[test]
+fn the_chinese_reference_has_every_setting_with_its_default() {
+    let reference = include_str!("../../../docs/zh/settings.md");
+    for setting in settings() {
+        let variable = setting["variable"].as_str().expect("a variable");
+        let row = reference.lines().find(|line| line.starts_with(&format!("| `{variable}` |")));
+        let row = row.unwrap_or_else(|| panic!("{variable} is missing"));
+        if let Some(default) = setting["default"].as_str() {
+            assert!(row.contains(&format!("| `{default}` |")), "{variable}: the default is {default}: {row}");
+        }
+    }
+}
+
+#[test]
 fn the_openapi_document_is_printed() {
     let output = run(&["openapi"], &[]);
 
