@@ -25,7 +25,7 @@ const MAX_NAME_BYTES: usize = 64;
 const MAX_DEPARTMENT_PATH_BYTES: usize = 512;
 
 /// Maximum length of a JSON error message, in characters.
-const MAX_JSON_ERROR_CHARS: usize = 200;
+const MAX_JSON_ERROR_CHARS: usize = 150;
 
 /// A line of the keys file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

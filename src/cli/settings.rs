@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case(&[], "FEISHU_APP_SECRET is not set")]
+    #[case(&[], "FEISHU_APP_SECRET (--app-secret) is not set")]
     #[case(&["--app-secret", "s", "--app-secret-file", "x"], "both set")]
     #[case(&["--app-secret-file", "/no/such/file"], "cannot be read")]
     #[case(&["--app-secret", "s", "--listen", "0.0.0.0:80"], "no access control")]
