@@ -39,8 +39,8 @@ pub const LATE_DAYS: &str = "the days in meta.days.late do not count in the figu
     unusually few, or rows may be missing; they are fetched again until two fetches that are far enough apart agree";
 
 /// Note: the two ranges of a comparison have different numbers of dates that count.
-pub const RANGES_OF_DIFFERENT_LENGTH: &str = "days_counted of the two ranges differ, because some dates do not count: the changes \
-    of sums and of distinct people are null";
+pub const RANGES_OF_DIFFERENT_LENGTH: &str = "days_counted of the two ranges differ, because some dates do not count: only users \
+    and figures per day have a change";
 
 /// Note: `inactive_for` was judged by fewer dates than requested.
 pub const TOO_FEW_DATES: &str = "fewer dates count than inactive_for names, because days before them are late, missing, expired or \
@@ -69,6 +69,14 @@ pub const NO_ROWS_OF_INACTIVE_PEOPLE: &str = "Feishu sends no rows for inactive 
 /// Note: people are missing, because Feishu withholds user ids.
 pub const PEOPLE_WITHOUT_ID_OMITTED: &str =
     "Feishu withholds user_id from this app: people without an id cannot be distinguished and are omitted";
+
+/// Note: for some people, only the range tells when they were active.
+pub const UNKNOWN_LAST_ACTIVITY: &str = "Feishu names no last activity of some people: they count as dormant if they were not \
+    active in the range, which is shorter than dormant_after";
+
+/// Note: it is not known who has left.
+pub const UNKNOWN_WHO_LEFT: &str = "status is null for people without a row on the newest date, because Feishu withholds ids on \
+    that date or sends no rows of inactive people";
 
 /// Note: figures are suppressed for callers that may not see rows.
 pub const SMALL_GROUPS_SUPPRESSED: &str =

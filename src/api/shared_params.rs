@@ -141,6 +141,18 @@ pub fn reject_department_path_if_suppressing(params: &mut Params, context: &Requ
     }
 }
 
+/// Rejects the number of days `name` if small groups are suppressed for the caller: the difference between the answers to two
+/// numbers could be a small group.
+pub fn reject_days_if_suppressing(params: &mut Params, context: &RequestContext, name: &'static str) {
+    if params.has(name) && context.min_group_size().is_some() {
+        let detail = format!(
+            "{name} requires the scope users:read, because small groups are withheld: the difference between two \
+            values could be a small group"
+        );
+        params.reject(Problem::insufficient_scope(access::Scope::UsersRead, detail));
+    }
+}
+
 /// Rejects selections that the caller is not allowed to make.
 fn reject_forbidden_selections(params: &mut Params, context: &RequestContext) {
     let caller = context.caller();

@@ -264,8 +264,11 @@ impl QueryEngine {
         }
         let caller = self.caller.unwrap_or(ANONYMOUS_BACKGROUND_CALLER);
         let context = LoadContext { priority: Priority::Background, caller };
+        let mut fetch_continues = false;
         for key in keys.iter().filter(|key| self.is_whole(key)) {
+            fetch_continues |= self.kept_loads.is_kept(self.caller, key);
             let Some(kept) = self.kept_loads.try_keep(self.caller, key) else { continue };
+            fetch_continues = true;
             let (engine, key) = (self.clone(), key.clone());
             let fetch = async move {
                 if engine.source.load(&key, depth, context).await.is_ok() {
@@ -275,7 +278,6 @@ impl QueryEngine {
             };
             tokio::spawn(fetch.in_current_span());
         }
-        let fetch_continues = keys.iter().any(|key| self.is_whole(key));
         Err(QueryError::DeadlineExceeded { remaining: Some(estimate), fetch_continues })
     }
 

@@ -1,4 +1,4 @@
-//! Kept loads: loads of whole days that continue after their request has ended without them. The rows of everyone are
+//! Kept loads: loads of whole days that go on although no request waits for them any more. The rows of everyone are
 //! archived and answer later requests of all callers; the rows of one person or department are needed only by a request
 //! that waits for them.
 
@@ -48,6 +48,11 @@ pub(super) struct RequestedLoad<T> {
 }
 
 impl KeptLoads {
+    /// Whether the load of a day is kept for this caller.
+    pub(super) fn is_kept(&self, caller: Option<CallerId>, key: &DayKey) -> bool {
+        self.days.lock().get(&caller).is_some_and(|days| days.contains(key))
+    }
+
     /// Keeps the load of a day. `None` if the day is kept for this caller already, or if the caller has too many.
     pub(super) fn try_keep(&self, caller: Option<CallerId>, key: &DayKey) -> Option<KeptLoad> {
         let mut days = self.days.lock();

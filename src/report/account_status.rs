@@ -1,11 +1,11 @@
-//! The status of accounts: never activated, active, dormant, or gone.
+//! The status of accounts: not activated, active, dormant, or left.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::digest::DayDigest;
+use super::{digest::DayDigest, movement::has_inactive_rows};
 use crate::{
     model::{Day, Geo},
     table::{DayMetadata as _, Flag, PersonIndex},
@@ -64,13 +64,16 @@ pub struct NewestRow {
 pub struct StatusRule {
     newest: Day,
     dormant_after: u16,
+    /// Whether a person without a row on the newest date has left: Feishu sends rows of inactive people, and no row of that
+    /// date lacks its id.
+    knows_who_left: bool,
     /// The days of the range that count, latest first.
     days: Vec<Arc<DayDigest>>,
 }
 
 impl NewestRow {
-    /// The newer of two rows of a person. Of rows of the same date in two geos: an account that is activated in one of them,
-    /// with the later activity.
+    /// The newer of two rows of a person. If both are of the same date, in two geos: activated if either is, and the later
+    /// `last_active_time`.
     #[must_use]
     pub fn newer(self, other: Self) -> Self {
         let (newer, older) = if other.day >= self.day { (other, self) } else { (self, other) };
@@ -90,7 +93,10 @@ impl StatusRule {
     #[must_use]
     pub fn new(newest: Day, mut days: Vec<Arc<DayDigest>>, dormant_after: u16) -> Self {
         days.reverse();
-        Self { newest, dormant_after, days }
+        let on_newest = days.iter().take_while(|day| day.key().day == newest);
+        let are_identified = on_newest.map(|day| day.figures().present.unidentified).sum::<u64>() == 0;
+        let knows_who_left = are_identified && has_inactive_rows(&days);
+        Self { newest, dormant_after, knows_who_left, days }
     }
 
     /// The date on which accounts are judged.
@@ -99,20 +105,26 @@ impl StatusRule {
         self.newest
     }
 
-    /// The status of the account of this row. `person` is `None` if the person's id is missing.
+    /// Whether a person without a row on the date has left. Otherwise the status of such a person is unknown.
     #[must_use]
-    pub fn status(&self, person: Option<PersonIndex>, row: NewestRow) -> AccountStatus {
-        if row.day != self.newest {
-            AccountStatus::Left
+    pub const fn knows_who_left(&self) -> bool {
+        self.knows_who_left
+    }
+
+    /// The status of the account of this row; `None` if it is unknown. `person` is `None` if the person's id is missing.
+    #[must_use]
+    pub fn status(&self, person: Option<PersonIndex>, row: NewestRow) -> Option<AccountStatus> {
+        Some(if row.day != self.newest {
+            return self.knows_who_left.then_some(AccountStatus::Left);
         } else if !row.activated {
             AccountStatus::NeverActivated
-        } else if self.is_active_since(row.last_active_time.map(|time| row.geo.today(time)))
-            || self.is_active_since(self.last_active_date(person))
+        } else if self.is_recent(row.last_active_time.map(|time| row.geo.today(time)))
+            || self.is_recent(self.last_active_date(person))
         {
             AccountStatus::Active
         } else {
             AccountStatus::Dormant
-        }
+        })
     }
 
     /// For how long a dormant account has had no activity.
@@ -129,7 +141,7 @@ impl StatusRule {
         }
     }
 
-    fn is_active_since(&self, last: Option<Day>) -> bool {
+    fn is_recent(&self, last: Option<Day>) -> bool {
         last.is_some_and(|last| self.newest.since(last) < i32::from(self.dormant_after))
     }
 

@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
 /// A version is the newest only if at least one in this number of the system's users has it.
-const NEWEST_MIN_FRACTION: u64 = 100;
+const NEWEST_ONE_IN: u64 = 100;
 
 /// A client in one version on one system.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +81,7 @@ impl VersionUsage {
     /// Whether enough of the system's users have the version, so that it is not the trial of a few people.
     fn is_widespread(&self) -> bool {
         let counts = self.users.zip(self.system_users);
-        counts.is_some_and(|(users, all)| users > 0 && users.saturating_mul(NEWEST_MIN_FRACTION) >= all)
+        counts.is_some_and(|(users, all)| users > 0 && users.saturating_mul(NEWEST_ONE_IN) >= all)
     }
 }
 

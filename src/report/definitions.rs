@@ -1,4 +1,7 @@
-//! What a row counts as in figures, and the version of these definitions.
+//! What the flags of a row count as in figures, and the version of all definitions.
+//!
+//! Other definitions: use by counters `Counter::shows_use`, regular use `range_figures`, accounts `account_status`, client
+//! versions `client_versions`, groups that are too small `suppression` and `withhold_small_cells`.
 
 use crate::table::{Feature, Flag, Flags};
 

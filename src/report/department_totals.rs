@@ -61,7 +61,7 @@ pub fn totals(
 
 /// Distinct people of every node. `None` in place of a number if a person's id is missing.
 fn distinct_people(days: &[Arc<DayDigest>], tree: &DepartmentTree, regular_days: usize) -> Vec<DistinctPeople> {
-    const REGULAR: [Flag; 1 + Feature::COUNT] = *Flag::ALL.last_chunk().expect("the account's flag is the only other");
+    const REGULAR: [Flag; 1 + Feature::COUNT] = *Flag::ALL.last_chunk().expect("all flags but `Activated`");
     let present = [Criterion { flag: None, days: 1 }].into_iter();
     let with_flag = Flag::ALL.into_iter().map(Criterion::any_day);
     let regular = REGULAR.into_iter().map(|flag| Criterion { flag: Some(flag), days: regular_days });

@@ -45,7 +45,7 @@ pub fn licences(
     let (mut all, mut by_node) = (AccountCounts::default(), vec![AccountCounts::default(); tree.len()]);
     for Account { person, row, departments } in accounts(geos, dictionary, selection) {
         let status = rule.status(person, row);
-        let dormant_for = (status == AccountStatus::Dormant).then(|| rule.dormant_for(person, row));
+        let dormant_for = (status == Some(AccountStatus::Dormant)).then(|| rule.dormant_for(person, row));
         all.add(status, dormant_for);
         let nodes = departments.iter().flat_map(|department| tree.self_and_ancestors(*department));
         for node in nodes.collect::<BTreeSet<usize>>() {
@@ -86,13 +86,13 @@ fn accounts(geos: &[Arc<DayTable>], dictionary: &DictionaryTables, selection: &R
 }
 
 impl AccountCounts {
-    fn add(&mut self, status: AccountStatus, dormant_for: Option<DormantFor>) {
+    fn add(&mut self, status: Option<AccountStatus>, dormant_for: Option<DormantFor>) {
         self.accounts += 1;
         match status {
-            AccountStatus::NeverActivated => self.never_activated += 1,
-            AccountStatus::Active => self.active += 1,
+            Some(AccountStatus::NeverActivated) => self.never_activated += 1,
+            Some(AccountStatus::Active) => self.active += 1,
             // All rows are of the newest date.
-            AccountStatus::Dormant | AccountStatus::Left => {}
+            Some(AccountStatus::Dormant | AccountStatus::Left) | None => {}
         }
         if let Some(duration) = dormant_for {
             self.dormant[duration.index()] += 1;

@@ -23,7 +23,7 @@ pub struct RangeFigures {
     /// Mean over the dates of the active people divided by the activated people of the date. Dates without activated people
     /// are left out; `None` if there is no other.
     pub active_rate_per_day: Option<f64>,
-    /// On how many dates a person must be active to be counted in [`Use::regular`].
+    /// On how many dates a person must be active, or use a feature, to be counted in [`Use::regular`].
     pub regular_days: usize,
     /// Use of each feature, by [`Feature::index`].
     pub features: [Use; Feature::COUNT],
@@ -69,8 +69,7 @@ pub struct DistinctPeople {
     pub regular: [Option<u64>; Flag::COUNT],
 }
 
-/// On how many dates a person must have used a feature in order to be a regular user of it, if nothing else is requested: a
-/// quarter of the dates that count, rounded up, such as 1 of 3, 2 of 7 and 8 of 30.
+/// On how many dates a person must be active, or use a feature, to count as regular, if nothing else is requested: a quarter of the dates that count, rounded up, such as 1 of 3, 2 of 7 and 8 of 30.
 #[must_use]
 pub const fn default_regular_days(days_counted: usize) -> usize {
     let days = days_counted.div_ceil(4);

@@ -32,14 +32,16 @@ pub struct Cohort {
 /// The activity of a cohort in one period.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CohortPeriod {
+    /// Number of weeks or months since that of the activation, also of those that are omitted.
+    pub offset: usize,
     /// The days of the period.
     pub days: DayRange,
     /// Number of dates of the period that count.
     pub days_counted: usize,
     /// Whether the whole week or month is selected, and each of its dates counts or is known to have no people.
     pub is_complete: bool,
-    /// Number of people of the cohort who were active in the period.
-    pub active: u64,
+    /// Number of people of the cohort who were active in the period; `None` if it is withheld.
+    pub active: Option<u64>,
     /// `active` divided by the size of the cohort; `None` if the cohort is empty.
     pub share: Option<f64>,
 }
@@ -76,8 +78,8 @@ pub fn activation_days(days: &[Arc<DayDigest>]) -> BTreeMap<PersonIndex, Day> {
 }
 
 /// The cohorts of `selected`, earliest first. `activated` holds the people who activated on each day, by the same
-/// person indices as `days`. `dates` are the dates of `days`, and those without people. Periods without available days
-/// are omitted.
+/// person indices as `days`. `dates` are the dates of `days`, and those without people. Periods without a date that
+/// counts are omitted.
 #[must_use]
 pub fn retention(
     selected: DayRange,
@@ -86,28 +88,32 @@ pub fn retention(
     days: &FiguresByDay,
     dates: &KnownDates,
 ) -> Vec<Cohort> {
-    let periods: Vec<(DayRange, FixedBitSet)> =
-        buckets(selected, interval).filter_map(|range| Some((range, active_in(range, days)?))).collect();
+    // Each with its position among all buckets.
+    let periods: Vec<(usize, DayRange, FixedBitSet)> = buckets(selected, interval)
+        .enumerate()
+        .filter_map(|(position, range)| Some((position, range, active_in(range, days)?)))
+        .collect();
     let is_complete = |days: DayRange| days == interval.containing(days.first()) && dates.cover(days);
-    let cohort = |first_period: usize, range: DayRange| {
+    let cohort = |first_period: usize, (first_position, range): (usize, DayRange)| {
         let mut people = FixedBitSet::new();
         for (_, set) in activated.range(range.first()..=range.last()) {
             people.union_with(set);
         }
         let count = people.count_ones(..) as u64;
-        let period = |(days, active): &(DayRange, FixedBitSet)| {
+        let period = |(position, days, active): &(usize, DayRange, FixedBitSet)| {
             let active = active.intersection_count(&people) as u64;
             CohortPeriod {
+                offset: position - first_position,
                 days: *days,
                 days_counted: dates.days_counted(*days),
                 is_complete: is_complete(*days),
-                active,
+                active: Some(active),
                 share: ratio(active, Some(count)),
             }
         };
         Cohort { days: range, people: count, periods: periods[first_period..].iter().map(period).collect() }
     };
-    periods.iter().enumerate().map(|(index, (range, _))| cohort(index, *range)).collect()
+    periods.iter().enumerate().map(|(index, (position, range, _))| cohort(index, (*position, *range))).collect()
 }
 
 impl<'a> EarliestActivations<'a> {

@@ -1,4 +1,5 @@
-//! Small-cell suppression: hides the figures of departments with few people.
+//! Suppression of small groups: hides the figures of departments with few people. Numbers inside larger groups are withheld
+//! by the reports (`withhold_small_cells`, `licences`, `movement::hidden`, cohorts and clients); docs/access.md lists all rules.
 //!
 //! The figures of a department are the sum of its sub-departments and its own people. If only one part were hidden, a
 //! caller could subtract the visible parts from the total. Complementary suppression therefore hides further parts

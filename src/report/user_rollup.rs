@@ -1,4 +1,4 @@
-//! Activity with one row per profile: of one day, or of a month that can no longer change.
+//! Activity with one row per profile: of one day, or of a whole month.
 
 use std::sync::Arc;
 

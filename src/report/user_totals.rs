@@ -67,7 +67,7 @@ pub struct UserFilter {
     pub excluded: Option<FixedBitSet>,
     /// Only people whose account has one of these statuses; `None`: all.
     pub statuses: Option<Vec<AccountStatus>>,
-    /// Only people whose account is activated, or only those whose account is not, by the newest row.
+    /// Only people whose account is activated, or only those whose account is not, by the newest row, selected or not.
     pub activated: Option<bool>,
 }
 
@@ -76,7 +76,7 @@ pub struct UserFilter {
 pub struct PersonTotals {
     /// The profile of the latest matching row. Of rows of the same day, the one of the geo that was requested last.
     pub profile: Arc<Profile>,
-    /// What the person's newest matching row says about the account.
+    /// What the person's newest row, selected or not, says about the account.
     pub newest_row: NewestRow,
     /// Number of active days.
     pub active_days: u64,
@@ -176,17 +176,19 @@ impl<'a> UserTotals<'a> {
         }
         let sorts_by_row = matches!(key, UserSortKey::Status | UserSortKey::Activated | UserSortKey::LastActiveTime);
         if sorts_by_row || filter.statuses.is_some() || filter.activated.is_some() {
-            keys.newest_rows = self.newest_rows(&people);
+            keys.newest_rows = self.newest_rows();
         }
         if let Some(rule) = self.status_rule.filter(|_| key == UserSortKey::Status || filter.statuses.is_some()) {
             let rows = (0..).zip(&keys.newest_rows);
-            keys.statuses = rows.map(|(person, row)| row.map(|row| rule.status(Some(person), row))).collect();
+            keys.statuses = rows.map(|(person, row)| row.and_then(|row| rule.status(Some(person), row))).collect();
         }
         keys
     }
 
-    /// The newest row of each person, by person index.
-    fn newest_rows(self, people: &[PersonIndex]) -> Vec<Option<NewestRow>> {
+    /// The newest row of each person, by person index, whether or not it is selected: an account has one status, and a person
+    /// who moved to another department has not left.
+    fn newest_rows(self) -> Vec<Option<NewestRow>> {
+        let people = self.dictionary.profile_persons();
         let mut newest: Vec<Option<NewestRow>> = vec![None; self.dictionary.person_count()];
         for rollup in self.rollups {
             for (row, profile) in rollup.profiles().iter().enumerate() {
@@ -219,18 +221,31 @@ impl<'a> UserTotals<'a> {
             slot_by_person[*person as usize] = slot;
         }
         let slot = |person: &PersonIndex| slot_by_person.get(*person as usize).copied().unwrap_or(NO_SLOT);
-        let slots: Vec<u32> = self.people_by_profile(selection).iter().map(slot).collect();
+        let slots: Vec<u32> = self.dictionary.profile_persons().iter().map(slot).collect();
+        let selected = self.people_by_profile(selection);
         let profiles: Vec<ProfileIndex> =
             (0..).zip(&slots).filter(|(_, slot)| **slot != NO_SLOT).map(|(profile, _)| profile).collect();
         let mut totals: Vec<Option<TotalsBuilder>> = vec![None; people.len()];
+        let mut newest_rows: Vec<Option<NewestRow>> = vec![None; people.len()];
         for rollup in self.rollups {
             rollup.for_each_row(&profiles, &slots, |row, slot| {
-                let profile = self.dictionary.profile(rollup.profiles()[row]);
+                let (index, newest) = (rollup.profiles()[row], &mut newest_rows[slot as usize]);
+                let of_row = rollup.newest_row(row);
+                *newest = Some(newest.map_or(of_row, |newest: NewestRow| newest.newer(of_row)));
+                if selected[index as usize] == NO_PERSON {
+                    return;
+                }
+                let profile = self.dictionary.profile(index);
                 let builder = totals[slot as usize].get_or_insert_with(|| TotalsBuilder::new(profile, rollup, row));
                 builder.add(profile, rollup, row);
             });
         }
-        totals.into_iter().flatten().map(|builder| builder.totals).collect()
+        let with_newest_row = |(builder, newest): (Option<TotalsBuilder>, Option<NewestRow>)| {
+            let mut totals = builder?.totals;
+            totals.newest_row = newest.unwrap_or(totals.newest_row);
+            Some(totals)
+        };
+        totals.into_iter().zip(newest_rows).filter_map(with_newest_row).collect()
     }
 }
 

@@ -49,8 +49,8 @@ pub struct DepartmentsParams {
     /// the `children` of its parent (JSON only).
     #[param(inline)]
     layout: Option<Layout>,
-    /// `false`: distinct people are not counted if the range spans several days (`active` and `features` are null),
-    /// which is about ten times faster for a large company. Default: `true`.
+    /// `false`: distinct people are not counted if the range spans several days: numbers of distinct people and their shares
+    /// are null, means per day are not. About ten times faster for a large company. Default: `true`.
     distinct: Option<bool>,
 }
 
@@ -213,11 +213,11 @@ fn department_items(
     let shown =
         |item: DepartmentItem| if suppressed.covers(Some(&item.department_path)) { item.suppressed() } else { item };
     let mut items: Vec<_> = items.into_iter().map(shown).collect();
+    let trailing_suppressed =
+        suppress_trailing(&mut items, trailing_days.as_deref().unwrap_or_default(), min_group_size);
     for DepartmentItem { people, trailing, features, withheld, .. } in &mut items {
         *withheld |= withhold_small_cells(people, trailing, features, min_group_size);
     }
-    let trailing_suppressed =
-        suppress_trailing(&mut items, trailing_days.as_deref().unwrap_or_default(), min_group_size);
     (items, trailing_suppressed)
 }
 

@@ -12,11 +12,10 @@ use utoipa::{
 };
 
 use crate::{
-    access::Scope,
     api::{
         data_request::{DataRequest, RequestContext},
         params::{Params, WholeNumber},
-        problem::Problem,
+        shared_params,
     },
     model::DayRange,
     report::{RangeFigures, ratio},
@@ -65,7 +64,7 @@ record! {
         /// Distinct people with a row on any date.
         #[schema(example = 2031)]
         people: Option<u64>,
-        /// The number of these people whose account was activated on any date, or who were active.
+        /// The number of these people whose account is activated on any date, by Feishu's flag or because they were active.
         #[schema(example = 1962)]
         activated: Option<u64>,
         /// Distinct people who were active on any date.
@@ -98,7 +97,7 @@ record! {
     #[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
     pub struct TrailingFigures {
         /// Distinct people active in the 7 days that end with the last date that counts. Null if one of the 7 days is late,
-        /// missing or expired, or lacking as `trailing` says. In a department, people of sub-departments without rows in the
+        /// missing or expired, or was not loaded because of `trailing`. In a department, people of sub-departments without rows in the
         /// range count too.
         #[schema(example = 1610)]
         pub wau: Option<u64>,
@@ -129,11 +128,7 @@ pub fn read_regular_days(
     bucket_lengths: impl Fn(DayRange) -> Option<usize>,
 ) -> Option<usize> {
     let RegularParams { regular_days } = params.read();
-    if params.has("regular_days") && context.min_group_size().is_some() {
-        let detail = "regular_days requires the scope users:read, because small groups are withheld: the difference between \
-            two values could be a small group";
-        params.reject(Problem::insufficient_scope(Scope::UsersRead, detail));
-    }
+    shared_params::reject_days_if_suppressing(params, context, "regular_days");
     let WholeNumber(days) = regular_days?;
     if !params.is_any_faulty(&["start_date", "end_date", "period", "geo"]) {
         let range = data.query.dates.resolve(&data.query.geos, context.now());
@@ -148,8 +143,8 @@ pub fn read_regular_days(
 /// A number of people in a response, and the figures that it can be computed from.
 type PeopleCell<'a> = (&'a mut Option<u64>, Vec<&'a mut Option<f64>>);
 
-/// Sets numbers of people below `min_group_size` to null, together with the next smallest number, from which they could be
-/// derived; so are the figures from which these numbers could be computed. Returns whether there are any.
+/// Sets numbers of people from 1 to below `min_group_size` to null; also the next smallest number, from which they could be
+/// derived, and the figures that are computed from a number that is null. Returns whether a number was set to null.
 pub fn withhold_small_cells(
     people: &mut PeopleFigures,
     trailing: &mut TrailingFigures,

@@ -13,7 +13,7 @@ use crate::{
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         format::FormatParams,
         list_response::ListResponse,
-        meta::{Meta, SMALL_GROUPS_SUPPRESSED},
+        meta::{Meta, NO_ROWS_OF_INACTIVE_PEOPLE, SMALL_GROUPS_SUPPRESSED, UNKNOWN_LAST_ACTIVITY},
         params::WholeNumber,
         problem::Problem,
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
@@ -27,6 +27,7 @@ use crate::{
         department_totals::departments_with_rows,
         department_tree::{DepartmentNode, DepartmentTree},
         licences::{AccountCounts, licences},
+        movement::has_inactive_rows,
         ratio,
     },
     table::{DayMetadata as _, dictionary::DictionaryTables, record},
@@ -61,7 +62,7 @@ record! {
         /// Accounts with a row on the date. People who have left are not among them.
         #[schema(example = 640)]
         accounts: Option<u64>,
-        /// Accounts that were never activated.
+        /// Accounts that are not activated on the date.
         #[schema(example = 19)]
         never_activated: Option<u64>,
         /// Accounts with activity within `dormant_after` days.
@@ -106,11 +107,11 @@ struct LicencesRequest {
 const NO_DEPARTMENTS: &str =
     "departments are not listed for callers without users:read, because small groups are withheld";
 
-/// Note: for some people, only the range tells when they were active.
-const UNKNOWN_LAST_ACTIVITY: &str = "Feishu names no last activity of some people: they count as dormant if they were not active \
-    in the range, which is shorter than dormant_after";
+/// Note: some accounts are judged by one row.
+const ROWS_WITHOUT_ID: &str =
+    "Feishu withholds the ids of some people: their accounts are judged by the row of the newest date alone";
 
-/// Licences
+/// Licences: accounts by status
 ///
 /// Accounts by status on the newest date of the range that counts: never activated, active, or dormant, and for how long.
 /// The first item is all selected people, then each department with its sub-departments follows. Feishu does not tell which
@@ -145,6 +146,7 @@ impl LicencesRequest {
         let (data, LicencesParams { depth }) = shared_params::read(&mut params, context);
         let dormant_after = params.read::<StatusParams>().dormant_after();
         shared_params::reject_department_path_if_suppressing(&mut params, context);
+        shared_params::reject_days_if_suppressing(&mut params, context, "dormant_after");
         params.finish()?;
         Ok(Self { data, depth: depth.map_or(usize::MAX, |WholeNumber(depth)| depth), dormant_after })
     }
@@ -173,9 +175,25 @@ fn report(newest: &Loaded<UserRollups>, request: &LicencesRequest) -> Response {
     }
     let is_short = input.plan.range.len() < usize::from(request.dormant_after);
     let is_unknown = is_short && data.first().is_some_and(|item| item.dormant_unknown > Some(0));
-    let are_small = min_group_size.is_some_and(|min| data.iter_mut().any(|item| item.withhold_small_cells(min)));
+    let knows_inactive = rule.as_ref().is_none_or(|_| has_inactive_rows(&input.days));
+    if !knows_inactive {
+        // Unused accounts have no rows.
+        for item in &mut data {
+            item.unused_rate = None;
+        }
+    }
+    let within = input.departments(selection);
+    let newest_days =
+        input.selected().filter(|(day, _)| rule.as_ref().is_some_and(|rule| day.key().day == rule.newest()));
+    let lacks_ids = newest_days.map(|(day, _)| day).any(|day| day.has_unidentified(within.as_ref()));
+    let mut are_small = false;
+    for (item, least) in data.iter_mut().filter_map(|item| Some((item, min_group_size?))) {
+        are_small |= item.withhold_small_cells(least);
+    }
     let meta = meta
         .with_note(is_unknown.then_some(UNKNOWN_LAST_ACTIVITY))
+        .with_note((!knows_inactive).then_some(NO_ROWS_OF_INACTIVE_PEOPLE))
+        .with_note(lacks_ids.then_some(ROWS_WITHOUT_ID))
         .with_note(min_group_size.is_some().then_some(NO_DEPARTMENTS))
         .with_note((suppressed || are_small).then_some(SMALL_GROUPS_SUPPRESSED));
     ListResponse { data, meta }.into_format(request.data.format, "licences")
@@ -210,8 +228,8 @@ impl LicencesItem {
         }
     }
 
-    /// Sets numbers below the minimum to null, together with the next smallest: the accounts add up over the statuses, and
-    /// dormant accounts add up over the durations. Returns whether there are any.
+    /// Sets numbers from 1 to below the minimum to null, together with the next smallest: the accounts add up over the statuses,
+    /// and dormant accounts add up over the durations. Returns whether a number was set to null.
     fn withhold_small_cells(&mut self, min_group_size: NonZeroU64) -> bool {
         let mut durations = [
             &mut self.dormant_under_30_days,
@@ -226,7 +244,9 @@ impl LicencesItem {
         let are_statuses_small = withhold_parts(&mut statuses, min_group_size);
         if self.dormant.is_none() {
             // Otherwise the durations would add up to the number that is withheld.
-            durations.into_iter().for_each(|duration| *duration = None);
+            for duration in durations {
+                *duration = None;
+            }
         }
         if are_statuses_small {
             self.unused_rate = None;
@@ -235,9 +255,9 @@ impl LicencesItem {
     }
 }
 
-/// Sets parts of a known sum to null that are below the minimum, together with the next smallest part, from which and the
-/// sum they could be derived.
-fn withhold_parts(parts: &mut [&mut Option<u64>], min_group_size: NonZeroU64) -> bool {
+/// Sets numbers from 1 to below the minimum to null, together with the next smallest one, from which and their sum they could
+/// be derived. Returns whether there was one.
+pub fn withhold_parts(parts: &mut [&mut Option<u64>], min_group_size: NonZeroU64) -> bool {
     let is_small = |people: u64| (1..min_group_size.get()).contains(&people);
     let small: u64 = parts.iter().filter_map(|part| **part).filter(|people| is_small(*people)).sum();
     if small == 0 {

@@ -1,6 +1,6 @@
 //! `GET /v1/reports/retention`: how many people of each activation cohort stayed active.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU64};
 
 use axum::{
     Json,
@@ -10,7 +10,7 @@ use fixedbitset::FixedBitSet;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::figures::round_to_thousandths;
+use super::{figures::round_to_thousandths, licences::withhold_parts};
 use crate::{
     api::{
         compute::compute,
@@ -68,7 +68,7 @@ record! {
     /// The activity of a cohort in one period.
     #[derive(Debug, Serialize, ToSchema)]
     pub struct PeriodItem {
-        /// Number of periods since the activation period.
+        /// Number of weeks or months since the activation period. Those without a date that counts are omitted.
         #[schema(example = 1)]
         offset: usize,
         /// First day of the period.
@@ -84,9 +84,10 @@ record! {
         /// people. Do not compare the share of a period that is not complete with others.
         #[schema(example = true)]
         complete: bool,
-        /// Distinct people of the cohort who were active in the period.
+        /// Distinct people of the cohort who were active in the period. Null if small groups are withheld and the number is
+        /// small.
         #[schema(example = 21)]
-        active: u64,
+        active: Option<u64>,
         /// `active` divided by the people of the cohort, 0 to 1. Null if the cohort is empty.
         #[schema(minimum = 0, maximum = 1, example = 0.875)]
         share: Option<f64>,
@@ -175,7 +176,11 @@ fn report(input: &Loaded<ReportInput>, request: &RetentionRequest) -> Response {
         cohort.people == 0 || min_group_size.is_none_or(|min_group_size| cohort.people >= min_group_size.get())
     };
     cohorts.retain(|cohort| !is_suppressed && is_group(cohort));
-    let are_suppressed = cohorts.len() < total;
+    let mut are_cells_small = false;
+    for (cohort, least) in cohorts.iter_mut().filter_map(|cohort| Some((cohort, min_group_size?))) {
+        are_cells_small |= withhold_small_periods(cohort, least);
+    }
+    let are_suppressed = cohorts.len() < total || are_cells_small;
     let ids_are_withheld = days.values().any(|figures| figures.present.unidentified > 0);
     let meta = meta
         .with_note(ids_are_withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED))
@@ -203,33 +208,39 @@ fn cohorts_by_activation_day(
     cohorts
 }
 
+/// Sets numbers from 1 to below the minimum to `None`, and the next smallest number too. Returns whether there was one.
+fn withhold_small_periods(cohort: &mut Cohort, min_group_size: NonZeroU64) -> bool {
+    let mut parts: Vec<&mut Option<u64>> = cohort.periods.iter_mut().map(|period| &mut period.active).collect();
+    withhold_parts(&mut parts, min_group_size)
+}
+
 impl From<&Cohort> for CohortItem {
     fn from(cohort: &Cohort) -> Self {
         Self {
             start_date: cohort.days.first(),
             end_date: cohort.days.last(),
             people: cohort.people,
-            periods: cohort.periods.iter().enumerate().map(PeriodItem::new).collect(),
+            periods: cohort.periods.iter().map(PeriodItem::new).collect(),
         }
     }
 }
 
 impl PeriodItem {
-    fn new((offset, period): (usize, &CohortPeriod)) -> Self {
+    fn new(period: &CohortPeriod) -> Self {
         Self {
-            offset,
+            offset: period.offset,
             start_date: period.days.first(),
             end_date: period.days.last(),
             days_counted: period.days_counted,
             complete: period.is_complete,
             active: period.active,
-            share: period.share.map(round_to_thousandths),
+            share: period.active.and(period.share).map(round_to_thousandths),
         }
     }
 }
 
 fn rows_of(cohort: &Cohort) -> impl Iterator<Item = RetentionRow> + '_ {
-    cohort.periods.iter().enumerate().map(|period| RetentionRow {
+    cohort.periods.iter().map(|period| RetentionRow {
         cohort_start_date: cohort.days.first(),
         cohort_end_date: cohort.days.last(),
         people: cohort.people,

@@ -93,7 +93,8 @@ record! {
         #[serde(serialize_with = "serialize_whole_as_integer")]
         previous: Option<f64>,
         /// Relative change from `previous` to `current`: 0.027 is an increase of 2.7 %. Null if `previous` is 0 or a value is
-        /// unknown. Also null for sums and distinct people if the two ranges have different numbers of dates that count.
+        /// unknown. If the two ranges have different numbers of dates that
+        /// count, only `users` and figures per day have a change.
         #[schema(example = 0.027)]
         change: Option<f64>,
     }

@@ -25,7 +25,7 @@ pub struct TrailingParams {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TrailingMode {
-    /// Stored days, and days that can be fetched quickly.
+    /// Stored days, and the others if the caller's wait and the quota suffice.
     #[default]
     Auto,
     /// All days.
@@ -60,6 +60,7 @@ impl TrailingMode {
         let mut input = engine.load_report_input(query, *options).await?;
         let lead_days = match self {
             Self::None => return Ok(input),
+            // With `fetch`, the query has these days already.
             Self::Held | Self::Fetch => LeadDays::Stored,
             Self::Auto => LeadDays::Affordable(*options),
         };
@@ -71,7 +72,7 @@ impl TrailingMode {
     #[must_use]
     pub fn with_notes(self, meta: Meta, input: &ReportInput, is_incomplete: bool) -> Meta {
         let is_incomplete = is_incomplete && self != Self::None;
-        let are_lacking = is_incomplete && self == Self::Auto && input.cache_status.lacks_lead_days;
+        let are_lacking = is_incomplete && input.cache_status.lacks_lead_days;
         let are_uncertain = is_incomplete && !input.uncertain_dates().is_empty();
         meta.with_note(are_uncertain.then_some(crate::api::meta::TRAILING_FIGURES_INCOMPLETE))
             .with_note(are_lacking.then_some(LEAD_DAYS_NOT_STORED))

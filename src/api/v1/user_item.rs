@@ -11,7 +11,7 @@ use crate::{
     api::params::{DayCount, parsed},
     model::Day,
     report::{
-        account_status::{DEFAULT_DORMANT_AFTER, StatusRule},
+        account_status::{AccountStatus, DEFAULT_DORMANT_AFTER, StatusRule},
         user_totals::PersonTotals,
     },
     table::{dictionary::DictionaryTables, record},
@@ -50,13 +50,14 @@ record! {
         department_path: Arc<str>,
         /// Status of the account on the newest date of the range that counts: `never_activated`; `active`, with activity within
         /// `dormant_after` days by `last_active_time` and the dates of the range; `dormant`; or `left`, without a row on that
-        /// date.
+        /// date. Null if it is unknown who has left, because Feishu withholds ids on that date or sends no rows of inactive
+        /// people. The status follows all rows of the person, also those of other departments.
         #[schema(example = "active", value_type = String)]
         status: Option<&'static str>,
         /// Whether the account is activated, by the person's newest row.
         #[schema(example = true)]
         activated: bool,
-        /// When the account was activated (RFC 3339). Null if it is unknown or the account is not activated.
+        /// When the account was activated (RFC 3339). Null if Feishu names no time.
         #[schema(example = "2024-03-04T09:30:00+08:00")]
         register_time: Option<String>,
         /// The time of the person's last activity as known to Feishu, by the person's newest row (RFC 3339). Null if there is
@@ -84,7 +85,7 @@ impl UserItem {
             user_id: profile.user_id.clone(),
             user_name: Arc::clone(&profile.user_name),
             department_path: Arc::clone(&tables.department(profile.department).path),
-            status: rule.map(|rule| rule.status(profile.person, newest).name()),
+            status: rule.and_then(|rule| rule.status(profile.person, newest)).map(AccountStatus::name),
             activated: newest.activated,
             register_time: profile.register_time.map(rfc3339),
             last_active_time: newest.last_active_time.map(rfc3339),

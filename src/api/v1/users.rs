@@ -22,7 +22,7 @@ use crate::{
         export_pool::ChunkSource,
         format::{Format, FormatParams},
         list_response::{self, ListResponse},
-        meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED, SUMS_LIMITED, TOO_FEW_DATES},
+        meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED, SUMS_LIMITED, TOO_FEW_DATES, UNKNOWN_LAST_ACTIVITY, UNKNOWN_WHO_LEFT},
         params::{DayCount, WholeNumber, parsed},
         problem::{Problem, ProblemCode},
         responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
@@ -31,7 +31,7 @@ use crate::{
     query::{QueryEngine, QueryError, UserRollups},
     report::{
         account_status::{AccountStatus, StatusRule},
-        user_totals::{self, UserSort, UserSortKey, UserTotals},
+        user_totals::{self, PersonTotals, UserSort, UserSortKey, UserTotals},
     },
     table::{
         Counter, Dictionary, PersonIndex, RowSelection,
@@ -51,7 +51,7 @@ const PEOPLE_PER_CHUNK: usize = 16_384;
 #[into_params(parameter_in = Query)]
 pub struct UsersParams {
     /// Sort key: a counter such as `send_messenger_num`, `active_days`, `last_active_date`, `last_active_time`,
-    /// `register_time`, `status` (left, never_activated, dormant, active), `activated`, `user_name` or `user_id`. A leading
+    /// `register_time`, `status` (in the order `left`, `never_activated`, `dormant`, `active`), `activated`, `user_name` or `user_id`. A leading
     /// minus sign sorts in descending order. Ties are ordered by user id. Default: `user_id`.
     #[param(example = "-send_messenger_num")]
     sort: Option<String>,
@@ -244,6 +244,15 @@ fn page(rollups: &Loaded<UserRollups>, request: &UsersRequest, uri: &Uri) -> Res
         let totals = totals_by_user.totals(&people, &request.data.query.selection);
         data = totals.iter().map(|total| UserItem::new(total, &dictionary, rule.as_ref())).collect();
         meta.total = Some(ranking.count());
+        let is_short = rollups.input.plan.range.len() < usize::from(request.dormant_after);
+        let is_judged_by_range = |total: &PersonTotals| {
+            let status = rule.as_ref().and_then(|rule| rule.status(total.profile.person, total.newest_row));
+            status == Some(AccountStatus::Dormant) && total.newest_row.last_active_time.is_none()
+        };
+        let knows_who_left = rule.as_ref().is_none_or(StatusRule::knows_who_left);
+        meta = meta
+            .with_note((is_short && totals.iter().any(is_judged_by_range)).then_some(UNKNOWN_LAST_ACTIVITY))
+            .with_note((!knows_who_left).then_some(UNKNOWN_WHO_LEFT));
     }
     let next = (meta.total > Some(skip + limit)).then_some(skip + limit);
     meta.next_cursor = next.map(|skip| Offset { skip, version, query_hash: cursor::query_hash(uri) }.encode());

@@ -9,7 +9,7 @@
 //! row ) )
 //! ```
 
-use std::{io, sync::Arc};
+use std::{cmp::Ordering, io, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Version of the layout. Every change of the layout increments it. A digest of another version is computed again from
-/// the rows.
+/// the rows; that of an earlier one is replaced in its file.
 const LAYOUT_VERSION: u8 = 2;
 
 // The layout contains a sum for each counter.
@@ -154,8 +154,10 @@ impl StoredDigest {
     fn read(bytes: &[u8]) -> Result<Self, ParquetReadError> {
         let (version, compressed) =
             bytes.split_first_chunk().ok_or_else(|| ParquetReadError::damaged("the digest is empty"))?;
-        if *version != [LAYOUT_VERSION, DEFINITIONS_VERSION] {
-            return Err(ParquetReadError::TooNew { found: u16::from_be_bytes(*version).into() });
+        match version.cmp(&[LAYOUT_VERSION, DEFINITIONS_VERSION]) {
+            Ordering::Less => return Err(ParquetReadError::damaged("an earlier version wrote the digest")),
+            Ordering::Greater => return Err(ParquetReadError::TooNew { found: u16::from_be_bytes(*version).into() }),
+            Ordering::Equal => {}
         }
         let mut plain = Vec::new();
         let decoder = zstd::Decoder::with_buffer(compressed).map_err(ParquetReadError::damaged)?;
@@ -442,6 +444,18 @@ mod tests {
         let file = parquet::encode(&day, &stored.write().unwrap()).unwrap();
         let error = read(file, &Arc::default(), &MembershipCache::default()).unwrap_err();
         assert!(error.to_string().contains("of other rows"), "{error}");
+    }
+
+    #[rstest]
+    #[case::layout(0)]
+    #[case::definitions(1)]
+    fn a_digest_of_an_earlier_version_is_invalid(#[case] at: usize) {
+        let day = build(&Arc::default(), &some_rows());
+        let mut stored = encode_digest(&day);
+        stored[at] -= 1;
+        let file = parquet::encode(&day, &stored).unwrap();
+        let error = read(file, &Arc::default(), &MembershipCache::default()).unwrap_err();
+        assert!(error.to_string().contains("an earlier version"), "{error}");
     }
 
     #[test]

@@ -101,14 +101,14 @@ impl Archive {
 
     /// The digest of a day; `None` if the day is not archived or cannot be read now.
     ///
-    /// If the file has no digest or an invalid one, the digest is computed from the rows and the file is written again.
+    /// If the file has no digest, an invalid one or one of an earlier version, the digest is computed from the rows and the file is written again.
     pub(super) async fn digest(&self, key: &DayKey) -> Option<Arc<DayDigest>> {
         // Rows in the backlog are newer.
         if key.scope != DataScope::Everyone || self.writer.backlog().get(key).is_some() {
             return None;
         }
         match self.reader.digest(key).await? {
-            DigestRead::Stored(digest) | DigestRead::OtherVersion(digest) => Some(digest),
+            DigestRead::Stored(digest) | DigestRead::NewerVersion(digest) => Some(digest),
             DigestRead::Recomputed(digest, day) => {
                 self.enqueue(&day);
                 Some(digest)

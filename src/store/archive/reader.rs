@@ -62,10 +62,10 @@ pub(super) enum FindResult {
 pub(super) enum DigestRead {
     /// The file has a valid digest.
     Stored(Arc<DayDigest>),
-    /// The file has no digest or an invalid one. The digest was computed from the rows.
+    /// The file has no digest, an invalid one or one of an earlier version. The digest was computed from the rows.
     Recomputed(Arc<DayDigest>, Arc<DayTable>),
     /// A later version of this program wrote the file's digest. The digest was computed from the rows.
-    OtherVersion(Arc<DayDigest>),
+    NewerVersion(Arc<DayDigest>),
 }
 
 impl ArchiveReader {
@@ -154,7 +154,7 @@ impl ArchiveReader {
         let read = reading.await.ok()?.ok()?;
         self.reads.increment(match read {
             DigestRead::Stored(_) => ArchiveRead::Digest,
-            DigestRead::Recomputed(..) | DigestRead::OtherVersion(_) => ArchiveRead::Rows,
+            DigestRead::Recomputed(..) | DigestRead::NewerVersion(_) => ArchiveRead::Rows,
         });
         Some(read)
     }
@@ -275,7 +275,7 @@ fn read_digest(
     memberships: &MembershipCache,
 ) -> Result<DigestRead, ParquetReadError> {
     let file = ParquetDay::new(file, key)?;
-    let is_other_version = match digest::decode_digest(&file, dictionary, memberships) {
+    let is_newer_version = match digest::decode_digest(&file, dictionary, memberships) {
         Ok(digest) => return Ok(DigestRead::Stored(Arc::new(digest))),
         Err(ParquetReadError::TooNew { .. }) => true,
         Err(error) => {
@@ -285,5 +285,5 @@ fn read_digest(
     };
     let day = file.day(dictionary)?;
     let digest = Arc::new(DayDigest::from_day(&day, None));
-    Ok(if is_other_version { DigestRead::OtherVersion(digest) } else { DigestRead::Recomputed(digest, Arc::new(day)) })
+    Ok(if is_newer_version { DigestRead::NewerVersion(digest) } else { DigestRead::Recomputed(digest, Arc::new(day)) })
 }

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use super::schema::SCHEMA_VERSION;
-
 /// Why a file could not be read as a day.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParquetReadError {
-    /// A later version of this program wrote the file. The file may be intact.
-    #[error("it has schema version {found}, and this version of feishu-pulse reads versions up to {SCHEMA_VERSION}")]
+    /// A later version of this program wrote the file or its digest. The file may be intact.
+    #[error("it has version {found}, which is later than what this version of feishu-pulse reads")]
     TooNew {
-        /// The schema version of the file.
+        /// The version of the schema, or of the digest.
         found: u32,
     },
     /// The file is truncated or changed, contains another day, or is not such a file.

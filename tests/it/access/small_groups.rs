@@ -161,8 +161,13 @@ async fn the_number_of_days_of_regular_use_is_fixed_while_small_groups_are_withh
     let keys = [Key::new("reports", &[Scope::ReportsRead]), Key::new("users", &[Scope::UsersRead])];
     let [reports, users] = &keys;
     let guarded = guarded(&keys, MIN_GROUP).await;
-    for report in ["activity?interval=week", "departments?", "summary?"] {
-        let path = format!("/v1/reports/{report}&{RANGE}&regular_days=2");
+    for report in [
+        "activity?interval=week&regular_days=2",
+        "departments?regular_days=2",
+        "summary?regular_days=2",
+        "licences?dormant_after=2d",
+    ] {
+        let path = format!("/v1/reports/{report}&{RANGE}");
         assert_eq!(guarded.get(&path, reports).await.status, StatusCode::FORBIDDEN, "{report}");
         assert_eq!(guarded.get(&path, users).await.status, StatusCode::OK, "{report}");
     }
@@ -226,4 +231,25 @@ async fn licences_list_no_departments_and_withhold_small_numbers() {
     // The statuses add up to all accounts, so one of them alone must not be withheld.
     let statuses = ["never_activated", "active", "dormant"];
     assert_ne!(statuses.iter().filter(|status| shown[**status].is_null()).count(), 1, "{shown:?}");
+}
+
+#[tokio::test]
+async fn small_numbers_of_cohorts_are_withheld() {
+    let keys = [Key::new("reports", &[Scope::ReportsRead]), Key::new("users", &[Scope::UsersRead])];
+    let [reports, users] = &keys;
+    let simulation = SimulatorConfig { users: 600, days: 60, turnover: 0.9, ..SimulatorConfig::default() };
+    let guarded = GuardedGateway::with(simulation, &keys, |config| config.min_group_size = NonZeroU64::new(24)).await;
+    let path = "/v1/reports/retention?start_date=2026-10-05&end_date=2026-11-15";
+
+    let (shown, known) = (guarded.get(path, reports).await.json(), guarded.get(path, users).await.json());
+
+    let periods = |answer: &Value| -> Vec<Value> {
+        let cohorts = answer["data"].as_array().unwrap().iter();
+        cohorts.flat_map(|cohort| cohort["periods"].as_array().unwrap().clone()).collect()
+    };
+    let small = |period: &Value| period["active"].as_u64().is_some_and(|active| (1..24).contains(&active));
+    assert!(periods(&known).iter().any(small), "{known}");
+    assert!(!periods(&shown).iter().any(small), "{shown}");
+    let withheld: Vec<Value> = periods(&shown).into_iter().filter(|period| period["active"].is_null()).collect();
+    assert!(withheld.iter().all(|period| period["share"].is_null()), "{shown}");
 }

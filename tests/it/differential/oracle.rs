@@ -306,9 +306,9 @@ impl Tenant {
         let rate = (!rates.is_empty()).then(|| round(rates.iter().sum::<f64>() / rates.len() as f64));
         let features = (0..FEATURES.len()).map(|feature| {
             let uses = move |row: &UserDay| row.active && row.uses(feature);
-            let (users, regular) = (distinct(&uses), regular(&uses));
+            let (people, regular) = (distinct(&uses), regular(&uses));
             let item = json!({
-                "active": users, "adoption": share(users, active), "active_per_day": round(mean(&daily(&uses))),
+                "active": people, "adoption": share(people, active), "active_per_day": round(mean(&daily(&uses))),
                 "regular": regular, "regular_rate": share(regular, active),
             });
             (FEATURES[feature].to_owned(), item)
@@ -460,25 +460,26 @@ impl Tenant {
         }
         let rows = self.selected(range, selection);
         let present: BTreeSet<&str> = rows.iter().filter_map(|row| row.user_id.as_deref()).collect();
-        let periods: Vec<Range> =
-            range.buckets(interval).into_iter().filter(|period| !self.counted(*period, selection).is_empty()).collect();
-        let cohort = |(index, first): (usize, &Range)| {
+        // Each with its position among all weeks or months.
+        let mut periods: Vec<(usize, Range)> = range.buckets(interval).into_iter().enumerate().collect();
+        periods.retain(|(_, period)| !self.counted(*period, selection).is_empty());
+        let cohort = |(index, (position, first)): (usize, &(usize, Range))| {
             let in_first = |day: &Date| (first.first..=first.last).contains(day);
             let people: BTreeSet<&str> =
                 present.iter().copied().filter(|id| activated.get(id).is_some_and(in_first)).collect();
-            let period = |(offset, period): (usize, &Range)| {
+            let period = |(of_period, period): &(usize, Range)| {
                 let inside = rows.iter().filter(|row| (period.first..=period.last).contains(&row.date) && row.active);
                 let active: BTreeSet<&str> = inside.filter_map(|row| row.user_id.as_deref()).collect();
                 let active = active.intersection(&people).count() as u64;
                 let days_counted = self.counted(*period, selection).len();
                 json!({
-                    "offset": offset, "start_date": period.first, "end_date": period.last, "active": active,
+                    "offset": of_period - position, "start_date": period.first, "end_date": period.last, "active": active,
                     "days_counted": days_counted,
                     "complete": days_counted == interval.whole(period.first).days().count(),
                     "share": share(Some(active), Some(people.len() as u64)),
                 })
             };
-            let later: Vec<Value> = periods[index..].iter().enumerate().map(period).collect();
+            let later: Vec<Value> = periods[index..].iter().map(period).collect();
             json!({ "start_date": first.first, "end_date": first.last, "people": people.len(), "periods": later })
         };
         periods.iter().enumerate().map(cohort).collect()
@@ -579,12 +580,17 @@ impl Tenant {
         }
         let newest = self.counted(range, selection).last().copied();
         let dates = self.active_dates(range, selection);
+        self.judge_by_all_rows(range, selection, &mut totals);
         for total in &mut totals {
             total.account.judge(
                 newest,
                 dates.get(total.latest.user_id.as_ref().expect("an id")),
                 question.dormant_after,
             );
+        }
+        let knows_who_left = self.knows_who_left(range, selection);
+        for total in &mut totals {
+            total.account.forget_who_left(knows_who_left);
         }
         totals.retain(|total| question.status.is_none_or(|status| total.account.status == Some(status)));
         totals.retain(|total| question.activated.is_none_or(|activated| total.account.activated == activated));
@@ -619,6 +625,7 @@ impl Tenant {
         let dates = self.active_dates(range, selection);
         let total = self.totals(range, selection).into_values().next().map(|mut total| {
             total.account.judge(newest, dates.get(total.latest.user_id.as_ref().expect("an id")), None);
+            total.account.forget_who_left(self.knows_who_left(range, selection));
             total.json()
         });
         json!({ "total": total, "days": days.collect::<Vec<_>>() })
@@ -743,10 +750,15 @@ impl Account {
         self.last_active.map(|time| time.checked_add(offset).expect("a time"))
     }
 
+    /// Removes the status of people without a row on the newest date, if it is not known who has left.
+    fn forget_who_left(&mut self, knows_who_left: bool) {
+        self.status = self.status.filter(|status| knows_who_left || *status != "left");
+    }
+
     fn judge(&mut self, newest: Option<Date>, active_dates: Option<&BTreeSet<Date>>, dormant_after: Option<i32>) {
         let Some(newest) = newest else { return };
         let last = active_dates.and_then(|dates| dates.last().copied());
-        let last = last.max(self.last_active_time().map(|time| time.date()));
+        let last = last.max(self.last_active_time().map(DateTime::date));
         let idle = |last: Date| newest.since((jiff::Unit::Day, last)).expect("a span").get_days();
         self.status = Some(if self.date != newest {
             "left"
@@ -762,6 +774,25 @@ impl Account {
 }
 
 impl Tenant {
+    /// Replaces the accounts by those of all rows of each person, in any department.
+    fn judge_by_all_rows(&self, range: Range, selection: &Selection, totals: &mut [PersonTotals<'_>]) {
+        let everywhere = Selection { path: None, ..selection.clone() };
+        let mut all = self.totals(range, &everywhere);
+        for total in totals {
+            let id = total.latest.user_id.as_ref().expect("an id");
+            total.account = all.remove(id).expect("a row").account;
+        }
+    }
+
+    /// Whether it is known who has left: all rows of the newest date have ids, and some row is of an inactive person.
+    fn knows_who_left(&self, range: Range, selection: &Selection) -> bool {
+        let everywhere = Selection { path: None, ..selection.clone() };
+        let Some(newest) = self.counted(range, &everywhere).last().copied() else { return false };
+        let rows = self.selected(range, &everywhere);
+        let are_identified = rows.iter().filter(|row| row.date == newest).all(|row| row.user_id.is_some());
+        are_identified && rows.iter().any(|row| !row.active)
+    }
+
     /// The dates of the range on which each person was active, in any department.
     fn active_dates(&self, range: Range, selection: &Selection) -> BTreeMap<String, BTreeSet<Date>> {
         let everyone = Selection { geos: selection.geos.clone(), ..Selection::default() };
@@ -798,12 +829,11 @@ impl Tenant {
                 .filter(|row| selected.contains(&row.user_id.as_deref()))
                 .filter(|row| row.user_id.is_some() || in_path(row))
             {
-                match row.user_id.as_deref().and_then(|id| known.get(id)) {
-                    Some(position) => accounts[*position].add(row),
-                    None => {
-                        known.extend(row.user_id.as_deref().map(|id| (id, accounts.len())));
-                        accounts.push(Account::of(row));
-                    }
+                if let Some(position) = row.user_id.as_deref().and_then(|id| known.get(id)) {
+                    accounts[*position].add(row);
+                } else {
+                    known.extend(row.user_id.as_deref().map(|id| (id, accounts.len())));
+                    accounts.push(Account::of(row));
                 }
             }
             let ids: BTreeMap<usize, &str> = known.iter().map(|(id, position)| (*position, *id)).collect();
@@ -816,6 +846,9 @@ impl Tenant {
             };
             let unknown = accounts.iter().filter(|of| of.status == Some("dormant") && of.idle_days.is_none()).count();
             let unused = with("never_activated") + with("dormant");
+            let everyone = Selection { geos: selection.geos.clone(), ..Selection::default() };
+            let has_inactive_rows = self.selected(range, &everyone).iter().any(|row| !row.active);
+            let unused_rate = share(Some(unused as u64), Some(accounts.len() as u64)).filter(|_| has_inactive_rows);
             json!({
                 "date": newest, "department_path": path, "depth": path.map(|path| path.split('/').count()),
                 "department_name": path.map(|path| self.name_of(path, range, &selection)),
@@ -823,7 +856,7 @@ impl Tenant {
                 "dormant": with("dormant"), "dormant_under_30_days": idle(i32::MIN..30),
                 "dormant_30_to_59_days": idle(30..60), "dormant_60_to_89_days": idle(60..90),
                 "dormant_90_to_179_days": idle(90..180), "dormant_180_days_or_more": idle(180..i32::MAX),
-                "dormant_unknown": unknown, "unused_rate": share(Some(unused as u64), Some(accounts.len() as u64)),
+                "dormant_unknown": unknown, "unused_rate": unused_rate,
             })
         };
         let all = std::iter::once(item(None));

@@ -130,7 +130,7 @@ async fn a_day_without_rows_is_late_and_does_not_count() {
 
     assert_eq!((states(&late), figures(&late)), ((0, 0), NO_FIGURES));
     assert_eq!(late["meta"]["days"]["late"], json!([{ "geo": "cn", "date": "2026-11-20" }]));
-    assert_eq!(late["meta"]["notes"].as_array().map(Vec::len), Some(2), "{late}");
+    assert_eq!(late["meta"]["notes"].as_array().map(Vec::len), Some(3), "{late}");
     let current = |answer: &Value, figure: &str| answer["data"]["current"][figure].clone();
     assert_eq!(current(&summary, "active_per_day"), current(&average, "active_per_day"));
     assert_eq!(current(&summary, "days_counted"), 6);
