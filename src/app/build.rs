@@ -21,7 +21,6 @@ use crate::{
         archive::{ArchiveLocationError, OwnershipError},
         read_path,
     },
-    table::Dictionaries,
 };
 
 /// The response cache gets 1/16 of `cache_bytes`.
@@ -42,6 +41,9 @@ const BACKLOG_DIVISOR: u64 = 8;
 
 /// Monthly roll-ups get 1/20 of `cache_bytes`.
 const ROLLUP_CACHE_DIVISOR: u64 = 20;
+
+/// The department memberships that archived digests share get 1/16 of `cache_bytes`.
+const MEMBERSHIP_CACHE_DIVISOR: u64 = 16;
 
 /// Why the gateway cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -110,13 +112,15 @@ impl Gateway {
 pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, BuildError> {
     let authenticator = Arc::new(Authenticator::new(&config.access)?);
     let rollup_bytes = config.cache_bytes / ROLLUP_CACHE_DIVISOR;
-    let day_bytes = config.cache_bytes - config.cache_bytes / RESPONSE_CACHE_DIVISOR - rollup_bytes;
+    let membership_bytes = config.cache_bytes / MEMBERSHIP_CACHE_DIVISOR;
+    let response_bytes = config.cache_bytes / RESPONSE_CACHE_DIVISOR;
+    let day_bytes = config.cache_bytes - response_bytes - rollup_bytes - membership_bytes;
     let memory = Arc::new(Memory::new(day_bytes, config.freshness, Arc::clone(&clock)));
     if let Some(path) = config.history_file {
         HistoryFile::open(path, Arc::clone(memory.catalog().history())).spawn_writer();
     }
     let access_tokens = AccessTokens::new(&config.feishu.credentials.app_secret);
-    let dictionaries = Arc::new(Dictionaries::default());
+    let dictionaries = Arc::clone(memory.dictionaries());
     // A day is judged by the row counts around it, so all days of a fetch are recorded before one of them is judged.
     let catalog = memory.catalog().clone();
     let observer = FetchObserver(Arc::new(move |day| catalog.record_fetch(day)));
@@ -132,7 +136,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         .archive
         .open()?
         .map(|store| Archive::new(store, Arc::clone(&dictionaries), config.owner).in_folder(folder))
-        .map(|archive| archive.with_backlog_bytes(config.cache_bytes / BACKLOG_DIVISOR));
+        .map(|archive| archive.with_backlog_bytes(config.cache_bytes / BACKLOG_DIVISOR))
+        .map(|archive| archive.with_membership_bytes(membership_bytes));
     let archive = archive.map(Arc::new);
     let ReadPath { source, flights } = read_path(&memory, archive.as_ref(), feishu);
 
@@ -175,7 +180,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
             request_timeout: config.request_timeout,
             max_requests: config.server.max_requests,
             max_exports: config.server.max_exports,
-            response_cache_bytes: config.cache_bytes / RESPONSE_CACHE_DIVISOR,
+            response_cache_bytes: response_bytes,
             unread_body_bytes: (config.cache_bytes / UNREAD_BODY_DIVISOR).max(MIN_UNREAD_BODY_BYTES),
             min_group_size: config.min_group_size,
             drop_in_extended: config.drop_in_extended,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fixedbitset::FixedBitSet;
 
 use super::{
-    engine::QueryEngine,
+    engine::{QueryEngine, in_one_dictionary},
     loaded_days::{LoadOptions, QueryError},
     plan::{Query, QueryDates},
     report_input::ReportInput,
@@ -134,7 +134,8 @@ async fn rollups_of_month(
 ) -> Result<Option<Vec<UserRollup>>, QueryError> {
     let whole = complete_month(days, input);
     if let Some((first, hashes)) = &whole
-        && let Some(month) = engine.monthly_rollups().get(first, hashes)
+        && let Some(dictionary) = input.days.first().map(|day| day.dictionary())
+        && let Some(month) = engine.monthly_rollups().get(first, hashes, dictionary)
     {
         return Ok(Some(vec![UserRollup::Month(month)]));
     }
@@ -159,7 +160,9 @@ async fn rows_of(
         loaded.days.iter().find(same).map(Arc::clone)
     };
     let inside = input.days.iter().filter(|day| days.contains(day.key().day));
-    Ok(inside.map(rows).collect())
+    let Some(mut rows) = inside.map(rows).collect::<Option<Vec<_>>>() else { return Ok(None) };
+    in_one_dictionary(&mut rows, input.days.first().map(|day| Arc::clone(day.dictionary()))).await?;
+    Ok(Some(rows))
 }
 
 /// The first key of a month and the content hashes of its days, if the days are a whole month and all are loaded.

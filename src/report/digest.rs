@@ -11,11 +11,13 @@
 
 mod day_digest;
 mod department_slice;
+mod day_reindexing;
 mod membership_cache;
 mod stored_digest;
 
 pub use self::{
     day_digest::{DayDigest, DepartmentDigest},
+    day_reindexing::DayReindexing,
     department_slice::DepartmentSlice,
     membership_cache::MembershipCache,
     stored_digest::{decode_digest, encode_digest},

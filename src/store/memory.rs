@@ -20,16 +20,20 @@ use super::{
 use crate::{
     model::{Clock, DataScope, DayKey, Geo},
     prometheus::CounterVec,
-    report::DayDigest,
+    report::{DayDigest, digest::DayReindexing},
     source::{Depth, LoadError, LoadedDay},
-    table::{DayMetadata as _, DayTable, Flag},
+    table::{DayMetadata as _, DayTable, Dictionaries, Dictionary, Flag},
 };
+
+/// A dictionary is not replaced by a new generation before it takes this part of the limit.
+const MIN_RENEWAL_DIVISOR: u64 = 8;
 
 /// The cached days: the whole ones, or those of one view.
 #[derive(Debug)]
 pub struct Memory {
     caches: Arc<SharedCaches>,
     catalog: DayCatalog,
+    dictionaries: Arc<Dictionaries>,
 }
 
 /// The caches that the whole days and all views share.
@@ -39,18 +43,45 @@ struct SharedCaches {
     lookups: CounterVec<CacheLookup>,
 }
 
+impl SharedCaches {
+    /// Moves the rows and the digest of a day to another dictionary, if they have the one that `reindexing` starts from.
+    fn move_day(&self, key: &CacheKey, reindexing: &mut DayReindexing) {
+        let (rows, digest) = self.days.peek(key);
+        if let Some(rows) = rows.filter(|rows| reindexing.applies_to(rows.dictionary())) {
+            let moved = rows.reindexed(&mut reindexing.indices);
+            self.days.replace_rows(key, &rows, moved);
+        }
+        if let Some(digest) = digest.filter(|digest| reindexing.applies_to(digest.dictionary())) {
+            let moved = digest.reindexed(reindexing);
+            self.days.replace_digest(key, &digest, moved);
+        }
+    }
+}
+
 impl Memory {
-    /// A cache of at most about `bytes` bytes.
+    /// A cache of at most about `bytes` bytes, dictionaries included.
     #[must_use]
     pub fn new(bytes: u64, policy: FreshnessPolicy, clock: Arc<dyn Clock>) -> Self {
-        let caches = SharedCaches { days: DayCache::new(bytes), lookups: CounterVec::default() };
-        Self { caches: Arc::new(caches), catalog: DayCatalog::new(policy, clock) }
+        let dictionaries = Arc::new(Dictionaries::new(bytes / MIN_RENEWAL_DIVISOR));
+        let days = DayCache::new(bytes, Arc::clone(&dictionaries));
+        let caches = SharedCaches { days, lookups: CounterVec::default() };
+        Self { caches: Arc::new(caches), catalog: DayCatalog::new(policy, clock), dictionaries }
     }
 
     /// The cache of a new view. It shares the limits, and removing an unfiltered day removes the filtered day too.
     #[must_use]
     pub fn for_new_view(&self) -> Self {
-        Self { caches: Arc::clone(&self.caches), catalog: self.catalog.for_new_view() }
+        Self {
+            caches: Arc::clone(&self.caches),
+            catalog: self.catalog.for_new_view(),
+            dictionaries: Arc::new(self.dictionaries.for_new_view()),
+        }
+    }
+
+    /// The dictionaries of the days.
+    #[must_use]
+    pub const fn dictionaries(&self) -> &Arc<Dictionaries> {
+        &self.dictionaries
     }
 
     /// The catalog of the days.
@@ -130,6 +161,7 @@ impl Memory {
         }
         self.caches.days.insert_rows(self.cache_key(key), Arc::clone(day));
         self.catalog.record_change();
+        self.renew_dictionary(key, day.dictionary());
     }
 
     /// Stores a digest whose rows are not in memory, unless a later one is cached.
@@ -139,6 +171,30 @@ impl Memory {
         if cached.is_none_or(|cached| cached.fetched_at() <= digest.fetched_at()) {
             self.caches.days.insert_digest(self.cache_key(digest.key()), Arc::clone(digest));
             self.catalog.record_change();
+            self.renew_dictionary(digest.key(), digest.dictionary());
+        }
+    }
+
+    /// Moves days to another dictionary in the background after the day of `key` was stored: this day if its dictionary has a
+    /// successor, or all days if the dictionary has grown enough to be replaced.
+    fn renew_dictionary(&self, key: &DayKey, dictionary: &Arc<Dictionary>) {
+        let caches = Arc::clone(&self.caches);
+        // A renewal sets the successor before it lists the days, and this day was stored before. So one of the two moves it.
+        if let Some(newest) = dictionary.newest_successor() {
+            let (key, newest, old) = (self.cache_key(key), Arc::clone(newest), Arc::clone(dictionary));
+            tokio::task::spawn_blocking(move || caches.move_day(&key, &mut DayReindexing::new(old, newest)));
+        } else if let Some(newest) = self.dictionaries.begin_renewal(key.user_id_type, dictionary) {
+            let (view, user_id_type) = (self.catalog.view(), key.user_id_type);
+            let (dictionaries, old) = (Arc::clone(&self.dictionaries), Arc::clone(dictionary));
+            tokio::task::spawn_blocking(move || {
+                let bytes_before = old.bytes();
+                let mut reindexing = DayReindexing::new(old, Arc::clone(&newest));
+                for key in caches.days.keys(view, user_id_type) {
+                    caches.move_day(&key, &mut reindexing);
+                }
+                dictionaries.end_renewal(&newest);
+                tracing::debug!(?user_id_type, bytes_before, bytes = newest.bytes(), "a dictionary was renewed");
+            });
         }
     }
 
