@@ -76,18 +76,20 @@ impl DayCache {
     /// Stores the rows of a day.
     pub(super) fn insert_rows(&self, key: CacheKey, day: Arc<DayTable>) {
         let bytes = day.memory_bytes();
-        let mut entries = self.entries.lock();
-        entries.rows.insert(key, day, bytes);
-        let evicted = self.make_room(&mut entries);
-        drop(entries);
-        drop(evicted);
+        self.entries.lock().rows.insert(key, day, bytes);
+        self.evict_above_limit();
     }
 
     /// Stores the digest of a day.
     pub(super) fn insert_digest(&self, key: CacheKey, digest: Arc<DayDigest>) {
         let bytes = digest.memory_bytes();
+        self.entries.lock().digests.insert(key, digest, bytes);
+        self.evict_above_limit();
+    }
+
+    /// Removes days until the limit holds, after dictionaries have grown.
+    pub(super) fn evict_above_limit(&self) {
         let mut entries = self.entries.lock();
-        entries.digests.insert(key, digest, bytes);
         let evicted = self.make_room(&mut entries);
         drop(entries);
         drop(evicted);
@@ -256,6 +258,35 @@ mod tests {
         assert_eq!(count(), (rows, digests));
         let size = cache.size();
         assert!(size.used_bytes <= size.max_bytes);
+    }
+
+    #[test]
+    fn days_give_way_to_dictionaries_and_keep_a_quarter() {
+        let dictionaries = Arc::new(Dictionaries::default());
+        let cache = DayCache::new(200_000, Arc::clone(&dictionaries));
+        let fill = || {
+            for offset in 0..1000 {
+                let day = DayTableBuilder::new(key(offset).day, Arc::default()).finish(Timestamp::UNIX_EPOCH);
+                cache.insert_rows(key(offset), Arc::new(day));
+            }
+            cache.rows_of_view(0).len()
+        };
+        let alone = fill();
+        let of_view = dictionaries.for_new_view().for_id_type(UserIdType::UserId);
+        let people: Vec<String> = (0..10_000).map(|person| format!("person {person}")).collect();
+
+        let mut added = people.iter().map(String::as_str);
+        while of_view.bytes() < 100_000 {
+            of_view.intern_people(added.by_ref().take(10));
+        }
+        let half = fill();
+        of_view.intern_people(added);
+        let least = fill();
+        drop(of_view);
+
+        assert!((alone * 2 / 5..=alone / 2).contains(&half), "{half} of {alone}");
+        assert!((alone / 5..=alone / 4).contains(&least), "{least} of {alone}");
+        assert_eq!(fill(), alone);
     }
 
     #[test]

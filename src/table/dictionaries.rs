@@ -16,13 +16,13 @@ use crate::{
     prometheus::{Collector, Exposition},
 };
 
-/// A dictionary gets a successor when it has this many times the bytes that it had when all days had moved to it.
-const RENEWAL_GROWTH: u64 = 2;
+/// A dictionary grows by at most this many times the minimum before it gets a successor.
+const MAX_GROWTH: u64 = 2;
 
 /// One dictionary for each type of user id, so that ids of different types never share an index.
 ///
 /// Days keep their dictionary alive, and this struct does not: a dictionary ends with its last day. A dictionary that has
-/// doubled is replaced by a new generation, to which the days move with the entries that they use. Days that are
+/// doubled since the days moved to it is replaced by a new generation, to which the days move with the entries that they use. Days that are
 /// being loaded may arrive in the generation before, so a query may get days of several generations and has to move them
 /// to one.
 #[derive(Debug)]
@@ -40,7 +40,8 @@ impl Default for Dictionaries {
 }
 
 impl Dictionaries {
-    /// Dictionaries that get a successor when they have doubled, but not below `min_renewal_bytes` bytes.
+    /// Dictionaries that get a successor when they have doubled or grown by twice `min_renewal_bytes` bytes, but not below
+    /// `min_renewal_bytes` bytes.
     #[must_use]
     pub fn new(min_renewal_bytes: u64) -> Self {
         Self { by_id_type: Default::default(), min_renewal_bytes, total_bytes: Arc::default() }
@@ -86,9 +87,10 @@ impl Dictionaries {
         Some(new)
     }
 
-    /// Ends the renewal: the new generation gets a successor when it has doubled.
+    /// Ends the renewal: the new generation gets a successor when it has grown enough.
     pub fn end_renewal(&self, generation: &Dictionary) {
-        generation.set_renewal_bytes((generation.bytes() * RENEWAL_GROWTH).max(self.min_renewal_bytes));
+        let growth = generation.bytes().min(self.min_renewal_bytes.saturating_mul(MAX_GROWTH));
+        generation.set_renewal_bytes((generation.bytes() + growth).max(self.min_renewal_bytes));
     }
 }
 
