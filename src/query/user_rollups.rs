@@ -325,8 +325,11 @@ mod tests {
             assert_eq!(all.count_ones(..), 37);
             assert!(all.contains(tables.find_person("ou_all").unwrap() as usize));
             for rollup in &loaded.rollups {
-                let ids: BTreeSet<&str> =
-                    rollup.profiles().iter().map(|profile| tables.profile(*profile).user_id.as_deref().unwrap()).collect();
+                let ids: BTreeSet<&str> = rollup
+                    .profiles()
+                    .iter()
+                    .map(|profile| tables.profile(*profile).user_id.as_deref().unwrap())
+                    .collect();
                 let days = if matches!(rollup, UserRollup::Month(_)) { 31 } else { 1 };
                 assert!(ids.contains("ou_all") && ids.contains(format!("ou_{}", rollup.last_day()).as_str()));
                 assert_eq!(ids.len(), days + 1);

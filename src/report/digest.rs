@@ -10,8 +10,8 @@
 //! therefore stores the members of each department, and reports compute sets of people from them.
 
 mod day_digest;
-mod department_slice;
 mod day_reindexing;
+mod department_slice;
 mod membership_cache;
 mod stored_digest;
 

@@ -98,7 +98,8 @@ impl DayCache {
     /// The keys of all cached rows and digests of a view with this type of user id.
     pub(super) fn keys(&self, view: ViewId, user_id_type: UserIdType) -> HashSet<CacheKey> {
         let entries = self.entries.lock();
-        let keys = entries.rows.values.iter().map(|(key, _)| key).chain(entries.digests.values.iter().map(|(key, _)| key));
+        let keys =
+            entries.rows.values.iter().map(|(key, _)| key).chain(entries.digests.values.iter().map(|(key, _)| key));
         keys.filter(|key| key.view == view && key.day.user_id_type == user_id_type).cloned().collect()
     }
 

@@ -331,8 +331,13 @@ mod tests {
 
     fn ids_of_digest(digest: &DayDigest) -> Vec<String> {
         let tables = digest.dictionary().read();
-        let mut ids: Vec<String> =
-            digest.figures().present.identified.ones().map(|person| tables.user_id(person as u32).to_string()).collect();
+        let mut ids: Vec<String> = digest
+            .figures()
+            .present
+            .identified
+            .ones()
+            .map(|person| tables.user_id(person as u32).to_string())
+            .collect();
         ids.sort_unstable();
         ids
     }

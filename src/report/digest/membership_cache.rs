@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn the_cache_stays_below_its_limit_and_does_not_mix_dictionaries() {
         let (cache, dictionary) = (MembershipCache::new(10_000), Dictionary::default());
-        let members = |first: u32| (first..first + 10).map(|person| DepartmentMember { person, register_time: None }).collect();
+        let members =
+            |first: u32| (first..first + 10).map(|person| DepartmentMember { person, register_time: None }).collect();
         let count = |dictionary| (0..=255_u8).filter(|hash| cache.get(dictionary, &[*hash; 16]).is_some()).count();
         for hash in 0..=255 {
             cache.insert(&dictionary, [hash; 16], members(hash.into()));
