@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::{digest::DayDigest, movement::has_inactive_rows};
+use super::digest::{DayDigest, has_inactive_rows};
 use crate::{
     model::{Day, Geo},
     table::{DayMetadata as _, Flag, PersonIndex},
@@ -64,14 +64,21 @@ pub struct NewestRow {
 pub struct StatusRule {
     newest: Day,
     dormant_after: u16,
-    /// Whether a person without a row on the newest date has left: Feishu sends rows of inactive people, and no row of that
-    /// date lacks its id.
-    knows_who_left: bool,
+    /// Whether Feishu sends rows of inactive people.
+    has_inactive_rows: bool,
+    /// Whether no row of the newest date lacks its id.
+    are_identified: bool,
     /// The days of the range that count, latest first.
     days: Vec<Arc<DayDigest>>,
 }
 
 impl NewestRow {
+    /// The newest of the rows of a person so far, and one more.
+    #[must_use]
+    pub fn newest_of(known: Option<Self>, row: Self) -> Self {
+        known.map_or(row, |known| known.newer(row))
+    }
+
     /// The newer of two rows of a person. If both are of the same date, in two geos: activated if either is, and the later
     /// `last_active_time`.
     #[must_use]
@@ -95,8 +102,7 @@ impl StatusRule {
         days.reverse();
         let on_newest = days.iter().take_while(|day| day.key().day == newest);
         let are_identified = on_newest.map(|day| day.figures().present.unidentified).sum::<u64>() == 0;
-        let knows_who_left = are_identified && has_inactive_rows(&days);
-        Self { newest, dormant_after, knows_who_left, days }
+        Self { newest, dormant_after, has_inactive_rows: has_inactive_rows(&days), are_identified, days }
     }
 
     /// The date on which accounts are judged.
@@ -105,17 +111,23 @@ impl StatusRule {
         self.newest
     }
 
+    /// Whether Feishu sends rows of inactive people. Without such rows, unused accounts have none.
+    #[must_use]
+    pub const fn has_inactive_rows(&self) -> bool {
+        self.has_inactive_rows
+    }
+
     /// Whether a person without a row on the date has left. Otherwise the status of such a person is unknown.
     #[must_use]
     pub const fn knows_who_left(&self) -> bool {
-        self.knows_who_left
+        self.has_inactive_rows && self.are_identified
     }
 
     /// The status of the account of this row; `None` if it is unknown. `person` is `None` if the person's id is missing.
     #[must_use]
     pub fn status(&self, person: Option<PersonIndex>, row: NewestRow) -> Option<AccountStatus> {
         Some(if row.day != self.newest {
-            return self.knows_who_left.then_some(AccountStatus::Left);
+            return self.knows_who_left().then_some(AccountStatus::Left);
         } else if !row.activated {
             AccountStatus::NeverActivated
         } else if self.is_recent(row.last_active_time.map(|time| row.geo.today(time)))

@@ -69,9 +69,9 @@ pub fn buckets(selected: DayRange, interval: Interval) -> impl Iterator<Item = D
 
 /// The activity over `selected`, by bucket.
 ///
-/// `regular_days` is the number of dates on which a person must be active, or use a feature, to count as regular; `None`: that of
-/// [`default_regular_days`]. `days` holds the sums of each date that counts. `trailing` holds the trailing counts of these
-/// dates. `figures` is dereferenced only if a bucket has several dates.
+/// `regular_days` is the number of dates on which a person must be active, or use a feature, to count as regular; `None`:
+/// that of [`default_regular_days`]. `days` holds the sums of each date that counts. `trailing` holds the trailing counts of
+/// these dates. `figures` is dereferenced only if a bucket has several dates.
 #[must_use]
 pub fn activity(
     selected: DayRange,

@@ -14,14 +14,14 @@ use fixedbitset::FixedBitSet;
 use super::{
     day_figures::RowSums,
     department_tree::DepartmentTree,
-    digest::DayDigest,
+    digest::{DayDigest, by_date},
     primary_departments::{Criterion, PrimaryDepartments},
     range_figures::{DistinctPeople, RangeFigures, RangeSums, default_regular_days},
     shared_people::{GeoRow, shared_people},
 };
 use crate::{
     model::{Day, DayRange},
-    table::{DayMetadata as _, Feature, Flag},
+    table::{DayMetadata as _, Feature, Flag, dictionary::DictionaryTables},
 };
 
 /// The totals of one department and all its sub-departments.
@@ -62,19 +62,23 @@ pub fn totals(
 /// Distinct people of every node. `None` in place of a number if a person's id is missing.
 fn distinct_people(days: &[Arc<DayDigest>], tree: &DepartmentTree, regular_days: usize) -> Vec<DistinctPeople> {
     const REGULAR: [Flag; 1 + Feature::COUNT] = *Flag::ALL.last_chunk().expect("all flags but `Activated`");
-    let present = [Criterion { flag: None, days: 1 }].into_iter();
-    let with_flag = Flag::ALL.into_iter().map(Criterion::any_day);
-    let regular = REGULAR.into_iter().map(|flag| Criterion { flag: Some(flag), days: regular_days });
-    let mut all = present.chain(with_flag).chain(regular);
-    let criteria: [Criterion; 1 + Flag::COUNT + REGULAR.len()] =
-        std::array::from_fn(|_| all.next().unwrap_or(Criterion { flag: None, days: 1 }));
+    /// The positions of the criteria: people with a row, people with each flag, regular people.
+    const WITH_FLAG: usize = 1;
+    const FIRST_REGULAR: usize = WITH_FLAG + Flag::COUNT;
+    const CRITERIA: usize = FIRST_REGULAR + REGULAR.len();
+
+    let criteria: [Criterion; CRITERIA] = std::array::from_fn(|position| match position {
+        ..WITH_FLAG => Criterion { flag: None, days: 1 },
+        WITH_FLAG..FIRST_REGULAR => Criterion::any_day(Flag::ALL[position - WITH_FLAG]),
+        _ => Criterion { flag: Some(REGULAR[position - FIRST_REGULAR]), days: regular_days },
+    });
     let can_be_regular = regular_days <= day_count(days);
-    let people = |counts: [Option<u64>; 1 + Flag::COUNT + REGULAR.len()]| {
+    let people = |counts: [Option<u64>; CRITERIA]| {
         let mut regular = [None; Flag::COUNT];
         if can_be_regular {
-            regular[Flag::COUNT - REGULAR.len()..].copy_from_slice(&counts[1 + Flag::COUNT..]);
+            regular[Flag::COUNT - REGULAR.len()..].copy_from_slice(&counts[FIRST_REGULAR..]);
         }
-        DistinctPeople { people: counts[0], with_flag: std::array::from_fn(|flag| counts[1 + flag]), regular }
+        DistinctPeople { people: counts[0], with_flag: std::array::from_fn(|flag| counts[WITH_FLAG + flag]), regular }
     };
     count_distinct(days, tree, criteria).into_iter().map(people).collect()
 }
@@ -126,7 +130,7 @@ pub fn trailing_window(days: &[Arc<DayDigest>], length: u16) -> &[Arc<DayDigest>
 #[must_use]
 pub fn active_days(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<u64> {
     let mut sums = vec![0; tree.len()];
-    for geos in days.chunk_by(|one, other| one.key().day == other.key().day) {
+    for geos in by_date(days) {
         for (sum, today) in sums.iter_mut().zip(activity_by_node(geos, tree)) {
             *sum += today.active;
         }
@@ -136,7 +140,21 @@ pub fn active_days(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<u64> {
 
 /// The digests of the last day.
 fn last_day(days: &[Arc<DayDigest>]) -> &[Arc<DayDigest>] {
-    days.chunk_by(|one, other| one.key().day == other.key().day).next_back().unwrap_or_default()
+    by_date(days).next_back().unwrap_or_default()
+}
+
+/// The tree of the departments with rows on `days`, with the names that they have on the latest of `named_days`. With `top`,
+/// only that department and its sub-departments.
+#[must_use]
+pub fn tree_of_days(
+    days: &[Arc<DayDigest>],
+    named_days: &[Arc<DayDigest>],
+    dictionary: &DictionaryTables,
+    top: Option<&str>,
+) -> DepartmentTree {
+    let latest_first = named_days.iter().rev();
+    let rows = latest_first.flat_map(|day| day.departments().iter().map(|own| (day.key().day, own.department)));
+    DepartmentTree::new(&departments_with_rows(days), dictionary, top).with_names(rows, dictionary)
 }
 
 /// The departments that have their own rows on any of the days.
@@ -152,14 +170,14 @@ pub fn departments_with_rows(days: &[Arc<DayDigest>]) -> FixedBitSet {
 /// Number of dates.
 #[must_use]
 pub fn day_count(days: &[Arc<DayDigest>]) -> usize {
-    days.chunk_by(|one, other| one.key().day == other.key().day).count()
+    by_date(days).count()
 }
 
 /// The sums of the days, for every node. A person with rows in several geos counts once a day in each node.
 fn range_sums_by_node(days: &[Arc<DayDigest>], tree: &DepartmentTree) -> Vec<RangeSums> {
     let all = sums_by_node(days, tree).into_iter().zip(sums_of_day_by_node(last_day(days), tree));
     let mut sums: Vec<RangeSums> = all.map(|(all, last)| RangeSums { last, all, ..RangeSums::default() }).collect();
-    for geos in days.chunk_by(|one, other| one.key().day == other.key().day) {
+    for geos in by_date(days) {
         for (node, flags) in shared_people_by_node(geos, tree) {
             sums[node].all.count_person_once(&flags);
         }

@@ -15,7 +15,7 @@ mod membership_cache;
 mod stored_digest;
 
 pub use self::{
-    day_digest::{DayDigest, DepartmentDigest},
+    day_digest::{DayDigest, DepartmentDigest, by_date, has_inactive_rows},
     department_slice::DepartmentSlice,
     membership_cache::MembershipCache,
     stored_digest::{decode_digest, encode_digest},

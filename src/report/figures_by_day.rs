@@ -6,7 +6,7 @@ use fixedbitset::FixedBitSet;
 
 use super::{
     day_figures::{DayFigures, RowSums},
-    digest::DayDigest,
+    digest::{DayDigest, by_date},
     shared_people::sums_of_day,
 };
 use crate::{model::Day, table::DayMetadata as _};
@@ -22,8 +22,7 @@ pub type FiguresByDay = BTreeMap<Day, Arc<DayFigures>>;
 /// in several geos counts once. Parts of the same day must be adjacent.
 #[must_use]
 pub fn sums_by_day(parts: &[&Arc<DayDigest>], departments: Option<&FixedBitSet>) -> SumsByDay {
-    let days = parts.chunk_by(|one, other| one.key().day == other.key().day);
-    days.map(|day| (day[0].key().day, sums_of_day(day, departments))).collect()
+    by_date(parts).map(|day| (day[0].key().day, sums_of_day(day, departments))).collect()
 }
 
 /// Merges the figures of each day over the geos. The parts may come in any order.

@@ -142,13 +142,6 @@ pub fn compared_buckets(bucket: DayRange, interval: Interval) -> impl Iterator<I
     [previous_bucket(whole, interval), whole].into_iter()
 }
 
-/// Whether upstream sends rows for people who were not active. Without such rows, the end of a row does not mean that a
-/// person has left.
-#[must_use]
-pub fn has_inactive_rows(days: &[Arc<DayDigest>]) -> bool {
-    days.iter().any(|day| day.figures().sums.rows_with(Flag::Active) < day.figures().sums.users)
-}
-
 /// The figures of each bucket that are hidden so that no group of fewer than `min_people` people is visible or can be
 /// derived. Each geo is examined separately too, because a caller can request each of them alone.
 #[must_use]

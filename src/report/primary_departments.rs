@@ -9,9 +9,9 @@ use super::{
     day_figures::PersonSet,
     department_members::{DepartmentMembers, MembershipChanges},
     department_tree::DepartmentTree,
-    digest::DayDigest,
+    digest::{DayDigest, by_date},
 };
-use crate::table::{DayMetadata as _, Flag, PersonIndex};
+use crate::table::{Flag, PersonIndex};
 
 /// The first department of each person, by person index.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl PrimaryDepartments {
         let mut changes = MembershipChanges::default();
         // By department index: its transferred members, as positions in `transferred`.
         let mut transferred_members: Vec<Vec<usize>> = Vec::new();
-        for geos in days.chunk_by(|one, other| one.key().day == other.key().day) {
+        for geos in by_date(days) {
             for digest in geos {
                 for department in digest.departments() {
                     let index = department.department as usize;
@@ -166,7 +166,7 @@ impl Criterion {
 
     /// The people who meet the criterion, in any department. A day of several geos counts once.
     fn people(self, days: &[Arc<DayDigest>]) -> FixedBitSet {
-        let by_day = || days.chunk_by(|one, other| one.key().day == other.key().day);
+        let by_day = || by_date(days);
         if self.days == 1 || by_day().all(|geos| geos.len() == 1) {
             return in_at_least(&days.iter().map(|digest| self.set_of(digest)).collect::<Vec<_>>(), self.days);
         }

@@ -69,11 +69,11 @@ pub struct DistinctPeople {
     pub regular: [Option<u64>; Flag::COUNT],
 }
 
-/// On how many dates a person must be active, or use a feature, to count as regular, if nothing else is requested: a quarter of the dates that count, rounded up, such as 1 of 3, 2 of 7 and 8 of 30.
+/// On how many dates a person must be active, or use a feature, to count as regular, if nothing else is requested: a quarter
+/// of the dates that count, rounded up, such as 1 of 3, 2 of 7 and 8 of 30.
 #[must_use]
-pub const fn default_regular_days(days_counted: usize) -> usize {
-    let days = days_counted.div_ceil(4);
-    if days == 0 { 1 } else { days }
+pub fn default_regular_days(days_counted: usize) -> usize {
+    days_counted.div_ceil(4).max(1)
 }
 
 impl RangeSums {

@@ -196,9 +196,8 @@ impl<'a> UserTotals<'a> {
             for (row, profile) in rollup.profiles().iter().enumerate() {
                 let person = people[*profile as usize];
                 if person != NO_PERSON {
-                    let row = rollup.newest_row(row);
                     let known = &mut newest[person as usize];
-                    *known = Some(known.map_or(row, |known| known.newer(row)));
+                    *known = Some(NewestRow::newest_of(*known, rollup.newest_row(row)));
                 }
             }
         }
@@ -233,21 +232,18 @@ impl<'a> UserTotals<'a> {
             rollup.for_each_row(&profiles, &slots, |row, slot| {
                 let (index, newest) = (rollup.profiles()[row], &mut newest_rows[slot as usize]);
                 let of_row = rollup.newest_row(row);
-                *newest = Some(newest.map_or(of_row, |newest: NewestRow| newest.newer(of_row)));
-                if selected[index as usize] == NO_PERSON {
-                    return;
+                *newest = Some(NewestRow::newest_of(*newest, of_row));
+                if selected[index as usize] != NO_PERSON {
+                    let profile = self.dictionary.profile(index);
+                    let builder = totals[slot as usize].get_or_insert_with(|| TotalsBuilder::new(profile, of_row));
+                    builder.add(profile, rollup, row, of_row);
                 }
-                let profile = self.dictionary.profile(index);
-                let builder = totals[slot as usize].get_or_insert_with(|| TotalsBuilder::new(profile, rollup, row));
-                builder.add(profile, rollup, row);
             });
         }
-        let with_newest_row = |(builder, newest): (Option<TotalsBuilder>, Option<NewestRow>)| {
-            let mut totals = builder?.totals;
-            totals.newest_row = newest.unwrap_or(totals.newest_row);
-            Some(totals)
+        let finish = |(builder, newest_row): (Option<TotalsBuilder>, Option<NewestRow>)| {
+            Some(PersonTotals { newest_row: newest_row?, ..builder?.totals })
         };
-        totals.into_iter().zip(newest_rows).filter_map(with_newest_row).collect()
+        totals.into_iter().zip(newest_rows).filter_map(finish).collect()
     }
 }
 
@@ -293,11 +289,11 @@ impl SortKeys {
 }
 
 impl TotalsBuilder {
-    fn new(profile: &Arc<Profile>, rollup: &UserRollup, row: usize) -> Self {
+    fn new(profile: &Arc<Profile>, newest_row: NewestRow) -> Self {
         let totals = PersonTotals {
             profile: Arc::clone(profile),
-            geo: rollup.newest_row(row).geo,
-            newest_row: rollup.newest_row(row),
+            geo: newest_row.geo,
+            newest_row,
             active_days: 0,
             last_active_date: None,
             feature_days: [0; Feature::COUNT],
@@ -306,13 +302,14 @@ impl TotalsBuilder {
         Self { totals, last_day: None, flags: Flags::default() }
     }
 
-    fn add(&mut self, profile: &Arc<Profile>, rollup: &UserRollup, row: usize) {
+    /// Adds a row, whose state of the account is `of_row`.
+    fn add(&mut self, profile: &Arc<Profile>, rollup: &UserRollup, row: usize, of_row: NewestRow) {
         let day = rollup.last_day();
         let counted = if self.last_day == Some(day) { self.flags } else { Flags::default() };
         let totals = &mut self.totals;
         totals.profile = Arc::clone(profile);
-        totals.geo = rollup.newest_row(row).geo;
-        totals.newest_row = totals.newest_row.newer(rollup.newest_row(row));
+        totals.geo = of_row.geo;
+        totals.newest_row = totals.newest_row.newer(of_row);
         if let Some(activity) = rollup.activity(row).filter(|_| !counted.contains(Flag::Active)) {
             totals.active_days += activity.active_days;
             totals.last_active_date = totals.last_active_date.max(Some(day.plus(-activity.idle_days)));
@@ -343,8 +340,8 @@ impl PersonTotals {
             let rollup = UserRollup::Day(Arc::clone(day));
             for row in selector.rows(day) {
                 let profile = dictionary.profile(day.profiles()[row]);
-                let builder = totals.get_or_insert_with(|| TotalsBuilder::new(profile, &rollup, row));
-                builder.add(profile, &rollup, row);
+                let of_row = rollup.newest_row(row);
+                totals.get_or_insert_with(|| TotalsBuilder::new(profile, of_row)).add(profile, &rollup, row, of_row);
             }
         }
         totals.map(|builder| builder.totals)

@@ -30,11 +30,11 @@ use crate::{
     report::{
         DayDigest, Suppressed,
         activity::mean_ratio,
-        department_totals::{self, DepartmentTotals, departments_with_rows, totals},
+        department_totals::{self, DepartmentTotals, totals, tree_of_days},
         department_tree::{DepartmentNode, DepartmentTree},
         trailing_counts,
     },
-    table::{DayMetadata as _, record},
+    table::record,
 };
 
 /// The endpoint's own parameters.
@@ -192,11 +192,7 @@ fn department_items(
     let trailing_days = (request.trailing != TrailingMode::None).then(|| loaded.days_by_date());
     // People whose department has no rows on the selected days still count in the trailing figures of its ancestors, so
     // the tree has all departments.
-    let departments = departments_with_rows(trailing_days.as_deref().unwrap_or(days));
-    let dictionary = first.dictionary().read();
-    let rows = days.iter().rev().flat_map(|day| day.departments().iter().map(|own| (day.key().day, own.department)));
-    let tree = DepartmentTree::new(&departments, &dictionary, top).with_names(rows, &dictionary);
-    drop(dictionary);
+    let tree = tree_of_days(trailing_days.as_deref().unwrap_or(days), days, &first.dictionary().read(), top);
     let all_totals = totals(days, &tree, request.regular_days, request.distinct);
     let has_rows: Vec<bool> = all_totals.iter().map(|totals| totals.rows > 0).collect();
     let mut items: Vec<_> = tree.nodes().iter().zip(all_totals).map(DepartmentItem::new).collect();

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 
+use fixedbitset::FixedBitSet;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap as _};
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
@@ -140,6 +141,27 @@ pub fn read_regular_days(
     Some(days)
 }
 
+/// The positions of the numbers of people that are withheld: those from 1 to below the minimum, and the next smallest one, from
+/// which they could be derived.
+fn withheld_positions(counts: &[Option<u64>], min_group_size: NonZeroU64) -> FixedBitSet {
+    let known = || counts.iter().enumerate().filter_map(|(at, people)| Some(((*people)?, at)));
+    let is_small = |people: u64| (1..min_group_size.get()).contains(&people);
+    let mut withheld: FixedBitSet = known().filter(|(people, _)| is_small(*people)).map(|(_, at)| at).collect();
+    if !withheld.is_clear() {
+        let next = known().filter(|(people, _)| *people >= min_group_size.get()).min();
+        withheld.extend(next.map(|(_, at)| at));
+    }
+    withheld
+}
+
+/// Sets numbers of people from 1 to below the minimum to null, and the next smallest one. Returns whether there was one.
+pub fn withhold_parts(parts: &mut [&mut Option<u64>], min_group_size: NonZeroU64) -> bool {
+    let counts: Vec<Option<u64>> = parts.iter().map(|part| **part).collect();
+    let withheld = withheld_positions(&counts, min_group_size);
+    withheld.ones().for_each(|at| *parts[at] = None);
+    !withheld.is_clear()
+}
+
 /// A number of people in a response, and the figures that it can be computed from.
 type PeopleCell<'a> = (&'a mut Option<u64>, Vec<&'a mut Option<f64>>);
 
@@ -170,18 +192,17 @@ pub fn withhold_small_cells(
         (&mut trailing.wau, Vec::new()),
         (&mut trailing.mau, Vec::new()),
     ]);
-    let is_small = |people: u64| (1..min_group_size.get()).contains(&people);
-    if !cells.iter().any(|(people, _)| people.is_some_and(is_small)) {
+    let counts: Vec<Option<u64>> = cells.iter().map(|(people, _)| **people).collect();
+    let withheld = withheld_positions(&counts, min_group_size);
+    if withheld.is_clear() {
         return false;
     }
-    let others = cells.iter().enumerate().filter_map(|(index, (people, _))| Some(((**people)?, index)));
-    let next = others.filter(|(people, _)| *people >= min_group_size.get()).min().map(|(_, index)| index);
-    for (index, (people, derived)) in cells.into_iter().enumerate() {
-        if people.is_some_and(is_small) || Some(index) == next {
-            *people = None;
-            for figure in derived {
-                *figure = None;
-            }
+    for (people, derived) in
+        cells.into_iter().enumerate().filter(|(at, _)| withheld.contains(*at)).map(|(_, cell)| cell)
+    {
+        *people = None;
+        for figure in derived {
+            *figure = None;
         }
     }
     // The product of stickiness and `mau` is a number of active people.

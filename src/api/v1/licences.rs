@@ -6,7 +6,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{figures::round_to_thousandths, user_item::StatusParams};
+use super::{
+    figures::{round_to_thousandths, withhold_parts},
+    user_item::StatusParams,
+};
 use crate::{
     api::{
         compute::compute,
@@ -23,14 +26,13 @@ use crate::{
     query::UserRollups,
     report::{
         DayDigest,
-        account_status::DormantFor,
-        department_totals::departments_with_rows,
-        department_tree::{DepartmentNode, DepartmentTree},
+        account_status::{DormantFor, StatusRule},
+        department_totals::tree_of_days,
+        department_tree::DepartmentNode,
         licences::{AccountCounts, licences},
-        movement::has_inactive_rows,
         ratio,
     },
-    table::{DayMetadata as _, dictionary::DictionaryTables, record},
+    table::{DayMetadata as _, record},
 };
 
 /// The endpoint's own parameters.
@@ -163,7 +165,7 @@ fn report(newest: &Loaded<UserRollups>, request: &LicencesRequest) -> Response {
     if let Some((rule, dictionary)) = rule.as_ref().zip(newest.dictionary()) {
         let days: Vec<Arc<DayDigest>> = input.selected().map(|(day, _)| Arc::clone(day)).collect();
         let dictionary = dictionary.read();
-        let tree = tree_of(&days, &dictionary, selection.department_path.as_deref());
+        let tree = tree_of_days(&days, &days, &dictionary, selection.department_path.as_deref());
         let (all, by_node) = licences(&newest.day_rows(), rule, &dictionary, selection, &tree);
         drop(dictionary);
         // The tree also has departments that had rows before.
@@ -175,9 +177,8 @@ fn report(newest: &Loaded<UserRollups>, request: &LicencesRequest) -> Response {
     }
     let is_short = input.plan.range.len() < usize::from(request.dormant_after);
     let is_unknown = is_short && data.first().is_some_and(|item| item.dormant_unknown > Some(0));
-    let knows_inactive = rule.as_ref().is_none_or(|_| has_inactive_rows(&input.days));
-    if !knows_inactive {
-        // Unused accounts have no rows.
+    let has_inactive_rows = rule.as_ref().is_none_or(StatusRule::has_inactive_rows);
+    if !has_inactive_rows {
         for item in &mut data {
             item.unused_rate = None;
         }
@@ -192,17 +193,11 @@ fn report(newest: &Loaded<UserRollups>, request: &LicencesRequest) -> Response {
     }
     let meta = meta
         .with_note(is_unknown.then_some(UNKNOWN_LAST_ACTIVITY))
-        .with_note((!knows_inactive).then_some(NO_ROWS_OF_INACTIVE_PEOPLE))
+        .with_note((!has_inactive_rows).then_some(NO_ROWS_OF_INACTIVE_PEOPLE))
         .with_note(lacks_ids.then_some(ROWS_WITHOUT_ID))
         .with_note(min_group_size.is_some().then_some(NO_DEPARTMENTS))
         .with_note((suppressed || are_small).then_some(SMALL_GROUPS_SUPPRESSED));
     ListResponse { data, meta }.into_format(request.data.format, "licences")
-}
-
-/// The departments with rows on these days, with the names that they have on the latest one.
-fn tree_of(days: &[Arc<DayDigest>], dictionary: &DictionaryTables, top: Option<&str>) -> DepartmentTree {
-    let rows = days.iter().rev().flat_map(|day| day.departments().iter().map(|own| (day.key().day, own.department)));
-    DepartmentTree::new(&departments_with_rows(days), dictionary, top).with_names(rows, dictionary)
 }
 
 impl LicencesItem {
@@ -253,22 +248,4 @@ impl LicencesItem {
         }
         are_durations_small || are_statuses_small
     }
-}
-
-/// Sets numbers from 1 to below the minimum to null, together with the next smallest one, from which and their sum they could
-/// be derived. Returns whether there was one.
-pub fn withhold_parts(parts: &mut [&mut Option<u64>], min_group_size: NonZeroU64) -> bool {
-    let is_small = |people: u64| (1..min_group_size.get()).contains(&people);
-    let small: u64 = parts.iter().filter_map(|part| **part).filter(|people| is_small(*people)).sum();
-    if small == 0 {
-        return false;
-    }
-    let others = parts.iter().enumerate().filter_map(|(index, part)| Some(((**part)?, index)));
-    let next = others.filter(|(people, _)| *people >= min_group_size.get()).min().map(|(_, index)| index);
-    for (index, part) in parts.iter_mut().enumerate() {
-        if part.is_some_and(is_small) || Some(index) == next {
-            **part = None;
-        }
-    }
-    true
 }

@@ -21,6 +21,7 @@ use crate::{
     query::{Query, ReportInput},
     report::{
         Interval,
+        digest::has_inactive_rows,
         movement::{self, HiddenMovement, MovementBucket, MovementInput},
         retention::activation_days,
     },
@@ -168,7 +169,7 @@ fn report(input: &Loaded<ReportInput>, request: &MovementRequest) -> Response {
         }
         hidden
     });
-    let has_rows_of_all = movement::has_inactive_rows(&days);
+    let has_rows_of_all = has_inactive_rows(&days);
     let has_transfers = departments.is_some();
     let item = |(index, bucket): (usize, &MovementBucket)| {
         let hidden = hidden.get(index).copied().unwrap_or_default();

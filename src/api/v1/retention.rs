@@ -10,7 +10,7 @@ use fixedbitset::FixedBitSet;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{figures::round_to_thousandths, licences::withhold_parts};
+use super::figures::{round_to_thousandths, withhold_parts};
 use crate::{
     api::{
         compute::compute,

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    api::{data_request::DataRequest, meta::Meta},
+    api::{
+        data_request::DataRequest,
+        meta::{Meta, TRAILING_FIGURES_INCOMPLETE},
+    },
     query::{LeadDays, QueryEngine, QueryError, ReportInput},
     report::trailing_counts::MONTH_DAYS,
 };
@@ -74,7 +77,7 @@ impl TrailingMode {
         let is_incomplete = is_incomplete && self != Self::None;
         let are_lacking = is_incomplete && input.cache_status.lacks_lead_days;
         let are_uncertain = is_incomplete && !input.uncertain_dates().is_empty();
-        meta.with_note(are_uncertain.then_some(crate::api::meta::TRAILING_FIGURES_INCOMPLETE))
+        meta.with_note(are_uncertain.then_some(TRAILING_FIGURES_INCOMPLETE))
             .with_note(are_lacking.then_some(LEAD_DAYS_NOT_STORED))
     }
 }

@@ -196,6 +196,18 @@ impl DayMetadata for DayDigest {
     }
 }
 
+/// The digests of each date, in all their geos. The digests must be sorted by day.
+pub fn by_date<D: AsRef<DayDigest>>(days: &[D]) -> impl DoubleEndedIterator<Item = &[D]> {
+    days.chunk_by(|one, other| one.as_ref().key.day == other.as_ref().key.day)
+}
+
+/// Whether upstream sends rows for people who were not active. Without such rows, the end of a row does not mean that a
+/// person has left.
+#[must_use]
+pub fn has_inactive_rows(days: &[Arc<DayDigest>]) -> bool {
+    days.iter().any(|day| day.figures.sums.rows_with(Flag::Active) < day.figures.sums.users)
+}
+
 /// The size of a digest in memory in bytes, without members that are shared with other digests.
 pub(super) fn size_in_memory(figures: &DayFigures, departments: &[DepartmentDigest]) -> usize {
     let own = departments.iter().filter(|department| Arc::strong_count(&department.members) == 1);
