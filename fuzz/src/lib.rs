@@ -32,18 +32,32 @@ pub fn day(rows: u32) -> DayTable {
     builder.finish(instant(1_793_577_600))
 }
 
-/// The decompressed digest of a day in two parts: first the fields that identify the day, then the departments.
-///
-/// # Panics
-/// If the layout of digests has changed.
-#[must_use]
-pub fn unpacked_digest(day: &DayTable) -> (Vec<u8>, Vec<u8>) {
-    let plain = zstd::decode_all(&digest::encode_digest(day)[1..]).expect("a digest that was just written");
-    let name = "总部".as_bytes();
-    let department = plain.windows(name.len()).position(|window| window == name).expect("the first department");
-    // The name is preceded by the number of departments and by the length of the name, one byte each.
-    let (day, departments) = plain.split_at(department - 2);
-    (day.to_vec(), departments.to_vec())
+/// The parts of a stored digest, decompressed.
+pub struct UnpackedDigest {
+    /// The versions at the start, which are not compressed: one byte for the layout, one for the definitions.
+    pub versions: Vec<u8>,
+    /// The fields that identify the day.
+    pub day_fields: Vec<u8>,
+    /// The departments and all that follows them.
+    pub departments: Vec<u8>,
+}
+
+impl UnpackedDigest {
+    /// Encodes the digest of a day and takes it apart.
+    ///
+    /// # Panics
+    /// If the layout of digests has changed.
+    #[must_use]
+    pub fn of(day: &DayTable) -> Self {
+        let stored = digest::encode_digest(day);
+        let (versions, packed) = stored.split_at(2);
+        let plain = zstd::decode_all(packed).expect("a digest that was just written");
+        let name = "总部".as_bytes();
+        let department = plain.windows(name.len()).position(|window| window == name).expect("the first department");
+        // The name is preceded by the number of departments and by the length of the name, one byte each.
+        let (day_fields, departments) = plain.split_at(department - 2);
+        Self { versions: versions.to_vec(), day_fields: day_fields.to_vec(), departments: departments.to_vec() }
+    }
 }
 
 fn row(number: u32, has_id: bool) -> Row {

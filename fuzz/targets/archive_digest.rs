@@ -15,21 +15,17 @@ use feishu_pulse::{
         parquet::{self, ParquetDay},
     },
 };
-use feishu_pulse_fuzz::{day, key, unpacked_digest};
+use feishu_pulse_fuzz::{UnpackedDigest, day, key};
 use libfuzzer_sys::{Corpus, fuzz_target};
-
-/// The version of the digest layout.
-const VERSION: u8 = 1;
 
 static DAY: LazyLock<DayTable> = LazyLock::new(|| day(5));
 
-/// The fields at the start of the digest, which identify the day.
-static DAY_FIELDS: LazyLock<Vec<u8>> = LazyLock::new(|| unpacked_digest(&DAY).0);
+static DIGEST: LazyLock<UnpackedDigest> = LazyLock::new(|| UnpackedDigest::of(&DAY));
 
 fuzz_target!(|departments: &[u8]| -> Corpus {
-    let plain = [&DAY_FIELDS, departments].concat();
+    let plain = [&DIGEST.day_fields, departments].concat();
     let Ok(packed) = zstd::encode_all(plain.as_slice(), 1) else { return Corpus::Reject };
-    let attachment = [&[VERSION][..], &packed].concat();
+    let attachment = [&DIGEST.versions, packed.as_slice()].concat();
     let file = parquet::encode(&DAY, &attachment).expect("encoding a day succeeds");
     let file = ParquetDay::new(Bytes::from(file), &key()).expect("an encoded file is valid");
     if let Ok(digest) = digest::decode_digest(&file, &Arc::<Dictionary>::default(), &MembershipCache::default()) {

@@ -13,7 +13,7 @@ use ::parquet::{
 };
 use bytes::Bytes;
 use feishu_pulse::{report::digest, table::parquet};
-use feishu_pulse_fuzz::{day, unpacked_digest};
+use feishu_pulse_fuzz::{UnpackedDigest, day};
 use libfuzzer_sys::fuzz_target;
 
 // This program is a fuzz target, because all programs built with the fuzzer's instrumentation must be.
@@ -39,7 +39,7 @@ fn write() -> Result<(), Box<dyn Error>> {
         fs::write(folder.join("archive_file").join(format!("{name}-plain")), uncompressed(Bytes::from(file.clone()))?)?;
         fs::write(folder.join("archive_file").join(name), file)?;
     }
-    fs::write(folder.join("archive_digest/few"), unpacked_digest(&day(5)).1)?;
+    fs::write(folder.join("archive_digest/few"), UnpackedDigest::of(&day(5)).departments)?;
     Ok(())
 }
 
