@@ -20,6 +20,7 @@ RUN mkdir -p src benches/archive benches/reports crates/adaptive-throttle/src cr
 # COPY keeps the modification times of the checkout, which are older than the empty sources. Without `touch`, cargo would
 # consider the empty build up to date.
 COPY docs/architecture.md docs/
+COPY docs/zh docs/zh
 COPY crates/adaptive-throttle crates/adaptive-throttle
 COPY src src
 RUN touch src/lib.rs src/main.rs crates/adaptive-throttle/src/lib.rs \
@@ -49,10 +50,12 @@ USER 65532:65532
 
 # The gateway listens on all interfaces of the container. Without access control it refuses to start until
 # PULSE_ALLOW_ANONYMOUS=true is set: an image must not make that decision.
+# MIMALLOC_PURGE_DELAY: the allocator returns freed pages at once, because idle threads would keep them.
 ENV PULSE_LISTEN=0.0.0.0:8080 \
     PULSE_ARCHIVE=file:///var/lib/feishu-pulse \
     PULSE_STATE_DIR=/var/lib/feishu-pulse \
-    PULSE_LOG_FORMAT=json
+    PULSE_LOG_FORMAT=json \
+    MIMALLOC_PURGE_DELAY=0
 EXPOSE 8080
 
 # For container engines that probe with a command. Kubernetes probes /livez and /readyz over HTTP.

@@ -42,6 +42,21 @@ node_sdk() {
   export NODE_PATH="$folder/node_modules"
 }
 
+# Puts generators of clients on the PATH and sets `node_modules` to those of their TypeScript clients.
+client_tools() {
+  virtual_environment .ci/requirements-clients.txt "$cache/venv-clients"
+  local folder="$cache/clients"
+  if ! cmp -s .ci/client/package.json "$folder/package.json"; then
+    rm -rf "$folder"
+    mkdir -p "$folder/install"
+    cp .ci/client/package.json "$folder/install"
+    npm install --silent --no-audit --no-fund --prefix "$folder/install"
+    cp .ci/client/package.json "$folder"
+  fi
+  # shellcheck disable=SC2034 # Used by .ci/clients.
+  node_modules="$folder/install/node_modules"
+}
+
 # Puts `redocly` on the PATH.
 redocly_tool() {
   local folder="$cache/redocly-$redocly_version"
@@ -103,6 +118,16 @@ only() {
   mkdir -p "$cache/bin"
   ln -sf "$1" "$cache/bin/"
   export PATH="$cache/bin:$PATH"
+}
+
+# Puts Debian's `nginx` on the PATH.
+nginx_tool() {
+  export PATH="$PATH:/usr/sbin"
+  if ! command -v nginx >/dev/null; then
+    say "apt-get install nginx"
+    apt-get update --quiet=2
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends nginx-light
+  fi
 }
 
 # Puts Debian's `prometheus` and `promtool` on the PATH.

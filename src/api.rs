@@ -1,6 +1,7 @@
 //! The HTTP API: parses requests, calls the query engine, and writes responses.
 
 pub mod access_log;
+mod allowed_origins;
 pub mod authenticate;
 pub mod authorization;
 pub mod body_budget;
@@ -15,6 +16,7 @@ pub mod docs;
 pub mod drop_in;
 pub mod export_limits;
 pub mod export_pool;
+mod exports;
 pub mod format;
 pub mod host_check;
 pub mod http_metrics;
@@ -25,11 +27,13 @@ pub mod log_level;
 pub mod meta;
 pub mod middleware;
 mod missing_days;
+mod openapi_document;
 pub mod ops;
 pub mod panic_guard;
 pub mod params;
 pub mod prefer;
 pub mod problem;
+mod public_path;
 pub mod rate_limit_headers;
 pub mod request_facts;
 pub mod request_id;

@@ -13,6 +13,7 @@ mod error;
 mod key;
 mod parse_errors;
 mod problems;
+mod progress_display;
 mod reference;
 mod serve;
 mod setting_error;
@@ -29,6 +30,7 @@ pub use key::KeyArgs;
 pub use setting_error::SettingError;
 pub use settings::Settings;
 
+use self::settings::{headings, values::trimmed};
 use crate::api;
 
 /// A caching HTTP proxy and aggregation service in front of Feishu's `admin_user_stats` API.
@@ -70,7 +72,8 @@ pub async fn run() -> ExitCode {
     restrict_new_files();
     // The help does not show values of the environment, because URLs can contain passwords.
     let hide_values = |command: clap::Command| command.mut_args(|argument| argument.hide_env_values(true));
-    let command = Cli::command().mut_subcommands(hide_values);
+    let command = Cli::command().mut_subcommands(hide_values).mut_subcommand("backfill", hide_server_settings);
+    let command = command.mut_subcommands(|command| command.mut_args(without_blank_variable));
     let parsed = command.clone().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
@@ -85,6 +88,21 @@ pub async fn run() -> ExitCode {
     }
 }
 
+/// Hides the settings of the server in the help of a command that does not serve.
+fn hide_server_settings(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| {
+        let is_server = matches!(argument.get_help_heading(), Some(headings::SERVER | headings::ACCESS));
+        argument.hide(is_server)
+    })
+}
+
+/// An empty variable counts as unset: templates and compose files set variables that have no value.
+fn without_blank_variable(argument: clap::Arg) -> clap::Arg {
+    let value = argument.get_env().and_then(std::env::var_os);
+    let is_blank = value.is_some_and(|value| value.to_str().is_some_and(|value| trimmed(value).is_empty()));
+    if is_blank { argument.env(None) } else { argument }
+}
+
 /// Makes new files and folders accessible to this user only. A stricter umask stays.
 fn restrict_new_files() {
     let inherited = umask(Mode::RWXG | Mode::RWXO);
@@ -96,15 +114,15 @@ impl Command {
         match self {
             Self::Serve(settings) => serve::run(&settings).await?,
             #[cfg(feature = "demo")]
-            Self::Demo(args) => demo::run(&args).await?,
+            Self::Demo(args) => Box::pin(demo::run(&args)).await?,
             Self::Backfill(args) => backfill::run(&args).await?,
             #[cfg(feature = "demo")]
             Self::Simulate(args) => simulate::run(&args).await?,
             Self::Key(args) => key::run(&args)?,
             Self::Check(args) => return check::run(&args).await,
             Self::Openapi => {
-                let document = api::openapi().to_pretty_json().map_err(std::io::Error::other)?;
-                writeln!(std::io::stdout().lock(), "{document}")?;
+                let document = api::openapi();
+                writeln!(std::io::stdout().lock(), "{document:#}")?;
             }
             Self::Settings => writeln!(std::io::stdout().lock(), "{:#}", reference::settings())?,
             Self::Problems => write!(std::io::stdout().lock(), "{}", problems::page())?,

@@ -3,7 +3,9 @@
 //! The layers of the module `store` and the upstream client implement it. Each layer wraps another `DaySource` and
 //! loads days only from that one; the upstream client is the innermost source.
 
-use std::{fmt, sync::Arc, time::Duration};
+mod remedy;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -11,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     model::DayKey,
-    report::DayDigest,
-    table::{DayMetadata, DayTable, FetchQuality, day_table::ContentHash},
+    report::{DayDigest, digest::DayReindexing},
+    table::{DayMetadata, DayTable, Dictionary, FetchQuality, day_table::ContentHash},
 };
 
 /// Loads days.
@@ -67,6 +69,29 @@ pub trait DayData: DayMetadata + Send + Sync + Sized + 'static {
     /// # Errors
     /// [`LoadError::Abandoned`] if a source broke its contract.
     fn from_loaded(day: LoadedDay) -> Result<Arc<Self>, LoadError>;
+
+    /// The dictionary that the indices refer to.
+    fn dictionary(&self) -> &Arc<Dictionary>;
+
+    /// The same day with the indices of another dictionary.
+    #[must_use]
+    fn reindexed(&self, reindexing: &mut DayReindexing) -> Self;
+}
+
+/// Gives all days the `target` dictionary, or the newest of their dictionaries if `None`. Takes about 5 ms for each 100,000
+/// rows of another dictionary.
+pub fn unify_dictionaries<D: DayData>(days: &mut [Arc<D>], target: Option<&Arc<Dictionary>>) {
+    let newest = days.iter().map(|day| day.dictionary()).max_by_key(|dictionary| dictionary.id());
+    let Some(target) = target.or(newest).cloned() else { return };
+    let mut reindexing: BTreeMap<u64, DayReindexing> = BTreeMap::new();
+    for day in days {
+        let own = day.dictionary();
+        if !Arc::ptr_eq(own, &target) {
+            let indices = || DayReindexing::new(Arc::clone(own), Arc::clone(&target));
+            let moved = day.reindexed(reindexing.entry(own.id()).or_insert_with(indices));
+            *day = Arc::new(moved);
+        }
+    }
 }
 
 impl DayData for DayTable {
@@ -77,6 +102,14 @@ impl DayData for DayTable {
             LoadedDay::Rows(rows) => Ok(rows),
             LoadedDay::Digest(_) => Err(LoadError::Abandoned),
         }
+    }
+
+    fn dictionary(&self) -> &Arc<Dictionary> {
+        self.dictionary()
+    }
+
+    fn reindexed(&self, reindexing: &mut DayReindexing) -> Self {
+        self.reindexed(&mut reindexing.indices)
     }
 }
 
@@ -89,6 +122,14 @@ impl DayData for DayDigest {
             LoadedDay::Digest(digest) => digest,
             LoadedDay::Rows(rows) => Arc::new(Self::from_day(&rows, None)),
         })
+    }
+
+    fn dictionary(&self) -> &Arc<Dictionary> {
+        self.dictionary()
+    }
+
+    fn reindexed(&self, reindexing: &mut DayReindexing) -> Self {
+        self.reindexed(reindexing)
     }
 }
 

@@ -25,7 +25,7 @@ const MAX_NAME_BYTES: usize = 64;
 const MAX_DEPARTMENT_PATH_BYTES: usize = 512;
 
 /// Maximum length of a JSON error message, in characters.
-const MAX_JSON_ERROR_CHARS: usize = 200;
+const MAX_JSON_ERROR_CHARS: usize = 150;
 
 /// A line of the keys file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,9 +160,15 @@ impl KeyLine {
         // only in the message.
         let is_key = [text, &message].iter().any(|text| text.contains(access_key::KEY_PREFIX));
         Err(vec![if is_key {
-            "contains what looks like an access key; only the SHA-256 of a key belongs in the file".to_owned()
+            "contains what looks like an access key; only the SHA-256 of a key belongs in the file: put the line there that \
+             `feishu-pulse key new` prints after the key, such as \
+             {\"name\":\"bi\",\"sha256\":\"…\",\"scopes\":[\"reports:read\"]}"
+                .to_owned()
         } else {
-            format!("is not a valid key line: {message}")
+            format!(
+                "is not a valid key line, as `feishu-pulse key new` prints it ({{\"name\":\"bi\",\"sha256\":\"…\",\
+                 \"scopes\":[\"reports:read\"]}}): {message}"
+            )
         }])
     }
 

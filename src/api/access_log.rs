@@ -1,6 +1,8 @@
-//! The access log, documented as the audit log: the caller, route, status and number of rows of every authenticated
-//! request. It is written to the tracing target `audit`, so that it can be stored separately and for longer than the
-//! operational log. It contains names of keys and route patterns, never ids of people and no query parameters, because
+//! The access log: one line for each request, with the caller, route, status, duration and size of the response.
+//!
+//! The lines of authenticated and refused requests are also the audit log. They are written to the tracing target `audit`,
+//! so that they can be stored separately and for longer than the operational log, which contains the lines of anonymous
+//! requests. The access log contains names of keys and route patterns, never ids of people and no query parameters, because
 //! these contain ids.
 
 use std::{
@@ -23,6 +25,7 @@ use tokio::time::Instant;
 use super::{
     middleware::{Finish, Middleware, Served},
     request_facts::{Authentication, RequestFacts},
+    trace,
 };
 
 /// The number of rows about people in a response; figures are not rows. An export counts its rows while it is written.
@@ -57,8 +60,8 @@ const MAX_LOGGED_REFUSALS: u64 = 60;
 /// The period of the limit.
 const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
 
-/// The layer that logs every authenticated or refused request: after its response body was sent, or after the client has
-/// disconnected.
+/// The layer that logs every request: after its response body was sent, or after the client has disconnected. Of anonymous
+/// requests, those that the response cache answers are only counted.
 #[derive(Clone, Debug, Default)]
 pub struct LogAccess(Arc<RefusalCounter>);
 
@@ -67,6 +70,7 @@ pub struct LogAccess(Arc<RefusalCounter>);
 pub struct LogResponse {
     refusals: Arc<RefusalCounter>,
     method: Method,
+    began_at: Instant,
     facts: Arc<RequestFacts>,
 }
 
@@ -91,7 +95,7 @@ struct CountedRefusal {
 
 impl RefusalCounter {
     /// Logs a refused request, unless the limit of the period is reached.
-    fn log_refusal(&self, caller: &str, method: &Method, status: StatusCode, facts: &RequestFacts) {
+    fn log_refusal(&self, caller: &str, method: &Method, status: StatusCode, began_at: Instant, facts: &RequestFacts) {
         let CountedRefusal { is_logged, unlogged_before } = self.count();
         if unlogged_before > 0 {
             tracing::warn!(
@@ -107,6 +111,7 @@ impl RefusalCounter {
                 http.method = method.as_str(),
                 http.route = route_label(facts),
                 http.status = status.as_u16(),
+                duration_ms = elapsed_ms(began_at),
                 request_id = facts.request_id(),
                 "refused"
             );
@@ -132,27 +137,30 @@ impl Middleware for LogAccess {
 
     fn before<B>(&self, request: &mut Request<B>) -> Result<LogResponse, Response> {
         let method = request.method().clone();
-        Ok(LogResponse { refusals: Arc::clone(&self.0), method, facts: RequestFacts::of(request) })
+        let (refusals, began_at) = (Arc::clone(&self.0), Instant::now());
+        Ok(LogResponse { refusals, method, began_at, facts: RequestFacts::of(request) })
     }
 }
 
 impl Finish for LogResponse {
     fn finish(self, Ok(mut response): Served) -> Response {
-        let Self { refusals, method, facts } = self;
-        let rows = response.extensions_mut().remove::<RowCount>();
-        if !facts.is_audited() {
+        let Self { refusals, method, began_at, facts } = self;
+        let rows = response.extensions_mut().remove::<RowCount>().unwrap_or_default();
+        let is_identified = facts.caller().is_some_and(|caller| caller.id().is_some());
+        if facts.is_audited() && facts.caller().is_none() {
+            let key_name = match facts.authentication() {
+                Some(Authentication::Refused { key_name, .. }) => key_name.as_deref(),
+                Some(Authentication::MissingCredentials | Authentication::Caller(_)) | None => None,
+            };
+            refusals.log_refusal(key_name.unwrap_or("unknown"), &method, response.status(), began_at, &facts);
             return response;
         }
-        let key_name = match facts.authentication() {
-            Some(Authentication::Caller(_)) => {
-                let entry = AccessLogEntry { method, status: response.status(), rows: rows.unwrap_or_default(), facts };
-                return entry.attach_to(response);
-            }
-            Some(Authentication::Refused { key_name, .. }) => key_name.as_deref(),
-            Some(Authentication::MissingCredentials) | None => None,
-        };
-        refusals.log_refusal(key_name.unwrap_or("unknown"), &method, response.status(), &facts);
-        response
+        let is_logged = facts.reached_router() || (is_identified && facts.is_audited());
+        if !is_logged {
+            return response;
+        }
+        let entry = AccessLogEntry { method, status: response.status(), rows, began_at, bytes: 0, facts };
+        entry.attach_to(response)
     }
 }
 
@@ -165,20 +173,31 @@ struct AccessLogEntry {
     method: Method,
     status: StatusCode,
     rows: RowCount,
+    began_at: Instant,
+    /// Bytes of the response body that were sent.
+    bytes: u64,
     facts: Arc<RequestFacts>,
+}
+
+/// Milliseconds since `began_at`, with one decimal.
+fn elapsed_ms(began_at: Instant) -> f64 {
+    (began_at.elapsed().as_secs_f64() * 1e4).round() / 10.0
 }
 
 impl AccessLogEntry {
     /// Writes the entry at the end of the response body, or when the client disconnects.
-    fn attach_to(self, response: Response) -> Response {
-        if response.body().is_end_stream() || response.body().size_hint().exact().is_some() {
+    fn attach_to(mut self, response: Response) -> Response {
+        let complete = if response.body().is_end_stream() { Some(0) } else { response.body().size_hint().exact() };
+        if let Some(bytes) = complete {
             // The body is complete, so its rows are counted.
+            self.bytes = bytes;
             return response;
         }
         response.map(|body| {
             // The entry is dropped with the body.
             let chunks = body.into_data_stream().map(move |chunk: Result<Bytes, axum::Error>| {
-                let _ = &self;
+                let entry = &mut self;
+                entry.bytes += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
                 chunk
             });
             Body::from_stream(chunks)
@@ -188,20 +207,49 @@ impl AccessLogEntry {
 
 impl Drop for AccessLogEntry {
     fn drop(&mut self) {
-        let Self { method, status, rows, facts } = self;
-        // Anonymous requests are not logged.
-        let Some(caller) = facts.caller().filter(|caller| caller.id().is_some()) else { return };
+        let Self { method, status, rows, began_at, bytes, facts } = self;
         // Responses to HEAD and 304 responses contain no rows.
         let has_body = *method != Method::HEAD && *status != StatusCode::NOT_MODIFIED;
-        tracing::info!(
-            target: "audit",
-            caller = &**caller.name(),
-            http.method = method.as_str(),
-            http.route = route_label(facts),
-            http.status = status.as_u16(),
-            rows = if has_body { rows.0.load(Ordering::Relaxed) } else { 0 },
-            request_id = facts.request_id(),
-        );
+        let (rows, bytes) = if has_body { (rows.0.load(Ordering::Relaxed), *bytes) } else { (0, 0) };
+        let (method, route, status, duration_ms) =
+            (method.as_str(), route_label(facts), status.as_u16(), elapsed_ms(*began_at));
+        let (request_id, trace_id) = (facts.request_id(), facts.trace_id().map(tracing::field::display));
+        match facts.caller().filter(|caller| caller.id().is_some() && facts.is_audited()) {
+            Some(caller) => tracing::info!(
+                target: "audit",
+                caller = &**caller.name(),
+                http.method = method,
+                http.route = route,
+                http.status = status,
+                rows,
+                bytes,
+                duration_ms,
+                request_id,
+                trace_id,
+            ),
+            None if trace::PROBE_ROUTES.contains(&route) => tracing::debug!(
+                http.method = method,
+                http.route = route,
+                http.status = status,
+                bytes,
+                duration_ms,
+                request_id,
+                trace_id,
+                "answered"
+            ),
+            None => tracing::info!(
+                caller = "anonymous",
+                http.method = method,
+                http.route = route,
+                http.status = status,
+                rows,
+                bytes,
+                duration_ms,
+                request_id,
+                trace_id,
+                "answered"
+            ),
+        }
     }
 }
 

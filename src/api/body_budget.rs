@@ -26,7 +26,7 @@ pub struct BodyBudget {
 /// body.
 #[derive(Clone, Debug)]
 pub struct BodyPermit {
-    _units: Arc<OwnedSemaphorePermit>,
+    units: Arc<OwnedSemaphorePermit>,
 }
 
 impl BodyBudget {
@@ -47,10 +47,28 @@ impl BodyBudget {
         }
         let units = u32::try_from(bytes / UNIT_BYTES).unwrap_or(u32::MAX).min(self.max_units);
         let permit = Arc::clone(&self.units).try_acquire_many_owned(units);
-        permit.map(|units| Some(BodyPermit { _units: Arc::new(units) })).map_err(|_| {
+        permit.map(|units| Some(BodyPermit { units: Arc::new(units) })).map_err(|_| {
             let detail = "clients have not read too many large responses yet";
             Problem::new(ProblemCode::Overloaded, detail).with_retry_after(BODY_RETRY_AFTER)
         })
+    }
+
+    /// Counts a body that has grown to `bytes` bytes. Returns whether the budget suffices.
+    #[must_use]
+    pub fn grow(&self, permit: &mut Option<BodyPermit>, bytes: u64) -> bool {
+        let held = permit.as_ref().map_or(0, |permit| permit.units.num_permits());
+        let units = u32::try_from(bytes / UNIT_BYTES).unwrap_or(u32::MAX);
+        let lacking = units.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
+        if bytes <= SMALL_BODY_BYTES || lacking == 0 {
+            return true;
+        }
+        let Ok(mut more) = Arc::clone(&self.units).try_acquire_many_owned(lacking) else { return false };
+        // While a body grows, nobody else has its permit.
+        if let Some(held) = permit.take().and_then(|permit| Arc::into_inner(permit.units)) {
+            more.merge(held);
+        }
+        *permit = Some(BodyPermit { units: Arc::new(more) });
+        true
     }
 }
 
@@ -70,5 +88,18 @@ mod tests {
 
         let alone = take(1000).unwrap();
         assert!(alone.is_some() && take(65).is_err());
+    }
+
+    #[test]
+    fn a_body_that_grows_counts_with_its_last_size() {
+        let budget = BodyBudget::new(200 << 10);
+        let mut permit = None;
+
+        assert!(budget.grow(&mut permit, 60 << 10) && permit.is_none());
+        assert!(budget.grow(&mut permit, 100 << 10) && budget.grow(&mut permit, 150 << 10));
+        assert!(budget.take(100 << 10).is_err() && !budget.grow(&mut permit, 250 << 10));
+
+        drop(permit);
+        assert!(budget.take(200 << 10).is_ok());
     }
 }

@@ -8,6 +8,7 @@
 //! preconditions     If-None-Match and If-Modified-Since
 //! cache_headers     Cache-Control, Cache-Status, Vary, Last-Modified
 //! content_encoding  gzip, br and zstd
+//! ranges            Range and If-Range
 //! ```
 //!
 //! An ETag is derived from the inputs of a response, not from its bytes. A client with a current copy therefore receives
@@ -18,6 +19,7 @@ pub mod cache_headers;
 pub mod content_encoding;
 pub mod etag;
 pub mod preconditions;
+pub mod ranges;
 pub mod response_cache;
 pub mod response_store;
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, Method, header};
-use tower_http::cors::CorsLayer;
+use axum::http::{HeaderName, Method, header};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::missing_days::MISSING_DAYS;
+use super::{allowed_origins::AllowedOrigins, missing_days::MISSING_DAYS};
 
 /// How long a browser may cache the response to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(10 * 60);
@@ -13,10 +13,11 @@ const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(10 * 60);
 /// A CORS layer for these origins; `None` if there are none. Browsers are not allowed to add cookies or other stored
 /// credentials; a page sends its key in `Authorization`.
 #[must_use]
-pub(super) fn cors_layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
+pub(super) fn cors_layer(origins: &AllowedOrigins) -> Option<CorsLayer> {
     let name = HeaderName::from_static;
+    let allowed = origins.clone();
     let layer = CorsLayer::new()
-        .allow_origin(origins.to_vec())
+        .allow_origin(AllowOrigin::predicate(move |origin, _| allowed.contains(origin)))
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,

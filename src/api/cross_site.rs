@@ -4,14 +4,13 @@
 //! the request has its effect. Browsers name the origin of the page in `Sec-Fetch-Site` (Fetch Metadata) and `Origin`
 //! (RFC 6454), which pages cannot change. Other clients send neither.
 
-use std::sync::Arc;
-
 use axum::{
     http::{HeaderName, HeaderValue, Method, Request, header},
     response::{IntoResponse as _, Response},
 };
 
 use super::{
+    allowed_origins::AllowedOrigins,
     host_check::requested_host,
     middleware::Middleware,
     problem::{Problem, ProblemCode},
@@ -25,7 +24,7 @@ const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 #[derive(Clone, Debug)]
 pub struct RefuseCrossSite {
     /// Origins whose requests are accepted.
-    pub allowed_origins: Arc<[HeaderValue]>,
+    pub allowed_origins: AllowedOrigins,
     /// Whether requests that only read are refused too. Without credentials, a page of another site can use up the quota of
     /// calls with them.
     pub refuses_reads: bool,
@@ -50,8 +49,7 @@ impl RefuseCrossSite {
         if !is_cross_site(request) || *request.method() == Method::OPTIONS {
             return false;
         }
-        let is_allowed = |origin| self.allowed_origins.contains(origin);
-        if request.headers().get(header::ORIGIN).is_some_and(is_allowed) {
+        if request.headers().get(header::ORIGIN).is_some_and(|origin| self.allowed_origins.contains(origin)) {
             return false;
         }
         !request.method().is_safe() || (self.refuses_reads && !is_link(request))

@@ -16,9 +16,10 @@ use std::{future::Future, num::NonZeroU64, ops::Deref, sync::Arc, time::Duration
 use axum::{
     body::to_bytes,
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
@@ -28,11 +29,13 @@ use super::{
         cache_headers::cache_headers,
         content_encoding::EncodedChunks,
         preconditions::Preconditions,
-        response_store::StoredResponse,
+        ranges::without_range,
+        response_store::{CollectedBody, StoredResponse},
     },
     compute::compute,
     export_limits::ExportPermit,
     export_pool::ChunkSource,
+    exports,
     format::{Format, RequestedFormat},
     meta::RANGES_CAN_BE_COMPARED,
     missing_days::{MISSING_DAYS, missing_days_header},
@@ -64,6 +67,8 @@ pub struct RequestContext {
     uri: Uri,
     headers: HeaderMap,
     preference: Preference,
+    /// The format that the suffix of the path names, on paths with a suffix.
+    suffix: Option<Format>,
 }
 
 /// The parsed request, as far as all endpoints over days have it in common.
@@ -150,7 +155,7 @@ impl RequestContext {
         DataRequest {
             query,
             options: self.state.load_options(self.preference, allow_partial),
-            format: RequestedFormat::read(params, &self.headers),
+            format: RequestedFormat::read(params, &self.headers, self.suffix),
             min_group_size: self.min_group_size(),
         }
     }
@@ -231,8 +236,8 @@ impl RequestContext {
         let offered = match format.format {
             Format::Json => ContentEncoding::STORED,
             Format::Csv | Format::Ndjson => ContentEncoding::STREAMED,
-            // The pages of a Parquet file are compressed already.
-            Format::Parquet => &[],
+            // These files are compressed already.
+            Format::Parquet | Format::Xlsx => &[],
         };
         let encoding = ContentEncoding::negotiate(&self.headers, offered);
         // The ETag also depends on what the caller may see of the same days.
@@ -263,7 +268,7 @@ impl RequestContext {
             self.not_modified(representation)
         } else {
             let headers = stored.headers_with(cache_headers(&representation.provenance, self.now()));
-            stored.rows.attach_to(stored.to_response(headers))
+            stored.rows.attach_to(stored.to_response(headers, &self.headers))
         };
         self.cache_entry(representation, stored).attach_to(response)
     }
@@ -288,6 +293,10 @@ impl RequestContext {
     /// # Errors
     /// [`EarlyResponse::Problem`], if the body cannot be read or compressed.
     pub async fn respond(self, representation: Representation, response: Response) -> Result<Response, EarlyResponse> {
+        // A problem is neither stored nor validated.
+        if !response.status().is_success() {
+            return Ok(response);
+        }
         let (parts, body) = response.into_parts();
         let unreadable = |_| Problem::new(ProblemCode::Internal, "the response body ended early");
         let body = to_bytes(body, usize::MAX).await.map_err(unreadable)?;
@@ -326,11 +335,14 @@ impl RequestContext {
     }
 
     /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response. The
-    /// export ends with `permit`, which is held until the body was read.
+    /// export ends with `permit`, which is held until its last chunk is written and, if it is streamed, read.
+    ///
+    /// An export that may be stored is collected first, so that the response has a length and parts of it can be requested;
+    /// a longer one is streamed.
     ///
     /// # Errors
-    /// [`EarlyResponse::Problem`], if the compressor cannot be created.
-    pub fn respond_with_export<C: ChunkSource>(
+    /// [`EarlyResponse::Problem`], if the compressor cannot be created, or if the export fails before it is sent.
+    pub async fn respond_with_export<C: ChunkSource>(
         self,
         representation: &Representation,
         chunks: C,
@@ -343,13 +355,41 @@ impl RequestContext {
         let Representation { etag, encoding, provenance, missing_days, .. } = representation;
         let chunks = EncodedChunks::new(chunks, *encoding);
         let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
-        let mut response = file(self.state.data.export_pool.body(chunks, permit));
-        let headers = response.headers_mut();
-        headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
-        headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
-        headers.extend(missing_days.clone().map(|days| (MISSING_DAYS, days)));
-        headers.extend(cache_headers(provenance, self.now()));
-        Ok(response)
+        let store = self.state.data.response_cache.store();
+        let export = self.state.data.export_pool.body(chunks, permit);
+        let collected = store.collect(export, &self.state.data.body_budget).await;
+        let collected = collected.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
+        let own_headers = |headers: &mut HeaderMap| {
+            headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
+            headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
+            headers.extend(missing_days.clone().map(|days| (MISSING_DAYS, days)));
+        };
+        match collected {
+            CollectedBody::Whole(chunks, permit) => {
+                let body = match <[Bytes; 1]>::try_from(chunks) {
+                    Ok([only]) => only,
+                    // Copying 64 MiB takes tens of milliseconds.
+                    Err(chunks) => compute(move || Bytes::from(chunks.concat())).await?,
+                };
+                let (mut parts, _) = file(axum::body::Body::empty()).into_parts();
+                own_headers(&mut parts.headers);
+                let rows = parts.extensions.get().cloned().unwrap_or_default();
+                let stored = Arc::new(StoredResponse { headers: parts.headers, body, rows });
+                store.insert(etag.clone(), &stored);
+                let mut response = self.stored_or_not_modified(representation, &stored);
+                // The memory is counted until the body is sent.
+                if let Some(permit) = permit {
+                    response.extensions_mut().insert(permit);
+                }
+                Ok(response)
+            }
+            CollectedBody::Streamed(body) => {
+                let mut response = file(body);
+                own_headers(response.headers_mut());
+                response.headers_mut().extend(cache_headers(provenance, self.now()));
+                Ok(response)
+            }
+        }
     }
 
     /// The query engine of the caller. It sees the data through the caller's view.
@@ -399,13 +439,18 @@ impl FromRequestParts<ApiState> for RequestContext {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
         let Ok(preference) = Preference::from_request_parts(parts, state).await;
+        let suffix = exports::suffix(parts).await?;
         Ok(Self {
             engine: state.engine(&caller).await,
             caller,
             state: state.clone(),
             uri: parts.uri.clone(),
-            headers: parts.headers.clone(),
+            headers: match parts.method {
+                Method::HEAD => without_range(&parts.headers),
+                _ => parts.headers.clone(),
+            },
             preference,
+            suffix,
         })
     }
 }

@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderValue, header},
     routing::get,
 };
+use serde_json::Value;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::{
     Modify, OpenApi,
@@ -15,7 +16,20 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{authorization, drop_in, state::ApiState};
+use super::{
+    authorization, drop_in,
+    exports::ExportLayout,
+    state::ApiState,
+    v1::{
+        activity::BucketLength,
+        departments::DepartmentsLayout,
+        figures::{FeatureActiveDays, FeatureUse},
+        retention::PeriodLength,
+        trailing::TrailingMode,
+        user_day::UserDayClient,
+    },
+};
+use crate::model::{DepartmentIdType, UserIdType};
 
 /// The parts of the OpenAPI document that do not depend on the routes.
 #[derive(OpenApi)]
@@ -35,10 +49,24 @@ use super::{authorization, drop_in, state::ApiState};
         (name = "reports", description = "Aggregated figures over user-days"),
         (name = "coverage", description = "The state of each day"),
         (name = "archive", description = "Fill the archive, delete days"),
+        (name = "exports", description = "The same tables as files: CSV, NDJSON, Parquet and XLSX"),
         (name = "drop-in", description = "Feishu's own API, so that an official SDK works after a change of its base \
             URL. Errors have Feishu's format instead of problem documents"),
         (name = "operations", description = "Probes, metrics and other endpoints for operators"),
     ),
+    // Types that are only parts of others.
+    components(schemas(
+        UserIdType,
+        DepartmentIdType,
+        FeatureUse,
+        FeatureActiveDays,
+        UserDayClient,
+        BucketLength,
+        PeriodLength,
+        TrailingMode,
+        DepartmentsLayout,
+        ExportLayout
+    )),
     modifiers(&SecuritySchemes),
 )]
 struct DocumentBase;
@@ -81,18 +109,36 @@ pub fn base() -> openapi::OpenApi {
     DocumentBase::openapi()
 }
 
+/// The script that starts Swagger UI, and the documents in Chinese, to which it links.
+const OWN_PAGES: [(&str, &str, &str); 5] = [
+    ("/docs/swagger-initializer.js", "text/javascript; charset=utf-8", include_str!("docs/initializer.js")),
+    ("/docs/zh/metrics.md", MARKDOWN, include_str!("../../docs/zh/metrics.md")),
+    ("/docs/zh/access.md", MARKDOWN, include_str!("../../docs/zh/access.md")),
+    ("/docs/zh/settings.md", MARKDOWN, include_str!("../../docs/zh/settings.md")),
+    ("/docs/zh/drop-in.md", MARKDOWN, include_str!("../../docs/zh/drop-in.md")),
+];
+
+/// Browsers show plain text and download Markdown.
+const MARKDOWN: &str = "text/plain; charset=utf-8";
+
+fn own_pages() -> Router<ApiState> {
+    OWN_PAGES.into_iter().fold(Router::new(), |pages, (path, content_type, content)| {
+        pages.route(path, get(async move || ([(header::CONTENT_TYPE, content_type)], content)))
+    })
+}
+
 /// `/openapi.json` and `/docs`.
-pub fn routes(document: openapi::OpenApi) -> Router<ApiState> {
-    let ui = SwaggerUi::new("/docs")
-        .config(Config::from("/openapi.json").try_it_out_enabled(true).persist_authorization(false));
+pub fn routes(document: Value) -> Router<ApiState> {
+    // `initializer.js` has the configuration.
+    let ui = SwaggerUi::new("/docs").config(Config::from("../openapi.json"));
     let headers = [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     ];
-    let pages = headers
-        .into_iter()
-        .fold(Router::from(ui), |pages, (name, value)| pages.layer(SetResponseHeaderLayer::overriding(name, value)));
+    let pages = headers.into_iter().fold(Router::from(ui).merge(own_pages()), |pages, (name, value)| {
+        pages.layer(SetResponseHeaderLayer::overriding(name, value))
+    });
     Router::new().route("/openapi.json", get(async move || Json(document))).merge(pages)
 }

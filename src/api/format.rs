@@ -1,8 +1,9 @@
-//! Content negotiation: the format of a response, from the parameter `format` or the header `Accept`.
+//! Content negotiation: the format of a response, from the suffix of the path, the parameter `format` or the header
+//! `Accept`.
 
 use axum::http::{HeaderMap, header};
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{
     caching::content_encoding,
@@ -11,7 +12,7 @@ use super::{
 };
 
 /// A response format.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// One JSON document; long lists are paged.
@@ -23,6 +24,21 @@ pub enum Format {
     Ndjson,
     /// Typed columns, for data frames and databases.
     Parquet,
+    /// A workbook with one sheet, for spreadsheets.
+    Xlsx,
+}
+
+/// The form of the items in JSON and NDJSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// A list of items with nested objects and lists.
+    #[default]
+    Nested,
+    /// A list of items with the columns of CSV.
+    Flat,
+    /// Items in the `children` of their parents. Only for items that form a tree.
+    Tree,
 }
 
 /// The format of a response that is a table.
@@ -32,41 +48,88 @@ pub struct RequestedFormat {
     pub format: Format,
     /// Whether a CSV begins with a byte order mark.
     pub bom: bool,
+    /// The form of the items in JSON and NDJSON.
+    pub layout: Layout,
 }
 
-/// The parameters of the format. Read by [`RequestedFormat::read`].
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct FormatParams {
-    /// Response format; overrides `Accept`. `csv` is RFC 4180 in UTF-8; text that a spreadsheet would run as a formula
-    /// (it begins with `=`, `+`, `-`, `@`, a tab or a carriage return) is prefixed with an apostrophe. `ndjson` is one
-    /// JSON object per line. `parquet` has typed columns: dates, timestamps in UTC, integers, booleans and lists.
-    #[param(inline)]
-    format: Option<Format>,
-    /// `true`: the CSV begins with a byte order mark, so that Excel detects UTF-8. Default: `false`.
+/// The parameters of the format. Read by [`RequestedFormat::read`]. The OpenAPI document has them as parameters of exports,
+/// see [`exports`](super::exports).
+#[derive(Debug, Default, Deserialize)]
+struct FormatParams {
     bom: Option<bool>,
+    layout: Option<Layout>,
 }
+
+/// The parameter that selects a format, on a path without a suffix.
+#[derive(Debug, Default, Deserialize)]
+struct FormatParam {
+    format: Option<Format>,
+}
+
+/// The name of the parameter that selects the form of the items.
+const LAYOUT: &str = "layout";
 
 impl RequestedFormat {
-    /// The format that the caller prefers. If no format is acceptable (406) or a parameter is faulty, that is recorded in
-    /// `params`.
-    pub fn read(params: &mut Params, headers: &HeaderMap) -> Self {
-        let FormatParams { format, bom } = params.read();
-        let negotiated = if params.has("format") { Ok(format.unwrap_or_default()) } else { Format::negotiate(headers) };
-        let format = negotiated.unwrap_or_else(|problem| {
-            params.reject(problem);
-            Format::Json
-        });
+    /// The format of the path's `suffix`, or else the one that the caller prefers. If no format is acceptable (406) or a
+    /// parameter is faulty, that is recorded in `params`.
+    ///
+    /// An endpoint whose own parameters declare `layout`, and are read before, accepts [`Layout::Tree`].
+    pub fn read(params: &mut Params, headers: &HeaderMap, suffix: Option<Format>) -> Self {
+        let has_tree = params.accepts(LAYOUT);
+        let format = suffix.unwrap_or_else(|| Self::negotiated(params, headers));
+        let FormatParams { bom, layout } = params.read();
         if bom.is_some() && format != Format::Csv {
             params.add_fault("bom", "is only valid with CSV");
         }
-        Self { format, bom: bom.unwrap_or(false) }
+        let layout = layout.unwrap_or_default();
+        match (layout, format) {
+            (Layout::Tree, _) if !has_tree => params.add_fault(LAYOUT, "expected one of nested, flat"),
+            (Layout::Tree, Format::Csv | Format::Ndjson | Format::Parquet | Format::Xlsx) => {
+                params.add_fault(LAYOUT, "tree is only valid with JSON");
+            }
+            _ => {}
+        }
+        Self { format, bom: bom.unwrap_or(false), layout }
+    }
+
+    fn negotiated(params: &mut Params, headers: &HeaderMap) -> Format {
+        let FormatParam { format } = params.read();
+        if params.has("format") {
+            return format.unwrap_or_default();
+        }
+        Format::negotiate(headers).unwrap_or_else(|problem| {
+            params.reject(problem);
+            Format::Json
+        })
+    }
+
+    /// Whether the items are rows of a table: in all formats but JSON, and in JSON with `layout=flat`.
+    #[must_use]
+    pub fn has_rows(self) -> bool {
+        self.format != Format::Json || self.layout == Layout::Flat
     }
 }
 
 impl Format {
     /// All formats, the default first.
-    const ALL: [Self; 4] = [Self::Json, Self::Csv, Self::Ndjson, Self::Parquet];
+    const ALL: [Self; 5] = [Self::Json, Self::Csv, Self::Ndjson, Self::Parquet, Self::Xlsx];
+
+    /// The formats of exports, with the suffix of the path.
+    pub const EXPORTS: [(Self, &'static str); 4] =
+        [(Self::Parquet, "parquet"), (Self::Xlsx, "xlsx"), (Self::Csv, "csv"), (Self::Ndjson, "ndjson")];
+
+    /// The format with this suffix of the path.
+    ///
+    /// # Errors
+    /// A problem (404) if there is none.
+    pub fn by_suffix(suffix: &str) -> Result<Self, Problem> {
+        let found = Self::EXPORTS.into_iter().find(|(_, known)| *known == suffix);
+        found.map(|(format, _)| format).ok_or_else(|| {
+            let known = Self::EXPORTS.map(|(_, known)| known).join(", ");
+            let detail = format!("there is no export with this suffix; expected any of {known}; JSON has no suffix");
+            Problem::new(ProblemCode::NotFound, detail)
+        })
+    }
 
     /// The media type.
     #[must_use]
@@ -76,6 +139,7 @@ impl Format {
             Self::Ndjson => "application/x-ndjson",
             Self::Csv => "text/csv",
             Self::Parquet => "application/vnd.apache.parquet",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         }
     }
 
@@ -84,8 +148,14 @@ impl Format {
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Csv => "text/csv; charset=utf-8; header=present",
-            Self::Json | Self::Ndjson | Self::Parquet => self.media_type(),
+            Self::Json | Self::Ndjson | Self::Parquet | Self::Xlsx => self.media_type(),
         }
+    }
+
+    /// Whether a file in this format is not a text.
+    #[must_use]
+    pub const fn is_binary(self) -> bool {
+        matches!(self, Self::Parquet | Self::Xlsx)
     }
 
     /// The file name extension, for formats that are usually saved to a file.
@@ -94,6 +164,7 @@ impl Format {
         match self {
             Self::Csv => Some("csv"),
             Self::Parquet => Some("parquet"),
+            Self::Xlsx => Some("xlsx"),
             Self::Json | Self::Ndjson => None,
         }
     }

@@ -50,10 +50,10 @@ impl ServedHosts {
     fn serves(&self, host: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Loopback => is_loopback(host),
+            Self::Loopback => is_loopback_host(host),
             Self::AddressesAnd(names) => {
                 let name = without_root(host);
-                is_loopback(host)
+                is_loopback_host(host)
                     || address(host).is_some()
                     || names.iter().any(|served| served.eq_ignore_ascii_case(name))
             }
@@ -107,7 +107,8 @@ fn host_field(headers: &HeaderMap) -> Result<Option<Authority>, &'static str> {
         .ok_or("the header `Host` is malformed")
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether the host is a name or an address of the loopback interface.
+pub(super) fn is_loopback_host(host: &str) -> bool {
     let name = without_root(host).to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost") || address(host).is_some_and(|address| address.is_loopback())
 }

@@ -1,7 +1,7 @@
 //! The pipeline: the layers that every request passes, in one list, with the reason for the position of each.
 //!
 //! ```text
-//! request id → metrics → access log → CORS
+//! public path → request id → metrics → access log → CORS
 //!   → native:   problems → panic guard → host → cross-site → limits → authenticate → rate limit → response cache → router
 //!   → drop-in:  errors   → panic guard → host → cross-site → limits → router of the drop-in
 //! ```
@@ -30,6 +30,7 @@ use tracing::Span;
 
 use super::{
     access_log::LogAccess,
+    allowed_origins::AllowedOrigins,
     authenticate::{Authenticate, CountRequest},
     caching::response_cache::CacheResponses,
     cross_site::RefuseCrossSite,
@@ -39,6 +40,7 @@ use super::{
     middleware::{HttpService, Middleware, MiddlewareLayer},
     panic_guard::PanicGuardLayer,
     problem::RenderProblems,
+    public_path::PublicPath,
     request_facts::RequestFacts,
     request_id::AssignRequestId,
     request_limits::{self, RequestLimits},
@@ -60,7 +62,7 @@ pub(super) fn main_pipeline<B: RequestBody>(
 ) -> impl HttpService<B> + use<B> {
     let is_loopback_only = state.access.authenticator.is_loopback_only();
     let hosts = if is_loopback_only { ServedHosts::Loopback } else { ServedHosts::All };
-    let allowed_origins = Arc::clone(&state.access.allowed_origins);
+    let allowed_origins = state.access.allowed_origins.clone();
     let guards = ServiceBuilder::new()
         // Inside the rendering, because it makes a problem of a panic; outside everything that can panic.
         .layer(PanicGuardLayer)
@@ -82,7 +84,9 @@ pub(super) fn main_pipeline<B: RequestBody>(
         .layer(MiddlewareLayer(CacheResponses(Arc::clone(&state.data.response_cache))))
         .service(native);
     let drop_in = ServiceBuilder::new().layer(MiddlewareLayer(RenderFeishuErrors)).layer(guards).service(drop_in);
-    outer_layers(state, ByPrefix { native, drop_in })
+    let public_path = PublicPath::of(state.operations.public_url.as_ref());
+    // Outside everything that reads the path.
+    ServiceBuilder::new().layer(MiddlewareLayer(public_path)).service(outer_layers(state, ByPrefix { native, drop_in }))
 }
 
 /// The pipeline of the operations listener.
@@ -97,7 +101,7 @@ pub(super) fn operations_pipeline<B: RequestBody>(
         .layer(PanicGuardLayer)
         .layer(MiddlewareLayer(CheckHost(hosts)))
         // Operators change the log filter with other clients than browsers.
-        .layer(MiddlewareLayer(RefuseCrossSite { allowed_origins: Arc::default(), refuses_reads: false }))
+        .layer(MiddlewareLayer(RefuseCrossSite { allowed_origins: AllowedOrigins::default(), refuses_reads: false }))
         .layer(limits);
     outer_layers(state, layers.service(router))
 }
@@ -122,17 +126,11 @@ pub(super) fn around_router(routes: Router) -> Router {
     routes
         // Limits bodies whose length is not declared.
         .layer(DefaultBodyLimit::max(request_limits::MAX_BODY_BYTES))
-        // Cached responses have no span. Failures are logged where they are handled, so this layer does not log them again.
+        // Cached responses have no span. Failures are logged where they are handled, and responses by the access log.
         .layer(
             TraceLayer::new_for_http().make_span_with(trace::request_span).on_request(()).on_failure(()).on_response(
-                |response: &Response, latency: Duration, span: &Span| {
-                    let (status, took_ms) = (response.status().as_u16(), latency.as_secs_f64() * 1e3);
-                    span.record("http.response.status_code", status);
-                    if span.metadata().is_some_and(|metadata| metadata.name() == trace::PROBE_SPAN) {
-                        tracing::debug!(took_ms, status, "answered");
-                    } else {
-                        tracing::info!(took_ms, "answered");
-                    }
+                |response: &Response, _: Duration, span: &Span| {
+                    span.record("http.response.status_code", response.status().as_u16());
                 },
             ),
         )
@@ -148,8 +146,10 @@ impl Middleware for RecordRoute {
     type Finish = ();
 
     fn before<B>(&self, request: &mut Request<B>) -> Result<(), Response> {
+        let facts = RequestFacts::of(request);
+        facts.set_reached_router();
         if let Some(route) = request.extensions().get::<MatchedPath>() {
-            RequestFacts::of(request).set_route(route.as_str().into());
+            facts.set_route(route.as_str().into());
         }
         Ok(())
     }

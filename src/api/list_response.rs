@@ -1,4 +1,4 @@
-//! Responses that are lists of items, as JSON, NDJSON, CSV or Parquet.
+//! Responses that are lists of items, in all formats.
 
 use std::{fmt::Display, sync::Arc};
 
@@ -12,15 +12,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    format::{Format, RequestedFormat},
+    format::{Format, Layout, RequestedFormat},
     meta::Meta,
-    problem::{Problem, ProblemCode},
+    problem::{ParameterFault, Problem, ProblemCode},
 };
 use crate::{
     model::DayRange,
     table::{
-        Record, csv,
+        FlatRecord, Record, csv, ndjson,
         parquet::{ParquetStream, record_columns},
+        xlsx,
     },
 };
 
@@ -29,7 +30,7 @@ const BYTES_PER_ITEM: usize = 1024;
 
 /// A list of items and its metadata.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Answer)]
+#[schema(as = List)]
 pub struct ListResponse<T> {
     /// The items.
     pub data: Vec<T>,
@@ -42,18 +43,45 @@ impl<T: Record + Serialize> ListResponse<T> {
     #[must_use]
     pub fn into_format(self, requested: RequestedFormat, subject: &str) -> Response {
         let days = self.meta.range();
-        match requested.format {
-            Format::Json => json_response(&self, self.data.len()),
-            Format::Ndjson => file_response(requested.format, subject, days, ndjson(&self.data).into()),
-            Format::Csv => {
-                file_response(requested.format, subject, days, csv_with_header(&self.data, requested.bom).into())
-            }
-            Format::Parquet => match parquet_file(&self.data) {
-                Ok(bytes) => file_response(requested.format, subject, days, bytes.into()),
-                Err(error) => serialization_problem(error).into_response(),
-            },
+        let file = match requested.format {
+            Format::Json => return self.into_json(requested.layout),
+            Format::Ndjson => Ok(ndjson_lines(&self.data, requested.layout)),
+            Format::Csv => Ok(csv_with_header(&self.data, requested.bom)),
+            Format::Parquet => parquet_file(&self.data).map_err(serialization_problem),
+            Format::Xlsx => check_xlsx_rows(self.data.len())
+                .and_then(|()| xlsx::encode_records(&self.data).map_err(serialization_problem)),
+        };
+        match file {
+            Ok(bytes) => file_response(requested.format, subject, days, bytes.into()),
+            Err(problem) => problem.into_response(),
         }
     }
+
+    /// The response as JSON.
+    #[must_use]
+    pub fn into_json(self, layout: Layout) -> Response {
+        if layout != Layout::Flat {
+            return json_response(&self, self.data.len());
+        }
+        let columns = T::columns();
+        let data: Vec<_> = FlatRecord::all(&self.data, &columns).collect();
+        json_response(&ListResponse { data, meta: self.meta }, self.data.len())
+    }
+}
+
+/// Checks that a sheet can hold a number of rows.
+///
+/// # Errors
+/// A problem (400) that names other formats.
+pub fn check_xlsx_rows(rows: usize) -> Result<(), Problem> {
+    if rows <= xlsx::MAX_ROWS {
+        return Ok(());
+    }
+    let detail = format!(
+        "the table has {rows} rows, but an XLSX sheet has at most {}; use CSV or Parquet, or a shorter range",
+        xlsx::MAX_ROWS
+    );
+    Err(Problem::invalid_parameters(vec![ParameterFault { parameter: "format".to_owned(), detail }]))
 }
 
 /// A JSON response, with a buffer that is preallocated for `items` items. For large bodies: the growing buffer of
@@ -90,12 +118,14 @@ pub fn file_response(format: Format, subject: &str, days: DayRange, body: Body) 
 }
 
 /// The items as NDJSON.
-pub fn ndjson<T: Serialize>(items: &[T]) -> Vec<u8> {
+pub fn ndjson_lines<T: Record + Serialize>(items: &[T], layout: Layout) -> Vec<u8> {
     let mut out = Vec::new();
-    for item in items {
-        // Writing to a `Vec` cannot fail.
-        let _ = serde_json::to_writer(&mut out, item);
-        out.push(b'\n');
+    if layout == Layout::Flat {
+        FlatRecord::all(items, &T::columns()).for_each(|item| ndjson::push_line(&mut out, &item));
+    } else {
+        for item in items {
+            ndjson::push_line(&mut out, item);
+        }
     }
     out
 }
@@ -124,5 +154,20 @@ pub fn parquet_file<T: Record>(items: &[T]) -> Result<Vec<u8>, ParquetError> {
 pub fn push_csv_rows<T: Record>(out: &mut Vec<u8>, items: &[T]) {
     for item in items {
         csv::push_record(out, item);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_no_sheet_can_hold_is_rejected_with_other_formats() {
+        assert!(check_xlsx_rows(1_048_575).is_ok());
+        let problem = check_xlsx_rows(1_048_576).unwrap_err();
+        assert_eq!(problem.code, ProblemCode::InvalidParameters);
+        let document = serde_json::to_value(&problem).unwrap();
+        let detail = document["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains("CSV") && detail.contains("Parquet") && detail.contains("1048575"), "{detail}");
     }
 }

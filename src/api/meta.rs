@@ -118,7 +118,6 @@ pub struct Meta {
 
 /// The selected days by state. Each day counts once per geo.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
-#[schema(as = Days)]
 pub struct DaysByState {
     /// Number of days that will not change any more.
     #[schema(example = 7)]

@@ -166,6 +166,12 @@ impl Params {
         self.pairs.iter().any(|(other, _)| other == name)
     }
 
+    /// Whether a struct that declares the parameter has been read.
+    #[must_use]
+    pub fn accepts(&self, name: &str) -> bool {
+        self.accepted.contains(&name)
+    }
+
     /// Whether a fault of one of these parameters is recorded.
     #[must_use]
     pub fn is_any_faulty(&self, names: &[&str]) -> bool {

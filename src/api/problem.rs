@@ -1,6 +1,7 @@
 //! Problem documents (RFC 9457): the error responses of the native API.
 
 mod code;
+mod language;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::code::{ProblemCode, ProblemDoc};
+use self::language::{ChineseDoc, ProblemLanguage};
 use super::{
     middleware::{Finish, Middleware, Served},
     request_facts::RequestFacts,
@@ -37,13 +39,10 @@ const CHALLENGE: &str = "Bearer realm=\"feishu-pulse\"";
 pub struct Problem {
     /// Path of the explanation of this problem, relative to the service.
     #[serde(rename = "type")]
-    #[schema(example = "/problems/invalid_parameters")]
     kind: String,
     /// Title of the problem, for people.
-    #[schema(example = "Invalid parameters")]
     title: &'static str,
     /// HTTP status.
-    #[schema(example = 400)]
     status: u16,
     /// Code of the problem, for programs.
     pub(super) code: ProblemCode,
@@ -56,17 +55,19 @@ pub struct Problem {
     errors: Vec<ParameterFault>,
     /// Code of Feishu's error response, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) upstream_code: Option<i64>,
     /// Id of the failed call in Feishu's log search.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, nullable = false)]
     pub(super) upstream_log_id: Option<Arc<str>>,
     /// Seconds to wait before a retry. The same as the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) retry_after: Option<u64>,
     /// Scope that the caller lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "users:read")]
+    #[schema(value_type = Option<String>, nullable = false, example = "users:read")]
     required_scope: Option<Scope>,
     /// Departments with a path similar to `department_path`, the most similar first. At most five.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -79,7 +80,6 @@ pub struct Problem {
 
 /// One faulty parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = Fault)]
 pub struct ParameterFault {
     /// Name of the parameter.
     #[schema(example = "start_date")]
@@ -193,6 +193,19 @@ impl Problem {
         Self { retry_after: Some(retry_after_seconds(wait)), ..self }
     }
 
+    /// The problem with its title and detail in this language. The Chinese detail ends with the English one, which names
+    /// what is particular to this occurrence.
+    fn in_language(self, language: ProblemLanguage) -> Self {
+        match language {
+            ProblemLanguage::English => self,
+            ProblemLanguage::Chinese => {
+                let ChineseDoc { title, explanation } = self.code.chinese();
+                let detail = format!("{explanation}（{}）", self.detail);
+                Self { title, detail, ..self }
+            }
+        }
+    }
+
     fn with_upstream_detail(self, upstream: &UpstreamDetail) -> Self {
         Self { upstream_code: upstream.code, upstream_log_id: upstream.log_id.clone(), ..self }
     }
@@ -279,23 +292,28 @@ pub struct RenderProblems;
 
 /// Renders the problem of a response, if it has one.
 #[derive(Debug)]
-pub struct RenderProblem(Arc<RequestFacts>);
+pub struct RenderProblem {
+    facts: Arc<RequestFacts>,
+    language: ProblemLanguage,
+}
 
 impl Middleware for RenderProblems {
     type Finish = RenderProblem;
 
     fn before<B>(&self, request: &mut Request<B>) -> Result<RenderProblem, Response> {
-        Ok(RenderProblem(RequestFacts::of(request)))
+        Ok(RenderProblem { facts: RequestFacts::of(request), language: ProblemLanguage::of(request.headers()) })
     }
 }
 
 impl Finish for RenderProblem {
     fn finish(self, Ok(mut response): Served) -> Response {
         let Some(problem) = Problem::of_response(&mut response) else { return response };
-        let problem = Problem { request_id: self.0.request_id().to_owned(), ..problem };
+        let problem = Problem { request_id: self.facts.request_id().to_owned(), ..problem.in_language(self.language) };
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::CONTENT_LANGUAGE, self.language.tag());
+        headers.append(header::VARY, HeaderValue::from(header::ACCEPT_LANGUAGE));
         if let Some(seconds) = problem.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use axum::http::{HeaderValue, Request};
+use opentelemetry::trace::TraceId;
 
 use super::route_policy::RoutePolicy;
 use crate::access::{AuthError, Caller, RateLimitStatus};
@@ -24,6 +25,8 @@ pub struct RequestFacts {
     route: OnceLock<Arc<str>>,
     policy: OnceLock<RoutePolicy>,
     is_audited: AtomicBool,
+    reached_router: AtomicBool,
+    trace_id: OnceLock<TraceId>,
 }
 
 /// The result of authentication.
@@ -126,12 +129,34 @@ impl RequestFacts {
         self.policy.get().copied()
     }
 
-    /// Requests an entry in the access log. Requests to public routes have none.
+    /// Records that the router received the request: no outer layer and no cached response answered it.
+    pub fn set_reached_router(&self) {
+        self.reached_router.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the router received the request.
+    #[must_use]
+    pub fn reached_router(&self) -> bool {
+        self.reached_router.load(Ordering::Relaxed)
+    }
+
+    /// Sets the id of the trace that the request belongs to.
+    pub fn set_trace_id(&self, trace_id: TraceId) {
+        let _ = self.trace_id.set(trace_id);
+    }
+
+    /// The id of the trace that the request belongs to; `None` if it is not traced.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.trace_id.get().copied()
+    }
+
+    /// Requests an entry in the audit log. Requests to public routes have none.
     pub fn audit(&self) {
         self.is_audited.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the request gets an entry in the access log.
+    /// Whether the request gets an entry in the audit log.
     #[must_use]
     pub fn is_audited(&self) -> bool {
         self.is_audited.load(Ordering::Relaxed)

@@ -1,23 +1,13 @@
 //! Parts of the OpenAPI document that endpoints share: error responses, and the header `Prefer`.
 
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::{IntoParams, IntoResponses};
 
-use super::{problem::Problem, v1::backfill_item::Backfill};
+use super::problem::Problem;
 
-/// Responses of endpoints that may have to fetch days from Feishu.
+/// Responses of endpoints that may have to fetch days from Feishu. The 202 of `respond-async` is described at the header
+/// `Prefer`: as a response, it would make the result of every operation a union in generated clients.
 #[derive(IntoResponses)]
 pub enum UpstreamResponses {
-    /// The days are not available yet, and the caller prefers not to wait for them (`Prefer: respond-async`). This job
-    /// fetches them. Repeat the request when the job is done.
-    #[response(
-        status = 202,
-        headers(
-            ("Location" = String, description = "Path of the job"),
-            ("Retry-After" = u64, description = "Estimated seconds until the job is done"),
-            ("Preference-Applied" = String, description = "`respond-async`"),
-        )
-    )]
-    Accepted(Backfill),
     /// `not_found`: no row of the selected days has the selected department or person, and all selected days are there.
     /// For a `department_path`, `suggestions` lists similar departments.
     #[response(status = 404, content_type = "application/problem+json")]
@@ -45,13 +35,6 @@ pub enum FormatProblems {
     #[response(status = 406, content_type = "application/problem+json")]
     NotAcceptable(Problem),
 }
-
-/// A Parquet file, compressed with zstd. Days are dates, instants are timestamps in UTC, counters are 64-bit integers,
-/// flags are booleans, lists are lists.
-#[derive(ToSchema)]
-#[schema(value_type = String, format = Binary)]
-#[expect(dead_code, reason = "documents a response body")]
-pub struct ParquetFile(Vec<u8>);
 
 /// Error responses of all endpoints with parameters.
 #[derive(IntoResponses)]
@@ -93,8 +76,9 @@ pub enum CommonProblems {
 pub struct PreferHeader {
     /// `wait=N`: wait at most N seconds for days that have to be fetched (RFC 7240). Default: the service's request
     /// timeout. If the fetch is expected to take longer, the response is an immediate `503` with the estimate in
-    /// `Retry-After`. `respond-async`: respond with `202` and the job that fetches the days instead of waiting. With
-    /// both, wait first.
-    #[param(rename = "Prefer")]
+    /// `Retry-After`. `respond-async`: instead of waiting, respond with `202`, the job that fetches the days in `Location`
+    /// (`/v1/backfills/{id}`) and as the body, the estimate in `Retry-After`, and `Preference-Applied`; repeat the request
+    /// when the job is done. Without this preference, no response is `202`. With both, wait first.
+    #[param(rename = "Prefer", nullable = false)]
     prefer: Option<String>,
 }

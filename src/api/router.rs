@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use axum::{Router, middleware::from_fn};
-use utoipa::openapi::OpenApi;
+use serde_json::Value;
+use utoipa::openapi::Server;
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouter},
     routes,
@@ -14,10 +15,11 @@ use super::{
     authorization::endpoints,
     body_budget::BodyBudget,
     docs, drop_in,
+    exports::with_export,
     layers::{self, RequestBody},
     log_level,
     middleware::HttpService,
-    ops, prefer,
+    openapi_document, ops, prefer,
     problem::{Problem, ProblemCode},
     request_limits::RequestLimits,
     route_policy::RoutePolicy,
@@ -37,8 +39,11 @@ pub fn service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B>
     let (routes, mut openapi) = native_routes(state.operations.metrics_listener).split_for_parts();
     let (drop_in, drop_in_openapi) = drop_in::routes().split_for_parts();
     openapi.merge(drop_in_openapi);
+    if let Some(url) = &state.operations.public_url {
+        openapi.servers = Some(vec![Server::new(url.as_str().trim_end_matches('/'))]);
+    }
     // The pages of the documentation are public, so they have no policy.
-    let native = routes.merge(docs::routes(openapi));
+    let native = routes.merge(docs::routes(openapi_document::complete(&openapi)));
     let limits = RequestLimits::new(
         state.operations.max_requests.get(),
         state.data.body_budget.clone(),
@@ -68,19 +73,20 @@ fn router(state: &ApiState, routes: Router<ApiState>) -> Router {
 
 /// The routes of the native API.
 fn native_routes(metrics_listener: MetricsListener) -> OpenApiRouter<ApiState> {
-    let over_days = [
-        (RoutePolicy::USERS, routes!(v1::user_days::get)),
-        (RoutePolicy::USERS, routes!(v1::users::get)),
-        (RoutePolicy::USERS, routes!(v1::user::get)),
-        (RoutePolicy::REPORTS, routes!(v1::summary::get)),
-        (RoutePolicy::REPORTS, routes!(v1::activity::get)),
-        (RoutePolicy::REPORTS, routes!(v1::departments::get)),
-        (RoutePolicy::REPORTS, routes!(v1::licences::get)),
-        (RoutePolicy::REPORTS, routes!(v1::retention::get)),
-        (RoutePolicy::REPORTS, routes!(v1::movement::get)),
-        (RoutePolicy::REPORTS, routes!(v1::clients::get)),
-    ]
-    .map(|(policy, routes)| endpoints(policy, with_preference(routes)));
+    let tables = [
+        (RoutePolicy::USERS, with_export(routes!(v1::user_days::get), &["limit"])),
+        (RoutePolicy::USERS, with_export(routes!(v1::users::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::summary::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::activity::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::departments::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::licences::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::retention::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::movement::get), &[])),
+        (RoutePolicy::REPORTS, with_export(routes!(v1::clients::get), &[])),
+    ];
+    let over_days = tables.into_iter().flat_map(|(policy, pair)| pair.map(|routes| (policy, routes)));
+    let over_days = over_days.chain([(RoutePolicy::USERS, routes!(v1::user::get))]);
+    let over_days = over_days.map(|(policy, routes)| endpoints(policy, with_preference(routes)));
     let others = [
         (RoutePolicy::REPORTS_OR_ADMIN, routes!(v1::coverage::get)),
         (RoutePolicy::ADMIN, routes!(v1::days::delete)),
@@ -97,7 +103,7 @@ fn native_routes(metrics_listener: MetricsListener) -> OpenApiRouter<ApiState> {
         MetricsListener::Main => Some(endpoints(RoutePolicy::ADMIN, routes!(ops::metrics))),
         MetricsListener::Operations => None,
     };
-    let all = over_days.into_iter().chain(others).chain(metrics);
+    let all = over_days.chain(others).chain(metrics);
     all.fold(OpenApiRouter::with_openapi(docs::base()), OpenApiRouter::routes)
 }
 
@@ -108,28 +114,22 @@ fn with_preference((schemas, paths, handlers): UtoipaMethodRouter<ApiState>) -> 
 
 /// The complete OpenAPI document, as served and as stored in `openapi/openapi.json`.
 #[must_use]
-pub fn openapi() -> OpenApi {
-    native_routes(MetricsListener::Main).merge(drop_in::routes()).into_openapi()
+pub fn openapi() -> Value {
+    openapi_document::complete(&native_routes(MetricsListener::Main).merge(drop_in::routes()).into_openapi())
 }
 
 #[cfg(test)]
 mod tests {
-    use utoipa::openapi::{PathItem, path::Operation};
-
     use super::*;
-
-    fn operations(item: &PathItem) -> impl Iterator<Item = &Operation> {
-        let PathItem { get, put, post, delete, .. } = item;
-        [get, put, post, delete].into_iter().filter_map(Option::as_ref)
-    }
 
     #[test]
     fn only_routes_without_personal_data_are_public() {
         let document = openapi();
+        let paths = document["paths"].as_object().expect("paths");
         let mut public = Vec::new();
-        for (path, item) in &document.paths.paths {
-            for operation in operations(item) {
-                let security = operation.security.as_ref().expect("a policy");
+        for (path, methods) in paths {
+            for operation in methods.as_object().expect("methods").values() {
+                let security = operation["security"].as_array().expect("a policy");
                 public.extend(security.is_empty().then_some(path.as_str()));
             }
         }

@@ -26,17 +26,17 @@ const MAX_RANGE_DAYS: usize = 3660;
 #[into_params(parameter_in = Query)]
 pub struct RangeParams {
     /// First day, inclusive (`YYYY-MM-DD`, in the time zone of the geo). Requires `end_date`. Alternative: `period`.
-    #[param(value_type = Option<String>, example = "2026-11-01", format = Date)]
+    #[param(value_type = Option<String>, format = Date)]
     #[serde(default, deserialize_with = "parsed")]
     start_date: Option<Day>,
     /// Last day, inclusive. The range can span up to ten years. Days that Feishu has not produced yet are listed in
     /// `meta.days.pending`.
-    #[param(value_type = Option<String>, example = "2026-11-07", format = Date)]
+    #[param(value_type = Option<String>, format = Date)]
     #[serde(default, deserialize_with = "parsed")]
     end_date: Option<Day>,
     /// Instead of the two dates: `yesterday`, a number of days such as `7d`, `30d` or `365d` that ends with the latest
     /// day produced by Feishu, or a month such as `2026-10`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, example = "7d")]
     #[serde(default, deserialize_with = "parsed")]
     period: Option<Period>,
     /// `cn`, `us`, `sg` or `jp`, or several of them separated by commas, which are merged. Default: the tenant's home

@@ -12,12 +12,20 @@ use std::{
 use axum::http::HeaderValue;
 use jiff::Timestamp;
 use rayon::ThreadPoolBuildError;
+use reqwest::Url;
 use tokio::time::Instant;
 use tower_http::cors::CorsLayer;
 
 use super::{
-    body_budget::BodyBudget, caching::ResponseCache, cors::cors_layer, drop_in::AccessTokens,
-    export_limits::ExportLimits, export_pool::ExportPool, http_metrics::HttpMetrics, log_filter::LogFilter,
+    allowed_origins::AllowedOrigins,
+    body_budget::BodyBudget,
+    caching::{ResponseCache, ResponseStore},
+    cors::cors_layer,
+    drop_in::AccessTokens,
+    export_limits::ExportLimits,
+    export_pool::ExportPool,
+    http_metrics::HttpMetrics,
+    log_filter::LogFilter,
     prefer::Preference,
 };
 use crate::{
@@ -57,7 +65,7 @@ pub struct AccessState {
     /// The CORS layer; `None` if no origin is allowed.
     pub cors: Option<CorsLayer>,
     /// Origins whose web pages may send requests (CORS).
-    pub allowed_origins: Arc<[HeaderValue]>,
+    pub allowed_origins: AllowedOrigins,
 }
 
 /// The days, and the responses made from them.
@@ -96,6 +104,8 @@ pub struct OperationsState {
     pub metrics_listener: MetricsListener,
     /// Host names that the operations listener serves beside addresses and names of the loopback interface.
     pub admin_hosts: Arc<[String]>,
+    /// The URL at which callers reach the gateway through a reverse proxy; `None` if it is its own address.
+    pub public_url: Option<Url>,
     /// Maximum number of concurrent requests.
     pub max_requests: NonZero<usize>,
     /// Changes the log filter at run time; `None` if nothing is logged.
@@ -147,6 +157,8 @@ pub struct ApiConfig {
     pub max_exports: NonZero<usize>,
     /// Memory limit of cached responses, in bytes.
     pub response_cache_bytes: u64,
+    /// Maximum size of the cached responses above 4 MiB, in bytes.
+    pub export_cache_bytes: u64,
     /// Limit of response bodies that clients have not read, in bytes.
     pub unread_body_bytes: u64,
     /// Minimum size of a group whose figures are shown to callers without `users:read`, in people; `None`: no minimum.
@@ -155,8 +167,12 @@ pub struct ApiConfig {
     pub drop_in_extended: bool,
     /// Origins whose web pages may read responses and send requests (CORS).
     pub cors_origins: Vec<HeaderValue>,
+    /// Whether the same holds for web pages from the loopback interface, at any port.
+    pub cors_loopback: bool,
     /// Host names that the operations listener serves beside addresses and names of the loopback interface.
     pub admin_hosts: Vec<String>,
+    /// The URL at which callers reach the gateway through a reverse proxy.
+    pub public_url: Option<Url>,
     /// Where `/metrics` is served.
     pub metrics_listener: MetricsListener,
     /// Changes the log filter at run time; `None` if nothing is logged.
@@ -173,11 +189,14 @@ impl ApiConfig {
             max_requests: const { NonZero::new(1024).unwrap() },
             max_exports: const { NonZero::new(32).unwrap() },
             response_cache_bytes: 0,
+            export_cache_bytes: 0,
             unread_body_bytes: 64 << 20,
             min_group_size: None,
             drop_in_extended: false,
             cors_origins: Vec::new(),
+            cors_loopback: false,
             admin_hosts: Vec::new(),
+            public_url: None,
             metrics_listener: MetricsListener::Main,
             log_filter: None,
         }
@@ -192,7 +211,8 @@ impl ApiState {
     pub fn new(parts: ApiParts, config: ApiConfig) -> Result<Self, ThreadPoolBuildError> {
         let ApiParts { views, archive, backfills, quota, authenticator, access_tokens, clock, mut collectors } = parts;
         let http_metrics = Arc::<HttpMetrics>::default();
-        let response_cache = Arc::new(ResponseCache::new(config.response_cache_bytes, views.unfiltered().clone()));
+        let store = ResponseStore::new(config.response_cache_bytes, config.export_cache_bytes);
+        let response_cache = Arc::new(ResponseCache::new(store, views.unfiltered().clone()));
         collectors.extend([
             http_metrics.clone() as Arc<dyn Collector>,
             response_cache.clone(),
@@ -212,19 +232,22 @@ impl ApiState {
             export_limits: ExportLimits::new(config.max_exports),
             body_budget: BodyBudget::new(config.unread_body_bytes),
         };
+        let allowed_origins =
+            AllowedOrigins { listed: config.cors_origins.into(), includes_loopback: config.cors_loopback };
         let access = AccessState {
             authenticator,
             access_tokens,
             clock,
             min_group_size: config.min_group_size,
-            cors: cors_layer(&config.cors_origins),
-            allowed_origins: config.cors_origins.into(),
+            cors: cors_layer(&allowed_origins),
+            allowed_origins,
         };
         let operations = OperationsState {
             collectors: Collectors::new(collectors),
             http_metrics,
             metrics_listener: config.metrics_listener,
             admin_hosts: config.admin_hosts.into(),
+            public_url: config.public_url,
             max_requests: config.max_requests,
             log_filter: config.log_filter,
             draining: Arc::default(),

@@ -51,6 +51,7 @@ pub(super) fn request_span(request: &Request) -> Span {
     let trace = if own == TraceId::INVALID { caller.span().span_context().trace_id() } else { own };
     if trace != TraceId::INVALID {
         span.record("trace_id", field::display(trace));
+        facts.set_trace_id(trace);
     }
     span
 }

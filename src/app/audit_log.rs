@@ -61,6 +61,10 @@ impl Visit for JsonLine {
         let _ = write!(self.0, ",\"{field}\":{value}");
     }
 
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        let _ = write!(self.0, ",\"{field}\":{value:?}");
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.append_string(field, &format!("{value:?}"));
     }

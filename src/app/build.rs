@@ -21,11 +21,13 @@ use crate::{
         archive::{ArchiveLocationError, OwnershipError},
         read_path,
     },
-    table::Dictionaries,
 };
 
 /// The response cache gets 1/16 of `cache_bytes`.
 const RESPONSE_CACHE_DIVISOR: u64 = 16;
+
+/// Cached responses above 4 MiB get 1/16 of `cache_bytes`: by default 64 MiB, the maximum size of one.
+const EXPORT_CACHE_DIVISOR: u64 = 16;
 
 /// Response bodies that clients have not read may take 1/8 of `cache_bytes` in addition, but at least
 /// [`MIN_UNREAD_BODY_BYTES`].
@@ -42,6 +44,9 @@ const BACKLOG_DIVISOR: u64 = 8;
 
 /// Monthly roll-ups get 1/20 of `cache_bytes`.
 const ROLLUP_CACHE_DIVISOR: u64 = 20;
+
+/// The department memberships that archived digests share get 1/16 of `cache_bytes`.
+const MEMBERSHIP_CACHE_DIVISOR: u64 = 16;
 
 /// Why the gateway cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -110,13 +115,16 @@ impl Gateway {
 pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, BuildError> {
     let authenticator = Arc::new(Authenticator::new(&config.access)?);
     let rollup_bytes = config.cache_bytes / ROLLUP_CACHE_DIVISOR;
-    let day_bytes = config.cache_bytes - config.cache_bytes / RESPONSE_CACHE_DIVISOR - rollup_bytes;
+    let membership_bytes = config.cache_bytes / MEMBERSHIP_CACHE_DIVISOR;
+    let response_bytes = config.cache_bytes / RESPONSE_CACHE_DIVISOR;
+    let export_bytes = config.cache_bytes / EXPORT_CACHE_DIVISOR;
+    let day_bytes = config.cache_bytes - response_bytes - export_bytes - rollup_bytes - membership_bytes;
     let memory = Arc::new(Memory::new(day_bytes, config.freshness, Arc::clone(&clock)));
     if let Some(path) = config.history_file {
         HistoryFile::open(path, Arc::clone(memory.catalog().history())).spawn_writer();
     }
     let access_tokens = AccessTokens::new(&config.feishu.credentials.app_secret);
-    let dictionaries = Arc::new(Dictionaries::default());
+    let dictionaries = Arc::clone(memory.dictionaries());
     // A day is judged by the row counts around it, so all days of a fetch are recorded before one of them is judged.
     let catalog = memory.catalog().clone();
     let observer = FetchObserver(Arc::new(move |day| catalog.record_fetch(day)));
@@ -132,7 +140,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         .archive
         .open()?
         .map(|store| Archive::new(store, Arc::clone(&dictionaries), config.owner).in_folder(folder))
-        .map(|archive| archive.with_backlog_bytes(config.cache_bytes / BACKLOG_DIVISOR));
+        .map(|archive| archive.with_backlog_bytes(config.cache_bytes / BACKLOG_DIVISOR))
+        .map(|archive| archive.with_membership_bytes(membership_bytes));
     let archive = archive.map(Arc::new);
     let ReadPath { source, flights } = read_path(&memory, archive.as_ref(), feishu);
 
@@ -175,12 +184,15 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
             request_timeout: config.request_timeout,
             max_requests: config.server.max_requests,
             max_exports: config.server.max_exports,
-            response_cache_bytes: config.cache_bytes / RESPONSE_CACHE_DIVISOR,
+            response_cache_bytes: response_bytes,
+            export_cache_bytes: export_bytes,
             unread_body_bytes: (config.cache_bytes / UNREAD_BODY_DIVISOR).max(MIN_UNREAD_BODY_BYTES),
             min_group_size: config.min_group_size,
             drop_in_extended: config.drop_in_extended,
             cors_origins: config.cors_origins,
+            cors_loopback: config.cors_loopback,
             admin_hosts: config.admin_hosts,
+            public_url: config.public_url,
             metrics_listener: config.metrics,
             log_filter: config.log_filter,
             ..ApiConfig::new(config.geos)

@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::http::HeaderValue;
+use reqwest::Url;
 
 use super::{maintenance::MaintenanceConfig, tls::TlsFiles};
 use crate::{
@@ -50,8 +51,12 @@ pub struct GatewayConfig {
     pub min_group_size: Option<NonZeroU64>,
     /// Origins whose web pages may read responses and send requests (CORS).
     pub cors_origins: Vec<HeaderValue>,
+    /// Whether the same holds for web pages from the loopback interface, at any port.
+    pub cors_loopback: bool,
     /// Host names that the operations listener serves beside addresses and names of the loopback interface.
     pub admin_hosts: Vec<String>,
+    /// The URL at which callers reach the gateway through a reverse proxy.
+    pub public_url: Option<Url>,
     /// Whether drop-in callers get the wider limits without sending a header.
     pub drop_in_extended: bool,
     /// Listener, TLS and limits.
@@ -79,7 +84,9 @@ impl GatewayConfig {
             access: AccessConfig::default(),
             min_group_size: None,
             cors_origins: Vec::new(),
+            cors_loopback: false,
             admin_hosts: Vec::new(),
+            public_url: None,
             drop_in_extended: false,
             server: ServerConfig::default(),
         }

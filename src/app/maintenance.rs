@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use crate::{
     model::{Clock, DayKey, DayRange, Geo, UserIdType},
     query::{ViewEngines, cache_warming},
-    source::{LoadContext, Priority},
+    source::{LoadContext, LoadError, Priority},
     store::{Archive, DayState, FreshnessPolicy},
 };
 
@@ -101,13 +102,22 @@ impl Maintenance {
         let context = LoadContext { priority: Priority::Background, caller: self.views.unfiltered().new_caller_id() };
         let keys = |geo: &Geo| cache_warming::latest_days(*geo, UserIdType::default(), days, now);
         let keys: Vec<DayKey> = self.geos.iter().flat_map(keys).collect();
-        let loads = stream::iter(keys).map(|key| self.load(key, context)).buffer_unordered(MAX_CONCURRENT_FETCHES);
-        loads.for_each(|()| std::future::ready(())).await;
-    }
-
-    async fn load(&self, key: DayKey, context: LoadContext) {
-        if let Err(error) = self.views.unfiltered().load_day(&key, context).await {
-            tracing::warn!(%key, %error, "a day could not be prefetched; it is fetched when it is requested");
+        let (Some(newest), Some(oldest), began) = (keys.first(), keys.last(), Instant::now()) else { return };
+        let total = keys.len();
+        tracing::info!(days = total, from = %oldest.day, to = %newest.day, "prefetching the latest days that are missing");
+        let engine = self.views.unfiltered();
+        let loads = stream::iter(keys).map(async |key| engine.load_day(&key, context).await.err());
+        let errors = loads.buffer_unordered(MAX_CONCURRENT_FETCHES).filter_map(std::future::ready);
+        let errors: Vec<LoadError> = errors.collect().await;
+        let took_seconds = began.elapsed().as_secs();
+        match errors.first() {
+            None => tracing::info!(days = total, took_seconds, "the latest days are available"),
+            Some(first_error) => tracing::warn!(
+                days = errors.len(),
+                of = total,
+                %first_error,
+                "days could not be prefetched; they are fetched when they are requested"
+            ),
         }
     }
 

@@ -1,12 +1,11 @@
 //! `backfill`: fills the archive from the command line and shows the progress.
 
-use std::{io::IsTerminal as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
-use super::{error::CliError, setting_error::SettingError, settings::Settings};
+use super::{error::CliError, progress_display, setting_error::SettingError, settings::Settings};
 use crate::{
     app::{
         self,
@@ -17,9 +16,6 @@ use crate::{
     source::{CallerId, Priority},
     store::ArchiveLocation,
 };
-
-/// Interval of progress lines if standard error is not a terminal.
-const PROGRESS_LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long pending archive writes may take after an interruption.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,7 +64,7 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), CliError> {
     }
 
     let progress = watch::Sender::new(BackfillProgress::default());
-    let display = show_progress(progress.subscribe());
+    let display = progress_display::show(progress.subscribe());
     let result = tokio::select! {
         result = gateway.backfiller.run(&request, CallerId::from_name("backfill"), &progress) => Some(result),
         () = display => None,
@@ -84,40 +80,12 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), CliError> {
     match result {
         Some(result) => {
             result?;
-            println!("{range} is archived: {}", format_progress(&progress.borrow()));
+            println!("{range} is archived: {}", progress_display::format(&progress.borrow()));
         }
-        None => println!("interrupted; {}. Run the command again to continue.", format_progress(&progress.borrow())),
+        None => println!(
+            "interrupted; {}. Run the command again to continue.",
+            progress_display::format(&progress.borrow())
+        ),
     }
     Ok(())
-}
-
-/// Shows the progress: a bar on a terminal, otherwise lines at intervals.
-async fn show_progress(progress: watch::Receiver<BackfillProgress>) {
-    if std::io::stderr().is_terminal() { show_bar(progress).await } else { show_lines(progress).await }
-}
-
-async fn show_bar(mut progress: watch::Receiver<BackfillProgress>) {
-    let style = ProgressStyle::with_template("{bar:30} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(0).with_style(style);
-    while progress.changed().await.is_ok() {
-        let latest = *progress.borrow_and_update();
-        bar.set_length(latest.days as u64);
-        bar.set_position(latest.done as u64);
-        bar.set_message(format_progress(&latest));
-    }
-}
-
-async fn show_lines(mut progress: watch::Receiver<BackfillProgress>) {
-    while progress.changed().await.is_ok() {
-        println!("{}", format_progress(&progress.borrow_and_update()));
-        tokio::time::sleep(PROGRESS_LINE_INTERVAL).await;
-    }
-}
-
-fn format_progress(progress: &BackfillProgress) -> String {
-    let BackfillProgress { days, done, fetched, calls, .. } = progress;
-    let rate = progress.calls_per_second();
-    let remaining = progress.remaining_time().filter(|_| done < days);
-    let remaining = remaining.map_or_else(String::new, |left| format!(", {} left", indicatif::HumanDuration(left)));
-    format!("{done} of {days} days ({fetched} fetched), {calls} calls, {rate:.1}/s{remaining}")
 }

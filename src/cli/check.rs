@@ -54,7 +54,7 @@ pub struct CheckArgs {
 /// invalid.
 pub(super) async fn run(args: &CheckArgs) -> Result<ExitCode, CliError> {
     if args.live {
-        let url = args.url.clone().unwrap_or_else(|| live::address(&args.settings));
+        let url = args.url.clone().unwrap_or_else(|| args.settings.local_url(args.settings.listen));
         return Ok(print_findings(&[live::check(url).await]));
     }
     let errors = args.settings.errors();

@@ -5,9 +5,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use clap::Args;
 use feishu_simulator::{RateLimits, Simulator, SimulatorConfig, TenantGeo, TenantProfile};
 use secrecy::SecretString;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
-use super::{error::CliError, setting_error::SettingError};
+use super::{error::CliError, progress_display, setting_error::SettingError};
 use crate::{
     app::{
         self, GatewayConfig,
@@ -15,9 +15,14 @@ use crate::{
         telemetry::{self, LogFormat, TelemetryConfig},
     },
     feishu::{FeishuConfig, token::AppCredentials},
-    model::{Clock as _, Geo, SystemClock},
+    model::{Clock as _, DataScope, DayRange, Geo, SystemClock, UserIdType},
+    query::{BackfillProgress, BackfillRequest, Backfiller},
+    source::{CallerId, Priority},
     store::ArchiveLocation,
 };
+
+/// Number of latest days that are fetched at the start.
+const WARM_DAYS: u16 = 35;
 
 /// The arguments of `demo`.
 #[derive(Clone, Debug, Args)]
@@ -60,35 +65,42 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), CliError> {
         jitter: Duration::from_millis(60),
         ..SimulatorConfig::default()
     };
-    let config = gateway(&simulation);
+    let geos: Vec<Geo> = simulation.geos.iter().copied().map(gateway_geo).collect();
+    let config = gateway(&simulation, geos.clone());
     let simulator = Simulator::start(simulation, || SystemClock.now()).await?;
     let config = config(&simulator);
     let gateway = app::build(config, Arc::new(SystemClock)).map_err(|error| SettingError::build(&error))?;
     let listener = listen(args.listen).await?;
     print_guide(args, &simulator.base_url(), listener.local_addr()?);
+    let warming = warm(gateway.backfiller.clone(), geos, args.days);
+    let run = async {
+        let (served, ()) = tokio::join!(app::serve(gateway, listener, std::future::pending()), warming);
+        served
+    };
     // Stops without draining: a demo has no callers to wait for.
     tokio::select! {
         () = signals.first.cancelled() => {}
         // Serving fails only on TLS errors, and the demo uses no TLS.
-        _ = app::serve(gateway, listener, std::future::pending()) => {}
+        _ = run => {}
     }
     Ok(())
 }
 
 /// Returns a function that builds the gateway's configuration once the simulator's address is known.
-fn gateway(simulation: &SimulatorConfig) -> impl FnOnce(&Simulator) -> GatewayConfig + use<> {
+fn gateway(simulation: &SimulatorConfig, geos: Vec<Geo>) -> impl FnOnce(&Simulator) -> GatewayConfig + use<> {
     let credentials = AppCredentials {
         app_id: simulation.app_id.clone(),
         app_secret: SecretString::from(simulation.app_secret.as_str()),
     };
-    let geos: Vec<Geo> = simulation.geos.iter().copied().map(gateway_geo).collect();
     move |simulator| {
         let base_url =
             simulator.base_url().parse().unwrap_or_else(|_| unreachable!("a socket address makes a valid URL"));
         GatewayConfig {
             archive: ArchiveLocation::Memory,
             business_metrics: true,
-            // No warm-up: only the visitor's own requests call the simulated Feishu.
+            // A page of a development server has another port.
+            cors_loopback: true,
+            // `warm` fetches the latest days and shows the progress.
             maintenance: MaintenanceConfig { warm_days: None, ..MaintenanceConfig::default() },
             ..GatewayConfig::new(FeishuConfig::new(base_url, credentials, geos[0]), geos)
         }
@@ -105,11 +117,35 @@ const fn gateway_geo(geo: TenantGeo) -> Geo {
     }
 }
 
+/// Fetches the latest days of the simulated tenant and shows the progress.
+async fn warm(backfiller: Backfiller, geos: Vec<Geo>, days: u16) {
+    let Some(geo) = geos.first() else { return };
+    let range = DayRange::ending(geo.latest_produced(SystemClock.now()), days.min(WARM_DAYS));
+    let request = BackfillRequest {
+        range,
+        geos,
+        user_id_type: UserIdType::default(),
+        scope: DataScope::Everyone,
+        priority: Priority::Background,
+    };
+    let progress = watch::Sender::new(BackfillProgress::default());
+    let display = progress_display::show(progress.subscribe());
+    // The display ends when the sender is dropped.
+    let run = async move {
+        let result = backfiller.run(&request, CallerId::from_name("demo"), &progress).await;
+        result.map(|()| *progress.borrow())
+    };
+    match tokio::join!(run, display).0 {
+        Ok(progress) => println!("{range} is available: {}", progress_display::format(&progress)),
+        Err(error) => eprintln!("the latest days could not be fetched: {error}"),
+    }
+}
+
 async fn listen(wanted: SocketAddr) -> Result<TcpListener, CliError> {
     if let Ok(listener) = TcpListener::bind(wanted).await {
         return Ok(listener);
     }
-    super::serve::listen(SocketAddr::new(wanted.ip(), 0))
+    super::serve::listen(SocketAddr::new(wanted.ip(), 0), "--listen")
 }
 
 fn print_guide(args: &DemoArgs, upstream: &str, address: SocketAddr) {
@@ -122,7 +158,7 @@ A simulated Feishu with {users} people and {days} days of data, and the gateway 
   Swagger UI         http://{address}/docs
   simulated Feishu   {upstream}
 
-Try it. The first request takes some seconds, because the gateway first has to find Feishu's rate limit. Repeat the
+Try it. The latest days are being fetched; a request for days that are not fetched yet waits for them. Repeat the
 request, and it is served from memory:
 
   curl 'http://{address}/v1/reports/activity?period=7d'

@@ -12,10 +12,12 @@ pub enum CliError {
     #[error(transparent)]
     Setting(#[from] SettingError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {error}")]
+    #[error("cannot listen on {address}: {error}; {}", listen_remedy(error, setting))]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// The setting that contains the address.
+        setting: &'static str,
         /// The cause.
         error: io::Error,
     },
@@ -25,6 +27,18 @@ pub enum CliError {
     /// An operation of the operating system failed.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+fn listen_remedy(error: &io::Error, setting: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("stop the process that uses it, or set {setting} to another port, such as 127.0.0.1:8081")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("set {setting} to a port from 1024, such as 127.0.0.1:8080; lower ones require privileges")
+        }
+        _ => format!("set {setting} to an address of this machine, such as 127.0.0.1:8080"),
+    }
 }
 
 impl CliError {

@@ -1,6 +1,6 @@
 //! Errors of command line parsing, printed as one line for each invalid value.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{error::Error as _, ffi::OsString, process::ExitCode};
 
 use clap::{
     Arg, Command,
@@ -20,12 +20,15 @@ pub(super) fn report(error: clap::Error, command: &Command) -> ExitCode {
         let _ = error.print();
     }
     for error in invalid_values(error, command) {
-        eprintln!("{}", first_line(&error));
+        eprintln!("{}", first_line(&error, command));
     }
     ExitCode::from(SettingError::EXIT_CODE)
 }
 
-fn first_line(error: &clap::Error) -> String {
+fn first_line(error: &clap::Error, command: &Command) -> String {
+    if let Some(line) = invalid_value_line(error, command) {
+        return line;
+    }
     let mut text = error.render().to_string();
     // A URL can contain a password.
     if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) {
@@ -33,6 +36,32 @@ fn first_line(error: &clap::Error) -> String {
     }
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.is_empty());
     lines.collect::<Vec<_>>().join(" ")
+}
+
+/// A line that names the variable and the option of an invalid value, and says what is allowed.
+fn invalid_value_line(error: &clap::Error, command: &Command) -> Option<String> {
+    let option = invalid_option(error)?;
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else { return None };
+    let allowed = match (error.get(ContextKind::ValidValue), error.source()) {
+        (Some(ContextValue::Strings(values)), _) if !values.is_empty() => {
+            format!("expected one of {}, such as {}", values.join(", "), values[0])
+        }
+        (_, Some(reason)) => reason.to_string(),
+        _ => return None,
+    };
+    let setting = match variable(&option, command) {
+        Some(variable) => format!("{variable} (--{option})"),
+        None => format!("--{option}"),
+    };
+    // A URL can contain a password.
+    Some(format!("error: {setting} is \"{}\": {allowed}", redacted_setting(value)))
+}
+
+/// The environment variable of the option, if it has one in the command that is executed.
+fn variable(option: &str, command: &Command) -> Option<String> {
+    let executed = std::env::args().skip(1).find_map(|name| command.find_subcommand(name))?;
+    let argument = executed.get_arguments().find(|argument| argument.get_long() == Some(option))?;
+    Some(argument.get_env()?.to_string_lossy().into_owned())
 }
 
 /// All invalid values. clap stops at the first one, and an operator wants to fix all of them at once. After each error

@@ -18,10 +18,12 @@ pub(super) async fn run(settings: &Settings) -> Result<(), CliError> {
     let app::ShutdownSignals { first, second } = app::ShutdownSignals::install()?;
     let gateway = app::build(config, Arc::new(SystemClock)).map_err(|error| SettingError::build(&error))?;
     gateway.claim_archive().await.map_err(|error| SettingError::build(&error))?;
-    let listener = listen(settings.listen)?;
-    tracing::info!(address = %listener.local_addr()?, upstream = %settings.base_url, "serving");
+    let listener = listen(settings.listen, "PULSE_LISTEN (--listen)")?;
+    let address = listener.local_addr()?;
+    let docs = format!("{}docs", settings.local_url(address));
+    tracing::info!(%address, docs, upstream = %settings.base_url, "serving");
     if let Some(address) = settings.admin_listen {
-        let listener = listen(address)?;
+        let listener = listen(address, "PULSE_ADMIN_LISTEN (--admin-listen)")?;
         tracing::info!(address = %listener.local_addr()?, "serving probes, metrics and the log filter");
         tokio::spawn(app::serve_operations(gateway.api.clone(), listener));
     }
@@ -35,8 +37,8 @@ pub(super) async fn run(settings: &Settings) -> Result<(), CliError> {
 /// a client retries after about a second.
 const LISTEN_BACKLOG: u32 = 1024;
 
-/// Listens on `address`.
-pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, CliError> {
+/// Listens on `address`, the value of `setting`.
+pub(super) fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, CliError> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // A restart can bind the address while connections of the previous process are still closing.
@@ -44,7 +46,7 @@ pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, CliError> {
         socket.bind(address)?;
         socket.listen(LISTEN_BACKLOG)
     };
-    listen().map_err(|error| CliError::Listen { address, error })
+    listen().map_err(|error| CliError::Listen { address, setting, error })
 }
 
 #[cfg(test)]
@@ -55,7 +57,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_clients_can_connect_before_the_first_is_accepted() {
-        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap(), "PULSE_LISTEN").unwrap();
         let address = listener.local_addr().unwrap();
         // The operating system limits the length of the queue.
         let limit =

@@ -1,10 +1,16 @@
 //! The settings of `serve`. Each can be given as an option or in the environment.
 
 pub(super) mod access;
+pub(super) mod headings;
 mod secret;
 pub(super) mod values;
 
-use std::{net::SocketAddr, num::NonZero, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZero,
+    path::PathBuf,
+    time::Duration,
+};
 
 use adaptive_throttle::ThrottleConfig;
 use bytesize::ByteSize;
@@ -14,8 +20,12 @@ use secrecy::SecretString;
 
 use self::{
     access::AccessSettings,
+    headings::{DAYS, FEISHU, OBSERVATION, SERVER, STORAGE},
     secret::SecretSetting,
-    values::{CallRate, RetentionDays, Share, Switch, WarmDays, base_url, delay, duration, host_name, long_duration},
+    values::{
+        CallRate, RetentionDays, Share, Switch, WarmDays, base_url, calls, count, delay, duration, host_name, id,
+        listen_address, long_duration, secret, size,
+    },
 };
 use super::setting_error::SettingError;
 use crate::{
@@ -35,152 +45,158 @@ use crate::{
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
     /// The app's id, from Feishu's developer console (`cli_…`)
-    #[arg(long, env = "FEISHU_APP_ID", value_name = "ID")]
+    #[arg(long, env = "FEISHU_APP_ID", value_name = "ID", value_parser = id, help_heading = FEISHU)]
     pub app_id: Option<String>,
 
     /// The app's secret. Prefer the environment or a file, because other users can see command lines
-    #[arg(long, env = "FEISHU_APP_SECRET", value_name = "SECRET", hide_env_values = true)]
+    #[arg(long, env = "FEISHU_APP_SECRET", value_name = "SECRET", hide_env_values = true, value_parser = secret, help_heading = FEISHU)]
     pub app_secret: Option<SecretString>,
 
     /// A file that contains the app's secret
-    #[arg(long, env = "FEISHU_APP_SECRET_FILE", value_name = "PATH")]
+    #[arg(long, env = "FEISHU_APP_SECRET_FILE", value_name = "PATH", help_heading = FEISHU)]
     pub app_secret_file: Option<PathBuf>,
 
     /// The address of Feishu. For Lark: `https://open.larksuite.com`
-    #[arg(long, env = "FEISHU_BASE_URL", value_name = "URL", default_value = "https://open.feishu.cn", value_parser = base_url)]
+    #[arg(long, env = "FEISHU_BASE_URL", value_name = "URL", default_value = "https://open.feishu.cn", value_parser = base_url, help_heading = FEISHU)]
     pub base_url: Url,
 
     /// The address to listen on. An address other than loopback also requires access control or --allow-anonymous
-    #[arg(long, env = "PULSE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "PULSE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = listen_address, help_heading = SERVER)]
     pub listen: SocketAddr,
 
     /// A separate address for /metrics, /livez, /readyz and /log-level. If it is set, /metrics is served only there. It
     /// serves no data about people, but everyone who can reach it can change the log filter
-    #[arg(long, env = "PULSE_ADMIN_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "PULSE_ADMIN_LISTEN", value_name = "ADDRESS", value_parser = listen_address, help_heading = SERVER)]
     pub admin_listen: Option<SocketAddr>,
 
     /// Host names under which `PULSE_ADMIN_LISTEN` is reached, separated by commas. Addresses and names of the loopback
     /// interface are always served. A web page can reach other names through its own domain (DNS rebinding)
-    #[arg(long, env = "PULSE_ADMIN_HOSTS", value_name = "NAME,…", value_delimiter = ',', value_parser = host_name)]
+    #[arg(long, env = "PULSE_ADMIN_HOSTS", value_name = "NAME,…", value_delimiter = ',', value_parser = host_name, help_heading = SERVER)]
     pub admin_hosts: Vec<String>,
+
+    /// The URL at which callers reach the gateway through a reverse proxy, such as `https://bi.example.com/pulse`. Its path is
+    /// part of the addresses in responses (`Location`, `Link`, redirects), and it is the server in the OpenAPI document. The
+    /// proxy may remove the path from requests or not
+    #[arg(long, env = "PULSE_PUBLIC_URL", value_name = "URL", value_parser = base_url, help_heading = SERVER)]
+    pub public_url: Option<Url>,
 
     /// Access control.
     #[command(flatten)]
     access: AccessSettings,
 
     /// How long a request may wait for days that are not available yet, such as 60s or 2min
-    #[arg(long, env = "PULSE_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    #[arg(long, env = "PULSE_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration, help_heading = SERVER)]
     pub request_timeout: Duration,
 
     /// Maximum number of concurrent requests, including those that wait for Feishu or whose response is not read yet.
     /// Further requests receive 503
-    #[arg(long, env = "PULSE_MAX_REQUESTS", value_name = "COUNT", default_value = "1024")]
+    #[arg(long, env = "PULSE_MAX_REQUESTS", value_name = "COUNT", default_value = "1024", value_parser = count, help_heading = SERVER)]
     pub max_requests: NonZero<usize>,
 
     /// Maximum number of concurrent exports of rows, which are streamed as CSV, NDJSON or Parquet. Further exports receive
     /// 503. A caller may have a quarter of them; its further exports receive 429
-    #[arg(long, env = "PULSE_MAX_EXPORTS", value_name = "COUNT", default_value = "32")]
+    #[arg(long, env = "PULSE_MAX_EXPORTS", value_name = "COUNT", default_value = "32", value_parser = count, help_heading = SERVER)]
     pub max_exports: NonZero<usize>,
 
     /// Maximum number of concurrent connections. Further connections are closed at once, including those of probes; see
     /// `PULSE_ADMIN_LISTEN`. It is lowered if the limit of open files is too small for it
-    #[arg(long, env = "PULSE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "16384")]
+    #[arg(long, env = "PULSE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "16384", value_parser = count, help_heading = SERVER)]
     pub max_connections: NonZero<usize>,
 
     /// A certificate in PEM format, followed by its intermediate certificates. If it is set, HTTPS is served instead of
     /// HTTP. The file is read again when it changes
-    #[arg(long, env = "PULSE_TLS_CERT", value_name = "PATH", requires = "tls_key")]
+    #[arg(long, env = "PULSE_TLS_CERT", value_name = "PATH", help_heading = SERVER)]
     pub tls_cert: Option<PathBuf>,
 
     /// The certificate's private key in PEM format
-    #[arg(long, env = "PULSE_TLS_KEY", value_name = "PATH", requires = "tls_cert")]
+    #[arg(long, env = "PULSE_TLS_KEY", value_name = "PATH", help_heading = SERVER)]
     pub tls_key: Option<PathBuf>,
 
     /// How long requests are still accepted after SIGTERM while /readyz reports the shutdown. A load balancer needs
     /// this time to notice
-    #[arg(long, env = "PULSE_DRAIN_DELAY", value_name = "DURATION", default_value = "0s", value_parser = delay)]
+    #[arg(long, env = "PULSE_DRAIN_DELAY", value_name = "DURATION", default_value = "0s", value_parser = delay, help_heading = SERVER)]
     pub drain_delay: Duration,
 
     /// Memory limit of cached days and responses, such as 512MiB or 4GiB
-    #[arg(long, env = "PULSE_CACHE_BYTES", value_name = "SIZE", default_value = "1GiB")]
+    #[arg(long, env = "PULSE_CACHE_BYTES", value_name = "SIZE", default_value = "1GiB", value_parser = size, help_heading = STORAGE)]
     pub cache_bytes: ByteSize,
 
     /// Where final days are archived: a path or `file:///path`, `s3://bucket/prefix` (configured with the usual `AWS_…`
     /// variables, including `AWS_ENDPOINT_URL`), `memory://` or `none`
-    #[arg(long, env = "PULSE_ARCHIVE", value_name = "URL", default_value = "data")]
+    #[arg(long, env = "PULSE_ARCHIVE", value_name = "URL", default_value = "data", help_heading = STORAGE)]
     pub archive: ArchiveLocation,
 
     /// Whether days are fetched as soon as Feishu has produced them
-    #[arg(long, env = "PULSE_WARM", value_name = "SWITCH", value_enum, default_value_t)]
+    #[arg(long, env = "PULSE_WARM", value_name = "SWITCH", value_enum, default_value_t, help_heading = DAYS)]
     pub warm: Switch,
 
     /// How many of the latest days are fetched at the start if they are missing
-    #[arg(long, env = "PULSE_WARM_DAYS", value_name = "DAYS", default_value = "35")]
+    #[arg(long, env = "PULSE_WARM_DAYS", value_name = "DAYS", default_value = "35", help_heading = DAYS)]
     pub warm_days: WarmDays,
 
     /// How long after its production a day is fetched again until it is final
-    #[arg(long, env = "PULSE_SETTLING_TIME", value_name = "DURATION", default_value = "6h", value_parser = long_duration)]
+    #[arg(long, env = "PULSE_SETTLING_TIME", value_name = "DURATION", default_value = "6h", value_parser = long_duration, help_heading = DAYS)]
     pub settling_time: Duration,
 
     /// How often a day that can still change is fetched again while it is requested
-    #[arg(long, env = "PULSE_REFRESH_INTERVAL", value_name = "DURATION", default_value = "30min", value_parser = long_duration)]
+    #[arg(long, env = "PULSE_REFRESH_INTERVAL", value_name = "DURATION", default_value = "30min", value_parser = long_duration, help_heading = DAYS)]
     pub refresh_interval: Duration,
 
     /// A late day, for which Feishu sent no or unusually few rows, is accepted as it is if two fetches at least this far
     /// apart return the same rows
-    #[arg(long, env = "PULSE_LATE_CONFIRMATION", value_name = "DURATION", default_value = "6h", value_parser = long_duration)]
+    #[arg(long, env = "PULSE_LATE_CONFIRMATION", value_name = "DURATION", default_value = "6h", value_parser = long_duration, help_heading = DAYS)]
     pub late_confirmation: Duration,
 
     /// The age after which a late day is old, and is accepted after `PULSE_LATE_OLD_CONFIRMATION`
-    #[arg(long, env = "PULSE_LATE_OLD_AGE", value_name = "DURATION", default_value = "72h", value_parser = long_duration)]
+    #[arg(long, env = "PULSE_LATE_OLD_AGE", value_name = "DURATION", default_value = "72h", value_parser = long_duration, help_heading = DAYS)]
     pub late_old_age: Duration,
 
     /// The same as `PULSE_LATE_CONFIRMATION`, for old days. They are also fetched again at this interval
-    #[arg(long, env = "PULSE_LATE_OLD_CONFIRMATION", value_name = "DURATION", default_value = "10min", value_parser = long_duration)]
+    #[arg(long, env = "PULSE_LATE_OLD_CONFIRMATION", value_name = "DURATION", default_value = "10min", value_parser = long_duration, help_heading = DAYS)]
     pub late_old_confirmation: Duration,
 
     /// Age after which days expire, such as 730d: they are deleted from the archive and not fetched again. Without it
     /// no day expires
-    #[arg(long, env = "PULSE_RETENTION", value_name = "DAYS")]
+    #[arg(long, env = "PULSE_RETENTION", value_name = "DAYS", help_heading = DAYS)]
     pub retention: Option<RetentionDays>,
 
     /// Maximum number of calls to Feishu per second. Without it only Feishu's own limit applies, which is determined
     /// automatically
-    #[arg(long, env = "PULSE_UPSTREAM_RATE", value_name = "CALLS")]
+    #[arg(long, env = "PULSE_UPSTREAM_RATE", value_name = "CALLS", help_heading = FEISHU)]
     pub upstream_rate: Option<CallRate>,
 
     /// Maximum number of calls to Feishu per month (UTC+8). Without it only the tenant's own quota applies
-    #[arg(long, env = "PULSE_UPSTREAM_MONTHLY_QUOTA", value_name = "CALLS")]
+    #[arg(long, env = "PULSE_UPSTREAM_MONTHLY_QUOTA", value_name = "CALLS", value_parser = calls, help_heading = FEISHU)]
     pub upstream_monthly_quota: Option<u64>,
 
     /// The share of the monthly calls, from 0 to 1, that is reserved for requests. Background work does not use it
-    #[arg(long, env = "PULSE_QUOTA_RESERVE", value_name = "SHARE", default_value = "0.2")]
+    #[arg(long, env = "PULSE_QUOTA_RESERVE", value_name = "SHARE", default_value = "0.2", help_heading = FEISHU)]
     pub quota_reserve: Share,
 
     /// A folder for state that must survive a restart: the number of calls in this month, the determined rate limit, and
     /// how many rows each day had
-    #[arg(long, env = "PULSE_STATE_DIR", value_name = "PATH", default_value = "data")]
+    #[arg(long, env = "PULSE_STATE_DIR", value_name = "PATH", default_value = "data", help_heading = STORAGE)]
     pub state_dir: PathBuf,
 
     /// The geos of the tenant (cn, us, sg, jp), separated by commas. The first is the tenant's own
-    #[arg(long, env = "PULSE_GEOS", value_name = "GEO,…", default_value = "cn", value_delimiter = ',')]
+    #[arg(long, env = "PULSE_GEOS", value_name = "GEO,…", default_value = "cn", value_delimiter = ',', help_heading = FEISHU)]
     pub geos: Vec<Geo>,
 
     /// Whether /metrics includes figures of the newest final day: the number of active people, in total and by feature
-    #[arg(long, env = "PULSE_BUSINESS_METRICS", value_name = "SWITCH", value_enum, default_value_t = Switch::Off)]
+    #[arg(long, env = "PULSE_BUSINESS_METRICS", value_name = "SWITCH", value_enum, default_value_t = Switch::Off, help_heading = OBSERVATION)]
     pub business_metrics: Switch,
 
     /// The log filter: a level, or levels by target such as `info,feishu_pulse::feishu=debug`
-    #[arg(long, env = "PULSE_LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(long, env = "PULSE_LOG", value_name = "FILTER", default_value = "info", help_heading = OBSERVATION)]
     pub log: String,
 
     /// The format of log lines
-    #[arg(long, env = "PULSE_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
+    #[arg(long, env = "PULSE_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t, help_heading = OBSERVATION)]
     pub log_format: LogFormat,
 
     /// The OpenTelemetry collector that traces are sent to, such as `http://collector:4318`. Without it no traces are
     /// sent
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = base_url)]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = base_url, help_heading = OBSERVATION)]
     pub otlp_endpoint: Option<Url>,
 }
 
@@ -225,7 +241,7 @@ impl Settings {
                 ..MaintenanceConfig::default()
             },
             server: ServerConfig {
-                tls: self.tls(),
+                tls: self.tls()?,
                 max_connections: self.max_connections,
                 max_requests: self.max_requests,
                 max_exports: self.max_exports,
@@ -238,6 +254,7 @@ impl Settings {
             min_group_size: self.access.min_group,
             cors_origins: self.access.cors_origins.clone(),
             admin_hosts: self.admin_hosts.clone(),
+            public_url: self.public_url.clone(),
             drop_in_extended: self.access.drop_in_extended == Switch::On,
             ..GatewayConfig::new(feishu, geos)
         })
@@ -249,9 +266,28 @@ impl Settings {
         TelemetryConfig { filter: self.log.clone(), format: self.log_format, collector: self.otlp_endpoint.clone() }
     }
 
-    fn tls(&self) -> Option<TlsFiles> {
-        let pair = self.tls_cert.clone().zip(self.tls_key.clone());
-        pair.map(|(certificate, key)| TlsFiles { certificate, key })
+    /// The URL at which a gateway that listens on `address` is reached from the same machine.
+    pub(super) fn local_url(&self, address: SocketAddr) -> Url {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let scheme = if self.tls_cert.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", SocketAddr::new(ip, address.port()));
+        url.parse().unwrap_or_else(|_| unreachable!("an address makes a URL"))
+    }
+
+    fn tls(&self) -> Result<Option<TlsFiles>, SettingError> {
+        match (self.tls_cert.clone(), self.tls_key.clone()) {
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+            (None, None) => Ok(None),
+            (certificate, _) => {
+                let names = ["PULSE_TLS_CERT (--tls-cert)", "PULSE_TLS_KEY (--tls-key)"];
+                let [set, unset] = if certificate.is_some() { names } else { [names[1], names[0]] };
+                Err(SettingError::new(format!("{set} is set, but {unset} is not: set both or neither")))
+            }
+        }
     }
 
     /// All settings that are missing or invalid.
@@ -259,6 +295,7 @@ impl Settings {
     pub fn errors(&self) -> Vec<SettingError> {
         let errors = [
             self.check_listen().err(),
+            self.tls().err(),
             self.app_id().err(),
             self.secret().err(),
             self.distinct_geos().err(),
@@ -273,7 +310,7 @@ impl Settings {
             return Ok(());
         }
         Err(SettingError::new(format!(
-            "PULSE_LISTEN is {}, which other machines can reach, and there is no access control: set PULSE_API_KEYS_FILE (see \
+            "PULSE_LISTEN (--listen) is {}, which other machines can reach, and there is no access control: set PULSE_API_KEYS_FILE (see \
              `feishu-pulse key new`) or PULSE_OIDC_ISSUER, or listen on 127.0.0.1, or set --allow-anonymous \
              (PULSE_ALLOW_ANONYMOUS=true) if everyone who can reach it may see all data",
             self.listen
@@ -284,11 +321,17 @@ impl Settings {
         let mut geos: Vec<Geo> = Vec::new();
         for geo in &self.geos {
             if geos.contains(geo) {
-                return Err(SettingError::new(format!("PULSE_GEOS contains {geo} more than once")));
+                return Err(SettingError::new(format!(
+                    "PULSE_GEOS (--geos) contains {geo} more than once: list each geo once, such as cn,sg"
+                )));
             }
             geos.push(*geo);
         }
-        if geos.is_empty() { Err(SettingError::new("PULSE_GEOS is empty")) } else { Ok(geos) }
+        if geos.is_empty() {
+            Err(SettingError::new("PULSE_GEOS (--geos) is empty: set it to some of cn, us, sg, jp"))
+        } else {
+            Ok(geos)
+        }
     }
 
     fn credentials(&self) -> Result<AppCredentials, SettingError> {
@@ -296,9 +339,11 @@ impl Settings {
     }
 
     fn app_id(&self) -> Result<&str, SettingError> {
-        let app_id = self.app_id.as_deref().map(str::trim).filter(|id| !id.is_empty());
+        let app_id = self.app_id.as_deref().filter(|id| !id.is_empty());
         app_id.ok_or_else(|| {
-            SettingError::new("FEISHU_APP_ID is not set: set it to the app's id from Feishu's developer console")
+            SettingError::new(
+                "FEISHU_APP_ID (--app-id) is not set: set it to the app's id from Feishu's developer console, such as cli_a1b2c3d4e5f6",
+            )
         })
     }
 
@@ -311,7 +356,7 @@ impl Settings {
         };
         setting.read()?.ok_or_else(|| {
             SettingError::new(
-                "FEISHU_APP_SECRET is not set: set it, or FEISHU_APP_SECRET_FILE, to the app's secret from Feishu's developer console",
+                "FEISHU_APP_SECRET (--app-secret) is not set: set it, or FEISHU_APP_SECRET_FILE, to the app's secret from Feishu's developer console",
             )
         })
     }
@@ -337,7 +382,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case(&[], "FEISHU_APP_SECRET is not set")]
+    #[case(&[], "FEISHU_APP_SECRET (--app-secret) is not set")]
     #[case(&["--app-secret", "s", "--app-secret-file", "x"], "both set")]
     #[case(&["--app-secret-file", "/no/such/file"], "cannot be read")]
     #[case(&["--app-secret", "s", "--listen", "0.0.0.0:80"], "no access control")]

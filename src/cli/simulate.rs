@@ -14,7 +14,7 @@ pub(super) async fn run(args: &SimulateArgs) -> Result<(), CliError> {
     let config = args.config();
     let (address, app_id, app_secret) = (config.listen, config.app_id.clone(), config.app_secret.clone());
     let simulator = Simulator::start(config, || SystemClock.now()).await;
-    let simulator = simulator.map_err(|error| CliError::Listen { address, error })?;
+    let simulator = simulator.map_err(|error| CliError::Listen { address, setting: "--listen", error })?;
     println!("The simulated Feishu is at {}. Its app is {app_id} with the secret {app_secret}.", simulator.base_url());
     shutdown.await;
     simulator.shutdown().await;

@@ -402,7 +402,7 @@ impl FetchGuard {
         let expected_rows = fetch.expected_pages.unwrap_or_default() * PAGE_SIZE;
         let result = async {
             let _permit = shared.loading.acquire(expected_rows, &priority).await;
-            let fetcher = PageFetcher::new(&shared.client, request, dictionary, tokens, priority.clone(), limits);
+            let fetcher = PageFetcher::new(&shared.client, request, &dictionary, tokens, priority.clone(), limits);
             let on_page = || {
                 let pages = fetch.record_page();
                 if let Some(queue) = shared.lock_queues().get_mut(batch_key) {
@@ -430,7 +430,12 @@ impl FetchGuard {
                 Ok(FetchEnd::Delivered)
             }
             Err(error) => {
-                tracing::warn!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
+                // The token cache has logged rejected credentials once for all days.
+                if matches!(error, LoadError::Unauthorized { .. }) {
+                    tracing::debug!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
+                } else {
+                    tracing::warn!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
+                }
                 shared.record_refusal(batch_key, &error);
                 shared.fail_pending(batch_key, &error);
                 Err(FailedFetch { guard: self, error })

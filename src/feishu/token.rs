@@ -287,7 +287,8 @@ impl Collector for TokenCache {
 impl CachedFailure {
     fn new(error: LoadError) -> Self {
         let retry_delay = if error.is_retryable() { FAILURE_RETRY_DELAY } else { REJECTION_RETRY_DELAY };
-        tracing::error!(%error, "no access token could be obtained");
+        let remedy = error.remedy(None);
+        tracing::error!(%error, %remedy, "no access token could be obtained");
         Self { until: Instant::now() + retry_delay, error }
     }
 

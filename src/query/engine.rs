@@ -26,9 +26,11 @@ use super::{
 use crate::{
     model::{DataScope, Day, DayKey, DayRange, Geo},
     report::{DayDigest, monthly_rollup::MonthlyRollup},
-    source::{CallerId, DayData, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority},
+    source::{
+        CallerId, DayData, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority, unify_dictionaries,
+    },
     store::{CacheGeneration, DayCatalog, RecordedDay},
-    table::{DayMetadata, DayTable},
+    table::{DayMetadata, DayTable, Dictionary},
 };
 
 /// Days of one plan that are loaded at the same time. The upstream layer batches and queues them; this limit only
@@ -136,15 +138,16 @@ impl QueryEngine {
         let is_expired = |key: &DayKey| self.oldest_kept(key.geo).is_some_and(|oldest| key.day < oldest);
         let (expired, keys): (Vec<_>, Vec<_>) = lead_keys(&input.plan, days).into_iter().partition(is_expired);
         input.plan.expired.extend(expired.iter().map(|key| (key.geo, key.day)));
+        let dictionary = input.days.first().map(|day| Arc::clone(day.dictionary()));
         if query.selection.user_id.is_none() {
             self.load_lead_days(input, &keys, lead_days).await;
-            return Ok(());
+        } else {
+            let mut rows = LoadedDays::empty(input.plan.clone());
+            self.load_lead_days::<DayTable>(&mut rows, &keys, lead_days).await;
+            let user_id = query.selection.user_id.as_deref().unwrap_or_default();
+            input.append(self.digest_selected(query, rows.map(|day| day.of_person(user_id))).await?);
         }
-        let mut rows = LoadedDays::empty(input.plan.clone());
-        self.load_lead_days::<DayTable>(&mut rows, &keys, lead_days).await;
-        let user_id = query.selection.user_id.as_deref().unwrap_or_default();
-        input.append(self.digest_selected(query, rows.map(|day| day.of_person(user_id))).await?);
-        Ok(())
+        in_one_dictionary(&mut input.days, dictionary).await
     }
 
     /// The digests of the rows that `query` selects.
@@ -174,7 +177,9 @@ impl QueryEngine {
             cache_status.hit = forecast == Forecast::NOTHING;
             cache_status.collapsed = forecast.collapsed;
         }
-        Ok(self.assemble(plan, days.into_iter().flatten().collect(), cache_status))
+        let mut loaded = self.assemble(plan, days.into_iter().flatten().collect(), cache_status);
+        in_one_dictionary(&mut loaded.days, None).await?;
+        Ok(loaded)
     }
 
     /// The days that are stored and not due for a refresh; `None` for those that must be loaded.
@@ -330,10 +335,14 @@ impl QueryEngine {
         let (engine, month) = (self.clone(), loaded.day.month().days());
         let keys: Vec<DayKey> = month.days().map(|day| loaded.with_day(day)).collect();
         tokio::spawn(async move {
+            let rollups = engine.monthly_rollups.clone();
+            let _ = spawn_blocking(move || rollups.follow_dictionaries()).await;
             // A second look under the permit: several days of a month may have arrived at the same time.
             if engine.stored_rows(&keys).await.is_some() {
                 let _permit = engine.monthly_rollups.permit().await;
-                if let Some(days) = engine.stored_rows(&keys).await {
+                if let Some(mut days) = engine.stored_rows(&keys).await
+                    && in_one_dictionary(&mut days, None).await.is_ok()
+                {
                     engine.compute_monthly_rollup(&keys[0], days).await;
                 }
             }
@@ -346,14 +355,15 @@ impl QueryEngine {
         stored.into_iter().map(|day| DayTable::from_loaded(day?).ok()).collect()
     }
 
-    /// The roll-up of the month of these days, which begins with the day of `first`. It is cached.
+    /// The roll-up of the month of these days, which begins with the day of `first`. The days use one dictionary. It is
+    /// cached.
     pub(super) async fn compute_monthly_rollup(
         &self,
         first: &DayKey,
         days: Vec<Arc<DayTable>>,
     ) -> Option<Arc<MonthlyRollup>> {
         let hashes: Vec<_> = days.iter().map(|day| *day.hash()).collect();
-        if let Some(month) = self.monthly_rollups.get(first, &hashes) {
+        if let Some(month) = self.monthly_rollups.get(first, &hashes, days.first()?.dictionary()) {
             return Some(month);
         }
         let month = Arc::new(spawn_blocking(move || MonthlyRollup::from_days(&days)).await.ok().flatten()?);
@@ -479,6 +489,28 @@ impl QueryEngine {
     pub fn new_caller_id(&self) -> CallerId {
         CallerId(self.callers.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// Gives all days one dictionary: `target`, or the newest of theirs. Their dictionaries differ only for a short time after
+/// one of them was renewed.
+///
+/// # Errors
+/// [`LoadError::Abandoned`] if moving the days panics.
+pub(super) async fn in_one_dictionary<D: DayData>(
+    days: &mut Vec<Arc<D>>,
+    target: Option<Arc<Dictionary>>,
+) -> Result<(), QueryError> {
+    let Some(expected) = target.as_ref().or(days.first().map(|day| day.dictionary())) else { return Ok(()) };
+    if days.iter().all(|day| Arc::ptr_eq(day.dictionary(), expected)) {
+        return Ok(());
+    }
+    let mut moved = std::mem::take(days);
+    let moving = spawn_blocking(move || {
+        unify_dictionaries(&mut moved, target.as_ref());
+        moved
+    });
+    *days = moving.await.map_err(|_| QueryError::Load(LoadError::Abandoned))?;
+    Ok(())
 }
 
 /// Runs one load until the deadline. Returns its index with the day, or with its error if a partial result is

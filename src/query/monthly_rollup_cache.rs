@@ -9,7 +9,7 @@ use crate::{
     model::DayKey,
     report::monthly_rollup::MonthlyRollup,
     store::lru::{CacheKey, MemorySize, ViewId, lru_cache, remove_matching, size},
-    table::day_table::ContentHash,
+    table::{Dictionary, Reindexing, day_table::ContentHash},
 };
 
 /// The monthly roll-ups of the whole days, or of one view. All share the limit.
@@ -40,11 +40,32 @@ impl MonthlyRollupCache {
         Self { view, ..self.clone() }
     }
 
-    /// The roll-up of the month that begins with the day of `first`, if it is cached and was computed from days with
-    /// these hashes.
+    /// The roll-up of the month that begins with the day of `first`, with the indices of `dictionary`, if it is cached and
+    /// was computed from days with these hashes.
     #[must_use]
-    pub fn get(&self, first: &DayKey, hashes: &[ContentHash]) -> Option<Arc<MonthlyRollup>> {
-        self.rollups.get(&self.cache_key(first)).filter(|month| month.day_hashes() == hashes)
+    pub fn get(
+        &self,
+        first: &DayKey,
+        hashes: &[ContentHash],
+        dictionary: &Arc<Dictionary>,
+    ) -> Option<Arc<MonthlyRollup>> {
+        let month = self.rollups.get(&self.cache_key(first)).filter(|month| month.day_hashes() == hashes)?;
+        if Arc::ptr_eq(month.dictionary(), dictionary) {
+            return Some(month);
+        }
+        let mut indices = Reindexing::new(Arc::clone(month.dictionary()), Arc::clone(dictionary));
+        Some(Arc::new(month.reindexed(&mut indices)))
+    }
+
+    /// Moves roll-ups whose dictionary has a successor to the newest one. Takes milliseconds for a large month.
+    pub(super) fn follow_dictionaries(&self) {
+        for (key, month) in &self.rollups {
+            if let Some(newest) = month.dictionary().newest_successor() {
+                let mut indices = Reindexing::new(Arc::clone(month.dictionary()), Arc::clone(newest));
+                let moved = Arc::new(month.reindexed(&mut indices));
+                self.rollups.insert((*key).clone(), moved);
+            }
+        }
     }
 
     /// Stores a roll-up.
@@ -86,7 +107,7 @@ mod tests {
         query::QueryEngine,
         source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority},
         store::{FreshnessPolicy, Memory, read_path},
-        table::{DayTableBuilder, Dictionary, Row},
+        table::{DayTableBuilder, Row},
     };
 
     use super::*;
@@ -120,20 +141,21 @@ mod tests {
     #[tokio::test]
     async fn a_month_is_rolled_up_in_the_background_when_its_last_day_arrives() {
         let clock = Arc::new(ManualClock::at("2026-11-22T04:00:00Z".parse().unwrap()));
+        let dictionary = Arc::<Dictionary>::default();
         let memory = Arc::new(Memory::new(1 << 20, FreshnessPolicy::default(), clock));
-        let source = read_path(&memory, None, OnePerson(Arc::default())).source;
+        let source = read_path(&memory, None, OnePerson(Arc::clone(&dictionary))).source;
         let engine = QueryEngine::new(source, memory.catalog().clone(), 1 << 20);
         let context = LoadContext { priority: Priority::Interactive, caller: CallerId(1) };
         let mut hashes = Vec::new();
 
         // Days arrive in reverse order: a month is complete when all its days are cached, in any order.
         for key in keys().iter().rev() {
-            assert!(engine.monthly_rollups().get(&keys()[0], &hashes).is_none());
+            assert!(engine.monthly_rollups().get(&keys()[0], &hashes, &dictionary).is_none());
             hashes.insert(0, *engine.load_day(key, context).await.unwrap().hash());
         }
 
         let rolled_up = async {
-            while engine.monthly_rollups().get(&keys()[0], &hashes).is_none() {
+            while engine.monthly_rollups().get(&keys()[0], &hashes, &dictionary).is_none() {
                 tokio::task::yield_now().await;
             }
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fixedbitset::FixedBitSet;
 
 use super::{
-    engine::QueryEngine,
+    engine::{QueryEngine, in_one_dictionary},
     loaded_days::{LoadOptions, QueryError},
     plan::{Query, QueryDates},
     report_input::ReportInput,
@@ -134,7 +134,8 @@ async fn rollups_of_month(
 ) -> Result<Option<Vec<UserRollup>>, QueryError> {
     let whole = complete_month(days, input);
     if let Some((first, hashes)) = &whole
-        && let Some(month) = engine.monthly_rollups().get(first, hashes)
+        && let Some(dictionary) = input.days.first().map(|day| day.dictionary())
+        && let Some(month) = engine.monthly_rollups().get(first, hashes, dictionary)
     {
         return Ok(Some(vec![UserRollup::Month(month)]));
     }
@@ -159,7 +160,9 @@ async fn rows_of(
         loaded.days.iter().find(same).map(Arc::clone)
     };
     let inside = input.days.iter().filter(|day| days.contains(day.key().day));
-    Ok(inside.map(rows).collect())
+    let Some(mut rows) = inside.map(rows).collect::<Option<Vec<_>>>() else { return Ok(None) };
+    in_one_dictionary(&mut rows, input.days.first().map(|day| Arc::clone(day.dictionary()))).await?;
+    Ok(Some(rows))
 }
 
 /// The first key of a month and the content hashes of its days, if the days are a whole month and all are loaded.
@@ -174,6 +177,7 @@ fn complete_month(days: DayRange, loaded: &ReportInput) -> Option<(DayKey, Vec<C
 #[cfg(test)]
 mod tests {
     use std::{
+        collections::BTreeSet,
         sync::atomic::{AtomicU64, Ordering},
         time::Duration,
     };
@@ -184,6 +188,7 @@ mod tests {
 
     use crate::{
         model::{DataScope, Day, Geo, ManualClock, UserIdType},
+        query::engine::LeadDays,
         source::{DaySource, Depth, Forecast, LoadContext, LoadedDay},
         store::{DayCatalog, FreshnessPolicy},
         table::{Counter, DayTableBuilder, Row},
@@ -232,21 +237,31 @@ mod tests {
         }
     }
 
-    async fn load(changes: u64) -> Result<UserRollups, QueryError> {
+    fn catalog() -> DayCatalog {
         let now: Timestamp = "2026-11-22T04:00:00Z".parse().unwrap();
-        let catalog = DayCatalog::new(FreshnessPolicy::default(), Arc::new(ManualClock::at(now)));
-        let source = Arc::new(ChangingSource { changes, ..ChangingSource::default() });
-        let engine = QueryEngine::new(source, catalog, 1 << 20);
-        let query = Query {
-            dates: QueryDates::Days(DayRange::single(Day::new(2026, 11, 10).unwrap())),
+        DayCatalog::new(FreshnessPolicy::default(), Arc::new(ManualClock::at(now)))
+    }
+
+    fn query(days: DayRange) -> Query {
+        Query {
+            dates: QueryDates::Days(days),
             geos: vec![Geo::Cn],
             user_id_type: UserIdType::OpenId,
             scope: DataScope::Everyone,
             selection: RowSelection::default(),
             lead_days: 0,
-        };
-        let options = LoadOptions { deadline: Instant::now() + Duration::from_secs(60), allow_partial: false };
-        UserRollups::load(&engine, &query, options).await
+        }
+    }
+
+    fn options() -> LoadOptions {
+        LoadOptions { deadline: Instant::now() + Duration::from_secs(60), allow_partial: false }
+    }
+
+    async fn load(changes: u64) -> Result<UserRollups, QueryError> {
+        let source = Arc::new(ChangingSource { changes, ..ChangingSource::default() });
+        let engine = QueryEngine::new(source, catalog(), 1 << 20);
+        let query = query(DayRange::single(Day::new(2026, 11, 10).unwrap()));
+        UserRollups::load(&engine, &query, options()).await
     }
 
     #[tokio::test]
@@ -256,6 +271,69 @@ mod tests {
             let [UserRollup::Day(rows)] = &loaded.rollups[..] else { panic!("one day") };
             assert_eq!(rows.hash(), loaded.input.days[0].hash());
             assert_eq!(rows.counter(Counter::SendMessengerNum).sum(), changes);
+        }
+    }
+
+    /// A source that gives each load another dictionary, as if it was renewed all the time. Each day has the person of all days
+    /// and one of its own, in an order that depends on the load.
+    #[derive(Default)]
+    struct RenewingSource(AtomicU64);
+
+    #[async_trait]
+    impl DaySource for RenewingSource {
+        async fn load(&self, key: &DayKey, depth: Depth, _: LoadContext) -> Result<LoadedDay, LoadError> {
+            let load = self.0.fetch_add(1, Ordering::SeqCst);
+            let dictionary = Arc::<Dictionary>::default();
+            dictionary.intern_people((0..load % 5).map(|_| "somebody else"));
+            let mut day = DayTableBuilder::new(key.clone(), dictionary);
+            let mut people = vec!["ou_all".to_owned(), format!("ou_{}", key.day)];
+            people.rotate_left(usize::from(load % 2 == 1));
+            for user_id in people {
+                day.push(&Row { user_id: Some(user_id), ..Row::default() });
+            }
+            let day = Arc::new(day.finish("2026-11-22T04:00:00Z".parse().unwrap()));
+            Ok(match depth {
+                Depth::Digest => LoadedDay::Digest(Arc::new(DayDigest::from_day(&day, None))),
+                Depth::Rows => LoadedDay::Rows(day),
+            })
+        }
+
+        async fn stored(&self, keys: &[DayKey], _: Depth) -> Vec<Option<LoadedDay>> {
+            vec![None; keys.len()]
+        }
+
+        async fn forecast(&self, _: &[DayKey], _: Depth) -> Forecast {
+            Forecast::NOTHING
+        }
+    }
+
+    #[tokio::test]
+    async fn all_days_of_a_report_have_one_dictionary() {
+        let catalog = catalog();
+        let engine = QueryEngine::new(Arc::<RenewingSource>::default(), catalog, 1 << 20);
+        let october = "2026-10".parse::<crate::model::Month>().unwrap().days();
+        let query = query(DayRange::new(october.first(), october.last().plus(5)).unwrap());
+        for _ in 0..2 {
+            let mut loaded = UserRollups::load(&engine, &query, options()).await.unwrap();
+            engine.add_lead_days(&mut loaded.input, &query, 3, LeadDays::Affordable(options())).await.unwrap();
+
+            let dictionary = loaded.dictionary().unwrap();
+            assert_eq!((loaded.input.days.len(), loaded.rollups.len()), (39, 6));
+            assert!(loaded.input.days.iter().all(|day| Arc::ptr_eq(day.dictionary(), dictionary)));
+            let tables = dictionary.read();
+            let all = loaded.all_people(&RowSelection::default()).unwrap();
+            assert_eq!(all.count_ones(..), 37);
+            assert!(all.contains(tables.find_person("ou_all").unwrap() as usize));
+            for rollup in &loaded.rollups {
+                let ids: BTreeSet<&str> = rollup
+                    .profiles()
+                    .iter()
+                    .map(|profile| tables.profile(*profile).user_id.as_deref().unwrap())
+                    .collect();
+                let days = if matches!(rollup, UserRollup::Month(_)) { 31 } else { 1 };
+                assert!(ids.contains("ou_all") && ids.contains(format!("ou_{}", rollup.last_day()).as_str()));
+                assert_eq!(ids.len(), days + 1);
+            }
         }
     }
 

@@ -69,7 +69,8 @@ impl ViewEngines {
 
     fn build_engine(&self, view: &AccessView) -> ViewEngine {
         let memory = Arc::new(self.memory.for_new_view());
-        let filtered = FilteredView::new(view.clone(), self.pseudonyms.clone(), Arc::clone(self.unfiltered.source()));
+        let (pseudonyms, dictionaries) = (self.pseudonyms.clone(), Arc::clone(memory.dictionaries()));
+        let filtered = FilteredView::new(view.clone(), pseudonyms, dictionaries, Arc::clone(self.unfiltered.source()));
         // The layers of whole days: concurrent requests filter a day once and the result is cached. Archived days are
         // unfiltered, so the archive is only below the filter.
         let source = read_path(&memory, None, filtered).source;

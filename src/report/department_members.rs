@@ -38,6 +38,15 @@ impl DepartmentMembers {
         Self { people: people.into(), activated: activated.into() }
     }
 
+    /// The same members with other indices, in the order of [`Self::people`].
+    #[must_use]
+    pub(super) fn with_people(&self, people: Vec<PersonIndex>) -> Self {
+        let mut members: Vec<(PersonIndex, i64)> = people.into_iter().zip(self.activated.iter().copied()).collect();
+        members.sort_unstable();
+        let (people, activated): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+        Self { people: people.into(), activated: activated.into() }
+    }
+
     /// Returns `other` if it is equal, so that equal values share memory.
     #[must_use]
     pub fn shared_with(self, other: Option<&Arc<Self>>) -> Arc<Self> {

@@ -10,12 +10,14 @@
 //! therefore stores the members of each department, and reports compute sets of people from them.
 
 mod day_digest;
+mod day_reindexing;
 mod department_slice;
 mod membership_cache;
 mod stored_digest;
 
 pub use self::{
     day_digest::{DayDigest, DepartmentDigest, by_date, has_inactive_rows},
+    day_reindexing::DayReindexing,
     department_slice::DepartmentSlice,
     membership_cache::MembershipCache,
     stored_digest::{decode_digest, encode_digest},

@@ -7,15 +7,19 @@ use fixedbitset::FixedBitSet;
 use super::counted_flags;
 use crate::{
     model::{Day, DayKey, Geo},
-    table::{Counter, DayTable, Feature, Flag, ProfileIndex, counter_column::CounterColumn, day_table::ContentHash},
+    table::{
+        Counter, DayTable, Dictionary, Feature, Flag, ProfileIndex, Reindexing, counter_column::CounterColumn,
+        day_table::ContentHash,
+    },
 };
 
 /// Sums over consecutive days of one geo. They take about a thirtieth of the memory of these days.
 ///
 /// A row belongs to a profile and not to a person, so that the days before and after a change of department stay
 /// separate. If a person has two rows, the later row is the more recent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MonthlyRollup {
+    dictionary: Arc<Dictionary>,
     day_hashes: Box<[ContentHash]>,
     pub(super) last_day: Day,
     pub(super) geo: Geo,
@@ -33,6 +37,15 @@ pub struct MonthlyRollup {
     pub(super) activated: FixedBitSet,
     /// `last_active_time` of the newest row in seconds since the Unix epoch, plus 1; 0 if there is none.
     pub(super) last_active_seconds: CounterColumn,
+}
+
+/// The row of each profile, by profile index.
+fn rows_by_profile(profiles: &[ProfileIndex]) -> Box<[u32]> {
+    let mut rows = vec![NO_ROW; profiles.iter().max().map_or(0, |last| *last as usize + 1)];
+    for (row, profile) in (0..).zip(profiles) {
+        rows[*profile as usize] = row;
+    }
+    rows.into()
 }
 
 /// Marks profiles without a row.
@@ -57,15 +70,34 @@ struct MonthlyRollupBuilder {
 }
 
 impl MonthlyRollup {
-    /// Adds up the days, which must be sorted. `None` if there are none.
+    /// Adds up the days, which must be sorted and use one dictionary. `None` if there are none.
     #[must_use]
     pub fn from_days(days: &[Arc<DayTable>]) -> Option<Self> {
+        let dictionary = Arc::clone(days.last()?.dictionary());
         let DayKey { day: last, geo, .. } = *days.last()?.key();
         let mut builder = MonthlyRollupBuilder::default();
         for day in days {
             builder.add(day, u64::try_from(last.since(day.key().day)).unwrap_or(0));
         }
-        Some(builder.finish(last, geo, days.iter().map(|day| *day.hash()).collect()))
+        Some(builder.finish(dictionary, last, geo, days.iter().map(|day| *day.hash()).collect()))
+    }
+
+    /// The dictionary that the indices refer to.
+    #[must_use]
+    pub const fn dictionary(&self) -> &Arc<Dictionary> {
+        &self.dictionary
+    }
+
+    /// The same sums with the indices of another dictionary.
+    #[must_use]
+    pub fn reindexed(&self, indices: &mut Reindexing) -> Self {
+        let profiles = indices.profiles(&self.profiles);
+        Self {
+            dictionary: Arc::clone(indices.target()),
+            row_by_profile: rows_by_profile(&profiles),
+            profiles,
+            ..self.clone()
+        }
     }
 
     /// The content hashes of the days. If a day changed, the roll-up is stale.
@@ -151,22 +183,25 @@ impl MonthlyRollupBuilder {
     }
 
     /// Sorts the rows so that profiles seen more recently come later.
-    fn finish(self, last_day: Day, geo: Geo, day_hashes: Box<[ContentHash]>) -> MonthlyRollup {
+    fn finish(
+        self,
+        dictionary: Arc<Dictionary>,
+        last_day: Day,
+        geo: Geo,
+        day_hashes: Box<[ContentHash]>,
+    ) -> MonthlyRollup {
         let mut order: Vec<usize> = (0..self.profiles.len()).collect();
         order.sort_unstable_by_key(|slot| (std::cmp::Reverse(self.days_since_row[*slot]), self.profiles[*slot]));
         let column =
             |values: &Vec<u64>| CounterColumn::pack(&order.iter().map(|slot| values[*slot]).collect::<Vec<_>>());
         let profiles: Box<[ProfileIndex]> = order.iter().map(|slot| self.profiles[*slot]).collect();
-        let mut row_by_profile = vec![NO_ROW; self.slot_by_profile.len()];
-        for (row, profile) in (0..).zip(&profiles) {
-            row_by_profile[*profile as usize] = row;
-        }
         MonthlyRollup {
+            dictionary,
             day_hashes,
             last_day,
             geo,
+            row_by_profile: rows_by_profile(&profiles),
             profiles,
-            row_by_profile: row_by_profile.into(),
             active_days: column(&self.active_days),
             idle_days: column(&self.days_since_active),
             feature_days: self.feature_days.each_ref().map(column),

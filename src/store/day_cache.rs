@@ -1,18 +1,25 @@
 //! Cache of days under one limit of bytes, as rows and as digests. Eviction is by least recent use.
 //!
 //! The shares of both follow need. Digests are about a tenth as large and answer most reports, so rows give way to them, but
-//! keep a fifth of the limit.
+//! keep a fifth of the limit. Dictionaries are part of the limit, and days give way to them.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::lru::{CacheKey, MemorySize, ViewId};
-use crate::{model::DayKey, report::DayDigest, table::DayTable};
+use crate::{
+    model::{DayKey, UserIdType},
+    report::DayDigest,
+    table::{DayTable, Dictionaries},
+};
 
 /// The part of the limit that digests cannot take.
 const MIN_ROWS_SHARE_DIVISOR: u64 = 5;
+
+/// The part of the limit that dictionaries cannot take.
+const MIN_DAYS_SHARE_DIVISOR: u64 = 4;
 
 /// Estimated memory of an entry in addition to its value, in bytes.
 const ENTRY_OVERHEAD_BYTES: u64 = 256;
@@ -21,6 +28,7 @@ const ENTRY_OVERHEAD_BYTES: u64 = 256;
 #[derive(Debug)]
 pub(super) struct DayCache {
     entries: Mutex<Entries>,
+    dictionaries: Arc<Dictionaries>,
     max_bytes: u64,
 }
 
@@ -45,11 +53,14 @@ struct SizedValue<D> {
     bytes: u64,
 }
 
+/// Rows and digests that were removed from the cache.
+type EvictedDays = (Vec<Arc<DayTable>>, Vec<Arc<DayDigest>>);
+
 impl DayCache {
-    /// A cache of at most about `max_bytes` bytes.
-    pub(super) fn new(max_bytes: u64) -> Self {
+    /// A cache of at most about `max_bytes` bytes, together with all dictionaries that belong to `dictionaries`.
+    pub(super) fn new(max_bytes: u64, dictionaries: Arc<Dictionaries>) -> Self {
         let entries = Entries { rows: LruMap::new(), digests: LruMap::new(), evicted_days: 0 };
-        Self { entries: Mutex::new(entries), max_bytes }
+        Self { entries: Mutex::new(entries), dictionaries, max_bytes }
     }
 
     /// The rows of a day.
@@ -65,17 +76,47 @@ impl DayCache {
     /// Stores the rows of a day.
     pub(super) fn insert_rows(&self, key: CacheKey, day: Arc<DayTable>) {
         let bytes = day.memory_bytes();
-        let mut entries = self.entries.lock();
-        entries.rows.insert(key, day, bytes);
-        self.make_room(&mut entries);
+        self.entries.lock().rows.insert(key, day, bytes);
+        self.evict_above_limit();
     }
 
     /// Stores the digest of a day.
     pub(super) fn insert_digest(&self, key: CacheKey, digest: Arc<DayDigest>) {
         let bytes = digest.memory_bytes();
+        self.entries.lock().digests.insert(key, digest, bytes);
+        self.evict_above_limit();
+    }
+
+    /// Removes days until the limit holds, after dictionaries have grown.
+    pub(super) fn evict_above_limit(&self) {
         let mut entries = self.entries.lock();
-        entries.digests.insert(key, digest, bytes);
-        self.make_room(&mut entries);
+        let evicted = self.make_room(&mut entries);
+        drop(entries);
+        drop(evicted);
+    }
+
+    /// The keys of all cached rows and digests of a view with this type of user id.
+    pub(super) fn keys(&self, view: ViewId, user_id_type: UserIdType) -> HashSet<CacheKey> {
+        let entries = self.entries.lock();
+        let keys =
+            entries.rows.values.iter().map(|(key, _)| key).chain(entries.digests.values.iter().map(|(key, _)| key));
+        keys.filter(|key| key.view == view && key.day.user_id_type == user_id_type).cloned().collect()
+    }
+
+    /// The rows and the digest of a day. This is not a use of them.
+    pub(super) fn peek(&self, key: &CacheKey) -> (Option<Arc<DayTable>>, Option<Arc<DayDigest>>) {
+        let entries = self.entries.lock();
+        (entries.rows.peek(key), entries.digests.peek(key))
+    }
+
+    /// Replaces the rows of a day by the same rows with other indices, unless they were replaced already.
+    pub(super) fn replace_rows(&self, key: &CacheKey, old: &Arc<DayTable>, new: DayTable) {
+        self.entries.lock().rows.replace(key, old, new);
+    }
+
+    /// Replaces the digest of a day by the same digest with other indices, unless it was replaced already.
+    pub(super) fn replace_digest(&self, key: &CacheKey, old: &Arc<DayDigest>, new: DayDigest) {
+        self.entries.lock().digests.replace(key, old, new);
     }
 
     /// All cached rows and digests of one view.
@@ -102,10 +143,11 @@ impl DayCache {
         entries.digests.remove_all(|key| key.view == view);
     }
 
-    /// Bytes in use and the limit.
+    /// Bytes in use, those of dictionaries included, and the limit.
     pub(super) fn size(&self) -> MemorySize {
         let entries = self.entries.lock();
-        MemorySize { used_bytes: entries.rows.bytes + entries.digests.bytes, max_bytes: self.max_bytes }
+        let used_bytes = entries.rows.bytes + entries.digests.bytes + self.dictionaries.total_bytes();
+        MemorySize { used_bytes, max_bytes: self.max_bytes }
     }
 
     /// Number of days whose rows were evicted.
@@ -113,9 +155,15 @@ impl DayCache {
         self.entries.lock().evicted_days
     }
 
-    fn make_room(&self, Entries { rows, digests, evicted_days }: &mut Entries) {
-        digests.evict_above(self.max_bytes - self.max_bytes / MIN_ROWS_SHARE_DIVISOR);
-        *evicted_days += rows.evict_above(self.max_bytes - digests.bytes);
+    /// Removes days until the limit holds. The caller drops them after it released the lock, because the last day of a
+    /// dictionary drops the dictionary too.
+    fn make_room(&self, Entries { rows, digests, evicted_days }: &mut Entries) -> EvictedDays {
+        let min_bytes = self.max_bytes / MIN_DAYS_SHARE_DIVISOR;
+        let max_bytes = self.max_bytes.saturating_sub(self.dictionaries.total_bytes()).max(min_bytes);
+        let digests_evicted = digests.evict_above(max_bytes - max_bytes / MIN_ROWS_SHARE_DIVISOR);
+        let rows_evicted = rows.evict_above(max_bytes - digests.bytes);
+        *evicted_days += rows_evicted.len() as u64;
+        (rows_evicted, digests_evicted)
     }
 }
 
@@ -134,14 +182,25 @@ impl<D> LruMap<D> {
         self.bytes = self.bytes + bytes - replaced.map_or(0, |sized| sized.bytes);
     }
 
-    /// Removes the values that were used least recently until at most `max_bytes` bytes are in use. Returns their number.
-    fn evict_above(&mut self, max_bytes: u64) -> u64 {
-        let mut evicted = 0;
+    fn peek(&self, key: &CacheKey) -> Option<Arc<D>> {
+        self.values.peek(key).map(|sized| Arc::clone(&sized.value))
+    }
+
+    fn replace(&mut self, key: &CacheKey, old: &Arc<D>, new: D) {
+        let same = self.values.peek_mut(key).filter(|sized| Arc::ptr_eq(&sized.value, old));
+        if let Some(sized) = same {
+            sized.value = Arc::new(new);
+        }
+    }
+
+    /// Removes the values that were used least recently until at most `max_bytes` bytes are in use, and returns them.
+    fn evict_above(&mut self, max_bytes: u64) -> Vec<Arc<D>> {
+        let mut evicted = Vec::new();
         while self.bytes > max_bytes
             && let Some((_, sized)) = self.values.pop_lru()
         {
             self.bytes -= sized.bytes;
-            evicted += 1;
+            evicted.push(sized.value);
         }
         evicted
     }
@@ -180,7 +239,7 @@ mod tests {
     fn rows_give_way_to_digests_and_keep_a_fifth() {
         let day =
             |offset| Arc::new(DayTableBuilder::new(key(offset).day, Arc::default()).finish(Timestamp::UNIX_EPOCH));
-        let cache = DayCache::new(200_000);
+        let cache = DayCache::new(200_000, Arc::default());
         let count = || (cache.rows_of_view(0).len(), cache.digests_of_view(0).len());
         for offset in 0..1000 {
             cache.insert_rows(key(offset), day(offset));
@@ -203,6 +262,35 @@ mod tests {
     }
 
     #[test]
+    fn days_give_way_to_dictionaries_and_keep_a_quarter() {
+        let dictionaries = Arc::new(Dictionaries::default());
+        let cache = DayCache::new(200_000, Arc::clone(&dictionaries));
+        let fill = || {
+            for offset in 0..1000 {
+                let day = DayTableBuilder::new(key(offset).day, Arc::default()).finish(Timestamp::UNIX_EPOCH);
+                cache.insert_rows(key(offset), Arc::new(day));
+            }
+            cache.rows_of_view(0).len()
+        };
+        let alone = fill();
+        let of_view = dictionaries.for_new_view().for_id_type(UserIdType::UserId);
+        let people: Vec<String> = (0..10_000).map(|person| format!("person {person}")).collect();
+
+        let mut added = people.iter().map(String::as_str);
+        while of_view.bytes() < 100_000 {
+            of_view.intern_people(added.by_ref().take(10));
+        }
+        let half = fill();
+        of_view.intern_people(added);
+        let least = fill();
+        drop(of_view);
+
+        assert!((alone * 2 / 5..=alone / 2).contains(&half), "{half} of {alone}");
+        assert!((alone / 5..=alone / 4).contains(&least), "{least} of {alone}");
+        assert_eq!(fill(), alone);
+    }
+
+    #[test]
     fn the_least_recently_used_values_are_evicted_and_sizes_add_up() {
         let mut map = LruMap::new();
         for day in 0..4 {
@@ -211,7 +299,7 @@ mod tests {
         map.insert(key(1), Arc::new(10), 2000);
         assert_eq!(map.get(&key(0)).as_deref(), Some(&0));
 
-        let evicted = map.evict_above(4000);
+        let evicted = map.evict_above(4000).len();
 
         let mut left = map.of_view(0).iter().map(|value| **value).collect::<Vec<_>>();
         left.sort_unstable();

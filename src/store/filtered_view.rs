@@ -18,14 +18,19 @@ use crate::{
 pub struct FilteredView<S> {
     view: AccessView,
     pseudonyms: Option<Pseudonymizer>,
-    dictionaries: Dictionaries,
+    dictionaries: Arc<Dictionaries>,
     inner: S,
 }
 
 impl<S> FilteredView<S> {
-    /// Applies `view` to the days of `inner`.
-    pub fn new(view: AccessView, pseudonyms: Option<Pseudonymizer>, inner: S) -> Self {
-        Self { view, pseudonyms, dictionaries: Dictionaries::default(), inner }
+    /// Applies `view` to the days of `inner`. `dictionaries` are those of the view.
+    pub const fn new(
+        view: AccessView,
+        pseudonyms: Option<Pseudonymizer>,
+        dictionaries: Arc<Dictionaries>,
+        inner: S,
+    ) -> Self {
+        Self { view, pseudonyms, dictionaries, inner }
     }
 
     fn source_key(&self, key: &DayKey) -> DayKey {
@@ -39,7 +44,7 @@ impl<S: DaySource> DaySource for FilteredView<S> {
     async fn load(&self, key: &DayKey, _: Depth, context: LoadContext) -> Result<LoadedDay, LoadError> {
         let day = DayTable::from_loaded(self.inner.load(&self.source_key(key), Depth::Rows, context).await?)?;
         let (view, pseudonyms) = (self.view.clone(), self.pseudonyms.clone());
-        let dictionary = Arc::clone(self.dictionaries.for_id_type(key.user_id_type));
+        let dictionary = self.dictionaries.for_id_type(key.user_id_type);
         let filtered =
             tokio::task::spawn_blocking(move || Arc::new(view.apply(&day, pseudonyms.as_ref(), &dictionary)));
         filtered.await.map(LoadedDay::Rows).map_err(|_| LoadError::Abandoned)

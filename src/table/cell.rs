@@ -1,8 +1,11 @@
-//! Items of reports as rows of a flat table, for CSV and Parquet.
+//! Items of reports as rows of a flat table, for CSV, Parquet and XLSX, and for JSON with `layout=flat`.
 
 use std::{borrow::Cow, sync::Arc};
 
-use crate::model::Day;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+use crate::model::{Day, Geo};
 
 /// An item of a response that can be written as a row of a table. All items of one type have the same columns. The macro
 /// `record!` declares one.
@@ -36,7 +39,7 @@ pub trait RecordField {
 }
 
 /// Declares the item of a response: a struct whose fields are the properties in JSON and, in the same order, the columns in
-/// CSV and Parquet. Fields after `json_only` have no column.
+/// flat tables. Fields after `json_only` have no column.
 macro_rules! record {
     (
         $(#[$($attribute:tt)*])*
@@ -85,6 +88,8 @@ pub enum ColumnKind {
     Text,
     /// Days.
     Day,
+    /// Instants.
+    Instant,
     /// Unsigned integers.
     Count,
     /// Floating-point numbers.
@@ -102,12 +107,67 @@ pub enum Cell<'a> {
     Text(&'a str),
     /// A day.
     Day(Day),
+    /// An instant, with the geo whose offset it is written with.
+    Instant(Timestamp, Geo),
     /// A count.
     Count(u64),
     /// A floating-point number.
     Number(f64),
     /// A boolean.
     Flag(bool),
+}
+
+/// An instant that is written with the offset of a geo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GeoInstant {
+    /// The instant.
+    pub instant: Timestamp,
+    /// The geo.
+    pub geo: Geo,
+}
+
+/// A record that is serialized as a map of its columns.
+#[derive(Debug)]
+pub struct FlatRecord<'a, R> {
+    record: &'a R,
+    columns: &'a [Column],
+}
+
+impl<'a, R: Record> FlatRecord<'a, R> {
+    /// The records. `columns` are those of their type.
+    pub fn all(records: &'a [R], columns: &'a [Column]) -> impl Iterator<Item = Self> {
+        records.iter().map(move |record| Self { record, columns })
+    }
+}
+
+impl<R: Record> Serialize for FlatRecord<'_, R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.columns.len()))?;
+        for (column, cell) in self.columns.iter().zip(self.record.cells()) {
+            map.serialize_entry(&column.name, &cell)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Cell<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Empty => serializer.serialize_none(),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Day(day) => serializer.collect_str(day),
+            Self::Instant(instant, geo) => serializer.serialize_str(&geo.rfc3339(*instant)),
+            Self::Count(count) => serializer.serialize_u64(*count),
+            Self::Number(number) => serializer.serialize_f64(*number),
+            Self::Flag(flag) => serializer.serialize_bool(*flag),
+        }
+    }
+}
+
+impl Serialize for GeoInstant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.geo.rfc3339(self.instant))
+    }
 }
 
 impl Column {
@@ -167,6 +227,7 @@ single_column! {
     f64: Number, number => Cell::Number(*number);
     bool: Flag, flag => Cell::Flag(*flag);
     Day: Day, day => Cell::Day(*day);
+    GeoInstant: Instant, at => Cell::Instant(at.instant, at.geo);
     &'static str: Text, text => Cell::Text(text);
     String: Text, text => Cell::Text(text);
     Arc<str>: Text, text => Cell::Text(text);

@@ -34,7 +34,8 @@ fn push_line<'a>(out: &mut Vec<u8>, cells: impl IntoIterator<Item = Cell<'a>>) {
     out.extend_from_slice(LINE_END);
 }
 
-fn push_cell(out: &mut Vec<u8>, cell: Cell<'_>) {
+/// Appends a cell.
+pub fn push_cell(out: &mut Vec<u8>, cell: Cell<'_>) {
     // Writing to memory does not fail.
     let _ = match cell {
         Cell::Empty => Ok(()),
@@ -43,6 +44,7 @@ fn push_cell(out: &mut Vec<u8>, cell: Cell<'_>) {
             Ok(())
         }
         Cell::Day(day) => write!(out, "{day}"),
+        Cell::Instant(instant, geo) => out.write_all(geo.rfc3339(instant).as_bytes()),
         Cell::Count(count) => write!(out, "{count}"),
         Cell::Number(number) => write!(out, "{number}"),
         Cell::Flag(flag) => write!(out, "{flag}"),

@@ -1,6 +1,12 @@
 //! A dictionary of the strings and attributes that many rows share, each held once and identified by an index.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use fixedbitset::FixedBitSet;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -9,25 +15,32 @@ use super::{
     interner::Interner,
     profile::{Department, Devices, NO_PERSON, PersonIndex, Profile, ProfileIndex},
 };
-use crate::{
-    model::UserIdType,
-    prometheus::{Collector, Exposition},
-};
 
 /// Assigns indices to people, profiles, departments and devices.
 ///
-/// Entries are never removed. The size depends on the number of people in the tenant, of changes to their profiles and
-/// of combinations of devices, not on the number of days.
-#[derive(Debug, Default)]
+/// Entries are never removed, because indices are bits in sets of people. Instead a dictionary gets a successor, a new
+/// generation to which days move with the entries that they use. See [`Dictionaries`](super::Dictionaries).
+#[derive(Debug)]
 pub struct Dictionary {
     tables: RwLock<DictionaryTables>,
+    id: u64,
+    /// The bytes of the tables.
+    bytes: AtomicU64,
+    /// The bytes of all dictionaries of the process.
+    total_bytes: Arc<AtomicU64>,
+    /// The bytes at which the dictionary gets a successor.
+    renewal_bytes: AtomicU64,
+    successor: OnceLock<Arc<Self>>,
 }
 
-/// One dictionary for each type of user id, so that ids of different types never share an index.
-#[derive(Debug, Default)]
-pub struct Dictionaries {
-    by_id_type: [Arc<Dictionary>; 3],
+/// The tables of a dictionary, locked for writing. Dropping it updates the number of bytes.
+pub(super) struct DictionaryWriter<'a> {
+    dictionary: &'a Dictionary,
+    tables: RwLockWriteGuard<'a, DictionaryTables>,
 }
+
+/// The id of the next dictionary.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 /// The tables of a dictionary. A caller that needs many entries reads them all under one lock.
 #[derive(Debug, Default)]
@@ -54,27 +67,91 @@ pub struct TableSize {
     pub bytes: usize,
 }
 
-impl Dictionaries {
-    /// The dictionary for this type of user id.
-    #[must_use]
-    pub const fn for_id_type(&self, user_id_type: UserIdType) -> &Arc<Dictionary> {
-        &self.by_id_type[user_id_type as usize]
+impl Default for Dictionary {
+    fn default() -> Self {
+        Self::new(Arc::default(), u64::MAX)
     }
 }
 
-impl Collector for Dictionaries {
-    fn collect(&self, page: &mut Exposition) {
-        let sizes = self.by_id_type.each_ref().map(|dictionary| dictionary.read().table_sizes());
-        let help = "Approximate memory used by the dictionaries of shared strings, without those of access views.";
-        let mut gauge = page.gauge("feishu_pulse_dictionary_bytes", help);
-        for (index, TableSize { table, .. }) in sizes[0].into_iter().enumerate() {
-            let bytes: usize = sizes.iter().map(|sizes| sizes[index].bytes).sum();
-            gauge.labelled_sample(&[("of", table)], bytes as f64);
-        }
+impl Drop for Dictionary {
+    fn drop(&mut self) {
+        self.total_bytes.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
+    }
+}
+
+impl Deref for DictionaryWriter<'_> {
+    type Target = DictionaryTables;
+
+    fn deref(&self) -> &DictionaryTables {
+        &self.tables
+    }
+}
+
+impl DerefMut for DictionaryWriter<'_> {
+    fn deref_mut(&mut self) -> &mut DictionaryTables {
+        &mut self.tables
+    }
+}
+
+impl Drop for DictionaryWriter<'_> {
+    fn drop(&mut self) {
+        let bytes = self.tables.table_sizes().iter().map(|size| size.bytes as u64).sum();
+        // Tables only grow, and only one writer holds the lock.
+        let before = self.dictionary.bytes.swap(bytes, Ordering::Relaxed);
+        self.dictionary.total_bytes.fetch_add(bytes - before, Ordering::Relaxed);
     }
 }
 
 impl Dictionary {
+    /// An empty dictionary, whose bytes are part of `total_bytes`. It gets a successor at `renewal_bytes` bytes.
+    pub(super) fn new(total_bytes: Arc<AtomicU64>, renewal_bytes: u64) -> Self {
+        Self {
+            tables: RwLock::default(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            bytes: AtomicU64::default(),
+            total_bytes,
+            renewal_bytes: AtomicU64::new(renewal_bytes),
+            successor: OnceLock::new(),
+        }
+    }
+
+    /// The id of this dictionary in the process. A later dictionary has a larger id.
+    #[must_use]
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The approximate memory use in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The newest generation, if this is an earlier one. Days move to it.
+    #[must_use]
+    pub fn newest_successor(&self) -> Option<&Arc<Self>> {
+        let mut newest = self.successor.get()?;
+        while let Some(next) = newest.successor.get() {
+            newest = next;
+        }
+        Some(newest)
+    }
+
+    /// Whether the dictionary has as many bytes as allowed before it gets a successor.
+    pub(super) fn is_renewal_due(&self) -> bool {
+        self.bytes() >= self.renewal_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Sets the number of bytes at which the dictionary gets a successor.
+    pub(super) fn set_renewal_bytes(&self, bytes: u64) {
+        self.renewal_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Sets the next generation. Has no effect if there is one.
+    pub(super) fn set_successor(&self, successor: &Arc<Self>) {
+        let _ = self.successor.set(Arc::clone(successor));
+    }
+
     /// Locks the tables for reading. New rows can't be added while the lock is held, so hold it only briefly.
     pub fn read(&self) -> RwLockReadGuard<'_, DictionaryTables> {
         self.tables.read()
@@ -94,8 +171,8 @@ impl Dictionary {
     }
 
     /// Locks the tables for writing.
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, DictionaryTables> {
-        self.tables.write()
+    pub(super) fn write(&self) -> DictionaryWriter<'_> {
+        DictionaryWriter { dictionary: self, tables: self.tables.write() }
     }
 }
 
@@ -179,7 +256,8 @@ impl DictionaryTables {
         let profile_bytes = self.profiles.heap_bytes() + size_of_val(&*self.profile_persons);
         let device_bytes = self.devices.heap_bytes() + self.device_texts.heap_bytes();
         [
-            TableSize { table: "people", bytes: self.people.heap_bytes() },
+            // A rank has four bytes a person.
+            TableSize { table: "people", bytes: self.people.heap_bytes() + self.person_count() * size_of::<u32>() },
             TableSize { table: "profiles", bytes: profile_bytes },
             TableSize { table: "departments", bytes: self.departments.heap_bytes() },
             TableSize { table: "devices", bytes: device_bytes },

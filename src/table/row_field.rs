@@ -9,6 +9,7 @@ use serde::{
 };
 
 use super::{
+    cell::{Cell, Column, ColumnKind},
     day_table::DayTable,
     dictionary::DictionaryTables,
     profile::{Client, Department, Devices, Profile},
@@ -72,6 +73,8 @@ pub struct SelectedFields<'a> {
     pub row: &'a RowRef<'a>,
     /// The fields, in the order of the output.
     pub fields: &'a [RowField],
+    /// Whether lists are texts, as in CSV.
+    pub is_flat: bool,
 }
 
 impl RowField {
@@ -119,6 +122,26 @@ impl RowField {
             Self::AppPackages => "app_packages",
             Self::OsNames => "os_names",
         }
+    }
+
+    /// The column of the field in a flat table.
+    #[must_use]
+    pub fn column(self) -> Column {
+        let kind = match self {
+            Self::Date => ColumnKind::Day,
+            Self::CreateTime | Self::RegisterTime | Self::LastActiveTime => ColumnKind::Instant,
+            Self::Flag(_) => ColumnKind::Flag,
+            Self::Counter(_) => ColumnKind::Count,
+            Self::Geo
+            | Self::UserId
+            | Self::UserName
+            | Self::DepartmentName
+            | Self::DepartmentPath
+            | Self::Clients
+            | Self::AppPackages
+            | Self::OsNames => ColumnKind::Text,
+        };
+        Column::new(self.name(), kind)
     }
 
     /// A short description of the field.
@@ -184,11 +207,42 @@ impl<'a> RowRef<'a> {
     }
 }
 
+impl FieldValue<'_> {
+    /// Calls `visit` with the value as a cell of a flat table: the items of a list are joined by semicolons, and a client has
+    /// Feishu's notation.
+    pub fn with_cell<T>(self, visit: impl FnOnce(Cell<'_>) -> T) -> T {
+        match self {
+            Self::Day(day) => visit(Cell::Day(day)),
+            Self::Text(text) => visit(text.map_or(Cell::Empty, Cell::Text)),
+            Self::Instant(instant, geo) => visit(instant.map_or(Cell::Empty, |instant| Cell::Instant(instant, geo))),
+            Self::Flag(flag) => visit(Cell::Flag(flag)),
+            Self::Count(count) => visit(Cell::Count(count)),
+            Self::Clients(clients) => visit(Cell::Text(&join_with_semicolons(clients.iter().map(client_notation)))),
+            Self::Names(names) => visit(Cell::Text(&join_with_semicolons(names.iter().map(ToString::to_string)))),
+        }
+    }
+}
+
+/// A system and its client in Feishu's notation, such as `ios 14.2,feishu 3.40.0`. A missing part is written as `-`.
+fn client_notation(client: &Client) -> String {
+    let part = |part: &Option<Arc<str>>| part.as_deref().unwrap_or("-").to_owned();
+    format!("{},{}", part(&client.os), part(&client.client))
+}
+
+fn join_with_semicolons(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(";")
+}
+
 impl Serialize for SelectedFields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.fields.len()))?;
         for field in self.fields {
-            map.serialize_entry(field.name(), &self.row.value(*field))?;
+            let value = self.row.value(*field);
+            if self.is_flat {
+                value.with_cell(|cell| map.serialize_entry(field.name(), &cell))?;
+            } else {
+                map.serialize_entry(field.name(), &value)?;
+            }
         }
         map.end()
     }

@@ -4,14 +4,14 @@
 //! a group. The text of a group is cached by the index of that attribute. Only counters and the time of the last
 //! activity are formatted for every row.
 
-use std::{cell::LazyCell, sync::Arc};
+use std::cell::LazyCell;
 
 use super::{
     csv,
     day_table::DayTable,
     dictionary::DictionaryTables,
     instant_formatter::InstantFormatter,
-    profile::Client,
+    ndjson,
     row_field::{FieldValue, RowField, RowRef},
 };
 use crate::model::{Day, Geo};
@@ -24,6 +24,8 @@ const MAX_CACHED_TEXT_BYTES: usize = 64 << 20;
 pub enum RowSyntax {
     /// A JSON object.
     Ndjson,
+    /// A JSON object whose lists are texts, as in CSV.
+    FlatNdjson,
     /// A CSV record.
     Csv,
 }
@@ -111,7 +113,7 @@ impl RowWriter {
             group.push(out, &mut writer, &mut self.cached_bytes, RowPosition { tables, day, row });
         }
         out.extend_from_slice(match self.syntax {
-            RowSyntax::Ndjson => b"}\n",
+            RowSyntax::Ndjson | RowSyntax::FlatNdjson => b"}\n",
             RowSyntax::Csv => csv::LINE_END,
         });
     }
@@ -212,7 +214,9 @@ impl TextCache {
 /// The text before the value of the field number `index` of a line.
 fn value_prefix(syntax: RowSyntax, index: usize, field: RowField) -> Vec<u8> {
     match syntax {
-        RowSyntax::Ndjson => format!("{}\"{}\":", if index == 0 { '{' } else { ',' }, field.name()).into_bytes(),
+        RowSyntax::Ndjson | RowSyntax::FlatNdjson => {
+            format!("{}\"{}\":", if index == 0 { '{' } else { ',' }, field.name()).into_bytes()
+        }
         RowSyntax::Csv => if index == 0 { "" } else { "," }.into(),
     }
 }
@@ -229,7 +233,7 @@ impl FieldWriter<'_> {
     }
 
     fn push(&mut self, out: &mut Vec<u8>, value: FieldValue<'_>) {
-        let quote: &[u8] = if self.syntax == RowSyntax::Ndjson { b"\"" } else { b"" };
+        let quote: &[u8] = if self.syntax == RowSyntax::Csv { b"" } else { b"\"" };
         match (value, self.syntax) {
             (FieldValue::Count(count), _) => Self::push_count(out, count),
             (FieldValue::Instant(Some(instant), geo), _) => {
@@ -237,28 +241,10 @@ impl FieldWriter<'_> {
                 self.instants.push(out, instant, geo);
                 out.extend_from_slice(quote);
             }
-            (FieldValue::Instant(None, _) | FieldValue::Text(None), RowSyntax::Csv) => {}
             (FieldValue::Flag(flag), _) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
-            (FieldValue::Day(day), RowSyntax::Csv) => out.extend_from_slice(day.to_string().as_bytes()),
-            (FieldValue::Text(Some(text)), RowSyntax::Csv) => csv::push_text(out, text),
-            (FieldValue::Clients(clients), RowSyntax::Csv) => {
-                csv::push_text(out, &join_with_semicolons(clients.iter().map(client_notation)));
-            }
-            (FieldValue::Names(names), RowSyntax::Csv) => {
-                csv::push_text(out, &join_with_semicolons(names.iter().map(ToString::to_string)));
-            }
-            // Writing to memory does not fail.
-            (value, RowSyntax::Ndjson) => drop(serde_json::to_writer(out, &value)),
+            (value, RowSyntax::Csv) => value.with_cell(|cell| csv::push_cell(out, cell)),
+            (value, RowSyntax::FlatNdjson) => value.with_cell(|cell| ndjson::push_value(out, &cell)),
+            (value, RowSyntax::Ndjson) => ndjson::push_value(out, &value),
         }
     }
-}
-
-/// A system and its client in Feishu's notation, such as `ios 14.2,feishu 3.40.0`. A missing part is written as `-`.
-fn client_notation(client: &Client) -> String {
-    let part = |part: &Option<Arc<str>>| part.as_deref().unwrap_or("-").to_owned();
-    format!("{},{}", part(&client.os), part(&client.client))
-}
-
-fn join_with_semicolons(parts: impl Iterator<Item = String>) -> String {
-    parts.collect::<Vec<_>>().join(";")
 }

@@ -5,6 +5,8 @@ mod connection_limit;
 mod cross_site;
 mod hosts;
 mod metrics;
+mod public_path;
+mod ranges;
 mod server;
 mod shutdown;
 mod traces;

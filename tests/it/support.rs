@@ -77,6 +77,12 @@ impl Setup {
         ApiResponse::read(response).await
     }
 
+    /// Sends a GET request and reads the complete response as bytes.
+    pub async fn get_bytes(&self, path: &str) -> FileResponse {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await.expect("an answer");
+        FileResponse::read(response).await
+    }
+
     /// Number of calls for pages that the simulator received, including rejected and failed calls.
     pub fn upstream_calls(&self) -> usize {
         self.simulator.call_log().stats_calls().len()
@@ -90,6 +96,21 @@ impl Setup {
     /// The tenant's home geo.
     pub fn home(&self) -> TenantGeo {
         self.simulator.tenant().geos().next().expect("a geo")
+    }
+}
+
+/// A response that is not a text.
+#[derive(Debug)]
+pub struct FileResponse {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl FileResponse {
+    pub async fn read(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, bytes: response.bytes().await.expect("a whole body").into() }
     }
 }
 

@@ -60,6 +60,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{- define "feishu-pulse.image" -}}
+{{- if not .Values.image.repository }}
+{{- fail "set image.repository: there is no public image; build one from the Dockerfile and push it to your registry, such as registry.example.com/feishu-pulse" }}
+{{- end }}
 {{- if .Values.image.digest }}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
 {{- else }}

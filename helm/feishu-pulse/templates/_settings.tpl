@@ -3,38 +3,56 @@
 {{- with .adminHosts }}
 PULSE_ADMIN_HOSTS: {{ join "," . | quote }}
 {{- end }}
-PULSE_ALLOW_ANONYMOUS: {{ .allowAnonymous | quote }}
-PULSE_REQUEST_TIMEOUT: {{ .requestTimeout | quote }}
+{{- with .publicUrl }}
+PULSE_PUBLIC_URL: {{ . | toString | quote }}
+{{- end }}
+PULSE_OIDC_SCOPES_CLAIM: {{ .oidcScopesClaim | toString | quote }}
+{{- with .oidcDepartmentsClaim }}
+PULSE_OIDC_DEPARTMENTS_CLAIM: {{ . | toString | quote }}
+{{- end }}
+{{- with .oidcPseudonymousClaim }}
+PULSE_OIDC_PSEUDONYMOUS_CLAIM: {{ . | toString | quote }}
+{{- end }}
+PULSE_ALLOW_ANONYMOUS: {{ .allowAnonymous | toString | quote }}
+{{- with .minGroup }}
+PULSE_MIN_GROUP: {{ . | int64 | quote }}
+{{- end }}
+PULSE_REQUESTS_PER_MINUTE: {{ .requestsPerMinute | toString | quote }}
+{{- with .corsOrigins }}
+PULSE_CORS_ORIGINS: {{ join "," . | quote }}
+{{- end }}
+PULSE_DROP_IN_EXTENDED: {{ .dropInExtended | toString | quote }}
+PULSE_REQUEST_TIMEOUT: {{ .requestTimeout | toString | quote }}
 PULSE_MAX_REQUESTS: {{ .maxRequests | int64 | quote }}
 PULSE_MAX_EXPORTS: {{ .maxExports | int64 | quote }}
 PULSE_MAX_CONNECTIONS: {{ .maxConnections | int64 | quote }}
-PULSE_DRAIN_DELAY: {{ .drainDelay | quote }}
+PULSE_DRAIN_DELAY: {{ .drainDelay | toString | quote }}
 {{- with .cacheBytes }}
-PULSE_CACHE_BYTES: {{ . | quote }}
+PULSE_CACHE_BYTES: {{ . | toString | quote }}
 {{- end }}
-PULSE_ARCHIVE: {{ .archive | quote }}
-PULSE_WARM: {{ .warm | quote }}
+PULSE_ARCHIVE: {{ .archive | toString | quote }}
+PULSE_WARM: {{ .warm | toString | quote }}
 PULSE_WARM_DAYS: {{ .warmDays | int64 | quote }}
-PULSE_SETTLING_TIME: {{ .settlingTime | quote }}
-PULSE_REFRESH_INTERVAL: {{ .refreshInterval | quote }}
-PULSE_LATE_CONFIRMATION: {{ .lateConfirmation | quote }}
-PULSE_LATE_OLD_AGE: {{ .lateOldAge | quote }}
-PULSE_LATE_OLD_CONFIRMATION: {{ .lateOldConfirmation | quote }}
+PULSE_SETTLING_TIME: {{ .settlingTime | toString | quote }}
+PULSE_REFRESH_INTERVAL: {{ .refreshInterval | toString | quote }}
+PULSE_LATE_CONFIRMATION: {{ .lateConfirmation | toString | quote }}
+PULSE_LATE_OLD_AGE: {{ .lateOldAge | toString | quote }}
+PULSE_LATE_OLD_CONFIRMATION: {{ .lateOldConfirmation | toString | quote }}
 {{- with .retention }}
-PULSE_RETENTION: {{ . | quote }}
+PULSE_RETENTION: {{ . | toString | quote }}
 {{- end }}
 {{- with .upstreamRate }}
-PULSE_UPSTREAM_RATE: {{ . | quote }}
+PULSE_UPSTREAM_RATE: {{ . | toString | quote }}
 {{- end }}
 {{- with .upstreamMonthlyQuota }}
 PULSE_UPSTREAM_MONTHLY_QUOTA: {{ . | int64 | quote }}
 {{- end }}
-PULSE_QUOTA_RESERVE: {{ .quotaReserve | quote }}
+PULSE_QUOTA_RESERVE: {{ .quotaReserve | toString | quote }}
 PULSE_GEOS: {{ join "," .geos | quote }}
-PULSE_BUSINESS_METRICS: {{ .businessMetrics | quote }}
-PULSE_LOG: {{ .log | quote }}
-PULSE_LOG_FORMAT: {{ .logFormat | quote }}
+PULSE_BUSINESS_METRICS: {{ .businessMetrics | toString | quote }}
+PULSE_LOG: {{ .log | toString | quote }}
+PULSE_LOG_FORMAT: {{ .logFormat | toString | quote }}
 {{- with .otlpEndpoint }}
-OTEL_EXPORTER_OTLP_ENDPOINT: {{ . | quote }}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ . | toString | quote }}
 {{- end }}
 {{- end }}

@@ -92,7 +92,7 @@ impl CacheEntry {
             if Preconditions::from_headers(request_headers).is_not_modified(&self.etag, self.provenance.fetched_at) {
                 not_modified(self.not_modified_headers.clone())
             } else {
-                stored.to_response(self.full_headers.clone())
+                stored.to_response(self.full_headers.clone(), request_headers)
             };
         let headers = response.headers_mut();
         let age = Duration::try_from(now.duration_since(self.validated_at)).unwrap_or_default();

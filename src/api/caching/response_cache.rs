@@ -13,7 +13,7 @@ use axum::{
 };
 use moka::sync::Cache;
 
-use super::{CacheEntry, ResponseStore};
+use super::{CacheEntry, ResponseStore, ranges::without_range};
 use crate::{
     api::{
         authorization::authorize,
@@ -87,11 +87,11 @@ impl Finish for Option<InsertResponse> {
 }
 
 impl ResponseCache {
-    /// A cache of at most `bytes` bytes of responses. It reads the generation of the day cache from `engine`.
+    /// A cache with this store. It reads the generation of the day cache from `engine`.
     #[must_use]
-    pub fn new(bytes: u64, engine: QueryEngine) -> Self {
+    pub fn new(store: ResponseStore, engine: QueryEngine) -> Self {
         let entries = Cache::builder().max_capacity(MAX_ENTRIES).build();
-        Self { store: ResponseStore::new(bytes), entries, engine, hits: MetricCounter::default() }
+        Self { store, entries, engine, hits: MetricCounter::default() }
     }
 
     /// The stored responses.
@@ -113,11 +113,12 @@ impl ResponseCache {
         let stored = entry.stored().filter(|_| entry.is_fresh(self.engine.generation(), now))?;
         authorize(facts, policy).ok()?;
         facts.set_route(route);
-        let mut response = stored.rows.attach_to(entry.response(&stored, headers, now));
-        if *request.method() == Method::HEAD {
-            *response.body_mut() = Body::empty();
-        }
         self.hits.increment();
+        if *request.method() != Method::HEAD {
+            return Some(stored.rows.attach_to(entry.response(&stored, headers, now)));
+        }
+        let mut response = stored.rows.attach_to(entry.response(&stored, &without_range(headers), now));
+        *response.body_mut() = Body::empty();
         Some(response)
     }
 }

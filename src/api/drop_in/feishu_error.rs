@@ -49,7 +49,6 @@ struct FeishuCode {
 
 /// The body of an error response.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = FailureBody)]
 pub struct FeishuErrorBody {
     /// Error code, for programs. Never 0.
     #[schema(example = 1_051_001)]
@@ -62,7 +61,6 @@ pub struct FeishuErrorBody {
 
 /// Details of an error.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = FailureDetail)]
 pub struct FeishuErrorDetail {
     /// If a call to Feishu failed: id of the call in Feishu's log search. Otherwise: id of the request in the log of this
     /// service.
@@ -210,6 +208,7 @@ impl From<Problem> for FeishuError {
             | ProblemCode::StaleCursor
             | ProblemCode::InvalidHost
             | ProblemCode::PayloadTooLarge
+            | ProblemCode::RangeNotSatisfiable
             | ProblemCode::UriTooLong => 1_051_001,
             ProblemCode::UpstreamRejected => upstream_code_or(1_051_001),
             ProblemCode::UpstreamForbidden => upstream_code_or(1_051_002),

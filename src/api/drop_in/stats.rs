@@ -34,7 +34,7 @@ use crate::{
 
 /// A page of rows in Feishu's format.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = StatsAnswer)]
+#[schema(as = AdminUserStats)]
 pub struct StatsResponse<'a> {
     /// Always 0.
     #[schema(example = 0)]
@@ -52,6 +52,7 @@ pub struct StatsPage<'a> {
     has_more: bool,
     /// Value of `page_token` for the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     page_token: Option<String>,
     /// The rows, ordered by day and user id.
     #[schema(value_type = Vec<AdminUserStat<'_>>)]

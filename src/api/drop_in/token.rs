@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::{
     FeishuError,
     access_token::{TOKEN_LIFETIME, TokenSubject},
-    feishu_error::FeishuErrorBody,
+    feishu_error::{FeishuErrorBody, FeishuErrorDetail},
 };
 use crate::{
     access::{AuthError, Authenticator},
@@ -29,7 +29,6 @@ const MAX_NAME_BYTES: usize = 64;
 
 /// The request body that an SDK sends.
 #[derive(Deserialize, ToSchema)]
-#[schema(as = Credentials)]
 pub struct TokenRequest {
     /// Name of an access key. If access control is disabled: any name.
     #[serde(default)]
@@ -42,30 +41,33 @@ pub struct TokenRequest {
 }
 
 /// A response with status 200: a token, or an error, as in Feishu's API.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
+#[derive(ToSchema)]
 #[expect(dead_code, reason = "documents the responses of `post`")]
-enum TokenReply {
-    /// The token.
-    Token(TokenResponse),
-    /// The error.
-    Failure(FeishuErrorBody),
+struct TokenReply {
+    /// 0: the response has a token. Otherwise the code of the error.
+    #[schema(example = 0)]
+    code: i64,
+    /// `ok`, or the error message.
+    #[schema(example = "ok")]
+    msg: String,
+    /// The token for the header `Authorization: Bearer …`. Absent if there is an error.
+    #[schema(nullable = false)]
+    tenant_access_token: Option<String>,
+    /// Validity of the token in seconds. Absent if there is an error.
+    #[schema(nullable = false, example = 7200)]
+    expire: Option<u64>,
+    /// Details of the error. Absent if there is a token.
+    #[schema(nullable = false)]
+    error: Option<FeishuErrorDetail>,
 }
 
 /// An access token in Feishu's format.
-#[derive(Serialize, ToSchema)]
-#[schema(as = TokenAnswer)]
+#[derive(Serialize)]
 pub struct TokenResponse {
-    /// Always 0.
-    #[schema(example = 0)]
     code: i64,
-    /// Always `ok`.
-    #[schema(example = "ok")]
     msg: &'static str,
-    /// The token for the header `Authorization: Bearer …`.
     tenant_access_token: String,
     /// Validity of the token in seconds.
-    #[schema(example = 7200)]
     expire: u64,
 }
 

@@ -35,6 +35,7 @@ pub enum ProblemCode {
     RequestTimeout,
     PayloadTooLarge,
     UriTooLong,
+    RangeNotSatisfiable,
     Overloaded,
     Internal,
 }
@@ -229,6 +230,12 @@ impl ProblemCode {
                 "The request body is too large",
                 "The body is larger than any request of this API needs.",
                 "Send a smaller body or none. Parameters belong in the query.",
+            ),
+            Self::RangeNotSatisfiable => (
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "The range is outside of the response",
+                "The header `Range` asks for bytes after the end of the response.",
+                "Ask for bytes below the length that the header `Content-Range` names, or send no `Range`.",
             ),
             Self::UriTooLong => (
                 StatusCode::URI_TOO_LONG,

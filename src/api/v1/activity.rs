@@ -17,11 +17,10 @@ use crate::{
     api::{
         compute::compute,
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
-        format::FormatParams,
         list_response::ListResponse,
         meta::{Meta, SMALL_GROUPS_SUPPRESSED, TRAILING_FIGURES_SUPPRESSED},
         problem::Problem,
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     model::{Day, DayRange},
@@ -42,9 +41,12 @@ pub struct ActivityParams {
     interval: Option<BucketLength>,
 }
 
+/// Length of a bucket. Weeks begin on Monday.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum BucketLength {
+#[schema(as = Interval)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum BucketLength {
     #[default]
     Day,
     Week,
@@ -87,15 +89,10 @@ struct ActivityRequest {
 /// People, active people, the use of each feature and the sum of each counter, by day, week or month.
 #[utoipa::path(
     get, path = "/v1/reports/activity", tag = "reports", operation_id = "activityReport",
-    params(RangeParams, PeopleParams, ActivityParams, RegularParams, TrailingParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, ActivityParams, RegularParams, TrailingParams, PreferHeader),
     responses(
         (status = 200, description = "One item per bucket, in time order. The figures of a bucket without a date \
-            that counts are null. If the figures are withheld, the list is empty and `meta.notes` says so.", content(
-            (ListResponse<ActivityItem> = "application/json"), (String = "text/csv"),
-            (ParquetFile = "application/vnd.apache.parquet"), (ActivityItem = "application/x-ndjson"),
-        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
-                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
-                366, then `+` and the number of further days. Formats without `meta` only"))),
+            that counts are null. If the figures are withheld, the list is empty and `meta.notes` says so.", body = ListResponse<ActivityItem>),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]

@@ -64,7 +64,7 @@ struct BackfillEvent {
 
 /// The backfill jobs.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = BackfillsAnswer)]
+#[schema(as = BackfillList)]
 pub struct BackfillsResponse {
     /// The jobs, newest first.
     data: Vec<Backfill>,

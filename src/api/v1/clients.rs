@@ -14,11 +14,10 @@ use crate::{
     api::{
         compute::compute,
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
-        format::{Format, FormatParams},
         list_response::ListResponse,
         meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED},
         problem::Problem,
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     query::{LoadedDays, Query},
@@ -32,7 +31,7 @@ use crate::{
 
 /// Operating systems, Feishu clients and app packages in use.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ClientsAnswer)]
+#[schema(as = ClientsReport)]
 pub struct ClientsResponse {
     data: ClientsData,
     meta: Meta,
@@ -56,7 +55,7 @@ pub struct ClientsData {
 record! {
     /// One operating system, client or app package.
     #[derive(Debug, Serialize, ToSchema)]
-    #[schema(as = UsedItem)]
+    #[schema(as = ClientUsageItem)]
     pub struct UsageItem {
         /// Name, with the version if there is one.
         #[schema(value_type = String, example = "ios 14.2")]
@@ -127,17 +126,13 @@ record! {
 ///
 /// Operating systems, versions of the Feishu client and app packages, each with the number of distinct people who used
 /// it in the range on a day on which they were active. `client_versions` says for each operating system which versions of
-/// the client are in use, which one is the newest and which are outdated. As CSV, NDJSON or Parquet: one row per operating
+/// the client are in use, which one is the newest and which are outdated. As a table: one row per operating
 /// system, client, package or client version; `system` to `outdated` are empty but for the last.
 #[utoipa::path(
     get, path = "/v1/reports/clients", tag = "reports", operation_id = "clientsReport",
-    params(RangeParams, PeopleParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, PreferHeader),
     responses(
-        (status = 200, description = "Operating systems, clients and app packages, most used first", content(
-            (ClientsResponse = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (ClientsRow = "application/x-ndjson"),
-        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
-                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
-                366, then `+` and the number of further days. Formats without `meta` only"))),
+        (status = 200, description = "Operating systems, clients and app packages, most used first", body = ClientsResponse),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -179,7 +174,7 @@ fn report(loaded: &Loaded<LoadedDays>, request: &DataRequest) -> Response {
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
     let mut rows: Vec<ClientsRow> = usage.iter().map(|usage| ClientsRow::new(usage, active)).collect();
     let aged = versions.iter().zip(ages(&versions));
-    if format.format != Format::Json {
+    if format.has_rows() {
         rows.extend(aged.map(|(usage, age)| ClientsRow::of_version(usage, age)));
         return ListResponse { data: rows, meta }.into_format(*format, "clients");
     }

@@ -30,7 +30,7 @@ const DEFAULT_PERIOD: Period = Period::Latest(30);
 
 /// The state of each day.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = CoverageAnswer)]
+#[schema(as = CoverageReport)]
 pub struct CoverageResponse {
     /// One item per geo and day, ordered by day.
     data: Vec<CoverageItem>,
@@ -87,7 +87,7 @@ pub struct CoverageItem {
 
 /// The state of a day.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[schema(as = Coverage)]
+#[schema(as = DayState)]
 #[serde(rename_all = "snake_case")]
 pub enum CoverageState {
     /// Available, and will not change any more.
@@ -109,7 +109,6 @@ pub enum CoverageState {
 
 /// Where a day is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = Held)]
 #[serde(rename_all = "snake_case")]
 pub enum StorageLocation {
     /// In the memory cache of the process.

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc};
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 
 use super::{
     figures::{
@@ -17,12 +20,12 @@ use crate::{
     api::{
         compute::compute,
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
-        format::{Format, FormatParams},
+        format::Layout,
         list_response::{self, ListResponse},
         meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED, SUMS_LIMITED, TRAILING_FIGURES_SUPPRESSED},
-        params::WholeNumber,
+        params::{WholeNumber, param_types::choice_schema},
         problem::Problem,
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     model::Day,
@@ -45,9 +48,10 @@ pub struct DepartmentsParams {
     /// include departments below the last level. Default: all levels.
     #[param(inline, example = 2)]
     depth: Option<Depth>,
-    /// `flat` (default): one list, in which each department precedes its sub-departments. `tree`: each department is in
+    /// `nested` (default): one list, in which each department precedes its sub-departments. `tree`: each department is in
     /// the `children` of its parent (JSON only).
-    #[param(inline)]
+    #[expect(dead_code, reason = "`RequestedFormat::read` reads it; this declaration makes it accept `tree`")]
+    #[param(value_type = Option<DepartmentsLayout>)]
     layout: Option<Layout>,
     /// `false`: distinct people are not counted if the range spans several days: numbers of distinct people and their shares
     /// are null, means per day are not. About ten times faster for a large company. Default: `true`.
@@ -56,13 +60,17 @@ pub struct DepartmentsParams {
 
 type Depth = WholeNumber<1, 64>;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum Layout {
-    #[default]
-    Flat,
-    Tree,
+/// The form of the list of departments.
+#[derive(Debug)]
+pub struct DepartmentsLayout;
+
+impl PartialSchema for DepartmentsLayout {
+    fn schema() -> RefOr<Schema> {
+        choice_schema("The form of the list of departments.", ["nested", "tree"])
+    }
 }
+
+impl ToSchema for DepartmentsLayout {}
 
 record! {
     /// The figures of one department including its sub-departments. Distinct counts are exact.
@@ -88,7 +96,6 @@ record! {
         #[serde(flatten)]
         trailing: TrailingFigures,
         features: Features,
-        #[schema(required)]
         counters: Option<Counters>,
         /// Whether figures are withheld (null), because the group of people is too small, or because the figures of a small
         /// group could be derived from them.
@@ -97,7 +104,7 @@ record! {
     } json_only {
         /// Direct sub-departments. Only with `layout=tree`.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(no_recursion)]
+        #[schema(no_recursion, nullable = false)]
         children: Option<Vec<DepartmentItem>>,
     }
 }
@@ -107,7 +114,6 @@ struct DepartmentsRequest {
     data: DataRequest,
     /// Number of levels to show.
     depth: usize,
-    layout: Layout,
     distinct: bool,
     regular_days: Option<usize>,
     trailing: TrailingMode,
@@ -121,15 +127,10 @@ struct DepartmentsRequest {
 #[utoipa::path(
     get, path = "/v1/reports/departments", tag = "reports", operation_id = "departmentsReport",
     params(
-        RangeParams, PeopleParams, DepartmentsParams, RegularParams, TrailingParams, FormatParams, PreferHeader
+        RangeParams, PeopleParams, DepartmentsParams, RegularParams, TrailingParams, PreferHeader
     ),
     responses(
-        (status = 200, description = "The departments; each precedes its sub-departments", content(
-            (ListResponse<DepartmentItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"),
-            (DepartmentItem = "application/x-ndjson"),
-        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
-                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
-                366, then `+` and the number of further days. Formats without `meta` only"))),
+        (status = 200, description = "The departments; each precedes its sub-departments", body = ListResponse<DepartmentItem>),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -148,13 +149,9 @@ impl DepartmentsRequest {
         let (mut data, own): (_, DepartmentsParams) = shared_params::read(&mut params, context);
         let regular_days = read_regular_days(&mut params, context, &data, |range| Some(range.len()));
         let trailing = params.read::<TrailingParams>().apply_to(&mut data);
-        let layout = own.layout.unwrap_or_default();
-        if layout == Layout::Tree && data.format.format != Format::Json {
-            params.add_fault("layout", "tree is only valid with JSON");
-        }
         params.finish()?;
         let depth = own.depth.map_or(usize::MAX, |WholeNumber(depth)| depth);
-        Ok(Self { data, depth, layout, distinct: own.distinct.unwrap_or(true), regular_days, trailing })
+        Ok(Self { data, depth, distinct: own.distinct.unwrap_or(true), regular_days, trailing })
     }
 }
 
@@ -172,7 +169,7 @@ fn report(loaded: &Loaded<ReportInput>, request: &DepartmentsRequest) -> Respons
         .with_note(loaded.exceeds_max_sum().then_some(SUMS_LIMITED))
         .with_note(trailing_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED));
     let meta = request.trailing.with_notes(meta, loaded, is_incomplete);
-    if request.layout == Layout::Tree {
+    if request.data.format.layout == Layout::Tree {
         let items = data.len();
         return list_response::json_response(&ListResponse { data: nest(data), meta }, items);
     }

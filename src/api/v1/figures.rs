@@ -216,8 +216,9 @@ pub fn withhold_small_cells(
 #[derive(Clone, Copy, Debug)]
 pub struct FeatureDays(pub [u64; Feature::COUNT]);
 
+/// The number of days on which a feature was used.
 #[derive(Debug, Serialize, ToSchema)]
-struct FeatureDaysItem {
+pub struct FeatureActiveDays {
     /// Number of days on which the feature was used.
     #[schema(example = 17)]
     active_days: u64,
@@ -343,7 +344,7 @@ impl Serialize for FeatureDays {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(Feature::COUNT))?;
         for (feature, active_days) in Feature::ALL.into_iter().zip(self.0) {
-            map.serialize_entry(feature.name(), &FeatureDaysItem { active_days })?;
+            map.serialize_entry(feature.name(), &FeatureActiveDays { active_days })?;
         }
         map.end()
     }
@@ -352,7 +353,7 @@ impl Serialize for FeatureDays {
 impl PartialSchema for FeatureDays {
     fn schema() -> RefOr<Schema> {
         let properties = Feature::ALL.into_iter().fold(ObjectBuilder::new(), |object, feature| {
-            object.property(feature.name(), FeatureDaysItem::schema()).required(feature.name())
+            object.property(feature.name(), FeatureActiveDays::schema()).required(feature.name())
         });
         properties.description(Some("The number of days on which each feature was used")).into()
     }

@@ -14,12 +14,11 @@ use crate::{
     api::{
         compute::compute,
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
-        format::FormatParams,
         list_response::ListResponse,
         meta::{Meta, NO_ROWS_OF_INACTIVE_PEOPLE, SMALL_GROUPS_SUPPRESSED, UNKNOWN_LAST_ACTIVITY},
         params::WholeNumber,
         problem::Problem,
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     model::Day,
@@ -120,15 +119,10 @@ const ROWS_WITHOUT_ID: &str =
 /// accounts are paid: its rows list every account with a seat in the company. `/v1/users?status=dormant` lists the people.
 #[utoipa::path(
     get, path = "/v1/reports/licences", tag = "reports", operation_id = "licencesReport",
-    params(RangeParams, PeopleParams, LicencesParams, StatusParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, LicencesParams, StatusParams, PreferHeader),
     responses(
         (status = 200, description = "All selected people, then the departments; each precedes its sub-departments. Empty if \
-            no date of the range counts, or if the figures are withheld (`meta.notes` says so).", content(
-            (ListResponse<LicencesItem> = "application/json"), (String = "text/csv"),
-            (ParquetFile = "application/vnd.apache.parquet"), (LicencesItem = "application/x-ndjson"),
-        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
-                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
-                366, then `+` and the number of further days. Formats without `meta` only"))),
+            no date of the range counts, or if the figures are withheld (`meta.notes` says so).", body = ListResponse<LicencesItem>),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]

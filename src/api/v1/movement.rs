@@ -4,17 +4,17 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::retention::PeriodLength;
 use crate::{
     api::{
         compute::compute,
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
-        format::FormatParams,
         list_response::ListResponse,
         meta::{
             DISTINCT_COUNTS_WITHHELD, MOVEMENT_INCOMPLETE, Meta, NO_ROWS_OF_INACTIVE_PEOPLE, SMALL_GROUPS_SUPPRESSED,
         },
         problem::Problem,
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     model::Day,
@@ -34,15 +34,7 @@ use crate::{
 pub struct MovementParams {
     /// Length of a bucket. Weeks begin on Monday. Default: `week`.
     #[param(inline)]
-    interval: Option<MovementInterval>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum MovementInterval {
-    #[default]
-    Week,
-    Month,
+    interval: Option<PeriodLength>,
 }
 
 record! {
@@ -111,14 +103,9 @@ struct MovementRequest {
 /// are not available are fetched from Feishu.
 #[utoipa::path(
     get, path = "/v1/reports/movement", tag = "reports", operation_id = "movementReport",
-    params(RangeParams, PeopleParams, MovementParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, MovementParams, PreferHeader),
     responses(
-        (status = 200, description = "One item per week or month, in time order", content(
-            (ListResponse<MovementItem> = "application/json"), (String = "text/csv"),
-            (ParquetFile = "application/vnd.apache.parquet"), (MovementItem = "application/x-ndjson"),
-        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
-                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
-                366, then `+` and the number of further days. Formats without `meta` only"))),
+        (status = 200, description = "One item per week or month, in time order", body = ListResponse<MovementItem>),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -211,15 +198,6 @@ impl MovementItem {
             left: joined_or_left(hidden.rows, |movement| movement.left),
             transferred_in: joined_or_left(!has_transfers, |movement| movement.transferred_in),
             transferred_out: joined_or_left(!has_transfers, |movement| movement.transferred_out),
-        }
-    }
-}
-
-impl From<MovementInterval> for Interval {
-    fn from(interval: MovementInterval) -> Self {
-        match interval {
-            MovementInterval::Week => Self::Week,
-            MovementInterval::Month => Self::Month,
         }
     }
 }

@@ -15,11 +15,10 @@ use crate::{
     api::{
         compute::compute,
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
-        format::{Format, FormatParams},
         list_response::ListResponse,
         meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED, SMALL_GROUPS_SUPPRESSED},
         problem::Problem,
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     model::Day,
@@ -41,9 +40,13 @@ pub struct RetentionParams {
     interval: Option<PeriodLength>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+/// Length of a period. Weeks begin on Monday.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum PeriodLength {
+#[schema(as = PeriodInterval)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum PeriodLength {
+    #[default]
     Week,
     Month,
 }
@@ -113,6 +116,15 @@ record! {
     }
 }
 
+impl From<PeriodLength> for Interval {
+    fn from(length: PeriodLength) -> Self {
+        match length {
+            PeriodLength::Week => Self::Week,
+            PeriodLength::Month => Self::Month,
+        }
+    }
+}
+
 /// The parsed request.
 struct RetentionRequest {
     data: DataRequest,
@@ -123,16 +135,12 @@ struct RetentionRequest {
 ///
 /// A cohort is the people who activated their account (`register_time`) in the same week or month. For each cohort, the
 /// report gives the number of people who were active in that period and in each later one. Only people who have a row in
-/// the selection count. As CSV, NDJSON or Parquet: one row per cohort and period.
+/// the selection count. As a table: one row per cohort and period.
 #[utoipa::path(
     get, path = "/v1/reports/retention", tag = "reports", operation_id = "retentionReport",
-    params(RangeParams, PeopleParams, RetentionParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, RetentionParams, PreferHeader),
     responses(
-        (status = 200, description = "The cohorts, earliest first", content(
-            (ListResponse<CohortItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (RetentionRow = "application/x-ndjson"),
-        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
-                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
-                366, then `+` and the number of further days. Formats without `meta` only"))),
+        (status = 200, description = "The cohorts, earliest first", body = ListResponse<CohortItem>),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -152,11 +160,7 @@ impl RetentionRequest {
         let (data, RetentionParams { interval }) = shared_params::read(&mut params, context);
         shared_params::reject_department_path_if_suppressing(&mut params, context);
         params.finish()?;
-        let interval = match interval {
-            None | Some(PeriodLength::Week) => Interval::Week,
-            Some(PeriodLength::Month) => Interval::Month,
-        };
-        Ok(Self { data, interval })
+        Ok(Self { data, interval: interval.unwrap_or_default().into() })
     }
 }
 
@@ -185,7 +189,7 @@ fn report(input: &Loaded<ReportInput>, request: &RetentionRequest) -> Response {
     let meta = meta
         .with_note(ids_are_withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
-    if format.format == Format::Json {
+    if !format.has_rows() {
         let data: Vec<CohortItem> = cohorts.iter().map(CohortItem::from).collect();
         return Json(ListResponse { data, meta }).into_response();
     }

@@ -17,11 +17,10 @@ use crate::{
     api::{
         compute::compute,
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
-        format::{Format, FormatParams},
         list_response::ListResponse,
         meta::{Meta, RANGES_OF_DIFFERENT_LENGTH, SMALL_GROUPS_SUPPRESSED},
         problem::Problem,
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     model::{Day, DayRange},
@@ -41,7 +40,7 @@ fn is_independent_of_length(figure: &str) -> bool {
 
 /// The figures of two ranges, and the change between them.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = SummaryAnswer)]
+#[schema(as = SummaryReport)]
 pub struct SummaryResponse {
     data: SummaryData,
     meta: Meta,
@@ -103,16 +102,12 @@ record! {
 /// Main figures and their change
 ///
 /// The figures of the selected range, compared with those of the range of equal length that ends the day before it. Days
-/// of the earlier range that are not available are fetched from Feishu. As CSV, NDJSON or Parquet: one row per figure.
+/// of the earlier range that are not available are fetched from Feishu. As a table: one row per figure.
 #[utoipa::path(
     get, path = "/v1/reports/summary", tag = "reports", operation_id = "summaryReport",
-    params(RangeParams, PeopleParams, RegularParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, RegularParams, PreferHeader),
     responses(
-        (status = 200, description = "The figures", content(
-            (SummaryResponse = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (SummaryFigure = "application/x-ndjson"),
-        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
-                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
-                366, then `+` and the number of further days. Formats without `meta` only"))),
+        (status = 200, description = "The figures", body = SummaryResponse),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -169,7 +164,7 @@ fn report(input: &Loaded<ReportInput>, request: &SummaryRequest) -> Response {
         .with_notes(input.notes())
         .with_note(are_unequal.then_some(RANGES_OF_DIFFERENT_LENGTH))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
-    if format.format != Format::Json {
+    if format.has_rows() {
         return ListResponse { data: figures, meta }.into_format(*format, "summary");
     }
     Json(SummaryResponse { data: SummaryData { current, previous, figures }, meta }).into_response()
@@ -236,7 +231,7 @@ impl Headline {
         let value = |cell: Cell<'_>| match cell {
             Cell::Count(count) => Some(count as f64),
             Cell::Number(number) => Some(number),
-            Cell::Empty | Cell::Text(_) | Cell::Day(_) | Cell::Flag(_) => None,
+            Cell::Empty | Cell::Text(_) | Cell::Day(_) | Cell::Instant(..) | Cell::Flag(_) => None,
         };
         cells.into_iter().map(value).collect()
     }

@@ -19,12 +19,12 @@ use crate::{
         access_log::RowCount,
         compute::compute,
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
-        format::{Format, FormatParams, RequestedFormat},
+        format::{Format, Layout, RequestedFormat},
         list_response,
         meta::{Meta, SUMS_LIMITED},
         params::PathSegment,
         problem::Problem,
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, RangeParams},
     },
     model::DataScope,
@@ -34,6 +34,7 @@ use crate::{
         Counter, Flag, MAX_COUNT, RowField, RowRef, RowSelection, RowSyntax, RowWriter, SelectedFields, csv,
         dictionary::DictionaryTables,
         parquet::row_columns::{self, DayRows},
+        xlsx::XlsxWriter,
     },
 };
 
@@ -51,7 +52,7 @@ pub struct UserParams {
 
 /// One person.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = UserAnswer)]
+#[schema(as = UserReport)]
 pub struct UserResponse<'a> {
     data: UserData<'a>,
     meta: Meta,
@@ -72,20 +73,16 @@ pub struct UserData<'a> {
 /// One person
 ///
 /// Totals over the range, and each day. If the days are not available, only the rows of this person are fetched from
-/// Feishu. As CSV, NDJSON or Parquet: the days.
+/// Feishu. As a table: the days.
 #[utoipa::path(
     get, path = "/v1/users/{user_id}", tag = "data", operation_id = "user",
     params(
         ("user_id" = String, Path, description = "Id of the person, of type `user_id_type`",
-            example = "ou_7dab8a3d3cdcc9da365777c7ad535d62"),
-        RangeParams, UserParams, StatusParams, FormatParams, PreferHeader,
+            example = "ou_0048db4f1eb5210fab8ae39635c948a9"),
+        RangeParams, UserParams, StatusParams, PreferHeader,
     ),
     responses(
-        (status = 200, description = "The totals and days of the person", content(
-            (UserResponse<'_> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (UserDay = "application/x-ndjson"),
-        ), headers(("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
-                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
-                366, then `+` and the number of further days. Formats without `meta` only"))),
+        (status = 200, description = "The totals and days of the person", body = UserResponse<'_>),
         CommonProblems, FormatProblems, UpstreamResponses,
     ),
 )]
@@ -137,7 +134,8 @@ fn person(loaded: &Loaded<LoadedDays>, request: &DataRequest, dormant_after: u16
             body.into(),
         )));
     }
-    let days = items.iter().map(|item| SelectedFields { row: item, fields: &fields }).collect();
+    let is_flat = requested.layout == Layout::Flat;
+    let days = items.iter().map(|item| SelectedFields { row: item, fields: &fields, is_flat }).collect();
     let meta =
         Meta::from_loaded_days(loaded).with_notes(loaded.notes()).with_note(exceeds_max_sum.then_some(SUMS_LIMITED));
     let response = UserResponse { data: UserData { total, days }, meta };
@@ -171,7 +169,9 @@ fn export_days(
     fields: &[RowField],
 ) -> Result<Bytes, Problem> {
     let syntax = match requested.format {
+        Format::Json | Format::Ndjson if requested.layout == Layout::Flat => RowSyntax::FlatNdjson,
         Format::Json | Format::Ndjson => RowSyntax::Ndjson,
+        Format::Xlsx => return xlsx_days(loaded, selection, dictionary, fields),
         Format::Csv => RowSyntax::Csv,
         Format::Parquet => {
             let selector = selection.compile(dictionary);
@@ -195,4 +195,20 @@ fn export_days(
         }
     }
     Ok(out.into())
+}
+
+fn xlsx_days(
+    loaded: &LoadedDays,
+    selection: &RowSelection,
+    dictionary: &DictionaryTables,
+    fields: &[RowField],
+) -> Result<Bytes, Problem> {
+    let items = day_items(loaded, selection, dictionary);
+    let columns: Vec<_> = fields.iter().map(|field| field.column()).collect();
+    let written = XlsxWriter::new(&columns, items.len()).and_then(|mut writer| {
+        let mut values = items.iter().flat_map(|item| fields.iter().map(|field| item.value(*field)));
+        values.try_for_each(|value| value.with_cell(|cell| writer.push(cell)))?;
+        writer.finish()
+    });
+    written.map(Bytes::from).map_err(list_response::serialization_problem)
 }

@@ -40,18 +40,27 @@ fn schema(field: RowField) -> RefOr<Schema> {
         }
         RowField::Flag(_) => described.schema_type(Type::Boolean).into(),
         RowField::Counter(_) => described.schema_type(Type::Integer).format(Some(format(KnownFormat::Int64))).into(),
-        RowField::Clients => list(client()),
+        RowField::Clients => list(UserDayClient::schema()),
         RowField::AppPackages | RowField::OsNames => list(text(ObjectBuilder::new()).into()),
     }
 }
 
-fn client() -> RefOr<Schema> {
-    let part = |what: &str| nullable(ObjectBuilder::new().description(Some(what)));
-    ObjectBuilder::new()
-        .property("os", part("Operating system and version, such as `ios 14.2`"))
-        .property("client", part("Feishu client and version, such as `feishu 3.40.0`"))
-        .into()
+/// An operating system with the Feishu client on it.
+#[derive(Debug)]
+pub struct UserDayClient;
+
+impl PartialSchema for UserDayClient {
+    fn schema() -> RefOr<Schema> {
+        let part = |what: &str| nullable(ObjectBuilder::new().description(Some(what)));
+        ObjectBuilder::new()
+            .description(Some("An operating system with the Feishu client on it."))
+            .property("os", part("Operating system and version, such as `ios 14.2`"))
+            .property("client", part("Feishu client and version, such as `feishu 3.40.0`"))
+            .into()
+    }
 }
+
+impl ToSchema for UserDayClient {}
 
 fn text(object: ObjectBuilder) -> ObjectBuilder {
     object.schema_type(Type::String)

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     user_day::UserDay,
-    user_days_export::{ParquetExport, SelectedRows, TextExport},
+    user_days_export::{ParquetExport, SelectedRows, TextExport, XlsxExport},
 };
 use crate::{
     api::{
@@ -18,12 +18,12 @@ use crate::{
         cursor::{self, Cursor, Offset},
         data_request::{DataRequest, EarlyResponse, Loaded, Representation, RequestContext},
         export_limits::ExportPermit,
-        format::{Format, FormatParams, RequestedFormat},
+        format::{Format, Layout, RequestedFormat},
         list_response,
         meta::Meta,
         params::WholeNumber,
         problem::{ParameterFault, Problem, ProblemCode},
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     query::LoadedDays,
@@ -60,7 +60,7 @@ pub struct UserDaysParams {
 
 /// A page of user-days.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = UserDaysAnswer)]
+#[schema(as = UserDayList)]
 pub struct UserDaysResponse<'a> {
     /// One item per person and day, ordered by `sort`, then by day, geo and user id.
     #[schema(value_type = Vec<UserDay>)]
@@ -88,23 +88,15 @@ enum PageStart {
 
 /// User-days
 ///
-/// One item per person and day. JSON is paged with a cursor. CSV, NDJSON and Parquet (`format=csv` or
-/// `Accept: text/csv`, and so on) stream the whole selection. In CSV, the items of a list are separated by `;`, and a
-/// client has Feishu's notation: `ios 14.2,feishu 3.40.0`.
+/// One item per person and day. JSON is paged with a cursor. The other formats contain the whole
+/// selection. In CSV, XLSX and with `layout=flat`, the items of a list are separated by `;`, and a client has Feishu's
+/// notation: `ios 14.2,feishu 3.40.0`.
 #[utoipa::path(
     get, path = "/v1/user-days", tag = "data", operation_id = "userDays",
-    params(RangeParams, PeopleParams, UserDaysParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, UserDaysParams, PreferHeader),
     responses(
-        (status = 200, description = "The rows", content(
-            (UserDaysResponse<'_> = "application/json"),
-            (String = "text/csv", example = "date,user_id,active\r\n2026-11-01,ou_1,true\r\n"),
-            (ParquetFile = "application/vnd.apache.parquet"),
-            (String = "application/x-ndjson", example = "{\"date\":\"2026-11-01\",\"user_id\":\"ou_1\",\"active\":true}\n"),
-        ), headers(
+        (status = 200, description = "The rows", body = UserDaysResponse<'_>, headers(
             ("Link" = String, description = "The next page (`rel=\"next\"`), if there is one"),
-            ("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
-                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
-                366, then `+` and the number of further days. Formats without `meta` only"),
         )),
         (status = 409, description = "`stale_cursor`: a provisional day has changed between two pages; restart without a cursor",
             body = Problem, content_type = "application/problem+json"),
@@ -180,7 +172,10 @@ async fn export(
     permit: ExportPermit,
 ) -> Result<Response, EarlyResponse> {
     let UserDaysRequest {
-        data: DataRequest { query, format: RequestedFormat { format, bom }, .. }, fields, sort, ..
+        data: DataRequest { query, format: RequestedFormat { format, bom, layout }, .. },
+        fields,
+        sort,
+        ..
     } = request;
     let range = loaded.plan.range;
     let rows = match sort {
@@ -195,12 +190,19 @@ async fn export(
     let syntax = match format {
         Format::Parquet => {
             let export = ParquetExport::new(rows, fields).map_err(list_response::serialization_problem)?;
-            return context.respond_with_export(current, export, permit, file);
+            return context.respond_with_export(current, export, permit, file).await;
+        }
+        Format::Xlsx => {
+            let row_count = rows.count_rows();
+            list_response::check_xlsx_rows(row_count)?;
+            let export = XlsxExport::new(rows, fields, row_count).map_err(list_response::serialization_problem)?;
+            return context.respond_with_export(current, export, permit, file).await;
         }
         Format::Csv => RowSyntax::Csv,
+        Format::Json | Format::Ndjson if layout == Layout::Flat => RowSyntax::FlatNdjson,
         Format::Json | Format::Ndjson => RowSyntax::Ndjson,
     };
-    context.respond_with_export(current, TextExport::new(rows, &fields, syntax, bom), permit, file)
+    context.respond_with_export(current, TextExport::new(rows, &fields, syntax, bom), permit, file).await
 }
 
 /// One page as JSON, with a link to the next page.
@@ -218,7 +220,8 @@ fn page(loaded: &Loaded<LoadedDays>, request: &UserDaysRequest, uri: &Uri) -> Re
         }
         None => Vec::new(),
     };
-    let data = items.iter().map(|item| SelectedFields { row: item, fields: &request.fields }).collect();
+    let is_flat = request.data.format.layout == Layout::Flat;
+    let data = items.iter().map(|item| SelectedFields { row: item, fields: &request.fields, is_flat }).collect();
     let meta = Meta { next_cursor: next.clone(), ..Meta::from_loaded_days(loaded) }.with_notes(loaded.notes());
     let mut response = RowCount::of(items.len())
         .attach_to(list_response::json_response(&UserDaysResponse { data, meta }, items.len()));

@@ -1,4 +1,4 @@
-//! Streamed exports of user-days: CSV, NDJSON or Parquet.
+//! Streamed exports of user-days: CSV, NDJSON, Parquet or XLSX.
 
 use std::{io, sync::Arc};
 
@@ -10,13 +10,14 @@ use crate::{
         export_pool::{CHUNK_BYTES, ChunkSource},
     },
     table::{
-        DayTable, RowField, RowPosition, RowSelection, RowSort, RowSyntax, RowWriter, csv,
+        DayTable, RowField, RowPosition, RowRef, RowSelection, RowSort, RowSyntax, RowWriter, csv,
         dictionary::DictionaryTables,
         parquet::{
             ParquetStream,
             row_columns::{self, DayRows},
         },
         row_order::{RowRanking, TooManyRows},
+        xlsx::XlsxWriter,
     },
 };
 
@@ -41,7 +42,7 @@ enum RowsInOrder {
     /// By day and row: the selected rows from `next` on.
     ByDay { selection: RowSelection, next: RowPosition },
     /// In the order of a field: the remaining rows.
-    Sorted(Box<dyn Iterator<Item = RowPosition> + Send>),
+    Sorted { rows: Box<dyn Iterator<Item = RowPosition> + Send>, count: usize },
 }
 
 /// Rows as CSV or NDJSON.
@@ -52,6 +53,14 @@ pub(super) struct TextExport {
     head: Vec<u8>,
     /// Maximum number of rows of the next chunk.
     batch_rows: usize,
+}
+
+/// Rows as XLSX.
+pub(super) struct XlsxExport {
+    rows: SelectedRows,
+    fields: Vec<RowField>,
+    /// `None` once the file is written.
+    writer: Option<XlsxWriter>,
 }
 
 /// Rows as Parquet.
@@ -83,8 +92,22 @@ impl SelectedRows {
             Some(first) => sort.rank(&days, &first.dictionary().read(), selection)?,
             None => RowRanking::default(),
         };
-        let order = RowsInOrder::Sorted(Box::new(ranking.into_positions()));
+        let count = ranking.row_count();
+        let order = RowsInOrder::Sorted { rows: Box::new(ranking.into_positions()), count };
         Ok(Self { days, order, row_counter: RowCount::default() })
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub(super) fn count_rows(&self) -> usize {
+        match &self.order {
+            RowsInOrder::Sorted { count, .. } => *count,
+            RowsInOrder::ByDay { selection, .. } => {
+                let dictionary = self.days.first().map(|day| day.dictionary().read());
+                let selector = dictionary.as_ref().map(|dictionary| selection.compile(dictionary));
+                selector.map_or(0, |selector| self.days.iter().map(|day| selector.rows(day).count()).sum())
+            }
+        }
     }
 
     /// The number of rows exported so far, for the access log.
@@ -116,7 +139,7 @@ impl RowsInOrder {
         dictionary: &DictionaryTables,
     ) -> Vec<RowPosition> {
         let (selection, next) = match self {
-            Self::Sorted(rows) => return rows.take(max_rows).collect(),
+            Self::Sorted { rows, .. } => return rows.take(max_rows).collect(),
             Self::ByDay { selection, next } => (selection, next),
         };
         let selector = selection.compile(dictionary);
@@ -191,6 +214,33 @@ impl ChunkSource for TextExport {
         // Assumes that the next rows have about the same length.
         self.batch_rows = (CHUNK_BYTES * row_count.unwrap_or_default() / out.len().max(1)).clamp(1, MAX_BATCH_ROWS);
         Ok((!out.is_empty()).then(|| out.into()))
+    }
+}
+
+impl XlsxExport {
+    /// An export of `fields` with `row_count` rows.
+    ///
+    /// # Errors
+    /// If a temporary file is needed and cannot be created.
+    pub(super) fn new(rows: SelectedRows, fields: Vec<RowField>, row_count: usize) -> io::Result<Self> {
+        let columns: Vec<_> = fields.iter().map(|field| field.column()).collect();
+        Ok(Self { rows, fields, writer: Some(XlsxWriter::new(&columns, row_count)?) })
+    }
+}
+
+impl ChunkSource for XlsxExport {
+    fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
+        let Some(mut writer) = self.writer.take() else { return Ok(None) };
+        let fields = &self.fields;
+        while let Some(written) = self.rows.visit_next(MAX_BATCH_ROWS, |dictionary, days, rows| {
+            rows.iter().try_for_each(|RowPosition { day, row }| {
+                let row = RowRef::new(dictionary, &days[*day], *row);
+                fields.iter().try_for_each(|field| row.value(*field).with_cell(|cell| writer.push(cell)))
+            })
+        }) {
+            written?;
+        }
+        writer.finish().map(|file| Some(file.into()))
     }
 }
 

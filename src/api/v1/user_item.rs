@@ -13,7 +13,7 @@ use crate::{
         account_status::{AccountStatus, DEFAULT_DORMANT_AFTER, StatusRule},
         user_totals::PersonTotals,
     },
-    table::{dictionary::DictionaryTables, record},
+    table::{GeoInstant, dictionary::DictionaryTables, record},
 };
 
 /// The parameter of the status of accounts.
@@ -39,7 +39,7 @@ record! {
     #[derive(Debug, Serialize, ToSchema)]
     pub struct UserItem {
         /// Id of the person, of type `user_id_type`.
-        #[schema(value_type = String, example = "ou_7dab8a3d3cdcc9da365777c7ad535d62")]
+        #[schema(value_type = String, example = "ou_0048db4f1eb5210fab8ae39635c948a9")]
         user_id: Option<Arc<str>>,
         /// Name of the person on the last day that has a row.
         #[schema(value_type = String, example = "张三")]
@@ -57,12 +57,12 @@ record! {
         #[schema(example = true)]
         activated: bool,
         /// When the account was activated (RFC 3339). Null if Feishu names no time.
-        #[schema(example = "2024-03-04T09:30:00+08:00")]
-        register_time: Option<String>,
+        #[schema(value_type = Option<String>, format = DateTime, example = "2024-03-04T09:30:00+08:00")]
+        register_time: Option<GeoInstant>,
         /// The time of the person's last activity as known to Feishu, by the person's newest row (RFC 3339). Null if there is
         /// none.
-        #[schema(example = "2026-11-06T18:20:11+08:00")]
-        last_active_time: Option<String>,
+        #[schema(value_type = Option<String>, format = DateTime, example = "2026-11-06T18:20:11+08:00")]
+        last_active_time: Option<GeoInstant>,
         /// Number of days of the range on which the person was active.
         #[schema(example = 17)]
         active_days: u64,
@@ -85,8 +85,8 @@ impl UserItem {
             department_path: Arc::clone(&tables.department(profile.department).path),
             status: rule.and_then(|rule| rule.status(profile.person, newest)).map(AccountStatus::name),
             activated: newest.activated,
-            register_time: profile.register_time.map(|time| total.geo.rfc3339(time)),
-            last_active_time: newest.last_active_time.map(|time| newest.geo.rfc3339(time)),
+            register_time: profile.register_time.map(|instant| GeoInstant { instant, geo: total.geo }),
+            last_active_time: newest.last_active_time.map(|instant| GeoInstant { instant, geo: newest.geo }),
             active_days: total.active_days,
             last_active_date: total.last_active_date,
             features: FeatureDays(total.feature_days),

@@ -20,12 +20,12 @@ use crate::{
         cursor::{self, Offset},
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         export_pool::ChunkSource,
-        format::{Format, FormatParams},
+        format::{Format, Layout},
         list_response::{self, ListResponse},
         meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED, SUMS_LIMITED, TOO_FEW_DATES, UNKNOWN_LAST_ACTIVITY, UNKNOWN_WHO_LEFT},
         params::{DayCount, WholeNumber, parsed},
         problem::{Problem, ProblemCode},
-        responses::{CommonProblems, FormatProblems, ParquetFile, PreferHeader, UpstreamResponses},
+        responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
     query::{QueryEngine, QueryError, UserRollups},
@@ -34,8 +34,9 @@ use crate::{
         user_totals::{self, PersonTotals, UserSort, UserSortKey, UserTotals},
     },
     table::{
-        Counter, Dictionary, PersonIndex, RowSelection,
+        Counter, Dictionary, PersonIndex, Record, RowSelection,
         parquet::{ParquetStream, record_columns},
+        xlsx::XlsxWriter,
     },
 };
 
@@ -96,15 +97,10 @@ struct UsersRequest {
 /// distinguished.
 #[utoipa::path(
     get, path = "/v1/users", tag = "data", operation_id = "users",
-    params(RangeParams, PeopleParams, UsersParams, StatusParams, FormatParams, PreferHeader),
+    params(RangeParams, PeopleParams, UsersParams, StatusParams, PreferHeader),
     responses(
-        (status = 200, description = "The people", content(
-            (ListResponse<UserItem> = "application/json"), (String = "text/csv"), (ParquetFile = "application/vnd.apache.parquet"), (UserItem = "application/x-ndjson"),
-        ), headers(
+        (status = 200, description = "The people", body = ListResponse<UserItem>, headers(
             ("Link" = String, description = "The next page (`rel=\"next\"`), if there is one"),
-            ("Pulse-Missing-Days" = String, description = "Selected days whose rows are not in the file: late, \
-                expired, or not loaded; separated by commas, as `geo:date` if there are several geos; at most \
-                366, then `+` and the number of further days. Formats without `meta` only"),
         )),
         (status = 409, description = "`stale_cursor`: a day has changed between two pages; restart without a cursor",
             body = Problem, content_type = "application/problem+json"),
@@ -120,11 +116,10 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
     let (format, uri) = (format.format, context.uri().clone());
     if let Some(permit) = permit {
         let range = rollups.input.plan.range;
-        let export = compute(move || UsersExport::new(rollups.into_inner(), &request)).await?;
-        let export = export.map_err(list_response::serialization_problem)?;
+        let export = compute(move || UsersExport::new(rollups.into_inner(), &request)).await??;
         let row_count = export.row_count.clone();
         let file = |body| row_count.attach_to(list_response::file_response(format, "users", range, body));
-        return context.respond_with_export(&current, export, permit, file);
+        return context.respond_with_export(&current, export, permit, file).await;
     }
     let page = compute(move || page(&rollups, &request, &uri)).await??;
     context.respond(current, page).await
@@ -259,7 +254,7 @@ fn page(rollups: &Loaded<UserRollups>, request: &UsersRequest, uri: &Uri) -> Res
     let link = meta.next_cursor.as_deref().map(|cursor| cursor::next_link(uri, cursor));
     let people = data.len();
     let mut response =
-        RowCount::of(people).attach_to(list_response::json_response(&ListResponse { data, meta }, people));
+        RowCount::of(people).attach_to(ListResponse { data, meta }.into_json(request.data.format.layout));
     let link = link.and_then(|link| HeaderValue::from_str(&link).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     Ok(response)
@@ -290,13 +285,15 @@ struct UsersExport {
 enum ExportWriter {
     /// CSV. Holds the bytes before the first row: byte order mark and header.
     Csv(Vec<u8>),
-    Ndjson,
+    Ndjson(Layout),
     /// Parquet. `None` once the footer is written.
     Parquet(Option<Box<ParquetStream>>),
+    /// XLSX. `None` once the file is written.
+    Xlsx(Option<Box<XlsxWriter>>),
 }
 
 impl UsersExport {
-    fn new(rollups: UserRollups, request: &UsersRequest) -> io::Result<Self> {
+    fn new(rollups: UserRollups, request: &UsersRequest) -> Result<Self, Problem> {
         let shared_dictionary = rollups.dictionary().cloned();
         let rule = rollups.status_rule(request.dormant_after);
         let people = shared_dictionary.as_ref().map(|shared_dictionary| {
@@ -306,33 +303,54 @@ impl UsersExport {
                 UserTotals { rollups: &rollups.rollups, dictionary: &dictionary, status_rule: rule.as_ref() };
             totals_by_user.ranking(&filter, request.sort).page(0, request.limit.unwrap_or(usize::MAX))
         });
-        let writer = match request.data.format.format {
-            Format::Csv => ExportWriter::Csv(list_response::csv_with_header::<UserItem>(&[], request.data.format.bom)),
-            Format::Json | Format::Ndjson => ExportWriter::Ndjson,
+        let people = people.unwrap_or_default();
+        let format = request.data.format;
+        let writer = match format.format {
+            Format::Csv => ExportWriter::Csv(list_response::csv_with_header::<UserItem>(&[], format.bom)),
+            Format::Json | Format::Ndjson => ExportWriter::Ndjson(format.layout),
             Format::Parquet => {
-                ExportWriter::Parquet(Some(Box::new(ParquetStream::new(record_columns::columns::<UserItem>())?)))
+                let stream = ParquetStream::new(record_columns::columns::<UserItem>());
+                ExportWriter::Parquet(Some(Box::new(stream.map_err(list_response::serialization_problem)?)))
+            }
+            Format::Xlsx => {
+                list_response::check_xlsx_rows(people.len())?;
+                let writer = XlsxWriter::new(&<UserItem as Record>::columns(), people.len());
+                ExportWriter::Xlsx(Some(Box::new(writer.map_err(list_response::serialization_problem)?)))
             }
         };
         let selection = request.data.query.selection.clone();
-        let people = people.unwrap_or_default().into_iter();
+        let people = people.into_iter();
         Ok(Self { rollups, shared_dictionary, rule, selection, people, row_count: RowCount::default(), writer })
     }
 }
 
 impl ChunkSource for UsersExport {
     fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
-        let people: Vec<PersonIndex> = self.people.by_ref().take(PEOPLE_PER_CHUNK).collect();
-        let Some(shared_dictionary) = self.shared_dictionary.as_ref().filter(|_| !people.is_empty()) else {
-            return self.writer.finish();
-        };
+        loop {
+            let people: Vec<PersonIndex> = self.people.by_ref().take(PEOPLE_PER_CHUNK).collect();
+            if people.is_empty() {
+                return self.writer.finish();
+            }
+            let chunk = self.write(&people)?;
+            // A workbook is written as a whole at the end.
+            if !chunk.is_empty() {
+                return Ok(Some(chunk));
+            }
+        }
+    }
+}
+
+impl UsersExport {
+    fn write(&mut self, people: &[PersonIndex]) -> io::Result<Bytes> {
+        let Some(shared_dictionary) = &self.shared_dictionary else { return Ok(Bytes::new()) };
         let dictionary = shared_dictionary.read();
         let rule = self.rule.as_ref();
         let totals_by_user = UserTotals { rollups: &self.rollups.rollups, dictionary: &dictionary, status_rule: rule };
-        let totals = totals_by_user.totals(&people, &self.selection);
+        let totals = totals_by_user.totals(people, &self.selection);
         let items: Vec<UserItem> = totals.iter().map(|total| UserItem::new(total, &dictionary, rule)).collect();
         drop(dictionary);
         self.row_count.add(items.len());
-        self.writer.write(&items).map(Some)
+        self.writer.write(&items)
     }
 }
 
@@ -344,8 +362,12 @@ impl ExportWriter {
                 list_response::push_csv_rows(&mut out, items);
                 out.into()
             }
-            Self::Ndjson => list_response::ndjson(items).into(),
-            Self::Parquet(None) => Bytes::new(),
+            Self::Ndjson(layout) => list_response::ndjson_lines(items, *layout).into(),
+            Self::Parquet(None) | Self::Xlsx(None) => Bytes::new(),
+            Self::Xlsx(Some(writer)) => {
+                items.iter().flat_map(Record::cells).try_for_each(|cell| writer.push(cell))?;
+                Bytes::new()
+            }
             Self::Parquet(Some(stream)) => {
                 let columns = record_columns::cells(items);
                 stream.write_row_group(1, |column, _| Arc::clone(&columns[column]))?.into()
@@ -357,7 +379,8 @@ impl ExportWriter {
     fn finish(&mut self) -> io::Result<Option<Bytes>> {
         let rest = match self {
             Self::Csv(head) => Some(std::mem::take(head)).filter(|head| !head.is_empty()),
-            Self::Ndjson => None,
+            Self::Ndjson(_) => None,
+            Self::Xlsx(writer) => writer.take().map(|writer| writer.finish()).transpose()?,
             Self::Parquet(stream) => stream.take().map(|stream| stream.finish()).transpose()?,
         };
         Ok(rest.map(Bytes::from))

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::remedy;
 use crate::{model::Geo, source::LoadError};
 
 /// The result of one check.
@@ -35,7 +34,7 @@ impl Finding {
     }
 
     pub(super) fn load_error(subject: impl Into<String>, error: &LoadError, geo: Option<Geo>) -> Self {
-        Self::failed_with(subject, error.to_string(), remedy::for_load_error(error, geo))
+        Self::failed_with(subject, error.to_string(), error.remedy(geo).into_owned())
     }
 
     /// Whether the check passed, possibly with a warning.

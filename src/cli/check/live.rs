@@ -1,30 +1,13 @@
 //! `check --live`: checks that a gateway responds, for container runtimes with command health checks.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use reqwest::{Client, Url};
 
 use super::finding::Finding;
-use crate::cli::settings::Settings;
 
 /// Time limit of the health request.
 const TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The address at which the gateway with these settings can be reached from the same machine.
-pub(super) fn address(settings: &Settings) -> Url {
-    let listen = settings.listen;
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{}", SocketAddr::new(ip, listen.port()));
-    url.parse().unwrap_or_else(|_| unreachable!("an address makes a URL"))
-}
 
 /// Requests `/livez` from the gateway at `url`.
 pub(super) async fn check(mut url: Url) -> Finding {

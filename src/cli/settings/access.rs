@@ -8,8 +8,9 @@ use reqwest::Url;
 use secrecy::SecretString;
 
 use super::{
+    headings::ACCESS,
     secret::SecretSetting,
-    values::{Switch, base_url},
+    values::{Switch, base_url, id, people, secret},
 };
 use crate::access::{AccessConfig, Authenticator, OidcConfig};
 use crate::cli::setting_error::SettingError;
@@ -19,60 +20,60 @@ use crate::cli::setting_error::SettingError;
 pub(super) struct AccessSettings {
     /// The file of access keys, with one key per line. `feishu-pulse key new` creates keys and their lines. The file is
     /// read again when it changes
-    #[arg(long = "api-keys-file", env = "PULSE_API_KEYS_FILE", value_name = "PATH")]
+    #[arg(long = "api-keys-file", env = "PULSE_API_KEYS_FILE", value_name = "PATH", help_heading = ACCESS)]
     pub(super) keys_file: Option<PathBuf>,
 
     /// The OpenID Connect identity provider whose tokens are accepted: the `iss` claim of its tokens
-    #[arg(long, env = "PULSE_OIDC_ISSUER", value_name = "URL", value_parser = base_url)]
+    #[arg(long, env = "PULSE_OIDC_ISSUER", value_name = "URL", value_parser = base_url, help_heading = ACCESS)]
     pub(super) oidc_issuer: Option<Url>,
 
     /// The value that the `aud` claim of its tokens must contain
-    #[arg(long, env = "PULSE_OIDC_AUDIENCE", value_name = "NAME")]
+    #[arg(long, env = "PULSE_OIDC_AUDIENCE", value_name = "NAME", value_parser = id, help_heading = ACCESS)]
     pub(super) oidc_audience: Option<String>,
 
     /// The claim that contains the scopes (reports:read, users:read, admin), as a list or separated by spaces. Use dots
     /// for nested claims
-    #[arg(long, env = "PULSE_OIDC_SCOPES_CLAIM", value_name = "CLAIM", default_value = "scope")]
+    #[arg(long, env = "PULSE_OIDC_SCOPES_CLAIM", value_name = "CLAIM", default_value = "scope", value_parser = id, help_heading = ACCESS)]
     pub(super) oidc_scopes_claim: String,
 
     /// The claim that contains the paths of the departments that the caller may see (`*` for all). Without it callers
     /// may see all departments
-    #[arg(long, env = "PULSE_OIDC_DEPARTMENTS_CLAIM", value_name = "CLAIM")]
+    #[arg(long, env = "PULSE_OIDC_DEPARTMENTS_CLAIM", value_name = "CLAIM", value_parser = id, help_heading = ACCESS)]
     pub(super) oidc_departments_claim: Option<String>,
 
     /// The claim that says whether the caller sees people under pseudonyms (true or false). Without it callers see names
-    #[arg(long, env = "PULSE_OIDC_PSEUDONYMOUS_CLAIM", value_name = "CLAIM")]
+    #[arg(long, env = "PULSE_OIDC_PSEUDONYMOUS_CLAIM", value_name = "CLAIM", value_parser = id, help_heading = ACCESS)]
     pub(super) oidc_pseudonymous_claim: Option<String>,
 
     /// The secret key for pseudonyms, required for callers who see people under pseudonyms. At least 32 bytes.
     /// Prefer the environment or a file
-    #[arg(long, env = "PULSE_PSEUDONYM_KEY", value_name = "SECRET", hide_env_values = true)]
+    #[arg(long, env = "PULSE_PSEUDONYM_KEY", value_name = "SECRET", hide_env_values = true, value_parser = secret, help_heading = ACCESS)]
     pub(super) pseudonym_key: Option<SecretString>,
 
     /// A file that contains the secret key for pseudonyms
-    #[arg(long, env = "PULSE_PSEUDONYM_KEY_FILE", value_name = "PATH")]
+    #[arg(long, env = "PULSE_PSEUDONYM_KEY_FILE", value_name = "PATH", help_heading = ACCESS)]
     pub(super) pseudonym_key_file: Option<PathBuf>,
 
     /// Serve everyone who can reach the address, without access control
-    #[arg(long, env = "PULSE_ALLOW_ANONYMOUS")]
+    #[arg(long, env = "PULSE_ALLOW_ANONYMOUS", help_heading = ACCESS)]
     pub(super) allow_anonymous: bool,
 
     /// Figures of groups with fewer people than this are withheld from callers without the scope users:read
-    #[arg(long, env = "PULSE_MIN_GROUP", value_name = "PEOPLE")]
+    #[arg(long, env = "PULSE_MIN_GROUP", value_name = "PEOPLE", value_parser = people, help_heading = ACCESS)]
     pub(super) min_group: Option<NonZeroU64>,
 
     /// Maximum number of requests per caller and minute, or `none`
-    #[arg(long, env = "PULSE_REQUESTS_PER_MINUTE", value_name = "COUNT", default_value = "6000", value_parser = requests_per_minute)]
+    #[arg(long, env = "PULSE_REQUESTS_PER_MINUTE", value_name = "COUNT", default_value = "6000", value_parser = requests_per_minute, help_heading = ACCESS)]
     pub(super) requests_per_minute: RequestsPerMinute,
 
     /// Origins whose web pages may send requests and read responses, such as `https://bi.example.com`, separated by
     /// commas. Without it only pages of the gateway itself may
-    #[arg(long, env = "PULSE_CORS_ORIGINS", value_name = "ORIGIN,…", value_delimiter = ',', value_parser = origin)]
+    #[arg(long, env = "PULSE_CORS_ORIGINS", value_name = "ORIGIN,…", value_delimiter = ',', value_parser = origin, help_heading = ACCESS)]
     pub(super) cors_origins: Vec<HeaderValue>,
 
     /// Whether callers with an official SDK may request ten years and 10,000 rows per page without the header
     /// X-Pulse-Extended
-    #[arg(long, env = "PULSE_DROP_IN_EXTENDED", value_name = "SWITCH", value_enum, default_value = "off")]
+    #[arg(long, env = "PULSE_DROP_IN_EXTENDED", value_name = "SWITCH", value_enum, default_value = "off", help_heading = ACCESS)]
     pub(super) drop_in_extended: Switch,
 }
 
@@ -142,7 +143,7 @@ fn requests_per_minute(text: &str) -> Result<RequestsPerMinute, String> {
     let count = text.parse().ok().filter(|count: &u32| (1..=1_000_000).contains(count));
     count
         .map(|count| RequestsPerMinute(Some(count)))
-        .ok_or_else(|| "expected a number from 1 to 1000000, or none".to_owned())
+        .ok_or_else(|| "expected a number from 1 to 1000000, such as 600, or none".to_owned())
 }
 
 /// Parses an origin: scheme, host and port, in the form that browsers send. Any other form never matches.

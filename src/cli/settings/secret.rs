@@ -4,6 +4,7 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::values::trimmed;
 use crate::cli::setting_error::SettingError;
 
 /// The two settings of one secret: the value itself, and the path of a file that contains it.
@@ -26,7 +27,7 @@ impl SecretSetting<'_> {
         let location = path.display();
         let content = std::fs::read_to_string(path)
             .map_err(|error| SettingError::new(format!("{file_name} ({location}) cannot be read: {error}")))?;
-        match content.trim() {
+        match trimmed(&content) {
             "" => Err(SettingError::new(format!("{file_name} ({location}) is empty"))),
             secret => Ok(Some(secret.into())),
         }

@@ -1,9 +1,17 @@
 //! Types and parsers of setting values.
 
-use std::{ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZero, NonZeroU64},
+    ops::RangeInclusive,
+    str::FromStr,
+    time::Duration,
+};
 
+use bytesize::ByteSize;
 use clap::ValueEnum;
 use reqwest::Url;
+use secrecy::SecretString;
 
 /// Whether something is enabled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -13,6 +21,59 @@ pub enum Switch {
     On,
     /// Disabled.
     Off,
+}
+
+/// The text without surrounding blanks, line ends and byte order marks, which editors and secret stores add.
+pub(crate) fn trimmed(text: &str) -> &str {
+    text.trim_matches(|character: char| character.is_whitespace() || character == '\u{feff}')
+}
+
+/// An id or name, trimmed.
+#[expect(clippy::unnecessary_wraps, reason = "clap expects a result")]
+pub(super) fn id(text: &str) -> Result<String, String> {
+    Ok(trimmed(text).to_owned())
+}
+
+/// A secret, trimmed.
+#[expect(clippy::unnecessary_wraps, reason = "clap expects a result")]
+pub(super) fn secret(text: &str) -> Result<SecretString, String> {
+    Ok(trimmed(text).into())
+}
+
+/// An address to listen on: an IP address and a port.
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let expected = "expected an IP address and a port, such as 127.0.0.1:8080 (this machine only) or 0.0.0.0:8080";
+    let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':')).unwrap_or(text);
+    if port.parse::<u16>().is_ok() {
+        return Err(format!("{expected}; write 127.0.0.1:{port}"));
+    }
+    if text.parse::<std::net::IpAddr>().is_ok() {
+        return Err(format!("{expected}; the port is missing"));
+    }
+    Err(expected.to_owned())
+}
+
+/// A whole number from 1.
+pub(super) fn count(text: &str) -> Result<NonZero<usize>, String> {
+    text.parse().map_err(|_| "expected a whole number from 1, such as 1024".to_owned())
+}
+
+/// A whole number of people from 1.
+pub(super) fn people(text: &str) -> Result<NonZeroU64, String> {
+    text.parse().map_err(|_| "expected a whole number from 1, such as 5".to_owned())
+}
+
+/// A whole number of calls.
+pub(super) fn calls(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "expected a whole number, such as 10000".to_owned())
+}
+
+/// A size in bytes.
+pub(super) fn size(text: &str) -> Result<ByteSize, String> {
+    text.parse().map_err(|_| "expected a size such as 512MiB or 4GiB".to_owned())
 }
 
 /// The base URL of a service, without query, fragment or credentials.
@@ -25,7 +86,10 @@ pub(crate) fn base_url(text: &str) -> Result<Url, String> {
         || !url.username().is_empty()
         || url.password().is_some()
     {
-        return Err("expected an http or https address without query, fragment or credentials".to_owned());
+        return Err(
+            "expected an http or https address without query, fragment or credentials, such as https://open.feishu.cn"
+                .to_owned(),
+        );
     }
     Ok(url)
 }
@@ -93,7 +157,7 @@ impl FromStr for CallRate {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let rate = text.parse().ok().filter(|rate| Self::RANGE.contains(rate));
-        rate.map(Self).ok_or("expected calls a second, from 0.001 to 1000")
+        rate.map(Self).ok_or("expected calls a second, from 0.001 to 1000, such as 50")
     }
 }
 
@@ -111,7 +175,7 @@ impl FromStr for WarmDays {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let days = text.parse().ok().filter(|days| *days <= Self::MAX);
-        days.map(Self).ok_or("expected a number of days from 0 to 3660")
+        days.map(Self).ok_or("expected a number of days from 0 to 3660, such as 35")
     }
 }
 

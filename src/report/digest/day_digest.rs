@@ -57,8 +57,8 @@ impl DepartmentRows {
 }
 
 impl DayDigest {
-    /// The digest of a day. Members that are equal in `previous` share its memory; the digest of the day before is the
-    /// best choice.
+    /// The digest of a day. Members that are equal in `previous` share its memory, unless it has another dictionary; the
+    /// digest of the day before is the best choice.
     #[must_use]
     pub fn from_day(day: &DayTable, previous: Option<&Self>) -> Self {
         let mut figures = DayFigures::default();
@@ -95,6 +95,7 @@ impl DayDigest {
         departments: impl Iterator<Item = (u32, DepartmentRows)>,
         previous: Option<&Self>,
     ) -> Self {
+        let previous = previous.filter(|previous| Arc::ptr_eq(&previous.dictionary, day.dictionary()));
         let digest = |(department, DepartmentRows { sums, members })| {
             let before = previous.and_then(|previous| previous.department(department)).map(|before| &before.members);
             DepartmentDigest { department, sums, members: DepartmentMembers::new(members).shared_with(before) }

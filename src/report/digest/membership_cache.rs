@@ -6,27 +6,34 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 
 use crate::{
-    model::UserIdType,
     report::department_members::{DepartmentMember, DepartmentMembers},
-    table::PersonIndex,
+    table::{Dictionary, PersonIndex},
 };
 
-/// The number of cached people at which the cache is emptied: a few years of a company of 100,000.
-const MAX_CACHED_PEOPLE: usize = 8 << 20;
+/// Memory of a person in the cache: an index for the row, and an index with an activation time.
+const BYTES_PER_PERSON: usize = 2 * size_of::<PersonIndex>() + size_of::<i64>();
+
+/// Estimated memory of an entry in addition to its people.
+const ENTRY_OVERHEAD_BYTES: usize = 200;
+
+/// The limit if none is set.
+const DEFAULT_MAX_BYTES: u64 = 16 << 20;
 
 /// Hash of the ids and activation times of a range of rows.
 pub(super) type MembershipHash = [u8; 16];
 
-/// Cache of department members, shared by the process.
-#[derive(Debug, Default)]
+/// Cache of department members, shared by the process and bounded by bytes.
+#[derive(Debug)]
 pub struct MembershipCache {
     contents: Mutex<CacheContents>,
+    max_bytes: usize,
 }
 
 #[derive(Debug, Default)]
 struct CacheContents {
-    members: HashMap<(UserIdType, MembershipHash), CachedMembers>,
-    people: usize,
+    /// By the id of the dictionary.
+    members: HashMap<(u64, MembershipHash), CachedMembers>,
+    bytes: usize,
 }
 
 /// The people of a range of rows.
@@ -38,28 +45,61 @@ pub(super) struct CachedMembers {
     pub(super) sorted: Arc<DepartmentMembers>,
 }
 
+impl Default for MembershipCache {
+    fn default() -> Self {
+        Self::new(DEFAULT_MAX_BYTES)
+    }
+}
+
 impl MembershipCache {
-    pub(super) fn get(&self, user_id_type: UserIdType, hash: &MembershipHash) -> Option<CachedMembers> {
-        self.contents.lock().members.get(&(user_id_type, *hash)).cloned()
+    /// A cache that is emptied when it would take more than `max_bytes` bytes.
+    #[must_use]
+    pub fn new(max_bytes: u64) -> Self {
+        Self { contents: Mutex::default(), max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX) }
+    }
+
+    pub(super) fn get(&self, dictionary: &Dictionary, hash: &MembershipHash) -> Option<CachedMembers> {
+        self.contents.lock().members.get(&(dictionary.id(), *hash)).cloned()
     }
 
     /// Inserts members. If the hash is already present, the present value stays, so that equal members share memory.
     pub(super) fn insert(
         &self,
-        user_id_type: UserIdType,
+        dictionary: &Dictionary,
         hash: MembershipHash,
         members: Vec<DepartmentMember>,
     ) -> CachedMembers {
         let mut contents = self.contents.lock();
-        if contents.people + members.len() > MAX_CACHED_PEOPLE {
+        let added = ENTRY_OVERHEAD_BYTES + members.len() * BYTES_PER_PERSON;
+        if contents.bytes + added > self.max_bytes {
             *contents = CacheContents::default();
         }
-        let CacheContents { members: cached, people } = &mut *contents;
-        let entry = cached.entry((user_id_type, hash)).or_insert_with(|| {
-            *people += members.len();
+        let CacheContents { members: cached, bytes } = &mut *contents;
+        let entry = cached.entry((dictionary.id(), hash)).or_insert_with(|| {
+            *bytes += added;
             let by_row = members.iter().map(|member| member.person).collect();
             CachedMembers { by_row, sorted: Arc::new(DepartmentMembers::new(members)) }
         });
         entry.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_stays_below_its_limit_and_does_not_mix_dictionaries() {
+        let (cache, dictionary) = (MembershipCache::new(10_000), Dictionary::default());
+        let members =
+            |first: u32| (first..first + 10).map(|person| DepartmentMember { person, register_time: None }).collect();
+        let count = |dictionary| (0..=255_u8).filter(|hash| cache.get(dictionary, &[*hash; 16]).is_some()).count();
+        for hash in 0..=255 {
+            cache.insert(&dictionary, [hash; 16], members(hash.into()));
+            assert!((1..=10_000 / 360).contains(&count(&dictionary)));
+        }
+
+        assert_eq!(*cache.get(&dictionary, &[255; 16]).unwrap().by_row, *(255..265).collect::<Vec<u32>>());
+        assert_eq!(count(&Dictionary::default()), 0);
     }
 }

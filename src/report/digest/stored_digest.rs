@@ -182,10 +182,10 @@ impl StoredDigest {
         let mut figures = DayFigures::with_capacity(dictionary.read().person_count());
         let mut columns: Option<PersonColumns> = None;
         let mut departments = Vec::with_capacity(self.departments.len());
-        let mut first_row = 0;
+        let (mut first_row, mut new_members) = (0, 0);
         for stored in &self.departments {
             let rows = first_row..first_row + stored.identified;
-            let cached = members.get(metadata.key.user_id_type, &stored.members_hash);
+            let cached = members.get(dictionary, &stored.members_hash);
             let cached = if let Some(cached) = cached {
                 cached
             } else {
@@ -193,7 +193,10 @@ impl StoredDigest {
                     columns = Some(file.person_columns()?);
                 }
                 let read = read_members(columns.as_ref(), rows.clone(), &stored.members_hash, dictionary)?;
-                members.insert(metadata.key.user_id_type, stored.members_hash, read)
+                let read = members.insert(dictionary, stored.members_hash, read);
+                // Digests that find the members in the cache share them, so they are counted once.
+                new_members += read.sorted.heap_bytes();
+                read
             };
             if cached.by_row.len() != stored.identified {
                 return Err(ParquetReadError::damaged("the digest has a different number of members than its hash"));
@@ -218,7 +221,7 @@ impl StoredDigest {
             hash: metadata.hash,
             quality: metadata.quality,
             dictionary: Arc::clone(dictionary),
-            bytes: size_in_memory(&figures, &departments),
+            bytes: size_in_memory(&figures, &departments) + new_members,
             figures: Arc::new(figures),
             departments,
         })

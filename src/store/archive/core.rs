@@ -61,6 +61,12 @@ impl Archive {
         Self { writer: Arc::new(writer.with_backlog_bytes(bytes)), ..self }
     }
 
+    /// Sets the memory of the department memberships that digests share, in bytes.
+    #[must_use]
+    pub fn with_membership_bytes(self, bytes: u64) -> Self {
+        Self { reader: self.reader.with_membership_bytes(bytes), ..self }
+    }
+
     /// Waits while too many days wait to be written, unless the archive fails: then days are fetched nevertheless.
     pub(super) async fn wait_for_room(&self) {
         self.writer.wait_for_room().await;

@@ -91,7 +91,7 @@ fn open_bucket(bucket: &str) -> Result<impl ObjectStore, String> {
     let retry = RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
     let mut client =
         ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_connect_timeout(CONNECT_TIMEOUT).with_allow_http(true);
-    let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    let builder = from_environment().with_bucket_name(bucket);
     if let Some(endpoint) = endpoint(&builder)?.filter(proxy::is_direct) {
         // The client has no option to ignore HTTP_PROXY. A proxy that is not used for this host replaces it.
         client = client.with_proxy_url("http://127.0.0.1:9");
@@ -99,6 +99,16 @@ fn open_bucket(bucket: &str) -> Result<impl ObjectStore, String> {
     }
     let bucket = builder.with_client_options(client).with_retry(retry).build();
     bucket.map_err(|error| without_userinfo(&error.to_string()))
+}
+
+/// The configuration in the `AWS_…` variables. Unlike [`AmazonS3Builder::from_env`], it ignores empty variables.
+fn from_environment() -> AmazonS3Builder {
+    let variables = std::env::vars_os().filter_map(|(name, value)| {
+        let key = name.to_str()?.strip_prefix("AWS_").map(|_| name.to_string_lossy().to_ascii_lowercase())?;
+        let value = value.to_str().map(str::trim).filter(|value| !value.is_empty())?;
+        Some((key.parse::<AmazonS3ConfigKey>().ok()?, value.to_owned()))
+    });
+    variables.fold(AmazonS3Builder::new(), |builder, (key, value)| builder.with_config(key, value))
 }
 
 /// The address of an S3 server other than Amazon's; `None` if none is set.

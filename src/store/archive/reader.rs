@@ -86,6 +86,11 @@ impl ArchiveReader {
         }
     }
 
+    /// Sets the limit of the cached department memberships in bytes.
+    pub(super) fn with_membership_bytes(self, bytes: u64) -> Self {
+        Self { membership_cache: Arc::new(MembershipCache::new(bytes)), ..self }
+    }
+
     /// Numbers of reads by the part of the file that was read.
     pub(super) const fn reads(&self) -> &CounterVec<ArchiveRead> {
         &self.reads
@@ -146,7 +151,7 @@ impl ArchiveReader {
         }
         let _permit = self.permit().await?;
         let file = self.health.record_read(self.storage.read(key).await).ok().flatten()?;
-        let dictionary = Arc::clone(self.dictionaries.for_id_type(key.user_id_type));
+        let dictionary = self.dictionaries.for_id_type(key.user_id_type);
         let memberships = Arc::clone(&self.membership_cache);
         let wanted = key.clone();
         let reading = tokio::task::spawn_blocking(move || read_digest(file, &wanted, &dictionary, &memberships));
@@ -215,7 +220,7 @@ impl ArchiveReader {
     /// # Errors
     /// If the file is damaged or not whole.
     async fn decode(&self, key: &DayKey, file: Bytes) -> Result<FindResult, ParquetReadError> {
-        let dictionary = Arc::clone(self.dictionaries.for_id_type(key.user_id_type));
+        let dictionary = self.dictionaries.for_id_type(key.user_id_type);
         let wanted = key.clone();
         let decoding = tokio::task::spawn_blocking(move || parquet::decode(file, &wanted, &dictionary));
         // The Parquet reader may panic on a damaged file.

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray, TimestampMillisecondArray,
+};
 use arrow_schema::{DataType, Field};
 
-use super::row_columns::{days_since_epoch, to_signed};
+use super::{
+    row_columns::{days_since_epoch, to_signed},
+    schema,
+};
 use crate::table::cell::{Cell, Column, ColumnKind, Record};
 
 /// The columns of the items of type `T`. All columns are nullable.
@@ -25,10 +30,11 @@ pub fn cells<T: Record>(items: &[T]) -> Vec<ArrayRef> {
         .collect()
 }
 
-const fn data_type(column: &Column) -> DataType {
+fn data_type(column: &Column) -> DataType {
     match column.kind {
         ColumnKind::Text => DataType::Utf8,
         ColumnKind::Day => DataType::Date32,
+        ColumnKind::Instant => schema::instant(),
         ColumnKind::Count => DataType::Int64,
         ColumnKind::Number => DataType::Float64,
         ColumnKind::Flag => DataType::Boolean,
@@ -39,6 +45,7 @@ fn values<'a>(column: &Column, cells: impl Iterator<Item = Cell<'a>>) -> ArrayRe
     match column.kind {
         ColumnKind::Text => Arc::new(cells.map(text).collect::<StringArray>()),
         ColumnKind::Day => Arc::new(cells.map(day).collect::<Date32Array>()),
+        ColumnKind::Instant => Arc::new(cells.map(instant).collect::<TimestampMillisecondArray>().with_timezone("UTC")),
         ColumnKind::Count => Arc::new(cells.map(count).collect::<Int64Array>()),
         ColumnKind::Number => Arc::new(cells.map(number).collect::<Float64Array>()),
         ColumnKind::Flag => Arc::new(cells.map(flag).collect::<BooleanArray>()),
@@ -51,6 +58,10 @@ const fn text(cell: Cell<'_>) -> Option<&str> {
 
 fn day(cell: Cell<'_>) -> Option<i32> {
     if let Cell::Day(day) = cell { Some(days_since_epoch(day)) } else { None }
+}
+
+fn instant(cell: Cell<'_>) -> Option<i64> {
+    if let Cell::Instant(instant, _) = cell { Some(instant.as_second() * 1000) } else { None }
 }
 
 fn count(cell: Cell<'_>) -> Option<i64> {

@@ -58,7 +58,7 @@ pub(super) fn column(field: RowField) -> Field {
 }
 
 /// The type of instants, in UTC. The millisecond is Parquet's coarsest unit.
-fn instant() -> DataType {
+pub(super) fn instant() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }
 

@@ -8,7 +8,7 @@ use tracing::subscriber::DefaultGuard;
 
 use crate::{
     access::callers::{GuardedGateway, Key, send},
-    support::captured_log::CapturedLog,
+    support::{Setup, captured_log::CapturedLog},
 };
 
 const USERS: &str = "/v1/users?start_date=2026-11-20&end_date=2026-11-20";
@@ -16,6 +16,11 @@ const USERS: &str = "/v1/users?start_date=2026-11-20&end_date=2026-11-20";
 /// Captures the access log of the current thread, which also runs the gateway.
 fn capture() -> (CapturedLog, DefaultGuard) {
     CapturedLog::start("audit=info")
+}
+
+/// The letters of a path, as an id of a request.
+fn id_of(path: &str) -> String {
+    path.chars().filter(char::is_ascii_alphabetic).collect()
 }
 
 /// The lines of the request with this id.
@@ -108,10 +113,38 @@ async fn a_request_is_logged_once(
         let lines = lines_of(&log, id);
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains(line), "{lines:?}");
+        let duration = lines[0].split(" duration_ms=").nth(1).and_then(|rest| rest.split(' ').next());
+        let decimals = duration.and_then(|duration| duration.split_once('.')).map(|(_, decimals)| decimals.len());
+        assert_eq!(decimals, Some(1), "{lines:?}");
         assert!(
             !lines[0].contains("fpk_") && !lines[0].contains("t-wrong") && !lines[0].contains("period"),
             "{lines:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn an_anonymous_request_is_logged_once_and_a_probe_at_debug() {
+    let (log, _guard) = CapturedLog::start("debug");
+    let setup = Setup::new(SimulatorConfig { users: 5, days: 5, ..SimulatorConfig::default() }).await;
+    let get = async |path: &str| {
+        let request = setup.http.get(format!("{}{path}", setup.base)).header("x-request-id", id_of(path));
+        let body = send(request).await.text;
+        let lines: Vec<String> =
+            lines_of(&log, &id_of(path)).into_iter().filter(|line| line.contains("http.status=")).collect();
+        (body, lines)
+    };
+
+    let (body, lines) = get("/v1/coverage?period=2d").await;
+    let [line] = &lines[..] else { panic!("one line: {lines:?}") };
+    assert!(line.contains("INFO") && line.contains("caller=\"anonymous\""), "{line}");
+    assert!(line.contains("http.method=\"GET\" http.route=\"/v1/coverage\" http.status=200"), "{line}");
+    assert!(line.contains(&format!("bytes={} ", body.len())), "{line}");
+
+    for path in ["/livez", "/readyz", "/metrics"] {
+        let (_, lines) = get(path).await;
+        let [line] = &lines[..] else { panic!("one line: {lines:?}") };
+        assert!(line.contains("DEBUG") && line.contains(&format!("http.route=\"{path}\"")), "{line}");
     }
 }
 

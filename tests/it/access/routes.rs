@@ -17,7 +17,7 @@ fn small() -> SimulatorConfig {
 /// Every documented operation: its method, its path with example parameters, and the scopes of which it requires one
 /// (none if it is public).
 fn operations() -> Vec<(Method, String, Vec<String>)> {
-    let document = serde_json::to_value(api::openapi()).expect("JSON");
+    let document = api::openapi();
     let paths = document["paths"].as_object().expect("paths");
     let operations = paths.iter().flat_map(|(path, item)| {
         let item = item.as_object().expect("methods");
@@ -29,7 +29,7 @@ fn operations() -> Vec<(Method, String, Vec<String>)> {
             };
             let security = operation["security"].as_array().expect("a security requirement");
             let filled = path.replace("{user_id}", "ou_1").replace("{date}", "2026-11-18");
-            let filled = filled.replace("{id}", "none").replace("{code}", "internal");
+            let filled = filled.replace("{format}", "csv").replace("{id}", "none").replace("{code}", "internal");
             (method, filled, security.iter().map(names).collect())
         })
     });

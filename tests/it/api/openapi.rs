@@ -1,15 +1,33 @@
 //! The OpenAPI document: it describes all endpoints and parameters of the service, and nothing else.
 
 use feishu_pulse::api;
-use feishu_simulator::SimulatorConfig;
+use feishu_simulator::{Simulator, SimulatorConfig, TenantGeo, TenantProfile};
 use proptest::prelude::*;
 use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::support::{Setup, day};
 
+/// The document, with the shared parameters and responses in place of the references to them.
 fn document() -> Value {
-    serde_json::to_value(api::openapi()).expect("JSON")
+    let mut document = api::openapi();
+    let components = document["components"].take();
+    let shared = |value: &mut Value| {
+        let Some(path) = value["$ref"].as_str().and_then(|path| path.strip_prefix("#/components")) else { return };
+        *value = components.pointer(path).unwrap_or_else(|| panic!("{path} does not exist")).clone();
+    };
+    let paths = document["paths"].as_object_mut().expect("paths").values_mut();
+    for operation in paths.flat_map(|methods| methods.as_object_mut().expect("methods").values_mut()) {
+        operation["parameters"].as_array_mut().into_iter().flatten().for_each(shared);
+        operation["responses"].as_object_mut().into_iter().flatten().for_each(|(_, response)| shared(response));
+    }
+    document["components"] = components;
+    document
+}
+
+/// The path with an example in place of the format.
+fn with_format(path: &str) -> String {
+    path.replace("{format}", "csv")
 }
 
 /// Every operation with its path.
@@ -49,8 +67,7 @@ fn the_file_in_the_repository_is_up_to_date() {
 
     let written = std::fs::read_to_string(path).expect("openapi/openapi.json");
 
-    let fresh = api::openapi().to_pretty_json().expect("JSON");
-    assert!(written == format!("{fresh}\n"), "openapi/openapi.json is stale: run `just generate`");
+    assert!(written == format!("{:#}\n", api::openapi()), "openapi/openapi.json is stale: run `just generate`");
 }
 
 #[tokio::test]
@@ -59,7 +76,7 @@ async fn the_served_document_equals_the_file() {
 
     let served = setup.get("/openapi.json").await.json();
 
-    assert_eq!(served, document());
+    assert_eq!(served, api::openapi());
     assert_eq!(served["openapi"], "3.1.0");
 }
 
@@ -101,6 +118,106 @@ fn every_operation_documents_its_purpose_and_its_errors() {
     }
 }
 
+/// Calls `visit` with each object in `value` and its path.
+fn visit_objects(value: &Value, path: &str, visit: &mut impl FnMut(&str, &serde_json::Map<String, Value>)) {
+    match value {
+        Value::Object(object) => {
+            visit(path, object);
+            object.iter().for_each(|(name, field)| visit_objects(field, &format!("{path}/{name}"), visit));
+        }
+        Value::Array(items) => items.iter().for_each(|item| visit_objects(item, path, visit)),
+        _ => {}
+    }
+}
+
+#[test]
+fn an_operation_has_one_media_type_and_each_table_an_export() {
+    let document = document();
+    let mut exports = 0;
+    for (path, operation) in operations(&document) {
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            let types: Vec<_> = response["content"].as_object().into_iter().flatten().map(|(name, _)| name).collect();
+            if path.ends_with(".{format}") && status == "200" {
+                assert_eq!(types.len(), 4, "{path}");
+                exports += 1;
+            } else {
+                assert!(types.len() <= 1, "{status} of {path}: {types:?}");
+            }
+        }
+        // A second success would make every result a union in generated clients.
+        let responses = operation["responses"].as_object().expect("responses");
+        assert_eq!(responses.keys().filter(|status| status.starts_with('2')).count(), 1, "{path}");
+    }
+    assert_eq!(exports, 9);
+}
+
+#[test]
+fn every_object_has_a_name() {
+    let document = api::openapi();
+    let mut references = 0;
+    visit_objects(&document, "", &mut |path, object| {
+        let is_definition = path.starts_with("/components/schemas/") && path.matches('/').count() == 3;
+        assert!(is_definition || !object.contains_key("properties") || path.ends_with("/properties"), "{path}");
+        assert!(!object.contains_key("allOf") && !object.contains_key("anyOf"), "{path}");
+        if let Some(target) = object.get("$ref").and_then(Value::as_str) {
+            assert!(document.pointer(&target[1..]).is_some(), "{target}");
+            references += 1;
+        }
+    });
+    assert!(references > 100);
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    for name in ["ActivityItem", "ActivityList", "FeatureUse", "UserIdType", "DepartmentIdType", "Format", "Problem"] {
+        assert!(schemas.contains_key(name), "{name}");
+    }
+}
+
+#[test]
+fn a_figure_that_can_be_null_is_always_sent_and_a_share_has_bounds() {
+    let document = api::openapi();
+    let mut shares = 0;
+    for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
+        // `fields` selects the properties of a row.
+        let properties = schema["properties"].as_object().filter(|_| name != "UserDay");
+        for (property, of) in properties.into_iter().flatten() {
+            let is_nullable = of["type"].as_array().is_some_and(|types| types.contains(&"null".into()));
+            let is_required = schema["required"].as_array().is_some_and(|all| all.contains(&property.as_str().into()));
+            assert!(is_required || !is_nullable, "{property} of {name}");
+            if property.ends_with("_rate") || ["share", "adoption", "stickiness"].contains(&property.as_str()) {
+                assert_eq!((&of["minimum"], &of["maximum"]), (&0.into(), &1.into()), "{property} of {name}");
+                shares += 1;
+            }
+        }
+    }
+    assert!(shares > 10);
+}
+
+#[test]
+fn an_example_of_a_problem_has_the_status_of_its_response() {
+    let document = document();
+    let mut examples = 0;
+    for (path, operation) in operations(&document) {
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            let problem = &response["content"]["application/problem+json"];
+            if problem.is_object() {
+                assert_eq!(problem["example"]["status"].to_string(), *status, "{path}");
+                examples += 1;
+            }
+        }
+    }
+    assert!(examples > 100);
+}
+
+#[test]
+fn descriptions_name_nothing_of_the_source() {
+    let mut descriptions = 0;
+    visit_objects(&api::openapi(), "", &mut |path, object| {
+        let Some(text) = object.get("description").and_then(Value::as_str) else { return };
+        assert!(!text.contains("[`") && !text.contains("::"), "{path}: {text}");
+        descriptions += 1;
+    });
+    assert!(descriptions > 200);
+}
+
 #[test]
 fn every_parameter_is_described() {
     let document = document();
@@ -119,7 +236,7 @@ async fn every_documented_parameter_is_parsed() {
         let parameters = query_parameters(operation).into_iter().filter(|one| name(one) != "department_path");
         for parameter in parameters {
             // A parsed parameter rejects an empty value. An unknown name is a different fault.
-            let answer = setup.get(&format!("{path}?{}=", name(parameter))).await;
+            let answer = setup.get(&format!("{}?{}=", with_format(path), name(parameter))).await;
 
             let problem = answer.problem();
             let faults = problem["errors"].as_array().expect("errors");
@@ -140,7 +257,7 @@ async fn the_examples_in_the_document_work() {
         let examples = query_parameters(operation).into_iter().filter(|one| !one["example"].is_null());
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let query: Vec<_> = examples.map(|one| format!("{}={}", name(one), text(&one["example"]))).collect();
-        let code = path.replace("{code}", "invalid_parameters").replace("{user_id}", &person);
+        let code = with_format(path).replace("{code}", "invalid_parameters").replace("{user_id}", &person);
 
         let answer = setup.get(&format!("{code}?{}", query.join("&"))).await;
 
@@ -157,11 +274,41 @@ fn no_undocumented_parameter_is_accepted() {
     proptest!(ProptestConfig::with_cases(48), |(unknown in "[a-zA-Z_.-]{1,20}")| {
         for (path, operation) in &with_parameters {
             prop_assume!(query_parameters(operation).into_iter().all(|one| name(one) != unknown));
-            let answer = runtime.block_on(setup.get(&format!("{path}?period=7d&{unknown}=1")));
+            let answer = runtime.block_on(setup.get(&format!("{}?period=7d&{unknown}=1", with_format(path))));
             let problem = answer.problem();
             prop_assert_eq!(&problem["errors"][0]["parameter"], &unknown);
             prop_assert_eq!(problem["status"].as_u64(), Some(400));
         }
     });
     assert_eq!(setup.upstream_calls(), 0);
+}
+
+/// Swagger UI fills the fields of a request with the examples, and most readers send their first request to the demo.
+#[tokio::test]
+async fn the_examples_of_parameters_work_on_the_demo() {
+    let document = document();
+    let demo = SimulatorConfig { users: 2000, days: 400, profile: TenantProfile::Story, ..SimulatorConfig::default() };
+    let demo = Simulator::start(demo, || "2026-11-21T12:00:00Z".parse().expect("a time")).await.unwrap();
+
+    let user = document["paths"]["/v1/users/{user_id}"]["get"]["parameters"].as_array().expect("parameters");
+    let user = user.iter().find(|parameter| parameter["in"] == "path").expect("the id");
+    let rows = demo.tenant().rows_of(TenantGeo::Cn, day("2026-11-20").date());
+    assert!(rows.iter().any(|row| user["example"] == row.open_id), "{user}");
+    assert!(document.to_string().contains("\"example\":\"7d\""));
+}
+
+#[tokio::test]
+async fn swagger_ui_is_folded_keeps_no_key_unasked_and_links_to_the_chinese_documents() {
+    let setup = small_setup().await;
+
+    let script = setup.get("/docs/swagger-initializer.js").await.text;
+    for expected in ["BaseLayout", "docExpansion: \"none\"", "persistAuthorization: isKept()", "zh/metrics.md"] {
+        assert!(script.contains(expected), "{expected} is not in\n{script}");
+    }
+    for page in ["metrics", "access", "settings", "drop-in"] {
+        let page = setup.get(&format!("/docs/zh/{page}.md")).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.text.contains("[English]"), "{}", page.text);
+        assert_eq!(page.headers["x-content-type-options"], "nosniff");
+    }
 }

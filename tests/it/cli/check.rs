@@ -120,7 +120,7 @@ async fn a_wrong_secret_is_one_finding() {
 #[case::app_not_installed(11_210, "installed")]
 #[case::quota_spent(99_991_403, "next month")]
 #[case::rate_limit(99_991_400, "again in a minute")]
-#[case::failing(2_200, "FEISHU_BASE_URL")]
+#[case::failing(2_200, "Wait a minute")]
 #[tokio::test]
 async fn an_error_of_feishu_is_reported_with_its_remedy(#[case] fault: i64, #[case] remedy: &str) {
     let simulator = simulator().await;
@@ -132,6 +132,34 @@ async fn an_error_of_feishu_is_reported_with_its_remedy(#[case] fault: i64, #[ca
     assert_eq!(code, Some(1), "{report}");
     assert!(report.contains(&fault.to_string()) && report.contains(remedy), "{report}");
     assert_eq!(simulator.call_log().stats_calls().len(), 1, "check makes no second attempt");
+}
+
+#[tokio::test]
+async fn empty_variables_of_the_storage_count_as_unset() {
+    let simulator = simulator().await;
+    let storage = [
+        ("PULSE_ARCHIVE", "s3://bucket"),
+        ("AWS_ENDPOINT_URL_S3", ""),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ];
+
+    let output = check(&simulator.base_url(), &storage).await;
+
+    let (_, report) = findings(&output);
+    assert!(report.contains("PROBLEM  archive") && !report.contains("is not a URL"), "{report}");
+}
+
+#[tokio::test]
+async fn blanks_and_byte_order_marks_around_credentials_are_ignored() {
+    let simulator = simulator().await;
+    let credentials = [("FEISHU_APP_ID", "\u{feff}cli_demo\r\n"), ("FEISHU_APP_SECRET", " demo-secret\n")];
+
+    let output = check(&simulator.base_url(), &credentials).await;
+
+    let (code, report) = findings(&output);
+    assert_eq!(code, Some(0), "{report}");
 }
 
 #[tokio::test]
@@ -230,7 +258,8 @@ fn every_value_that_cannot_be_parsed_is_reported() {
     let report = text(&output.stderr);
     assert_eq!((output.status.code(), report.lines().count()), (Some(2), typed.len()), "{report}");
     for option in typed {
-        let named = |line: &&str| line.contains(&format!("'--{option}'")) || line.contains(&format!("'--{option} "));
+        // `PULSE_WARM (--warm) is "…": expected …`
+        let named = |line: &&str| line.contains(&format!("(--{option}) is \"?***\": expected "));
         assert_eq!(report.lines().filter(named).count(), 1, "--{option} is not in\n{report}");
     }
 }

@@ -90,16 +90,21 @@ impl Drop for RunningProcess {
 #[case::two_secrets(&[CREDENTIALS[0], CREDENTIALS[1], ("FEISHU_APP_SECRET_FILE", "secret")], "both")]
 #[case::no_such_file(&[CREDENTIALS[0], ("FEISHU_APP_SECRET_FILE", "no-such-file")], "FEISHU_APP_SECRET_FILE")]
 #[case::open_to_others(&[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_LISTEN", "0.0.0.0:0")], "--allow-anonymous")]
-#[case::no_address(&[("PULSE_LISTEN", "here")], "--listen")]
-#[case::no_url(&[("FEISHU_BASE_URL", "ftp://feishu")], "--base-url")]
-#[case::a_url_with_a_password(&[("FEISHU_BASE_URL", "https://:hush@feishu")], "--base-url")]
-#[case::no_duration(&[("PULSE_REQUEST_TIMEOUT", "soon")], "--request-timeout")]
-#[case::no_size(&[("PULSE_CACHE_BYTES", "much")], "--cache-bytes")]
-#[case::no_rate(&[("PULSE_UPSTREAM_RATE", "0")], "--upstream-rate")]
-#[case::no_geo(&[("PULSE_GEOS", "cn,mars")], "--geos")]
+#[case::no_address(&[("PULSE_LISTEN", "here")], "PULSE_LISTEN (--listen) is ")]
+#[case::only_a_port(&[("PULSE_LISTEN", "8080")], "write 127.0.0.1:8080")]
+#[case::a_name(&[("PULSE_LISTEN", "localhost:8080")], "write 127.0.0.1:8080")]
+#[case::no_choice(&[("PULSE_WARM", "maybe")], "PULSE_WARM (--warm) is \"maybe\": expected one of on, off")]
+#[case::no_number(&[("PULSE_MAX_REQUESTS", "many")], "expected a whole number from 1, such as 1024")]
+#[case::a_certificate_without_a_key(&[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_TLS_CERT", "x")], "PULSE_TLS_KEY (--tls-key) is not")]
+#[case::no_url(&[("FEISHU_BASE_URL", "ftp://feishu")], "FEISHU_BASE_URL (--base-url) is ")]
+#[case::a_url_with_a_password(&[("FEISHU_BASE_URL", "https://:hush@feishu")], "FEISHU_BASE_URL (--base-url) is ")]
+#[case::no_duration(&[("PULSE_REQUEST_TIMEOUT", "soon")], "PULSE_REQUEST_TIMEOUT (--request-timeout) is ")]
+#[case::no_size(&[("PULSE_CACHE_BYTES", "much")], "PULSE_CACHE_BYTES (--cache-bytes) is ")]
+#[case::no_rate(&[("PULSE_UPSTREAM_RATE", "0")], "PULSE_UPSTREAM_RATE (--upstream-rate) is ")]
+#[case::no_geo(&[("PULSE_GEOS", "cn,mars")], "PULSE_GEOS (--geos) is ")]
 #[case::a_geo_twice(&[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_GEOS", "cn,cn")], "PULSE_GEOS")]
 #[case::no_filter(&[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_LOG", "a=b=c")], "PULSE_LOG")]
-#[case::no_log_format(&[("PULSE_LOG_FORMAT", "xml")], "--log-format")]
+#[case::no_log_format(&[("PULSE_LOG_FORMAT", "xml")], "PULSE_LOG_FORMAT (--log-format) is ")]
 fn a_missing_or_invalid_setting_is_one_line_and_exit_code_2(#[case] settings: &[(&str, &str)], #[case] named: &str) {
     let output = run(&["serve"], settings);
 
@@ -120,6 +125,96 @@ fn an_address_in_use_is_reported_in_one_line() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stderr).lines().count(), 1);
     assert!(text(&output.stderr).contains(&address));
+    assert!(text(&output.stderr).contains("set PULSE_LISTEN (--listen) to another port"));
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let settings = settings();
+    let variables = settings.iter().map(|setting| setting["variable"].as_str().expect("a variable"));
+    for blank in ["", " ", "\r\n"] {
+        let environment: Vec<_> = variables.clone().map(|variable| (variable, blank)).collect();
+
+        let output = run(&["check"], &environment);
+
+        let stderr = text(&output.stderr);
+        assert!(stderr.lines().all(|line| line.contains("is not set")), "{stderr}");
+        assert_eq!(stderr.lines().count(), 2, "the app's id and secret: {stderr}");
+    }
+}
+
+#[rstest]
+#[case::check("check", &["Feishu:", "Server:", "Access control:", "Storage:", "Days:"], &[])]
+#[case::backfill("backfill", &["Feishu:", "Storage:"], &["PULSE_MAX_REQUESTS", "PULSE_LISTEN]", "Access control:"])]
+fn the_help_shows_what_a_command_reads_under_headings(
+    #[case] command: &str,
+    #[case] shown: &[&str],
+    #[case] hidden: &[&str],
+) {
+    let output = run(&[command, "--help"], &[]);
+
+    let help = text(&output.stdout);
+    assert!(shown.iter().all(|text| help.contains(text)), "{help}");
+    assert!(!hidden.iter().any(|text| help.contains(text)), "{help}");
+}
+
+#[test]
+fn a_key_in_the_keys_file_is_refused_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    std::fs::write(&path, format!("fpk_{}\n", "a".repeat(43))).unwrap();
+    let path = path.to_str().unwrap();
+
+    let output = run(&["serve"], &[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_API_KEYS_FILE", path)]);
+
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("PULSE_API_KEYS_FILE") && stderr.contains("key new"), "{stderr}");
+    assert!(!stderr.contains("fpk_aaa"), "{stderr}");
+}
+
+/// Starts a gateway that prefetches days, and returns the lines of its log until `end` is logged.
+async fn log_until(environment: &[(&str, &str)], end: &str) -> Vec<String> {
+    let environment = [&[("PULSE_WARM", "on"), ("PULSE_LISTEN", "127.0.0.1:0")], environment].concat();
+    let mut gateway = RunningProcess::start(&["serve"], &environment);
+    let log = BufReader::new(gateway.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let (sender, lines) = std::sync::mpsc::channel();
+    // Ends with the process.
+    std::thread::spawn(move || log.for_each(|line| drop(sender.send(line))));
+    let mut read = Vec::new();
+    eventually(async || {
+        read.extend(lines.try_iter());
+        read.iter().any(|line| line.contains(end))
+    })
+    .await;
+    read
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_one_error_with_its_remedy_and_one_line_about_the_days() {
+    let simulator = Simulator::start(SimulatorConfig::default(), || SystemClock.now()).await.unwrap();
+    let base = simulator.base_url();
+    let environment = [CREDENTIALS[0], ("FEISHU_APP_SECRET", "wrong"), ("FEISHU_BASE_URL", &base)];
+
+    let log = log_until(&environment, "could not be prefetched").await;
+
+    let of_level = |level: &str| log.iter().filter(|line| line.contains(level)).collect::<Vec<_>>();
+    let [error] = of_level(" ERROR ")[..] else { panic!("one error: {log:#?}") };
+    assert!(error.contains("Compare FEISHU_APP_ID and FEISHU_APP_SECRET"), "{error}");
+    let [warning] = of_level(" WARN ")[..] else { panic!("one warning: {log:#?}") };
+    assert!(warning.contains("days=35"), "{warning}");
+}
+
+#[tokio::test]
+async fn the_log_names_the_addresses_what_is_prefetched_and_when_it_is_available() {
+    let simulation = SimulatorConfig { users: 5, ..SimulatorConfig::default() };
+    let simulator = Simulator::start(simulation, || SystemClock.now()).await.unwrap();
+    let base = simulator.base_url();
+    let environment = [CREDENTIALS[0], CREDENTIALS[1], ("FEISHU_BASE_URL", &base), ("PULSE_WARM_DAYS", "3")];
+
+    let log = log_until(&environment, "the latest days are available").await.join("\n");
+
+    assert!(log.contains("/docs") && log.contains("prefetching the latest days"), "{log}");
+    assert_eq!(log.matches("days=3 ").count(), 2, "{log}");
 }
 
 #[test]
@@ -136,6 +231,19 @@ fn the_help_lists_every_setting() {
         );
     }
     assert!(!help.contains("demo-secret"));
+}
+
+#[test]
+fn the_chinese_reference_has_every_setting_with_its_default() {
+    let reference = include_str!("../../../docs/zh/settings.md");
+    for setting in settings() {
+        let variable = setting["variable"].as_str().expect("a variable");
+        let row = reference.lines().find(|line| line.starts_with(&format!("| `{variable}` |")));
+        let row = row.unwrap_or_else(|| panic!("{variable} is missing"));
+        if let Some(default) = setting["default"].as_str() {
+            assert!(row.contains(&format!("| `{default}` |")), "{variable}: the default is {default}: {row}");
+        }
+    }
 }
 
 #[test]
@@ -158,12 +266,18 @@ async fn the_demo_responds_and_ends_with_ctrl_c() {
     let (status, body) = (answer.status(), answer.json::<Value>().await.expect("JSON"));
     let departments = reqwest::get(url.replace("activity", "departments")).await.expect("an answer");
     let departments = departments.text().await.expect("a text");
+    let page =
+        reqwest::Client::new().get(&url).header("origin", "http://localhost:5173").send().await.expect("an answer");
+    let allowed_origin = page.headers().get("access-control-allow-origin").cloned();
+    let is_warm = guide.any(|line| line.contains(" is available: 35 of 35 days"));
     demo.signal("INT");
 
     assert!(status.is_success(), "{body}");
     assert_eq!(body["data"].as_array().map(Vec::len), Some(7));
     // A department of the profile `story`.
     assert!(departments.contains("运营部"), "{departments}");
+    assert_eq!(allowed_origin.expect("a page of a development server may read"), "http://localhost:5173");
+    assert!(is_warm);
     assert!(demo.exit_status().await.success());
 }
 

@@ -190,7 +190,7 @@ fn dormant_query(days: Option<i32>) -> String {
 impl DepartmentsQuestion {
     fn query(self) -> String {
         let trailing = if self.trailing { "fetch" } else { "none" };
-        let layout = if self.is_tree { "tree" } else { "flat" };
+        let layout = if self.is_tree { "tree" } else { "nested" };
         let depth = self.depth.map(|depth| format!("&depth={depth}")).unwrap_or_default();
         let regular_days = regular_query(self.regular_days);
         format!("trailing={trailing}&layout={layout}&distinct={}{depth}{regular_days}", self.distinct)

@@ -18,6 +18,10 @@ use crate::{
 const ONE: NonZero<usize> = NonZero::new(1).unwrap();
 const EXPORT: &str = "/v1/user-days?start_date=2026-10-21&end_date=2026-11-20&format=ndjson";
 
+/// With this memory, only exports below 256 KiB are collected. [`EXPORT`] is longer, compressed too, so it is in progress until
+/// it is read.
+const STREAMING_CACHE_BYTES: u64 = 4 << 20;
+
 fn simulation() -> SimulatorConfig {
     SimulatorConfig { users: 300, days: 35, ..SimulatorConfig::default() }
 }
@@ -101,7 +105,11 @@ async fn connect_with_small_buffer(setup: &Setup) -> TcpStream {
 
 #[tokio::test]
 async fn beyond_the_limit_exports_get_503_with_retry_after_and_fetch_nothing() {
-    let setup = Setup::with(simulation(), |config| config.server.max_exports = ONE).await;
+    let setup = Setup::with(simulation(), |config| {
+        config.server.max_exports = ONE;
+        config.cache_bytes = STREAMING_CACHE_BYTES;
+    })
+    .await;
     let first = begin(&unreading_client(), &setup, EXPORT).await;
     assert_eq!(first.status(), StatusCode::OK);
     let calls = setup.upstream_calls();
@@ -120,7 +128,11 @@ async fn a_caller_has_a_quarter_of_the_exports() {
     let keys = ["greedy", "other"].map(|name| Key::new(name, &[Scope::UsersRead]));
     let [greedy, other] = &keys;
     let four = NonZero::new(4).expect("four");
-    let guarded = GuardedGateway::with(simulation(), &keys, |config| config.server.max_exports = four).await;
+    let guarded = GuardedGateway::with(simulation(), &keys, |config| {
+        config.server.max_exports = four;
+        config.cache_bytes = STREAMING_CACHE_BYTES;
+    })
+    .await;
     let export = |client: reqwest::Client, key: &Key| {
         client.get(format!("{}{EXPORT}", guarded.setup.base)).bearer_auth(&key.secret).send()
     };

@@ -87,11 +87,11 @@ impl Layer {
             Self::SingleFlight => Arc::new(SingleFlight::new(inner)),
             Self::ReadCache => Arc::new(ReadCache::new(memory, inner)),
             Self::NarrowFromWhole => Arc::new(NarrowFromWhole::new(memory, inner)),
-            Self::FilteredView => Arc::new(FilteredView::new(AccessView::default(), None, inner)),
+            Self::FilteredView => Arc::new(FilteredView::new(AccessView::default(), None, Arc::default(), inner)),
             Self::Stack => read_path(&memory, Some(&archive), inner).source,
             Self::ViewStack => {
                 let whole = read_path(&memory, Some(&archive), inner).source;
-                let filtered = FilteredView::new(AccessView::default(), None, whole);
+                let filtered = FilteredView::new(AccessView::default(), None, Arc::default(), whole);
                 read_path(&Arc::new(memory.for_new_view()), None, filtered).source
             }
         };

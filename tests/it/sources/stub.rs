@@ -70,7 +70,7 @@ impl DaySource for Stub {
         if let Some(error) = self.error.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Err(error);
         }
-        let dictionary = Arc::clone(self.dictionaries.for_id_type(key.user_id_type));
+        let dictionary = self.dictionaries.for_id_type(key.user_id_type);
         let mut builder = DayTableBuilder::new(key.clone(), dictionary);
         for person in 0..PEOPLE {
             let user_id = format!("{}_{person}", key.user_id_type.name());

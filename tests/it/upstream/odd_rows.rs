@@ -214,7 +214,7 @@ async fn the_largest_count_is_the_same_in_every_format() {
 
 #[rstest]
 #[case::activity("/v1/reports/activity?interval=day")]
-#[case::departments("/v1/reports/departments?layout=flat")]
+#[case::departments("/v1/reports/departments?layout=nested")]
 #[tokio::test]
 async fn a_sum_beyond_the_largest_count_is_limited_and_reported(#[case] report: &str) {
     let setup = setup_with(r#""vc_num":"#, format!(r#""vc_num":{MAX_COUNT},"other":"#)).await;

@@ -1,0 +1,6 @@
+module.exports = {
+  pulse: {
+    input: process.env.DOCUMENT,
+    output: { target: './generated/orval/pulse.ts', client: 'fetch', baseUrl: process.env.GATEWAY },
+  },
+}

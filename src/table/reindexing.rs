@@ -1,0 +1,154 @@
+//! Moves indices from one dictionary to another.
+
+use std::sync::Arc;
+
+use super::{
+    DayTable, Dictionary,
+    profile::{PersonIndex, Profile, ProfileIndex},
+};
+
+/// Number of entries that are added under one lock, so that readers do not wait for long.
+const ENTRIES_PER_LOCK: usize = 4096;
+
+/// Marks entries without a new index.
+const NO_INDEX: u32 = u32::MAX;
+
+/// The indices of a second dictionary for entries of a first one. Entries are added to the second one as needed.
+///
+/// No two dictionaries are locked at the same time.
+#[derive(Debug)]
+pub struct Reindexing {
+    from: Arc<Dictionary>,
+    to: Arc<Dictionary>,
+    people: NewIndices,
+    profiles: NewIndices,
+    departments: NewIndices,
+    devices: NewIndices,
+}
+
+/// The new index of each entry, by old index; [`NO_INDEX`] if it is not known yet.
+#[derive(Debug, Default)]
+struct NewIndices(Vec<u32>);
+
+impl NewIndices {
+    /// Those of these entries that have no new index, each once.
+    fn unknown(&mut self, indices: impl Iterator<Item = u32>) -> Vec<u32> {
+        let mut unknown: Vec<u32> = indices.filter(|index| self.get(*index) == NO_INDEX).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if let Some(last) = unknown.last() {
+            self.0.resize(self.0.len().max(*last as usize + 1), NO_INDEX);
+        }
+        unknown
+    }
+
+    fn get(&self, index: u32) -> u32 {
+        self.0.get(index as usize).copied().unwrap_or(NO_INDEX)
+    }
+
+    fn set(&mut self, index: u32, new: u32) {
+        self.0[index as usize] = new;
+    }
+
+    fn all<B: FromIterator<u32>>(&self, indices: &[u32]) -> B {
+        indices.iter().map(|index| self.0[*index as usize]).collect()
+    }
+}
+
+impl Reindexing {
+    /// No entry yet.
+    #[must_use]
+    pub fn new(from: Arc<Dictionary>, to: Arc<Dictionary>) -> Self {
+        let none = NewIndices::default;
+        Self { from, to, people: none(), profiles: none(), departments: none(), devices: none() }
+    }
+
+    /// The dictionary of the new indices.
+    #[must_use]
+    pub const fn target(&self) -> &Arc<Dictionary> {
+        &self.to
+    }
+
+    /// Whether these are the indices for days of this dictionary.
+    #[must_use]
+    pub fn applies_to(&self, dictionary: &Arc<Dictionary>) -> bool {
+        Arc::ptr_eq(&self.from, dictionary)
+    }
+
+    /// The new indices of these people, in the same order.
+    pub fn people(&mut self, people: &[PersonIndex]) -> Vec<PersonIndex> {
+        for part in self.people.unknown(people.iter().copied()).chunks(ENTRIES_PER_LOCK) {
+            let tables = self.from.read();
+            let user_ids: Vec<Arc<str>> = part.iter().map(|person| Arc::clone(tables.user_id(*person))).collect();
+            drop(tables);
+            let mut tables = self.to.write();
+            for (person, user_id) in part.iter().zip(user_ids) {
+                self.people.set(*person, tables.intern_person(&user_id).0);
+            }
+        }
+        self.people.all(people)
+    }
+
+    /// The new indices of these departments, in the same order.
+    pub fn departments(&mut self, departments: &[u32]) -> Vec<u32> {
+        for part in self.departments.unknown(departments.iter().copied()).chunks(ENTRIES_PER_LOCK) {
+            let tables = self.from.read();
+            let values: Vec<_> = part.iter().map(|index| Arc::clone(tables.department(*index))).collect();
+            drop(tables);
+            let mut tables = self.to.write();
+            for (index, department) in part.iter().zip(values) {
+                self.departments.set(*index, tables.intern_department(&department));
+            }
+        }
+        self.departments.all(departments)
+    }
+
+    /// The new indices of these profiles, in the same order.
+    pub fn profiles(&mut self, profiles: &[ProfileIndex]) -> Box<[ProfileIndex]> {
+        for part in self.profiles.unknown(profiles.iter().copied()).chunks(ENTRIES_PER_LOCK) {
+            let tables = self.from.read();
+            let values: Vec<Arc<Profile>> = part.iter().map(|index| Arc::clone(tables.profile(*index))).collect();
+            drop(tables);
+            let people: Vec<PersonIndex> = values.iter().filter_map(|profile| profile.person).collect();
+            self.people(&people);
+            self.departments(&values.iter().map(|profile| profile.department).collect::<Vec<_>>());
+            let mut tables = self.to.write();
+            for (index, profile) in part.iter().zip(values) {
+                let person = profile.person.map(|person| self.people.get(person));
+                let moved = Profile {
+                    person,
+                    user_id: person.map(|person| Arc::clone(tables.user_id(person))),
+                    department: self.departments.get(profile.department),
+                    ..(*profile).clone()
+                };
+                self.profiles.set(*index, tables.intern_profile(&moved));
+            }
+        }
+        self.profiles.all(profiles)
+    }
+
+    fn devices(&mut self, devices: &[u32]) -> Box<[u32]> {
+        for part in self.devices.unknown(devices.iter().copied()).chunks(ENTRIES_PER_LOCK) {
+            let tables = self.from.read();
+            let values: Vec<_> = part.iter().map(|index| Arc::clone(tables.devices(*index))).collect();
+            drop(tables);
+            let mut tables = self.to.write();
+            for (index, devices) in part.iter().zip(values) {
+                self.devices.set(*index, tables.intern_devices(&devices));
+            }
+        }
+        self.devices.all(devices)
+    }
+}
+
+impl DayTable {
+    /// The same day with the indices of another dictionary.
+    #[must_use]
+    pub fn reindexed(&self, indices: &mut Reindexing) -> Self {
+        let mut day = self.clone();
+        day.columns.profiles = indices.profiles(self.profiles());
+        day.columns.devices = indices.devices(self.devices());
+        day.dictionary = Arc::clone(indices.target());
+        day
+    }
+}
