@@ -404,7 +404,7 @@ fn fields(schemas: &Value, schema: &Value) -> Vec<String> {
     };
     let parts = schema["allOf"].as_array().into_iter().flatten().flat_map(part);
     let properties = || schema["properties"].as_object().into_iter().flatten();
-    let inside = properties().flat_map(|(_, property)| fields(schemas, property));
+    let inside = properties().flat_map(|(_, property)| part(property));
     properties().map(|(name, _)| name.clone()).chain(inside).chain(parts).collect()
 }
 
@@ -426,7 +426,7 @@ fn both_pages_name_every_figure() {
         "PeriodItem",
         "MovementItem",
         "ClientsData",
-        "UsedItem",
+        "ClientUsageItem",
         "ClientVersionItem",
         "LicencesItem",
     ];
