@@ -112,7 +112,7 @@ impl ActivityRequest {
         let interval: Interval = interval.unwrap_or_default().into();
         let longest = |range| activity::buckets(range, interval).map(DayRange::len).max();
         let regular_days = read_regular_days(&mut params, context, &data, longest);
-        let trailing = params.read::<TrailingParams>().apply_to(&mut data);
+        let trailing = params.read::<TrailingParams>().apply_to(&mut data, TrailingMode::Auto);
         params.finish()?;
         Ok(Self { data, interval, regular_days, trailing })
     }

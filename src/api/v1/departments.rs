@@ -54,7 +54,8 @@ pub struct DepartmentsParams {
     #[param(value_type = Option<DepartmentsLayout>)]
     layout: Option<Layout>,
     /// `false`: distinct people are not counted if the range spans several days: numbers of distinct people and their shares
-    /// are null, means per day are not. About ten times faster for a large company. Default: `true`.
+    /// are null, means per day are not. `wau`, `mau` and `stickiness` are null unless `trailing` is given. About ten times
+    /// faster for a large company. Default: `true`.
     distinct: Option<bool>,
 }
 
@@ -148,10 +149,13 @@ impl DepartmentsRequest {
         shared_params::reject_user_id(&mut params);
         let (mut data, own): (_, DepartmentsParams) = shared_params::read(&mut params, context);
         let regular_days = read_regular_days(&mut params, context, &data, |range| Some(range.len()));
-        let trailing = params.read::<TrailingParams>().apply_to(&mut data);
+        let distinct = own.distinct.unwrap_or(true);
+        // Trailing figures are distinct counts.
+        let default = if distinct { TrailingMode::Auto } else { TrailingMode::None };
+        let trailing = params.read::<TrailingParams>().apply_to(&mut data, default);
         params.finish()?;
         let depth = own.depth.map_or(usize::MAX, |WholeNumber(depth)| depth);
-        Ok(Self { data, depth, distinct: own.distinct.unwrap_or(true), regular_days, trailing })
+        Ok(Self { data, depth, distinct, regular_days, trailing })
     }
 }
 

@@ -25,11 +25,10 @@ pub struct TrailingParams {
 }
 
 /// Which days before the range trailing figures may use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TrailingMode {
     /// Stored days, and the others if the caller's wait and the quota suffice.
-    #[default]
     Auto,
     /// All days.
     Fetch,
@@ -44,10 +43,10 @@ const LEAD_DAYS_NOT_STORED: &str = "wau, mau or stickiness are null, because day
     fetched; trailing=fetch fetches them";
 
 impl TrailingParams {
-    /// The mode. Completes the `data` request with the days that are always fetched.
+    /// The mode, or `default` if the request names none. Completes the `data` request with the days that are always fetched.
     #[must_use]
-    pub fn apply_to(self, data: &mut DataRequest) -> TrailingMode {
-        let mode = self.trailing.unwrap_or_default();
+    pub fn apply_to(self, data: &mut DataRequest, default: TrailingMode) -> TrailingMode {
+        let mode = self.trailing.unwrap_or(default);
         data.query.lead_days = if mode == TrailingMode::Fetch { MONTH_DAYS - 1 } else { 0 };
         mode
     }

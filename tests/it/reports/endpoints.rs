@@ -225,7 +225,9 @@ async fn departments_without_distinct_people_have_the_same_sums() {
             assert_eq!(counted[same], sums[same]);
         }
         assert_eq!((&sums["active"], &sums["features"]["im"]["active"]), (&Value::Null, &Value::Null));
+        assert_eq!((&sums["wau"], &sums["mau"]), (&Value::Null, &Value::Null), "trailing figures are distinct counts");
     }
+    assert_eq!(sums["meta"]["notes"], counted["meta"]["notes"], "nothing is lacking that was asked for");
 }
 
 #[tokio::test]
