@@ -336,7 +336,7 @@ mod tests {
             .present
             .identified
             .ones()
-            .map(|person| tables.user_id(person as u32).to_string())
+            .map(|person| tables.user_id(u32::try_from(person).unwrap()).to_string())
             .collect();
         ids.sort_unstable();
         ids
