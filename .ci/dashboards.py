@@ -1,4 +1,4 @@
-"""Writes the Grafana dashboards of the chart. The tables OPERATIONS and ADOPTION list the panels."""
+"""Writes the Grafana dashboards of the chart. The tables OPERATIONS, ADOPTION and REPORTS list the panels."""
 
 import json
 import sys
@@ -152,6 +152,55 @@ ADOPTION = {
 }
 
 
+# A panel of the Infinity data source: it reads a report of the gateway for the time range of the dashboard. The columns are
+# pairs of the field of the API and its title; the first one is the time or the label.
+def report(title, description, kind, path, *columns, query="", width=24):
+    first = "timestamp" if kind == "timeseries" else "string"
+    target = {
+        "refId": "A",
+        "type": "json",
+        "parser": "backend",
+        "source": "url",
+        "format": "timeseries" if kind == "timeseries" else "table",
+        "url": f"/v1/reports/{path}?start_date=${{__from:date:YYYY-MM-DD}}&end_date=${{__to:date:YYYY-MM-DD}}{query}",
+        "url_options": {"method": "GET"},
+        "root_selector": "data",
+        "columns": [{"selector": field, "text": text, "type": "number" if at else first} for at, (field, text) in enumerate(columns)],
+    }
+    drawn = panel(kind, title, "short", description, [], width, {}, {})
+    return {**drawn, "datasource": {"type": INFINITY, "uid": "$datasource"}, "targets": [target]}
+
+
+INFINITY = "yesoreyeram-infinity-datasource"
+FEATURES = ["im", "docs", "cal", "vc", "search", "email", "task"]
+REPORTS = {
+    "Activity": [
+        report("Active people", "Distinct people on each day, and over the 7 and 30 days that end with it.", "timeseries", "activity",
+               ("start_date", "date"), ("active", "active"), ("wau", "7 days"), ("mau", "30 days")),
+        report("Features", "Distinct people who used each feature on the day.", "timeseries", "activity", ("start_date", "date"),
+               *((f"features.{feature}.active", feature) for feature in FEATURES)),
+    ],
+    "Departments": [
+        report("Departments", "Figures of the time range, of the two upper levels.", "table", "departments", ("department_path", "department"),
+               ("people", "people"), ("active_rate_per_day", "active rate a day"), ("regular_rate", "regular"), query="&depth=2"),
+    ],
+}
+
+
+def reports_dashboard(uid, title, rows):
+    return {
+        "uid": uid,
+        "title": title,
+        "tags": ["feishu-pulse"],
+        "schemaVersion": 39,
+        "editable": True,
+        # Figures of a day are there from 09:30 of the next one.
+        "time": {"from": "now-31d/d", "to": "now-1d/d"},
+        "templating": {"list": [variable("datasource", "datasource", INFINITY)]},
+        "panels": laid_out(rows),
+    }
+
+
 def laid_out(rows):
     """Rows of panels, from left to right and from top to bottom."""
     found, x, y = [], 0, 0
@@ -192,6 +241,7 @@ def dashboard(uid, title, rows):
 DASHBOARDS = {
     "operations": dashboard("feishu-pulse-operations", "feishu-pulse: operations", OPERATIONS),
     "adoption": dashboard("feishu-pulse-adoption", "feishu-pulse: adoption", ADOPTION),
+    "reports": reports_dashboard("feishu-pulse-reports", "feishu-pulse: reports", REPORTS),
 }
 
 print(json.dumps(DASHBOARDS[sys.argv[1]], indent=1, ensure_ascii=False))

@@ -2,8 +2,11 @@
 
 import datetime
 import io
+import json
 import os
+import re
 import urllib.request
+from pathlib import Path
 
 import duckdb
 import fsspec
@@ -59,3 +62,21 @@ names = set(pandas.read_csv(address("csv"))["user_name"])
 assert names == {row[header.index("user_name")] for row in [first, *others]}
 assert len(pandas.read_excel(io.BytesIO(workbook))) == rows
 print("openpyxl and pandas, XLSX: ok")
+
+# What Grafana's data source Infinity reads: each panel's address, and in each item the field of each column.
+last = datetime.date.fromisoformat(values["date"].date().isoformat())
+dates = {"from": last - datetime.timedelta(days=1), "to": last}
+dashboard = json.loads(Path(os.environ["DASHBOARD"]).read_text())
+targets = [target for panel in dashboard["panels"] for target in panel.get("targets", [])]
+assert len(targets) >= 3
+for target in targets:
+    url = re.sub(r"\$\{__(from|to):date:YYYY-MM-DD\}", lambda match: str(dates[match[1]]), target["url"])
+    items = json.load(urllib.request.urlopen(GATEWAY + url))[target["root_selector"]]
+    assert items, url
+    for item in items:
+        for column in target["columns"]:
+            value = item
+            for name in column["selector"].split("."):
+                value = value[name]
+            assert isinstance(value, str if column["type"] != "number" else (int, float, type(None))), (url, column, value)
+print("the queries of Grafana's dashboard: ok")
