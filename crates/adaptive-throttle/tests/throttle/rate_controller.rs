@@ -26,6 +26,7 @@ fn fixed(calls: u32, window: Duration, phase: f64) -> RateLimits {
 fn server(limits: RateLimits, headers: RefusalHeaders, max_latency_ms: u64) -> SimulatedServer {
     SimulatedServer {
         limits: vec![(Duration::ZERO, limits)],
+        outage: Duration::ZERO..Duration::ZERO,
         headers,
         min_latency: Duration::from_millis(20),
         max_latency: Duration::from_millis(max_latency_ms),
