@@ -2,8 +2,8 @@
 //!
 //! The controller is pure: every method receives the time, counted from an epoch that the caller chooses.
 //!
-//! 1. Search: while no limit is known, the rate grows a little above what the server has accepted. Near the published
-//!    limits per minute, few calls may be in flight (`in_flight_cap`).
+//! 1. Search: while no limit is known, the rate climbs from one published limit per second to the next
+//!    (`limit_search`). At the published limits per minute, few calls may be in flight (`in_flight_cap`).
 //! 2. Lockout: a refusal starts a `lockout`. Its length shows the window of the limit, and the calls accepted before it
 //!    show the limit (`limit_window`).
 //! 3. Steady state: the `limit_estimate` sets the rate. Calls are aligned with fixed windows of a second
@@ -23,6 +23,7 @@ mod call_times;
 mod in_flight_cap;
 mod limit_estimate;
 mod limit_probe;
+mod limit_search;
 mod limit_window;
 mod lockout;
 mod window_phase;
@@ -30,6 +31,7 @@ mod window_phase;
 use call_times::CallTimes;
 use in_flight_cap::InFlightCap;
 use limit_estimate::LimitEstimate;
+use limit_search::LimitSearch;
 use limit_window::LimitWindow;
 use lockout::{Lockout, RefusedCall};
 use window_phase::{WindowPhase, WindowPlan};
@@ -45,16 +47,8 @@ const SENT_RETENTION_SECONDS: f64 = 65.0;
 /// spare.
 const SENT_RETENTION_CEILING_SPANS: f64 = 2.0;
 
-// Search.
+// Settings.
 
-/// Calls per second by which the rate exceeds the highest accepted rate. Larger finds the limit sooner, smaller has
-/// fewer calls refused when it is reached.
-const SEARCH_GROWTH_PER_SECOND: f64 = 1.5;
-/// Calls in flight that the search allows at any latency: with short latencies it may grow faster than
-/// [`SEARCH_GROWTH_PER_SECOND`], because few calls are in flight when the limit is reached.
-const SEARCH_IN_FLIGHT: f64 = 4.0;
-/// The rate that [`SEARCH_IN_FLIGHT`] allows is at most this multiple of the highest accepted rate.
-const SEARCH_MAX_GROWTH_FACTOR: f64 = 2.0;
 /// The smallest start rate in calls per second; keeps a setting of zero from stopping all calls.
 const MIN_START_RATE: f64 = 0.001;
 /// A restored limit over a shorter window than this is treated as a limit per second, any other as a limit per minute.
@@ -110,6 +104,9 @@ const SECOND_RESET_MAX_SECONDS: f64 = 1.0;
 /// The part of the latency after the first refused call in which a call may still be accepted although the window is
 /// over: calls overtake each other on the way.
 const REORDERING_LATENCIES: f64 = 0.5;
+/// Seconds in addition to a window's length in which the calls before a refusal are counted: at exactly the limit, as
+/// many calls as it allows are one window's length apart, and timers are late by a few milliseconds.
+const COUNT_TOLERANCE_SECONDS: f64 = 0.02;
 /// If this number of calls or more was accepted during a lockout, it was not caused by one window of a minute: such a
 /// window accepts no call once its limit is reached.
 const MIN_ACCEPTED_IN_GAP: f64 = 1.0;
@@ -173,8 +170,7 @@ pub struct RateController {
     sent: CallTimes,
     /// When pacing sends the next call, in seconds since the epoch.
     next_paced: f64,
-    /// The most calls accepted within a second so far.
-    peak_accepted_rate: f64,
+    search: LimitSearch,
     /// The limit in the newest header that had one, in calls.
     header_limit: Option<f64>,
     estimate: Option<LimitEstimate>,
@@ -206,15 +202,16 @@ impl RateController {
         let sent_retention = ceiling.map_or(SENT_RETENTION_SECONDS, |ceiling| {
             SENT_RETENTION_SECONDS.max(SENT_RETENTION_CEILING_SPANS * ceiling.span)
         });
+        let start_rate = config.start_rate.max(MIN_START_RATE);
         Self {
             max_in_flight: config.max_in_flight.max(1),
-            start_rate: config.start_rate.max(MIN_START_RATE),
+            start_rate,
             in_flight: 0,
             latency: LatencyEstimate { mean: INITIAL_LATENCY_SECONDS, peak: INITIAL_LATENCY_SECONDS },
             accepted: CallTimes::new(ACCEPTED_RETENTION_SECONDS),
             sent: CallTimes::new(sent_retention),
             next_paced: 0.0,
-            peak_accepted_rate: 0.0,
+            search: LimitSearch::new(start_rate),
             header_limit: None,
             estimate: None,
             lockout: None,
@@ -263,8 +260,6 @@ impl RateController {
         self.on_reply(sent, now, hints);
         let (sent, now) = (sent.as_secs_f64(), now.as_secs_f64());
         self.accepted.insert(sent);
-        let last_second = self.accepted.count_between(sent - LimitWindow::Second.seconds(), sent);
-        self.peak_accepted_rate = self.peak_accepted_rate.max(last_second);
         self.in_flight_cap.observe(now, self.accepted_in_last_minute(now));
         if let Some(lockout) = self.lockout.take_if(|lockout| sent >= lockout.confirmed_at) {
             self.update_estimate(&lockout);
@@ -274,6 +269,8 @@ impl RateController {
         }
         if let Some(estimate) = &mut self.estimate {
             estimate.on_accepted(sent, now, self.latency.peak, &self.accepted);
+        } else if self.lockout.is_none() {
+            self.search.on_accepted(sent, now, &self.accepted);
         }
     }
 
@@ -290,13 +287,16 @@ impl RateController {
         self.lockout = Some(Lockout::begin(&refused, window, self.latency.peak));
         if let Some(estimate) = &mut self.estimate {
             estimate.on_refused(&refused, &self.accepted);
+        } else {
+            let accepted = self.accepted_around(refused.sent, LimitWindow::Second);
+            self.search.on_refused(LimitWindow::Second.estimate_limit(accepted, hints.limit));
         }
     }
 
     /// The present rate in calls per second.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        let rate = self.estimate.as_ref().map_or_else(|| self.search_rate(), LimitEstimate::rate);
+        let rate = self.estimate.as_ref().map_or_else(|| self.search.rate(), LimitEstimate::rate);
         rate.min(self.ceiling.map_or(f64::INFINITY, |ceiling| ceiling.rate))
     }
 
@@ -345,13 +345,6 @@ impl RateController {
         self.accepted.count_between(now - LimitWindow::Minute.seconds(), now)
     }
 
-    /// The rate while no limit is known, in calls per second.
-    fn search_rate(&self) -> f64 {
-        let at_few_in_flight =
-            (SEARCH_IN_FLIGHT / self.latency.peak).min(SEARCH_MAX_GROWTH_FACTOR * self.peak_accepted_rate);
-        self.start_rate.max(self.peak_accepted_rate + SEARCH_GROWTH_PER_SECOND).max(at_few_in_flight)
-    }
-
     /// Calls that may be in flight: rate × latency (Little's law) with headroom.
     fn in_flight_limit(&self, now: f64) -> usize {
         if self.lockout.as_ref().is_some_and(|lockout| lockout.needs_single_probes(self.window())) {
@@ -368,7 +361,7 @@ impl RateController {
         if self.window() == Some(LimitWindow::Minute) {
             return None;
         }
-        self.in_flight_cap.cap(now, self.accepted_in_last_minute(now) + count_to_f64(self.in_flight))
+        self.in_flight_cap.cap(self.accepted_in_last_minute(now)).map(floor_to_usize)
     }
 
     /// When the rate permits the next call.
@@ -414,7 +407,7 @@ impl RateController {
         let window = self.window_of(lockout);
         let Some(estimate) = &mut self.estimate else { return self.start_estimate(window, lockout, None) };
         let accepted = self.accepted.count_between(lockout.first_sent - estimate.window.seconds(), lockout.first_sent);
-        if estimate.window == LimitWindow::Second && window == LimitWindow::Minute {
+        if window > estimate.window {
             self.start_estimate(window, lockout, None);
         } else if contradicts(lockout, estimate.window, accepted) {
             if estimate.has_unproven_phase() {
@@ -440,10 +433,19 @@ impl RateController {
         }
     }
 
+    /// The calls accepted in about one window's length before a refused call was sent, or in one window's length after
+    /// it if those are more: a token bucket accepts calls after a refused one, and a fixed window at most those of the
+    /// next window.
+    fn accepted_around(&self, refused_at: f64, window: LimitWindow) -> f64 {
+        let from = refused_at - window.seconds() - COUNT_TOLERANCE_SECONDS;
+        let before = self.accepted.count_between(from, refused_at);
+        before.max(self.accepted.count_between(refused_at, refused_at + window.seconds()))
+    }
+
     /// Starts a new estimate from the calls accepted before a lockout. It is lower than a `contradicted` limit in calls
     /// per window.
     fn start_estimate(&mut self, window: LimitWindow, lockout: &Lockout, contradicted: Option<f64>) {
-        let accepted = self.accepted.count_between(lockout.first_sent - window.seconds(), lockout.first_sent);
+        let accepted = self.accepted_around(lockout.first_sent, window);
         let header_limit = self.header_limit.filter(|_| lockout.reset.is_some());
         let limit = window.estimate_limit(accepted, header_limit);
         let phase = Some(WindowPhase::new(lockout.window_end()));

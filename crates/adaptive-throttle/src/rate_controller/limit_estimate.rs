@@ -92,8 +92,8 @@ const RETRY_LEVEL_FACTOR: f64 = 1.05;
 /// The smallest share of the rate that must have been used for an accepted call to count: calls far below the limit
 /// say nothing about it.
 const MIN_USED_SHARE: f64 = 0.7;
-/// The first probe follows after the calls of this number of windows: early, because the first estimate is the least
-/// certain one.
+/// Without a header that confirms the estimate, the first probe follows after the calls of this number of windows:
+/// early, because such an estimate is the least certain one. With such a header, the longest interval applies.
 const FIRST_PROBE_WINDOWS: f64 = 2.0;
 /// The fewest accepted calls before the first probe.
 const MIN_FIRST_PROBE_CALLS: f64 = 6.0;
@@ -141,7 +141,12 @@ impl LimitEstimate {
     pub(super) fn new(window: LimitWindow, calls: f64, phase: Option<WindowPhase>, header_limit: Option<f64>) -> Self {
         let phase = phase.filter(|_| window == LimitWindow::Second);
         let margin = if window == LimitWindow::Second { INITIAL_SECOND_MARGIN } else { INITIAL_MINUTE_MARGIN };
-        let first_interval = (FIRST_PROBE_WINDOWS * calls).clamp(MIN_FIRST_PROBE_CALLS, MAX_FIRST_PROBE_CALLS);
+        let usual_interval = usual_probe_interval(window, calls);
+        let first_interval = if is_in_header(calls, header_limit) {
+            LimitProbe::longest_interval(usual_interval)
+        } else {
+            early_probe_interval(calls)
+        };
         let min_probe = (calls * PROBE_SHARE).max(MIN_PROBE_CALLS);
         Self {
             window,
@@ -152,13 +157,13 @@ impl LimitEstimate {
             margin,
             step: (STEP_CALLS / calls).clamp(MIN_INITIAL_STEP, MAX_INITIAL_STEP),
             accepted_in_a_row: 0.0,
-            probe: LimitProbe::new(first_interval, usual_probe_interval(window, calls), min_probe),
+            probe: LimitProbe::new(first_interval, usual_interval, min_probe),
         }
     }
 
     /// The same estimate; before it, the limit was `former` calls per window.
     pub(super) fn with_former_limit(mut self, former: f64) -> Self {
-        self.probe.set_former_limit(former);
+        self.probe.set_former_limit(former, early_probe_interval(self.calls));
         self
     }
 
@@ -213,6 +218,11 @@ impl LimitEstimate {
         }
     }
 
+    /// Whether the limit is published or in a header.
+    fn is_confirmed(&self) -> bool {
+        self.window.is_published(self.calls) || is_in_header(self.calls, self.header_limit)
+    }
+
     /// Whether phase-aligned sending is in use and has never worked. Then the phase is wrong rather than the limit.
     pub(super) fn has_unproven_phase(&self) -> bool {
         self.phase.as_ref().is_some_and(|phase| !phase.has_accepted_in_a_row(PHASE_PROOF_WINDOWS * self.calls))
@@ -225,12 +235,6 @@ impl LimitEstimate {
         self.margin = INITIAL_SECOND_MARGIN;
         let interval = usual_probe_interval(self.window, self.calls);
         self.probe = LimitProbe::new(interval, interval, self.calls * PACED_PROBE_SHARE);
-    }
-
-    /// Whether the estimate is a published limit or the limit in a header.
-    fn is_confirmed(&self) -> bool {
-        let is_in_header = |limit: f64| (limit - self.calls).abs() < HEADER_TOLERANCE_CALLS;
-        self.window.is_published(self.calls) || self.header_limit.is_some_and(is_in_header)
     }
 
     fn used_share(&self) -> f64 {
@@ -301,6 +305,16 @@ impl LimitEstimate {
             self.probe.start(now, &baseline);
         }
     }
+}
+
+/// Whether a limit is the one in a header.
+fn is_in_header(calls: f64, header_limit: Option<f64>) -> bool {
+    header_limit.is_some_and(|limit| (limit - calls).abs() < HEADER_TOLERANCE_CALLS)
+}
+
+/// Accepted calls before the first probe of an uncertain estimate.
+fn early_probe_interval(calls: f64) -> f64 {
+    (FIRST_PROBE_WINDOWS * calls).clamp(MIN_FIRST_PROBE_CALLS, MAX_FIRST_PROBE_CALLS)
 }
 
 /// Accepted calls between two probes.

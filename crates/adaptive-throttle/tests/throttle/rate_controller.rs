@@ -33,6 +33,17 @@ fn server(limits: RateLimits, headers: RefusalHeaders, max_latency_ms: u64) -> S
     }
 }
 
+/// The latencies and headers of the benchmark's tables.
+fn usual_server(limits: RateLimits) -> SimulatedServer {
+    SimulatedServer { min_latency: Duration::from_millis(50), ..server(limits, RefusalHeaders::Whole, 300) }
+}
+
+fn restored(limit: WindowLimit) -> RateController {
+    let mut controller = RateController::new(&ThrottleConfig::default());
+    controller.restore(limit);
+    controller
+}
+
 fn simulate_default(server: SimulatedServer, length: Duration, seed: u64) -> SimulationResult {
     simulate(&mut RateController::new(&ThrottleConfig::default()), server, length, seed)
 }
@@ -114,7 +125,10 @@ proptest! {
     ) {
         let result = simulate_default(server(fixed(calls, window, phase), headers, 200), seconds(400), seed);
 
-        prop_assert!(result.longest_lockout() <= 9, "{}", result.longest_lockout());
+        let (search, settled) = (seconds(0)..seconds(60), seconds(60)..seconds(400));
+        let (search, settled) = (result.longest_lockout_in(search), result.longest_lockout_in(settled));
+        prop_assert!(search <= 25, "{search} during the search");
+        prop_assert!(settled <= 8, "{settled} afterwards");
     }
 
     #[test]
@@ -131,6 +145,34 @@ proptest! {
             prop_assert!(counts.accepted > 0, "from minute {}", minutes * 3);
         }
     }
+}
+
+#[rstest]
+fn a_limit_per_second_is_used_from_the_first_minute(
+    #[values(1, 3, 5, 10, 20, 50, 100)] calls: u32,
+    #[values(0.3, 0.6, 0.9)] phase: f64,
+) {
+    let server = usual_server(fixed(calls, SECOND, phase));
+
+    let result = simulate_default(server, seconds(600), u64::from(calls));
+
+    let minute = shares(&result, seconds(0), seconds(60), calls * 60);
+    let ten_minutes = shares(&result, seconds(0), seconds(600), calls * 600);
+    assert!(minute.accepted >= 0.9, "{} in the first minute", minute.accepted);
+    assert!(ten_minutes.accepted >= 0.97, "{} in ten minutes", ten_minutes.accepted);
+    assert!(ten_minutes.refused <= 0.01, "{} refused", ten_minutes.refused);
+}
+
+#[rstest]
+fn a_limit_per_minute_is_used_from_the_first_ten_minutes(
+    #[values(10, 20, 100, 1000)] calls: u32,
+    #[values(0.3, 0.6, 0.9)] phase: f64,
+) {
+    let result = simulate_default(usual_server(fixed(calls, MINUTE, phase)), seconds(600), u64::from(calls));
+
+    let Shares { accepted, refused } = shares(&result, seconds(0), seconds(600), calls * 10);
+    assert!(accepted >= 0.97, "{accepted}");
+    assert!(refused <= 0.01, "{refused}");
 }
 
 #[rstest]
@@ -183,11 +225,24 @@ fn the_rate_adapts_to_another_client_under_the_same_limit() {
 
 #[test]
 fn a_restored_limit_is_used_at_once() {
-    let mut controller = RateController::new(&ThrottleConfig::default());
-    controller.restore(WindowLimit { calls: 50.0, window: SECOND });
+    let mut controller = restored(WindowLimit { calls: 50.0, window: SECOND });
 
     let result = simulate(&mut controller, server(fixed(50, SECOND, 0.4), RefusalHeaders::Exact, 200), seconds(60), 1);
 
     let Shares { accepted, .. } = shares(&result, Duration::ZERO, seconds(60), 50 * 60);
     assert!(accepted > 0.95, "{accepted}");
+}
+
+#[rstest]
+fn a_limit_per_minute_above_the_restored_one_is_found(
+    #[values(RefusalHeaders::Whole, RefusalHeaders::Absent)] headers: RefusalHeaders,
+) {
+    let mut controller = restored(WindowLimit { calls: 600.0, window: MINUTE });
+    let server = SimulatedServer { headers, ..usual_server(fixed(1000, MINUTE, 0.4)) };
+
+    let result = simulate(&mut controller, server, seconds(5400), 1);
+
+    let Shares { accepted, refused } = shares(&result, seconds(4800), seconds(5400), 10_000);
+    assert!(accepted >= 0.95, "{accepted}");
+    assert!(refused <= 0.01, "{refused}");
 }
