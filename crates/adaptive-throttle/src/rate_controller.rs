@@ -8,7 +8,8 @@
 //!    show the limit (`limit_window`).
 //! 3. Steady state: the `limit_estimate` sets the rate. Calls are aligned with fixed windows of a second
 //!    (`window_phase`) or paced, and a `limit_probe` shows from time to time whether the limit has risen.
-//! 4. A lockout that contradicts the estimate starts a new estimate.
+//! 4. A lockout that contradicts the estimate starts a new estimate. A proven estimate is tried again some seconds
+//!    later (`recovery`).
 //!
 //! # Constants
 //! Each file groups its constants at its head and documents the unit, the meaning and what a smaller or larger value
@@ -26,6 +27,7 @@ mod limit_probe;
 mod limit_search;
 mod limit_window;
 mod lockout;
+mod recovery;
 mod window_phase;
 
 use call_times::CallTimes;
@@ -34,6 +36,7 @@ use limit_estimate::LimitEstimate;
 use limit_search::LimitSearch;
 use limit_window::LimitWindow;
 use lockout::{Lockout, RefusedCall};
+use recovery::Recovery;
 use window_phase::{WindowPhase, WindowPlan};
 
 // Memory.
@@ -174,6 +177,7 @@ pub struct RateController {
     /// The limit in the newest header that had one, in calls.
     header_limit: Option<f64>,
     estimate: Option<LimitEstimate>,
+    recovery: Recovery,
     lockout: Option<Lockout>,
     in_flight_cap: InFlightCap,
 }
@@ -214,6 +218,7 @@ impl RateController {
             search: LimitSearch::new(start_rate),
             header_limit: None,
             estimate: None,
+            recovery: Recovery::default(),
             lockout: None,
             in_flight_cap: InFlightCap::default(),
             ceiling,
@@ -262,13 +267,16 @@ impl RateController {
         self.accepted.insert(sent);
         self.in_flight_cap.observe(now, self.accepted_in_last_minute(now));
         if let Some(lockout) = self.lockout.take_if(|lockout| sent >= lockout.confirmed_at) {
-            self.update_estimate(&lockout);
+            self.update_estimate(now, &lockout);
         }
         if let Some(lockout) = &mut self.lockout {
             lockout.on_accepted_in_flight();
         }
         if let Some(estimate) = &mut self.estimate {
             estimate.on_accepted(sent, now, self.latency.peak, &self.accepted);
+            if self.lockout.is_none() {
+                self.recovery.on_accepted(now, estimate);
+            }
         } else if self.lockout.is_none() {
             self.search.on_accepted(sent, now, &self.accepted);
         }
@@ -280,11 +288,17 @@ impl RateController {
         let reset = hints.reset.map(|reset| reset.as_secs_f64()).filter(|reset| *reset > 0.0);
         let refused = RefusedCall { sent: sent.as_secs_f64(), replied: now.as_secs_f64(), reset };
         let window = self.window();
+        let is_trial = self.recovery.is_trial();
+        if let Some(estimate) = &mut self.estimate {
+            self.recovery.on_refused(refused.replied, estimate);
+        }
         if let Some(lockout) = &mut self.lockout {
             lockout.on_refused(&refused, window, self.latency.peak);
             return;
         }
-        self.lockout = Some(Lockout::begin(&refused, window, self.latency.peak));
+        let mut lockout = Lockout::begin(&refused, window, self.latency.peak);
+        lockout.is_trial = is_trial;
+        self.lockout = Some(lockout);
         if let Some(estimate) = &mut self.estimate {
             estimate.on_refused(&refused, &self.accepted);
         } else {
@@ -314,7 +328,9 @@ impl RateController {
         let window = if limit.window < MINUTE_WINDOW_MIN { LimitWindow::Second } else { LimitWindow::Minute };
         let calls = per_second * window.seconds();
         // The phase of the windows is unknown until the first refusal.
-        self.estimate = Some(LimitEstimate::new(window, calls, Some(WindowPhase::new(0.0)), Some(calls)));
+        let estimate = LimitEstimate::new(window, calls, Some(WindowPhase::new(0.0)), Some(calls));
+        self.recovery.set_proven(Some(estimate.clone()));
+        self.estimate = Some(estimate);
         self.in_flight_cap.rule_out(per_second * LimitWindow::Minute.seconds());
     }
 
@@ -402,21 +418,32 @@ impl RateController {
         Some(WindowPlan { calls, guard })
     }
 
-    /// Updates the estimate at the end of a lockout.
-    fn update_estimate(&mut self, lockout: &Lockout) {
+    /// Updates the estimate at the end of a lockout. A published limit per minute that had not been ruled out is a
+    /// second limit beside the one per second; any other lowered estimate can be the effect of a disturbance.
+    fn update_estimate(&mut self, now: f64, lockout: &Lockout) {
         let window = self.window_of(lockout);
         let Some(estimate) = &mut self.estimate else { return self.start_estimate(window, lockout, None) };
         let accepted = self.accepted.count_between(lockout.first_sent - estimate.window.seconds(), lockout.first_sent);
-        if window > estimate.window {
-            self.start_estimate(window, lockout, None);
-        } else if contradicts(lockout, estimate.window, accepted) {
-            if estimate.has_unproven_phase() {
-                estimate.switch_to_paced();
-            } else {
-                let contradicted = estimate.calls;
-                let window = estimate.window;
-                self.start_estimate(window, lockout, Some(contradicted));
-            }
+        let is_longer_window = window > estimate.window;
+        let is_contradicted = is_longer_window || contradicts(lockout, estimate.window, accepted);
+        if !is_contradicted {
+            return;
+        }
+        if lockout.is_trial {
+            return self.recovery.fail_trial(estimate);
+        }
+        if !is_longer_window && estimate.has_unproven_phase() {
+            return estimate.switch_to_paced();
+        }
+        let contradicted = (!is_longer_window).then_some(estimate.calls);
+        let window = window.max(estimate.window);
+        self.start_estimate(window, lockout, contradicted);
+        let minute_estimate = self.estimate.as_mut().filter(|_| window == LimitWindow::Minute);
+        let Some(estimate) = minute_estimate else { return };
+        if is_longer_window && estimate.is_confirmed() && self.in_flight_cap.is_open(estimate.calls) {
+            self.recovery.set_proven(None);
+        } else {
+            self.recovery.on_minute_lowered(now, estimate);
         }
     }
 
@@ -449,13 +476,14 @@ impl RateController {
         let header_limit = self.header_limit.filter(|_| lockout.reset.is_some());
         let limit = window.estimate_limit(accepted, header_limit);
         let phase = Some(WindowPhase::new(lockout.window_end()));
+        let proven = self.recovery.proven_calls(window);
         self.estimate = Some(match contradicted {
             None => LimitEstimate::new(window, limit, phase, header_limit),
             Some(contradicted) => {
                 let is_lower = limit < MAX_SHARE_OF_CONTRADICTED * contradicted;
                 let fallback = (FALLBACK_SHARE_OF_CONTRADICTED * contradicted).max(MIN_ESTIMATE_CALLS);
                 let calls = if is_lower { limit } else { fallback };
-                LimitEstimate::new(window, calls, phase, header_limit).with_former_limit(contradicted)
+                LimitEstimate::new(window, calls, phase, header_limit).with_former_limit(proven.unwrap_or(contradicted))
             }
         });
     }

@@ -71,7 +71,8 @@ fn measure(limit: &str, disturbance: Disturbance, client: &ClientFactory<'_>) ->
     let mut recovery = Recovery { worst_share: f64::INFINITY, ..Recovery::default() };
     for seed in 0..SEEDS {
         let mut server = server(limit, seed);
-        let during = BEGIN..BEGIN + if disturbance == Disturbance::FalseRefusals { FALSE_REFUSALS } else { SECOND_CLIENT };
+        let during =
+            BEGIN..BEGIN + if disturbance == Disturbance::FalseRefusals { FALSE_REFUSALS } else { SECOND_CLIENT };
         let mut second = second_client(limit, disturbance);
         if second.is_none() {
             server.outage = during.clone();
@@ -84,7 +85,7 @@ fn measure(limit: &str, disturbance: Disturbance, client: &ClientFactory<'_>) ->
         }
         let results = simulate_together(participants, server, measured.end, seed);
         let accepted = results[0].count_between(measured.start, measured.end).accepted;
-        let share = count(accepted) / (rate(limit) * (measured.end - measured.start).as_secs_f64());
+        let share = count(accepted) / (rate(limit) * measured.end.saturating_sub(measured.start).as_secs_f64());
         recovery.share += share / seeds();
         recovery.worst_share = recovery.worst_share.min(share);
         recovery.longest_lockout = recovery.longest_lockout.max(results[0].longest_lockout_in(BEGIN..Duration::MAX));

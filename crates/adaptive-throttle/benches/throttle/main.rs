@@ -1,5 +1,6 @@
 //! Measures how much of hidden limits the throttle uses, next to other clients:
-//! `cargo bench -p adaptive-throttle --bench throttle`. With the name of a table after `--`, only that table is printed.
+//! `cargo bench -p adaptive-throttle --bench throttle`. With the name of a table after `--`, only that table is
+//! printed.
 //!
 //! Prints the tables of `docs/throttle.md`. The simulation runs in virtual time with fixed seeds, so the results are
 //! the same on every machine.
@@ -104,11 +105,14 @@ struct KnownLimitMeasurement {
     measurement: Measurement,
 }
 
+/// The name of a table, and the function that makes it.
+type Table = (&'static str, fn() -> String);
+
 /// Makes a new client for each simulation.
 type ClientFactory<'a> = dyn Fn() -> Box<dyn SimulatedClient> + 'a;
 
 fn main() {
-    let tables: [(&str, fn() -> String); 4] = [
+    let tables: [Table; 4] = [
         ("settled", client_table),
         ("first", || first_minutes::table(&LIMITS)),
         ("disturbed", || disturbances::table(&LIMITS)),
@@ -226,12 +230,7 @@ fn measure_known_limit(limit: &str, latency: LatencyRange) -> KnownLimitMeasurem
 }
 
 /// Measures a client until it has settled, and then for the same time again.
-fn measure(
-    limit: &str,
-    headers: RefusalHeaders,
-    latency: LatencyRange,
-    client: &ClientFactory<'_>,
-) -> Measurement {
+fn measure(limit: &str, headers: RefusalHeaders, latency: LatencyRange, client: &ClientFactory<'_>) -> Measurement {
     let settle = if rate(limit) < 1.0 { SLOW_SETTLE_SECONDS } else { SETTLE_SECONDS };
     let mut mean = Measurement { allowed: rate(limit) * settle, ..Measurement::default() };
     let mut backlog_minutes = Some(0.0);
@@ -263,7 +262,7 @@ impl Measurement {
         self.refused += settled.refused as f64 / seeds();
         self.settled_share += settled.accepted as f64 / (rate * settle) / seeds();
         self.first_share += first.accepted as f64 / (rate * BACKLOG_SECONDS) / seeds();
-        self.longest_lockout = self.longest_lockout.max(result.longest_lockout());
+        self.longest_lockout = self.longest_lockout.max(result.longest_lockout_in(Duration::ZERO..Duration::MAX));
     }
 
     /// The settled share and the share of refused calls, in percent.

@@ -258,12 +258,7 @@ impl SimulationResult {
         })
     }
 
-    /// The most calls refused in a row: the calls that one lockout cost.
-    pub(crate) fn longest_lockout(&self) -> usize {
-        self.longest_lockout_in(Duration::ZERO..Duration::MAX)
-    }
-
-    /// The most calls refused in a row in a part of the simulation.
+    /// The most calls refused in a row in a part of the simulation: the calls that one lockout cost.
     pub(crate) fn longest_lockout_in(&self, range: Range<Duration>) -> usize {
         let arrivals = self.arrivals.iter().filter(|arrival| range.contains(&arrival.at)).collect::<Vec<_>>();
         arrivals.split(|arrival| arrival.is_accepted).map(<[_]>::len).max().unwrap_or(0)

@@ -52,6 +52,11 @@ impl InFlightCap {
         self.reached_at = None;
     }
 
+    /// Whether a limit of `calls` per minute has not been ruled out.
+    pub(super) fn is_open(&self, calls: f64) -> bool {
+        calls > self.ruled_out
+    }
+
     /// The calls that may be in flight if `accepted` calls of the last 60 s are accepted: those up to the lowest open
     /// level, and a few more. `None`: no cap.
     pub(super) fn cap(&self, accepted: f64) -> Option<f64> {

@@ -87,6 +87,19 @@ const MAX_LEVEL_SHARE: f64 = 1.05;
 /// Phase-aligned sending that failed at a limit is tried again only at a level below that limit by this factor.
 const RETRY_LEVEL_FACTOR: f64 = 1.05;
 
+// Whether the estimate is proven.
+
+/// An estimate is proven if the calls of this number of seconds were accepted near the full rate. Shorter would prove
+/// phase-aligned sending at a token bucket that is not empty yet.
+const PROOF_SECONDS: f64 = 60.0;
+/// The calls of this number of windows must also have been accepted since the last refusal: the estimate is not proven
+/// while a disturbance changes it.
+const PROOF_WINDOWS_IN_A_ROW: f64 = 2.0;
+/// The fewest such calls.
+const MIN_PROOF_CALLS_IN_A_ROW: f64 = 10.0;
+/// The most such calls: below the usual number between two refusals of paced calls.
+const MAX_PROOF_CALLS_IN_A_ROW: f64 = 100.0;
+
 // Probes.
 
 /// The smallest share of the rate that must have been used for an accepted call to count: calls far below the limit
@@ -133,6 +146,8 @@ pub(super) struct LimitEstimate {
     step: f64,
     /// Calls accepted near the full rate since the last refusal or probe.
     accepted_in_a_row: f64,
+    /// Calls accepted near the full rate since the limit was estimated or raised.
+    accepted: f64,
     probe: LimitProbe,
 }
 
@@ -157,6 +172,7 @@ impl LimitEstimate {
             margin,
             step: (STEP_CALLS / calls).clamp(MIN_INITIAL_STEP, MAX_INITIAL_STEP),
             accepted_in_a_row: 0.0,
+            accepted: 0.0,
             probe: LimitProbe::new(first_interval, usual_interval, min_probe),
         }
     }
@@ -189,6 +205,7 @@ impl LimitEstimate {
             return;
         }
         self.accepted_in_a_row += 1.0;
+        self.accepted += 1.0;
         match &mut self.phase {
             Some(phase) => phase.on_accepted(),
             None => self.narrow_margin(),
@@ -219,8 +236,21 @@ impl LimitEstimate {
     }
 
     /// Whether the limit is published or in a header.
-    fn is_confirmed(&self) -> bool {
+    pub(super) fn is_confirmed(&self) -> bool {
         self.window.is_published(self.calls) || is_in_header(self.calls, self.header_limit)
+    }
+
+    /// Whether enough calls were accepted for the estimate to be relied on, and no probe is in progress.
+    pub(super) fn is_proven(&self) -> bool {
+        let calls = self.calls / self.window.seconds() * PROOF_SECONDS;
+        let in_a_row = (PROOF_WINDOWS_IN_A_ROW * self.calls).clamp(MIN_PROOF_CALLS_IN_A_ROW, MAX_PROOF_CALLS_IN_A_ROW);
+        self.accepted_in_a_row >= in_a_row && self.accepted >= calls && self.probe.additional_calls() <= 0.0
+    }
+
+    /// The same estimate, to be proven again.
+    pub(super) fn with_proof_restarted(mut self) -> Self {
+        self.accepted = 0.0;
+        self
     }
 
     /// Whether phase-aligned sending is in use and has never worked. Then the phase is wrong rather than the limit.
@@ -231,6 +261,7 @@ impl LimitEstimate {
     /// Continues with paced sending.
     pub(super) fn switch_to_paced(&mut self) {
         self.phase = None;
+        self.accepted = 0.0;
         self.phase_failed_at = Some(self.calls);
         self.margin = INITIAL_SECOND_MARGIN;
         let interval = usual_probe_interval(self.window, self.calls);
@@ -257,6 +288,7 @@ impl LimitEstimate {
         let is_early = counted < EARLY_REFUSAL_SHARE * self.calls;
         if self.window == LimitWindow::Minute && self.calls > MIN_LOWERED_CALLS && is_early {
             self.calls = counted.max(MAX_LOWERING_SHARE * self.calls);
+            self.accepted = 0.0;
         }
         let min_step = (STEP_CALLS / self.calls).clamp(MIN_STEP_LARGE_LIMIT, MIN_STEP_SMALL_LIMIT);
         self.step = if accepted_in_a_row < CLOSE_REFUSALS_CALLS {
@@ -267,6 +299,7 @@ impl LimitEstimate {
         self.margin += self.step;
         if self.margin > MAX_MARGIN {
             self.calls *= 1.0 - self.margin;
+            self.accepted = 0.0;
             self.margin = INITIAL_SECOND_MARGIN;
         }
         self.retry_phase_at_published_level(refused);
@@ -295,6 +328,7 @@ impl LimitEstimate {
             self.calls += gained;
             self.accepted_in_a_row = 0.0;
             if gained > 0.0 {
+                self.accepted = 0.0;
                 self.probe.start(now, &ProbeBaseline { calls: self.calls, ..baseline });
             }
             return;
@@ -320,4 +354,26 @@ fn early_probe_interval(calls: f64) -> f64 {
 /// Accepted calls between two probes.
 fn usual_probe_interval(window: LimitWindow, calls: f64) -> f64 {
     (calls / window.seconds() * PROBE_INTERVAL_SECONDS).clamp(MIN_PROBE_INTERVAL_CALLS, MAX_PROBE_INTERVAL_CALLS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_is_proven_by_the_calls_of_a_minute_and_not_while_a_probe_is_in_progress() {
+        let mut estimate = LimitEstimate::new(LimitWindow::Second, 50.0, Some(WindowPhase::new(0.0)), None);
+        let (mut accepted, mut proven_at, mut probes) = (CallTimes::new(200.0), None, 0);
+        for call in 1..=6000 {
+            let sent = f64::from(call) / 50.0;
+            accepted.insert(sent);
+            estimate.on_accepted(sent, sent, 0.1, &accepted);
+            let is_probing = estimate.allowance() > estimate.calls;
+            probes += u32::from(is_probing);
+            assert!(!(is_probing && estimate.is_proven()));
+            proven_at = proven_at.or_else(|| estimate.is_proven().then_some(sent));
+        }
+        assert!(probes > 0);
+        assert!(proven_at.is_some_and(|at| at > PROOF_SECONDS), "{proven_at:?}");
+    }
 }

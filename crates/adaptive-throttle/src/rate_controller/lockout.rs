@@ -78,6 +78,8 @@ pub(super) struct Lockout {
     pub(super) refusals: u32,
     /// The longest reset in a header, in seconds.
     pub(super) reset: Option<f64>,
+    /// Whether it began in a trial of the proven estimate. Then it says nothing about the estimate before the trial.
+    pub(super) is_trial: bool,
     /// The reset of the first refusal in seconds, if it is exact.
     first_exact_reset: Option<f64>,
     /// No call may be sent before this time.
@@ -98,6 +100,7 @@ impl Lockout {
             confirmed_at: refused.replied,
             refusals: 0,
             reset: None,
+            is_trial: false,
             first_exact_reset: refused.exact_reset(),
             resume_at: 0.0,
             probes: 0,

@@ -10,7 +10,7 @@ use rstest::rstest;
 #[path = "../../benches/throttle/simulation.rs"]
 mod simulation;
 
-use simulation::{RefusalHeaders, SimulatedServer, SimulationResult, simulate};
+use simulation::{Participant, RefusalHeaders, SimulatedServer, SimulationResult, simulate, simulate_together};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -176,6 +176,57 @@ fn a_limit_per_minute_is_used_from_the_first_ten_minutes(
 }
 
 #[rstest]
+#[case::small_per_second(5, SECOND)]
+#[case::per_second(50, SECOND)]
+#[case::per_minute(1000, MINUTE)]
+fn the_limit_is_used_again_soon_after_a_second_client(
+    #[case] calls: u32,
+    #[case] window: Duration,
+    #[values(RefusalHeaders::Whole, RefusalHeaders::Absent)] headers: RefusalHeaders,
+) {
+    let limit = WindowLimit { calls: f64::from(calls), window };
+    // From 30 s after the second client; windows of a minute begin in the middle of a minute.
+    let (from, windows) = if window == SECOND { (370, 30) } else { (390, 2) };
+    let until = seconds(from + windows * window.as_secs());
+    let allowed = calls * u32::try_from(windows).expect("few");
+    let accepted = (0..5).map(|seed| {
+        let (mut first, mut second) = (restored(limit), restored(limit));
+        let server = SimulatedServer { headers, ..usual_server(fixed(calls, window, 0.5)) };
+        let participants = vec![
+            Participant { client: &mut first, active: seconds(0)..until },
+            Participant { client: &mut second, active: seconds(310)..seconds(340) },
+        ];
+        let results = simulate_together(participants, server, until, seed);
+        shares(&results[0], seconds(from), until, allowed).accepted
+    });
+
+    let mean = accepted.sum::<f64>() / 5.0;
+    assert!(mean >= 0.95, "{mean}");
+}
+
+#[rstest]
+#[case::small_per_second(5, SECOND)]
+#[case::per_second(50, SECOND)]
+#[case::per_minute(1000, MINUTE)]
+fn the_limit_is_used_again_soon_after_refusals_without_a_reason(
+    #[case] calls: u32,
+    #[case] window: Duration,
+    #[values(RefusalHeaders::Whole, RefusalHeaders::Absent)] headers: RefusalHeaders,
+) {
+    let outage = seconds(300)..seconds(303);
+    let server = SimulatedServer { outage, headers, ..usual_server(fixed(calls, window, 0.5)) };
+    let mut controller = restored(WindowLimit { calls: f64::from(calls), window });
+
+    let result = simulate(&mut controller, server, seconds(1000), 5);
+
+    let (from, windows) = if window == SECOND { (333, 30) } else { (390, 2) };
+    let until = seconds(from + windows * window.as_secs());
+    let allowed = calls * u32::try_from(windows).expect("few");
+    let Shares { accepted, .. } = shares(&result, seconds(from), until, allowed);
+    assert!(accepted >= 0.95, "{accepted}");
+}
+
+#[rstest]
 #[case::per_second(50, SECOND)]
 #[case::small_per_second(10, SECOND)]
 #[case::per_minute(1000, MINUTE)]
@@ -202,6 +253,19 @@ fn the_rate_follows_a_limit_that_drops_to_a_tenth_and_rises_again(
         assert!(accepted > 0.9, "{accepted} before {until:?}");
         assert!(refused < 0.03, "{refused} before {until:?}");
     }
+}
+
+#[test]
+fn trials_of_the_former_limit_leave_most_of_a_lower_limit_to_use() {
+    let accepted = (0..8).map(|seed| {
+        let limits = vec![(seconds(0), fixed(50, SECOND, 0.3)), (seconds(600), fixed(5, SECOND, 0.6))];
+        let server = SimulatedServer { limits, ..usual_server(RateLimits::default()) };
+        let result = simulate_default(server, seconds(780), seed);
+        shares(&result, seconds(600), seconds(780), 5 * 180).accepted
+    });
+
+    let mean = accepted.sum::<f64>() / 8.0;
+    assert!(mean >= 0.92, "{mean}");
 }
 
 #[test]
