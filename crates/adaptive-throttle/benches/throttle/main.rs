@@ -14,6 +14,7 @@ use feishu_simulator::rate_limit::{RateLimit, RateLimits};
 mod clients;
 mod disturbances;
 mod first_minutes;
+mod fleet;
 mod simulation;
 
 use clients::{CubicClient, FixedRateClient, SequentialClient};
@@ -112,10 +113,11 @@ type Table = (&'static str, fn() -> String);
 type ClientFactory<'a> = dyn Fn() -> Box<dyn SimulatedClient> + 'a;
 
 fn main() {
-    let tables: [Table; 4] = [
+    let tables: [Table; 5] = [
         ("settled", client_table),
         ("first", || first_minutes::table(&LIMITS)),
         ("disturbed", || disturbances::table(&LIMITS)),
+        ("fleet", fleet::table),
         ("latencies", latency_table),
     ];
     let is_chosen = |name: &str| std::env::args().any(|argument| argument == name);
