@@ -2,13 +2,14 @@
 //!
 //! The controller is pure: every method receives the time, counted from an epoch that the caller chooses.
 //!
-//! 1. Search: while no limit is known, the rate grows a little above what the server has accepted. Near the published
-//!    limits per minute, few calls may be in flight (`in_flight_cap`).
+//! 1. Search: while no limit is known, the rate climbs from one published limit per second to the next
+//!    (`limit_search`). At the published limits per minute, few calls may be in flight (`in_flight_cap`).
 //! 2. Lockout: a refusal starts a `lockout`. Its length shows the window of the limit, and the calls accepted before it
 //!    show the limit (`limit_window`).
 //! 3. Steady state: the `limit_estimate` sets the rate. Calls are aligned with fixed windows of a second
 //!    (`window_phase`) or paced, and a `limit_probe` shows from time to time whether the limit has risen.
-//! 4. A lockout that contradicts the estimate starts a new estimate.
+//! 4. A lockout that contradicts the estimate starts a new estimate. A proven estimate is tried again some seconds
+//!    later (`recovery`).
 //!
 //! # Constants
 //! Each file groups its constants at its head and documents the unit, the meaning and what a smaller or larger value
@@ -23,15 +24,19 @@ mod call_times;
 mod in_flight_cap;
 mod limit_estimate;
 mod limit_probe;
+mod limit_search;
 mod limit_window;
 mod lockout;
+mod recovery;
 mod window_phase;
 
 use call_times::CallTimes;
 use in_flight_cap::InFlightCap;
 use limit_estimate::LimitEstimate;
+use limit_search::LimitSearch;
 use limit_window::LimitWindow;
 use lockout::{Lockout, RefusedCall};
+use recovery::Recovery;
 use window_phase::{WindowPhase, WindowPlan};
 
 // Memory.
@@ -45,16 +50,8 @@ const SENT_RETENTION_SECONDS: f64 = 65.0;
 /// spare.
 const SENT_RETENTION_CEILING_SPANS: f64 = 2.0;
 
-// Search.
+// Settings.
 
-/// Calls per second by which the rate exceeds the highest accepted rate. Larger finds the limit sooner, smaller has
-/// fewer calls refused when it is reached.
-const SEARCH_GROWTH_PER_SECOND: f64 = 1.5;
-/// Calls in flight that the search allows at any latency: with short latencies it may grow faster than
-/// [`SEARCH_GROWTH_PER_SECOND`], because few calls are in flight when the limit is reached.
-const SEARCH_IN_FLIGHT: f64 = 4.0;
-/// The rate that [`SEARCH_IN_FLIGHT`] allows is at most this multiple of the highest accepted rate.
-const SEARCH_MAX_GROWTH_FACTOR: f64 = 2.0;
 /// The smallest start rate in calls per second; keeps a setting of zero from stopping all calls.
 const MIN_START_RATE: f64 = 0.001;
 /// A restored limit over a shorter window than this is treated as a limit per second, any other as a limit per minute.
@@ -110,6 +107,9 @@ const SECOND_RESET_MAX_SECONDS: f64 = 1.0;
 /// The part of the latency after the first refused call in which a call may still be accepted although the window is
 /// over: calls overtake each other on the way.
 const REORDERING_LATENCIES: f64 = 0.5;
+/// Seconds in addition to a window's length in which the calls before a refusal are counted: at exactly the limit, as
+/// many calls as it allows are one window's length apart, and timers are late by a few milliseconds.
+const COUNT_TOLERANCE_SECONDS: f64 = 0.02;
 /// If this number of calls or more was accepted during a lockout, it was not caused by one window of a minute: such a
 /// window accepts no call once its limit is reached.
 const MIN_ACCEPTED_IN_GAP: f64 = 1.0;
@@ -173,11 +173,11 @@ pub struct RateController {
     sent: CallTimes,
     /// When pacing sends the next call, in seconds since the epoch.
     next_paced: f64,
-    /// The most calls accepted within a second so far.
-    peak_accepted_rate: f64,
+    search: LimitSearch,
     /// The limit in the newest header that had one, in calls.
     header_limit: Option<f64>,
     estimate: Option<LimitEstimate>,
+    recovery: Recovery,
     lockout: Option<Lockout>,
     in_flight_cap: InFlightCap,
 }
@@ -206,17 +206,19 @@ impl RateController {
         let sent_retention = ceiling.map_or(SENT_RETENTION_SECONDS, |ceiling| {
             SENT_RETENTION_SECONDS.max(SENT_RETENTION_CEILING_SPANS * ceiling.span)
         });
+        let start_rate = config.start_rate.max(MIN_START_RATE);
         Self {
             max_in_flight: config.max_in_flight.max(1),
-            start_rate: config.start_rate.max(MIN_START_RATE),
+            start_rate,
             in_flight: 0,
             latency: LatencyEstimate { mean: INITIAL_LATENCY_SECONDS, peak: INITIAL_LATENCY_SECONDS },
             accepted: CallTimes::new(ACCEPTED_RETENTION_SECONDS),
             sent: CallTimes::new(sent_retention),
             next_paced: 0.0,
-            peak_accepted_rate: 0.0,
+            search: LimitSearch::new(start_rate),
             header_limit: None,
             estimate: None,
+            recovery: Recovery::default(),
             lockout: None,
             in_flight_cap: InFlightCap::default(),
             ceiling,
@@ -263,17 +265,20 @@ impl RateController {
         self.on_reply(sent, now, hints);
         let (sent, now) = (sent.as_secs_f64(), now.as_secs_f64());
         self.accepted.insert(sent);
-        let last_second = self.accepted.count_between(sent - LimitWindow::Second.seconds(), sent);
-        self.peak_accepted_rate = self.peak_accepted_rate.max(last_second);
         self.in_flight_cap.observe(now, self.accepted_in_last_minute(now));
         if let Some(lockout) = self.lockout.take_if(|lockout| sent >= lockout.confirmed_at) {
-            self.update_estimate(&lockout);
+            self.update_estimate(now, &lockout);
         }
         if let Some(lockout) = &mut self.lockout {
             lockout.on_accepted_in_flight();
         }
         if let Some(estimate) = &mut self.estimate {
             estimate.on_accepted(sent, now, self.latency.peak, &self.accepted);
+            if self.lockout.is_none() {
+                self.recovery.on_accepted(now, estimate);
+            }
+        } else if self.lockout.is_none() {
+            self.search.on_accepted(sent, now, &self.accepted);
         }
     }
 
@@ -283,20 +288,29 @@ impl RateController {
         let reset = hints.reset.map(|reset| reset.as_secs_f64()).filter(|reset| *reset > 0.0);
         let refused = RefusedCall { sent: sent.as_secs_f64(), replied: now.as_secs_f64(), reset };
         let window = self.window();
+        let is_trial = self.recovery.is_trial();
+        if let Some(estimate) = &mut self.estimate {
+            self.recovery.on_refused(refused.replied, estimate);
+        }
         if let Some(lockout) = &mut self.lockout {
             lockout.on_refused(&refused, window, self.latency.peak);
             return;
         }
-        self.lockout = Some(Lockout::begin(&refused, window, self.latency.peak));
+        let mut lockout = Lockout::begin(&refused, window, self.latency.peak);
+        lockout.is_trial = is_trial;
+        self.lockout = Some(lockout);
         if let Some(estimate) = &mut self.estimate {
             estimate.on_refused(&refused, &self.accepted);
+        } else {
+            let accepted = self.accepted_around(refused.sent, LimitWindow::Second);
+            self.search.on_refused(LimitWindow::Second.estimate_limit(accepted, hints.limit));
         }
     }
 
     /// The present rate in calls per second.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        let rate = self.estimate.as_ref().map_or_else(|| self.search_rate(), LimitEstimate::rate);
+        let rate = self.estimate.as_ref().map_or_else(|| self.search.rate(), LimitEstimate::rate);
         rate.min(self.ceiling.map_or(f64::INFINITY, |ceiling| ceiling.rate))
     }
 
@@ -314,7 +328,9 @@ impl RateController {
         let window = if limit.window < MINUTE_WINDOW_MIN { LimitWindow::Second } else { LimitWindow::Minute };
         let calls = per_second * window.seconds();
         // The phase of the windows is unknown until the first refusal.
-        self.estimate = Some(LimitEstimate::new(window, calls, Some(WindowPhase::new(0.0)), Some(calls)));
+        let estimate = LimitEstimate::new(window, calls, Some(WindowPhase::new(0.0)), Some(calls));
+        self.recovery.set_proven(Some(estimate.clone()));
+        self.estimate = Some(estimate);
         self.in_flight_cap.rule_out(per_second * LimitWindow::Minute.seconds());
     }
 
@@ -345,13 +361,6 @@ impl RateController {
         self.accepted.count_between(now - LimitWindow::Minute.seconds(), now)
     }
 
-    /// The rate while no limit is known, in calls per second.
-    fn search_rate(&self) -> f64 {
-        let at_few_in_flight =
-            (SEARCH_IN_FLIGHT / self.latency.peak).min(SEARCH_MAX_GROWTH_FACTOR * self.peak_accepted_rate);
-        self.start_rate.max(self.peak_accepted_rate + SEARCH_GROWTH_PER_SECOND).max(at_few_in_flight)
-    }
-
     /// Calls that may be in flight: rate × latency (Little's law) with headroom.
     fn in_flight_limit(&self, now: f64) -> usize {
         if self.lockout.as_ref().is_some_and(|lockout| lockout.needs_single_probes(self.window())) {
@@ -368,7 +377,7 @@ impl RateController {
         if self.window() == Some(LimitWindow::Minute) {
             return None;
         }
-        self.in_flight_cap.cap(now, self.accepted_in_last_minute(now) + count_to_f64(self.in_flight))
+        self.in_flight_cap.cap(self.accepted_in_last_minute(now)).map(floor_to_usize)
     }
 
     /// When the rate permits the next call.
@@ -409,21 +418,32 @@ impl RateController {
         Some(WindowPlan { calls, guard })
     }
 
-    /// Updates the estimate at the end of a lockout.
-    fn update_estimate(&mut self, lockout: &Lockout) {
+    /// Updates the estimate at the end of a lockout. A published limit per minute that had not been ruled out is a
+    /// second limit beside the one per second; any other lowered estimate can be the effect of a disturbance.
+    fn update_estimate(&mut self, now: f64, lockout: &Lockout) {
         let window = self.window_of(lockout);
         let Some(estimate) = &mut self.estimate else { return self.start_estimate(window, lockout, None) };
         let accepted = self.accepted.count_between(lockout.first_sent - estimate.window.seconds(), lockout.first_sent);
-        if estimate.window == LimitWindow::Second && window == LimitWindow::Minute {
-            self.start_estimate(window, lockout, None);
-        } else if contradicts(lockout, estimate.window, accepted) {
-            if estimate.has_unproven_phase() {
-                estimate.switch_to_paced();
-            } else {
-                let contradicted = estimate.calls;
-                let window = estimate.window;
-                self.start_estimate(window, lockout, Some(contradicted));
-            }
+        let is_longer_window = window > estimate.window;
+        let is_contradicted = is_longer_window || contradicts(lockout, estimate.window, accepted);
+        if !is_contradicted {
+            return;
+        }
+        if lockout.is_trial {
+            return self.recovery.fail_trial(estimate);
+        }
+        if !is_longer_window && estimate.has_unproven_phase() {
+            return estimate.switch_to_paced();
+        }
+        let contradicted = (!is_longer_window).then_some(estimate.calls);
+        let window = window.max(estimate.window);
+        self.start_estimate(window, lockout, contradicted);
+        let minute_estimate = self.estimate.as_mut().filter(|_| window == LimitWindow::Minute);
+        let Some(estimate) = minute_estimate else { return };
+        if is_longer_window && estimate.is_confirmed() && self.in_flight_cap.is_open(estimate.calls) {
+            self.recovery.set_proven(None);
+        } else {
+            self.recovery.on_minute_lowered(now, estimate);
         }
     }
 
@@ -440,20 +460,30 @@ impl RateController {
         }
     }
 
+    /// The calls accepted in about one window's length before a refused call was sent, or in one window's length after
+    /// it if those are more: a token bucket accepts calls after a refused one, and a fixed window at most those of the
+    /// next window.
+    fn accepted_around(&self, refused_at: f64, window: LimitWindow) -> f64 {
+        let from = refused_at - window.seconds() - COUNT_TOLERANCE_SECONDS;
+        let before = self.accepted.count_between(from, refused_at);
+        before.max(self.accepted.count_between(refused_at, refused_at + window.seconds()))
+    }
+
     /// Starts a new estimate from the calls accepted before a lockout. It is lower than a `contradicted` limit in calls
     /// per window.
     fn start_estimate(&mut self, window: LimitWindow, lockout: &Lockout, contradicted: Option<f64>) {
-        let accepted = self.accepted.count_between(lockout.first_sent - window.seconds(), lockout.first_sent);
+        let accepted = self.accepted_around(lockout.first_sent, window);
         let header_limit = self.header_limit.filter(|_| lockout.reset.is_some());
         let limit = window.estimate_limit(accepted, header_limit);
         let phase = Some(WindowPhase::new(lockout.window_end()));
+        let proven = self.recovery.proven_calls(window);
         self.estimate = Some(match contradicted {
             None => LimitEstimate::new(window, limit, phase, header_limit),
             Some(contradicted) => {
                 let is_lower = limit < MAX_SHARE_OF_CONTRADICTED * contradicted;
                 let fallback = (FALLBACK_SHARE_OF_CONTRADICTED * contradicted).max(MIN_ESTIMATE_CALLS);
                 let calls = if is_lower { limit } else { fallback };
-                LimitEstimate::new(window, calls, phase, header_limit).with_former_limit(contradicted)
+                LimitEstimate::new(window, calls, phase, header_limit).with_former_limit(proven.unwrap_or(contradicted))
             }
         });
     }

@@ -1,5 +1,6 @@
 //! Measures how much of hidden limits the throttle uses, next to other clients:
-//! `cargo bench -p adaptive-throttle --bench throttle`.
+//! `cargo bench -p adaptive-throttle --bench throttle`. With the name of a table after `--`, only that table is
+//! printed.
 //!
 //! Prints the tables of `docs/throttle.md`. The simulation runs in virtual time with fixed seeds, so the results are
 //! the same on every machine.
@@ -11,6 +12,9 @@ use fastrand::Rng;
 use feishu_simulator::rate_limit::{RateLimit, RateLimits};
 
 mod clients;
+mod disturbances;
+mod first_minutes;
+mod fleet;
 mod simulation;
 
 use clients::{CubicClient, FixedRateClient, SequentialClient};
@@ -102,9 +106,25 @@ struct KnownLimitMeasurement {
     measurement: Measurement,
 }
 
+/// The name of a table, and the function that makes it.
+type Table = (&'static str, fn() -> String);
+
+/// Makes a new client for each simulation.
+type ClientFactory<'a> = dyn Fn() -> Box<dyn SimulatedClient> + 'a;
+
 fn main() {
-    println!("{}", client_table());
-    println!("{}", latency_table());
+    let tables: [Table; 5] = [
+        ("settled", client_table),
+        ("first", || first_minutes::table(&LIMITS)),
+        ("disturbed", || disturbances::table(&LIMITS)),
+        ("fleet", fleet::table),
+        ("latencies", latency_table),
+    ];
+    let is_chosen = |name: &str| std::env::args().any(|argument| argument == name);
+    let all = !tables.iter().any(|(name, _)| is_chosen(name));
+    for (_, table) in tables.iter().filter(|(name, _)| all || is_chosen(name)) {
+        println!("{}", table());
+    }
 }
 
 /// Every client at every limit, at the usual latencies and with headers as Feishu documents them.
@@ -115,8 +135,8 @@ fn client_table() -> String {
                 | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |\n";
     LIMITS.iter().fold(head.to_owned(), |table, limit| {
         let throttle = measure(limit, RefusalHeaders::Whole, USUAL, &|| Box::new(throttle()));
-        let sequential = measure(limit, RefusalHeaders::Whole, USUAL, &|| Box::new(SequentialClient::default()));
-        let cubic = measure(limit, RefusalHeaders::Whole, USUAL, &|| Box::new(CubicClient::default()));
+        let sequential = measure(limit, RefusalHeaders::Whole, USUAL, &sequential);
+        let cubic = measure(limit, RefusalHeaders::Whole, USUAL, &cubic);
         let known_limit = measure_known_limit(limit, USUAL);
         let minutes = throttle.backlog_minutes.map_or("> 20 min".to_owned(), |minutes| format!("{minutes:.1} min"));
         table
@@ -165,11 +185,44 @@ fn throttle() -> RateController {
     RateController::new(&ThrottleConfig::default())
 }
 
+fn sequential() -> Box<dyn SimulatedClient> {
+    Box::new(SequentialClient::default())
+}
+
+fn cubic() -> Box<dyn SimulatedClient> {
+    Box::new(CubicClient::default())
+}
+
+/// Clients that send `rate` calls per second evenly.
+fn evenly(rate: f64) -> impl Fn() -> Box<dyn SimulatedClient> {
+    move || Box::new(FixedRateClient::new(rate))
+}
+
+/// Runs one client against one server.
+fn run(client: &ClientFactory<'_>, server: SimulatedServer, length: Duration, seed: u64) -> SimulationResult {
+    simulate(client().as_mut(), server, length, seed)
+}
+
+/// A server with headers as Feishu documents them and the usual latencies.
+fn server(limit: &str, seed: u64) -> SimulatedServer {
+    server_with(limit, RefusalHeaders::Whole, USUAL, seed)
+}
+
+fn server_with(limit: &str, headers: RefusalHeaders, latency: LatencyRange, seed: u64) -> SimulatedServer {
+    SimulatedServer {
+        limits: vec![(Duration::ZERO, RateLimits::new(&parse_limits(limit, phase(seed))))],
+        outage: Duration::ZERO..Duration::ZERO,
+        headers,
+        min_latency: Duration::from_millis(latency.min_ms),
+        max_latency: Duration::from_millis(latency.max_ms),
+    }
+}
+
 /// Measures a client that knows the limit and sends evenly, at the largest share of the limit that has at most 1 % of
 /// its calls refused.
 fn measure_known_limit(limit: &str, latency: LatencyRange) -> KnownLimitMeasurement {
     let measurements = KNOWN_LIMIT_SHARES.iter().map(|share| {
-        let client = || -> Box<dyn SimulatedClient> { Box::new(FixedRateClient::new(rate(limit) * share)) };
+        let client = evenly(rate(limit) * share);
         KnownLimitMeasurement { share: *share, measurement: measure(limit, RefusalHeaders::Absent, latency, &client) }
     });
     let mut accepted = measurements.filter(|KnownLimitMeasurement { measurement, .. }| {
@@ -179,23 +232,13 @@ fn measure_known_limit(limit: &str, latency: LatencyRange) -> KnownLimitMeasurem
 }
 
 /// Measures a client until it has settled, and then for the same time again.
-fn measure(
-    limit: &str,
-    headers: RefusalHeaders,
-    latency: LatencyRange,
-    client: &dyn Fn() -> Box<dyn SimulatedClient>,
-) -> Measurement {
+fn measure(limit: &str, headers: RefusalHeaders, latency: LatencyRange, client: &ClientFactory<'_>) -> Measurement {
     let settle = if rate(limit) < 1.0 { SLOW_SETTLE_SECONDS } else { SETTLE_SECONDS };
     let mut mean = Measurement { allowed: rate(limit) * settle, ..Measurement::default() };
     let mut backlog_minutes = Some(0.0);
     for seed in 0..SEEDS {
-        let server = SimulatedServer {
-            limits: vec![(Duration::ZERO, limits(limit, seed))],
-            headers,
-            min_latency: Duration::from_millis(latency.min_ms),
-            max_latency: Duration::from_millis(latency.max_ms),
-        };
-        let result = simulate(client().as_mut(), server, Duration::from_secs_f64(2.0 * settle), seed);
+        let server = server_with(limit, headers, latency, seed);
+        let result = run(client, server, Duration::from_secs_f64(2.0 * settle), seed);
         mean.add(&result, rate(limit), settle);
         let done_at = accepted_at(&result, floor_to_usize(rate(limit) * BACKLOG_SECONDS));
         let minutes = done_at.map(|done_at| done_at.as_secs_f64() / 60.0);
@@ -221,7 +264,7 @@ impl Measurement {
         self.refused += settled.refused as f64 / seeds();
         self.settled_share += settled.accepted as f64 / (rate * settle) / seeds();
         self.first_share += first.accepted as f64 / (rate * BACKLOG_SECONDS) / seeds();
-        self.longest_lockout = self.longest_lockout.max(result.longest_lockout());
+        self.longest_lockout = self.longest_lockout.max(result.longest_lockout_in(Duration::ZERO..Duration::MAX));
     }
 
     /// The settled share and the share of refused calls, in percent.
@@ -247,8 +290,14 @@ fn sustained_rate(limit: &RateLimit) -> f64 {
     }
 }
 
-fn limits(limit: &str, seed: u64) -> RateLimits {
-    RateLimits::new(&parse_limits(limit, Rng::with_seed(seed ^ PHASE_SEED).f64()))
+/// When fixed windows begin, as a share of their length.
+fn phase(seed: u64) -> f64 {
+    Rng::with_seed(seed ^ PHASE_SEED).f64()
+}
+
+/// Whether a limit counts by the minute, also beside a limit per second.
+fn is_per_minute(limit: &str) -> bool {
+    limit.contains("/min")
 }
 
 /// Parses the name of a limit. Fixed windows begin at `phase` of their length.

@@ -1,8 +1,9 @@
-//! A discrete-event simulation in virtual time: a client with an endless backlog against a server with hidden limits.
+//! A discrete-event simulation in virtual time: clients with an endless backlog against a server with hidden limits.
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
+    ops::Range,
     time::Duration,
 };
 
@@ -47,6 +48,8 @@ pub(crate) enum RefusalHeaders {
 pub(crate) struct SimulatedServer {
     /// The limits, each with the time from which it holds; the first from zero.
     pub(crate) limits: Vec<(Duration, RateLimits)>,
+    /// When the server refuses every call, whatever its limits, with a reset that counts to the end of this time.
+    pub(crate) outage: Range<Duration>,
     /// The headers of refusals.
     pub(crate) headers: RefusalHeaders,
     /// The shortest round trip.
@@ -56,7 +59,13 @@ pub(crate) struct SimulatedServer {
     pub(crate) max_latency: Duration,
 }
 
-/// The calls of one simulation.
+/// A client and the time in which it sends calls.
+pub(crate) struct Participant<'a> {
+    pub(crate) client: &'a mut dyn SimulatedClient,
+    pub(crate) active: Range<Duration>,
+}
+
+/// The calls of one client in one simulation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SimulationResult {
     /// When calls were sent.
@@ -85,24 +94,30 @@ pub(crate) struct CallCounts {
 enum Event {
     Arrival { call: usize },
     Reply { call: usize },
-    WakeUp,
+    WakeUp { client: usize },
 }
 
 #[derive(Clone, Copy, Debug)]
 struct InFlightCall {
+    client: usize,
     sent: Duration,
     replied: Duration,
     refusal: Option<RateLimitExceeded>,
 }
 
+struct ClientState<'a> {
+    participant: Participant<'a>,
+    wake_up_at: Option<Duration>,
+    result: SimulationResult,
+}
+
 struct Simulation<'a> {
-    client: &'a mut dyn SimulatedClient,
+    clients: Vec<ClientState<'a>>,
     server: SimulatedServer,
     rng: Rng,
     events: BinaryHeap<Reverse<(Duration, Event)>>,
     calls: BTreeMap<usize, InFlightCall>,
-    wake_up_at: Option<Duration>,
-    result: SimulationResult,
+    sent: usize,
 }
 
 /// Runs `client` against `server` for `length`.
@@ -112,73 +127,112 @@ pub(crate) fn simulate(
     length: Duration,
     seed: u64,
 ) -> SimulationResult {
+    let participant = Participant { client, active: Duration::ZERO..length };
+    simulate_together(vec![participant], server, length, seed).pop().unwrap_or_default()
+}
+
+/// Runs several clients against one `server` for `length`. The results are in the order of the participants.
+pub(crate) fn simulate_together(
+    participants: Vec<Participant<'_>>,
+    server: SimulatedServer,
+    length: Duration,
+    seed: u64,
+) -> Vec<SimulationResult> {
+    let wake_ups = participants.iter().map(|participant| participant.active.start).enumerate();
+    let events = wake_ups.map(|(client, at)| Reverse((at, Event::WakeUp { client }))).collect();
+    let clients = participants.into_iter().map(|participant| ClientState {
+        wake_up_at: Some(participant.active.start),
+        participant,
+        result: SimulationResult::default(),
+    });
     let mut simulation = Simulation {
-        client,
+        clients: clients.collect(),
         server,
         rng: Rng::with_seed(seed),
-        events: BinaryHeap::from([Reverse((Duration::ZERO, Event::WakeUp))]),
+        events,
         calls: BTreeMap::new(),
-        wake_up_at: Some(Duration::ZERO),
-        result: SimulationResult::default(),
+        sent: 0,
     };
     while let Some(Reverse((now, event))) = simulation.events.pop().filter(|Reverse((now, _))| *now < length) {
         simulation.handle(now, event);
     }
-    simulation.result
+    simulation.clients.into_iter().map(|client| client.result).collect()
 }
 
 impl Simulation<'_> {
     fn handle(&mut self, now: Duration, event: Event) {
         match event {
-            Event::Arrival { call } => return self.handle_arrival(now, call),
+            Event::Arrival { call } => self.handle_arrival(now, call),
             Event::Reply { call } => self.handle_reply(now, call),
-            Event::WakeUp if self.wake_up_at == Some(now) => self.wake_up_at = None,
-            Event::WakeUp => return,
+            Event::WakeUp { client } => {
+                let wake_up_at = &mut self.clients[client].wake_up_at;
+                if *wake_up_at == Some(now) {
+                    *wake_up_at = None;
+                    self.send_due_calls(now, client);
+                }
+            }
         }
-        self.send_due_calls(now);
     }
 
     fn handle_arrival(&mut self, now: Duration, call: usize) {
-        let limits = self.server.limits.iter_mut().rfind(|(from, _)| *from <= now);
-        let refusal = limits.and_then(|(_, limits)| limits.admit(now).err());
-        self.result.arrivals.push(Arrival { at: now, is_accepted: refusal.is_none() });
-        if let Some(entry) = self.calls.get_mut(&call) {
-            entry.refusal = refusal;
-            self.events.push(Reverse((entry.replied, Event::Reply { call })));
-        }
+        let Some(entry) = self.calls.get_mut(&call) else { return };
+        entry.refusal = self.server.refusal(now);
+        let arrival = Arrival { at: now, is_accepted: entry.refusal.is_none() };
+        self.clients[entry.client].result.arrivals.push(arrival);
+        self.events.push(Reverse((entry.replied, Event::Reply { call })));
     }
 
     fn handle_reply(&mut self, now: Duration, call: usize) {
         let Some(call) = self.calls.remove(&call) else { return };
+        let client = &mut self.clients[call.client].participant.client;
         match call.refusal {
-            None => self.client.on_accepted(call.sent, now),
-            Some(refusal) => self.client.on_refused(call.sent, now, &self.server.headers.hints(&refusal)),
+            None => client.on_accepted(call.sent, now),
+            Some(refusal) => client.on_refused(call.sent, now, &self.server.headers.hints(&refusal)),
         }
+        self.send_due_calls(now, call.client);
     }
 
-    fn send_due_calls(&mut self, now: Duration) {
-        while let NextSend::At(at) = self.client.next_send(now) {
+    fn send_due_calls(&mut self, now: Duration, index: usize) {
+        if self.clients[index].participant.active.end <= now {
+            return;
+        }
+        while let NextSend::At(at) = self.clients[index].participant.client.next_send(now) {
             if at > now {
-                return self.schedule_wake_up(now, at);
+                return self.schedule_wake_up(now, at, index);
             }
-            self.client.on_sent(now);
+            let client = &mut self.clients[index];
+            client.participant.client.on_sent(now);
+            client.result.sent.push(now);
             let SimulatedServer { min_latency, max_latency, .. } = self.server;
             let round_trip = min_latency + max_latency.saturating_sub(min_latency).mul_f64(self.rng.f64());
             let outward = round_trip.mul_f64(MIN_OUTWARD_SHARE + OUTWARD_SHARE_RANGE * self.rng.f64());
-            let call = self.result.sent.len();
-            self.result.sent.push(now);
-            self.calls.insert(call, InFlightCall { sent: now, replied: now + round_trip, refusal: None });
+            let call = self.sent;
+            self.sent += 1;
+            let entry = InFlightCall { client: index, sent: now, replied: now + round_trip, refusal: None };
+            self.calls.insert(call, entry);
             self.events.push(Reverse((now + outward, Event::Arrival { call })));
         }
     }
 
-    fn schedule_wake_up(&mut self, now: Duration, at: Duration) {
+    fn schedule_wake_up(&mut self, now: Duration, at: Duration, client: usize) {
         let delay = Duration::from_secs_f64(MAX_TIMER_DELAY_SECONDS * self.rng.f64());
         let is_needed = |wake_up: Duration| wake_up <= now || wake_up < at || wake_up > at + WAKE_UP_TOLERANCE;
-        if self.wake_up_at.is_none_or(is_needed) {
-            self.wake_up_at = Some(at + delay);
-            self.events.push(Reverse((at + delay, Event::WakeUp)));
+        if self.clients[client].wake_up_at.is_none_or(is_needed) {
+            self.clients[client].wake_up_at = Some(at + delay);
+            self.events.push(Reverse((at + delay, Event::WakeUp { client })));
         }
+    }
+}
+
+impl SimulatedServer {
+    /// Why a call that arrives at `now` is refused. `None`: it is accepted.
+    fn refusal(&mut self, now: Duration) -> Option<RateLimitExceeded> {
+        if self.outage.contains(&now) {
+            let reset = self.outage.end.saturating_sub(now);
+            return Some(RateLimitExceeded { reset, window: reset, calls: 1 });
+        }
+        let (_, limits) = self.limits.iter_mut().rfind(|(from, _)| *from <= now)?;
+        limits.admit(now).err()
     }
 }
 
@@ -204,9 +258,10 @@ impl SimulationResult {
         })
     }
 
-    /// The most calls refused in a row: the calls that one lockout cost.
-    pub(crate) fn longest_lockout(&self) -> usize {
-        self.arrivals.split(|arrival| arrival.is_accepted).map(<[_]>::len).max().unwrap_or(0)
+    /// The most calls refused in a row in a part of the simulation: the calls that one lockout cost.
+    pub(crate) fn longest_lockout_in(&self, range: Range<Duration>) -> usize {
+        let arrivals = self.arrivals.iter().filter(|arrival| range.contains(&arrival.at)).collect::<Vec<_>>();
+        arrivals.split(|arrival| arrival.is_accepted).map(<[_]>::len).max().unwrap_or(0)
     }
 }
 

@@ -1,24 +1,26 @@
 //! The cap on calls in flight near a published limit per minute that has not been ruled out.
 //!
-//! A limit per minute gives no sign before it is reached, and then every call in flight is refused. So while the calls
-//! of the last minute are at or above such a level, only a few calls may be in flight.
+//! A limit per minute gives no sign before it is reached, and then every call in flight is refused. So beyond such a
+//! level, only a few calls may be in flight until more calls are accepted than the level allows.
 
 use super::limit_window::LimitWindow;
 
-/// Calls in flight at an open level. More would be refused at once if the level is the limit; fewer would slow the
-/// search further.
-const CAP: usize = 4;
-/// Calls in flight once a level has been open for [`RELAX_AFTER_SECONDS`].
-const RELAXED_CAP: usize = 3 * CAP;
-/// Seconds at an open level after which the cap is relaxed. With slow replies, [`CAP`] calls in flight can be fewer
-/// than the level's rate, and the level would never be ruled out.
-const RELAX_AFTER_SECONDS: f64 = 150.0;
+/// Calls in flight at an open level, as a share of the level. They are refused if the level is the limit, and are then
+/// 0.7 % of the calls of ten minutes; the goal is 1 %.
+const CAP_SHARE: f64 = 0.07;
+/// The most calls in flight while a level is open. All of them can be refused at once; fewer would not suffice for 100
+/// calls per second at a latency of 0.2 s.
+const MAX_CAP: f64 = 24.0;
+/// Accepted calls in 60 s that rule a level out, in multiples of the level. The search accepts them in much less than a
+/// minute, so that they are probably the calls of one fixed window. The rest is for token buckets, which gain tokens
+/// meanwhile.
+const RULE_OUT_MULTIPLE: f64 = 1.2;
+/// The same for the highest level. Any 60 s overlap two fixed windows at most, so a limit at this level cannot accept
+/// more. It takes long enough to reach this level for two windows to be likely.
+const RULE_OUT_HIGHEST_MULTIPLE: f64 = 2.0;
 /// Seconds after reaching an open level after which it is ruled out: as the limit, it would have caused a refusal in
 /// one of these five minutes.
 const RULE_OUT_AFTER_SECONDS: f64 = 300.0;
-/// Accepted calls in 60 s that rule a level out, in multiples of the level. Any 60 s overlap two fixed windows at
-/// most, so a limit at this level cannot accept more.
-const RULE_OUT_MULTIPLE: f64 = 2.0;
 
 /// Records which published levels per minute have been ruled out.
 #[derive(Clone, Debug, Default)]
@@ -36,8 +38,10 @@ impl InFlightCap {
         if accepted < level {
             return;
         }
+        let is_highest = LimitWindow::Minute.published_levels().last() == Some(&level);
+        let multiple = if is_highest { RULE_OUT_HIGHEST_MULTIPLE } else { RULE_OUT_MULTIPLE };
         let reached_at = *self.reached_at.get_or_insert(now);
-        if accepted > RULE_OUT_MULTIPLE * level || now - reached_at > RULE_OUT_AFTER_SECONDS {
+        if accepted > multiple * level || now - reached_at > RULE_OUT_AFTER_SECONDS {
             self.rule_out(level);
         }
     }
@@ -48,11 +52,17 @@ impl InFlightCap {
         self.reached_at = None;
     }
 
-    /// The calls that may be in flight if `calls` calls of the last 60 s are accepted or in flight. `None`: no cap.
-    pub(super) fn cap(&self, now: f64, calls: f64) -> Option<usize> {
-        self.lowest_open_level().filter(|level| calls >= *level)?;
-        let relaxed = self.reached_at.is_some_and(|reached_at| now - reached_at > RELAX_AFTER_SECONDS);
-        Some(if relaxed { RELAXED_CAP } else { CAP })
+    /// Whether a limit of `calls` per minute has not been ruled out.
+    pub(super) fn is_open(&self, calls: f64) -> bool {
+        calls > self.ruled_out
+    }
+
+    /// The calls that may be in flight if `accepted` calls of the last 60 s are accepted: those up to the lowest open
+    /// level, and a few more. `None`: no cap.
+    pub(super) fn cap(&self, accepted: f64) -> Option<f64> {
+        let level = self.lowest_open_level()?;
+        let beyond = (CAP_SHARE * level).floor().max(1.0);
+        Some(((level - accepted).max(0.0) + beyond).min(MAX_CAP))
     }
 
     fn lowest_open_level(&self) -> Option<f64> {
@@ -65,25 +75,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_calls_are_in_flight_near_a_level() {
+    fn few_calls_are_in_flight_at_a_level() {
         let mut in_flight_cap = InFlightCap::default();
-        assert_eq!(in_flight_cap.cap(0.0, 9.0), None);
-        assert_eq!(in_flight_cap.cap(0.0, 10.0), Some(CAP));
+        assert_eq!(in_flight_cap.cap(4.0), Some(7.0));
+        assert_eq!(in_flight_cap.cap(10.0), Some(1.0));
 
-        in_flight_cap.observe(1.0, 21.0);
+        in_flight_cap.rule_out(20.0);
 
-        assert_eq!(in_flight_cap.cap(1.0, 19.0), None);
-        assert_eq!(in_flight_cap.cap(1.0, 20.0), Some(CAP));
+        assert_eq!(in_flight_cap.cap(20.0), Some(MAX_CAP));
+        assert_eq!(in_flight_cap.cap(100.0), Some(7.0));
+    }
+
+    #[test]
+    fn accepted_calls_rule_a_level_out() {
+        let mut in_flight_cap = InFlightCap::default();
+        in_flight_cap.observe(1.0, 13.0);
+        assert_eq!(in_flight_cap.cap(20.0), Some(1.0));
+        in_flight_cap.rule_out(100.0);
+
+        in_flight_cap.observe(40.0, 2000.0);
+        assert_eq!(in_flight_cap.cap(2000.0), Some(MAX_CAP));
+        in_flight_cap.observe(40.0, 2001.0);
+
+        assert_eq!(in_flight_cap.cap(2001.0), None);
     }
 
     #[test]
     fn a_level_is_ruled_out_after_a_while_even_if_replies_are_slow() {
         let mut in_flight_cap = InFlightCap::default();
-        in_flight_cap.observe(0.0, 10.0);
-        assert_eq!(in_flight_cap.cap(160.0, 10.0), Some(RELAXED_CAP));
+        in_flight_cap.rule_out(100.0);
+        in_flight_cap.observe(0.0, 1000.0);
+        in_flight_cap.observe(301.0, 1000.0);
 
-        in_flight_cap.observe(301.0, 10.0);
-
-        assert_eq!(in_flight_cap.cap(301.0, 10.0), None);
+        assert_eq!(in_flight_cap.cap(1000.0), None);
     }
 }

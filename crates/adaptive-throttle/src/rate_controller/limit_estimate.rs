@@ -87,13 +87,26 @@ const MAX_LEVEL_SHARE: f64 = 1.05;
 /// Phase-aligned sending that failed at a limit is tried again only at a level below that limit by this factor.
 const RETRY_LEVEL_FACTOR: f64 = 1.05;
 
+// Whether the estimate is proven.
+
+/// An estimate is proven if the calls of this number of seconds were accepted near the full rate. Shorter would prove
+/// phase-aligned sending at a token bucket that is not empty yet.
+const PROOF_SECONDS: f64 = 60.0;
+/// The calls of this number of windows must also have been accepted since the last refusal: the estimate is not proven
+/// while a disturbance changes it.
+const PROOF_WINDOWS_IN_A_ROW: f64 = 2.0;
+/// The fewest such calls.
+const MIN_PROOF_CALLS_IN_A_ROW: f64 = 10.0;
+/// The most such calls: below the usual number between two refusals of paced calls.
+const MAX_PROOF_CALLS_IN_A_ROW: f64 = 100.0;
+
 // Probes.
 
 /// The smallest share of the rate that must have been used for an accepted call to count: calls far below the limit
 /// say nothing about it.
 const MIN_USED_SHARE: f64 = 0.7;
-/// The first probe follows after the calls of this number of windows: early, because the first estimate is the least
-/// certain one.
+/// Without a header that confirms the estimate, the first probe follows after the calls of this number of windows:
+/// early, because such an estimate is the least certain one. With such a header, the longest interval applies.
 const FIRST_PROBE_WINDOWS: f64 = 2.0;
 /// The fewest accepted calls before the first probe.
 const MIN_FIRST_PROBE_CALLS: f64 = 6.0;
@@ -133,6 +146,8 @@ pub(super) struct LimitEstimate {
     step: f64,
     /// Calls accepted near the full rate since the last refusal or probe.
     accepted_in_a_row: f64,
+    /// Calls accepted near the full rate since the limit was estimated or raised.
+    accepted: f64,
     probe: LimitProbe,
 }
 
@@ -141,7 +156,12 @@ impl LimitEstimate {
     pub(super) fn new(window: LimitWindow, calls: f64, phase: Option<WindowPhase>, header_limit: Option<f64>) -> Self {
         let phase = phase.filter(|_| window == LimitWindow::Second);
         let margin = if window == LimitWindow::Second { INITIAL_SECOND_MARGIN } else { INITIAL_MINUTE_MARGIN };
-        let first_interval = (FIRST_PROBE_WINDOWS * calls).clamp(MIN_FIRST_PROBE_CALLS, MAX_FIRST_PROBE_CALLS);
+        let usual_interval = usual_probe_interval(window, calls);
+        let first_interval = if is_in_header(calls, header_limit) {
+            LimitProbe::longest_interval(usual_interval)
+        } else {
+            early_probe_interval(calls)
+        };
         let min_probe = (calls * PROBE_SHARE).max(MIN_PROBE_CALLS);
         Self {
             window,
@@ -152,13 +172,14 @@ impl LimitEstimate {
             margin,
             step: (STEP_CALLS / calls).clamp(MIN_INITIAL_STEP, MAX_INITIAL_STEP),
             accepted_in_a_row: 0.0,
-            probe: LimitProbe::new(first_interval, usual_probe_interval(window, calls), min_probe),
+            accepted: 0.0,
+            probe: LimitProbe::new(first_interval, usual_interval, min_probe),
         }
     }
 
     /// The same estimate; before it, the limit was `former` calls per window.
     pub(super) fn with_former_limit(mut self, former: f64) -> Self {
-        self.probe.set_former_limit(former);
+        self.probe.set_former_limit(former, early_probe_interval(self.calls));
         self
     }
 
@@ -184,6 +205,7 @@ impl LimitEstimate {
             return;
         }
         self.accepted_in_a_row += 1.0;
+        self.accepted += 1.0;
         match &mut self.phase {
             Some(phase) => phase.on_accepted(),
             None => self.narrow_margin(),
@@ -213,6 +235,24 @@ impl LimitEstimate {
         }
     }
 
+    /// Whether the limit is published or in a header.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.window.is_published(self.calls) || is_in_header(self.calls, self.header_limit)
+    }
+
+    /// Whether enough calls were accepted for the estimate to be relied on, and no probe is in progress.
+    pub(super) fn is_proven(&self) -> bool {
+        let calls = self.calls / self.window.seconds() * PROOF_SECONDS;
+        let in_a_row = (PROOF_WINDOWS_IN_A_ROW * self.calls).clamp(MIN_PROOF_CALLS_IN_A_ROW, MAX_PROOF_CALLS_IN_A_ROW);
+        self.accepted_in_a_row >= in_a_row && self.accepted >= calls && self.probe.additional_calls() <= 0.0
+    }
+
+    /// The same estimate, to be proven again.
+    pub(super) fn with_proof_restarted(mut self) -> Self {
+        self.accepted = 0.0;
+        self
+    }
+
     /// Whether phase-aligned sending is in use and has never worked. Then the phase is wrong rather than the limit.
     pub(super) fn has_unproven_phase(&self) -> bool {
         self.phase.as_ref().is_some_and(|phase| !phase.has_accepted_in_a_row(PHASE_PROOF_WINDOWS * self.calls))
@@ -221,16 +261,11 @@ impl LimitEstimate {
     /// Continues with paced sending.
     pub(super) fn switch_to_paced(&mut self) {
         self.phase = None;
+        self.accepted = 0.0;
         self.phase_failed_at = Some(self.calls);
         self.margin = INITIAL_SECOND_MARGIN;
         let interval = usual_probe_interval(self.window, self.calls);
         self.probe = LimitProbe::new(interval, interval, self.calls * PACED_PROBE_SHARE);
-    }
-
-    /// Whether the estimate is a published limit or the limit in a header.
-    fn is_confirmed(&self) -> bool {
-        let is_in_header = |limit: f64| (limit - self.calls).abs() < HEADER_TOLERANCE_CALLS;
-        self.window.is_published(self.calls) || self.header_limit.is_some_and(is_in_header)
     }
 
     fn used_share(&self) -> f64 {
@@ -253,6 +288,7 @@ impl LimitEstimate {
         let is_early = counted < EARLY_REFUSAL_SHARE * self.calls;
         if self.window == LimitWindow::Minute && self.calls > MIN_LOWERED_CALLS && is_early {
             self.calls = counted.max(MAX_LOWERING_SHARE * self.calls);
+            self.accepted = 0.0;
         }
         let min_step = (STEP_CALLS / self.calls).clamp(MIN_STEP_LARGE_LIMIT, MIN_STEP_SMALL_LIMIT);
         self.step = if accepted_in_a_row < CLOSE_REFUSALS_CALLS {
@@ -263,6 +299,7 @@ impl LimitEstimate {
         self.margin += self.step;
         if self.margin > MAX_MARGIN {
             self.calls *= 1.0 - self.margin;
+            self.accepted = 0.0;
             self.margin = INITIAL_SECOND_MARGIN;
         }
         self.retry_phase_at_published_level(refused);
@@ -291,6 +328,7 @@ impl LimitEstimate {
             self.calls += gained;
             self.accepted_in_a_row = 0.0;
             if gained > 0.0 {
+                self.accepted = 0.0;
                 self.probe.start(now, &ProbeBaseline { calls: self.calls, ..baseline });
             }
             return;
@@ -303,7 +341,39 @@ impl LimitEstimate {
     }
 }
 
+/// Whether a limit is the one in a header.
+fn is_in_header(calls: f64, header_limit: Option<f64>) -> bool {
+    header_limit.is_some_and(|limit| (limit - calls).abs() < HEADER_TOLERANCE_CALLS)
+}
+
+/// Accepted calls before the first probe of an uncertain estimate.
+fn early_probe_interval(calls: f64) -> f64 {
+    (FIRST_PROBE_WINDOWS * calls).clamp(MIN_FIRST_PROBE_CALLS, MAX_FIRST_PROBE_CALLS)
+}
+
 /// Accepted calls between two probes.
 fn usual_probe_interval(window: LimitWindow, calls: f64) -> f64 {
     (calls / window.seconds() * PROBE_INTERVAL_SECONDS).clamp(MIN_PROBE_INTERVAL_CALLS, MAX_PROBE_INTERVAL_CALLS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_is_proven_by_the_calls_of_a_minute_and_not_while_a_probe_is_in_progress() {
+        let mut estimate = LimitEstimate::new(LimitWindow::Second, 50.0, Some(WindowPhase::new(0.0)), None);
+        let (mut accepted, mut proven_at, mut probes) = (CallTimes::new(200.0), None, 0);
+        for call in 1..=6000 {
+            let sent = f64::from(call) / 50.0;
+            accepted.insert(sent);
+            estimate.on_accepted(sent, sent, 0.1, &accepted);
+            let is_probing = estimate.allowance() > estimate.calls;
+            probes += u32::from(is_probing);
+            assert!(!(is_probing && estimate.is_proven()));
+            proven_at = proven_at.or_else(|| estimate.is_proven().then_some(sent));
+        }
+        assert!(probes > 0);
+        assert!(proven_at.is_some_and(|at| at > PROOF_SECONDS), "{proven_at:?}");
+    }
 }

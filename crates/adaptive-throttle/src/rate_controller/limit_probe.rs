@@ -104,9 +104,11 @@ impl LimitProbe {
         }
     }
 
-    /// Records the limit in calls per window that held before the present one.
-    pub(super) fn set_former_limit(&mut self, calls: f64) {
+    /// Records the limit in calls per window that held before the present one. The first probe follows after
+    /// `first_interval` accepted calls.
+    pub(super) fn set_former_limit(&mut self, calls: f64, first_interval: f64) {
         self.former_limit = Some(calls);
+        self.interval_calls = first_interval;
     }
 
     /// Additional calls per window at present.
@@ -166,11 +168,16 @@ impl LimitProbe {
             self.interval_calls = self.usual_interval_calls / RETRY_INTERVAL_DIVISOR;
         } else {
             self.failures += 1;
-            let longest = self.usual_interval_calls * MAX_INTERVAL_FACTOR;
+            let longest = Self::longest_interval(self.usual_interval_calls);
             self.interval_calls =
                 (self.interval_calls * INTERVAL_GROWTH_FACTOR).clamp(self.usual_interval_calls, longest);
         }
         true
+    }
+
+    /// The most calls between two probes that are usually `usual_interval` calls apart.
+    pub(super) fn longest_interval(usual_interval: f64) -> f64 {
+        usual_interval * MAX_INTERVAL_FACTOR
     }
 
     /// Consecutive refused probes of the smallest size.

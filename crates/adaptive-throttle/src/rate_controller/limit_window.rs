@@ -13,8 +13,11 @@ const LEVEL_TOLERANCE_CALLS: f64 = 0.5;
 // When a header's limit is plausible. It is compared with the number of accepted calls. The tolerances allow for late
 // and lost replies, and exclude headers that count over another window.
 
-/// A header's limit may exceed the count by this factor and [`HEADER_ABOVE_COUNT_CALLS`].
-const HEADER_ABOVE_COUNT_FACTOR: f64 = 1.3;
+/// A header's limit per minute may exceed the count by this factor and [`HEADER_ABOVE_COUNT_CALLS`].
+const MINUTE_HEADER_ABOVE_COUNT_FACTOR: f64 = 1.3;
+/// The same for a limit per second. The search climbs by up to this factor, and a token bucket with a small burst can
+/// refuse one of the first calls at the higher rate.
+const SECOND_HEADER_ABOVE_COUNT_FACTOR: f64 = 2.5;
 /// Calls by which a header's limit may exceed the count in addition to the factor; matters for small limits.
 const HEADER_ABOVE_COUNT_CALLS: f64 = 2.0;
 /// The count may exceed a header's limit by this factor, because the counted time overlaps two windows, and by
@@ -28,9 +31,10 @@ const COUNT_ABOVE_HEADER_CALLS: f64 = 3.0;
 /// The smallest share of a level that must have been accepted. Below 1, because some accepted replies are still on
 /// their way at the first refusal.
 const MIN_SHARE_OF_LEVEL: f64 = 0.85;
-/// The count may exceed a level per second by this factor and [`SECOND_ABOVE_LEVEL_CALLS`]. The search approaches a
-/// limit per second slowly, so the count exceeds the limit by a few calls only.
-const SECOND_ABOVE_LEVEL_FACTOR: f64 = 1.3;
+/// The count may exceed a level per second by this factor and [`SECOND_ABOVE_LEVEL_CALLS`]. If the rate rises from the
+/// limit to the next level, which is up to 2.5 times as high, the count includes up to 0.6 of the calls of the window
+/// before.
+const SECOND_ABOVE_LEVEL_FACTOR: f64 = 1.65;
 /// Calls by which the count may exceed a level per second in addition to the factor.
 const SECOND_ABOVE_LEVEL_CALLS: f64 = 3.0;
 /// The count may exceed a level per minute by this factor, because 60 s overlap two windows, and by
@@ -54,7 +58,7 @@ const MIN_MINUTE_CALLS: f64 = 5.0;
 
 /// The window over which a limit counts calls. Feishu publishes these two; the controller approximates any other by the
 /// closer of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum LimitWindow {
     Second,
     Minute,
@@ -86,11 +90,15 @@ impl LimitWindow {
     /// from the limit in the refusal's header.
     ///
     /// That length overlaps two windows, so the number lies between one and two times the limit. For windows of a
-    /// second it exceeds the limit by a few calls only, because the search approaches the limit slowly.
+    /// second it is at most 1.6 times the limit, because the search climbs from level to level.
     pub(super) fn estimate_limit(self, accepted: f64, header_limit: Option<f64>) -> f64 {
         let accepted = accepted.max(1.0);
+        let above_count_factor = match self {
+            Self::Second => SECOND_HEADER_ABOVE_COUNT_FACTOR,
+            Self::Minute => MINUTE_HEADER_ABOVE_COUNT_FACTOR,
+        };
         let is_plausible = |limit: &f64| {
-            *limit <= accepted * HEADER_ABOVE_COUNT_FACTOR + HEADER_ABOVE_COUNT_CALLS
+            *limit <= accepted * above_count_factor + HEADER_ABOVE_COUNT_CALLS
                 && accepted <= limit * COUNT_ABOVE_HEADER_FACTOR + COUNT_ABOVE_HEADER_CALLS
         };
         if let Some(limit) = header_limit.filter(is_plausible) {
@@ -121,7 +129,9 @@ mod tests {
     #[case::an_implausible_header_is_ignored(LimitWindow::Second, 52.0, Some(1000.0), 50.0)]
     #[case::a_published_level_slightly_exceeded(LimitWindow::Second, 53.0, None, 50.0)]
     #[case::calls_of_two_minute_windows(LimitWindow::Minute, 190.0, None, 100.0)]
-    #[case::an_unpublished_limit_per_second(LimitWindow::Second, 32.0, None, 30.0)]
+    #[case::a_published_level_and_calls_of_the_window_before(LimitWindow::Second, 32.0, None, 20.0)]
+    #[case::an_unpublished_limit_per_second(LimitWindow::Second, 40.0, None, 38.0)]
+    #[case::a_header_above_a_low_count(LimitWindow::Second, 20.0, Some(50.0), 50.0)]
     #[case::an_unpublished_limit_per_minute(LimitWindow::Minute, 400.0, None, 320.0)]
     #[case::no_accepted_calls(LimitWindow::Second, 0.0, None, 1.0)]
     fn a_limit_is_estimated_from_the_accepted_calls(

@@ -78,6 +78,8 @@ pub(super) struct Lockout {
     pub(super) refusals: u32,
     /// The longest reset in a header, in seconds.
     pub(super) reset: Option<f64>,
+    /// Whether it began in a trial of the proven estimate. Then it says nothing about the estimate before the trial.
+    pub(super) is_trial: bool,
     /// The reset of the first refusal in seconds, if it is exact.
     first_exact_reset: Option<f64>,
     /// No call may be sent before this time.
@@ -98,6 +100,7 @@ impl Lockout {
             confirmed_at: refused.replied,
             refusals: 0,
             reset: None,
+            is_trial: false,
             first_exact_reset: refused.exact_reset(),
             resume_at: 0.0,
             probes: 0,
@@ -127,9 +130,12 @@ impl Lockout {
         self.resume_at
     }
 
-    /// Whether only one call at a time may be sent, to find out whether the lockout is over.
+    /// Whether only one call at a time may be sent, to find out whether the lockout is over. If the limit may count by
+    /// the minute but the rate is that of a limit per second, more calls would be sent than the next window accepts.
     pub(super) fn needs_single_probes(&self, window: Option<LimitWindow>) -> bool {
-        self.probes > 1 || (window.is_none() && self.reset.is_none())
+        let is_long = self.reset.is_some_and(|reset| reset > AMBIGUOUS_RESET_SECONDS);
+        let may_be_long = is_long || (window.is_none() && self.reset.is_none());
+        self.probes > 1 || (may_be_long && window != Some(LimitWindow::Minute))
     }
 
     /// Whether no header has its length.
@@ -212,7 +218,17 @@ mod tests {
     fn no_call_is_sent_before_the_reset_in_the_header() {
         let lockout = Lockout::begin(&refused(10.0, Some(40.0)), None, 0.0);
         assert!((lockout.resume_at() - 50.0).abs() < 1e-9);
-        assert!(!lockout.needs_single_probes(None));
+    }
+
+    #[test]
+    fn a_reset_above_a_second_needs_a_single_probe_until_the_limit_is_known_to_count_by_the_minute() {
+        let long = Lockout::begin(&refused(10.0, Some(40.0)), None, 0.0);
+        assert!(long.needs_single_probes(None));
+        assert!(long.needs_single_probes(Some(LimitWindow::Second)));
+        assert!(!long.needs_single_probes(Some(LimitWindow::Minute)));
+
+        let short = Lockout::begin(&refused(10.0, Some(1.0)), None, 0.0);
+        assert!(!short.needs_single_probes(None));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rstest::rstest;
 #[path = "../../benches/throttle/simulation.rs"]
 mod simulation;
 
-use simulation::{RefusalHeaders, SimulatedServer, SimulationResult, simulate};
+use simulation::{Participant, RefusalHeaders, SimulatedServer, SimulationResult, simulate, simulate_together};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -26,10 +26,22 @@ fn fixed(calls: u32, window: Duration, phase: f64) -> RateLimits {
 fn server(limits: RateLimits, headers: RefusalHeaders, max_latency_ms: u64) -> SimulatedServer {
     SimulatedServer {
         limits: vec![(Duration::ZERO, limits)],
+        outage: Duration::ZERO..Duration::ZERO,
         headers,
         min_latency: Duration::from_millis(20),
         max_latency: Duration::from_millis(max_latency_ms),
     }
+}
+
+/// The latencies and headers of the benchmark's tables.
+fn usual_server(limits: RateLimits) -> SimulatedServer {
+    SimulatedServer { min_latency: Duration::from_millis(50), ..server(limits, RefusalHeaders::Whole, 300) }
+}
+
+fn restored(limit: WindowLimit) -> RateController {
+    let mut controller = RateController::new(&ThrottleConfig::default());
+    controller.restore(limit);
+    controller
 }
 
 fn simulate_default(server: SimulatedServer, length: Duration, seed: u64) -> SimulationResult {
@@ -113,7 +125,10 @@ proptest! {
     ) {
         let result = simulate_default(server(fixed(calls, window, phase), headers, 200), seconds(400), seed);
 
-        prop_assert!(result.longest_lockout() <= 9, "{}", result.longest_lockout());
+        let (search, settled) = (seconds(0)..seconds(60), seconds(60)..seconds(400));
+        let (search, settled) = (result.longest_lockout_in(search), result.longest_lockout_in(settled));
+        prop_assert!(search <= 25, "{search} during the search");
+        prop_assert!(settled <= 8, "{settled} afterwards");
     }
 
     #[test]
@@ -130,6 +145,85 @@ proptest! {
             prop_assert!(counts.accepted > 0, "from minute {}", minutes * 3);
         }
     }
+}
+
+#[rstest]
+fn a_limit_per_second_is_used_from_the_first_minute(
+    #[values(1, 3, 5, 10, 20, 50, 100)] calls: u32,
+    #[values(0.3, 0.6, 0.9)] phase: f64,
+) {
+    let server = usual_server(fixed(calls, SECOND, phase));
+
+    let result = simulate_default(server, seconds(600), u64::from(calls));
+
+    let minute = shares(&result, seconds(0), seconds(60), calls * 60);
+    let ten_minutes = shares(&result, seconds(0), seconds(600), calls * 600);
+    assert!(minute.accepted >= 0.9, "{} in the first minute", minute.accepted);
+    assert!(ten_minutes.accepted >= 0.97, "{} in ten minutes", ten_minutes.accepted);
+    assert!(ten_minutes.refused <= 0.01, "{} refused", ten_minutes.refused);
+}
+
+#[rstest]
+fn a_limit_per_minute_is_used_from_the_first_ten_minutes(
+    #[values(10, 20, 100, 1000)] calls: u32,
+    #[values(0.3, 0.6, 0.9)] phase: f64,
+) {
+    let result = simulate_default(usual_server(fixed(calls, MINUTE, phase)), seconds(600), u64::from(calls));
+
+    let Shares { accepted, refused } = shares(&result, seconds(0), seconds(600), calls * 10);
+    assert!(accepted >= 0.97, "{accepted}");
+    assert!(refused <= 0.01, "{refused}");
+}
+
+#[rstest]
+#[case::small_per_second(5, SECOND)]
+#[case::per_second(50, SECOND)]
+#[case::per_minute(1000, MINUTE)]
+fn the_limit_is_used_again_soon_after_a_second_client(
+    #[case] calls: u32,
+    #[case] window: Duration,
+    #[values(RefusalHeaders::Whole, RefusalHeaders::Absent)] headers: RefusalHeaders,
+) {
+    let limit = WindowLimit { calls: f64::from(calls), window };
+    // From 30 s after the second client; windows of a minute begin in the middle of a minute.
+    let (from, windows) = if window == SECOND { (370, 30) } else { (390, 2) };
+    let until = seconds(from + windows * window.as_secs());
+    let allowed = calls * u32::try_from(windows).expect("few");
+    let accepted = (0..5).map(|seed| {
+        let (mut first, mut second) = (restored(limit), restored(limit));
+        let server = SimulatedServer { headers, ..usual_server(fixed(calls, window, 0.5)) };
+        let participants = vec![
+            Participant { client: &mut first, active: seconds(0)..until },
+            Participant { client: &mut second, active: seconds(310)..seconds(340) },
+        ];
+        let results = simulate_together(participants, server, until, seed);
+        shares(&results[0], seconds(from), until, allowed).accepted
+    });
+
+    let mean = accepted.sum::<f64>() / 5.0;
+    assert!(mean >= 0.95, "{mean}");
+}
+
+#[rstest]
+#[case::small_per_second(5, SECOND)]
+#[case::per_second(50, SECOND)]
+#[case::per_minute(1000, MINUTE)]
+fn the_limit_is_used_again_soon_after_refusals_without_a_reason(
+    #[case] calls: u32,
+    #[case] window: Duration,
+    #[values(RefusalHeaders::Whole, RefusalHeaders::Absent)] headers: RefusalHeaders,
+) {
+    let outage = seconds(300)..seconds(303);
+    let server = SimulatedServer { outage, headers, ..usual_server(fixed(calls, window, 0.5)) };
+    let mut controller = restored(WindowLimit { calls: f64::from(calls), window });
+
+    let result = simulate(&mut controller, server, seconds(1000), 5);
+
+    let (from, windows) = if window == SECOND { (333, 30) } else { (390, 2) };
+    let until = seconds(from + windows * window.as_secs());
+    let allowed = calls * u32::try_from(windows).expect("few");
+    let Shares { accepted, .. } = shares(&result, seconds(from), until, allowed);
+    assert!(accepted >= 0.95, "{accepted}");
 }
 
 #[rstest]
@@ -162,6 +256,19 @@ fn the_rate_follows_a_limit_that_drops_to_a_tenth_and_rises_again(
 }
 
 #[test]
+fn trials_of_the_former_limit_leave_most_of_a_lower_limit_to_use() {
+    let accepted = (0..8).map(|seed| {
+        let limits = vec![(seconds(0), fixed(50, SECOND, 0.3)), (seconds(600), fixed(5, SECOND, 0.6))];
+        let server = SimulatedServer { limits, ..usual_server(RateLimits::default()) };
+        let result = simulate_default(server, seconds(780), seed);
+        shares(&result, seconds(600), seconds(780), 5 * 180).accepted
+    });
+
+    let mean = accepted.sum::<f64>() / 8.0;
+    assert!(mean >= 0.92, "{mean}");
+}
+
+#[test]
 fn the_rate_adapts_to_another_client_under_the_same_limit() {
     let mut rng = fastrand::Rng::with_seed(3);
     // Another client uses 11 to 20 of 50 calls per second, at random.
@@ -182,11 +289,24 @@ fn the_rate_adapts_to_another_client_under_the_same_limit() {
 
 #[test]
 fn a_restored_limit_is_used_at_once() {
-    let mut controller = RateController::new(&ThrottleConfig::default());
-    controller.restore(WindowLimit { calls: 50.0, window: SECOND });
+    let mut controller = restored(WindowLimit { calls: 50.0, window: SECOND });
 
     let result = simulate(&mut controller, server(fixed(50, SECOND, 0.4), RefusalHeaders::Exact, 200), seconds(60), 1);
 
     let Shares { accepted, .. } = shares(&result, Duration::ZERO, seconds(60), 50 * 60);
     assert!(accepted > 0.95, "{accepted}");
+}
+
+#[rstest]
+fn a_limit_per_minute_above_the_restored_one_is_found(
+    #[values(RefusalHeaders::Whole, RefusalHeaders::Absent)] headers: RefusalHeaders,
+) {
+    let mut controller = restored(WindowLimit { calls: 600.0, window: MINUTE });
+    let server = SimulatedServer { headers, ..usual_server(fixed(1000, MINUTE, 0.4)) };
+
+    let result = simulate(&mut controller, server, seconds(5400), 1);
+
+    let Shares { accepted, refused } = shares(&result, seconds(4800), seconds(5400), 10_000);
+    assert!(accepted >= 0.95, "{accepted}");
+    assert!(refused <= 0.01, "{refused}");
 }
