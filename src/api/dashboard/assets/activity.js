@@ -11,7 +11,10 @@ import { t } from "./texts.js";
 const INTERVALS = ["day", "week", "month"];
 
 /** The lines: for days with their trailing windows, for longer buckets with what saturates less. */
-const LINES = { day: ["active", "wau", "mau"], week: ["active", "active_per_day", "regular"], month: ["active", "active_per_day", "regular"] };
+const lines = (interval) => ({
+  active: t(`line.active.${interval}`),
+  ...(interval === "day" ? { wau: t("figure.wau"), mau: t("figure.mau") } : { active_per_day: t("line.active_per_day"), regular: t("figure.regular") }),
+});
 
 export default {
   id: "activity",
@@ -28,8 +31,9 @@ export default {
     const { interval } = view.state;
     if (!items.some((item) => item.active != null)) return false;
     const dates = items.map((item) => item.start_date);
-    const series = LINES[interval].map((key, index) => ({ name: t(`line.${interval}.${key}`), tone: `tone-${index + 1}`, values: items.map((item) => item[key] ?? null) }));
-    if (previous.length) series.push({ name: t("line.before"), tone: "tone-past", values: dates.map((_, index) => previous[index]?.active ?? null) });
+    const series = Object.entries(lines(interval)).map(([key, name], index) => ({ name, tone: `tone-${index + 1}`, values: items.map((item) => item[key]) }));
+    // The days of two ranges are different weekdays, so their trailing figures are compared.
+    if (previous.length) series.push({ name: t("line.before"), tone: "tone-past", values: dates.map((_, index) => previous[index]?.wau) });
     const bands = interval === "day" ? dates.map((date) => (uncertain.has(date) ? "uncertain" : isWeekend(date) ? "weekend" : null)) : [];
     const describe = (index) => (interval === "day" ? dayOfWeek(dates[index]) : range(items[index].start_date, items[index].end_date));
     const chart = lineChart({ label: t("activity.title"), dates, series, format: count, bands, describe });

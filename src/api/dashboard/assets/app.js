@@ -9,7 +9,7 @@
  *   ├─ access.js      the access key, and oidc.js the sign-in with the identity provider
  *   ├─ block.js       the frame of a block: state, menu, files. For each block
  *   │                 view → load(view) → data → draw(block, data, view)
- *   └─ glance.js activity.js features.js departments.js retention.js licences.js movement.js clients.js foot.js
+ *   └─ glance.js activity.js features.js departments.js retention.js movement.js licences.js clients.js foot.js
  *      ├─ chart.js    lines, columns, bars, heat cells and sparklines as inline SVG
  *      ├─ table.js    tables, those behind charts, and the rows of CSV files
  *      └─ definition.js, download.js, days.js
@@ -26,7 +26,7 @@ import clients from "./clients.js";
 import departments from "./departments.js";
 import { h, keepFocus } from "./dom.js";
 import features from "./features.js";
-import { filters, pageButtons } from "./filters.js";
+import { filters, pageButtons, showDates } from "./filters.js";
 import foot from "./foot.js";
 import glance from "./glance.js";
 import licences from "./licences.js";
@@ -36,7 +36,7 @@ import { onStateChange, readState } from "./state.js";
 import { loadTexts, preferredLanguage, t } from "./texts.js";
 import { View } from "./view.js";
 
-const MODULES = [glance, activity, features, departments, retention, licences, movement, clients, foot];
+const MODULES = [glance, activity, features, departments, retention, movement, licences, clients, foot];
 
 let page = null;
 let running = new AbortController();
@@ -78,6 +78,7 @@ function showView(state) {
     blocks.forEach((block) => block.wait(wait));
   });
   const shown = blocks.map((block) => block.show(view));
+  view.summary().then(({ meta }) => showDates(page.bar, meta), () => {}); // the blocks show the error
   page.shown = selectionOf(state);
   Promise.all(shown.slice(0, 2)).then(() => mark("dashboard-usable"));
   Promise.all(shown).then(() => {
@@ -96,7 +97,7 @@ function buildPage(lang) {
   document.title = t("title");
   const blocks = MODULES.map((module) => new Block(module));
   const progress = buildProgress();
-  const [bar, buttons] = [h("div", { class: "filters" }), h("div", { class: "page-buttons" })];
+  const [bar, buttons] = [h("section", { class: "filters", "aria-label": t("filters") }), h("div", { class: "page-buttons" })];
   document.querySelector("#page").replaceChildren(
     h("a", { class: "skip", href: "#blocks" }, t("skip")),
     h("header", { class: "top" }, h("div", { class: "brand" }, h("h1", {}, t("title")), h("p", {}, t("subtitle"))), buttons),
@@ -108,7 +109,7 @@ function buildPage(lang) {
     keepFocus(bar, () => bar.replaceChildren(...filters(state)));
     keepFocus(buttons, () => buttons.replaceChildren(...pageButtons(state, hasAccess())));
   };
-  return { lang, blocks, progress, drawBars, shown: null };
+  return { lang, blocks, progress, bar, drawBars, shown: null };
 }
 
 /** The bar that shows the progress of a job. */

@@ -34,7 +34,7 @@ export class Block {
         {},
         h("div", { class: "heading" }, h("h2", { id: heading }, t(`${module.id}.title`)), definition(module.id)),
         this.#menu,
-        h("p", { class: "lead" }, t(`${module.id}.lead`)),
+        hasText(`${module.id}.lead`) && h("p", { class: "lead" }, t(`${module.id}.lead`)),
       ),
       this.#body,
     );
@@ -53,7 +53,7 @@ export class Block {
       if (this.#module.draw(this, data, view)) this.#setState("ready");
       else this.#message("empty", t([`problem.${this.#module.id}.empty`].find(hasText) ?? "empty"));
     } catch (error) {
-      if (run === this.#run && error.name !== "AbortError") this.#fail(error, view);
+      if (run === this.#run && error.name !== "AbortError") this.#fail(error);
     }
   }
 
@@ -102,25 +102,27 @@ export class Block {
     this.content(h("div", { class: "message" }, content));
   }
 
-  #fail(error, view) {
+  #fail(error) {
     if (!(error instanceof ApiError)) console.error(error);
     const { status, code, problem = {} } = error;
-    if (status === 401) document.dispatchEvent(new Event("access-needed"));
     const state = status === 401 || status === 403 ? "forbidden" : status === 404 ? "empty" : "error";
-    const key = [`problem.${this.#module.id}.${code}`, `problem.${code}`].find(hasText) ?? `problem.${state}`;
-    const text = t(key, { scope: problem.required_scope ?? "", time: error.retryAfter ? duration(error.retryAfter) : "" });
-    const suggestions = problem.suggestions ?? [];
+    if (status === 401) dispatch("access-needed");
+    // The API has the title and the detail of a problem in the language of the page.
+    const text = hasText(`problem.${code}`) ? t(`problem.${code}`) : (problem.title ?? t("problem.error"));
     this.#message(
       state,
       h("p", {}, text),
-      problem.detail && status !== 401 && h("p", { class: "detail", lang: "en" }, problem.detail),
-      suggestions.map((path) => h("button", { onclick: () => navigate({ department_path: path }) }, path)),
-      problem.request_id && h("p", { class: "detail" }, `${t("request_id")} ${problem.request_id}`),
-      status === 401 && h("button", { class: "primary", onclick: () => document.dispatchEvent(new Event("access-needed")) }, t("access.enter_key")),
-      state === "error" && h("button", { onclick: () => document.dispatchEvent(new Event("reload-view")) }, t("retry")),
+      status !== 401 && problem.detail && h("p", { class: "detail" }, problem.detail),
+      problem.required_scope && h("code", {}, problem.required_scope),
+      (problem.suggestions ?? []).map((path) => h("button", { onclick: () => navigate({ department_path: path }) }, path)),
+      state === "error" && problem.request_id && h("p", { class: "detail" }, `${t("request_id")} ${problem.request_id}`),
+      status === 401 && h("button", { class: "primary", onclick: () => dispatch("access-needed") }, t("access.enter_key")),
+      state === "error" && h("button", { onclick: () => dispatch("reload-view") }, t("retry")),
     );
   }
 }
+
+const dispatch = (name) => document.dispatchEvent(new Event(name));
 
 /** Blocks that get their data at once are drawn in tasks of their own, so that the page reacts in between. */
 const nextTask = () => new Promise((resolve) => setTimeout(resolve));

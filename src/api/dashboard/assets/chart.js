@@ -266,7 +266,7 @@ export function heatChart(label, columns, rows) {
     });
     return svg;
   });
-  return h("figure", { class: "chart sideways", tabindex: "0", role: "region", "aria-label": label }, plot);
+  return h("figure", { class: "chart sideways", tabindex: "0", role: "group", "aria-label": label }, plot);
 }
 
 /** Opacity of the accent colour for a share. Text on it stays readable in both themes. */

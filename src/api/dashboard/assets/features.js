@@ -47,13 +47,13 @@ function multiple({ name, now, before, days }) {
     days.filter((value) => value != null).length > 1 && sparkline(label, days));
 }
 
-const figure = (key, format) => ({ key, label: t(`figure.feature.${key}`), value: ({ now }) => now[key], format });
+const figure = (key, format, label = t(`figure.feature.${key}`)) => ({ key, label, value: ({ now }) => now[key], format });
 
 const COLUMNS = () => [
   { key: "feature", label: t("feature"), value: ({ name }) => t(`feature.${name}`) },
   figure("active_per_day", count),
-  figure("regular", count),
-  figure("regular_rate", percent),
+  figure("regular", count, t("figure.regular")),
+  figure("regular_rate", percent, t("figure.regular_rate")),
   figure("active", count),
   figure("adoption", percent),
   { key: "previous_regular_rate", label: t("figure.feature.previous"), value: ({ before }) => before?.regular_rate, format: percent },

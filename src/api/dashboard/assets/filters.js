@@ -37,6 +37,12 @@ function periodButton(period, state) {
   return h("button", { type: "button", "data-period": period, "aria-pressed": String(state.period === period), onclick: go }, text);
 }
 
+/** Shows the dates of a period, which only the gateway knows. */
+export function showDates(bar, { start_date, end_date }) {
+  bar.querySelector("[name=start_date]").value = start_date;
+  bar.querySelector("[name=end_date]").value = end_date;
+}
+
 function dateRange({ start_date, end_date, period }) {
   const input = (name, value) => h("input", { type: "date", name, value, "aria-label": t(name) });
   const [from, to] = [input("start_date", start_date), input("end_date", end_date)];

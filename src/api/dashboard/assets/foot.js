@@ -5,7 +5,6 @@ import { count, day, instant, range } from "./format.js";
 import { definitionsUrl, t } from "./texts.js";
 
 const LISTED = ["pending", "late", "missing", "expired"];
-const REPORTS = ["summary", "activity", "departments", "retention", "licences", "movement", "clients"];
 /** Most dates that are listed; the others are a number. */
 const MOST_DATES = 10;
 
@@ -29,8 +28,6 @@ export default {
         LISTED.filter((state) => days[state].length).map((state) => item(t(`foot.${state}`), number(state, days[state].length), ` · ${dates(days[state])}`))),
       meta.notes.length > 0 && h("ul", { class: "notes", lang: "en" }, meta.notes.map((note) => h("li", {}, note))),
       h("p", {}, link(definitionsUrl(), t("foot.definitions")), " · ", link("docs/", t("foot.api"))),
-      h("details", { class: "links" }, h("summary", {}, t("foot.operations")),
-        h("ul", {}, REPORTS.map((name) => h("li", {}, link(`docs/#/reports/${name}Report`, t(`foot.report.${name}`)))))),
     );
     const rows = ["final", "provisional", "empty", ...LISTED].map((state) => ({ state, value: Array.isArray(days[state]) ? days[state].length : days[state] }));
     block.files({ columns: COLUMNS, rows });

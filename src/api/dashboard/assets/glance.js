@@ -7,10 +7,10 @@ import { h } from "./dom.js";
 import { change, count, percent, range } from "./format.js";
 import { t } from "./texts.js";
 
-/** `isDaily`: comparable also if the two ranges have different numbers of counted dates. `course`: the sparkline. */
+/** `isDaily`: comparable also if the two ranges have different numbers of counted dates. `course`: a value of the sparkline, undefined to omit the day. */
 const FIGURES = [
   { key: "active_rate_per_day", format: percent, isShare: true, isDaily: true, course: (day) => day.active_rate },
-  { key: "active_per_workday", format: count, isDaily: true, course: (day) => (isWeekend(day.start_date) ? null : day.active) },
+  { key: "active_per_workday", format: count, isDaily: true, course: (day) => (isWeekend(day.start_date) ? undefined : day.active) },
   { key: "people", format: count, course: (day) => day.users },
   { key: "activated", format: count, course: (day) => day.activated },
   { key: "regular", format: count, course: (day) => day.wau },
@@ -52,16 +52,16 @@ function comparable({ key, isDaily }, now, before) {
 
 function card({ key, format, isShare, course, now: value, before }, all, days) {
   const { text, direction } = change(value, before, isShare);
-  const values = days.map(course).map((point) => point ?? null);
+  const values = days.map(course).filter((point) => point !== undefined);
   const isCourse = values.filter((point) => point != null).length > 1;
-  const caption = t(`course.${key}`);
+  const caption = t(key === "regular" ? "figure.wau" : `course.${key}`);
   return h(
     "div",
-    { class: `card ${key}` },
+    { class: "card" },
     h("dt", {}, t(`figure.${key}`), definition(key)),
     h("dd", { class: "figure", "data-figure": key, "data-value": value, "data-previous": before }, format(value)),
-    h("dd", { class: "note" }, note(key, all)),
     h("dd", { class: "change" }, before == null ? h("span", { class: "muted", title: t("not_comparable") }, "–") : arrow(text, direction)),
+    h("dd", { class: "note" }, note(key, all)),
     isCourse && h("dd", { class: "course" }, sparkline(caption, values), h("small", {}, caption)),
   );
 }

@@ -66,7 +66,7 @@ function headline({ date, accounts, never_activated, dormant, unused_rate }) {
 /** The people of the view are requested only when the reader opens the list. */
 function firstPeople(view) {
   const body = h("div");
-  const details = h("details", { class: "people", "data-people": "" }, h("summary", {}, t("licences.people")), body);
+  const details = h("details", { class: "first-people", "data-people": "" }, h("summary", {}, t("licences.people")), body);
   details.addEventListener("toggle", async () => {
     if (!details.open || body.hasChildNodes()) return;
     body.replaceChildren(h("p", { class: "muted" }, t("loading")));

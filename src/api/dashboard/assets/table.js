@@ -29,7 +29,7 @@ export function table(caption, columns, rows) {
 
 /** A table in a region that scrolls sideways on narrow screens, also by keyboard. */
 export function scrollable(label, content) {
-  return h("div", { class: "scroll", role: "region", "aria-label": label, tabindex: "0" }, content);
+  return h("div", { class: "scroll", role: "group", "aria-label": label, tabindex: "0" }, content);
 }
 
 /** The table behind a chart, made when it is opened. */
