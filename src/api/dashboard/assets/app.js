@@ -114,7 +114,7 @@ function buildPage(lang) {
 
 /** The bar that shows the progress of a job. */
 function buildProgress() {
-  const bar = h("progress", { "aria-label": t("waiting") });
+  const bar = h("progress", { "aria-label": t("waiting_start") });
   const text = h("span");
   const element = h("div", { class: "progress", hidden: true, "data-progress": "" }, bar, text);
   const show = ({ job }) => {

@@ -63,9 +63,9 @@ export class Block {
   }
 
   /** Shows that days are being fetched, unless the data is there already. */
-  wait({ job, code, seconds }) {
+  wait({ job, seconds }) {
     if (!["loading", "waiting"].includes(this.element.dataset.state)) return;
-    const text = job ? progressText(job) : t(code === "not_ready_in_time" ? "waiting" : "waiting_retry", { time: duration(seconds) });
+    const text = job ? progressText(job) : t("waiting_retry", { time: duration(seconds) });
     this.#message("waiting", text);
   }
 

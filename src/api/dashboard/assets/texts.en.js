@@ -56,7 +56,6 @@ export default {
   "interval.month": "Month",
   "theme.dark": "Dark",
 
-  waiting: "Days are being fetched from Feishu, about {time} left",
   waiting_start: "Days are being fetched from Feishu",
   waiting_retry: "Not available at the moment, next attempt in {time}",
   progress_days: "Days are being fetched from Feishu: {done} of {total}",

@@ -56,7 +56,6 @@ export default {
   "interval.month": "按月",
   "theme.dark": "深色",
 
-  waiting: "正在从飞书获取数据，大约还需 {time}",
   waiting_start: "正在从飞书获取数据",
   waiting_retry: "暂时无法获取，{time}后自动重试",
   progress_days: "正在从飞书获取数据：{done} / {total} 天",
