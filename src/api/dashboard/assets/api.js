@@ -72,8 +72,11 @@ const isTemporary = (error) =>
   error instanceof ApiError && [429, 503].includes(error.status) && error.retryAfter > 0 && error.retryAfter <= LONGEST_WAIT;
 
 async function followJob(job, { signal, onWait }) {
+  // Until the job has an estimate by its own progress, the first one counts down.
+  const [started, first] = [Date.now(), job.seconds_left ?? 0];
   while (job.state === "running") {
-    onWait({ job });
+    const seconds_left = job.seconds_left ?? Math.round(first - (Date.now() - started) / 1000);
+    onWait({ job: { ...job, seconds_left: Math.max(0, seconds_left) } });
     await sleep(JOB_INTERVAL, signal);
     job = await (await request(`v1/backfills/${encodeURIComponent(job.id)}`, { signal })).json();
   }

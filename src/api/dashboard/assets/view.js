@@ -6,6 +6,9 @@ import { addDays, daysBetween } from "./days.js";
 /** A year ago, in whole weeks, so that weekdays are compared with the same weekdays. */
 const YEAR = 364;
 
+/** Days before a range that its 30-day figures include. */
+const LEAD = 29;
+
 export class View {
   #answers = new Map();
   #signal;
@@ -68,10 +71,15 @@ export class View {
     const { compare } = this.state;
     const { meta } = await this.summary();
     const length = daysBetween(meta.start_date, meta.end_date);
-    const both = compare === "previous" ? { start_date: addDays(meta.start_date, -length) } : {};
-    const all = await this.report("activity", { interval: "day", ...both });
-    const earlier = compare === "year" ? (await this.report("activity", { interval: "day", ...before(meta, YEAR) })).data : all.data.slice(0, -length);
-    return { current: all.data.slice(-length), previous: earlier, meta: all.meta };
+    const start_date = addDays(meta.start_date, -Math.max(LEAD, compare === "previous" ? length : 0));
+    const all = await this.#days({ start_date });
+    const year = compare === "year" ? await this.#days(before(meta, YEAR)) : null;
+    const previous = compare === "previous" ? all.data.slice(-2 * length, -length) : (year?.data ?? []);
+    return { current: all.data.slice(-length), previous, meta: all.meta };
+  }
+
+  #days(dates) {
+    return this.report("activity", { interval: "day", trailing: "held", ...dates });
   }
 
   #query(parameters) {
