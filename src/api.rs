@@ -11,6 +11,7 @@ mod cors;
 pub mod credentials;
 pub mod cross_site;
 pub mod cursor;
+mod dashboard;
 pub mod data_request;
 pub mod docs;
 pub mod drop_in;
@@ -47,6 +48,7 @@ pub mod state;
 pub mod trace;
 pub mod v1;
 
+pub use dashboard::{DashboardConfig, OidcSignIn};
 pub use drop_in::AccessTokens;
 pub use log_filter::LogFilter;
 pub use middleware::HttpService;

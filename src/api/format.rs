@@ -191,7 +191,7 @@ impl Format {
 }
 
 /// The quality of a media type, 0 to 1: that of the most specific matching range (RFC 9110, section 12.5.1).
-fn media_type_quality(accept: &str, media_type: &str) -> f32 {
+pub fn media_type_quality(accept: &str, media_type: &str) -> f32 {
     let main_type = media_type.split('/').next().unwrap_or_default();
     let matching = accept.split(',').filter_map(|range| {
         let mut parts = range.split(';').map(str::trim);

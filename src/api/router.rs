@@ -14,7 +14,7 @@ use utoipa_axum::{
 use super::{
     authorization::endpoints,
     body_budget::BodyBudget,
-    docs, drop_in,
+    dashboard, docs, drop_in,
     exports::with_export,
     layers::{self, RequestBody},
     log_level,
@@ -42,8 +42,10 @@ pub fn service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B>
     if let Some(url) = &state.operations.public_url {
         openapi.servers = Some(vec![Server::new(url.as_str().trim_end_matches('/'))]);
     }
-    // The pages of the documentation are public, so they have no policy.
-    let native = routes.merge(docs::routes(openapi_document::complete(&openapi)));
+    // The dashboard and the documentation contain no data, so they are public and have no policy.
+    let native = routes
+        .merge(docs::routes(openapi_document::complete(&openapi)))
+        .merge(dashboard::routes(&state.operations.dashboard));
     let limits = RequestLimits::new(
         state.operations.max_requests.get(),
         state.data.body_budget.clone(),
