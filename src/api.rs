@@ -32,6 +32,7 @@ mod openapi_document;
 pub mod ops;
 pub mod panic_guard;
 pub mod params;
+pub mod picture;
 pub mod prefer;
 pub mod problem;
 mod public_path;

@@ -25,6 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::assets::{ASSETS, PAGE};
 use super::{
+    access_log::RowCount,
     caching::{
         ContentEncoding, ETag, cache_entry::not_modified, preconditions::Preconditions, response_store::StoredResponse,
     },
@@ -77,7 +78,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 static ENCODED_ASSETS: LazyLock<Vec<(&str, StaticFile)>> = LazyLock::new(|| {
     let encoded = |(name, content): &(&'static str, &'static str)| {
         let headers = [(header::CACHE_CONTROL, IMMUTABLE), (header::VARY, HeaderValue::from_static("accept-encoding"))];
-        (*name, StaticFile::new(Bytes::from_static(content.as_bytes()), media_type(name), &headers))
+        (*name, StaticFile::new(&Bytes::from_static(content.as_bytes()), name, &headers))
     };
     ASSETS.iter().map(encoded).collect()
 });
@@ -129,7 +130,7 @@ fn page(config: &DashboardConfig) -> StaticFile {
         (header::CONTENT_SECURITY_POLICY, content_security_policy(config)),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     ];
-    StaticFile::new(html.into(), media_type("index.html"), &headers)
+    StaticFile::new(&html.into(), "index.html", &headers)
 }
 
 /// What the page may load, and who may show it in a frame. Charts are saved as pictures by way of `data:` and `blob:`.
@@ -162,18 +163,18 @@ fn media_type(name: &str) -> HeaderValue {
 struct StaticFile(Vec<(ContentEncoding, ETag, StoredResponse)>);
 
 impl StaticFile {
-    fn new(content: Bytes, media_type: HeaderValue, headers: &[(HeaderName, HeaderValue)]) -> Self {
+    fn new(content: &Bytes, name: &str, headers: &[(HeaderName, HeaderValue)]) -> Self {
         let encodings = [ContentEncoding::Identity].into_iter().chain(ContentEncoding::STORED.iter().copied());
         let encoded = |encoding: ContentEncoding| {
             // The content alone does not decide: two pages differ only in a header.
-            let etag = ETag::new(&content, "", &format!("{headers:?}"), encoding);
+            let etag = ETag::new(content, name, &format!("{headers:?}"), encoding);
             let body = encoding.encode(content.clone()).ok()?;
             let mut headers: HeaderMap = headers.iter().cloned().collect();
-            headers.insert(header::CONTENT_TYPE, media_type.clone());
+            headers.insert(header::CONTENT_TYPE, media_type(name));
             headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
             headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
-            Some((encoding, etag, StoredResponse { headers, body, rows: Default::default() }))
+            Some((encoding, etag, StoredResponse { headers, body, rows: RowCount::default() }))
         };
         Self(encodings.filter_map(encoded).collect())
     }

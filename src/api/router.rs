@@ -19,7 +19,9 @@ use super::{
     layers::{self, RequestBody},
     log_level,
     middleware::HttpService,
-    openapi_document, ops, prefer,
+    openapi_document, ops,
+    picture::with_picture,
+    prefer,
     problem::{Problem, ProblemCode},
     request_limits::RequestLimits,
     route_policy::RoutePolicy,
@@ -87,7 +89,11 @@ fn native_routes(metrics_listener: MetricsListener) -> OpenApiRouter<ApiState> {
         (RoutePolicy::REPORTS, with_export(routes!(v1::clients::get), &[])),
     ];
     let over_days = tables.into_iter().flat_map(|(policy, pair)| pair.map(|routes| (policy, routes)));
-    let over_days = over_days.chain([(RoutePolicy::USERS, routes!(v1::user::get))]);
+    let over_days = over_days.chain([
+        (RoutePolicy::REPORTS, with_picture(routes!(v1::summary::get))),
+        (RoutePolicy::REPORTS, with_picture(routes!(v1::activity::get))),
+        (RoutePolicy::USERS, routes!(v1::user::get)),
+    ]);
     let over_days = over_days.map(|(policy, routes)| endpoints(policy, with_preference(routes)));
     let others = [
         (RoutePolicy::REPORTS_OR_ADMIN, routes!(v1::coverage::get)),
