@@ -227,6 +227,14 @@ mod tests {
     }
 
     #[test]
+    fn the_code_has_at_most_40_kb_when_compressed() {
+        let files = ASSETS.iter().filter(|(name, _)| !name.starts_with("texts.")).map(|(_, content)| *content);
+        let code: String = files.chain([PAGE]).collect();
+        let compressed = ContentEncoding::Gzip.encode(code.into()).unwrap();
+        assert!((1..=40 << 10).contains(&compressed.len()), "{} bytes", compressed.len());
+    }
+
+    #[test]
     fn every_file_of_the_folder_is_listed() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api/dashboard/assets");
         let mut listed: BTreeSet<String> = ASSETS.iter().map(|(name, _)| (*name).to_owned()).collect();

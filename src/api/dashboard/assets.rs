@@ -9,4 +9,33 @@ macro_rules! assets {
 pub(super) const PAGE: &str = include_str!("assets/index.html");
 
 /// The other files by name.
-pub(super) const ASSETS: &[(&str, &str)] = assets!["app.js", "style.css"];
+pub(super) const ASSETS: &[(&str, &str)] = assets![
+    "access.js",
+    "activity.js",
+    "api.js",
+    "app.js",
+    "block.js",
+    "chart.js",
+    "clients.js",
+    "days.js",
+    "definition.js",
+    "departments.js",
+    "dom.js",
+    "download.js",
+    "features.js",
+    "filters.js",
+    "foot.js",
+    "format.js",
+    "glance.js",
+    "licences.js",
+    "movement.js",
+    "oidc.js",
+    "retention.js",
+    "state.js",
+    "style.css",
+    "table.js",
+    "texts.en.js",
+    "texts.js",
+    "texts.zh.js",
+    "view.js",
+];

@@ -1,0 +1,153 @@
+/** The frame of a block: heading, explanation, state, and the menu with its files. */
+
+import { ApiError } from "./api.js";
+import { definition } from "./definition.js";
+import { h, keepFocus, newId } from "./dom.js";
+import { csvBlob, pngBlob, save, svgBlob } from "./download.js";
+import { duration } from "./format.js";
+import { csvRows } from "./table.js";
+import { navigate } from "./state.js";
+import { hasText, t } from "./texts.js";
+
+/**
+ * @typedef {Object} BlockModule
+ * @property {string} id
+ * @property {function(View): Promise<*>} load requests the data
+ * @property {function(Block, *, View): boolean} draw shows the data; false if there is nothing to show
+ */
+
+export class Block {
+  #module;
+  #body = h("div", { class: "body" });
+  #menu = h("div", { class: "menu" });
+  #run = 0;
+
+  /** @param {BlockModule} module */
+  constructor(module) {
+    this.#module = module;
+    const heading = newId("block");
+    this.element = h(
+      "section",
+      { class: `block ${module.id}`, "data-block": module.id, "aria-labelledby": heading },
+      h(
+        "header",
+        {},
+        h("div", { class: "heading" }, h("h2", { id: heading }, t(`${module.id}.title`)), definition(module.id)),
+        this.#menu,
+        hasText(`${module.id}.lead`) && h("p", { class: "lead" }, t(`${module.id}.lead`)),
+      ),
+      this.#body,
+    );
+  }
+
+  /** Loads and draws the data of a view. A later call takes the place of an earlier one. */
+  async show(view) {
+    const run = ++this.#run;
+    this.#setState("loading");
+    if (!this.#body.hasChildNodes()) this.#body.replaceChildren(h("div", { class: "skeleton" }, t("loading")));
+    try {
+      const data = await this.#module.load(view);
+      await nextTask();
+      if (run !== this.#run) return;
+      this.#menu.replaceChildren();
+      if (this.#module.draw(this, data, view)) this.#setState("ready");
+      else this.#message("empty", t([`problem.${this.#module.id}.empty`].find(hasText) ?? "empty"));
+    } catch (error) {
+      if (run === this.#run && error.name !== "AbortError") this.#fail(error);
+    }
+  }
+
+  /** Replaces the content. */
+  content(...nodes) {
+    keepFocus(this.#body, () => this.#body.replaceChildren(...nodes.flat().filter(Boolean)));
+  }
+
+  /** Shows that days are being fetched, unless the data is there already. */
+  wait({ job, code, seconds }) {
+    if (!["loading", "waiting"].includes(this.element.dataset.state)) return;
+    const text = job ? progressText(job) : t(code === "not_ready_in_time" ? "waiting" : "waiting_retry", { time: duration(seconds) });
+    this.#message("waiting", text);
+  }
+
+  /** Offers the files of the block: a table as CSV, charts as pictures, and further buttons. */
+  files({ columns, rows, charts = [], more = [] }) {
+    const name = `feishu-pulse-${this.#module.id}`;
+    const pictures = (chart, index) => {
+      const suffix = charts.length > 1 ? ` ${index + 1}` : "";
+      const svg = () => chart.querySelector("svg");
+      return [
+        fileButton(`PNG${suffix}`, async () => save(await pngBlob(svg()), `${name}${suffix.trim()}.png`)),
+        fileButton(`SVG${suffix}`, () => save(svgBlob(svg()), `${name}${suffix.trim()}.svg`)),
+      ];
+    };
+    const csv = fileButton("CSV", () => save(csvBlob(csvRows(columns, rows)), `${name}.csv`));
+    const title = t("download_of", { name: t(`${this.#module.id}.title`) });
+    const items = h("div", { class: "items" }, csv, charts.map(pictures), more);
+    const details = h("details", {}, h("summary", { "aria-label": title, title }, t("download")), items);
+    details.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      details.open = false;
+      details.firstChild.focus();
+    });
+    this.#menu.replaceChildren(details);
+  }
+
+  #setState(state) {
+    this.element.dataset.state = state;
+    this.element.setAttribute("aria-busy", String(state === "loading" || state === "waiting"));
+  }
+
+  #message(state, ...content) {
+    this.#setState(state);
+    this.content(h("div", { class: "message" }, content));
+  }
+
+  #fail(error) {
+    if (!(error instanceof ApiError)) console.error(error);
+    const { status, code, problem = {} } = error;
+    const state = status === 401 || status === 403 ? "forbidden" : status === 404 ? "empty" : "error";
+    if (status === 401) dispatch("access-needed");
+    // The API has the title and the detail of a problem in the language of the page.
+    const text = hasText(`problem.${code}`) ? t(`problem.${code}`) : (problem.title ?? t("problem.error"));
+    this.#message(
+      state,
+      h("p", {}, text),
+      status !== 401 && problem.detail && h("p", { class: "detail" }, problem.detail),
+      problem.required_scope && h("code", {}, problem.required_scope),
+      (problem.suggestions ?? []).map((path) => h("button", { onclick: () => navigate({ department_path: path }) }, path)),
+      state === "error" && problem.request_id && h("p", { class: "detail" }, `${t("request_id")} ${problem.request_id}`),
+      status === 401 && h("button", { class: "primary", onclick: () => dispatch("access-needed") }, t("access.enter_key")),
+      state === "error" && h("button", { onclick: () => dispatch("reload-view") }, t("retry")),
+    );
+  }
+}
+
+const dispatch = (name) => document.dispatchEvent(new Event(name));
+
+/** Blocks that get their data at once are drawn in tasks of their own, so that the page reacts in between. */
+const nextTask = () => new Promise((resolve) => setTimeout(resolve));
+
+/** A button of a menu. The action may be asynchronous; meanwhile the button is disabled. */
+export function fileButton(text, action) {
+  const button = h("button", { type: "button" }, text);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      await action();
+      button.classList.remove("failed");
+    } catch (error) {
+      button.textContent = `${text}: ${t("failed")}`;
+      button.title = error.message;
+    } finally {
+      button.disabled = false;
+    }
+  });
+  return button;
+}
+
+/** The progress of a job in words. */
+export function progressText({ days, seconds_left: left }) {
+  const parts = [days.total ? t("progress_days", days) : t("waiting_start")];
+  if (left != null) parts.push(t("time_left", { time: duration(left) }));
+  return parts.join(t("separator"));
+}
