@@ -1,7 +1,7 @@
 /** Block "activity over time". */
 
 import { lineChart } from "./chart.js";
-import { isWeekend } from "./days.js";
+import { daysBetween, isWeekend, monthDates } from "./days.js";
 import { h } from "./dom.js";
 import { count, dayOfWeek, fullDay, percent, range } from "./format.js";
 import { navigate } from "./state.js";
@@ -34,7 +34,9 @@ export default {
     const series = Object.entries(lines(interval)).map(([key, name], index) => ({ name, tone: `tone-${index + 1}`, values: items.map((item) => item[key]) }));
     // The days of two ranges are different weekdays, so their trailing figures are compared.
     if (previous.length) series.push({ name: t("line.before"), tone: "tone-past", values: dates.map((_, index) => previous[index]?.wau) });
-    const bands = interval === "day" ? dates.map((date) => (uncertain.has(date) ? "uncertain" : isWeekend(date) ? "weekend" : null)) : [];
+    const isUncertain = (item) => (interval === "day" ? uncertain.has(item.start_date) : isCut(item, interval));
+    const isFree = (item) => interval === "day" && isWeekend(item.start_date);
+    const bands = items.map((item) => (isUncertain(item) ? "uncertain" : isFree(item) ? "weekend" : null));
     const describe = (index) => (interval === "day" ? dayOfWeek(dates[index]) : range(items[index].start_date, items[index].end_date));
     const chart = lineChart({ label: t("activity.title"), dates, series, format: count, bands, describe });
     block.content(intervals(interval), chart, tableBehind(t("activity.title"), columns(interval), items));
@@ -49,6 +51,12 @@ async function uncertainDates(view, { days }) {
   if (!days.provisional) return new Set(listed);
   const { data } = await view.coverage();
   return new Set([...listed, ...data.filter(({ state }) => state === "provisional").map(({ date }) => date)]);
+}
+
+/** Whether the range cuts a week or month, or some of its dates do not count. */
+function isCut({ start_date: from, end_date: to, days_counted: counted }, interval) {
+  const days = daysBetween(from, to);
+  return counted < days || days < (interval === "week" ? 7 : daysBetween(...monthDates(from.slice(0, 7))));
 }
 
 function intervals(current) {

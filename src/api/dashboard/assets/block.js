@@ -74,10 +74,9 @@ export class Block {
     const name = `feishu-pulse-${this.#module.id}`;
     const pictures = (chart, index) => {
       const suffix = charts.length > 1 ? ` ${index + 1}` : "";
-      const svg = () => chart.querySelector("svg");
       return [
-        fileButton(`PNG${suffix}`, async () => save(await pngBlob(svg()), `${name}${suffix.trim()}.png`)),
-        fileButton(`SVG${suffix}`, () => save(svgBlob(svg()), `${name}${suffix.trim()}.svg`)),
+        fileButton(`PNG${suffix}`, async () => save(await pngBlob(chart), `${name}${suffix.trim()}.png`)),
+        fileButton(`SVG${suffix}`, () => save(svgBlob(chart), `${name}${suffix.trim()}.svg`)),
       ];
     };
     const csv = fileButton("CSV", () => save(csvBlob(csvRows(columns, rows)), `${name}.csv`));

@@ -30,7 +30,7 @@ export function lineChart(chart) {
   const lines = (svg, { x, y }) => {
     for (const { values, tone } of chart.series) {
       svg.append(s("path", { class: `line ${tone}`, d: linePath(values, x, y) }));
-      for (const index of lonelyPoints(values)) svg.append(s("circle", { class: `dot ${tone}`, cx: x(index), cy: y(values[index]), r: 2 }));
+      for (const index of lonelyPoints(values)) svg.append(s("circle", { class: `dot ${tone}`, cx: x(index), cy: y(values[index]), r: 3 }));
     }
   };
   return timeChart({ ...chart, least: 0, most: maximum(chart.series.flatMap(({ values }) => values)) }, lines);
@@ -102,7 +102,7 @@ function timeChart(chart, drawValues) {
     spoken.textContent = [describe(index), ...series.map(({ name, values }) => `${name} ${chart.format(values[index])}`)].join(", ");
   }, indexAt: (at) => Math.round((at - geometry.x(0)) / geometry.step) });
   redrawn(plot, draw, tip);
-  return h("figure", { class: "chart" }, h("figcaption", { class: "visually-hidden" }, label), legend(series, chart.bands), plot, spoken);
+  return h("figure", { class: "chart", "data-title": label }, legend(series, chart.bands), plot, spoken);
 }
 
 /** Moves a cursor by pointer and by keyboard. */
@@ -143,14 +143,15 @@ function redrawn(element, draw, ...others) {
   }).observe(element);
 }
 
-function drawBands(svg, bands, { x, step, height }) {
+function drawBands(svg, bands, { x, step, width, height }) {
   const pattern = newId("hatch");
   svg.append(s("defs", {}, s("pattern", { id: pattern, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, s("line", { class: "hatch", x1: 0, x2: 0, y1: 0, y2: 6 }))));
   bands.forEach((kind, index) => {
-    if (!kind) return;
-    const left = Math.max(x(index) - step / 2, AXIS.left);
+    if (!kind || bands[index - 1] === kind) return;
+    const end = bands.findIndex((other, later) => later > index && other !== kind);
+    const [left, right] = [Math.max(x(index) - step / 2, AXIS.left), Math.min(x((end < 0 ? bands.length : end) - 1) + step / 2, width - AXIS.right)];
     const attributes = kind === "weekend" ? { class: "weekend" } : { fill: `url(#${pattern})` };
-    svg.append(s("rect", { ...attributes, x: left, y: AXIS.top, width: Math.max(1, x(index) + step / 2 - left), height: height - AXIS.top - AXIS.bottom }));
+    svg.append(s("rect", { ...attributes, x: left, y: AXIS.top, width: Math.max(1, right - left), height: height - AXIS.top - AXIS.bottom }));
   });
 }
 
@@ -228,7 +229,7 @@ export function barChart(label, bars, most) {
     });
     return svg;
   });
-  return h("figure", { class: "chart" }, plot);
+  return h("figure", { class: "chart", "data-title": label }, plot);
 }
 
 /** Width in pixels that the longest text needs; Chinese characters are twice as wide as Latin letters. */
@@ -241,7 +242,7 @@ const widest = (texts) => Math.max(...texts.map((text) => [...text].reduce((sum,
  * @param {Array<{name: string, cells: Array<{value: number, text: string, isOpen: boolean}|null>}>} rows `isOpen`: not complete
  */
 export function heatChart(label, columns, rows) {
-  const plot = h("div", { class: "plot", role: "img", "aria-label": `${label}. ${t("table_follows")}` });
+  const plot = h("div", { class: "plot", role: "img", "aria-label": label });
   const left = 12 + widest(rows.map(({ name }) => name));
   const row = 30;
   redrawn(plot, (available) => {
@@ -266,7 +267,7 @@ export function heatChart(label, columns, rows) {
     });
     return svg;
   });
-  return h("figure", { class: "chart sideways", tabindex: "0", role: "group", "aria-label": label }, plot);
+  return h("figure", { class: "chart sideways", "data-title": label, tabindex: "0", role: "group", "aria-label": label }, plot);
 }
 
 /** Opacity of the accent colour for a share. Text on it stays readable in both themes. */

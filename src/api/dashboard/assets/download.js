@@ -1,6 +1,7 @@
 /** Files for the reader: tables as CSV, charts as SVG and PNG, exports of the API. */
 
 import { request } from "./api.js";
+import { s } from "./dom.js";
 
 /** Saves a blob under a name. */
 export function save(blob, name) {
@@ -27,18 +28,27 @@ export function csvBlob(rows) {
   return new Blob(["\uFEFF", text, "\r\n"], { type: "text/csv;charset=utf-8" });
 }
 
-/** An export operation of the API, requested with the credentials of the page. */
-export async function saveExport(path, name) {
-  save(await (await request(path)).blob(), name);
+/** An export operation of the API, requested with the credentials of the page and saved under the name that it gives. */
+export async function saveExport(path) {
+  const response = await request(path);
+  const [, name] = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition")) ?? [];
+  save(await response.blob(), name ?? "feishu-pulse");
 }
 
 const PAINT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-weight", "text-anchor"];
 
-/** A copy of a chart that looks the same without the style sheet of the page. */
-function standalone(svg) {
+/** Height of the title and the legend above an exported chart. */
+const HEAD = 48;
+
+/** A copy of a chart that looks the same without the style sheet of the page, with its title and legend. */
+function standalone(figure) {
+  const svg = figure.querySelector("svg");
   const copy = svg.cloneNode(true);
-  const [{ width, height }, page] = [svg.viewBox.baseVal, getComputedStyle(document.body)];
+  const page = getComputedStyle(document.body);
+  const { width } = svg.viewBox.baseVal;
+  const height = svg.viewBox.baseVal.height + HEAD;
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+  copy.setAttribute("viewBox", `0 ${-HEAD} ${width} ${height}`);
   copy.setAttribute("width", width);
   copy.setAttribute("height", height);
   copy.setAttribute("font-family", page.fontFamily);
@@ -49,22 +59,32 @@ function standalone(svg) {
     element.removeAttribute("class");
   });
   copy.querySelectorAll("[data-cursor]").forEach((element) => element.remove());
-  const background = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-  background.setAttribute("width", width);
-  background.setAttribute("height", height);
-  background.setAttribute("fill", getComputedStyle(document.documentElement).getPropertyValue("--surface"));
-  copy.prepend(background);
+  copy.prepend(s("rect", { y: -HEAD, width, height, fill: getComputedStyle(figure.closest(".block")).backgroundColor }), ...head(figure, page));
   return { text: new XMLSerializer().serializeToString(copy), width, height };
 }
 
+/** The title and the legend as SVG. */
+function head(figure, { color, fontFamily }) {
+  const measure = document.createElement("canvas").getContext("2d");
+  measure.font = `12px ${fontFamily}`;
+  let x = 0;
+  const entries = [...figure.querySelectorAll(".legend span")].map((entry) => {
+    const fill = getComputedStyle(entry.firstChild).backgroundColor;
+    const group = s("g", {}, s("rect", { x, y: -18, width: 12, height: 4, fill }), s("text", { x: x + 18, y: -12, fill: color, "font-size": 12 }, entry.textContent));
+    x += 36 + measure.measureText(entry.textContent).width;
+    return group;
+  });
+  return [s("text", { x: 0, y: -HEAD + 16, fill: color, "font-size": 14, "font-weight": 600 }, figure.dataset.title), ...entries];
+}
+
 /** A chart as an SVG file. */
-export function svgBlob(svg) {
-  return new Blob([standalone(svg).text], { type: "image/svg+xml" });
+export function svgBlob(figure) {
+  return new Blob([standalone(figure).text], { type: "image/svg+xml" });
 }
 
 /** A chart as a PNG file, with two pixels for each unit. */
-export async function pngBlob(svg) {
-  const { text, width, height } = standalone(svg);
+export async function pngBlob(figure) {
+  const { text, width, height } = standalone(figure);
   const url = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
   try {
     const image = new Image();

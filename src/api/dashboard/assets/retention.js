@@ -49,5 +49,5 @@ const COLUMNS = () => [
   { key: "offset", label: t("retention.offset"), value: ({ period }) => period.offset, format: count },
   { key: "active", label: t("figure.active"), value: ({ period }) => period.active, format: count },
   { key: "share", label: t("retention.share"), value: ({ period }) => period.share, format: percent },
-  { key: "complete", label: t("retention.complete"), value: ({ period }) => t(period.complete ? "yes" : "no") },
+  { key: "complete", label: t("retention.complete"), value: ({ period }) => (period.complete ? "✓" : "–") },
 ];
