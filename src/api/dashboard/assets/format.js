@@ -41,10 +41,13 @@ export function instant(text) {
   return date ? `${fullDay(date)} ${time} (UTC${zone === "Z" ? "" : zone.replace(/:00$/, "")})` : text;
 }
 
+/** The name of a geo, which is a country. */
+export const geoName = (geo) => new Intl.DisplayNames(language(), { type: "region" }).of(geo.toUpperCase());
+
 /** Seconds as a rough duration: seconds below two minutes, then minutes, then hours. */
 export function duration(seconds) {
-  if (seconds < 120) return t("seconds", { n: count(seconds) });
-  return seconds < 7200 ? t("minutes", { n: count(seconds / 60) }) : t("hours", { n: count(seconds / 3600) });
+  const [unit, size] = seconds < 120 ? ["second", 1] : seconds < 7200 ? ["minute", 60] : ["hour", 3600];
+  return numbers({ style: "unit", unit, maximumFractionDigits: 0 })(seconds / size);
 }
 
 /**
