@@ -2,7 +2,7 @@
 
 import { ApiError } from "./api.js";
 import { definition } from "./definition.js";
-import { h, keepFocus, newId } from "./dom.js";
+import { h, keepFocus, newId, nextTask } from "./dom.js";
 import { csvBlob, pngBlob, save, svgBlob } from "./download.js";
 import { csvRows } from "./table.js";
 import { navigate } from "./state.js";
@@ -123,9 +123,6 @@ export class Block {
 }
 
 const dispatch = (name) => document.dispatchEvent(new Event(name));
-
-/** Blocks that get their data at once are drawn in tasks of their own, so that the page reacts in between. */
-const nextTask = () => new Promise((resolve) => setTimeout(resolve));
 
 /** A button of a menu. The action may be asynchronous; meanwhile the button is disabled. */
 export function fileButton(text, action) {

@@ -4,7 +4,7 @@
  */
 
 import { h, newId, s, style } from "./dom.js";
-import { compact, day } from "./format.js";
+import { count, day } from "./format.js";
 import { t } from "./texts.js";
 
 /**
@@ -75,7 +75,7 @@ function timeChart(chart, drawValues) {
     drawBands(svg, chart.bands ?? [], geometry);
     for (const tick of scale.ticks) {
       svg.append(s("line", { class: tick ? "grid" : "grid zero", x1: AXIS.left, x2: width - AXIS.right, y1: y(tick), y2: y(tick) }));
-      svg.append(s("text", { x: AXIS.left - 8, y: y(tick) + 4, "text-anchor": "end" }, compact(Math.abs(tick))));
+      svg.append(s("text", { x: AXIS.left - 8, y: y(tick) + 4, "text-anchor": "end" }, count(Math.abs(tick))));
     }
     for (const index of labelled(dates.length, inner.width / 72)) {
       svg.append(s("text", { x: Math.min(x(index), width - 26), y: height - 6, "text-anchor": "middle" }, day(dates[index])));
@@ -96,7 +96,7 @@ function timeChart(chart, drawValues) {
     style(style(tip, "left", `${Math.max(0, left)}px`), "top", "8px");
     return null;
   };
-  addCursor(plot, { count: dates.length, point, speak: (index) => {
+  addCursor(plot, { length: dates.length, point, speak: (index) => {
     spoken.textContent = [chart.describe(index), ...series.map(({ name, values }) => `${name} ${chart.format(values[index])}`)].join(", ");
   }, indexAt: (at) => Math.round((at - geometry.x(0)) / geometry.step) });
   redrawn(plot, draw, tip);
@@ -104,9 +104,9 @@ function timeChart(chart, drawValues) {
 }
 
 /** Moves a cursor by pointer and by keyboard. */
-function addCursor(plot, { count, point, speak, indexAt }) {
+function addCursor(plot, { length, point, speak, indexAt }) {
   let current = null;
-  const move = (index) => point((current = index == null ? null : Math.min(Math.max(index, 0), count - 1)));
+  const move = (index) => point((current = index == null ? null : Math.min(Math.max(index, 0), length - 1)));
   plot.addEventListener("pointermove", (event) => {
     move(indexAt(event.clientX - plot.getBoundingClientRect().left));
   });
@@ -117,7 +117,7 @@ function addCursor(plot, { count, point, speak, indexAt }) {
     if (event.key === "Escape") return move(null);
     if (!(event.key in steps)) return null;
     event.preventDefault();
-    const start = current ?? (steps[event.key] > 0 ? -1 : count);
+    const start = current ?? (steps[event.key] > 0 ? -1 : length);
     move(start + steps[event.key]);
     return speak(current);
   });
@@ -192,10 +192,10 @@ function niceScale(least, most) {
 }
 
 /** Indexes of the dates that get a label, in equal distances. */
-function labelled(count, room) {
-  const rough = Math.max(1, Math.ceil(count / Math.max(1, room)));
+function labelled(length, room) {
+  const rough = Math.max(1, Math.ceil(length / Math.max(1, room)));
   const step = rough > 2 && rough <= 7 ? 7 : rough;
-  return [...Array(count).keys()].filter((index) => index % step === 0);
+  return [...Array(length).keys()].filter((index) => index % step === 0);
 }
 
 /**

@@ -15,8 +15,6 @@ const numbers = (options) => (value) => (value == null ? NONE : formatter(Intl.N
 
 /** A count, or a mean of counts without decimals. */
 export const count = numbers({ maximumFractionDigits: 0 });
-/** A number for the axis of a chart: 12,000 is 12K or 1.2万. */
-export const compact = numbers({ notation: "compact", maximumFractionDigits: 1 });
 /** A share between 0 and 1 as a percentage with one decimal. */
 export const percent = numbers({ style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 /** A share as a percentage without decimals. */
