@@ -40,7 +40,7 @@ export function instant(text) {
 }
 
 /** The name of a geo, which is a country. */
-export const geoName = (geo) => new Intl.DisplayNames(language(), { type: "region" }).of(geo.toUpperCase());
+export const geoName = (geo) => formatter(Intl.DisplayNames, { type: "region" }).of(geo.toUpperCase());
 
 /** Seconds as a rough duration: seconds below two minutes, then minutes, then hours. */
 export function duration(seconds) {

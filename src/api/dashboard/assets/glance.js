@@ -59,8 +59,9 @@ function card({ key, format, isShare, course, now: value, before }, all, days) {
     "div",
     { class: "card" },
     h("dt", {}, t(`figure.${key}`), definition(key)),
-    h("dd", { class: "figure", "data-figure": key, "data-value": value, "data-previous": before }, format(value)),
-    before !== undefined && h("dd", { class: "change" }, before == null ? h("span", { class: "muted", title: t("not_comparable") }, "–") : arrow(text, direction)),
+    h("dd", { class: "value" },
+      h("b", { "data-figure": key, "data-value": value, "data-previous": before }, format(value)),
+      before === null ? h("span", { class: "muted", title: t("not_comparable") }, "–") : before !== undefined && arrow(text, direction)),
     h("dd", { class: "note" }, note(key, all)),
     isCourse && h("dd", { class: "course" }, sparkline(caption, values), h("small", {}, caption)),
   );
@@ -68,7 +69,7 @@ function card({ key, format, isShare, course, now: value, before }, all, days) {
 
 /** A change with its direction as a sign and as a colour. */
 export function arrow(text, direction) {
-  return h("span", { class: ["down", "same", "up"][direction + 1] }, `${["▼", "＝", "▲"][direction + 1]} ${text}`);
+  return h("span", { class: `change ${["down", "same", "up"][direction + 1]}` }, `${["▼", "＝", "▲"][direction + 1]} ${text}`);
 }
 
 function note(key, { people, activated, regular_rate, regular_days, days_counted }) {
