@@ -2,7 +2,6 @@
 
 import { request, setCredentials } from "./api.js";
 import { h } from "./dom.js";
-import { duration } from "./format.js";
 import { finishSignIn, isConfigured, startSignIn } from "./oidc.js";
 import { t } from "./texts.js";
 
@@ -76,11 +75,10 @@ async function faultOf(key) {
   try {
     await request("v1/coverage?period=1d");
     return "";
-  } catch ({ status, retryAfter }) {
+  } catch ({ status, problem }) {
     if (status === 403) return ""; // a valid key; each block says what it lacks
     use(null);
-    if (status === 401) return t("access.wrong");
-    return status === 429 ? t("problem.too_many_requests", { time: duration(retryAfter ?? 60) }) : t("problem.offline");
+    return status === 401 ? t("access.wrong") : (problem?.title ?? t("problem.offline"));
   }
 }
 

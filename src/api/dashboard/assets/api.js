@@ -43,33 +43,27 @@ export async function request(path, { signal, prefer, method = "GET" } = {}) {
 
 /** Longest wait in seconds that the page sits out by itself; after longer ones the reader decides. */
 const LONGEST_WAIT = 900;
-/** Seconds between two looks at a job, and at most between two attempts while days are being fetched. */
+/** Seconds between two requests for the progress of a job. */
 const JOB_INTERVAL = 1;
-const ATTEMPT_INTERVAL = 15;
 
 /**
- * Requests JSON, and repeats the request until the days are there.
+ * Requests JSON. If the days are not there yet, waits for the job that fetches them and repeats the request.
  * @param {string} path
  * @param {Object} options
  * @param {AbortSignal} options.signal
- * @param {function(Object)} options.onWait gets `{job}`, or `{code, seconds}` while the request waits
- * @param {Promise} [options.ready] settles when the days are expected to be there. Without it, the request starts a job
+ * @param {function(Object)} options.onWait gets `{job}` while a job runs, and `{seconds}` before another attempt
  */
-export async function getJson(path, { signal, onWait, ready }) {
-  let isReady = !ready;
-  const opened = Promise.resolve(ready).catch(() => {}).then(() => (isReady = true));
+export async function getJson(path, { signal, onWait }) {
   for (;;) {
     try {
-      const response = await request(path, { signal, prefer: ready ? "wait=0" : "respond-async" });
+      const response = await request(path, { signal, prefer: "respond-async" });
       const body = await response.json();
       if (response.status !== 202) return body;
       await followJob(body, { signal, onWait });
     } catch (error) {
       if (!isTemporary(error)) throw error;
-      const isFetching = error.code === "not_ready_in_time";
-      onWait({ code: error.code, seconds: error.retryAfter });
-      const pause = sleep(isFetching ? Math.min(error.retryAfter, ATTEMPT_INTERVAL) : error.retryAfter, signal);
-      await (isFetching && !isReady ? Promise.race([opened, pause]) : pause);
+      onWait({ seconds: error.retryAfter });
+      await sleep(error.retryAfter, signal);
     }
   }
 }
@@ -78,8 +72,11 @@ const isTemporary = (error) =>
   error instanceof ApiError && [429, 503].includes(error.status) && error.retryAfter > 0 && error.retryAfter <= LONGEST_WAIT;
 
 async function followJob(job, { signal, onWait }) {
+  // Until the job has an estimate by its own progress, the first one counts down.
+  const [started, first] = [Date.now(), job.seconds_left ?? 0];
   while (job.state === "running") {
-    onWait({ job });
+    const seconds_left = job.seconds_left ?? Math.round(first - (Date.now() - started) / 1000);
+    onWait({ job: { ...job, seconds_left: Math.max(0, seconds_left) } });
     await sleep(JOB_INTERVAL, signal);
     job = await (await request(`v1/backfills/${encodeURIComponent(job.id)}`, { signal })).json();
   }

@@ -21,13 +21,14 @@
 
 import { askForAccess, hasAccess, restoreAccess } from "./access.js";
 import activity from "./activity.js";
-import { Block, progressText } from "./block.js";
+import { Block } from "./block.js";
 import clients from "./clients.js";
 import departments from "./departments.js";
 import { h, keepFocus } from "./dom.js";
 import features from "./features.js";
 import { filters, pageButtons, showDates } from "./filters.js";
 import foot from "./foot.js";
+import { duration } from "./format.js";
 import glance from "./glance.js";
 import licences from "./licences.js";
 import movement from "./movement.js";
@@ -75,7 +76,7 @@ function showView(state) {
   progress.hide();
   const view = new View(state, signal, (wait) => {
     progress.show(wait);
-    blocks.forEach((block) => block.wait(wait));
+    blocks.forEach((block) => block.wait());
   });
   const shown = blocks.map((block) => block.show(view));
   view.summary().then(({ meta }) => showDates(page.bar, meta), () => {}); // the blocks show the error
@@ -112,18 +113,24 @@ function buildPage(lang) {
   return { lang, blocks, progress, bar, drawBars, shown: null };
 }
 
-/** The bar that shows the progress of a job. */
+/** The bar that shows how far a job is, or when the next attempt is. */
 function buildProgress() {
-  const bar = h("progress", { "aria-label": t("waiting") });
+  const bar = h("progress", { "aria-label": t("waiting_start") });
   const text = h("span");
   const element = h("div", { class: "progress", hidden: true, "data-progress": "" }, bar, text);
-  const show = ({ job }) => {
-    if (!job) return;
+  const show = ({ job, seconds }) => {
     element.hidden = false;
-    text.textContent = progressText(job);
-    if (job.days.total) [bar.max, bar.value] = [job.days.total, job.days.done];
+    text.textContent = job ? progressText(job) : t("waiting_retry", { time: duration(seconds) });
+    if (job?.days.total) [bar.max, bar.value] = [job.days.total, job.days.done];
   };
   return { element, show, hide: () => (element.hidden = true) };
+}
+
+/** The progress of a job in words. */
+function progressText({ days, seconds_left: left }) {
+  const parts = [days.total ? t("progress_days", days) : t("waiting_start")];
+  if (left) parts.push(t("time_left", { time: duration(left) }));
+  return parts.join(t("separator"));
 }
 
 start();

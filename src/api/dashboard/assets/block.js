@@ -4,7 +4,6 @@ import { ApiError } from "./api.js";
 import { definition } from "./definition.js";
 import { h, keepFocus, newId } from "./dom.js";
 import { csvBlob, pngBlob, save, svgBlob } from "./download.js";
-import { duration } from "./format.js";
 import { csvRows } from "./table.js";
 import { navigate } from "./state.js";
 import { hasText, t } from "./texts.js";
@@ -63,10 +62,8 @@ export class Block {
   }
 
   /** Shows that days are being fetched, unless the data is there already. */
-  wait({ job, code, seconds }) {
-    if (!["loading", "waiting"].includes(this.element.dataset.state)) return;
-    const text = job ? progressText(job) : t(code === "not_ready_in_time" ? "waiting" : "waiting_retry", { time: duration(seconds) });
-    this.#message("waiting", text);
+  wait() {
+    if (this.element.dataset.state === "loading") this.#message("waiting", t("waiting"));
   }
 
   /** Offers the files of the block: a table as CSV, charts as pictures, and further buttons. */
@@ -142,11 +139,4 @@ export function fileButton(text, action) {
     }
   });
   return button;
-}
-
-/** The progress of a job in words. */
-export function progressText({ days, seconds_left: left }) {
-  const parts = [days.total ? t("progress_days", days) : t("waiting_start")];
-  if (left != null) parts.push(t("time_left", { time: duration(left) }));
-  return parts.join(t("separator"));
 }

@@ -90,7 +90,7 @@ const PEOPLE = () => [
 ];
 
 function exports(view) {
-  const button = (text, path, parameters) => fileButton(text, () => saveExport(`v1/${path}?${view.query(parameters)}`));
+  const button = (text, path, parameters) => fileButton(text, async () => saveExport(await view.path(path, parameters)));
   return [
     button(t("licences.xlsx"), "reports/licences.xlsx"),
     button(t("licences.csv"), "reports/licences.csv", { bom: true }),

@@ -18,7 +18,7 @@ export default {
   id: "movement",
 
   async load(view) {
-    return (await view.report("movement", { interval: periodLength(view.state) })).data;
+    return (await view.report("movement", { interval: await periodLength(view) })).data;
   },
 
   draw(block, items) {

@@ -10,17 +10,17 @@ import { t } from "./texts.js";
 /** Longest selection in days that is shown by week. */
 const MOST_DAYS_BY_WEEK = 100;
 
-/** The length of the periods for a selection: `week` or `month`. The URL says it, so no report waits for another one. */
-export function periodLength({ period, start_date, end_date }) {
-  const days = start_date ? daysBetween(start_date, end_date) : (/^(\d+)d$/.exec(period)?.[1] ?? 31);
-  return days > MOST_DAYS_BY_WEEK ? "month" : "week";
+/** The length of the periods for a view: `week` or `month`. */
+export async function periodLength(view) {
+  const { start_date, end_date } = (await view.summary()).meta;
+  return daysBetween(start_date, end_date) > MOST_DAYS_BY_WEEK ? "month" : "week";
 }
 
 export default {
   id: "retention",
 
   async load(view) {
-    const interval = periodLength(view.state);
+    const interval = await periodLength(view);
     return { interval, cohorts: (await view.report("retention", { interval })).data };
   },
 

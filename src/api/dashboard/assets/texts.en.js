@@ -56,7 +56,7 @@ export default {
   "interval.month": "Month",
   "theme.dark": "Dark",
 
-  waiting: "Days are being fetched from Feishu, about {time} left",
+  waiting: "Waiting for the days…",
   waiting_start: "Days are being fetched from Feishu",
   waiting_retry: "Not available at the moment, next attempt in {time}",
   progress_days: "Days are being fetched from Feishu: {done} of {total}",
@@ -74,9 +74,7 @@ export default {
   "access.sign_in_failed": "The sign-in did not succeed: {reason}",
   "access.sign_out": "Sign out",
 
-  "problem.unauthenticated": "An access key or a sign-in is required.",
   "problem.not_found": "The selected days do not have this department.",
-  "problem.too_many_requests": "Too many requests. Please try again in {time}.",
   "problem.job_failed": "The days could not be fetched from Feishu.",
   "problem.offline": "The gateway cannot be reached. Please check the network.",
   "problem.error": "Something went wrong.",

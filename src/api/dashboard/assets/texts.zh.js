@@ -56,7 +56,7 @@ export default {
   "interval.month": "按月",
   "theme.dark": "深色",
 
-  waiting: "正在从飞书获取数据，大约还需 {time}",
+  waiting: "等待数据…",
   waiting_start: "正在从飞书获取数据",
   waiting_retry: "暂时无法获取，{time}后自动重试",
   progress_days: "正在从飞书获取数据：{done} / {total} 天",
@@ -74,9 +74,7 @@ export default {
   "access.sign_in_failed": "登录未成功：{reason}",
   "access.sign_out": "退出",
 
-  "problem.unauthenticated": "需要访问密钥或登录后才能查看。",
   "problem.not_found": "所选日期内没有这个部门。",
-  "problem.too_many_requests": "请求过于频繁，请在 {time}后重试。",
   "problem.job_failed": "从飞书获取数据失败。",
   "problem.offline": "无法连接到网关，请检查网络。",
   "problem.error": "出错了。",

@@ -1,16 +1,18 @@
 /** The data of one view: each report is requested once, and blocks share the answers. */
 
 import { getJson } from "./api.js";
-import { addDays, daysBetween, monthDates } from "./days.js";
+import { addDays, daysBetween } from "./days.js";
 
 /** A year ago, in whole weeks, so that weekdays are compared with the same weekdays. */
 const YEAR = 364;
+
+/** Days before a range that its 30-day figures include. */
+const LEAD = 29;
 
 export class View {
   #answers = new Map();
   #signal;
   #onWait;
-  #ready = null;
 
   /**
    * @param {Object} state what `readState` returns
@@ -23,42 +25,42 @@ export class View {
     this.#onWait = onWait;
   }
 
-  /** Query parameters of the selection, with others added; undefined values are omitted. */
-  query(parameters = {}) {
-    const { period, start_date, end_date, department_path, geo } = this.state;
-    const all = { period, start_date, end_date, department_path, geo, ...parameters };
-    const query = new URLSearchParams();
-    for (const [name, value] of Object.entries(all)) if (value != null) query.set(name, value);
-    return query.toString();
+  /**
+   * The headline figures. The gateway resolves the period; the other reports wait for this one and use its dates, so that
+   * all of them have the same days, and so that a single job fetches days that are not there yet.
+   */
+  summary() {
+    const { period, start_date, end_date } = this.state;
+    return this.#get(`v1/reports/summary?${this.#query({ period, start_date, end_date })}`);
   }
 
   /** A report of the selection: `{data, meta}`. */
-  report(name, parameters) {
-    return this.#get(`v1/reports/${name}?${this.query(parameters)}`);
+  async report(name, parameters) {
+    return this.#get(await this.path(`reports/${name}`, parameters));
   }
 
   /** The people of the selection with these parameters, one page. */
-  users(parameters) {
-    return this.#get(`v1/users?${this.query(parameters)}`);
+  async users(parameters) {
+    return this.#get(await this.path("users", parameters));
   }
 
   /** The state of each day of the selection. */
-  coverage() {
-    return this.#get(`v1/coverage?${this.query({ department_path: undefined })}`);
+  async coverage() {
+    return this.#get(await this.path("coverage", { department_path: undefined }));
   }
 
-  /** The headline figures; this request starts the job that fetches days, and the others wait for it. */
-  summary() {
-    return this.report("summary");
+  /** Path of an operation with the parameters of the selection. */
+  async path(name, parameters) {
+    const { start_date, end_date } = (await this.summary()).meta;
+    return `v1/${name}?${this.#query({ start_date, end_date, ...parameters })}`;
   }
 
   /** The figures of the range that the reader compares with, or null. */
   async comparison() {
     const { compare } = this.state;
     if (compare === "none") return null;
-    const summary = await this.summary();
-    if (compare === "previous") return summary.data.previous;
-    return (await this.report("summary", dates(shifted(summary.meta)))).data.current;
+    const { data, meta } = await this.summary();
+    return compare === "previous" ? data.previous : (await this.report("summary", before(meta, YEAR))).data.current;
   }
 
   /**
@@ -67,41 +69,31 @@ export class View {
    */
   async daily() {
     const { compare } = this.state;
-    const parameters = compare === "previous" ? this.#bothRanges() : {};
-    const [all, { meta }] = await Promise.all([this.report("activity", { interval: "day", ...parameters }), this.summary()]);
-    const isIn = ({ start_date: from, end_date: to }) => (day) => day.start_date >= from && day.start_date <= to;
-    const before = { start_date: addDays(meta.start_date, -length(meta)), end_date: addDays(meta.start_date, -1) };
-    const previous = compare === "year" ? await this.report("activity", { interval: "day", ...dates(shifted(meta)) }) : all;
-    return {
-      current: all.data.filter(isIn(meta)),
-      previous: compare === "none" ? [] : previous.data.filter(isIn(compare === "year" ? shifted(meta) : before)),
-      meta: all.meta,
-    };
+    const { meta } = await this.summary();
+    const length = daysBetween(meta.start_date, meta.end_date);
+    const start_date = addDays(meta.start_date, -Math.max(LEAD, compare === "previous" ? length : 0));
+    const all = await this.#days({ start_date });
+    const year = compare === "year" ? await this.#days(before(meta, YEAR)) : null;
+    const previous = compare === "previous" ? all.data.slice(-2 * length, -length) : (year?.data ?? []);
+    return { current: all.data.slice(-length), previous, meta: all.meta };
   }
 
-  /** Parameters of a range that contains the selected one and the equally long one before it. */
-  #bothRanges() {
-    const { period, start_date, end_date } = this.state;
-    const [, days] = /^(\d+)d$/.exec(period ?? "") ?? [];
-    if (days) return { period: `${2 * days}d` };
-    if (period === "yesterday") return { period: "2d" };
-    const [from, to] = period ? monthDates(period) : [start_date, end_date];
-    return dates({ start_date: addDays(from, -daysBetween(from, to)), end_date: to });
+  #days(dates) {
+    return this.report("activity", { interval: "day", trailing: "held", ...dates });
+  }
+
+  #query(parameters) {
+    const { department_path, geo } = this.state;
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries({ department_path, geo, ...parameters })) if (value != null) query.set(name, value);
+    return query;
   }
 
   #get(path) {
-    if (!this.#answers.has(path)) {
-      const answer = getJson(path, { signal: this.#signal, onWait: this.#onWait, ready: this.#ready });
-      this.#ready ??= answer;
-      this.#answers.set(path, answer);
-    }
+    if (!this.#answers.has(path)) this.#answers.set(path, getJson(path, { signal: this.#signal, onWait: this.#onWait }));
     return this.#answers.get(path);
   }
 }
 
-const length = (meta) => daysBetween(meta.start_date, meta.end_date);
-
-const shifted = (meta) => ({ start_date: addDays(meta.start_date, -YEAR), end_date: addDays(meta.end_date, -YEAR) });
-
-/** Parameters of explicit dates, which take the place of a period. */
-const dates = ({ start_date, end_date }) => ({ period: undefined, start_date, end_date });
+/** The dates of a range, a number of days earlier. */
+const before = (meta, days) => ({ start_date: addDays(meta.start_date, -days), end_date: addDays(meta.end_date, -days) });
