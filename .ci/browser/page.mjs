@@ -58,11 +58,10 @@ export async function settled(page) {
 /** Opens everything that can be opened: tables behind charts, departments, the people without use. */
 export async function openEverything(page) {
   await page.$$eval("[data-block] .body details:not([open]) > summary", (summaries) => summaries.forEach((summary) => summary.click()));
-  for (;;) {
-    const toggle = page.locator("[data-block=departments] button[aria-expanded=false]").first();
-    if (!(await toggle.count())) break;
-    await toggle.click();
-  }
+  await page.evaluate(() => {
+    const closed = () => document.querySelector("[data-block=departments] button[aria-expanded=false]");
+    for (let toggle = closed(); toggle; toggle = closed()) toggle.click();
+  });
   const isLoaded = () => {
     const people = document.querySelector("[data-people]");
     return !people || people.querySelector("table, p:not(:only-child), p:only-child") != null;
