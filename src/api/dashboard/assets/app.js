@@ -24,7 +24,7 @@ import activity from "./activity.js";
 import { Block } from "./block.js";
 import clients from "./clients.js";
 import departments from "./departments.js";
-import { h, keepFocus } from "./dom.js";
+import { h, keepFocus, nextTask } from "./dom.js";
 import features from "./features.js";
 import { filters, pageButtons, showDates } from "./filters.js";
 import foot from "./foot.js";
@@ -63,6 +63,7 @@ async function show(state, isReload = false) {
   if (state.theme) document.documentElement.dataset.theme = state.theme;
   else delete document.documentElement.dataset.theme;
   page.drawBars(state);
+  await nextTask();
   if (isReload || selectionOf(state) !== page.shown) showView(state);
 }
 

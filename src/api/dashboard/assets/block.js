@@ -2,7 +2,7 @@
 
 import { ApiError } from "./api.js";
 import { definition } from "./definition.js";
-import { h, keepFocus, newId } from "./dom.js";
+import { h, keepFocus, newId, nextTask } from "./dom.js";
 import { csvBlob, pngBlob, save, svgBlob } from "./download.js";
 import { csvRows } from "./table.js";
 import { navigate } from "./state.js";
@@ -105,23 +105,24 @@ export class Block {
     if (status === 401) dispatch("access-needed");
     // The API has the title and the detail of a problem in the language of the page.
     const text = hasText(`problem.${code}`) ? t(`problem.${code}`) : (problem.title ?? t("problem.error"));
-    this.#message(
+    // The first block explains an error that all blocks share.
+    if (error.isShared && this.element.previousElementSibling) return this.#message(state, text);
+    const { detail, errors = [], suggestions = [], required_scope: scope, request_id: id } = problem;
+    const small = (content) => h("p", { class: "detail" }, content);
+    return this.#message(
       state,
       h("p", {}, text),
-      status !== 401 && problem.detail && h("p", { class: "detail" }, problem.detail),
-      problem.required_scope && h("code", {}, problem.required_scope),
-      (problem.suggestions ?? []).map((path) => h("button", { onclick: () => navigate({ department_path: path }) }, path)),
-      state === "error" && problem.request_id && h("p", { class: "detail" }, `${t("request_id")} ${problem.request_id}`),
+      detail && code !== "not_found" && small(detail),
+      errors.map((fault) => small(`${fault.parameter}: ${fault.detail}`)),
+      scope && h("code", {}, scope),
+      suggestions.map((path) => h("button", { onclick: () => navigate({ department_path: path }) }, path)),
       status === 401 && h("button", { class: "primary", onclick: () => dispatch("access-needed") }, t("access.enter_key")),
-      state === "error" && h("button", { onclick: () => dispatch("reload-view") }, t("retry")),
+      state === "error" && [id && small(`${t("request_id")} ${id}`), h("button", { onclick: () => dispatch("reload-view") }, t("retry"))],
     );
   }
 }
 
 const dispatch = (name) => document.dispatchEvent(new Event(name));
-
-/** Blocks that get their data at once are drawn in tasks of their own, so that the page reacts in between. */
-const nextTask = () => new Promise((resolve) => setTimeout(resolve));
 
 /** A button of a menu. The action may be asynchronous; meanwhile the button is disabled. */
 export function fileButton(text, action) {

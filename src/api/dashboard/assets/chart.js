@@ -4,7 +4,7 @@
  */
 
 import { h, newId, s, style } from "./dom.js";
-import { compact, dayOfWeek, day } from "./format.js";
+import { count, day } from "./format.js";
 import { t } from "./texts.js";
 
 /**
@@ -23,7 +23,7 @@ const AXIS = { left: 46, right: 12, top: 10, bottom: 24 };
  * @param {string[]} chart.dates
  * @param {Series[]} chart.series
  * @param {function(number): string} chart.format text of a value
- * @param {function(number): string} [chart.describe] text of a date, by its index
+ * @param {function(number): string} chart.describe text of a date, by its index
  * @param {Array<string|null>} [chart.bands] `weekend`, `uncertain` or null for each date
  */
 export function lineChart(chart) {
@@ -52,7 +52,7 @@ export function columnChart(chart) {
       }
     });
   };
-  return timeChart({ ...chart, least: -maximum(sums(true)), most: maximum(sums(false)), isStepped: true }, columns);
+  return timeChart({ ...chart, least: -maximum(sums(true)), most: maximum(sums(false)) }, columns);
 }
 
 /** The frame of a chart over time: axes, bands, legend and cursor. */
@@ -67,52 +67,48 @@ function timeChart(chart, drawValues) {
   const draw = (width) => {
     const height = width < 480 ? 190 : 250;
     const inner = { width: width - AXIS.left - AXIS.right, height: height - AXIS.top - AXIS.bottom };
-    const step = inner.width / Math.max(1, dates.length - (chart.isStepped ? 0 : 1));
-    const x = (index) => AXIS.left + step * (index + (chart.isStepped ? 0.5 : 0)) + (dates.length === 1 && !chart.isStepped ? inner.width / 2 : 0);
+    const step = inner.width / dates.length;
+    const x = (index) => AXIS.left + step * (index + 0.5);
     const y = (value) => AXIS.top + inner.height * (1 - (value - scale.least) / (scale.most - scale.least));
     geometry = { x, y, step, width, height };
     const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
     drawBands(svg, chart.bands ?? [], geometry);
     for (const tick of scale.ticks) {
       svg.append(s("line", { class: tick ? "grid" : "grid zero", x1: AXIS.left, x2: width - AXIS.right, y1: y(tick), y2: y(tick) }));
-      svg.append(s("text", { x: AXIS.left - 8, y: y(tick) + 4, "text-anchor": "end" }, compact(Math.abs(tick))));
+      svg.append(s("text", { x: AXIS.left - 8, y: y(tick) + 4, "text-anchor": "end" }, count(Math.abs(tick))));
     }
     for (const index of labelled(dates.length, inner.width / 72)) {
-      svg.append(s("text", { x: Math.min(Math.max(x(index), AXIS.left), width - 26), y: height - 6, "text-anchor": "middle" }, day(dates[index])));
+      svg.append(s("text", { x: Math.min(x(index), width - 26), y: height - 6, "text-anchor": "middle" }, day(dates[index])));
     }
     drawValues(svg, geometry);
     svg.append(s("g", { "data-cursor": "" }));
     return svg;
   };
 
-  const describe = (index) => chart.describe?.(index) ?? dayOfWeek(dates[index]);
   const point = (index) => {
     const cursor = plot.querySelector("[data-cursor]");
     if (index == null || !cursor) return hide(tip, cursor);
     const at = geometry.x(index);
     cursor.replaceChildren(s("line", { class: "cursor", x1: at, x2: at, y1: AXIS.top, y2: geometry.height - AXIS.bottom }));
-    tip.replaceChildren(h("strong", {}, describe(index)), ...series.map(({ name, tone, values }) => h("div", {}, swatch(tone), h("span", {}, name), h("b", {}, chart.format(values[index])))));
+    tip.replaceChildren(h("strong", {}, chart.describe(index)), ...series.map(({ name, tone, values }) => h("div", {}, swatch(tone), h("span", {}, name), h("b", {}, chart.format(values[index])))));
     tip.hidden = false;
-    const share = plot.clientWidth / geometry.width;
-    const left = at * share + (at * share + tip.offsetWidth + 16 > plot.clientWidth ? -tip.offsetWidth - 12 : 12);
+    const left = at + tip.offsetWidth + 16 > geometry.width ? at - tip.offsetWidth - 12 : at + 12;
     style(style(tip, "left", `${Math.max(0, left)}px`), "top", "8px");
     return null;
   };
-  addCursor(plot, { count: dates.length, point, speak: (index) => {
-    spoken.textContent = [describe(index), ...series.map(({ name, values }) => `${name} ${chart.format(values[index])}`)].join(", ");
+  addCursor(plot, { length: dates.length, point, speak: (index) => {
+    spoken.textContent = [chart.describe(index), ...series.map(({ name, values }) => `${name} ${chart.format(values[index])}`)].join(", ");
   }, indexAt: (at) => Math.round((at - geometry.x(0)) / geometry.step) });
   redrawn(plot, draw, tip);
   return h("figure", { class: "chart", "data-title": label }, legend(series, chart.bands), plot, spoken);
 }
 
 /** Moves a cursor by pointer and by keyboard. */
-function addCursor(plot, { count, point, speak, indexAt }) {
+function addCursor(plot, { length, point, speak, indexAt }) {
   let current = null;
-  const move = (index) => point((current = index == null ? null : Math.min(Math.max(index, 0), count - 1)));
+  const move = (index) => point((current = index == null ? null : Math.min(Math.max(index, 0), length - 1)));
   plot.addEventListener("pointermove", (event) => {
-    const svg = plot.querySelector("svg");
-    const share = svg.viewBox.baseVal.width / (svg.clientWidth || 1);
-    move(indexAt((event.clientX - svg.getBoundingClientRect().left) * share));
+    move(indexAt(event.clientX - plot.getBoundingClientRect().left));
   });
   plot.addEventListener("pointerleave", () => move(null));
   plot.addEventListener("blur", () => move(null));
@@ -121,7 +117,7 @@ function addCursor(plot, { count, point, speak, indexAt }) {
     if (event.key === "Escape") return move(null);
     if (!(event.key in steps)) return null;
     event.preventDefault();
-    const start = current ?? (steps[event.key] > 0 ? -1 : count);
+    const start = current ?? (steps[event.key] > 0 ? -1 : length);
     move(start + steps[event.key]);
     return speak(current);
   });
@@ -143,15 +139,15 @@ function redrawn(element, draw, ...others) {
   }).observe(element);
 }
 
-function drawBands(svg, bands, { x, step, width, height }) {
+function drawBands(svg, bands, { x, step, height }) {
   const pattern = newId("hatch");
   svg.append(s("defs", {}, s("pattern", { id: pattern, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, s("line", { class: "hatch", x1: 0, x2: 0, y1: 0, y2: 6 }))));
   bands.forEach((kind, index) => {
     if (!kind || bands[index - 1] === kind) return;
     const end = bands.findIndex((other, later) => later > index && other !== kind);
-    const [left, right] = [Math.max(x(index) - step / 2, AXIS.left), Math.min(x((end < 0 ? bands.length : end) - 1) + step / 2, width - AXIS.right)];
+    const [left, right] = [x(index) - step / 2, x((end < 0 ? bands.length : end) - 1) + step / 2];
     const attributes = kind === "weekend" ? { class: "weekend" } : { fill: `url(#${pattern})` };
-    svg.append(s("rect", { ...attributes, x: left, y: AXIS.top, width: Math.max(1, right - left), height: height - AXIS.top - AXIS.bottom }));
+    svg.append(s("rect", { ...attributes, x: left, y: AXIS.top, width: right - left, height: height - AXIS.top - AXIS.bottom }));
   });
 }
 
@@ -196,10 +192,10 @@ function niceScale(least, most) {
 }
 
 /** Indexes of the dates that get a label, in equal distances. */
-function labelled(count, room) {
-  const rough = Math.max(1, Math.ceil(count / Math.max(1, room)));
+function labelled(length, room) {
+  const rough = Math.max(1, Math.ceil(length / Math.max(1, room)));
   const step = rough > 2 && rough <= 7 ? 7 : rough;
-  return [...Array(count).keys()].filter((index) => index % step === 0);
+  return [...Array(length).keys()].filter((index) => index % step === 0);
 }
 
 /**

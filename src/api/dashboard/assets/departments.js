@@ -68,7 +68,7 @@ class DepartmentTree {
       this.#draw();
     } });
     const table = h("table", { class: "departments-table" }, h("caption", { class: "visually-hidden" }, t("departments.title")), h("thead", {}, this.#head), this.#body);
-    this.element = h("div", {}, h("div", { class: "bar" }, search, this.#found), scrollable(t("departments.title"), table));
+    this.element = h("div", {}, h("div", { class: "bar" }, search, this.#found), scrollable(t("departments.title"), table), items.some(({ withheld }) => withheld) && h("p", { class: "muted" }, `∗ ${t("withheld")}`));
     this.#draw();
   }
 
@@ -116,7 +116,7 @@ class DepartmentTree {
     const filter = h("button", { type: "button", class: "link", title: t("departments.filter", { name: path }), onclick: () => navigate({ department_path: path }) }, shown);
     const heading = h("th", { scope: "row" }, h("span", { class: "department" }, this.#toggle(item, isPath), filter));
     style(heading, "--depth", depth);
-    return h("tr", { "data-department": path }, heading, COLUMNS.map((column) => (withheld ? h("td", { class: "number muted", title: t("withheld") }, "∗") : cell(item, column))));
+    return h("tr", { "data-department": path }, heading, COLUMNS.map((column) => (withheld ? h("td", { class: "number muted" }, "∗") : cell(item, column))));
   }
 
   #toggle({ department_path: path, department_name: name }, isPath) {

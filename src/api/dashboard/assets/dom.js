@@ -47,3 +47,6 @@ export function keepFocus(element, replace) {
   replace();
   if (index >= 0) controls()[index]?.focus();
 }
+
+/** Resolves in a task of its own, so that the page reacts in between. */
+export const nextTask = () => new Promise((resolve) => setTimeout(resolve));

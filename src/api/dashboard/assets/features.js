@@ -43,7 +43,7 @@ function multiple({ name, now, before, days }) {
   return h("li", {},
     h("span", { class: "name" }, t(`feature.${name}`)),
     h("b", { "data-figure": `features.${name}.active_per_day`, "data-value": now.active_per_day }, count(now.active_per_day)),
-    h("span", { class: "change" }, before && arrow(text, direction)),
+    before && arrow(text, direction),
     days.filter((value) => value != null).length > 1 && sparkline(label, days));
 }
 

@@ -3,6 +3,7 @@
 import { signOut } from "./access.js";
 import { h } from "./dom.js";
 import { lastMonth } from "./days.js";
+import { geoName } from "./format.js";
 import { navigate, PERIODS } from "./state.js";
 import { t } from "./texts.js";
 
@@ -32,7 +33,8 @@ export function pageButtons(state, hasAccess) {
 }
 
 function periodButton(period, state) {
-  const text = period === lastMonth() ? t("period.last_month") : t(`period.${period}`);
+  const [, days] = /^(\d+)d$/.exec(period) ?? [];
+  const text = !days ? t("period.last_month") : days > 1 ? t("period.days", { n: days }) : t("period.latest");
   const go = () => navigate({ period, start_date: undefined, end_date: undefined });
   return h("button", { type: "button", "data-period": period, "aria-pressed": String(state.period === period), onclick: go }, text);
 }
@@ -65,7 +67,7 @@ function select(name, label, options, value) {
 /** A link can select several geos; the list then has that selection as well. */
 function geos(current = "") {
   const known = GEOS.includes(current) || !current ? GEOS : [...GEOS, current];
-  return [["", t("geo.default")], ...known.map((geo) => [geo, geo.split(",").map((part) => t(`geo.${part}`)).join("+")])];
+  return [["", t("geo.default")], ...known.map((geo) => [geo, geo.split(",").map(geoName).join(" + ")])];
 }
 
 /** The selected department with those above it, each a button. */

@@ -15,8 +15,6 @@ const numbers = (options) => (value) => (value == null ? NONE : formatter(Intl.N
 
 /** A count, or a mean of counts without decimals. */
 export const count = numbers({ maximumFractionDigits: 0 });
-/** A number for the axis of a chart: 12,000 is 12K or 1.2万. */
-export const compact = numbers({ notation: "compact", maximumFractionDigits: 1 });
 /** A share between 0 and 1 as a percentage with one decimal. */
 export const percent = numbers({ style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 /** A share as a percentage without decimals. */
@@ -41,10 +39,13 @@ export function instant(text) {
   return date ? `${fullDay(date)} ${time} (UTC${zone === "Z" ? "" : zone.replace(/:00$/, "")})` : text;
 }
 
+/** The name of a geo, which is a country. */
+export const geoName = (geo) => formatter(Intl.DisplayNames, { type: "region" }).of(geo.toUpperCase());
+
 /** Seconds as a rough duration: seconds below two minutes, then minutes, then hours. */
 export function duration(seconds) {
-  if (seconds < 120) return t("seconds", { n: count(seconds) });
-  return seconds < 7200 ? t("minutes", { n: count(seconds / 60) }) : t("hours", { n: count(seconds / 3600) });
+  const [unit, size] = seconds < 120 ? ["second", 1] : seconds < 7200 ? ["minute", 60] : ["hour", 3600];
+  return numbers({ style: "unit", unit, maximumFractionDigits: 0 })(seconds / size);
 }
 
 /**

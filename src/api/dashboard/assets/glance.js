@@ -27,7 +27,7 @@ export default {
   draw(block, { current, previous, daily, meta }) {
     if (!current) return false;
     const now = { ...current, active_per_workday: activePerWorkday(daily.current) };
-    const before = previous && { ...previous, active_per_workday: activePerWorkday(daily.previous) };
+    const before = previous ? { ...previous, active_per_workday: activePerWorkday(daily.previous) } : undefined;
     const rows = FIGURES.map((figure) => ({ ...figure, now: now[figure.key], before: comparable(figure, now, before) }));
     const versus = before ? t("compared_with", { range: range(before.start_date, before.end_date) }) : "";
     block.content(
@@ -45,9 +45,9 @@ const COLUMNS = [
   { key: "previous", value: ({ before }) => before },
 ];
 
-/** The earlier value, if it can be compared: sums and distinct counts need equally many counted dates. */
+/** The earlier value; null if it cannot be compared (other counts need equally many counted dates), undefined without one. */
 function comparable({ key, isDaily }, now, before) {
-  return before && (isDaily || now.days_counted === before.days_counted) ? before[key] : null;
+  return isDaily || now.days_counted === before?.days_counted ? before?.[key] : before && null;
 }
 
 function card({ key, format, isShare, course, now: value, before }, all, days) {
@@ -59,8 +59,9 @@ function card({ key, format, isShare, course, now: value, before }, all, days) {
     "div",
     { class: "card" },
     h("dt", {}, t(`figure.${key}`), definition(key)),
-    h("dd", { class: "figure", "data-figure": key, "data-value": value, "data-previous": before }, format(value)),
-    h("dd", { class: "change" }, before == null ? h("span", { class: "muted", title: t("not_comparable") }, "–") : arrow(text, direction)),
+    h("dd", { class: "value" },
+      h("b", { "data-figure": key, "data-value": value, "data-previous": before }, format(value)),
+      before === null ? h("span", { class: "muted", title: t("not_comparable") }, "–") : before !== undefined && arrow(text, direction)),
     h("dd", { class: "note" }, note(key, all)),
     isCourse && h("dd", { class: "course" }, sparkline(caption, values), h("small", {}, caption)),
   );
@@ -68,7 +69,7 @@ function card({ key, format, isShare, course, now: value, before }, all, days) {
 
 /** A change with its direction as a sign and as a colour. */
 export function arrow(text, direction) {
-  return h("span", { class: ["down", "same", "up"][direction + 1] }, `${["▼", "＝", "▲"][direction + 1]} ${text}`);
+  return h("span", { class: `change ${["down", "same", "up"][direction + 1]}` }, `${["▼", "＝", "▲"][direction + 1]} ${text}`);
 }
 
 function note(key, { people, activated, regular_rate, regular_days, days_counted }) {

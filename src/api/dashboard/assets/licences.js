@@ -89,12 +89,11 @@ const PEOPLE = () => [
   { key: "last_active_time", label: t("last_active"), value: (user) => (user.last_active_time ? fullDay(user.last_active_time.slice(0, 10)) : "–") },
 ];
 
+/** Buttons for export operations of the API. */
 function exports(view) {
-  const button = (text, path, parameters) => fileButton(text, async () => saveExport(await view.path(path, parameters)));
-  return [
-    button(t("licences.xlsx"), "reports/licences.xlsx"),
-    button(t("licences.csv"), "reports/licences.csv", { bom: true }),
-    button(t("licences.people_xlsx"), "users.xlsx", UNUSED),
-    button(t("licences.people_csv"), "users.csv", { ...UNUSED, bom: true }),
-  ];
+  const tables = { "reports/licences": {}, users: UNUSED };
+  return Object.entries(tables).flatMap(([name, parameters]) => ["xlsx", "csv"].map((format) => {
+    const save = async () => saveExport(await view.path(`${name}.${format}`, { ...parameters, bom: format === "csv" ? true : null }));
+    return fileButton(`${t(`export.${name}`)} ${format.toUpperCase()}`, save);
+  }));
 }

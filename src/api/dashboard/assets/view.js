@@ -31,7 +31,10 @@ export class View {
    */
   summary() {
     const { period, start_date, end_date } = this.state;
-    return this.#get(`v1/reports/summary?${this.#query({ period, start_date, end_date })}`);
+    return this.#get(`v1/reports/summary?${this.#query({ period, start_date, end_date })}`).catch((error) => {
+      error.isShared = true;
+      throw error;
+    });
   }
 
   /** A report of the selection: `{data, meta}`. */
