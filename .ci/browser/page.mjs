@@ -1,0 +1,99 @@
+// Opens the dashboard in a browser, and records what it requests and logs.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+
+export const BLOCKS = ["glance", "activity", "features", "departments", "retention", "movement", "licences", "clients", "foot"];
+
+const ARGUMENTS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM, args: ARGUMENTS });
+
+/** A page of its own profile. `faults` collects errors of scripts, and requests to other origins than the allowed ones. */
+export async function openPage(browser, origins, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en-GB", ...options });
+  await context.addInitScript(() => {
+    globalThis.longTasks = [];
+    new PerformanceObserver((list) => globalThis.longTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({
+      type: "longtask",
+      buffered: true,
+    });
+  });
+  const page = await context.newPage();
+  const faults = [];
+  page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
+  page.on("console", (message) => {
+    // The browser logs each refused request; the page shows what was refused.
+    const isRefusal = /^Failed to load resource: the server responded with a status of (401|403|404|503)/.test(message.text());
+    if (message.type() === "error" && !isRefusal) faults.push(`console: ${message.text()}`);
+  });
+  context.on("request", (request) => {
+    const url = new URL(request.url());
+    if (["http:", "https:", "ws:", "wss:"].includes(url.protocol) && !origins.includes(url.origin)) faults.push(`request: ${url}`);
+  });
+  return { page, context, faults };
+}
+
+/** Waits until each block has left the states of waiting; returns the states. */
+export async function settled(page) {
+  const isSettled = (blocks) =>
+    blocks.every((id) => !["loading", "waiting", undefined].includes(document.querySelector(`[data-block=${id}]`)?.dataset.state));
+  await page.waitForFunction(isSettled, BLOCKS, { timeout: 90_000 });
+  const states = await page.$$eval("[data-block]", (blocks) => blocks.map(({ dataset }) => [dataset.block, dataset.state]));
+  return Object.fromEntries(states);
+}
+
+/** Opens everything that can be opened: tables behind charts, departments, the people without use. */
+export async function openEverything(page) {
+  await page.$$eval("[data-block] .body details:not([open]) > summary", (summaries) => summaries.forEach((summary) => summary.click()));
+  await page.evaluate(() => {
+    const closed = () => document.querySelector("[data-block=departments] button[aria-expanded=false]");
+    for (let toggle = closed(); toggle; toggle = closed()) toggle.click();
+  });
+  const isLoaded = () => {
+    const people = document.querySelector("[data-people]");
+    return !people || people.querySelector("table, p:not(:only-child), p:only-child") != null;
+  };
+  await page.waitForFunction(isLoaded, null, { timeout: 30_000 });
+  await page.waitForLoadState("networkidle");
+}
+
+/** Every figure on the page: its block, its name, its value and text, and the row that it is in. */
+export const figuresOn = (page) =>
+  page.$$eval("[data-block] [data-figure][data-value]", (elements) =>
+    elements.map((element) => {
+      const row = element.closest("tbody tr");
+      return {
+        block: element.closest("[data-block]").dataset.block,
+        name: element.dataset.figure,
+        value: element.dataset.value,
+        previous: element.dataset.previous,
+        text: element.textContent,
+        row: row ? row.sectionRowIndex : null,
+        department: row?.dataset.department ?? null,
+      };
+    }),
+  );
+
+/** Fails with the rules that the page violates. */
+export async function assertAccessible(page, name) {
+  await page.evaluate(`${axe};undefined`);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).slice(0, 3).join(", ")}`);
+  assert.deepEqual(found, [], `axe, ${name}`);
+}
+
+/** The number of pages of a PDF that Chromium has written. */
+export const pagesOf = (pdf) => pdf.toString("latin1").match(/\/Type\s*\/Page\b(?!s)/g).length;
