@@ -37,7 +37,14 @@ export function signOut() {
 export function askForAccess() {
   if (dialog?.open) return;
   dialog?.remove();
-  const key = h("input", { id: "access-key", type: "password", autocomplete: "off", spellcheck: "false", required: true, "aria-describedby": "access-error" });
+  const key = h("input", {
+    id: "access-key",
+    type: "password",
+    autocomplete: "off",
+    spellcheck: "false",
+    required: true,
+    "aria-describedby": "access-error",
+  });
   const error = h("p", { id: "access-error", class: "problem", role: "alert" }, failure && t("access.sign_in_failed", { reason: failure }));
   const enter = async (event) => {
     event.preventDefault();
@@ -54,16 +61,26 @@ export function askForAccess() {
       error.textContent = t("access.sign_in_failed", { reason: reason.message });
     }
   };
-  dialog = h("dialog", { class: "access", "aria-labelledby": "access-title" },
+  dialog = h(
+    "dialog",
+    { class: "access", "aria-labelledby": "access-title" },
     h("h2", { id: "access-title" }, t("access.title")),
-    isConfigured() && [h("button", { type: "button", class: "primary", onclick: signIn }, t("access.sign_in")), h("p", { class: "muted" }, t("access.or_key"))],
-    h("form", { onsubmit: enter },
-      h("label", { for: "access-key" }, t("access.key")), key,
+    isConfigured() && h("button", { type: "button", class: "primary", onclick: signIn }, t("access.sign_in")),
+    h(
+      "form",
+      { onsubmit: enter },
+      h("label", { for: "access-key" }, t("access.key")),
+      key,
       h("p", { class: "muted" }, t("access.kept")),
       error,
-      h("div", { class: "actions" },
+      h(
+        "div",
+        { class: "actions" },
         h("button", { type: "button", onclick: () => dialog.close() }, t("cancel")),
-        h("button", { class: isConfigured() ? null : "primary" }, t("access.enter")))));
+        h("button", { class: isConfigured() ? null : "primary" }, t("access.enter")),
+      ),
+    ),
+  );
   failure = null;
   document.body.append(dialog);
   dialog.showModal();

@@ -13,7 +13,9 @@ const INTERVALS = ["day", "week", "month"];
 /** The lines: for days with their trailing windows, for longer buckets with what saturates less. */
 const lines = (interval) => ({
   active: t(`line.active.${interval}`),
-  ...(interval === "day" ? { wau: t("figure.wau"), mau: t("figure.mau") } : { active_per_day: t("line.active_per_day"), regular: t("figure.regular") }),
+  ...(interval === "day"
+    ? { wau: t("figure.wau"), mau: t("figure.mau") }
+    : { active_per_day: t("line.active_per_day"), regular: t("figure.regular") }),
 });
 
 export default {
@@ -31,7 +33,11 @@ export default {
     const { interval } = view.state;
     if (!items.some((item) => item.active != null)) return false;
     const dates = items.map((item) => item.start_date);
-    const series = Object.entries(lines(interval)).map(([key, name], index) => ({ name, tone: `tone-${index + 1}`, values: items.map((item) => item[key]) }));
+    const series = Object.entries(lines(interval)).map(([key, name], index) => ({
+      name,
+      tone: `tone-${index + 1}`,
+      values: items.map((item) => item[key]),
+    }));
     // The days of two ranges are different weekdays, so their trailing figures are compared.
     if (previous.length) series.push({ name: t("line.before"), tone: "tone-past", values: dates.map((_, index) => previous[index]?.wau) });
     const isUncertain = (item) => (interval === "day" ? uncertain.has(item.start_date) : isCut(item, interval));
@@ -61,7 +67,11 @@ function isCut({ start_date: from, end_date: to, days_counted: counted }, interv
 
 function intervals(current) {
   const button = (interval) =>
-    h("button", { type: "button", "aria-pressed": String(interval === current), onclick: () => navigate({ interval }) }, t(`interval.${interval}`));
+    h(
+      "button",
+      { type: "button", "aria-pressed": String(interval === current), onclick: () => navigate({ interval }) },
+      t(`interval.${interval}`),
+    );
   return h("div", { class: "segments", role: "group", "aria-label": t("interval") }, INTERVALS.map(button));
 }
 

@@ -78,7 +78,10 @@ function showView(state) {
     blocks.forEach((block) => block.wait());
   });
   const shown = blocks.map((block) => block.show(view));
-  view.summary().then(({ meta }) => showDates(page.bar, meta), () => {}); // the blocks show the error
+  view.summary().then(
+    ({ meta }) => showDates(page.bar, meta),
+    () => {},
+  ); // the blocks show the error
   page.shown = selectionOf(state);
   Promise.all(shown.slice(0, 2)).then(() => mark("dashboard-usable"));
   Promise.all(shown).then(() => {
@@ -103,7 +106,11 @@ function buildPage(lang) {
     h("header", { class: "top" }, h("div", { class: "brand" }, h("h1", {}, t("title")), h("p", {}, t("subtitle"))), buttons),
     bar,
     progress.element,
-    h("main", { id: "blocks", tabindex: "-1" }, blocks.map(({ element }) => element)),
+    h(
+      "main",
+      { id: "blocks", tabindex: "-1" },
+      blocks.map(({ element }) => element),
+    ),
   );
   const drawBars = (state) => {
     keepFocus(bar, () => bar.replaceChildren(...filters(state)));

@@ -77,9 +77,8 @@ export class Block {
       ];
     };
     const csv = fileButton("CSV", () => save(csvBlob(csvRows(columns, rows)), `${name}.csv`));
-    const title = t("download_of", { name: t(`${this.#module.id}.title`) });
     const items = h("div", { class: "items" }, csv, charts.map(pictures), more);
-    const details = h("details", {}, h("summary", { "aria-label": title, title }, t("download")), items);
+    const details = h("details", {}, h("summary", {}, t("download")), items);
     details.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       details.open = false;

@@ -39,7 +39,9 @@ export function lineChart(chart) {
 /** Columns over time: series with `below` are drawn below the axis, the others above it, stacked. Parameters as `lineChart`. */
 export function columnChart(chart) {
   const sums = (isBelow) =>
-    chart.dates.map((_, index) => chart.series.filter(({ below }) => !!below === isBelow).reduce((sum, { values }) => sum + (values[index] ?? 0), 0));
+    chart.dates.map((_, index) =>
+      chart.series.filter(({ below }) => !!below === isBelow).reduce((sum, { values }) => sum + (values[index] ?? 0), 0),
+    );
   const columns = (svg, { x, y, step }) => {
     const width = Math.min(36, step * 0.6);
     chart.dates.forEach((_, index) => {
@@ -90,15 +92,25 @@ function timeChart(chart, drawValues) {
     if (index == null || !cursor) return hide(tip, cursor);
     const at = geometry.x(index);
     cursor.replaceChildren(s("line", { class: "cursor", x1: at, x2: at, y1: AXIS.top, y2: geometry.height - AXIS.bottom }));
-    tip.replaceChildren(h("strong", {}, chart.describe(index)), ...series.map(({ name, tone, values }) => h("div", {}, swatch(tone), h("span", {}, name), h("b", {}, chart.format(values[index])))));
+    tip.replaceChildren(
+      h("strong", {}, chart.describe(index)),
+      ...series.map(({ name, tone, values }) => h("div", {}, swatch(tone), h("span", {}, name), h("b", {}, chart.format(values[index])))),
+    );
     tip.hidden = false;
     const left = at + tip.offsetWidth + 16 > geometry.width ? at - tip.offsetWidth - 12 : at + 12;
     style(style(tip, "left", `${Math.max(0, left)}px`), "top", "8px");
     return null;
   };
-  addCursor(plot, { length: dates.length, point, speak: (index) => {
-    spoken.textContent = [chart.describe(index), ...series.map(({ name, values }) => `${name} ${chart.format(values[index])}`)].join(", ");
-  }, indexAt: (at) => Math.round((at - geometry.x(0)) / geometry.step) });
+  addCursor(plot, {
+    length: dates.length,
+    point,
+    speak: (index) => {
+      spoken.textContent = [chart.describe(index), ...series.map(({ name, values }) => `${name} ${chart.format(values[index])}`)].join(
+        ", ",
+      );
+    },
+    indexAt: (at) => Math.round((at - geometry.x(0)) / geometry.step),
+  });
   redrawn(plot, draw, tip);
   return h("figure", { class: "chart", "data-title": label }, legend(series, chart.bands), plot, spoken);
 }
@@ -141,7 +153,17 @@ function redrawn(element, draw, ...others) {
 
 function drawBands(svg, bands, { x, step, height }) {
   const pattern = newId("hatch");
-  svg.append(s("defs", {}, s("pattern", { id: pattern, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, s("line", { class: "hatch", x1: 0, x2: 0, y1: 0, y2: 6 }))));
+  svg.append(
+    s(
+      "defs",
+      {},
+      s(
+        "pattern",
+        { id: pattern, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
+        s("line", { class: "hatch", x1: 0, x2: 0, y1: 0, y2: 6 }),
+      ),
+    ),
+  );
   bands.forEach((kind, index) => {
     if (!kind || bands[index - 1] === kind) return;
     const end = bands.findIndex((other, later) => later > index && other !== kind);
@@ -165,19 +187,22 @@ const swatch = (tone) => h("i", { class: `swatch ${tone}` });
 
 function linePath(values, x, y) {
   let pen = "M";
-  return values.map((value, index) => {
-    if (value == null) {
-      pen = "M";
-      return "";
-    }
-    const step = `${pen}${x(index).toFixed(1)} ${y(value).toFixed(1)}`;
-    pen = "L";
-    return step;
-  }).join("");
+  return values
+    .map((value, index) => {
+      if (value == null) {
+        pen = "M";
+        return "";
+      }
+      const step = `${pen}${x(index).toFixed(1)} ${y(value).toFixed(1)}`;
+      pen = "L";
+      return step;
+    })
+    .join("");
 }
 
 /** Indexes of values between two gaps, which a line would not show. */
-const lonelyPoints = (values) => [...values.keys()].filter((index) => values[index] != null && values[index - 1] == null && values[index + 1] == null);
+const lonelyPoints = (values) =>
+  [...values.keys()].filter((index) => values[index] != null && values[index - 1] == null && values[index + 1] == null);
 
 const maximum = (values) => Math.max(0, ...values.filter((value) => value != null));
 
@@ -206,7 +231,11 @@ function labelled(length, room) {
  */
 export function barChart(label, bars, most) {
   const full = most || maximum(bars.flatMap(({ value, tick }) => [value, tick])) || 1;
-  const plot = h("div", { class: "plot", role: "img", "aria-label": `${label}: ${bars.map(({ name, text }) => `${name} ${text}`).join(", ")}` });
+  const plot = h("div", {
+    class: "plot",
+    role: "img",
+    "aria-label": `${label}: ${bars.map(({ name, text }) => `${name} ${text}`).join(", ")}`,
+  });
   const [row, ink] = [30, 14];
   redrawn(plot, (width) => {
     const left = Math.min(width * 0.4, 12 + widest(bars.map(({ name }) => name)));
@@ -252,13 +281,23 @@ export function heatChart(label, columns, rows) {
       cells.forEach((content, index) => {
         if (!content) return;
         const at = left + cell * index;
-        svg.append(s(
-          "g",
-          {},
-          s("rect", { class: "heat", x: at + 1, y: top + 1, width: cell - 2, height: row - 2, rx: 3, "fill-opacity": heat(content.value) }),
-          content.isOpen && s("rect", { class: "open", x: at + 2, y: top + 2, width: cell - 4, height: row - 4, rx: 3 }),
-          s("text", { class: "value", x: at + cell / 2, y: top + 20, "text-anchor": "middle" }, content.text),
-        ));
+        svg.append(
+          s(
+            "g",
+            {},
+            s("rect", {
+              class: "heat",
+              x: at + 1,
+              y: top + 1,
+              width: cell - 2,
+              height: row - 2,
+              rx: 3,
+              "fill-opacity": heat(content.value),
+            }),
+            content.isOpen && s("rect", { class: "open", x: at + 2, y: top + 2, width: cell - 4, height: row - 4, rx: 3 }),
+            s("text", { class: "value", x: at + cell / 2, y: top + 20, "text-anchor": "middle" }, content.text),
+          ),
+        );
       });
     });
     return svg;

@@ -18,11 +18,18 @@ export default {
 
   draw(block, { os_names: systems, client_versions: versions }) {
     if (!systems.length && !versions.length) return false;
-    const chart = barChart(t("clients.systems"), systems.map(({ name, users, share }) => ({ name, value: share, text: `${percent(share)} · ${count(users)}` })), 1);
+    const chart = barChart(
+      t("clients.systems"),
+      systems.map(({ name, users, share }) => ({ name, value: share, text: `${percent(share)} · ${count(users)}` })),
+      1,
+    );
     block.content(
-      h("div", { class: "split" },
+      h(
+        "div",
+        { class: "split" },
         h("div", {}, h("h3", {}, t("clients.systems")), chart),
-        h("div", {}, h("h3", {}, t("clients.versions")), versionTable(versions))),
+        h("div", {}, h("h3", {}, t("clients.versions")), versionTable(versions)),
+      ),
     );
     block.files({ columns: COLUMNS(), rows: versions, charts: [chart] });
     return true;
@@ -31,7 +38,11 @@ export default {
 
 function versionTable(versions) {
   const body = h("div");
-  const more = h("button", { type: "button", class: "more", onclick: () => draw(versions) }, t("clients.all", { n: count(versions.length) }));
+  const more = h(
+    "button",
+    { type: "button", class: "more", onclick: () => draw(versions) },
+    t("clients.all", { n: count(versions.length) }),
+  );
   const draw = (rows) => {
     const element = table(t("clients.versions"), COLUMNS(), rows);
     rows.forEach((row, index) => element.tBodies[0].rows[index].classList.toggle("outdated", row.outdated === true));
@@ -41,7 +52,11 @@ function versionTable(versions) {
   return body;
 }
 
-const judgement = ({ newest, outdated }) => (newest ? "newest" : outdated ? "outdated" : outdated === false ? "current" : "unknown");
+/** What the API says about a version; it does not know in every case. */
+function judgement({ newest, outdated }) {
+  if (outdated == null) return "–";
+  return t(`clients.${newest ? "newest" : outdated ? "outdated" : "current"}`);
+}
 
 const COLUMNS = () => [
   { key: "system", label: t("clients.system"), value: ({ system }) => system ?? "–" },
@@ -49,5 +64,5 @@ const COLUMNS = () => [
   { key: "version", label: t("clients.version"), value: ({ version }) => version ?? "–" },
   { key: "users", label: t("figure.client_users"), value: ({ users }) => users, format: count },
   { key: "share", label: t("figure.client_share"), value: ({ share }) => share, format: percent },
-  { key: "judgement", label: t("status"), value: (row) => t(`clients.${judgement(row)}`) },
+  { key: "judgement", label: t("status"), value: judgement },
 ];

@@ -9,7 +9,11 @@ let popover = null;
 export function definition(key) {
   if (!hasText(`def.${key}`)) return null;
   const label = t("definition_of", { name: t(hasText(`figure.${key}`) ? `figure.${key}` : `${key}.title`) });
-  return h("button", { type: "button", class: "info", "aria-label": label, title: label, onclick: (event) => open(event.currentTarget, key) }, "?");
+  return h(
+    "button",
+    { type: "button", class: "info", "aria-label": label, title: label, onclick: (event) => open(event.currentTarget, key) },
+    "?",
+  );
 }
 
 function open(button, key) {

@@ -39,8 +39,16 @@ const valueOf = (item, { key, feature }) => (feature ? item.features?.[feature]?
 const CSV_COLUMNS = [
   { key: "department_path", value: (item) => item.department_path },
   { key: "withheld", value: (item) => String(item.withheld) },
-  ...["users", "people", "activated", "active", "active_per_day", "active_rate_per_day", "regular", "regular_rate"].map((key) => ({ key, value: (item) => item[key] })),
-  ...FEATURES.flatMap((feature) => ["active_per_day", "regular", "regular_rate"].map((key) => ({ key: `${feature}_${key}`, value: (item) => item.features?.[feature]?.[key] }))),
+  ...["users", "people", "activated", "active", "active_per_day", "active_rate_per_day", "regular", "regular_rate"].map((key) => ({
+    key,
+    value: (item) => item[key],
+  })),
+  ...FEATURES.flatMap((feature) =>
+    ["active_per_day", "regular", "regular_rate"].map((key) => ({
+      key: `${feature}_${key}`,
+      value: (item) => item.features?.[feature]?.[key],
+    })),
+  ),
 ];
 
 class DepartmentTree {
@@ -63,12 +71,29 @@ class DepartmentTree {
     }
     const roots = this.#children.get(null);
     if (roots.length === 1) this.#open.add(roots[0].department_path);
-    const search = h("input", { type: "search", "aria-label": t("departments.search"), placeholder: t("departments.search"), oninput: (event) => {
-      this.#search = event.target.value.trim().toLowerCase();
-      this.#draw();
-    } });
-    const table = h("table", { class: "departments-table" }, h("caption", { class: "visually-hidden" }, t("departments.title")), h("thead", {}, this.#head), this.#body);
-    this.element = h("div", {}, h("div", { class: "bar" }, search, this.#found), scrollable(t("departments.title"), table), items.some(({ withheld }) => withheld) && h("p", { class: "muted" }, `∗ ${t("withheld")}`));
+    const search = h("input", {
+      type: "search",
+      "aria-label": t("departments.search"),
+      placeholder: t("departments.search"),
+      oninput: (event) => {
+        this.#search = event.target.value.trim().toLowerCase();
+        this.#draw();
+      },
+    });
+    const table = h(
+      "table",
+      { class: "departments-table" },
+      h("caption", { class: "visually-hidden" }, t("departments.title")),
+      h("thead", {}, this.#head),
+      this.#body,
+    );
+    this.element = h(
+      "div",
+      {},
+      h("div", { class: "bar" }, search, this.#found),
+      scrollable(t("departments.title"), table),
+      items.some(({ withheld }) => withheld) && h("p", { class: "muted" }, `∗ ${t("withheld")}`),
+    );
     this.#draw();
   }
 
@@ -79,9 +104,13 @@ class DepartmentTree {
   }
 
   #matches() {
-    const found = this.#items.filter(({ department_path: path, department_name: name }) => `${path}\n${name ?? ""}`.toLowerCase().includes(this.#search));
+    const found = this.#items.filter(({ department_path: path, department_name: name }) =>
+      `${path}\n${name ?? ""}`.toLowerCase().includes(this.#search),
+    );
     this.#found.textContent = t("departments.found", { n: count(found.length) });
-    return this.#sorted(found).slice(0, MOST_FOUND).map((item) => this.#row(item, 0, true));
+    return this.#sorted(found)
+      .slice(0, MOST_FOUND)
+      .map((item) => this.#row(item, 0, true));
   }
 
   #level(parent, depth) {
@@ -95,7 +124,10 @@ class DepartmentTree {
   #sorted(items) {
     const { column, isDescending } = this.#sort;
     const sign = isDescending ? -1 : 1;
-    return items.toSorted((one, other) => sign * ((valueOf(one, column) ?? -1) - (valueOf(other, column) ?? -1)) || one.department_path.localeCompare(other.department_path));
+    return items.toSorted(
+      (one, other) =>
+        sign * ((valueOf(one, column) ?? -1) - (valueOf(other, column) ?? -1)) || one.department_path.localeCompare(other.department_path),
+    );
   }
 
   #heading(column) {
@@ -107,16 +139,25 @@ class DepartmentTree {
       this.#draw();
       this.#head.querySelector("[aria-sort] button").focus();
     };
-    return h("th", { scope: "col", class: "number", "aria-sort": isSorted ? order : null }, h("button", { type: "button", onclick: click }, name));
+    return h(
+      "th",
+      { scope: "col", class: "number", "aria-sort": isSorted ? order : null },
+      h("button", { type: "button", onclick: click }, name),
+    );
   }
 
   #row(item, depth, isPath) {
     const { department_path: path, department_name: name, withheld } = item;
     const shown = path === "" ? t("departments.none") : isPath ? path : name || path;
-    const filter = h("button", { type: "button", class: "link", title: t("departments.filter", { name: path }), onclick: () => navigate({ department_path: path }) }, shown);
+    const filter = h("button", { type: "button", class: "link", title: path, onclick: () => navigate({ department_path: path }) }, shown);
     const heading = h("th", { scope: "row" }, h("span", { class: "department" }, this.#toggle(item, isPath), filter));
     style(heading, "--depth", depth);
-    return h("tr", { "data-department": path }, heading, COLUMNS.map((column) => (withheld ? h("td", { class: "number muted" }, "∗") : cell(item, column))));
+    return h(
+      "tr",
+      { "data-department": path },
+      heading,
+      COLUMNS.map((column) => (withheld ? h("td", { class: "number muted" }, "∗") : cell(item, column))),
+    );
   }
 
   #toggle({ department_path: path, department_name: name }, isPath) {
@@ -128,13 +169,21 @@ class DepartmentTree {
       this.#draw();
       this.#body.querySelector(`[data-department="${CSS.escape(path)}"] .toggle`).focus();
     };
-    return h("button", { type: "button", class: "toggle", "aria-expanded": String(isOpen), "aria-label": t("departments.expand", { name: name || path }), onclick: click }, isOpen ? "▾" : "▸");
+    return h(
+      "button",
+      { type: "button", class: "toggle", "aria-expanded": String(isOpen), "aria-label": name || path, onclick: click },
+      isOpen ? "▾" : "▸",
+    );
   }
 }
 
 function cell(item, column) {
   const value = valueOf(item, column);
-  const td = h("td", { class: column.feature ? "number heat" : "number", "data-figure": column.key, "data-value": value }, column.format(value));
+  const td = h(
+    "td",
+    { class: column.feature ? "number heat" : "number", "data-figure": column.key, "data-value": value },
+    column.format(value),
+  );
   return column.feature ? style(td, "--heat", heat(value)) : td;
 }
 

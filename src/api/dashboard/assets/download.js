@@ -59,7 +59,10 @@ function standalone(figure) {
     element.removeAttribute("class");
   });
   copy.querySelectorAll("[data-cursor]").forEach((element) => element.remove());
-  copy.prepend(s("rect", { y: -HEAD, width, height, fill: getComputedStyle(figure.closest(".block")).backgroundColor }), ...head(figure, page));
+  copy.prepend(
+    s("rect", { y: -HEAD, width, height, fill: getComputedStyle(figure.closest(".block")).backgroundColor }),
+    ...head(figure, page),
+  );
   return { text: new XMLSerializer().serializeToString(copy), width, height };
 }
 
@@ -70,7 +73,12 @@ function head(figure, { color, fontFamily }) {
   let x = 0;
   const entries = [...figure.querySelectorAll(".legend span")].map((entry) => {
     const fill = getComputedStyle(entry.firstChild).backgroundColor;
-    const group = s("g", {}, s("rect", { x, y: -18, width: 12, height: 4, fill }), s("text", { x: x + 18, y: -12, fill: color, "font-size": 12 }, entry.textContent));
+    const group = s(
+      "g",
+      {},
+      s("rect", { x, y: -18, width: 12, height: 4, fill }),
+      s("text", { x: x + 18, y: -12, fill: color, "font-size": 12 }, entry.textContent),
+    );
     x += 36 + measure.measureText(entry.textContent).width;
     return group;
   });

@@ -12,9 +12,18 @@ const GEOS = ["cn", "us", "sg", "jp"];
 /** The elements of the bar for a state. */
 export function filters(state) {
   return [
-    h("div", { class: "segments periods", role: "group", "aria-label": t("period") }, PERIODS().map((period) => periodButton(period, state))),
+    h(
+      "div",
+      { class: "segments periods", role: "group", "aria-label": t("period") },
+      PERIODS().map((period) => periodButton(period, state)),
+    ),
     dateRange(state),
-    select("compare", t("compare"), ["previous", "year", "none"].map((value) => [value, t(`compare.${value}`)]), state.compare),
+    select(
+      "compare",
+      t("compare"),
+      ["previous", "year", "none"].map((value) => [value, t(`compare.${value}`)]),
+      state.compare,
+    ),
     select("geo", t("geo"), geos(state.geo), state.geo ?? ""),
     state.department_path != null && department(state.department_path),
   ].filter(Boolean);
@@ -25,9 +34,28 @@ export function pageButtons(state, hasAccess) {
   const isDark = state.theme ? state.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   const other = document.documentElement.lang === "en" ? "zh" : "en";
   return [
-    h("button", { type: "button", class: "quiet", lang: other === "zh" ? "zh-CN" : "en", "data-action": "language", onclick: () => navigate({ lang: other }) }, other === "zh" ? "中文" : "English"),
-    h("button", { type: "button", class: "quiet", "data-action": "theme", "aria-pressed": String(isDark), onclick: () => navigate({ theme: isDark ? "light" : "dark" }) }, t("theme.dark")),
-    h("button", { type: "button", class: "quiet", onclick: () => print() }, t("print")),
+    h(
+      "button",
+      {
+        type: "button",
+        class: "quiet",
+        lang: other === "zh" ? "zh-CN" : "en",
+        "data-action": "language",
+        onclick: () => navigate({ lang: other }),
+      },
+      other === "zh" ? "中文" : "English",
+    ),
+    h(
+      "button",
+      {
+        type: "button",
+        class: "quiet",
+        "data-action": "theme",
+        "aria-pressed": String(isDark),
+        onclick: () => navigate({ theme: isDark ? "light" : "dark" }),
+      },
+      t("theme.dark"),
+    ),
     hasAccess && h("button", { type: "button", class: "quiet", "data-action": "sign-out", onclick: signOut }, t("access.sign_out")),
   ].filter(Boolean);
 }
@@ -46,8 +74,8 @@ export function showDates(bar, { start_date, end_date }) {
 }
 
 function dateRange({ start_date, end_date, period }) {
-  const input = (name, value) => h("input", { type: "date", name, value, "aria-label": t(name) });
-  const [from, to] = [input("start_date", start_date), input("end_date", end_date)];
+  const input = (name, value, label) => h("input", { type: "date", name, value, "aria-label": t(label) });
+  const [from, to] = [input("start_date", start_date, "from"), input("end_date", end_date, "to")];
   const apply = (event) => {
     event.preventDefault();
     if (!from.value || !to.value) return;
@@ -55,12 +83,23 @@ function dateRange({ start_date, end_date, period }) {
     navigate({ period: undefined, start_date: first, end_date: last });
   };
   const isOther = period && !PERIODS().includes(period);
-  return h("form", { class: "dates", onsubmit: apply }, isOther && h("b", {}, period), from, h("span", { "aria-hidden": "true" }, "–"), to, h("button", {}, t("apply")));
+  return h(
+    "form",
+    { class: "dates", onsubmit: apply },
+    isOther && h("b", {}, period),
+    from,
+    h("span", { "aria-hidden": "true" }, "–"),
+    to,
+    h("button", {}, t("apply")),
+  );
 }
 
 function select(name, label, options, value) {
-  const element = h("select", { name, onchange: () => navigate({ [name]: element.value || undefined }) },
-    options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)));
+  const element = h(
+    "select",
+    { name, onchange: () => navigate({ [name]: element.value || undefined }) },
+    options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)),
+  );
   return h("label", { class: "choice" }, h("span", {}, label), element);
 }
 
@@ -76,8 +115,30 @@ function department(path) {
   const crumbs = parts.map((name, index) => {
     const above = parts.slice(0, index + 1).join("/");
     const isLast = index === parts.length - 1;
-    return h("li", {}, isLast ? h("span", { "aria-current": "true" }, name || t("departments.none")) : h("button", { type: "button", class: "link", onclick: () => navigate({ department_path: above }) }, name));
+    return h(
+      "li",
+      {},
+      isLast
+        ? h("span", { "aria-current": "true" }, name || t("departments.none"))
+        : h("button", { type: "button", class: "link", onclick: () => navigate({ department_path: above }) }, name),
+    );
   });
-  return h("nav", { class: "crumbs", "aria-label": t("department") },
-    h("ol", {}, h("li", {}, h("button", { type: "button", class: "link", "data-action": "all-departments", onclick: () => navigate({ department_path: undefined }) }, t("departments.all"))), crumbs));
+  return h(
+    "nav",
+    { class: "crumbs", "aria-label": t("department") },
+    h(
+      "ol",
+      {},
+      h(
+        "li",
+        {},
+        h(
+          "button",
+          { type: "button", class: "link", "data-action": "all-departments", onclick: () => navigate({ department_path: undefined }) },
+          t("departments.all"),
+        ),
+      ),
+      crumbs,
+    ),
+  );
 }

@@ -19,17 +19,30 @@ export default {
     const { days } = meta;
     const item = (name, ...value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
     block.content(
-      h("dl", { class: "facts" },
+      h(
+        "dl",
+        { class: "facts" },
         item(t("foot.as_of"), h("span", { "data-figure": "data_as_of", "data-value": meta.data_as_of }, instant(meta.data_as_of))),
         item(t("foot.range"), `${range(meta.start_date, meta.end_date)} · ${meta.geos.join(", ")}`),
         item(t("foot.final"), number("final", days.final)),
         days.provisional > 0 && item(t("foot.provisional"), number("provisional", days.provisional)),
         days.empty > 0 && item(t("foot.empty"), number("empty", days.empty)),
-        LISTED.filter((state) => days[state].length).map((state) => item(t(`foot.${state}`), number(state, days[state].length), ` · ${dates(days[state])}`))),
-      meta.notes.length > 0 && h("ul", { class: "notes", lang: "en" }, meta.notes.map((note) => h("li", {}, note))),
+        LISTED.filter((state) => days[state].length).map((state) =>
+          item(t(`foot.${state}`), number(state, days[state].length), ` · ${dates(days[state])}`),
+        ),
+      ),
+      meta.notes.length > 0 &&
+        h(
+          "ul",
+          { class: "notes", lang: "en" },
+          meta.notes.map((note) => h("li", {}, note)),
+        ),
       h("p", {}, link(definitionsUrl(), t("foot.definitions")), " · ", link("docs/", t("foot.api"))),
     );
-    const rows = ["final", "provisional", "empty", ...LISTED].map((state) => ({ state, value: Array.isArray(days[state]) ? days[state].length : days[state] }));
+    const rows = ["final", "provisional", "empty", ...LISTED].map((state) => ({
+      state,
+      value: Array.isArray(days[state]) ? days[state].length : days[state],
+    }));
     block.files({ columns: COLUMNS, rows });
     return true;
   },

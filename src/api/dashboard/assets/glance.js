@@ -7,13 +7,13 @@ import { h } from "./dom.js";
 import { change, count, percent, range } from "./format.js";
 import { t } from "./texts.js";
 
-/** `isDaily`: comparable also if the two ranges have different numbers of counted dates. `course`: a value of the sparkline, undefined to omit the day. */
+/** `isDaily`: comparable also if the two ranges have different numbers of counted dates. `course`: figure of the sparkline. */
 const FIGURES = [
-  { key: "active_rate_per_day", format: percent, isShare: true, isDaily: true, course: (day) => day.active_rate },
-  { key: "active_per_workday", format: count, isDaily: true, course: (day) => (isWeekend(day.start_date) ? undefined : day.active) },
-  { key: "people", format: count, course: (day) => day.users },
-  { key: "activated", format: count, course: (day) => day.activated },
-  { key: "regular", format: count, course: (day) => day.wau },
+  { key: "active_rate_per_day", format: percent, isShare: true, isDaily: true, course: "active_rate" },
+  { key: "active_per_workday", format: count, isDaily: true, course: "active" },
+  { key: "people", format: count, course: "users" },
+  { key: "activated", format: count, course: "activated" },
+  { key: "regular", format: count, course: "wau" },
 ];
 
 export default {
@@ -32,7 +32,11 @@ export default {
     const versus = before ? t("compared_with", { range: range(before.start_date, before.end_date) }) : "";
     block.content(
       h("p", { class: "range" }, range(meta.start_date, meta.end_date), h("span", { class: "muted" }, versus)),
-      h("dl", { class: "cards" }, rows.map((row) => card(row, now, daily.current))),
+      h(
+        "dl",
+        { class: "cards" },
+        rows.map((row) => card(row, now, daily.current)),
+      ),
     );
     block.files({ columns: COLUMNS, rows });
     return true;
@@ -52,16 +56,20 @@ function comparable({ key, isDaily }, now, before) {
 
 function card({ key, format, isShare, course, now: value, before }, all, days) {
   const { text, direction } = change(value, before, isShare);
-  const values = days.map(course).filter((point) => point !== undefined);
+  const shown = key === "active_per_workday" ? days.filter((day) => !isWeekend(day.start_date)) : days;
+  const values = shown.map((day) => day[course]);
   const isCourse = values.filter((point) => point != null).length > 1;
-  const caption = t(key === "regular" ? "figure.wau" : `course.${key}`);
+  const caption = t(`figure.${course}`);
   return h(
     "div",
     { class: "card" },
     h("dt", {}, t(`figure.${key}`), definition(key)),
-    h("dd", { class: "value" },
+    h(
+      "dd",
+      { class: "value" },
       h("b", { "data-figure": key, "data-value": value, "data-previous": before }, format(value)),
-      before === null ? h("span", { class: "muted", title: t("not_comparable") }, "–") : before !== undefined && arrow(text, direction)),
+      before === null ? h("span", { class: "muted", title: t("not_comparable") }, "–") : before !== undefined && arrow(text, direction),
+    ),
     h("dd", { class: "note" }, note(key, all)),
     isCourse && h("dd", { class: "course" }, sparkline(caption, values), h("small", {}, caption)),
   );

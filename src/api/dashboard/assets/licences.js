@@ -7,7 +7,7 @@ import { h } from "./dom.js";
 import { saveExport } from "./download.js";
 import { count, fullDay, percent } from "./format.js";
 import { scrollable, table, tableBehind } from "./table.js";
-import { hasText, t } from "./texts.js";
+import { t } from "./texts.js";
 
 const STEPS = ["people", "activated", "active", "regular"];
 const AGES = ["under_30_days", "30_to_59_days", "60_to_89_days", "90_to_179_days", "180_days_or_more", "unknown"];
@@ -23,14 +23,25 @@ export default {
 
   draw(block, { accounts, figures }, view) {
     if (!accounts) return false;
-    const funnel = figures && barChart(t("licences.funnel"), STEPS.map((key) => step(key, figures)));
+    const funnel =
+      figures &&
+      barChart(
+        t("licences.funnel"),
+        STEPS.map((key) => step(key, figures)),
+      );
     const unused = unusedRows(accounts);
-    const bars = barChart(t("licences.unused"), unused.map(({ label, value, isNever }) => ({ name: label, value, text: count(value), tone: isNever ? "tone-4" : "tone-3" })));
+    const bars = barChart(
+      t("licences.unused"),
+      unused.map(({ label, value, isNever }) => ({ name: label, value, text: count(value), tone: isNever ? "tone-4" : "tone-3" })),
+    );
     const rows = [...STEPS.map((key) => ({ key, label: t(`figure.${key}`), value: figures?.[key] })), ...unused];
     block.content(
-      h("div", { class: "split" },
+      h(
+        "div",
+        { class: "split" },
         funnel && h("div", {}, h("h3", {}, t("licences.funnel")), funnel),
-        h("div", {}, h("h3", {}, t("licences.unused")), headline(accounts), bars)),
+        h("div", {}, h("h3", {}, t("licences.unused")), headline(accounts), bars),
+      ),
       tableBehind(t("licences.title"), COLUMNS(), rows),
       firstPeople(view),
     );
@@ -40,7 +51,7 @@ export default {
 };
 
 const COLUMNS = () => [
-  { key: "figure", label: t("licences.accounts"), value: ({ label }) => label },
+  { key: "figure", label: t("licences.title"), value: ({ label }) => label },
   { key: "value", label: t("count"), value: ({ value }) => value, format: count },
 ];
 
@@ -53,14 +64,20 @@ function step(key, figures) {
 function unusedRows(accounts) {
   const ages = AGES.map((age) => ({ key: `dormant_${age}`, label: t(`dormant.${age}`), value: accounts[`dormant_${age}`] }));
   const isShown = ({ key, value }) => value > 0 || !/under_30|unknown/.test(key);
-  return [{ key: "never_activated", label: t("status.never_activated"), value: accounts.never_activated, isNever: true }, ...ages.filter(isShown)];
+  return [
+    { key: "never_activated", label: t("status.never_activated"), value: accounts.never_activated, isNever: true },
+    ...ages.filter(isShown),
+  ];
 }
 
 function headline({ date, accounts, never_activated, dormant, unused_rate }) {
   const unused = never_activated == null || dormant == null ? null : never_activated + dormant;
-  return h("p", { class: "headline" },
+  return h(
+    "p",
+    { class: "headline" },
     h("b", { "data-figure": "unused_rate", "data-value": unused_rate }, percent(unused_rate)),
-    ` ${t("licences.headline", { unused: count(unused), accounts: count(accounts), date: fullDay(date) })}`);
+    ` ${t("licences.headline", { unused: count(unused), accounts: count(accounts), date: fullDay(date) })}`,
+  );
 }
 
 /** The people of the view are requested only when the reader opens the list. */
@@ -72,11 +89,12 @@ function firstPeople(view) {
     body.replaceChildren(h("p", { class: "muted" }, t("loading")));
     try {
       const { data, meta } = await view.users({ ...UNUSED, sort: "last_active_time", limit: 50 });
-      const total = meta.total == null ? null : h("p", { class: "muted" }, t("licences.shown", { n: count(data.length), total: count(meta.total) }));
+      const total =
+        meta.total == null ? null : h("p", { class: "muted" }, t("licences.shown", { n: count(data.length), total: count(meta.total) }));
       body.replaceChildren(...[scrollable(t("licences.people"), table(t("licences.people"), PEOPLE(), data)), total].filter(Boolean));
     } catch (error) {
-      const key = `problem.people.${error.code}`;
-      if (error instanceof ApiError) body.replaceChildren(h("p", { class: "muted" }, hasText(key) ? t(key) : error.message));
+      const { title, required_scope: scope } = error.problem ?? {};
+      if (error instanceof ApiError) body.replaceChildren(h("p", { class: "muted" }, `${title ?? t("problem.error")} ${scope ?? ""}`));
     }
   });
   return details;
@@ -86,14 +104,20 @@ const PEOPLE = () => [
   { key: "user_name", label: t("person"), value: (user) => user.user_name || user.user_id },
   { key: "department_path", label: t("department"), value: (user) => user.department_path },
   { key: "status", label: t("status"), value: (user) => t(`status.${user.status}`) },
-  { key: "last_active_time", label: t("last_active"), value: (user) => (user.last_active_time ? fullDay(user.last_active_time.slice(0, 10)) : "–") },
+  {
+    key: "last_active_time",
+    label: t("last_active"),
+    value: (user) => (user.last_active_time ? fullDay(user.last_active_time.slice(0, 10)) : "–"),
+  },
 ];
 
 /** Buttons for export operations of the API. */
 function exports(view) {
   const tables = { "reports/licences": {}, users: UNUSED };
-  return Object.entries(tables).flatMap(([name, parameters]) => ["xlsx", "csv"].map((format) => {
-    const save = async () => saveExport(await view.path(`${name}.${format}`, { ...parameters, bom: format === "csv" ? true : null }));
-    return fileButton(`${t(`export.${name}`)} ${format.toUpperCase()}`, save);
-  }));
+  return Object.entries(tables).flatMap(([name, parameters]) =>
+    ["xlsx", "csv"].map((format) => {
+      const save = async () => saveExport(await view.path(`${name}.${format}`, { ...parameters, bom: format === "csv" ? true : null }));
+      return fileButton(`${t(`export.${name}`)} ${format.toUpperCase()}`, save);
+    }),
+  );
 }

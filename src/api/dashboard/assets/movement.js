@@ -9,8 +9,17 @@ import { t } from "./texts.js";
 
 /** Two charts: rows that begin and end, and activity that begins and ends. */
 const CHARTS = {
-  presence: [["joined", "tone-1"], ["transferred_in", "tone-2"], ["left", "tone-4", true], ["transferred_out", "tone-3", true]],
-  activity: [["new", "tone-1"], ["reactivated", "tone-2"], ["newly_dormant", "tone-3", true]],
+  presence: [
+    ["joined", "tone-1"],
+    ["transferred_in", "tone-2"],
+    ["left", "tone-4", true],
+    ["transferred_out", "tone-3", true],
+  ],
+  activity: [
+    ["new", "tone-1"],
+    ["reactivated", "tone-2"],
+    ["newly_dormant", "tone-3", true],
+  ],
 };
 const FIGURES = ["active", "retained", "new", "reactivated", "newly_dormant", "joined", "left", "transferred_in", "transferred_out"];
 
@@ -27,7 +36,11 @@ export default {
     const shown = items.filter(isKnown);
     const charts = Object.entries(CHARTS).map(([name, figures]) => chart(name, figures, shown));
     block.content(
-      h("div", { class: "split" }, charts.map(({ name, element }) => h("div", {}, h("h3", {}, t(`movement.${name}`)), element))),
+      h(
+        "div",
+        { class: "split" },
+        charts.map(({ name, element }) => h("div", {}, h("h3", {}, t(`movement.${name}`)), element)),
+      ),
       items.length > shown.length && h("p", { class: "muted" }, t("movement.incomplete")),
       tableBehind(t("movement.title"), COLUMNS(), items),
     );
@@ -41,7 +54,10 @@ function chart(name, figures, items) {
     .filter(([key]) => items.some((item) => item[key] != null))
     .map(([key, tone, below = false]) => ({ name: t(`figure.${key}`), tone, below, values: items.map((item) => item[key]) }));
   const describe = (index) => range(items[index].start_date, items[index].end_date);
-  return { name, element: columnChart({ label: t(`movement.${name}`), dates: items.map((item) => item.start_date), series, format: count, describe }) };
+  return {
+    name,
+    element: columnChart({ label: t(`movement.${name}`), dates: items.map((item) => item.start_date), series, format: count, describe }),
+  };
 }
 
 const COLUMNS = () => [

@@ -45,7 +45,8 @@ export async function finishSignIn() {
   history.replaceState(null, "", location.pathname + begun.query);
   if (answer.get("state") !== begun.state) throw new Error("the state of the answer is not that of the request");
   if (!answer.has("code")) throw new Error(answer.get("error_description") ?? answer.get("error") ?? "no code");
-  if (answer.has("iss") && withoutSlash(answer.get("iss")) !== withoutSlash(setting("oidc-issuer"))) throw new Error("the answer is from another issuer");
+  if (answer.has("iss") && withoutSlash(answer.get("iss")) !== withoutSlash(setting("oidc-issuer")))
+    throw new Error("the answer is from another issuer");
   return exchange(answer.get("code"), begun.verifier);
 }
 
@@ -76,7 +77,11 @@ async function discover() {
 
 const withoutSlash = (url) => url?.replace(/\/$/, "");
 
-const base64Url = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+const base64Url = (bytes) =>
+  btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
 
 /** 256 random bits. */
 const randomText = () => base64Url(crypto.getRandomValues(new Uint8Array(32)));

@@ -33,7 +33,11 @@ export default {
       name: `${day(start_date)} · ${count(people)}`,
       cells: offsets.map((offset) => cell(periods.find((period) => period.offset === offset))),
     }));
-    const chart = heatChart(t("retention.title"), offsets.map((offset) => t(`retention.${interval}`, { n: offset })), rows);
+    const chart = heatChart(
+      t("retention.title"),
+      offsets.map((offset) => t(`retention.${interval}`, { n: offset })),
+      rows,
+    );
     const flat = shown.flatMap((cohort) => cohort.periods.map((period) => ({ cohort, period })));
     block.content(chart, h("p", { class: "muted" }, t("retention.open")), tableBehind(t("retention.title"), COLUMNS(), flat));
     block.files({ columns: COLUMNS(), rows: flat, charts: [chart] });
@@ -45,7 +49,7 @@ const cell = (period) => period && { value: period.share, text: percentRounded(p
 
 const COLUMNS = () => [
   { key: "cohort", label: t("retention.cohort"), value: ({ cohort }) => cohort.start_date },
-  { key: "people", label: t("retention.people"), value: ({ cohort }) => cohort.people, format: count },
+  { key: "people", label: t("figure.activated"), value: ({ cohort }) => cohort.people, format: count },
   { key: "offset", label: t("retention.offset"), value: ({ period }) => period.offset, format: count },
   { key: "active", label: t("figure.active"), value: ({ period }) => period.active, format: count },
   { key: "share", label: t("retention.share"), value: ({ period }) => period.share, format: percent },

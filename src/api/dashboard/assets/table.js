@@ -22,8 +22,26 @@ export function table(caption, columns, rows) {
     "table",
     {},
     h("caption", { class: "visually-hidden" }, caption),
-    h("thead", {}, h("tr", {}, columns.map(({ label, format }) => h("th", { scope: "col", class: format ? "number" : null }, label)))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((column, index) => cell(row, column, index))))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        columns.map(({ label, format }) => h("th", { scope: "col", class: format ? "number" : null }, label)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      rows.map((row) =>
+        h(
+          "tr",
+          {},
+          columns.map((column, index) => cell(row, column, index)),
+        ),
+      ),
+    ),
   );
 }
 
