@@ -84,7 +84,7 @@ export default {
   "note.active_per_workday": "Mean, Monday to Friday",
   "note.people": "With data in the range",
   "note.activated": "{share} of people",
-  "note.regular": "{share} of activated, ≥ {n}/{days} days",
+  "note.regular": "{share}, on ≥ {n} of {days} days",
   "def.active_rate_per_day": "Active ÷ activated people of each day, averaged. Weekends and holidays are included: where weekends are free, 70 % means nearly everybody on working days.",
   "def.active_per_workday": "Mean of the active people of the days from Monday to Friday. Holidays are not known: they count as workdays.",
   "def.people": "Distinct people with data in the range. Joiners and leavers are included, so the number grows with the length of the range.",
