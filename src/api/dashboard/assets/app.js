@@ -43,9 +43,7 @@ let page = null;
 let running = new AbortController();
 
 async function start() {
-  const state = readState();
-  await Promise.all([loadTexts(state.lang ?? preferredLanguage()), restoreAccess()]);
-  // A sign-in restores the state from before it.
+  await restoreAccess(); // a sign-in restores the URL from before it
   await show(readState());
   onStateChange((next) => show(next));
   for (const event of ["access-changed", "reload-view"]) document.addEventListener(event, () => show(readState(), true));

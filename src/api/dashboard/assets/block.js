@@ -70,10 +70,10 @@ export class Block {
   files({ columns, rows, charts = [], more = [] }) {
     const name = `feishu-pulse-${this.#module.id}`;
     const pictures = (chart, index) => {
-      const suffix = charts.length > 1 ? ` ${index + 1}` : "";
+      const [title, suffix] = charts.length > 1 ? [` · ${chart.dataset.title}`, `-${index + 1}`] : ["", ""];
       return [
-        fileButton(`PNG${suffix}`, async () => save(await pngBlob(chart), `${name}${suffix.trim()}.png`)),
-        fileButton(`SVG${suffix}`, () => save(svgBlob(chart), `${name}${suffix.trim()}.svg`)),
+        fileButton(`PNG${title}`, async () => save(await pngBlob(chart), `${name}${suffix}.png`)),
+        fileButton(`SVG${title}`, () => save(svgBlob(chart), `${name}${suffix}.svg`)),
       ];
     };
     const csv = fileButton("CSV", () => save(csvBlob(csvRows(columns, rows)), `${name}.csv`));
@@ -131,7 +131,6 @@ export function fileButton(text, action) {
     button.disabled = true;
     try {
       await action();
-      button.classList.remove("failed");
     } catch (error) {
       button.textContent = `${text}: ${t("failed")}`;
       button.title = error.message;
