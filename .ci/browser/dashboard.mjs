@@ -266,8 +266,7 @@ async function takeScreenshots(browser, base) {
       assert.deepEqual(await settled(page), READY);
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       assert.equal(overflow, 0, `the page is wider than ${width} pixels`);
-      await page.screenshot({ path: join(screenshots, `dashboard-${lang}-${theme}-${width}.png`), fullPage: true });
-      if (width === 1280) await page.screenshot({ path: join(screenshots, `dashboard-${lang}.png`) });
+      await page.screenshot({ path: join(screenshots, `dashboard-${lang}-${theme}-${width}.png`) });
       await context.close();
     }
   }
@@ -389,7 +388,7 @@ async function checkSignIn(browser, base, issuer) {
 async function main() {
   const browser = await launch();
   try {
-    const upstream = await simulate("simulator", "--users", "2000", "--days", "130");
+    const upstream = await simulate("simulator", "--users", "2000", "--days", "130", "--profile", "story");
     const base = await serve("gateway", upstream);
     const warm = json(base, "reports/summary?period=30d");
     await checkDemo(browser);
