@@ -48,9 +48,9 @@ export class Block {
       const data = await this.#module.load(view);
       await nextTask();
       if (run !== this.#run) return;
-      this.#menu.replaceChildren();
+      const reason = `${this.#module.id}.empty`;
       if (this.#module.draw(this, data, view)) this.#setState("ready");
-      else this.#message("empty", t([`problem.${this.#module.id}.empty`].find(hasText) ?? "empty"));
+      else this.#message("empty", t(hasText(reason) ? reason : "empty"));
     } catch (error) {
       if (run === this.#run && error.name !== "AbortError") this.#fail(error);
     }
@@ -94,6 +94,7 @@ export class Block {
 
   #message(state, ...content) {
     this.#setState(state);
+    this.#menu.replaceChildren();
     this.content(h("div", { class: "message" }, content));
   }
 

@@ -206,11 +206,11 @@ const lonelyPoints = (values) =>
 
 const maximum = (values) => Math.max(0, ...values.filter((value) => value != null));
 
-/** Round numbers for an axis that contains 0. */
+/** Round numbers for an axis of counts that contains 0. */
 function niceScale(least, most) {
-  const rough = (most - least || 1) / 4;
+  const rough = Math.max(1, (most - least) / 4);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const unit = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) * power;
+  const unit = [1, 2, 5, 10].find((factor) => factor * power >= rough) * power;
   const [first, last] = [Math.floor(least / unit), Math.max(1, Math.ceil(most / unit))];
   const ticks = Array.from({ length: last - first + 1 }, (_, index) => (first + index) * unit);
   return { least: first * unit, most: last * unit, ticks };

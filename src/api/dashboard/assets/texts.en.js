@@ -172,7 +172,7 @@ export default {
   "figure.newly_dormant": "Newly dormant",
   "figure.retained": "Retained",
   "def.movement": "Each period is compared with the one before. Joined and left: data begins or ends. Reactivated: active now, not before. Newly dormant: active before, not now, but still there.",
-  "problem.movement.empty": "There is no complete period to compare.",
+  "movement.empty": "There is no complete period to compare.",
 
   "clients.title": "Systems and client versions",
   "clients.systems": "Operating systems",

@@ -172,7 +172,7 @@ export default {
   "figure.newly_dormant": "停止活跃",
   "figure.retained": "持续活跃",
   "def.movement": "每期与前一期比较。新加入、离开：开始或不再有数据。恢复活跃：上期不活跃、本期活跃。停止活跃：上期活跃、本期不活跃，但仍在册。",
-  "problem.movement.empty": "没有可比较的完整时段。",
+  "movement.empty": "没有可比较的完整时段。",
 
   "clients.title": "系统与客户端版本",
   "clients.systems": "操作系统",
