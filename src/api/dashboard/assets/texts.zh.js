@@ -84,7 +84,7 @@ export default {
   "note.active_per_workday": "周一至周五平均每天",
   "note.people": "时段内有数据的人",
   "note.activated": "占人数的 {share}",
-  "note.regular": "占 {share}，{days} 天中 ≥ {n} 天",
+  "note.regular": "占已激活 {share}，≥ {n}/{days} 天",
   "def.active_rate_per_day": "每天的活跃人数 ÷ 已激活人数，再取平均。周末和节假日也计算在内：双休的公司，70% 意味着工作日几乎人人在用。",
   "def.active_per_workday": "周一至周五每日活跃人数的平均值。系统不知道节假日安排，节假日按工作日计。",
   "def.people": "时段内有数据的去重人数，含期间入职和离职的人，所以时段越长数值越大。",
