@@ -50,11 +50,15 @@ export async function openPage(browser, origins, options = {}) {
   return { page, context, faults };
 }
 
-/** Waits until each block has left the states of waiting; returns the states. */
-export async function settled(page) {
-  const isSettled = (blocks) =>
-    blocks.every((id) => !["loading", "waiting", undefined].includes(document.querySelector(`[data-block=${id}]`)?.dataset.state));
-  await page.waitForFunction(isSettled, BLOCKS, { timeout: 90_000 });
+/** How often the page has completed a view since it was loaded. */
+const completed = (page) => page.evaluate(() => performance.getEntriesByName("dashboard-complete").length);
+
+/** Waits until the page has completed its first view, or one more than before the action; returns the states of the blocks. */
+export async function settled(page, action = null) {
+  const before = action ? await completed(page) : 0;
+  await action?.();
+  const isComplete = (count) => performance.getEntriesByName("dashboard-complete").length > count;
+  await page.waitForFunction(isComplete, before, { timeout: 90_000 });
   const states = await page.$$eval("[data-block]", (blocks) => blocks.map(({ dataset }) => [dataset.block, dataset.state]));
   return Object.fromEntries(states);
 }
