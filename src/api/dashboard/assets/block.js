@@ -42,7 +42,7 @@ export class Block {
   async show(view) {
     const run = ++this.#run;
     this.#setState("loading");
-    if (!this.#body.hasChildNodes()) this.#body.replaceChildren(h("div", { class: "skeleton" }, t("loading")));
+    if (!this.#body.hasChildNodes()) this.#body.replaceChildren(h("div", { class: "message" }, t("waiting")));
     try {
       const data = await this.#module.load(view);
       await nextTask();

@@ -36,18 +36,18 @@ export async function saveExport(path) {
 
 const PAINT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-weight", "text-anchor"];
 
-/** Height of the title and the legend above an exported chart. */
-const HEAD = 48;
+/** Space above an exported chart, for the title and the legend, and on its other sides. */
+const [HEAD, MARGIN] = [60, 16];
 
 /** A copy of a chart that looks the same without the style sheet of the page, with its title and legend. */
 function standalone(figure) {
   const svg = figure.querySelector("svg");
   const copy = svg.cloneNode(true);
   const page = getComputedStyle(document.body);
-  const { width } = svg.viewBox.baseVal;
-  const height = svg.viewBox.baseVal.height + HEAD;
+  const width = svg.viewBox.baseVal.width + 2 * MARGIN;
+  const height = svg.viewBox.baseVal.height + HEAD + MARGIN;
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-  copy.setAttribute("viewBox", `0 ${-HEAD} ${width} ${height}`);
+  copy.setAttribute("viewBox", `${-MARGIN} ${-HEAD} ${width} ${height}`);
   copy.setAttribute("width", width);
   copy.setAttribute("height", height);
   copy.setAttribute("font-family", page.fontFamily);
@@ -59,7 +59,7 @@ function standalone(figure) {
   });
   copy.querySelectorAll("[data-cursor]").forEach((element) => element.remove());
   copy.prepend(
-    s("rect", { y: -HEAD, width, height, fill: getComputedStyle(figure.closest(".block")).backgroundColor }),
+    s("rect", { x: -MARGIN, y: -HEAD, width, height, fill: getComputedStyle(figure.closest(".block")).backgroundColor }),
     ...head(figure, page),
   );
   return { text: new XMLSerializer().serializeToString(copy), width, height };
@@ -81,7 +81,7 @@ function head(figure, { color, fontFamily }) {
     x += 36 + measure.measureText(entry.textContent).width;
     return group;
   });
-  return [s("text", { x: 0, y: -HEAD + 16, fill: color, "font-size": 14, "font-weight": 600 }, figure.dataset.title), ...entries];
+  return [s("text", { x: 0, y: -36, fill: color, "font-size": 14, "font-weight": 600 }, figure.dataset.title), ...entries];
 }
 
 const svgBlob = (text) => new Blob([text], { type: "image/svg+xml" });

@@ -85,7 +85,7 @@ function firstPeople(view) {
   const details = h("details", { class: "first-people", "data-people": "" }, h("summary", {}, t("licences.people")), body);
   details.addEventListener("toggle", async () => {
     if (!details.open || body.hasChildNodes()) return;
-    body.replaceChildren(h("p", { class: "muted" }, t("loading")));
+    body.replaceChildren(h("p", { class: "muted" }, t("waiting")));
     try {
       const { data, meta } = await view.users({ ...UNUSED, sort: "last_active_time", limit: 50 });
       const total =

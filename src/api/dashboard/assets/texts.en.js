@@ -3,7 +3,6 @@ export default {
   title: "Feishu usage",
   subtitle: "Who uses Feishu, and how much",
   skip: "Skip to content",
-  loading: "Loading…",
   empty: "The selected range has nothing to show.",
   retry: "Try again",
   failed: "failed",

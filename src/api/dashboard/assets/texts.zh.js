@@ -3,7 +3,6 @@ export default {
   title: "飞书使用看板",
   subtitle: "谁在用飞书，用到什么程度",
   skip: "跳到内容",
-  loading: "加载中…",
   empty: "所选范围没有可显示的数据。",
   retry: "重试",
   failed: "失败",
