@@ -67,11 +67,7 @@ function isCut({ start_date: from, end_date: to, days_counted: counted }, interv
 
 function intervals(current) {
   const button = (interval) =>
-    h(
-      "button",
-      { type: "button", "aria-pressed": String(interval === current), onclick: () => navigate({ interval }) },
-      t(`interval.${interval}`),
-    );
+    h("button", { "aria-pressed": String(interval === current), onclick: () => navigate({ interval }) }, t(`interval.${interval}`));
   return h("div", { class: "segments", role: "group", "aria-label": t("interval") }, INTERVALS.map(button));
 }
 

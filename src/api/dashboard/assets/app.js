@@ -54,14 +54,15 @@ async function start() {
 /** Shows a state: the parts of the page first, then the data as it arrives. */
 async function show(state, isReload = false) {
   const lang = state.lang ?? preferredLanguage();
-  if (page?.lang !== lang) {
+  const isNew = page?.lang !== lang;
+  if (isNew) {
     await loadTexts(lang);
     page = buildPage(lang);
   }
   if (state.theme) document.documentElement.dataset.theme = state.theme;
   else delete document.documentElement.dataset.theme;
   page.drawBars(state);
-  await nextTask();
+  if (isNew) await nextTask();
   if (isReload || selectionOf(state) !== page.shown) showView(state);
 }
 
@@ -121,9 +122,9 @@ function buildPage(lang) {
 
 /** The bar that shows how far a job is, or when the next attempt is. */
 function buildProgress() {
-  const bar = h("progress", { "aria-label": t("waiting_start") });
+  const bar = h("progress", { "aria-label": t("waiting") });
   const text = h("span");
-  const element = h("div", { class: "progress", hidden: true, "data-progress": "" }, bar, text);
+  const element = h("section", { class: "progress", hidden: true, "data-progress": "", "aria-label": t("waiting") }, bar, text);
   const show = ({ job, seconds }) => {
     element.hidden = false;
     text.textContent = job ? progressText(job) : t("waiting_retry", { time: duration(seconds) });

@@ -125,7 +125,7 @@ const dispatch = (name) => document.dispatchEvent(new Event(name));
 
 /** A button of a menu. Its action gets the functions of `download.js`; meanwhile the button is disabled. */
 export function fileButton(text, action) {
-  const button = h("button", { type: "button" }, text);
+  const button = h("button", {}, text);
   button.addEventListener("click", async () => {
     button.disabled = true;
     try {

@@ -3,6 +3,7 @@
  * sparklines. Each is drawn at its real width, and again when the width changes. The numbers are in the table behind it.
  */
 
+import { mean } from "./days.js";
 import { h, newId, s, style } from "./dom.js";
 import { count, day } from "./format.js";
 import { t } from "./texts.js";
@@ -125,7 +126,7 @@ function addCursor(plot, { length, point, speak, indexAt }) {
   plot.addEventListener("pointerleave", () => move(null));
   plot.addEventListener("blur", () => move(null));
   plot.addEventListener("keydown", (event) => {
-    const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: -7, PageDown: 7, Home: -Infinity, End: Infinity };
+    const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
     if (event.key === "Escape") return move(null);
     if (!(event.key in steps)) return null;
     event.preventDefault();
@@ -308,8 +309,15 @@ export function heatChart(label, columns, rows) {
 /** Opacity of the accent colour for a share. Text on it stays readable in both themes. */
 export const heat = (share) => (0.05 + 0.43 * Math.min(1, Math.max(0, share ?? 0))).toFixed(3);
 
+/** Number of days from which a sparkline shows weeks. */
+const LONG = 120;
+
+/** Means of seven days each, so that weekdays do not hide the course of a long range. */
+const weekly = (days) => days.flatMap((_, index) => (index % 7 ? [] : [mean(days.slice(index, index + 7))]));
+
 /** A small line without axes, for the size of a word or a card. */
-export function sparkline(label, values, tone = "tone-1") {
+export function sparkline(label, days) {
+  const values = days.length > LONG ? weekly(days) : days;
   const [width, height] = [120, 32];
   const shown = values.filter((value) => value != null);
   const [least, most] = [Math.min(...shown), Math.max(...shown)];
@@ -318,6 +326,6 @@ export function sparkline(label, values, tone = "tone-1") {
   return s(
     "svg",
     { class: "sparkline", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
-    s("path", { class: `line ${tone}`, d: linePath(values, x, y), "vector-effect": "non-scaling-stroke" }),
+    s("path", { class: "line tone-1", d: linePath(values, x, y), "vector-effect": "non-scaling-stroke" }),
   );
 }

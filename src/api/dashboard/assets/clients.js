@@ -38,11 +38,7 @@ export default {
 
 function versionTable(versions) {
   const body = h("div");
-  const more = h(
-    "button",
-    { type: "button", class: "more", onclick: () => draw(versions) },
-    t("clients.all", { n: count(versions.length) }),
-  );
+  const more = h("button", { class: "more", onclick: () => draw(versions) }, t("clients.all", { n: count(versions.length) }));
   const draw = (rows) => {
     const element = table(t("clients.versions"), COLUMNS(), rows);
     rows.forEach((row, index) => element.tBodies[0].rows[index].classList.toggle("outdated", row.outdated === true));

@@ -25,8 +25,11 @@ export function monthDates(month) {
   return [`${month}-01`, new Date(Date.UTC(year, number, 0)).toISOString().slice(0, 10)];
 }
 
-/** Mean of `active` over the counted dates from Monday to Friday; null without such a date. Holidays are not known. */
-export function activePerWorkday(days) {
-  const values = days.filter((day) => day.active != null && !isWeekend(day.start_date)).map((day) => day.active);
-  return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
+/** Mean of the values that are not null; null without one. */
+export function mean(values) {
+  const known = values.filter((value) => value != null);
+  return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
 }
+
+/** Mean of `active` over the counted dates from Monday to Friday. Holidays are not known. */
+export const activePerWorkday = (days) => mean(days.filter((day) => !isWeekend(day.start_date)).map((day) => day.active));

@@ -9,11 +9,7 @@ let popover = null;
 export function definition(key) {
   if (!hasText(`def.${key}`)) return null;
   const label = t("definition_of", { name: t(hasText(`figure.${key}`) ? `figure.${key}` : `${key}.title`) });
-  return h(
-    "button",
-    { type: "button", class: "info", "aria-label": label, title: label, onclick: (event) => open(event.currentTarget, key) },
-    "?",
-  );
+  return h("button", { class: "info", "aria-label": label, title: label, onclick: (event) => open(event.currentTarget, key) }, "?");
 }
 
 function open(button, key) {
@@ -24,7 +20,7 @@ function open(button, key) {
     { popover: "auto", class: "definition", role: "dialog", "aria-labelledby": title },
     h("strong", { id: title }, button.getAttribute("aria-label")),
     h("p", {}, t(`def.${key}`)),
-    h("a", { href: definitionsUrl(), target: "_blank", rel: "noopener" }, t("definitions_all")),
+    h("a", { href: definitionsUrl(), target: "_blank" }, t("definitions_all")),
   );
   // Beside the button in the document, so that Tab goes from the button into the popover.
   button.after(popover);

@@ -139,17 +139,13 @@ class DepartmentTree {
       this.#draw();
       this.#head.querySelector("[aria-sort] button").focus();
     };
-    return h(
-      "th",
-      { scope: "col", class: "number", "aria-sort": isSorted ? order : null },
-      h("button", { type: "button", onclick: click }, name),
-    );
+    return h("th", { scope: "col", class: "number", "aria-sort": isSorted ? order : null }, h("button", { onclick: click }, name));
   }
 
   #row(item, depth, isPath) {
     const { department_path: path, department_name: name, withheld } = item;
     const shown = path === "" ? t("departments.none") : isPath ? path : name || path;
-    const filter = h("button", { type: "button", class: "link", title: path, onclick: () => navigate({ department_path: path }) }, shown);
+    const filter = h("button", { class: "link", title: path, onclick: () => navigate({ department_path: path }) }, shown);
     const heading = h("th", { scope: "row" }, h("span", { class: "department" }, this.#toggle(item, isPath), filter));
     style(heading, "--depth", depth);
     return h(
@@ -171,7 +167,7 @@ class DepartmentTree {
     };
     return h(
       "button",
-      { type: "button", class: "toggle", "aria-expanded": String(isOpen), "aria-label": name || path, onclick: click },
+      { class: "toggle", "aria-expanded": String(isOpen), "aria-label": name || path, onclick: click },
       isOpen ? "▾" : "▸",
     );
   }

@@ -56,7 +56,7 @@ export function pageButtons(state, hasAccess) {
       },
       t("theme.dark"),
     ),
-    hasAccess && h("button", { type: "button", class: "quiet", "data-action": "sign-out", onclick: signOut }, t("access.sign_out")),
+    hasAccess && h("button", { class: "quiet", "data-action": "sign-out", onclick: signOut }, t("access.sign_out")),
   ].filter(Boolean);
 }
 
@@ -64,7 +64,7 @@ function periodButton(period, state) {
   const [, days] = /^(\d+)d$/.exec(period) ?? [];
   const text = !days ? t("period.last_month") : days > 1 ? t("period.days", { n: days }) : t("period.latest");
   const go = () => navigate({ period, start_date: undefined, end_date: undefined });
-  return h("button", { type: "button", "data-period": period, "aria-pressed": String(state.period === period), onclick: go }, text);
+  return h("button", { "aria-pressed": String(state.period === period), onclick: go }, text);
 }
 
 /** Shows the dates of a period, which only the gateway knows. */
@@ -120,7 +120,7 @@ function department(path) {
       {},
       isLast
         ? h("span", { "aria-current": "true" }, name || t("departments.none"))
-        : h("button", { type: "button", class: "link", onclick: () => navigate({ department_path: above }) }, name),
+        : h("button", { class: "link", onclick: () => navigate({ department_path: above }) }, name),
     );
   });
   return h(
@@ -129,15 +129,7 @@ function department(path) {
     h(
       "ol",
       {},
-      h(
-        "li",
-        {},
-        h(
-          "button",
-          { type: "button", class: "link", "data-action": "all-departments", onclick: () => navigate({ department_path: undefined }) },
-          t("departments.all"),
-        ),
-      ),
+      h("li", {}, h("button", { class: "link", onclick: () => navigate({ department_path: undefined }) }, t("departments.all"))),
       crumbs,
     ),
   );

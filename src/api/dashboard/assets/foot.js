@@ -55,7 +55,7 @@ const COLUMNS = [
 
 const number = (key, value) => h("span", { "data-figure": `days.${key}`, "data-value": value }, count(value));
 
-const link = (href, text) => h("a", { href, target: "_blank", rel: "noopener" }, text);
+const link = (href, text) => h("a", { href, target: "_blank" }, text);
 
 function dates(days) {
   const listed = days.slice(0, MOST_DATES).map((item) => day(item.date ?? item));

@@ -87,7 +87,7 @@ export default {
   "def.active_rate_per_day": "Active ÷ activated people of each day, averaged. Weekends and holidays are included: where weekends are free, 70 % means nearly everybody on working days.",
   "def.active_per_workday": "Mean of the active people of the days from Monday to Friday. Holidays are not known: they count as workdays.",
   "def.people": "Distinct people with data in the range. Joiners and leavers are included, so the number grows with the length of the range.",
-  "def.activated": "Distinct people whose account was activated. Feishu does not say which accounts are paid.",
+  "def.activated": "Distinct people whose account was activated on any day of the range.",
   "def.regular": "Distinct people who used Feishu on at least a quarter of the days: 8 of 30, about twice a week.",
 
   "activity.title": "Activity over time",
