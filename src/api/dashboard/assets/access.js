@@ -2,10 +2,12 @@
 
 import { request, setCredentials } from "./api.js";
 import { h } from "./dom.js";
-import { finishSignIn, isConfigured, startSignIn } from "./oidc.js";
 import { t } from "./texts.js";
 
 const STORE = "feishu-pulse.key";
+
+/** Whether the gateway names an identity provider and the client id of the page. */
+const hasProvider = document.querySelector("meta[name=oidc-client-id]").content !== "";
 
 let isSignedIn = false;
 let dialog = null;
@@ -17,7 +19,7 @@ export const hasAccess = () => isSignedIn;
 /** Takes the key of this browser tab, or completes a sign-in that the provider has just returned from. */
 export async function restoreAccess() {
   try {
-    const token = await finishSignIn();
+    const token = hasProvider && (await (await import("./oidc.js")).finishSignIn());
     if (token) return use(token);
   } catch (error) {
     failure = error.message;
@@ -56,7 +58,7 @@ export function askForAccess() {
   };
   const signIn = async () => {
     try {
-      await startSignIn();
+      await (await import("./oidc.js")).startSignIn();
     } catch (reason) {
       error.textContent = t("access.sign_in_failed", { reason: reason.message });
     }
@@ -65,7 +67,7 @@ export function askForAccess() {
     "dialog",
     { class: "access", "aria-labelledby": "access-title" },
     h("h2", { id: "access-title" }, t("access.title")),
-    isConfigured() && h("button", { type: "button", class: "primary", onclick: signIn }, t("access.sign_in")),
+    hasProvider && h("button", { type: "button", class: "primary", onclick: signIn }, t("access.sign_in")),
     h(
       "form",
       { onsubmit: enter },
@@ -77,7 +79,7 @@ export function askForAccess() {
         "div",
         { class: "actions" },
         h("button", { type: "button", onclick: () => dialog.close() }, t("cancel")),
-        h("button", { class: isConfigured() ? null : "primary" }, t("access.enter")),
+        h("button", { class: hasProvider ? null : "primary" }, t("access.enter")),
       ),
     ),
   );

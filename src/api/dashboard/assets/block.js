@@ -3,7 +3,6 @@
 import { ApiError } from "./api.js";
 import { definition } from "./definition.js";
 import { h, keepFocus, newId, nextTask } from "./dom.js";
-import { csvBlob, pngBlob, save, svgBlob } from "./download.js";
 import { csvRows } from "./table.js";
 import { navigate } from "./state.js";
 import { hasText, t } from "./texts.js";
@@ -43,7 +42,7 @@ export class Block {
   async show(view) {
     const run = ++this.#run;
     this.#setState("loading");
-    if (!this.#body.hasChildNodes()) this.#body.replaceChildren(h("div", { class: "skeleton" }, t("loading")));
+    if (!this.#body.hasChildNodes()) this.#body.replaceChildren(h("div", { class: "message" }, t("waiting")));
     try {
       const data = await this.#module.load(view);
       await nextTask();
@@ -72,11 +71,11 @@ export class Block {
     const pictures = (chart, index) => {
       const [title, suffix] = charts.length > 1 ? [` · ${chart.dataset.title}`, `-${index + 1}`] : ["", ""];
       return [
-        fileButton(`PNG${title}`, async () => save(await pngBlob(chart), `${name}${suffix}.png`)),
-        fileButton(`SVG${title}`, () => save(svgBlob(chart), `${name}${suffix}.svg`)),
+        fileButton(`PNG${title}`, async ({ savePng }) => savePng(chart, `${name}${suffix}.png`)),
+        fileButton(`SVG${title}`, ({ saveSvg }) => saveSvg(chart, `${name}${suffix}.svg`)),
       ];
     };
-    const csv = fileButton("CSV", () => save(csvBlob(csvRows(columns, rows)), `${name}.csv`));
+    const csv = fileButton("CSV", ({ saveCsv }) => saveCsv(csvRows(columns, rows), `${name}.csv`));
     const items = h("div", { class: "items" }, csv, charts.map(pictures), more);
     const details = h("details", {}, h("summary", {}, t("download")), items);
     details.addEventListener("keydown", (event) => {
@@ -124,13 +123,13 @@ export class Block {
 
 const dispatch = (name) => document.dispatchEvent(new Event(name));
 
-/** A button of a menu. The action may be asynchronous; meanwhile the button is disabled. */
+/** A button of a menu. Its action gets the functions of `download.js`; meanwhile the button is disabled. */
 export function fileButton(text, action) {
   const button = h("button", { type: "button" }, text);
   button.addEventListener("click", async () => {
     button.disabled = true;
     try {
-      await action();
+      await action(await import("./download.js"));
     } catch (error) {
       button.textContent = `${text}: ${t("failed")}`;
       button.title = error.message;

@@ -1,10 +1,9 @@
-/** Files for the reader: tables as CSV, charts as SVG and PNG, exports of the API. */
+/** Files for the reader: tables as CSV, charts as SVG and PNG, exports of the API. Loaded when the first file is requested. */
 
 import { request } from "./api.js";
 import { s } from "./dom.js";
 
-/** Saves a blob under a name. */
-export function save(blob, name) {
+function save(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;
@@ -13,11 +12,11 @@ export function save(blob, name) {
 }
 
 /**
- * A table as RFC 4180 CSV, with a byte order mark so that Excel detects UTF-8. Text that a spreadsheet would run as a
+ * Saves a table as RFC 4180 CSV, with a byte order mark so that Excel detects UTF-8. Text that a spreadsheet would run as a
  * formula gets an apostrophe, as in the exports of the API.
  * @param {Array<Array<string|number|null>>} rows the first one has the names of the columns
  */
-export function csvBlob(rows) {
+export function saveCsv(rows, name) {
   const cell = (value) => {
     if (value == null) return "";
     if (typeof value === "number") return String(value);
@@ -25,10 +24,10 @@ export function csvBlob(rows) {
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const text = rows.map((row) => row.map(cell).join(",")).join("\r\n");
-  return new Blob(["\uFEFF", text, "\r\n"], { type: "text/csv;charset=utf-8" });
+  save(new Blob(["\uFEFF", text, "\r\n"], { type: "text/csv;charset=utf-8" }), name);
 }
 
-/** An export operation of the API, requested with the credentials of the page and saved under the name that it gives. */
+/** Saves an export operation of the API, requested with the credentials of the page, under the name that it gives. */
 export async function saveExport(path) {
   const response = await request(path);
   const [, name] = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition")) ?? [];
@@ -37,18 +36,18 @@ export async function saveExport(path) {
 
 const PAINT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-weight", "text-anchor"];
 
-/** Height of the title and the legend above an exported chart. */
-const HEAD = 48;
+/** Space above an exported chart, for the title and the legend, and on its other sides. */
+const [HEAD, MARGIN] = [60, 16];
 
 /** A copy of a chart that looks the same without the style sheet of the page, with its title and legend. */
 function standalone(figure) {
   const svg = figure.querySelector("svg");
   const copy = svg.cloneNode(true);
   const page = getComputedStyle(document.body);
-  const { width } = svg.viewBox.baseVal;
-  const height = svg.viewBox.baseVal.height + HEAD;
+  const width = svg.viewBox.baseVal.width + 2 * MARGIN;
+  const height = svg.viewBox.baseVal.height + HEAD + MARGIN;
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-  copy.setAttribute("viewBox", `0 ${-HEAD} ${width} ${height}`);
+  copy.setAttribute("viewBox", `${-MARGIN} ${-HEAD} ${width} ${height}`);
   copy.setAttribute("width", width);
   copy.setAttribute("height", height);
   copy.setAttribute("font-family", page.fontFamily);
@@ -60,7 +59,7 @@ function standalone(figure) {
   });
   copy.querySelectorAll("[data-cursor]").forEach((element) => element.remove());
   copy.prepend(
-    s("rect", { y: -HEAD, width, height, fill: getComputedStyle(figure.closest(".block")).backgroundColor }),
+    s("rect", { x: -MARGIN, y: -HEAD, width, height, fill: getComputedStyle(figure.closest(".block")).backgroundColor }),
     ...head(figure, page),
   );
   return { text: new XMLSerializer().serializeToString(copy), width, height };
@@ -82,18 +81,20 @@ function head(figure, { color, fontFamily }) {
     x += 36 + measure.measureText(entry.textContent).width;
     return group;
   });
-  return [s("text", { x: 0, y: -HEAD + 16, fill: color, "font-size": 14, "font-weight": 600 }, figure.dataset.title), ...entries];
+  return [s("text", { x: 0, y: -36, fill: color, "font-size": 14, "font-weight": 600 }, figure.dataset.title), ...entries];
 }
 
-/** A chart as an SVG file. */
-export function svgBlob(figure) {
-  return new Blob([standalone(figure).text], { type: "image/svg+xml" });
+const svgBlob = (text) => new Blob([text], { type: "image/svg+xml" });
+
+/** Saves a chart as an SVG file. */
+export function saveSvg(figure, name) {
+  save(svgBlob(standalone(figure).text), name);
 }
 
-/** A chart as a PNG file, with two pixels for each unit. */
-export async function pngBlob(figure) {
+/** Saves a chart as a PNG file, with two pixels for each unit. */
+export async function savePng(figure, name) {
   const { text, width, height } = standalone(figure);
-  const url = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
+  const url = URL.createObjectURL(svgBlob(text));
   try {
     const image = new Image();
     image.src = url;
@@ -101,7 +102,7 @@ export async function pngBlob(figure) {
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [width * 2, height * 2];
     canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-    return await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+    save(await new Promise((resolve) => canvas.toBlob(resolve, "image/png")), name);
   } finally {
     URL.revokeObjectURL(url);
   }

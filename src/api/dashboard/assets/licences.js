@@ -4,7 +4,6 @@ import { ApiError } from "./api.js";
 import { barChart } from "./chart.js";
 import { fileButton } from "./block.js";
 import { h } from "./dom.js";
-import { saveExport } from "./download.js";
 import { count, fullDay, percent } from "./format.js";
 import { scrollable, table, tableBehind } from "./table.js";
 import { t } from "./texts.js";
@@ -86,7 +85,7 @@ function firstPeople(view) {
   const details = h("details", { class: "first-people", "data-people": "" }, h("summary", {}, t("licences.people")), body);
   details.addEventListener("toggle", async () => {
     if (!details.open || body.hasChildNodes()) return;
-    body.replaceChildren(h("p", { class: "muted" }, t("loading")));
+    body.replaceChildren(h("p", { class: "muted" }, t("waiting")));
     try {
       const { data, meta } = await view.users({ ...UNUSED, sort: "last_active_time", limit: 50 });
       const total =
@@ -116,8 +115,8 @@ function exports(view) {
   const tables = { "reports/licences": {}, users: UNUSED };
   return Object.entries(tables).flatMap(([name, parameters]) =>
     ["xlsx", "csv"].map((format) => {
-      const save = async () => saveExport(await view.path(`${name}.${format}`, { ...parameters, bom: format === "csv" ? true : null }));
-      return fileButton(`${t(`export.${name}`)} ${format.toUpperCase()}`, save);
+      const path = () => view.path(`${name}.${format}`, { ...parameters, bom: format === "csv" ? true : null });
+      return fileButton(`${t(`export.${name}`)} ${format.toUpperCase()}`, async ({ saveExport }) => saveExport(await path()));
     }),
   );
 }

@@ -1,4 +1,4 @@
-/** Sign-in with the identity provider: OpenID Connect code flow with PKCE (RFC 7636) as a public client. */
+/** Sign-in with the identity provider: OpenID Connect code flow with PKCE (RFC 7636) as a public client. Loaded if the gateway names a provider. */
 
 const STORE = "feishu-pulse.sign-in";
 
@@ -6,9 +6,6 @@ const STORE = "feishu-pulse.sign-in";
 const SCOPES = ["reports:read", "users:read"];
 
 const setting = (name) => document.querySelector(`meta[name="${name}"]`).content;
-
-/** Whether the gateway names a provider and a client id. */
-export const isConfigured = () => setting("oidc-issuer") !== "" && setting("oidc-client-id") !== "";
 
 /** The address of the page, which is registered with the provider. */
 const redirectUri = () => location.origin + location.pathname;
