@@ -275,7 +275,7 @@ mod tests {
             let scale = Scale::new(30, maximum);
             prop_assert!((1..=5).contains(&scale.steps), "{} steps", scale.steps);
             prop_assert!(scale.y(maximum as f64) >= TOP - 0.01);
-            prop_assert_eq!(scale.step.fract(), 0.0);
+            prop_assert!(scale.step.fract() == 0.0, "{}", scale.step);
         }
     }
 }
