@@ -3,6 +3,7 @@
 //! The page contains no data. Its scripts request the public API with the credentials of the user.
 
 mod assets;
+mod dashboard_config;
 
 use std::{
     fmt::Write as _,
@@ -19,11 +20,11 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use quick_xml::escape::escape;
-use reqwest::Url;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use self::assets::{ASSETS, PAGE};
+pub use self::dashboard_config::{DashboardConfig, OidcSignIn};
 use super::{
     access_log::RowCount,
     caching::{
@@ -34,24 +35,6 @@ use super::{
     public_path::BarePublicPath,
     state::ApiState,
 };
-
-/// What operators decide about the dashboard.
-#[derive(Clone, Debug, Default)]
-pub struct DashboardConfig {
-    /// How people sign in with the identity provider; `None`: they enter an access key.
-    pub sign_in: Option<OidcSignIn>,
-    /// Who may show the page in a frame: `'self'` and origins, as in `frame-ancestors`. Empty: nobody.
-    pub frame_ancestors: Vec<String>,
-}
-
-/// The client of an OpenID Connect provider that the page signs people in with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OidcSignIn {
-    /// The issuer.
-    pub issuer: Url,
-    /// The id of a public client, which has no secret.
-    pub client_id: String,
-}
 
 /// For the page: a browser revalidates it, because it names the version of the assets.
 const REVALIDATED: HeaderValue = HeaderValue::from_static("no-cache");
