@@ -22,8 +22,8 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def get(url, method="GET"):
-    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=30) as response:
+def get(url, method="GET", headers={}):
+    with urllib.request.urlopen(urllib.request.Request(url, method=method, headers=headers), timeout=30) as response:
         return response.url, response.headers, response.read().decode(errors="replace")
 
 
@@ -57,6 +57,12 @@ def check(base):
     """Follows the addresses below `base`."""
     host = base.removesuffix(PATH)
     below = lambda address: urllib.parse.urljoin(f"{host}/", address)
+
+    dashboard, _, page = get(f"{base}/", headers={"Accept": "text/html"})
+    assets = re.findall(r'(?:src|href)="(dashboard/[^"]+)"', page)
+    assert len(assets) > 2, page
+    for asset in assets:
+        get(urllib.parse.urljoin(dashboard, asset))
 
     docs, _, page = get(f"{base}/docs")
     assert docs == f"{base}/docs/", docs

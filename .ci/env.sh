@@ -45,15 +45,32 @@ node_sdk() {
 # Puts generators of clients on the PATH and sets `node_modules` to those of their TypeScript clients.
 client_tools() {
   virtual_environment .ci/requirements-clients.txt "$cache/venv-clients"
-  local folder="$cache/clients"
-  if ! cmp -s .ci/client/package.json "$folder/package.json"; then
+  node_packages .ci/client/package.json "$cache/clients"
+}
+
+# Sets `CHROMIUM` to Debian's Chromium, and `node_modules` to what drives it.
+browser_tools() {
+  if ! command -v chromium >/dev/null; then
+    say "apt-get install chromium"
+    apt-get update --quiet=2
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends chromium fonts-noto-cjk
+  fi
+  CHROMIUM=$(command -v chromium)
+  export CHROMIUM
+  node_packages .ci/browser/package.json "$cache/browser"
+}
+
+# Installs the packages of a `package.json` into a folder, and sets `node_modules`.
+node_packages() {
+  local list=$1 folder=$2
+  if ! cmp -s "$list" "$folder/package.json"; then
     rm -rf "$folder"
     mkdir -p "$folder/install"
-    cp .ci/client/package.json "$folder/install"
+    cp "$list" "$folder/install"
     npm install --silent --no-audit --no-fund --prefix "$folder/install"
-    cp .ci/client/package.json "$folder"
+    cp "$list" "$folder"
   fi
-  # shellcheck disable=SC2034 # Used by .ci/clients.
+  # shellcheck disable=SC2034 # Used by the checks.
   node_modules="$folder/install/node_modules"
 }
 

@@ -30,7 +30,7 @@ PHRASES = [
 PHRASE = re.compile(r"\b(" + "|".join(re.escape(phrase).replace(r"\ ", r"\s+") for phrase in PHRASES) + r")\b", re.IGNORECASE)
 
 # Text files by their names' ends; a name without an end is a script or a Dockerfile.
-TEXT = {"", ".rs", ".md", ".toml", ".yaml", ".yml", ".json", ".py", ".js", ".sh", ".txt", ".tpl", ".html", ".css", ".svg", ".snap"}
+TEXT = {"", ".rs", ".md", ".toml", ".yaml", ".yml", ".json", ".py", ".js", ".mjs", ".sh", ".txt", ".tpl", ".html", ".css", ".svg", ".snap"}
 # The phrases themselves, data that a program made, and inputs of the fuzzer.
 SKIPPED = re.compile(r"^(\.ci/vocabulary.*|Cargo\.lock|LICENSE|fuzz/seeds/.*|docs/images/hit-.*\.svg)$")
 

@@ -36,7 +36,7 @@ use super::{
     export_limits::ExportPermit,
     export_pool::ChunkSource,
     exports,
-    format::{Format, RequestedFormat},
+    format::{Format, PathSuffix, RequestedFormat},
     meta::RANGES_CAN_BE_COMPARED,
     missing_days::{MISSING_DAYS, missing_days_header},
     params::Params,
@@ -67,8 +67,8 @@ pub struct RequestContext {
     uri: Uri,
     headers: HeaderMap,
     preference: Preference,
-    /// The format that the suffix of the path names, on paths with a suffix.
-    suffix: Option<Format>,
+    /// The suffix of the path; `None` on paths without a suffix.
+    suffix: Option<PathSuffix>,
 }
 
 /// The parsed request, as far as all endpoints over days have it in common.
@@ -197,8 +197,7 @@ impl RequestContext {
         request: &DataRequest,
     ) -> Result<Representation, EarlyResponse> {
         let provenance = loaded.provenance(&self.engine, &request.query);
-        let has_meta = request.format.format == Format::Json;
-        let missing_days = if has_meta {
+        let missing_days = if request.format.has_meta() {
             None
         } else {
             missing_days_header(&request.query.geos, &loaded.loaded_days().selected_days_left_out())

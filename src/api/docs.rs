@@ -109,9 +109,10 @@ pub fn base() -> openapi::OpenApi {
     DocumentBase::openapi()
 }
 
-/// The script that starts Swagger UI, and the documents in Chinese, to which it links.
-const OWN_PAGES: [(&str, &str, &str); 5] = [
+/// The script that starts Swagger UI, the definitions, to which the dashboard links, and the documents in Chinese.
+const OWN_PAGES: [(&str, &str, &str); 6] = [
     ("/docs/swagger-initializer.js", "text/javascript; charset=utf-8", include_str!("docs/initializer.js")),
+    ("/docs/metrics.md", MARKDOWN, include_str!("../../docs/metrics.md")),
     ("/docs/zh/metrics.md", MARKDOWN, include_str!("../../docs/zh/metrics.md")),
     ("/docs/zh/access.md", MARKDOWN, include_str!("../../docs/zh/access.md")),
     ("/docs/zh/settings.md", MARKDOWN, include_str!("../../docs/zh/settings.md")),

@@ -16,7 +16,7 @@ use utoipa::{
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::{
-    format::{Format, Layout},
+    format::{Format, Layout, PathSuffix},
     params::param_types::choice_schema,
     problem::Problem,
     state::ApiState,
@@ -82,15 +82,19 @@ impl PartialSchema for ExportLayout {
 
 impl ToSchema for ExportLayout {}
 
-/// The format that the suffix of the path names; `None` on paths without a suffix.
+/// The format that the suffix of the path names; `None` on paths without a suffix. A route whose suffix is fixed has it
+/// as an extension.
 ///
 /// # Errors
 /// A problem (404) if there is no such format.
-pub(super) async fn suffix(parts: &mut Parts) -> Result<Option<Format>, Problem> {
+pub(super) async fn suffix(parts: &mut Parts) -> Result<Option<PathSuffix>, Problem> {
+    if let Some(suffix) = parts.extensions.get::<PathSuffix>() {
+        return Ok(Some(*suffix));
+    }
     // Only text that is not UTF-8 is an error here, and then the extractor of the path responds.
     let Ok(params) = RawPathParams::from_request_parts(parts, &()).await else { return Ok(None) };
     let suffix = params.iter().find(|(name, _)| *name == PATH_PARAMETER);
-    suffix.map(|(_, suffix)| Format::by_suffix(suffix)).transpose()
+    suffix.map(|(_, suffix)| Format::by_suffix(suffix).map(PathSuffix::Export)).transpose()
 }
 
 /// The routes of a JSON operation, and those of its export. `json_only` are the operation's own parameters that exports do
@@ -173,7 +177,7 @@ fn file_response(description: &str) -> Response {
 }
 
 /// Appends a paragraph.
-fn append(text: &mut Option<String>, paragraph: &str) {
+pub(super) fn append(text: &mut Option<String>, paragraph: &str) {
     let text = text.get_or_insert_default();
     if !text.is_empty() {
         text.push_str("\n\n");

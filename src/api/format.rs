@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::{
     caching::content_encoding,
     params::Params,
+    picture::style::{PictureParams, PictureStyle},
     problem::{Problem, ProblemCode},
 };
 
@@ -26,6 +27,15 @@ pub enum Format {
     Parquet,
     /// A workbook with one sheet, for spreadsheets.
     Xlsx,
+}
+
+/// The suffix of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathSuffix {
+    /// A file in this format.
+    Export(Format),
+    /// A picture.
+    Picture,
 }
 
 /// The form of the items in JSON and NDJSON.
@@ -50,6 +60,8 @@ pub struct RequestedFormat {
     pub bom: bool,
     /// The form of the items in JSON and NDJSON.
     pub layout: Layout,
+    /// Colours and language, if the items are drawn instead of listed. The format is JSON then.
+    pub picture: Option<PictureStyle>,
 }
 
 /// The parameters of the format. Read by [`RequestedFormat::read`]. The OpenAPI document has them as parameters of exports,
@@ -74,9 +86,16 @@ impl RequestedFormat {
     /// parameter is faulty, that is recorded in `params`.
     ///
     /// An endpoint whose own parameters declare `layout`, and are read before, accepts [`Layout::Tree`].
-    pub fn read(params: &mut Params, headers: &HeaderMap, suffix: Option<Format>) -> Self {
+    pub fn read(params: &mut Params, headers: &HeaderMap, suffix: Option<PathSuffix>) -> Self {
         let has_tree = params.accepts(LAYOUT);
-        let format = suffix.unwrap_or_else(|| Self::negotiated(params, headers));
+        let format = match suffix {
+            Some(PathSuffix::Picture) => {
+                let style = params.read::<PictureParams>().style();
+                return Self { picture: Some(style), ..Self::default() };
+            }
+            Some(PathSuffix::Export(format)) => format,
+            None => Self::negotiated(params, headers),
+        };
         let FormatParams { bom, layout } = params.read();
         if bom.is_some() && format != Format::Csv {
             params.add_fault("bom", "is only valid with CSV");
@@ -89,7 +108,7 @@ impl RequestedFormat {
             }
             _ => {}
         }
-        Self { format, bom: bom.unwrap_or(false), layout }
+        Self { format, bom: bom.unwrap_or(false), layout, picture: None }
     }
 
     fn negotiated(params: &mut Params, headers: &HeaderMap) -> Format {
@@ -101,6 +120,12 @@ impl RequestedFormat {
             params.reject(problem);
             Format::Json
         })
+    }
+
+    /// Whether the response has a part `meta`.
+    #[must_use]
+    pub fn has_meta(self) -> bool {
+        self.format == Format::Json && self.picture.is_none()
     }
 
     /// Whether the items are rows of a table: in all formats but JSON, and in JSON with `layout=flat`.
@@ -191,7 +216,8 @@ impl Format {
 }
 
 /// The quality of a media type, 0 to 1: that of the most specific matching range (RFC 9110, section 12.5.1).
-fn media_type_quality(accept: &str, media_type: &str) -> f32 {
+#[must_use]
+pub fn media_type_quality(accept: &str, media_type: &str) -> f32 {
     let main_type = media_type.split('/').next().unwrap_or_default();
     let matching = accept.split(',').filter_map(|range| {
         let mut parts = range.split(';').map(str::trim);

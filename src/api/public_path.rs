@@ -18,6 +18,10 @@ use super::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct PublicPath(Option<Arc<str>>);
 
+/// Marks a request for the public path without a slash at its end, in the extensions of the request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BarePublicPath;
+
 /// Adds the public path to the links of a response.
 #[derive(Debug)]
 pub(super) struct PrefixLinks(Option<Arc<str>>);
@@ -51,10 +55,14 @@ impl Middleware for PublicPath {
     fn before<B>(&self, request: &mut Request<B>) -> Result<PrefixLinks, Response> {
         let (path, query) = (request.uri().path(), request.uri().query());
         let local = self.local(path);
+        let is_bare = self.0.as_deref() == Some(path);
         if local.len() != path.len()
             && let Some(uri) = with_path(request.uri(), local, query)
         {
             *request.uri_mut() = uri;
+        }
+        if is_bare {
+            request.extensions_mut().insert(BarePublicPath);
         }
         Ok(PrefixLinks(self.0.clone()))
     }

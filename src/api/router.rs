@@ -14,12 +14,14 @@ use utoipa_axum::{
 use super::{
     authorization::endpoints,
     body_budget::BodyBudget,
-    docs, drop_in,
+    dashboard, docs, drop_in,
     exports::with_export,
     layers::{self, RequestBody},
     log_level,
     middleware::HttpService,
-    openapi_document, ops, prefer,
+    openapi_document, ops,
+    picture::with_picture,
+    prefer,
     problem::{Problem, ProblemCode},
     request_limits::RequestLimits,
     route_policy::RoutePolicy,
@@ -42,8 +44,10 @@ pub fn service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B>
     if let Some(url) = &state.operations.public_url {
         openapi.servers = Some(vec![Server::new(url.as_str().trim_end_matches('/'))]);
     }
-    // The pages of the documentation are public, so they have no policy.
-    let native = routes.merge(docs::routes(openapi_document::complete(&openapi)));
+    // The dashboard and the documentation contain no data, so they are public and have no policy.
+    let native = routes
+        .merge(docs::routes(openapi_document::complete(&openapi)))
+        .merge(dashboard::routes(&state.operations.dashboard));
     let limits = RequestLimits::new(
         state.operations.max_requests.get(),
         state.data.body_budget.clone(),
@@ -85,7 +89,11 @@ fn native_routes(metrics_listener: MetricsListener) -> OpenApiRouter<ApiState> {
         (RoutePolicy::REPORTS, with_export(routes!(v1::clients::get), &[])),
     ];
     let over_days = tables.into_iter().flat_map(|(policy, pair)| pair.map(|routes| (policy, routes)));
-    let over_days = over_days.chain([(RoutePolicy::USERS, routes!(v1::user::get))]);
+    let over_days = over_days.chain([
+        (RoutePolicy::REPORTS, with_picture(routes!(v1::summary::get))),
+        (RoutePolicy::REPORTS, with_picture(routes!(v1::activity::get))),
+        (RoutePolicy::USERS, routes!(v1::user::get)),
+    ]);
     let over_days = over_days.map(|(policy, routes)| endpoints(policy, with_preference(routes)));
     let others = [
         (RoutePolicy::REPORTS_OR_ADMIN, routes!(v1::coverage::get)),

@@ -21,6 +21,7 @@ use super::{
     body_budget::BodyBudget,
     caching::{ResponseCache, ResponseStore},
     cors::cors_layer,
+    dashboard::DashboardConfig,
     drop_in::AccessTokens,
     export_limits::ExportLimits,
     export_pool::ExportPool,
@@ -106,6 +107,8 @@ pub struct OperationsState {
     pub admin_hosts: Arc<[String]>,
     /// The URL at which callers reach the gateway through a reverse proxy; `None` if it is its own address.
     pub public_url: Option<Url>,
+    /// The settings of the dashboard.
+    pub dashboard: DashboardConfig,
     /// Maximum number of concurrent requests.
     pub max_requests: NonZero<usize>,
     /// Changes the log filter at run time; `None` if nothing is logged.
@@ -173,6 +176,8 @@ pub struct ApiConfig {
     pub admin_hosts: Vec<String>,
     /// The URL at which callers reach the gateway through a reverse proxy.
     pub public_url: Option<Url>,
+    /// The settings of the dashboard.
+    pub dashboard: DashboardConfig,
     /// Where `/metrics` is served.
     pub metrics_listener: MetricsListener,
     /// Changes the log filter at run time; `None` if nothing is logged.
@@ -182,7 +187,7 @@ pub struct ApiConfig {
 impl ApiConfig {
     /// The default settings, without a response cache.
     #[must_use]
-    pub const fn new(geos: Vec<Geo>) -> Self {
+    pub fn new(geos: Vec<Geo>) -> Self {
         Self {
             geos,
             request_timeout: Duration::from_secs(60),
@@ -197,6 +202,7 @@ impl ApiConfig {
             cors_loopback: false,
             admin_hosts: Vec::new(),
             public_url: None,
+            dashboard: DashboardConfig::default(),
             metrics_listener: MetricsListener::Main,
             log_filter: None,
         }
@@ -248,6 +254,7 @@ impl ApiState {
             metrics_listener: config.metrics_listener,
             admin_hosts: config.admin_hosts.into(),
             public_url: config.public_url,
+            dashboard: config.dashboard,
             max_requests: config.max_requests,
             log_filter: config.log_filter,
             draining: Arc::default(),

@@ -193,6 +193,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
             cors_loopback: config.cors_loopback,
             admin_hosts: config.admin_hosts,
             public_url: config.public_url,
+            dashboard: config.dashboard,
             metrics_listener: config.metrics,
             log_filter: config.log_filter,
             ..ApiConfig::new(config.geos)

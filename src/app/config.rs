@@ -12,7 +12,7 @@ use reqwest::Url;
 use super::{maintenance::MaintenanceConfig, tls::TlsFiles};
 use crate::{
     access::AccessConfig,
-    api::{LogFilter, MetricsListener},
+    api::{DashboardConfig, LogFilter, MetricsListener},
     feishu::FeishuConfig,
     model::Geo,
     store::{ArchiveLocation, ArchiveOwner, FreshnessPolicy},
@@ -57,6 +57,8 @@ pub struct GatewayConfig {
     pub admin_hosts: Vec<String>,
     /// The URL at which callers reach the gateway through a reverse proxy.
     pub public_url: Option<Url>,
+    /// The settings of the dashboard.
+    pub dashboard: DashboardConfig,
     /// Whether drop-in callers get the wider limits without sending a header.
     pub drop_in_extended: bool,
     /// Listener, TLS and limits.
@@ -87,6 +89,7 @@ impl GatewayConfig {
             cors_loopback: false,
             admin_hosts: Vec::new(),
             public_url: None,
+            dashboard: DashboardConfig::default(),
             drop_in_extended: false,
             server: ServerConfig::default(),
         }

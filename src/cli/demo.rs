@@ -154,7 +154,8 @@ fn print_guide(args: &DemoArgs, upstream: &str, address: SocketAddr) {
         "\
 A simulated Feishu with {users} people and {days} days of data, and the gateway in front of it.
 
-  API                http://{address}
+  dashboard          http://{address}
+  API                http://{address}/v1
   Swagger UI         http://{address}/docs
   simulated Feishu   {upstream}
 

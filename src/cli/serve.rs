@@ -20,8 +20,9 @@ pub(super) async fn run(settings: &Settings) -> Result<(), CliError> {
     gateway.claim_archive().await.map_err(|error| SettingError::build(&error))?;
     let listener = listen(settings.listen, "PULSE_LISTEN (--listen)")?;
     let address = listener.local_addr()?;
-    let docs = format!("{}docs", settings.local_url(address));
-    tracing::info!(%address, docs, upstream = %settings.base_url, "serving");
+    let dashboard = settings.local_url(address);
+    let docs = format!("{dashboard}docs");
+    tracing::info!(%address, %dashboard, docs, upstream = %settings.base_url, "serving");
     if let Some(address) = settings.admin_listen {
         let listener = listen(address, "PULSE_ADMIN_LISTEN (--admin-listen)")?;
         tracing::info!(address = %listener.local_addr()?, "serving probes, metrics and the log filter");

@@ -255,6 +255,7 @@ impl Settings {
             cors_origins: self.access.cors_origins.clone(),
             admin_hosts: self.admin_hosts.clone(),
             public_url: self.public_url.clone(),
+            dashboard: self.access.dashboard()?,
             drop_in_extended: self.access.drop_in_extended == Switch::On,
             ..GatewayConfig::new(feishu, geos)
         })
@@ -386,6 +387,7 @@ mod tests {
     #[case(&["--app-secret", "s", "--app-secret-file", "x"], "both set")]
     #[case(&["--app-secret-file", "/no/such/file"], "cannot be read")]
     #[case(&["--app-secret", "s", "--listen", "0.0.0.0:80"], "no access control")]
+    #[case(&["--app-secret", "s", "--oidc-client-id", "page"], "PULSE_OIDC_ISSUER is not")]
     #[case(&["--app-secret", "s", "--geos", "cn,cn"], "more than once")]
     #[case(&["--app-secret", "s", "--geos", "mars"], "one of cn, us, sg, jp")]
     #[case(&["--app-secret", "s", "--base-url", "ftp://x"], "http or https")]

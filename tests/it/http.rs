@@ -3,6 +3,7 @@
 mod caching;
 mod connection_limit;
 mod cross_site;
+mod dashboard;
 mod hosts;
 mod metrics;
 mod public_path;

@@ -5,6 +5,7 @@ mod endpoints;
 mod formats;
 mod naive;
 mod parquet;
+mod pictures;
 mod properties;
 mod tenant;
 mod worked_example;

@@ -6,6 +6,9 @@ PULSE_ADMIN_HOSTS: {{ join "," . | quote }}
 {{- with .publicUrl }}
 PULSE_PUBLIC_URL: {{ . | toString | quote }}
 {{- end }}
+{{- with .oidcClientId }}
+PULSE_OIDC_CLIENT_ID: {{ . | toString | quote }}
+{{- end }}
 PULSE_OIDC_SCOPES_CLAIM: {{ .oidcScopesClaim | toString | quote }}
 {{- with .oidcDepartmentsClaim }}
 PULSE_OIDC_DEPARTMENTS_CLAIM: {{ . | toString | quote }}
@@ -20,6 +23,9 @@ PULSE_MIN_GROUP: {{ . | int64 | quote }}
 PULSE_REQUESTS_PER_MINUTE: {{ .requestsPerMinute | toString | quote }}
 {{- with .corsOrigins }}
 PULSE_CORS_ORIGINS: {{ join "," . | quote }}
+{{- end }}
+{{- with .frameAncestors }}
+PULSE_FRAME_ANCESTORS: {{ join "," . | quote }}
 {{- end }}
 PULSE_DROP_IN_EXTENDED: {{ .dropInExtended | toString | quote }}
 PULSE_REQUEST_TIMEOUT: {{ .requestTimeout | toString | quote }}

@@ -32,8 +32,11 @@ window.onload = () => {
   chinese.href = "zh/metrics.md";
   chinese.textContent = "中文文档";
   chinese.lang = "zh-CN";
+  const dashboard = document.createElement("a");
+  dashboard.href = "../";
+  dashboard.textContent = "Dashboard / 仪表盘";
   const bar = document.createElement("p");
   bar.style = "margin: 1em auto; max-width: 1420px; padding: 0 20px; font: 14px sans-serif";
-  bar.append(label, " · ", chinese);
+  bar.append(dashboard, " · ", label, " · ", chinese);
   document.body.prepend(bar);
 };

@@ -1,6 +1,6 @@
 //! `GET /v1/reports/activity`: active people, feature use and counters over time.
 
-use std::{cell::LazyCell, sync::Arc};
+use std::{cell::LazyCell, collections::BTreeSet, sync::Arc};
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,11 @@ use crate::{
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         list_response::ListResponse,
         meta::{Meta, SMALL_GROUPS_SUPPRESSED, TRAILING_FIGURES_SUPPRESSED},
+        picture::{
+            activity_chart::{ActivityChart, ActivityPoint},
+            picture_response,
+            style::PictureStyle,
+        },
         problem::Problem,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
@@ -29,7 +34,8 @@ use crate::{
         ActivityBucket, Interval,
         activity::{self, ActivityFigures},
     },
-    table::record,
+    store::DayState,
+    table::{DayMetadata as _, record},
 };
 
 /// The endpoint's own parameters.
@@ -149,7 +155,40 @@ fn report(input: &Loaded<ReportInput>, request: &ActivityRequest, trailing_count
             meta = meta.with_note(data.iter_mut().fold(false, withhold).then_some(SMALL_GROUPS_SUPPRESSED));
         }
     }
+    if let Some(style) = format.picture {
+        return picture(input, request, &data, &meta, style);
+    }
     ListResponse { data, meta }.into_format(*format, "activity")
+}
+
+/// The picture of the items.
+fn picture(
+    input: &Loaded<ReportInput>,
+    request: &ActivityRequest,
+    items: &[ActivityItem],
+    meta: &Meta,
+    style: PictureStyle,
+) -> Response {
+    let provisional: BTreeSet<Day> =
+        input.selected().filter(|(_, state)| *state == DayState::Provisional).map(|(day, _)| day.key().day).collect();
+    let point = |item: &ActivityItem| {
+        let days = DayRange::new(item.start_date, item.end_date).unwrap_or(DayRange::single(item.start_date));
+        ActivityPoint {
+            days,
+            is_provisional: provisional.range(days.first()..=days.last()).next().is_some(),
+            counts: item.days_counted > 0,
+            active: [item.people.active, item.trailing.wau, item.trailing.mau],
+        }
+    };
+    let chart = ActivityChart {
+        days: input.plan.range,
+        interval: request.interval,
+        department: request.data.query.selection.department_path.as_deref(),
+        points: items.iter().map(point).collect(),
+        are_figures_withheld: meta.notes.contains(&SMALL_GROUPS_SUPPRESSED),
+        style,
+    };
+    picture_response(chart.draw())
 }
 
 impl From<BucketLength> for Interval {

@@ -70,7 +70,7 @@ record! {
         activated: Option<u64>,
         /// Distinct people who were active on any date.
         #[schema(example = 1790)]
-        active: Option<u64>,
+        pub active: Option<u64>,
         /// `active` divided by `activated`. The longer the range, the nearer it is to 1. Null if no account is activated.
         #[schema(example = 0.912, minimum = 0, maximum = 1)]
         active_rate: Option<f64>,

@@ -19,6 +19,10 @@ use crate::{
         data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         list_response::ListResponse,
         meta::{Meta, RANGES_OF_DIFFERENT_LENGTH, SMALL_GROUPS_SUPPRESSED},
+        picture::{
+            headline::{HeadlineChart, HeadlineFigure},
+            picture_response,
+        },
         problem::Problem,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
@@ -30,7 +34,7 @@ use crate::{
         activity::{days_within, figures_of_range},
         relative_change,
     },
-    table::{Cell, Record, record},
+    table::{Cell, Feature, Record, record},
 };
 
 /// Whether a figure does not grow with the number of dates of its range.
@@ -164,6 +168,27 @@ fn report(input: &Loaded<ReportInput>, request: &SummaryRequest) -> Response {
         .with_notes(input.notes())
         .with_note(are_unequal.then_some(RANGES_OF_DIFFERENT_LENGTH))
         .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+    if let Some(style) = format.picture {
+        let figure = |name: &'static str, figure: &str| {
+            let SummaryFigure { current, previous, change, .. } =
+                figures.iter().find(|known| known.figure == figure)?;
+            let is_share = figure.ends_with(RATE_PER_DAY);
+            Some(HeadlineFigure { name, is_share, current: *current, previous: *previous, change: *change })
+        };
+        let chart = HeadlineChart {
+            days: range,
+            before,
+            department: selection.department_path.as_deref(),
+            figures: PICTURED_FIGURES.into_iter().filter_map(|name| figure(name, name)).collect(),
+            features: Feature::ALL
+                .into_iter()
+                .filter_map(|of| figure(of.name(), &format!("{}_active_per_day", of.name())))
+                .collect(),
+            are_figures_withheld: are_suppressed,
+            style,
+        };
+        return picture_response(chart.draw());
+    }
     if format.has_rows() {
         return ListResponse { data: figures, meta }.into_format(*format, "summary");
     }
@@ -200,6 +225,12 @@ fn changes(current: Option<&Headline>, previous: Option<&Headline>) -> Vec<Summa
     figures.sort_by_key(|figure| figure.figure != LEADING_FIGURE);
     figures
 }
+
+/// The figures of the picture.
+const PICTURED_FIGURES: [&str; 5] = [LEADING_FIGURE, "users", "activated", "active_per_day", "regular"];
+
+/// The end of the name of a share.
+const RATE_PER_DAY: &str = "rate_per_day";
 
 /// The first of the figures.
 const LEADING_FIGURE: &str = "active_rate_per_day";

@@ -172,7 +172,7 @@ async fn export(
     permit: ExportPermit,
 ) -> Result<Response, EarlyResponse> {
     let UserDaysRequest {
-        data: DataRequest { query, format: RequestedFormat { format, bom, layout }, .. },
+        data: DataRequest { query, format: RequestedFormat { format, bom, layout, .. }, .. },
         fields,
         sort,
         ..

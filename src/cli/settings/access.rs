@@ -13,6 +13,7 @@ use super::{
     values::{Switch, base_url, id, people, secret},
 };
 use crate::access::{AccessConfig, Authenticator, OidcConfig};
+use crate::api::{DashboardConfig, OidcSignIn};
 use crate::cli::setting_error::SettingError;
 
 /// Settings of authentication, suppression and limits of callers.
@@ -30,6 +31,11 @@ pub(super) struct AccessSettings {
     /// The value that the `aud` claim of its tokens must contain
     #[arg(long, env = "PULSE_OIDC_AUDIENCE", value_name = "NAME", value_parser = id, help_heading = ACCESS)]
     pub(super) oidc_audience: Option<String>,
+
+    /// The id under which the dashboard is registered with the identity provider, as a public client (authorization code with
+    /// PKCE, without a secret). Its redirect URI is the address of the dashboard. Without it people enter an access key
+    #[arg(long, env = "PULSE_OIDC_CLIENT_ID", value_name = "ID", value_parser = id, help_heading = ACCESS)]
+    pub(super) oidc_client_id: Option<String>,
 
     /// The claim that contains the scopes (reports:read, users:read, admin), as a list or separated by spaces. Use dots
     /// for nested claims
@@ -71,6 +77,11 @@ pub(super) struct AccessSettings {
     #[arg(long, env = "PULSE_CORS_ORIGINS", value_name = "ORIGIN,…", value_delimiter = ',', value_parser = origin, help_heading = ACCESS)]
     pub(super) cors_origins: Vec<HeaderValue>,
 
+    /// Origins whose web pages may show the dashboard in a frame, such as `https://portal.example.com`, separated by commas;
+    /// `self` is the gateway's own origin. Without it no page may
+    #[arg(long, env = "PULSE_FRAME_ANCESTORS", value_name = "ORIGIN,…", value_delimiter = ',', value_parser = frame_ancestor, help_heading = ACCESS)]
+    pub(super) frame_ancestors: Vec<FrameAncestor>,
+
     /// Whether callers with an official SDK may request ten years and 10,000 rows per page without the header
     /// X-Pulse-Extended
     #[arg(long, env = "PULSE_DROP_IN_EXTENDED", value_name = "SWITCH", value_enum, default_value = "off", help_heading = ACCESS)]
@@ -80,6 +91,10 @@ pub(super) struct AccessSettings {
 /// The limit of requests per minute; `None` means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestsPerMinute(pub(super) Option<u32>);
+
+/// A source in the directive `frame-ancestors` of a content security policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FrameAncestor(String);
 
 impl AccessSettings {
     /// Whether access control is configured.
@@ -100,10 +115,29 @@ impl AccessSettings {
 
     /// All invalid settings. Reads the keys file as well, if the other settings are valid.
     pub(super) fn errors(&self) -> Vec<SettingError> {
+        let dashboard = self.dashboard().err().into_iter();
         let Ok(config) = self.config() else {
-            return self.oidc().err().into_iter().chain(self.pseudonym_key().err()).collect();
+            return dashboard.chain(self.oidc().err()).chain(self.pseudonym_key().err()).collect();
         };
-        Authenticator::new(&config).err().map(|error| SettingError::new(error.to_string())).into_iter().collect()
+        let access = Authenticator::new(&config).err().map(|error| SettingError::new(error.to_string()));
+        dashboard.chain(access).collect()
+    }
+
+    /// The configuration of the dashboard.
+    pub(super) fn dashboard(&self) -> Result<DashboardConfig, SettingError> {
+        let sign_in = match (&self.oidc_issuer, self.oidc_client_id.as_deref().filter(|id| !id.is_empty())) {
+            (Some(issuer), Some(client_id)) => {
+                Some(OidcSignIn { issuer: issuer.clone(), client_id: client_id.to_owned() })
+            }
+            (_, None) => None,
+            (None, Some(_)) => {
+                return Err(SettingError::new(
+                    "PULSE_OIDC_CLIENT_ID is set, but PULSE_OIDC_ISSUER is not: set PULSE_OIDC_ISSUER and PULSE_OIDC_AUDIENCE too",
+                ));
+            }
+        };
+        let frame_ancestors = self.frame_ancestors.iter().map(|FrameAncestor(source)| source.clone()).collect();
+        Ok(DashboardConfig { sign_in, frame_ancestors })
     }
 
     fn pseudonym_key(&self) -> Result<Option<SecretString>, SettingError> {
@@ -146,6 +180,14 @@ fn requests_per_minute(text: &str) -> Result<RequestsPerMinute, String> {
         .ok_or_else(|| "expected a number from 1 to 1000000, such as 600, or none".to_owned())
 }
 
+/// Parses `self` or an origin.
+fn frame_ancestor(text: &str) -> Result<FrameAncestor, String> {
+    match text {
+        "self" | "'self'" => Ok(FrameAncestor("'self'".to_owned())),
+        text => origin(text).map(|_| FrameAncestor(text.to_owned())),
+    }
+}
+
 /// Parses an origin: scheme, host and port, in the form that browsers send. Any other form never matches.
 fn origin(text: &str) -> Result<HeaderValue, String> {
     let expected = || "expected origins such as https://bi.example.com or http://localhost:3000".to_owned();
@@ -178,6 +220,17 @@ mod tests {
     #[case("https://xn--fsq.example")]
     fn an_origin_that_browsers_send_is_accepted(#[case] text: &str) {
         assert_eq!(origin(text), Ok(HeaderValue::from_str(text).unwrap()));
+    }
+
+    #[rstest]
+    #[case("self", Ok("'self'"))]
+    #[case("'self'", Ok("'self'"))]
+    #[case("https://portal.example.com", Ok("https://portal.example.com"))]
+    #[case("*", Err(()))]
+    #[case("https://portal.example.com; script-src *", Err(()))]
+    fn a_frame_ancestor_is_the_own_origin_or_another(#[case] text: &str, #[case] expected: Result<&str, ()>) {
+        let parsed = frame_ancestor(text).map(|FrameAncestor(source)| source).map_err(|_| ());
+        assert_eq!(parsed, expected.map(str::to_owned));
     }
 
     #[rstest]

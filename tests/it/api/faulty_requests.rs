@@ -153,7 +153,7 @@ async fn a_query_of_many_unknown_parameters_gets_a_short_response() {
 }
 
 #[rstest]
-#[case(Method::GET, "/", StatusCode::NOT_FOUND, "not_found")]
+#[case(Method::GET, "/v2", StatusCode::NOT_FOUND, "not_found")]
 #[case(Method::GET, "/v1/user-days/", StatusCode::NOT_FOUND, "not_found")]
 #[case(Method::POST, "/v2", StatusCode::NOT_FOUND, "not_found")]
 #[case(Method::GET, "/problems/unheard_of", StatusCode::NOT_FOUND, "not_found")]
