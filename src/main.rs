@@ -14,10 +14,8 @@ const BLOCKING_THREADS_PER_CPU: usize = 4;
 
 fn main() -> ExitCode {
     let cpus = available_parallelism().map_or(1, NonZero::get);
-    let runtime = runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(cpus * BLOCKING_THREADS_PER_CPU)
-        .build();
+    let runtime =
+        runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(cpus * BLOCKING_THREADS_PER_CPU).build();
     match runtime {
         Ok(runtime) => runtime.block_on(feishu_pulse::cli::run()),
         Err(error) => {
