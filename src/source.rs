@@ -3,6 +3,7 @@
 //! The layers of the module `store` and the upstream client implement it. Each layer wraps another `DaySource` and
 //! loads days only from that one; the upstream client is the innermost source.
 
+mod day_task;
 mod remedy;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+pub use self::day_task::run_day_task;
 use crate::{
     model::DayKey,
     report::{DayDigest, digest::DayReindexing},

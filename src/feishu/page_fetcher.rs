@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::{Day, DayKey},
-    source::LoadError,
+    source::{LoadError, run_day_task},
     table::{DayTable, DayTableBuilder, Dictionary, FetchQuality},
 };
 
@@ -275,7 +275,7 @@ impl<'a> PageFetcher<'a> {
             builder.quality(FetchQuality { unreadable_values, ..quality }).finish(started_at)
         };
         let finish = move || days.into_values().map(finish_day).collect();
-        tokio::task::spawn_blocking(finish).await.map_err(|_| LoadError::Abandoned)
+        run_day_task(finish).await.map_err(|_| LoadError::Abandoned)
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::{
@@ -27,7 +27,8 @@ use crate::{
     model::{DataScope, Day, DayKey, DayRange, Geo},
     report::{DayDigest, monthly_rollup::MonthlyRollup},
     source::{
-        CallerId, DayData, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority, unify_dictionaries,
+        CallerId, DayData, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority, run_day_task,
+        unify_dictionaries,
     },
     store::{CacheGeneration, DayCatalog, RecordedDay},
     table::{DayMetadata, DayTable, Dictionary},
@@ -156,7 +157,7 @@ impl QueryEngine {
         let digest =
             move |day: &DayTable| DayDigest::from_selected_rows(day, &selection.compile(&day.dictionary().read()));
         // A day of everyone may have 100,000 rows.
-        spawn_blocking(move || rows.map(digest)).await.map_err(|_| QueryError::Load(LoadError::Abandoned))
+        run_day_task(move || rows.map(digest)).await.map_err(|_| QueryError::Load(LoadError::Abandoned))
     }
 
     /// The days that `query` needs now.
@@ -336,7 +337,7 @@ impl QueryEngine {
         let keys: Vec<DayKey> = month.days().map(|day| loaded.with_day(day)).collect();
         tokio::spawn(async move {
             let rollups = engine.monthly_rollups.clone();
-            let _ = spawn_blocking(move || rollups.follow_dictionaries()).await;
+            let _ = run_day_task(move || rollups.follow_dictionaries()).await;
             // A second look under the permit: several days of a month may have arrived at the same time.
             if engine.stored_rows(&keys).await.is_some() {
                 let _permit = engine.monthly_rollups.permit().await;
@@ -366,7 +367,7 @@ impl QueryEngine {
         if let Some(month) = self.monthly_rollups.get(first, &hashes, days.first()?.dictionary()) {
             return Some(month);
         }
-        let month = Arc::new(spawn_blocking(move || MonthlyRollup::from_days(&days)).await.ok().flatten()?);
+        let month = Arc::new(run_day_task(move || MonthlyRollup::from_days(&days)).await.ok().flatten()?);
         self.monthly_rollups.insert(first, &month);
         Some(month)
     }
@@ -505,7 +506,7 @@ pub(super) async fn in_one_dictionary<D: DayData>(
         return Ok(());
     }
     let mut moved = std::mem::take(days);
-    let moving = spawn_blocking(move || {
+    let moving = run_day_task(move || {
         unify_dictionaries(&mut moved, target.as_ref());
         moved
     });

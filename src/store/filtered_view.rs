@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     model::DayKey,
-    source::{DayData as _, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
+    source::{DayData as _, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, run_day_task},
     table::{AccessView, DayTable, Dictionaries, pseudonymizer::Pseudonymizer},
 };
 
@@ -45,8 +45,7 @@ impl<S: DaySource> DaySource for FilteredView<S> {
         let day = DayTable::from_loaded(self.inner.load(&self.source_key(key), Depth::Rows, context).await?)?;
         let (view, pseudonyms) = (self.view.clone(), self.pseudonyms.clone());
         let dictionary = self.dictionaries.for_id_type(key.user_id_type);
-        let filtered =
-            tokio::task::spawn_blocking(move || Arc::new(view.apply(&day, pseudonyms.as_ref(), &dictionary)));
+        let filtered = run_day_task(move || Arc::new(view.apply(&day, pseudonyms.as_ref(), &dictionary)));
         filtered.await.map(LoadedDay::Rows).map_err(|_| LoadError::Abandoned)
     }
 

@@ -21,7 +21,7 @@ use crate::{
     model::{Clock, DataScope, DayKey, Geo},
     prometheus::CounterVec,
     report::{DayDigest, digest::DayReindexing},
-    source::{Depth, LoadError, LoadedDay},
+    source::{Depth, LoadError, LoadedDay, run_day_task},
     table::{DayMetadata as _, DayTable, Dictionaries, Dictionary, Flag},
 };
 
@@ -131,8 +131,7 @@ impl Memory {
         }
         let (rows, neighbour) = (Arc::clone(day), self.neighbour_digest(day.key()));
         // A large day takes about 10 ms.
-        let computed =
-            tokio::task::spawn_blocking(move || Arc::new(DayDigest::from_day(&rows, neighbour.as_deref()))).await;
+        let computed = run_day_task(move || Arc::new(DayDigest::from_day(&rows, neighbour.as_deref()))).await;
         let digest = computed.map_err(|_| LoadError::Abandoned)?;
         self.caches.days.insert_digest(self.cache_key(day.key()), Arc::clone(&digest));
         self.catalog.record_change();

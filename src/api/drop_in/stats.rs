@@ -21,12 +21,8 @@ use super::{
 };
 use crate::{
     api::{
-        access_log::RowCount,
-        cursor::Cursor,
-        prefer::Preference,
-        problem::{Problem, ProblemCode},
-        responses::PreferHeader,
-        state::ApiState,
+        access_log::RowCount, compute::compute, cursor::Cursor, prefer::Preference, problem::Problem,
+        responses::PreferHeader, state::ApiState,
     },
     model::DataScope,
     table::{DayTable, RowRef},
@@ -100,8 +96,7 @@ pub(in crate::api) async fn get(
     let loaded = state.engine(&caller).await.load_rows(&request.query, options).await;
     let loaded = loaded.map_err(|error| Problem::from_query_error(&error, state.now()))?;
     // Serializing a page of 10,000 rows takes tens of milliseconds.
-    let page = tokio::task::spawn_blocking(move || page(&loaded.days, &request)).await;
-    page.unwrap_or_else(|_| Err(Problem::new(ProblemCode::Internal, "the computation of the page panicked").into()))
+    compute(move || page(&loaded.days, &request)).await?
 }
 
 /// One page of the rows of `days`.

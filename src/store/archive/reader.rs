@@ -25,6 +25,7 @@ use crate::{
         DayDigest,
         digest::{self, MembershipCache},
     },
+    source::run_day_task,
     table::{
         DayTable, Dictionaries, Dictionary,
         parquet::{self, FileMetadata, ParquetDay, ParquetReadError},
@@ -154,7 +155,7 @@ impl ArchiveReader {
         let dictionary = self.dictionaries.for_id_type(key.user_id_type);
         let memberships = Arc::clone(&self.membership_cache);
         let wanted = key.clone();
-        let reading = tokio::task::spawn_blocking(move || read_digest(file, &wanted, &dictionary, &memberships));
+        let reading = run_day_task(move || read_digest(file, &wanted, &dictionary, &memberships));
         // The Parquet reader may panic on a damaged file. The next load of the rows reports the damage.
         let read = reading.await.ok()?.ok()?;
         self.reads.increment(match read {
@@ -222,7 +223,7 @@ impl ArchiveReader {
     async fn decode(&self, key: &DayKey, file: Bytes) -> Result<FindResult, ParquetReadError> {
         let dictionary = self.dictionaries.for_id_type(key.user_id_type);
         let wanted = key.clone();
-        let decoding = tokio::task::spawn_blocking(move || parquet::decode(file, &wanted, &dictionary));
+        let decoding = run_day_task(move || parquet::decode(file, &wanted, &dictionary));
         // The Parquet reader may panic on a damaged file.
         match decoding.await.unwrap_or_else(|panic| Err(ParquetReadError::damaged(panic))) {
             Ok(day) => {

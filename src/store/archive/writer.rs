@@ -14,6 +14,7 @@ use super::{
 use crate::{
     model::{Backoff, DayKey},
     report::digest,
+    source::run_day_task,
     table::{DayTable, parquet},
 };
 
@@ -157,7 +158,7 @@ impl ArchiveWriter {
 
     /// Writes a day. A day that cannot be encoded is dropped.
     async fn write(&self, day: &Arc<DayTable>) -> Result<(), StorageError> {
-        let encoding = tokio::task::spawn_blocking({
+        let encoding = run_day_task({
             let day = Arc::clone(day);
             move || parquet::encode(&day, &digest::encode_digest(&day))
         });
