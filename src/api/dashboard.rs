@@ -116,7 +116,8 @@ fn page(config: &DashboardConfig) -> StaticFile {
     StaticFile::new(&html.into(), "index.html", &headers)
 }
 
-/// What the page may load, and who may show it in a frame. Charts are saved as pictures by way of `data:` and `blob:`.
+/// What the page may load, and who may show it in a frame. `data:` is for the icon, `blob:` for charts that are
+/// saved as PNG.
 fn content_security_policy(config: &DashboardConfig) -> HeaderValue {
     let issuer = config.sign_in.as_ref().map(|sign_in| format!(" {}", sign_in.issuer.origin().ascii_serialization()));
     let mut policy = format!(

@@ -16,18 +16,16 @@ const SELECTABLE: [&str; 1] = ["UserDay"];
 /// The prefix of the names that utoipa gives to lists of items, see `ListResponse`.
 const LIST_PREFIX: &str = "List_";
 
-/// Fields of an operation by HTTP method.
+/// The fields of a path item that are operations.
 const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
 
 /// The media type of problems.
 const PROBLEM_TYPE: &str = "application/problem+json";
 
 /// The document as it is served and published.
-///
-/// # Panics
-/// If the document cannot be represented as JSON. All its keys are texts, so it can.
 #[must_use]
 pub(super) fn complete(document: &OpenApi) -> Value {
+    // All keys are texts, so the document can be represented as JSON.
     let mut document = serde_json::to_value(document).unwrap_or_default();
     let schemas = document["components"]["schemas"].take();
     let Value::Object(schemas) = schemas else { return document };

@@ -93,7 +93,7 @@ pub struct Settings {
     #[arg(long, env = "PULSE_MAX_REQUESTS", value_name = "COUNT", default_value = "1024", value_parser = count, help_heading = SERVER)]
     pub max_requests: NonZero<usize>,
 
-    /// Maximum number of concurrent exports of rows, which are streamed as CSV, NDJSON or Parquet. Further exports receive
+    /// Maximum number of concurrent exports of rows (CSV, NDJSON, Parquet, XLSX). Further exports receive
     /// 503. A caller may have a quarter of them; its further exports receive 429
     #[arg(long, env = "PULSE_MAX_EXPORTS", value_name = "COUNT", default_value = "32", value_parser = count, help_heading = SERVER)]
     pub max_exports: NonZero<usize>,

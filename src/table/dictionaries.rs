@@ -21,10 +21,10 @@ const MAX_GROWTH: u64 = 2;
 
 /// One dictionary for each type of user id, so that ids of different types never share an index.
 ///
-/// Days keep their dictionary alive, and this struct does not: a dictionary ends with its last day. A dictionary that has
-/// doubled since the days moved to it is replaced by a new generation, to which the days move with the entries that they use. Days that are
-/// being loaded may arrive in the generation before, so a query may get days of several generations and has to move them
-/// to one.
+/// Days keep their dictionary alive, and an earlier generation its successor; this struct does not. So a dictionary ends with
+/// its last day. A dictionary that has grown enough since the days moved to it is replaced by a new generation, to which the
+/// days move with the entries that they use. Days that are being loaded may arrive in the generation before, so a query may
+/// get days of several generations and has to move them to one.
 #[derive(Debug)]
 pub struct Dictionaries {
     by_id_type: [Mutex<Weak<Dictionary>>; 3],

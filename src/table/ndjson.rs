@@ -10,7 +10,7 @@ use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
 /// Appends a value without a line end.
 pub fn push_value(out: &mut Vec<u8>, value: &impl Serialize) {
-    // Writing to memory does not fail.
+    // Neither writing to memory fails, nor values whose keys are texts.
     let _ = value.serialize(&mut Serializer::with_formatter(out, EscapeLineSeparators));
 }
 

@@ -1,6 +1,7 @@
 //! Writes tables as XLSX: a workbook with one sheet, typed cells, and a header line that stays visible.
 //!
-//! Text cells are never formulas, so no text is changed. Excel's numbers have 15 decimal digits.
+//! Text cells are never formulas, so no apostrophe is added. A text that is longer than a cell can hold is cut. Excel's numbers
+//! have 15 decimal digits: larger counts are rounded.
 
 use std::{borrow::Cow, io};
 

@@ -11,7 +11,7 @@ use super::style::{PictureStyle, PictureTheme};
 
 const FONTS: &str = "system-ui, 'PingFang SC', 'Noto Sans CJK SC', 'Microsoft YaHei', sans-serif";
 
-/// The id of the pattern of dates that do not count.
+/// The fill of dates that are provisional, do not count or have no figures.
 pub(super) const HATCH: &str = "url(#pulse-hatch)";
 
 /// The colours of a theme.

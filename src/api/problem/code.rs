@@ -246,7 +246,8 @@ impl ProblemCode {
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The service is overloaded",
-                "The number of concurrent requests has reached PULSE_MAX_REQUESTS. Most of them probably wait for Feishu.",
+                "The gateway does as much as its limits allow: PULSE_MAX_REQUESTS, PULSE_MAX_EXPORTS, or the bytes of responses \
+                 that clients have not read. `detail` names the limit.",
                 "Retry after `retry_after` seconds. The operator finds the number of requests in `/metrics`.",
             ),
             Self::Internal => (

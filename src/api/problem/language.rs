@@ -127,8 +127,11 @@ impl ProblemCode {
                 ("请求的范围超出内容", "请求头 Range 的起始位置不在内容之内，内容长度见响应头 Content-Range。")
             }
             Self::PayloadTooLarge => ("请求体过大", "参数应放在查询字符串中，请缩小或去掉请求体。"),
-            Self::UriTooLong => ("路径和查询字符串过长", "每个参数最多出现一次。"),
-            Self::Overloaded => ("服务繁忙", "并发请求数已达到 PULSE_MAX_REQUESTS。请在 retry_after 秒后重试。"),
+            Self::UriTooLong => ("路径和查询字符串过长", "比任何有效请求的路径和查询字符串都长。每个参数最多传一次。"),
+            Self::Overloaded => (
+                "服务繁忙",
+                "已达到并发请求数、导出数或尚未被读取的响应字节数的上限，具体见括号内的说明。请在 retry_after 秒后重试。",
+            ),
             Self::Internal => ("内部错误", "这是本服务的缺陷，请附上 request_id 反馈。"),
         };
         ChineseDoc { title, explanation }

@@ -3,7 +3,7 @@
 import { lineChart } from "./chart.js";
 import { daysBetween, isWeekend, monthDates } from "./days.js";
 import { h } from "./dom.js";
-import { count, dayOfWeek, fullDay, percent, range } from "./format.js";
+import { count, dayOfWeek, percent, range } from "./format.js";
 import { navigate } from "./state.js";
 import { tableBehind } from "./table.js";
 import { t } from "./texts.js";
@@ -38,7 +38,7 @@ export default {
       tone: `tone-${index + 1}`,
       values: items.map((item) => item[key]),
     }));
-    // The days of two ranges are different weekdays, so their trailing figures are compared.
+    // The ranges can begin on different weekdays, so their trailing figures are compared.
     if (previous.length) series.push({ name: t("line.before"), tone: "tone-past", values: dates.map((_, index) => previous[index]?.wau) });
     const isUncertain = (item) => (interval === "day" ? uncertain.has(item.start_date) : isCut(item, interval));
     const isFree = (item) => interval === "day" && isWeekend(item.start_date);
@@ -51,7 +51,7 @@ export default {
   },
 };
 
-/** Dates whose figures can still change or are not there yet: provisional, late and pending ones. */
+/** Dates whose figures can still change or are not there yet: provisional, late, pending and missing ones. */
 async function uncertainDates(view, { days }) {
   const listed = [...days.late, ...days.pending, ...days.missing].map((day) => day.date ?? day);
   if (!days.provisional) return new Set(listed);

@@ -37,11 +37,14 @@ export async function request(path, { signal, prefer, method = "GET" } = {}) {
     throw new ApiError(0);
   }
   if (response.ok) return response;
-  const problem = await response.json().catch(() => ({}));
+  const problem = await response.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return {};
+  });
   throw new ApiError(response.status, problem, Number(response.headers.get("Retry-After")) || null);
 }
 
-/** Longest wait in seconds that the page sits out by itself; after longer ones the reader decides. */
+/** Longest wait in seconds after which the page asks again by itself; after longer ones the reader decides. */
 const LONGEST_WAIT = 900;
 /** Seconds between two requests for the progress of a job. */
 const JOB_INTERVAL = 1;
@@ -86,11 +89,15 @@ async function followJob(job, { signal, onWait }) {
 /** Resolves after some seconds; rejects when the signal aborts. */
 function sleep(seconds, signal) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, seconds * 1000);
+    signal?.throwIfAborted();
     const stop = () => {
       clearTimeout(timer);
       reject(signal.reason);
     };
-    signal?.addEventListener("abort", stop, { once: true });
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, seconds * 1000);
+    signal?.addEventListener("abort", stop);
   });
 }

@@ -40,6 +40,7 @@ import { View } from "./view.js";
 const MODULES = [glance, activity, features, departments, retention, movement, licences, clients, foot];
 
 let page = null;
+let latest = null;
 let running = new AbortController();
 
 async function start() {
@@ -53,16 +54,19 @@ async function start() {
 
 /** Shows a state: the parts of the page first, then the data as it arrives. */
 async function show(state, isReload = false) {
+  latest = state;
   const lang = state.lang ?? preferredLanguage();
   const isNew = page?.lang !== lang;
   if (isNew) {
     await loadTexts(lang);
+    if (latest !== state) return;
     page = buildPage(lang);
   }
   if (state.theme) document.documentElement.dataset.theme = state.theme;
   else delete document.documentElement.dataset.theme;
   page.drawBars(state);
   if (isNew) await nextTask();
+  if (latest !== state) return;
   if (isReload || selectionOf(state) !== page.shown) showView(state);
 }
 

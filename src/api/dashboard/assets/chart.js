@@ -31,7 +31,7 @@ export function lineChart(chart) {
   const lines = (svg, { x, y }) => {
     for (const { values, tone } of chart.series) {
       svg.append(s("path", { class: `line ${tone}`, d: linePath(values, x, y) }));
-      for (const index of lonelyPoints(values)) svg.append(s("circle", { class: `dot ${tone}`, cx: x(index), cy: y(values[index]), r: 3 }));
+      for (const index of isolatedPoints(values)) svg.append(s("circle", { class: `dot ${tone}`, cx: x(index), cy: y(values[index]), r: 3 }));
     }
   };
   return timeChart({ ...chart, least: 0, most: maximum(chart.series.flatMap(({ values }) => values)) }, lines);
@@ -202,7 +202,7 @@ function linePath(values, x, y) {
 }
 
 /** Indexes of values between two gaps, which a line would not show. */
-const lonelyPoints = (values) =>
+const isolatedPoints = (values) =>
   [...values.keys()].filter((index) => values[index] != null && values[index - 1] == null && values[index + 1] == null);
 
 const maximum = (values) => Math.max(0, ...values.filter((value) => value != null));

@@ -2,7 +2,6 @@
 
 import { signOut } from "./access.js";
 import { h } from "./dom.js";
-import { lastMonth } from "./days.js";
 import { geoName } from "./format.js";
 import { navigate, PERIODS } from "./state.js";
 import { t } from "./texts.js";

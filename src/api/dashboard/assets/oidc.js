@@ -60,7 +60,9 @@ async function exchange(code, verifier) {
   const tokens = await response.json();
   if (!response.ok) throw new Error(tokens.error_description ?? tokens.error ?? `status ${response.status}`);
   // The gateway needs a JWT. Some providers issue opaque access tokens; their ID token is one.
-  return tokens.access_token?.split(".").length === 3 ? tokens.access_token : tokens.id_token;
+  const token = tokens.access_token?.split(".").length === 3 ? tokens.access_token : tokens.id_token;
+  if (!token) throw new Error("the provider returned no JWT");
+  return token;
 }
 
 async function discover() {
