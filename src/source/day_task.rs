@@ -3,41 +3,24 @@
 use std::sync::LazyLock;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::task::{JoinError, spawn_blocking};
 
 /// One thread for each CPU. A request for a range starts one computation for each day. On tokio's threads for blocking tasks each
 /// would run on a thread of its own, and the allocator keeps memory for every thread that has allocated: 87 threads kept
 /// about 450 MiB. Limiting those threads instead would let slow lookups of host names, which use them too, delay reports.
 static THREADS: LazyLock<ThreadPool> = LazyLock::new(|| {
-    ThreadPoolBuilder::new()
-        .thread_name(|number| format!("day-{number}"))
-        // The panic hook has reported the panic. The sender of the result is dropped, so `run_day_task` returns an error.
-        .panic_handler(|_| ())
-        .build()
-        .expect("the operating system starts a thread for each CPU")
+    let threads = ThreadPoolBuilder::new().thread_name(|number| format!("day-{number}"));
+    threads.build().expect("the operating system starts a thread for each CPU")
 });
-
-/// A computation panicked.
-#[derive(Clone, Copy, Debug, Error)]
-#[error("the computation panicked")]
-pub struct DayTaskPanicked;
 
 /// Runs a computation that takes about a millisecond or more, such as decoding or filtering a day, off the async threads. It
 /// continues if the caller stops waiting.
 ///
 /// # Errors
-/// If the computation panics.
-///
-/// # Panics
-/// On the first call, if the operating system refuses to start the threads.
-pub async fn run_day_task<T: Send + 'static>(task: impl FnOnce() -> T + Send + 'static) -> Result<T, DayTaskPanicked> {
-    let (sender, receiver) = oneshot::channel();
-    THREADS.spawn(move || {
-        // The caller may have stopped waiting.
-        let _ = sender.send(task());
-    });
-    receiver.await.map_err(|_| DayTaskPanicked)
+/// If the computation panics, or if the operating system refuses to start the threads.
+pub async fn run_day_task<T: Send + 'static>(task: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    // A blocking thread waits for the result, because tokio's paused clock, which tests use, stands still only during such tasks.
+    spawn_blocking(move || THREADS.install(task)).await
 }
 
 #[cfg(test)]
