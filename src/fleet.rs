@@ -1,0 +1,25 @@
+//! Several replicas of the gateway that share one upstream limit: one of them, the *leader*, calls Feishu.
+//!
+//! The replicas elect the leader through one small record in a store with compare-and-swap. The modules:
+//!
+//! ```text
+//! record         what the store holds: leader, term, and what a successor needs to know about upstream
+//! lease_store    the trait of a store, and the probe of what a store must hold to
+//! ├─ redis_store     a Redis or Valkey server
+//! ├─ bucket_store    an object of a bucket, by conditional writes
+//! └─ memory_store    memory of this process, for tests
+//! ```
+//!
+//! The store is neither on the path of a cache hit nor of a call of Feishu.
+
+pub mod bucket_store;
+pub mod lease_store;
+pub mod memory_store;
+pub mod record;
+pub mod redis_store;
+
+pub use bucket_store::BucketStore;
+pub use lease_store::{LeaseStore, LeaseStoreError, RecordVersion, SwapOutcome};
+pub use memory_store::MemoryStore;
+pub use record::FleetRecord;
+pub use redis_store::{RedisAddress, RedisStore};

@@ -1,0 +1,3 @@
+//! Tests of several replicas: the stores that elect a leader, on real servers that `.ci/fleet` starts.
+
+mod stores;
