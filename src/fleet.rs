@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! record         what the store holds: leader, term, and what a successor needs to know about upstream
+//! election       the rule by which replicas agree on a leader; without I/O and clock
 //! lease_store    the trait of a store, and the probe of what a store must hold to
 //! ├─ redis_store     a Redis or Valkey server
 //! ├─ bucket_store    an object of a bucket, by conditional writes
@@ -13,12 +14,14 @@
 //! The store is neither on the path of a cache hit nor of a call of Feishu.
 
 pub mod bucket_store;
+pub mod election;
 pub mod lease_store;
 pub mod memory_store;
 pub mod record;
 pub mod redis_store;
 
 pub use bucket_store::BucketStore;
+pub use election::{Election, LeaseTimes};
 pub use lease_store::{LeaseStore, LeaseStoreError, RecordVersion, SwapOutcome};
 pub use memory_store::MemoryStore;
 pub use record::FleetRecord;
