@@ -4,6 +4,8 @@
 //!
 //! ```text
 //! record         what the store holds: leader, term, and what a successor needs to know about upstream
+//! member         this replica in its fleet: renews the lease on a thread of its own, or waits for its turn
+//! leadership     the right to call upstream, which the upstream client checks before each call
 //! election       the rule by which replicas agree on a leader; without I/O and clock
 //! lease_store    the trait of a store, and the probe of what a store must hold to
 //! ├─ redis_store     a Redis or Valkey server
@@ -15,14 +17,19 @@
 
 pub mod bucket_store;
 pub mod election;
+pub mod fleet_metrics;
+pub mod leadership;
 pub mod lease_store;
+pub mod member;
 pub mod memory_store;
 pub mod record;
 pub mod redis_store;
 
 pub use bucket_store::BucketStore;
 pub use election::{Election, LeaseTimes};
+pub use leadership::{FleetStatus, Leadership};
 pub use lease_store::{LeaseStore, LeaseStoreError, RecordVersion, SwapOutcome};
+pub use member::{FleetMember, MemberConfig, PreparedMember, TransferableState};
 pub use memory_store::MemoryStore;
 pub use record::FleetRecord;
 pub use redis_store::{RedisAddress, RedisStore};

@@ -292,6 +292,9 @@ pub enum LoadError {
         /// What happened, for the operator.
         reason: Arc<str>,
     },
+    /// Another replica calls upstream, or none does at the moment.
+    #[error("another replica calls upstream")]
+    NotLeader,
     /// The load was cancelled inside this process: the process is shutting down, or there is a defect.
     #[error("the load was cancelled inside the gateway")]
     Abandoned,
@@ -311,7 +314,11 @@ impl LoadError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::QuotaExhausted { .. } | Self::Throttled { .. } | Self::Unavailable { .. } | Self::Abandoned => true,
+            Self::QuotaExhausted { .. }
+            | Self::Throttled { .. }
+            | Self::Unavailable { .. }
+            | Self::NotLeader
+            | Self::Abandoned => true,
             Self::Unauthorized { .. } | Self::Forbidden { .. } | Self::Rejected { .. } => false,
         }
     }
@@ -326,7 +333,7 @@ impl LoadError {
             | Self::QuotaExhausted { upstream, .. }
             | Self::Throttled { upstream, .. }
             | Self::Unavailable { upstream, .. } => Some(upstream),
-            Self::Abandoned => None,
+            Self::NotLeader | Self::Abandoned => None,
         }
     }
 }

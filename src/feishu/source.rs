@@ -11,12 +11,13 @@ use super::{
     day_batcher::{DayBatcher, PendingCalls},
     fetch_observer::FetchObserver,
     http::HttpClient,
-    quota::{MonthlyQuota, QuotaConfig},
+    quota::{MonthlyCalls, MonthlyQuota, QuotaConfig},
     state_file::StateFile,
     stats_client::StatsClient,
     token::{AppCredentials, TokenCache},
 };
 use crate::{
+    fleet::{Leadership, TransferableState, record::SharedUpstreamState},
     model::{Clock, DayKey, Geo},
     prometheus::{Collector, Exposition},
     source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
@@ -38,6 +39,8 @@ pub struct FeishuConfig {
     pub quota: QuotaConfig,
     /// The file that keeps the call count and the learned rate limit across restarts. `None`: nothing is kept.
     pub state_file: Option<PathBuf>,
+    /// The right to call upstream, if there are other replicas.
+    pub leadership: Leadership,
     /// Timeout of one call.
     pub call_timeout: Duration,
     /// Receives each fetched day.
@@ -63,6 +66,7 @@ impl FeishuConfig {
             throttle: ThrottleConfig::default(),
             quota: QuotaConfig::default(),
             state_file: None,
+            leadership: Leadership::sole(),
             call_timeout: CALL_TIMEOUT,
             observer: FetchObserver::default(),
             loading_bytes: LOADING_BYTES,
@@ -76,6 +80,7 @@ pub struct FeishuSource {
     batcher: DayBatcher,
     throttle: Throttle<CallerId>,
     quota: Arc<MonthlyQuota>,
+    clock: Arc<dyn Clock>,
     tokens: TokenCache,
     call_metrics: Arc<CallMetrics>,
 }
@@ -107,12 +112,14 @@ impl FeishuSource {
             Arc::clone(&quota),
             Arc::clone(&clock),
             config.home_geo,
-        );
+        )
+        .with_leadership(config.leadership);
         let call_metrics = Arc::clone(client.call_metrics());
         Ok(Self {
-            batcher: DayBatcher::new(client, dictionaries, clock, config.observer, config.loading_bytes),
+            batcher: DayBatcher::new(client, dictionaries, Arc::clone(&clock), config.observer, config.loading_bytes),
             throttle,
             quota,
+            clock,
             tokens,
             call_metrics,
         })
@@ -158,6 +165,25 @@ impl Collector for FeishuSource {
         self.quota.collect(exposition);
         self.tokens.collect(exposition);
         self.write_backlog_metrics(exposition);
+    }
+}
+
+impl TransferableState for FeishuSource {
+    fn export(&self) -> SharedUpstreamState {
+        let MonthlyCalls { month, calls, exhausted } = self.quota.calls_this_month();
+        let limit = self.throttle.learned_limit(self.clock.now());
+        SharedUpstreamState { month: Some(month), calls, reserved: calls, exhausted, limit }
+    }
+
+    fn import(&self, state: &SharedUpstreamState) {
+        if let Some(month) = state.month {
+            // The previous leader may have made all calls that it had reserved.
+            let calls = state.calls.max(state.reserved);
+            self.quota.restore(&MonthlyCalls { month, calls, exhausted: state.exhausted });
+        }
+        if let Some(limit) = &state.limit {
+            self.throttle.restore(limit, self.clock.now());
+        }
     }
 }
 

@@ -1,3 +1,4 @@
 //! Tests of several replicas: the stores that elect a leader, on real servers that `.ci/fleet` starts.
 
+mod members;
 mod stores;
