@@ -29,7 +29,7 @@ pub use bucket_store::BucketStore;
 pub use election::{Election, LeaseTimes};
 pub use leadership::{FleetStatus, Leadership};
 pub use lease_store::{LeaseStore, LeaseStoreError, RecordVersion, SwapOutcome};
-pub use member::{FleetMember, MemberConfig, PreparedMember, TransferableState};
+pub use member::{FleetMember, LeaderReports, MemberConfig, PreparedMember, TransferableState};
 pub use memory_store::MemoryStore;
 pub use record::FleetRecord;
 pub use redis_store::{RedisAddress, RedisStore};

@@ -52,6 +52,11 @@ pub struct FeishuConfig {
 /// Default of [`FeishuConfig::loading_bytes`].
 const LOADING_BYTES: u64 = 256 << 20;
 
+/// A renewal reserves the calls that this multiple of the present rate allows in a lease, and at least [`MIN_RESERVED_CALLS`].
+/// The rate can rise between two renewals.
+const RESERVED_RATE_FACTOR: f64 = 1.5;
+const MIN_RESERVED_CALLS: f64 = 10.0;
+
 /// Default timeout of one call. A page usually takes 1 to 2 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -169,16 +174,28 @@ impl Collector for FeishuSource {
 }
 
 impl TransferableState for FeishuSource {
-    fn export(&self) -> SharedUpstreamState {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of calls")]
+    fn export(&self, lease: Option<Duration>) -> SharedUpstreamState {
+        let further_calls = lease.map_or(0.0, |lease| {
+            RESERVED_RATE_FACTOR * self.throttle.snapshot().rate * lease.as_secs_f64() + MIN_RESERVED_CALLS
+        });
         let MonthlyCalls { month, calls, exhausted } = self.quota.calls_this_month();
+        let reserved = self.quota.count_with(further_calls as u64);
         let limit = self.throttle.learned_limit(self.clock.now());
-        SharedUpstreamState { month: Some(month), calls, reserved: calls, exhausted, limit }
+        SharedUpstreamState { month: Some(month), calls, reserved, exhausted, limit }
+    }
+
+    fn on_stored(&self, state: &SharedUpstreamState) {
+        if let Some(month) = state.month {
+            self.quota.allow_until(month, state.reserved);
+        }
     }
 
     fn import(&self, state: &SharedUpstreamState) {
         if let Some(month) = state.month {
-            // The previous leader may have made all calls that it had reserved.
-            let calls = state.calls.max(state.reserved);
+            // The previous leader may have made all calls that it had reserved. Without a limit the exact count is not needed.
+            let calls =
+                if self.quota.monthly_limit().is_some() { state.reserved.max(state.calls) } else { state.calls };
             self.quota.restore(&MonthlyCalls { month, calls, exhausted: state.exhausted });
         }
         if let Some(limit) = &state.limit {

@@ -237,7 +237,10 @@ impl StatsClient {
             if !self.leadership.may_call() {
                 return Err(LoadError::NotLeader);
             }
-            self.quota.admit(call_priority.current()).await?;
+            tokio::select! {
+                admitted = self.quota.admit(call_priority.current()) => admitted?,
+                () = self.leadership.lost() => return Err(LoadError::NotLeader),
+            }
             // Before the permit, so that no permit is held while a token is requested.
             self.tokens.current().await?;
             let permit = tokio::select! {
@@ -249,7 +252,7 @@ impl StatsClient {
                 Ok(charge) => break (permit, charge),
                 Err(QuotaRefusal::Exhausted(error)) => return Err(error),
                 // Wait without a permit.
-                Err(QuotaRefusal::TrialInFlight) => {}
+                Err(QuotaRefusal::TrialInFlight | QuotaRefusal::NotReserved) => {}
             }
         };
         let token = self.tokens.current().await?;

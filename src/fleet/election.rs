@@ -275,6 +275,12 @@ impl Election {
         self.next_write = Duration::ZERO;
     }
 
+    /// Whether this replica releases the lease, or has released it.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+
     /// Whether this replica has nothing more to write after [`leave`](Self::leave).
     #[must_use]
     pub fn has_left(&self, now: Duration) -> bool {
@@ -299,8 +305,9 @@ impl Election {
             _ if record.term < self.term || record.term == UNKNOWN_LEADER_TERM => {
                 record.lease().max(self.longest_lease) + seen.jitter
             }
-            // The replicas of another release come first, so that a deploy changes the leader once.
-            None if record.release == self.release => self.times.interval + seen.jitter,
+            // The replicas of another release, which read the record within an interval, come first. So a deploy changes the
+            // leader once.
+            None if record.release == self.release => self.times.interval + MAX_JITTER + seen.jitter,
             None => seen.jitter,
             // Nobody has led since this replica wrote the record.
             Some(_) if self.is_own(record) => Duration::ZERO,
@@ -439,7 +446,7 @@ mod tests {
         assert!(within(first_write(&record(None, 0, "0.9", "a")), 10.0), "the record of a leader may have been lost");
         assert!(within(first_write(&record(Some("other"), 1, "1.0", "a")), 10.0), "another replica leads");
         assert!(within(first_write(&record(None, 1, "0.9", "a")), 0.0), "released by another release");
-        assert!(within(first_write(&record(None, 1, "1.0", "a")), 2.0), "released by the same release");
+        assert!(within(first_write(&record(None, 1, "1.0", "a")), 2.3), "released by the same release");
         let (longer, version) = record(Some("other"), 1, "1.0", "a");
         assert!(within(first_write(&(FleetRecord { lease_seconds: 30.0, ..longer }, version)), 30.0));
         let (newer, version) = record(None, 1, "2.0", "a");

@@ -22,8 +22,12 @@ const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// The state of upstream that moves from one leader to the next.
 pub trait TransferableState: Send + Sync + 'static {
-    /// The present state, for the record.
-    fn export(&self) -> SharedUpstreamState;
+    /// The present state, for the record. With a lease, it reserves the calls that can be made in it; without one, this
+    /// replica makes no further call.
+    fn export(&self, lease: Option<Duration>) -> SharedUpstreamState;
+
+    /// An exported state is in the store, so that the calls that it reserves may be made. Called before this replica leads.
+    fn on_stored(&self, state: &SharedUpstreamState);
 
     /// Takes over the state of the previous leader, before this replica leads.
     fn import(&self, state: &SharedUpstreamState);
@@ -40,6 +44,12 @@ pub struct MemberConfig {
     pub release: String,
 }
 
+/// Tells a member what others found out about the leader. Ignored after the member has left.
+#[derive(Clone, Debug)]
+pub struct LeaderReports {
+    commands: mpsc::WeakUnboundedSender<Command>,
+}
+
 /// This replica as a member of its fleet. It leaves the fleet on drop, without a release of the lease: then another replica
 /// leads when the lease has ended.
 #[derive(Debug)]
@@ -47,6 +57,7 @@ pub struct FleetMember {
     status: watch::Receiver<FleetStatus>,
     commands: mpsc::UnboundedSender<Command>,
     metrics: Arc<FleetMetrics>,
+    replica_id: String,
 }
 
 /// A member that has not joined yet. The upstream client needs the right to call before the fleet needs the state of the
@@ -63,7 +74,7 @@ enum Command {
     ReadSoon,
     /// The leader of this term has ended.
     LeaderRefused { term: u64 },
-    /// Release the lease, and end.
+    /// Release the lease, and do not lead again.
     Leave(oneshot::Sender<()>),
 }
 
@@ -79,6 +90,8 @@ struct MemberTask {
     commands: mpsc::UnboundedReceiver<Command>,
     metrics: Arc<FleetMetrics>,
     leaving: Option<oneshot::Sender<()>>,
+    /// The last write, until the store has shown its outcome.
+    sent: Option<FleetRecord>,
     store_fails: bool,
 }
 
@@ -111,17 +124,18 @@ impl PreparedMember {
             store,
             state,
             config,
-            replica_id,
+            replica_id: replica_id.clone(),
             epoch: Instant::now(),
             status,
             commands,
             metrics: Arc::clone(&metrics),
             leaving: None,
+            sent: None,
             store_fails: false,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("fleet".to_owned()).spawn(move || runtime.block_on(task.run()))?;
-        Ok(FleetMember { status: receiver, commands: sender, metrics })
+        Ok(FleetMember { status: receiver, commands: sender, metrics, replica_id })
     }
 }
 
@@ -144,19 +158,20 @@ impl FleetMember {
         &self.metrics
     }
 
-    /// Reads the record soon, because another replica says that the leader has changed.
-    pub fn read_soon(&self) {
-        let _ = self.commands.send(Command::ReadSoon);
+    /// The random id of this replica.
+    #[must_use]
+    pub fn replica_id(&self) -> &str {
+        &self.replica_id
     }
 
-    /// Reports that the connection to the leader of this term was reset and that a new one is refused, so that its process
-    /// has ended. Then the wait for its lease is short.
-    pub fn report_refused(&self, term: u64) {
-        let _ = self.commands.send(Command::LeaderRefused { term });
+    /// Where others report what they found out about the leader.
+    #[must_use]
+    pub fn reports(&self) -> LeaderReports {
+        LeaderReports { commands: self.commands.downgrade() }
     }
 
-    /// Stops calls of upstream at once, then releases the lease if this replica has it, and leaves the fleet. If the store
-    /// fails, this ends with the lease.
+    /// Stops calls of upstream at once, then releases the lease if this replica has it. It never leads again, but still sees
+    /// who leads, so that the requests that it has left can be forwarded. If the store fails, this ends with the lease.
     pub async fn leave(&self) {
         let (done, left) = oneshot::channel();
         if self.commands.send(Command::Leave(done)).is_ok() {
@@ -165,13 +180,29 @@ impl FleetMember {
     }
 }
 
+impl LeaderReports {
+    /// The leader may have changed: the record is read soon.
+    pub fn may_have_changed(&self) {
+        self.send(Command::ReadSoon);
+    }
+
+    /// The address of the leader of this term refuses connections, so its process has ended: the wait for its lease is
+    /// short.
+    pub fn is_refused(&self, term: u64) {
+        self.send(Command::LeaderRefused { term });
+    }
+
+    fn send(&self, command: Command) {
+        let _ = self.commands.upgrade().map(|commands| commands.send(command));
+    }
+}
+
 impl MemberTask {
     async fn run(mut self) {
         loop {
             self.publish();
             if self.election.has_left(self.now()) {
-                let _ = self.leaving.map(|done| done.send(()));
-                return;
+                let _ = self.leaving.take().map(|done| done.send(()));
             }
             match self.election.next_step(self.now()) {
                 ElectionStep::Read => self.read().await,
@@ -213,6 +244,7 @@ impl MemberTask {
             Ok(found) => {
                 self.log_answer();
                 self.election.on_read(self.now(), found);
+                self.confirm_sent();
             }
             Err(error) => {
                 self.log_failure(&error);
@@ -229,7 +261,11 @@ impl MemberTask {
         if write.leader.is_some() && !is_own && !leads {
             self.state.import(&previous.upstream);
         }
-        let upstream = if write.leader.is_some() || leads { self.state.export() } else { previous.upstream.clone() };
+        let upstream = match &write.leader {
+            Some(_) => self.state.export(Some(self.config.times.lease)),
+            None if leads => self.state.export(None),
+            None => previous.upstream.clone(),
+        };
         let record = FleetRecord {
             term: write.term,
             leader: write.leader,
@@ -242,6 +278,7 @@ impl MemberTask {
         };
         let began = Instant::now();
         self.election.on_sent(self.now(), record.clone());
+        self.sent = Some(record.clone());
         let outcome = self.store.swap(write.expected.as_ref(), &record).await;
         let is_answered = !matches!(outcome, SwapOutcome::Unknown(_));
         self.metrics.record(StoreOperation::Write, began.elapsed(), is_answered);
@@ -250,6 +287,15 @@ impl MemberTask {
             SwapOutcome::Done(_) | SwapOutcome::Lost => self.log_answer(),
         }
         self.election.on_written(self.now(), &outcome);
+        self.confirm_sent();
+    }
+
+    /// Reports the state that was sent last, if the store has it.
+    fn confirm_sent(&mut self) {
+        let stored = self.election.record().map(|record| &record.nonce);
+        if let Some(sent) = self.sent.take_if(|sent| Some(&sent.nonce) == stored) {
+            self.state.on_stored(&sent.upstream);
+        }
     }
 
     fn empty_record(&self) -> FleetRecord {
@@ -271,7 +317,7 @@ impl MemberTask {
         let role = self.election.role(self.now());
         let leads_until = match role {
             // Calls stop before the lease is released.
-            ReplicaRole::Leader { until } if self.leaving.is_none() => Some(self.epoch + until),
+            ReplicaRole::Leader { until } if !self.election.is_leaving() => Some(self.epoch + until),
             _ => None,
         };
         let status = FleetStatus {

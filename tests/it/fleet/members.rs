@@ -29,12 +29,18 @@ use crate::support::{NOON, at, day, eventually, simulator_clock};
 const LEASE: Duration = Duration::from_secs(1);
 
 /// A store that can stop answering. Clones share the record, not the fault.
-struct FaultyStore {
+pub(super) struct FaultyStore {
     store: MemoryStore,
     fails: Arc<AtomicBool>,
 }
 
 impl FaultyStore {
+    /// A store of this record, and whether it fails.
+    pub(super) fn new(store: &MemoryStore) -> (Self, Arc<AtomicBool>) {
+        let fails = Arc::<AtomicBool>::default();
+        (Self { store: store.clone(), fails: Arc::clone(&fails) }, fails)
+    }
+
     fn failure(&self) -> Result<(), LeaseStoreError> {
         if self.fails.load(Ordering::SeqCst) { Err(LeaseStoreError("configured to fail".into())) } else { Ok(()) }
     }
@@ -64,10 +70,12 @@ impl LeaseStore for FaultyStore {
 struct Calls(AtomicU64);
 
 impl TransferableState for Calls {
-    fn export(&self) -> SharedUpstreamState {
+    fn export(&self, _: Option<Duration>) -> SharedUpstreamState {
         let calls = self.0.load(Ordering::SeqCst);
         SharedUpstreamState { calls, reserved: calls, ..SharedUpstreamState::default() }
     }
+
+    fn on_stored(&self, _: &SharedUpstreamState) {}
 
     fn import(&self, state: &SharedUpstreamState) {
         self.0.fetch_max(state.calls, Ordering::SeqCst);
@@ -90,8 +98,7 @@ fn prepare(release: &str) -> PreparedMember {
 }
 
 fn join(store: &MemoryStore, release: &str) -> Member {
-    let (fails, calls) = (Arc::default(), Arc::<Calls>::default());
-    let faulty = FaultyStore { store: store.clone(), fails: Arc::clone(&fails) };
+    let ((faulty, fails), calls) = (FaultyStore::new(store), Arc::<Calls>::default());
     let handle = prepare(release).join(Box::new(faulty), Arc::clone(&calls) as _).expect("a thread");
     Member { handle, fails, calls }
 }
