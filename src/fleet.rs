@@ -4,6 +4,9 @@
 //!
 //! ```text
 //! record         what the store holds: leader, term, and what a successor needs to know about upstream
+//! forward_to_leader  loads days here while this replica leads, and from the leader otherwise
+//! leader_client  sends requests to the leader
+//! signature      signs and checks the requests between replicas
 //! member         this replica in its fleet: renews the lease on a thread of its own, or waits for its turn
 //! leadership     the right to call upstream, which the upstream client checks before each call
 //! election       the rule by which replicas agree on a leader; without I/O and clock
@@ -18,18 +21,24 @@
 pub mod bucket_store;
 pub mod election;
 pub mod fleet_metrics;
+pub mod forward_to_leader;
+pub mod leader_client;
 pub mod leadership;
 pub mod lease_store;
 pub mod member;
 pub mod memory_store;
 pub mod record;
 pub mod redis_store;
+pub mod signature;
 
 pub use bucket_store::BucketStore;
 pub use election::{Election, LeaseTimes};
+pub use forward_to_leader::{FleetLink, ForwardToLeader};
+pub use leader_client::LeaderClient;
 pub use leadership::{FleetStatus, Leadership};
 pub use lease_store::{LeaseStore, LeaseStoreError, RecordVersion, SwapOutcome};
 pub use member::{FleetMember, LeaderReports, MemberConfig, PreparedMember, TransferableState};
 pub use memory_store::MemoryStore;
 pub use record::FleetRecord;
 pub use redis_store::{RedisAddress, RedisStore};
+pub use signature::{FleetKey, SignatureVerifier};

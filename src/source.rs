@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -165,7 +166,7 @@ impl DayMetadata for LoadedDay {
 }
 
 /// The estimated cost of loading days.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forecast {
     /// Number of upstream calls that these days still need.
     pub calls: u64,
@@ -217,7 +218,8 @@ pub struct LoadContext {
 }
 
 /// Priority of an upstream call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Priority {
     /// A client waits for the response.
     Interactive,
@@ -226,7 +228,7 @@ pub enum Priority {
 }
 
 /// Identifies a caller for fair sharing of upstream calls: one access key, or one anonymous request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CallerId(pub u64);
 
 impl CallerId {
@@ -241,7 +243,8 @@ impl CallerId {
 }
 
 /// Why a day could not be loaded. It is cheap to clone, because every waiting request receives a copy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum LoadError {
     /// The app's credentials are wrong, or the app is disabled.
     #[error("upstream rejected the app's credentials ({upstream})")]
@@ -301,7 +304,7 @@ pub enum LoadError {
 }
 
 /// Code and log id of an upstream reply. With them, the call can be found in Feishu's log search.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamDetail {
     /// The `code` of the reply's body.
     pub code: Option<i64>,
