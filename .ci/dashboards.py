@@ -188,17 +188,9 @@ REPORTS = {
 
 
 def reports_dashboard(uid, title, rows):
-    return {
-        "uid": uid,
-        "title": title,
-        "tags": ["feishu-pulse"],
-        "schemaVersion": 39,
-        "editable": True,
-        # Figures of a day are there from 09:30 of the next one.
-        "time": {"from": "now-31d/d", "to": "now-1d/d"},
-        "templating": {"list": [variable("datasource", "datasource", INFINITY)]},
-        "panels": laid_out(rows),
-    }
+    # Figures of a day are there from 09:30 of the next one.
+    time = {"from": "now-31d/d", "to": "now-1d/d"}
+    return dashboard(uid, title, rows, [variable("datasource", "datasource", INFINITY)], time=time)
 
 
 def laid_out(rows):
@@ -221,26 +213,30 @@ def variable(name, kind, query, **more):
     return {"name": name, "type": kind, "query": query, "includeAll": kind == "query", "multi": kind == "query", **more}
 
 
-def dashboard(uid, title, rows):
+def prometheus_dashboard(uid, title, rows):
     jobs = variable("job", "query", "label_values(feishu_pulse_build_info, job)", refresh=2, allValue=".*",
                     datasource={"type": "prometheus", "uid": "$datasource"},
                     current={"text": "All", "value": "$__all"})
+    variables = [variable("datasource", "datasource", "prometheus"), jobs]
+    return dashboard(uid, title, rows, variables, refresh="30s", time={"from": "now-6h", "to": "now"})
+
+
+def dashboard(uid, title, rows, variables, **more):
     return {
         "uid": uid,
         "title": title,
         "tags": ["feishu-pulse"],
         "schemaVersion": 39,
         "editable": True,
-        "refresh": "30s",
-        "time": {"from": "now-6h", "to": "now"},
-        "templating": {"list": [variable("datasource", "datasource", "prometheus"), jobs]},
+        **more,
+        "templating": {"list": variables},
         "panels": laid_out(rows),
     }
 
 
 DASHBOARDS = {
-    "operations": dashboard("feishu-pulse-operations", "feishu-pulse: operations", OPERATIONS),
-    "adoption": dashboard("feishu-pulse-adoption", "feishu-pulse: adoption", ADOPTION),
+    "operations": prometheus_dashboard("feishu-pulse-operations", "feishu-pulse: operations", OPERATIONS),
+    "adoption": prometheus_dashboard("feishu-pulse-adoption", "feishu-pulse: adoption", ADOPTION),
     "reports": reports_dashboard("feishu-pulse-reports", "feishu-pulse: reports", REPORTS),
 }
 

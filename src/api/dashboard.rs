@@ -44,7 +44,7 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=3153600
 
 const HTML: &str = "text/html";
 
-/// Hash of all assets, as the part of their path that changes with each of them.
+/// Hash of all assets, part of their path.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut hash = Sha256::new();
     for (name, content) in ASSETS {
@@ -74,7 +74,7 @@ pub(super) fn routes(config: &DashboardConfig) -> Router<ApiState> {
 
 /// The page for browsers, and for other clients the addresses of the documentation.
 async fn index(Extension(page): Extension<Arc<StaticFile>>, request: Request) -> Response {
-    // The page's relative addresses would miss the last segment.
+    // Without a slash at the end, browsers resolve the page's relative addresses against the parent path.
     if request.extensions().get::<BarePublicPath>().is_some() {
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
         return Redirect::permanent(&format!("/{query}")).into_response();

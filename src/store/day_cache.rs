@@ -119,7 +119,7 @@ impl DayCache {
         self.entries.lock().digests.replace(key, old, new);
     }
 
-    /// All cached rows and digests of one view.
+    /// All cached rows of one view.
     pub(super) fn rows_of_view(&self, view: ViewId) -> Vec<Arc<DayTable>> {
         self.entries.lock().rows.of_view(view)
     }

@@ -181,11 +181,11 @@ impl Memory {
         // A renewal sets the successor before it lists the days, and this day was stored before. So one of the two moves it.
         if let Some(newest) = dictionary.newest_successor() {
             let (key, newest, old) = (self.cache_key(key), Arc::clone(newest), Arc::clone(dictionary));
-            tokio::task::spawn_blocking(move || caches.move_day(&key, &mut DayReindexing::new(old, newest)));
+            tokio::spawn(run_day_task(move || caches.move_day(&key, &mut DayReindexing::new(old, newest))));
         } else if let Some(newest) = self.dictionaries.begin_renewal(key.user_id_type, dictionary) {
             let (view, user_id_type) = (self.catalog.view(), key.user_id_type);
             let (dictionaries, old) = (Arc::clone(&self.dictionaries), Arc::clone(dictionary));
-            tokio::task::spawn_blocking(move || {
+            tokio::spawn(run_day_task(move || {
                 let bytes_before = old.bytes();
                 let mut reindexing = DayReindexing::new(old, Arc::clone(&newest));
                 for key in caches.days.keys(view, user_id_type) {
@@ -196,7 +196,7 @@ impl Memory {
                 dictionaries.end_renewal(&newest);
                 caches.days.evict_above_limit();
                 tracing::debug!(?user_id_type, bytes_before, bytes = newest.bytes(), "a dictionary was renewed");
-            });
+            }));
         }
     }
 

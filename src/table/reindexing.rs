@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     DayTable, Dictionary,
+    dictionary::DictionaryTables,
     profile::{PersonIndex, Profile, ProfileIndex},
 };
 
@@ -50,6 +51,25 @@ impl NewIndices {
         self.0[index as usize] = new;
     }
 
+    /// Adds those of these entries of `from` that have no new index to `to`. `read` returns an entry, `intern` adds it.
+    fn add<V>(
+        &mut self,
+        indices: &[u32],
+        (from, to): (&Dictionary, &Dictionary),
+        read: impl Fn(&DictionaryTables, u32) -> V,
+        intern: impl Fn(&mut DictionaryTables, &V) -> u32,
+    ) {
+        for part in self.unknown(indices.iter().copied()).chunks(ENTRIES_PER_LOCK) {
+            let tables = from.read();
+            let values: Vec<V> = part.iter().map(|index| read(&tables, *index)).collect();
+            drop(tables);
+            let mut tables = to.write();
+            for (index, value) in part.iter().zip(values) {
+                self.set(*index, intern(&mut tables, &value));
+            }
+        }
+    }
+
     fn all<B: FromIterator<u32>>(&self, indices: &[u32]) -> B {
         indices.iter().map(|index| self.0[*index as usize]).collect()
     }
@@ -77,29 +97,23 @@ impl Reindexing {
 
     /// The new indices of these people, in the same order.
     pub fn people(&mut self, people: &[PersonIndex]) -> Vec<PersonIndex> {
-        for part in self.people.unknown(people.iter().copied()).chunks(ENTRIES_PER_LOCK) {
-            let tables = self.from.read();
-            let user_ids: Vec<Arc<str>> = part.iter().map(|person| Arc::clone(tables.user_id(*person))).collect();
-            drop(tables);
-            let mut tables = self.to.write();
-            for (person, user_id) in part.iter().zip(user_ids) {
-                self.people.set(*person, tables.intern_person(&user_id).0);
-            }
-        }
+        self.people.add(
+            people,
+            (&self.from, &self.to),
+            |tables, person| Arc::clone(tables.user_id(person)),
+            |tables, user_id| tables.intern_person(user_id).0,
+        );
         self.people.all(people)
     }
 
     /// The new indices of these departments, in the same order.
     pub fn departments(&mut self, departments: &[u32]) -> Vec<u32> {
-        for part in self.departments.unknown(departments.iter().copied()).chunks(ENTRIES_PER_LOCK) {
-            let tables = self.from.read();
-            let values: Vec<_> = part.iter().map(|index| Arc::clone(tables.department(*index))).collect();
-            drop(tables);
-            let mut tables = self.to.write();
-            for (index, department) in part.iter().zip(values) {
-                self.departments.set(*index, tables.intern_department(&department));
-            }
-        }
+        self.departments.add(
+            departments,
+            (&self.from, &self.to),
+            |tables, index| Arc::clone(tables.department(index)),
+            |tables, department| tables.intern_department(department),
+        );
         self.departments.all(departments)
     }
 
@@ -128,15 +142,12 @@ impl Reindexing {
     }
 
     fn devices(&mut self, devices: &[u32]) -> Box<[u32]> {
-        for part in self.devices.unknown(devices.iter().copied()).chunks(ENTRIES_PER_LOCK) {
-            let tables = self.from.read();
-            let values: Vec<_> = part.iter().map(|index| Arc::clone(tables.devices(*index))).collect();
-            drop(tables);
-            let mut tables = self.to.write();
-            for (index, devices) in part.iter().zip(values) {
-                self.devices.set(*index, tables.intern_devices(&devices));
-            }
-        }
+        self.devices.add(
+            devices,
+            (&self.from, &self.to),
+            |tables, index| Arc::clone(tables.devices(index)),
+            |tables, devices| tables.intern_devices(devices),
+        );
         self.devices.all(devices)
     }
 }

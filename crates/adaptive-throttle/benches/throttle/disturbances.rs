@@ -5,13 +5,13 @@ use std::{ops::Range, time::Duration};
 use adaptive_throttle::{RateController, ThrottleConfig, WindowLimit};
 
 use crate::{
-    ClientFactory, cubic, evenly, is_per_minute, phase, rate, server,
+    ClientFactory, count, cubic, evenly, is_per_minute, phase, rate, server,
     simulation::{Participant, SimulatedClient, simulate_together},
     throttle,
 };
 
 /// Simulations of one disturbance.
-const SEEDS: u64 = 10;
+const SEEDS: u32 = 10;
 /// When the disturbance begins: every client has settled.
 const BEGIN: Duration = Duration::from_secs(1200);
 /// How long a second client sends calls.
@@ -69,7 +69,7 @@ pub(crate) fn table(limits: &[&str]) -> String {
 
 fn measure(limit: &str, disturbance: Disturbance, client: &ClientFactory<'_>) -> Recovery {
     let mut recovery = Recovery { worst_share: f64::INFINITY, ..Recovery::default() };
-    for seed in 0..SEEDS {
+    for seed in 0..u64::from(SEEDS) {
         let mut server = server(limit, seed);
         let during =
             BEGIN..BEGIN + if disturbance == Disturbance::FalseRefusals { FALSE_REFUSALS } else { SECOND_CLIENT };
@@ -86,7 +86,7 @@ fn measure(limit: &str, disturbance: Disturbance, client: &ClientFactory<'_>) ->
         let results = simulate_together(participants, server, measured.end, seed);
         let accepted = results[0].count_between(measured.start, measured.end).accepted;
         let share = count(accepted) / (rate(limit) * measured.end.saturating_sub(measured.start).as_secs_f64());
-        recovery.share += share / seeds();
+        recovery.share += share / f64::from(SEEDS);
         recovery.worst_share = recovery.worst_share.min(share);
         recovery.longest_lockout = recovery.longest_lockout.max(results[0].longest_lockout_in(BEGIN..Duration::MAX));
     }
@@ -123,14 +123,4 @@ impl Recovery {
         let Self { share, worst_share, longest_lockout } = self;
         format!("{emphasis}{:.1}{emphasis} ({:.1}; {longest_lockout})", 100.0 * share, 100.0 * worst_share)
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a count of calls")]
-fn count(calls: usize) -> f64 {
-    calls as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "the number of seeds is small")]
-fn seeds() -> f64 {
-    SEEDS as f64
 }

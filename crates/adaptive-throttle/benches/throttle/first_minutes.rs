@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::{
-    ClientFactory, USUAL, cubic, evenly, measure_known_limit, rate, sequential, server, simulation::SimulationResult,
-    throttle,
+    ClientFactory, USUAL, count, cubic, evenly, measure_known_limit, rate, sequential, server,
+    simulation::SimulationResult, throttle,
 };
 
 /// Simulations of one limit: more than for the settled state, because the phase of the windows matters more.
-const SEEDS: u64 = 20;
+const SEEDS: u32 = 20;
 /// Until this time a lockout counts as part of the search. Every search ends within it, because the calls of 60 s show
 /// each published limit.
 const SEARCH: Duration = Duration::from_secs(60);
@@ -64,7 +64,8 @@ pub(crate) fn table(limits: &[&str]) -> String {
 }
 
 fn measure(limit: &str, client: &ClientFactory<'_>) -> FirstMinutes {
-    let results = (0..SEEDS).map(|seed| crate::run(client, server(limit, seed), LENGTH, seed)).collect::<Vec<_>>();
+    let results =
+        (0..u64::from(SEEDS)).map(|seed| crate::run(client, server(limit, seed), LENGTH, seed)).collect::<Vec<_>>();
     let accepted = |until: Duration| {
         let allowed = rate(limit) * until.as_secs_f64();
         results.iter().map(move |result| share(result, until, allowed))
@@ -74,11 +75,11 @@ fn measure(limit: &str, client: &ClientFactory<'_>) -> FirstMinutes {
         results.iter().map(|result| result.longest_lockout_in(range.clone())).max().unwrap_or(0)
     };
     FirstMinutes {
-        minute: accepted(SEARCH).sum::<f64>() / seeds(),
+        minute: accepted(SEARCH).sum::<f64>() / f64::from(SEEDS),
         worst_minute: accepted(SEARCH).fold(f64::INFINITY, f64::min),
-        ten_minutes: accepted(LENGTH).sum::<f64>() / seeds(),
+        ten_minutes: accepted(LENGTH).sum::<f64>() / f64::from(SEEDS),
         worst_ten_minutes: accepted(LENGTH).fold(f64::INFINITY, f64::min),
-        refused: refused.sum::<f64>() / seeds() / (rate(limit) * LENGTH.as_secs_f64()),
+        refused: refused.sum::<f64>() / f64::from(SEEDS) / (rate(limit) * LENGTH.as_secs_f64()),
         search_lockout: lockouts(Duration::ZERO..SEARCH),
         later_lockout: lockouts(SEARCH..LENGTH),
     }
@@ -94,14 +95,4 @@ impl FirstMinutes {
     fn format_shares(&self) -> String {
         format!("{:.1} / {:.1}", 100.0 * self.ten_minutes, 100.0 * self.refused)
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a count of calls")]
-fn count(calls: usize) -> f64 {
-    calls as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "the number of seeds is small")]
-fn seeds() -> f64 {
-    SEEDS as f64
 }

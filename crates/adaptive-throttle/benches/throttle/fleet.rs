@@ -5,13 +5,13 @@ use std::time::Duration;
 use adaptive_throttle::{RateController, ThrottleConfig};
 
 use crate::{
-    rate, server,
+    count, rate, server,
     simulation::{CallCounts, Participant, simulate_together},
     throttle,
 };
 
 /// Simulations of one fleet.
-const SEEDS: u64 = 5;
+const SEEDS: u32 = 5;
 /// Until then, every replica has settled.
 const SETTLED: Duration = Duration::from_secs(1200);
 const LENGTH: Duration = Duration::from_secs(2400);
@@ -47,7 +47,7 @@ pub(crate) fn table() -> String {
 
 fn measure(sharing: Sharing, replicas: u32, busy: u32, limit: &str) -> String {
     let mut total = CallCounts::default();
-    for seed in 0..SEEDS {
+    for seed in 0..u64::from(SEEDS) {
         let mut controllers = (0..busy).map(|_| controller(sharing, replicas, limit)).collect::<Vec<_>>();
         let participants = controllers.iter_mut().map(|client| Participant { client, active: Duration::ZERO..LENGTH });
         for result in simulate_together(participants.collect(), server(limit, seed), LENGTH, seed) {
@@ -69,9 +69,8 @@ fn controller(sharing: Sharing, replicas: u32, limit: &str) -> RateController {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of calls")]
 fn format_shares(counts: CallCounts, limit: &str) -> String {
-    let allowed = rate(limit) * LENGTH.saturating_sub(SETTLED).as_secs_f64() * SEEDS as f64;
-    let sent = (counts.accepted + counts.refused).max(1) as f64;
-    format!("{:.1} / {:.1}", 100.0 * counts.accepted as f64 / allowed, 100.0 * counts.refused as f64 / sent)
+    let allowed = rate(limit) * LENGTH.saturating_sub(SETTLED).as_secs_f64() * f64::from(SEEDS);
+    let sent = count((counts.accepted + counts.refused).max(1));
+    format!("{:.1} / {:.1}", 100.0 * count(counts.accepted) / allowed, 100.0 * count(counts.refused) / sent)
 }

@@ -21,7 +21,7 @@ use clients::{CubicClient, FixedRateClient, SequentialClient};
 use simulation::{RefusalHeaders, SimulatedClient, SimulatedServer, SimulationResult, simulate};
 
 /// Simulations of one scenario, each with other phases and other latencies.
-const SEEDS: u64 = 3;
+const SEEDS: u32 = 3;
 /// Changes the seed of the phases, so that they do not depend on the latencies.
 const PHASE_SEED: u64 = 0x5eed;
 /// The size of the backlog whose duration is measured: the calls that the limit allows in this time, in seconds.
@@ -236,13 +236,13 @@ fn measure(limit: &str, headers: RefusalHeaders, latency: LatencyRange, client: 
     let settle = if rate(limit) < 1.0 { SLOW_SETTLE_SECONDS } else { SETTLE_SECONDS };
     let mut mean = Measurement { allowed: rate(limit) * settle, ..Measurement::default() };
     let mut backlog_minutes = Some(0.0);
-    for seed in 0..SEEDS {
+    for seed in 0..u64::from(SEEDS) {
         let server = server_with(limit, headers, latency, seed);
         let result = run(client, server, Duration::from_secs_f64(2.0 * settle), seed);
         mean.add(&result, rate(limit), settle);
         let done_at = accepted_at(&result, floor_to_usize(rate(limit) * BACKLOG_SECONDS));
         let minutes = done_at.map(|done_at| done_at.as_secs_f64() / 60.0);
-        backlog_minutes = backlog_minutes.zip(minutes).map(|(sum, minutes)| sum + minutes / seeds());
+        backlog_minutes = backlog_minutes.zip(minutes).map(|(sum, minutes)| sum + minutes / f64::from(SEEDS));
     }
     Measurement { backlog_minutes, ..mean }
 }
@@ -255,15 +255,14 @@ fn accepted_at(result: &SimulationResult, calls: usize) -> Option<Duration> {
 
 impl Measurement {
     /// Adds the result of one seed to the means.
-    #[expect(clippy::cast_precision_loss, reason = "counts of calls")]
     fn add(&mut self, result: &SimulationResult, rate: f64, settle: f64) {
         let at = Duration::from_secs_f64;
         let settled = result.count_between(at(settle), at(2.0 * settle));
         let first = result.count_between(at(0.0), at(BACKLOG_SECONDS));
-        self.sent += (settled.accepted + settled.refused) as f64 / seeds();
-        self.refused += settled.refused as f64 / seeds();
-        self.settled_share += settled.accepted as f64 / (rate * settle) / seeds();
-        self.first_share += first.accepted as f64 / (rate * BACKLOG_SECONDS) / seeds();
+        self.sent += count(settled.accepted + settled.refused) / f64::from(SEEDS);
+        self.refused += count(settled.refused) / f64::from(SEEDS);
+        self.settled_share += count(settled.accepted) / (rate * settle) / f64::from(SEEDS);
+        self.first_share += count(first.accepted) / (rate * BACKLOG_SECONDS) / f64::from(SEEDS);
         self.longest_lockout = self.longest_lockout.max(result.longest_lockout_in(Duration::ZERO..Duration::MAX));
     }
 
@@ -324,9 +323,9 @@ fn parse_limits(name: &str, phase: f64) -> Vec<RateLimit> {
     name.trim_end_matches(" (not published)").split(" and ").map(fixed).collect()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "the number of seeds is small")]
-fn seeds() -> f64 {
-    SEEDS as f64
+#[expect(clippy::cast_precision_loss, reason = "a count of calls")]
+fn count(calls: usize) -> f64 {
+    calls as f64
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of calls")]

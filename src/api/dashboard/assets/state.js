@@ -41,7 +41,7 @@ export function readState() {
 }
 
 /** The URL of the page with some values changed; undefined removes a value. Relative, without the path. */
-export function linkTo(changes) {
+function linkTo(changes) {
   const next = { ...readState(), ...changes };
   const query = new URLSearchParams();
   for (const name of Object.keys(RULES)) {
