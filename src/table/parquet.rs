@@ -6,6 +6,7 @@
 //! `schema` defines it.
 
 mod encode;
+mod file_bytes;
 mod file_metadata;
 mod parquet_day;
 mod parquet_stream;

@@ -16,6 +16,7 @@ use parquet::{
 };
 
 use super::{
+    file_bytes::FileBytes,
     file_metadata::{AttachmentRange, FileMetadata},
     read_error::ParquetReadError,
     schema::name,
@@ -130,8 +131,9 @@ impl ParquetDay {
         })
     }
 
-    fn reader(&self) -> ParquetRecordBatchReaderBuilder<Bytes> {
-        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.footer.clone())
+    fn reader(&self) -> ParquetRecordBatchReaderBuilder<FileBytes> {
+        let file = FileBytes(self.file.clone());
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone())
     }
 }
 
