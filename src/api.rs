@@ -18,6 +18,7 @@ pub mod drop_in;
 pub mod export_limits;
 pub mod export_pool;
 mod exports;
+pub mod fleet;
 pub mod format;
 pub mod host_check;
 pub mod http_metrics;

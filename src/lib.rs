@@ -5,6 +5,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod feishu;
+pub mod fleet;
 pub mod model;
 pub mod prometheus;
 pub mod proxy;

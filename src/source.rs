@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use self::day_task::run_day_task;
@@ -167,7 +168,7 @@ impl DayMetadata for LoadedDay {
 }
 
 /// The estimated cost of loading days.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forecast {
     /// Number of upstream calls that these days still need.
     pub calls: u64,
@@ -219,7 +220,8 @@ pub struct LoadContext {
 }
 
 /// Priority of an upstream call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Priority {
     /// A client waits for the response.
     Interactive,
@@ -228,7 +230,7 @@ pub enum Priority {
 }
 
 /// Identifies a caller for fair sharing of upstream calls: one access key, or one anonymous request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CallerId(pub u64);
 
 impl CallerId {
@@ -243,7 +245,8 @@ impl CallerId {
 }
 
 /// Why a day could not be loaded. It is cheap to clone, because every waiting request receives a copy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum LoadError {
     /// The app's credentials are wrong, or the app is disabled.
     #[error("upstream rejected the app's credentials ({upstream})")]
@@ -294,13 +297,16 @@ pub enum LoadError {
         /// What happened, for the operator.
         reason: Arc<str>,
     },
+    /// Another replica calls upstream, or none does at the moment.
+    #[error("another replica calls upstream")]
+    NotLeader,
     /// The load was cancelled inside this process: the process is shutting down, or there is a defect.
     #[error("the load was cancelled inside the gateway")]
     Abandoned,
 }
 
 /// Code and log id of an upstream reply. With them, the call can be found in Feishu's log search.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamDetail {
     /// The `code` of the reply's body.
     pub code: Option<i64>,
@@ -313,7 +319,11 @@ impl LoadError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::QuotaExhausted { .. } | Self::Throttled { .. } | Self::Unavailable { .. } | Self::Abandoned => true,
+            Self::QuotaExhausted { .. }
+            | Self::Throttled { .. }
+            | Self::Unavailable { .. }
+            | Self::NotLeader
+            | Self::Abandoned => true,
             Self::Unauthorized { .. } | Self::Forbidden { .. } | Self::Rejected { .. } => false,
         }
     }
@@ -328,7 +338,7 @@ impl LoadError {
             | Self::QuotaExhausted { upstream, .. }
             | Self::Throttled { upstream, .. }
             | Self::Unavailable { upstream, .. } => Some(upstream),
-            Self::Abandoned => None,
+            Self::NotLeader | Self::Abandoned => None,
         }
     }
 }

@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["table", "proxy"],
     &["report"],
     &["source"],
+    &["fleet"],
     &["store", "feishu"],
     &["query", "access"],
     &["api"],

@@ -255,6 +255,7 @@ impl Problem {
             }
             LoadError::Throttled { retry_after, .. } => (ProblemCode::UpstreamThrottled, Some(*retry_after)),
             LoadError::Unavailable { .. } => (ProblemCode::UpstreamUnavailable, Some(Duration::from_secs(30))),
+            LoadError::NotLeader => (ProblemCode::UpstreamUnavailable, Some(Duration::from_secs(10))),
             LoadError::Abandoned => (ProblemCode::Internal, None),
         };
         let problem = Self::new(code, error.to_string())

@@ -196,6 +196,7 @@ impl BatchKey {
             LoadError::Unauthorized { .. }
             | LoadError::QuotaExhausted { .. }
             | LoadError::Throttled { .. }
+            | LoadError::NotLeader
             | LoadError::Abandoned => false,
         }
     }

@@ -40,8 +40,8 @@ pub struct MonthlyQuota {
     clock: Arc<dyn Clock>,
     config: QuotaConfig,
     state: Mutex<QuotaState>,
-    /// Notified when a trial call has ended.
-    trial_ended: Notify,
+    /// Notified when a trial call has ended, or when more calls are reserved.
+    changed: Notify,
 }
 
 /// Call count of one month, as stored in the state file.
@@ -73,6 +73,8 @@ pub enum QuotaRefusal {
     Exhausted(LoadError),
     /// A trial call is in flight. [`MonthlyQuota::admit`] waits for its end.
     TrialInFlight,
+    /// No further call is reserved. [`MonthlyQuota::admit`] waits until more are.
+    NotReserved,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,8 @@ struct QuotaState {
     counted: MonthlyCalls,
     /// Calls in flight.
     in_flight: u64,
+    /// The count that the calls may reach by the record of the fleet. `None`: there is no such bound.
+    reserved: Option<u64>,
     /// Set while upstream refuses calls for the rest of the month.
     exhausted: Option<Exhausted>,
     logged_warnings: usize,
@@ -99,7 +103,7 @@ impl MonthlyQuota {
     #[must_use]
     pub fn new(config: QuotaConfig, clock: Arc<dyn Clock>) -> Self {
         let state = QuotaState::of(first_of_month(clock.now()));
-        Self { clock, config, state: Mutex::new(state), trial_ended: Notify::new() }
+        Self { clock, config, state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// The first day of the month at `now`, in UTC+8.
@@ -121,21 +125,41 @@ impl MonthlyQuota {
         }
     }
 
-    /// Checks whether a call may be made. Waits while a trial call is in flight.
+    /// The count that this many further calls reach, for the record of the fleet. Calls in flight are included, because they
+    /// may be counted.
+    #[must_use]
+    pub fn count_with(&self, further_calls: u64) -> u64 {
+        let state = self.current_state();
+        let count = (state.counted.calls + state.in_flight).saturating_add(further_calls);
+        self.config.monthly_limit.map_or(count, |limit| count.min(limit.max(state.counted.calls)))
+    }
+
+    /// Lets the calls of this month reach this count, after it was stored in the record of the fleet. Without a monthly limit
+    /// there is no bound.
+    pub fn allow_until(&self, month: Day, count: u64) {
+        let mut state = self.current_state();
+        if self.config.monthly_limit.is_some() && state.counted.month == month {
+            state.reserved = Some(count);
+            drop(state);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Checks whether a call may be made. Waits while a trial call is in flight, or while no call is reserved.
     ///
     /// # Errors
     /// [`LoadError::QuotaExhausted`] if upstream refuses calls for the rest of the month and no trial is due, or if the
     /// configured limit is reached.
     pub async fn admit(&self, priority: Priority) -> Result<(), LoadError> {
         loop {
-            let mut trial_ended = pin!(self.trial_ended.notified());
+            let mut changed = pin!(self.changed.notified());
             // Registered before the check, so that an end between the check and the wait is not missed.
-            trial_ended.as_mut().enable();
+            changed.as_mut().enable();
             let admission = self.check(&self.current_state(), priority);
             match admission {
                 Ok(()) => return Ok(()),
                 Err(QuotaRefusal::Exhausted(error)) => return Err(error),
-                Err(QuotaRefusal::TrialInFlight) => trial_ended.await,
+                Err(QuotaRefusal::TrialInFlight | QuotaRefusal::NotReserved) => changed.await,
             }
         }
     }
@@ -176,6 +200,9 @@ impl MonthlyQuota {
             Some(limit) if state.counted.calls + state.in_flight >= limit => {
                 let (upstream, until) = (UpstreamDetail::default(), next_month_start(state.counted.month));
                 Err(QuotaRefusal::Exhausted(LoadError::QuotaExhausted { upstream, until }))
+            }
+            _ if state.reserved.is_some_and(|reserved| state.counted.calls + state.in_flight >= reserved) => {
+                Err(QuotaRefusal::NotReserved)
             }
             _ => Ok(()),
         }
@@ -294,7 +321,7 @@ impl Drop for QuotaCharge {
                 exhausted.trial_in_flight = false;
             }
             drop(state);
-            self.quota.trial_ended.notify_waiters();
+            self.quota.changed.notify_waiters();
         }
     }
 }
@@ -311,6 +338,7 @@ impl QuotaState {
         Self {
             counted: MonthlyCalls { month, calls: 0, exhausted: false },
             in_flight: 0,
+            reserved: None,
             exhausted: None,
             logged_warnings: 0,
         }
@@ -459,6 +487,31 @@ mod tests {
         drop(second);
 
         assert_eq!(quota.calls_this_month().calls, 1);
+        assert!(charge().is_ok());
+    }
+
+    #[test]
+    fn calls_wait_until_more_are_reserved_for_the_fleet() {
+        let (quota, clock) = quota("2026-11-30T15:59:59Z", Some(10));
+        let month = quota.calls_this_month().month;
+        let charge = || quota.charge(Priority::Interactive);
+        assert_eq!(quota.count_with(2), 2);
+        quota.allow_until(month, 2);
+        let (first, _second) = (charge().unwrap(), charge().unwrap());
+        first.commit();
+        assert_eq!(charge().unwrap_err(), QuotaRefusal::NotReserved);
+        let mut waiting = pin!(quota.admit(Priority::Interactive));
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+
+        assert_eq!((quota.count_with(1), quota.count_with(100)), (3, 10));
+        quota.allow_until(month, 3);
+        assert_eq!(waiting.now_or_never(), Some(Ok(())));
+        assert!(charge().is_ok());
+
+        // A reservation of the last month does not bind the new one.
+        clock.set(at("2026-11-30T16:00:00Z"));
+        assert!(charge().is_ok());
+        quota.allow_until(month, 0);
         assert!(charge().is_ok());
     }
 

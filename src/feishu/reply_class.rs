@@ -125,6 +125,7 @@ pub fn concerns_all_days(error: &LoadError) -> bool {
         | LoadError::QuotaExhausted { .. }
         | LoadError::Throttled { .. }
         | LoadError::Unavailable { .. }
+        | LoadError::NotLeader
         | LoadError::Abandoned => false,
     }
 }

@@ -11,12 +11,13 @@ use super::{
     day_batcher::{DayBatcher, PendingCalls},
     fetch_observer::FetchObserver,
     http::HttpClient,
-    quota::{MonthlyQuota, QuotaConfig},
+    quota::{MonthlyCalls, MonthlyQuota, QuotaConfig},
     state_file::StateFile,
     stats_client::StatsClient,
     token::{AppCredentials, TokenCache},
 };
 use crate::{
+    fleet::{Leadership, TransferableState, record::SharedUpstreamState},
     model::{Clock, DayKey, Geo},
     prometheus::{Collector, Exposition},
     source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
@@ -38,6 +39,8 @@ pub struct FeishuConfig {
     pub quota: QuotaConfig,
     /// The file that keeps the call count and the learned rate limit across restarts. `None`: nothing is kept.
     pub state_file: Option<PathBuf>,
+    /// The right to call upstream, if there are other replicas.
+    pub leadership: Leadership,
     /// Timeout of one call.
     pub call_timeout: Duration,
     /// Receives each fetched day.
@@ -48,6 +51,11 @@ pub struct FeishuConfig {
 
 /// Default of [`FeishuConfig::loading_bytes`].
 const LOADING_BYTES: u64 = 256 << 20;
+
+/// A renewal reserves the calls that this multiple of the present rate allows in a lease, and at least [`MIN_RESERVED_CALLS`].
+/// The rate can rise between two renewals.
+const RESERVED_RATE_FACTOR: f64 = 1.5;
+const MIN_RESERVED_CALLS: f64 = 10.0;
 
 /// Default timeout of one call. A page usually takes 1 to 2 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,6 +71,7 @@ impl FeishuConfig {
             throttle: ThrottleConfig::default(),
             quota: QuotaConfig::default(),
             state_file: None,
+            leadership: Leadership::sole(),
             call_timeout: CALL_TIMEOUT,
             observer: FetchObserver::default(),
             loading_bytes: LOADING_BYTES,
@@ -76,6 +85,7 @@ pub struct FeishuSource {
     batcher: DayBatcher,
     throttle: Throttle<CallerId>,
     quota: Arc<MonthlyQuota>,
+    clock: Arc<dyn Clock>,
     tokens: TokenCache,
     call_metrics: Arc<CallMetrics>,
 }
@@ -107,12 +117,14 @@ impl FeishuSource {
             Arc::clone(&quota),
             Arc::clone(&clock),
             config.home_geo,
-        );
+        )
+        .with_leadership(config.leadership);
         let call_metrics = Arc::clone(client.call_metrics());
         Ok(Self {
-            batcher: DayBatcher::new(client, dictionaries, clock, config.observer, config.loading_bytes),
+            batcher: DayBatcher::new(client, dictionaries, Arc::clone(&clock), config.observer, config.loading_bytes),
             throttle,
             quota,
+            clock,
             tokens,
             call_metrics,
         })
@@ -158,6 +170,37 @@ impl Collector for FeishuSource {
         self.quota.collect(exposition);
         self.tokens.collect(exposition);
         self.write_backlog_metrics(exposition);
+    }
+}
+
+impl TransferableState for FeishuSource {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of calls")]
+    fn export(&self, lease: Option<Duration>) -> SharedUpstreamState {
+        let further_calls = lease.map_or(0.0, |lease| {
+            RESERVED_RATE_FACTOR * self.throttle.snapshot().rate * lease.as_secs_f64() + MIN_RESERVED_CALLS
+        });
+        let MonthlyCalls { month, calls, exhausted } = self.quota.calls_this_month();
+        let reserved = self.quota.count_with(further_calls as u64);
+        let limit = self.throttle.learned_limit(self.clock.now());
+        SharedUpstreamState { month: Some(month), calls, reserved, exhausted, limit }
+    }
+
+    fn on_stored(&self, state: &SharedUpstreamState) {
+        if let Some(month) = state.month {
+            self.quota.allow_until(month, state.reserved);
+        }
+    }
+
+    fn import(&self, state: &SharedUpstreamState) {
+        if let Some(month) = state.month {
+            // The previous leader may have made all calls that it had reserved. Without a limit the exact count is not needed.
+            let calls =
+                if self.quota.monthly_limit().is_some() { state.reserved.max(state.calls) } else { state.calls };
+            self.quota.restore(&MonthlyCalls { month, calls, exhausted: state.exhausted });
+        }
+        if let Some(limit) = &state.limit {
+            self.throttle.restore(limit, self.clock.now());
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use super::{
     token::{AccessToken, TokenCache},
 };
 use crate::{
+    fleet::Leadership,
     model::{Backoff, Clock, DataScope, DayRange, Geo, UserIdType},
     source::{CallerId, LoadError, Priority, UpstreamDetail},
 };
@@ -68,6 +69,7 @@ pub struct StatsClient {
     tokens: TokenCache,
     throttle: Throttle<CallerId>,
     quota: Arc<MonthlyQuota>,
+    leadership: Leadership,
     call_metrics: Arc<CallMetrics>,
     clock_check: ClockCheck,
     /// The tenant's own geo. It is requested without `target_geo`, because that parameter needs a feature that may be
@@ -143,8 +145,15 @@ impl StatsClient {
         clock: Arc<dyn Clock>,
         home_geo: Geo,
     ) -> Self {
+        let leadership = Leadership::sole();
         let (call_metrics, clock_check) = (Arc::default(), ClockCheck::new(clock));
-        Self { http, tokens, throttle, quota, call_metrics, clock_check, home_geo }
+        Self { http, tokens, throttle, quota, leadership, call_metrics, clock_check, home_geo }
+    }
+
+    /// Calls only while this right lasts.
+    #[must_use]
+    pub fn with_leadership(self, leadership: Leadership) -> Self {
+        Self { leadership, ..self }
     }
 
     /// The throttle of all calls.
@@ -225,19 +234,32 @@ impl StatsClient {
         call_priority: &CallPriority,
     ) -> Result<AttemptResult, LoadError> {
         let (permit, mut charge) = loop {
-            self.quota.admit(call_priority.current()).await?;
+            if !self.leadership.may_call() {
+                return Err(LoadError::NotLeader);
+            }
+            tokio::select! {
+                admitted = self.quota.admit(call_priority.current()) => admitted?,
+                () = self.leadership.lost() => return Err(LoadError::NotLeader),
+            }
             // Before the permit, so that no permit is held while a token is requested.
             self.tokens.current().await?;
-            let permit = self.acquire_permit(call_priority).await;
+            let permit = tokio::select! {
+                permit = self.acquire_permit(call_priority) => permit,
+                () = self.leadership.lost() => return Err(LoadError::NotLeader),
+            };
             // The wait for the permit may have been long.
             match self.quota.charge(call_priority.current()) {
                 Ok(charge) => break (permit, charge),
                 Err(QuotaRefusal::Exhausted(error)) => return Err(error),
                 // Wait without a permit.
-                Err(QuotaRefusal::TrialInFlight) => {}
+                Err(QuotaRefusal::TrialInFlight | QuotaRefusal::NotReserved) => {}
             }
         };
         let token = self.tokens.current().await?;
+        // The last check before the call: the waits above may have been longer than the lease.
+        if !self.leadership.may_call() {
+            return Err(LoadError::NotLeader);
+        }
         let http_request = self
             .http
             .get(STATS_PATH)

@@ -21,7 +21,8 @@ pub enum UserIdType {
 }
 
 /// The kind of department id in requests to Feishu.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DepartmentIdType {
     /// Identifies a department within one app (`od-…`). Feishu's default.
     #[default]
@@ -31,7 +32,8 @@ pub enum DepartmentIdType {
 }
 
 /// The people whose data a day of data contains. Feishu resolves department ids and user ids; the gateway does not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DataScope {
     /// All people that are visible to the app.
     #[default]
@@ -43,7 +45,7 @@ pub enum DataScope {
 }
 
 /// The key of one day of data, which is the unit of fetching, caching and archiving.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DayKey {
     /// The geo of the data.
     pub geo: Geo,

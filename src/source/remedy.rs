@@ -38,6 +38,7 @@ impl LoadError {
                     .into()
             }
             Self::Unavailable { .. } => CONNECTION.into(),
+            Self::NotLeader => "Another replica leads the fleet. Try again in a few seconds.".into(),
             Self::Abandoned => "This is a bug in feishu-pulse. Please report it.".into(),
         }
     }

@@ -8,6 +8,7 @@ mod archive;
 mod cli;
 mod differential;
 mod drop_in;
+mod fleet;
 mod http;
 mod reports;
 mod sources;

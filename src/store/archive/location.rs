@@ -76,19 +76,33 @@ impl ArchiveLocation {
                 Some(Arc::new(StagedStore::new(folder.with_fsync(true).with_automatic_cleanup(true))))
             }
             Self::Bucket { bucket, prefix } => {
-                let bucket = open_bucket(bucket).map_err(|reason| unusable(&reason))?;
+                let retry =
+                    RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
+                let bucket = open_bucket(bucket, retry).map_err(|reason| unusable(&reason))?;
                 Some(Arc::new(PrefixStore::new(bucket, Path::from(prefix.as_str()))))
             }
             Self::Memory => Some(Arc::new(InMemory::new())),
             Self::Disabled => None,
         })
     }
+
+    /// Opens the bucket for conditional writes, which are not repeated: a repeated write finds the object that it wrote
+    /// itself. `None` for other locations, which have no conditional writes between machines. Sends no request.
+    ///
+    /// # Errors
+    /// If the environment variables for the bucket are invalid.
+    pub fn open_without_retries(&self) -> Result<Option<Arc<dyn ObjectStore>>, ArchiveLocationError> {
+        let Self::Bucket { bucket, prefix } = self else { return Ok(None) };
+        let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+        let bucket =
+            open_bucket(bucket, retry).map_err(|reason| ArchiveLocationError { location: self.clone(), reason })?;
+        Ok(Some(Arc::new(PrefixStore::new(bucket, Path::from(prefix.as_str())))))
+    }
 }
 
 /// Plain HTTP is allowed because an endpoint override often names a server without TLS. Amazon's own endpoints use
 /// HTTPS.
-fn open_bucket(bucket: &str) -> Result<impl ObjectStore, String> {
-    let retry = RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
+fn open_bucket(bucket: &str, retry: RetryConfig) -> Result<impl ObjectStore, String> {
     let mut client =
         ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_connect_timeout(CONNECT_TIMEOUT).with_allow_http(true);
     let builder = from_environment().with_bucket_name(bucket);

@@ -1,0 +1,169 @@
+//! [`ForwardToLeader`]: loads days itself while this replica leads, and asks the leader otherwise.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    leader_client::{ForwardError, LeaderClient},
+    leadership::{FleetStatus, Leadership},
+    member::{FleetMember, LeaderReports},
+    record::LeaderAddress,
+};
+use crate::{
+    model::DayKey,
+    source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
+    table::{Dictionaries, parquet},
+};
+
+/// Time between two attempts to reach a leader. A change of the leader ends it.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Loads days from `inner` while this replica leads, and from the leader otherwise.
+///
+/// A load goes on when the leader changes: it waits for the next one, up to one and a half leases.
+#[derive(Debug)]
+pub struct ForwardToLeader<S> {
+    inner: S,
+    link: FleetLink,
+}
+
+/// What a replica needs to reach the leader.
+#[derive(Clone, Debug)]
+pub struct FleetLink {
+    /// The right of this replica to call upstream.
+    pub leadership: Leadership,
+    /// What this replica knows about the fleet.
+    pub status: watch::Receiver<FleetStatus>,
+    /// The random id of this replica.
+    pub replica_id: String,
+    /// Tells the member when the leader cannot be reached.
+    pub reports: LeaderReports,
+    /// Sends requests to the leader.
+    pub client: LeaderClient,
+    /// The dictionaries of the days.
+    pub dictionaries: Arc<Dictionaries>,
+    /// How long a load waits for a leader.
+    pub patience: Duration,
+}
+
+impl<S: DaySource> ForwardToLeader<S> {
+    /// Loads from `inner` while this replica leads.
+    pub const fn new(inner: S, link: FleetLink) -> Self {
+        Self { inner, link }
+    }
+}
+
+impl FleetLink {
+    /// The link of `member`. Days get their dictionaries from `dictionaries`. A load waits up to `patience` for a leader.
+    #[must_use]
+    pub fn new(
+        member: &FleetMember,
+        client: LeaderClient,
+        dictionaries: Arc<Dictionaries>,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            leadership: member.leadership(),
+            status: member.status(),
+            replica_id: member.replica_id().to_owned(),
+            reports: member.reports(),
+            client,
+            dictionaries,
+            patience,
+        }
+    }
+
+    /// The leader, if it is another replica.
+    fn other_leader(&self, status: &FleetStatus) -> Option<LeaderAddress> {
+        status.leader.clone().filter(|leader| leader.id != self.replica_id)
+    }
+
+    /// Asks the leader for a day, unless the leader changes before it answers.
+    async fn ask(
+        &self,
+        leader: &LeaderAddress,
+        term: u64,
+        key: &DayKey,
+        context: LoadContext,
+    ) -> Result<LoadedDay, ForwardError> {
+        let mut status = self.status.clone();
+        let has_changed = |status: &FleetStatus| {
+            status.term != term || status.leader.as_ref().map(|leader| &leader.id) != Some(&leader.id)
+        };
+        let file = tokio::select! {
+            file = self.client.day(leader, key, context) => file?,
+            _ = status.wait_for(has_changed) => return Err(ForwardError::NotLeader),
+        };
+        let dictionary = self.dictionaries.for_id_type(key.user_id_type);
+        let key = key.clone();
+        // A large day takes tens of milliseconds. The reader can panic if the file is damaged.
+        let decoded = tokio::task::spawn_blocking(move || parquet::decode(file, &key, &dictionary)).await;
+        match decoded {
+            Ok(Ok(day)) => Ok(LoadedDay::Rows(Arc::new(day))),
+            Ok(Err(error)) => Err(ForwardError::Failed(error.to_string().into())),
+            Err(_) => Err(ForwardError::Failed("the day cannot be decoded".into())),
+        }
+    }
+}
+
+#[async_trait]
+impl<S: DaySource> DaySource for ForwardToLeader<S> {
+    async fn load(&self, key: &DayKey, depth: Depth, context: LoadContext) -> Result<LoadedDay, LoadError> {
+        let link = &self.link;
+        let mut changes = link.status.clone();
+        let mut give_up = Instant::now() + link.patience;
+        loop {
+            let began = Instant::now();
+            let status = changes.borrow_and_update().clone();
+            if link.leadership.may_call() {
+                tokio::select! {
+                    biased;
+                    loaded = self.inner.load(key, depth, context) => match loaded {
+                        Err(LoadError::NotLeader) => {}
+                        loaded => return loaded,
+                    },
+                    () = link.leadership.lost() => {}
+                }
+            } else if let Some(leader) = link.other_leader(&status) {
+                match link.ask(&leader, status.term, key, context).await {
+                    Ok(day) => return Ok(day),
+                    Err(ForwardError::Load(LoadError::NotLeader) | ForwardError::NotLeader) => {
+                        link.reports.may_have_changed();
+                    }
+                    Err(ForwardError::Load(error)) => return Err(error),
+                    Err(ForwardError::Refused) => link.reports.is_refused(status.term),
+                    Err(ForwardError::Failed(reason)) => {
+                        tracing::debug!(%reason, "the leader did not answer");
+                        link.reports.may_have_changed();
+                    }
+                }
+            }
+            // A leader that has worked on the day for some time was reachable: the wait for the next one begins now.
+            if began.elapsed() > link.patience {
+                give_up = Instant::now() + link.patience;
+            }
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(give_up) => return Err(LoadError::NotLeader),
+                Ok(()) = changes.changed() => {}
+                () = tokio::time::sleep(RETRY_INTERVAL) => {}
+            }
+        }
+    }
+
+    async fn stored(&self, keys: &[DayKey], depth: Depth) -> Vec<Option<LoadedDay>> {
+        self.inner.stored(keys, depth).await
+    }
+
+    async fn forecast(&self, keys: &[DayKey], depth: Depth) -> Forecast {
+        let status = self.link.status.borrow().clone();
+        match self.link.other_leader(&status) {
+            Some(leader) if !self.link.leadership.may_call() => {
+                self.link.client.forecast(&leader, keys).await.unwrap_or_default()
+            }
+            _ => self.inner.forecast(keys, depth).await,
+        }
+    }
+}

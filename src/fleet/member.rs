@@ -1,0 +1,359 @@
+//! [`FleetMember`], this replica as a member of its fleet: renews the lease, or waits for the turn to lead.
+//!
+//! It runs on a thread and a runtime of its own, so that neither busy processors nor a blocked runtime delay a renewal.
+
+use std::{io, sync::Arc, thread, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+
+use super::{
+    election::{Election, ElectionStep, LeaseTimes, ProposedWrite, ReplicaRole},
+    fleet_metrics::{FleetMetrics, StoreOperation},
+    leadership::{FleetStatus, Leadership},
+    lease_store::{LeaseStore, LeaseStoreError, SwapOutcome},
+    record::{FleetRecord, ForgottenDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState},
+};
+
+/// The longest wait for the next step.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
+
+/// The state of upstream that moves from one leader to the next.
+pub trait TransferableState: Send + Sync + 'static {
+    /// The present state, for the record. With a lease, it reserves the calls that can be made in it; without one, this
+    /// replica makes no further call.
+    fn export(&self, lease: Option<Duration>) -> SharedUpstreamState;
+
+    /// An exported state is in the store, so that the calls that it reserves may be made. Called before this replica leads.
+    fn on_stored(&self, state: &SharedUpstreamState);
+
+    /// Takes over the state of the previous leader, before this replica leads.
+    fn import(&self, state: &SharedUpstreamState);
+}
+
+/// The configuration of a member.
+#[derive(Clone, Debug)]
+pub struct MemberConfig {
+    /// The durations of the lease.
+    pub times: LeaseTimes,
+    /// Host and port at which other replicas reach this one.
+    pub address: String,
+    /// The release of this gateway.
+    pub release: String,
+}
+
+/// Tells a member what others found out about the leader. Ignored after the member has left.
+#[derive(Clone, Debug)]
+pub struct LeaderReports {
+    commands: mpsc::WeakUnboundedSender<Command>,
+}
+
+/// This replica as a member of its fleet. It leaves the fleet on drop, without a release of the lease: then another replica
+/// leads when the lease has ended.
+#[derive(Debug)]
+pub struct FleetMember {
+    status: watch::Receiver<FleetStatus>,
+    commands: mpsc::UnboundedSender<Command>,
+    metrics: Arc<FleetMetrics>,
+    replica_id: String,
+}
+
+/// A member that has not joined yet. The upstream client needs the right to call before the fleet needs the state of the
+/// upstream client.
+#[derive(Debug)]
+pub struct PreparedMember {
+    config: MemberConfig,
+    status: watch::Sender<FleetStatus>,
+}
+
+#[derive(Debug)]
+enum Command {
+    /// The record may have changed.
+    ReadSoon,
+    /// The leader of this term has ended.
+    LeaderRefused { term: u64 },
+    /// Release the lease, and do not lead again.
+    Leave(oneshot::Sender<()>),
+}
+
+/// The task of a member.
+struct MemberTask {
+    election: Election,
+    store: Box<dyn LeaseStore>,
+    state: Arc<dyn TransferableState>,
+    config: MemberConfig,
+    replica_id: String,
+    epoch: Instant,
+    status: watch::Sender<FleetStatus>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    metrics: Arc<FleetMetrics>,
+    leaving: Option<oneshot::Sender<()>>,
+    /// The last write, until the store has shown its outcome.
+    sent: Option<FleetRecord>,
+    store_fails: bool,
+}
+
+impl PreparedMember {
+    /// A member with this configuration.
+    #[must_use]
+    pub fn new(config: MemberConfig) -> Self {
+        Self { config, status: watch::Sender::default() }
+    }
+
+    /// The right to call upstream. It begins after [`join`](Self::join).
+    #[must_use]
+    pub fn leadership(&self) -> Leadership {
+        Leadership::of(self.status.subscribe())
+    }
+
+    /// Joins the fleet whose record is in `store`. The store may be down.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn join(self, store: Box<dyn LeaseStore>, state: Arc<dyn TransferableState>) -> io::Result<FleetMember> {
+        let Self { config, status } = self;
+        let receiver = status.subscribe();
+        let (sender, commands) = mpsc::unbounded_channel();
+        let metrics = Arc::new(FleetMetrics::new(receiver.clone()));
+        let replica_id = RecordNonce::random().0;
+        let address = LeaderAddress { id: replica_id.clone(), address: config.address.clone() };
+        let task = MemberTask {
+            election: Election::new(config.times, address, config.release.clone(), fastrand::u64(..)),
+            store,
+            state,
+            config,
+            replica_id: replica_id.clone(),
+            epoch: Instant::now(),
+            status,
+            commands,
+            metrics: Arc::clone(&metrics),
+            leaving: None,
+            sent: None,
+            store_fails: false,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new().name("fleet".to_owned()).spawn(move || runtime.block_on(task.run()))?;
+        Ok(FleetMember { status: receiver, commands: sender, metrics, replica_id })
+    }
+}
+
+impl FleetMember {
+    /// The right to call upstream.
+    #[must_use]
+    pub fn leadership(&self) -> Leadership {
+        Leadership::of(self.status.clone())
+    }
+
+    /// What this replica knows about the fleet.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<FleetStatus> {
+        self.status.clone()
+    }
+
+    /// The metrics of the member.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<FleetMetrics> {
+        &self.metrics
+    }
+
+    /// The random id of this replica.
+    #[must_use]
+    pub fn replica_id(&self) -> &str {
+        &self.replica_id
+    }
+
+    /// Where others report what they found out about the leader.
+    #[must_use]
+    pub fn reports(&self) -> LeaderReports {
+        LeaderReports { commands: self.commands.downgrade() }
+    }
+
+    /// Stops calls of upstream at once, then releases the lease if this replica has it. It never leads again, but still sees
+    /// who leads, so that the requests that it has left can be forwarded. If the store fails, this ends with the lease.
+    pub async fn leave(&self) {
+        let (done, left) = oneshot::channel();
+        if self.commands.send(Command::Leave(done)).is_ok() {
+            let _ = left.await;
+        }
+    }
+}
+
+impl LeaderReports {
+    /// The leader may have changed: the record is read soon.
+    pub fn may_have_changed(&self) {
+        self.send(Command::ReadSoon);
+    }
+
+    /// The address of the leader of this term refuses connections, so its process has ended: the wait for its lease is
+    /// short.
+    pub fn is_refused(&self, term: u64) {
+        self.send(Command::LeaderRefused { term });
+    }
+
+    fn send(&self, command: Command) {
+        let _ = self.commands.upgrade().map(|commands| commands.send(command));
+    }
+}
+
+impl MemberTask {
+    async fn run(mut self) {
+        loop {
+            self.publish();
+            if self.election.has_left(self.now()) {
+                let _ = self.leaving.take().map(|done| done.send(()));
+            }
+            match self.election.next_step(self.now()) {
+                ElectionStep::Read => self.read().await,
+                ElectionStep::Write(write) => self.write(*write).await,
+                ElectionStep::WaitUntil(at) => {
+                    let wait = at.saturating_sub(self.now()).min(MAX_WAIT);
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        command = self.commands.recv() => match command {
+                            Some(command) => self.apply(command),
+                            None => return,
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    fn apply(&mut self, command: Command) {
+        match command {
+            Command::ReadSoon => self.election.read_soon(self.now()),
+            Command::LeaderRefused { term } => self.election.on_leader_refused(self.now(), term),
+            Command::Leave(done) => {
+                self.election.leave();
+                self.leaving = Some(done);
+            }
+        }
+    }
+
+    async fn read(&mut self) {
+        let began = Instant::now();
+        let found = self.store.read().await;
+        self.metrics.record(StoreOperation::Read, began.elapsed(), found.is_ok());
+        match found {
+            Ok(found) => {
+                self.log_answer();
+                self.election.on_read(self.now(), found);
+                self.confirm_sent();
+            }
+            Err(error) => {
+                self.log_failure(&error);
+                self.election.on_read_failed(self.now());
+            }
+        }
+    }
+
+    async fn write(&mut self, write: ProposedWrite) {
+        let previous = write.previous.unwrap_or_else(|| self.empty_record());
+        let is_own = previous.leader.as_ref().is_some_and(|leader| leader.id == self.replica_id);
+        let leads = matches!(self.election.role(self.now()), ReplicaRole::Leader { .. });
+        // A leader that lost its record knows more than the record that replaced it.
+        if write.leader.is_some() && !is_own && !leads {
+            self.state.import(&previous.upstream);
+        }
+        let upstream = match &write.leader {
+            Some(_) => self.state.export(Some(self.config.times.lease)),
+            None if leads => self.state.export(None),
+            None => previous.upstream.clone(),
+        };
+        let record = FleetRecord {
+            term: write.term,
+            leader: write.leader,
+            upstream,
+            nonce: RecordNonce::random(),
+            lease_seconds: self.config.times.lease.as_secs_f64(),
+            release: self.config.release.clone(),
+            version: RECORD_VERSION,
+            ..previous
+        };
+        let began = Instant::now();
+        self.election.on_sent(self.now(), record.clone());
+        self.sent = Some(record.clone());
+        let outcome = self.store.swap(write.expected.as_ref(), &record).await;
+        let is_answered = !matches!(outcome, SwapOutcome::Unknown(_));
+        self.metrics.record(StoreOperation::Write, began.elapsed(), is_answered);
+        match &outcome {
+            SwapOutcome::Unknown(error) => self.log_failure(error),
+            SwapOutcome::Done(_) | SwapOutcome::Lost => self.log_answer(),
+        }
+        self.election.on_written(self.now(), &outcome);
+        self.confirm_sent();
+    }
+
+    /// Reports the state that was sent last, if the store has it.
+    fn confirm_sent(&mut self) {
+        let stored = self.election.record().map(|record| &record.nonce);
+        if let Some(sent) = self.sent.take_if(|sent| Some(&sent.nonce) == stored) {
+            self.state.on_stored(&sent.upstream);
+        }
+    }
+
+    fn empty_record(&self) -> FleetRecord {
+        FleetRecord {
+            version: RECORD_VERSION,
+            term: 0,
+            nonce: RecordNonce::random(),
+            lease_seconds: self.config.times.lease.as_secs_f64(),
+            leader: None,
+            release: self.config.release.clone(),
+            upstream: SharedUpstreamState::default(),
+            forgotten: ForgottenDays::default(),
+            replicas: 1,
+        }
+    }
+
+    /// Publishes the role, if it has changed.
+    fn publish(&self) {
+        let role = self.election.role(self.now());
+        let leads_until = match role {
+            // Calls stop before the lease is released.
+            ReplicaRole::Leader { until } if !self.election.is_leaving() => Some(self.epoch + until),
+            _ => None,
+        };
+        let status = FleetStatus {
+            leads_until,
+            has_lapsed: role == ReplicaRole::LapsedLeader,
+            term: self.election.term(),
+            leader: self.election.record().and_then(|record| record.leader.clone()),
+        };
+        let before = self.status.borrow().clone();
+        if status == before {
+            return;
+        }
+        let term = status.term;
+        match (before.leads_until.is_some(), leads_until.is_some()) {
+            (false, true) => tracing::info!(term, "this replica leads the fleet and calls Feishu"),
+            (true, false) if status.has_lapsed => {
+                tracing::warn!(term, "the lease could not be renewed; this replica calls Feishu no more");
+            }
+            (true, false) => tracing::info!(term, "this replica leads the fleet no more"),
+            _ => {}
+        }
+        if term > before.term {
+            self.metrics.record_leader_change();
+        }
+        self.status.send_replace(status);
+    }
+
+    fn log_failure(&mut self, error: &LeaseStoreError) {
+        if !std::mem::replace(&mut self.store_fails, true) {
+            tracing::warn!(%error, "the store of the fleet fails; it is tried again");
+        }
+    }
+
+    fn log_answer(&mut self) {
+        if std::mem::take(&mut self.store_fails) {
+            tracing::info!("the store of the fleet answers again");
+        }
+    }
+}

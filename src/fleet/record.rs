@@ -1,0 +1,150 @@
+//! [`FleetRecord`], the record that the replicas share. It contains no secret and no personal data.
+
+use std::time::Duration;
+
+use adaptive_throttle::LearnedLimit;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::model::Day;
+
+/// The newest version of the record that this release understands. A record of a later version is read, but not replaced.
+pub const RECORD_VERSION: u32 = 1;
+
+/// The object of a bucket that holds the record.
+pub const RECORD_OBJECT: &str = "fleet/record.json";
+
+/// The record of a fleet: who leads, and what a successor needs to know.
+///
+/// A field that an earlier release does not write has its default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FleetRecord {
+    /// The version of the record; see [`RECORD_VERSION`].
+    pub version: u32,
+    /// Counts the changes of the leader.
+    pub term: u64,
+    /// A random number that each write draws. Replicas recognise their own writes and changes by it.
+    pub nonce: RecordNonce,
+    /// How long the record must be unchanged before another replica may replace it, in seconds. The length is part of the
+    /// record, because replicas can have different settings during a deploy.
+    pub lease_seconds: f64,
+    /// The replica that leads. `None` after the leader has released the lease.
+    pub leader: Option<LeaderAddress>,
+    /// The release of the replica that wrote the record.
+    #[serde(default)]
+    pub release: String,
+    /// What is known about upstream.
+    #[serde(default)]
+    pub upstream: SharedUpstreamState,
+    /// The days that were deleted on request.
+    #[serde(default)]
+    pub forgotten: ForgottenDays,
+    /// Number of replicas that are known to the leader, itself included.
+    #[serde(default)]
+    pub replicas: u32,
+}
+
+/// Identifies one write of a record: 128 random bits in hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecordNonce(pub String);
+
+/// A replica that leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderAddress {
+    /// A random id that the replica draws when its process starts.
+    pub id: String,
+    /// Host and port at which other replicas reach it.
+    pub address: String,
+}
+
+/// What the leader knows about upstream, for its successor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SharedUpstreamState {
+    /// The first day of the month, in UTC+8, that the calls are counted for.
+    pub month: Option<Day>,
+    /// Successful calls of the month.
+    pub calls: u64,
+    /// The count that the calls may reach before the record is written again. A successor of a replica that ended without
+    /// a last write starts from it.
+    pub reserved: u64,
+    /// Whether upstream refuses calls for the rest of the month.
+    pub exhausted: bool,
+    /// The learned rate limit.
+    pub limit: Option<LearnedLimit>,
+}
+
+/// Days that were deleted on request. Replicas remove them from memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ForgottenDays {
+    /// Number of deletions so far.
+    pub count: u64,
+    /// The latest deletions, the newest last, as the text of their keys.
+    pub latest: Vec<String>,
+}
+
+impl FleetRecord {
+    /// The lease as a duration. A length that is no valid duration counts as zero.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        Duration::try_from_secs_f64(self.lease_seconds).unwrap_or_default()
+    }
+
+    /// Whether this release understands the record well enough to replace it.
+    #[must_use]
+    pub const fn is_understood(&self) -> bool {
+        self.version <= RECORD_VERSION
+    }
+}
+
+impl RecordNonce {
+    /// A new nonce.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(format!("{:032x}", fastrand::u128(..)))
+    }
+}
+
+/// The Redis key of the record. Fleets of different apps, or of one app at different upstreams, have different keys. The
+/// braces make a Redis cluster place all keys of a fleet on one node.
+#[must_use]
+pub fn redis_key(app_id: &str, upstream: &str) -> String {
+    let digest = Sha256::digest(format!("{app_id}\n{upstream}"));
+    let number = u64::from_be_bytes(std::array::from_fn(|byte| digest[byte]));
+    format!("feishu-pulse:{{{number:016x}}}:fleet")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_an_earlier_release_is_read() {
+        let text = r#"{"version":1,"term":3,"nonce":"ab","lease_seconds":10,"leader":null}"#;
+        let record: FleetRecord = serde_json::from_str(text).unwrap();
+        assert_eq!((record.term, record.lease(), record.leader), (3, Duration::from_secs(10), None));
+    }
+
+    #[test]
+    fn a_record_of_a_later_release_is_read_and_not_replaced() {
+        let text = r#"{"version":2,"term":3,"nonce":"ab","lease_seconds":-1,"leader":null,"new":{}}"#;
+        let record: FleetRecord = serde_json::from_str(text).unwrap();
+        assert!(!record.is_understood());
+        assert_eq!(record.lease(), Duration::ZERO);
+    }
+
+    #[test]
+    fn fleets_of_two_apps_or_two_upstreams_have_different_keys() {
+        let key = redis_key("cli_a", "https://open.feishu.cn");
+        assert!(key.starts_with("feishu-pulse:{") && key.ends_with("}:fleet") && key.len() == 37, "{key}");
+        assert_ne!(key, redis_key("cli_b", "https://open.feishu.cn"));
+        assert_ne!(key, redis_key("cli_a", "https://open.larksuite.com"));
+    }
+
+    #[test]
+    fn nonces_differ() {
+        assert_ne!(RecordNonce::random(), RecordNonce::random());
+    }
+}

@@ -1,0 +1,177 @@
+//! [`FleetKey`], which signs the requests between the replicas of a fleet.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac as _};
+use jiff::Timestamp;
+use moka::sync::Cache;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+
+use super::record::RecordNonce;
+
+/// Domain separation: no other use of the app secret derives the same key.
+const KEY_CONTEXT: &[u8] = b"feishu-pulse requests between replicas, version 1\0";
+
+/// The scheme of the header `Authorization`.
+const SCHEME: &str = "Fleet ";
+
+/// A request is accepted if its time differs by less from the receiver's clock.
+const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(5 * 60);
+
+/// Number of nonces that are remembered, so that a request is accepted once: 100 requests a second.
+const MAX_NONCES: u64 = 60_000;
+
+/// The key of a fleet, derived from the secret of the app, which all replicas have.
+#[derive(Clone)]
+pub struct FleetKey {
+    key: Arc<Hmac<Sha256>>,
+}
+
+/// Checks the signatures of received requests. A request is accepted once.
+#[derive(Clone, Debug)]
+pub struct SignatureVerifier {
+    key: FleetKey,
+    nonces: Cache<String, ()>,
+}
+
+/// The parts of a request that are signed.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedParts<'a> {
+    /// The path.
+    pub path: &'a str,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// Why a request is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// The signature is missing, or was not made with this key over this request.
+    #[error("the signature is missing or wrong: do all replicas have the same app secret?")]
+    Wrong,
+    /// The clocks of the two replicas differ too much, or the request is old.
+    #[error("the request was signed at another time: the clocks of two replicas differ by more than 5 min")]
+    OtherTime,
+    /// The same request was received before.
+    #[error("the request was received before")]
+    Repeated,
+}
+
+impl FleetKey {
+    /// Derives the key from the secret of the app.
+    #[must_use]
+    pub fn new(app_secret: &SecretString) -> Self {
+        let digest = Sha256::new().chain_update(KEY_CONTEXT).chain_update(app_secret.expose_secret()).finalize();
+        let mut key = hmac::digest::Key::<Hmac<Sha256>>::default();
+        key[..digest.len()].copy_from_slice(&digest);
+        Self { key: Arc::new(Hmac::new(&key)) }
+    }
+
+    /// The header `Authorization` of a request that is sent at `now`.
+    #[must_use]
+    pub fn sign(&self, request: SignedParts<'_>, now: Timestamp) -> String {
+        let (seconds, nonce) = (now.as_second().to_string(), RecordNonce::random().0);
+        let signature = self.mac(request, &seconds, &nonce).finalize().into_bytes();
+        format!("{SCHEME}{seconds}.{nonce}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    fn mac(&self, SignedParts { path, body }: SignedParts<'_>, seconds: &str, nonce: &str) -> Hmac<Sha256> {
+        let body = Sha256::digest(body);
+        let parts = [path.as_bytes(), b"\n", seconds.as_bytes(), b"\n", nonce.as_bytes(), b"\n", body.as_slice()];
+        parts.into_iter().fold(Hmac::clone(&self.key), Hmac::chain_update)
+    }
+}
+
+impl SignatureVerifier {
+    /// Accepts requests that were signed with `key`.
+    #[must_use]
+    pub fn new(key: FleetKey) -> Self {
+        // A request is accepted from 5 min before to 5 min after its time.
+        let lifetime = 2 * MAX_CLOCK_DIFFERENCE;
+        Self { key, nonces: Cache::builder().max_capacity(MAX_NONCES).time_to_live(lifetime).build() }
+    }
+
+    /// Checks the header `Authorization` of a request that is received at `now`.
+    ///
+    /// # Errors
+    /// [`SignatureError`] if the request is not accepted.
+    pub fn verify(&self, request: SignedParts<'_>, header: &str, now: Timestamp) -> Result<(), SignatureError> {
+        let mut fields = header.strip_prefix(SCHEME).ok_or(SignatureError::Wrong)?.splitn(3, '.');
+        let (Some(seconds), Some(nonce), Some(signature)) = (fields.next(), fields.next(), fields.next()) else {
+            return Err(SignatureError::Wrong);
+        };
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| SignatureError::Wrong)?;
+        // Compares in constant time.
+        self.key.mac(request, seconds, nonce).verify_slice(&signature).map_err(|_| SignatureError::Wrong)?;
+        let seconds: i64 = seconds.parse().map_err(|_| SignatureError::Wrong)?;
+        if seconds.abs_diff(now.as_second()) > MAX_CLOCK_DIFFERENCE.as_secs() {
+            return Err(SignatureError::OtherTime);
+        }
+        if self.nonces.entry(nonce.to_owned()).or_insert(()).is_fresh() {
+            Ok(())
+        } else {
+            Err(SignatureError::Repeated)
+        }
+    }
+}
+
+impl std::fmt::Debug for FleetKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FleetKey")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const REQUEST: SignedParts<'_> = SignedParts { path: "/fleet/v1/day", body: b"{}" };
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + seconds).unwrap()
+    }
+
+    fn verifier(secret: &str) -> SignatureVerifier {
+        SignatureVerifier::new(FleetKey::new(&secret.into()))
+    }
+
+    #[test]
+    fn a_request_is_accepted_once_within_five_minutes() {
+        let header = FleetKey::new(&"secret".into()).sign(REQUEST, at(0));
+        for difference in [-300, 0, 300] {
+            let verifier = verifier("secret");
+            assert_eq!(verifier.verify(REQUEST, &header, at(difference)), Ok(()));
+            assert_eq!(verifier.verify(REQUEST, &header, at(difference)), Err(SignatureError::Repeated));
+        }
+        for difference in [-301, 301] {
+            assert_eq!(verifier("secret").verify(REQUEST, &header, at(difference)), Err(SignatureError::OtherTime));
+        }
+    }
+
+    #[test]
+    fn another_request_or_another_secret_is_refused() {
+        let header = FleetKey::new(&"secret".into()).sign(REQUEST, at(0));
+        let wrong = Err(SignatureError::Wrong);
+        assert_eq!(verifier("other").verify(REQUEST, &header, at(0)), wrong);
+        assert_eq!(verifier("secret").verify(SignedParts { path: "/fleet/v1/x", ..REQUEST }, &header, at(0)), wrong);
+        assert_eq!(verifier("secret").verify(SignedParts { body: b"{ }", ..REQUEST }, &header, at(0)), wrong);
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_or_invented_header_is_refused(text in "\\PC*", position in 6..100_usize, byte in any::<u8>()) {
+            let verifier = verifier("secret");
+            prop_assert_eq!(verifier.verify(REQUEST, &text, at(0)), Err(SignatureError::Wrong));
+            let header = FleetKey::new(&"secret".into()).sign(REQUEST, at(0));
+            let mut changed = header.clone().into_bytes();
+            let position = position % changed.len();
+            changed[position] = byte;
+            let changed = String::from_utf8_lossy(&changed).into_owned();
+            prop_assert_eq!(verifier.verify(REQUEST, &changed, at(0)).is_ok(), changed == header);
+        }
+    }
+}

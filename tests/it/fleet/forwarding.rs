@@ -1,0 +1,325 @@
+//! Several replicas before one simulated Feishu: each on a runtime of its own, with its own memory, dictionaries and socket.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use adaptive_throttle::ThrottleConfig;
+use feishu_pulse::{
+    api::fleet::{FleetRoutes, fleet_router},
+    feishu::{FeishuConfig, FeishuSource, quota::QuotaConfig, token::AppCredentials},
+    fleet::{
+        FleetKey, FleetLink, FleetMember, ForwardToLeader, LeaderClient, LeaseTimes, MemberConfig, MemoryStore,
+        PreparedMember, SignatureVerifier,
+    },
+    model::{DataScope, DayKey, Geo, ManualClock, UserIdType},
+    source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority},
+    store::{FreshnessPolicy, Memory, read_path},
+    table::DayMetadata as _,
+};
+use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, PageTokenStyle, Simulator, SimulatorConfig};
+use futures_util::future::join_all;
+use tokio::{net::TcpListener, runtime::Runtime};
+
+use super::members::FaultyStore;
+use crate::support::{NOON, at, day, eventually, simulator_clock};
+
+const LEASE: Duration = Duration::from_secs(1);
+const PEOPLE: u32 = 600;
+
+/// Calls for one day of all people, in pages of 60.
+const CALLS_OF_A_DAY: usize = 10;
+
+/// One tenant, and what its replicas share.
+struct Tenant {
+    simulator: Simulator,
+    clock: Arc<ManualClock>,
+    store: MemoryStore,
+    credentials: AppCredentials,
+}
+
+/// A replica that can be killed: all its tasks and sockets end with its runtime.
+struct Replica {
+    runtime: Option<Runtime>,
+    source: Arc<dyn DaySource>,
+    member: FleetMember,
+    store_fails: Arc<AtomicBool>,
+}
+
+impl Tenant {
+    async fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(at(NOON)));
+        let page_tokens = PageTokenStyle::Opaque;
+        let simulation = SimulatorConfig { users: PEOPLE, turnover: 0.0, page_tokens, ..SimulatorConfig::default() };
+        let credentials =
+            AppCredentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
+        let simulator = Simulator::start(simulation, simulator_clock(clock.clone())).await.expect("a simulator");
+        Self { simulator, clock, store: MemoryStore::default(), credentials }
+    }
+
+    /// Starts a replica that makes up to `rate` calls a second, and signs with `secret`.
+    async fn replica(&self, rate: f64, secret: &'static str) -> Replica {
+        self.replica_with(rate, secret, None).await
+    }
+
+    /// The same, with a limit of calls a month.
+    async fn replica_with(&self, rate: f64, secret: &'static str, monthly_limit: Option<u64>) -> Replica {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let (clock, credentials, record) = (Arc::clone(&self.clock), self.credentials.clone(), self.store.clone());
+        let base_url = self.simulator.base_url().parse().expect("a URL");
+        let started = runtime.spawn(async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let prepared = PreparedMember::new(MemberConfig {
+                times: LeaseTimes::of_redis(LEASE),
+                address: listener.local_addr().expect("an address").to_string(),
+                release: "1.0".to_owned(),
+            });
+            let memory = Arc::new(Memory::new(64 << 20, FreshnessPolicy::default(), Arc::clone(&clock) as _));
+            let config = FeishuConfig {
+                throttle: ThrottleConfig { ceiling: Some(rate), start_rate: rate, ..ThrottleConfig::default() },
+                quota: QuotaConfig { monthly_limit, reserve: 0.0 },
+                leadership: prepared.leadership(),
+                ..FeishuConfig::new(base_url, credentials, Geo::Cn)
+            };
+            let dictionaries = Arc::clone(memory.dictionaries());
+            let feishu = FeishuSource::new(config, Arc::clone(&dictionaries), Arc::clone(&clock) as _);
+            let feishu = feishu.expect("a source");
+            let (store, store_fails) = FaultyStore::new(&record);
+            let member = prepared.join(Box::new(store), Arc::new(feishu.clone())).expect("a thread");
+            let key = FleetKey::new(&secret.into());
+            let client = LeaderClient::new(key.clone(), Arc::clone(&clock) as _).expect("a client");
+            let link = FleetLink::new(&member, client, dictionaries, 3 * LEASE);
+            let source = read_path(&memory, None, ForwardToLeader::new(feishu, link)).source;
+            let routes = FleetRoutes {
+                source: Arc::clone(&source),
+                leadership: member.leadership(),
+                status: member.status(),
+                verifier: SignatureVerifier::new(key),
+                clock,
+            };
+            tokio::spawn(async move { axum::serve(listener, fleet_router(routes)).await });
+            (source, member, store_fails)
+        });
+        let (source, member, store_fails) = started.await.expect("a replica");
+        Replica { runtime: Some(runtime), source, member, store_fails }
+    }
+
+    async fn replicas(&self, count: usize, rate: f64) -> Vec<Replica> {
+        join_all((0..count).map(|_| self.replica(rate, "secret"))).await
+    }
+
+    fn calls(&self) -> usize {
+        self.simulator.call_log().stats_calls().len()
+    }
+}
+
+impl Replica {
+    /// Loads a day on the runtime of the replica.
+    async fn load(&self, date: &str) -> Result<LoadedDay, LoadError> {
+        let (source, key) = (Arc::clone(&self.source), key(date));
+        let context = LoadContext { priority: Priority::Interactive, caller: CallerId(1) };
+        let load = async move { source.load(&key, Depth::Rows, context).await };
+        let loaded = self.runtime.as_ref().expect("a running replica").spawn(load);
+        // A load whose replica is killed ends without a result.
+        tokio::time::timeout(Duration::from_secs(60), loaded)
+            .await
+            .expect("a result within 60 s")
+            .unwrap_or(Err(LoadError::Abandoned))
+    }
+
+    fn leads(&self) -> bool {
+        self.member.leadership().may_call()
+    }
+
+    /// Ends the process of the replica without any notice.
+    fn kill(mut self) {
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+    }
+}
+
+fn key(date: &str) -> DayKey {
+    DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day: day(date) }
+}
+
+/// Waits until one replica leads and all have seen it. The first one leads.
+async fn elect(mut replicas: Vec<Replica>) -> Vec<Replica> {
+    let sees_leader = |replica: &Replica| replica.member.status().borrow().leader.is_some();
+    eventually(async || replicas.iter().any(Replica::leads) && replicas.iter().all(sees_leader)).await;
+    replicas.sort_by_key(|replica| !replica.leads());
+    replicas
+}
+
+#[tokio::test]
+async fn a_cold_day_is_fetched_once_for_all_callers_of_all_replicas() {
+    let tenant = Tenant::new().await;
+    let replicas = elect(tenant.replicas(3, 5_000.0).await).await;
+
+    let loads = replicas.iter().flat_map(|replica| (0..10).map(|_| replica.load("2026-11-20")));
+    let days: Vec<LoadedDay> = join_all(loads).await.into_iter().map(|day| day.expect("a day")).collect();
+
+    assert_eq!(tenant.calls(), CALLS_OF_A_DAY);
+    assert_eq!(days[0].row_count(), PEOPLE as usize);
+    assert!(days.iter().all(|day| day.hash() == days[0].hash() && day.fetched_at() == days[0].fetched_at()));
+    // The rows of a follower do not depend on the leader any more.
+    let mut replicas = replicas;
+    replicas.remove(0).kill();
+    assert_eq!(replicas[1].load("2026-11-20").await.expect("a day").row_count(), PEOPLE as usize);
+    assert_eq!(tenant.calls(), CALLS_OF_A_DAY);
+}
+
+#[tokio::test]
+async fn a_load_goes_on_after_the_leader_was_killed_in_a_fetch() {
+    let tenant = Tenant::new().await;
+    // Ten calls take two seconds.
+    let mut replicas = elect(tenant.replicas(3, 5.0).await).await;
+    let leader = replicas.remove(0);
+    let loads = join_all(replicas.iter().map(|replica| replica.load("2026-11-20")));
+    let (days, ()) = tokio::join!(loads, async {
+        eventually(async || tenant.calls() >= 2).await;
+        leader.kill();
+    });
+
+    for loaded in days {
+        assert_eq!(loaded.expect("a day").row_count(), PEOPLE as usize);
+    }
+    // The new leader starts the day again; no third fetch begins.
+    assert!(tenant.calls() < 2 * CALLS_OF_A_DAY, "{}", tenant.calls());
+}
+
+#[tokio::test]
+async fn a_load_goes_on_after_the_leader_has_left() {
+    let tenant = Tenant::new().await;
+    let replicas = elect(tenant.replicas(2, 5.0).await).await;
+    let (loaded, ()) = tokio::join!(replicas[1].load("2026-11-20"), async {
+        eventually(async || tenant.calls() >= 2).await;
+        replicas[0].member.leave().await;
+    });
+    assert_eq!(loaded.expect("a day").row_count(), PEOPLE as usize);
+    assert!(replicas[1].leads());
+    // A replica that leads no more asks the new leader, also for what it was asked itself.
+    assert_eq!(replicas[0].load("2026-11-19").await.expect("a day").row_count(), PEOPLE as usize);
+}
+
+#[tokio::test]
+async fn the_monthly_limit_holds_for_all_replicas_together_even_if_leaders_are_killed() {
+    const LIMIT: u64 = 25;
+    let tenant = Tenant::new().await;
+    let mut dates = (1..=20).map(|day| format!("2026-11-{day:02}"));
+    let mut load_days = async |replica: &Replica, count: usize| {
+        join_all(dates.by_ref().take(count).map(|date| async move { replica.load(&date).await.err() })).await
+    };
+    let mut replicas = join_all((0..3).map(|_| tenant.replica_with(50.0, "secret", Some(LIMIT)))).await;
+    for _ in 0..2 {
+        replicas = elect(replicas).await;
+        load_days(&replicas[1], 1).await;
+        replicas.remove(0).kill();
+    }
+    replicas = elect(replicas).await;
+    let errors = load_days(&replicas[0], 5).await;
+
+    assert!(errors.iter().flatten().any(|error| matches!(error, LoadError::QuotaExhausted { .. })), "{errors:?}");
+    assert!(tenant.calls() <= LIMIT as usize, "{}", tenant.calls());
+}
+
+#[tokio::test]
+async fn an_error_of_feishu_reaches_the_caller_of_a_follower_unchanged() {
+    let tenant = Tenant::new().await;
+    let replicas = elect(tenant.replicas(2, 5_000.0).await).await;
+    let fault = InjectedFault::new(FaultKind::error_code(1_051_002)).on(FaultTarget::Stats).times(u32::MAX);
+    tenant.simulator.faults().push(fault);
+
+    let at_follower = replicas[1].load("2026-11-20").await.expect_err("an error");
+    let at_leader = replicas[0].load("2026-11-20").await.expect_err("an error");
+
+    let reason = |error: &LoadError| match error {
+        LoadError::Forbidden { upstream, reason } => (upstream.code, reason.to_string()),
+        error => panic!("{error}"),
+    };
+    assert_eq!(reason(&at_follower), reason(&at_leader));
+}
+
+#[tokio::test]
+async fn a_follower_forecasts_what_the_leader_does() {
+    let tenant = Tenant::new().await;
+    let replicas = elect(tenant.replicas(2, 5_000.0).await).await;
+    replicas[1].load("2026-11-20").await.expect("a day");
+    let keys = [key("2026-11-18"), key("2026-11-19")];
+
+    let at_leader = replicas[0].source.forecast(&keys, Depth::Rows).await;
+    let at_follower = replicas[1].source.forecast(&keys, Depth::Rows).await;
+
+    assert_eq!(at_leader.calls, 2 * CALLS_OF_A_DAY as u64);
+    assert_eq!(at_follower.calls, at_leader.calls);
+    assert_ne!(at_follower, Forecast::default());
+}
+
+#[tokio::test]
+async fn a_load_fails_when_no_replica_leads_for_long() {
+    let tenant = Tenant::new().await;
+    let replicas = tenant.replicas(1, 5_000.0).await;
+    replicas[0].store_fails.store(true, Ordering::SeqCst);
+    assert_eq!(replicas[0].load("2026-11-20").await.err(), Some(LoadError::NotLeader));
+
+    replicas[0].store_fails.store(false, Ordering::SeqCst);
+    eventually(async || replicas[0].leads()).await;
+    assert_eq!(replicas[0].load("2026-11-20").await.expect("a day").row_count(), PEOPLE as usize);
+}
+
+#[tokio::test]
+async fn a_replica_with_another_secret_gets_no_days() {
+    let tenant = Tenant::new().await;
+    let mut replicas = elect(tenant.replicas(1, 5_000.0).await).await;
+    replicas.push(tenant.replica(5_000.0, "another secret").await);
+    eventually(async || replicas[1].member.status().borrow().leader.is_some()).await;
+
+    assert_eq!(replicas[1].load("2026-11-20").await.err(), Some(LoadError::NotLeader));
+
+    assert_eq!(tenant.calls(), 0);
+}
+
+#[tokio::test]
+#[ignore = "takes a minute; .ci/fleet runs it"]
+async fn every_day_is_right_while_leaders_are_killed_or_leave_in_a_fetch() {
+    let tenant = Tenant::new().await;
+    // A client without other replicas shows what is right.
+    let config = FeishuConfig {
+        throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
+        ..FeishuConfig::new(tenant.simulator.base_url().parse().expect("a URL"), tenant.credentials.clone(), Geo::Cn)
+    };
+    let reference = FeishuSource::new(config, Arc::default(), Arc::clone(&tenant.clock) as _).expect("a source");
+    let context = LoadContext { priority: Priority::Interactive, caller: CallerId(1) };
+    let mut replicas = tenant.replicas(3, 20.0).await;
+    for (number, date) in (1..=20).map(|day| (day, format!("2026-11-{day:02}"))) {
+        replicas = elect(replicas).await;
+        let leader = replicas.remove(0);
+        let calls = tenant.calls();
+        let followers = join_all(replicas.iter().map(|replica| replica.load(&date)));
+        // The leader ends after 0 to 10 of the 10 calls of the day.
+        let (days, ()) = tokio::join!(followers, async {
+            eventually(async || tenant.calls() >= calls + number % (CALLS_OF_A_DAY + 1)).await;
+            if number % 2 == 0 {
+                leader.kill();
+            } else {
+                leader.member.leave().await;
+                leader.kill();
+            }
+        });
+        let right = reference.load(&key(&date), Depth::Rows, context).await.expect("a day");
+        assert_eq!(right.row_count(), PEOPLE as usize);
+        for day in days {
+            assert_eq!(day.expect("a day").hash(), right.hash(), "{date}");
+        }
+        replicas.push(tenant.replica(20.0, "secret").await);
+    }
+}
