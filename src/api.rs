@@ -2,6 +2,7 @@
 
 pub mod access_log;
 mod allowed_origins;
+mod at_leader;
 pub mod authenticate;
 pub mod authorization;
 pub mod body_budget;

@@ -5,6 +5,7 @@ pub mod binding_check;
 pub mod build;
 pub mod config;
 mod file_descriptors;
+pub mod fleet;
 mod log_writer;
 pub mod maintenance;
 pub mod process_metrics;
@@ -17,6 +18,7 @@ pub mod tls;
 
 pub use build::{BuildError, Gateway, build};
 pub use config::{GatewayConfig, ServerConfig};
+pub use fleet::{FleetConfig, FleetStore, FleetStoreError, serve_fleet};
 pub use serve::{serve, serve_operations, serve_until};
 pub use shutdown_signals::ShutdownSignals;
 pub use tls::{TlsError, TlsFiles};

@@ -11,6 +11,7 @@
 use std::{sync::Arc, time::Duration};
 
 use feishu_pulse::{
+    fleet::Leadership,
     access::{AccessConfig, Authenticator},
     api::{AccessTokens, ApiConfig, ApiParts, ApiState},
     app::{
@@ -217,10 +218,13 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
         geos: [Geo::Cn].into(),
         policy: FreshnessPolicy::default(),
         clock: Arc::clone(&clock),
+        leadership: Leadership::sole(),
+        member: None,
     };
     let parts = ApiParts {
         archive: None,
         backfills: BackfillJobs::new(backfiller.clone()),
+        fleet: None,
         quota: Arc::new(MonthlyQuota::new(QuotaConfig::default(), Arc::clone(&clock))),
         authenticator: Arc::new(Authenticator::new(&AccessConfig::default()).expect("no access control")),
         access_tokens: AccessTokens::new(&"no secret".into()),
@@ -233,7 +237,7 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     let api = ApiState::new(parts, config).expect("threads");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
-    let gateway = Gateway { api, archive: None, backfiller, maintenance, server: ServerConfig::default() };
+    let gateway = Gateway { api, archive: None, backfiller, maintenance, server: ServerConfig::default(), fleet: None };
     tokio::spawn(app::serve(gateway, listener, std::future::pending()));
     (base, memory)
 }

@@ -1,24 +1,34 @@
 //! Routes between the replicas of a fleet, on a listener of their own. Only replicas with the same app secret are answered.
+//!
+//! `/fleet/v1/…` are the routes for days. Any other path is a request of a caller that another replica passes on, with the
+//! credentials of the caller; the API of this replica answers it.
 
 use std::sync::Arc;
 
 use axum::{
     Router,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode, header},
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, Method, StatusCode},
     response::{IntoResponse as _, Response},
     routing::post,
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::watch;
+use tower::ServiceExt as _;
 
+use super::{
+    middleware::HttpService,
+    request_limits::MAX_BODY_BYTES,
+    router,
+    state::ApiState,
+};
 use crate::{
     fleet::{
         FleetStatus, Leadership,
         leader_client::{DAY_PATH, DayRequest, FORECAST_PATH, ForecastRequest},
-        signature::{SignatureVerifier, SignedParts},
+        signature::{SIGNATURE_HEADER, SignatureVerifier, SignedParts, TIME_HEADER},
     },
     model::Clock,
     source::{DaySource, Depth, LoadContext, LoadError, LoadedDay},
@@ -45,18 +55,56 @@ pub fn fleet_router(routes: FleetRoutes) -> Router {
     Router::new().route(DAY_PATH, post(load_day)).route(FORECAST_PATH, post(forecast)).with_state(routes)
 }
 
+/// The service of the listener between replicas, with the API for the requests that other replicas pass on.
+pub fn fleet_service(routes: FleetRoutes, state: &ApiState) -> impl HttpService<hyper::body::Incoming> + use<> {
+    let api = router::service::<Body>(state);
+    let passed_on = routes.clone();
+    let router = fleet_router(routes).fallback(async move |request: Request| {
+        match passed_on.accept_passed_on(request).await {
+            Ok(request) => {
+                let Ok(response) = api.clone().oneshot(request).await;
+                response
+            }
+            Err(refused) => refused,
+        }
+    });
+    tower::service_fn(move |request: axum::http::Request<hyper::body::Incoming>| {
+        router.clone().oneshot(request.map(Body::new))
+    })
+}
+
+/// Marks a request that another replica has passed on, which is not passed on again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PassedOn;
+
 impl FleetRoutes {
     /// The content of a signed request, if this replica leads.
     fn accept<T: DeserializeOwned>(&self, path: &str, headers: &HeaderMap, body: &Bytes) -> Result<T, Response> {
-        let signature = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if let Err(error) = self.verifier.verify(SignedParts { path, body }, signature, self.clock.now()) {
-            tracing::warn!(%error, "a request of another replica was refused");
-            return Err((StatusCode::UNAUTHORIZED, error.to_string()).into_response());
-        }
-        if !self.leadership.may_call() {
-            return Err(self.misdirected());
-        }
+        self.verify(SignedParts { method: Method::POST.as_str(), path, body }, headers)?;
         serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()).into_response())
+    }
+
+    /// A request of a caller that another replica has passed on, if this replica leads.
+    async fn accept_passed_on(&self, request: Request) -> Result<Request, Response> {
+        let (mut parts, body) = request.into_parts();
+        let body = to_bytes(body, MAX_BODY_BYTES).await;
+        let body = body.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()).into_response())?;
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        self.verify(SignedParts { method: parts.method.as_str(), path, body: &body }, &parts.headers)?;
+        parts.extensions.insert(PassedOn);
+        Ok(Request::from_parts(parts, Body::from(body)))
+    }
+
+    /// Checks that a request was signed, and that this replica leads.
+    fn verify(&self, signed: SignedParts<'_>, headers: &HeaderMap) -> Result<(), Response> {
+        let signature = headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let now = self.clock.now();
+        if let Err(error) = self.verifier.verify(signed, signature, now) {
+            tracing::debug!(%error, "a request of another replica was refused");
+            let time = [(TIME_HEADER, now.as_second().to_string())];
+            return Err((StatusCode::UNAUTHORIZED, time, error.to_string()).into_response());
+        }
+        if self.leadership.may_call() { Ok(()) } else { Err(self.misdirected()) }
     }
 
     /// The answer of a replica that does not lead: who does, as far as it knows.

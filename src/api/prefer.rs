@@ -9,6 +9,8 @@ use axum::{
     response::Response,
 };
 
+use super::at_leader::serve_at_leader;
+
 pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
@@ -25,7 +27,9 @@ pub struct Preference {
 pub async fn apply_preference(mut request: Request, next: Next) -> Response {
     let preference = Preference::parse(request.headers());
     request.extensions_mut().insert(preference);
-    let mut response = next.run(request).await;
+    // The leader of a fleet runs the jobs.
+    let mut response =
+        if preference.respond_async { serve_at_leader(request, next).await } else { next.run(request).await };
     let applied = preference.applied(response.status());
     response.headers_mut().extend(applied.map(|applied| (PREFERENCE_APPLIED, applied)));
     response

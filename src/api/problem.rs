@@ -244,6 +244,12 @@ impl Problem {
         Self::new(ProblemCode::ArchiveUnavailable, detail).with_retry_after(Duration::from_secs(60))
     }
 
+    /// The problem of a request that only the leader of a fleet can serve, while no replica leads.
+    #[must_use]
+    pub fn no_leader() -> Self {
+        Self::from_load_error(&LoadError::NotLeader, jiff::Timestamp::UNIX_EPOCH)
+    }
+
     fn from_load_error(error: &LoadError, now: jiff::Timestamp) -> Self {
         let (code, wait) = match error {
             LoadError::Unauthorized { retry_after, .. } => (ProblemCode::UpstreamUnauthorized, Some(*retry_after)),
@@ -255,7 +261,7 @@ impl Problem {
             }
             LoadError::Throttled { retry_after, .. } => (ProblemCode::UpstreamThrottled, Some(*retry_after)),
             LoadError::Unavailable { .. } => (ProblemCode::UpstreamUnavailable, Some(Duration::from_secs(30))),
-            LoadError::NotLeader => (ProblemCode::UpstreamUnavailable, Some(Duration::from_secs(10))),
+            LoadError::NotLeader => (ProblemCode::NoLeader, Some(Duration::from_secs(10))),
             LoadError::Abandoned => (ProblemCode::Internal, None),
         };
         let problem = Self::new(code, error.to_string())

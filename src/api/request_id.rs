@@ -37,7 +37,10 @@ impl Middleware for AssignRequestId {
 
 impl Finish for SetRequestId {
     fn finish(self, Ok(mut response): Served) -> Response {
-        response.headers_mut().extend(self.0.request_id_header().cloned().map(|id| (X_REQUEST_ID, id)));
+        // The answer of another replica has an id already.
+        if let Some(id) = self.0.request_id_header() {
+            response.headers_mut().insert(X_REQUEST_ID, id.clone());
+        }
         response
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use axum::{Router, middleware::from_fn};
+use axum::{Extension, Router, middleware::from_fn};
 use serde_json::Value;
 use utoipa::openapi::Server;
 use utoipa_axum::{
@@ -12,6 +12,7 @@ use utoipa_axum::{
 };
 
 use super::{
+    at_leader::at_leader,
     authorization::endpoints,
     body_budget::BodyBudget,
     dashboard, docs, drop_in,
@@ -72,6 +73,10 @@ fn router(state: &ApiState, routes: Router<ApiState>) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(ProblemCode::MethodNotAllowed, "the path exists, but not for this method")
         });
+    let routes = match &state.data.fleet {
+        Some(fleet) => routes.layer(Extension(fleet.clone())),
+        None => routes,
+    };
     layers::around_router(routes.with_state(state.clone()))
 }
 
@@ -97,11 +102,11 @@ fn native_routes(metrics_listener: MetricsListener) -> OpenApiRouter<ApiState> {
     let over_days = over_days.map(|(policy, routes)| endpoints(policy, with_preference(routes)));
     let others = [
         (RoutePolicy::REPORTS_OR_ADMIN, routes!(v1::coverage::get)),
-        (RoutePolicy::ADMIN, routes!(v1::days::delete)),
-        (RoutePolicy::ADMIN, routes!(v1::backfills::post)),
-        (RoutePolicy::REPORTS_OR_ADMIN, routes!(v1::backfills::list)),
-        (RoutePolicy::REPORTS_OR_ADMIN, routes!(v1::backfills::get, v1::backfills::delete)),
-        (RoutePolicy::REPORTS_OR_ADMIN, routes!(v1::backfills::events)),
+        (RoutePolicy::ADMIN, at_leader(routes!(v1::days::delete))),
+        (RoutePolicy::ADMIN, at_leader(routes!(v1::backfills::post))),
+        (RoutePolicy::REPORTS_OR_ADMIN, at_leader(routes!(v1::backfills::list))),
+        (RoutePolicy::REPORTS_OR_ADMIN, at_leader(routes!(v1::backfills::get, v1::backfills::delete))),
+        (RoutePolicy::REPORTS_OR_ADMIN, at_leader(routes!(v1::backfills::events))),
         (RoutePolicy::Public, routes!(ops::problem)),
         (RoutePolicy::Public, routes!(ops::livez)),
         (RoutePolicy::Public, routes!(ops::readyz)),

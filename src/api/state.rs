@@ -32,6 +32,7 @@ use super::{
 use crate::{
     access::{Authenticator, Caller},
     feishu::quota::MonthlyQuota,
+    fleet::FleetLink,
     model::{Clock, Geo},
     prometheus::{Collector, Collectors},
     query::{BackfillJobs, LoadOptions, QueryEngine, ViewEngines},
@@ -77,6 +78,8 @@ pub struct DataState {
     pub archive: Option<Arc<Archive>>,
     /// Backfill jobs.
     pub backfills: BackfillJobs,
+    /// The other replicas; `None` if there are none.
+    pub fleet: Option<FleetLink>,
     /// The monthly quota of upstream calls.
     pub quota: Arc<MonthlyQuota>,
     /// The geos that are served; the first is the home geo of the tenant.
@@ -135,6 +138,8 @@ pub struct ApiParts {
     pub archive: Option<Arc<Archive>>,
     /// Backfill jobs.
     pub backfills: BackfillJobs,
+    /// The other replicas; `None` if there are none.
+    pub fleet: Option<FleetLink>,
     /// The monthly quota of upstream calls.
     pub quota: Arc<MonthlyQuota>,
     /// Authenticates callers.
@@ -215,7 +220,7 @@ impl ApiState {
     /// # Errors
     /// If the threads for exports cannot be started.
     pub fn new(parts: ApiParts, config: ApiConfig) -> Result<Self, ThreadPoolBuildError> {
-        let ApiParts { views, archive, backfills, quota, authenticator, access_tokens, clock, mut collectors } = parts;
+        let ApiParts { views, archive, backfills, fleet, quota, authenticator, access_tokens, clock, mut collectors } = parts;
         let http_metrics = Arc::<HttpMetrics>::default();
         let store = ResponseStore::new(config.response_cache_bytes, config.export_cache_bytes);
         let response_cache = Arc::new(ResponseCache::new(store, views.unfiltered().clone()));
@@ -229,6 +234,7 @@ impl ApiState {
             views,
             archive,
             backfills,
+            fleet,
             quota,
             geos: config.geos.into(),
             request_timeout: config.request_timeout,

@@ -6,6 +6,7 @@ use rayon::ThreadPoolBuildError;
 
 use super::{
     config::{GatewayConfig, ServerConfig},
+    fleet::{FleetConfig, FleetPlace, FleetStoreError, JoinedFleet},
     maintenance::Maintenance,
     process_metrics::ProcessCollector,
 };
@@ -13,9 +14,11 @@ use crate::{
     access::{AccessConfigError, Authenticator},
     api::{AccessTokens, ApiConfig, ApiParts, ApiState},
     feishu::{FeishuConfig, FeishuSource, fetch_observer::FetchObserver},
+    fleet::{ForwardToLeader, Leadership, PreparedMember},
     model::Clock,
     prometheus::Collector,
     query::{BackfillJobs, Backfiller, CallCount, LatestDayMetrics, MemoryMetrics, QueryEngine, ViewEngines},
+    source::DaySource,
     store::{
         Archive, ArchiveLocation, HistoryFile, Memory, ReadPath,
         archive::{ArchiveLocationError, OwnershipError},
@@ -60,6 +63,12 @@ pub enum BuildError {
     /// The archive location is invalid.
     #[error("PULSE_ARCHIVE: {0}")]
     Archive(#[from] ArchiveLocationError),
+    /// The store cannot hold the record of the fleet.
+    #[error("PULSE_FLEET: {0}")]
+    FleetStore(#[from] FleetStoreError),
+    /// The thread that renews the lease cannot be started.
+    #[error("the thread of the fleet cannot be started: {0}")]
+    FleetThread(std::io::Error),
     /// The threads for exports cannot be started.
     #[error("the threads for exports cannot be started: {0}")]
     Threads(#[from] ThreadPoolBuildError),
@@ -85,6 +94,8 @@ pub struct Gateway {
     pub maintenance: Maintenance,
     /// Listener, TLS and limits.
     pub server: ServerConfig,
+    /// This replica in its fleet; `None` if it is the only one.
+    pub fleet: Option<JoinedFleet>,
 }
 
 /// How long startup waits for the ownership marker of the archive. After a timeout startup continues: requests are
@@ -128,8 +139,18 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     // A day is judged by the row counts around it, so all days of a fetch are recorded before one of them is judged.
     let catalog = memory.catalog().clone();
     let observer = FetchObserver(Arc::new(move |day| catalog.record_fetch(day)));
-    let feishu = FeishuConfig { observer, loading_bytes: config.cache_bytes / LOADING_DIVISOR, ..config.feishu };
+    let fleet = config.fleet.map(|fleet| (fleet.prepare(), fleet));
+    let leadership = fleet.as_ref().map_or_else(Leadership::sole, |(prepared, _)| prepared.leadership());
+    let app_secret = config.feishu.credentials.app_secret.clone();
+    let loading_bytes = config.cache_bytes / LOADING_DIVISOR;
+    let feishu = FeishuConfig { observer, loading_bytes, leadership: leadership.clone(), ..config.feishu };
     let feishu = FeishuSource::new(feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;
+    let place = FleetPlace { archive: &config.archive, owner: &config.owner };
+    let join = |(prepared, fleet): (PreparedMember, FleetConfig)| {
+        fleet.join(prepared, &feishu, &app_secret, place, &dictionaries, &clock)
+    };
+    let fleet = fleet.map(join).transpose()?;
+    let link = fleet.as_ref().map(|fleet| fleet.link.clone());
     let quota = Arc::clone(feishu.quota());
     let throttle = feishu.throttle().clone();
     let calls: CallCount = Arc::new(move || throttle.snapshot().sent);
@@ -141,11 +162,16 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         .open()?
         .map(|store| Archive::new(store, Arc::clone(&dictionaries), config.owner).in_folder(folder))
         .map(|archive| archive.with_backlog_bytes(config.cache_bytes / BACKLOG_DIVISOR))
-        .map(|archive| archive.with_membership_bytes(membership_bytes));
+        .map(|archive| archive.with_membership_bytes(membership_bytes).with_leadership(leadership.clone()));
     let archive = archive.map(Arc::new);
+    let feishu: Arc<dyn DaySource> = match link.clone() {
+        Some(link) => Arc::new(ForwardToLeader::new(feishu, link)),
+        None => Arc::new(feishu),
+    };
     let ReadPath { source, flights } = read_path(&memory, archive.as_ref(), feishu);
 
     let mut collectors: Vec<Arc<dyn Collector>> = vec![process, upstream, dictionaries, flights];
+    collectors.extend(fleet.as_ref().map(|fleet| Arc::clone(fleet.member.metrics()) as Arc<dyn Collector>));
     collectors.extend(archive.clone().map(|archive| archive as Arc<dyn Collector>));
     let engine = QueryEngine::new(source, memory.catalog().clone(), rollup_bytes);
     collectors.push(Arc::new(MemoryMetrics {
@@ -167,11 +193,14 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         geos: config.geos.as_slice().into(),
         policy: config.freshness,
         clock: Arc::clone(&clock),
+        leadership,
+        member: link.as_ref().map(|link| link.member.clone()),
     };
     let parts = ApiParts {
         views,
         archive: archive.clone(),
         backfills: BackfillJobs::new(backfiller.clone()),
+        fleet: link,
         quota,
         authenticator,
         access_tokens,
@@ -200,5 +229,5 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         },
     )?;
     let archive = archive.map(|archive| (archive, config.archive));
-    Ok(Gateway { api, archive, backfiller, maintenance, server: config.server })
+    Ok(Gateway { api, archive, backfiller, maintenance, server: config.server, fleet })
 }

@@ -9,7 +9,7 @@ use std::{
 use axum::http::HeaderValue;
 use reqwest::Url;
 
-use super::{maintenance::MaintenanceConfig, tls::TlsFiles};
+use super::{fleet::FleetConfig, maintenance::MaintenanceConfig, tls::TlsFiles};
 use crate::{
     access::AccessConfig,
     api::{DashboardConfig, LogFilter, MetricsListener},
@@ -63,6 +63,8 @@ pub struct GatewayConfig {
     pub drop_in_extended: bool,
     /// Listener, TLS and limits.
     pub server: ServerConfig,
+    /// The other replicas. `None`: this is the only one.
+    pub fleet: Option<FleetConfig>,
 }
 
 impl GatewayConfig {
@@ -92,6 +94,7 @@ impl GatewayConfig {
             dashboard: DashboardConfig::default(),
             drop_in_extended: false,
             server: ServerConfig::default(),
+            fleet: None,
         }
     }
 }

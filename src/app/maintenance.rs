@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::{
+    fleet::{ForgottenDay, Leadership, MemberHandle},
     model::{Clock, DayKey, DayRange, Geo, UserIdType},
     query::{ViewEngines, cache_warming},
     source::{LoadContext, LoadError, Priority},
@@ -43,6 +44,10 @@ pub struct Maintenance {
     pub policy: FreshnessPolicy,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// The right to delete expired days.
+    pub leadership: Leadership,
+    /// Tells the other replicas which days have expired; `None` if there are none.
+    pub member: Option<MemberHandle>,
 }
 
 impl Default for MaintenanceConfig {
@@ -121,9 +126,9 @@ impl Maintenance {
         }
     }
 
-    /// Deletes expired days.
+    /// Deletes expired days. In a fleet, the leader does.
     async fn expire(&self, now: Timestamp) {
-        let Some(archive) = &self.archive else { return };
+        let Some(archive) = self.archive.as_ref().filter(|_| self.leadership.may_call()) else { return };
         for (geo, user_id_type) in Geo::ALL.into_iter().flat_map(|geo| UserIdType::ALL.map(|kind| (geo, kind))) {
             let Some(oldest) = self.policy.oldest_kept(geo, now) else { return };
             for key in archive.days_before(oldest, geo, user_id_type).await {
@@ -132,6 +137,9 @@ impl Maintenance {
                     Err(error) => tracing::error!(%key, %error, "an expired day could not be deleted"),
                 }
                 self.views.remove_day(&key);
+                if let Some(member) = &self.member {
+                    member.forget(vec![ForgottenDay { geo, day: key.day }]);
+                }
             }
         }
     }

@@ -15,6 +15,7 @@ use super::{
     build::Gateway,
     config::{DEFAULT_UNREAD_LIMIT, ServerConfig},
     file_descriptors::fit_connections,
+    fleet::{remove_forgotten_days, run_jobs_of_leader},
     maintenance::Maintenance,
     server::Server,
     tls::{ReloadingTlsAcceptor, TlsError},
@@ -69,16 +70,24 @@ pub async fn serve_until(
         let Maintenance { config, views, geos, .. } = gateway.maintenance.clone();
         tokio::spawn(log_unknown_departments(views, keys, geos, config.poll_interval));
     }
+    let leadership = gateway.maintenance.leadership.clone();
+    if let Some(fleet) = &gateway.fleet {
+        let (views, archive) = (gateway.maintenance.views.clone(), gateway.maintenance.archive.clone());
+        tokio::spawn(remove_forgotten_days(fleet.member.status(), views, archive));
+    }
     tokio::spawn(gateway.maintenance.run());
     tokio::spawn(async move { authenticator.watch().await });
-    let backfill_jobs = gateway.api.data.backfills.clone();
-    tokio::spawn(async move { backfill_jobs.resume().await });
+    tokio::spawn(run_jobs_of_leader(leadership, gateway.api.data.backfills.clone()));
     let draining = Arc::clone(&gateway.api.operations.draining);
     let server = Server::new(api::service(&gateway.api), tls, max_connections, unread_limit, Arc::clone(&draining));
     let mut shutdown_requested = std::pin::pin!(async {
         shutdown.await;
         draining.store(true, Ordering::Relaxed);
         tracing::info!("shutting down; requests in progress may finish");
+        // Another replica calls Feishu from now on. The requests in progress here ask it for days.
+        if let Some(fleet) = &gateway.fleet {
+            fleet.member.leave().await;
+        }
         tokio::time::sleep(drain_delay).await;
     });
     let mut abort = std::pin::pin!(abort);

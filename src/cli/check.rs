@@ -23,6 +23,7 @@ use crate::{
 mod archive;
 mod departments;
 mod finding;
+mod fleet;
 mod live;
 mod permissions;
 mod remedy;
@@ -79,6 +80,7 @@ async fn run_checks(config: &GatewayConfig) -> Result<Vec<Finding>, CliError> {
         }
     }
     findings.push(archive::check(config).await);
+    findings.extend(fleet::check(config).await?);
     findings.extend(permissions::check(config));
     findings.extend(departments::check(config, Arc::clone(&clock)).await);
     findings.extend(

@@ -6,7 +6,8 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use super::{error::CliError, setting_error::SettingError, settings::Settings};
 use crate::{
-    app::{self, GatewayConfig, telemetry},
+    app::{self, FleetConfig, FleetStoreError, GatewayConfig, telemetry},
+    fleet::lease_store::UnfitStore,
     model::SystemClock,
 };
 
@@ -16,6 +17,14 @@ pub(super) async fn run(settings: &Settings) -> Result<(), CliError> {
     let telemetry_guard = telemetry::init(&settings.telemetry()).map_err(|error| SettingError::telemetry(&error))?;
     let config = GatewayConfig { log_filter: Some(telemetry_guard.log_filter.clone()), ..config };
     let app::ShutdownSignals { first, second } = app::ShutdownSignals::install()?;
+    let fleet_listener = match &config.fleet {
+        Some(fleet) => {
+            check_fleet_store(fleet, &config).await?;
+            // Before the replica joins, so that it is reached as soon as it leads.
+            Some(listen(settings.fleet_listen(), "PULSE_FLEET_LISTEN (--fleet-listen)")?)
+        }
+        None => None,
+    };
     let gateway = app::build(config, Arc::new(SystemClock)).map_err(|error| SettingError::build(&error))?;
     gateway.claim_archive().await.map_err(|error| SettingError::build(&error))?;
     let listener = listen(settings.listen, "PULSE_LISTEN (--listen)")?;
@@ -28,10 +37,26 @@ pub(super) async fn run(settings: &Settings) -> Result<(), CliError> {
         tracing::info!(address = %listener.local_addr()?, "serving probes, metrics and the log filter");
         tokio::spawn(app::serve_operations(gateway.api.clone(), listener));
     }
+    if let Some(listener) = fleet_listener {
+        tracing::info!(address = %listener.local_addr()?, "serving other replicas");
+        app::serve_fleet(&gateway, listener);
+    }
     let served = app::serve_until(gateway, listener, first.cancelled_owned(), second.cancelled_owned()).await;
     telemetry_guard.end().await;
     served.map_err(|error| SettingError::tls(&error))?;
     Ok(())
+}
+
+/// Refuses a store that would elect several leaders. A store that does not answer may come later.
+async fn check_fleet_store(fleet: &FleetConfig, config: &GatewayConfig) -> Result<(), CliError> {
+    match fleet.probe(&config.archive, &config.owner).await {
+        Ok(()) => Ok(()),
+        Err(FleetStoreError::Unfit(UnfitStore::Failed(error))) => {
+            tracing::warn!(%error, "the store of the fleet does not answer; days that are not stored are fetched when it does");
+            Ok(())
+        }
+        Err(error) => Err(SettingError::fleet_store(&error).into()),
+    }
 }
 
 /// Connections that the operating system queues until they are accepted (tokio's default is 128). If the queue is full,

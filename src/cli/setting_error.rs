@@ -1,6 +1,6 @@
 //! A setting that is missing or invalid.
 
-use crate::app::{BuildError, TlsError, telemetry::TelemetryError};
+use crate::app::{BuildError, FleetStoreError, TlsError, telemetry::TelemetryError};
 
 /// A setting that is missing or invalid. The message is one line that names the setting and says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,12 @@ impl SettingError {
 
     pub(super) fn tls(error: &TlsError) -> Self {
         Self(format!("PULSE_TLS_CERT and PULSE_TLS_KEY: {error}"))
+    }
+
+    pub(super) fn fleet_store(error: &FleetStoreError) -> Self {
+        Self(format!(
+            "PULSE_FLEET (--fleet): {error}; use a Redis or Valkey server instead, such as redis://redis:6379"
+        ))
     }
 
     pub(super) fn build(error: &BuildError) -> Self {

@@ -1,6 +1,7 @@
 //! The settings of `serve`. Each can be given as an option or in the environment.
 
 pub(super) mod access;
+mod fleet;
 pub(super) mod headings;
 mod secret;
 pub(super) mod values;
@@ -20,6 +21,7 @@ use secrecy::SecretString;
 
 use self::{
     access::AccessSettings,
+    fleet::FleetSettings,
     headings::{DAYS, FEISHU, OBSERVATION, SERVER, STORAGE},
     secret::SecretSetting,
     values::{
@@ -83,6 +85,10 @@ pub struct Settings {
     /// Access control.
     #[command(flatten)]
     access: AccessSettings,
+
+    /// Several replicas.
+    #[command(flatten)]
+    fleet: FleetSettings,
 
     /// How long a request may wait for days that are not available yet, such as 60s or 2min
     #[arg(long, env = "PULSE_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration, help_heading = SERVER)]
@@ -207,14 +213,27 @@ impl Settings {
     /// The first setting that is missing or invalid.
     pub fn gateway_config(&self) -> Result<GatewayConfig, SettingError> {
         self.check_listen()?;
-        self.gateway_config_without_listener()
+        let fleet = self.fleet.config(&self.archive)?;
+        Ok(GatewayConfig { fleet, ..self.config_of_one()? })
     }
 
     /// The configuration for a command that does not listen.
     ///
     /// # Errors
-    /// The first setting that is missing or invalid.
+    /// The first setting that is missing or invalid, or if there are other replicas, beside whose leader the command would
+    /// call Feishu.
     pub fn gateway_config_without_listener(&self) -> Result<GatewayConfig, SettingError> {
+        if self.fleet.config(&self.archive)?.is_some() {
+            return Err(SettingError::new(
+                "PULSE_FLEET (--fleet) is set, and only the leader of the replicas calls Feishu: start the backfill with \
+                 POST /v1/backfills, or set --fleet=none after all replicas have stopped",
+            ));
+        }
+        self.config_of_one()
+    }
+
+    /// The configuration of a gateway without other replicas.
+    fn config_of_one(&self) -> Result<GatewayConfig, SettingError> {
         proxy::check_environment().map_err(|error| SettingError::new(error.to_string()))?;
         let geos = self.distinct_geos()?;
         let feishu = FeishuConfig {
@@ -261,6 +280,12 @@ impl Settings {
         })
     }
 
+    /// The address to listen on for other replicas, if there are any.
+    #[must_use]
+    pub(super) const fn fleet_listen(&self) -> SocketAddr {
+        self.fleet.listen
+    }
+
     /// The configuration of logs and traces.
     #[must_use]
     pub fn telemetry(&self) -> TelemetryConfig {
@@ -300,6 +325,7 @@ impl Settings {
             self.app_id().err(),
             self.secret().err(),
             self.distinct_geos().err(),
+            self.fleet.config(&self.archive).err(),
             proxy::check_environment().err().map(|error| SettingError::new(error.to_string())),
             telemetry::check(&self.log).err().map(|error| SettingError::telemetry(&error.into())),
         ];
@@ -389,6 +415,12 @@ mod tests {
     #[case(&["--app-secret", "s", "--listen", "0.0.0.0:80"], "no access control")]
     #[case(&["--app-secret", "s", "--oidc-client-id", "page"], "PULSE_OIDC_ISSUER is not")]
     #[case(&["--app-secret", "s", "--geos", "cn,cn"], "more than once")]
+    #[case(&["--app-secret", "s", "--fleet", "redis://cache"], "which other replicas cannot read")]
+    #[case(&["--app-secret", "s", "--fleet", "redis://cache", "--archive", "s3://lake"], "such as 10.1.2.3:9091")]
+    #[case(&["--app-secret", "s", "--fleet", "etcd://cache"], "expected redis://")]
+    #[case(&["--app-secret", "s", "--fleet-file", "/no/such/file"], "cannot be read")]
+    #[case(&["--app-secret", "s", "--fleet-address", "10.1.2.3"], "a host and a port")]
+    #[case(&["--app-secret", "s", "--fleet-lease", "4s"], "from 5s to 60s")]
     #[case(&["--app-secret", "s", "--geos", "mars"], "one of cn, us, sg, jp")]
     #[case(&["--app-secret", "s", "--base-url", "ftp://x"], "http or https")]
     #[case(&["--app-secret", "s", "--upstream-rate", "0"], "calls a second")]
@@ -403,6 +435,17 @@ mod tests {
         let config = settings(&["--app-secret", "s", "--geos", "sg,us", "--cache-bytes", "512MiB"]).unwrap();
         assert_eq!((config.feishu.home_geo, config.geos), (Geo::Sg, vec![Geo::Sg, Geo::Us]));
         assert_eq!(config.cache_bytes, 512 << 20);
+    }
+
+    #[test]
+    fn a_fleet_needs_a_store_a_bucket_and_an_address() {
+        let options = ["--app-secret", "s", "--fleet", "archive", "--archive", "s3://lake", "--fleet-listen", "10.1.2.3:9091"];
+        let fleet = settings(&options).unwrap().fleet.expect("a fleet");
+        assert_eq!((fleet.address.as_str(), fleet.lease), ("10.1.2.3:9091", Duration::from_secs(20)));
+        let options = ["--app-secret", "s", "--fleet", "redis://c", "--archive", "s3://lake", "--fleet-address", "pod-0:1"];
+        let fleet = settings(&options).unwrap().fleet.expect("a fleet");
+        assert_eq!((fleet.address.as_str(), fleet.lease), ("pod-0:1", Duration::from_secs(10)));
+        assert!(settings(&["--app-secret", "s"]).unwrap().fleet.is_none());
     }
 
     #[test]

@@ -269,6 +269,11 @@ impl Election {
         self.next_read = self.next_read.min(now + self.times.retry);
     }
 
+    /// Writes the record now if this replica leads, because its content has changed.
+    pub fn write_soon(&mut self) {
+        self.next_write = Duration::ZERO;
+    }
+
     /// Releases the lease if this replica leads, and does not lead from now on. The replica must have stopped calling.
     pub fn leave(&mut self) {
         self.is_leaving = true;

@@ -8,7 +8,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     leader_client::{ForwardError, LeaderClient},
     leadership::{FleetStatus, Leadership},
-    member::{FleetMember, LeaderReports},
+    member::{FleetMember, MemberHandle},
     record::LeaderAddress,
 };
 use crate::{
@@ -39,7 +39,7 @@ pub struct FleetLink {
     /// The random id of this replica.
     pub replica_id: String,
     /// Tells the member when the leader cannot be reached.
-    pub reports: LeaderReports,
+    pub member: MemberHandle,
     /// Sends requests to the leader.
     pub client: LeaderClient,
     /// The dictionaries of the days.
@@ -68,7 +68,7 @@ impl FleetLink {
             leadership: member.leadership(),
             status: member.status(),
             replica_id: member.replica_id().to_owned(),
-            reports: member.reports(),
+            member: member.handle(),
             client,
             dictionaries,
             patience,
@@ -76,8 +76,31 @@ impl FleetLink {
     }
 
     /// The leader, if it is another replica.
-    fn other_leader(&self, status: &FleetStatus) -> Option<LeaderAddress> {
+    #[must_use]
+    pub fn other_leader(&self, status: &FleetStatus) -> Option<LeaderAddress> {
         status.leader.clone().filter(|leader| leader.id != self.replica_id)
+    }
+
+    /// Tells the member that the leader of this term did not answer.
+    pub fn report(&self, error: &ForwardError, term: u64) {
+        match error {
+            ForwardError::Refused => self.member.is_refused(term),
+            ForwardError::NotLeader | ForwardError::Load(_) => self.member.may_have_changed(),
+            ForwardError::Failed(reason) => {
+                tracing::debug!(%reason, "the leader did not answer");
+                self.member.may_have_changed();
+            }
+        }
+    }
+
+    /// Waits until the leader should be tried again. False at `give_up`.
+    pub async fn wait_for_change(&self, changes: &mut watch::Receiver<FleetStatus>, give_up: Instant) -> bool {
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(give_up) => false,
+            Ok(()) = changes.changed() => true,
+            () = tokio::time::sleep(RETRY_INTERVAL) => true,
+        }
     }
 
     /// Asks the leader for a day, unless the leader changes before it answers.
@@ -129,26 +152,16 @@ impl<S: DaySource> DaySource for ForwardToLeader<S> {
             } else if let Some(leader) = link.other_leader(&status) {
                 match link.ask(&leader, status.term, key, context).await {
                     Ok(day) => return Ok(day),
-                    Err(ForwardError::Load(LoadError::NotLeader) | ForwardError::NotLeader) => {
-                        link.reports.may_have_changed();
-                    }
-                    Err(ForwardError::Load(error)) => return Err(error),
-                    Err(ForwardError::Refused) => link.reports.is_refused(status.term),
-                    Err(ForwardError::Failed(reason)) => {
-                        tracing::debug!(%reason, "the leader did not answer");
-                        link.reports.may_have_changed();
-                    }
+                    Err(ForwardError::Load(error)) if error != LoadError::NotLeader => return Err(error),
+                    Err(error) => link.report(&error, status.term),
                 }
             }
             // A leader that has worked on the day for some time was reachable: the wait for the next one begins now.
             if began.elapsed() > link.patience {
                 give_up = Instant::now() + link.patience;
             }
-            tokio::select! {
-                biased;
-                () = tokio::time::sleep_until(give_up) => return Err(LoadError::NotLeader),
-                Ok(()) = changes.changed() => {}
-                () = tokio::time::sleep(RETRY_INTERVAL) => {}
+            if !link.wait_for_change(&mut changes, give_up).await {
+                return Err(LoadError::NotLeader);
             }
         }
     }

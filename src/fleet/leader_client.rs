@@ -1,14 +1,26 @@
-//! [`LeaderClient`], which asks the leader for days.
+//! [`LeaderClient`], which asks the leader for days, and passes on the requests of callers.
 
-use std::{error::Error as _, io, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
-use reqwest::{Client, StatusCode, header};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{
+    Client, Method, Response, StatusCode,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
     record::LeaderAddress,
-    signature::{FleetKey, SignedParts},
+    signature::{FleetKey, SIGNATURE_HEADER, SignedParts, TIME_HEADER},
 };
 use crate::{
     model::{Clock, DayKey},
@@ -30,6 +42,19 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A forecast is not worth a longer wait.
 const FORECAST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Headers of a caller's request that are not passed on: those of the connection, which the client sets itself, and those
+/// of a browser, which this replica has checked and answers.
+const NOT_PASSED_ON: [HeaderName; 8] = [
+    header::HOST,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::EXPECT,
+    header::ORIGIN,
+    HeaderName::from_static("sec-fetch-site"),
+];
 
 /// The request of a follower for the rows of a day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +80,17 @@ pub struct LeaderClient {
     http: Client,
     key: FleetKey,
     clock: Arc<dyn Clock>,
+    /// How far the clock of the leader is ahead of this one, in seconds. Known after a request was refused for its time.
+    leader_ahead: Arc<AtomicI64>,
+}
+
+/// A request to the leader.
+struct LeaderRequest<'a> {
+    method: Method,
+    /// The path and the query.
+    path: &'a str,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
 /// Why the leader did not answer.
@@ -84,6 +120,8 @@ impl LeaderClient {
             // Replicas reach each other directly.
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
+            // A response for a caller is passed on as it is.
+            .no_gzip()
             .connect_timeout(CONNECT_TIMEOUT)
             // One connection for all requests, whose end shows in time even if the machine is gone.
             .http2_prior_knowledge()
@@ -91,7 +129,7 @@ impl LeaderClient {
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_adaptive_window(true)
             .build()?;
-        Ok(Self { http, key, clock })
+        Ok(Self { http, key, clock, leader_ahead: Arc::default() })
     }
 
     /// The rows of a day, as the archive's Parquet. There is no time limit.
@@ -114,16 +152,31 @@ impl LeaderClient {
         serde_json::from_slice(&answer).map_err(|error| ForwardError::failed(&error.to_string()))
     }
 
+    /// Passes on the request of a caller, with the caller's credentials. `path` contains the query. Returns the answer of the
+    /// leader, whose body has no time limit.
+    ///
+    /// # Errors
+    /// [`ForwardError`] if the leader does not answer.
+    pub async fn pass_on(
+        &self,
+        leader: &LeaderAddress,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, ForwardError> {
+        for name in NOT_PASSED_ON {
+            headers.remove(name);
+        }
+        let response = self.send(leader, LeaderRequest { method, path, headers, body }).await?;
+        if response.status() == StatusCode::MISDIRECTED_REQUEST { Err(ForwardError::NotLeader) } else { Ok(response) }
+    }
+
     async fn post(&self, leader: &LeaderAddress, path: &str, request: &impl Serialize) -> Result<Bytes, ForwardError> {
         let body = serde_json::to_vec(request).map_err(|error| ForwardError::failed(&error.to_string()))?;
-        let signature = self.key.sign(SignedParts { path, body: &body }, self.clock.now());
-        let http_request = self
-            .http
-            .post(format!("http://{}{path}", leader.address))
-            .header(header::AUTHORIZATION, signature)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(body);
-        let response = http_request.send().await.map_err(|error| ForwardError::from(&error))?;
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let request = LeaderRequest { method: Method::POST, path, headers, body: body.into() };
+        let response = self.send(leader, request).await?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| ForwardError::from(&error))?;
         match status {
@@ -133,10 +186,46 @@ impl LeaderClient {
                 Ok(error) => Err(ForwardError::Load(error)),
                 Err(error) => Err(ForwardError::failed(&error.to_string())),
             },
-            // The text of a refused signature names the remedy.
             _ => Err(ForwardError::failed(&format!("{status}: {}", String::from_utf8_lossy(&body)))),
         }
     }
+
+    /// Sends a signed request. If the leader's clock differs, it is sent again with the leader's time.
+    async fn send(&self, leader: &LeaderAddress, request: LeaderRequest<'_>) -> Result<Response, ForwardError> {
+        let response = self.send_once(leader, &request).await?;
+        let Some(leader_time) = refusal_time(&response) else { return Ok(response) };
+        self.leader_ahead.store(leader_time - self.clock.now().as_second(), Ordering::Relaxed);
+        let response = self.send_once(leader, &request).await?;
+        if refusal_time(&response).is_none() {
+            return Ok(response);
+        }
+        // The text of a refused signature names the remedy.
+        let status = response.status();
+        let text = response.text().await.map_err(|error| ForwardError::from(&error))?;
+        Err(ForwardError::failed(&format!("{status}: {text}")))
+    }
+
+    async fn send_once(&self, leader: &LeaderAddress, request: &LeaderRequest<'_>) -> Result<Response, ForwardError> {
+        let LeaderRequest { method, path, headers, body } = request;
+        let signature = self.key.sign(SignedParts { method: method.as_str(), path, body }, self.leader_time());
+        let http_request = self
+            .http
+            .request(method.clone(), format!("http://{}{path}", leader.address))
+            .headers(headers.clone())
+            .header(SIGNATURE_HEADER, signature)
+            .body(body.clone());
+        http_request.send().await.map_err(|error| ForwardError::from(&error))
+    }
+
+    fn leader_time(&self) -> Timestamp {
+        let ahead = SignedDuration::from_secs(self.leader_ahead.load(Ordering::Relaxed));
+        self.clock.now().checked_add(ahead).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// The time of the leader in seconds since the Unix epoch, if it refused the signature.
+fn refusal_time(response: &Response) -> Option<i64> {
+    response.headers().get(TIME_HEADER)?.to_str().ok()?.parse().ok()
 }
 
 impl ForwardError {

@@ -2,7 +2,7 @@
 
 use tokio::{sync::watch, time::Instant};
 
-use super::record::LeaderAddress;
+use super::record::{ForgottenDays, LeaderAddress};
 
 /// What a replica knows about its fleet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,10 @@ pub struct FleetStatus {
     pub term: u64,
     /// The replica that leads, by the record that was read last.
     pub leader: Option<LeaderAddress>,
+    /// Whether that is another replica.
+    pub leader_is_other: bool,
+    /// The deleted days, by the record that was read last; `None` if none was read.
+    pub forgotten: Option<ForgottenDays>,
 }
 
 /// The right of this replica to call upstream. It ends by the clock of this machine, without any message.
@@ -44,6 +48,21 @@ impl Leadership {
     pub fn may_call(&self) -> bool {
         let Some(status) = &self.status else { return true };
         status.borrow().leads_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Whether another replica leads, as far as is known.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.borrow().leader_is_other)
+    }
+
+    /// Completes when a call may be sent. Never, if the fleet has ended.
+    pub async fn gained(&self) {
+        let Some(mut status) = self.status.clone() else { return };
+        let leads = |status: &FleetStatus| status.leads_until.is_some_and(|until| Instant::now() < until);
+        if status.wait_for(leads).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// Completes when no call may be sent any more.

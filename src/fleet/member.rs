@@ -14,7 +14,7 @@ use super::{
     fleet_metrics::{FleetMetrics, StoreOperation},
     leadership::{FleetStatus, Leadership},
     lease_store::{LeaseStore, LeaseStoreError, SwapOutcome},
-    record::{FleetRecord, ForgottenDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState},
+    record::{FleetRecord, ForgottenDay, ForgottenDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState},
 };
 
 /// The longest wait for the next step.
@@ -44,9 +44,9 @@ pub struct MemberConfig {
     pub release: String,
 }
 
-/// Tells a member what others found out about the leader. Ignored after the member has left.
+/// Tells a member what others found out about the leader, and which days were deleted. Ignored after the end of the member.
 #[derive(Clone, Debug)]
-pub struct LeaderReports {
+pub struct MemberHandle {
     commands: mpsc::WeakUnboundedSender<Command>,
 }
 
@@ -74,6 +74,8 @@ enum Command {
     ReadSoon,
     /// The leader of this term has ended.
     LeaderRefused { term: u64 },
+    /// Days were deleted, which the other replicas must remove from memory.
+    Forget(Vec<ForgottenDay>),
     /// Release the lease, and do not lead again.
     Leave(oneshot::Sender<()>),
 }
@@ -92,6 +94,9 @@ struct MemberTask {
     leaving: Option<oneshot::Sender<()>>,
     /// The last write, until the store has shown its outcome.
     sent: Option<FleetRecord>,
+    /// Deleted days that the record does not contain yet. The first `sent_forgotten` are part of the last write.
+    forgotten: Vec<ForgottenDay>,
+    sent_forgotten: usize,
     store_fails: bool,
 }
 
@@ -131,6 +136,8 @@ impl PreparedMember {
             metrics: Arc::clone(&metrics),
             leaving: None,
             sent: None,
+            forgotten: Vec::new(),
+            sent_forgotten: 0,
             store_fails: false,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -164,10 +171,10 @@ impl FleetMember {
         &self.replica_id
     }
 
-    /// Where others report what they found out about the leader.
+    /// Where others report what they found out.
     #[must_use]
-    pub fn reports(&self) -> LeaderReports {
-        LeaderReports { commands: self.commands.downgrade() }
+    pub fn handle(&self) -> MemberHandle {
+        MemberHandle { commands: self.commands.downgrade() }
     }
 
     /// Stops calls of upstream at once, then releases the lease if this replica has it. It never leads again, but still sees
@@ -180,7 +187,7 @@ impl FleetMember {
     }
 }
 
-impl LeaderReports {
+impl MemberHandle {
     /// The leader may have changed: the record is read soon.
     pub fn may_have_changed(&self) {
         self.send(Command::ReadSoon);
@@ -190,6 +197,11 @@ impl LeaderReports {
     /// short.
     pub fn is_refused(&self, term: u64) {
         self.send(Command::LeaderRefused { term });
+    }
+
+    /// This replica, which leads, has deleted days from the archive: the other replicas remove them from memory.
+    pub fn forget(&self, days: Vec<ForgottenDay>) {
+        self.send(Command::Forget(days));
     }
 
     fn send(&self, command: Command) {
@@ -229,6 +241,10 @@ impl MemberTask {
         match command {
             Command::ReadSoon => self.election.read_soon(self.now()),
             Command::LeaderRefused { term } => self.election.on_leader_refused(self.now(), term),
+            Command::Forget(days) => {
+                self.forgotten.extend(days);
+                self.election.write_soon();
+            }
             Command::Leave(done) => {
                 self.election.leave();
                 self.leaving = Some(done);
@@ -266,10 +282,14 @@ impl MemberTask {
             None if leads => self.state.export(None),
             None => previous.upstream.clone(),
         };
+        let mut forgotten = previous.forgotten.clone();
+        self.sent_forgotten = if write.leader.is_some() { self.forgotten.len() } else { 0 };
+        forgotten.add(&self.forgotten[..self.sent_forgotten]);
         let record = FleetRecord {
             term: write.term,
             leader: write.leader,
             upstream,
+            forgotten,
             nonce: RecordNonce::random(),
             lease_seconds: self.config.times.lease.as_secs_f64(),
             release: self.config.release.clone(),
@@ -295,6 +315,8 @@ impl MemberTask {
         let stored = self.election.record().map(|record| &record.nonce);
         if let Some(sent) = self.sent.take_if(|sent| Some(&sent.nonce) == stored) {
             self.state.on_stored(&sent.upstream);
+            self.forgotten.drain(..self.sent_forgotten);
+            self.sent_forgotten = 0;
         }
     }
 
@@ -320,11 +342,14 @@ impl MemberTask {
             ReplicaRole::Leader { until } if !self.election.is_leaving() => Some(self.epoch + until),
             _ => None,
         };
+        let leader = self.election.record().and_then(|record| record.leader.clone());
         let status = FleetStatus {
             leads_until,
             has_lapsed: role == ReplicaRole::LapsedLeader,
             term: self.election.term(),
-            leader: self.election.record().and_then(|record| record.leader.clone()),
+            leader_is_other: leader.as_ref().is_some_and(|leader| leader.id != self.replica_id),
+            leader,
+            forgotten: self.election.record().map(|record| record.forgotten.clone()),
         };
         let before = self.status.borrow().clone();
         if status == before {

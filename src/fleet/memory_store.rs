@@ -1,6 +1,9 @@
 //! [`MemoryStore`]: a record in memory, for tests of several replicas in one process.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -14,16 +17,33 @@ use super::{
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     record: Arc<Mutex<Option<FleetRecord>>>,
+    fails: Arc<AtomicBool>,
+}
+
+impl MemoryStore {
+    /// Whether all operations fail from now on.
+    pub fn set_failing(&self, fails: bool) {
+        self.fails.store(fails, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<(), LeaseStoreError> {
+        let fails = self.fails.load(Ordering::Relaxed);
+        if fails { Err(LeaseStoreError("it was set to fail".into())) } else { Ok(()) }
+    }
 }
 
 #[async_trait]
 impl LeaseStore for MemoryStore {
     async fn read(&mut self) -> Result<Option<(FleetRecord, RecordVersion)>, LeaseStoreError> {
+        self.check()?;
         let record = self.record.lock().clone();
         Ok(record.map(|record| (record.clone(), version_of(&record))))
     }
 
     async fn swap(&mut self, expected: Option<&RecordVersion>, record: &FleetRecord) -> SwapOutcome {
+        if let Err(error) = self.check() {
+            return SwapOutcome::Unknown(error);
+        }
         let mut stored = self.record.lock();
         if stored.as_ref().map(version_of).as_ref() != expected {
             return SwapOutcome::Lost;
@@ -33,6 +53,7 @@ impl LeaseStore for MemoryStore {
     }
 
     async fn remove(&mut self) -> Result<(), LeaseStoreError> {
+        self.check()?;
         *self.record.lock() = None;
         Ok(())
     }

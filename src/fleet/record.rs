@@ -6,7 +6,7 @@ use adaptive_throttle::LearnedLimit;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::model::Day;
+use crate::model::{Day, Geo};
 
 /// The newest version of the record that this release understands. A record of a later version is read, but not replaced.
 pub const RECORD_VERSION: u32 = 1;
@@ -75,14 +75,56 @@ pub struct SharedUpstreamState {
     pub limit: Option<LearnedLimit>,
 }
 
-/// Days that were deleted on request. Replicas remove them from memory.
+/// Number of deletions in a record. A replica that missed more removes all days from memory.
+const MAX_FORGOTTEN: usize = 64;
+
+/// Days that were deleted on request or have expired. Replicas remove them from memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ForgottenDays {
     /// Number of deletions so far.
     pub count: u64,
-    /// The latest deletions, the newest last, as the text of their keys.
-    pub latest: Vec<String>,
+    /// The latest deletions, the newest last.
+    pub latest: Vec<ForgottenDay>,
+}
+
+/// A deleted day, for all types of user id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgottenDay {
+    /// The geo.
+    pub geo: Geo,
+    /// The date.
+    pub day: Day,
+}
+
+/// What a replica must remove from memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MissedDeletions {
+    /// These days.
+    Days(Vec<ForgottenDay>),
+    /// All days: more were deleted than the record names.
+    All,
+}
+
+impl ForgottenDays {
+    /// Adds deletions.
+    pub fn add(&mut self, days: &[ForgottenDay]) {
+        self.count += days.len() as u64;
+        self.latest.extend_from_slice(days);
+        let surplus = self.latest.len().saturating_sub(MAX_FORGOTTEN);
+        self.latest.drain(..surplus);
+    }
+
+    /// The deletions after the first `count`.
+    #[must_use]
+    pub fn since(&self, count: u64) -> MissedDeletions {
+        // A smaller number shows that the store has lost writes, and with them deletions.
+        let missed = self.count.checked_sub(count).and_then(|missed| usize::try_from(missed).ok());
+        match missed.and_then(|missed| self.latest.len().checked_sub(missed)) {
+            Some(first) => MissedDeletions::Days(self.latest[first..].to_vec()),
+            None => MissedDeletions::All,
+        }
+    }
 }
 
 impl FleetRecord {
@@ -141,6 +183,21 @@ mod tests {
         assert!(key.starts_with("feishu-pulse:{") && key.ends_with("}:fleet") && key.len() == 37, "{key}");
         assert_ne!(key, redis_key("cli_b", "https://open.feishu.cn"));
         assert_ne!(key, redis_key("cli_a", "https://open.larksuite.com"));
+    }
+
+    #[test]
+    fn a_replica_learns_the_deletions_that_it_missed() {
+        let day = |number| ForgottenDay { geo: Geo::Cn, day: Day::new(2026, 11, number).unwrap() };
+        let mut forgotten = ForgottenDays::default();
+        forgotten.add(&[day(1), day(2)]);
+        forgotten.add(&[day(3)]);
+
+        assert_eq!(forgotten.since(1), MissedDeletions::Days(vec![day(2), day(3)]));
+        assert_eq!(forgotten.since(3), MissedDeletions::Days(Vec::new()));
+        assert_eq!(forgotten.since(4), MissedDeletions::All);
+        forgotten.add(&[day(4); MAX_FORGOTTEN]);
+        assert_eq!(forgotten.since(3), MissedDeletions::Days(vec![day(4); MAX_FORGOTTEN]));
+        assert_eq!(forgotten.since(2), MissedDeletions::All);
     }
 
     #[test]

@@ -14,8 +14,12 @@ use super::record::RecordNonce;
 /// Domain separation: no other use of the app secret derives the same key.
 const KEY_CONTEXT: &[u8] = b"feishu-pulse requests between replicas, version 1\0";
 
-/// The scheme of the header `Authorization`.
-const SCHEME: &str = "Fleet ";
+/// The header of the signature. `Authorization` has the credentials of the caller in a request that is passed on.
+pub const SIGNATURE_HEADER: &str = "pulse-fleet-signature";
+
+/// The header of an answer to a request whose signature is refused: the time of the receiver in seconds since the Unix
+/// epoch. The sender can sign again with it, so that the clocks of the replicas need not agree.
+pub const TIME_HEADER: &str = "pulse-fleet-time";
 
 /// A request is accepted if its time differs by less from the receiver's clock.
 const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(5 * 60);
@@ -39,7 +43,9 @@ pub struct SignatureVerifier {
 /// The parts of a request that are signed.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedParts<'a> {
-    /// The path.
+    /// The method.
+    pub method: &'a str,
+    /// The path and the query.
     pub path: &'a str,
     /// The body.
     pub body: &'a [u8],
@@ -69,17 +75,18 @@ impl FleetKey {
         Self { key: Arc::new(Hmac::new(&key)) }
     }
 
-    /// The header `Authorization` of a request that is sent at `now`.
+    /// The value of [`SIGNATURE_HEADER`] for a request that is sent at `now`.
     #[must_use]
     pub fn sign(&self, request: SignedParts<'_>, now: Timestamp) -> String {
         let (seconds, nonce) = (now.as_second().to_string(), RecordNonce::random().0);
         let signature = self.mac(request, &seconds, &nonce).finalize().into_bytes();
-        format!("{SCHEME}{seconds}.{nonce}.{}", URL_SAFE_NO_PAD.encode(signature))
+        format!("{seconds}.{nonce}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
-    fn mac(&self, SignedParts { path, body }: SignedParts<'_>, seconds: &str, nonce: &str) -> Hmac<Sha256> {
+    fn mac(&self, SignedParts { method, path, body }: SignedParts<'_>, seconds: &str, nonce: &str) -> Hmac<Sha256> {
         let body = Sha256::digest(body);
-        let parts = [path.as_bytes(), b"\n", seconds.as_bytes(), b"\n", nonce.as_bytes(), b"\n", body.as_slice()];
+        let (method, path) = (method.as_bytes(), path.as_bytes());
+        let parts = [method, b"\n", path, b"\n", seconds.as_bytes(), b"\n", nonce.as_bytes(), b"\n", body.as_slice()];
         parts.into_iter().fold(Hmac::clone(&self.key), Hmac::chain_update)
     }
 }
@@ -93,12 +100,12 @@ impl SignatureVerifier {
         Self { key, nonces: Cache::builder().max_capacity(MAX_NONCES).time_to_live(lifetime).build() }
     }
 
-    /// Checks the header `Authorization` of a request that is received at `now`.
+    /// Checks the value of [`SIGNATURE_HEADER`] of a request that is received at `now`.
     ///
     /// # Errors
     /// [`SignatureError`] if the request is not accepted.
     pub fn verify(&self, request: SignedParts<'_>, header: &str, now: Timestamp) -> Result<(), SignatureError> {
-        let mut fields = header.strip_prefix(SCHEME).ok_or(SignatureError::Wrong)?.splitn(3, '.');
+        let mut fields = header.splitn(3, '.');
         let (Some(seconds), Some(nonce), Some(signature)) = (fields.next(), fields.next(), fields.next()) else {
             return Err(SignatureError::Wrong);
         };
@@ -129,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    const REQUEST: SignedParts<'_> = SignedParts { path: "/fleet/v1/day", body: b"{}" };
+    const REQUEST: SignedParts<'_> = SignedParts { method: "POST", path: "/fleet/v1/day", body: b"{}" };
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + seconds).unwrap()

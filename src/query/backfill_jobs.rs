@@ -85,7 +85,10 @@ enum JobOutcome {
 #[derive(Clone)]
 struct JobEntry {
     job: watch::Sender<BackfillJob>,
+    /// Ends the job, which is not resumed.
     cancellation: CancellationToken,
+    /// Stops the job, which can be resumed from its record.
+    suspension: CancellationToken,
 }
 
 /// The result of inserting a job into the list.
@@ -174,6 +177,19 @@ impl BackfillJobs {
         }
     }
 
+    /// Stops all running jobs and removes them from the list. Their records stay, so [`resume`](Self::resume) continues those
+    /// of the whole company, here or in another replica.
+    pub fn suspend(&self) {
+        let is_running = |entry: &JobEntry| entry.job.borrow().state == BackfillJobState::Running;
+        self.registry.lock_jobs().retain(|_, entry| {
+            let is_running = is_running(entry);
+            if is_running {
+                entry.suspension.cancel();
+            }
+            !is_running
+        });
+    }
+
     /// All jobs, the latest first.
     #[must_use]
     pub fn list(&self) -> Vec<BackfillJob> {
@@ -198,10 +214,13 @@ impl BackfillJobs {
         ended.ok().map(|job| job.clone())
     }
 
-    fn spawn(&self, job: BackfillJob, JobEntry { job: sender, cancellation }: JobEntry) {
+    fn spawn(&self, job: BackfillJob, JobEntry { job: sender, cancellation, suspension }: JobEntry) {
         let backfills = self.clone();
         tokio::spawn(async move {
-            let state = backfills.run_to_end(&job, &sender, &cancellation).await;
+            let state = tokio::select! {
+                state = backfills.run_to_end(&job, &sender, &cancellation) => state,
+                () = suspension.cancelled() => return,
+            };
             backfills.remove_record(&job.id).await;
             backfills.registry.record_end(&state);
             tracing::info!(job = %job.id, range = %job.request.range, ?state, "a backfill has ended");
@@ -273,7 +292,8 @@ impl JobRegistry {
             jobs.remove(id);
         }
         let id = Arc::clone(&job.id);
-        let entry = JobEntry { job: watch::Sender::new(job), cancellation: CancellationToken::new() };
+        let (cancellation, suspension) = (CancellationToken::new(), CancellationToken::new());
+        let entry = JobEntry { job: watch::Sender::new(job), cancellation, suspension };
         jobs.insert(id, entry.clone());
         Insertion::New(entry)
     }

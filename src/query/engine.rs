@@ -385,7 +385,7 @@ impl QueryEngine {
     }
 
     /// The outermost layer of the read path.
-    pub(super) const fn source(&self) -> &Arc<dyn DaySource> {
+    pub const fn source(&self) -> &Arc<dyn DaySource> {
         &self.source
     }
 

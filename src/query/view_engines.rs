@@ -1,6 +1,6 @@
 //! View engines: one query engine for each view, which answers queries from filtered days.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use moka::{future::Cache, policy::EvictionPolicy};
 
@@ -65,6 +65,12 @@ impl ViewEngines {
     pub fn remove_day(&self, key: &DayKey) {
         self.memory.remove(key);
         self.unfiltered.monthly_rollups().remove(key);
+    }
+
+    /// The days that are held in memory in any scope or view, each as the day of everyone.
+    #[must_use]
+    pub fn held_days(&self) -> HashSet<DayKey> {
+        self.memory.held_days()
     }
 
     fn build_engine(&self, view: &AccessView) -> ViewEngine {

@@ -103,6 +103,13 @@ impl DayCache {
         keys.filter(|key| key.view == view && key.day.user_id_type == user_id_type).cloned().collect()
     }
 
+    /// The days of all cached rows and digests in all views, each as the day of everyone.
+    pub(super) fn held_days(&self) -> HashSet<DayKey> {
+        let entries = self.entries.lock();
+        let rows = entries.rows.values.iter().map(|(key, _)| key.day.everyone());
+        rows.chain(entries.digests.values.iter().map(|(key, _)| key.day.everyone())).collect()
+    }
+
     /// The rows and the digest of a day. This is not a use of them.
     pub(super) fn peek(&self, key: &CacheKey) -> (Option<Arc<DayTable>>, Option<Arc<DayDigest>>) {
         let entries = self.entries.lock();

@@ -8,7 +8,7 @@
 //! Two layers of the read path use this cache: [`ReadCache`](super::ReadCache) reads from it, and
 //! [`FillCache`](super::FillCache) writes to it below the single-flight layer.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     cache_lookup::CacheLookup,
@@ -204,6 +204,11 @@ impl Memory {
     pub fn remove(&self, day: &DayKey) {
         self.caches.days.remove_days(|key| key.everyone() == day.everyone());
         self.catalog.record_removal(day);
+    }
+
+    /// The days that are held in any scope or view.
+    pub fn held_days(&self) -> HashSet<DayKey> {
+        self.caches.days.held_days()
     }
 
     /// The digest of the newest day of everyone in a geo that has rows and whose state satisfies `wanted`.

@@ -220,6 +220,7 @@ impl From<Problem> for FeishuError {
             | ProblemCode::RequestTimeout
             | ProblemCode::Internal => 2200,
             ProblemCode::UpstreamThrottled
+            | ProblemCode::NoLeader
             | ProblemCode::NotReadyInTime
             | ProblemCode::TooManyRequests
             | ProblemCode::Overloaded => 99_991_400,

@@ -30,6 +30,7 @@ pub enum ProblemCode {
     UpstreamUnavailable,
     UpstreamThrottled,
     UpstreamQuotaExhausted,
+    NoLeader,
     NotReadyInTime,
     ArchiveUnavailable,
     RequestTimeout,
@@ -202,6 +203,13 @@ impl ProblemCode {
                 "The monthly quota of API calls, which all apps of the tenant share, is used up.",
                 "Days in memory and in the archive are still served. For other days, retry after `retry_after` seconds: \
                  then one call is tried. It succeeds from the first of the month (UTC+8), or if more quota was bought.",
+            ),
+            Self::NoLeader => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "No replica calls Feishu",
+                "Several replicas run, and none of them leads at the moment: a leader has just ended, or the store of \
+                 PULSE_FLEET does not answer. Days that are stored are served.",
+                "Retry after `retry_after` seconds. If it lasts, the operator checks the store.",
             ),
             Self::NotReadyInTime => (
                 StatusCode::SERVICE_UNAVAILABLE,

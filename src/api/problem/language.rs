@@ -113,6 +113,10 @@ impl ProblemCode {
                 "飞书本月调用量已用尽",
                 "租户内所有应用共用每月的 API 调用量。已缓存和归档的日期仍可查询，其余日期请在 retry_after 秒后重试。",
             ),
+            Self::NoLeader => (
+                "当前没有副本在调用飞书",
+                "多副本部署暂时没有主副本。已保存的日期照常提供，其余请在 retry_after 秒后重试；若持续出现，请运维检查 PULSE_FLEET 的存储。",
+            ),
             Self::NotReadyInTime => (
                 "数据未能及时就绪",
                 "拉取这些日期所需的时间超出了请求的等待时间。请在 retry_after 秒后重试，或减少天数、设置 Prefer: respond-async 或 allow_partial=true。",

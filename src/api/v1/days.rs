@@ -15,6 +15,7 @@ use crate::{
         shared_params,
         state::ApiState,
     },
+    fleet::ForgottenDay,
     model::{DataScope, Day, DayKey, UserIdType},
 };
 
@@ -30,7 +31,8 @@ struct DayParams {
 /// Delete a day
 ///
 /// Deletes the day from memory and from the archive, for all types of user id. It is fetched from Feishu again when a
-/// request needs it. A fetch that is in progress at this moment stores the day again.
+/// request needs it. A fetch that is in progress at this moment stores the day again. With several replicas, the others
+/// remove it from memory within a few seconds.
 #[utoipa::path(
     delete, path = "/v1/days/{date}", tag = "archive", operation_id = "forgetDay",
     params(("date" = String, Path, description = "The day (`YYYY-MM-DD`)", format = Date, example = "2026-11-01"), DayParams),
@@ -63,6 +65,9 @@ pub(in crate::api) async fn delete(
             archive.remove(&key).await.map_err(|error| Problem::archive_unavailable(&error))?;
         }
         state.data.views.remove_day(&key);
+    }
+    if let Some(fleet) = &state.data.fleet {
+        fleet.member.forget(geos.iter().map(|geo| ForgottenDay { geo: *geo, day }).collect());
     }
     tracing::info!(%day, ?geos, "a day was deleted on request");
     Ok(StatusCode::NO_CONTENT)

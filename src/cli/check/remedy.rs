@@ -16,6 +16,10 @@ pub(super) const MONTHLY_QUOTA: &str = "Raise PULSE_UPSTREAM_MONTHLY_QUOTA. When
 pub(super) const ARCHIVE_UNREACHABLE: &str = "Check PULSE_ARCHIVE, that this user can read and write there, and, for a \
                                               bucket, the AWS_… variables.";
 
+/// The store of the fleet does not answer.
+pub(super) const FLEET_STORE: &str = "Check PULSE_FLEET, and that this machine can reach the server. While no store answers, \
+                                      days that are not stored cannot be fetched.";
+
 /// A folder is accessible to other users.
 pub(super) fn wide_folder(path: &std::path::Path) -> String {
     format!("Other users of this machine may read what employees did. Run: chmod -R go= {}", path.display())

@@ -10,5 +10,7 @@ pub(crate) const ACCESS: &str = "Access control";
 pub(crate) const STORAGE: &str = "Storage";
 /// When days are fetched and when they expire.
 pub(crate) const DAYS: &str = "Days";
+/// Several replicas.
+pub(crate) const FLEET: &str = "Several replicas";
 /// Logs, metrics and traces.
 pub(crate) const OBSERVATION: &str = "Logs, metrics and traces";

@@ -120,6 +120,12 @@ fn duration_up_to(max: Duration, text: &str) -> Option<Duration> {
     parsed.filter(|duration| (1..=max.as_millis()).contains(&duration.as_millis()))
 }
 
+/// A duration from 5 s to 60 s.
+pub(super) fn lease(text: &str) -> Result<Duration, String> {
+    let parsed = duration_up_to(Duration::from_secs(60), text).filter(|lease| *lease >= Duration::from_secs(5));
+    parsed.ok_or_else(|| "expected a duration from 5s to 60s, such as 10s".to_owned())
+}
+
 /// A duration that may be zero.
 pub(super) fn delay(text: &str) -> Result<Duration, String> {
     if text == "0s" { Ok(Duration::ZERO) } else { duration(text) }

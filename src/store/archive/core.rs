@@ -16,6 +16,7 @@ use super::{
     writer::ArchiveWriter,
 };
 use crate::{
+    fleet::Leadership,
     model::{DataScope, Day, DayKey, DayRange, Geo, UserIdType},
     prometheus::{Collector, Exposition},
     report::DayDigest,
@@ -31,6 +32,8 @@ pub struct Archive {
     writer: Arc<ArchiveWriter>,
     /// The folder of the archive, if it is on this machine.
     folder: Option<PathBuf>,
+    /// In a fleet, only the leader writes days.
+    leadership: Leadership,
 }
 
 impl Archive {
@@ -44,6 +47,7 @@ impl Archive {
             storage,
             health,
             folder: None,
+            leadership: Leadership::sole(),
         }
     }
 
@@ -51,6 +55,12 @@ impl Archive {
     #[must_use]
     pub fn in_folder(self, folder: Option<PathBuf>) -> Self {
         Self { folder, ..self }
+    }
+
+    /// Writes days unless another replica leads. It writes them, and a second write could follow a deletion.
+    #[must_use]
+    pub fn with_leadership(self, leadership: Leadership) -> Self {
+        Self { leadership, ..self }
     }
 
     /// Sets the size of the days that wait to be written, in bytes, above which no further days are fetched.
@@ -155,7 +165,9 @@ impl Archive {
 
     /// Adds a final day to the days that wait to be written.
     pub(super) fn enqueue(&self, day: &Arc<DayTable>) {
-        self.writer.enqueue(day);
+        if !self.leadership.is_elsewhere() {
+            self.writer.enqueue(day);
+        }
     }
 
     /// Waits until the day is written or dropped.
@@ -167,6 +179,12 @@ impl Archive {
     /// Days that are still not written are logged; they are fetched again on the next request.
     pub async fn flush(&self, limit: Duration) {
         self.writer.flush(limit).await;
+    }
+
+    /// Drops what this process knows about a day that another replica has removed, and its write if that is pending.
+    pub fn forget(&self, key: &DayKey) {
+        self.reader.forget(key);
+        self.writer.forget(key);
     }
 
     /// Removes a day from the archive, written or not.

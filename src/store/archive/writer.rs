@@ -84,6 +84,11 @@ impl ArchiveWriter {
         }
     }
 
+    /// Drops the write of a day, if it is pending.
+    pub(super) fn forget(&self, key: &DayKey) {
+        self.backlog.remove(key);
+    }
+
     /// Removes a day from the archive and from the backlog.
     pub(super) async fn remove(&self, key: &DayKey) -> Result<(), StorageError> {
         // Waits until no write is in progress.

@@ -13,8 +13,9 @@ use feishu_pulse::{
     fleet::{
         BucketStore, FleetRecord, LeaseStore, MemoryStore, RecordVersion, RedisAddress, RedisStore, SwapOutcome,
         lease_store::{UnfitStore, probe},
-        record::{ForgottenDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState},
+        record::{ForgottenDay, ForgottenDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState},
     },
+    model::Geo,
     store::ArchiveLocation,
 };
 use object_store::{ObjectStore, memory::InMemory};
@@ -23,7 +24,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::eventually;
+use crate::support::{day, eventually};
 
 /// Opens a record by name. All stores of one name share a record.
 type Open<'a> = &'a dyn Fn(&str) -> Box<dyn LeaseStore>;
@@ -41,7 +42,7 @@ fn record(term: u64) -> FleetRecord {
         leader: Some(leader),
         release: "0.1.0".to_owned(),
         upstream: SharedUpstreamState { calls: 7, reserved: 9, ..SharedUpstreamState::default() },
-        forgotten: ForgottenDays { count: 2, latest: vec!["a".into(), "b".into()] },
+        forgotten: ForgottenDays { count: 2, latest: vec![ForgottenDay { geo: Geo::Cn, day: day("2026-11-20") }; 2] },
         replicas: 3,
     }
 }

@@ -1,0 +1,73 @@
+//! Routes that only the leader of a fleet serves: another replica passes their requests on to it.
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::Request,
+    http::{HeaderName, StatusCode, header},
+    middleware::{Next, from_fn},
+    response::{IntoResponse as _, Response},
+};
+use tokio::time::Instant;
+use utoipa_axum::router::UtoipaMethodRouter;
+
+use super::{
+    fleet::PassedOn,
+    problem::{Problem, ProblemCode},
+    request_limits::MAX_BODY_BYTES,
+    state::ApiState,
+};
+use crate::fleet::FleetLink;
+
+/// Headers of a response that belong to the connection with the leader.
+const NOT_PASSED_ON: [HeaderName; 2] = [header::CONNECTION, header::TRANSFER_ENCODING];
+
+/// Routes that only the leader serves. Without a fleet nothing changes.
+pub(super) fn at_leader(
+    (schemas, paths, handlers): UtoipaMethodRouter<ApiState>,
+) -> UtoipaMethodRouter<ApiState> {
+    (schemas, paths, handlers.route_layer(from_fn(serve_at_leader)))
+}
+
+/// Serves a request here if this replica leads or there is no fleet. Otherwise passes it on to the leader, and waits for one
+/// if there is none. Finds the [`FleetLink`] in the extensions of the request.
+pub(super) async fn serve_at_leader(request: Request, next: Next) -> Response {
+    let Some(fleet) = request.extensions().get::<FleetLink>().cloned() else { return next.run(request).await };
+    if fleet.leadership.may_call() {
+        return next.run(request).await;
+    }
+    if request.extensions().get::<PassedOn>().is_some() {
+        return StatusCode::MISDIRECTED_REQUEST.into_response();
+    }
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
+        return Problem::new(ProblemCode::PayloadTooLarge, "the body could not be read").into_response();
+    };
+    let give_up = Instant::now() + fleet.patience;
+    let mut changes = fleet.status.clone();
+    loop {
+        let status = changes.borrow_and_update().clone();
+        if fleet.leadership.may_call() {
+            return next.run(Request::from_parts(parts, Body::from(body))).await;
+        }
+        if let Some(leader) = fleet.other_leader(&status) {
+            let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+            let (method, headers) = (parts.method.clone(), parts.headers.clone());
+            match fleet.client.pass_on(&leader, method, path, headers, body.clone()).await {
+                Ok(answer) => return passed_back(answer),
+                Err(error) => fleet.report(&error, status.term),
+            }
+        }
+        if !fleet.wait_for_change(&mut changes, give_up).await {
+            return Problem::no_leader().into_response();
+        }
+    }
+}
+
+/// The answer of the leader as the response of this replica.
+fn passed_back(answer: reqwest::Response) -> Response {
+    let mut response = axum::http::Response::from(answer).map(Body::new);
+    for name in NOT_PASSED_ON {
+        response.headers_mut().remove(name);
+    }
+    response
+}

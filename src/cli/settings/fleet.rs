@@ -1,0 +1,124 @@
+//! The settings of several replicas.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::Args;
+
+use super::{
+    headings::FLEET,
+    values::{lease, listen_address, trimmed},
+};
+use crate::{
+    app::{FleetConfig, FleetStore},
+    cli::setting_error::SettingError,
+    fleet::RedisAddress,
+    store::ArchiveLocation,
+};
+
+/// The lease in a Redis server, and in a bucket, if none is set.
+const DEFAULT_LEASE: Duration = Duration::from_secs(10);
+const DEFAULT_BUCKET_LEASE: Duration = Duration::from_secs(20);
+
+/// Settings of a fleet.
+#[derive(Clone, Debug, Args)]
+pub(super) struct FleetSettings {
+    /// Where several replicas agree on the one that calls Feishu: `none` for one replica, a Redis or Valkey server
+    /// (`redis://host:6379`, `rediss://…` for TLS, `redis+sentinel://host,host/name`), or `archive` for the bucket of the
+    /// archive. Several replicas need an archive in a bucket
+    #[arg(long = "fleet", env = "PULSE_FLEET", value_name = "STORE", hide_env_values = true, default_value = "none", help_heading = FLEET)]
+    pub(super) store: StoreSetting,
+
+    /// A file that contains the value of `PULSE_FLEET`, which may contain a password
+    #[arg(long = "fleet-file", env = "PULSE_FLEET_FILE", value_name = "PATH", help_heading = FLEET)]
+    pub(super) store_file: Option<PathBuf>,
+
+    /// The address to listen on for other replicas, which is used only with `PULSE_FLEET`. They exchange days with names,
+    /// without TLS
+    #[arg(long = "fleet-listen", env = "PULSE_FLEET_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9091", value_parser = listen_address, help_heading = FLEET)]
+    pub(super) listen: SocketAddr,
+
+    /// Host and port at which other replicas reach this one, such as `10.1.2.3:9091`. By default `PULSE_FLEET_LISTEN`, if
+    /// that is the address of one interface
+    #[arg(long = "fleet-address", env = "PULSE_FLEET_ADDRESS", value_name = "HOST:PORT", value_parser = host_and_port, help_heading = FLEET)]
+    pub(super) address: Option<String>,
+
+    /// How long a replica that does not answer goes on as the leader, from 5s to 60s. Default: 10s, and 20s in a bucket
+    #[arg(long = "fleet-lease", env = "PULSE_FLEET_LEASE", value_name = "DURATION", value_parser = lease, help_heading = FLEET)]
+    pub(super) lease: Option<Duration>,
+}
+
+/// The value of `PULSE_FLEET`.
+#[derive(Clone, Debug)]
+pub(crate) enum StoreSetting {
+    /// One replica.
+    None,
+    /// Several replicas, whose record is in this store.
+    Store(FleetStore),
+}
+
+impl FleetSettings {
+    /// The configuration of the fleet; `None` for one replica.
+    pub(super) fn config(&self, archive: &ArchiveLocation) -> Result<Option<FleetConfig>, SettingError> {
+        let StoreSetting::Store(store) = self.store()? else { return Ok(None) };
+        if !matches!(archive, ArchiveLocation::Bucket { .. }) {
+            return Err(SettingError::new(format!(
+                "PULSE_FLEET (--fleet) is set, but PULSE_ARCHIVE (--archive) is {archive}, which other replicas cannot read: \
+                 set PULSE_ARCHIVE to a bucket such as s3://bucket/prefix, or PULSE_FLEET to none"
+            )));
+        }
+        let in_bucket = matches!(store, FleetStore::Archive);
+        let lease = self.lease.unwrap_or(if in_bucket { DEFAULT_BUCKET_LEASE } else { DEFAULT_LEASE });
+        Ok(Some(FleetConfig { store, address: self.address()?, lease }))
+    }
+
+    fn store(&self) -> Result<StoreSetting, SettingError> {
+        let Some(path) = &self.store_file else { return Ok(self.store.clone()) };
+        if !matches!(self.store, StoreSetting::None) {
+            return Err(SettingError::new(
+                "PULSE_FLEET (--fleet) and PULSE_FLEET_FILE (--fleet-file) are both set: remove one of them",
+            ));
+        }
+        let fault = |fault: &str| {
+            SettingError::new(format!("PULSE_FLEET_FILE (--fleet-file) ({}) {fault}", path.display()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| fault(&format!("cannot be read: {error}")))?;
+        text.parse().map_err(|expected: String| fault(&format!("is invalid: {expected}")))
+    }
+
+    fn address(&self) -> Result<String, SettingError> {
+        match &self.address {
+            Some(address) => Ok(address.clone()),
+            None if !self.listen.ip().is_unspecified() => Ok(self.listen.to_string()),
+            None => Err(SettingError::new(format!(
+                "PULSE_FLEET_ADDRESS (--fleet-address) is not set: set it to the host and port at which other replicas reach this \
+                 one, such as 10.1.2.3:{}",
+                self.listen.port()
+            ))),
+        }
+    }
+}
+
+impl FromStr for StoreSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match trimmed(text) {
+            "none" => Ok(Self::None),
+            "archive" => Ok(Self::Store(FleetStore::Archive)),
+            address => match address.parse::<RedisAddress>() {
+                Ok(address) => Ok(Self::Store(FleetStore::Redis(address))),
+                // The text may contain a password, so it is not shown.
+                Err(error) => Err(format!("{error}, or archive, or none")),
+            },
+        }
+    }
+}
+
+/// A host and a port.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let valid = format!("http://{text}").parse::<reqwest::Url>().ok().filter(|url| {
+        let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        is_bare && url.has_host() && text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    });
+    if valid.is_some() { Ok(text.to_owned()) } else { Err("expected a host and a port, such as 10.1.2.3:9091".to_owned()) }
+}

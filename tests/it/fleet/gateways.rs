@@ -1,0 +1,233 @@
+//! Several whole gateways before one simulated Feishu, as callers see them.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use adaptive_throttle::ThrottleConfig;
+use feishu_pulse::{
+    app::{self, FleetConfig, FleetStore, GatewayConfig, maintenance::MaintenanceConfig},
+    feishu::{FeishuConfig, token::AppCredentials},
+    fleet::MemoryStore,
+    model::{Geo, ManualClock},
+    store::{ArchiveLocation, ArchiveOwner},
+};
+use feishu_simulator::{Simulator, SimulatorConfig};
+use reqwest::{Method, StatusCode};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{ApiResponse, NOON, at, eventually, simulator_clock};
+
+const LEASE: Duration = Duration::from_secs(1);
+
+/// A tenant, the archive and the record that its gateways share.
+struct Tenant {
+    simulator: Simulator,
+    clock: Arc<ManualClock>,
+    archive: TempDir,
+    record: MemoryStore,
+    credentials: AppCredentials,
+}
+
+/// A running gateway.
+struct Replica {
+    base: String,
+    stop: CancellationToken,
+    served: JoinHandle<()>,
+}
+
+impl Tenant {
+    async fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(at(NOON)));
+        let simulation = SimulatorConfig { users: 200, turnover: 0.0, ..SimulatorConfig::default() };
+        let credentials =
+            AppCredentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
+        let simulator = Simulator::start(simulation, simulator_clock(clock.clone())).await.expect("a simulator");
+        let archive = tempfile::tempdir().expect("a folder");
+        Self { simulator, clock, archive, record: MemoryStore::default(), credentials }
+    }
+
+    async fn replica(&self) -> Replica {
+        let base_url = self.simulator.base_url().parse().expect("a URL");
+        let fleet_listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let feishu = FeishuConfig {
+            throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
+            ..FeishuConfig::new(base_url, self.credentials.clone(), Geo::Cn)
+        };
+        let owner = ArchiveOwner { app_id: self.credentials.app_id.clone(), upstream: "https://feishu.test".to_owned() };
+        let config = GatewayConfig {
+            owner,
+            archive: ArchiveLocation::Folder(self.archive.path().to_owned()),
+            maintenance: MaintenanceConfig { warm_days: None, poll_interval: Duration::from_millis(10) },
+            fleet: Some(FleetConfig {
+                store: FleetStore::Memory(self.record.clone()),
+                address: fleet_listener.local_addr().expect("an address").to_string(),
+                lease: LEASE,
+            }),
+            ..GatewayConfig::new(feishu, vec![Geo::Cn])
+        };
+        let gateway = app::build(config, self.clock.clone()).expect("a gateway");
+        app::serve_fleet(&gateway, fleet_listener);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let stop = CancellationToken::new();
+        let served = app::serve(gateway, listener, stop.clone().cancelled_owned());
+        let served = tokio::spawn(async move { served.await.expect("a gateway that serves") });
+        Replica { base, stop, served }
+    }
+
+    /// Two replicas; the first leads.
+    async fn pair(&self) -> [Replica; 2] {
+        let first = self.replica().await;
+        eventually(async || first.leads().await).await;
+        [first, self.replica().await]
+    }
+
+    fn calls(&self) -> usize {
+        self.simulator.call_log().stats_calls().len()
+    }
+}
+
+impl Replica {
+    async fn send(&self, method: Method, path: &str, prefer: Option<&str>) -> ApiResponse {
+        let request = reqwest::Client::new().request(method, format!("{}{path}", self.base));
+        let request = prefer.into_iter().fold(request, |request, prefer| request.header("prefer", prefer));
+        ApiResponse::read(request.send().await.expect("an answer")).await
+    }
+
+    async fn get(&self, path: &str) -> ApiResponse {
+        self.send(Method::GET, path, None).await
+    }
+
+    async fn leads(&self) -> bool {
+        self.get("/metrics").await.text.contains("\nfeishu_pulse_fleet_leader 1\n")
+    }
+}
+
+fn day_file(archive: &Path) -> usize {
+    walk(archive).into_iter().filter(|path| path.ends_with(".parquet")).count()
+}
+
+fn walk(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    entries
+        .flat_map(|entry| {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() { walk(&path) } else { vec![path.display().to_string()] }
+        })
+        .collect()
+}
+
+const DAY: &str = "/v1/reports/activity?start_date=2026-11-10&end_date=2026-11-10&trailing=held";
+
+#[tokio::test]
+async fn a_job_is_seen_and_cancelled_at_every_replica() {
+    let tenant = Tenant::new().await;
+    let [leader, follower] = tenant.pair().await;
+
+    let started = follower.send(Method::POST, "/v1/backfills?start_date=2026-11-01&end_date=2026-11-05", None).await;
+
+    assert_eq!(started.status, StatusCode::ACCEPTED, "{}", started.text);
+    let location = started.headers["location"].to_str().expect("a path").to_owned();
+    eventually(async || follower.get(&location).await.json()["state"] == "done").await;
+    assert_eq!(leader.get(&location).await.json(), follower.get(&location).await.json());
+    let list = follower.get("/v1/backfills").await.json();
+    assert_eq!(list["data"].as_array().expect("jobs").len(), 1);
+    let cancelled = follower.send(Method::DELETE, &location, None).await.json();
+    assert_eq!(cancelled["state"], "done");
+}
+
+#[tokio::test]
+async fn a_follower_starts_the_job_of_an_asynchronous_request_at_the_leader() {
+    let tenant = Tenant::new().await;
+    let [leader, follower] = tenant.pair().await;
+    tenant.simulator.faults().push(
+        feishu_simulator::InjectedFault::new(feishu_simulator::FaultKind::Delay(Duration::from_secs(1)))
+            .on(feishu_simulator::FaultTarget::Stats)
+            .times(3),
+    );
+
+    let accepted = follower.send(Method::GET, DAY, Some("respond-async")).await;
+
+    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{}", accepted.text);
+    assert_eq!(accepted.headers["preference-applied"], "respond-async");
+    assert_eq!(accepted.headers.get_all("x-request-id").iter().count(), 1);
+    let location = accepted.headers["location"].to_str().expect("a path");
+    assert_eq!(leader.get(location).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_deleted_day_is_removed_from_the_memory_of_all_replicas() {
+    let tenant = Tenant::new().await;
+    let [leader, follower] = tenant.pair().await;
+    for replica in [&leader, &follower] {
+        replica.get(DAY).await.json();
+    }
+    let calls = tenant.calls();
+
+    let deleted = follower.send(Method::DELETE, "/v1/days/2026-11-10", None).await;
+
+    assert_eq!(deleted.status, StatusCode::NO_CONTENT, "{}", deleted.text);
+    // Neither memory nor archive has the day any more, so it is fetched again.
+    for replica in [&follower, &leader] {
+        eventually(async || {
+            let coverage = replica.get("/v1/coverage?start_date=2026-11-10&end_date=2026-11-10").await.json();
+            !coverage.to_string().contains("\"final\"")
+        })
+        .await;
+    }
+    follower.get(DAY).await.json();
+    assert_eq!(tenant.calls(), 2 * calls);
+}
+
+#[tokio::test]
+async fn a_problem_of_the_leader_reaches_the_caller_of_a_follower() {
+    let tenant = Tenant::new().await;
+    let [leader, follower] = tenant.pair().await;
+    let path = "/v1/backfills/20261122T040000Z-000000";
+    let (at_leader, at_follower) = (leader.get(path).await, follower.get(path).await);
+    assert_eq!(at_follower.status, StatusCode::NOT_FOUND);
+    assert_eq!(at_follower.problem()["detail"], at_leader.problem()["detail"]);
+}
+
+#[tokio::test]
+async fn a_job_goes_on_at_the_next_leader() {
+    let tenant = Tenant::new().await;
+    let [leader, follower] = tenant.pair().await;
+    tenant.simulator.faults().push(
+        feishu_simulator::InjectedFault::new(feishu_simulator::FaultKind::Delay(Duration::from_secs(60)))
+            .on(feishu_simulator::FaultTarget::Stats)
+            .times(1),
+    );
+    let started = follower.send(Method::POST, "/v1/backfills?start_date=2026-11-01&end_date=2026-11-05", None).await;
+    let location = started.headers["location"].to_str().expect("a path").to_owned();
+    assert_eq!(follower.get(&location).await.json()["state"], "running");
+
+    leader.stop.cancel();
+    leader.served.await.expect("an orderly end");
+
+    eventually(async || follower.leads().await).await;
+    eventually(async || {
+        let job = follower.get(&location).await;
+        job.status == StatusCode::OK && job.json()["state"] == "done"
+    })
+    .await;
+    eventually(async || day_file(tenant.archive.path()) == 5).await;
+}
+
+#[tokio::test]
+async fn without_a_leader_jobs_are_refused_and_stored_days_are_served() {
+    let tenant = Tenant::new().await;
+    let [leader, follower] = tenant.pair().await;
+    follower.get(DAY).await.json();
+    tenant.record.set_failing(true);
+    eventually(async || !leader.leads().await).await;
+
+    let refused = follower.get("/v1/backfills").await;
+
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.problem()["code"], "no_leader");
+    assert!(refused.headers.contains_key("retry-after"));
+    follower.get(DAY).await.json();
+    assert_eq!(follower.get("/readyz").await.status, StatusCode::OK);
+}
