@@ -37,7 +37,7 @@ pub use forward_to_leader::{FleetLink, ForwardToLeader};
 pub use leader_client::LeaderClient;
 pub use leadership::{FleetStatus, Leadership};
 pub use lease_store::{LeaseStore, LeaseStoreError, RecordVersion, SwapOutcome};
-pub use member::{FleetMember, MemberHandle, MemberConfig, PreparedMember, TransferableState};
+pub use member::{FleetMember, MemberConfig, MemberHandle, PreparedMember, TransferableState};
 pub use memory_store::MemoryStore;
 pub use record::{FleetRecord, ForgottenDay, MissedDeletions};
 pub use redis_store::{RedisAddress, RedisStore};

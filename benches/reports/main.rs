@@ -11,7 +11,6 @@
 use std::{sync::Arc, time::Duration};
 
 use feishu_pulse::{
-    fleet::Leadership,
     access::{AccessConfig, Authenticator},
     api::{AccessTokens, ApiConfig, ApiParts, ApiState},
     app::{
@@ -19,6 +18,7 @@ use feishu_pulse::{
         maintenance::{Maintenance, MaintenanceConfig},
     },
     feishu::quota::{MonthlyQuota, QuotaConfig},
+    fleet::Leadership,
     model::{Clock, DayRange, Geo, ManualClock},
     query::{BackfillJobs, Backfiller, QueryEngine, ViewEngines},
     source::{Depth, LoadedDay},

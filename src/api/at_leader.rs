@@ -22,9 +22,7 @@ use crate::fleet::FleetLink;
 const NOT_PASSED_ON: [HeaderName; 2] = [header::CONNECTION, header::TRANSFER_ENCODING];
 
 /// Routes that only the leader serves. Without a fleet nothing changes.
-pub(super) fn at_leader(
-    (schemas, paths, handlers): UtoipaMethodRouter<ApiState>,
-) -> UtoipaMethodRouter<ApiState> {
+pub(super) fn at_leader((schemas, paths, handlers): UtoipaMethodRouter<ApiState>) -> UtoipaMethodRouter<ApiState> {
     (schemas, paths, handlers.route_layer(from_fn(serve_at_leader)))
 }
 

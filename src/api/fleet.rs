@@ -18,21 +18,16 @@ use serde_json::json;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
-use super::{
-    middleware::HttpService,
-    request_limits::MAX_BODY_BYTES,
-    router,
-    state::ApiState,
-};
+use super::{middleware::HttpService, request_limits::MAX_BODY_BYTES, router, state::ApiState};
 use crate::{
     fleet::{
         FleetStatus, Leadership,
-        leader_client::{DAY_PATH, DayRequest, FORECAST_PATH, ForecastRequest},
+        leader_client::{DAY_PATH, DayRequest, DaysRequest, FORECAST_PATH, HELD_PATH},
         signature::{SIGNATURE_HEADER, SignatureVerifier, SignedParts, TIME_HEADER},
     },
     model::Clock,
     source::{DaySource, Depth, LoadContext, LoadError, LoadedDay},
-    table::parquet,
+    table::{DayMetadata, parquet},
 };
 
 /// What the routes need.
@@ -52,22 +47,25 @@ pub struct FleetRoutes {
 
 /// The router of the listener between replicas.
 pub fn fleet_router(routes: FleetRoutes) -> Router {
-    Router::new().route(DAY_PATH, post(load_day)).route(FORECAST_PATH, post(forecast)).with_state(routes)
+    Router::new()
+        .route(DAY_PATH, post(load_day))
+        .route(FORECAST_PATH, post(forecast))
+        .route(HELD_PATH, post(held))
+        .with_state(routes)
 }
 
 /// The service of the listener between replicas, with the API for the requests that other replicas pass on.
 pub fn fleet_service(routes: FleetRoutes, state: &ApiState) -> impl HttpService<hyper::body::Incoming> + use<> {
     let api = router::service::<Body>(state);
     let passed_on = routes.clone();
-    let router = fleet_router(routes).fallback(async move |request: Request| {
-        match passed_on.accept_passed_on(request).await {
+    let router =
+        fleet_router(routes).fallback(async move |request: Request| match passed_on.accept_passed_on(request).await {
             Ok(request) => {
                 let Ok(response) = api.clone().oneshot(request).await;
                 response
             }
             Err(refused) => refused,
-        }
-    });
+        });
     tower::service_fn(move |request: axum::http::Request<hyper::body::Incoming>| {
         router.clone().oneshot(request.map(Body::new))
     })
@@ -144,8 +142,19 @@ async fn load_day(State(routes): State<FleetRoutes>, headers: HeaderMap, body: B
 
 /// Answers with the cost of loading days.
 async fn forecast(State(routes): State<FleetRoutes>, headers: HeaderMap, body: Bytes) -> Response {
-    match routes.accept::<ForecastRequest>(FORECAST_PATH, &headers, &body) {
-        Ok(ForecastRequest { keys }) => axum::Json(routes.source.forecast(&keys, Depth::Rows).await).into_response(),
+    match routes.accept(FORECAST_PATH, &headers, &body) {
+        Ok(DaysRequest { keys }) => axum::Json(routes.source.forecast(&keys, Depth::Rows).await).into_response(),
         Err(refused) => refused,
     }
+}
+
+/// Answers with the times at which the held rows of days were fetched. Starts no fetch.
+async fn held(State(routes): State<FleetRoutes>, headers: HeaderMap, body: Bytes) -> Response {
+    let DaysRequest { keys } = match routes.accept(HELD_PATH, &headers, &body) {
+        Ok(request) => request,
+        Err(refused) => return refused,
+    };
+    let days = routes.source.stored(&keys, Depth::Rows).await;
+    let fetched_at: Vec<_> = days.iter().map(|day| day.as_ref().map(DayMetadata::fetched_at)).collect();
+    axum::Json(fetched_at).into_response()
 }

@@ -220,7 +220,8 @@ impl ApiState {
     /// # Errors
     /// If the threads for exports cannot be started.
     pub fn new(parts: ApiParts, config: ApiConfig) -> Result<Self, ThreadPoolBuildError> {
-        let ApiParts { views, archive, backfills, fleet, quota, authenticator, access_tokens, clock, mut collectors } = parts;
+        let ApiParts { views, archive, backfills, fleet, quota, authenticator, access_tokens, clock, mut collectors } =
+            parts;
         let http_metrics = Arc::<HttpMetrics>::default();
         let store = ResponseStore::new(config.response_cache_bytes, config.export_cache_bytes);
         let response_cache = Arc::new(ResponseCache::new(store, views.unfiltered().clone()));

@@ -6,7 +6,7 @@ use rayon::ThreadPoolBuildError;
 
 use super::{
     config::{GatewayConfig, ServerConfig},
-    fleet::{FleetConfig, FleetPlace, FleetStoreError, JoinedFleet},
+    fleet::{Fleet, FleetConfig, FleetPlace, FleetStoreError},
     maintenance::Maintenance,
     process_metrics::ProcessCollector,
 };
@@ -95,7 +95,7 @@ pub struct Gateway {
     /// Listener, TLS and limits.
     pub server: ServerConfig,
     /// This replica in its fleet; `None` if it is the only one.
-    pub fleet: Option<JoinedFleet>,
+    pub fleet: Option<Fleet>,
 }
 
 /// How long startup waits for the ownership marker of the archive. After a timeout startup continues: requests are
@@ -168,7 +168,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         Some(link) => Arc::new(ForwardToLeader::new(feishu, link)),
         None => Arc::new(feishu),
     };
-    let ReadPath { source, flights } = read_path(&memory, archive.as_ref(), feishu);
+    let ReadPath { source, below_memory, flights } = read_path(&memory, archive.as_ref(), feishu);
 
     let mut collectors: Vec<Arc<dyn Collector>> = vec![process, upstream, dictionaries, flights];
     collectors.extend(fleet.as_ref().map(|fleet| Arc::clone(fleet.member.metrics()) as Arc<dyn Collector>));
@@ -229,5 +229,6 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         },
     )?;
     let archive = archive.map(|archive| (archive, config.archive));
+    let fleet = fleet.map(|joined| Fleet { joined, below_memory });
     Ok(Gateway { api, archive, backfiller, maintenance, server: config.server, fleet })
 }

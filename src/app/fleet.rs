@@ -14,19 +14,24 @@ use crate::{
     api::fleet::{FleetRoutes, fleet_service},
     feishu::FeishuSource,
     fleet::{
-        BucketStore, FleetKey, FleetLink, FleetMember, FleetStatus, ForgottenDay, LeaderClient, LeaseStore, LeaseStoreError,
-        LeaseTimes, Leadership, MemberConfig, MemoryStore, MissedDeletions, PreparedMember, RedisAddress, RedisStore, SignatureVerifier,
+        BucketStore, FleetKey, FleetLink, FleetMember, FleetStatus, ForgottenDay, LeaderClient, Leadership, LeaseStore,
+        LeaseStoreError, LeaseTimes, MemberConfig, MemoryStore, MissedDeletions, PreparedMember, RedisAddress,
+        RedisStore, SignatureVerifier,
         lease_store::{UnfitStore, probe},
         record::{RECORD_OBJECT, redis_key},
     },
     model::{Clock, DataScope, DayKey, UserIdType},
     query::{BackfillJobs, ViewEngines},
+    source::{DaySource, Depth, LoadContext, LoadedDay, Priority},
     store::{Archive, ArchiveLocation, ArchiveOwner, archive::ArchiveLocationError},
-    table::Dictionaries,
+    table::{DayMetadata as _, Dictionaries},
 };
 
 /// Limit of the probe at the start. A store that does not answer is not an error: it may come later.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a replica compares the days that can still change with those of the leader.
+const AGREEMENT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Connection limit of the listener between replicas. A replica keeps one connection.
 const MAX_FLEET_CONNECTIONS: NonZero<usize> = NonZero::new(256).unwrap();
@@ -67,13 +72,18 @@ pub enum FleetStoreError {
     Unfit(#[from] UnfitStore),
 }
 
-/// This replica in its fleet. [`serve_fleet`] answers the other replicas.
-pub struct JoinedFleet {
-    /// The member that renews the lease.
-    pub member: FleetMember,
-    /// How the leader is reached.
-    pub link: FleetLink,
+/// A member, and how it reaches the leader.
+pub(super) struct JoinedFleet {
+    pub(super) member: FleetMember,
+    pub(super) link: FleetLink,
     key: FleetKey,
+}
+
+/// This replica in its fleet. [`serve_fleet`] answers the other replicas.
+pub struct Fleet {
+    pub(super) joined: JoinedFleet,
+    /// The read path below the memory of days.
+    pub(super) below_memory: Arc<dyn DaySource>,
 }
 
 impl FleetConfig {
@@ -133,7 +143,8 @@ impl FleetConfig {
         Ok(match &self.store {
             FleetStore::Redis(address) => {
                 let key = redis_key(&owner.app_id, &owner.upstream);
-                let key = if record == RecordUse::Probe { format!("{key}:probe:{:08x}", fastrand::u32(..)) } else { key };
+                let key =
+                    if record == RecordUse::Probe { format!("{key}:probe:{:08x}", fastrand::u32(..)) } else { key };
                 Box::new(RedisStore::new(address.clone(), key))
             }
             FleetStore::Archive => {
@@ -165,7 +176,7 @@ enum RecordUse {
 
 /// Answers the other replicas until the process ends. Does nothing without a fleet.
 pub fn serve_fleet(gateway: &Gateway, listener: TcpListener) {
-    let Some(fleet) = &gateway.fleet else { return };
+    let Some(Fleet { joined: fleet, .. }) = &gateway.fleet else { return };
     let routes = FleetRoutes {
         source: Arc::clone(gateway.maintenance.views.unfiltered().source()),
         leadership: fleet.member.leadership(),
@@ -192,6 +203,33 @@ pub(super) async fn run_jobs_of_leader(leadership: Leadership, jobs: BackfillJob
     }
 }
 
+/// Replaces days in memory that can still change by those of the leader, if the leader has fetched them later. So all replicas
+/// answer alike soon after a change. Never returns.
+pub(super) async fn agree_with_leader(link: FleetLink, views: ViewEngines, below_memory: Arc<dyn DaySource>) {
+    let engine = views.unfiltered();
+    let context = LoadContext { priority: Priority::Background, caller: engine.new_caller_id() };
+    loop {
+        tokio::time::sleep(AGREEMENT_INTERVAL).await;
+        let status = link.status.borrow().clone();
+        let Some(leader) = link.other_leader(&status) else { continue };
+        let can_change = |key: &DayKey| engine.recorded_day(key).is_some_and(|day| !day.state.is_settled());
+        let keys: Vec<DayKey> = views.held_days().into_iter().filter(can_change).collect();
+        if keys.is_empty() {
+            continue;
+        }
+        let Ok(at_leader) = link.client.held(&leader, &keys).await else { continue };
+        let here = engine.source().stored(&keys, Depth::Rows).await;
+        for ((key, here), at_leader) in keys.iter().zip(here).zip(at_leader) {
+            let is_later = |here: &LoadedDay| at_leader.is_some_and(|at_leader| at_leader > here.fetched_at());
+            if here.as_ref().is_some_and(is_later)
+                && let Err(error) = below_memory.load(key, Depth::Rows, context).await
+            {
+                tracing::debug!(%key, %error, "a later version of a day could not be read from the leader");
+            }
+        }
+    }
+}
+
 /// Removes days from memory that the leader has deleted. Ends with the fleet.
 pub(super) async fn remove_forgotten_days(
     mut status: watch::Receiver<FleetStatus>,
@@ -211,7 +249,9 @@ pub(super) async fn remove_forgotten_days(
             // A process that has just started holds nothing that was deleted before.
             match known.map(|known| forgotten.since(known)) {
                 None => {}
-                Some(MissedDeletions::Days(days)) => days.into_iter().flat_map(keys_of).for_each(|key| remove_day(&key)),
+                Some(MissedDeletions::Days(days)) => {
+                    days.into_iter().flat_map(keys_of).for_each(|key| remove_day(&key))
+                }
                 Some(MissedDeletions::All) => {
                     tracing::warn!("more days were deleted than the record names; all days are removed from memory");
                     views.held_days().iter().for_each(&remove_day);

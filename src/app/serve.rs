@@ -15,7 +15,7 @@ use super::{
     build::Gateway,
     config::{DEFAULT_UNREAD_LIMIT, ServerConfig},
     file_descriptors::fit_connections,
-    fleet::{remove_forgotten_days, run_jobs_of_leader},
+    fleet::{Fleet, agree_with_leader, remove_forgotten_days, run_jobs_of_leader},
     maintenance::Maintenance,
     server::Server,
     tls::{ReloadingTlsAcceptor, TlsError},
@@ -71,9 +71,10 @@ pub async fn serve_until(
         tokio::spawn(log_unknown_departments(views, keys, geos, config.poll_interval));
     }
     let leadership = gateway.maintenance.leadership.clone();
-    if let Some(fleet) = &gateway.fleet {
+    if let Some(Fleet { joined, below_memory }) = &gateway.fleet {
         let (views, archive) = (gateway.maintenance.views.clone(), gateway.maintenance.archive.clone());
-        tokio::spawn(remove_forgotten_days(fleet.member.status(), views, archive));
+        tokio::spawn(agree_with_leader(joined.link.clone(), views.clone(), Arc::clone(below_memory)));
+        tokio::spawn(remove_forgotten_days(joined.member.status(), views, archive));
     }
     tokio::spawn(gateway.maintenance.run());
     tokio::spawn(async move { authenticator.watch().await });
@@ -85,8 +86,8 @@ pub async fn serve_until(
         draining.store(true, Ordering::Relaxed);
         tracing::info!("shutting down; requests in progress may finish");
         // Another replica calls Feishu from now on. The requests in progress here ask it for days.
-        if let Some(fleet) = &gateway.fleet {
-            fleet.member.leave().await;
+        if let Some(Fleet { joined, .. }) = &gateway.fleet {
+            joined.member.leave().await;
         }
         tokio::time::sleep(drain_delay).await;
     });

@@ -439,10 +439,12 @@ mod tests {
 
     #[test]
     fn a_fleet_needs_a_store_a_bucket_and_an_address() {
-        let options = ["--app-secret", "s", "--fleet", "archive", "--archive", "s3://lake", "--fleet-listen", "10.1.2.3:9091"];
+        let options =
+            ["--app-secret", "s", "--fleet", "archive", "--archive", "s3://lake", "--fleet-listen", "10.1.2.3:9091"];
         let fleet = settings(&options).unwrap().fleet.expect("a fleet");
         assert_eq!((fleet.address.as_str(), fleet.lease), ("10.1.2.3:9091", Duration::from_secs(20)));
-        let options = ["--app-secret", "s", "--fleet", "redis://c", "--archive", "s3://lake", "--fleet-address", "pod-0:1"];
+        let options =
+            ["--app-secret", "s", "--fleet", "redis://c", "--archive", "s3://lake", "--fleet-address", "pod-0:1"];
         let fleet = settings(&options).unwrap().fleet.expect("a fleet");
         assert_eq!((fleet.address.as_str(), fleet.lease), ("pod-0:1", Duration::from_secs(10)));
         assert!(settings(&["--app-secret", "s"]).unwrap().fleet.is_none());

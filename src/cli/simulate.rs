@@ -17,6 +17,9 @@ pub(super) async fn run(args: &SimulateArgs) -> Result<(), CliError> {
     let simulator = simulator.map_err(|error| CliError::Listen { address, setting: "--listen", error })?;
     println!("The simulated Feishu is at {}. Its app is {app_id} with the secret {app_secret}.", simulator.base_url());
     shutdown.await;
+    let calls = simulator.call_log();
+    let (answered, rejected) = (calls.successful_stats_calls().len(), calls.rate_limited_calls().len());
+    println!("It answered {answered} calls for pages and rejected {rejected} over its rate limit.");
     simulator.shutdown().await;
     Ok(())
 }

@@ -16,7 +16,7 @@ use reqwest::{
     Client, Method, Response, StatusCode,
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     record::LeaderAddress,
@@ -33,6 +33,9 @@ pub const DAY_PATH: &str = "/fleet/v1/day";
 /// The path of requests for a forecast.
 pub const FORECAST_PATH: &str = "/fleet/v1/forecast";
 
+/// The path of requests for the times at which held days were fetched.
+pub const HELD_PATH: &str = "/fleet/v1/held";
+
 /// Time limit of a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -40,8 +43,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A forecast is not worth a longer wait.
-const FORECAST_TIMEOUT: Duration = Duration::from_secs(2);
+/// A forecast, and what the leader holds, are not worth a longer wait.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Headers of a caller's request that are not passed on: those of the connection, which the client sets itself, and those
 /// of a browser, which this replica has checked and answers.
@@ -67,9 +70,9 @@ pub struct DayRequest {
     pub caller: CallerId,
 }
 
-/// The request of a follower for a forecast.
+/// The request of a follower about several days: for a forecast, or for what the leader holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ForecastRequest {
+pub struct DaysRequest {
     /// The days.
     pub keys: Vec<DayKey>,
 }
@@ -146,8 +149,25 @@ impl LeaderClient {
     /// # Errors
     /// [`ForwardError`] if the leader does not answer soon.
     pub async fn forecast(&self, leader: &LeaderAddress, keys: &[DayKey]) -> Result<Forecast, ForwardError> {
-        let request = ForecastRequest { keys: keys.to_vec() };
-        let answer = tokio::time::timeout(FORECAST_TIMEOUT, self.post(leader, FORECAST_PATH, &request)).await;
+        self.ask_about(leader, FORECAST_PATH, keys).await
+    }
+
+    /// When the rows that the leader holds were fetched, for each key in order; `None` if it holds none. Starts no fetch.
+    ///
+    /// # Errors
+    /// [`ForwardError`] if the leader does not answer soon.
+    pub async fn held(&self, leader: &LeaderAddress, keys: &[DayKey]) -> Result<Vec<Option<Timestamp>>, ForwardError> {
+        self.ask_about(leader, HELD_PATH, keys).await
+    }
+
+    async fn ask_about<T: DeserializeOwned>(
+        &self,
+        leader: &LeaderAddress,
+        path: &str,
+        keys: &[DayKey],
+    ) -> Result<T, ForwardError> {
+        let request = DaysRequest { keys: keys.to_vec() };
+        let answer = tokio::time::timeout(SHORT_TIMEOUT, self.post(leader, path, &request)).await;
         let answer = answer.map_err(|_| ForwardError::failed("no answer in time"))??;
         serde_json::from_slice(&answer).map_err(|error| ForwardError::failed(&error.to_string()))
     }

@@ -14,7 +14,9 @@ use super::{
     fleet_metrics::{FleetMetrics, StoreOperation},
     leadership::{FleetStatus, Leadership},
     lease_store::{LeaseStore, LeaseStoreError, SwapOutcome},
-    record::{FleetRecord, ForgottenDay, ForgottenDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState},
+    record::{
+        FleetRecord, ForgottenDay, ForgottenDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState,
+    },
 };
 
 /// The longest wait for the next step.

@@ -16,11 +16,9 @@ pub(super) async fn check(config: &GatewayConfig) -> Result<Option<Finding>, Set
     let subject = "fleet";
     match fleet.probe(&config.archive, &config.owner).await {
         Ok(()) => Ok(Some(Finding::passed(subject, "the store replaces a record only if nobody else has"))),
-        Err(FleetStoreError::Unfit(UnfitStore::Failed(error))) => Ok(Some(Finding::failed_with(
-            subject,
-            format!("the store fails: {error}"),
-            remedy::FLEET_STORE.to_owned(),
-        ))),
+        Err(FleetStoreError::Unfit(UnfitStore::Failed(error))) => {
+            Ok(Some(Finding::failed_with(subject, format!("the store fails: {error}"), remedy::FLEET_STORE.to_owned())))
+        }
         Err(error) => Err(SettingError::fleet_store(&error)),
     }
 }

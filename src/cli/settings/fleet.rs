@@ -25,25 +25,25 @@ pub(super) struct FleetSettings {
     /// Where several replicas agree on the one that calls Feishu: `none` for one replica, a Redis or Valkey server
     /// (`redis://host:6379`, `rediss://…` for TLS, `redis+sentinel://host,host/name`), or `archive` for the bucket of the
     /// archive. Several replicas need an archive in a bucket
-    #[arg(long = "fleet", env = "PULSE_FLEET", value_name = "STORE", hide_env_values = true, default_value = "none", help_heading = FLEET)]
+    #[arg(id = "fleet", long, env = "PULSE_FLEET", value_name = "STORE", hide_env_values = true, default_value = "none", help_heading = FLEET)]
     pub(super) store: StoreSetting,
 
     /// A file that contains the value of `PULSE_FLEET`, which may contain a password
-    #[arg(long = "fleet-file", env = "PULSE_FLEET_FILE", value_name = "PATH", help_heading = FLEET)]
+    #[arg(id = "fleet_file", long, env = "PULSE_FLEET_FILE", value_name = "PATH", help_heading = FLEET)]
     pub(super) store_file: Option<PathBuf>,
 
     /// The address to listen on for other replicas, which is used only with `PULSE_FLEET`. They exchange days with names,
     /// without TLS
-    #[arg(long = "fleet-listen", env = "PULSE_FLEET_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9091", value_parser = listen_address, help_heading = FLEET)]
+    #[arg(id = "fleet_listen", long, env = "PULSE_FLEET_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9091", value_parser = listen_address, help_heading = FLEET)]
     pub(super) listen: SocketAddr,
 
     /// Host and port at which other replicas reach this one, such as `10.1.2.3:9091`. By default `PULSE_FLEET_LISTEN`, if
     /// that is the address of one interface
-    #[arg(long = "fleet-address", env = "PULSE_FLEET_ADDRESS", value_name = "HOST:PORT", value_parser = host_and_port, help_heading = FLEET)]
+    #[arg(id = "fleet_address", long, env = "PULSE_FLEET_ADDRESS", value_name = "HOST:PORT", value_parser = host_and_port, help_heading = FLEET)]
     pub(super) address: Option<String>,
 
     /// How long a replica that does not answer goes on as the leader, from 5s to 60s. Default: 10s, and 20s in a bucket
-    #[arg(long = "fleet-lease", env = "PULSE_FLEET_LEASE", value_name = "DURATION", value_parser = lease, help_heading = FLEET)]
+    #[arg(id = "fleet_lease", long, env = "PULSE_FLEET_LEASE", value_name = "DURATION", value_parser = lease, help_heading = FLEET)]
     pub(super) lease: Option<Duration>,
 }
 
@@ -78,9 +78,8 @@ impl FleetSettings {
                 "PULSE_FLEET (--fleet) and PULSE_FLEET_FILE (--fleet-file) are both set: remove one of them",
             ));
         }
-        let fault = |fault: &str| {
-            SettingError::new(format!("PULSE_FLEET_FILE (--fleet-file) ({}) {fault}", path.display()))
-        };
+        let fault =
+            |fault: &str| SettingError::new(format!("PULSE_FLEET_FILE (--fleet-file) ({}) {fault}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|error| fault(&format!("cannot be read: {error}")))?;
         text.parse().map_err(|expected: String| fault(&format!("is invalid: {expected}")))
     }
@@ -117,8 +116,13 @@ impl FromStr for StoreSetting {
 /// A host and a port.
 fn host_and_port(text: &str) -> Result<String, String> {
     let valid = format!("http://{text}").parse::<reqwest::Url>().ok().filter(|url| {
-        let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        let is_bare =
+            url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
         is_bare && url.has_host() && text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
     });
-    if valid.is_some() { Ok(text.to_owned()) } else { Err("expected a host and a port, such as 10.1.2.3:9091".to_owned()) }
+    if valid.is_some() {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a host and a port, such as 10.1.2.3:9091".to_owned())
+    }
 }

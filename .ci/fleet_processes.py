@@ -1,0 +1,506 @@
+"""Runs real gateway processes as a fleet, injects faults, and prints a table of goals and results.
+
+Arguments: the binary, and optionally the number of kills (default 3). A simulated Feishu, a Redis server and a bucket (moto)
+run beside the gateways, all on loopback. It fails if a result is wrong: a row that differs from Feishu's, a failed request, a
+call too many. Times are printed beside their goals and fail nothing, because they depend on the machine.
+"""
+
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import boto3
+from botocore.config import Config
+
+BINARY = os.path.abspath(sys.argv[1])
+KILLS = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+APP = {"FEISHU_APP_ID": "cli_demo", "FEISHU_APP_SECRET": "demo-secret"}
+CLOUD = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "something", "AWS_REGION": "us-east-1"}
+FAKETIME = shutil.which("faketime")
+
+scratch = tempfile.mkdtemp()
+started = []
+rows = []
+wrong = []
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(name, command, environment=None):
+    log = open(os.path.join(scratch, f"{name}.log"), "wb")
+    environment = {"PATH": os.environ["PATH"], "HOME": scratch, **(environment or {})}
+    process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    started.append(process)
+    return process
+
+
+def stop(process, how=signal.SIGTERM, limit=40):
+    if process.poll() is None:
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(how)
+        process.wait(limit)
+
+
+def until(condition, limit, what):
+    """Seconds until the condition holds."""
+    began = time.monotonic()
+    while time.monotonic() - began < limit:
+        if condition():
+            return time.monotonic() - began
+        time.sleep(0.02)
+    raise SystemExit(f"not within {limit} s: {what}")
+
+
+def request(port, method, path, headers=None, body=None, timeout=90):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return response.status, response.read(), dict(response.getheaders())
+    finally:
+        connection.close()
+
+
+def answers(port, path="/livez"):
+    try:
+        return request(port, "GET", path, timeout=2)[0] == 200
+    except OSError:
+        return False
+
+
+def report(what, goal, result, is_met, counts=True):
+    """Adds a line to the table. A wrong result fails the run; a slow one is only marked."""
+    rows.append((what, goal, result, "yes" if is_met else "**no**"))
+    print(f"{what}: {result} (goal {goal})", flush=True)
+    if counts and not is_met:
+        wrong.append(what)
+
+
+class CuttableLink:
+    """Passes connections on to a port, until it is cut."""
+
+    def __init__(self, target):
+        self.target, self.port, self.is_cut, self.open = target, free_port(), False, []
+        listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
+        threading.Thread(target=self.accept, args=(listener,), daemon=True).start()
+
+    def accept(self, listener):
+        while True:
+            client, _ = listener.accept()
+            if self.is_cut:
+                client.close()
+                continue
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                client.close()
+                continue
+            self.open += [client, server]
+            for source, sink in [(client, server), (server, client)]:
+                threading.Thread(target=self.copy, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def copy(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    def cut(self):
+        self.is_cut = True
+        for end in self.open:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.open = []
+
+    def mend(self):
+        self.is_cut = False
+
+
+class Gateway:
+    def __init__(self, fleet, number, clock=None):
+        self.fleet, self.number, self.clock = fleet, number, clock
+        self.port, self.fleet_port = free_port(), free_port()
+        self.link = CuttableLink(fleet.redis_port)
+        self.run()
+
+    def run(self):
+        environment = {
+            **APP, **CLOUD,
+            "AWS_ENDPOINT_URL": self.fleet.bucket,
+            "FEISHU_BASE_URL": f"http://127.0.0.1:{self.fleet.simulator_port}",
+            "PULSE_LISTEN": f"127.0.0.1:{self.port}",
+            "PULSE_ARCHIVE": f"s3://lake/{self.fleet.name}",
+            "PULSE_STATE_DIR": os.path.join(scratch, f"state-{self.fleet.name}-{self.number}"),
+            "PULSE_FLEET": f"redis://127.0.0.1:{self.link.port}",
+            "PULSE_FLEET_LISTEN": f"127.0.0.1:{self.fleet_port}",
+            "PULSE_WARM": "off",
+            "PULSE_DRAIN_DELAY": "2s",
+            "PULSE_REQUESTS_PER_MINUTE": "none",
+            **self.fleet.environment,
+        }
+        command = [BINARY, "serve"]
+        if self.clock:
+            environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
+            command = [FAKETIME, "-f", self.clock, *command]
+        self.process = start(f"gateway-{self.fleet.name}-{self.number}", command, environment)
+        until(lambda: answers(self.port), 60, f"gateway {self.number} of {self.fleet.name} serves")
+
+    def metric(self, name):
+        try:
+            text = request(self.port, "GET", "/metrics", timeout=5)[1].decode()
+        except OSError:
+            return None
+        values = [line.rsplit(" ", 1)[1] for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name]
+        return sum(map(float, values)) if values else None
+
+    def leads(self):
+        return self.metric("feishu_pulse_fleet_leader") == 1
+
+    def day(self, date, timeout=90):
+        """Status, and the user ids of a day."""
+        path = f"/v1/user-days?start_date={date}&end_date={date}&format=csv"
+        status, body, _ = request(self.port, "GET", path, timeout=timeout)
+        if status != 200:
+            return status, body.decode()[:300]
+        header, *lines = body.decode("utf-8-sig").splitlines()
+        column = header.split(",").index("user_id")
+        return status, sorted(line.split(",")[column] for line in lines)
+
+
+class Fleet:
+    """A simulated tenant and its gateways."""
+
+    def __init__(self, name, count, simulate=(), clocks=(), **environment):
+        self.name, self.environment = name, environment
+        self.redis_port, self.bucket = redis_port, bucket
+        self.simulator_port = free_port()
+        self.simulator = start(f"simulator-{name}", [
+            BINARY, "simulate", "--listen", f"127.0.0.1:{self.simulator_port}", *simulate])
+        until(lambda: self.token() is not None, 30, "the simulator answers")
+        clocks = [*clocks, *[None] * count][:count]
+        self.gateways = [Gateway(self, number, clock) for number, clock in enumerate(clocks)]
+        self.leader_within(30)
+
+    def token(self):
+        body = json.dumps({"app_id": APP["FEISHU_APP_ID"], "app_secret": APP["FEISHU_APP_SECRET"]})
+        path = "/open-apis/auth/v3/tenant_access_token/internal"
+        try:
+            _, answer, _ = request(self.simulator_port, "POST", path, {"content-type": "application/json"}, body)
+        except OSError:
+            return None
+        return json.loads(answer)["tenant_access_token"]
+
+    def truth(self, date):
+        """The user ids of a day, from Feishu itself."""
+        headers = {"authorization": f"Bearer {self.token()}"}
+        base = f"/open-apis/admin/v1/admin_user_stats?start_date={date}&end_date={date}&page_size=60"
+        found, token = [], ""
+        while True:
+            page = f"{base}&page_token={token}" if token else base
+            answer = json.loads(request(self.simulator_port, "GET", page, headers)[1])
+            if answer["code"] != 0:
+                time.sleep(1)
+                continue
+            found += [item["user_id"] for item in answer["data"]["items"]]
+            if not answer["data"]["has_more"]:
+                return sorted(found)
+            token = answer["data"]["page_token"]
+
+    def leader(self):
+        return next((gateway for gateway in self.gateways if gateway.process.poll() is None and gateway.leads()), None)
+
+    def leader_within(self, limit):
+        seconds = until(lambda: self.leader() is not None, limit, "a leader")
+        return self.leader(), seconds
+
+    def followers(self):
+        leader = self.leader()
+        return [gateway for gateway in self.gateways if gateway is not leader]
+
+    def calls(self):
+        """Ends the simulator. The calls for pages that it answered, and those over the limit."""
+        stop(self.simulator)
+        with open(os.path.join(scratch, f"simulator-{self.name}.log")) as log:
+            words = log.read().split("It answered ")[1].split()
+        return int(words[0]), int(words[words.index("rejected") + 1])
+
+    def end(self):
+        for gateway in self.gateways:
+            stop(gateway.process, signal.SIGKILL)
+        stop(self.simulator, signal.SIGKILL)
+
+
+def dates(count):
+    """The latest days that are final, newest first."""
+    today = time.time() + 8 * 3600
+    return [time.strftime("%Y-%m-%d", time.gmtime(today - 86400 * back)) for back in range(3, 3 + count)]
+
+
+def one_fetch_for_all():
+    fleet = Fleet("cold", 3, ["--users", "2000"])
+    date = dates(1)[0]
+    with ThreadPoolExecutor(90) as pool:
+        days = list(pool.map(lambda index: fleet.gateways[index % 3].day(date), range(90)))
+    calls, _ = fleet.calls()
+    is_same = all(day == days[0] and day[0] == 200 for day in days)
+    report("a cold day asked at 3 replicas by 30 callers each: calls", "34", str(calls), calls == 34)
+    report("… all callers get the same 2,000 rows", "yes", "yes" if is_same else "no", is_same)
+    fleet.end()
+
+
+def batches():
+    fleet = Fleet("batch", 3, ["--users", "20"])
+    with ThreadPoolExecutor(30) as pool:
+        days = list(pool.map(lambda pair: fleet.gateways[pair[0] % 3].day(pair[1]), enumerate(dates(30))))
+    calls, _ = fleet.calls()
+    report("a month of 20 people, days spread over 3 replicas: calls", "≤ 12", str(calls), calls <= 12)
+    fleet.end()
+    assert all(day[0] == 200 for day in days), days
+
+
+def kills():
+    fleet = Fleet("kill", 3, ["--users", "1200", "--limit", "40/s"])
+    waits, differing, repeated = [], 0, 0
+    for date in dates(KILLS):
+        leader, _ = fleet.leader_within(40)
+        others = fleet.followers()
+        with ThreadPoolExecutor(2) as pool:
+            loads = [pool.submit(other.day, date) for other in others]
+            time.sleep(random.uniform(0.0, 0.6))
+            leader.process.kill()
+            leader.process.wait()
+            began = time.monotonic()
+            fleet.leader_within(40)
+            waits.append(time.monotonic() - began)
+            days = [load.result() for load in loads]
+        truth = fleet.truth(date)
+        differing += sum(day != (200, truth) for day in days)
+        repeated += sum(len(day[1]) != len(set(day[1])) for day in days)
+        leader.run()
+    waits.sort()
+    report(f"kill -9 of the leader in a fetch, {KILLS} times: days that differ from Feishu's", "0", str(differing), differing == 0)
+    report("… rows twice", "0", str(repeated), repeated == 0)
+    report("… time until another replica leads, worst", "≤ 3 s", f"{waits[-1]:.1f} s", waits[-1] <= 3, counts=False)
+    fleet.end()
+
+
+def rolling_restart():
+    fleet = Fleet("deploy", 3, ["--users", "600", "--latency", "20ms"])
+    ready, results, ended = set(fleet.gateways), [], threading.Event()
+    hit, *misses = dates(60)
+    fleet.leader().day(hit)
+    lock = threading.Lock()
+
+    def balance():
+        # What a load balancer does: it asks for readiness and stops sending requests to a replica that shuts down.
+        while not ended.is_set():
+            for gateway in fleet.gateways:
+                (ready.add if answers(gateway.port, "/readyz") else ready.discard)(gateway)
+            time.sleep(0.2)
+
+    def call(seed):
+        rng = random.Random(seed)
+        while not ended.is_set():
+            with lock:
+                is_miss = rng.random() < 0.01 and misses
+                date = misses.pop() if is_miss else hit
+            gateway = rng.choice(list(ready) or fleet.gateways)
+            began = time.monotonic()
+            try:
+                status = request(gateway.port, "GET", f"/v1/reports/activity?start_date={date}&end_date={date}&trailing=held")[0]
+            except OSError as error:
+                status = repr(error)
+            results.append((bool(is_miss), status, time.monotonic() - began))
+            time.sleep(0.03)
+
+    threads = [threading.Thread(target=call, args=(seed,)) for seed in range(8)] + [threading.Thread(target=balance)]
+    for thread in threads:
+        thread.start()
+    terms = fleet.leader().metric("feishu_pulse_fleet_term")
+    for gateway in list(fleet.gateways):
+        stop(gateway.process)
+        gateway.run()
+        fleet.leader_within(40)
+        time.sleep(1)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    changes = fleet.leader().metric("feishu_pulse_fleet_term") - terms
+    failed = [result for result in results if result[1] != 200]
+    slow = sorted(seconds for is_miss, _, seconds in results if is_miss)
+    report(f"rolling restart of 3 under {len(results)} requests: failed", "0", f"{len(failed)} {failed[:3] or ''}".strip(), not failed)
+    report(f"… {len(slow)} misses, slowest", "≤ 1.5 s more", f"{slow[-1]:.2f} s" if slow else "–", bool(slow) and slow[-1] < 2.5, counts=False)
+    report("… changes of the leader", "1", f"{changes:.0f}", changes <= 1, counts=False)
+    fleet.end()
+
+
+def pause_of_the_leader():
+    fleet = Fleet("pause", 2, ["--users", "600"])
+    first, second = dates(2)
+    leader = fleet.leader()
+    leader.day(first)
+    leader.process.send_signal(signal.SIGSTOP)
+    other = next(gateway for gateway in fleet.gateways if gateway is not leader)
+    seconds = until(other.leads, 40, "another leader")
+    status, ids = other.day(second)
+    leader.process.send_signal(signal.SIGCONT)
+    until(lambda: leader.metric("feishu_pulse_fleet_leader") == 0, 10, "the old leader notices")
+    before = leader.metric("feishu_pulse_upstream_permits_total")
+    through_leader = leader.day(second)
+    after = leader.metric("feishu_pulse_upstream_permits_total")
+    report("leader paused (SIGSTOP): another leads after", "≤ 12 s", f"{seconds:.1f} s", seconds <= 12, counts=False)
+    is_right = status == 200 and (status, ids) == through_leader and before == after
+    report("… after SIGCONT the old one sends no call and serves the same day", "yes", "yes" if is_right else "no", is_right)
+    fleet.end()
+
+
+def faults_of_the_store():
+    fleet = Fleet("store", 3, ["--users", "600"])
+    held, *cold = dates(8)
+    leader = fleet.leader()
+    follower = fleet.followers()[0]
+    follower.day(held)
+    redis.send_signal(signal.SIGSTOP)
+    time.sleep(4)
+    status, _ = follower.day(cold.pop())
+    redis.send_signal(signal.SIGCONT)
+    report("store hangs for 4 s: a cold day is served", "200", str(status), status == 200)
+    time.sleep(3)
+    report("… the leader stays", "yes", "yes" if leader.leads() else "no", leader.leads())
+
+    subprocess.run(["redis-cli", "-p", str(redis_port), "flushall"], check=True, stdout=subprocess.DEVNULL)
+    def has_record():
+        keys = subprocess.run(["redis-cli", "-p", str(redis_port), "keys", "*"], capture_output=True, check=True, text=True)
+        return "fleet" in keys.stdout
+    seconds = until(has_record, 20, "the record is written again")
+    report("store wiped: the leader writes the record again after", "≤ 2 s", f"{seconds:.1f} s", seconds <= 2.5, counts=False)
+    report("… the leader stays", "yes", "yes" if leader.leads() else "no", leader.leads())
+
+    redis.send_signal(signal.SIGSTOP)
+    until(lambda: fleet.leader() is None, 30, "the lease ends")
+    statuses = [gateway.day(held)[0] for gateway in fleet.gateways]
+    report("store away for long: held days at all replicas", "200", str(statuses), statuses == [200] * 3)
+    status, _ = fleet.gateways[0].day(cold.pop(), timeout=60)
+    report("… a cold day", "503 with Retry-After", str(status), status == 503)
+    redis.send_signal(signal.SIGCONT)
+    _, seconds = fleet.leader_within(40)
+    report("… a replica leads after the store answers again", "≤ 12 s", f"{seconds:.1f} s", seconds <= 12, counts=False)
+    status, _ = fleet.gateways[0].day(cold.pop())
+    report("… and the cold day is served", "200", str(status), status == 200)
+    fleet.end()
+
+
+def leader_cut_from_the_store():
+    fleet = Fleet("cut", 2, ["--users", "600"])
+    first, second, third = dates(3)
+    leader, other = fleet.leader(), fleet.followers()[0]
+    leader.link.cut()
+    seconds = until(other.leads, 40, "another leader")
+    at_other = other.day(first)
+    is_right = not leader.leads() and at_other[0] == 200 and at_other[1] == fleet.truth(first)
+    report("leader cut from the store: another leads after", "≤ 12 s", f"{seconds:.1f} s", seconds <= 12, counts=False)
+    report("… one leader, right days", "yes", "yes" if is_right else "no", is_right)
+    leader.link.mend()
+    until(lambda: leader.day(second)[0] == 200, 30, "the old leader asks the new one")
+    other.link.cut()
+    status, _ = leader.day(third)
+    report("… and back again: a cold day at the follower", "200", str(status), status == 200)
+    fleet.end()
+
+
+def deletion():
+    fleet = Fleet("forget", 3, ["--users", "200"])
+    date = dates(1)[0]
+    for gateway in fleet.gateways:
+        gateway.day(date)
+    def is_gone(gateway):
+        _, body, _ = request(gateway.port, "GET", f"/v1/coverage?start_date={date}&end_date={date}")
+        return json.loads(body)["data"][0]["state"] == "missing"
+    status, _, _ = request(fleet.followers()[0].port, "DELETE", f"/v1/days/{date}")
+    seconds = until(lambda: all(map(is_gone, fleet.gateways)), 30, "the day is gone everywhere")
+    report("a day deleted at a follower is gone everywhere after", "≤ 3 s", f"{seconds:.1f} s", seconds <= 3, counts=False)
+    report("… status", "204", str(status), status == 204)
+    fleet.end()
+
+
+def clocks():
+    if not FAKETIME:
+        raise SystemExit("faketime is not installed")
+    fleet = Fleet("clocks", 3, ["--users", "200"], clocks=[None, "+1h", "-1h"])
+    first, second = dates(2)
+    days = [gateway.day(first) for gateway in fleet.gateways]
+    leader = fleet.leader()
+    leader.process.kill()
+    leader.process.wait()
+    fleet.leader_within(40)
+    days += [gateway.day(second) for gateway in fleet.gateways if gateway is not leader]
+    is_right = days[:3] == [(200, fleet.truth(first))] * 3 and days[3:] == [(200, fleet.truth(second))] * 2
+    report("clocks of two replicas ± 1 h: days at all replicas, before and after a kill", "right", "right" if is_right else str(days)[:200], is_right)
+    fleet.end()
+
+
+def idle():
+    fleet = Fleet("idle", 3, ["--users", "20"])
+    def commands():
+        text = subprocess.run(["redis-cli", "-p", str(redis_port), "info", "commandstats"], capture_output=True, check=True, text=True).stdout
+        calls = {line.split(":")[0]: int(line.split("calls=")[1].split(",")[0]) for line in text.splitlines() if "calls=" in line}
+        return sum(count for name, count in calls.items() if name.split("_")[1] in ("hmget", "eval"))
+    before = commands()
+    time.sleep(20)
+    rate = (commands() - before) / 3 / 10
+    report("idle: commands to the store in 2 s for each replica", "≤ 1", f"{rate:.1f}", rate <= 1.2, counts=False)
+    fleet.end()
+
+
+SCENARIOS = [one_fetch_for_all, batches, kills, rolling_restart, pause_of_the_leader, faults_of_the_store,
+             leader_cut_from_the_store, deletion, clocks, idle]
+
+try:
+    redis_port, bucket_port = free_port(), free_port()
+    bucket = f"http://127.0.0.1:{bucket_port}"
+    redis = start("redis", ["redis-server", "--bind", "127.0.0.1", "--port", str(redis_port), "--save", "", "--appendonly", "no", "--dir", scratch])
+    start("bucket", ["moto_server", "--host", "127.0.0.1", "--port", str(bucket_port)])
+    until(lambda: answers(bucket_port, "/moto-api/"), 60, "the bucket answers")
+    os.environ.update(CLOUD)
+    boto3.client("s3", endpoint_url=bucket, config=Config(s3={"addressing_style": "path"})).create_bucket(Bucket="lake")
+    wanted = sys.argv[3:]
+    for scenario in SCENARIOS:
+        if not wanted or scenario.__name__ in wanted:
+            print(f"-- {scenario.__name__}", flush=True)
+            scenario()
+    print("\n| fault | goal | result | met |\n| --- | --- | --- | --- |")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+finally:
+    for process in started:
+        stop(process, signal.SIGKILL)
+    if wrong:
+        print(f"the logs are in {scratch}", file=sys.stderr)
+    else:
+        shutil.rmtree(scratch, ignore_errors=True)
+if wrong:
+    raise SystemExit("wrong: " + "; ".join(wrong))
