@@ -58,13 +58,13 @@ pub enum BuildError {
     #[error(transparent)]
     Access(#[from] AccessConfigError),
     /// The archive location is invalid.
-    #[error("PULSE_ARCHIVE: {0}")]
+    #[error(transparent)]
     Archive(#[from] ArchiveLocationError),
     /// The threads for exports cannot be started.
     #[error("the threads for exports cannot be started: {0}")]
     Threads(#[from] ThreadPoolBuildError),
     /// The archive belongs to another app or is in a newer format.
-    #[error("PULSE_ARCHIVE: {location}: {reason}")]
+    #[error("{location}: {reason}")]
     ArchiveOwner {
         /// The location of the archive.
         location: ArchiveLocation,

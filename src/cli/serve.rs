@@ -30,7 +30,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), CliError> {
     }
     let served = app::serve_until(gateway, listener, first.cancelled_owned(), second.cancelled_owned()).await;
     telemetry_guard.end().await;
-    served.map_err(|error| SettingError::tls(&error))?;
+    served.map_err(|error| SettingError::tls(&error, settings.tls_key.as_deref()))?;
     Ok(())
 }
 
