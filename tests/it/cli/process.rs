@@ -186,6 +186,17 @@ async fn the_log_names_the_addresses_what_is_prefetched_and_when_it_is_available
     assert_eq!(log.matches("days=3 ").count(), 2, "{log}");
 }
 
+#[tokio::test]
+async fn the_log_names_the_public_addresses_if_there_is_a_public_url() {
+    let public = ("PULSE_PUBLIC_URL", "https://bi.example.com/pulse");
+    let log =
+        log_until(&[CREDENTIALS[0], CREDENTIALS[1], public, ("FEISHU_BASE_URL", "http://127.0.0.1:1")], "serving");
+
+    let log = log.await.join("\n");
+    assert!(log.contains("dashboard=https://bi.example.com/pulse "), "{log}");
+    assert!(log.contains("docs=\"https://bi.example.com/pulse/docs\""), "{log}");
+}
+
 #[test]
 fn the_help_lists_every_setting() {
     let output = run(&["serve", "--help"], &CREDENTIALS);
