@@ -189,10 +189,10 @@ async fn the_log_names_the_addresses_what_is_prefetched_and_when_it_is_available
 #[tokio::test]
 async fn the_log_names_the_public_addresses_if_there_is_a_public_url() {
     let public = ("PULSE_PUBLIC_URL", "https://bi.example.com/pulse");
-    let log =
-        log_until(&[CREDENTIALS[0], CREDENTIALS[1], public, ("FEISHU_BASE_URL", "http://127.0.0.1:1")], "serving");
+    let environment = [CREDENTIALS[0], CREDENTIALS[1], public, ("FEISHU_BASE_URL", "http://127.0.0.1:1")];
 
-    let log = log.await.join("\n");
+    let log = log_until(&environment, "serving").await.join("\n");
+
     assert!(log.contains("dashboard=https://bi.example.com/pulse "), "{log}");
     assert!(log.contains("docs=\"https://bi.example.com/pulse/docs\""), "{log}");
 }
