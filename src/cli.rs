@@ -17,6 +17,7 @@ mod progress_display;
 mod reference;
 mod serve;
 mod setting_error;
+mod setting_names;
 mod settings;
 #[cfg(feature = "demo")]
 mod simulate;

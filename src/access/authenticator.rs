@@ -52,19 +52,19 @@ pub struct AccessConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum AccessConfigError {
     /// The keys file cannot be read or has faulty lines.
-    #[error("PULSE_API_KEYS_FILE: {0}")]
+    #[error("the access keys cannot be used: {0}")]
     Keys(KeysFileError),
     /// The TLS client for the identity provider cannot be built.
     #[error("TLS to the identity provider cannot be set up: {0:?}")]
     Tls(#[from] reqwest::Error),
     /// The pseudonym key is too short.
-    #[error("PULSE_PSEUDONYM_KEY is shorter than 32 bytes; generate one with `openssl rand -base64 32`")]
+    #[error("the pseudonym key is shorter than 32 bytes")]
     ShortPseudonymKey,
     /// Tokens can make callers pseudonymous, and there is no pseudonym key.
-    #[error("PULSE_OIDC_PSEUDONYMOUS_CLAIM requires PULSE_PSEUDONYM_KEY, which is not set")]
+    #[error("tokens can make callers pseudonymous, and there is no pseudonym key")]
     MissingPseudonymKey,
     /// Anonymous access and access control are both configured.
-    #[error("PULSE_ALLOW_ANONYMOUS is set although access control is configured; remove one of the two settings")]
+    #[error("anonymous access and access control are both configured")]
     AnonymousConflict,
 }
 

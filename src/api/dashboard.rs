@@ -144,36 +144,38 @@ fn media_type(name: &str) -> HeaderValue {
 }
 
 /// A file in all content codings.
-struct StaticFile(Vec<(ContentEncoding, ETag, StoredResponse)>);
+struct StaticFile {
+    identity: (ETag, StoredResponse),
+    compressed: Vec<(ContentEncoding, (ETag, StoredResponse))>,
+}
 
 impl StaticFile {
     fn new(content: &Bytes, name: &str, headers: &[(HeaderName, HeaderValue)]) -> Self {
-        let encodings = [ContentEncoding::Identity].into_iter().chain(ContentEncoding::STORED.iter().copied());
-        let encoded = |encoding: ContentEncoding| {
+        let representation = |encoding: ContentEncoding, body: Bytes| {
             // The content alone does not decide: two pages differ only in a header.
             let etag = ETag::new(content, name, &format!("{headers:?}"), encoding);
-            let body = encoding.encode(content.clone()).ok()?;
             let mut headers: HeaderMap = headers.iter().cloned().collect();
             headers.insert(header::CONTENT_TYPE, media_type(name));
             headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
             headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
-            Some((encoding, etag, StoredResponse { headers, body, rows: RowCount::default() }))
+            (etag, StoredResponse { headers, body, rows: RowCount::default() })
         };
-        Self(encodings.filter_map(encoded).collect())
+        let compressed = ContentEncoding::STORED.iter().filter_map(|encoding| {
+            let body = encoding.encode(content.clone()).ok()?;
+            Some((*encoding, representation(*encoding, body)))
+        });
+        Self { compressed: compressed.collect(), identity: representation(ContentEncoding::Identity, content.clone()) }
     }
 
-    /// The file in the coding that the client prefers, or 304.
+    /// The file in the coding that the client prefers, or what its preconditions demand.
     fn response(&self, request_headers: &HeaderMap) -> Response {
         let negotiated = ContentEncoding::negotiate(request_headers, ContentEncoding::STORED);
-        let found = self.0.iter().find(|(encoding, ..)| *encoding == negotiated).or(self.0.first());
-        let Some((_, etag, stored)) = found else {
-            return Problem::new(ProblemCode::Internal, "the file cannot be compressed").into_response();
-        };
-        if Preconditions::from_headers(request_headers).is_not_modified(etag, None) {
-            return not_modified(stored.headers.clone());
-        }
-        stored.to_response(stored.headers_with(HeaderMap::new()), request_headers)
+        let found = self.compressed.iter().find(|(encoding, _)| *encoding == negotiated);
+        let (etag, stored) = found.map_or(&self.identity, |(_, compressed)| compressed);
+        Preconditions::from_headers(request_headers)
+            .response(etag, None, || not_modified(stored.headers.clone()))
+            .unwrap_or_else(|| stored.to_response(stored.headers_with(HeaderMap::new()), request_headers))
     }
 }
 

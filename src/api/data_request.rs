@@ -249,7 +249,8 @@ impl RequestContext {
     /// The response, if nothing must be computed for it.
     fn ready_response(&self, representation: &Representation) -> Option<Response> {
         let stored = self.state.data.response_cache.store().get(&representation.etag);
-        if Preconditions::from_headers(&self.headers).lists(&representation.etag) {
+        if Preconditions::from_headers(&self.headers).lists(&representation.etag, representation.provenance.fetched_at)
+        {
             let response = self.not_modified(representation);
             // Also cached, because a client that revalidates once does so again.
             return Some(
@@ -258,23 +259,23 @@ impl RequestContext {
                     .fold(response, |response, stored| self.cache_entry(representation, stored).attach_to(response)),
             );
         }
-        stored.map(|stored| self.stored_or_not_modified(representation, &stored))
+        stored.map(|stored| self.conditional_response(representation, &stored))
     }
 
-    /// The stored response, or 304 if the client's copy is current, with its entry for the response cache.
-    fn stored_or_not_modified(&self, representation: &Representation, stored: &Arc<StoredResponse>) -> Response {
-        let response = if self.is_not_modified(representation) {
-            self.not_modified(representation)
-        } else {
+    /// The stored response, or what the preconditions demand, with its entry for the response cache.
+    fn conditional_response(&self, representation: &Representation, stored: &Arc<StoredResponse>) -> Response {
+        let response = self.precondition_response(representation).unwrap_or_else(|| {
             let headers = stored.headers_with(cache_headers(&representation.provenance, self.now()));
             stored.rows.attach_to(stored.to_response(headers, &self.headers))
-        };
+        });
         self.cache_entry(representation, stored).attach_to(response)
     }
 
-    /// Whether the client's copy is current.
-    fn is_not_modified(&self, Representation { etag, provenance, .. }: &Representation) -> bool {
-        Preconditions::from_headers(&self.headers).is_not_modified(etag, provenance.fetched_at)
+    /// The response that the preconditions demand instead of the representation.
+    fn precondition_response(&self, representation: &Representation) -> Option<Response> {
+        let Representation { etag, provenance, .. } = representation;
+        let preconditions = Preconditions::from_headers(&self.headers);
+        preconditions.response(etag, provenance.fetched_at, || self.not_modified(representation))
     }
 
     fn not_modified(&self, Representation { etag, provenance, .. }: &Representation) -> Response {
@@ -318,7 +319,7 @@ impl RequestContext {
         let rows = parts.extensions.get().cloned().unwrap_or_default();
         let stored = Arc::new(StoredResponse { headers, body, rows });
         self.state.data.response_cache.store().insert(representation.etag.clone(), &stored);
-        let mut response = self.stored_or_not_modified(&representation, &stored);
+        let mut response = self.conditional_response(&representation, &stored);
         if let Some(permit) = permit {
             response.extensions_mut().insert(permit);
         }
@@ -348,8 +349,8 @@ impl RequestContext {
         permit: ExportPermit,
         file: impl FnOnce(axum::body::Body) -> Response,
     ) -> Result<Response, EarlyResponse> {
-        if self.is_not_modified(representation) {
-            return Ok(self.not_modified(representation));
+        if let Some(response) = self.precondition_response(representation) {
+            return Ok(response);
         }
         let Representation { etag, encoding, provenance, missing_days, .. } = representation;
         let chunks = EncodedChunks::new(chunks, *encoding);
@@ -375,7 +376,7 @@ impl RequestContext {
                 let rows = parts.extensions.get().cloned().unwrap_or_default();
                 let stored = Arc::new(StoredResponse { headers: parts.headers, body, rows });
                 store.insert(etag.clone(), &stored);
-                let mut response = self.stored_or_not_modified(representation, &stored);
+                let mut response = self.conditional_response(representation, &stored);
                 // The memory is counted until the body is sent.
                 if let Some(permit) = permit {
                     response.extensions_mut().insert(permit);

@@ -28,8 +28,11 @@ const SUFFIX: &str = ".{format}";
 /// The name of the path parameter.
 const PATH_PARAMETER: &str = "format";
 
-/// Statuses of the JSON operation that an export does not have: the path decides the format, and there are no pages.
-const JSON_STATUSES: [&str; 2] = ["406", "409"];
+/// The status of a JSON operation that an operation with a suffix does not have, because the path decides the format.
+pub(super) const NOT_ACCEPTABLE: &str = "406";
+
+/// Statuses of the JSON operation that an export does not have. It has no pages, so no cursor becomes stale.
+const JSON_STATUSES: [&str; 2] = [NOT_ACCEPTABLE, "409"];
 
 /// Parameters of JSON operations that an export does not have in the same form.
 const JSON_PARAMETERS: [&str; 2] = ["cursor", "layout"];

@@ -3,15 +3,15 @@
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse as _, Response},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
     params::PathSegment,
-    problem::{Problem, ProblemCode},
+    problem::{Problem, ProblemCode, ProblemLanguage},
     responses::CommonProblems,
     state::ApiState,
 };
@@ -146,7 +146,7 @@ pub(in crate::api) async fn metrics(State(state): State<ApiState>) -> Response {
 
 /// Explain a problem
 ///
-/// The `type` of each problem document is a path of this endpoint.
+/// The `type` of each problem document is a path of this endpoint. The texts are Chinese for clients that prefer it.
 #[utoipa::path(
     get, path = "/problems/{code}", tag = "operations", operation_id = "explainProblem",
     params(("code" = String, Path, description = "The problem's `code`", example = "invalid_parameters")),
@@ -156,9 +156,19 @@ pub(in crate::api) async fn metrics(State(state): State<ApiState>) -> Response {
             content_type = "application/problem+json"),
     ),
 )]
-pub(in crate::api) async fn problem(PathSegment(name): PathSegment) -> Result<Json<ProblemPage>, Problem> {
+pub(in crate::api) async fn problem(
+    PathSegment(name): PathSegment,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Problem> {
     let code = ProblemCode::ALL.iter().copied().find(|code| code.name() == name);
     let code = code.ok_or_else(|| Problem::new(ProblemCode::NotFound, "this problem code does not exist"))?;
-    let doc = code.doc();
-    Ok(Json(ProblemPage { code, status: doc.status.as_u16(), title: doc.title, cause: doc.cause, cure: doc.cure }))
+    let language = ProblemLanguage::of(&headers);
+    let (doc, chinese) = (code.doc(), code.chinese());
+    let (title, cause, cure) = match language {
+        ProblemLanguage::English => (doc.title, doc.cause, doc.cure),
+        ProblemLanguage::Chinese => (chinese.title, chinese.cause, chinese.cure),
+    };
+    let page = ProblemPage { code, status: doc.status.as_u16(), title, cause, cure };
+    let vary = HeaderValue::from(header::ACCEPT_LANGUAGE);
+    Ok(([(header::CONTENT_LANGUAGE, language.tag()), (header::VARY, vary)], Json(page)))
 }

@@ -21,15 +21,17 @@ use utoipa::{
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use self::style::PictureParams;
-use super::{exports::append, format::PathSuffix, list_response::serialization_problem, state::ApiState};
+use super::{
+    exports::{NOT_ACCEPTABLE, append},
+    format::PathSuffix,
+    list_response::serialization_problem,
+    state::ApiState,
+};
 
 /// The suffix of the path of a picture.
 const SUFFIX: &str = ".svg";
 
 const MEDIA_TYPE: &str = "image/svg+xml";
-
-/// The status of the JSON operation that a picture does not have, because the path decides the format.
-const NOT_ACCEPTABLE: &str = "406";
 
 /// Browsers that open the picture by its address load nothing else.
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'");

@@ -1,5 +1,6 @@
 //! Problem documents (RFC 9457): the error responses of the native API.
 
+mod chinese;
 mod code;
 mod language;
 
@@ -12,8 +13,9 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use self::chinese::{ChineseDoc, translate};
 pub use self::code::{ProblemCode, ProblemDoc};
-use self::language::{ChineseDoc, ProblemLanguage};
+pub(super) use self::language::ProblemLanguage;
 use super::{
     middleware::{Finish, Middleware, Served},
     request_facts::RequestFacts,
@@ -193,15 +195,19 @@ impl Problem {
         Self { retry_after: Some(retry_after_seconds(wait)), ..self }
     }
 
-    /// The problem with its title and detail in this language. The Chinese detail ends with the English one, which names
-    /// what is particular to this occurrence.
+    /// The problem with its texts in this language. A message without a Chinese text stays English; as the detail, it follows
+    /// the Chinese explanation of the code.
     fn in_language(self, language: ProblemLanguage) -> Self {
         match language {
             ProblemLanguage::English => self,
             ProblemLanguage::Chinese => {
-                let ChineseDoc { title, explanation } = self.code.chinese();
-                let detail = format!("{explanation}（{}）", self.detail);
-                Self { title, detail, ..self }
+                let ChineseDoc { title, cause, cure } = self.code.chinese();
+                let detail = translate(&self.detail).unwrap_or_else(|| format!("{cause}{cure}（{}）", self.detail));
+                let translated = |ParameterFault { parameter, detail }| {
+                    let detail = translate(&detail).unwrap_or(detail);
+                    ParameterFault { parameter, detail }
+                };
+                Self { title, detail, errors: self.errors.into_iter().map(translated).collect(), ..self }
             }
         }
     }

@@ -61,10 +61,10 @@ pub enum BuildError {
     #[error(transparent)]
     Access(#[from] AccessConfigError),
     /// The archive location is invalid.
-    #[error("PULSE_ARCHIVE: {0}")]
+    #[error(transparent)]
     Archive(#[from] ArchiveLocationError),
     /// The store cannot hold the record of the fleet.
-    #[error("PULSE_FLEET: {0}")]
+    #[error(transparent)]
     FleetStore(#[from] FleetStoreError),
     /// The thread that renews the lease cannot be started.
     #[error("the thread of the fleet cannot be started: {0}")]
@@ -73,7 +73,7 @@ pub enum BuildError {
     #[error("the threads for exports cannot be started: {0}")]
     Threads(#[from] ThreadPoolBuildError),
     /// The archive belongs to another app or is in a newer format.
-    #[error("PULSE_ARCHIVE: {location}: {reason}")]
+    #[error("{location}: {reason}")]
     ArchiveOwner {
         /// The location of the archive.
         location: ArchiveLocation,

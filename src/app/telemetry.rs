@@ -62,10 +62,10 @@ pub struct TelemetryConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The log filter is invalid.
-    #[error("PULSE_LOG is not a valid log filter: {0}")]
+    #[error("the log filter is invalid: {0}")]
     Filter(#[from] ParseError),
     /// The exporter rejects its settings.
-    #[error("OTEL_EXPORTER_OTLP_ENDPOINT or another OTEL_ variable is invalid: {0}")]
+    #[error("the exporter of traces cannot be set up: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 

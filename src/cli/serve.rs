@@ -29,8 +29,8 @@ pub(super) async fn run(settings: &Settings) -> Result<(), CliError> {
     gateway.claim_archive().await.map_err(|error| SettingError::build(&error))?;
     let listener = listen(settings.listen, "PULSE_LISTEN (--listen)")?;
     let address = listener.local_addr()?;
-    let dashboard = settings.local_url(address);
-    let docs = format!("{dashboard}docs");
+    let dashboard = settings.public_url.clone().unwrap_or_else(|| settings.local_url(address));
+    let docs = format!("{}/docs", dashboard.as_str().trim_end_matches('/'));
     tracing::info!(%address, %dashboard, docs, upstream = %settings.base_url, "serving");
     if let Some(address) = settings.admin_listen {
         let listener = listen(address, "PULSE_ADMIN_LISTEN (--admin-listen)")?;
@@ -43,7 +43,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), CliError> {
     }
     let served = app::serve_until(gateway, listener, first.cancelled_owned(), second.cancelled_owned()).await;
     telemetry_guard.end().await;
-    served.map_err(|error| SettingError::tls(&error))?;
+    served.map_err(|error| SettingError::tls(&error, settings.tls_key.as_deref()))?;
     Ok(())
 }
 

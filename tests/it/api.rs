@@ -2,6 +2,7 @@
 
 mod department_paths;
 mod faulty_requests;
+mod languages;
 mod main_job;
 mod openapi;
 mod partial_exports;

@@ -6,4 +6,5 @@ mod file_descriptors;
 mod file_permissions;
 pub(crate) mod process;
 mod proxies;
+mod settings;
 mod signals;

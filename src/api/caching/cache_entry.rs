@@ -85,15 +85,14 @@ impl CacheEntry {
         }
     }
 
-    /// The response sent at `now` to a request with these headers: 200, or 304 if the client's copy is current.
+    /// The response sent at `now` to a request with these headers: 200, or what its preconditions demand.
     #[must_use]
     pub fn response(&self, stored: &StoredResponse, request_headers: &HeaderMap, now: Timestamp) -> Response {
-        let mut response =
-            if Preconditions::from_headers(request_headers).is_not_modified(&self.etag, self.provenance.fetched_at) {
-                not_modified(self.not_modified_headers.clone())
-            } else {
-                stored.to_response(self.full_headers.clone(), request_headers)
-            };
+        let preconditions = Preconditions::from_headers(request_headers);
+        let not_modified = || not_modified(self.not_modified_headers.clone());
+        let mut response = preconditions
+            .response(&self.etag, self.provenance.fetched_at, not_modified)
+            .unwrap_or_else(|| stored.to_response(self.full_headers.clone(), request_headers));
         let headers = response.headers_mut();
         let age = Duration::try_from(now.duration_since(self.validated_at)).unwrap_or_default();
         headers.insert(header::AGE, HeaderValue::from(age.as_secs()));

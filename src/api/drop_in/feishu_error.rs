@@ -208,6 +208,7 @@ impl From<Problem> for FeishuError {
             | ProblemCode::StaleCursor
             | ProblemCode::InvalidHost
             | ProblemCode::PayloadTooLarge
+            | ProblemCode::PreconditionFailed
             | ProblemCode::RangeNotSatisfiable
             | ProblemCode::UriTooLong => 1_051_001,
             ProblemCode::UpstreamRejected => upstream_code_or(1_051_001),

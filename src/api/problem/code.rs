@@ -36,6 +36,7 @@ pub enum ProblemCode {
     RequestTimeout,
     PayloadTooLarge,
     UriTooLong,
+    PreconditionFailed,
     RangeNotSatisfiable,
     Overloaded,
     Internal,
@@ -238,6 +239,13 @@ impl ProblemCode {
                 "The request body is too large",
                 "The body is larger than any request of this API needs.",
                 "Send a smaller body or none. Parameters belong in the query.",
+            ),
+            Self::PreconditionFailed => (
+                StatusCode::PRECONDITION_FAILED,
+                "The precondition failed",
+                "The header `If-Match` or `If-Unmodified-Since` requires another representation than the current one: a day \
+                 has changed, or the format or content coding differs.",
+                "Request the representation again without the precondition, and use its `ETag`.",
             ),
             Self::RangeNotSatisfiable => (
                 StatusCode::RANGE_NOT_SATISFIABLE,

@@ -137,7 +137,9 @@ impl UserDaysRequest {
             None => RowField::all().collect(),
         };
         let query_hash = cursor::query_hash(context.uri());
-        let start = own.cursor.and_then(|text| match own.sort {
+        // A cursor of an export is faulty already.
+        let cursor = own.cursor.filter(|_| !params.is_any_faulty(&["cursor"]));
+        let start = cursor.and_then(|text| match own.sort {
             None => params.check("cursor", Cursor::decode(&text, query_hash)).map(PageStart::Row),
             Some(_) => params.check("cursor", Offset::decode(&text, query_hash)).map(PageStart::Offset),
         });

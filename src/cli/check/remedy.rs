@@ -5,16 +5,16 @@ pub(super) const NO_ROWS: &str = "Set the app's data range so that it covers the
                                   If it does, Feishu may be late with this day: check again in an hour.";
 
 /// The state file cannot be read.
-pub(super) const STATE_FILE: &str = "Check that this user can read and write PULSE_STATE_DIR. \
+pub(super) const STATE_FILE: &str = "Check that this user can read and write PULSE_STATE_DIR (--state-dir). \
                                      A damaged file can be deleted; the count then starts at zero.";
 
 /// The monthly quota is nearly used up.
-pub(super) const MONTHLY_QUOTA: &str = "Raise PULSE_UPSTREAM_MONTHLY_QUOTA. When it is used up, requests for days \
-                                        that are not available yet are rejected.";
+pub(super) const MONTHLY_QUOTA: &str = "Raise PULSE_UPSTREAM_MONTHLY_QUOTA (--upstream-monthly-quota). When it is used up, requests for days that are not \
+     available yet are rejected.";
 
 /// The archive is unreachable.
-pub(super) const ARCHIVE_UNREACHABLE: &str = "Check PULSE_ARCHIVE, that this user can read and write there, and, for a \
-                                              bucket, the AWS_… variables.";
+pub(super) const ARCHIVE_UNREACHABLE: &str =
+    "Check PULSE_ARCHIVE (--archive), that this user can read and write there, and, for a bucket, the AWS_… variables.";
 
 /// The store of the fleet does not answer.
 pub(super) const FLEET_STORE: &str = "Check PULSE_FLEET, and that this machine can reach the server. While no store answers, \
@@ -31,12 +31,12 @@ pub(super) const UNKNOWN_DEPARTMENT: &str = "The key sees no data. Compare the p
 
 /// The archive has a newer format.
 pub(super) const ARCHIVE_FORMAT: &str =
-    "Run the version of feishu-pulse that wrote it, or set PULSE_ARCHIVE to another location.";
+    "Run the version of feishu-pulse that wrote it, or set PULSE_ARCHIVE (--archive) to another location.";
 
 /// The archive belongs to another app; `marker` is the path of its ownership marker.
 pub(super) fn other_owner(marker: &str) -> String {
     format!(
-        "Set PULSE_ARCHIVE to a separate location for this app, because user ids differ between apps. If it is the same app at \
-         another address of the same Feishu, delete {marker} there."
+        "Set PULSE_ARCHIVE (--archive) to a separate location for this app, because user ids differ between apps. If it \
+         is the same app at another address of the same Feishu, delete {marker} there."
     )
 }

@@ -10,11 +10,11 @@ use secrecy::SecretString;
 use super::{
     headings::ACCESS,
     secret::SecretSetting,
-    values::{Switch, base_url, id, people, secret},
+    values::{Switch, base_url, claim, id, people, secret},
 };
 use crate::access::{AccessConfig, Authenticator, OidcConfig};
 use crate::api::{DashboardConfig, OidcSignIn};
-use crate::cli::setting_error::SettingError;
+use crate::cli::{setting_error::SettingError, setting_names::both_names};
 
 /// Settings of authentication, suppression and limits of callers.
 #[derive(Clone, Debug, Args)]
@@ -39,16 +39,16 @@ pub(super) struct AccessSettings {
 
     /// The claim that contains the scopes (reports:read, users:read, admin), as a list or separated by spaces. Use dots
     /// for nested claims
-    #[arg(long, env = "PULSE_OIDC_SCOPES_CLAIM", value_name = "CLAIM", default_value = "scope", value_parser = id, help_heading = ACCESS)]
+    #[arg(long, env = "PULSE_OIDC_SCOPES_CLAIM", value_name = "CLAIM", default_value = "scope", value_parser = claim, help_heading = ACCESS)]
     pub(super) oidc_scopes_claim: String,
 
     /// The claim that contains the paths of the departments that the caller may see (`*` for all). Without it callers
     /// may see all departments
-    #[arg(long, env = "PULSE_OIDC_DEPARTMENTS_CLAIM", value_name = "CLAIM", value_parser = id, help_heading = ACCESS)]
+    #[arg(long, env = "PULSE_OIDC_DEPARTMENTS_CLAIM", value_name = "CLAIM", value_parser = claim, help_heading = ACCESS)]
     pub(super) oidc_departments_claim: Option<String>,
 
     /// The claim that says whether the caller sees people under pseudonyms (true or false). Without it callers see names
-    #[arg(long, env = "PULSE_OIDC_PSEUDONYMOUS_CLAIM", value_name = "CLAIM", value_parser = id, help_heading = ACCESS)]
+    #[arg(long, env = "PULSE_OIDC_PSEUDONYMOUS_CLAIM", value_name = "CLAIM", value_parser = claim, help_heading = ACCESS)]
     pub(super) oidc_pseudonymous_claim: Option<String>,
 
     /// The secret key for pseudonyms, required for callers who see people under pseudonyms. At least 32 bytes.
@@ -119,7 +119,7 @@ impl AccessSettings {
         let Ok(config) = self.config() else {
             return dashboard.chain(self.oidc().err()).chain(self.pseudonym_key().err()).collect();
         };
-        let access = Authenticator::new(&config).err().map(|error| SettingError::new(error.to_string()));
+        let access = Authenticator::new(&config).err().map(|error| SettingError::access(&error));
         dashboard.chain(access).collect()
     }
 
@@ -131,9 +131,9 @@ impl AccessSettings {
             }
             (_, None) => None,
             (None, Some(_)) => {
-                return Err(SettingError::new(
-                    "PULSE_OIDC_CLIENT_ID is set, but PULSE_OIDC_ISSUER is not: set PULSE_OIDC_ISSUER and PULSE_OIDC_AUDIENCE too",
-                ));
+                let [client, audience] = ["PULSE_OIDC_CLIENT_ID", "PULSE_OIDC_AUDIENCE"].map(both_names);
+                let fault = format!("is not set, but {client} is: set it and {audience}, or none of them");
+                return Err(SettingError::of("PULSE_OIDC_ISSUER", fault));
             }
         };
         let frame_ancestors = self.frame_ancestors.iter().map(|FrameAncestor(source)| source.clone()).collect();
@@ -160,12 +160,18 @@ impl AccessSettings {
                 pseudonymous_claim: self.oidc_pseudonymous_claim.clone(),
             })),
             (None, None) => Ok(None),
-            (Some(_), _) => Err(SettingError::new(
-                "PULSE_OIDC_AUDIENCE is not set: set it to the audience of this service, so that tokens for other services are rejected",
+            (Some(_), _) => Err(SettingError::of(
+                "PULSE_OIDC_AUDIENCE",
+                format_args!(
+                    "is not set, but {} is: set it to the audience of this service, so that tokens for other services \
+                     are rejected",
+                    both_names("PULSE_OIDC_ISSUER")
+                ),
             )),
-            (None, Some(_)) => {
-                Err(SettingError::new("PULSE_OIDC_AUDIENCE is set, but PULSE_OIDC_ISSUER is not: set both or neither"))
-            }
+            (None, Some(_)) => Err(SettingError::of(
+                "PULSE_OIDC_ISSUER",
+                format_args!("is not set, but {} is: set both or neither", both_names("PULSE_OIDC_AUDIENCE")),
+            )),
         }
     }
 }
@@ -177,22 +183,24 @@ fn requests_per_minute(text: &str) -> Result<RequestsPerMinute, String> {
     let count = text.parse().ok().filter(|count: &u32| (1..=1_000_000).contains(count));
     count
         .map(|count| RequestsPerMinute(Some(count)))
-        .ok_or_else(|| "expected a number from 1 to 1000000, such as 600, or none".to_owned())
+        .ok_or_else(|| "expected a number from 1 to 1000000, or none".to_owned())
 }
 
 /// Parses `self` or an origin.
 fn frame_ancestor(text: &str) -> Result<FrameAncestor, String> {
     match text {
         "self" | "'self'" => Ok(FrameAncestor("'self'".to_owned())),
-        text => origin(text).map(|_| FrameAncestor(text.to_owned())),
+        text => origin(text)
+            .map(|_| FrameAncestor(text.to_owned()))
+            .map_err(|fault| format!("{fault}; the gateway's own origin is self")),
     }
 }
 
 /// Parses an origin: scheme, host and port, in the form that browsers send. Any other form never matches.
 fn origin(text: &str) -> Result<HeaderValue, String> {
-    let expected = || "expected origins such as https://bi.example.com or http://localhost:3000".to_owned();
+    let expected = || "expected origins: http or https, host and port, without a path".to_owned();
     if text.contains('*') {
-        return Err("an asterisk matches no origin; list each origin, such as https://bi.example.com".to_owned());
+        return Err("an asterisk matches no origin; list each origin".to_owned());
     }
     let url: Url = text.parse().map_err(|_| expected())?;
     let origin = url.origin().ascii_serialization();

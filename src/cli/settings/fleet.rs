@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     app::{FleetConfig, FleetStore},
-    cli::setting_error::SettingError,
+    cli::{setting_error::SettingError, setting_names::both_names},
     fleet::RedisAddress,
     store::ArchiveLocation,
 };
@@ -61,10 +61,11 @@ impl FleetSettings {
     pub(super) fn config(&self, archive: &ArchiveLocation) -> Result<Option<FleetConfig>, SettingError> {
         let StoreSetting::Store(store) = self.store()? else { return Ok(None) };
         if !matches!(archive, ArchiveLocation::Bucket { .. }) {
-            return Err(SettingError::new(format!(
-                "PULSE_FLEET (--fleet) is set, but PULSE_ARCHIVE (--archive) is {archive}, which other replicas cannot read: \
-                 set PULSE_ARCHIVE to a bucket such as s3://bucket/prefix, or PULSE_FLEET to none"
-            )));
+            let fault = format!(
+                "is {archive}, which other replicas cannot read, but {} is set: all replicas need one bucket",
+                both_names("PULSE_FLEET")
+            );
+            return Err(SettingError::of("PULSE_ARCHIVE", fault));
         }
         let in_bucket = matches!(store, FleetStore::Archive);
         let lease = self.lease.unwrap_or(if in_bucket { DEFAULT_BUCKET_LEASE } else { DEFAULT_LEASE });
@@ -74,25 +75,20 @@ impl FleetSettings {
     fn store(&self) -> Result<StoreSetting, SettingError> {
         let Some(path) = &self.store_file else { return Ok(self.store.clone()) };
         if !matches!(self.store, StoreSetting::None) {
-            return Err(SettingError::new(
-                "PULSE_FLEET (--fleet) and PULSE_FLEET_FILE (--fleet-file) are both set: remove one of them",
-            ));
+            let fault = format!("and {} are both set: remove one of them", both_names("PULSE_FLEET_FILE"));
+            return Err(SettingError::of("PULSE_FLEET", fault));
         }
-        let fault =
-            |fault: &str| SettingError::new(format!("PULSE_FLEET_FILE (--fleet-file) ({}) {fault}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| fault(&format!("cannot be read: {error}")))?;
-        text.parse().map_err(|expected: String| fault(&format!("is invalid: {expected}")))
+        let location = path.display();
+        let fault = |fault: String| SettingError::of("PULSE_FLEET_FILE", format_args!("is \"{location}\", {fault}"));
+        let text = std::fs::read_to_string(path).map_err(|error| fault(format!("which cannot be read: {error}")))?;
+        text.parse().map_err(|expected: String| fault(format!("whose content is invalid: {expected}")))
     }
 
     fn address(&self) -> Result<String, SettingError> {
         match &self.address {
             Some(address) => Ok(address.clone()),
             None if !self.listen.ip().is_unspecified() => Ok(self.listen.to_string()),
-            None => Err(SettingError::new(format!(
-                "PULSE_FLEET_ADDRESS (--fleet-address) is not set: set it to the host and port at which other replicas reach this \
-                 one, such as 10.1.2.3:{}",
-                self.listen.port()
-            ))),
+            None => Err(SettingError::of("PULSE_FLEET_ADDRESS", "is not set: other replicas must reach this one")),
         }
     }
 }
@@ -120,9 +116,5 @@ fn host_and_port(text: &str) -> Result<String, String> {
             url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
         is_bare && url.has_host() && text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
     });
-    if valid.is_some() {
-        Ok(text.to_owned())
-    } else {
-        Err("expected a host and a port, such as 10.1.2.3:9091".to_owned())
-    }
+    if valid.is_some() { Ok(text.to_owned()) } else { Err("expected a host and a port".to_owned()) }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::values::trimmed;
-use crate::cli::setting_error::SettingError;
+use crate::cli::{setting_error::SettingError, setting_names::both_names};
 
 /// The two settings of one secret: the value itself, and the path of a file that contains it.
 pub(super) struct SecretSetting<'a> {
@@ -22,13 +22,15 @@ impl SecretSetting<'_> {
         let value = self.value.filter(|secret| !secret.expose_secret().is_empty());
         let Some(path) = self.file else { return Ok(value.cloned()) };
         if value.is_some() {
-            return Err(SettingError::new(format!("{name} and {file_name} are both set: remove one of them")));
+            let fault = format!("and {} are both set: remove one of them", both_names(file_name));
+            return Err(SettingError::of(name, fault));
         }
         let location = path.display();
-        let content = std::fs::read_to_string(path)
-            .map_err(|error| SettingError::new(format!("{file_name} ({location}) cannot be read: {error}")))?;
+        let content = std::fs::read_to_string(path).map_err(|error| {
+            SettingError::of(file_name, format_args!("is \"{location}\", which cannot be read: {error}"))
+        })?;
         match trimmed(&content) {
-            "" => Err(SettingError::new(format!("{file_name} ({location}) is empty"))),
+            "" => Err(SettingError::of(file_name, format_args!("is \"{location}\", which is empty"))),
             secret => Ok(Some(secret.into())),
         }
     }

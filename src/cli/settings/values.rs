@@ -34,6 +34,15 @@ pub(super) fn id(text: &str) -> Result<String, String> {
     Ok(trimmed(text).to_owned())
 }
 
+/// The name of a claim, or the path of a nested claim with dots.
+pub(super) fn claim(text: &str) -> Result<String, String> {
+    let name = trimmed(text);
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err("expected the name of one claim, with dots for nested claims".to_owned());
+    }
+    Ok(name.to_owned())
+}
+
 /// A secret, trimmed.
 #[expect(clippy::unnecessary_wraps, reason = "clap expects a result")]
 pub(super) fn secret(text: &str) -> Result<SecretString, String> {
@@ -45,7 +54,7 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
-    let expected = "expected an IP address and a port, such as 127.0.0.1:8080 (this machine only) or 0.0.0.0:8080";
+    let expected = "expected an IP address (127.0.0.1 for this machine only, 0.0.0.0 for all) and a port";
     let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':')).unwrap_or(text);
     if port.parse::<u16>().is_ok() {
         return Err(format!("{expected}; write 127.0.0.1:{port}"));
@@ -58,27 +67,27 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
 
 /// A whole number from 1.
 pub(super) fn count(text: &str) -> Result<NonZero<usize>, String> {
-    text.parse().map_err(|_| "expected a whole number from 1, such as 1024".to_owned())
+    text.parse().map_err(|_| "expected a whole number from 1".to_owned())
 }
 
 /// A whole number of people from 1.
 pub(super) fn people(text: &str) -> Result<NonZeroU64, String> {
-    text.parse().map_err(|_| "expected a whole number from 1, such as 5".to_owned())
+    text.parse().map_err(|_| "expected a whole number from 1".to_owned())
 }
 
 /// A whole number of calls.
 pub(super) fn calls(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "expected a whole number, such as 10000".to_owned())
+    text.parse().map_err(|_| "expected a whole number".to_owned())
 }
 
 /// A size in bytes.
 pub(super) fn size(text: &str) -> Result<ByteSize, String> {
-    text.parse().map_err(|_| "expected a size such as 512MiB or 4GiB".to_owned())
+    text.parse().map_err(|_| "expected a size in B, KiB, MiB or GiB".to_owned())
 }
 
 /// The base URL of a service, without query, fragment or credentials.
 pub(crate) fn base_url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|_| "expected a URL such as https://open.feishu.cn".to_owned())?;
+    let url: Url = text.parse().map_err(|_| "expected an http or https URL".to_owned())?;
     let is_base = matches!(url.scheme(), "http" | "https") && url.host().is_some();
     if !is_base
         || url.query().is_some()
@@ -86,10 +95,7 @@ pub(crate) fn base_url(text: &str) -> Result<Url, String> {
         || !url.username().is_empty()
         || url.password().is_some()
     {
-        return Err(
-            "expected an http or https address without query, fragment or credentials, such as https://open.feishu.cn"
-                .to_owned(),
-        );
+        return Err("expected an http or https URL without query, fragment or credentials".to_owned());
     }
     Ok(url)
 }
@@ -98,20 +104,20 @@ pub(crate) fn base_url(text: &str) -> Result<Url, String> {
 pub(super) fn host_name(text: &str) -> Result<String, String> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let is_name = !text.is_empty() && !text.ends_with('.') && text.bytes().all(is_allowed);
-    if is_name { Ok(text.to_owned()) } else { Err("expected host names without ports, such as pulse-admin".to_owned()) }
+    if is_name { Ok(text.to_owned()) } else { Err("expected host names without ports".to_owned()) }
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A duration from 1 ms to 24 h, such as `60s` or `2min`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    duration_up_to(DAY, text).ok_or_else(|| "expected a duration from 1ms to 24h, such as 60s or 2min".to_owned())
+    duration_up_to(DAY, text).ok_or_else(|| "expected a duration from 1ms to 24h".to_owned())
 }
 
 /// A duration from 1 ms to 31 days, such as `10min` or `72h`.
 pub(super) fn long_duration(text: &str) -> Result<Duration, String> {
     let parsed = duration_up_to(31 * DAY, text);
-    parsed.ok_or_else(|| "expected a duration from 1ms to 744h, such as 10min or 72h".to_owned())
+    parsed.ok_or_else(|| "expected a duration from 1ms to 744h".to_owned())
 }
 
 /// A duration from 1 ms to `max`.
@@ -123,7 +129,7 @@ fn duration_up_to(max: Duration, text: &str) -> Option<Duration> {
 /// A duration from 5 s to 60 s.
 pub(super) fn lease(text: &str) -> Result<Duration, String> {
     let parsed = duration_up_to(Duration::from_secs(60), text).filter(|lease| *lease >= Duration::from_secs(5));
-    parsed.ok_or_else(|| "expected a duration from 5s to 60s, such as 10s".to_owned())
+    parsed.ok_or_else(|| "expected a duration from 5s to 60s".to_owned())
 }
 
 /// A duration that may be zero.
@@ -145,7 +151,7 @@ impl FromStr for Share {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let share = text.parse().ok().filter(|share| Self::RANGE.contains(share));
-        share.map(Self).ok_or("expected a share from 0 to 1, such as 0.2")
+        share.map(Self).ok_or("expected a share from 0 to 1")
     }
 }
 
@@ -163,7 +169,7 @@ impl FromStr for CallRate {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let rate = text.parse().ok().filter(|rate| Self::RANGE.contains(rate));
-        rate.map(Self).ok_or("expected calls a second, from 0.001 to 1000, such as 50")
+        rate.map(Self).ok_or("expected calls a second, from 0.001 to 1000")
     }
 }
 
@@ -181,7 +187,7 @@ impl FromStr for WarmDays {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let days = text.parse().ok().filter(|days| *days <= Self::MAX);
-        days.map(Self).ok_or("expected a number of days from 0 to 3660, such as 35")
+        days.map(Self).ok_or("expected a number of days from 0 to 3660")
     }
 }
 
@@ -194,6 +200,6 @@ impl FromStr for RetentionDays {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let days = text.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| (1..=36_600).contains(days));
-        days.map(Self).ok_or("expected a number of days, such as 730d")
+        days.map(Self).ok_or("expected a number of days from 1d to 36600d")
     }
 }

@@ -260,25 +260,3 @@ async fn responses_without_validators_are_not_stored() {
         assert_eq!((response.status, &response.headers["cache-control"]), (StatusCode::OK, &no_store), "{path}");
     }
 }
-
-#[tokio::test]
-async fn problems_are_in_the_language_that_the_client_prefers() {
-    let setup = Setup::new(SimulatorConfig { users: 5, days: 5, ..SimulatorConfig::default() }).await;
-    let get = async |language: &str| {
-        let request = setup.http.get(format!("{}/v1/reports/activity?perid=7d", setup.base));
-        request.header("accept-language", language).send().await.unwrap()
-    };
-
-    let (chinese, english) = (get("zh-CN,zh;q=0.9").await, get("en").await);
-
-    assert_eq!(chinese.headers()["content-language"], "zh-CN");
-    assert_eq!(english.headers()["content-language"], "en");
-    let varies =
-        |header: &reqwest::header::HeaderValue| header.to_str().is_ok_and(|vary| vary.contains("accept-language"));
-    assert!(chinese.headers().get_all("vary").iter().any(varies));
-    let (chinese, english): (Value, Value) = (chinese.json().await.unwrap(), english.json().await.unwrap());
-    assert_eq!((&chinese["title"], &english["title"]), (&"参数无效".into(), &"Invalid parameters".into()));
-    let detail = chinese["detail"].as_str().unwrap();
-    assert!(detail.contains("请按 errors 逐项修改") && detail.contains("perid"), "{detail}");
-    assert_eq!(chinese["code"], english["code"]);
-}

@@ -84,37 +84,6 @@ impl Drop for RunningProcess {
     }
 }
 
-#[rstest]
-#[case::nothing_set(&[], "FEISHU_APP_ID")]
-#[case::no_secret(&[("FEISHU_APP_ID", "cli_a")], "FEISHU_APP_SECRET")]
-#[case::two_secrets(&[CREDENTIALS[0], CREDENTIALS[1], ("FEISHU_APP_SECRET_FILE", "secret")], "both")]
-#[case::no_such_file(&[CREDENTIALS[0], ("FEISHU_APP_SECRET_FILE", "no-such-file")], "FEISHU_APP_SECRET_FILE")]
-#[case::open_to_others(&[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_LISTEN", "0.0.0.0:0")], "--allow-anonymous")]
-#[case::no_address(&[("PULSE_LISTEN", "here")], "PULSE_LISTEN (--listen) is ")]
-#[case::only_a_port(&[("PULSE_LISTEN", "8080")], "write 127.0.0.1:8080")]
-#[case::a_name(&[("PULSE_LISTEN", "localhost:8080")], "write 127.0.0.1:8080")]
-#[case::no_choice(&[("PULSE_WARM", "maybe")], "PULSE_WARM (--warm) is \"maybe\": expected one of on, off")]
-#[case::no_number(&[("PULSE_MAX_REQUESTS", "many")], "expected a whole number from 1, such as 1024")]
-#[case::a_certificate_without_a_key(&[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_TLS_CERT", "x")], "PULSE_TLS_KEY (--tls-key) is not")]
-#[case::no_url(&[("FEISHU_BASE_URL", "ftp://feishu")], "FEISHU_BASE_URL (--base-url) is ")]
-#[case::a_url_with_a_password(&[("FEISHU_BASE_URL", "https://:hush@feishu")], "FEISHU_BASE_URL (--base-url) is ")]
-#[case::no_duration(&[("PULSE_REQUEST_TIMEOUT", "soon")], "PULSE_REQUEST_TIMEOUT (--request-timeout) is ")]
-#[case::no_size(&[("PULSE_CACHE_BYTES", "much")], "PULSE_CACHE_BYTES (--cache-bytes) is ")]
-#[case::no_rate(&[("PULSE_UPSTREAM_RATE", "0")], "PULSE_UPSTREAM_RATE (--upstream-rate) is ")]
-#[case::no_geo(&[("PULSE_GEOS", "cn,mars")], "PULSE_GEOS (--geos) is ")]
-#[case::a_geo_twice(&[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_GEOS", "cn,cn")], "PULSE_GEOS")]
-#[case::no_filter(&[CREDENTIALS[0], CREDENTIALS[1], ("PULSE_LOG", "a=b=c")], "PULSE_LOG")]
-#[case::no_log_format(&[("PULSE_LOG_FORMAT", "xml")], "PULSE_LOG_FORMAT (--log-format) is ")]
-fn a_missing_or_invalid_setting_is_one_line_and_exit_code_2(#[case] settings: &[(&str, &str)], #[case] named: &str) {
-    let output = run(&["serve"], settings);
-
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    assert!(stderr.starts_with("error: ") && stderr.contains(named), "{stderr}");
-    assert!(!stderr.contains("demo-secret") && output.stdout.is_empty());
-}
-
 #[test]
 fn an_address_in_use_is_reported_in_one_line() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -215,6 +184,17 @@ async fn the_log_names_the_addresses_what_is_prefetched_and_when_it_is_available
 
     assert!(log.contains("/docs") && log.contains("prefetching the latest days"), "{log}");
     assert_eq!(log.matches("days=3 ").count(), 2, "{log}");
+}
+
+#[tokio::test]
+async fn the_log_names_the_public_addresses_if_there_is_a_public_url() {
+    let public = ("PULSE_PUBLIC_URL", "https://bi.example.com/pulse");
+    let environment = [CREDENTIALS[0], CREDENTIALS[1], public, ("FEISHU_BASE_URL", "http://127.0.0.1:1")];
+
+    let log = log_until(&environment, "serving").await.join("\n");
+
+    assert!(log.contains("dashboard=https://bi.example.com/pulse "), "{log}");
+    assert!(log.contains("docs=\"https://bi.example.com/pulse/docs\""), "{log}");
 }
 
 #[test]

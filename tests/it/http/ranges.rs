@@ -72,6 +72,35 @@ async fn the_parts_of_a_response_make_up_the_whole() {
 }
 
 #[tokio::test]
+async fn a_representation_that_the_client_does_not_require_is_not_sent() {
+    let setup = small_setup().await;
+    for path in paths() {
+        let other = [("if-match", "\"other\""), ("range", "bytes=0-3")];
+        // The first response is computed, the second one is stored.
+        let computed = request(&setup, Method::GET, &path, &other).await;
+        let whole = request(&setup, Method::GET, &path, &[]).await;
+        let stored = request(&setup, Method::GET, &path, &other).await;
+        let etag = whole.headers["etag"].to_str().unwrap();
+        let same = request(&setup, Method::GET, &path, &[("if-match", etag), ("range", "bytes=0-3")]).await;
+        let any = request(&setup, Method::GET, &path, &[("if-match", "*")]).await;
+        let old = [("if-unmodified-since", "Sun, 01 Nov 2026 00:00:00 GMT")];
+        let old = request(&setup, Method::HEAD, &path, &old).await;
+
+        for response in [&computed, &stored] {
+            assert_eq!(response.status, StatusCode::PRECONDITION_FAILED, "{path}");
+            let problem: serde_json::Value = serde_json::from_slice(&response.bytes).expect("a problem");
+            assert_eq!(problem["code"], "precondition_failed", "{path}");
+        }
+        assert_eq!((same.status, same.bytes.len()), (StatusCode::PARTIAL_CONTENT, 4), "{path}");
+        assert_eq!((any.status, any.bytes.len()), (StatusCode::OK, whole.bytes.len()), "{path}");
+        assert_eq!((old.status, old.bytes.len()), (StatusCode::PRECONDITION_FAILED, 0), "{path}");
+    }
+    let missing = format!("/v1/user-days?{RANGE}&department_path=none");
+    let missing = request(&setup, Method::GET, &missing, &[("if-match", "\"other\"")]).await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND, "a precondition says nothing about an error");
+}
+
+#[tokio::test]
 async fn a_range_of_another_representation_is_answered_with_the_whole() {
     let setup = small_setup().await;
     let path = format!("/v1/user-days.parquet?{RANGE}");
