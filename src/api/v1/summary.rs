@@ -167,7 +167,7 @@ fn report(input: &Loaded<ReportInput>, request: &SummaryRequest) -> Response {
     let meta = Meta::from_report_figures(input, selection)
         .with_notes(input.notes())
         .with_note(are_unequal.then_some(RANGES_OF_DIFFERENT_LENGTH))
-        .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+        .with_withheld(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED), *min_group_size);
     if let Some(style) = format.picture {
         let figure = |name: &'static str, figure: &str| {
             let SummaryFigure { current, previous, change, .. } =
