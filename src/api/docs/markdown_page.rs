@@ -35,43 +35,54 @@ impl MarkdownPage {
         )
     }
 
-    /// Gives an id to each heading, and to the name of a figure at the beginning of a row; adapts the links.
+    /// Gives an id to each heading, and to the name of a figure at the beginning of a row; adapts links and tables.
     fn with_anchors<'a>(&self, events: Vec<Event<'a>>, served: &[&str]) -> Vec<Event<'a>> {
+        let headings: Vec<String> = (0..events.len()).map(|at| heading_text(&events[at..])).collect();
+        let mut adapted = Vec::with_capacity(events.len());
         let mut ids = BTreeSet::new();
         let mut links = Vec::new();
-        let headings: Vec<String> = (0..events.len()).map(|at| heading_text(&events[at..])).collect();
+        let mut section = String::new();
         let mut is_row_begun = false;
-        let adapt = |(event, heading): (Event<'a>, String)| {
+        for (event, heading) in events.into_iter().zip(headings) {
             let is_first_cell = std::mem::replace(&mut is_row_begun, false);
-            Some(match event {
+            match event {
                 Event::Start(Tag::Heading { level, classes, attrs, .. }) => {
                     let id = slug(&heading);
+                    section = heading;
                     let id = ids.insert(id.clone()).then(|| id.into());
-                    Event::Start(Tag::Heading { level, id, classes, attrs })
+                    adapted.push(Event::Start(Tag::Heading { level, id, classes, attrs }));
                 }
+                // A wide table scrolls inside a region that the keyboard reaches.
+                Event::Start(Tag::Table(_)) => {
+                    let region = "<div class=\"table\" tabindex=\"0\" role=\"group\" aria-label=\"";
+                    adapted.push(Event::Html(format!("{region}{}\">", escape(section.as_str())).into()));
+                    adapted.push(event);
+                }
+                Event::End(TagEnd::Table) => adapted.extend([event, Event::Html("</div>\n".into())]),
                 Event::Start(Tag::TableRow) => {
                     is_row_begun = true;
-                    Event::Start(Tag::TableRow)
+                    adapted.push(event);
                 }
                 Event::Start(Tag::TableCell) => {
                     is_row_begun = is_first_cell;
-                    Event::Start(Tag::TableCell)
+                    adapted.push(event);
                 }
                 Event::Code(name) if is_first_cell && ids.insert(name.to_string()) => {
                     let name = escape(&*name);
-                    Event::InlineHtml(format!("<code id=\"{name}\">{name}</code>").into())
+                    adapted.push(Event::InlineHtml(format!("<code id=\"{name}\">{name}</code>").into()));
                 }
                 Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
                     let target = self.target(&dest_url, served);
                     links.push(target.is_some());
-                    let dest_url = CowStr::from(target?);
-                    Event::Start(Tag::Link { link_type, dest_url, title, id })
+                    let link =
+                        |target| Event::Start(Tag::Link { link_type, dest_url: CowStr::from(target), title, id });
+                    adapted.extend(target.map(link));
                 }
-                Event::End(TagEnd::Link) if links.pop() == Some(false) => return None,
-                event => event,
-            })
-        };
-        events.into_iter().zip(headings).filter_map(adapt).collect()
+                Event::End(TagEnd::Link) => adapted.extend(links.pop().unwrap_or(true).then_some(event)),
+                event => adapted.push(event),
+            }
+        }
+        adapted
     }
 
     /// The address of a link on the page; `None` if the document that it names is not served.
