@@ -28,7 +28,16 @@ export default {
     const longer = interval === "day" ? null : await view.report("activity", { interval, trailing: "held" });
     const uncertain = interval === "day" ? await uncertainDates(view, daily.meta) : new Set();
     const { meta } = longer ?? daily;
-    return { items: longer?.data ?? daily.current, previous: longer ? [] : daily.previous, uncertain, meta };
+    const items = longer?.data ?? daily.current;
+    const shown = columns(interval).map(({ value }) => value);
+    const isWithheld = !items.length || items.some((item) => item.days_counted > 0 && shown.some((value) => value(item) == null));
+    return {
+      items,
+      previous: longer ? [] : daily.previous,
+      uncertain,
+      // Figures of the answer that the block does not show can be withheld.
+      meta: { ...meta, withheld_below: isWithheld ? meta.withheld_below : null },
+    };
   },
 
   draw(block, { items, previous, uncertain, meta }, view) {

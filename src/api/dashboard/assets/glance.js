@@ -29,7 +29,9 @@ export default {
 
   async loadAll(view) {
     const [{ data, meta }, previous, daily] = await Promise.all([view.summary(), view.comparison(), view.daily()]);
-    const withheld_below = meta.withheld_below ?? daily.meta.withheld_below;
+    // A mean of days without the withheld ones is not that of all days.
+    const isWithheld = daily.current.some(({ days_counted, active }) => days_counted > 0 && active == null);
+    const withheld_below = meta.withheld_below ?? (isWithheld ? daily.meta.withheld_below : null);
     return { current: data.current, previous, daily, meta: { ...meta, withheld_below } };
   },
 

@@ -42,7 +42,7 @@ export default {
         "div",
         { class: "split" },
         funnel && h("div", {}, h("h3", {}, t("licences.funnel")), funnel),
-        h("div", {}, h("h3", {}, t("licences.unused")), headline(accounts, number), bars),
+        h("div", {}, h("h3", {}, t("licences.unused")), headline(accounts, meta), bars),
       ),
       tableBehind(t("licences.title"), COLUMNS(), rows, () => lacking(meta)),
       firstPeople(view),
@@ -73,12 +73,13 @@ function unusedRows(accounts) {
   ];
 }
 
-function headline({ date, accounts, never_activated, dormant, unused_rate }, number) {
+function headline({ date, accounts, never_activated, dormant, unused_rate }, meta) {
+  const [number, share] = [count, percent].map((format) => orElse(format, lacking(meta)));
   const unused = never_activated == null || dormant == null ? null : never_activated + dormant;
   return h(
     "p",
     { class: "headline" },
-    h("b", { "data-figure": "unused_rate", "data-value": unused_rate }, percent(unused_rate)),
+    h("b", { "data-figure": "unused_rate", "data-value": unused_rate }, share(unused_rate)),
     ` ${t("licences.headline", { unused: number(unused), accounts: number(accounts), date: fullDay(date) })}`,
   );
 }

@@ -52,7 +52,7 @@ export default {
 
 function chart(name, figures, items, meta) {
   const series = figures
-    .filter(([key]) => items.some((item) => item[key] != null))
+    .filter(([key]) => items.some((item) => item[key] != null) || (meta.withheld_below && !key.startsWith("transferred")))
     .map(([key, tone, below = false]) => ({ name: t(`figure.${key}`), tone, below, values: items.map((item) => item[key]) }));
   const describe = (index) => range(items[index].start_date, items[index].end_date);
   const format = (value, index) => orElse(count, lacking(meta, items[index]))(value);
