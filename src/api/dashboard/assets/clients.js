@@ -32,7 +32,7 @@ export default {
         h("div", {}, h("h3", {}, t("clients.versions")), versionTable(versions)),
       ),
     );
-    const rows = [...systems.map((system) => ({ ...system, system: system.name })), ...versions];
+    const rows = [...systems.map((system) => ({ ...system, system: system.name, version: "" })), ...versions];
     block.files({ columns: [KIND, ...COLUMNS()], rows, charts: [chart] });
     return true;
   },
