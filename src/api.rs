@@ -48,6 +48,7 @@ pub mod router;
 mod selection_check;
 pub mod shared_params;
 pub mod state;
+mod static_file;
 pub mod trace;
 pub mod v1;
 

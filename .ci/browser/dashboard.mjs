@@ -115,9 +115,12 @@ async function checkDemo(browser) {
   await page.waitForSelector("[data-block][data-state=waiting], [data-progress]:not([hidden])", { timeout: 60_000 });
   const waited = Date.now() - begun;
   assert.deepEqual(await settled(page), READY);
+  // Only days that the page has requested are there, and the compared line has a value for each date.
+  const line = await page.locator("[data-block=activity] path.tone-past").getAttribute("d");
+  assert.deepEqual([line.match(/[ML]/g).length, line.match(/M/g).length], [30, 1], line);
   assert.deepEqual(faults, []);
   await context.close();
-  report(`the demo shows progress while days are fetched, and then fills the page; progress after ${waited} ms`);
+  report(`the demo shows progress while days are fetched, and then fills the page, with a whole line of the compared range; progress after ${waited} ms`);
 }
 
 async function checkFigures(browser, base, upstream) {
@@ -257,6 +260,153 @@ async function checkFiles(browser, base) {
   report(`${count} files of blocks are saved, and the page prints on ${pages} pages`);
 }
 
+async function checkState(browser, base) {
+  const { page, context, faults } = await open(browser, base, { lang: "en", period: "30d" });
+  await settled(page);
+  const dates = () => page.$$eval("input[type=date]", (inputs) => inputs.map(({ value }) => value));
+  const shown = await dates();
+  assert.match(shown.join(" "), /^\d{4}-\d\d-\d\d \d{4}-\d\d-\d\d$/);
+  await page.locator("[data-action=theme]").click();
+  assert.deepEqual(await dates(), shown, "the dates after a change of the theme");
+  assert.equal(await page.locator("select[name=geo]").count(), 0, "a list with one geo");
+
+  // Back, while the texts of the other language are being loaded.
+  const release = [];
+  await page.route("**/texts.zh.js", (route) => release.push(() => route.continue()));
+  await Promise.all([page.waitForRequest("**/texts.zh.js"), page.locator("[data-action=language]").click()]);
+  await page.goBack();
+  release.forEach((resume) => resume());
+  await page.waitForResponse("**/texts.zh.js");
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve)));
+  await settled(page, () => page.locator(".periods button").nth(1).click());
+  assert.equal(await page.evaluate(() => document.documentElement.lang), "en");
+  const words = await page.locator("#blocks").evaluate((element) => element.textContent.replace(/[\p{L}/]+ · \d+/gu, ""));
+  assert.ok(!/概览|日均|活跃/.test(words), words.slice(0, 200));
+  assert.deepEqual(faults, []);
+  await context.close();
+  report("dates stay when the theme changes, one geo has no list, and Back overtakes a change of language");
+}
+
+/** What is in the page before a request for the days before the range is answered. */
+async function checkFirstFigures(browser, base) {
+  const { page, context, faults } = await openPage(browser, [base]);
+  const release = [];
+  await page.route("**/v1/reports/activity?*", (route) => release.push(() => route.continue()));
+  await page.goto(at(base, { lang: "en", period: "30d" }));
+  await page.waitForSelector("[data-block=glance][data-state=ready] [data-figure=active_rate_per_day][data-value]");
+  await page.waitForSelector("[data-block=features][data-state=ready] [data-figure='features.im.active_per_day'][data-value]");
+  assert.ok(release.length > 0);
+  await settled(page, () => release.splice(0).forEach((resume) => resume()));
+  await page.locator("[data-block=glance] svg.sparkline").first().waitFor();
+  assert.deepEqual(faults, []);
+  await context.close();
+  report("the headline is there before the days for its curves");
+}
+
+/** Feishu does not deliver some days: the page shows the others, and says what is missing. */
+async function checkPartial(browser, base) {
+  const { page, context, faults } = await openPage(browser, [base]);
+  const problem = { title: "Feishu is unavailable", code: "upstream_unavailable", status: 502 };
+  await page.route("**/v1/**", async (route) => {
+    if (!route.request().url().includes("allow_partial=true")) {
+      if (/coverage/.test(route.request().url())) return route.continue();
+      return route.fulfill({ status: 502, contentType: "application/problem+json", json: problem });
+    }
+    const response = await route.fetch();
+    const body = await response.json();
+    body.meta.days.missing = [{ geo: "cn", date: body.meta.start_date }];
+    return route.fulfill({ response, json: body });
+  });
+  await page.goto(at(base, { lang: "en", period: "30d" }));
+  assert.deepEqual(await settled(page), READY);
+  const text = await page.locator("[data-block=glance] [data-incomplete]").textContent();
+  assert.match(text, /^Feishu is unavailable .*1 Missing \(/);
+  assert.deepEqual(faults, []);
+  await context.close();
+  report("if Feishu is unavailable, the page shows the days that are there, and names those that are missing");
+}
+
+/** A frame of another site, in which the browser refuses storage. */
+async function checkWithoutStorage(browser, base, keys) {
+  const { page, context, faults } = await openPage(browser, [base]);
+  await page.addInitScript(() => {
+    Object.defineProperty(globalThis, "sessionStorage", {
+      get() {
+        throw new DOMException("denied", "SecurityError");
+      },
+    });
+  });
+  await page.goto(at(base, { lang: "en" }));
+  assert.deepEqual(await enterKey(page, keys.users), READY);
+  assert.deepEqual(faults, []);
+  await context.close();
+  report("a browser that refuses storage shows the page, and keeps the key until the page is left");
+}
+
+/** The documents to which the page links, with the anchor of the figure. */
+async function checkDefinitions(browser, base) {
+  for (const [lang, text] of [["en", "active_rate_per_day"], ["zh", "active_rate_per_day"]]) {
+    const { page, context, faults } = await open(browser, base, { lang });
+    await settled(page);
+    await page.locator("[data-block=glance] button.info").first().click();
+    const [opened] = await Promise.all([context.waitForEvent("page"), page.locator("[popover] a").click()]);
+    await opened.waitForLoadState();
+    const target = await opened.evaluate(() => document.querySelector(":target")?.textContent);
+    assert.equal(target, text);
+    await assertAccessible(opened, `definitions, ${lang}`);
+    assert.deepEqual(faults, []);
+    await context.close();
+  }
+  report("definitions link to their place in the documents, which axe-core finds accessible");
+}
+
+/** More requests than the gateway allows: the page waits as long as it says. */
+async function checkTooManyRequests(browser, base, key) {
+  const { page, context, faults } = await open(browser, base, { lang: "en" });
+  const refused = [];
+  page.on("response", (response) => response.status() === 429 && refused.push(response.headers()["retry-after"]));
+  await enterKey(page, key);
+  for (let visit = 0; visit < 5 && !refused.length; visit += 1) {
+    await page.reload();
+    if (refused.length) break;
+    await Promise.race([page.waitForResponse((response) => response.status() === 429), settled(page)]);
+  }
+  await page.waitForFunction(() => /next attempt/.test(document.querySelector("[data-progress]:not([hidden])")?.textContent));
+  assert.deepEqual(await settled(page), READY);
+  assert.ok(refused.every((seconds) => Number(seconds) > 0), refused.join());
+  assert.deepEqual(faults, []);
+  await context.close();
+  report(`after ${refused.length} answers 429 the page says when it tries again, and fills itself`);
+}
+
+/** Figures of few people are withheld: each block says so, and shows the others. */
+async function checkWithheld(browser, base, key) {
+  const { page, context, faults } = await open(browser, base, { lang: "en" });
+  await enterKey(page, key);
+  await openEverything(page);
+  const blocks = await page.$$eval("[data-block]", (elements) =>
+    elements.map(({ dataset, textContent }) => [dataset.block, dataset.state, /Withheld \(groups below 60 people\)/.test(textContent)]),
+  );
+  const says = Object.fromEntries(blocks.map(([block, , isSaid]) => [block, isSaid]));
+  for (const block of ["departments", "retention", "movement", "licences"]) assert.ok(says[block], `${block}: ${JSON.stringify(blocks)}`);
+  const departments = await json(base, "reports/departments?period=30d&trailing=none", key);
+  const rows = await page.$$eval("[data-department]", (elements) =>
+    elements.map((row) => [row.dataset.department, [...row.querySelectorAll("td")].map(({ textContent }) => textContent)]),
+  );
+  const known = new Map(departments.data.map((item) => [item.department_path, item]));
+  let mixed = 0;
+  for (const [path, cells] of rows) {
+    const { users, active_rate_per_day: rate, regular_rate: regular, withheld } = known.get(path);
+    [users, rate, regular].forEach((value, index) => assert.equal(cells[index] === "∗", value == null && withheld, `${path}: ${cells}`));
+    if (withheld && cells.includes("∗") && cells.some((cell) => cell !== "∗")) mixed += 1;
+  }
+  assert.ok(rows.length > 3 && mixed > 0, `${rows.length} rows, ${mixed} partly withheld`);
+  await page.screenshot({ path: join(process.env.SCRATCH, "withheld.png"), fullPage: true });
+  assert.deepEqual(faults, []);
+  await context.close();
+  report(`withheld figures are named as such; ${mixed} departments show the figures that are not`);
+}
+
 async function takeScreenshots(browser, base) {
   for (const [lang, theme] of [["zh", "light"], ["en", "dark"]]) {
     for (const width of [360, 768, 1280]) {
@@ -346,9 +496,12 @@ async function checkAccess(browser, open_, base, keys, department) {
   await users.context.close();
 
   const refused = await open(browser, base, { lang: "en" });
+  await refused.page.locator("dialog[open] input[type=password]").fill("fpk_密钥");
+  await refused.page.keyboard.press("Enter");
+  await refused.page.waitForFunction(() => /characters/.test(document.querySelector("dialog[open] [role=alert]")?.textContent));
   await refused.page.locator("dialog[open] input[type=password]").fill("fpk_nonsense");
   await refused.page.keyboard.press("Enter");
-  await refused.page.waitForFunction(() => document.querySelector("dialog[open] [role=alert]")?.textContent);
+  await refused.page.waitForFunction(() => /not valid/.test(document.querySelector("dialog[open] [role=alert]")?.textContent));
   await assertAccessible(refused.page, "dialog of the key");
   await refused.page.keyboard.press("Escape");
   const states = await settled(refused.page);
@@ -361,8 +514,8 @@ async function checkAccess(browser, open_, base, keys, department) {
   report("a wrong key and a key without the scope are told");
 }
 
-async function checkSignIn(browser, base, issuer) {
-  const { page, context, faults } = await open(browser, base, { lang: "en", period: "30d" }, { origins: [issuer] });
+async function checkSignIn(browser, base, { issuer, tokenOrigin }) {
+  const { page, context, faults } = await open(browser, base, { lang: "en", period: "30d" }, { origins: [issuer, tokenOrigin] });
   await page.locator("dialog[open] button.primary").first().click();
   await page.waitForURL(`${issuer}/**`);
   await page.fill("input[name=login]", "reader");
@@ -378,7 +531,7 @@ async function checkSignIn(browser, base, issuer) {
   assert.ok(!/eyJ/.test(kept), "a token is stored");
   assert.deepEqual(faults, []);
   await context.close();
-  report("sign-in with the identity provider: code, PKCE, and the token in memory only");
+  report("sign-in with the identity provider: code, PKCE, a token endpoint of another origin, and the token in memory only");
 }
 
 async function main() {
@@ -395,6 +548,10 @@ async function main() {
     await checkAccessibility(browser, base);
     await checkKeyboard(browser, base);
     await checkLinks(browser, base);
+    await checkState(browser, base);
+    await checkFirstFigures(browser, base);
+    await checkPartial(browser, base);
+    await checkDefinitions(browser, base);
     await checkFiles(browser, base);
     await takeScreenshots(browser, base);
 
@@ -416,8 +573,13 @@ async function main() {
     }, port);
     await json(guarded, "reports/summary?period=30d", secrets.users);
     await checkAccess(browser, base, guarded, secrets, department);
-    await checkSignIn(browser, guarded, provider.issuer);
+    await checkSignIn(browser, guarded, provider);
     provider.stop();
+    await checkWithoutStorage(browser, guarded, secrets);
+    const limited = await serve("limited", upstream, { PULSE_API_KEYS_FILE: path, PULSE_REQUESTS_PER_MINUTE: "30" });
+    await checkTooManyRequests(browser, limited, secrets.users);
+    const withholding = await serve("withholding", upstream, { PULSE_API_KEYS_FILE: path, PULSE_MIN_GROUP: "60" });
+    await checkWithheld(browser, withholding, secrets.reports);
   } finally {
     await browser.close();
     stopServers();

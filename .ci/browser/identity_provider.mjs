@@ -4,6 +4,7 @@ import Provider from "oidc-provider";
 
 export async function startIdentityProvider(port, redirectUri) {
   const issuer = `http://127.0.0.1:${port}`;
+  const tokenOrigin = `http://localhost:${port}`;
   const resource = {
     scope: "reports:read users:read",
     audience: "pulse",
@@ -33,7 +34,12 @@ export async function startIdentityProvider(port, redirectUri) {
       },
     },
   });
+  // The token endpoint has another origin than the issuer.
+  provider.use(async (context, next) => {
+    await next();
+    if (context.path.endsWith("/openid-configuration")) context.body.token_endpoint = context.body.token_endpoint.replace(issuer, tokenOrigin);
+  });
   const server = provider.listen(port, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
-  return { issuer, stop: () => server.close() };
+  return { issuer, tokenOrigin, stop: () => server.close() };
 }

@@ -40,7 +40,7 @@ export async function openPage(browser, origins, options = {}) {
   page.on("pageerror", (error) => isOwn() && faults.push(`error: ${error.message}`));
   page.on("console", (message) => {
     // The browser logs each refused request; the page shows what was refused.
-    const isRefusal = /^Failed to load resource: the server responded with a status of (401|403|404|503)/.test(message.text());
+    const isRefusal = /^Failed to load resource: the server responded with a status of (401|403|404|429|50[234])/.test(message.text());
     if (isOwn() && message.type() === "error" && !isRefusal) faults.push(`console: ${message.text()}`);
   });
   context.on("request", (request) => {

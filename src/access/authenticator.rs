@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
@@ -155,6 +156,12 @@ impl Authenticator {
             Some(keys) => keys.caller_with_key(credentials).cloned(),
             None => self.oidc.as_ref()?.cached_caller(credentials, now),
         }
+    }
+
+    /// The endpoint that issues the tokens of the identity provider; `None` without a provider, or if it is not known. May fetch
+    /// the provider's metadata, for at most a second.
+    pub async fn token_endpoint(&self) -> Option<Url> {
+        self.oidc.as_ref()?.token_endpoint().await
     }
 
     /// The access keys, if the credentials have the prefix of an access key; otherwise they are a token.

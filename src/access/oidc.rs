@@ -9,6 +9,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use moka::sync::Cache;
+use reqwest::Url;
 use serde_json::{Map, Value};
 
 pub use self::config::OidcConfig;
@@ -100,6 +101,11 @@ impl OidcVerifier {
         let verified = VerifiedToken { caller: caller.clone(), validity, key_set };
         self.verified.insert(KeyHash::of(token), Arc::new(verified));
         Ok(caller)
+    }
+
+    /// The endpoint that issues the provider's tokens; `None` if it is not known. May fetch the provider's metadata.
+    pub async fn token_endpoint(&self) -> Option<Url> {
+        self.provider.token_endpoint().await
     }
 
     /// The claims of the token, if its signature, issuer and audience are correct.

@@ -12,31 +12,31 @@ use std::{
 
 use axum::{
     Extension, Json, Router,
-    extract::{Path, Request},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    extract::{Path, Request, State},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Redirect, Response},
     routing::get,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use quick_xml::escape::escape;
+use reqwest::Url;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use self::assets::{ASSETS, PAGE};
 pub use self::dashboard_config::{DashboardConfig, OidcSignIn};
 use super::{
-    access_log::RowCount,
-    caching::{
-        ContentEncoding, ETag, cache_entry::not_modified, preconditions::Preconditions, response_store::StoredResponse,
-    },
     format::media_type_quality,
     problem::{Problem, ProblemCode},
     public_path::BarePublicPath,
     state::ApiState,
+    static_file::StaticFile,
 };
+use crate::model::Geo;
 
-/// For the page: a browser revalidates it, because it names the version of the assets.
+/// For the page: a browser revalidates it, because it names the hash of the assets.
 const REVALIDATED: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// For the assets: their path contains a hash of their content.
@@ -45,7 +45,7 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=3153600
 const HTML: &str = "text/html";
 
 /// Hash of all assets, part of their path.
-static VERSION: LazyLock<String> = LazyLock::new(|| {
+static ASSETS_HASH: LazyLock<String> = LazyLock::new(|| {
     let mut hash = Sha256::new();
     for (name, content) in ASSETS {
         // The length before each part makes the hashed text unambiguous.
@@ -66,29 +66,33 @@ static ENCODED_ASSETS: LazyLock<Vec<(&str, StaticFile)>> = LazyLock::new(|| {
     ASSETS.iter().map(encoded).collect()
 });
 
-/// `/` and `/dashboard/{version}/{name}`.
-pub(super) fn routes(config: &DashboardConfig) -> Router<ApiState> {
-    let page = Arc::new(page(config));
-    Router::new().route("/", get(index).layer(Extension(page))).route("/dashboard/{version}/{name}", get(asset))
+/// `/` and `/dashboard/{assets_hash}/{name}`.
+pub(super) fn routes(config: &DashboardConfig, geos: &[Geo]) -> Router<ApiState> {
+    let page = Arc::new(Page::new(config, geos));
+    Router::new().route("/", get(index).layer(Extension(page))).route("/dashboard/{assets_hash}/{name}", get(asset))
 }
 
 /// The page for browsers, and for other clients the addresses of the documentation.
-async fn index(Extension(page): Extension<Arc<StaticFile>>, request: Request) -> Response {
+async fn index(State(state): State<ApiState>, Extension(page): Extension<Arc<Page>>, request: Request) -> Response {
     // Without a slash at the end, browsers resolve the page's relative addresses against the parent path.
     if request.extensions().get::<BarePublicPath>().is_some() {
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
         return Redirect::permanent(&format!("/{query}")).into_response();
     }
     if prefers_html(request.headers()) {
-        return page.response(request.headers());
+        let token_endpoint = match page.config.sign_in {
+            Some(_) => state.access.authenticator.token_endpoint().await,
+            None => None,
+        };
+        return page.file(token_endpoint.as_ref()).response(request.headers());
     }
     let pointer = json!({"service": "feishu-pulse", "documentation": "docs/", "openapi": "openapi.json"});
     ([(header::VARY, "accept")], Json(pointer)).into_response()
 }
 
 /// An asset of this version.
-async fn asset(Path((version, name)): Path<(String, String)>, headers: HeaderMap) -> Result<Response, Problem> {
-    let found = ENCODED_ASSETS.iter().find(|(known, _)| *known == name).filter(|_| version == *VERSION);
+async fn asset(Path((assets_hash, name)): Path<(String, String)>, headers: HeaderMap) -> Result<Response, Problem> {
+    let found = ENCODED_ASSETS.iter().find(|(known, _)| *known == name).filter(|_| assets_hash == *ASSETS_HASH);
     let detail = "this version of the dashboard has no such file; load the page again";
     found.map(|(_, file)| file.response(&headers)).ok_or_else(|| Problem::new(ProblemCode::NotFound, detail))
 }
@@ -100,83 +104,83 @@ fn prefers_html(headers: &HeaderMap) -> bool {
     media_type_quality(&accept, HTML) > media_type_quality(&accept, "application/json")
 }
 
-/// The page with its placeholders filled in.
-fn page(config: &DashboardConfig) -> StaticFile {
-    let (issuer, client_id) = config.sign_in.as_ref().map_or(("", ""), |OidcSignIn { issuer, client_id }| {
-        (issuer.as_str().trim_end_matches('/'), client_id.as_str())
-    });
-    let values = [("{{version}}", VERSION.as_str()), ("{{oidc_issuer}}", issuer), ("{{oidc_client_id}}", client_id)];
-    let html = values.into_iter().fold(PAGE.to_owned(), |html, (name, value)| html.replace(name, &escape(value)));
+/// The page with its placeholders filled in. Its policy names the origins of the identity provider, which can change.
+struct Page {
+    html: Bytes,
+    config: DashboardConfig,
+    rendered: Mutex<RenderedPage>,
+}
+
+/// The page with the policy for these origins.
+struct RenderedPage {
+    provider_origins: Vec<String>,
+    file: Arc<StaticFile>,
+}
+
+impl Page {
+    fn new(config: &DashboardConfig, geos: &[Geo]) -> Self {
+        let (issuer, client_id) = config.sign_in.as_ref().map_or(("", ""), |OidcSignIn { issuer, client_id }| {
+            (issuer.as_str().trim_end_matches('/'), client_id.as_str())
+        });
+        let geos = geos.iter().map(|geo| geo.name()).collect::<Vec<_>>().join(",");
+        let values = [
+            ("{{assets_hash}}", ASSETS_HASH.as_str()),
+            ("{{geos}}", &geos),
+            ("{{oidc_issuer}}", issuer),
+            ("{{oidc_client_id}}", client_id),
+        ];
+        let html = values.into_iter().fold(PAGE.to_owned(), |html, (name, value)| html.replace(name, &escape(value)));
+        let html = Bytes::from(html);
+        let provider_origins = provider_origins(config, None);
+        let file = Arc::new(render(&html, config, &provider_origins));
+        Self { html, config: config.clone(), rendered: Mutex::new(RenderedPage { provider_origins, file }) }
+    }
+
+    /// The page whose scripts may send requests to the issuer and to this token endpoint.
+    fn file(&self, token_endpoint: Option<&Url>) -> Arc<StaticFile> {
+        let provider_origins = provider_origins(&self.config, token_endpoint);
+        let mut rendered = self.rendered.lock();
+        if rendered.provider_origins != provider_origins {
+            let file = Arc::new(render(&self.html, &self.config, &provider_origins));
+            *rendered = RenderedPage { provider_origins, file };
+        }
+        Arc::clone(&rendered.file)
+    }
+}
+
+fn render(html: &Bytes, config: &DashboardConfig, provider_origins: &[String]) -> StaticFile {
     let headers = [
         (header::CACHE_CONTROL, REVALIDATED),
         (header::VARY, HeaderValue::from_static("accept, accept-encoding")),
-        (header::CONTENT_SECURITY_POLICY, content_security_policy(config)),
+        (header::CONTENT_SECURITY_POLICY, content_security_policy(config, provider_origins)),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     ];
-    StaticFile::new(&html.into(), "index.html", &headers)
+    StaticFile::new(html, "index.html", &headers)
+}
+
+/// The origins to which a sign-in sends requests: that of the issuer, and that of the token endpoint if it is another one.
+fn provider_origins(config: &DashboardConfig, token_endpoint: Option<&Url>) -> Vec<String> {
+    let issuer = config.sign_in.as_ref().map(|sign_in| &sign_in.issuer);
+    let mut origins: Vec<String> =
+        issuer.into_iter().chain(token_endpoint).map(|url| url.origin().ascii_serialization()).collect();
+    origins.dedup();
+    origins
 }
 
 /// What the page may load, and who may show it in a frame. `data:` is for the icon, `blob:` for charts that are
 /// saved as PNG.
-fn content_security_policy(config: &DashboardConfig) -> HeaderValue {
-    let issuer = config.sign_in.as_ref().map(|sign_in| format!(" {}", sign_in.issuer.origin().ascii_serialization()));
-    let mut policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'{}; \
-         base-uri 'none'; form-action 'none'; frame-ancestors",
-        issuer.unwrap_or_default()
-    );
+fn content_security_policy(config: &DashboardConfig, provider_origins: &[String]) -> HeaderValue {
+    let mut policy =
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'"
+            .to_owned();
+    provider_origins.iter().for_each(|origin| _ = write!(policy, " {origin}"));
+    policy.push_str("; base-uri 'none'; form-action 'none'; frame-ancestors");
     match config.frame_ancestors.as_slice() {
         [] => policy.push_str(" 'none'"),
         ancestors => ancestors.iter().for_each(|ancestor| _ = write!(policy, " {ancestor}")),
     }
     // Origins are ASCII without control characters.
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))
-}
-
-fn media_type(name: &str) -> HeaderValue {
-    HeaderValue::from_static(match name.rsplit('.').next() {
-        Some("html") => "text/html; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        _ => "text/plain; charset=utf-8",
-    })
-}
-
-/// A file in all content codings.
-struct StaticFile {
-    identity: (ETag, StoredResponse),
-    compressed: Vec<(ContentEncoding, (ETag, StoredResponse))>,
-}
-
-impl StaticFile {
-    fn new(content: &Bytes, name: &str, headers: &[(HeaderName, HeaderValue)]) -> Self {
-        let representation = |encoding: ContentEncoding, body: Bytes| {
-            // The content alone does not decide: two pages differ only in a header.
-            let etag = ETag::new(content, name, &format!("{headers:?}"), encoding);
-            let mut headers: HeaderMap = headers.iter().cloned().collect();
-            headers.insert(header::CONTENT_TYPE, media_type(name));
-            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-            headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
-            headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
-            (etag, StoredResponse { headers, body, rows: RowCount::default() })
-        };
-        let compressed = ContentEncoding::STORED.iter().filter_map(|encoding| {
-            let body = encoding.encode(content.clone()).ok()?;
-            Some((*encoding, representation(*encoding, body)))
-        });
-        Self { compressed: compressed.collect(), identity: representation(ContentEncoding::Identity, content.clone()) }
-    }
-
-    /// The file in the coding that the client prefers, or what its preconditions demand.
-    fn response(&self, request_headers: &HeaderMap) -> Response {
-        let negotiated = ContentEncoding::negotiate(request_headers, ContentEncoding::STORED);
-        let found = self.compressed.iter().find(|(encoding, _)| *encoding == negotiated);
-        let (etag, stored) = found.map_or(&self.identity, |(_, compressed)| compressed);
-        Preconditions::from_headers(request_headers)
-            .response(etag, None, || not_modified(stored.headers.clone()))
-            .unwrap_or_else(|| stored.to_response(stored.headers_with(HeaderMap::new()), request_headers))
-    }
 }
 
 #[cfg(test)]
@@ -186,6 +190,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::api::caching::ContentEncoding;
 
     #[rstest]
     #[case("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true)]

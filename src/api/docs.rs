@@ -1,8 +1,12 @@
-//! Serves the OpenAPI document and Swagger UI from the binary.
+//! Serves the OpenAPI document, Swagger UI and the documents for readers from the binary.
+
+mod markdown_page;
+
+use std::sync::{Arc, LazyLock};
 
 use axum::{
     Json, Router,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
     routing::get,
 };
 use serde_json::Value;
@@ -16,10 +20,12 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use self::markdown_page::MarkdownPage;
 use super::{
     authorization, drop_in,
     exports::ExportLayout,
     state::ApiState,
+    static_file::StaticFile,
     v1::{
         activity::BucketLength,
         departments::DepartmentsLayout,
@@ -109,22 +115,42 @@ pub fn base() -> openapi::OpenApi {
     DocumentBase::openapi()
 }
 
-/// The script that starts Swagger UI, the definitions, to which the dashboard links, and the documents in Chinese.
-const OWN_PAGES: [(&str, &str, &str); 6] = [
-    ("/docs/swagger-initializer.js", "text/javascript; charset=utf-8", include_str!("docs/initializer.js")),
-    ("/docs/metrics.md", MARKDOWN, include_str!("../../docs/metrics.md")),
-    ("/docs/zh/metrics.md", MARKDOWN, include_str!("../../docs/zh/metrics.md")),
-    ("/docs/zh/access.md", MARKDOWN, include_str!("../../docs/zh/access.md")),
-    ("/docs/zh/settings.md", MARKDOWN, include_str!("../../docs/zh/settings.md")),
-    ("/docs/zh/drop-in.md", MARKDOWN, include_str!("../../docs/zh/drop-in.md")),
+/// The documents that are served as pages: the definitions of all figures, to which the dashboard links, and what callers need.
+const DOCUMENTS: [MarkdownPage; 8] = [
+    MarkdownPage { path: "metrics", markdown: include_str!("../../docs/metrics.md") },
+    MarkdownPage { path: "access", markdown: include_str!("../../docs/access.md") },
+    MarkdownPage { path: "settings", markdown: include_str!("../../docs/settings.md") },
+    MarkdownPage { path: "drop-in", markdown: include_str!("../../docs/drop-in.md") },
+    MarkdownPage { path: "zh/metrics", markdown: include_str!("../../docs/zh/metrics.md") },
+    MarkdownPage { path: "zh/access", markdown: include_str!("../../docs/zh/access.md") },
+    MarkdownPage { path: "zh/settings", markdown: include_str!("../../docs/zh/settings.md") },
+    MarkdownPage { path: "zh/drop-in", markdown: include_str!("../../docs/zh/drop-in.md") },
 ];
 
-/// Browsers show plain text and download Markdown.
-const MARKDOWN: &str = "text/plain; charset=utf-8";
+/// The script that starts Swagger UI, and the style sheet of the documents.
+const OWN_FILES: [(&str, &str); 2] = [
+    ("/docs/swagger-initializer.js", include_str!("docs/initializer.js")),
+    ("/docs/page.css", include_str!("docs/page.css")),
+];
+
+/// The files by path, each compressed once.
+static OWN_PAGES: LazyLock<Vec<(String, Arc<StaticFile>)>> = LazyLock::new(|| {
+    let served: Vec<&str> = DOCUMENTS.iter().map(|document| document.path).collect();
+    let documents =
+        DOCUMENTS.iter().map(|document| (format!("/docs/{}.html", document.path), document.render(&served)));
+    let files = OWN_FILES.into_iter().map(|(path, content)| (path.to_owned(), content.to_owned()));
+    let file = |(path, content): (String, String)| {
+        let file =
+            StaticFile::new(&content.into(), &path, &[(header::VARY, HeaderValue::from_static("accept-encoding"))]);
+        (path, Arc::new(file))
+    };
+    documents.chain(files).map(file).collect()
+});
 
 fn own_pages() -> Router<ApiState> {
-    OWN_PAGES.into_iter().fold(Router::new(), |pages, (path, content_type, content)| {
-        pages.route(path, get(async move || ([(header::CONTENT_TYPE, content_type)], content)))
+    OWN_PAGES.iter().fold(Router::new(), |pages, (path, file)| {
+        let file = Arc::clone(file);
+        pages.route(path, get(async move |headers: HeaderMap| file.response(&headers)))
     })
 }
 

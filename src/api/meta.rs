@@ -1,5 +1,7 @@
 //! The `meta` part of JSON responses: the days that the data is based on.
 
+use std::num::NonZeroU64;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -112,6 +114,10 @@ pub struct Meta {
     /// Number of items on all pages. Null if they are not counted.
     #[schema(example = 1234)]
     pub total: Option<usize>,
+    /// Figures of groups below this number of people, or from which such figures could be derived, are withheld in this answer.
+    /// Null if no figure is withheld.
+    #[schema(value_type = Option<u64>, example = json!(null))]
+    pub withheld_below: Option<NonZeroU64>,
     /// Remarks on the figures, as sentences. Usually empty.
     pub notes: Vec<&'static str>,
 }
@@ -191,6 +197,7 @@ impl Meta {
             data_as_of: latest.map(|(geo, fetched_at, _)| geo.rfc3339(*fetched_at)),
             next_cursor: None,
             total: None,
+            withheld_below: None,
             notes: notes.into_iter().flatten().collect(),
         }
         .with_note(has_unreadable_rows.then_some(UNREADABLE_ROWS))
@@ -217,6 +224,13 @@ impl Meta {
     pub fn with_notes(mut self, notes: impl IntoIterator<Item = &'static str>) -> Self {
         self.notes.extend(notes);
         self
+    }
+
+    /// Adds the note on withheld figures, if there is one, and the minimum size of a group.
+    #[must_use]
+    pub fn with_withheld(mut self, note: Option<&'static str>, min_group_size: Option<NonZeroU64>) -> Self {
+        self.withheld_below = self.withheld_below.or(min_group_size.filter(|_| note.is_some()));
+        self.with_note(note)
     }
 
     /// Adds a note, if there is one.

@@ -5,8 +5,8 @@
 
 pub mod activity_chart;
 mod drawing;
-pub mod headline;
 pub mod style;
+pub mod summary;
 mod words;
 
 use axum::{

@@ -48,7 +48,7 @@ pub fn service<B: RequestBody>(state: &ApiState) -> impl HttpService<B> + use<B>
     // The dashboard and the documentation contain no data, so they are public and have no policy.
     let native = routes
         .merge(docs::routes(openapi_document::complete(&openapi)))
-        .merge(dashboard::routes(&state.operations.dashboard));
+        .merge(dashboard::routes(&state.operations.dashboard, &state.data.geos));
     let limits = RequestLimits::new(
         state.operations.max_requests.get(),
         state.data.body_budget.clone(),

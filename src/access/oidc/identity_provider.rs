@@ -30,6 +30,9 @@ const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(30);
 /// Timeout of one HTTP request to the provider.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a request that needs the provider's metadata waits for it. The fetch itself goes on.
+const METADATA_WAIT: Duration = Duration::from_secs(1);
+
 /// Maximum length of a document of the provider, in bytes.
 const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
@@ -61,10 +64,11 @@ struct LastFetch {
     failed: bool,
 }
 
-/// The keys of one fetch.
+/// The keys of one fetch, and the endpoint of the provider's metadata.
 #[derive(Debug)]
 struct KeySet {
     keys: Vec<VerificationKey>,
+    token_endpoint: Option<Url>,
     fetched_at: Instant,
 }
 
@@ -92,6 +96,7 @@ struct VerificationKey {
 struct ProviderMetadata {
     issuer: String,
     jwks_uri: String,
+    token_endpoint: Option<String>,
 }
 
 /// A JSON Web Key Set (RFC 7517). Keys are parsed one by one, so that a key of an unknown type does not invalidate the
@@ -130,6 +135,17 @@ impl IdentityProvider {
         }
         self.state.refresh(cached.as_ref()).await;
         Ok(self.state.cached_keys().ok_or(ProviderUnavailable)?.select(id, algorithm))
+    }
+
+    /// The token endpoint of the provider's metadata. `None` if the metadata names none, or is not available soon.
+    pub(super) async fn token_endpoint(&self) -> Option<Url> {
+        if self.state.cached_keys().is_none() {
+            let state = Arc::clone(&self.state);
+            // A task of its own, because a fetch that is dropped is not repeated for a while.
+            let fetch = tokio::spawn(async move { state.refresh(None).await });
+            _ = tokio::time::timeout(METADATA_WAIT, fetch).await;
+        }
+        self.state.cached_keys()?.token_endpoint.clone()
     }
 
     /// Whether the keys can be used without waiting for a refresh. Starts a refresh in the background if one is due.
@@ -177,7 +193,6 @@ impl ProviderState {
         self.set_last_fetch(LastFetch { failed: fetched.is_err(), ..this_fetch });
         match fetched {
             Ok(keys) => {
-                let keys = KeySet { keys, fetched_at: Instant::now() };
                 *self.keys.write() = Some(Arc::new(keys));
             }
             Err(error) => tracing::error!(
@@ -195,7 +210,7 @@ impl ProviderState {
         *self.last_fetch.write() = fetch;
     }
 
-    async fn fetch(&self) -> Result<Vec<VerificationKey>, String> {
+    async fn fetch(&self) -> Result<KeySet, String> {
         let mut url = self.issuer.clone();
         url.set_path(&format!("{}/.well-known/openid-configuration", self.issuer.path().trim_end_matches('/')));
         let metadata: ProviderMetadata = self.fetch_document(url).await?;
@@ -205,7 +220,11 @@ impl ProviderState {
         let set: PublishedKeySet = self.fetch_document(jwks_url(&self.issuer, &metadata.jwks_uri)?).await?;
         // RFC 7517, section 5: keys of an unknown type are ignored.
         let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok());
-        Ok(jwks.filter_map(|jwk| VerificationKey::from_jwk(&jwk)).collect())
+        Ok(KeySet {
+            keys: jwks.filter_map(|jwk| VerificationKey::from_jwk(&jwk)).collect(),
+            token_endpoint: metadata.token_endpoint.and_then(|url| url.parse().ok()),
+            fetched_at: Instant::now(),
+        })
     }
 
     async fn fetch_document<T: for<'de> Deserialize<'de>>(&self, url: Url) -> Result<T, String> {

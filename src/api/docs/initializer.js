@@ -29,7 +29,7 @@ window.onload = () => {
   const label = document.createElement("label");
   label.append(box, " Keep my key in this browser / 在此浏览器中保留密钥");
   const chinese = document.createElement("a");
-  chinese.href = "zh/metrics.md";
+  chinese.href = "zh/metrics.html";
   chinese.textContent = "中文文档";
   chinese.lang = "zh-CN";
   const dashboard = document.createElement("a");

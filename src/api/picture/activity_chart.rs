@@ -105,8 +105,8 @@ impl ActivityChart<'_> {
 
     /// The newest figures, and the dates that are marked.
     fn description(&self, words: &PictureWords) -> String {
-        let PictureWords { colon, comma, .. } = words;
-        let mut text = format!("{} – {}.", self.days.first(), self.days.last());
+        let PictureWords { colon, comma, full_stop, .. } = words;
+        let mut sentences = vec![format!("{} – {}", self.days.first(), self.days.last())];
         let newest = self.points.iter().rev().find(|point| point.active[0].is_some());
         if let Some(ActivityPoint { days, active, .. }) = newest {
             let figures = words.lines.iter().zip(active);
@@ -115,7 +115,8 @@ impl ActivityChart<'_> {
                     format!("{line}{colon}{}", people.map_or(words.unknown.to_owned(), |people| whole(people as f64)))
                 })
                 .collect();
-            _ = write!(text, " {}, {}{colon}{}.", words.latest, days.last(), figures.join(comma));
+            let [open, close] = words.parentheses;
+            sentences.push(format!("{}{open}{}{close}{colon}{}", words.latest, days.last(), figures.join(comma)));
         }
         let mut list = |label: &str, is_marked: fn(&ActivityPoint) -> bool| {
             let dates: Vec<String> = self
@@ -125,13 +126,14 @@ impl ActivityChart<'_> {
                 .map(|point| point.days.first().to_string())
                 .collect();
             if !dates.is_empty() {
-                _ = write!(text, " {label}{colon}{}.", dates.join(comma));
+                sentences.push(format!("{label}{colon}{}", dates.join(comma)));
             }
         };
         list(words.provisional, |point| point.is_provisional);
         list(words.left_out, |point| !point.counts);
         list(self.lacking(words), ActivityPoint::lacks_figures);
-        text
+        sentences.iter_mut().for_each(|sentence| sentence.push_str(full_stop));
+        sentences.join(words.between_sentences)
     }
 
     /// The reason why a date that counts has no figures.

@@ -22,6 +22,14 @@ pub(super) struct PictureWords {
     pub(super) compared_with: &'static str,
     pub(super) features_per_day: &'static str,
     pub(super) range_before: &'static str,
+    /// Percentage points, with a space before them if the language has one.
+    pub(super) points: &'static str,
+    /// The end of a sentence.
+    pub(super) full_stop: &'static str,
+    /// What is between two sentences.
+    pub(super) between_sentences: &'static str,
+    /// Before and after a remark.
+    pub(super) parentheses: [&'static str; 2],
     /// The separator of a label and a text.
     pub(super) colon: &'static str,
     /// The separator of the items of a list.
@@ -44,6 +52,10 @@ const ENGLISH: PictureWords = PictureWords {
     compared_with: "compared with",
     features_per_day: "People per day who used a feature",
     range_before: "range before",
+    points: " pts",
+    full_stop: ".",
+    between_sentences: " ",
+    parentheses: [" (", ")"],
     colon: ": ",
     comma: ", ",
 };
@@ -54,7 +66,7 @@ const CHINESE: PictureWords = PictureWords {
     intervals: ["按日", "按周", "按月"],
     lines: ["活跃", "近 7 日活跃", "近 30 日活跃"],
     weekend: "周末",
-    provisional: "数据可能更新",
+    provisional: "暂定",
     left_out: "不计入",
     withheld: "不予显示",
     unknown: "未知",
@@ -63,7 +75,11 @@ const CHINESE: PictureWords = PictureWords {
     summary: "飞书使用概况",
     compared_with: "对比",
     features_per_day: "各功能日均使用人数",
-    range_before: "上一周期",
+    range_before: "前一个等长时段",
+    points: " 个百分点",
+    full_stop: "。",
+    between_sentences: "",
+    parentheses: ["（", "）"],
     colon: "：",
     comma: "，",
 };
@@ -90,8 +106,7 @@ impl PictureLanguage {
         match (self, name) {
             (Self::En, "active_rate_per_day") => "active rate per day",
             (Self::Zh, "active_rate_per_day") => "日均活跃率",
-            (Self::En, "users") => "people",
-            (Self::Zh, "users") => "人数",
+            (Self::Zh, "people") => "人数",
             (Self::Zh, "activated") => "已激活",
             (Self::En, "active_per_day") => "active per day",
             (Self::Zh, "active_per_day") => "日均活跃人数",
@@ -105,7 +120,7 @@ impl PictureLanguage {
             (Self::En, "vc") => "meetings",
             (Self::Zh, "vc") => "视频会议",
             (Self::Zh, "search") => "搜索",
-            (Self::Zh, "email") => "邮件",
+            (Self::Zh, "email") => "邮箱",
             (Self::En, "task") => "tasks",
             (Self::Zh, "task") => "任务",
             (_, name) => name,
@@ -131,13 +146,23 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// A change as a percentage with its sign.
+/// A relative change as a percentage with its sign.
 pub(super) fn change(share: f64) -> String {
+    format!("{} %", signed(share))
+}
+
+/// The difference of two shares in percentage points with its sign.
+pub(super) fn change_in_points(share: f64, words: &PictureWords) -> String {
+    format!("{}{}", signed(share), words.points)
+}
+
+/// A share as a percentage with one decimal and its sign.
+fn signed(share: f64) -> String {
     let rounded = (share * 1000.0).round() / 10.0;
     match rounded {
-        0.0 => "±0.0 %".to_owned(),
-        rise if rise > 0.0 => format!("+{rise:.1} %"),
-        fall => format!("−{:.1} %", -fall),
+        0.0 => "±0.0".to_owned(),
+        rise if rise > 0.0 => format!("+{rise:.1}"),
+        fall => format!("−{:.1}", -fall),
     }
 }
 

@@ -131,7 +131,7 @@ fn report(input: &Loaded<ReportInput>, request: &ActivityRequest, trailing_count
     let suppressed = input.suppressed_days(selection, *min_group_size);
     let range = input.plan.range;
     if suppressed.cover(range) {
-        meta = meta.with_note(Some(SMALL_GROUPS_SUPPRESSED));
+        meta = meta.with_withheld(Some(SMALL_GROUPS_SUPPRESSED), *min_group_size);
     } else {
         let figures = LazyCell::new(|| input.figures(selection));
         let trailing = match request.trailing {
@@ -141,7 +141,7 @@ fn report(input: &Loaded<ReportInput>, request: &ActivityRequest, trailing_count
         let visible = suppressed.visible_counts(&trailing);
         let is_suppressed = |day: Day| visible.ending_on(day) != trailing.ending_on(day);
         let are_suppressed = !Arc::ptr_eq(&visible, &trailing) && range.days().any(is_suppressed);
-        meta = meta.with_note(are_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED));
+        meta = meta.with_withheld(are_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED), *min_group_size);
         let sums = input.sums(selection);
         let buckets = activity::activity(range, request.interval, request.regular_days, &sums, &figures, &visible);
         data.extend(buckets.iter().map(ActivityItem::from));
@@ -152,7 +152,8 @@ fn report(input: &Loaded<ReportInput>, request: &ActivityRequest, trailing_count
                 let ActivityItem { people, trailing, features, .. } = item;
                 withhold_small_cells(people, trailing, features, *min_group_size) || any
             };
-            meta = meta.with_note(data.iter_mut().fold(false, withhold).then_some(SMALL_GROUPS_SUPPRESSED));
+            let are_withheld = data.iter_mut().fold(false, withhold);
+            meta = meta.with_withheld(are_withheld.then_some(SMALL_GROUPS_SUPPRESSED), Some(*min_group_size));
         }
     }
     if let Some(style) = format.picture {

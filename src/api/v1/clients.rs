@@ -171,7 +171,7 @@ fn report(loaded: &Loaded<LoadedDays>, request: &DataRequest) -> Response {
     let meta = Meta::from_loaded_days(loaded)
         .with_notes(loaded.notes())
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
-        .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+        .with_withheld(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED), *min_group_size);
     let mut rows: Vec<ClientsRow> = usage.iter().map(|usage| ClientsRow::new(usage, active)).collect();
     let aged = versions.iter().zip(ages(&versions));
     if format.has_rows() {

@@ -169,9 +169,9 @@ fn report(loaded: &Loaded<ReportInput>, request: &DepartmentsRequest) -> Respons
     let meta = Meta::from_loaded_days(loaded)
         .with_notes(loaded.notes())
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
-        .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED))
+        .with_withheld(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED), request.data.min_group_size)
         .with_note(loaded.exceeds_max_sum().then_some(SUMS_LIMITED))
-        .with_note(trailing_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED));
+        .with_withheld(trailing_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED), request.data.min_group_size);
     let meta = request.trailing.with_notes(meta, loaded, is_incomplete);
     if request.data.format.layout == Layout::Tree {
         let items = data.len();

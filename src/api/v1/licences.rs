@@ -190,7 +190,7 @@ fn report(newest: &Loaded<UserRollups>, request: &LicencesRequest) -> Response {
         .with_note((!has_inactive_rows).then_some(NO_ROWS_OF_INACTIVE_PEOPLE))
         .with_note(lacks_ids.then_some(ROWS_WITHOUT_ID))
         .with_note(min_group_size.is_some().then_some(NO_DEPARTMENTS))
-        .with_note((suppressed || are_small).then_some(SMALL_GROUPS_SUPPRESSED));
+        .with_withheld((suppressed || are_small).then_some(SMALL_GROUPS_SUPPRESSED), min_group_size);
     ListResponse { data, meta }.into_format(request.data.format, "licences")
 }
 

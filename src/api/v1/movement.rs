@@ -172,7 +172,7 @@ fn report(input: &Loaded<ReportInput>, request: &MovementRequest) -> Response {
         .with_note(lacks_ids.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_incomplete.then_some(MOVEMENT_INCOMPLETE))
         .with_note((!days.is_empty() && !has_rows_of_all).then_some(NO_ROWS_OF_INACTIVE_PEOPLE))
-        .with_note(are_hidden.then_some(SMALL_GROUPS_SUPPRESSED));
+        .with_withheld(are_hidden.then_some(SMALL_GROUPS_SUPPRESSED), *min_group_size);
     ListResponse { data, meta }.into_format(*format, "movement")
 }
 

@@ -188,7 +188,7 @@ fn report(input: &Loaded<ReportInput>, request: &RetentionRequest) -> Response {
     let ids_are_withheld = days.values().any(|figures| figures.present.unidentified > 0);
     let meta = meta
         .with_note(ids_are_withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED))
-        .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+        .with_withheld(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED), min_group_size);
     if !format.has_rows() {
         let data: Vec<CohortItem> = cohorts.iter().map(CohortItem::from).collect();
         return Json(ListResponse { data, meta }).into_response();

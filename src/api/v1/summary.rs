@@ -20,8 +20,8 @@ use crate::{
         list_response::ListResponse,
         meta::{Meta, RANGES_OF_DIFFERENT_LENGTH, SMALL_GROUPS_SUPPRESSED},
         picture::{
-            headline::{HeadlineChart, HeadlineFigure},
             picture_response,
+            summary::{HeadlineFigure, SummaryChart},
         },
         problem::Problem,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
@@ -167,15 +167,17 @@ fn report(input: &Loaded<ReportInput>, request: &SummaryRequest) -> Response {
     let meta = Meta::from_report_figures(input, selection)
         .with_notes(input.notes())
         .with_note(are_unequal.then_some(RANGES_OF_DIFFERENT_LENGTH))
-        .with_note(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED));
+        .with_withheld(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED), *min_group_size);
     if let Some(style) = format.picture {
         let figure = |name: &'static str, figure: &str| {
             let SummaryFigure { current, previous, change, .. } =
                 figures.iter().find(|known| known.figure == figure)?;
             let is_share = figure.ends_with(RATE_PER_DAY);
+            let difference = || Some(round_to_thousandths((*current)? - (*previous)?));
+            let change = if is_share { &difference() } else { change };
             Some(HeadlineFigure { name, is_share, current: *current, previous: *previous, change: *change })
         };
-        let chart = HeadlineChart {
+        let chart = SummaryChart {
             days: range,
             before,
             department: selection.department_path.as_deref(),
@@ -227,7 +229,7 @@ fn changes(current: Option<&Headline>, previous: Option<&Headline>) -> Vec<Summa
 }
 
 /// The figures of the picture.
-const PICTURED_FIGURES: [&str; 5] = [LEADING_FIGURE, "users", "activated", "active_per_day", "regular"];
+const PICTURED_FIGURES: [&str; 5] = [LEADING_FIGURE, "people", "activated", "active_per_day", "regular"];
 
 /// The end of the name of a share.
 const RATE_PER_DAY: &str = "rate_per_day";

@@ -79,11 +79,12 @@ async fn small_departments_are_listed_without_figures_and_cannot_be_derived_by_s
         assert!(summary["data"]["current"].is_null() && summary["data"]["previous"].is_null());
         assert!(summary["data"]["figures"].as_array().unwrap().iter().all(|figure| figure["current"].is_null()));
         assert!(summary["meta"]["notes"][0].as_str().unwrap().contains("withheld"));
+        assert_eq!(summary["meta"]["withheld_below"], MIN_GROUP);
         let activity =
             guarded.get(&format!("/v1/reports/activity?{RANGE}&department_path={path}"), reports).await.json();
         assert!(activity["data"].as_array().unwrap().is_empty());
         let seen = guarded.get(&format!("/v1/reports/summary?{RANGE}&department_path={path}"), users).await.json();
-        assert!(seen["data"]["current"]["users"].is_u64());
+        assert!(seen["data"]["current"]["users"].is_u64() && seen["meta"]["withheld_below"].is_null());
     }
 }
 

@@ -302,13 +302,13 @@ async fn swagger_ui_is_folded_keeps_no_key_unasked_and_links_to_the_chinese_docu
     let setup = small_setup().await;
 
     let script = setup.get("/docs/swagger-initializer.js").await.text;
-    for expected in ["BaseLayout", "docExpansion: \"none\"", "persistAuthorization: isKept()", "zh/metrics.md"] {
+    for expected in ["BaseLayout", "docExpansion: \"none\"", "persistAuthorization: isKept()", "zh/metrics.html"] {
         assert!(script.contains(expected), "{expected} is not in\n{script}");
     }
     for page in ["metrics", "access", "settings", "drop-in"] {
-        let page = setup.get(&format!("/docs/zh/{page}.md")).await;
+        let page = setup.get(&format!("/docs/zh/{page}.html")).await;
         assert_eq!(page.status, StatusCode::OK);
-        assert!(page.text.contains("[English]"), "{}", page.text);
+        assert!(page.text.contains(">English</a>"), "{}", page.text);
         assert_eq!(page.headers["x-content-type-options"], "nosniff");
     }
 }

@@ -1,12 +1,16 @@
 //! The page at `/`, and its scripts and styles.
 
+use axum::{Json, Router, routing::get};
 use feishu_pulse::{
-    access::Scope,
+    access::{OidcConfig, Scope},
     api::{DashboardConfig, OidcSignIn},
+    model::Geo,
 };
 use feishu_simulator::SimulatorConfig;
 use reqwest::{StatusCode, redirect::Policy};
 use rstest::rstest;
+use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::{
     access::callers::{GuardedGateway, Key, send},
@@ -92,6 +96,83 @@ async fn the_identity_provider_and_the_frames_are_settings() {
     assert!(policy.ends_with("frame-ancestors 'self' https://portal.example.com"), "{policy}");
     assert!(page.text.contains("\"https://login.example.com/realms/corp\""), "{}", page.text);
     assert!(page.text.contains("\"pulse&quot;&gt;&lt;script&gt;\""), "{}", page.text);
+}
+
+/// An issuer whose token endpoint has another origin.
+async fn issuer_with_token_endpoint(token_endpoint: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let issuer = format!("http://{}", listener.local_addr().expect("an address"));
+    let metadata = json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys"), "token_endpoint": token_endpoint});
+    let routes = Router::new()
+        .route("/.well-known/openid-configuration", get(async move || Json(metadata)))
+        .route("/keys", get(async || Json(json!({"keys": []}))));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    issuer
+}
+
+#[tokio::test]
+async fn the_page_may_send_requests_to_the_token_endpoint_of_the_provider() {
+    let policy_with = async |token_endpoint: &str, is_issuer_up: bool| {
+        let issuer = issuer_with_token_endpoint(token_endpoint).await;
+        let issuer = if is_issuer_up { issuer } else { "http://127.0.0.1:1".to_owned() };
+        let setup = Setup::with(tiny(), |config| {
+            config.access.oidc = Some(OidcConfig {
+                issuer: issuer.parse().unwrap(),
+                audience: "pulse".to_owned(),
+                scopes_claim: "scope".to_owned(),
+                departments_claim: None,
+                pseudonymous_claim: None,
+            });
+            let issuer = issuer.parse().unwrap();
+            config.dashboard.sign_in = Some(OidcSignIn { issuer, client_id: "pulse".to_owned() });
+        })
+        .await;
+        let page = page(&setup).await;
+        let (_, sources) = policy(&page).split_once("connect-src ").unwrap();
+        sources.split(';').next().unwrap().replace(&issuer, "ISSUER")
+    };
+
+    assert_eq!(policy_with("https://token.example.com/token", true).await, "'self' ISSUER https://token.example.com");
+    assert_eq!(policy_with("no URL", true).await, "'self' ISSUER");
+    assert_eq!(policy_with("https://token.example.com/token", false).await, "'self' ISSUER");
+}
+
+#[tokio::test]
+async fn the_page_names_the_geos_that_are_served() {
+    let home = Setup::new(tiny()).await;
+    let several = Setup::with(tiny(), |config| config.geos = vec![Geo::Cn, Geo::Sg]).await;
+
+    assert!(page(&home).await.text.contains("<meta name=\"geos\" content=\"cn\">"));
+    assert!(page(&several).await.text.contains("<meta name=\"geos\" content=\"cn,sg\">"));
+}
+
+/// The definitions that the page has texts of are in the documents to which it links.
+#[rstest]
+#[case("", include_str!("../../../src/api/dashboard/assets/texts.en.js"))]
+#[case("zh/", include_str!("../../../src/api/dashboard/assets/texts.zh.js"))]
+#[tokio::test]
+async fn each_definition_of_the_page_has_an_anchor(#[case] folder: &str, #[case] texts: &str) {
+    let setup = Setup::new(tiny()).await;
+    let document = setup.get(&format!("/docs/{folder}metrics.html")).await;
+    assert_eq!(
+        (document.status, &document.headers["content-type"]),
+        (StatusCode::OK, &"text/html; charset=utf-8".parse().unwrap())
+    );
+    assert!(
+        document.headers["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .starts_with("default-src 'none'; script-src 'self'")
+    );
+
+    let key = |line: &str| line.trim().strip_prefix("\"def.")?.split('"').next().map(ToOwned::to_owned);
+    let keys: Vec<String> = texts.lines().filter_map(key).collect();
+    assert!(keys.len() > 10, "{keys:?}");
+    for key in keys {
+        let named = texts.lines().find_map(|line| line.trim().strip_prefix(&format!("\"anchor.{key}\": \"")));
+        let anchor = named.map_or(key.as_str(), |rest| rest.split('"').next().unwrap());
+        assert!(document.text.contains(&format!(" id=\"{anchor}\"")), "{key}: {anchor}");
+    }
 }
 
 #[rstest]

@@ -36,7 +36,7 @@ async fn the_picture_of_the_activity_has_the_figures_of_the_report() {
 
     let newest = &report["data"][6];
     let figures = format!(
-        "Latest, 2026-11-21: active: {}, active in 7 days: {}, active in 30 days: {}.",
+        "Latest (2026-11-21): active: {}, active in 7 days: {}, active in 30 days: {}.",
         newest["active"], newest["wau"], newest["mau"]
     );
     let description = element(&picture, "desc");
@@ -60,13 +60,37 @@ async fn the_picture_of_the_summary_has_the_figures_of_the_report() {
     let picture = setup.get(&format!("/v1/reports/summary.svg?{WEEK}&lang=zh&theme=dark")).await;
 
     let description = element(&picture, "desc");
-    let rate = format!("日均活跃率：{:.1} %", figure("active_rate_per_day") * 100.0);
-    let people = format!("，人数：{}", figure("users"));
+    let rate = format!("日均活跃率：{:.1} %（", figure("active_rate_per_day") * 100.0);
+    let people = format!("，人数：{}", figure("people"));
     let messages = format!("消息：{:.0}", figure("im_active_per_day"));
-    for expected in [&rate, &people, &messages] {
-        assert!(description.contains(expected.as_str()), "{expected}: {description}");
+    for expected in [rate.as_str(), &people, &messages, "。各功能日均使用人数："] {
+        assert!(description.contains(expected), "{expected}: {description}");
     }
+    assert!(!description.contains([',', '(', ':', ';']), "{description}");
     assert!(picture.text.contains("fill=\"#17181a\""), "{}", picture.text);
+}
+
+#[tokio::test]
+async fn the_change_of_a_share_is_in_points_and_activated_people_are_part_of_the_people() {
+    // Many people join and leave, so the people of the range are more than those of its last date.
+    let setup = Setup::new(SimulatorConfig { turnover: 0.9, ..tenant() }).await;
+    let report = setup.get(&format!("/v1/reports/summary?{WEEK}")).await.json();
+    let [current, previous] = ["current", "previous"].map(|range| &report["data"][range]);
+    assert!(current["people"].as_u64() > current["users"].as_u64(), "{current}");
+    let points =
+        (current["active_rate_per_day"].as_f64().unwrap() - previous["active_rate_per_day"].as_f64().unwrap()) * 100.0;
+    assert!(points.abs() > 0.05, "{points}");
+    let sign = if points > 0.0 { '+' } else { '−' };
+
+    let picture = setup.get(&format!("/v1/reports/summary.svg?{WEEK}")).await;
+
+    let description = element(&picture, "desc");
+    for expected in [
+        format!("({sign}{:.1} pts), people: {}", points.abs(), current["people"]),
+        format!(", activated: {}", current["activated"]),
+    ] {
+        assert!(description.contains(&expected), "{expected}: {description}");
+    }
 }
 
 #[tokio::test]

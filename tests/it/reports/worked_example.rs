@@ -123,7 +123,7 @@ fn row(date: Day, person: &str, department: &str, is_active: bool) -> Map<String
 
 /// The rows of the week at the beginning of the page, and those of the four weeks before.
 fn example_week() -> Rows {
-    let table = table(&["", "department", "Mon"]);
+    let table = table(&["person", "department", "Mon"]);
     assert_eq!(table.head[2..], WEEKDAYS);
     let monday = day("2026-11-02");
     let mut rows = Rows::new();
@@ -200,7 +200,7 @@ async fn people_equal_the_table() {
     let research = items(&setup, &format!("/v1/users?{WEEK}&department_path=总部/研发")).await;
     let inactive = items(&setup, &format!("/v1/users?{WEEK}&inactive_for=3d")).await;
 
-    let table = table(&["", "active_days"]);
+    let table = table(&["person", "active_days"]);
     assert_eq!(table.rows.len(), people.len());
     for (item, row) in people.iter().zip(&table.rows) {
         assert_eq!(item["user_id"], *row[0]);
@@ -257,7 +257,7 @@ async fn the_summary_begins_with_the_figure_of_the_page() {
 
 #[tokio::test]
 async fn retention_equals_the_table() {
-    let people = table(&["", "activated on"]);
+    let people = table(&["person", "activated on"]);
     let periods = ["2026-11-02", "2026-11-09", "2026-11-16"].map(day);
     let last = day("2026-11-18");
     let mut rows = Rows::new();
@@ -295,7 +295,7 @@ async fn retention_equals_the_table() {
 
 #[tokio::test]
 async fn movement_equals_the_table() {
-    let people = table(&["", "week of 2026-11-02", "week of 2026-11-09", "in the company"]);
+    let people = table(&["person", "week of 2026-11-02", "week of 2026-11-09", "in the company"]);
     let mut rows = Rows::new();
     for (column, monday) in [(1, "2026-11-02"), (2, "2026-11-09")] {
         for date in Interval::Week.containing(day(monday)).days() {

@@ -1,13 +1,18 @@
 /** Access: an access key, kept in `sessionStorage`, or a token of the identity provider, kept in memory only. */
 
 import { request, setCredentials } from "./api.js";
-import { h } from "./dom.js";
+import { h, setting } from "./dom.js";
+import { problemText } from "./problem.js";
+import { read, remove, write } from "./storage.js";
 import { t } from "./texts.js";
 
 const STORE = "feishu-pulse.key";
 
+/** What a key can consist of: browsers refuse to send other characters in a header. */
+const HEADER_TEXT = /^[\x21-\x7e]+$/;
+
 /** Whether the gateway names an identity provider and the client id of the page. */
-const hasProvider = document.querySelector("meta[name=oidc-client-id]").content !== "";
+const hasProvider = setting("oidc-client-id") !== "";
 
 let isSignedIn = false;
 let dialog = null;
@@ -24,13 +29,13 @@ export async function restoreAccess() {
   } catch (error) {
     failure = error.message;
   }
-  const key = sessionStorage.getItem(STORE);
+  const key = read(STORE);
   return key ? use(key) : null;
 }
 
 /** Forgets the key or token. */
 export function signOut() {
-  sessionStorage.removeItem(STORE);
+  remove(STORE);
   use(null);
   changed();
 }
@@ -52,7 +57,7 @@ export function askForAccess() {
     event.preventDefault();
     error.textContent = await faultOf(key.value.trim());
     if (error.textContent) return key.select();
-    sessionStorage.setItem(STORE, key.value.trim());
+    write(STORE, key.value.trim());
     dialog.close();
     return changed();
   };
@@ -90,14 +95,15 @@ export function askForAccess() {
 
 /** Tries a key; the empty text if the gateway accepts it. */
 async function faultOf(key) {
+  if (!HEADER_TEXT.test(key)) return t("access.invalid");
   use(key);
   try {
     await request("v1/coverage?period=1d");
     return "";
-  } catch ({ status, problem }) {
-    if (status === 403) return ""; // a valid key; each block says what it lacks
+  } catch (error) {
+    if (error.status === 403) return ""; // a valid key; each block says what it lacks
     use(null);
-    return status === 401 ? t("access.wrong") : (problem?.title ?? t("problem.offline"));
+    return error.status === 401 ? t("access.wrong") : problemText(error);
   }
 }
 

@@ -3,6 +3,7 @@
 import { lineChart } from "./chart.js";
 import { daysBetween, isWeekend, monthDates } from "./days.js";
 import { h } from "./dom.js";
+import { lacking, orElse } from "./figures.js";
 import { count, dayOfWeek, percent, range } from "./format.js";
 import { navigate } from "./state.js";
 import { tableBehind } from "./table.js";
@@ -26,10 +27,20 @@ export default {
     const daily = await view.daily();
     const longer = interval === "day" ? null : await view.report("activity", { interval, trailing: "held" });
     const uncertain = interval === "day" ? await uncertainDates(view, daily.meta) : new Set();
-    return { items: longer?.data ?? daily.current, previous: longer ? [] : daily.previous, uncertain };
+    const { meta } = longer ?? daily;
+    const items = longer?.data ?? daily.current;
+    const shown = columns(interval).map(({ value }) => value);
+    const isWithheld = !items.length || items.some((item) => item.days_counted > 0 && shown.some((value) => value(item) == null));
+    return {
+      items,
+      previous: longer ? [] : daily.previous,
+      uncertain,
+      // Figures of the answer that the block does not show can be withheld.
+      meta: { ...meta, withheld_below: isWithheld ? meta.withheld_below : null },
+    };
   },
 
-  draw(block, { items, previous, uncertain }, view) {
+  draw(block, { items, previous, uncertain, meta }, view) {
     const { interval } = view.state;
     if (!items.some((item) => item.active != null)) return false;
     const dates = items.map((item) => item.start_date);
@@ -41,11 +52,14 @@ export default {
     // The ranges can begin on different weekdays, so their trailing figures are compared.
     if (previous.length) series.push({ name: t("line.before"), tone: "tone-past", values: dates.map((_, index) => previous[index]?.wau) });
     const isUncertain = (item) => (interval === "day" ? uncertain.has(item.start_date) : isCut(item, interval));
+    const none = (item) => lacking(meta, item);
+    const isWithheld = (item) => meta.withheld_below && item.days_counted > 0 && item.active == null;
     const isFree = (item) => interval === "day" && isWeekend(item.start_date);
-    const bands = items.map((item) => (isUncertain(item) ? "uncertain" : isFree(item) ? "weekend" : null));
+    const bands = items.map((item) => (isWithheld(item) ? "withheld" : isUncertain(item) ? "uncertain" : isFree(item) ? "weekend" : null));
     const describe = (index) => (interval === "day" ? dayOfWeek(dates[index]) : range(items[index].start_date, items[index].end_date));
-    const chart = lineChart({ label: t("activity.title"), dates, series, format: count, bands, describe });
-    block.content(intervals(interval), chart, tableBehind(t("activity.title"), columns(interval), items));
+    const format = (value, index) => orElse(count, none(items[index]))(value);
+    const chart = lineChart({ label: t("activity.title"), dates, series, format, bands, describe });
+    block.content(intervals(interval), chart, tableBehind(t("activity.title"), columns(interval), items, none));
     block.files({ columns: columns(interval), rows: items, charts: [chart] });
     return true;
   },

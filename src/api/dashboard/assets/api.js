@@ -57,12 +57,15 @@ const JOB_INTERVAL = 1;
  * @param {function(Object)} options.onWait gets `{job}` while a job runs, and `{seconds}` before another attempt
  */
 export async function getJson(path, { signal, onWait }) {
+  let prefer = "respond-async";
   for (;;) {
     try {
-      const response = await request(path, { signal, prefer: "respond-async" });
+      const response = await request(path, { signal, prefer });
       const body = await response.json();
       if (response.status !== 202) return body;
       await followJob(body, { signal, onWait });
+      // The days are there now. Reading many of them can take longer than an asynchronous request waits.
+      prefer = null;
     } catch (error) {
       if (!isTemporary(error)) throw error;
       onWait({ seconds: error.retryAfter });

@@ -12,8 +12,8 @@
  *   └─ glance.js activity.js features.js departments.js retention.js movement.js licences.js clients.js foot.js
  *      ├─ chart.js    lines, columns, bars, heat cells and sparklines as inline SVG
  *      ├─ table.js    tables, those behind charts, and the rows of CSV files
- *      └─ definition.js, download.js, days.js
- *   everywhere:       dom.js, format.js, texts.js with texts.zh.js and texts.en.js
+ *      └─ figures.js, definition.js, download.js, days.js
+ *   everywhere:       dom.js, format.js, problem.js, storage.js, texts.js with texts.zh.js and texts.en.js
  *
  * A change of the state (button, Back, link) aborts the requests of the old view and makes a new one. Blocks keep their
  * content until the new data is there. A request for days that are not fetched yet gets a job; all blocks show its progress.
@@ -34,7 +34,7 @@ import licences from "./licences.js";
 import movement from "./movement.js";
 import retention from "./retention.js";
 import { onStateChange, readState } from "./state.js";
-import { loadTexts, preferredLanguage, t } from "./texts.js";
+import { loadTexts, preferredLanguage, t, useTexts } from "./texts.js";
 import { View } from "./view.js";
 
 const MODULES = [glance, activity, features, departments, retention, movement, licences, clients, foot];
@@ -49,7 +49,7 @@ async function start() {
   onStateChange((next) => show(next));
   for (const event of ["access-changed", "reload-view"]) document.addEventListener(event, () => show(readState(), true));
   document.addEventListener("access-needed", askForAccess);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page.drawBars(readState()));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page?.drawBars(readState()));
 }
 
 /** Shows a state: the parts of the page first, then the data as it arrives. */
@@ -58,10 +58,12 @@ async function show(state, isReload = false) {
   const lang = state.lang ?? preferredLanguage();
   const isNew = page?.lang !== lang;
   if (isNew) {
-    await loadTexts(lang);
+    const texts = await loadTexts(lang);
     if (latest !== state) return;
+    useTexts(lang, texts);
     page = buildPage(lang);
   }
+  if (selectionOf(state) !== page.shown) page.meta = null;
   if (state.theme) document.documentElement.dataset.theme = state.theme;
   else delete document.documentElement.dataset.theme;
   page.drawBars(state);
@@ -84,9 +86,13 @@ function showView(state) {
   });
   const shown = blocks.map((block) => block.show(view));
   view.summary().then(
-    ({ meta }) => showDates(page.bar, meta),
-    () => {},
-  ); // the blocks show the error
+    ({ meta }) => {
+      if (signal.aborted) return;
+      page.meta = meta;
+      showDates(page.bar, meta);
+    },
+    () => {}, // the blocks show the error
+  );
   page.shown = selectionOf(state);
   Promise.all(shown.slice(0, 2)).then(() => mark("dashboard-usable"));
   Promise.all(shown).then(() => {
@@ -117,11 +123,13 @@ function buildPage(lang) {
       blocks.map(({ element }) => element),
     ),
   );
-  const drawBars = (state) => {
+  const built = { lang, blocks, progress, bar, shown: null, meta: null };
+  built.drawBars = (state) => {
     keepFocus(bar, () => bar.replaceChildren(...filters(state)));
+    if (built.meta) showDates(bar, built.meta);
     keepFocus(buttons, () => buttons.replaceChildren(...pageButtons(state, hasAccess())));
   };
-  return { lang, blocks, progress, bar, drawBars, shown: null };
+  return built;
 }
 
 /** The bar that shows how far a job is, or when the next attempt is. */

@@ -3,6 +3,8 @@
 import { ApiError } from "./api.js";
 import { definition } from "./definition.js";
 import { h, keepFocus, newId, nextTask } from "./dom.js";
+import { WITHHELD, withheldText } from "./figures.js";
+import { problemText } from "./problem.js";
 import { csvRows } from "./table.js";
 import { navigate } from "./state.js";
 import { hasText, t } from "./texts.js";
@@ -10,8 +12,9 @@ import { hasText, t } from "./texts.js";
 /**
  * @typedef {Object} BlockModule
  * @property {string} id
- * @property {function(View): Promise<*>} load requests the data
- * @property {function(Block, *, View): boolean} draw shows the data; false if there is nothing to show
+ * @property {function(View): Promise<{meta: Object}>} load requests the data; `meta` is that of the API
+ * @property {function(View): Promise<{meta: Object}>} [loadAll] requests the same and what takes longer, to be drawn a second time
+ * @property {function(Block, Object, View): boolean} draw shows the data; false if there is nothing to show
  */
 
 export class Block {
@@ -43,16 +46,33 @@ export class Block {
     const run = ++this.#run;
     this.#setState("loading");
     if (!this.#body.hasChildNodes()) this.#body.replaceChildren(h("div", { class: "message" }, t("waiting")));
+    let isDrawn = false;
     try {
-      const data = await this.#module.load(view);
-      await nextTask();
-      if (run !== this.#run) return;
-      const reason = `${this.#module.id}.empty`;
-      if (this.#module.draw(this, data, view)) this.#setState("ready");
-      else this.#message("empty", t(hasText(reason) ? reason : "empty"));
+      for (const load of [this.#module.load, this.#module.loadAll].filter(Boolean)) {
+        const data = await load(view);
+        await nextTask();
+        if (run !== this.#run) return;
+        isDrawn = this.#draw(data, view);
+      }
     } catch (error) {
-      if (run === this.#run && error.name !== "AbortError") this.#fail(error);
+      if (run !== this.#run || error.name === "AbortError") return;
+      if (!(error instanceof ApiError)) console.error(error);
+      if (isDrawn) this.#body.append(h("p", { class: "muted" }, problemText(error)));
+      else this.#fail(error);
     }
+  }
+
+  /** Shows the data, or why there is none. Returns whether there is some. */
+  #draw(data, view) {
+    const withheld = withheldText(data.meta);
+    const reason = `${this.#module.id}.empty`;
+    if (!this.#module.draw(this, data, view)) {
+      this.#message("empty", withheld ?? t(hasText(reason) ? reason : "empty"));
+      return false;
+    }
+    if (withheld) this.#body.append(h("p", { class: "muted", "data-withheld": "" }, `${WITHHELD} ${withheld}`));
+    this.#setState("ready");
+    return true;
   }
 
   /** Replaces the content. */
@@ -65,14 +85,17 @@ export class Block {
     if (this.element.dataset.state === "loading") this.#message("waiting", t("waiting"));
   }
 
-  /** Offers the files of the block: a table as CSV, charts as pictures, and further buttons. */
+  /**
+   * Offers the files of the block: a table as CSV, charts as pictures, and further buttons. A function among the charts makes one
+   * for the file.
+   */
   files({ columns, rows, charts = [], more = [] }) {
     const name = `feishu-pulse-${this.#module.id}`;
     const pictures = (chart, index) => {
       const [title, suffix] = charts.length > 1 ? [` · ${chart.dataset.title}`, `-${index + 1}`] : ["", ""];
       return [
-        fileButton(`PNG${title}`, async ({ savePng }) => savePng(chart, `${name}${suffix}.png`)),
-        fileButton(`SVG${title}`, ({ saveSvg }) => saveSvg(chart, `${name}${suffix}.svg`)),
+        fileButton(`PNG${title}`, ({ savePng }) => this.#withChart(chart, (element) => savePng(element, `${name}${suffix}.png`))),
+        fileButton(`SVG${title}`, ({ saveSvg }) => this.#withChart(chart, (element) => saveSvg(element, `${name}${suffix}.svg`))),
       ];
     };
     const csv = fileButton("CSV", ({ saveCsv }) => saveCsv(csvRows(columns, rows), `${name}.csv`));
@@ -84,6 +107,18 @@ export class Block {
       details.firstChild.focus();
     });
     this.#menu.replaceChildren(details);
+  }
+
+  /** Files look as the style sheet says, so a chart is part of the page while its file is made. */
+  async #withChart(chart, save) {
+    if (typeof chart !== "function") return save(chart);
+    const element = h("div", { class: "visually-hidden", "aria-hidden": "true" }, chart());
+    this.#body.append(element);
+    try {
+      return await save(element.firstChild);
+    } finally {
+      element.remove();
+    }
   }
 
   #setState(state) {
@@ -98,12 +133,10 @@ export class Block {
   }
 
   #fail(error) {
-    if (!(error instanceof ApiError)) console.error(error);
     const { status, code, problem = {} } = error;
     const state = status === 401 || status === 403 ? "forbidden" : status === 404 ? "empty" : "error";
     if (status === 401) dispatch("access-needed");
-    // The API has the title and the detail of a problem in the language of the page.
-    const text = hasText(`problem.${code}`) ? t(`problem.${code}`) : (problem.title ?? t("problem.error"));
+    const text = problemText(error);
     // The first block explains an error that all blocks share.
     if (error.isShared && this.element.previousElementSibling) return this.#message(state, text);
     const { detail, errors = [], suggestions = [], required_scope: scope, request_id: id } = problem;
@@ -112,7 +145,7 @@ export class Block {
       state,
       h("p", {}, text),
       detail && code !== "not_found" && small(detail),
-      errors.map((fault) => small(`${fault.parameter}: ${fault.detail}`)),
+      errors.map((fault) => small(t("problem.parameter", fault))),
       scope && h("code", {}, scope),
       suggestions.map((path) => h("button", { onclick: () => navigate({ department_path: path }) }, path)),
       status === 401 && h("button", { class: "primary", onclick: () => dispatch("access-needed") }, t("access.enter_key")),

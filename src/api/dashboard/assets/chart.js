@@ -23,9 +23,9 @@ const AXIS = { left: 46, right: 12, top: 10, bottom: 24 };
  * @param {string} chart.label what the chart shows
  * @param {string[]} chart.dates
  * @param {Series[]} chart.series
- * @param {function(number): string} chart.format text of a value
+ * @param {function(number|null, number): string} chart.format text of a value, by the index of its date
  * @param {function(number): string} chart.describe text of a date, by its index
- * @param {Array<string|null>} [chart.bands] `weekend`, `uncertain` or null for each date
+ * @param {Array<string|null>} [chart.bands] `weekend`, `uncertain`, `withheld` or null for each date
  */
 export function lineChart(chart) {
   const lines = (svg, { x, y }) => {
@@ -37,7 +37,10 @@ export function lineChart(chart) {
   return timeChart({ ...chart, least: 0, most: maximum(chart.series.flatMap(({ values }) => values)) }, lines);
 }
 
-/** Columns over time: series with `below` are drawn below the axis, the others above it, stacked. Parameters as `lineChart`. */
+/**
+ * Columns over time: series with `below` are drawn below the axis, the others above it, stacked. The sign of a figure that is null
+ * is above the column. Parameters as `lineChart`.
+ */
 export function columnChart(chart) {
   const sums = (isBelow) =>
     chart.dates.map((_, index) =>
@@ -46,13 +49,16 @@ export function columnChart(chart) {
   const columns = (svg, { x, y, step }) => {
     const width = Math.min(36, step * 0.6);
     chart.dates.forEach((_, index) => {
+      const isLacking = chart.series.some(({ values }) => values[index] == null);
       const ends = { true: 0, false: 0 };
       for (const { values, tone, below } of chart.series) {
-        const [from, to] = [ends[!!below], ends[!!below] + (below ? -1 : 1) * (values[index] ?? 0)];
+        if (values[index] == null) continue;
+        const [from, to] = [ends[!!below], ends[!!below] + (below ? -1 : 1) * values[index]];
         ends[!!below] = to;
         const top = y(Math.max(from, to));
         svg.append(s("rect", { class: `area ${tone}`, x: x(index) - width / 2, y: top, width, height: y(Math.min(from, to)) - top }));
       }
+      if (isLacking) svg.append(s("text", { x: x(index), y: y(ends.false) - 4, "text-anchor": "middle" }, chart.format(null, index)));
     });
   };
   return timeChart({ ...chart, least: -maximum(sums(true)), most: maximum(sums(false)) }, columns);
@@ -95,7 +101,7 @@ function timeChart(chart, drawValues) {
     cursor.replaceChildren(s("line", { class: "cursor", x1: at, x2: at, y1: AXIS.top, y2: geometry.height - AXIS.bottom }));
     tip.replaceChildren(
       h("strong", {}, chart.describe(index)),
-      ...series.map(({ name, tone, values }) => h("div", {}, swatch(tone), h("span", {}, name), h("b", {}, chart.format(values[index])))),
+      ...series.map(({ name, tone, values }) => h("div", {}, swatch(tone), h("span", {}, name), h("b", {}, chart.format(values[index], index)))),
     );
     tip.hidden = false;
     const left = at + tip.offsetWidth + 16 > geometry.width ? at - tip.offsetWidth - 12 : at + 12;
@@ -106,7 +112,7 @@ function timeChart(chart, drawValues) {
     length: dates.length,
     point,
     speak: (index) => {
-      spoken.textContent = [chart.describe(index), ...series.map(({ name, values }) => `${name} ${chart.format(values[index])}`)].join(
+      spoken.textContent = [chart.describe(index), ...series.map(({ name, values }) => `${name} ${chart.format(values[index], index)}`)].join(
         ", ",
       );
     },
@@ -175,7 +181,7 @@ function drawBands(svg, bands, { x, step, height }) {
 }
 
 function legend(series, bands = []) {
-  const kinds = ["weekend", "uncertain"].filter((kind) => bands.includes(kind));
+  const kinds = ["weekend", "uncertain", "withheld"].filter((kind) => bands.includes(kind));
   return h(
     "div",
     { class: "legend" },
@@ -265,45 +271,43 @@ const widest = (texts) => Math.max(...texts.map((text) => [...text].reduce((sum,
  * Heat cells: rows of values between 0 and 1.
  * @param {string} label what the chart shows
  * @param {string[]} columns headings
- * @param {Array<{name: string, cells: Array<{value: number, text: string, isOpen: boolean}|null>}>} rows `isOpen`: not complete
+ * @param {Array<{name: string, cells: Array<{value: number|null, text: string, isOpen: boolean}|null>}>} rows `isOpen`: not complete
  */
 export function heatChart(label, columns, rows) {
   const plot = h("div", { class: "plot", role: "img", "aria-label": label });
+  redrawn(plot, (available) => heatCells(columns, rows, available));
+  return h("figure", { class: "chart sideways", "data-title": label, tabindex: "0", role: "group", "aria-label": label }, plot);
+}
+
+/** Heat cells that are drawn once, for files. Parameters as `heatChart`. */
+export const heatPicture = (label, columns, rows) => h("figure", { class: "chart", "data-title": label }, heatCells(columns, rows, 1000));
+
+function heatCells(columns, rows, available) {
   const left = 12 + widest(rows.map(({ name }) => name));
   const row = 30;
-  redrawn(plot, (available) => {
-    const cell = Math.min(72, Math.max(44, (available - left) / columns.length));
-    const [width, height] = [left + cell * columns.length, row * (rows.length + 1)];
-    const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" });
-    columns.forEach((name, index) => svg.append(s("text", { x: left + cell * (index + 0.5), y: 19, "text-anchor": "middle" }, name)));
-    rows.forEach(({ name, cells }, line) => {
-      const top = row * (line + 1);
-      svg.append(s("text", { x: 0, y: top + 20 }, name));
-      cells.forEach((content, index) => {
-        if (!content) return;
-        const at = left + cell * index;
-        svg.append(
-          s(
-            "g",
-            {},
-            s("rect", {
-              class: "heat",
-              x: at + 1,
-              y: top + 1,
-              width: cell - 2,
-              height: row - 2,
-              rx: 3,
-              "fill-opacity": heat(content.value),
-            }),
-            content.isOpen && s("rect", { class: "open", x: at + 2, y: top + 2, width: cell - 4, height: row - 4, rx: 3 }),
-            s("text", { class: "value", x: at + cell / 2, y: top + 20, "text-anchor": "middle" }, content.text),
-          ),
-        );
-      });
+  const cell = Math.min(72, Math.max(44, (available - left) / columns.length));
+  const [width, height] = [left + cell * columns.length, row * (rows.length + 1)];
+  const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" });
+  columns.forEach((name, index) => svg.append(s("text", { x: left + cell * (index + 0.5), y: 19, "text-anchor": "middle" }, name)));
+  rows.forEach(({ name, cells }, line) => {
+    const top = row * (line + 1);
+    svg.append(s("text", { x: 0, y: top + 20 }, name));
+    cells.forEach((content, index) => {
+      if (!content) return;
+      const at = left + cell * index;
+      const opacity = heat(content.value);
+      svg.append(
+        s(
+          "g",
+          {},
+          s("rect", { class: "heat", x: at + 1, y: top + 1, width: cell - 2, height: row - 2, rx: 3, "fill-opacity": opacity }),
+          content.isOpen && s("rect", { class: "open", x: at + 2, y: top + 2, width: cell - 4, height: row - 4, rx: 3 }),
+          s("text", { class: "value", x: at + cell / 2, y: top + 20, "text-anchor": "middle" }, content.text),
+        ),
+      );
     });
-    return svg;
   });
-  return h("figure", { class: "chart sideways", "data-title": label, tabindex: "0", role: "group", "aria-label": label }, plot);
+  return svg;
 }
 
 /** Opacity of the accent colour for a share. Text on it stays readable in both themes. */

@@ -13,7 +13,8 @@ export default {
   id: "clients",
 
   async load(view) {
-    return (await view.report("clients")).data;
+    const { data, meta } = await view.report("clients");
+    return { ...data, meta };
   },
 
   draw(block, { os_names: systems, client_versions: versions }) {
@@ -31,7 +32,8 @@ export default {
         h("div", {}, h("h3", {}, t("clients.versions")), versionTable(versions)),
       ),
     );
-    block.files({ columns: COLUMNS(), rows: versions, charts: [chart] });
+    const rows = [...systems.map((system) => ({ ...system, system: system.name, version: "" })), ...versions];
+    block.files({ columns: [KIND, ...COLUMNS()], rows, charts: [chart] });
     return true;
   },
 };
@@ -53,6 +55,9 @@ function judgement({ newest, outdated }) {
   if (outdated == null) return "–";
   return t(`clients.${newest ? "newest" : outdated ? "outdated" : "current"}`);
 }
+
+/** Rows of the file are systems or versions. */
+const KIND = { key: "kind", value: ({ client }) => (client ? "client_version" : "os_name") };
 
 const COLUMNS = () => [
   { key: "system", label: t("clients.system"), value: ({ system }) => system ?? "–" },

@@ -12,6 +12,9 @@ export function definition(key) {
   return h("button", { class: "info", "aria-label": label, title: label, onclick: (event) => open(event.currentTarget, key) }, "?");
 }
 
+/** The id of a figure or heading in the definitions. */
+const anchorOf = (key) => encodeURIComponent(hasText(`anchor.${key}`) ? t(`anchor.${key}`) : key);
+
 function open(button, key) {
   popover?.remove();
   const title = newId("definition");
@@ -20,7 +23,7 @@ function open(button, key) {
     { popover: "auto", class: "definition", role: "dialog", "aria-labelledby": title },
     h("strong", { id: title }, button.getAttribute("aria-label")),
     h("p", {}, t(`def.${key}`)),
-    h("a", { href: definitionsUrl(), target: "_blank" }, t("definitions_all")),
+    h("a", { href: `${definitionsUrl()}#${anchorOf(key)}`, target: "_blank" }, t("definition_full")),
   );
   // Beside the button in the document, so that Tab goes from the button into the popover.
   button.after(popover);

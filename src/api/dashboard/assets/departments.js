@@ -1,8 +1,8 @@
 /** Block "departments": a folded tree with figures and heat by feature. Rows below a department are made when it is opened. */
 
-import { heat } from "./chart.js";
-import { FEATURES } from "./features.js";
+import { heat, heatPicture } from "./chart.js";
 import { h, style } from "./dom.js";
+import { FEATURES, WITHHELD } from "./figures.js";
 import { count, percent, percentRounded } from "./format.js";
 import { navigate } from "./state.js";
 import { scrollable } from "./table.js";
@@ -15,14 +15,15 @@ export default {
   id: "departments",
 
   async load(view) {
-    return (await view.report("departments", { trailing: "none" })).data;
+    const { data, meta } = await view.report("departments", { trailing: "none" });
+    return { items: data, meta };
   },
 
-  draw(block, items) {
+  draw(block, { items }) {
     if (!items.length) return false;
     const tree = new DepartmentTree(items);
     block.content(tree.element);
-    block.files({ columns: CSV_COLUMNS, rows: items });
+    block.files({ columns: CSV_COLUMNS, rows: items, charts: [() => tree.picture()] });
     return true;
   },
 };
@@ -57,6 +58,7 @@ class DepartmentTree {
   #items;
   #sort = { column: COLUMNS[0], isDescending: true };
   #search = "";
+  #shown = [];
   #body = h("tbody");
   #head = h("tr");
   #found = h("p", { class: "muted", role: "status" });
@@ -92,17 +94,31 @@ class DepartmentTree {
       {},
       h("div", { class: "bar" }, search, this.#found),
       scrollable(t("departments.title"), table),
-      items.some(({ withheld }) => withheld) && h("p", { class: "muted" }, `∗ ${t("withheld")}`),
     );
     this.#draw();
   }
 
   #draw() {
     this.#head.replaceChildren(h("th", { scope: "col" }, t("department")), ...COLUMNS.map((column) => this.#heading(column)));
-    const rows = this.#search ? this.#matches() : this.#level(null, 0);
-    this.#body.replaceChildren(...rows);
+    this.#shown = this.#search ? this.#matches() : this.#level(null, 0);
+    this.#body.replaceChildren(...this.#shown.map(({ item, depth }) => this.#row(item, depth)));
   }
 
+  /** The rows that are shown, as heat cells. */
+  picture() {
+    const columns = COLUMNS.filter(({ feature }) => feature);
+    const rows = this.#shown.map(({ item, depth }) => ({
+      name: `${"\u3000".repeat(depth)}${this.#nameOf(item)} · ${textOf(item, COLUMNS[0])}`,
+      cells: columns.map((column) => ({ value: valueOf(item, column), text: textOf(item, column) })),
+    }));
+    return heatPicture(
+      t("departments.picture"),
+      columns.map(({ feature }) => t(`feature.${feature}`)),
+      rows,
+    );
+  }
+
+  /** The rows that the search finds. */
   #matches() {
     const found = this.#items.filter(({ department_path: path, department_name: name }) =>
       `${path}\n${name ?? ""}`.toLowerCase().includes(this.#search),
@@ -110,13 +126,14 @@ class DepartmentTree {
     this.#found.textContent = t("departments.found", { n: count(found.length) });
     return this.#sorted(found)
       .slice(0, MOST_FOUND)
-      .map((item) => this.#row(item, 0, true));
+      .map((item) => ({ item, depth: 0 }));
   }
 
+  /** The rows below a department, with those below open ones. */
   #level(parent, depth) {
     this.#found.textContent = "";
     return this.#sorted(this.#children.get(parent) ?? []).flatMap((item) => [
-      this.#row(item, depth, false),
+      { item, depth },
       ...(this.#open.has(item.department_path) ? this.#level(item.department_path, depth + 1) : []),
     ]);
   }
@@ -142,22 +159,26 @@ class DepartmentTree {
     return h("th", { scope: "col", class: "number", "aria-sort": isSorted ? order : null }, h("button", { onclick: click }, name));
   }
 
-  #row(item, depth, isPath) {
-    const { department_path: path, department_name: name, withheld } = item;
-    const shown = path === "" ? t("departments.none") : isPath ? path : name || path;
-    const filter = h("button", { class: "link", title: path, onclick: () => navigate({ department_path: path }) }, shown);
-    const heading = h("th", { scope: "row" }, h("span", { class: "department" }, this.#toggle(item, isPath), filter));
+  /** In the result of a search, the whole path. */
+  #nameOf({ department_path: path, department_name: name }) {
+    return path === "" ? t("departments.none") : this.#search ? path : name || path;
+  }
+
+  #row(item, depth) {
+    const { department_path: path } = item;
+    const filter = h("button", { class: "link", title: path, onclick: () => navigate({ department_path: path }) }, this.#nameOf(item));
+    const heading = h("th", { scope: "row" }, h("span", { class: "department" }, this.#toggle(item), filter));
     style(heading, "--depth", depth);
     return h(
       "tr",
       { "data-department": path },
       heading,
-      COLUMNS.map((column) => (withheld ? h("td", { class: "number muted" }, "∗") : cell(item, column))),
+      COLUMNS.map((column) => cell(item, column)),
     );
   }
 
-  #toggle({ department_path: path, department_name: name }, isPath) {
-    if (isPath || !this.#children.has(path)) return h("span", { class: "toggle" });
+  #toggle({ department_path: path, department_name: name }) {
+    if (this.#search || !this.#children.has(path)) return h("span", { class: "toggle" });
     const isOpen = this.#open.has(path);
     const click = () => {
       if (isOpen) this.#open.delete(path);
@@ -173,12 +194,18 @@ class DepartmentTree {
   }
 }
 
+/** Withheld figures are null, and those of the same department that are not small are there. */
+function textOf(item, column) {
+  const value = valueOf(item, column);
+  return value == null && item.withheld ? WITHHELD : column.format(value);
+}
+
 function cell(item, column) {
   const value = valueOf(item, column);
   const td = h(
     "td",
     { class: column.feature ? "number heat" : "number", "data-figure": column.key, "data-value": value },
-    column.format(value),
+    textOf(item, column),
   );
   return column.feature ? style(td, "--heat", heat(value)) : td;
 }

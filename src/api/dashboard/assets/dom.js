@@ -32,6 +32,9 @@ export function style(element, name, value) {
   return element;
 }
 
+/** A value that the gateway has written into the page. */
+export const setting = (name) => document.querySelector(`meta[name="${name}"]`).content;
+
 let lastId = 0;
 
 /** A new id for `aria-labelledby` and SVG patterns. */

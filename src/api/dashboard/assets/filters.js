@@ -1,12 +1,13 @@
 /** The bar above the blocks: period, comparison, geo, department, language, theme and access. */
 
 import { signOut } from "./access.js";
-import { h } from "./dom.js";
+import { h, setting } from "./dom.js";
 import { geoName } from "./format.js";
 import { navigate, PERIODS } from "./state.js";
 import { t } from "./texts.js";
 
-const GEOS = ["cn", "us", "sg", "jp"];
+/** The geos that the gateway serves. */
+const GEOS = setting("geos").split(",");
 
 /** The elements of the bar for a state. */
 export function filters(state) {
@@ -23,7 +24,7 @@ export function filters(state) {
       ["previous", "year", "none"].map((value) => [value, t(`compare.${value}`)]),
       state.compare,
     ),
-    select("geo", t("geo"), geos(state.geo), state.geo ?? ""),
+    (GEOS.length > 1 || state.geo) && select("geo", t("geo"), geos(state.geo), state.geo ?? ""),
     state.department_path != null && department(state.department_path),
   ].filter(Boolean);
 }

@@ -12,10 +12,11 @@ export default {
   id: "foot",
 
   async load(view) {
-    return (await view.summary()).meta;
+    const { meta } = await view.summary();
+    return { meta };
   },
 
-  draw(block, meta) {
+  draw(block, { meta }) {
     const { days } = meta;
     const item = (name, ...value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
     block.content(
@@ -31,12 +32,14 @@ export default {
           item(t(`foot.${state}`), number(state, days[state].length), ` · ${dates(days[state])}`),
         ),
       ),
-      meta.notes.length > 0 &&
+      meta.notes.length > 0 && [
+        h("p", { class: "muted" }, t("foot.notes")),
         h(
           "ul",
           { class: "notes", lang: "en" },
           meta.notes.map((note) => h("li", {}, note)),
         ),
+      ],
       h("p", {}, link(definitionsUrl(), t("foot.definitions")), " · ", link("docs/", t("foot.api"))),
     );
     const rows = ["final", "provisional", "empty", ...LISTED].map((state) => ({

@@ -50,11 +50,11 @@ export function duration(seconds) {
 
 /**
  * The difference of a figure to its earlier value: of shares in points, of others relative.
- * @returns {{text: string, direction: number}} direction: -1, 0 or 1
+ * @returns {{text: string, direction: number}|null} `text` without a sign, direction: -1, 0 or 1; null if it is not known
  */
 export function change(current, previous, isShare) {
-  if (current == null || previous == null || (!isShare && previous === 0)) return { text: NONE, direction: 0 };
+  if (current == null || previous == null || (!isShare && previous === 0)) return null;
   const difference = isShare ? Math.round((current - previous) * 1000) / 10 : Math.round((current / previous - 1) * 1000) / 10;
-  const shown = numbers({ signDisplay: "exceptZero", minimumFractionDigits: 1, maximumFractionDigits: 1 })(difference);
+  const shown = numbers({ minimumFractionDigits: 1, maximumFractionDigits: 1 })(Math.abs(difference));
   return { text: isShare ? t("points", { n: shown }) : `${shown}%`, direction: Math.sign(difference) };
 }

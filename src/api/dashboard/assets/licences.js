@@ -4,7 +4,9 @@ import { ApiError } from "./api.js";
 import { barChart } from "./chart.js";
 import { fileButton } from "./block.js";
 import { h } from "./dom.js";
+import { lacking, orElse } from "./figures.js";
 import { count, fullDay, percent } from "./format.js";
+import { problemText } from "./problem.js";
 import { scrollable, table, tableBehind } from "./table.js";
 import { t } from "./texts.js";
 
@@ -17,21 +19,22 @@ export default {
 
   async load(view) {
     const [licences, summary] = await Promise.all([view.report("licences", { depth: 1 }), view.summary()]);
-    return { accounts: licences.data[0], figures: summary.data.current };
+    return { accounts: licences.data[0], figures: summary.data.current, meta: licences.meta };
   },
 
-  draw(block, { accounts, figures }, view) {
+  draw(block, { accounts, figures, meta }, view) {
     if (!accounts) return false;
+    const number = orElse(count, lacking(meta));
     const funnel =
       figures &&
       barChart(
         t("licences.funnel"),
-        STEPS.map((key) => step(key, figures)),
+        STEPS.map((key) => step(key, figures, number)),
       );
     const unused = unusedRows(accounts);
     const bars = barChart(
       t("licences.unused"),
-      unused.map(({ label, value, isNever }) => ({ name: label, value, text: count(value), tone: isNever ? "tone-4" : "tone-3" })),
+      unused.map(({ label, value, isNever }) => ({ name: label, value, text: number(value), tone: isNever ? "tone-4" : "tone-3" })),
     );
     const rows = [...STEPS.map((key) => ({ key, label: t(`figure.${key}`), value: figures?.[key] })), ...unused];
     block.content(
@@ -39,9 +42,9 @@ export default {
         "div",
         { class: "split" },
         funnel && h("div", {}, h("h3", {}, t("licences.funnel")), funnel),
-        h("div", {}, h("h3", {}, t("licences.unused")), headline(accounts), bars),
+        h("div", {}, h("h3", {}, t("licences.unused")), headline(accounts, meta), bars),
       ),
-      tableBehind(t("licences.title"), COLUMNS(), rows),
+      tableBehind(t("licences.title"), COLUMNS(), rows, () => lacking(meta)),
       firstPeople(view),
     );
     block.files({ columns: COLUMNS(), rows, charts: [funnel, bars].filter(Boolean), more: exports(view) });
@@ -54,10 +57,11 @@ const COLUMNS = () => [
   { key: "value", label: t("count"), value: ({ value }) => value, format: count },
 ];
 
-function step(key, figures) {
+function step(key, figures, number) {
   const value = figures[key];
-  const share = key !== "people" && figures.people ? ` (${percent(value == null ? null : value / figures.people)})` : "";
-  return { name: t(`figure.${key}`), value, text: count(value) + share };
+  const hasShare = key !== "people" && value != null && figures.people;
+  const share = hasShare ? t("licences.of_people", { share: percent(value / figures.people) }) : "";
+  return { name: t(`figure.${key}`), value, text: number(value) + share };
 }
 
 function unusedRows(accounts) {
@@ -69,13 +73,14 @@ function unusedRows(accounts) {
   ];
 }
 
-function headline({ date, accounts, never_activated, dormant, unused_rate }) {
+function headline({ date, accounts, never_activated, dormant, unused_rate }, meta) {
+  const [number, share] = [count, percent].map((format) => orElse(format, lacking(meta)));
   const unused = never_activated == null || dormant == null ? null : never_activated + dormant;
   return h(
     "p",
     { class: "headline" },
-    h("b", { "data-figure": "unused_rate", "data-value": unused_rate }, percent(unused_rate)),
-    ` ${t("licences.headline", { unused: count(unused), accounts: count(accounts), date: fullDay(date) })}`,
+    h("b", { "data-figure": "unused_rate", "data-value": unused_rate }, share(unused_rate)),
+    ` ${t("licences.headline", { unused: number(unused), accounts: number(accounts), date: fullDay(date) })}`,
   );
 }
 
@@ -92,8 +97,8 @@ function firstPeople(view) {
         meta.total == null ? null : h("p", { class: "muted" }, t("licences.shown", { n: count(data.length), total: count(meta.total) }));
       body.replaceChildren(...[scrollable(t("licences.people"), table(t("licences.people"), PEOPLE(), data)), total].filter(Boolean));
     } catch (error) {
-      const { title, required_scope: scope } = error.problem ?? {};
-      if (error instanceof ApiError) body.replaceChildren(h("p", { class: "muted" }, `${title ?? t("problem.error")} ${scope ?? ""}`));
+      const text = `${problemText(error)} ${error.problem?.required_scope ?? ""}`;
+      if (error instanceof ApiError) body.replaceChildren(h("p", { class: "muted" }, text));
     }
   });
   return details;

@@ -2,8 +2,8 @@
 
 import { columnChart } from "./chart.js";
 import { h } from "./dom.js";
+import { lacking, orElse } from "./figures.js";
 import { count, range } from "./format.js";
-import { periodLength } from "./retention.js";
 import { tableBehind } from "./table.js";
 import { t } from "./texts.js";
 
@@ -27,14 +27,15 @@ export default {
   id: "movement",
 
   async load(view) {
-    return (await view.report("movement", { interval: await periodLength(view) })).data;
+    const { data, meta } = await view.report("movement", { interval: await view.periodLength() });
+    return { items: data, meta };
   },
 
-  draw(block, items) {
+  draw(block, { items, meta }) {
     const isKnown = (item) => FIGURES.some((key) => item[key] != null);
     if (!items.some(isKnown)) return false;
     const shown = items.filter(isKnown);
-    const charts = Object.entries(CHARTS).map(([name, figures]) => chart(name, figures, shown));
+    const charts = Object.entries(CHARTS).map(([name, figures]) => chart(name, figures, shown, meta));
     block.content(
       h(
         "div",
@@ -42,22 +43,21 @@ export default {
         charts.map(({ name, element }) => h("div", {}, h("h3", {}, t(`movement.${name}`)), element)),
       ),
       items.length > shown.length && h("p", { class: "muted" }, t("movement.incomplete")),
-      tableBehind(t("movement.title"), COLUMNS(), items),
+      tableBehind(t("movement.title"), COLUMNS(), items, (item) => lacking(meta, item)),
     );
     block.files({ columns: COLUMNS(), rows: items, charts: charts.map(({ element }) => element) });
     return true;
   },
 };
 
-function chart(name, figures, items) {
+function chart(name, figures, items, meta) {
   const series = figures
-    .filter(([key]) => items.some((item) => item[key] != null))
+    .filter(([key]) => items.some((item) => item[key] != null) || (meta.withheld_below && !key.startsWith("transferred")))
     .map(([key, tone, below = false]) => ({ name: t(`figure.${key}`), tone, below, values: items.map((item) => item[key]) }));
   const describe = (index) => range(items[index].start_date, items[index].end_date);
-  return {
-    name,
-    element: columnChart({ label: t(`movement.${name}`), dates: items.map((item) => item.start_date), series, format: count, describe }),
-  };
+  const format = (value, index) => orElse(count, lacking(meta, items[index]))(value);
+  const dates = items.map((item) => item.start_date);
+  return { name, element: columnChart({ label: t(`movement.${name}`), dates, series, format, describe }) };
 }
 
 const COLUMNS = () => [

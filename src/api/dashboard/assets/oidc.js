@@ -1,11 +1,13 @@
 /** Sign-in with the identity provider: OpenID Connect code flow with PKCE (RFC 7636) as a public client. Loaded if the gateway names a provider. */
 
+import { setting } from "./dom.js";
+import { read, remove, write } from "./storage.js";
+import { t } from "./texts.js";
+
 const STORE = "feishu-pulse.sign-in";
 
 /** Scopes of the gateway that the page uses, requested if the provider lists them. */
 const SCOPES = ["reports:read", "users:read"];
-
-const setting = (name) => document.querySelector(`meta[name="${name}"]`).content;
 
 /** The address of the page, which is registered with the provider. */
 const redirectUri = () => location.origin + location.pathname;
@@ -14,7 +16,8 @@ const redirectUri = () => location.origin + location.pathname;
 export async function startSignIn() {
   const provider = await discover();
   const [verifier, state] = [randomText(), randomText()];
-  sessionStorage.setItem(STORE, JSON.stringify({ verifier, state, query: location.search }));
+  const isKept = write(STORE, JSON.stringify({ verifier, state, query: location.search }));
+  if (!isKept) throw new Error(t("access.no_storage"));
   const query = new URLSearchParams({
     response_type: "code",
     client_id: setting("oidc-client-id"),
@@ -36,9 +39,9 @@ export async function startSignIn() {
  */
 export async function finishSignIn() {
   const answer = new URLSearchParams(location.search);
-  const begun = JSON.parse(sessionStorage.getItem(STORE) ?? "null");
+  const begun = JSON.parse(read(STORE) ?? "null");
   if (!begun || !answer.has("state")) return null;
-  sessionStorage.removeItem(STORE);
+  remove(STORE);
   history.replaceState(null, "", location.pathname + begun.query);
   if (answer.get("state") !== begun.state) throw new Error("the state of the answer is not that of the request");
   if (!answer.has("code")) throw new Error(answer.get("error_description") ?? answer.get("error") ?? "no code");

@@ -1,37 +1,30 @@
 /** Block "retention": cohorts by week or month of activation, and the share active in each later one. */
 
 import { heatChart } from "./chart.js";
-import { daysBetween } from "./days.js";
 import { h } from "./dom.js";
+import { lacking, orElse } from "./figures.js";
 import { count, day, percent, percentRounded } from "./format.js";
 import { tableBehind } from "./table.js";
 import { t } from "./texts.js";
-
-/** Longest selection in days that is shown by week. */
-const MOST_DAYS_BY_WEEK = 100;
-
-/** The length of the periods for a view: `week` or `month`. */
-export async function periodLength(view) {
-  const { start_date, end_date } = (await view.summary()).meta;
-  return daysBetween(start_date, end_date) > MOST_DAYS_BY_WEEK ? "month" : "week";
-}
 
 export default {
   id: "retention",
 
   async load(view) {
-    const interval = await periodLength(view);
-    return { interval, cohorts: (await view.report("retention", { interval })).data };
+    const interval = await view.periodLength();
+    const { data, meta } = await view.report("retention", { interval });
+    return { interval, cohorts: data, meta };
   },
 
-  draw(block, { interval, cohorts }) {
+  draw(block, { interval, cohorts, meta }) {
+    const none = () => lacking(meta);
     const shown = cohorts.filter(({ people }) => people > 0);
     if (!shown.length) return false;
     const most = Math.max(...shown.flatMap(({ periods }) => periods.map(({ offset }) => offset)));
     const offsets = [...Array(most + 1).keys()];
     const rows = shown.map(({ start_date, people, periods }) => ({
       name: `${day(start_date)} · ${count(people)}`,
-      cells: offsets.map((offset) => cell(periods.find((period) => period.offset === offset))),
+      cells: offsets.map((offset) => cell(periods.find((period) => period.offset === offset), none())),
     }));
     const chart = heatChart(
       t("retention.title"),
@@ -39,13 +32,14 @@ export default {
       rows,
     );
     const flat = shown.flatMap((cohort) => cohort.periods.map((period) => ({ cohort, period })));
-    block.content(chart, h("p", { class: "muted" }, t("retention.open")), tableBehind(t("retention.title"), COLUMNS(), flat));
+    block.content(chart, h("p", { class: "muted" }, t("retention.open")), tableBehind(t("retention.title"), COLUMNS(), flat, none));
     block.files({ columns: COLUMNS(), rows: flat, charts: [chart] });
     return true;
   },
 };
 
-const cell = (period) => period && { value: period.share, text: percentRounded(period.share), isOpen: !period.complete };
+const cell = (period, none) =>
+  period && { value: period.share, text: orElse(percentRounded, none)(period.share), isOpen: !period.complete };
 
 const COLUMNS = () => [
   { key: "cohort", label: t("retention.cohort"), value: ({ cohort }) => cohort.start_date },

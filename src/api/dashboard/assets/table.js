@@ -1,6 +1,7 @@
 /** Tables: one description gives the table on the page, the one behind a chart, and the CSV. */
 
 import { h } from "./dom.js";
+import { orElse } from "./figures.js";
 import { t } from "./texts.js";
 
 /**
@@ -11,12 +12,12 @@ import { t } from "./texts.js";
  * @property {function(*): string} [format] text of a value; columns with a format are numbers
  */
 
-/** The table as an element. The first column heads its rows. */
-export function table(caption, columns, rows) {
+/** The table as an element. The first column heads its rows. `none` is the text of the null figures of a row. */
+export function table(caption, columns, rows, none = () => "–") {
   const cell = (row, { key, value, format }, index) => {
     const raw = value(row);
     const attributes = { "data-figure": key, "data-value": format ? raw : null, class: format ? "number" : null };
-    return h(index ? "td" : "th", index ? attributes : { ...attributes, scope: "row" }, format ? format(raw) : raw);
+    return h(index ? "td" : "th", index ? attributes : { ...attributes, scope: "row" }, format ? orElse(format, none(row))(raw) : raw);
   };
   return h(
     "table",
@@ -51,9 +52,9 @@ export function scrollable(label, content) {
 }
 
 /** The table behind a chart, made when it is opened. */
-export function tableBehind(caption, columns, rows) {
+export function tableBehind(caption, columns, rows, none) {
   const details = h("details", { class: "behind" }, h("summary", {}, t("table_behind")));
-  const open = () => details.children.length === 1 && details.append(scrollable(caption, table(caption, columns, rows)));
+  const open = () => details.children.length === 1 && details.append(scrollable(caption, table(caption, columns, rows, none)));
   details.addEventListener("toggle", open);
   return details;
 }

@@ -3,10 +3,12 @@
 let current = "en";
 let texts = {};
 
-/** Loads the texts of a language (`zh` or `en`). */
-export async function loadTexts(lang) {
-  texts = (await (lang === "zh" ? import("./texts.zh.js") : import("./texts.en.js"))).default;
-  current = lang;
+/** Loads the texts of a language (`zh` or `en`). They are in use from `useTexts` on, because the reader can change the view meanwhile. */
+export const loadTexts = async (lang) => (await (lang === "zh" ? import("./texts.zh.js") : import("./texts.en.js"))).default;
+
+/** Shows texts that are loaded. */
+export function useTexts(lang, loaded) {
+  [current, texts] = [lang, loaded];
   document.documentElement.lang = language();
 }
 
@@ -25,4 +27,4 @@ export function t(key, values = {}) {
 export const hasText = (key) => key in texts;
 
 /** The full definitions of all figures. */
-export const definitionsUrl = () => (current === "zh" ? "docs/zh/metrics.md" : "docs/metrics.md");
+export const definitionsUrl = () => (current === "zh" ? "docs/zh/metrics.html" : "docs/metrics.html");

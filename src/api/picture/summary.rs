@@ -5,7 +5,7 @@ use std::io;
 use super::{
     drawing::{Anchor, Drawing},
     style::PictureStyle,
-    words::{PictureWords, change, percent, whole},
+    words::{PictureWords, change, change_in_points, percent, whole},
 };
 use crate::model::DayRange;
 
@@ -24,7 +24,7 @@ const BARS_RIGHT: f64 = 790.0;
 
 /// What the picture shows.
 #[derive(Debug)]
-pub struct HeadlineChart<'a> {
+pub struct SummaryChart<'a> {
     /// The range.
     pub days: DayRange,
     /// The range of equal length before it.
@@ -52,11 +52,11 @@ pub struct HeadlineFigure<'a> {
     pub current: Option<f64>,
     /// The value in the range before.
     pub previous: Option<f64>,
-    /// The relative change; `None`: unknown.
+    /// The change: of a share the difference, of another figure relative to the value before. `None`: unknown.
     pub change: Option<f64>,
 }
 
-impl HeadlineChart<'_> {
+impl SummaryChart<'_> {
     /// The picture as SVG.
     ///
     /// # Errors
@@ -91,12 +91,15 @@ impl HeadlineChart<'_> {
     /// All figures, in words.
     fn description(&self, words: &PictureWords) -> String {
         let language = self.style.language;
+        let [open, close] = words.parentheses;
         let described = |figure: &HeadlineFigure<'_>| {
-            let change = figure.change.map(|share| format!(" ({})", change(share))).unwrap_or_default();
+            let change = self.change(figure).map(|change| format!("{open}{change}{close}")).unwrap_or_default();
             format!("{}{}{}{change}", language.figure(figure.name), words.colon, self.value(figure))
         };
         let list = |figures: &[HeadlineFigure<'_>]| figures.iter().map(described).collect::<Vec<_>>().join(words.comma);
-        format!("{}. {}{}{}.", list(&self.figures), words.features_per_day, words.colon, list(&self.features))
+        [list(&self.figures), format!("{}{}{}", words.features_per_day, words.colon, list(&self.features))]
+            .map(|sentence| format!("{sentence}{}", words.full_stop))
+            .join(words.between_sentences)
     }
 
     /// The value as text, or the reason why there is none.
@@ -110,6 +113,12 @@ impl HeadlineChart<'_> {
         }
     }
 
+    /// The change as text; `None`: unknown.
+    fn change(&self, figure: &HeadlineFigure<'_>) -> Option<String> {
+        let words = self.style.language.words();
+        figure.change.map(|share| if figure.is_share { change_in_points(share, words) } else { change(share) })
+    }
+
     fn draw_figure(&self, drawing: &mut Drawing, x: f64, figure: &HeadlineFigure<'_>) -> io::Result<()> {
         let palette = drawing.palette;
         let width = TILE_WIDTH - 12.0;
@@ -120,7 +129,7 @@ impl HeadlineChart<'_> {
         let size = if figure.current.is_some() { "26" } else { "18" };
         let attributes = [("fill", palette.text), ("font-size", size), ("font-weight", "600")];
         drawing.text((x + 14.0, 134.0), Anchor::Start, &attributes, &value)?;
-        let change = figure.change.map_or("–".to_owned(), change);
+        let change = self.change(figure).unwrap_or("–".to_owned());
         drawing.text((x + 14.0, 160.0), Anchor::Start, &[("fill", palette.muted)], &change)
     }
 
@@ -141,7 +150,7 @@ impl HeadlineChart<'_> {
             if let Some(previous) = figure.previous {
                 drawing.rectangle([BARS_LEFT + length(previous) - 1.5, y - 3.0, 3.0, 26.0], palette.text)?;
             }
-            let change = figure.change.map(|share| format!("  {}", change(share))).unwrap_or_default();
+            let change = self.change(figure).map(|change| format!("  {change}")).unwrap_or_default();
             let value = format!("{}{change}", self.value(figure));
             drawing.text((BARS_RIGHT + 12.0, y + 15.0), Anchor::Start, &[("fill", palette.text)], &value)?;
         }
