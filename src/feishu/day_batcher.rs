@@ -25,8 +25,7 @@ use crate::{
     table::{DayTable, Dictionaries},
 };
 
-/// Time that the first requested day waits for further days. A request loads all its days concurrently, within a few
-/// milliseconds.
+/// Time that a requested day waits for further days. A request loads all its days concurrently, within a few milliseconds.
 const BATCH_DELAY: Duration = Duration::from_millis(3);
 
 /// Maximum number of attempts of a page of a part of a range that failed.
@@ -366,6 +365,8 @@ async fn run_worker(shared: Arc<Shared>, batch_key: BatchKey) {
         }
         // The end of a chain is signalled too.
         change_signal.notified().await;
+        // Other replicas pass on the days of a request one by one.
+        tokio::time::sleep(BATCH_DELAY).await;
         while chains.try_join_next().is_some() {}
     }
 }
