@@ -465,8 +465,9 @@ def clocks():
     leader.process.wait()
     fleet.leader_within(40)
     days += [gateway.day(second) for gateway in fleet.gateways if gateway is not leader]
-    is_right = days[:3] == [(200, fleet.truth(first))] * 3 and days[3:] == [(200, fleet.truth(second))] * 2
-    report("clocks of two replicas ± 1 h: days at all replicas, before and after a kill", "right", "right" if is_right else str(days)[:200], is_right)
+    # A leader whose clock is ahead can fetch a day too early, so it marks the day as doubtful, and the day does not count.
+    is_right = days[:3] == [(200, fleet.truth(first))] * 3 and all(day in [(200, fleet.truth(second)), (200, [])] for day in days[3:])
+    report("clocks of two replicas ± 1 h: days at all replicas, before and after a kill", "right", "right" if is_right else str([(status, len(ids)) for status, ids in days]), is_right)
     fleet.end()
 
 

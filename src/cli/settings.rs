@@ -144,7 +144,9 @@ pub struct Settings {
     #[arg(long, env = "PULSE_SETTLING_TIME", value_name = "DURATION", default_value = "6h", value_parser = long_duration, help_heading = DAYS)]
     pub settling_time: Duration,
 
-    /// How often a day that can still change is fetched again while it is requested
+    /// How often a day that can still change is fetched again while it is requested. A company of more than 120 people fetches
+    /// it less often, so that all these fetches cost at most 24 calls a day, and at most a tenth of the monthly quota; after
+    /// `PULSE_SETTLING_TIME` it is fetched once more
     #[arg(long, env = "PULSE_REFRESH_INTERVAL", value_name = "DURATION", default_value = "30min", value_parser = long_duration, help_heading = DAYS)]
     pub refresh_interval: Duration,
 
@@ -252,7 +254,9 @@ impl Settings {
                 old_confirmation_gap: self.late_old_confirmation,
                 refresh_interval: self.refresh_interval,
                 retention_days: self.retention.map(|days| days.0),
-            },
+                ..FreshnessPolicy::default()
+            }
+            .within_quota(self.upstream_monthly_quota),
             history_file: Some(self.state_dir.join("days.json")),
             maintenance: MaintenanceConfig {
                 warm_days: (self.warm == Switch::On).then_some(self.warm_days.0),

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     fetch_history::FetchHistory,
-    freshness::{DayState, FreshnessPolicy},
+    freshness::{DayFetches, DayState, FreshnessPolicy},
     lru::ViewId,
     refresh_tracker::RefreshTracker,
 };
@@ -128,25 +128,24 @@ impl DayCatalog {
     #[must_use]
     pub fn status(&self, day: &impl DayMetadata) -> DayStatus {
         let key = day.key();
-        let (state, fetched_at) = self.state_and_fetch_time(day);
-        let refresh_due_at = self.shared.policy.refresh_due_at(key.geo, key.day, state, fetched_at);
+        let (state, fetches) = self.state_and_fetches(day);
+        let refresh_due_at = self.shared.policy.refresh_due_at(key.geo, key.day, state, &fetches);
         DayStatus { state, refresh_due: refresh_due_at.is_some_and(|due| due < self.now()), refresh_due_at }
     }
 
     /// The present state of a day. A filtered day has the state of the whole day.
     #[must_use]
     pub fn state(&self, day: &impl DayMetadata) -> DayState {
-        self.state_and_fetch_time(day).0
+        self.state_and_fetches(day).0
     }
 
-    /// The present state of a day, and the time of the latest fetch that returned its rows.
-    fn state_and_fetch_time(&self, day: &impl DayMetadata) -> (DayState, Timestamp) {
+    /// The present state of a day, and the fetches that returned its rows.
+    fn state_and_fetches(&self, day: &impl DayMetadata) -> (DayState, DayFetches) {
         let (key, now) = (day.key(), self.now());
         let (policy, history) = (&self.shared.policy, &self.shared.history);
         if !self.is_view() && key.scope == DataScope::Everyone {
-            return history.judge_rows(day, |fetches, counts| {
-                (policy.state(key.geo, key.day, &fetches, counts, now), fetches.fetched_at)
-            });
+            return history
+                .judge_rows(day, |fetches, counts| (policy.state(key.geo, key.day, &fetches, counts, now), fetches));
         }
         let company =
             history.judge(key, |record, counts| policy.state(key.geo, key.day, &record.fetches(), counts, now));
@@ -158,7 +157,7 @@ impl DayCatalog {
                 policy.state_of_part(has_rows, key.geo, key.day, &fetches, company, now)
             }
         };
-        (state, fetches.fetched_at)
+        (state, fetches)
     }
 
     /// The latest recorded fetch of a day of everyone; `None` if none is recorded.

@@ -35,9 +35,12 @@ pub struct FreshnessPolicy {
     pub old_age: Duration,
     /// The same as `confirmation_gap`, for old days.
     pub old_confirmation_gap: Duration,
-    /// A provisional or late day is refreshed when its last fetch is longer ago than this. Old late days are refreshed
-    /// after `old_confirmation_gap`.
+    /// A provisional or late day is refreshed when its last fetch is longer ago than this, or less often if a refresh costs
+    /// many calls. Old late days are refreshed after `old_confirmation_gap`.
     pub refresh_interval: Duration,
+    /// The calls that the refreshes of one day may cost while it settles. The refresh at the end of this time is not counted:
+    /// it makes the day final.
+    pub early_refresh_calls: usize,
     /// Days before today that are kept; older days are expired. `None`: no day expires.
     pub retention_days: Option<u16>,
 }
@@ -62,6 +65,16 @@ pub struct RowCounts {
     /// At least the largest of them. With it, most days are judged without a look at the days around them.
     upper_bound: usize,
 }
+
+/// Default of [`FreshnessPolicy::early_refresh_calls`]: a refresh every half hour for up to 120 people, and none for more than
+/// 1,440 people, for whom the six hours cost one more fetch of the day.
+const MAX_EARLY_REFRESH_CALLS: usize = 24;
+
+/// Rows of one call, which Feishu limits.
+const PAGE_ROWS: usize = 60;
+
+/// Days of a month in the share of a quota.
+const DAYS_OF_A_MONTH: u64 = 30;
 
 /// A day is compared with the same weekday this many days before and after it: the four weeks around it. Weekends
 /// usually have fewer rows than working days.
@@ -122,6 +135,7 @@ impl Default for FreshnessPolicy {
             old_age: Duration::from_secs(72 * HOUR),
             old_confirmation_gap: Duration::from_secs(10 * 60),
             refresh_interval: Duration::from_secs(30 * 60),
+            early_refresh_calls: MAX_EARLY_REFRESH_CALLS,
             retention_days: None,
         }
     }
@@ -195,13 +209,37 @@ impl FreshnessPolicy {
 
     /// When a day in this state is due for a refresh; `None` if it is never fetched again.
     #[must_use]
-    pub fn refresh_due_at(&self, geo: Geo, day: Day, state: DayState, fetched_at: Timestamp) -> Option<Timestamp> {
-        let is_old = fetched_at >= geo.produced_at(day) + self.old_age;
+    pub fn refresh_due_at(&self, geo: Geo, day: Day, state: DayState, fetches: &DayFetches) -> Option<Timestamp> {
+        let (produced, fetched_at) = (geo.produced_at(day), fetches.fetched_at);
+        let is_old = fetched_at >= produced + self.old_age;
         match state {
             DayState::Final | DayState::Empty => None,
             DayState::Late if is_old => Some(fetched_at + self.old_confirmation_gap),
-            DayState::Pending | DayState::Late | DayState::Provisional => Some(fetched_at + self.refresh_interval),
+            DayState::Pending | DayState::Late => Some(fetched_at + self.refresh_interval_of(fetches.rows)),
+            DayState::Provisional => {
+                let due = fetched_at + self.refresh_interval_of(fetches.rows);
+                let settled = produced + self.settling_time;
+                // The refresh that makes the day final replaces one that would come shortly before it.
+                let is_last = due + self.refresh_interval > settled;
+                Some(if is_last { settled.max(fetched_at + self.refresh_interval) } else { due })
+            }
         }
+    }
+
+    /// The time between two refreshes of a day with this many rows. It spreads the calls of early refreshes over the time in
+    /// which the day settles.
+    fn refresh_interval_of(&self, rows: usize) -> Duration {
+        let refreshes = self.early_refresh_calls / rows.div_ceil(PAGE_ROWS).max(1);
+        let refreshes = u32::try_from(refreshes).unwrap_or(u32::MAX);
+        (self.settling_time / refreshes.saturating_add(1)).max(self.refresh_interval)
+    }
+
+    /// Lowers the calls of early refreshes to a tenth of the calls that a monthly quota allows in a day.
+    #[must_use]
+    pub fn within_quota(self, monthly_calls: Option<u64>) -> Self {
+        let tenth_of_a_day = monthly_calls.map_or(u64::MAX, |calls| calls / (10 * DAYS_OF_A_MONTH));
+        let tenth_of_a_day = usize::try_from(tenth_of_a_day).unwrap_or(usize::MAX);
+        Self { early_refresh_calls: self.early_refresh_calls.min(tenth_of_a_day), ..self }
     }
 
     /// The earliest day of a geo that is kept at `now`; `None` if no day expires.
@@ -319,6 +357,47 @@ mod tests {
         assert_eq!(twice(hours(0), minutes(360), 0), DayState::Empty);
         assert_eq!(twice(hours(100), minutes(6009), 10), DayState::Late);
         assert_eq!(twice(hours(100), minutes(6010), 10), DayState::Final, "ten minutes suffice after 72 hours");
+    }
+
+    /// The refreshes of a day that is requested all the time, in minutes after its production.
+    fn refreshes(policy: &FreshnessPolicy, people: usize) -> Vec<i64> {
+        let mut fetched_at = minutes(0);
+        let mut refreshes = Vec::new();
+        loop {
+            let fetches = fetched_once(fetched_at, people);
+            let state = policy.state(Geo::Cn, day(), &fetches, &around(people), hours(5000));
+            let Some(due) = policy.refresh_due_at(Geo::Cn, day(), state, &fetches) else { return refreshes };
+            refreshes.push(due.duration_since(minutes(0)).as_mins());
+            fetched_at = due;
+        }
+    }
+
+    #[rstest]
+    #[case::one_page(60, vec![30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 330, 360])]
+    #[case::six_pages(360, vec![72, 144, 216, 288, 360])]
+    #[case::twenty_four_pages(1440, vec![180, 360])]
+    #[case::more_pages(1441, vec![360])]
+    #[case::half_a_million_people(500_000, vec![360])]
+    fn a_provisional_day_is_refreshed_by_price(#[case] people: usize, #[case] expected: Vec<i64>) {
+        assert_eq!(refreshes(&POLICY(), people), expected);
+    }
+
+    #[test]
+    fn early_refreshes_cost_at_most_a_tenth_of_the_quota_of_a_day() {
+        assert_eq!(refreshes(&POLICY().within_quota(Some(900)), 60), [90, 180, 270, 360]);
+        assert_eq!(refreshes(&POLICY().within_quota(Some(299)), 60), [360]);
+        assert_eq!(POLICY().within_quota(Some(1_000_000)), POLICY());
+        assert_eq!(POLICY().within_quota(None), POLICY());
+    }
+
+    proptest! {
+        #[test]
+        fn all_refreshes_cost_one_more_fetch_and_a_few_calls(people in 1..100_000_usize, quota in 0..10_000_u64) {
+            let policy = POLICY().within_quota(Some(quota));
+            let pages = people.div_ceil(PAGE_ROWS);
+            let early = refreshes(&policy, people).len() - 1;
+            prop_assert!(early * pages <= policy.early_refresh_calls);
+        }
     }
 
     #[test]

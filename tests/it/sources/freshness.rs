@@ -1,10 +1,11 @@
 //! Freshness: pending days are not fetched, provisional days are fetched again, and final days are fetched only once.
 
 use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, PageFault, SimulatorConfig};
+use jiff::SignedDuration;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{Setup, captured_log::CapturedLog, day, eventually};
+use crate::support::{Setup, at, captured_log::CapturedLog, day, eventually};
 
 const DAY_20: &str = "/v1/reports/activity?trailing=held&start_date=2026-11-20&end_date=2026-11-20";
 const DAY_21: &str = "/v1/reports/activity?trailing=held&start_date=2026-11-21&end_date=2026-11-21";
@@ -50,6 +51,25 @@ async fn pending_days_are_listed_and_not_fetched() {
     assert_eq!((&none["data"], states(&none)), (&json!([]), (0, 0)));
     let queries: Vec<_> = setup.simulator.call_log().stats_calls().into_iter().filter_map(|call| call.query).collect();
     assert!(!queries.is_empty() && queries.iter().all(|query| *query.days.end() <= day("2026-11-21").date()));
+}
+
+#[tokio::test]
+async fn a_large_day_that_is_requested_all_day_is_fetched_twice() {
+    let people = SimulatorConfig { users: 1500, days: 30, turnover: 0.0, ..SimulatorConfig::default() };
+    let setup = Setup::new(people).await;
+    let pages = 1500_usize.div_ceil(60);
+    setup.set_time("2026-11-22T01:30:00Z");
+
+    // Every five minutes from 09:30 to 18:00 in China.
+    for minute in (0..=510).step_by(5) {
+        setup.clock.set(at("2026-11-22T01:30:00Z") + SignedDuration::from_mins(minute));
+        setup.get(DAY_21).await.json();
+        // A refresh in the background ends before the next request.
+        eventually(async || setup.upstream_calls() % pages == 0).await;
+    }
+
+    assert_eq!(setup.upstream_calls(), 2 * pages);
+    assert_eq!(states(&setup.get(DAY_21).await.json()), (1, 0));
 }
 
 #[tokio::test]
