@@ -12,8 +12,8 @@ INTRODUCTION = """\
 
 <!-- Written by `just generate` from the comments in values.yaml; do not edit. -->
 
-Installs one gateway with a volume for its archive. The notes after the installation list the next steps;
-[docs/operations.md](../../docs/operations.md) is the guide for operators.
+Installs one gateway with a volume for its archive, or several with a bucket and `fleet.store` ([docs/fleet.md](../../docs/fleet.md)). The
+notes after the installation list the next steps; [docs/operations.md](../../docs/operations.md) is the guide for operators.
 
 ```sh
 kubectl create secret generic feishu-app --from-literal=app-id=cli_… --from-file=app-secret=./app-secret
@@ -22,7 +22,8 @@ helm install pulse helm/feishu-pulse --set image.repository=registry.example.com
 helm test pulse
 ```
 
-The values files in `ci/` are used by the checks; `s3-values.yaml` and `ingress-values.yaml` also serve as examples.
+The values files in `ci/` are used by the checks; `s3-values.yaml`, `redis-values.yaml` and `ingress-values.yaml` also serve as
+examples.
 
 ## Values
 """

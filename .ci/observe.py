@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import re
 import socket
@@ -144,17 +145,24 @@ def check_traces(log):
 
 def main(binary):
     scratch = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    collector, upstream, listen, admin, prometheus = (free_address() for _ in range(5))
+    collector, upstream, listen, admin, prometheus, bucket, fleet = (free_address() for _ in range(7))
     start = lambda name, command, **more: stack.enter_context(running(command, scratch / f"{name}.log", **more))
 
     start("rotel", ["rotel-agent", "start", "--otlp-http-endpoint", collector, "--otlp-grpc-endpoint", free_address(),
                     "--exporter", "blackhole", "--debug-log", "traces", "--debug-log-verbosity", "detailed"])
     # A low limit, so that the throttle reaches it and finds it.
     start("simulator", [binary, "simulate", "--listen", upstream, "--users", "300", "--limit", "20/s"])
+    # The gateway is a fleet of one replica, so that the metrics of a fleet exist too.
+    aws = {"AWS_ENDPOINT_URL": f"http://{bucket}", "AWS_REGION": "us-east-1",
+           "AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "something"}
+    start("bucket", ["moto_server", "--host", bucket.split(":")[0], "--port", bucket.split(":")[1]])
+    subprocess.run([sys.executable, ".ci/make_bucket.py", f"http://{bucket}"], check=True, env={**os.environ, **aws})
     settings = {
         "FEISHU_APP_ID": "cli_demo", "FEISHU_APP_SECRET": "demo-secret", "FEISHU_BASE_URL": f"http://{upstream}",
         "PULSE_LISTEN": listen, "PULSE_ADMIN_LISTEN": admin, "PULSE_WARM_DAYS": "3",
-        "PULSE_ARCHIVE": str(scratch / "data"), "PULSE_STATE_DIR": str(scratch / "data"),
+        "PULSE_ARCHIVE": "s3://lake", "PULSE_STATE_DIR": str(scratch / "data"),
+        "PULSE_FLEET": "archive", "PULSE_FLEET_LISTEN": fleet, "PULSE_FLEET_LEASE": "5s",
+        **aws,
         "PULSE_UPSTREAM_MONTHLY_QUOTA": "100000", "PULSE_BUSINESS_METRICS": "on",
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{collector}",
     }

@@ -27,10 +27,14 @@ IN_OTHER_VALUES = {
     "PULSE_PSEUDONYM_KEY_FILE": "access.pseudonymKey.existingSecret",
     "PULSE_TLS_CERT": "tls.existingSecret",
     "PULSE_TLS_KEY": "tls.existingSecret",
+    "PULSE_FLEET": "fleet.store",
+    "PULSE_FLEET_FILE": "fleet.redis.existingSecret",
+    "PULSE_FLEET_LISTEN": "fleet.port",
+    "PULSE_FLEET_LEASE": "fleet.lease",
 }
 
-# Settings without a value: the chart chooses ports and paths inside the pod, and a secret is mounted as a file.
-FIXED_IN_CHART = {"PULSE_LISTEN", "PULSE_STATE_DIR", "PULSE_PSEUDONYM_KEY"}
+# Settings without a value: the chart chooses addresses and paths inside the pod, and a secret is mounted as a file.
+FIXED_IN_CHART = {"PULSE_LISTEN", "PULSE_STATE_DIR", "PULSE_PSEUDONYM_KEY", "PULSE_FLEET_ADDRESS"}
 
 # What differs in a cluster: other defaults, fewer values, and notes.
 IN_CHART = {
@@ -76,7 +80,7 @@ LIBRARY_VARIABLES = """
 | --- | --- |
 | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, … | access to a bucket in `PULSE_ARCHIVE`; see [archive.md](archive.md) |
 | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | a proxy between the gateway and other services; see [operations.md](operations.md#proxies) |
-| `SSL_CERT_FILE`, `SSL_CERT_DIR` | the CA certificates that are trusted for connections to Feishu, the bucket, the identity provider and the collector, such as a bundle that contains the CA of the company; by default those of the operating system |
+| `SSL_CERT_FILE`, `SSL_CERT_DIR` | the CA certificates that are trusted for connections to Feishu, the bucket, the Redis server of `PULSE_FLEET`, the identity provider and the collector, such as a bundle that contains the CA of the company; by default those of the operating system |
 | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | attributes of the process in traces; the default service name is `feishu-pulse` |
 | `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TIMEOUT` | headers for the collector, such as `authorization=…`, and the timeout of exports in ms |
 | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | which requests are traced; by default all, or what the caller's `traceparent` says |

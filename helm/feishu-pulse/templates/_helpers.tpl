@@ -75,24 +75,50 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if or .Values.autoscaling.enabled (gt (int .Values.replicas) 1) }}yes{{ end }}
 {{- end }}
 
-{{/* Not empty if several pods write into one folder. Each pod then has a state folder of its own. */}}
+{{/* Not empty if the pod is part of a fleet. */}}
+{{- define "feishu-pulse.fleet" -}}
+{{- if ne .Values.fleet.store "none" }}yes{{ end }}
+{{- end }}
+
+{{/* Not empty if an old and a new pod write into one folder during an update. Each pod then has a state folder of its own. */}}
 {{- define "feishu-pulse.sharedVolume" -}}
 {{- if and .Values.persistence.enabled (eq .Values.persistence.accessMode "ReadWriteMany") }}yes{{ end }}
 {{- end }}
 
-{{/* Rejects values that would install but then fail, or expose personal data. */}}
+{{/* Rejects values that would install but then fail, or expose personal data. The message names all faults at once. */}}
 {{- define "feishu-pulse.guard" -}}
-{{- if and .Values.persistence.enabled (ne .Values.persistence.accessMode "ReadWriteMany") (include "feishu-pulse.several" .) }}
-{{- fail "several replicas cannot share a volume whose access mode is not ReadWriteMany: set persistence.accessMode=ReadWriteMany, or archive into a bucket (settings.archive=s3://…) and set persistence.enabled=false" }}
+{{- $faults := list }}
+{{- $hasBucket := hasPrefix "s3://" .Values.settings.archive }}
+{{- if include "feishu-pulse.several" . }}
+{{- if not (include "feishu-pulse.fleet" .) }}
+{{- $faults = append $faults "several replicas need fleet.store: set fleet.store=redis or fleet.store=archive, and archive into a bucket (settings.archive=s3://…); without it each replica would search and use Feishu's rate limit on its own" }}
+{{- end }}
+{{- if .Values.persistence.enabled }}
+{{- $faults = append $faults "several replicas cannot share a volume: archive into a bucket (settings.archive=s3://…) and set persistence.enabled=false" }}
+{{- end }}
+{{- end }}
+{{- if include "feishu-pulse.fleet" . }}
+{{- if not $hasBucket }}
+{{- $faults = append $faults (printf "fleet.store=%s needs an archive that all replicas can read: set settings.archive to a bucket (s3://…), or fleet.store=none for one replica" .Values.fleet.store) }}
+{{- end }}
+{{- if and (eq .Values.fleet.store "redis") (not .Values.fleet.redis.existingSecret) }}
+{{- $faults = append $faults "fleet.store=redis needs fleet.redis.existingSecret: a Secret whose key fleet.redis.key holds the URL of the server (redis://…)" }}
+{{- end }}
+{{- if eq (int .Values.fleet.port) (int .Values.adminPort) }}
+{{- $faults = append $faults "fleet.port and adminPort must differ" }}
+{{- end }}
 {{- end }}
 {{- if not (or .Values.settings.allowAnonymous .Values.access.apiKeys.existingSecret .Values.access.oidc.issuer) }}
-{{- fail "no caller has access: set access.apiKeys.existingSecret or access.oidc.issuer, or settings.allowAnonymous=true if everyone who can reach the pods may read what every employee did" }}
+{{- $faults = append $faults "no caller has access: set access.apiKeys.existingSecret or access.oidc.issuer, or settings.allowAnonymous=true if everyone who can reach the pods may read what every employee did" }}
 {{- end }}
 {{- if ne (empty .Values.access.oidc.issuer) (empty .Values.access.oidc.audience) }}
-{{- fail "access.oidc.issuer and access.oidc.audience belong together" }}
+{{- $faults = append $faults "access.oidc.issuer and access.oidc.audience belong together" }}
 {{- end }}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
-{{- fail "httpRoute.enabled needs httpRoute.parentRefs: the Gateways that it is attached to" }}
+{{- $faults = append $faults "httpRoute.enabled needs httpRoute.parentRefs: the Gateways that it is attached to" }}
+{{- end }}
+{{- if $faults }}
+{{- fail (join "\n" $faults) }}
 {{- end }}
 {{- end }}
 
