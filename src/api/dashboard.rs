@@ -173,7 +173,9 @@ fn content_security_policy(config: &DashboardConfig, provider_origins: &[String]
     let mut policy =
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'"
             .to_owned();
-    provider_origins.iter().for_each(|origin| _ = write!(policy, " {origin}"));
+    for origin in provider_origins {
+        _ = write!(policy, " {origin}");
+    }
     policy.push_str("; base-uri 'none'; form-action 'none'; frame-ancestors");
     match config.frame_ancestors.as_slice() {
         [] => policy.push_str(" 'none'"),

@@ -132,7 +132,7 @@ impl ActivityChart<'_> {
         list(words.provisional, |point| point.is_provisional);
         list(words.left_out, |point| !point.counts);
         list(self.lacking(words), ActivityPoint::lacks_figures);
-        sentences.iter_mut().for_each(|sentence| sentence.push_str(full_stop));
+        let sentences: Vec<String> = sentences.into_iter().map(|sentence| sentence + full_stop).collect();
         sentences.join(words.between_sentences)
     }
 
