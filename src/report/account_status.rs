@@ -180,7 +180,9 @@ fn latest_active_dates(days: &[Arc<DayDigest>]) -> Vec<Option<Day>> {
     for digest in days {
         let active = &digest.figures().people_with(Flag::Active).identified;
         dates.resize(dates.len().max(active.len()), None);
-        for person in active.difference(&seen) {
+        let mut not_seen = active.clone();
+        not_seen.difference_with(&seen);
+        for person in not_seen.ones() {
             dates[person] = Some(digest.key().day);
         }
         seen.union_with(active);

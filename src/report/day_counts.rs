@@ -142,6 +142,7 @@ impl DayCounter {
 }
 
 /// Adds two bits to each bit of `sum` and returns the carries.
+#[inline]
 fn add_two(sum: &mut Words, one: &Words, other: &Words) -> Words {
     let mut carries = [0; LANES];
     for (((sum, one), other), carry) in sum.iter_mut().zip(one).zip(other).zip(&mut carries) {

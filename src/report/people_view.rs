@@ -56,6 +56,7 @@ impl<'a> PeopleView<'a> {
     }
 
     /// The words from number `first` on; beyond the end they are 0.
+    #[inline]
     pub(super) fn words(&self, first: usize) -> Words {
         let mut words = self.first.words(first);
         for other in &self.others {
@@ -78,6 +79,7 @@ impl<'a> RestrictedBitmap<'a> {
         Self { people: people.as_slice(), members: members.map(FixedBitSet::as_slice) }
     }
 
+    #[inline]
     fn words(self, first: usize) -> Words {
         let mut words = words_from(self.people, first);
         if let Some(members) = self.members {
@@ -99,6 +101,7 @@ pub(super) fn count_ones(words: &Words) -> u32 {
     words.iter().map(|word| word.count_ones()).sum()
 }
 
+#[inline]
 fn words_from(bitmap: &[usize], first: usize) -> Words {
     let rest = bitmap.get(first..).unwrap_or_default();
     if let Some(words) = rest.first_chunk() {

@@ -241,14 +241,14 @@ impl<const N: usize> DaysOfWords<N> {
         };
         for (set, dates) in sets.iter().enumerate() {
             let mut counter = DayCounter::new(dates.len());
-            let mut counted = 0;
+            let mut next_date = 0;
             for transfer in &by_date {
                 let Transfer { person, date, .. } = transfers[*transfer];
-                counter.add(&dates[counted..date], first_word);
-                counted = date;
+                counter.add(&dates[next_date..date], first_word);
+                next_date = date;
                 days.at_transfers[*transfer][set] = counter.count_of(person as usize - first);
             }
-            counter.add(&dates[counted..], first_word);
+            counter.add(&dates[next_date..], first_word);
             for (days, person) in days.in_the_end.iter_mut().zip(&people) {
                 days[set] = counter.count_of(*person as usize - first);
             }
