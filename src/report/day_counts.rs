@@ -203,7 +203,7 @@ mod tests {
     fn people_without_an_id_are_counted_on_one_day_only() {
         let anonymous = PersonSet { unidentified: 3, ..PersonSet::default() };
         let view = PeopleView::from(&anonymous);
-        assert_eq!(count_distinct(&[view.clone()], 1), Some(DistinctCounts { in_any: 3, in_at_least: 3 }));
+        assert_eq!(count_distinct(std::slice::from_ref(&view), 1), Some(DistinctCounts { in_any: 3, in_at_least: 3 }));
         assert_eq!(count_distinct(&[view.clone(), view], 2), None);
         assert_eq!(count_distinct(&[], 1), Some(DistinctCounts::default()));
     }

@@ -61,7 +61,9 @@ pub fn licences(
         }
         let departments = std::iter::once(department).chain(other_departments);
         let nodes: BTreeSet<usize> = departments.flat_map(|department| tree.self_and_ancestors(department)).collect();
-        nodes.into_iter().for_each(|node| by_node[node].merge(&account));
+        for node in nodes {
+            by_node[node].merge(&account);
+        }
     }
     for (department, counts) in (0..).zip(&by_department) {
         tree.self_and_ancestors(department).for_each(|node| by_node[node].merge(counts));

@@ -182,8 +182,8 @@ fn known_people(bucket: DayRange, input: &MovementInput<'_>) -> Option<BucketPeo
         return None;
     }
     let dates = input.people.within(bucket);
-    let on_last = dates.iter().filter(|date| date.day == *last);
-    let of_last = |of: fn(&PeopleOfDate) -> PeopleView<'_>| in_any(&on_last.clone().map(of).collect::<Vec<_>>());
+    let last_date = dates.iter().filter(|date| date.day == *last);
+    let of_last = |of: fn(&PeopleOfDate) -> PeopleView<'_>| in_any(&last_date.clone().map(of).collect::<Vec<_>>());
     Some(BucketPeople {
         active: in_any(&dates.iter().map(|date| date.with_flag(Flag::Active)).collect::<Vec<_>>()),
         present: of_last(PeopleOfDate::with_row),
