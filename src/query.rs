@@ -13,7 +13,6 @@ pub mod plan;
 pub mod provenance;
 pub mod report_input;
 pub mod selection_match;
-pub mod trailing_count_cache;
 pub mod user_rollups;
 pub mod view_engines;
 
@@ -26,8 +25,7 @@ pub use memory_metrics::MemoryMetrics;
 pub use monthly_rollup_cache::MonthlyRollupCache;
 pub use plan::{Period, Query, QueryDates, QueryPlan, plan};
 pub use provenance::{HasProvenance, Provenance};
-pub use report_input::{PersonNumbering, ReportInput};
+pub use report_input::ReportInput;
 pub use selection_match::SelectableDays;
-pub use trailing_count_cache::TrailingCountCache;
 pub use user_rollups::UserRollups;
 pub use view_engines::ViewEngines;

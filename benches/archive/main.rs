@@ -1,4 +1,4 @@
-//! Measures a restart with one year of 20,000 people in the archive: `cargo bench --bench archive`.
+//! Measures a restart with one year of 20,000 people, or of `PULSE_BENCH_PEOPLE`, in the archive: `cargo bench --bench archive`.
 //!
 //! Fills an archive in the folder `PULSE_BENCH_LAKE` (default: a temporary folder) from the simulated Feishu, unless it
 //! is filled already. Then starts the binary repeatedly and requests a report on the year. Prints lines of JSON;
@@ -23,19 +23,23 @@ use feishu_pulse::{
 use feishu_simulator::{Simulator, SimulatorConfig};
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 
-const PEOPLE: u32 = 20_000;
+const DEFAULT_PEOPLE: u32 = 20_000;
 const DAYS: u16 = 365;
 const ROUNDS: usize = 7;
 
 /// The fixed address of the simulator. It is part of the archive's owner record, so it must be the same in every run.
 const SIMULATOR: &str = "127.0.0.1:39365";
 
+fn people() -> u32 {
+    std::env::var("PULSE_BENCH_PEOPLE").map_or(DEFAULT_PEOPLE, |number| number.parse().expect("a number"))
+}
+
 #[tokio::main]
 async fn main() {
     let scratch = tempfile::tempdir().expect("a folder");
     let lake = std::env::var_os("PULSE_BENCH_LAKE").map_or_else(|| scratch.path().join("lake"), PathBuf::from);
     let listen = SIMULATOR.parse().expect("an address");
-    let simulation = SimulatorConfig { listen, users: PEOPLE, days: DAYS + 40, ..SimulatorConfig::default() };
+    let simulation = SimulatorConfig { listen, users: people(), days: DAYS + 40, ..SimulatorConfig::default() };
     let simulator = Simulator::start(simulation, || SystemClock.now()).await.expect("a simulator");
     // The year ends with the second latest day, because the latest one is provisional.
     let year = DayRange::ending(Geo::Cn.latest_produced(SystemClock.now()).plus(-1), DAYS);

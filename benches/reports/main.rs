@@ -43,11 +43,17 @@ const CACHE_BYTES: u64 = 16 << 30;
 const ROLLUP_BYTES: u64 = 1 << 30;
 
 const MONTH: &str = "start_date=2026-10-01&end_date=2026-10-31";
+/// One department, the thirty departments below another, and all departments.
 const DEPARTMENT: &str = "department_path=%E6%80%BB%E9%83%A8/%E9%83%A83/%E7%BB%847";
+const DIVISION: &str = "department_path=%E6%80%BB%E9%83%A8/%E9%83%A83";
+const TOP_DEPARTMENT: &str = "department_path=%E6%80%BB%E9%83%A8";
 const FIELDS: &str = "fields=date,user_id,user_name,department_path,activated,active,im_active,docs_active,cal_active,\
     vc_active,search_active,send_messenger_num,create_docs_num,create_cal_num,vc_duration,vc_num,create_task_num,\
     email_send_count,email_receive_count,email_send_ext_count,email_receive_ext_count,email_send_in_count,\
     email_receive_in_count,total_search_count,quick_search_count,tab_search_count";
+
+/// The beginnings of the names of the queries that need rows or monthly roll-ups.
+const NEEDS_ROWS: [&str; 7] = ["clients", "licences", "top_100", "inactive", "users", "dormant", "month_as"];
 
 /// Extracts the values that are compared with the other engines.
 type Check = fn(&Value) -> Value;
@@ -55,16 +61,36 @@ type Check = fn(&Value) -> Value;
 /// The queries, by their names in `duckdb_polars.py`. Only lines of exports are compared.
 fn queries() -> Vec<(&'static str, String, Option<Check>)> {
     let year = range(company::days());
+    // Half a year is compared with the half before it.
+    let half = range(DayRange::ending(company::days().last(), (company::days().len() / 2) as u16));
     vec![
         ("activity_by_day", format!("/v1/reports/activity?{year}"), Some(sums)),
         ("rolling_company", format!("/v1/reports/activity?{year}"), Some(windows)),
         ("rolling_one_department", format!("/v1/reports/activity?{year}&{DEPARTMENT}"), Some(windows)),
+        ("rolling_thirty_departments", format!("/v1/reports/activity?{year}&{DIVISION}"), None),
+        ("rolling_all_departments", format!("/v1/reports/activity?{year}&{TOP_DEPARTMENT}"), None),
+        ("activity_by_week", format!("/v1/reports/activity?{year}&interval=week"), None),
+        ("activity_by_month", format!("/v1/reports/activity?{year}&interval=month"), None),
+        ("activity_by_month_of_thirty", format!("/v1/reports/activity?{year}&interval=month&{DIVISION}"), None),
+        ("regular_by_month", format!("/v1/reports/activity?{year}&interval=month&trailing=none"), Some(regular)),
+        ("summary_of_half_a_year", format!("/v1/reports/summary?{half}"), None),
+        ("summary_of_thirty_departments", format!("/v1/reports/summary?{half}&{DIVISION}"), None),
         ("departments_of_a_month", format!("/v1/reports/departments?{MONTH}"), Some(sums)),
         ("departments_of_a_month_sums", format!("/v1/reports/departments?{MONTH}&distinct=false"), Some(messages)),
+        ("departments_of_a_year", format!("/v1/reports/departments?{year}"), None),
         ("movement", format!("/v1/reports/movement?{year}&interval=month"), Some(movement)),
+        ("movement_by_week", format!("/v1/reports/movement?{year}&interval=week"), None),
+        ("movement_of_thirty_departments", format!("/v1/reports/movement?{year}&interval=week&{DIVISION}"), None),
+        ("retention_by_week", format!("/v1/reports/retention?{year}&interval=week"), None),
+        ("retention_of_thirty_departments", format!("/v1/reports/retention?{year}&interval=week&{DIVISION}"), None),
+        ("clients", format!("/v1/reports/clients?{year}"), None),
+        ("licences", format!("/v1/reports/licences?{year}"), None),
         ("top_100_by_messages", format!("/v1/users?{year}&sort=-send_messenger_num&limit=100"), Some(messages)),
         ("inactive_for_30_days", format!("/v1/users?{year}&inactive_for=30d&limit=100"), Some(first_and_total)),
-        ("regular_by_month", format!("/v1/reports/activity?{year}&interval=month&trailing=none"), Some(regular)),
+        ("users_by_active_days", format!("/v1/users?{year}&sort=-active_days&limit=100"), None),
+        ("dormant_users", format!("/v1/users?{year}&status=dormant&limit=100"), None),
+        ("users_by_name", format!("/v1/users?{year}&sort=user_name&limit=100"), None),
+        ("top_100_of_thirty_departments", format!("/v1/users?{year}&sort=-vc_duration&limit=100&{DIVISION}"), None),
         ("small_request", "/v1/reports/activity?start_date=2026-10-31&end_date=2026-10-31".to_owned(), None),
         ("month_as_csv", format!("/v1/user-days?{MONTH}&{FIELDS}&format=csv"), None),
         ("month_as_ndjson", format!("/v1/user-days?{MONTH}&{FIELDS}&format=ndjson"), None),
@@ -135,14 +161,26 @@ async fn run_queries(names: &[&str]) {
     // This query loads all days and leaves no other cached results.
     let warm = format!("{base}/v1/reports/departments?{}&distinct=false&depth=1", range(company::days()));
     http.get(warm).send().await.expect("a response").bytes().await.expect("a body");
+    // Monthly roll-ups are computed in the background after days were loaded. This query waits for the rest of them.
+    let all_months = format!("{base}/v1/users?{}&limit=1", range(company::days()));
+    if !company::digests_only() {
+        http.get(all_months).send().await.expect("a response").bytes().await.expect("a body");
+    }
     println!("{}", json!({ "note": "generated the data", "seconds": started.elapsed().as_secs_f64() }));
     print_memory(&memory);
 
-    let is_selected = |name: &str| names.is_empty() || names.contains(&name);
+    let has_days = |name: &str| !company::digests_only() || !NEEDS_ROWS.iter().any(|start| name.starts_with(start));
+    let is_selected = |name: &str| (names.is_empty() || names.contains(&name)) && has_days(name);
     for (name, path, check) in queries().into_iter().filter(|(name, ..)| is_selected(name)) {
         measure_query(&http, &format!("{base}{path}"), name, check).await;
     }
-    if is_selected("beside") {
+    let resident = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kibibytes = |name: &str| {
+        let line = resident.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_start_matches(':').trim().split(' ').next()?.parse::<u64>().ok()
+    };
+    println!("{}", json!({ "note": "resident memory, KiB", "now": kibibytes("VmRSS"), "highest": kibibytes("VmHWM") }));
+    if is_selected("beside") && !company::digests_only() {
         let url = |wanted: &str| {
             let path = queries().into_iter().find(|(name, ..)| *name == wanted).expect("a query").1;
             format!("{base}{path}")

@@ -21,7 +21,6 @@ use super::{
     monthly_rollup_cache::MonthlyRollupCache,
     plan::{Query, QueryPlan, plan},
     report_input::ReportInput,
-    trailing_count_cache::TrailingCountCache,
 };
 use crate::{
     model::{DataScope, Day, DayKey, DayRange, Geo},
@@ -65,7 +64,6 @@ pub struct QueryEngine {
     kept_loads: KeptLoads,
     /// The caller for which days are loaded; `None` if each request counts as a separate caller.
     caller: Option<CallerId>,
-    trailing_counts: TrailingCountCache,
     monthly_rollups: MonthlyRollupCache,
     /// Until when lead days that are not required are not fetched, because the last attempt failed.
     lead_days_retry_at: Arc<Mutex<Option<Timestamp>>>,
@@ -81,7 +79,6 @@ impl QueryEngine {
             callers: Arc::default(),
             kept_loads: KeptLoads::default(),
             caller: None,
-            trailing_counts: TrailingCountCache::default(),
             monthly_rollups: MonthlyRollupCache::new(rollup_bytes),
             lead_days_retry_at: Arc::default(),
         }
@@ -90,8 +87,7 @@ impl QueryEngine {
     /// The same engine over the read path of a view.
     pub(super) fn for_view(&self, source: Arc<dyn DaySource>, catalog: DayCatalog) -> Self {
         let monthly_rollups = self.monthly_rollups.for_view(catalog.view());
-        let trailing_counts = self.trailing_counts.for_view(catalog.view());
-        Self { source, catalog, trailing_counts, monthly_rollups, ..self.clone() }
+        Self { source, catalog, monthly_rollups, ..self.clone() }
     }
 
     /// The same engine for one caller, whose requests together get one fair share of the upstream rate.
@@ -387,12 +383,6 @@ impl QueryEngine {
     /// The outermost layer of the read path.
     pub const fn source(&self) -> &Arc<dyn DaySource> {
         &self.source
-    }
-
-    /// The cache of trailing counts.
-    #[must_use]
-    pub const fn trailing_counts(&self) -> &TrailingCountCache {
-        &self.trailing_counts
     }
 
     /// The earliest day of a geo that is kept; `None` if no day expires.

@@ -1,6 +1,6 @@
 //! Report input: the days that a report is computed from, as digests.
 
-use std::{collections::BTreeSet, num::NonZeroU64, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, num::NonZeroU64, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 use sha2::{Digest as _, Sha256};
@@ -9,11 +9,10 @@ use super::loaded_days::LoadedDays;
 use crate::{
     model::{Day, DayRange},
     report::{
-        DayDigest, DepartmentSlice, FiguresByDay, PersonSet, SumsByDay, Suppressed, TrailingCounts,
-        day_figures::RowSums,
-        figures_by_day::{figures_by_day, sums_by_day},
+        DayDigest, PeopleByDate, PersonSet, SumsByDay, Suppressed, TrailingCounts, day_figures::RowSums,
+        sums_by_day::sums_by_day,
     },
-    table::{DayMetadata, Flag, MAX_COUNT, PersonIndex, RowSelection},
+    table::{DayMetadata, Flag, MAX_COUNT, RowSelection},
 };
 
 /// The days that a report is computed from, including lead days. For a report on one person, each digest is that of
@@ -26,15 +25,6 @@ pub type ReportInput = LoadedDays<DayDigest>;
 /// window contains it, so the figures of the range do not depend on which lead days are stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SuppressedDays(BTreeSet<Day>);
-
-/// The numbering of people in the sets of people of a report.
-#[derive(Debug)]
-pub enum PersonNumbering {
-    /// The indexes of the dictionary.
-    Dictionary,
-    /// Dense indexes within the selected department.
-    Compact(DepartmentSlice),
-}
 
 impl ReportInput {
     /// The days, lead days included, whose figures must be suppressed if figures must describe at least `least` people.
@@ -52,28 +42,21 @@ impl ReportInput {
     /// The sums over the selected people, by selected day.
     #[must_use]
     pub fn sums(&self, selection: &RowSelection) -> SumsByDay {
-        let within = self.departments(selection);
         let days: Vec<&Arc<DayDigest>> = self.selected().map(|(day, _)| day).collect();
-        sums_by_day(&days, within.as_ref())
+        sums_by_day(&days, self.departments(selection).as_ref())
     }
 
-    /// The figures of the selected people by day, including lead days.
+    /// The sums over the selected people by date, including lead days.
     #[must_use]
-    pub fn figures(&self, selection: &RowSelection) -> FiguresByDay {
-        self.figures_with_numbering(selection).0
+    pub fn sums_with_lead_days(&self, selection: &RowSelection) -> SumsByDay {
+        let days = self.days_by_date();
+        sums_by_day(&days.iter().collect::<Vec<_>>(), self.departments(selection).as_ref())
     }
 
-    /// The same figures, with the numbering of people in their sets.
+    /// The selected people by date, including lead days.
     #[must_use]
-    pub fn figures_with_numbering(&self, selection: &RowSelection) -> (FiguresByDay, PersonNumbering) {
-        let days = self.days.iter();
-        let Some(departments) = self.departments(selection) else {
-            let figures = days.map(|day| (day.key().day, Arc::clone(day.figures())));
-            return (figures_by_day(figures), PersonNumbering::Dictionary);
-        };
-        let mut slice = DepartmentSlice::new(departments);
-        let figures = figures_by_day(days.map(|day| (day.key().day, Arc::new(slice.figures(day)))));
-        (figures, PersonNumbering::Compact(slice))
+    pub fn people(&self, selection: &RowSelection) -> PeopleByDate {
+        PeopleByDate::new(&self.days, self.departments(selection).as_ref())
     }
 
     /// Whether some of the selected rows have no user id.
@@ -110,17 +93,13 @@ impl<D: DayMetadata> LoadedDays<D> {
     /// A short hash of the data of these days.
     #[must_use]
     pub fn version(&self) -> [u8; 8] {
-        let hash = self.hash().finalize();
-        std::array::from_fn(|byte| hash[byte])
-    }
-
-    /// A hash of the data of these days, to which callers can append more.
-    pub(super) fn hash(&self) -> Sha256 {
-        self.days.iter().fold(Sha256::new(), |hash, day| {
+        let hash = self.days.iter().fold(Sha256::new(), |hash, day| {
             let key = day.key();
             let at = key.day.days_since_year_zero().to_le_bytes();
             hash.chain_update(at).chain_update([key.geo as u8]).chain_update(day.hash())
-        })
+        });
+        let hash = hash.finalize();
+        std::array::from_fn(|byte| hash[byte])
     }
 }
 
@@ -133,18 +112,7 @@ impl SuppressedDays {
 
     /// The trailing counts that are not suppressed.
     #[must_use]
-    pub fn visible_counts(&self, counts: &Arc<TrailingCounts>) -> Arc<TrailingCounts> {
-        if self.0.is_empty() { Arc::clone(counts) } else { Arc::new(counts.without(&self.0)) }
-    }
-}
-
-impl PersonNumbering {
-    /// The index of a person; `None` if the person is in none of the sets.
-    #[must_use]
-    pub fn index_of(&self, person: PersonIndex) -> Option<PersonIndex> {
-        match self {
-            Self::Dictionary => Some(person),
-            Self::Compact(slice) => slice.dense_index(person),
-        }
+    pub fn visible_counts<'a>(&self, counts: &'a TrailingCounts) -> Cow<'a, TrailingCounts> {
+        if self.0.is_empty() { Cow::Borrowed(counts) } else { Cow::Owned(counts.without(&self.0)) }
     }
 }

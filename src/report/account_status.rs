@@ -1,7 +1,8 @@
 //! The status of accounts: not activated, active, dormant, or left.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use fixedbitset::FixedBitSet;
 use jiff::Timestamp;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
@@ -70,6 +71,8 @@ pub struct StatusRule {
     are_identified: bool,
     /// The days of the range that count, latest first.
     days: Vec<Arc<DayDigest>>,
+    /// The latest of the days on which each person was active, by person index. Computed on first use.
+    latest_active: OnceLock<Vec<Option<Day>>>,
 }
 
 impl NewestRow {
@@ -102,7 +105,14 @@ impl StatusRule {
         days.reverse();
         let on_newest = days.iter().take_while(|day| day.key().day == newest);
         let are_identified = on_newest.map(|day| day.figures().present.unidentified).sum::<u64>() == 0;
-        Self { newest, dormant_after, has_inactive_rows: has_inactive_rows(&days), are_identified, days }
+        Self {
+            newest,
+            dormant_after,
+            has_inactive_rows: has_inactive_rows(&days),
+            are_identified,
+            days,
+            latest_active: OnceLock::new(),
+        }
     }
 
     /// The date on which accounts are judged.
@@ -159,11 +169,25 @@ impl StatusRule {
 
     /// The latest of the days on which the person was active.
     fn last_active_date(&self, person: Option<PersonIndex>) -> Option<Day> {
-        let is_active = |day: &&Arc<DayDigest>| {
-            person.is_some_and(|person| day.figures().people_with(Flag::Active).contains(person))
-        };
-        self.days.iter().find(is_active).map(|day| day.key().day)
+        let latest_active = self.latest_active.get_or_init(|| latest_active_dates(&self.days));
+        latest_active.get(person? as usize).copied().flatten()
     }
+}
+
+/// The latest of the days on which each person was active, by person index. `days` begin with the latest.
+fn latest_active_dates(days: &[Arc<DayDigest>]) -> Vec<Option<Day>> {
+    let (mut dates, mut seen) = (Vec::new(), FixedBitSet::new());
+    for digest in days {
+        let active = &digest.figures().people_with(Flag::Active).identified;
+        dates.resize(dates.len().max(active.len()), None);
+        let mut not_seen = active.clone();
+        not_seen.difference_with(&seen);
+        for person in not_seen.ones() {
+            dates[person] = Some(digest.key().day);
+        }
+        seen.union_with(active);
+    }
+    dates
 }
 
 impl AccountStatus {

@@ -3,8 +3,8 @@
 use std::ops::Deref;
 
 use super::{
-    day_figures::{DayFigures, RowSums, ratio},
-    figures_by_day::FiguresByDay,
+    day_figures::{RowSums, ratio},
+    people_by_date::PeopleByDate,
     range_figures::{DistinctPeople, RangeFigures, RangeSums, default_regular_days},
     trailing_counts::{MONTH_DAYS, TrailingActive, TrailingCounts},
 };
@@ -71,14 +71,14 @@ pub fn buckets(selected: DayRange, interval: Interval) -> impl Iterator<Item = D
 ///
 /// `regular_days` is the number of dates on which a person must be active, or use a feature, to count as regular; `None`:
 /// that of [`default_regular_days`]. `days` holds the sums of each date that counts. `trailing` holds the trailing counts of
-/// these dates. `figures` is dereferenced only if a bucket has several dates.
+/// these dates. `people` are the people of these dates; it is dereferenced only if a bucket has several dates.
 #[must_use]
 pub fn activity(
     selected: DayRange,
     interval: Interval,
     regular_days: Option<usize>,
     days: &[(Day, RowSums)],
-    figures: &impl Deref<Target = FiguresByDay>,
+    people: &impl Deref<Target = PeopleByDate>,
     trailing: &TrailingCounts,
 ) -> Vec<ActivityBucket> {
     let bucket = |range: DayRange| {
@@ -86,7 +86,7 @@ pub fn activity(
         let figures = inside.last().map(|(last, _)| {
             let trailing = trailing.ending_on(*last);
             let stickiness = ratio_of_mean(inside, *last, trailing.mau);
-            ActivityFigures { range: figures_of_range(inside, regular_days, figures), trailing, stickiness }
+            ActivityFigures { range: figures_of_range(inside, regular_days, people), trailing, stickiness }
         });
         ActivityBucket { days: range, figures }
     };
@@ -98,18 +98,20 @@ pub fn activity(
 pub fn figures_of_range(
     days: &[(Day, RowSums)],
     regular_days: Option<usize>,
-    figures: &impl Deref<Target = FiguresByDay>,
+    people: &impl Deref<Target = PeopleByDate>,
 ) -> RangeFigures {
     let regular_days = regular_days.unwrap_or(default_regular_days(days.len()));
     let mut sums = RangeSums::default();
     for (_, day) in days {
         sums.add_day(day);
     }
-    let distinct = if let [(_, day)] = days {
-        DistinctPeople::of_one_day(day, regular_days)
-    } else {
-        let sets: Vec<&DayFigures> = days.iter().filter_map(|(day, _)| Some(&**figures.get(day)?)).collect();
-        DistinctPeople::of_days(&sets, regular_days)
+    let distinct = match days {
+        [(_, day)] => DistinctPeople::of_one_day(day, regular_days),
+        [] => DistinctPeople::of_dates(&[], regular_days),
+        [(first, _), .., (last, _)] => {
+            let range = DayRange::new(*first, *last);
+            DistinctPeople::of_dates(range.map_or(&[], |range| people.within(range)), regular_days)
+        }
     };
     RangeFigures::new(&sums, &distinct, regular_days)
 }
@@ -143,8 +145,11 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{super::figures_by_day::SumsByDay, *};
-    use crate::table::{Counter, Flags};
+    use super::{super::sums_by_day::SumsByDay, *};
+    use crate::{
+        report::DayFigures,
+        table::{Counter, Flags},
+    };
 
     /// A small tenant as plain maps: for each day and person, whether they were active and how many messages they sent.
     type Naive = BTreeMap<Day, BTreeMap<u32, (bool, u64)>>;
@@ -164,8 +169,14 @@ mod tests {
         Arc::new(figures)
     }
 
+    type FiguresByDay = BTreeMap<Day, Arc<DayFigures>>;
+
     fn sums(days: &FiguresByDay) -> SumsByDay {
         days.iter().map(|(day, figures)| (*day, figures.sums)).collect()
+    }
+
+    fn people(days: &FiguresByDay) -> PeopleByDate {
+        days.iter().map(|(day, figures)| (*day, Arc::clone(figures))).collect()
     }
 
     fn active_in(tenant: &Naive, range: DayRange) -> u64 {
@@ -190,7 +201,7 @@ mod tests {
             let days: FiguresByDay = tenant.iter().map(|(day, people)| (*day, figures(people))).collect();
             let selected = DayRange::new(first(), *tenant.keys().last().unwrap()).unwrap();
 
-            let buckets = activity(selected, interval, None, &sums(&days), &&days, &TrailingCounts::new(&days, &BTreeSet::new()));
+            let buckets = activity(selected, interval, None, &sums(&days), &&people(&days), &TrailingCounts::new(&people(&days), &BTreeSet::new()));
 
             prop_assert_eq!(buckets.iter().flat_map(|bucket| bucket.days.days()).collect::<Vec<_>>(), selected.days().collect::<Vec<_>>());
             for ActivityBucket { days: range, figures, .. } in buckets {
@@ -217,8 +228,8 @@ mod tests {
         let days: FiguresByDay = (0..2).map(|at| (first().plus(at), Arc::clone(&anonymous))).collect();
         let range = DayRange::new(first(), first().next()).unwrap();
 
-        let daily = activity(range, Interval::Day, None, &sums(&days), &&days, &TrailingCounts::default());
-        let monthly = activity(range, Interval::Month, None, &sums(&days), &&days, &TrailingCounts::default());
+        let daily = activity(range, Interval::Day, None, &sums(&days), &&people(&days), &TrailingCounts::default());
+        let monthly = activity(range, Interval::Month, None, &sums(&days), &&people(&days), &TrailingCounts::default());
 
         let active = |bucket: &ActivityBucket| bucket.figures.as_ref().unwrap().range.suite.active;
         assert!(daily.iter().all(|bucket| active(bucket) == Some(1)));
@@ -229,7 +240,7 @@ mod tests {
     fn a_bucket_without_counted_dates_has_no_figures() {
         let days = BTreeMap::from([(first(), figures(&BTreeMap::new()))]);
         let range = DayRange::new(first(), first().next()).unwrap();
-        let buckets = activity(range, Interval::Day, None, &sums(&days), &&days, &TrailingCounts::default());
+        let buckets = activity(range, Interval::Day, None, &sums(&days), &&people(&days), &TrailingCounts::default());
         assert_eq!(buckets[0].figures.as_ref().map(|figures| figures.range.days_counted), Some(1));
         assert_eq!(buckets[1].figures, None);
     }

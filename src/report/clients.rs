@@ -9,7 +9,9 @@ use super::{
     client_versions::{ClientVersion, VersionUsage, split_version},
     day_figures::PersonSet,
 };
-use crate::table::{Client, DayTable, Devices, Flag, RowSelection, dictionary::DictionaryTables};
+use crate::table::{
+    Client, DayTable, Devices, Flag, PersonIndex, RowSelection, dictionary::DictionaryTables, profile::NO_PERSON,
+};
 
 /// What a count of clients is grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,22 +48,57 @@ pub struct ClientsReport {
     pub active: Option<u64>,
 }
 
+/// The users of the same devices.
+#[derive(Default)]
+struct DeviceUsers {
+    /// A person who changed devices back and forth is repeated.
+    people: Vec<PersonIndex>,
+    /// The number of people at which repetitions are removed.
+    max_people: usize,
+    unidentified: u64,
+}
+
+impl DeviceUsers {
+    /// Repetitions are removed when there are as many people as this.
+    const MIN_PEOPLE: usize = 1024;
+
+    fn add(&mut self, person: PersonIndex) {
+        if self.people.len() >= self.max_people.max(Self::MIN_PEOPLE) {
+            self.people.sort_unstable();
+            self.people.dedup();
+            self.max_people = 2 * self.people.len();
+        }
+        self.people.push(person);
+    }
+
+    fn add_to(&self, set: &mut PersonSet) {
+        self.people.iter().for_each(|person| set.add(Some(*person)));
+        set.unidentified += self.unidentified;
+    }
+}
+
 /// The clients that the selected people used on days on which they were active. On other days Feishu may list clients of
 /// earlier days. All `days` must share the dictionary.
 #[must_use]
 pub fn clients(days: &[Arc<DayTable>], dictionary: &DictionaryTables, selection: &RowSelection) -> ClientsReport {
     let selector = selection.compile(dictionary);
-    let mut active = PersonSet::default();
-    let mut by_devices: BTreeMap<u32, PersonSet> = BTreeMap::new();
+    let people = dictionary.profile_persons();
+    let (mut active, mut by_devices) = (PersonSet::default(), BTreeMap::<u32, DeviceUsers>::new());
+    // Most people have the same devices as on the day before.
+    let mut latest_devices = vec![None; dictionary.person_count()];
     for day in days {
-        for row in selector.rows(day) {
-            if day.flags()[row].contains(Flag::Active) {
-                let person = selector.profile_of(day, row).person;
-                by_devices.entry(day.devices()[row]).or_default().add(person);
-                active.add(person);
+        for row in selector.rows(day).filter(|row| day.flags()[*row].contains(Flag::Active)) {
+            let (devices, person) = (day.devices()[row], people[day.profiles()[row] as usize]);
+            if person == NO_PERSON {
+                active.add(None);
+                by_devices.entry(devices).or_default().unidentified += 1;
+            } else if latest_devices[person as usize].replace(devices) != Some(devices) {
+                by_devices.entry(devices).or_default().add(person);
             }
         }
     }
+    let with_devices = latest_devices.iter().enumerate().filter(|(_, devices)| devices.is_some());
+    active.identified = with_devices.map(|(person, _)| person).collect();
     let is_single_day = days.first().map(|day| day.key().day) == days.last().map(|day| day.key().day);
     let count = |people: &PersonSet| if is_single_day { Some(people.count()) } else { people.distinct_count() };
     let mut usage = by_name(&by_devices, dictionary, count);
@@ -72,14 +109,14 @@ pub fn clients(days: &[Arc<DayTable>], dictionary: &DictionaryTables, selection:
 }
 
 fn by_name(
-    by_devices: &BTreeMap<u32, PersonSet>,
+    by_devices: &BTreeMap<u32, DeviceUsers>,
     dictionary: &DictionaryTables,
     count: impl Fn(&PersonSet) -> Option<u64>,
 ) -> Vec<ClientUsage> {
     let mut named: BTreeMap<(ClientDimension, Arc<str>), PersonSet> = BTreeMap::new();
     for (devices, people) in by_devices {
         for name in client_names(dictionary.devices(*devices)) {
-            named.entry(name).or_default().union_with(people);
+            people.add_to(named.entry(name).or_default());
         }
     }
     let usage =
@@ -88,7 +125,7 @@ fn by_name(
 }
 
 fn by_version(
-    by_devices: &BTreeMap<u32, PersonSet>,
+    by_devices: &BTreeMap<u32, DeviceUsers>,
     dictionary: &DictionaryTables,
     count: impl Fn(&PersonSet) -> Option<u64>,
 ) -> Vec<VersionUsage> {
@@ -98,14 +135,14 @@ fn by_version(
         let clients = &dictionary.devices(*devices).clients;
         let system = |client: &Client| client.os.as_deref().map(|os| split_version(os).0);
         for system in clients.iter().map(system).collect::<BTreeSet<_>>() {
-            by_system.entry(system).or_default().union_with(people);
+            people.add_to(by_system.entry(system).or_default());
         }
         let version = |client: &Client| {
             let (name, version) = split_version(client.client.as_deref()?);
             Some(ClientVersion { system: system(client), client: name, version })
         };
         for version in clients.iter().filter_map(version).collect::<BTreeSet<_>>() {
-            by_version.entry(version).or_default().union_with(people);
+            people.add_to(by_version.entry(version).or_default());
         }
     }
     let usage = by_version.into_iter().map(|(version, people)| {

@@ -6,66 +6,151 @@
 
 use fixedbitset::FixedBitSet;
 
-use super::day_figures::PersonSet;
+use super::people_view::{LANES, PeopleView, Words, count_ones, max_word_count};
 
-/// Words that are processed together. The compiler turns a loop over them into vector instructions.
-const LANES: usize = 8;
-
-/// Planes of a counter: enough for 65,536 days.
+/// Planes of a counter: enough for 65,535 days.
 const MAX_PLANES: usize = 16;
 
-/// Several adjacent words of a bitmap.
-type Words = [usize; LANES];
-
-/// Distinct people who are in at least `least` of these sets. `None` if there are several sets and a person's id is missing,
-/// because the same person may be in the sets more than once.
-#[must_use]
-pub fn count_in_at_least(days: &[&PersonSet], least: usize) -> Option<u64> {
-    if let [only] = days {
-        return Some(if least <= 1 { only.count() } else { 0 });
-    }
-    let are_identified = days.iter().all(|day| day.unidentified == 0);
-    are_identified.then(|| in_at_least(days, least).count_ones(..) as u64)
+/// Numbers of distinct people in several sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DistinctCounts {
+    /// People who are in any of the sets.
+    pub in_any: u64,
+    /// People who are in the required number of sets.
+    pub in_at_least: u64,
 }
 
-/// The people with an id who are in at least `least` of these sets. `least` is at least 1 and at most 65,536.
+/// Distinct people who are in any of these sets, and in at least `least` of them. `None` if there are several sets and a
+/// person's id is missing, because the same person may be in the sets more than once. There are fewer than 65,536 sets.
 #[must_use]
-pub fn in_at_least(days: &[&PersonSet], least: usize) -> FixedBitSet {
-    let word_count = days.iter().map(|day| day.identified.as_slice().len()).max().unwrap_or(0);
-    // Each counter begins at 2^planes − least, so the set number `least` makes it overflow.
-    let planes = usize::BITS as usize - least.saturating_sub(1).leading_zeros() as usize;
-    let start = (1_usize << planes) - least.max(1);
-    let first_plane = |plane: usize| if start >> plane & 1 == 1 { [usize::MAX; LANES] } else { [0; LANES] };
-    let mut words = Vec::with_capacity(word_count + LANES);
-    for first in (0..word_count).step_by(LANES) {
-        let mut counters: [Words; MAX_PLANES] = std::array::from_fn(first_plane);
-        let mut overflowed = [0; LANES];
-        for day in days {
-            let mut carry = words_from(&day.identified, first);
-            for plane in &mut counters[..planes] {
-                for (bit, carry) in plane.iter_mut().zip(&mut carry) {
-                    (*bit, *carry) = (*bit ^ *carry, *bit & *carry);
-                }
-            }
-            for (overflowed, carry) in overflowed.iter_mut().zip(carry) {
-                *overflowed |= carry;
-            }
-        }
-        words.extend(overflowed);
+pub fn count_distinct(sets: &[PeopleView<'_>], least: usize) -> Option<DistinctCounts> {
+    if let [only] = sets {
+        let in_any = only.count();
+        return Some(DistinctCounts { in_any, in_at_least: if least <= 1 { in_any } else { 0 } });
     }
+    if sets.iter().any(|set| set.unidentified > 0) {
+        return None;
+    }
+    let mut counts = DistinctCounts::default();
+    for_each_words(sets, least, |in_any, in_at_least| {
+        counts.in_any += u64::from(count_ones(&in_any));
+        counts.in_at_least += u64::from(count_ones(&in_at_least));
+    });
+    Some(counts)
+}
+
+/// The people with an id who are in at least `least` of these sets, which are fewer than 65,536; 0 counts as 1.
+#[must_use]
+pub fn in_at_least(sets: &[PeopleView<'_>], least: usize) -> FixedBitSet {
+    let word_count = max_word_count(sets);
+    let mut words = Vec::with_capacity(word_count + LANES);
+    for_each_words(sets, least, |_, in_at_least| words.extend(in_at_least));
     words.truncate(word_count);
     FixedBitSet::with_capacity_and_blocks(word_count * usize::BITS as usize, words)
 }
 
-/// The words from number `first` on; beyond the end they are 0.
-fn words_from(people: &FixedBitSet, first: usize) -> Words {
-    let rest = people.as_slice().get(first..).unwrap_or_default();
-    if let Some(words) = rest.first_chunk() {
-        return *words;
+/// The people with an id who are in any of these sets.
+#[must_use]
+pub fn in_any(sets: &[PeopleView<'_>]) -> FixedBitSet {
+    in_at_least(sets, 1)
+}
+
+/// Calls `each` with the people who are in any of the sets, and with those who are in at least `least` of them, a few
+/// words at a time.
+fn for_each_words(sets: &[PeopleView<'_>], least: usize, mut each: impl FnMut(Words, Words)) {
+    for first in (0..max_word_count(sets)).step_by(LANES) {
+        if least <= 1 {
+            let mut in_any = [0; LANES];
+            for set in sets {
+                for (in_any, word) in in_any.iter_mut().zip(set.words(first)) {
+                    *in_any |= word;
+                }
+            }
+            each(in_any, in_any);
+        } else {
+            let mut counter = DayCounter::new(sets.len());
+            counter.add(sets, first);
+            each(counter.at_least(1), counter.at_least(least));
+        }
     }
-    let mut words = [0; LANES];
-    words[..rest.len()].copy_from_slice(rest);
-    words
+}
+
+/// The number of sets that each of a few people is in, as bit slices.
+pub(super) struct DayCounter {
+    /// Plane `p` holds bit `p` of each number.
+    planes: [Words; MAX_PLANES],
+    /// Number of planes in use.
+    used: usize,
+}
+
+impl DayCounter {
+    /// A counter up to `sets`, below 65,536, in which each number is 0.
+    pub(super) fn new(sets: usize) -> Self {
+        let bits = (usize::BITS - sets.leading_zeros()) as usize;
+        Self { planes: [[0; LANES]; MAX_PLANES], used: bits.clamp(1, MAX_PLANES) }
+    }
+
+    /// Adds the words from number `first` on of some sets.
+    pub(super) fn add(&mut self, sets: &[PeopleView<'_>], first: usize) {
+        // Four sets at a time take less than half of the operations: the planes from the third on change once for all four.
+        let (fours, rest) = sets.as_chunks::<4>();
+        for [one, two, three, four] in fours {
+            let [units, twos, ..] = &mut self.planes;
+            let carry = add_two(units, &one.words(first), &two.words(first));
+            let other_carry = add_two(units, &three.words(first), &four.words(first));
+            let carry = add_two(twos, &carry, &other_carry);
+            self.add_to_planes_from(2, carry);
+        }
+        for set in rest {
+            self.add_to_planes_from(0, set.words(first));
+        }
+    }
+
+    fn add_to_planes_from(&mut self, plane: usize, mut carry: Words) {
+        for plane in self.planes[..self.used].iter_mut().skip(plane) {
+            for (bit, carry) in plane.iter_mut().zip(&mut carry) {
+                (*bit, *carry) = (*bit ^ *carry, *bit & *carry);
+            }
+        }
+    }
+
+    /// The people whose number is at least `least`.
+    pub(super) fn at_least(&self, least: usize) -> Words {
+        if least >> self.used > 0 {
+            return [0; LANES];
+        }
+        let (mut above, mut equal) = ([0; LANES], [usize::MAX; LANES]);
+        for plane in (0..self.used).rev() {
+            for ((above, equal), bit) in above.iter_mut().zip(&mut equal).zip(self.planes[plane]) {
+                if least >> plane & 1 == 1 {
+                    *equal &= bit;
+                } else {
+                    *above |= *equal & bit;
+                    *equal &= !bit;
+                }
+            }
+        }
+        std::array::from_fn(|lane| above[lane] | equal[lane])
+    }
+
+    /// The number of the person at a position within the words.
+    pub(super) fn count_of(&self, position: usize) -> u32 {
+        let (lane, shift) = (position / usize::BITS as usize, position % usize::BITS as usize);
+        let planes = self.planes[..self.used].iter().enumerate();
+        planes.map(|(plane, words)| u32::from(words[lane] >> shift & 1 == 1) << plane).sum()
+    }
+}
+
+/// Adds two bits to each bit of `sum` and returns the carries.
+#[inline]
+fn add_two(sum: &mut Words, one: &Words, other: &Words) -> Words {
+    let mut carries = [0; LANES];
+    for (((sum, one), other), carry) in sum.iter_mut().zip(one).zip(other).zip(&mut carries) {
+        let different = *one ^ *other;
+        *carry = (*one & *other) | (*sum & different);
+        *sum ^= different;
+    }
+    carries
 }
 
 #[cfg(test)]
@@ -75,6 +160,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::report::PersonSet;
 
     fn person_set(people: &BTreeSet<u32>) -> PersonSet {
         PersonSet { identified: people.iter().map(|person| *person as usize).collect(), unidentified: 0 }
@@ -95,15 +181,19 @@ mod tests {
             let expected: Vec<usize> =
                 days_of.into_iter().filter(|(_, days)| *days >= least).map(|(person, _)| person as usize).collect();
 
-            let found = in_at_least(&sets.iter().collect::<Vec<_>>(), least);
+            let views: Vec<PeopleView<'_>> = sets.iter().map(PeopleView::from).collect();
+            let everyone = days.iter().flatten().collect::<BTreeSet<_>>().len() as u64;
 
-            prop_assert_eq!(found.ones().collect::<Vec<_>>(), expected);
+            prop_assert_eq!(in_any(&views).count_ones(..) as u64, everyone);
+            prop_assert_eq!(in_at_least(&views, least).ones().collect::<Vec<_>>(), &expected[..]);
+            let counts = DistinctCounts { in_any: everyone, in_at_least: expected.len() as u64 };
+            prop_assert_eq!(count_distinct(&views, least), Some(counts));
         }
 
         #[test]
         fn everyone_on_every_day_is_found_up_to_the_number_of_days(days in 1_usize..300) {
             let everyone = person_set(&(0..70).collect());
-            let sets = vec![&everyone; days];
+            let sets = vec![PeopleView::from(&everyone); days];
             prop_assert_eq!(in_at_least(&sets, days).count_ones(..), 70);
             prop_assert_eq!(in_at_least(&sets, days + 1).count_ones(..), 0);
         }
@@ -112,8 +202,9 @@ mod tests {
     #[test]
     fn people_without_an_id_are_counted_on_one_day_only() {
         let anonymous = PersonSet { unidentified: 3, ..PersonSet::default() };
-        assert_eq!(count_in_at_least(&[&anonymous], 1), Some(3));
-        assert_eq!(count_in_at_least(&[&anonymous, &anonymous], 2), None);
-        assert_eq!(count_in_at_least(&[], 1), Some(0));
+        let view = PeopleView::from(&anonymous);
+        assert_eq!(count_distinct(std::slice::from_ref(&view), 1), Some(DistinctCounts { in_any: 3, in_at_least: 3 }));
+        assert_eq!(count_distinct(&[view.clone(), view], 2), None);
+        assert_eq!(count_distinct(&[], 1), Some(DistinctCounts::default()));
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::table::{Counter, Flag, Flags, PersonIndex};
 
 /// Sums over rows of one day. In one geo each person has one row a day, so counting rows counts people. A person can have
-/// a row in several geos: [`DayFigures::merge`] and [`RowSums::count_person_once`] make such a person count once.
+/// a row in several geos: [`RowSums::count_person_once`] makes such a person count once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowSums {
     /// Number of rows, or of people if several geos are merged.
@@ -17,10 +17,10 @@ pub struct RowSums {
     pub counters: [u64; Counter::COUNT],
 }
 
-/// Sums and sets of people over some rows of one day, possibly from several geos.
+/// Sums and sets of people over some rows of one day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DayFigures {
-    /// Sums over the rows. A person with rows in several geos counts once.
+    /// Sums over the rows.
     pub sums: RowSums,
     /// People with a row.
     pub present: PersonSet,
@@ -88,17 +88,6 @@ impl DayFigures {
     pub fn with_capacity(people: usize) -> Self {
         let set = || PersonSet { identified: FixedBitSet::with_capacity(people), unidentified: 0 };
         Self { sums: RowSums::default(), present: set(), flags: std::array::from_fn(|_| set()) }
-    }
-
-    /// Adds the figures of the same day of another geo. Counters add up; people with rows in both geos count once.
-    pub fn merge(&mut self, other: &Self) {
-        self.sums.add_counters(&other.sums);
-        self.present.union_with(&other.present);
-        self.sums.users = self.present.count();
-        for ((people, others), count) in self.flags.iter_mut().zip(&other.flags).zip(&mut self.sums.flags) {
-            people.union_with(others);
-            *count = people.count();
-        }
     }
 
     /// People with the flag.

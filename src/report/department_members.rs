@@ -59,10 +59,10 @@ impl DepartmentMembers {
         &self.people
     }
 
-    /// People with an activated account, and when they activated it.
-    pub fn activations(&self) -> impl Iterator<Item = (PersonIndex, Timestamp)> {
-        let known = self.people.iter().zip(&self.activated).filter(|(_, seconds)| **seconds != NOT_ACTIVATED);
-        known.filter_map(|(person, seconds)| Some((*person, Timestamp::from_second(*seconds).ok()?)))
+    /// People with an activated account, and when they activated it, in seconds since the Unix epoch.
+    pub fn activation_seconds(&self) -> impl Iterator<Item = (PersonIndex, i64)> {
+        let members = self.people.iter().copied().zip(self.activated.iter().copied());
+        members.filter(|(_, seconds)| *seconds != NOT_ACTIVATED)
     }
 
     /// Number of members.
@@ -88,17 +88,25 @@ impl DepartmentMembers {
 /// processing them once is enough.
 #[derive(Debug, Default)]
 pub(super) struct MembershipChanges<'a> {
-    latest: Vec<Option<&'a Arc<DepartmentMembers>>>,
+    /// By department: the members, and the number of the latest day on which it had them.
+    latest: Vec<Option<(&'a Arc<DepartmentMembers>, usize)>>,
+    day: usize,
 }
 
 impl<'a> MembershipChanges<'a> {
-    /// Records the members of a department. Returns `false` if they are the same shared value as before.
+    /// Begins the next day. A department that is not updated on a day has no members on it.
+    pub(super) fn next_day(&mut self) {
+        self.day += 1;
+    }
+
+    /// Records the members of a department on the present day. Returns `false` if they are the same shared value as on the
+    /// day before.
     pub(super) fn update(&mut self, department: u32, members: &'a Arc<DepartmentMembers>) -> bool {
         let index = department as usize;
         if self.latest.len() <= index {
             self.latest.resize(index + 1, None);
         }
-        let before = self.latest[index].replace(members);
-        !before.is_some_and(|before| Arc::ptr_eq(before, members))
+        let before = self.latest[index].replace((members, self.day));
+        !before.is_some_and(|(before, day)| Arc::ptr_eq(before, members) && day + 1 >= self.day)
     }
 }

@@ -11,14 +11,12 @@
 
 mod day_digest;
 mod day_reindexing;
-mod department_slice;
 mod membership_cache;
 mod stored_digest;
 
 pub use self::{
     day_digest::{DayDigest, DepartmentDigest, by_date, has_inactive_rows},
     day_reindexing::DayReindexing,
-    department_slice::DepartmentSlice,
     membership_cache::MembershipCache,
     stored_digest::{decode_digest, encode_digest},
 };

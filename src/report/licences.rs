@@ -29,7 +29,10 @@ pub struct AccountCounts {
 struct Account {
     person: Option<PersonIndex>,
     row: NewestRow,
-    departments: Vec<u32>,
+    /// The department of its first selected row; `None` if no row is selected.
+    department: Option<u32>,
+    /// The departments of its other selected rows, in other geos.
+    other_departments: Vec<u32>,
 }
 
 /// The accounts of the selected rows of one date: all of them, and those of every node of `tree`. `geos` are the rows of
@@ -43,19 +46,32 @@ pub fn licences(
     tree: &DepartmentTree,
 ) -> (AccountCounts, Vec<AccountCounts>) {
     let (mut all, mut by_node) = (AccountCounts::default(), vec![AccountCounts::default(); tree.len()]);
-    for Account { person, row, departments } in accounts(geos, dictionary, selection) {
+    // Accounts in one department, which are nearly all, are counted there first, so that the tree is walked once.
+    let mut by_department = vec![AccountCounts::default(); dictionary.departments().len()];
+    for Account { person, row, department, other_departments } in accounts(geos, dictionary, selection) {
+        let Some(department) = department else { continue };
         let status = rule.status(person, row);
         let dormant_for = (status == Some(AccountStatus::Dormant)).then(|| rule.dormant_for(person, row));
-        all.add(status, dormant_for);
-        let nodes = departments.iter().flat_map(|department| tree.self_and_ancestors(*department));
-        for node in nodes.collect::<BTreeSet<usize>>() {
-            by_node[node].add(status, dormant_for);
+        let mut account = AccountCounts::default();
+        account.add(status, dormant_for);
+        all.merge(&account);
+        if other_departments.is_empty() {
+            by_department[department as usize].merge(&account);
+            continue;
         }
+        let departments = std::iter::once(department).chain(other_departments);
+        let nodes: BTreeSet<usize> = departments.flat_map(|department| tree.self_and_ancestors(department)).collect();
+        for node in nodes {
+            by_node[node].merge(&account);
+        }
+    }
+    for (department, counts) in (0..).zip(&by_department) {
+        tree.self_and_ancestors(department).for_each(|node| by_node[node].merge(counts));
     }
     (all, by_node)
 }
 
-/// The accounts with a selected row, judged by all their rows. Each row without an id is an account of its own.
+/// All accounts, judged by all their rows. Each row without an id is an account of its own.
 fn accounts(geos: &[Arc<DayTable>], dictionary: &DictionaryTables, selection: &RowSelection) -> Vec<Account> {
     let selector = selection.compile(dictionary);
     let mut accounts: Vec<Account> = Vec::new();
@@ -70,22 +86,34 @@ fn accounts(geos: &[Arc<DayTable>], dictionary: &DictionaryTables, selection: &R
             if let Some(position) = known {
                 let account = &mut accounts[position];
                 account.row = account.row.newer(newest);
-                account.departments.extend(selected);
+                match account.department {
+                    None => account.department = selected,
+                    Some(_) => account.other_departments.extend(selected),
+                }
             } else {
                 by_person.extend(profile.person.filter(|_| geos.len() > 1).map(|person| (person, accounts.len())));
                 accounts.push(Account {
                     person: profile.person,
                     row: newest,
-                    departments: selected.into_iter().collect(),
+                    department: selected,
+                    other_departments: Vec::new(),
                 });
             }
         }
     }
-    accounts.retain(|account| !account.departments.is_empty());
     accounts
 }
 
 impl AccountCounts {
+    fn merge(&mut self, other: &Self) {
+        self.accounts += other.accounts;
+        self.never_activated += other.never_activated;
+        self.active += other.active;
+        for (count, other) in self.dormant.iter_mut().zip(other.dormant) {
+            *count += other;
+        }
+    }
+
     fn add(&mut self, status: Option<AccountStatus>, dormant_for: Option<DormantFor>) {
         self.accounts += 1;
         match status {

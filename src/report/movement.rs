@@ -1,34 +1,31 @@
 //! Movement: the change of the people of a week or month since the week or month before (growth accounting).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    num::NonZeroU64,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, num::NonZeroU64};
 
 use fixedbitset::FixedBitSet;
 
 use super::{
     activity::{Interval, buckets},
-    digest::DayDigest,
+    day_counts::in_any,
     known_dates::KnownDates,
+    people_by_date::{PeopleByDate, PeopleOfDate},
+    people_view::PeopleView,
+    retention::Activations,
 };
 use crate::{
-    model::{Day, DayRange, Geo},
-    table::{DayMetadata as _, Flag, PersonIndex},
+    model::{DayRange, Geo},
+    table::Flag,
 };
 
-/// The days that the movement is computed from. All digests share the dictionary.
+/// What the movement is computed from.
 #[derive(Clone, Copy, Debug)]
 pub struct MovementInput<'a> {
-    /// The digests of the dates that count, by date: the selected dates and the dates before them.
-    pub days: &'a [Arc<DayDigest>],
-    /// The indexes of the selected department and its subdepartments; `None` for everyone.
-    pub departments: Option<&'a FixedBitSet>,
+    /// The people of the selected departments on the dates that count: the selected dates and the dates before them.
+    pub people: &'a PeopleByDate,
     /// The same dates, and those without people.
     pub dates: &'a KnownDates,
-    /// The day on which each person activated their account.
-    pub activations: &'a BTreeMap<PersonIndex, Day>,
+    /// When each person activated their account.
+    pub activations: &'a Activations,
 }
 
 /// One week or month.
@@ -151,18 +148,14 @@ pub fn hidden(
     input: &MovementInput<'_>,
     min_people: NonZeroU64,
 ) -> Vec<HiddenMovement> {
-    let geos: BTreeSet<Geo> = input.days.iter().map(|day| day.key().geo).collect();
-    let of_geo = |geo: Geo| input.days.iter().filter(|day| day.key().geo == geo).map(Arc::clone).collect::<Vec<_>>();
-    let mut selections = vec![input.days.to_vec()];
-    selections.extend(geos.iter().filter(|_| geos.len() > 1).map(|geo| of_geo(*geo)));
-    let of_selection = |days: Vec<Arc<DayDigest>>| {
-        let buckets = movement(selected, interval, &MovementInput { days: &days, ..*input });
-        buckets.into_iter().map(move |bucket| bucket.movement.map(|movement| movement.hidden(min_people)))
+    let geos: BTreeSet<Geo> = input.people.geos().collect();
+    let of_people = |people: &PeopleByDate| {
+        let buckets = movement(selected, interval, &MovementInput { people, ..*input });
+        let hidden = |bucket: MovementBucket| bucket.movement.map(|movement| movement.hidden(min_people));
+        buckets.into_iter().map(|bucket| hidden(bucket).unwrap_or_default()).collect::<Vec<HiddenMovement>>()
     };
-    let mut all: Vec<HiddenMovement> = Vec::new();
-    for hidden in selections.into_iter().map(of_selection) {
-        let hidden: Vec<HiddenMovement> = hidden.map(Option::unwrap_or_default).collect();
-        all.resize(hidden.len(), HiddenMovement::default());
+    let mut all = of_people(input.people);
+    for hidden in geos.iter().filter(|_| geos.len() > 1).map(|geo| of_people(&input.people.of_geo(*geo))) {
         for (all, hidden) in all.iter_mut().zip(hidden) {
             *all = all.or(hidden);
         }
@@ -188,62 +181,22 @@ fn known_people(bucket: DayRange, input: &MovementInput<'_>) -> Option<BucketPeo
     if !input.dates.cover(bucket) {
         return None;
     }
-    let mut people = BucketPeople {
-        active: FixedBitSet::new(),
-        present: FixedBitSet::new(),
-        present_anywhere: FixedBitSet::new(),
-        are_identified: true,
-        are_others_identified: true,
-    };
-    let first = input.days.partition_point(|day| day.key().day < bucket.first());
-    for day in input.days[first..].iter().take_while(|day| day.key().day <= bucket.last()) {
-        people.add(day, input.departments, day.key().day == *last);
-    }
-    Some(people)
-}
-
-impl BucketPeople {
-    fn add(&mut self, day: &DayDigest, departments: Option<&FixedBitSet>, is_last: bool) {
-        let figures = day.figures();
-        let active = &figures.people_with(Flag::Active).identified;
-        self.are_identified &= !day.has_unidentified(departments);
-        self.are_others_identified &= figures.present.unidentified == 0;
-        if is_last {
-            self.present_anywhere.union_with(&figures.present.identified);
-        }
-        let Some(departments) = departments else {
-            self.active.union_with(active);
-            if is_last {
-                self.present.union_with(&figures.present.identified);
-            }
-            return;
-        };
-        for department in day.departments().iter().filter(|own| departments.contains(own.department as usize)) {
-            for person in department.members.people() {
-                let person = *person as usize;
-                if active.contains(person) {
-                    self.active.grow_and_insert(person);
-                }
-                if is_last {
-                    self.present.grow_and_insert(person);
-                }
-            }
-        }
-    }
+    let dates = input.people.within(bucket);
+    let last_date = dates.iter().filter(|date| date.day == *last);
+    let of_last = |of: fn(&PeopleOfDate) -> PeopleView<'_>| in_any(&last_date.clone().map(of).collect::<Vec<_>>());
+    Some(BucketPeople {
+        active: in_any(&dates.iter().map(|date| date.with_flag(Flag::Active)).collect::<Vec<_>>()),
+        present: of_last(PeopleOfDate::with_row),
+        present_anywhere: of_last(PeopleOfDate::with_row_anywhere),
+        are_identified: dates.iter().all(|date| date.with_row().unidentified == 0),
+        are_others_identified: dates.iter().all(|date| date.with_row_anywhere().unidentified == 0),
+    })
 }
 
 impl Movement {
-    fn between(
-        before: &BucketPeople,
-        now: &BucketPeople,
-        bucket: DayRange,
-        activations: &BTreeMap<PersonIndex, Day>,
-    ) -> Self {
+    fn between(before: &BucketPeople, now: &BucketPeople, bucket: DayRange, activations: &Activations) -> Self {
         let arrived = difference(&now.active, &before.active);
-        let is_new = |person: &usize| {
-            let person = PersonIndex::try_from(*person).ok();
-            person.and_then(|person| activations.get(&person)).is_some_and(|day| bucket.contains(*day))
-        };
+        let is_new = |person: &usize| activations.day(*person).is_some_and(|day| bucket.contains(day));
         let new = arrived.ones().filter(is_new).count();
         let gone = difference(&before.active, &now.active);
         let newly_dormant = gone.intersection_count(&now.present);
@@ -330,6 +283,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::Day;
 
     /// The figures that a caller can know: those of this report that are not hidden, and the active people and the change of
     /// the number of people, which other reports show.

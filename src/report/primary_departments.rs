@@ -1,23 +1,45 @@
 //! The department of each person over several days, and the people who changed departments.
+//!
+//! The days of all people are counted in bit slices. When a person changes departments, the numbers so far are read, so
+//! that the days in each department are differences of two numbers.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 
 use super::{
-    day_counts::in_at_least,
-    day_figures::PersonSet,
+    day_counts::{DayCounter, in_any},
     department_members::{DepartmentMembers, MembershipChanges},
     department_tree::DepartmentTree,
     digest::{DayDigest, by_date},
+    people_by_date::{PeopleByDate, PeopleOfDate},
+    people_view::{LANES, PeopleView, Words},
 };
-use crate::table::{Flag, PersonIndex};
+use crate::{
+    model::Geo,
+    table::{DayMetadata as _, Flag, PersonIndex},
+};
 
-/// The first department of each person, by person index.
+/// The departments of each person.
 #[derive(Debug)]
 pub struct PrimaryDepartments {
+    /// The first department, by person index.
     by_person: Vec<u32>,
+    /// People with several departments.
     transferred: FixedBitSet,
+    /// People with rows in several geos. They can be in two departments on one day.
+    in_several_geos: FixedBitSet,
+    /// The changes of department of people with rows in one geo, by person, then date.
+    transfers: Vec<Transfer>,
+}
+
+/// A change of department.
+#[derive(Clone, Copy, Debug)]
+struct Transfer {
+    person: PersonIndex,
+    /// The position of the date on which the person is in the new department.
+    date: usize,
+    department: u32,
 }
 
 /// A condition on the rows of a person over several days.
@@ -43,32 +65,64 @@ struct TransferredPerson {
     today: Vec<(u32, u16)>,
 }
 
+/// The days of the people of some words.
+struct DaysOfWords<const N: usize> {
+    /// The people who meet each of the criteria.
+    meeting: [Words; N],
+    /// The numbers of days at each transfer, before it, in the order of the transfers.
+    at_transfers: Vec<DaysByFlag>,
+    /// The numbers of days in the end, of each person with a transfer.
+    in_the_end: Vec<DaysByFlag>,
+}
+
 /// Marks people without a row.
 const NO_DEPARTMENT: u32 = u32::MAX;
 
+/// Number of people of the words that are processed together.
+const PEOPLE_PER_STEP: usize = LANES * usize::BITS as usize;
+
 impl PrimaryDepartments {
-    /// Assigns the people of these days.
+    /// Assigns the people of these days, which are sorted by day.
     #[must_use]
     pub fn from_days(days: &[Arc<DayDigest>]) -> Self {
         let people = days.iter().map(|digest| digest.figures().present.identified.len()).max().unwrap_or(0);
-        let mut departments =
-            Self { by_person: vec![NO_DEPARTMENT; people], transferred: FixedBitSet::with_capacity(people) };
-        let mut changes = MembershipChanges::default();
-        for digest in days.iter().flat_map(|digest| digest.departments()) {
-            if changes.update(digest.department, &digest.members) {
-                departments.assign(&digest.members, digest.department);
+        let mut departments = Self {
+            by_person: vec![NO_DEPARTMENT; people],
+            transferred: FixedBitSet::with_capacity(people),
+            in_several_geos: people_in_several_geos(days),
+            transfers: Vec::new(),
+        };
+        let mut latest = departments.by_person.clone();
+        let mut changes: BTreeMap<Geo, MembershipChanges<'_>> = BTreeMap::new();
+        for (date, geos) in by_date(days).enumerate() {
+            for digest in geos {
+                let changes = changes.entry(digest.key().geo).or_default();
+                changes.next_day();
+                for department in digest.departments() {
+                    if changes.update(department.department, &department.members) {
+                        departments.assign(&department.members, department.department, date, &mut latest);
+                    }
+                }
             }
         }
+        departments.transfers.retain(|transfer| !departments.in_several_geos.contains(transfer.person as usize));
+        departments.transfers.sort_by_key(|transfer| transfer.person);
         departments
     }
 
-    fn assign(&mut self, members: &DepartmentMembers, department: u32) {
-        for person in members.people().iter().map(|person| *person as usize) {
-            if self.by_person[person] == NO_DEPARTMENT {
-                self.by_person[person] = department;
-            } else if self.by_person[person] != department {
-                self.transferred.insert(person);
+    fn assign(&mut self, members: &DepartmentMembers, department: u32, date: usize, latest: &mut [u32]) {
+        for person in members.people() {
+            let index = *person as usize;
+            if latest[index] == department {
+                continue;
             }
+            if latest[index] == NO_DEPARTMENT {
+                self.by_person[index] = department;
+            } else {
+                self.transferred.insert(index);
+                self.transfers.push(Transfer { person: *person, date, department });
+            }
+            latest[index] = department;
         }
     }
 
@@ -81,13 +135,37 @@ impl PrimaryDepartments {
         tree: &DepartmentTree,
         criteria: [Criterion; N],
     ) -> Vec<[u64; N]> {
+        let last = self.by_person.iter().filter(|department| **department != NO_DEPARTMENT).max();
+        let mut by_department = vec![[0; N]; last.map_or(0, |last| *last as usize + 1)];
+        let mut people = self.transferred_in_several_geos(days);
+        let everyone = PeopleByDate::new(days, None);
+        let sets: [Vec<PeopleView<'_>>; Flag::COUNT + 1] = std::array::from_fn(|set| {
+            let of_date =
+                |date| if set == Flag::COUNT { PeopleOfDate::with_row(date) } else { date.with_flag(Flag::ALL[set]) };
+            everyone.dates().iter().map(of_date).collect()
+        });
+        let mut transfers = &*self.transfers;
+        for first in (0..self.by_person.len()).step_by(PEOPLE_PER_STEP) {
+            let own = transfers.partition_point(|transfer| (transfer.person as usize) < first + PEOPLE_PER_STEP);
+            let (own, later) = transfers.split_at(own);
+            transfers = later;
+            let days = DaysOfWords::count(&sets, first, own, criteria);
+            for (i, meeting) in days.meeting.iter().enumerate() {
+                for person in ones(meeting).map(|position| first + position) {
+                    if !self.transferred.contains(person) {
+                        by_department[self.by_person[person] as usize][i] += 1;
+                    }
+                }
+            }
+            people.extend(self.stays(own, &days));
+        }
         let mut counts = vec![[0; N]; tree.len()];
-        for (department, own) in (0..).zip(self.counts_without_transferred(days, criteria)) {
+        for (department, own) in (0..).zip(by_department) {
             for node in tree.self_and_ancestors(department) {
                 add(&mut counts[node], own);
             }
         }
-        for person in self.transferred_people(days) {
+        for person in people {
             for (node, days) in person.days_by_node(tree) {
                 add(&mut counts[node], criteria.map(|criterion| u64::from(criterion.is_met_by(&days))));
             }
@@ -95,56 +173,92 @@ impl PrimaryDepartments {
         counts
     }
 
-    /// By department index, without transferred people.
-    fn counts_without_transferred<const N: usize>(
-        &self,
-        days: &[Arc<DayDigest>],
-        criteria: [Criterion; N],
-    ) -> Vec<[u64; N]> {
-        let last = self.by_person.iter().filter(|department| **department != NO_DEPARTMENT).max();
-        let mut counts = vec![[0; N]; last.map_or(0, |last| *last as usize + 1)];
-        for (i, criterion) in criteria.into_iter().enumerate() {
-            let mut people = criterion.people(days);
-            people.difference_with(&self.transferred);
-            for person in people.ones() {
-                counts[self.by_person[person] as usize][i] += 1;
+    /// The days of the people of these transfers in each of their departments.
+    fn stays<const N: usize>(&self, transfers: &[Transfer], days: &DaysOfWords<N>) -> Vec<TransferredPerson> {
+        let mut at_transfers = &*days.at_transfers;
+        let mut people = Vec::with_capacity(days.in_the_end.len());
+        let of_people = transfers.chunk_by(|one, other| one.person == other.person);
+        for (transfers, in_the_end) in of_people.zip(&days.in_the_end) {
+            let (ends, later) = at_transfers.split_at(transfers.len());
+            at_transfers = later;
+            let mut person = TransferredPerson::default();
+            let mut before = &DaysByFlag::default();
+            let first = self.by_person[transfers[0].person as usize];
+            let departments = std::iter::once(first).chain(transfers.iter().map(|transfer| transfer.department));
+            for (department, end) in departments.zip(ends.iter().chain([in_the_end])) {
+                for ((days, end), before) in person.days_in(department).iter_mut().zip(end).zip(before) {
+                    *days += end - before;
+                }
+                before = end;
             }
+            people.push(person);
         }
-        counts
+        people
     }
 
-    /// The rows of each transferred person.
-    fn transferred_people(&self, days: &[Arc<DayDigest>]) -> Vec<TransferredPerson> {
-        let transferred: Vec<PersonIndex> =
-            self.transferred.ones().filter_map(|person| PersonIndex::try_from(person).ok()).collect();
+    /// The rows of each person with several departments and with rows in several geos.
+    fn transferred_in_several_geos(&self, days: &[Arc<DayDigest>]) -> Vec<TransferredPerson> {
+        let both = self.transferred.intersection(&self.in_several_geos);
+        let transferred: Vec<PersonIndex> = both.filter_map(|person| PersonIndex::try_from(person).ok()).collect();
         let mut people = vec![TransferredPerson::default(); transferred.len()];
         if transferred.is_empty() {
             return people;
         }
-        let mut changes = MembershipChanges::default();
-        // By department index: its transferred members, as positions in `transferred`.
-        let mut transferred_members: Vec<Vec<usize>> = Vec::new();
         for geos in by_date(days) {
             for digest in geos {
                 for department in digest.departments() {
-                    let index = department.department as usize;
-                    if changes.update(department.department, &department.members) {
-                        let len = transferred_members.len().max(index + 1);
-                        transferred_members.resize_with(len, Vec::new);
-                        let members = department.members.people().iter();
-                        let members = members.filter(|person| self.transferred.contains(**person as usize));
-                        let positions = members.filter_map(|person| transferred.binary_search(person).ok());
-                        transferred_members[index] = positions.collect();
-                    }
-                    for position in &transferred_members[index] {
-                        let bits = digest.figures().flag_bits(transferred[*position]);
-                        merge_flags(&mut people[*position].today, department.department, bits);
+                    for person in department.members.people() {
+                        let Ok(position) = transferred.binary_search(person) else { continue };
+                        let bits = digest.figures().flag_bits(*person);
+                        merge_flags(&mut people[position].today, department.department, bits);
                     }
                 }
             }
             people.iter_mut().for_each(TransferredPerson::end_day);
         }
         people
+    }
+}
+
+impl<const N: usize> DaysOfWords<N> {
+    /// Counts the days of the people from `first` on. `sets` are the people of each date, by flag as in [`DaysByFlag`];
+    /// `transfers` are those of these people.
+    fn count(
+        sets: &[Vec<PeopleView<'_>>; Flag::COUNT + 1],
+        first: usize,
+        transfers: &[Transfer],
+        criteria: [Criterion; N],
+    ) -> Self {
+        let first_word = first / usize::BITS as usize;
+        let mut by_date: Vec<usize> = (0..transfers.len()).collect();
+        by_date.sort_by_key(|transfer| transfers[*transfer].date);
+        let people = transfers.chunk_by(|one, other| one.person == other.person).map(|of_person| of_person[0].person);
+        let people: Vec<PersonIndex> = people.collect();
+        let mut days = Self {
+            meeting: [[0; LANES]; N],
+            at_transfers: vec![DaysByFlag::default(); transfers.len()],
+            in_the_end: vec![DaysByFlag::default(); people.len()],
+        };
+        for (set, dates) in sets.iter().enumerate() {
+            let mut counter = DayCounter::new(dates.len());
+            let mut next_date = 0;
+            for transfer in &by_date {
+                let Transfer { person, date, .. } = transfers[*transfer];
+                counter.add(&dates[next_date..date], first_word);
+                next_date = date;
+                days.at_transfers[*transfer][set] = counter.count_of(person as usize - first);
+            }
+            counter.add(&dates[next_date..], first_word);
+            for (days, person) in days.in_the_end.iter_mut().zip(&people) {
+                days[set] = counter.count_of(*person as usize - first);
+            }
+            for (meeting, criterion) in days.meeting.iter_mut().zip(criteria) {
+                if criterion.set() == set {
+                    *meeting = counter.at_least(criterion.days);
+                }
+            }
+        }
+        days
     }
 }
 
@@ -155,25 +269,43 @@ impl Criterion {
         Self { flag: Some(flag), days: 1 }
     }
 
+    /// The index in [`DaysByFlag`].
+    fn set(self) -> usize {
+        self.flag.map_or(Flag::COUNT, Flag::index)
+    }
+
     fn is_met_by(self, days: &DaysByFlag) -> bool {
-        days[self.flag.map_or(Flag::COUNT, Flag::index)] as usize >= self.days
+        days[self.set()] as usize >= self.days
     }
+}
 
-    /// The people of one day and geo with the flag.
-    fn set_of(self, digest: &DayDigest) -> &PersonSet {
-        self.flag.map_or(&digest.figures().present, |flag| digest.figures().people_with(flag))
-    }
+/// The positions of the bits that are set.
+fn ones(words: &Words) -> impl Iterator<Item = usize> {
+    words.iter().enumerate().flat_map(|(index, word)| {
+        std::iter::successors(Some(*word).filter(|word| *word > 0), |word| {
+            Some(word & (word - 1)).filter(|word| *word > 0)
+        })
+        .map(move |word| index * usize::BITS as usize + word.trailing_zeros() as usize)
+    })
+}
 
-    /// The people who meet the criterion, in any department. A day of several geos counts once.
-    fn people(self, days: &[Arc<DayDigest>]) -> FixedBitSet {
-        let by_day = || by_date(days);
-        if self.days == 1 || by_day().all(|geos| geos.len() == 1) {
-            return in_at_least(&days.iter().map(|digest| self.set_of(digest)).collect::<Vec<_>>(), self.days);
-        }
-        let merged: Vec<PersonSet> =
-            by_day().map(|geos| PersonSet::union_of(geos.iter().map(|digest| self.set_of(digest)))).collect();
-        in_at_least(&merged.iter().collect::<Vec<_>>(), self.days)
+/// People with rows in several geos, on any of the days.
+fn people_in_several_geos(days: &[Arc<DayDigest>]) -> FixedBitSet {
+    let mut geos: BTreeMap<Geo, Vec<PeopleView<'_>>> = BTreeMap::new();
+    for digest in days {
+        geos.entry(digest.key().geo).or_default().push(PeopleView::from(&digest.figures().present));
     }
+    if geos.len() < 2 {
+        return FixedBitSet::new();
+    }
+    let (mut seen, mut in_several) = (FixedBitSet::new(), FixedBitSet::new());
+    for people in geos.values().map(|sets| in_any(sets)) {
+        let mut again = seen.clone();
+        again.intersect_with(&people);
+        in_several.union_with(&again);
+        seen.union_with(&people);
+    }
+    in_several
 }
 
 impl TransferredPerson {
@@ -182,16 +314,21 @@ impl TransferredPerson {
         match self.today[..] {
             [] => {}
             [(department, bits)] => {
-                let position = self.days_by_department.iter().position(|(known, _)| *known == department);
-                let position = position.unwrap_or_else(|| {
-                    self.days_by_department.push((department, DaysByFlag::default()));
-                    self.days_by_department.len() - 1
-                });
-                add_day(&mut self.days_by_department[position].1, bits);
+                add_day(self.days_in(department), bits);
                 self.today.clear();
             }
             _ => self.split_days.push(std::mem::take(&mut self.today)),
         }
+    }
+
+    /// The days in a department.
+    fn days_in(&mut self, department: u32) -> &mut DaysByFlag {
+        let position = self.days_by_department.iter().position(|(known, _)| *known == department);
+        let position = position.unwrap_or_else(|| {
+            self.days_by_department.push((department, DaysByFlag::default()));
+            self.days_by_department.len() - 1
+        });
+        &mut self.days_by_department[position].1
     }
 
     /// The days at each node that contains one of the departments.

@@ -1,8 +1,10 @@
 //! The figures of a range of days: of a bucket of activity, of a summary, of a department.
 
 use super::{
-    day_counts::count_in_at_least,
-    day_figures::{DayFigures, PersonSet, RowSums, ratio},
+    day_counts::{DistinctCounts, count_distinct},
+    day_figures::{RowSums, ratio},
+    people_by_date::PeopleOfDate,
+    people_view::PeopleView,
 };
 use crate::table::{Counter, Feature, Flag};
 
@@ -105,16 +107,18 @@ impl DistinctPeople {
 
     /// The people of several dates.
     #[must_use]
-    pub fn of_days(days: &[&DayFigures], regular_days: usize) -> Self {
-        let sets = |flag: Flag| days.iter().map(|day| day.people_with(flag)).collect::<Vec<&PersonSet>>();
-        let regular = |flag: Flag| match flag {
-            Flag::Activated => None,
-            Flag::Active | Flag::Feature(_) if regular_days > days.len() => None,
-            Flag::Active | Flag::Feature(_) => count_in_at_least(&sets(flag), regular_days),
-        };
+    pub fn of_dates(dates: &[PeopleOfDate], regular_days: usize) -> Self {
+        let with_row: Vec<PeopleView<'_>> = dates.iter().map(PeopleOfDate::with_row).collect();
+        let counts = Flag::ALL.map(|flag| {
+            let people: Vec<PeopleView<'_>> = dates.iter().map(|date| date.with_flag(flag)).collect();
+            // An account stays activated, so nobody counts its days.
+            count_distinct(&people, if flag == Flag::Activated { 1 } else { regular_days })
+        });
+        let is_counted = |flag: Flag| flag != Flag::Activated && regular_days <= dates.len();
+        let regular = |flag: Flag| counts[flag.index()].filter(|_| is_counted(flag)).map(|counts| counts.in_at_least);
         Self {
-            people: count_in_at_least(&days.iter().map(|day| &day.present).collect::<Vec<_>>(), 1),
-            with_flag: Flag::ALL.map(|flag| count_in_at_least(&sets(flag), 1)),
+            people: count_distinct(&with_row, 1).map(|counts| counts.in_any),
+            with_flag: counts.map(|counts| counts.map(|DistinctCounts { in_any, .. }| in_any)),
             regular: Flag::ALL.map(regular),
         }
     }

@@ -7,15 +7,16 @@ use jiff::Timestamp;
 
 use super::{
     activity::{Interval, buckets},
-    day_figures::{PersonSet, ratio},
-    department_members::MembershipChanges,
+    day_counts::in_any,
+    day_figures::ratio,
+    department_members::{DepartmentMembers, MembershipChanges},
     digest::DayDigest,
-    figures_by_day::FiguresByDay,
     known_dates::KnownDates,
+    people_by_date::{PeopleByDate, PeopleOfDate},
 };
 use crate::{
     model::{Day, DayRange, Geo},
-    table::{DayMetadata as _, Flag, PersonIndex},
+    table::{DayMetadata as _, Flag},
 };
 
 /// People who activated their accounts in the same week or month.
@@ -46,62 +47,75 @@ pub struct CohortPeriod {
     pub share: Option<f64>,
 }
 
-/// When the people of one geo activated their accounts.
-#[derive(Default)]
-struct EarliestActivations<'a> {
-    /// By person index, because a department whose members change is read again as a whole.
-    times: Vec<Option<Timestamp>>,
-    changes: MembershipChanges<'a>,
+/// When each person activated their account: the earliest `register_time` in some days, in the calendar of its geo.
+#[derive(Debug, Default)]
+pub struct Activations {
+    by_geo: BTreeMap<Geo, Vec<i64>>,
 }
 
-/// The day on which each person activated their account: the earliest `register_time` in the given days, in the
-/// calendar of its geo. Rows of other days are not used, so the result depends only on the selected days.
-#[must_use]
-pub fn activation_days(days: &[Arc<DayDigest>]) -> BTreeMap<PersonIndex, Day> {
-    // By geo: equal members of two geos can share memory, but the calendars differ.
-    let mut geos: BTreeMap<Geo, EarliestActivations<'_>> = BTreeMap::new();
-    for digest in days {
-        geos.entry(digest.key().geo).or_default().add(digest);
-    }
-    let mut activations = BTreeMap::new();
-    for (geo, earliest) in geos {
-        let days = (0..).zip(earliest.times).filter_map(|(person, time)| Some((person, geo.today(time?))));
-        if activations.is_empty() {
-            activations = days.collect();
-            continue;
+/// Marks people without an activated account.
+const NEVER: i64 = i64::MAX;
+
+impl Activations {
+    /// The activations in these days. Rows of other days are not used, so the result depends only on the selected days.
+    #[must_use]
+    pub fn from_days(days: &[Arc<DayDigest>]) -> Self {
+        // By geo: equal members of two geos can share memory, but the calendars differ.
+        let mut by_geo: BTreeMap<Geo, (MembershipChanges<'_>, Vec<i64>)> = BTreeMap::new();
+        for digest in days {
+            let (changes, earliest) = by_geo.entry(digest.key().geo).or_default();
+            for department in digest.departments() {
+                if changes.update(department.department, &department.members) {
+                    record_earliest(earliest, &department.members);
+                }
+            }
         }
-        for (person, day) in days {
-            activations.entry(person).and_modify(|earliest: &mut Day| *earliest = day.min(*earliest)).or_insert(day);
-        }
+        Self { by_geo: by_geo.into_iter().map(|(geo, (_, earliest))| (geo, earliest)).collect() }
     }
-    activations
+
+    /// The day on which the person activated their account.
+    #[must_use]
+    pub fn day(&self, person: usize) -> Option<Day> {
+        let day = |(geo, earliest): (&Geo, &Vec<i64>)| {
+            let seconds = earliest.get(person).filter(|seconds| **seconds != NEVER)?;
+            Some(geo.today(Timestamp::from_second(*seconds).ok()?))
+        };
+        self.by_geo.iter().filter_map(day).min()
+    }
 }
 
-/// The cohorts of `selected`, earliest first. `activated` holds the people who activated on each day, by the same
-/// person indices as `days`. `dates` are the dates of `days`, and those without people. Periods without a date that
-/// counts are omitted.
+fn record_earliest(earliest: &mut Vec<i64>, members: &DepartmentMembers) {
+    let end = members.people().last().map_or(0, |last| *last as usize + 1);
+    if earliest.len() < end {
+        earliest.resize(end, NEVER);
+    }
+    for (person, seconds) in members.activation_seconds() {
+        let earliest = &mut earliest[person as usize];
+        *earliest = seconds.min(*earliest);
+    }
+}
+
+/// The cohorts of `selected`, earliest first. `dates` are the dates of `people`, and those without people. Periods without
+/// a date that counts are omitted.
 #[must_use]
 pub fn retention(
     selected: DayRange,
     interval: Interval,
-    activated: &BTreeMap<Day, FixedBitSet>,
-    days: &FiguresByDay,
+    activations: &Activations,
+    people: &PeopleByDate,
     dates: &KnownDates,
 ) -> Vec<Cohort> {
     // Each with its position among all buckets.
     let periods: Vec<(usize, DayRange, FixedBitSet)> = buckets(selected, interval)
         .enumerate()
-        .filter_map(|(position, range)| Some((position, range, active_in(range, days)?)))
+        .filter_map(|(position, range)| Some((position, range, active_in(range, people)?)))
         .collect();
     let is_complete = |days: DayRange| days == interval.containing(days.first()) && dates.cover(days);
-    let cohort = |first_period: usize, (first_position, range): (usize, DayRange)| {
-        let mut people = FixedBitSet::new();
-        for (_, set) in activated.range(range.first()..=range.last()) {
-            people.union_with(set);
-        }
+    let cohorts = cohorts(periods.iter().map(|(_, range, _)| *range), activations, people);
+    let cohort = |first_period: usize, (first_position, range): (usize, DayRange), people: &FixedBitSet| {
         let count = people.count_ones(..) as u64;
         let period = |(position, days, active): &(usize, DayRange, FixedBitSet)| {
-            let active = active.intersection_count(&people) as u64;
+            let active = active.intersection_count(people) as u64;
             CohortPeriod {
                 offset: position - first_position,
                 days: *days,
@@ -113,31 +127,33 @@ pub fn retention(
         };
         Cohort { days: range, people: count, periods: periods[first_period..].iter().map(period).collect() }
     };
-    periods.iter().enumerate().map(|(index, (position, range, _))| cohort(index, (*position, *range))).collect()
+    let with_people = periods.iter().zip(&cohorts).enumerate();
+    with_people.map(|(index, ((position, range, _), people))| cohort(index, (*position, *range), people)).collect()
 }
 
-impl<'a> EarliestActivations<'a> {
-    fn add(&mut self, digest: &'a DayDigest) {
-        for department in digest.departments() {
-            if !self.changes.update(department.department, &department.members) {
-                continue;
-            }
-            for (person, time) in department.members.activations() {
-                let person = person as usize;
-                if self.times.len() <= person {
-                    self.times.resize(person + 1, None);
-                }
-                self.times[person] = Some(self.times[person].map_or(time, |earliest| earliest.min(time)));
-            }
+/// The people with a row who activated their accounts in each of these periods, which are in order.
+fn cohorts(
+    periods: impl Iterator<Item = DayRange>,
+    activations: &Activations,
+    people: &PeopleByDate,
+) -> Vec<FixedBitSet> {
+    let periods: Vec<DayRange> = periods.collect();
+    let with_row = in_any(&people.dates().iter().map(PeopleOfDate::with_row).collect::<Vec<_>>());
+    let mut cohorts = vec![FixedBitSet::with_capacity(with_row.len()); periods.len()];
+    for person in with_row.ones() {
+        let Some(day) = activations.day(person) else { continue };
+        let position = periods.partition_point(|period| period.last() < day);
+        if periods.get(position).is_some_and(|period| period.contains(day)) {
+            cohorts[position].insert(person);
         }
     }
+    cohorts
 }
 
 /// People active on any day of the range; `None` if none of the days is available.
-fn active_in(range: DayRange, days: &FiguresByDay) -> Option<FixedBitSet> {
-    let mut inside = days.range(range.first()..=range.last()).peekable();
-    inside.peek()?;
-    Some(PersonSet::union_of(inside.map(|(_, figures)| figures.people_with(Flag::Active))).identified)
+fn active_in(range: DayRange, people: &PeopleByDate) -> Option<FixedBitSet> {
+    let active: Vec<_> = people.within(range).iter().map(|date| date.with_flag(Flag::Active)).collect();
+    (!active.is_empty()).then(|| in_any(&active))
 }
 
 #[cfg(test)]
@@ -167,8 +183,8 @@ mod tests {
         let cn = digest(Geo::Cn, None);
         for previous in [None, Some(&*cn)] {
             let days = [Arc::clone(&cn), digest(Geo::Sg, previous)];
-            let activated: Vec<Day> = activation_days(&days).into_values().collect();
-            assert_eq!(activated, [Day::new(2026, 10, 1).unwrap()], "shared: {}", previous.is_some());
+            let activated = Activations::from_days(&days).day(0);
+            assert_eq!(activated, Day::new(2026, 10, 1), "shared: {}", previous.is_some());
         }
     }
 }

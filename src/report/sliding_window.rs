@@ -1,48 +1,67 @@
 //! Distinct people in sliding windows, with three unions a day regardless of the window length.
 
-use fixedbitset::FixedBitSet;
+use super::people_view::{LANES, PeopleView, Words, count_ones, max_word_count};
 
-use super::day_figures::PersonSet;
-
-/// Distinct people in the `length` days that end with each of these consecutive days. `None` if the window begins
-/// before the first day, and if it contains a person without an id.
+/// Distinct people in the `length` days that end with each of these consecutive days, for each of the `lengths`. `None` if
+/// the window begins before the first day, and if it contains a person without an id. A length is at least 1.
 ///
-/// A window is the union of two parts: a stack of suffix unions over its older days, and one union of its newer days.
-/// Each day pops one suffix union and is added to the newer days. If the stack is empty, it is rebuilt from all days of
-/// the window.
+/// The days are divided into runs of `length` days (van Herk's algorithm). A window is the union of the last days of one
+/// run and the first days of the next, and both unions grow by one day at a time. A few words of the bitmaps of all days
+/// fit the CPU's cache, so the bitmaps are read once for all lengths.
 #[must_use]
-pub fn distinct_in_windows(days: &[&PersonSet], length: usize) -> Vec<Option<u64>> {
-    let mut older: Vec<FixedBitSet> = Vec::new();
-    let mut newer = FixedBitSet::new();
-    let mut unidentified = 0;
-    let mut counts = Vec::with_capacity(days.len());
-    for (at, day) in days.iter().enumerate() {
-        newer.union_with(&day.identified);
-        unidentified += day.unidentified;
-        let Some(first) = (at + 1).checked_sub(length) else {
-            counts.push(None);
-            continue;
-        };
-        let count = || older.last().map_or_else(|| newer.count_ones(..), |oldest| oldest.union_count(&newer)) as u64;
-        counts.push((unidentified == 0).then(count));
-        unidentified -= days[first].unidentified;
-        if older.pop().is_none() {
-            older = suffix_unions(&days[first + 1..=at]);
-            newer.clear();
+pub fn distinct_in_windows<const N: usize>(days: &[PeopleView<'_>], lengths: [usize; N]) -> [Vec<Option<u64>>; N] {
+    let mut counts = lengths.map(|_| vec![0; days.len()]);
+    let mut words: Vec<Words> = vec![[0; LANES]; days.len()];
+    let mut unions = words.clone();
+    for first in (0..max_word_count(days)).step_by(LANES) {
+        for (words, day) in words.iter_mut().zip(days) {
+            *words = day.words(first);
+        }
+        for (counts, length) in counts.iter_mut().zip(lengths) {
+            add_counts(&words, length, &mut unions, counts);
         }
     }
-    counts
+    let unidentified: Vec<bool> = days.iter().map(|day| day.unidentified > 0).collect();
+    let mut index = 0..N;
+    counts.map(|counts| {
+        let length = index.next().map_or(1, |index| lengths[index]);
+        let known = |(at, count): (usize, u64)| {
+            let window = (at + 1).checked_sub(length).map(|first| &unidentified[first..=at]);
+            window.is_some_and(|window| !window.contains(&true)).then_some(count)
+        };
+        counts.into_iter().enumerate().map(known).collect()
+    })
 }
 
-/// For each day, the union from it to the last day; the first day's union is on top of the stack.
-fn suffix_unions(days: &[&PersonSet]) -> Vec<FixedBitSet> {
-    let mut all = FixedBitSet::new();
-    let mut unions = Vec::with_capacity(days.len());
-    for day in days.iter().rev() {
-        all.union_with(&day.identified);
-        unions.push(all.clone());
+/// Adds the people of some words to the `counts` of the windows that end with each day. `unions` is overwritten.
+fn add_counts(days: &[Words], length: usize, unions: &mut [Words], counts: &mut [u64]) {
+    // From each day to the last day of its run.
+    for (run, unions) in days.chunks(length).zip(unions.chunks_mut(length)) {
+        let mut all = [0; LANES];
+        for (day, union) in run.iter().zip(unions).rev() {
+            unite(&mut all, day);
+            *union = all;
+        }
     }
-    unions
+    // From the first day of a run to each day.
+    let mut newer = [0; LANES];
+    for (at, (day, count)) in days.iter().zip(counts).enumerate() {
+        if at % length == 0 {
+            newer = [0; LANES];
+        }
+        unite(&mut newer, day);
+        if let Some(first) = (at + 1).checked_sub(length) {
+            let mut window = unions[first];
+            unite(&mut window, &newer);
+            *count += u64::from(count_ones(&window));
+        }
+    }
+}
+
+fn unite(all: &mut Words, words: &Words) {
+    for (all, word) in all.iter_mut().zip(words) {
+        *all |= word;
+    }
 }
 
 #[cfg(test)]
@@ -52,12 +71,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::report::PersonSet;
 
     proptest! {
         #[test]
         fn every_count_equals_the_size_of_the_union(
-            days in proptest::collection::vec((proptest::collection::btree_set(0_u32..30, 0..8), 0_u64..2), 0..40),
-            length in 1_usize..12,
+            days in proptest::collection::vec((proptest::collection::btree_set(0_u32..1100, 0..8), 0_u64..2), 0..40),
+            lengths in proptest::array::uniform2(1_usize..12),
         ) {
             let sets: Vec<PersonSet> = days.iter().map(|(known, unknown)| {
                 let mut people = PersonSet { unidentified: *unknown, ..PersonSet::default() };
@@ -65,13 +85,16 @@ mod tests {
                 people
             }).collect();
 
-            let counts = distinct_in_windows(&sets.iter().collect::<Vec<_>>(), length);
+            let counts = distinct_in_windows(&sets.iter().map(PeopleView::from).collect::<Vec<_>>(), lengths);
 
+            for (counts, length) in counts.into_iter().zip(lengths) {
+                prop_assert_eq!(counts.len(), days.len());
             for (at, count) in counts.into_iter().enumerate() {
                 let window = (at + 1).checked_sub(length).map(|first| &days[first..=at]);
                 let identified = window.filter(|window| window.iter().all(|(_, unknown)| *unknown == 0));
                 let naive = identified.map(|window| window.iter().flat_map(|(known, _)| known).collect::<BTreeSet<_>>().len() as u64);
                 prop_assert_eq!(count, naive);
+            }
             }
         }
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{day_figures::PersonSet, figures_by_day::FiguresByDay, sliding_window::distinct_in_windows};
+use super::{
+    day_figures::PersonSet, people_by_date::PeopleByDate, people_view::PeopleView, sliding_window::distinct_in_windows,
+};
 use crate::{
     model::{Day, DayRange},
     table::Flag,
@@ -32,11 +34,28 @@ pub struct TrailingActive {
 }
 
 impl TrailingCounts {
-    /// The counts of each day that enough consecutive days precede. `empty` are the dates that are known to have no
-    /// people; they are not in `days`.
+    /// The counts of each date that enough consecutive dates precede. `empty` are the dates that are known to have no
+    /// people; they are not in `people`.
     #[must_use]
-    pub fn new(days: &FiguresByDay, empty: &BTreeSet<Day>) -> Self {
-        Self { week: counts(days, empty, WEEK_DAYS), month: counts(days, empty, MONTH_DAYS) }
+    pub fn new(people: &PeopleByDate, empty: &BTreeSet<Day>) -> Self {
+        let nobody = PersonSet::default();
+        let mut known: BTreeMap<Day, PeopleView<'_>> =
+            empty.iter().map(|day| (*day, PeopleView::from(&nobody))).collect();
+        known.extend(people.dates().iter().map(|date| (date.day, date.with_flag(Flag::Active))));
+        let (dates, active): (Vec<Day>, Vec<PeopleView<'_>>) = known.into_iter().unzip();
+        let mut counts = Self::default();
+        let mut first = 0;
+        for consecutive in dates.chunk_by(|day, next| day.next() == *next) {
+            let active = &active[first..][..consecutive.len()];
+            first += consecutive.len();
+            let [week, month] = distinct_in_windows(active, [WEEK_DAYS, MONTH_DAYS].map(usize::from));
+            let of_days = |counts: Vec<Option<u64>>| {
+                consecutive.iter().zip(counts).filter_map(|(day, count)| Some((*day, count?)))
+            };
+            counts.week.extend(of_days(week));
+            counts.month.extend(of_days(month));
+        }
+        counts
     }
 
     /// The counts of those windows that contain none of these days.
@@ -54,18 +73,4 @@ impl TrailingCounts {
     pub fn ending_on(&self, day: Day) -> TrailingActive {
         TrailingActive { wau: self.week.get(&day).copied(), mau: self.month.get(&day).copied() }
     }
-}
-
-fn counts(days: &FiguresByDay, empty: &BTreeSet<Day>, length: u16) -> BTreeMap<Day, u64> {
-    let mut counts = BTreeMap::new();
-    let nobody = PersonSet::default();
-    let mut known: BTreeMap<Day, &PersonSet> = empty.iter().map(|day| (*day, &nobody)).collect();
-    known.extend(days.iter().map(|(day, figures)| (*day, figures.people_with(Flag::Active))));
-    let known: Vec<(Day, &PersonSet)> = known.into_iter().collect();
-    for consecutive in known.chunk_by(|(day, _), (next, _)| day.next() == *next) {
-        let sets: Vec<&PersonSet> = consecutive.iter().map(|(_, people)| *people).collect();
-        let windows = consecutive.iter().zip(distinct_in_windows(&sets, length.into()));
-        counts.extend(windows.filter_map(|((day, _), count)| Some((*day, count?))));
-    }
-    counts
 }

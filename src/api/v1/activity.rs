@@ -1,6 +1,6 @@
 //! `GET /v1/reports/activity`: active people, feature use and counters over time.
 
-use std::{cell::LazyCell, collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, cell::LazyCell, collections::BTreeSet};
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -29,9 +29,9 @@ use crate::{
         shared_params::{self, PeopleParams, RangeParams},
     },
     model::{Day, DayRange},
-    query::{Query, ReportInput, TrailingCountCache},
+    query::{Query, ReportInput},
     report::{
-        ActivityBucket, Interval,
+        ActivityBucket, Interval, TrailingCounts,
         activity::{self, ActivityFigures},
     },
     store::DayState,
@@ -106,8 +106,7 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
     let request = ActivityRequest::parse(&context)?;
     let input = context.load(&request.data, request.trailing.load(context.engine(), &request.data)).await?;
     let current = context.validate(&input, &request.data)?;
-    let trailing = context.engine().trailing_counts().clone();
-    let report = compute(move || report(&input, &request, &trailing)).await?;
+    let report = compute(move || report(&input, &request)).await?;
     context.respond(current, report).await
 }
 
@@ -124,7 +123,7 @@ impl ActivityRequest {
     }
 }
 
-fn report(input: &Loaded<ReportInput>, request: &ActivityRequest, trailing_counts: &TrailingCountCache) -> Response {
+fn report(input: &Loaded<ReportInput>, request: &ActivityRequest) -> Response {
     let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = &request.data;
     let mut meta = Meta::from_report_figures(input, selection).with_notes(input.notes());
     let mut data = Vec::new();
@@ -133,17 +132,17 @@ fn report(input: &Loaded<ReportInput>, request: &ActivityRequest, trailing_count
     if suppressed.cover(range) {
         meta = meta.with_withheld(Some(SMALL_GROUPS_SUPPRESSED), *min_group_size);
     } else {
-        let figures = LazyCell::new(|| input.figures(selection));
+        let people = LazyCell::new(|| input.people(selection));
         let trailing = match request.trailing {
-            TrailingMode::None => Arc::default(),
-            _ => trailing_counts.get_or_compute(input, selection, &figures),
+            TrailingMode::None => TrailingCounts::default(),
+            _ => TrailingCounts::new(&people, &input.empty_dates()),
         };
         let visible = suppressed.visible_counts(&trailing);
         let is_suppressed = |day: Day| visible.ending_on(day) != trailing.ending_on(day);
-        let are_suppressed = !Arc::ptr_eq(&visible, &trailing) && range.days().any(is_suppressed);
+        let are_suppressed = matches!(visible, Cow::Owned(_)) && range.days().any(is_suppressed);
         meta = meta.with_withheld(are_suppressed.then_some(TRAILING_FIGURES_SUPPRESSED), *min_group_size);
         let sums = input.sums(selection);
-        let buckets = activity::activity(range, request.interval, request.regular_days, &sums, &figures, &visible);
+        let buckets = activity::activity(range, request.interval, request.regular_days, &sums, &people, &visible);
         data.extend(buckets.iter().map(ActivityItem::from));
         let is_incomplete = data.iter().any(|item: &ActivityItem| item.trailing.mau.is_none());
         meta = request.trailing.with_notes(meta, input, is_incomplete);

@@ -23,7 +23,7 @@ use crate::{
         Interval,
         digest::has_inactive_rows,
         movement::{self, HiddenMovement, MovementBucket, MovementInput},
-        retention::activation_days,
+        retention::Activations,
     },
     table::record,
 };
@@ -141,10 +141,9 @@ fn report(input: &Loaded<ReportInput>, request: &MovementRequest) -> Response {
     let MovementRequest { data: DataRequest { query: Query { selection, .. }, format, min_group_size, .. }, interval } =
         request;
     let (range, interval) = (input.plan.range, *interval);
-    let (departments, dates) = (input.departments(selection), input.known_dates());
-    let (days, activations) = (input.days_by_date(), activation_days(&input.days));
-    let parts =
-        MovementInput { days: &days, departments: departments.as_ref(), dates: &dates, activations: &activations };
+    let (people, dates) = (input.people(selection), input.known_dates());
+    let activations = Activations::from_days(&input.days);
+    let parts = MovementInput { people: &people, dates: &dates, activations: &activations };
     let buckets = movement::movement(range, interval, &parts);
     let hidden = min_group_size.map_or_else(Vec::new, |least| {
         let mut hidden = movement::hidden(range, interval, &parts, least);
@@ -156,8 +155,8 @@ fn report(input: &Loaded<ReportInput>, request: &MovementRequest) -> Response {
         }
         hidden
     });
-    let has_rows_of_all = has_inactive_rows(&days);
-    let has_transfers = departments.is_some();
+    let has_rows_of_all = has_inactive_rows(&input.days);
+    let has_transfers = selection.department_path.is_some();
     let item = |(index, bucket): (usize, &MovementBucket)| {
         let hidden = hidden.get(index).copied().unwrap_or_default();
         MovementItem::new(bucket, hidden, has_rows_of_all, has_transfers)
@@ -171,7 +170,7 @@ fn report(input: &Loaded<ReportInput>, request: &MovementRequest) -> Response {
         .with_notes(input.notes())
         .with_note(lacks_ids.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_note(are_incomplete.then_some(MOVEMENT_INCOMPLETE))
-        .with_note((!days.is_empty() && !has_rows_of_all).then_some(NO_ROWS_OF_INACTIVE_PEOPLE))
+        .with_note((!input.days.is_empty() && !has_rows_of_all).then_some(NO_ROWS_OF_INACTIVE_PEOPLE))
         .with_withheld(are_hidden.then_some(SMALL_GROUPS_SUPPRESSED), *min_group_size);
     ListResponse { data, meta }.into_format(*format, "movement")
 }

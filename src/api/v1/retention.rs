@@ -1,12 +1,11 @@
 //! `GET /v1/reports/retention`: how many people of each activation cohort stayed active.
 
-use std::{collections::BTreeMap, num::NonZeroU64};
+use std::num::NonZeroU64;
 
 use axum::{
     Json,
     response::{IntoResponse as _, Response},
 };
-use fixedbitset::FixedBitSet;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -22,12 +21,12 @@ use crate::{
         shared_params::{self, PeopleParams, RangeParams},
     },
     model::Day,
-    query::{PersonNumbering, Query, ReportInput},
+    query::{Query, ReportInput},
     report::{
-        FiguresByDay, Interval, PersonSet,
-        retention::{self, Cohort, CohortPeriod, activation_days},
+        Interval,
+        retention::{self, Activations, Cohort, CohortPeriod},
     },
-    table::{PersonIndex, record},
+    table::record,
 };
 
 /// The endpoint's own parameters.
@@ -169,10 +168,8 @@ fn report(input: &Loaded<ReportInput>, request: &RetentionRequest) -> Response {
     let min_group_size = request.data.min_group_size;
     let meta = Meta::from_loaded_days(input).with_notes(input.notes());
     let range = input.plan.range;
-    let activated = activation_days(&input.days);
-    let (days, numbering) = input.figures_with_numbering(selection);
-    let activated = cohorts_by_activation_day(&activated, &days, &numbering);
-    let mut cohorts = retention::retention(range, *interval, &activated, &days, &input.known_dates());
+    let (activations, people) = (Activations::from_days(&input.days), input.people(selection));
+    let mut cohorts = retention::retention(range, *interval, &activations, &people, &input.known_dates());
     let total = cohorts.len();
     let is_suppressed = input.suppressed_days(selection, min_group_size).cover(range);
     // An empty cohort reveals nothing about a person.
@@ -185,7 +182,7 @@ fn report(input: &Loaded<ReportInput>, request: &RetentionRequest) -> Response {
         are_cells_small |= withhold_small_periods(cohort, least);
     }
     let are_suppressed = cohorts.len() < total || are_cells_small;
-    let ids_are_withheld = days.values().any(|figures| figures.present.unidentified > 0);
+    let ids_are_withheld = people.dates().iter().any(|date| date.with_row().unidentified > 0);
     let meta = meta
         .with_note(ids_are_withheld.then_some(PEOPLE_WITHOUT_ID_OMITTED))
         .with_withheld(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED), min_group_size);
@@ -194,22 +191,6 @@ fn report(input: &Loaded<ReportInput>, request: &RetentionRequest) -> Response {
         return Json(ListResponse { data, meta }).into_response();
     }
     ListResponse { data: cohorts.iter().flat_map(rows_of).collect(), meta }.into_format(*format, "retention")
-}
-
-/// The selected people by activation day, as bit sets over the person numbers of the selection.
-fn cohorts_by_activation_day(
-    activated: &BTreeMap<PersonIndex, Day>,
-    days: &FiguresByDay,
-    numbering: &PersonNumbering,
-) -> BTreeMap<Day, FixedBitSet> {
-    let present = PersonSet::union_of(days.values().map(|figures| &figures.present));
-    let mut cohorts: BTreeMap<Day, FixedBitSet> = BTreeMap::new();
-    for (person, day) in activated {
-        if let Some(number) = numbering.index_of(*person).filter(|number| present.contains(*number)) {
-            cohorts.entry(*day).or_default().grow_and_insert(number as usize);
-        }
-    }
-    cohorts
 }
 
 /// Sets numbers from 1 to below the minimum to `None`, and the next smallest number too. Returns whether there was one.

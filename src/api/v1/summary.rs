@@ -30,7 +30,7 @@ use crate::{
     model::{Day, DayRange},
     query::{Query, ReportInput},
     report::{
-        RangeFigures, SumsByDay,
+        RangeFigures,
         activity::{days_within, figures_of_range},
         relative_change,
     },
@@ -147,13 +147,12 @@ fn report(input: &Loaded<ReportInput>, request: &SummaryRequest) -> Response {
     let range = input.plan.range;
     let length = u16::try_from(range.len()).unwrap_or(u16::MAX);
     let before = DayRange::ending(range.first().plus(-1), length);
-    let days = input.figures(selection);
-    let sums: SumsByDay = days.iter().map(|(day, figures)| (*day, figures.sums)).collect();
+    let (people, sums) = (input.people(selection), input.sums_with_lead_days(selection));
     let suppressed = input.suppressed_days(selection, *min_group_size);
     let summary = |range| {
         let inside = days_within(range, &sums);
         let is_shown = !inside.is_empty() && !suppressed.cover(range);
-        is_shown.then(|| Headline::new(range, &figures_of_range(inside, request.regular_days, &&days)))
+        is_shown.then(|| Headline::new(range, &figures_of_range(inside, request.regular_days, &&people)))
     };
     let (mut current, mut previous) = (summary(range), summary(before));
     let mut are_suppressed = suppressed.cover(range) || suppressed.cover(before);

@@ -148,6 +148,12 @@ impl DayDigest {
         self.figures.present.unidentified > 0 && departments.is_none_or(any_of)
     }
 
+    /// Whether all rows are in these departments.
+    #[must_use]
+    pub fn is_within(&self, departments: &FixedBitSet) -> bool {
+        self.departments.iter().all(|own| departments.contains(own.department as usize))
+    }
+
     /// The departments that have their own rows, sorted by index.
     #[must_use]
     pub const fn departments(&self) -> &[DepartmentDigest] {
@@ -161,11 +167,13 @@ impl DayDigest {
     }
 
     /// The digests of those of these departments that have their own rows.
-    pub(super) fn selected(&self, departments: &FixedBitSet) -> impl Iterator<Item = &DepartmentDigest> {
+    fn selected(&self, departments: &FixedBitSet) -> impl Iterator<Item = &DepartmentDigest> {
         departments.ones().filter_map(|index| self.department(u32::try_from(index).ok()?))
     }
 
-    fn department(&self, index: u32) -> Option<&DepartmentDigest> {
+    /// The digest of the department with this index, if it has its own rows.
+    #[must_use]
+    pub fn department(&self, index: u32) -> Option<&DepartmentDigest> {
         // On most days every department has rows, so its position equals its index.
         let expected = self.departments.get(index as usize).filter(|digest| digest.department == index);
         expected.or_else(|| {

@@ -371,7 +371,7 @@ mod tests {
                 let mut members: Vec<_> = department.members.people().iter().map(|person| id(*person)).collect();
                 members.sort_unstable();
                 let activated: BTreeMap<_, _> =
-                    department.members.activations().map(|(person, time)| (id(person), time)).collect();
+                    department.members.activation_seconds().map(|(person, seconds)| (id(person), seconds)).collect();
                 (tables.department(department.department).path.to_string(), department.sums, members, activated)
             })
             .collect();

@@ -8,13 +8,12 @@ use std::{
 use feishu_pulse::{
     model::{Day, DayRange},
     report::{
-        ActivityBucket, DayDigest, DayFigures, DepartmentSlice, FiguresByDay, Interval, KnownDates, PersonSet,
-        SumsByDay, TrailingCounts, activity,
+        ActivityBucket, DayDigest, Interval, KnownDates, PeopleByDate, PersonSet, SumsByDay, TrailingCounts, activity,
         clients::{ClientDimension, ClientsReport, clients},
         department_totals::{DepartmentTotals, departments_with_rows, totals},
         department_tree::DepartmentTree,
         monthly_rollup::MonthlyRollup,
-        retention::{activation_days, retention},
+        retention::{Activations, retention},
         user_rollup::UserRollup,
         user_totals::{UserFilter, UserSort, UserSortKey, UserTotals},
     },
@@ -36,13 +35,8 @@ fn departments(digests: &[Arc<DayDigest>], path: Option<&str>) -> Option<FixedBi
     path.map(|path| digests[0].dictionary().read().departments_within(path))
 }
 
-fn within(digests: &[Arc<DayDigest>], path: Option<&str>) -> FiguresByDay {
-    match departments(digests, path).map(DepartmentSlice::new) {
-        None => digests.iter().map(|digest| (digest.key().day, Arc::clone(digest.figures()))).collect(),
-        Some(mut narrowed) => {
-            digests.iter().map(|digest| (digest.key().day, Arc::new(narrowed.figures(digest)))).collect()
-        }
-    }
+fn within(digests: &[Arc<DayDigest>], path: Option<&str>) -> PeopleByDate {
+    PeopleByDate::new(digests, departments(digests, path).as_ref())
 }
 
 fn sums_within(digests: &[Arc<DayDigest>], path: Option<&str>) -> SumsByDay {
@@ -64,9 +58,9 @@ proptest! {
         let digests = digests(&partitions(&tenant));
 
         let buckets = {
-            let days = within(&digests, path);
-            let trailing = TrailingCounts::new(&days, &BTreeSet::new());
-            activity::activity(range(&tenant), interval, regular_days, &sums_within(&digests, path), &&days, &trailing)
+            let people = within(&digests, path);
+            let trailing = TrailingCounts::new(&people, &BTreeSet::new());
+            activity::activity(range(&tenant), interval, regular_days, &sums_within(&digests, path), &&people, &trailing)
         };
 
         for ActivityBucket { days, figures, .. } in buckets {
@@ -92,7 +86,7 @@ proptest! {
         let days = partitions(&tenant);
         let selection = RowSelection { department_path: path.map(str::to_owned), ..RowSelection::default() };
         let digests = digests(&days);
-        for ((day, digest), (_, figures)) in days.iter().zip(&digests).zip(within(&digests, path)) {
+        for ((day, digest), people) in days.iter().zip(&digests).zip(within(&digests, path).dates()) {
             let dictionary = day.dictionary().read();
             let selected = DayDigest::from_selected_rows(day, &selection.compile(&dictionary));
             let row_figures = selected.figures();
@@ -101,9 +95,11 @@ proptest! {
                 prop_assert_eq!(digest.sums_of(Some(&departments)), row_figures.sums);
                 prop_assert_eq!(digest.has_unidentified(Some(&departments)), row_figures.present.unidentified > 0);
             }
-            prop_assert_eq!(row_figures.sums, figures.sums);
-            let counts = |figures: &DayFigures| Flag::ALL.map(|flag| (figures.people_with(flag).count(), figures.people_with(flag).unidentified));
-            prop_assert_eq!(counts(row_figures), counts(&figures));
+            let row_counts = |flag| (row_figures.people_with(flag).count(), row_figures.people_with(flag).unidentified);
+            let counts = |flag| (people.with_flag(flag).count(), people.with_flag(flag).unidentified);
+            prop_assert_eq!(Flag::ALL.map(counts), Flag::ALL.map(row_counts));
+            let with_row = people.with_row();
+            prop_assert_eq!((with_row.count(), with_row.unidentified), (row_figures.sums.users, row_figures.present.unidentified));
         }
     }
 
@@ -188,28 +184,26 @@ proptest! {
 
     #[test]
     fn retention_equals_a_naive_computation(
-        tenant in any::<bool>().prop_flat_map(tenants),
+        tenant in any::<bool>().prop_flat_map(tenants), path in path(),
         interval in proptest::sample::select(vec![Interval::Week, Interval::Month]),
     ) {
         let digests = digests(&partitions(&tenant));
-        let days = within(&digests, None);
-        let mut activated: BTreeMap<Day, FixedBitSet> = BTreeMap::new();
-        for (person, day) in activation_days(&digests) {
-            activated.entry(day).or_default().grow_and_insert(person as usize);
-        }
+        let people = within(&digests, path);
 
-        let dates = KnownDates { counted: days.keys().copied().collect(), ..KnownDates::default() };
-        let cohorts = retention(range(&tenant), interval, &activated, &days, &dates);
+        let dates = KnownDates { counted: tenant.keys().copied().collect(), ..KnownDates::default() };
+        let cohorts = retention(range(&tenant), interval, &Activations::from_days(&digests), &people, &dates);
 
         for cohort in cohorts {
             let joined = |row: &super::tenant::PersonDay| {
                 row.registered.is_some_and(|days| cohort.days.contains(first().plus(days)))
             };
-            let all = naive::rows(&tenant, range(&tenant), None);
-            let people: BTreeSet<usize> = all.filter(|(_, row)| joined(row)).filter_map(|(_, row)| row.id).collect();
+            let joined: BTreeSet<usize> =
+                naive::rows(&tenant, range(&tenant), None).filter(|(_, row)| joined(row)).filter_map(|(_, row)| row.id).collect();
+            let selected = naive::rows(&tenant, range(&tenant), path).filter_map(|(_, row)| row.id);
+            let people: BTreeSet<usize> = selected.filter(|id| joined.contains(id)).collect();
             prop_assert_eq!(cohort.people, people.len() as u64);
             for period in cohort.periods {
-                let rows = naive::rows(&tenant, period.days, None);
+                let rows = naive::rows(&tenant, period.days, path);
                 let active = rows.filter(|(_, row)| row.has(Flag::Active)).filter_map(|(_, row)| row.id);
                 let active = active.filter(|id| people.contains(id)).collect::<BTreeSet<_>>();
                 prop_assert_eq!(period.active, Some(active.len() as u64));
