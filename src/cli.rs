@@ -4,6 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use rustix::{fs::Mode, process::umask};
+use tokio::runtime::Runtime;
 
 mod backfill;
 mod check;
@@ -69,7 +70,19 @@ enum Command {
 }
 
 /// Parses and executes the command line. A failure is printed as one line on standard error.
-pub async fn run() -> ExitCode {
+#[must_use]
+pub fn run() -> ExitCode {
+    // The runtime is not in `main`, because the compiler would build all commands once more for the binary.
+    match Runtime::new() {
+        Ok(runtime) => runtime.block_on(execute()),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute() -> ExitCode {
     restrict_new_files();
     // The help does not show values of the environment, because URLs can contain passwords.
     let hide_values = |command: clap::Command| command.mut_args(|argument| argument.hide_env_values(true));

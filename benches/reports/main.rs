@@ -1,10 +1,11 @@
-//! Latency of reports over HTTP, and memory per user-day: `cargo bench --bench reports`.
+//! Latency of reports over HTTP, and memory per user-day: `cargo bench --profile dist --bench reports`.
 //!
 //! The data is 100,000 people × 365 days × 300 departments by default, see `company`. Prints one line of JSON for each
 //! query; `benches/reports/run` compares them with `DuckDB` and Polars. `PULSE_BENCH_ROUNDS` sets the number of
 //! repetitions of each query, for use with a profiler.
 //!
-//! `cargo bench --bench reports -- beside SMALL_URL LARGE_URL` measures small requests during large ones at any server.
+//! `cargo bench --profile dist --bench reports -- beside SMALL_URL LARGE_URL` measures small requests during large ones at
+//! any server.
 
 #![allow(clippy::cast_possible_truncation, reason = "the formula is made of remainders")]
 

@@ -6,6 +6,9 @@ use rstest::rstest;
 
 use crate::cli::process::{CREDENTIALS, run, settings, text};
 
+/// Variables and their values.
+type Variables = [(&'static str, &'static str)];
+
 /// The secret of the refused environments.
 const SECRET: &str = "hush-hush";
 
@@ -20,7 +23,7 @@ const FLEET: &[(&str, &str)] = &[("PULSE_ARCHIVE", "s3://lake"), ("PULSE_FLEET_A
 
 /// Refused environments: the variable, the values that are refused, and other variables that the refusal needs. An empty
 /// value is an unset variable.
-const REFUSED: &[(&str, &[&str], &[(&str, &str)])] = &[
+const REFUSED: &[(&str, &[&str], &Variables)] = &[
     ("FEISHU_APP_ID", &[""], &[]),
     ("FEISHU_APP_SECRET", &[""], &[]),
     ("FEISHU_APP_SECRET", &[SECRET], &[("FEISHU_APP_SECRET_FILE", "secret")]),
