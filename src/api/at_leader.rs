@@ -11,18 +11,22 @@ use tokio::time::Instant;
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::{
-    fleet::PassedOn,
     problem::{Problem, ProblemCode},
     request_limits::MAX_BODY_BYTES,
-    state::ApiState,
 };
 use crate::fleet::FleetLink;
 
 /// Headers of a response that belong to the connection with the leader.
 const NOT_PASSED_ON: [HeaderName; 2] = [header::CONNECTION, header::TRANSFER_ENCODING];
 
+/// Marks a request that another replica has passed on, which is not passed on again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PassedOn;
+
 /// Routes that only the leader serves. Without a fleet nothing changes.
-pub(super) fn at_leader((schemas, paths, handlers): UtoipaMethodRouter<ApiState>) -> UtoipaMethodRouter<ApiState> {
+pub(super) fn at_leader<S: Clone + Send + Sync + 'static>(
+    (schemas, paths, handlers): UtoipaMethodRouter<S>,
+) -> UtoipaMethodRouter<S> {
     (schemas, paths, handlers.route_layer(from_fn(serve_at_leader)))
 }
 

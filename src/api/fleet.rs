@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
-use super::{middleware::HttpService, request_limits::MAX_BODY_BYTES, router, state::ApiState};
+use super::{at_leader::PassedOn, middleware::HttpService, request_limits::MAX_BODY_BYTES, router, state::ApiState};
 use crate::{
     fleet::{
         FleetStatus, Leadership,
@@ -70,10 +70,6 @@ pub fn fleet_service(routes: FleetRoutes, state: &ApiState) -> impl HttpService<
         router.clone().oneshot(request.map(Body::new))
     })
 }
-
-/// Marks a request that another replica has passed on, which is not passed on again.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PassedOn;
 
 impl FleetRoutes {
     /// The content of a signed request, if this replica leads.

@@ -215,6 +215,10 @@ impl FreshnessPolicy {
         match state {
             DayState::Final | DayState::Empty => None,
             DayState::Late if is_old => Some(fetched_at + self.old_confirmation_gap),
+            // A fetch that ended early is repeated soon, once.
+            DayState::Late if fetches.doubtful && fetches.agreed_since == fetched_at => {
+                Some(fetched_at + self.refresh_interval)
+            }
             DayState::Pending | DayState::Late => Some(fetched_at + self.refresh_interval_of(fetches.rows)),
             DayState::Provisional => {
                 let due = fetched_at + self.refresh_interval_of(fetches.rows);

@@ -25,25 +25,25 @@ pub(super) struct FleetSettings {
     /// Where several replicas agree on the one that calls Feishu: `none` for one replica, a Redis or Valkey server
     /// (`redis://host:6379`, `rediss://…` for TLS, `redis+sentinel://host,host/name`), or `archive` for the bucket of the
     /// archive. Several replicas need an archive in a bucket
-    #[arg(id = "fleet", long, env = "PULSE_FLEET", value_name = "STORE", hide_env_values = true, default_value = "none", help_heading = FLEET)]
+    #[arg(id = "fleet", long = "fleet", env = "PULSE_FLEET", value_name = "STORE", hide_env_values = true, default_value = "none", help_heading = FLEET)]
     pub(super) store: StoreSetting,
 
     /// A file that contains the value of `PULSE_FLEET`, which may contain a password
-    #[arg(id = "fleet_file", long, env = "PULSE_FLEET_FILE", value_name = "PATH", help_heading = FLEET)]
+    #[arg(id = "fleet_file", long = "fleet-file", env = "PULSE_FLEET_FILE", value_name = "PATH", help_heading = FLEET)]
     pub(super) store_file: Option<PathBuf>,
 
     /// The address to listen on for other replicas, which is used only with `PULSE_FLEET`. They exchange days with names,
     /// without TLS
-    #[arg(id = "fleet_listen", long, env = "PULSE_FLEET_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9091", value_parser = listen_address, help_heading = FLEET)]
+    #[arg(id = "fleet_listen", long = "fleet-listen", env = "PULSE_FLEET_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9091", value_parser = listen_address, help_heading = FLEET)]
     pub(super) listen: SocketAddr,
 
     /// Host and port at which other replicas reach this one, such as `10.1.2.3:9091`. By default `PULSE_FLEET_LISTEN`, if
     /// that is the address of one interface
-    #[arg(id = "fleet_address", long, env = "PULSE_FLEET_ADDRESS", value_name = "HOST:PORT", value_parser = host_and_port, help_heading = FLEET)]
+    #[arg(id = "fleet_address", long = "fleet-address", env = "PULSE_FLEET_ADDRESS", value_name = "HOST:PORT", value_parser = host_and_port, help_heading = FLEET)]
     pub(super) address: Option<String>,
 
     /// How long a replica that does not answer goes on as the leader, from 5s to 60s. Default: 10s, and 20s in a bucket
-    #[arg(id = "fleet_lease", long, env = "PULSE_FLEET_LEASE", value_name = "DURATION", value_parser = lease, help_heading = FLEET)]
+    #[arg(id = "fleet_lease", long = "fleet-lease", env = "PULSE_FLEET_LEASE", value_name = "DURATION", value_parser = lease, help_heading = FLEET)]
     pub(super) lease: Option<Duration>,
 }
 

@@ -346,7 +346,7 @@ async fn a_cursor_is_stale_after_its_day_has_changed() {
     let before = setup.get(&next).await;
 
     setup.simulator.production().revise(setup.home(), day("2026-11-21").date());
-    setup.set_time("2026-11-22T04:31:00Z");
+    setup.set_time("2026-11-22T05:31:00Z");
     eventually(async || setup.get(&next).await.status == StatusCode::CONFLICT).await;
     let after = setup.get(&next).await;
 

@@ -17,7 +17,11 @@ const FORMATS: [&str; 4] = ["json", "csv", "ndjson", "parquet"];
 #[tokio::test(flavor = "multi_thread")]
 async fn a_url_with_one_etag_has_one_body_while_a_day_changes() {
     let simulation = SimulatorConfig { users: 60, days: 30, turnover: 0.0, ..SimulatorConfig::default() };
-    let setup = Setup::with(simulation, |config| config.freshness.refresh_interval = Duration::from_secs(1)).await;
+    let setup = Setup::with(simulation, |config| {
+        config.freshness.refresh_interval = Duration::from_secs(1);
+        config.freshness.early_refresh_calls = usize::MAX;
+    })
+    .await;
     let range = "start_date=2026-11-14&end_date=2026-11-21";
     let urls: Vec<String> = FORMATS
         .iter()
