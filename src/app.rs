@@ -6,6 +6,7 @@ pub mod build;
 pub mod config;
 mod file_descriptors;
 pub mod fleet;
+pub mod fleet_config;
 mod log_writer;
 pub mod maintenance;
 pub mod process_metrics;
@@ -18,7 +19,8 @@ pub mod tls;
 
 pub use build::{BuildError, Gateway, build};
 pub use config::{GatewayConfig, ServerConfig};
-pub use fleet::{FleetConfig, FleetStore, FleetStoreError, serve_fleet};
+pub use fleet::serve_fleet;
+pub use fleet_config::{FleetConfig, FleetStore, FleetStoreError};
 pub use serve::{serve, serve_operations, serve_until};
 pub use shutdown_signals::ShutdownSignals;
 pub use tls::{TlsError, TlsFiles};

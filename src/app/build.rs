@@ -6,7 +6,8 @@ use rayon::ThreadPoolBuildError;
 
 use super::{
     config::{GatewayConfig, ServerConfig},
-    fleet::{Fleet, FleetConfig, FleetPlace, FleetStoreError},
+    fleet::{Fleet, JoinedFleet},
+    fleet_config::{FleetConfig, FleetStoreError},
     maintenance::Maintenance,
     process_metrics::ProcessCollector,
 };
@@ -14,7 +15,7 @@ use crate::{
     access::{AccessConfigError, Authenticator},
     api::{AccessTokens, ApiConfig, ApiParts, ApiState},
     feishu::{FeishuConfig, FeishuSource, fetch_observer::FetchObserver},
-    fleet::{ForwardToLeader, Leadership, PreparedMember},
+    fleet::{FleetKey, FleetLink, ForwardToLeader, LeaderClient, Leadership, PreparedMember},
     model::Clock,
     prometheus::Collector,
     query::{BackfillJobs, Backfiller, CallCount, LatestDayMetrics, MemoryMetrics, QueryEngine, ViewEngines},
@@ -145,9 +146,13 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let loading_bytes = config.cache_bytes / LOADING_DIVISOR;
     let feishu = FeishuConfig { observer, loading_bytes, leadership: leadership.clone(), ..config.feishu };
     let feishu = FeishuSource::new(feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;
-    let place = FleetPlace { archive: &config.archive, owner: &config.owner };
     let join = |(prepared, fleet): (PreparedMember, FleetConfig)| {
-        fleet.join(prepared, &feishu, &app_secret, place, &dictionaries, &clock)
+        let store = fleet.open_store(&config.archive, &config.owner)?;
+        let member = prepared.join(store, Arc::new(feishu.clone())).map_err(BuildError::FleetThread)?;
+        let key = FleetKey::new(&app_secret);
+        let client = LeaderClient::new(key.clone(), Arc::clone(&clock))?;
+        let link = FleetLink::new(&member, client, Arc::clone(&dictionaries), fleet.patience());
+        Ok::<_, BuildError>(JoinedFleet { member, link, key })
     };
     let fleet = fleet.map(join).transpose()?;
     let link = fleet.as_ref().map(|fleet| fleet.link.clone());

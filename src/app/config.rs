@@ -9,7 +9,7 @@ use std::{
 use axum::http::HeaderValue;
 use reqwest::Url;
 
-use super::{fleet::FleetConfig, maintenance::MaintenanceConfig, tls::TlsFiles};
+use super::{fleet_config::FleetConfig, maintenance::MaintenanceConfig, tls::TlsFiles};
 use crate::{
     access::AccessConfig,
     api::{DashboardConfig, LogFilter, MetricsListener},

@@ -37,9 +37,9 @@ pub(super) async fn run(settings: &Settings) -> Result<(), CliError> {
         tracing::info!(address = %listener.local_addr()?, "serving probes, metrics and the log filter");
         tokio::spawn(app::serve_operations(gateway.api.clone(), listener));
     }
-    if let Some(listener) = fleet_listener {
+    if let (Some(fleet), Some(listener)) = (&gateway.fleet, fleet_listener) {
         tracing::info!(address = %listener.local_addr()?, "serving other replicas");
-        app::serve_fleet(&gateway, listener);
+        app::serve_fleet(fleet, &gateway.api, listener);
     }
     let served = app::serve_until(gateway, listener, first.cancelled_owned(), second.cancelled_owned()).await;
     telemetry_guard.end().await;

@@ -1,7 +1,7 @@
 //! The settings of `serve`. Each can be given as an option or in the environment.
 
 pub(super) mod access;
-mod fleet;
+pub(super) mod fleet;
 pub(super) mod headings;
 mod secret;
 pub(super) mod values;

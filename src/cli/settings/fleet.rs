@@ -40,7 +40,7 @@ pub(super) struct FleetSettings {
     /// Host and port at which other replicas reach this one, such as `10.1.2.3:9091`. By default `PULSE_FLEET_LISTEN`, if
     /// that is the address of one interface
     #[arg(id = "fleet_address", long = "fleet-address", env = "PULSE_FLEET_ADDRESS", value_name = "HOST:PORT", value_parser = host_and_port, help_heading = FLEET)]
-    pub(super) address: Option<String>,
+    pub(super) address: Option<HostAndPort>,
 
     /// How long a replica that does not answer goes on as the leader, from 5s to 60s. Default: 10s, and 20s in a bucket
     #[arg(id = "fleet_lease", long = "fleet-lease", env = "PULSE_FLEET_LEASE", value_name = "DURATION", value_parser = lease, help_heading = FLEET)]
@@ -86,7 +86,7 @@ impl FleetSettings {
 
     fn address(&self) -> Result<String, SettingError> {
         match &self.address {
-            Some(address) => Ok(address.clone()),
+            Some(address) => Ok(address.0.clone()),
             None if !self.listen.ip().is_unspecified() => Ok(self.listen.to_string()),
             None => Err(SettingError::of("PULSE_FLEET_ADDRESS", "is not set: other replicas must reach this one")),
         }
@@ -110,11 +110,14 @@ impl FromStr for StoreSetting {
 }
 
 /// A host and a port.
-fn host_and_port(text: &str) -> Result<String, String> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostAndPort(String);
+
+fn host_and_port(text: &str) -> Result<HostAndPort, String> {
     let valid = format!("http://{text}").parse::<reqwest::Url>().ok().filter(|url| {
         let is_bare =
             url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
         is_bare && url.has_host() && text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
     });
-    if valid.is_some() { Ok(text.to_owned()) } else { Err("expected a host and a port".to_owned()) }
+    if valid.is_some() { Ok(HostAndPort(text.to_owned())) } else { Err("expected a host and a port".to_owned()) }
 }
