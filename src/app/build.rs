@@ -21,10 +21,11 @@ use crate::{
     query::{BackfillJobs, Backfiller, CallCount, LatestDayMetrics, MemoryMetrics, QueryEngine, ViewEngines},
     source::DaySource,
     store::{
-        Archive, ArchiveLocation, HistoryFile, Memory, ReadPath,
+        Archive, ArchiveLocation, ArchiveOwner, HistoryFile, Memory, ReadPath,
         archive::{ArchiveLocationError, OwnershipError},
         read_path,
     },
+    table::Dictionaries,
 };
 
 /// The response cache gets 1/16 of `cache_bytes`.
@@ -120,18 +121,61 @@ impl Gateway {
     }
 }
 
-/// Builds the gateway. No request is sent to upstream before the gateway receives one.
+/// How the memory limit is shared, in bytes. The last three are in addition to it.
+struct MemoryShares {
+    days: u64,
+    responses: u64,
+    exports: u64,
+    rollups: u64,
+    memberships: u64,
+    loading: u64,
+    backlog: u64,
+    unread_bodies: u64,
+}
+
+impl MemoryShares {
+    fn of(cache_bytes: u64) -> Self {
+        let (responses, exports) = (cache_bytes / RESPONSE_CACHE_DIVISOR, cache_bytes / EXPORT_CACHE_DIVISOR);
+        let (rollups, memberships) = (cache_bytes / ROLLUP_CACHE_DIVISOR, cache_bytes / MEMBERSHIP_CACHE_DIVISOR);
+        Self {
+            days: cache_bytes - responses - exports - rollups - memberships,
+            responses,
+            exports,
+            rollups,
+            memberships,
+            loading: cache_bytes / LOADING_DIVISOR,
+            backlog: cache_bytes / BACKLOG_DIVISOR,
+            unread_bodies: (cache_bytes / UNREAD_BODY_DIVISOR).max(MIN_UNREAD_BODY_BYTES),
+        }
+    }
+}
+
+/// Opens the archive at this location; `None` if there is none.
+fn open_archive(
+    location: &ArchiveLocation,
+    owner: ArchiveOwner,
+    dictionaries: &Arc<Dictionaries>,
+    bytes: &MemoryShares,
+    leadership: Leadership,
+) -> Result<Option<Arc<Archive>>, ArchiveLocationError> {
+    let folder = if let ArchiveLocation::Folder(path) = location { Some(path.clone()) } else { None };
+    let Some(store) = location.open()? else { return Ok(None) };
+    let archive = Archive::new(store, Arc::clone(dictionaries), owner)
+        .in_folder(folder)
+        .with_backlog_bytes(bytes.backlog)
+        .with_membership_bytes(bytes.memberships)
+        .with_leadership(leadership);
+    Ok(Some(Arc::new(archive)))
+}
+
+/// Builds the gateway. In a fleet, this replica joins it. No request is sent to upstream before the gateway receives one.
 ///
 /// # Errors
 /// [`BuildError`] if a component cannot be set up.
 pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, BuildError> {
     let authenticator = Arc::new(Authenticator::new(&config.access)?);
-    let rollup_bytes = config.cache_bytes / ROLLUP_CACHE_DIVISOR;
-    let membership_bytes = config.cache_bytes / MEMBERSHIP_CACHE_DIVISOR;
-    let response_bytes = config.cache_bytes / RESPONSE_CACHE_DIVISOR;
-    let export_bytes = config.cache_bytes / EXPORT_CACHE_DIVISOR;
-    let day_bytes = config.cache_bytes - response_bytes - export_bytes - rollup_bytes - membership_bytes;
-    let memory = Arc::new(Memory::new(day_bytes, config.freshness, Arc::clone(&clock)));
+    let bytes = MemoryShares::of(config.cache_bytes);
+    let memory = Arc::new(Memory::new(bytes.days, config.freshness, Arc::clone(&clock)));
     if let Some(path) = config.history_file {
         HistoryFile::open(path, Arc::clone(memory.catalog().history())).spawn_writer();
     }
@@ -143,8 +187,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let fleet = config.fleet.map(|fleet| (fleet.prepare(), fleet));
     let leadership = fleet.as_ref().map_or_else(Leadership::sole, |(prepared, _)| prepared.leadership());
     let app_secret = config.feishu.credentials.app_secret.clone();
-    let loading_bytes = config.cache_bytes / LOADING_DIVISOR;
-    let feishu = FeishuConfig { observer, loading_bytes, leadership: leadership.clone(), ..config.feishu };
+    let feishu =
+        FeishuConfig { observer, loading_bytes: bytes.loading, leadership: leadership.clone(), ..config.feishu };
     let feishu = FeishuSource::new(feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;
     let join = |(prepared, fleet): (PreparedMember, FleetConfig)| {
         let store = fleet.open_store(&config.archive, &config.owner)?;
@@ -161,14 +205,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let calls: CallCount = Arc::new(move || throttle.snapshot().sent);
     let upstream: Arc<dyn Collector> = Arc::new(feishu.clone());
     let process: Arc<dyn Collector> = Arc::new(ProcessCollector::new(clock.now()));
-    let folder = if let ArchiveLocation::Folder(path) = &config.archive { Some(path.clone()) } else { None };
-    let archive = config
-        .archive
-        .open()?
-        .map(|store| Archive::new(store, Arc::clone(&dictionaries), config.owner).in_folder(folder))
-        .map(|archive| archive.with_backlog_bytes(config.cache_bytes / BACKLOG_DIVISOR))
-        .map(|archive| archive.with_membership_bytes(membership_bytes).with_leadership(leadership.clone()));
-    let archive = archive.map(Arc::new);
+    let archive = open_archive(&config.archive, config.owner, &dictionaries, &bytes, leadership.clone())?;
     let feishu: Arc<dyn DaySource> = match link.clone() {
         Some(link) => Arc::new(ForwardToLeader::new(feishu, link)),
         None => Arc::new(feishu),
@@ -178,7 +215,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let mut collectors: Vec<Arc<dyn Collector>> = vec![process, upstream, dictionaries, flights];
     collectors.extend(fleet.as_ref().map(|fleet| Arc::clone(fleet.member.metrics()) as Arc<dyn Collector>));
     collectors.extend(archive.clone().map(|archive| archive as Arc<dyn Collector>));
-    let engine = QueryEngine::new(source, memory.catalog().clone(), rollup_bytes);
+    let engine = QueryEngine::new(source, memory.catalog().clone(), bytes.rollups);
     collectors.push(Arc::new(MemoryMetrics {
         memory: Arc::clone(&memory),
         monthly_rollups: engine.monthly_rollups().clone(),
@@ -218,9 +255,9 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
             request_timeout: config.request_timeout,
             max_requests: config.server.max_requests,
             max_exports: config.server.max_exports,
-            response_cache_bytes: response_bytes,
-            export_cache_bytes: export_bytes,
-            unread_body_bytes: (config.cache_bytes / UNREAD_BODY_DIVISOR).max(MIN_UNREAD_BODY_BYTES),
+            response_cache_bytes: bytes.responses,
+            export_cache_bytes: bytes.exports,
+            unread_body_bytes: bytes.unread_bodies,
             min_group_size: config.min_group_size,
             drop_in_extended: config.drop_in_extended,
             cors_origins: config.cors_origins,

@@ -116,7 +116,7 @@ pub(super) async fn remove_forgotten_days(
             match known.map(|known| forgotten.since(known)) {
                 None => {}
                 Some(MissedDeletions::Days(days)) => {
-                    days.into_iter().flat_map(keys_of).for_each(|key| remove_day(&key))
+                    days.into_iter().flat_map(keys_of).for_each(|key| remove_day(&key));
                 }
                 Some(MissedDeletions::All) => {
                     tracing::warn!("more days were deleted than the record names; all days are removed from memory");

@@ -19,7 +19,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub enum FleetStore {
     /// A Redis or Valkey server.
-    Redis(RedisAddress),
+    Redis(Box<RedisAddress>),
     /// The bucket of the archive.
     Archive,
     /// Memory of this process, for tests.
@@ -109,7 +109,7 @@ impl FleetConfig {
                 let key = redis_key(&owner.app_id, &owner.upstream);
                 let key =
                     if record == RecordUse::Probe { format!("{key}:probe:{:08x}", fastrand::u32(..)) } else { key };
-                Box::new(RedisStore::new(address.clone(), key))
+                Box::new(RedisStore::new((**address).clone(), key))
             }
             FleetStore::Archive => {
                 let bucket = archive.open_without_retries()?.ok_or(FleetStoreError::NoBucket)?;

@@ -61,7 +61,7 @@ impl Leadership {
         let Some(mut status) = self.status.clone() else { return };
         let leads = |status: &FleetStatus| status.leads_until.is_some_and(|until| Instant::now() < until);
         if status.wait_for(leads).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

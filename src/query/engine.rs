@@ -381,6 +381,7 @@ impl QueryEngine {
     }
 
     /// The outermost layer of the read path.
+    #[must_use]
     pub const fn source(&self) -> &Arc<dyn DaySource> {
         &self.source
     }

@@ -207,6 +207,7 @@ impl Memory {
     }
 
     /// The days that are held in any scope or view.
+    #[must_use]
     pub fn held_days(&self) -> HashSet<DayKey> {
         self.caches.days.held_days()
     }

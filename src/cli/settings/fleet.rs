@@ -101,7 +101,7 @@ impl FromStr for StoreSetting {
             "none" => Ok(Self::None),
             "archive" => Ok(Self::Store(FleetStore::Archive)),
             address => match address.parse::<RedisAddress>() {
-                Ok(address) => Ok(Self::Store(FleetStore::Redis(address))),
+                Ok(address) => Ok(Self::Store(FleetStore::Redis(Box::new(address)))),
                 // The text may contain a password, so it is not shown.
                 Err(error) => Err(format!("{error}, or archive, or none")),
             },
