@@ -25,8 +25,13 @@ use crate::{
     table::{DayTable, Dictionaries},
 };
 
-/// Time that a requested day waits for further days. A request loads all its days concurrently, within a few milliseconds.
+/// Time that the first requested day waits for further days. A request loads all its days concurrently, within a few
+/// milliseconds.
 const BATCH_DELAY: Duration = Duration::from_millis(3);
+
+/// The same while other days are being fetched. The days of one request arrive within tens of milliseconds if each is looked
+/// up in a bucket first, or comes from another replica.
+const LATER_BATCH_DELAY: Duration = Duration::from_millis(25);
 
 /// Maximum number of attempts of a page of a part of a range that failed.
 const ATTEMPTS_OF_PART: u32 = 2;
@@ -232,6 +237,11 @@ impl Shared {
         range_plan::max_rows(self.sizes.get(batch_key).map(|size| size.largest), days)
     }
 
+    /// Number of days that wait for a fetch.
+    fn pending_count(&self, batch_key: &BatchKey) -> usize {
+        self.lock_queues().get(batch_key).map_or(0, |queue| queue.pending_days().count())
+    }
+
     /// The refusal of an id that Feishu did not know a short time ago.
     fn known_refusal(&self, batch_key: &BatchKey) -> Option<LoadError> {
         let UnknownId { error, refused_at } = self.unknown_ids.get(batch_key)?;
@@ -363,10 +373,12 @@ async fn run_worker(shared: Arc<Shared>, batch_key: BatchKey) {
             chains.detach_all();
             return;
         }
+        let pending = shared.pending_count(&batch_key);
         // The end of a chain is signalled too.
         change_signal.notified().await;
-        // Other replicas pass on the days of a request one by one.
-        tokio::time::sleep(BATCH_DELAY).await;
+        if shared.pending_count(&batch_key) > pending {
+            tokio::time::sleep(LATER_BATCH_DELAY).await;
+        }
         while chains.try_join_next().is_some() {}
     }
 }
