@@ -108,6 +108,7 @@ impl Service {
         let token = access_tokens.issue(&TokenSubject("anyone".into()), now);
         let parts = ApiParts {
             backfills: BackfillJobs::new(Backfiller::new(engine.clone(), None, Arc::new(|| 0))),
+            fleet: None,
             views: ViewEngines::new(engine, memory, None),
             archive: None,
             quota: Arc::new(MonthlyQuota::new(QuotaConfig::default(), Arc::clone(&clock))),
