@@ -74,46 +74,57 @@ async fn check_two_handles(open: Open<'_>, name: &str) {
     one.remove().await.expect("an answer");
 }
 
-/// No write of concurrent writers is lost: each raises the term by one.
+/// No write of concurrent writers is lost: each raises the term by one. A slow server leaves some outcomes unknown:
+/// SeaweedFS lets a write that meets others wait for seconds.
 async fn check_concurrent_writers(open: Open<'_>, name: &str) {
     let mut store = open(name);
     assert!(matches!(store.swap(None, &record(0)).await, SwapOutcome::Done(_)));
     let writers = (0..WRITERS).map(|_| {
         let mut store = open(name);
         tokio::spawn(async move {
-            let mut written = 0;
+            let (mut written, mut unknown) = (0, 0);
             while written < WRITES {
-                let (found, version) = store.read().await.expect("an answer").expect("a record");
+                let Ok(read) = store.read().await else { continue };
+                let (found, version) = read.expect("a record");
                 match store.swap(Some(&version), &record(found.term + 1)).await {
                     SwapOutcome::Done(_) => written += 1,
                     SwapOutcome::Lost => {}
-                    SwapOutcome::Unknown(error) => panic!("{error}"),
+                    SwapOutcome::Unknown(_) => unknown += 1,
                 }
             }
+            unknown
         })
     });
     let ended = futures_util::future::join_all(writers);
-    for writer in tokio::time::timeout(Duration::from_secs(60), ended).await.expect("all writes within 60 s") {
-        writer.expect("a writer that did not panic");
-    }
+    let ended = tokio::time::timeout(Duration::from_secs(180), ended).await.expect("all writes within 180 s");
+    let unknown: u64 = ended.into_iter().map(|writer| writer.expect("a writer that did not panic")).sum();
     let (last, _) = store.read().await.expect("an answer").expect("a record");
-    assert_eq!(last.term, WRITERS as u64 * WRITES);
+    let known = WRITERS as u64 * WRITES;
+    assert!((known..=known + unknown).contains(&last.term), "{} for {known} and {unknown} unknown", last.term);
     store.remove().await.expect("an answer");
 }
 
-/// Of concurrent creations, one succeeds.
+/// Of concurrent creations, one succeeds: the one whose record is stored.
 async fn check_concurrent_creation(open: Open<'_>, name: &str) {
-    for _ in 0..5 {
+    for round in 0..5 {
+        let name = format!("{name}-{round}");
         let creations = (0..WRITERS as u64).map(|term| {
-            let mut store = open(name);
-            tokio::spawn(async move { store.swap(None, &record(term)).await })
+            let mut store = open(&name);
+            tokio::spawn(async move { (term, store.swap(None, &record(term)).await) })
         });
-        let outcomes =
-            futures_util::future::join_all(creations).await.into_iter().map(|ended| ended.expect("no panic"));
-        let (done, others): (Vec<_>, Vec<_>) = outcomes.partition(|outcome| matches!(outcome, SwapOutcome::Done(_)));
-        assert_eq!(done.len(), 1, "{others:?}");
-        assert!(others.iter().all(|outcome| *outcome == SwapOutcome::Lost), "{others:?}");
-        open(name).remove().await.expect("an answer");
+        let outcomes: Vec<_> =
+            futures_util::future::join_all(creations).await.into_iter().map(|ended| ended.expect("no panic")).collect();
+        let mut store = open(&name);
+        let (stored, _) = store.read().await.expect("an answer").expect("a record");
+        for (term, outcome) in &outcomes {
+            let possible = match outcome {
+                SwapOutcome::Done(_) => *term == stored.term,
+                SwapOutcome::Lost => *term != stored.term,
+                SwapOutcome::Unknown(_) => true,
+            };
+            assert!(possible, "the record of {} is stored: {outcomes:?}", stored.term);
+        }
+        store.remove().await.expect("an answer");
     }
 }
 
