@@ -39,6 +39,7 @@ pub mod prefer;
 pub mod problem;
 mod public_path;
 pub mod rate_limit_headers;
+pub mod representation;
 pub mod request_facts;
 pub mod request_id;
 pub mod request_limits;

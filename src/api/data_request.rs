@@ -3,45 +3,32 @@
 //! ```text
 //! let request = ActivityRequest::parse(&context)?;                           // or a problem that names every fault
 //! let input = context.load(&request.data, context.engine().load_…).await?;   // or 202, or a problem
-//! let current = context.validate(&input, &request.data)?;                    // or 304, or a stored response
+//! let current = Representation::validate(context, &input, &request.data)?;   // or 304, or a stored response
 //! let report = compute(move || report(&input, &request)).await?;
-//! context.respond(current, report).await
+//! current.respond(report).await
 //! ```
 //!
 //! A stage takes what the previous one returns: only [`load`](RequestContext::load) makes a [`Loaded`], and only
-//! [`validate`](RequestContext::validate) makes the [`Representation`] that a response is completed with.
+//! [`validate`](super::representation::Representation::validate) makes what a response is completed with.
 
 use std::{future::Future, num::NonZeroU64, ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
-    body::to_bytes,
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts},
+    http::{HeaderMap, Method, Uri, request::Parts},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    caching::{
-        CacheEntry, ContentEncoding, ETag,
-        cache_entry::{not_modified, with_etag},
-        cache_headers::cache_headers,
-        content_encoding::EncodedChunks,
-        preconditions::Preconditions,
-        ranges::without_range,
-        response_store::{CollectedBody, StoredResponse},
-    },
-    compute::compute,
+    caching::ranges::without_range,
     export_limits::ExportPermit,
-    export_pool::ChunkSource,
     exports,
-    format::{Format, PathSuffix, RequestedFormat},
+    format::{PathSuffix, RequestedFormat},
     meta::RANGES_CAN_BE_COMPARED,
-    missing_days::{MISSING_DAYS, missing_days_header},
     params::Params,
     prefer::Preference,
-    problem::{DEFAULT_RETRY_AFTER, Problem, ProblemCode},
+    problem::{DEFAULT_RETRY_AFTER, Problem},
     selection_check::{SelectionCheck, check_selection},
     state::ApiState,
     v1::backfill_item::accepted_response,
@@ -49,15 +36,9 @@ use super::{
 use crate::{
     access::{Caller, Scope},
     model::Geo,
-    query::{
-        BackfillJob, BackfillRequest, HasProvenance, LoadOptions, Provenance, Query, QueryEngine, QueryError,
-        SelectableDays,
-    },
+    query::{BackfillJob, BackfillRequest, LoadOptions, Query, QueryEngine, QueryError, SelectableDays},
     store::CacheGeneration,
 };
-
-/// Size in bytes below which bodies are compressed on the async thread: moving them to another thread takes as long.
-const MAX_INLINE_ENCODING_BYTES: usize = 8 << 10;
 
 /// The context of a request over days: the caller, its query engine, and the headers.
 pub struct RequestContext {
@@ -94,16 +75,6 @@ pub struct Loaded<D> {
     notes: Vec<&'static str>,
 }
 
-/// The representation that answers the request: its validator, its coding, and the data that it is made from.
-pub struct Representation {
-    etag: ETag,
-    encoding: ContentEncoding,
-    provenance: Provenance,
-    generation: CacheGeneration,
-    /// The header that lists missing days, for formats without `meta`.
-    missing_days: Option<HeaderValue>,
-}
-
 /// A response that is known before anything is computed.
 pub enum EarlyResponse {
     /// The request failed.
@@ -126,6 +97,11 @@ impl<D> Loaded<D> {
     /// what the minimum group size does not protect.
     pub fn notes(&self) -> impl Iterator<Item = &'static str> {
         self.notes.iter().copied()
+    }
+
+    /// The generation of the cached data before the days were loaded.
+    pub const fn generation(&self) -> CacheGeneration {
+        self.generation
     }
 
     /// The days.
@@ -187,29 +163,6 @@ impl RequestContext {
         }
     }
 
-    /// The representation that is computed from the loaded days.
-    ///
-    /// # Errors
-    /// [`EarlyResponse::Ready`], if no computation is needed.
-    pub fn validate<D: HasProvenance + SelectableDays>(
-        &self,
-        loaded: &Loaded<D>,
-        request: &DataRequest,
-    ) -> Result<Representation, EarlyResponse> {
-        let provenance = loaded.provenance(&self.engine, &request.query);
-        let missing_days = if request.format.has_meta() {
-            None
-        } else {
-            missing_days_header(&request.query.geos, &loaded.loaded_days().selected_days_left_out())
-        };
-        let representation =
-            Representation { missing_days, ..self.representation(request, provenance, loaded.generation) };
-        match self.ready_response(&representation) {
-            Some(response) => Err(EarlyResponse::Ready(Box::new(response))),
-            None => Ok(representation),
-        }
-    }
-
     /// Starts a job that fetches the days of `query`. `remaining` is the estimated time, if known.
     async fn accept(&self, query: &Query, remaining: Option<Duration>) -> EarlyResponse {
         let query = Query { scope: self.caller.view().source_scope(&query.scope), ..query.clone() };
@@ -225,171 +178,12 @@ impl RequestContext {
         EarlyResponse::Accepted { job, caller, retry_after: estimate.unwrap_or(DEFAULT_RETRY_AFTER) }
     }
 
-    fn representation(
-        &self,
-        request: &DataRequest,
-        provenance: Provenance,
-        generation: CacheGeneration,
-    ) -> Representation {
-        let DataRequest { format, min_group_size, .. } = request;
-        let offered = match format.format {
-            Format::Json => ContentEncoding::STORED,
-            Format::Csv | Format::Ndjson => ContentEncoding::STREAMED,
-            // These files are compressed already.
-            Format::Parquet | Format::Xlsx => &[],
-        };
-        let encoding = ContentEncoding::negotiate(&self.headers, offered);
-        // The ETag also depends on what the caller may see of the same days.
-        let accepts_identity = !ContentEncoding::is_identity_refused(&self.headers);
-        let form = format!("{format:?} {} {min_group_size:?} {accepts_identity}", self.caller.view_key());
-        let etag = ETag::new(&provenance.version, self.path_and_query(), &form, encoding);
-        Representation { etag, encoding, provenance, generation, missing_days: None }
-    }
-
-    /// The response, if nothing must be computed for it.
-    fn ready_response(&self, representation: &Representation) -> Option<Response> {
-        let stored = self.state.data.response_cache.store().get(&representation.etag);
-        if Preconditions::from_headers(&self.headers).lists(&representation.etag, representation.provenance.fetched_at)
-        {
-            let response = self.not_modified(representation);
-            // Also cached, because a client that revalidates once does so again.
-            return Some(
-                stored
-                    .iter()
-                    .fold(response, |response, stored| self.cache_entry(representation, stored).attach_to(response)),
-            );
-        }
-        stored.map(|stored| self.conditional_response(representation, &stored))
-    }
-
-    /// The stored response, or what the preconditions demand, with its entry for the response cache.
-    fn conditional_response(&self, representation: &Representation, stored: &Arc<StoredResponse>) -> Response {
-        let response = self.precondition_response(representation).unwrap_or_else(|| {
-            let headers = stored.headers_with(cache_headers(&representation.provenance, self.now()));
-            stored.rows.attach_to(stored.to_response(headers, &self.headers))
-        });
-        self.cache_entry(representation, stored).attach_to(response)
-    }
-
-    /// The response that the preconditions demand instead of the representation.
-    fn precondition_response(&self, representation: &Representation) -> Option<Response> {
-        let Representation { etag, provenance, .. } = representation;
-        let preconditions = Preconditions::from_headers(&self.headers);
-        preconditions.response(etag, provenance.fetched_at, || self.not_modified(representation))
-    }
-
-    fn not_modified(&self, Representation { etag, provenance, .. }: &Representation) -> Response {
-        not_modified(with_etag(etag, cache_headers(provenance, self.now())))
-    }
-
-    /// The entry of the response in the response cache.
-    fn cache_entry(&self, representation: &Representation, stored: &Arc<StoredResponse>) -> CacheEntry {
-        let Representation { etag, provenance, generation, .. } = representation;
-        CacheEntry::new(stored, etag.clone(), provenance.clone(), *generation, self.now())
-    }
-
-    /// Completes a computed response: compresses it, adds its validators, and stores it in the response cache.
-    ///
-    /// # Errors
-    /// [`EarlyResponse::Problem`], if the body cannot be read or compressed.
-    pub async fn respond(self, representation: Representation, response: Response) -> Result<Response, EarlyResponse> {
-        // A problem is neither stored nor validated.
-        if !response.status().is_success() {
-            return Ok(response);
-        }
-        let (parts, body) = response.into_parts();
-        let unreadable = |_| Problem::new(ProblemCode::Internal, "the response body ended early");
-        let body = to_bytes(body, usize::MAX).await.map_err(unreadable)?;
-        // From now on, so that responses that wait to be compressed count as well.
-        let permit = self.state.data.body_budget.take(body.len() as u64)?;
-        let encoding = match representation.encoding {
-            negotiated if ContentEncoding::is_identity_refused(&self.headers) => negotiated,
-            negotiated => negotiated.unless_small(body.len()),
-        };
-        let encoded = match body.len() {
-            _ if encoding == ContentEncoding::Identity => Ok(body),
-            ..MAX_INLINE_ENCODING_BYTES => encoding.encode(body),
-            _ => compute(move || encoding.encode(body)).await?,
-        };
-        let body = encoded.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
-        let mut headers = parts.headers;
-        headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
-        headers.extend(representation.etag.header().map(|etag| (header::ETAG, etag)));
-        headers.extend(representation.missing_days.clone().map(|days| (MISSING_DAYS, days)));
-        let rows = parts.extensions.get().cloned().unwrap_or_default();
-        let stored = Arc::new(StoredResponse { headers, body, rows });
-        self.state.data.response_cache.store().insert(representation.etag.clone(), &stored);
-        let mut response = self.conditional_response(&representation, &stored);
-        if let Some(permit) = permit {
-            response.extensions_mut().insert(permit);
-        }
-        Ok(response)
-    }
-
     /// Begins an export of rows, before its days are loaded.
     ///
     /// # Errors
     /// The problem to respond with, if too many exports are in progress.
     pub fn begin_export(&self) -> Result<ExportPermit, Problem> {
         self.state.data.export_limits.begin(&self.caller)
-    }
-
-    /// Completes an export: its chunks are compressed while they are written. `file` turns the body into a response. The
-    /// export ends with `permit`, which is held until its last chunk is written and, if it is streamed, read.
-    ///
-    /// An export that may be stored is collected first, so that the response has a length and parts of it can be requested;
-    /// a longer one is streamed.
-    ///
-    /// # Errors
-    /// [`EarlyResponse::Problem`], if the compressor cannot be created, or if the export fails before it is sent.
-    pub async fn respond_with_export<C: ChunkSource>(
-        self,
-        representation: &Representation,
-        chunks: C,
-        permit: ExportPermit,
-        file: impl FnOnce(axum::body::Body) -> Response,
-    ) -> Result<Response, EarlyResponse> {
-        if let Some(response) = self.precondition_response(representation) {
-            return Ok(response);
-        }
-        let Representation { etag, encoding, provenance, missing_days, .. } = representation;
-        let chunks = EncodedChunks::new(chunks, *encoding);
-        let chunks = chunks.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
-        let store = self.state.data.response_cache.store();
-        let export = self.state.data.export_pool.body(chunks, permit);
-        let collected = store.collect(export, &self.state.data.body_budget).await;
-        let collected = collected.map_err(|error| Problem::new(ProblemCode::Internal, error.to_string()))?;
-        let own_headers = |headers: &mut HeaderMap| {
-            headers.extend(encoding.header().map(|encoding| (header::CONTENT_ENCODING, encoding)));
-            headers.extend(etag.header().map(|etag| (header::ETAG, etag)));
-            headers.extend(missing_days.clone().map(|days| (MISSING_DAYS, days)));
-        };
-        match collected {
-            CollectedBody::Whole(chunks, permit) => {
-                let body = match <[Bytes; 1]>::try_from(chunks) {
-                    Ok([only]) => only,
-                    // Copying 64 MiB takes tens of milliseconds.
-                    Err(chunks) => compute(move || Bytes::from(chunks.concat())).await?,
-                };
-                let (mut parts, _) = file(axum::body::Body::empty()).into_parts();
-                own_headers(&mut parts.headers);
-                let rows = parts.extensions.get().cloned().unwrap_or_default();
-                let stored = Arc::new(StoredResponse { headers: parts.headers, body, rows });
-                store.insert(etag.clone(), &stored);
-                let mut response = self.conditional_response(representation, &stored);
-                // The memory is counted until the body is sent.
-                if let Some(permit) = permit {
-                    response.extensions_mut().insert(permit);
-                }
-                Ok(response)
-            }
-            CollectedBody::Streamed(body) => {
-                let mut response = file(body);
-                own_headers(response.headers_mut());
-                response.headers_mut().extend(cache_headers(provenance, self.now()));
-                Ok(response)
-            }
-        }
     }
 
     /// The query engine of the caller. It sees the data through the caller's view.
@@ -416,8 +210,22 @@ impl RequestContext {
         &self.uri
     }
 
-    fn path_and_query(&self) -> &str {
+    /// The path and query of the request.
+    #[must_use]
+    pub fn path_and_query(&self) -> &str {
         self.uri.path_and_query().map_or("", |path_and_query| path_and_query.as_str())
+    }
+
+    /// The headers of the request. A HEAD request has no range.
+    #[must_use]
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The state of the API.
+    #[must_use]
+    pub const fn state(&self) -> &ApiState {
+        &self.state
     }
 
     /// The geos that are served; the first is the home geo of the tenant.

@@ -25,6 +25,7 @@ use crate::{
             style::PictureStyle,
         },
         problem::Problem,
+        representation::Representation,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
@@ -105,9 +106,9 @@ struct ActivityRequest {
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
     let request = ActivityRequest::parse(&context)?;
     let input = context.load(&request.data, request.trailing.load(context.engine(), &request.data)).await?;
-    let current = context.validate(&input, &request.data)?;
+    let current = Representation::validate(context, &input, &request.data)?;
     let report = compute(move || report(&input, &request)).await?;
-    context.respond(current, report).await
+    current.respond(report).await
 }
 
 impl ActivityRequest {

@@ -17,6 +17,7 @@ use crate::{
         list_response::ListResponse,
         meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED},
         problem::Problem,
+        representation::Representation,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
@@ -139,9 +140,9 @@ record! {
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
     let request = parse(&context)?;
     let loaded = context.load(&request, context.engine().load_rows(&request.query, request.options)).await?;
-    let current = context.validate(&loaded, &request)?;
+    let current = Representation::validate(context, &loaded, &request)?;
     let report = compute(move || report(&loaded, &request)).await?;
-    context.respond(current, report).await
+    current.respond(report).await
 }
 
 fn parse(context: &RequestContext) -> Result<DataRequest, Problem> {

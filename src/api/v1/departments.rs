@@ -25,6 +25,7 @@ use crate::{
         meta::{DISTINCT_COUNTS_WITHHELD, Meta, SMALL_GROUPS_SUPPRESSED, SUMS_LIMITED, TRAILING_FIGURES_SUPPRESSED},
         params::{WholeNumber, param_types::choice_schema},
         problem::Problem,
+        representation::Representation,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
@@ -138,9 +139,9 @@ struct DepartmentsRequest {
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
     let request = DepartmentsRequest::parse(&context)?;
     let loaded = context.load(&request.data, request.trailing.load(context.engine(), &request.data)).await?;
-    let current = context.validate(&loaded, &request.data)?;
+    let current = Representation::validate(context, &loaded, &request.data)?;
     let report = compute(move || report(&loaded, &request)).await?;
-    context.respond(current, report).await
+    current.respond(report).await
 }
 
 impl DepartmentsRequest {

@@ -18,6 +18,7 @@ use crate::{
         meta::{Meta, NO_ROWS_OF_INACTIVE_PEOPLE, SMALL_GROUPS_SUPPRESSED, UNKNOWN_LAST_ACTIVITY},
         params::WholeNumber,
         problem::Problem,
+        representation::Representation,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
@@ -130,9 +131,9 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
     let request = LicencesRequest::parse(&context)?;
     let DataRequest { query, options, .. } = &request.data;
     let newest = context.load(&request.data, UserRollups::load_newest_date(context.engine(), query, *options)).await?;
-    let current = context.validate(&newest, &request.data)?;
+    let current = Representation::validate(context, &newest, &request.data)?;
     let report = compute(move || report(&newest, &request)).await?;
-    context.respond(current, report).await
+    current.respond(report).await
 }
 
 impl LicencesRequest {

@@ -14,6 +14,7 @@ use crate::{
             DISTINCT_COUNTS_WITHHELD, MOVEMENT_INCOMPLETE, Meta, NO_ROWS_OF_INACTIVE_PEOPLE, SMALL_GROUPS_SUPPRESSED,
         },
         problem::Problem,
+        representation::Representation,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
@@ -113,9 +114,9 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
     let request = MovementRequest::parse(&context)?;
     let DataRequest { query, options, .. } = &request.data;
     let input = context.load(&request.data, context.engine().load_report_input(query, *options)).await?;
-    let current = context.validate(&input, &request.data)?;
+    let current = Representation::validate(context, &input, &request.data)?;
     let report = compute(move || report(&input, &request)).await?;
-    context.respond(current, report).await
+    current.respond(report).await
 }
 
 impl MovementRequest {

@@ -17,6 +17,7 @@ use crate::{
         list_response::ListResponse,
         meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED, SMALL_GROUPS_SUPPRESSED},
         problem::Problem,
+        representation::Representation,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
@@ -147,9 +148,9 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
     let request = RetentionRequest::parse(&context)?;
     let DataRequest { query, options, .. } = &request.data;
     let loaded = context.load(&request.data, context.engine().load_report_input(query, *options)).await?;
-    let current = context.validate(&loaded, &request.data)?;
+    let current = Representation::validate(context, &loaded, &request.data)?;
     let report = compute(move || report(&loaded, &request)).await?;
-    context.respond(current, report).await
+    current.respond(report).await
 }
 
 impl RetentionRequest {

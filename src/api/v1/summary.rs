@@ -24,6 +24,7 @@ use crate::{
             summary::{HeadlineFigure, SummaryChart},
         },
         problem::Problem,
+        representation::Representation,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
@@ -119,9 +120,9 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
     let request = SummaryRequest::parse(&context)?;
     let DataRequest { query, options, .. } = &request.data;
     let input = context.load(&request.data, context.engine().load_report_input(query, *options)).await?;
-    let current = context.validate(&input, &request.data)?;
+    let current = Representation::validate(context, &input, &request.data)?;
     let report = compute(move || report(&input, &request)).await?;
-    context.respond(current, report).await
+    current.respond(report).await
 }
 
 /// The parsed request.

@@ -24,6 +24,7 @@ use crate::{
         meta::{Meta, SUMS_LIMITED},
         params::PathSegment,
         problem::Problem,
+        representation::Representation,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, RangeParams},
     },
@@ -92,9 +93,9 @@ pub(in crate::api) async fn get(
 ) -> Result<Response, EarlyResponse> {
     let (request, dormant_after) = parse(&context, user_id)?;
     let loaded = context.load(&request, context.engine().load_rows(&request.query, request.options)).await?;
-    let current = context.validate(&loaded, &request)?;
+    let current = Representation::validate(context, &loaded, &request)?;
     let person = compute(move || person(&loaded, &request, dormant_after)).await??;
-    context.respond(current, person).await
+    current.respond(person).await
 }
 
 fn parse(context: &RequestContext, user_id: String) -> Result<(DataRequest, u16), Problem> {

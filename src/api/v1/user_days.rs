@@ -16,13 +16,14 @@ use crate::{
         access_log::RowCount,
         compute::compute,
         cursor::{self, Cursor, Offset},
-        data_request::{DataRequest, EarlyResponse, Loaded, Representation, RequestContext},
+        data_request::{DataRequest, EarlyResponse, Loaded, RequestContext},
         export_limits::ExportPermit,
         format::{Format, Layout, RequestedFormat},
         list_response,
         meta::Meta,
         params::WholeNumber,
         problem::{ParameterFault, Problem, ProblemCode},
+        representation::Representation,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
@@ -108,14 +109,14 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
     let DataRequest { query, options, format, .. } = &request.data;
     let permit = (format.format != Format::Json).then(|| context.begin_export()).transpose()?;
     let loaded = context.load(&request.data, context.engine().load_rows(query, *options)).await?;
-    let current = context.validate(&loaded, &request.data)?;
-    if let Some(permit) = permit {
-        return export(context, &current, loaded.into_inner(), request, permit).await;
-    }
     let uri = context.uri().clone();
+    let current = Representation::validate(context, &loaded, &request.data)?;
+    if let Some(permit) = permit {
+        return export(current, loaded.into_inner(), request, permit).await;
+    }
     // Serializing a page of 10,000 rows takes tens of milliseconds.
     let page = compute(move || page(&loaded, &request, &uri)).await??;
-    context.respond(current, page).await
+    current.respond(page).await
 }
 
 impl UserDaysRequest {
@@ -167,8 +168,7 @@ fn too_many_rows(error: TooManyRows) -> Problem {
 
 /// The response in a format that streams the whole selection.
 async fn export(
-    context: RequestContext,
-    current: &Representation,
+    current: Representation,
     loaded: LoadedDays,
     request: UserDaysRequest,
     permit: ExportPermit,
@@ -192,19 +192,19 @@ async fn export(
     let syntax = match format {
         Format::Parquet => {
             let export = ParquetExport::new(rows, fields).map_err(list_response::serialization_problem)?;
-            return context.respond_with_export(current, export, permit, file).await;
+            return current.respond_with_export(export, permit, file).await;
         }
         Format::Xlsx => {
             let row_count = rows.count_rows();
             list_response::check_xlsx_rows(row_count)?;
             let export = XlsxExport::new(rows, fields, row_count).map_err(list_response::serialization_problem)?;
-            return context.respond_with_export(current, export, permit, file).await;
+            return current.respond_with_export(export, permit, file).await;
         }
         Format::Csv => RowSyntax::Csv,
         Format::Json | Format::Ndjson if layout == Layout::Flat => RowSyntax::FlatNdjson,
         Format::Json | Format::Ndjson => RowSyntax::Ndjson,
     };
-    context.respond_with_export(current, TextExport::new(rows, &fields, syntax, bom), permit, file).await
+    current.respond_with_export(TextExport::new(rows, &fields, syntax, bom), permit, file).await
 }
 
 /// One page as JSON, with a link to the next page.

@@ -25,6 +25,7 @@ use crate::{
         meta::{Meta, PEOPLE_WITHOUT_ID_OMITTED, SUMS_LIMITED, TOO_FEW_DATES, UNKNOWN_LAST_ACTIVITY, UNKNOWN_WHO_LEFT},
         params::{DayCount, WholeNumber, parsed},
         problem::{Problem, ProblemCode},
+        representation::Representation,
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
@@ -112,17 +113,17 @@ pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, Ear
     let format = request.data.format;
     let permit = (format.format != Format::Json).then(|| context.begin_export()).transpose()?;
     let rollups = context.load(&request.data, load(context.engine(), &request)).await?;
-    let current = context.validate(&rollups, &request.data)?;
     let (format, uri) = (format.format, context.uri().clone());
+    let current = Representation::validate(context, &rollups, &request.data)?;
     if let Some(permit) = permit {
         let range = rollups.input.plan.range;
         let export = compute(move || UsersExport::new(rollups.into_inner(), &request)).await??;
         let row_count = export.row_count.clone();
         let file = |body| row_count.attach_to(list_response::file_response(format, "users", range, body));
-        return context.respond_with_export(&current, export, permit, file).await;
+        return current.respond_with_export(export, permit, file).await;
     }
     let page = compute(move || page(&rollups, &request, &uri)).await??;
-    context.respond(current, page).await
+    current.respond(page).await
 }
 
 /// Maximum number of loads until there are enough dates that count for `inactive_for`.
