@@ -30,7 +30,7 @@ names = [one["name"] for one in container["env"]]
 variables = config["data"] | {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
 assert names.index("POD_IP") < names.index("PULSE_FLEET_ADDRESS")
 assert variables["POD_IP"] == {"fieldRef": {"fieldPath": "status.podIP"}}
-assert variables["PULSE_FLEET_ADDRESS"] == "$(POD_IP):9091"
+assert variables["PULSE_FLEET_ADDRESS"] == "$(POD_IP)"
 assert variables["PULSE_FLEET_LISTEN"] == "0.0.0.0:9091"
 assert {"name": "fleet", "containerPort": 9091, "protocol": "TCP"} in container["ports"]
 assert not any(port["targetPort"] == "fleet" for service in objects["Service"] for port in service["spec"]["ports"])

@@ -21,6 +21,7 @@
 pub mod bucket_store;
 pub mod election;
 pub mod fleet_metrics;
+pub mod followers;
 pub mod forward_to_leader;
 pub mod leader_client;
 pub mod leadership;

@@ -12,12 +12,14 @@ use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::{
     problem::{Problem, ProblemCode},
+    request_facts::RequestFacts,
+    request_id::X_REQUEST_ID,
     request_limits::MAX_BODY_BYTES,
 };
 use crate::fleet::FleetLink;
 
 /// Headers of a response that belong to the connection with the leader.
-const NOT_PASSED_ON: [HeaderName; 2] = [header::CONNECTION, header::TRANSFER_ENCODING];
+const DROPPED_RESPONSE_HEADERS: [HeaderName; 2] = [header::CONNECTION, header::TRANSFER_ENCODING];
 
 /// Marks a request that another replica has passed on, which is not passed on again.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +42,10 @@ pub(super) async fn serve_at_leader(request: Request, next: Next) -> Response {
     if request.extensions().get::<PassedOn>().is_some() {
         return StatusCode::MISDIRECTED_REQUEST.into_response();
     }
-    let (parts, body) = request.into_parts();
+    // The leader logs and answers with the id that this replica has assigned.
+    let request_id = RequestFacts::of(&request).request_id_header().cloned();
+    let (mut parts, body) = request.into_parts();
+    parts.headers.extend(request_id.map(|id| (X_REQUEST_ID, id)));
     let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
         return Problem::new(ProblemCode::PayloadTooLarge, "the body could not be read").into_response();
     };
@@ -68,7 +73,7 @@ pub(super) async fn serve_at_leader(request: Request, next: Next) -> Response {
 /// The answer of the leader as the response of this replica.
 fn passed_back(answer: reqwest::Response) -> Response {
     let mut response = axum::http::Response::from(answer).map(Body::new);
-    for name in NOT_PASSED_ON {
+    for name in DROPPED_RESPONSE_HEADERS {
         response.headers_mut().remove(name);
     }
     response

@@ -15,15 +15,16 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 
 use super::{at_leader::PassedOn, middleware::HttpService, request_limits::MAX_BODY_BYTES, router, state::ApiState};
 use crate::{
     fleet::{
         FleetStatus, Leadership,
+        followers::Followers,
         leader_client::{DAY_PATH, DayRequest, DaysRequest, FORECAST_PATH, HELD_PATH},
-        signature::{SIGNATURE_HEADER, SignatureVerifier, SignedParts, TIME_HEADER},
+        signature::{SENDER_HEADER, SIGNATURE_HEADER, SignatureVerifier, SignedParts, TIME_HEADER},
     },
     model::Clock,
     source::{DaySource, Depth, LoadContext, LoadError, LoadedDay},
@@ -39,6 +40,12 @@ pub struct FleetRoutes {
     pub leadership: Leadership,
     /// What this replica knows about the fleet.
     pub status: watch::Receiver<FleetStatus>,
+    /// The id of this replica.
+    pub replica_id: Arc<str>,
+    /// The replicas that send requests.
+    pub followers: Arc<Followers>,
+    /// Permits to encode a day.
+    pub encoding: Arc<Semaphore>,
     /// Checks the signatures of requests.
     pub verifier: SignatureVerifier,
     /// The clock.
@@ -75,7 +82,8 @@ pub fn fleet_service(routes: FleetRoutes, state: &ApiState) -> impl HttpService<
 impl FleetRoutes {
     /// The content of a signed request, if this replica leads.
     fn accept<T: DeserializeOwned>(&self, path: &str, headers: &HeaderMap, body: &Bytes) -> Result<T, Response> {
-        self.verify(SignedParts { method: Method::POST.as_str(), path, body }, headers)?;
+        let signed = SignedParts { receiver: &self.replica_id, method: Method::POST.as_str(), path, body };
+        self.verify(signed, headers)?;
         serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()).into_response())
     }
 
@@ -85,7 +93,8 @@ impl FleetRoutes {
         let body = to_bytes(body, MAX_BODY_BYTES).await;
         let body = body.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()).into_response())?;
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        self.verify(SignedParts { method: parts.method.as_str(), path, body: &body }, &parts.headers)?;
+        let signed = SignedParts { receiver: &self.replica_id, method: parts.method.as_str(), path, body: &body };
+        self.verify(signed, &parts.headers)?;
         parts.extensions.insert(PassedOn);
         Ok(Request::from_parts(parts, Body::from(body)))
     }
@@ -98,6 +107,9 @@ impl FleetRoutes {
             tracing::debug!(%error, "a request of another replica was refused");
             let time = [(TIME_HEADER, now.as_second().to_string())];
             return Err((StatusCode::UNAUTHORIZED, time, error.to_string()).into_response());
+        }
+        if let Some(sender) = headers.get(SENDER_HEADER).and_then(|value| value.to_str().ok()) {
+            self.followers.record(sender);
         }
         if self.leadership.may_call() { Ok(()) } else { Err(self.misdirected()) }
     }
@@ -125,6 +137,7 @@ async fn load_day(State(routes): State<FleetRoutes>, headers: HeaderMap, body: B
     };
     let error = match loaded {
         Ok(LoadedDay::Rows(day)) => {
+            let _permit = routes.encoding.acquire().await;
             // A large day takes tens of milliseconds.
             match tokio::task::spawn_blocking(move || parquet::encode(&day, &[])).await {
                 Ok(Ok(file)) => return file.into_response(),

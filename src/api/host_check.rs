@@ -11,6 +11,7 @@ use axum::{
 };
 
 use super::{
+    at_leader::PassedOn,
     middleware::Middleware,
     problem::{Problem, ProblemCode},
     request_facts::RequestFacts,
@@ -36,9 +37,11 @@ impl Middleware for CheckHost {
     type Finish = ();
 
     fn before<B>(&self, request: &mut Request<B>) -> Result<(), Response> {
+        // The replica that passed the request on has checked its host.
+        let is_passed_on = request.extensions().get::<PassedOn>().is_some();
         let refusal = match requested_host(request) {
             Err(detail) => Problem::new(ProblemCode::InvalidHost, detail),
-            Ok(host) if host.as_ref().is_none_or(|host| self.0.serves(host.host())) => return Ok(()),
+            Ok(host) if is_passed_on || host.as_ref().is_none_or(|host| self.0.serves(host.host())) => return Ok(()),
             Ok(_) => Problem::new(ProblemCode::HostNotServed, self.0.refusal()),
         };
         RequestFacts::of(request).audit();

@@ -9,6 +9,7 @@ use axum::{
 use reqwest::Url;
 
 use super::{
+    at_leader::PassedOn,
     drop_in,
     middleware::{Finish, Middleware, Served},
 };
@@ -64,7 +65,9 @@ impl Middleware for PublicPath {
         if is_bare {
             request.extensions_mut().insert(BarePublicPath);
         }
-        Ok(PrefixLinks(self.0.clone()))
+        // The replica that passed a request on adds the path to the response.
+        let is_passed_on = request.extensions().get::<PassedOn>().is_some();
+        Ok(PrefixLinks(self.0.clone().filter(|_| !is_passed_on)))
     }
 }
 

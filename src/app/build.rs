@@ -6,7 +6,7 @@ use rayon::ThreadPoolBuildError;
 
 use super::{
     config::{GatewayConfig, ServerConfig},
-    fleet::{Fleet, JoinedFleet},
+    fleet::Fleet,
     fleet_config::{FleetConfig, FleetStoreError},
     maintenance::Maintenance,
     process_metrics::ProcessCollector,
@@ -184,19 +184,18 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     // A day is judged by the row counts around it, so all days of a fetch are recorded before one of them is judged.
     let catalog = memory.catalog().clone();
     let observer = FetchObserver(Arc::new(move |day| catalog.record_fetch(day)));
-    let fleet = config.fleet.map(|fleet| (fleet.prepare(), fleet));
+    let key = FleetKey::new(&config.feishu.credentials.app_secret);
+    let fleet = config.fleet.map(|fleet| (fleet.prepare(key.clone()), fleet));
     let leadership = fleet.as_ref().map_or_else(Leadership::sole, |(prepared, _)| prepared.leadership());
-    let app_secret = config.feishu.credentials.app_secret.clone();
     let feishu =
         FeishuConfig { observer, loading_bytes: bytes.loading, leadership: leadership.clone(), ..config.feishu };
     let feishu = FeishuSource::new(feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;
     let join = |(prepared, fleet): (PreparedMember, FleetConfig)| {
         let store = fleet.open_store(&config.archive, &config.owner)?;
         let member = prepared.join(store, Arc::new(feishu.clone())).map_err(BuildError::FleetThread)?;
-        let key = FleetKey::new(&app_secret);
-        let client = LeaderClient::new(key.clone(), Arc::clone(&clock))?;
+        let client = LeaderClient::new(key.clone(), member.replica_id(), Arc::clone(&clock))?;
         let link = FleetLink::new(&member, client, Arc::clone(&dictionaries), fleet.patience());
-        Ok::<_, BuildError>(JoinedFleet { member, link, key })
+        Ok::<_, BuildError>(Fleet { member, link, key })
     };
     let fleet = fleet.map(join).transpose()?;
     let link = fleet.as_ref().map(|fleet| fleet.link.clone());
@@ -210,7 +209,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         Some(link) => Arc::new(ForwardToLeader::new(feishu, link)),
         None => Arc::new(feishu),
     };
-    let ReadPath { source, below_memory, flights } = read_path(&memory, archive.as_ref(), feishu);
+    let ReadPath { source, flights } = read_path(&memory, archive.as_ref(), feishu);
 
     let mut collectors: Vec<Arc<dyn Collector>> = vec![process, upstream, dictionaries, flights];
     collectors.extend(fleet.as_ref().map(|fleet| Arc::clone(fleet.member.metrics()) as Arc<dyn Collector>));
@@ -271,6 +270,5 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         },
     )?;
     let archive = archive.map(|archive| (archive, config.archive));
-    let fleet = fleet.map(|joined| Fleet { joined, below_memory });
     Ok(Gateway { api, archive, backfiller, maintenance, server: config.server, fleet })
 }

@@ -2,7 +2,11 @@
 
 use std::{num::NonZero, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::MissedTickBehavior,
+};
 
 use super::{config::DEFAULT_UNREAD_LIMIT, server::Server};
 use crate::{
@@ -15,7 +19,7 @@ use crate::{
     },
     model::{DataScope, DayKey, UserIdType},
     query::{BackfillJobs, ViewEngines},
-    source::{DaySource, Depth, LoadContext, LoadedDay, Priority},
+    source::{Depth, LoadContext, LoadedDay, Priority},
     store::Archive,
     table::DayMetadata as _,
 };
@@ -23,35 +27,50 @@ use crate::{
 /// How often a replica compares the days that can still change with those of the leader.
 const AGREEMENT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Connection limit of the listener between replicas. A replica keeps one connection.
+/// Connection limit of the listener between replicas. A replica keeps two connections.
 const MAX_FLEET_CONNECTIONS: NonZero<usize> = NonZero::new(256).unwrap();
 
-/// A member, and how it reaches the leader.
-pub(super) struct JoinedFleet {
+/// Limit of concurrent requests on one connection between replicas. A follower requests each day of a year on its own, and
+/// several callers can do so at once.
+const MAX_FLEET_STREAMS: u32 = 8192;
+
+/// Number of days that are encoded at the same time for other replicas: encoding takes about ten times the memory of a day.
+const MAX_ENCODED_DAYS: usize = 4;
+
+/// How often the stored jobs are read while this replica leads: the previous leader can have stored one after its last write
+/// of the record, and the archive can fail.
+const RESUME_INTERVAL: Duration = Duration::from_secs(60);
+
+/// This replica in its fleet: the member, and how it reaches the leader. [`serve_fleet`] answers the other replicas.
+pub struct Fleet {
     pub(super) member: FleetMember,
     pub(super) link: FleetLink,
     pub(super) key: FleetKey,
 }
 
-/// This replica in its fleet. [`serve_fleet`] answers the other replicas.
-pub struct Fleet {
-    pub(super) joined: JoinedFleet,
-    /// The read path below the memory of days.
-    pub(super) below_memory: Arc<dyn DaySource>,
+impl Fleet {
+    /// Whether another replica leads, or has sent a request to this one in the last minute.
+    pub(super) fn has_others(&self) -> bool {
+        self.member.followers().count() > 0 || self.member.leadership().is_elsewhere()
+    }
 }
 
 /// Answers the other replicas until the process ends.
 pub fn serve_fleet(fleet: &Fleet, api: &ApiState, listener: TcpListener) {
-    let Fleet { joined, .. } = fleet;
+    let Fleet { member, key, .. } = fleet;
     let routes = FleetRoutes {
         source: Arc::clone(api.data.views.unfiltered().source()),
-        leadership: joined.member.leadership(),
-        status: joined.member.status(),
-        verifier: SignatureVerifier::new(joined.key.clone()),
+        leadership: member.leadership(),
+        status: member.status(),
+        replica_id: Arc::clone(member.replica_id()),
+        followers: Arc::clone(member.followers()),
+        verifier: SignatureVerifier::new(key.clone()),
+        encoding: Arc::new(Semaphore::new(MAX_ENCODED_DAYS)),
         clock: Arc::clone(&api.access.clock),
     };
     let service = fleet_service(routes, api);
-    let server = Server::new(service, None, MAX_FLEET_CONNECTIONS, DEFAULT_UNREAD_LIMIT, Arc::default());
+    let server = Server::new(service, None, MAX_FLEET_CONNECTIONS, DEFAULT_UNREAD_LIMIT, Arc::default())
+        .with_max_streams(MAX_FLEET_STREAMS);
     tokio::spawn(async move {
         loop {
             server.accept_next(&listener).await;
@@ -63,42 +82,54 @@ pub fn serve_fleet(fleet: &Fleet, api: &ApiState, listener: TcpListener) {
 pub(super) async fn run_jobs_of_leader(leadership: Leadership, jobs: BackfillJobs) {
     loop {
         leadership.gained().await;
-        jobs.resume().await;
-        leadership.lost().await;
+        let resume_repeatedly = async {
+            loop {
+                jobs.resume().await;
+                tokio::time::sleep(RESUME_INTERVAL).await;
+            }
+        };
+        tokio::select! {
+            () = leadership.lost() => {}
+            () = resume_repeatedly => {}
+        }
         jobs.suspend();
     }
 }
 
 /// Replaces days in memory that can still change by those of the leader, if the leader has fetched them later. So all replicas
-/// answer alike soon after a change. Never returns.
-pub(super) async fn agree_with_leader(link: FleetLink, views: ViewEngines, below_memory: Arc<dyn DaySource>) {
+/// answer alike soon after a change. The requests also show the leader that this replica exists. Never returns.
+pub(super) async fn agree_with_leader(link: FleetLink, views: ViewEngines) {
     let engine = views.unfiltered();
     let context = LoadContext { priority: Priority::Background, caller: engine.new_caller_id() };
+    let mut interval = tokio::time::interval(AGREEMENT_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::time::sleep(AGREEMENT_INTERVAL).await;
+        interval.tick().await;
         let status = link.status.borrow().clone();
         let Some(leader) = link.other_leader(&status) else { continue };
         let can_change = |key: &DayKey| engine.recorded_day(key).is_some_and(|day| !day.state.is_settled());
         let keys: Vec<DayKey> = views.held_days().into_iter().filter(can_change).collect();
-        if keys.is_empty() {
-            continue;
-        }
         let Ok(at_leader) = link.client.held(&leader, &keys).await else { continue };
         let here = engine.source().stored(&keys, Depth::Rows).await;
         for ((key, here), at_leader) in keys.iter().zip(here).zip(at_leader) {
             let is_later = |here: &LoadedDay| at_leader.is_some_and(|at_leader| at_leader > here.fetched_at());
-            if here.as_ref().is_some_and(is_later)
-                && let Err(error) = below_memory.load(key, Depth::Rows, context).await
-            {
-                tracing::debug!(%key, %error, "a later version of a day could not be read from the leader");
+            if !here.as_ref().is_some_and(is_later) {
+                continue;
+            }
+            match link.request_day(&leader, status.term, key, context).await {
+                Ok(day) => views.insert_day(&day).await,
+                Err(error) => {
+                    tracing::debug!(%key, %error, "a later version of a day could not be read from the leader")
+                }
             }
         }
     }
 }
 
-/// Removes days from memory that the leader has deleted. Ends with the fleet.
+/// Removes days from memory that another replica has deleted. Ends with the fleet.
 pub(super) async fn remove_forgotten_days(
     mut status: watch::Receiver<FleetStatus>,
+    replica_id: Arc<str>,
     views: ViewEngines,
     archive: Option<Arc<Archive>>,
 ) {
@@ -112,13 +143,17 @@ pub(super) async fn remove_forgotten_days(
     loop {
         let forgotten = status.borrow_and_update().forgotten.clone();
         if let Some(forgotten) = forgotten.filter(|forgotten| Some(forgotten.count) != known) {
-            // A process that has just started holds nothing that was deleted before.
-            match known.map(|known| forgotten.since(known)) {
-                None => {}
-                Some(MissedDeletions::Days(days)) => {
-                    days.into_iter().flat_map(keys_of).for_each(|key| remove_day(&key));
+            let missed = match known {
+                Some(known) => forgotten.since(known),
+                // This process can have read days from the archive before it read the record for the first time.
+                None => MissedDeletions::Days(forgotten.latest),
+            };
+            match missed {
+                MissedDeletions::Days(days) => {
+                    let of_others = days.into_iter().filter(|day| day.by != replica_id);
+                    of_others.flat_map(keys_of).for_each(|key| remove_day(&key));
                 }
-                Some(MissedDeletions::All) => {
+                MissedDeletions::All => {
                     tracing::warn!("more days were deleted than the record names; all days are removed from memory");
                     views.held_days().iter().for_each(&remove_day);
                 }
@@ -132,6 +167,6 @@ pub(super) async fn remove_forgotten_days(
 }
 
 /// The keys of a day, for all types of user id.
-fn keys_of(ForgottenDay { geo, day }: ForgottenDay) -> [DayKey; UserIdType::ALL.len()] {
+fn keys_of(ForgottenDay { geo, day, .. }: ForgottenDay) -> [DayKey; UserIdType::ALL.len()] {
     UserIdType::ALL.map(|user_id_type| DayKey { geo, user_id_type, scope: DataScope::Everyone, day })
 }

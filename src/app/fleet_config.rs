@@ -1,11 +1,11 @@
-//! The settings of a replica of a fleet, and the store of its record.
+//! The configuration of a replica of a fleet, and the store of its record.
 
 use std::time::Duration;
 
 use crate::{
     fleet::{
-        BucketStore, LeaseStore, LeaseStoreError, LeaseTimes, MemberConfig, MemoryStore, PreparedMember, RedisAddress,
-        RedisStore,
+        BucketStore, FleetKey, LeaseStore, LeaseStoreError, LeaseTimes, MemberConfig, MemoryStore, PreparedMember,
+        RedisAddress, RedisStore,
         lease_store::{UnfitStore, probe},
         record::{RECORD_OBJECT, redis_key},
     },
@@ -54,11 +54,12 @@ pub enum FleetStoreError {
 impl FleetConfig {
     /// The member that joins after the upstream client is built.
     #[must_use]
-    pub fn prepare(&self) -> PreparedMember {
+    pub fn prepare(&self, key: FleetKey) -> PreparedMember {
         PreparedMember::new(MemberConfig {
             times: self.times(),
             address: self.address.clone(),
             release: env!("CARGO_PKG_VERSION").to_owned(),
+            key,
         })
     }
 

@@ -1,20 +1,23 @@
 //! Maintenance: prefetches new days and deletes expired ones.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::{
-    fleet::{ForgottenDay, Leadership, MemberHandle},
+    fleet::{Leadership, MemberHandle},
     model::{Clock, DayKey, DayRange, Geo, UserIdType},
     query::{ViewEngines, cache_warming},
     source::{LoadContext, LoadError, Priority},
     store::{Archive, DayState, FreshnessPolicy},
 };
 
-/// Maximum random delay in seconds. It spreads the fetches of gateways that share an app.
+/// Time limit for the record of the fleet to name expired days.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Maximum random delay in seconds. It spreads the fetches of gateways that share an app without being a fleet.
 const MAX_JITTER_SECONDS: i64 = 600;
 
 /// Maximum number of concurrent fetches. One batch of a small tenant covers this many days.
@@ -129,18 +132,25 @@ impl Maintenance {
     /// Deletes expired days. In a fleet, the leader does.
     async fn expire(&self, now: Timestamp) {
         let Some(archive) = self.archive.as_ref().filter(|_| self.leadership.may_call()) else { return };
+        let mut expired = BTreeSet::new();
         for (geo, user_id_type) in Geo::ALL.into_iter().flat_map(|geo| UserIdType::ALL.map(|kind| (geo, kind))) {
             let Some(oldest) = self.policy.oldest_kept(geo, now) else { return };
             for key in archive.days_before(oldest, geo, user_id_type).await {
+                if !self.leadership.may_call() {
+                    break;
+                }
                 match archive.remove(&key).await {
                     Ok(()) => tracing::info!(%key, "an expired day was deleted"),
                     Err(error) => tracing::error!(%key, %error, "an expired day could not be deleted"),
                 }
                 self.views.remove_day(&key);
-                if let Some(member) = &self.member {
-                    member.forget(vec![ForgottenDay { geo, day: key.day }]);
-                }
+                expired.insert((geo, key.day));
             }
+        }
+        if let Some(member) = self.member.as_ref().filter(|_| !expired.is_empty())
+            && !member.forget(expired, RECORD_TIMEOUT).await
+        {
+            tracing::warn!("other replicas keep expired days in memory until they start again");
         }
     }
 }

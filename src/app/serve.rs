@@ -71,10 +71,10 @@ pub async fn serve_until(
         tokio::spawn(log_unknown_departments(views, keys, geos, config.poll_interval));
     }
     let leadership = gateway.maintenance.leadership.clone();
-    if let Some(Fleet { joined, below_memory }) = &gateway.fleet {
+    if let Some(Fleet { member, link, .. }) = &gateway.fleet {
         let (views, archive) = (gateway.maintenance.views.clone(), gateway.maintenance.archive.clone());
-        tokio::spawn(agree_with_leader(joined.link.clone(), views.clone(), Arc::clone(below_memory)));
-        tokio::spawn(remove_forgotten_days(joined.member.status(), views, archive));
+        tokio::spawn(agree_with_leader(link.clone(), views.clone()));
+        tokio::spawn(remove_forgotten_days(member.status(), Arc::clone(member.replica_id()), views, archive));
     }
     tokio::spawn(gateway.maintenance.run());
     tokio::spawn(async move { authenticator.watch().await });
@@ -85,9 +85,10 @@ pub async fn serve_until(
         shutdown.await;
         draining.store(true, Ordering::Relaxed);
         tracing::info!("shutting down; requests in progress may finish");
-        // Another replica calls Feishu from now on. The requests in progress here ask it for days.
-        if let Some(Fleet { joined, .. }) = &gateway.fleet {
-            joined.member.leave().await;
+        // Another replica calls Feishu from now on. The requests in progress here get days from it.
+        let others = gateway.fleet.as_ref().filter(|fleet| fleet.has_others());
+        if let Some(fleet) = others {
+            fleet.member.leave().await;
         }
         tokio::time::sleep(drain_delay).await;
     });
@@ -111,6 +112,10 @@ pub async fn serve_until(
             },
             () = &mut abort => is_aborted = true,
         }
+    }
+    // A replica without others has called Feishu until now. It gives the lease back for the next process.
+    if let Some(fleet) = &gateway.fleet {
+        let _ = tokio::time::timeout(ABORTED_FLUSH_TIMEOUT, fleet.member.leave()).await;
     }
     if is_aborted {
         tracing::warn!("a second signal ended the shutdown; requests in progress were aborted");

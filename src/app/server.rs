@@ -119,6 +119,14 @@ impl<S: HttpService<Incoming>> Server<S> {
         }
     }
 
+    /// Sets the limit of concurrent requests on one HTTP/2 connection.
+    pub(super) fn with_max_streams(mut self, streams: u32) -> Self {
+        if let Some(builder) = Arc::get_mut(&mut self.builder) {
+            builder.http2().max_concurrent_streams(streams);
+        }
+        self
+    }
+
     /// Accepts the next connection and serves it on its own task. At the connection limit, it is closed at once: its client
     /// learns so immediately and can connect to another replica, instead of waiting in the queue of the operating system.
     pub(super) async fn accept_next(&self, listener: &TcpListener) {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::settings::{
     Settings,
     access::RequestsPerMinute,
-    fleet::{HostAndPort, StoreSetting},
+    fleet::{ReplicaAddress, StoreSetting},
     values::{CallRate, RetentionDays, Share, WarmDays},
 };
 use crate::model::Geo;
@@ -62,7 +62,7 @@ fn one_value(setting: &Arg) -> Value {
         (TypeId::of::<RetentionDays>(), text("^[0-9]+d$")),
         (TypeId::of::<Url>(), text("^https?://.+")),
         (TypeId::of::<SocketAddr>(), text("^.+:[0-9]+$")),
-        (TypeId::of::<HostAndPort>(), text("^.+:[0-9]+$")),
+        (TypeId::of::<ReplicaAddress>(), text(r"^(.+:[0-9]+|[0-9]+(\.[0-9]+){3}|[0-9A-Fa-f:.]+)$")),
         (TypeId::of::<StoreSetting>(), text(r"^(none|archive|rediss?(\+sentinel)?://.+)$")),
         (TypeId::of::<HeaderValue>(), text("^https?://[^/]+$")),
         (TypeId::of::<RequestsPerMinute>(), text("^([1-9][0-9]*|none)$")),

@@ -239,7 +239,7 @@ impl Settings {
         let geos = self.distinct_geos()?;
         let feishu = FeishuConfig {
             throttle: ThrottleConfig { ceiling: self.upstream_rate.map(|rate| rate.0), ..ThrottleConfig::default() },
-            quota: QuotaConfig { monthly_limit: self.upstream_monthly_quota, reserve: self.quota_reserve.0 },
+            quota: QuotaConfig { monthly_limit: self.upstream_monthly_quota, interactive_share: self.quota_reserve.0 },
             state_file: Some(self.state_dir.join("upstream.json")),
             ..FeishuConfig::new(self.base_url.clone(), self.credentials()?, geos[0])
         };

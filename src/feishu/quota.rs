@@ -30,8 +30,8 @@ const WARNING_SHARES: [f64; 2] = [0.80, 0.95];
 pub struct QuotaConfig {
     /// Maximum number of successful calls per month. `None`: only the upstream quota applies.
     pub monthly_limit: Option<u64>,
-    /// Share of the limit that is reserved for interactive calls, 0 to 1. Background calls do not use it.
-    pub reserve: f64,
+    /// Share of the limit that only interactive calls use, 0 to 1.
+    pub interactive_share: f64,
 }
 
 /// Counts the calls of the month and decides whether another call may be made.
@@ -40,7 +40,7 @@ pub struct MonthlyQuota {
     clock: Arc<dyn Clock>,
     config: QuotaConfig,
     state: Mutex<QuotaState>,
-    /// Notified when a trial call has ended, or when more calls are reserved.
+    /// Notified when a trial call has ended, or when the record of the fleet is renewed.
     changed: Notify,
 }
 
@@ -73,8 +73,8 @@ pub enum QuotaRefusal {
     Exhausted(LoadError),
     /// A trial call is in flight. [`MonthlyQuota::admit`] waits for its end.
     TrialInFlight,
-    /// No further call is reserved. [`MonthlyQuota::admit`] waits until more are.
-    NotReserved,
+    /// The record of the fleet must be renewed first. [`MonthlyQuota::admit`] waits for that.
+    AwaitsRenewal,
 }
 
 #[derive(Debug)]
@@ -82,8 +82,8 @@ struct QuotaState {
     counted: MonthlyCalls,
     /// Calls in flight.
     in_flight: u64,
-    /// The count that the calls may reach by the record of the fleet. `None`: there is no such bound.
-    reserved: Option<u64>,
+    /// The count that the calls may reach before the record of the fleet is renewed. `None`: there is no such bound.
+    max_calls_until_renewal: Option<u64>,
     /// Set while upstream refuses calls for the rest of the month.
     exhausted: Option<Exhausted>,
     logged_warnings: usize,
@@ -139,13 +139,13 @@ impl MonthlyQuota {
     pub fn allow_until(&self, month: Day, count: u64) {
         let mut state = self.current_state();
         if self.config.monthly_limit.is_some() && state.counted.month == month {
-            state.reserved = Some(count);
+            state.max_calls_until_renewal = Some(count);
             drop(state);
             self.changed.notify_waiters();
         }
     }
 
-    /// Checks whether a call may be made. Waits while a trial call is in flight, or while no call is reserved.
+    /// Checks whether a call may be made. Waits while a trial call is in flight, or for the renewal of the record of the fleet.
     ///
     /// # Errors
     /// [`LoadError::QuotaExhausted`] if upstream refuses calls for the rest of the month and no trial is due, or if the
@@ -159,12 +159,12 @@ impl MonthlyQuota {
             match admission {
                 Ok(()) => return Ok(()),
                 Err(QuotaRefusal::Exhausted(error)) => return Err(error),
-                Err(QuotaRefusal::TrialInFlight | QuotaRefusal::NotReserved) => changed.await,
+                Err(QuotaRefusal::TrialInFlight | QuotaRefusal::AwaitsRenewal) => changed.await,
             }
         }
     }
 
-    /// Reserves one call. If upstream refuses calls and a trial is due, the call is the trial.
+    /// Counts one call as in flight. If upstream refuses calls and a trial is due, the call is the trial.
     ///
     /// # Errors
     /// [`QuotaRefusal`] if the call may not be made now.
@@ -179,7 +179,7 @@ impl MonthlyQuota {
         Ok(QuotaCharge { quota: Arc::clone(self), is_trial, is_sent: false })
     }
 
-    /// Whether this many calls can be made without the share that is reserved for interactive calls.
+    /// Whether this many calls can be made without the share of interactive calls.
     #[must_use]
     pub fn admits(&self, calls: u64) -> bool {
         let state = self.current_state();
@@ -201,8 +201,8 @@ impl MonthlyQuota {
                 let (upstream, until) = (UpstreamDetail::default(), next_month_start(state.counted.month));
                 Err(QuotaRefusal::Exhausted(LoadError::QuotaExhausted { upstream, until }))
             }
-            _ if state.reserved.is_some_and(|reserved| state.counted.calls + state.in_flight >= reserved) => {
-                Err(QuotaRefusal::NotReserved)
+            _ if state.max_calls_until_renewal.is_some_and(|max| state.counted.calls + state.in_flight >= max) => {
+                Err(QuotaRefusal::AwaitsRenewal)
             }
             _ => Ok(()),
         }
@@ -258,7 +258,7 @@ impl MonthlyQuota {
         let limit = self.config.monthly_limit?;
         Some(match priority {
             Priority::Interactive => limit,
-            Priority::Background => (limit as f64 * (1.0 - self.config.reserve.clamp(0.0, 1.0))) as u64,
+            Priority::Background => (limit as f64 * (1.0 - self.config.interactive_share.clamp(0.0, 1.0))) as u64,
         })
     }
 
@@ -267,7 +267,9 @@ impl MonthlyQuota {
         let mut state = self.state.lock();
         let month = first_of_month(self.clock.now());
         if state.counted.month != month {
-            *state = QuotaState::of(month);
+            // The record of the fleet has no reserved calls of the new month yet.
+            let max_calls_until_renewal = state.max_calls_until_renewal.map(|_| 0);
+            *state = QuotaState { max_calls_until_renewal, ..QuotaState::of(month) };
         }
         state
     }
@@ -338,7 +340,7 @@ impl QuotaState {
         Self {
             counted: MonthlyCalls { month, calls: 0, exhausted: false },
             in_flight: 0,
-            reserved: None,
+            max_calls_until_renewal: None,
             exhausted: None,
             logged_warnings: 0,
         }
@@ -369,7 +371,7 @@ mod tests {
 
     fn quota(now: &str, monthly_limit: Option<u64>) -> (Arc<MonthlyQuota>, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::at(at(now)));
-        (Arc::new(MonthlyQuota::new(QuotaConfig { monthly_limit, reserve: 0.2 }, clock.clone())), clock)
+        (Arc::new(MonthlyQuota::new(QuotaConfig { monthly_limit, interactive_share: 0.2 }, clock.clone())), clock)
     }
 
     fn admission(quota: &MonthlyQuota, priority: Priority) -> Option<Result<(), LoadError>> {
@@ -499,7 +501,7 @@ mod tests {
         quota.allow_until(month, 2);
         let (first, _second) = (charge().unwrap(), charge().unwrap());
         first.commit();
-        assert_eq!(charge().unwrap_err(), QuotaRefusal::NotReserved);
+        assert_eq!(charge().unwrap_err(), QuotaRefusal::AwaitsRenewal);
         let mut waiting = pin!(quota.admit(Priority::Interactive));
         assert_eq!(waiting.as_mut().now_or_never(), None);
 

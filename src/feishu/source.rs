@@ -52,10 +52,10 @@ pub struct FeishuConfig {
 /// Default of [`FeishuConfig::loading_bytes`].
 const LOADING_BYTES: u64 = 256 << 20;
 
-/// A renewal reserves the calls that this multiple of the present rate allows in a lease, and at least [`MIN_RESERVED_CALLS`].
+/// A renewal reserves the calls that this multiple of the present rate allows in a lease, and [`ADDITIONAL_RESERVED_CALLS`].
 /// The rate can rise between two renewals.
 const RESERVED_RATE_FACTOR: f64 = 1.5;
-const MIN_RESERVED_CALLS: f64 = 10.0;
+const ADDITIONAL_RESERVED_CALLS: f64 = 10.0;
 
 /// Default timeout of one call. A page usually takes 1 to 2 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -177,7 +177,7 @@ impl TransferableState for FeishuSource {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of calls")]
     fn export(&self, lease: Option<Duration>) -> SharedUpstreamState {
         let further_calls = lease.map_or(0.0, |lease| {
-            RESERVED_RATE_FACTOR * self.throttle.snapshot().rate * lease.as_secs_f64() + MIN_RESERVED_CALLS
+            RESERVED_RATE_FACTOR * self.throttle.snapshot().rate * lease.as_secs_f64() + ADDITIONAL_RESERVED_CALLS
         });
         let MonthlyCalls { month, calls, exhausted } = self.quota.calls_this_month();
         let reserved = self.quota.count_with(further_calls as u64);

@@ -252,7 +252,7 @@ impl StatsClient {
                 Ok(charge) => break (permit, charge),
                 Err(QuotaRefusal::Exhausted(error)) => return Err(error),
                 // Wait without a permit.
-                Err(QuotaRefusal::TrialInFlight | QuotaRefusal::NotReserved) => {}
+                Err(QuotaRefusal::TrialInFlight | QuotaRefusal::AwaitsRenewal) => {}
             }
         };
         let token = self.tokens.current().await?;

@@ -28,9 +28,6 @@ const UNKNOWN_LEADER_TERM: u64 = 0;
 /// Maximum of the random delay before a replica replaces the record of another one.
 const MAX_JITTER: Duration = Duration::from_millis(300);
 
-/// How long the record must be unchanged after the leader's address refused a connection.
-const REFUSED_LEASE: Duration = Duration::from_secs(1);
-
 /// The durations of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseTimes {
@@ -255,8 +252,8 @@ impl Election {
         self.reads_first = true;
     }
 
-    /// Records that the connection to the leader of this term was reset and a new one is refused: the process of the leader
-    /// has ended. Its record is read at once.
+    /// Records that the address of the leader of this term refuses connections, so its process has probably ended: its next
+    /// renewal is awaited instead of the end of its lease. The record is read soon.
     pub fn on_leader_refused(&mut self, now: Duration, term: u64) {
         if self.refused.is_none_or(|(refused, _)| refused < term) {
             self.refused = Some((term, now));
@@ -319,7 +316,10 @@ impl Election {
             Some(_) => record.lease() + seen.jitter,
         };
         let refused = self.refused.filter(|(term, _)| *term == record.term && record.leader.is_some());
-        let after_refusal = refused.map(|(_, at)| at.max(seen.since) + REFUSED_LEASE + seen.jitter);
+        // A leader that still runs renews within this time. Its address can refuse this replica alone, for example by a
+        // network policy.
+        let renewal = self.times.interval + self.times.retry;
+        let after_refusal = refused.map(|(_, at)| at.max(seen.since) + renewal + seen.jitter);
         let at = seen.since + wait;
         Some(after_refusal.map_or(at, |early| early.min(at)))
     }
@@ -392,7 +392,7 @@ mod tests {
     }
 
     fn address(id: &str) -> LeaderAddress {
-        LeaderAddress { id: id.to_owned(), address: format!("{id}:9091") }
+        LeaderAddress { id: id.to_owned(), address: format!("{id}:9091"), proof: String::new() }
     }
 
     fn election() -> Election {
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_whose_address_refuses_connections_is_replaced_after_one_second_unless_it_writes() {
+    fn a_leader_whose_address_refuses_connections_is_replaced_after_a_missed_renewal() {
         let (mut refused, mut alive) = (election(), election());
         let found = record(Some("other"), 3, "1.0", "a");
         for election in [&mut refused, &mut alive] {
@@ -477,9 +477,27 @@ mod tests {
             election.on_leader_refused(seconds(1.0), 3);
         }
         let early = next_write(&mut refused, seconds(1.0), Some(&found)).as_secs_f64();
-        assert!((2.0..=2.3).contains(&early), "{early}");
+        assert!((3.25..=3.55).contains(&early), "{early}");
         let renewed = record(Some("other"), 3, "1.0", "b");
         assert!(next_write(&mut alive, seconds(1.0), Some(&renewed)) >= seconds(11.0));
+    }
+
+    #[test]
+    fn a_leader_that_renews_is_not_replaced_although_its_address_refuses_connections() {
+        let mut election = election();
+        // The leader renews at 0.5 s, 2.5 s, 4.5 s and so on. Every request to it is refused at once.
+        for tenth in 0..600 {
+            let now = seconds(f64::from(tenth) / 10.0);
+            let stored = record(Some("other"), 3, "1.0", &format!("{}", (tenth + 15) / 20));
+            match election.next_step(now) {
+                ElectionStep::Read => {
+                    election.on_read(now, Some(stored));
+                    election.on_leader_refused(now, 3);
+                }
+                ElectionStep::Write(write) => panic!("{write:?} at {now:?}"),
+                ElectionStep::WaitUntil(_) => election.on_leader_refused(now, 3),
+            }
+        }
     }
 
     #[test]

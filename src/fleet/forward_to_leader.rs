@@ -14,7 +14,7 @@ use super::{
 use crate::{
     model::DayKey,
     source::{DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
-    table::{Dictionaries, parquet},
+    table::{DayTable, Dictionaries, parquet},
 };
 
 /// Time between two attempts to reach a leader. A change of the leader ends it.
@@ -37,7 +37,7 @@ pub struct FleetLink {
     /// What this replica knows about the fleet.
     pub status: watch::Receiver<FleetStatus>,
     /// The random id of this replica.
-    pub replica_id: String,
+    pub replica_id: Arc<str>,
     /// Tells the member when the leader cannot be reached.
     pub member: MemberHandle,
     /// Sends requests to the leader.
@@ -67,7 +67,7 @@ impl FleetLink {
         Self {
             leadership: member.leadership(),
             status: member.status(),
-            replica_id: member.replica_id().to_owned(),
+            replica_id: Arc::clone(member.replica_id()),
             member: member.handle(),
             client,
             dictionaries,
@@ -78,17 +78,17 @@ impl FleetLink {
     /// The leader, if it is another replica.
     #[must_use]
     pub fn other_leader(&self, status: &FleetStatus) -> Option<LeaderAddress> {
-        status.leader.clone().filter(|leader| leader.id != self.replica_id)
+        status.leader.clone().filter(|leader| *leader.id != *self.replica_id)
     }
 
     /// Tells the member that the leader of this term did not answer.
     pub fn report(&self, error: &ForwardError, term: u64) {
         match error {
-            ForwardError::Refused => self.member.is_refused(term),
-            ForwardError::NotLeader | ForwardError::Load(_) => self.member.may_have_changed(),
+            ForwardError::Refused => self.member.report_refused_connection(term),
+            ForwardError::NotLeader | ForwardError::Load(_) => self.member.read_soon(),
             ForwardError::Failed(reason) => {
                 tracing::debug!(%reason, "the leader did not answer");
-                self.member.may_have_changed();
+                self.member.read_soon();
             }
         }
     }
@@ -103,14 +103,17 @@ impl FleetLink {
         }
     }
 
-    /// Asks the leader for a day, unless the leader changes before it answers.
-    async fn ask(
+    /// Requests a day from the leader of this term, unless the leader changes before it answers.
+    ///
+    /// # Errors
+    /// [`ForwardError`] if the leader does not answer, or cannot load the day.
+    pub async fn request_day(
         &self,
         leader: &LeaderAddress,
         term: u64,
         key: &DayKey,
         context: LoadContext,
-    ) -> Result<LoadedDay, ForwardError> {
+    ) -> Result<Arc<DayTable>, ForwardError> {
         let mut status = self.status.clone();
         let has_changed = |status: &FleetStatus| {
             status.term != term || status.leader.as_ref().map(|leader| &leader.id) != Some(&leader.id)
@@ -124,7 +127,7 @@ impl FleetLink {
         // A large day takes tens of milliseconds. The reader can panic if the file is damaged.
         let decoded = tokio::task::spawn_blocking(move || parquet::decode(file, &key, &dictionary)).await;
         match decoded {
-            Ok(Ok(day)) => Ok(LoadedDay::Rows(Arc::new(day))),
+            Ok(Ok(day)) => Ok(Arc::new(day)),
             Ok(Err(error)) => Err(ForwardError::Failed(error.to_string().into())),
             Err(_) => Err(ForwardError::Failed("the day cannot be decoded".into())),
         }
@@ -150,8 +153,8 @@ impl<S: DaySource> DaySource for ForwardToLeader<S> {
                     () = link.leadership.lost() => {}
                 }
             } else if let Some(leader) = link.other_leader(&status) {
-                match link.ask(&leader, status.term, key, context).await {
-                    Ok(day) => return Ok(day),
+                match link.request_day(&leader, status.term, key, context).await {
+                    Ok(day) => return Ok(LoadedDay::Rows(day)),
                     Err(ForwardError::Load(error)) if error != LoadError::NotLeader => return Err(error),
                     Err(error) => link.report(&error, status.term),
                 }

@@ -13,14 +13,14 @@ use std::{
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{
-    Client, Method, Response, StatusCode,
+    Client, Method, Response, StatusCode, Url,
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     record::LeaderAddress,
-    signature::{FleetKey, SIGNATURE_HEADER, SignedParts, TIME_HEADER},
+    signature::{FleetKey, SENDER_HEADER, SIGNATURE_HEADER, SignedParts, TIME_HEADER},
 };
 use crate::{
     model::{Clock, DayKey},
@@ -46,9 +46,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 /// A forecast, and what the leader holds, are not worth a longer wait.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Headers of a caller's request that are not passed on: those of the connection, which the client sets itself, and those
-/// of a browser, which this replica has checked and answers.
-const NOT_PASSED_ON: [HeaderName; 8] = [
+const INVALID_URL: &str = "the address of the leader, or the path of the request, is not valid";
+
+/// Headers of a caller's request that are not passed on: those of the connection, which the client sets itself, those of a
+/// browser, which this replica has checked and answers, and a signature, which only this replica makes.
+const DROPPED_REQUEST_HEADERS: [HeaderName; 10] = [
     header::HOST,
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -57,6 +59,8 @@ const NOT_PASSED_ON: [HeaderName; 8] = [
     header::EXPECT,
     header::ORIGIN,
     HeaderName::from_static("sec-fetch-site"),
+    HeaderName::from_static(SIGNATURE_HEADER),
+    HeaderName::from_static(SENDER_HEADER),
 ];
 
 /// The request of a follower for the rows of a day.
@@ -80,8 +84,13 @@ pub struct DaysRequest {
 /// Sends requests to the leader.
 #[derive(Clone, Debug)]
 pub struct LeaderClient {
-    http: Client,
+    /// For days, whose requests last as long as their fetches.
+    for_days: Client,
+    /// For everything else, so that it does not queue behind days on one connection.
+    for_the_rest: Client,
     key: FleetKey,
+    /// The id of this replica.
+    replica_id: HeaderValue,
     clock: Arc<dyn Clock>,
     /// How far the clock of the leader is ahead of this one, in seconds. Known after a request was refused for its time.
     leader_ahead: Arc<AtomicI64>,
@@ -92,6 +101,7 @@ struct LeaderRequest<'a> {
     method: Method,
     /// The path and the query.
     path: &'a str,
+    client: &'a Client,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -114,25 +124,15 @@ pub enum ForwardError {
 }
 
 impl LeaderClient {
-    /// A client that signs with `key`.
+    /// The client of the replica with this id, which signs with `key`.
     ///
     /// # Errors
     /// If TLS cannot be set up.
-    pub fn new(key: FleetKey, clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
-            // Replicas reach each other directly.
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            // A response for a caller is passed on as it is.
-            .no_gzip()
-            .connect_timeout(CONNECT_TIMEOUT)
-            // One connection for all requests, whose end shows in time even if the machine is gone.
-            .http2_prior_knowledge()
-            .http2_keep_alive_interval(PING_INTERVAL)
-            .http2_keep_alive_timeout(PING_TIMEOUT)
-            .http2_adaptive_window(true)
-            .build()?;
-        Ok(Self { http, key, clock, leader_ahead: Arc::default() })
+    pub fn new(key: FleetKey, replica_id: &str, clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
+        let (for_days, for_the_rest) = (http_client()?, http_client()?);
+        // The id has hexadecimal digits only.
+        let replica_id = HeaderValue::from_str(replica_id).unwrap_or(HeaderValue::from_static("invalid"));
+        Ok(Self { for_days, for_the_rest, key, replica_id, clock, leader_ahead: Arc::default() })
     }
 
     /// The rows of a day, as the archive's Parquet. There is no time limit.
@@ -141,7 +141,7 @@ impl LeaderClient {
     /// [`ForwardError`] if the leader does not answer, or cannot load the day.
     pub async fn day(&self, leader: &LeaderAddress, key: &DayKey, context: LoadContext) -> Result<Bytes, ForwardError> {
         let request = DayRequest { key: key.clone(), priority: context.priority, caller: context.caller };
-        self.post(leader, DAY_PATH, &request).await
+        self.post(leader, &self.for_days, DAY_PATH, &request).await
     }
 
     /// The cost of loading days.
@@ -167,7 +167,8 @@ impl LeaderClient {
         keys: &[DayKey],
     ) -> Result<T, ForwardError> {
         let request = DaysRequest { keys: keys.to_vec() };
-        let answer = tokio::time::timeout(SHORT_TIMEOUT, self.post(leader, path, &request)).await;
+        let posted = self.post(leader, &self.for_the_rest, path, &request);
+        let answer = tokio::time::timeout(SHORT_TIMEOUT, posted).await;
         let answer = answer.map_err(|_| ForwardError::failed("no answer in time"))??;
         serde_json::from_slice(&answer).map_err(|error| ForwardError::failed(&error.to_string()))
     }
@@ -185,17 +186,24 @@ impl LeaderClient {
         mut headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response, ForwardError> {
-        for name in NOT_PASSED_ON {
+        for name in DROPPED_REQUEST_HEADERS {
             headers.remove(name);
         }
-        let response = self.send(leader, LeaderRequest { method, path, headers, body }).await?;
+        let request = LeaderRequest { method, path, client: &self.for_the_rest, headers, body };
+        let response = self.send(leader, request).await?;
         if response.status() == StatusCode::MISDIRECTED_REQUEST { Err(ForwardError::NotLeader) } else { Ok(response) }
     }
 
-    async fn post(&self, leader: &LeaderAddress, path: &str, request: &impl Serialize) -> Result<Bytes, ForwardError> {
+    async fn post(
+        &self,
+        leader: &LeaderAddress,
+        client: &Client,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<Bytes, ForwardError> {
         let body = serde_json::to_vec(request).map_err(|error| ForwardError::failed(&error.to_string()))?;
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-        let request = LeaderRequest { method: Method::POST, path, headers, body: body.into() };
+        let request = LeaderRequest { method: Method::POST, path, client, headers, body: body.into() };
         let response = self.send(leader, request).await?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| ForwardError::from(&error))?;
@@ -212,6 +220,11 @@ impl LeaderClient {
 
     /// Sends a signed request. If the leader's clock differs, it is sent again with the leader's time.
     async fn send(&self, leader: &LeaderAddress, request: LeaderRequest<'_>) -> Result<Response, ForwardError> {
+        if !self.key.is_proven(leader) {
+            return Err(ForwardError::failed(
+                "the leader in the record has another app secret, or is not of this fleet",
+            ));
+        }
         let response = self.send_once(leader, &request).await?;
         let Some(leader_time) = refusal_time(&response) else { return Ok(response) };
         self.leader_ahead.store(leader_time - self.clock.now().as_second(), Ordering::Relaxed);
@@ -226,13 +239,18 @@ impl LeaderClient {
     }
 
     async fn send_once(&self, leader: &LeaderAddress, request: &LeaderRequest<'_>) -> Result<Response, ForwardError> {
-        let LeaderRequest { method, path, headers, body } = request;
-        let signature = self.key.sign(SignedParts { method: method.as_str(), path, body }, self.leader_time());
-        let http_request = self
-            .http
-            .request(method.clone(), format!("http://{}{path}", leader.address))
+        let LeaderRequest { method, path, client, headers, body } = request;
+        // Parsing can change the path and the query, for example `'` into `%27`.
+        let url: Url =
+            format!("http://{}{path}", leader.address).parse().map_err(|_| ForwardError::failed(INVALID_URL))?;
+        let path = &url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let signed = SignedParts { receiver: &leader.id, method: method.as_str(), path, body };
+        let signature = self.key.sign(signed, self.leader_time());
+        let http_request = client
+            .request(method.clone(), url.clone())
             .headers(headers.clone())
             .header(SIGNATURE_HEADER, signature)
+            .header(SENDER_HEADER, &self.replica_id)
             .body(body.clone());
         http_request.send().await.map_err(|error| ForwardError::from(&error))
     }
@@ -241,6 +259,23 @@ impl LeaderClient {
         let ahead = SignedDuration::from_secs(self.leader_ahead.load(Ordering::Relaxed));
         self.clock.now().checked_add(ahead).unwrap_or(Timestamp::MAX)
     }
+}
+
+/// A client that keeps one connection to the leader.
+fn http_client() -> Result<Client, reqwest::Error> {
+    Client::builder()
+        // Replicas reach each other directly.
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        // A response for a caller is passed on as it is.
+        .no_gzip()
+        .connect_timeout(CONNECT_TIMEOUT)
+        // One connection for all requests, whose end shows in time even if the machine is gone.
+        .http2_prior_knowledge()
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .http2_keep_alive_timeout(PING_TIMEOUT)
+        .http2_adaptive_window(true)
+        .build()
 }
 
 /// The time of the leader in seconds since the Unix epoch, if it refused the signature.

@@ -12,12 +12,15 @@ use tokio::{
 use super::{
     election::{Election, ElectionStep, LeaseTimes, ProposedWrite, ReplicaRole},
     fleet_metrics::{FleetMetrics, StoreOperation},
+    followers::Followers,
     leadership::{FleetStatus, Leadership},
     lease_store::{LeaseStore, LeaseStoreError, SwapOutcome},
     record::{
         FleetRecord, ForgottenDay, ForgottenDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState,
     },
+    signature::FleetKey,
 };
+use crate::model::{Day, Geo};
 
 /// The longest wait for the next step.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
@@ -28,7 +31,8 @@ pub trait TransferableState: Send + Sync + 'static {
     /// replica makes no further call.
     fn export(&self, lease: Option<Duration>) -> SharedUpstreamState;
 
-    /// An exported state is in the store, so that the calls that it reserves may be made. Called before this replica leads.
+    /// An exported state is in the store, so that the calls that it reserves may be made. Called after each renewal, and before
+    /// this replica leads.
     fn on_stored(&self, state: &SharedUpstreamState);
 
     /// Takes over the state of the previous leader, before this replica leads.
@@ -44,12 +48,15 @@ pub struct MemberConfig {
     pub address: String,
     /// The release of this gateway.
     pub release: String,
+    /// The key of the fleet, which proves the address.
+    pub key: FleetKey,
 }
 
 /// Tells a member what others found out about the leader, and which days were deleted. Ignored after the end of the member.
 #[derive(Clone, Debug)]
 pub struct MemberHandle {
     commands: mpsc::WeakUnboundedSender<Command>,
+    replica_id: Arc<str>,
 }
 
 /// This replica as a member of its fleet. It leaves the fleet on drop, without a release of the lease: then another replica
@@ -59,7 +66,8 @@ pub struct FleetMember {
     status: watch::Receiver<FleetStatus>,
     commands: mpsc::UnboundedSender<Command>,
     metrics: Arc<FleetMetrics>,
-    replica_id: String,
+    replica_id: Arc<str>,
+    followers: Arc<Followers>,
 }
 
 /// A member that has not joined yet. The upstream client needs the right to call before the fleet needs the state of the
@@ -76,8 +84,8 @@ enum Command {
     ReadSoon,
     /// The leader of this term has ended.
     LeaderRefused { term: u64 },
-    /// Days were deleted, which the other replicas must remove from memory.
-    Forget(Vec<ForgottenDay>),
+    /// Days were deleted, which the other replicas must remove from memory. Completes when the record names them.
+    Forget(Vec<ForgottenDay>, oneshot::Sender<()>),
     /// Release the lease, and do not lead again.
     Leave(oneshot::Sender<()>),
 }
@@ -88,7 +96,8 @@ struct MemberTask {
     store: Box<dyn LeaseStore>,
     state: Arc<dyn TransferableState>,
     config: MemberConfig,
-    replica_id: String,
+    replica_id: Arc<str>,
+    followers: Arc<Followers>,
     epoch: Instant,
     status: watch::Sender<FleetStatus>,
     commands: mpsc::UnboundedReceiver<Command>,
@@ -96,10 +105,18 @@ struct MemberTask {
     leaving: Option<oneshot::Sender<()>>,
     /// The last write, until the store has shown its outcome.
     sent: Option<FleetRecord>,
-    /// Deleted days that the record does not contain yet. The first `sent_forgotten` are part of the last write.
-    forgotten: Vec<ForgottenDay>,
-    sent_forgotten: usize,
+    /// The deletions of the fleet, as far as this replica has seen them. The store can lose its record.
+    forgotten: ForgottenDays,
+    /// Deletions that the record does not name yet. The first `sent_deletions` are part of the last write.
+    deletions: Vec<Deletion>,
+    sent_deletions: usize,
     store_fails: bool,
+}
+
+/// Days that this replica has deleted.
+struct Deletion {
+    days: Vec<ForgottenDay>,
+    recorded: oneshot::Sender<()>,
 }
 
 impl PreparedMember {
@@ -124,27 +141,32 @@ impl PreparedMember {
         let receiver = status.subscribe();
         let (sender, commands) = mpsc::unbounded_channel();
         let metrics = Arc::new(FleetMetrics::new(receiver.clone()));
-        let replica_id = RecordNonce::random().0;
-        let address = LeaderAddress { id: replica_id.clone(), address: config.address.clone() };
+        let id = RecordNonce::random().0;
+        let replica_id: Arc<str> = id.as_str().into();
+        let followers = Arc::<Followers>::default();
+        let proof = config.key.proof(&id, &config.address);
+        let address = LeaderAddress { id, address: config.address.clone(), proof };
         let task = MemberTask {
             election: Election::new(config.times, address, config.release.clone(), fastrand::u64(..)),
             store,
             state,
             config,
-            replica_id: replica_id.clone(),
+            replica_id: Arc::clone(&replica_id),
+            followers: Arc::clone(&followers),
             epoch: Instant::now(),
             status,
             commands,
             metrics: Arc::clone(&metrics),
             leaving: None,
             sent: None,
-            forgotten: Vec::new(),
-            sent_forgotten: 0,
+            forgotten: ForgottenDays::default(),
+            deletions: Vec::new(),
+            sent_deletions: 0,
             store_fails: false,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("fleet".to_owned()).spawn(move || runtime.block_on(task.run()))?;
-        Ok(FleetMember { status: receiver, commands: sender, metrics, replica_id })
+        Ok(FleetMember { status: receiver, commands: sender, metrics, replica_id, followers })
     }
 }
 
@@ -169,14 +191,20 @@ impl FleetMember {
 
     /// The random id of this replica.
     #[must_use]
-    pub fn replica_id(&self) -> &str {
+    pub const fn replica_id(&self) -> &Arc<str> {
         &self.replica_id
+    }
+
+    /// The replicas that have sent a request to this one in the last minute.
+    #[must_use]
+    pub const fn followers(&self) -> &Arc<Followers> {
+        &self.followers
     }
 
     /// Where others report what they found out.
     #[must_use]
     pub fn handle(&self) -> MemberHandle {
-        MemberHandle { commands: self.commands.downgrade() }
+        MemberHandle { commands: self.commands.downgrade(), replica_id: Arc::clone(&self.replica_id) }
     }
 
     /// Stops calls of upstream at once, then releases the lease if this replica has it. It never leads again, but still sees
@@ -190,20 +218,24 @@ impl FleetMember {
 }
 
 impl MemberHandle {
-    /// The leader may have changed: the record is read soon.
-    pub fn may_have_changed(&self) {
+    /// Reads the record soon, because the leader may have changed.
+    pub fn read_soon(&self) {
         self.send(Command::ReadSoon);
     }
 
-    /// The address of the leader of this term refuses connections, so its process has ended: the wait for its lease is
-    /// short.
-    pub fn is_refused(&self, term: u64) {
+    /// Reports that the address of the leader of this term refuses connections.
+    pub fn report_refused_connection(&self, term: u64) {
         self.send(Command::LeaderRefused { term });
     }
 
-    /// This replica, which leads, has deleted days from the archive: the other replicas remove them from memory.
-    pub fn forget(&self, days: Vec<ForgottenDay>) {
-        self.send(Command::Forget(days));
+    /// Tells the other replicas that this one, which leads, has deleted days: they remove them from memory. False if the
+    /// record does not name the days within `limit`; it names them later if this replica leads again.
+    pub async fn forget(&self, days: impl IntoIterator<Item = (Geo, Day)>, limit: Duration) -> bool {
+        let by = &self.replica_id;
+        let days = days.into_iter().map(|(geo, day)| ForgottenDay { geo, day, by: Arc::clone(by) }).collect();
+        let (done, recorded) = oneshot::channel();
+        self.send(Command::Forget(days, done));
+        matches!(tokio::time::timeout(limit, recorded).await, Ok(Ok(())))
     }
 
     fn send(&self, command: Command) {
@@ -243,8 +275,8 @@ impl MemberTask {
         match command {
             Command::ReadSoon => self.election.read_soon(self.now()),
             Command::LeaderRefused { term } => self.election.on_leader_refused(self.now(), term),
-            Command::Forget(days) => {
-                self.forgotten.extend(days);
+            Command::Forget(days, recorded) => {
+                self.deletions.push(Deletion { days, recorded });
                 self.election.write_soon();
             }
             Command::Leave(done) => {
@@ -262,6 +294,7 @@ impl MemberTask {
             Ok(found) => {
                 self.log_answer();
                 self.election.on_read(self.now(), found);
+                self.remember_forgotten();
                 self.confirm_sent();
             }
             Err(error) => {
@@ -273,7 +306,7 @@ impl MemberTask {
 
     async fn write(&mut self, write: ProposedWrite) {
         let previous = write.previous.unwrap_or_else(|| self.empty_record());
-        let is_own = previous.leader.as_ref().is_some_and(|leader| leader.id == self.replica_id);
+        let is_own = previous.leader.as_ref().is_some_and(|leader| *leader.id == *self.replica_id);
         let leads = matches!(self.election.role(self.now()), ReplicaRole::Leader { .. });
         // A leader that lost its record knows more than the record that replaced it.
         if write.leader.is_some() && !is_own && !leads {
@@ -284,14 +317,25 @@ impl MemberTask {
             None if leads => self.state.export(None),
             None => previous.upstream.clone(),
         };
-        let mut forgotten = previous.forgotten.clone();
-        self.sent_forgotten = if write.leader.is_some() { self.forgotten.len() } else { 0 };
-        forgotten.add(&self.forgotten[..self.sent_forgotten]);
+        let mut forgotten = self.forgotten.clone();
+        // A record that a new process wrote after a loss can name deletions that this replica has not seen.
+        let unseen = |day: &&ForgottenDay| !self.forgotten.latest.contains(day);
+        forgotten.add(&previous.forgotten.latest.iter().filter(unseen).cloned().collect::<Vec<_>>());
+        // A replica that does not lead has deleted nothing since it led.
+        self.sent_deletions = if leads || write.leader.is_some() { self.deletions.len() } else { 0 };
+        for deletion in &self.deletions[..self.sent_deletions] {
+            forgotten.add(&deletion.days);
+        }
+        let replicas = match &write.leader {
+            Some(_) => u32::try_from(1 + self.followers.count()).unwrap_or(u32::MAX),
+            None => previous.replicas,
+        };
         let record = FleetRecord {
             term: write.term,
             leader: write.leader,
             upstream,
             forgotten,
+            replicas,
             nonce: RecordNonce::random(),
             lease_seconds: self.config.times.lease.as_secs_f64(),
             release: self.config.release.clone(),
@@ -309,7 +353,16 @@ impl MemberTask {
             SwapOutcome::Done(_) | SwapOutcome::Lost => self.log_answer(),
         }
         self.election.on_written(self.now(), &outcome);
+        self.remember_forgotten();
         self.confirm_sent();
+    }
+
+    /// Keeps the deletions that the record names, unless the store has lost later ones.
+    fn remember_forgotten(&mut self) {
+        let recorded = self.election.record().map(|record| &record.forgotten);
+        if let Some(recorded) = recorded.filter(|recorded| recorded.count >= self.forgotten.count) {
+            self.forgotten = recorded.clone();
+        }
     }
 
     /// Reports the state that was sent last, if the store has it.
@@ -317,8 +370,10 @@ impl MemberTask {
         let stored = self.election.record().map(|record| &record.nonce);
         if let Some(sent) = self.sent.take_if(|sent| Some(&sent.nonce) == stored) {
             self.state.on_stored(&sent.upstream);
-            self.forgotten.drain(..self.sent_forgotten);
-            self.sent_forgotten = 0;
+            for Deletion { recorded, .. } in self.deletions.drain(..self.sent_deletions) {
+                let _ = recorded.send(());
+            }
+            self.sent_deletions = 0;
         }
     }
 
@@ -349,7 +404,7 @@ impl MemberTask {
             leads_until,
             has_lapsed: role == ReplicaRole::LapsedLeader,
             term: self.election.term(),
-            leader_is_other: leader.as_ref().is_some_and(|leader| leader.id != self.replica_id),
+            leader_is_other: leader.as_ref().is_some_and(|leader| *leader.id != *self.replica_id),
             leader,
             forgotten: self.election.record().map(|record| record.forgotten.clone()),
         };

@@ -1,6 +1,6 @@
 //! [`FleetRecord`], the record that the replicas share. It contains no secret and no personal data.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use adaptive_throttle::LearnedLimit;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub struct FleetRecord {
     /// The days that were deleted on request.
     #[serde(default)]
     pub forgotten: ForgottenDays,
-    /// Number of replicas that are known to the leader, itself included.
+    /// Number of replicas that the leader has seen in the last minute, itself included.
     #[serde(default)]
     pub replicas: u32,
 }
@@ -56,6 +56,9 @@ pub struct LeaderAddress {
     pub id: String,
     /// Host and port at which other replicas reach it.
     pub address: String,
+    /// Proves that the replica has the app secret: others send it requests that contain the credentials of callers.
+    #[serde(default)]
+    pub proof: String,
 }
 
 /// What the leader knows about upstream, for its successor.
@@ -89,12 +92,15 @@ pub struct ForgottenDays {
 }
 
 /// A deleted day, for all types of user id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForgottenDay {
     /// The geo.
     pub geo: Geo,
     /// The date.
     pub day: Day,
+    /// The id of the replica that deleted it.
+    #[serde(default)]
+    pub by: Arc<str>,
 }
 
 /// What a replica must remove from memory.
@@ -187,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_replica_learns_the_deletions_that_it_missed() {
-        let day = |number| ForgottenDay { geo: Geo::Cn, day: Day::new(2026, 11, number).unwrap() };
+        let day = |number| ForgottenDay { geo: Geo::Cn, day: Day::new(2026, 11, number).unwrap(), by: "a".into() };
         let mut forgotten = ForgottenDays::default();
         forgotten.add(&[day(1), day(2)]);
         forgotten.add(&[day(3)]);
@@ -195,7 +201,7 @@ mod tests {
         assert_eq!(forgotten.since(1), MissedDeletions::Days(vec![day(2), day(3)]));
         assert_eq!(forgotten.since(3), MissedDeletions::Days(Vec::new()));
         assert_eq!(forgotten.since(4), MissedDeletions::All);
-        forgotten.add(&[day(4); MAX_FORGOTTEN]);
+        forgotten.add(&vec![day(4); MAX_FORGOTTEN]);
         assert_eq!(forgotten.since(3), MissedDeletions::Days(vec![day(4); MAX_FORGOTTEN]));
         assert_eq!(forgotten.since(2), MissedDeletions::All);
     }

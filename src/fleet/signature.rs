@@ -9,13 +9,19 @@ use moka::sync::Cache;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use super::record::RecordNonce;
+use super::record::{LeaderAddress, RecordNonce};
 
 /// Domain separation: no other use of the app secret derives the same key.
 const KEY_CONTEXT: &[u8] = b"feishu-pulse requests between replicas, version 1\0";
 
+/// Domain separation: a signature of a request is not the proof of an address. A request has an id before its first line end.
+const PROOF_CONTEXT: &[u8] = b"\naddress of a replica\n";
+
 /// The header of the signature. `Authorization` has the credentials of the caller in a request that is passed on.
 pub const SIGNATURE_HEADER: &str = "pulse-fleet-signature";
+
+/// The header with the id of the replica that sends a request.
+pub const SENDER_HEADER: &str = "pulse-fleet-replica";
 
 /// The header of an answer to a request whose signature is refused: the time of the receiver in seconds since the Unix
 /// epoch. The sender can sign again with it, so that the clocks of the replicas need not agree.
@@ -43,6 +49,8 @@ pub struct SignatureVerifier {
 /// The parts of a request that are signed.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedParts<'a> {
+    /// The id of the replica that receives the request, so that no other replica accepts a copy.
+    pub receiver: &'a str,
     /// The method.
     pub method: &'a str,
     /// The path and the query.
@@ -83,10 +91,28 @@ impl FleetKey {
         format!("{seconds}.{nonce}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
-    fn mac(&self, SignedParts { method, path, body }: SignedParts<'_>, seconds: &str, nonce: &str) -> Hmac<Sha256> {
+    fn mac(&self, request: SignedParts<'_>, seconds: &str, nonce: &str) -> Hmac<Sha256> {
+        let SignedParts { receiver, method, path, body } = request;
         let body = Sha256::digest(body);
-        let (method, path) = (method.as_bytes(), path.as_bytes());
-        let parts = [method, b"\n", path, b"\n", seconds.as_bytes(), b"\n", nonce.as_bytes(), b"\n", body.as_slice()];
+        let lines = [receiver, method, path, seconds, nonce].into_iter().flat_map(|line| [line.as_bytes(), b"\n"]);
+        lines.chain([body.as_slice()]).fold(Hmac::clone(&self.key), Hmac::chain_update)
+    }
+
+    /// The proof that the replica with this id and address has the key.
+    #[must_use]
+    pub fn proof(&self, id: &str, address: &str) -> String {
+        URL_SAFE_NO_PAD.encode(self.proof_mac(id, address).finalize().into_bytes())
+    }
+
+    /// Whether the replica with this id and address has the key.
+    #[must_use]
+    pub fn is_proven(&self, LeaderAddress { id, address, proof }: &LeaderAddress) -> bool {
+        let proof = URL_SAFE_NO_PAD.decode(proof).unwrap_or_default();
+        self.proof_mac(id, address).verify_slice(&proof).is_ok()
+    }
+
+    fn proof_mac(&self, id: &str, address: &str) -> Hmac<Sha256> {
+        let parts = [PROOF_CONTEXT, id.as_bytes(), b"\n", address.as_bytes()];
         parts.into_iter().fold(Hmac::clone(&self.key), Hmac::chain_update)
     }
 }
@@ -136,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    const REQUEST: SignedParts<'_> = SignedParts { method: "POST", path: "/fleet/v1/day", body: b"{}" };
+    const REQUEST: SignedParts<'_> = SignedParts { receiver: "b", method: "POST", path: "/fleet/v1/day", body: b"{}" };
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + seconds).unwrap()
@@ -166,6 +192,23 @@ mod tests {
         assert_eq!(verifier("other").verify(REQUEST, &header, at(0)), wrong);
         assert_eq!(verifier("secret").verify(SignedParts { path: "/fleet/v1/x", ..REQUEST }, &header, at(0)), wrong);
         assert_eq!(verifier("secret").verify(SignedParts { body: b"{ }", ..REQUEST }, &header, at(0)), wrong);
+        assert_eq!(verifier("secret").verify(SignedParts { receiver: "c", ..REQUEST }, &header, at(0)), wrong);
+    }
+
+    #[test]
+    fn an_address_is_proven_by_the_secret() {
+        let key = FleetKey::new(&"secret".into());
+        let leader = |id: &str, address: &str, proof: String| LeaderAddress {
+            id: id.to_owned(),
+            address: address.to_owned(),
+            proof,
+        };
+        let proof = || key.proof("a", "10.0.0.1:9091");
+        assert!(key.is_proven(&leader("a", "10.0.0.1:9091", proof())));
+        assert!(!key.is_proven(&leader("a", "10.0.0.2:9091", proof())));
+        assert!(!key.is_proven(&leader("b", "10.0.0.1:9091", proof())));
+        assert!(!key.is_proven(&leader("a", "10.0.0.1:9091", String::new())));
+        assert!(!FleetKey::new(&"other".into()).is_proven(&leader("a", "10.0.0.1:9091", proof())));
     }
 
     proptest! {

@@ -159,19 +159,19 @@ impl BackfillJobs {
         }
     }
 
-    /// Resumes the jobs that were running when the process ended.
+    /// Resumes the stored jobs that this process has not run: those of its previous run, or of the previous leader.
     pub async fn resume(&self) {
         let Some(archive) = self.registry.backfiller.archive() else { return };
         let records = match archive.control_records(RECORD_FOLDER).await {
             Ok(records) => records,
             Err(error) => {
-                tracing::error!(%error, "records of running backfills could not be read; start them again");
+                tracing::error!(%error, "the records of running backfills could not be read");
                 return;
             }
         };
         for job in records.iter().filter_map(|record| serde_json::from_slice::<JobRecord>(record).ok()?.into_job()) {
-            tracing::info!(job = %job.id, range = %job.request.range, "a backfill resumes after a restart");
             if let Insertion::New(entry) = self.registry.insert(job.clone()) {
+                tracing::info!(job = %job.id, range = %job.request.range, "a backfill resumes");
                 self.spawn(job, entry);
             }
         }
@@ -219,7 +219,11 @@ impl BackfillJobs {
         tokio::spawn(async move {
             let state = tokio::select! {
                 state = backfills.run_to_end(&job, &sender, &cancellation) => state,
-                () = suspension.cancelled() => return,
+                // A job that was cancelled at the same time has ended.
+                () = suspension.cancelled() => match cancellation.is_cancelled() {
+                    true => BackfillJobState::Cancelled,
+                    false => return,
+                },
             };
             backfills.remove_record(&job.id).await;
             backfills.registry.record_end(&state);
@@ -280,7 +284,9 @@ impl JobRegistry {
         let same = |other: &BackfillJob| {
             other.request == job.request && other.query_target == job.query_target && other.owner == job.owner
         };
-        if let Some(already) = jobs.values().filter(running).find(|entry| same(&entry.job.borrow())) {
+        let is_known =
+            |(id, entry): &(&Arc<str>, &JobEntry)| **id == job.id || (running(entry) && same(&entry.job.borrow()));
+        if let Some((_, already)) = jobs.iter().find(is_known) {
             return Insertion::Existing(already.clone());
         }
         let theirs = jobs.values().filter(running).filter(|entry| entry.job.borrow().owner == job.owner);

@@ -8,7 +8,7 @@ use super::engine::QueryEngine;
 use crate::{
     model::DayKey,
     store::{FilteredView, Memory, read_path},
-    table::{AccessView, pseudonymizer::Pseudonymizer},
+    table::{AccessView, DayTable, pseudonymizer::Pseudonymizer},
 };
 
 /// Number of cached engines. An evicted engine is built again on the next request, and its days are filtered again from
@@ -59,6 +59,11 @@ impl ViewEngines {
             return self.unfiltered.clone();
         }
         self.engines.get_with_by_ref(view, async { self.build_engine(view) }).await.engine
+    }
+
+    /// Stores a day and its digest in memory, unless a later fetch of it is there.
+    pub async fn insert_day(&self, day: &Arc<DayTable>) {
+        self.memory.insert(day).await;
     }
 
     /// Removes a day of one geo and id type from memory in all scopes and views.

@@ -139,7 +139,7 @@ impl Memory {
     }
 
     /// Stores a day and its digest. An older fetch never replaces a newer one.
-    pub(super) async fn insert(&self, day: &Arc<DayTable>) {
+    pub async fn insert(&self, day: &Arc<DayTable>) {
         let key = day.key();
         self.catalog.record_fetch(&**day);
         if self.rows(key).is_some_and(|cached| cached.fetched_at() > day.fetched_at()) {

@@ -17,8 +17,6 @@ use crate::{prometheus::Collector, source::DaySource};
 pub struct ReadPath {
     /// The outermost layer.
     pub source: Arc<dyn DaySource>,
-    /// The layer below memory. A load through it replaces the day in memory.
-    pub below_memory: Arc<dyn DaySource>,
     /// The metrics of fetches in progress.
     pub flights: Arc<dyn Collector>,
 }
@@ -36,5 +34,5 @@ pub fn read_path(memory: &Arc<Memory>, archive: Option<&Arc<Archive>>, source: i
     let cached = ReadCache::new(Arc::clone(memory), Arc::clone(&flights));
     // Rows of one person are selected from a cached day of everyone before anything is fetched.
     let source = Arc::new(NarrowFromWhole::new(Arc::clone(memory), cached));
-    ReadPath { source, below_memory: Arc::clone(&flights) as Arc<dyn DaySource>, flights }
+    ReadPath { source, flights }
 }

@@ -15,7 +15,6 @@ use crate::{
         shared_params,
         state::ApiState,
     },
-    fleet::ForgottenDay,
     model::{DataScope, Day, DayKey, UserIdType},
 };
 
@@ -67,7 +66,10 @@ pub(in crate::api) async fn delete(
         state.data.views.remove_day(&key);
     }
     if let Some(fleet) = &state.data.fleet {
-        fleet.member.forget(geos.iter().map(|geo| ForgottenDay { geo: *geo, day }).collect());
+        let days = geos.iter().map(|geo| (*geo, day));
+        if !fleet.member.forget(days, fleet.patience).await {
+            return Err(Problem::no_leader());
+        }
     }
     tracing::info!(%day, ?geos, "a day was deleted on request");
     Ok(StatusCode::NO_CONTENT)

@@ -1,6 +1,11 @@
 //! The settings of several replicas.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::Args;
 
@@ -37,10 +42,10 @@ pub(super) struct FleetSettings {
     #[arg(id = "fleet_listen", long = "fleet-listen", env = "PULSE_FLEET_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9091", value_parser = listen_address, help_heading = FLEET)]
     pub(super) listen: SocketAddr,
 
-    /// Host and port at which other replicas reach this one, such as `10.1.2.3:9091`. By default `PULSE_FLEET_LISTEN`, if
-    /// that is the address of one interface
-    #[arg(id = "fleet_address", long = "fleet-address", env = "PULSE_FLEET_ADDRESS", value_name = "HOST:PORT", value_parser = host_and_port, help_heading = FLEET)]
-    pub(super) address: Option<HostAndPort>,
+    /// Where other replicas reach this one: a host and a port such as `pulse-0.pulse:9091`, or an IP address, which gets the
+    /// port of `PULSE_FLEET_LISTEN`. By default `PULSE_FLEET_LISTEN`, if that is the address of one interface
+    #[arg(id = "fleet_address", long = "fleet-address", env = "PULSE_FLEET_ADDRESS", value_name = "HOST:PORT", value_parser = replica_address, help_heading = FLEET)]
+    pub(super) address: Option<ReplicaAddress>,
 
     /// How long a replica that does not answer goes on as the leader, from 5s to 60s. Default: 10s, and 20s in a bucket
     #[arg(id = "fleet_lease", long = "fleet-lease", env = "PULSE_FLEET_LEASE", value_name = "DURATION", value_parser = lease, help_heading = FLEET)]
@@ -86,7 +91,8 @@ impl FleetSettings {
 
     fn address(&self) -> Result<String, SettingError> {
         match &self.address {
-            Some(address) => Ok(address.0.clone()),
+            Some(ReplicaAddress::HostAndPort(address)) => Ok(address.clone()),
+            Some(ReplicaAddress::Ip(ip)) => Ok(SocketAddr::new(*ip, self.listen.port()).to_string()),
             None if !self.listen.ip().is_unspecified() => Ok(self.listen.to_string()),
             None => Err(SettingError::of("PULSE_FLEET_ADDRESS", "is not set: other replicas must reach this one")),
         }
@@ -109,15 +115,25 @@ impl FromStr for StoreSetting {
     }
 }
 
-/// A host and a port.
+/// The value of `PULSE_FLEET_ADDRESS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HostAndPort(String);
+pub(crate) enum ReplicaAddress {
+    /// A host and a port.
+    HostAndPort(String),
+    /// An address without a port. Kubernetes gives a pod its address like this, also for IPv6.
+    Ip(IpAddr),
+}
 
-fn host_and_port(text: &str) -> Result<HostAndPort, String> {
+fn replica_address(text: &str) -> Result<ReplicaAddress, String> {
+    if let Ok(ip) = text.parse() {
+        return Ok(ReplicaAddress::Ip(ip));
+    }
+
     let valid = format!("http://{text}").parse::<reqwest::Url>().ok().filter(|url| {
         let is_bare =
             url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
         is_bare && url.has_host() && text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
     });
-    if valid.is_some() { Ok(HostAndPort(text.to_owned())) } else { Err("expected a host and a port".to_owned()) }
+    let expected = || "expected a host and a port, or an IP address".to_owned();
+    valid.map(|_| ReplicaAddress::HostAndPort(text.to_owned())).ok_or_else(expected)
 }

@@ -129,7 +129,7 @@ impl World {
 
     fn new_election(&mut self, replica: usize, starts: usize) -> Election {
         let id = format!("{replica}/{starts}");
-        let address = LeaderAddress { address: id.clone(), id };
+        let address = LeaderAddress { address: id.clone(), id, proof: String::new() };
         Election::new(LeaseTimes::of_redis(LEASE), address, "1.0".to_owned(), self.rng.u64(..))
     }
 

@@ -57,7 +57,8 @@ impl Archive {
         Self { folder, ..self }
     }
 
-    /// Writes days unless another replica leads. It writes them, and a second write could follow a deletion.
+    /// Accepts days to write unless another replica leads: that replica writes them. A replica that led until now still writes
+    /// the days that it has accepted.
     #[must_use]
     pub fn with_leadership(self, leadership: Leadership) -> Self {
         Self { leadership, ..self }
@@ -181,7 +182,8 @@ impl Archive {
         self.writer.flush(limit).await;
     }
 
-    /// Drops what this process knows about a day that another replica has removed, and its write if that is pending.
+    /// Drops what is cached of a day that another replica has removed, and its write if that is pending. If this process has
+    /// just written the day, the file is removed again.
     pub fn forget(&self, key: &DayKey) {
         self.reader.forget(key);
         self.writer.forget(key);

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future;
+use moka::sync::Cache;
 use tokio::sync::{Notify, RwLock};
 
 use super::{
@@ -27,6 +28,13 @@ const RETRY_BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Dura
 /// Limit of the backlog, in bytes: about one year of 20,000 people. It is reached only while the archive fails.
 const MAX_BACKLOG_BYTES: usize = 256 << 20;
 
+/// How long after its write a day is removed again if another replica has removed it. Longer than a replica that leads no
+/// more takes to read that.
+const RECENT: Duration = Duration::from_secs(120);
+
+/// Limit of the days that are known to be recently written: more than are written in that time.
+const MAX_RECENT_DAYS: u64 = 10_000;
+
 /// Part of the backlog that is written at the same time, if a day is smaller. Encoding takes about ten times the memory of a
 /// day.
 const BATCH_BYTES_DIVISOR: usize = 16;
@@ -43,6 +51,8 @@ pub(super) struct ArchiveWriter {
     write_lock: RwLock<()>,
     /// Ends the wait after a failure.
     flush_requested: Notify,
+    /// The days that were written in the last minutes.
+    recently_written: Cache<DayKey, ()>,
 }
 
 impl ArchiveWriter {
@@ -54,6 +64,7 @@ impl ArchiveWriter {
             backlog_bytes: MAX_BACKLOG_BYTES / 2,
             write_lock: RwLock::default(),
             flush_requested: Notify::new(),
+            recently_written: Cache::builder().time_to_live(RECENT).max_capacity(MAX_RECENT_DAYS).build(),
         }
     }
 
@@ -84,9 +95,19 @@ impl ArchiveWriter {
         }
     }
 
-    /// Drops the write of a day, if it is pending.
-    pub(super) fn forget(&self, key: &DayKey) {
+    /// Drops the write of a day that another replica has removed. If it may have been written after the removal, the day is
+    /// removed again.
+    pub(super) fn forget(self: &Arc<Self>, key: &DayKey) {
+        let may_be_written = self.backlog.get(key).is_some() || self.recently_written.contains_key(key);
         self.backlog.remove(key);
+        if may_be_written {
+            let (writer, key) = (Arc::clone(self), key.clone());
+            tokio::spawn(async move {
+                if let Err(error) = writer.remove(&key).await {
+                    tracing::error!(%key, %error, "a day that another replica has deleted may be in the archive again");
+                }
+            });
+        }
     }
 
     /// Removes a day from the archive and from the backlog.
@@ -178,6 +199,7 @@ impl ArchiveWriter {
         };
         let bytes = file.len();
         self.storage.write(day.key(), file).await?;
+        self.recently_written.insert(day.key().clone(), ());
         tracing::debug!(key = %day.key(), rows = day.row_count(), bytes, "a day was archived");
         self.backlog.remove_written(day);
         Ok(())

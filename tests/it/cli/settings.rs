@@ -74,7 +74,7 @@ const REFUSED: &[(&str, &[&str], &Variables)] = &[
     ("PULSE_FLEET", &["etcd://:hush-hush@cache", "redis://"], FLEET),
     ("PULSE_FLEET_FILE", &["no-such-file", "/dev/null"], FLEET),
     ("PULSE_FLEET_LISTEN", &["here", "9091"], &[]),
-    ("PULSE_FLEET_ADDRESS", &["10.1.2.3", "http://10.1.2.3:9091"], &[]),
+    ("PULSE_FLEET_ADDRESS", &["pulse-0", "http://10.1.2.3:9091"], &[]),
     ("PULSE_FLEET_ADDRESS", &[""], &[("PULSE_FLEET", "archive"), ("PULSE_ARCHIVE", "s3://lake")]),
     ("PULSE_FLEET_LEASE", &["4s", "2min"], &[]),
     ("PULSE_ARCHIVE", &["none", "data"], &[("PULSE_FLEET", "archive"), ("PULSE_FLEET_ADDRESS", "10.1.2.3:9091")]),

@@ -23,7 +23,7 @@ use feishu_pulse::{
 };
 use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, PageTokenStyle, Simulator, SimulatorConfig};
 use futures_util::future::join_all;
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio::{net::TcpListener, runtime::Runtime, sync::Semaphore};
 
 use super::members::FaultyStore;
 use crate::support::{NOON, at, day, eventually, simulator_clock};
@@ -78,11 +78,12 @@ impl Tenant {
                 times: LeaseTimes::of_redis(LEASE),
                 address: listener.local_addr().expect("an address").to_string(),
                 release: "1.0".to_owned(),
+                key: FleetKey::new(&secret.into()),
             });
             let memory = Arc::new(Memory::new(64 << 20, FreshnessPolicy::default(), Arc::clone(&clock) as _));
             let config = FeishuConfig {
                 throttle: ThrottleConfig { ceiling: Some(rate), start_rate: rate, ..ThrottleConfig::default() },
-                quota: QuotaConfig { monthly_limit, reserve: 0.0 },
+                quota: QuotaConfig { monthly_limit, interactive_share: 0.0 },
                 leadership: prepared.leadership(),
                 ..FeishuConfig::new(base_url, credentials, Geo::Cn)
             };
@@ -92,13 +93,17 @@ impl Tenant {
             let (store, store_fails) = FaultyStore::new(&record);
             let member = prepared.join(Box::new(store), Arc::new(feishu.clone())).expect("a thread");
             let key = FleetKey::new(&secret.into());
-            let client = LeaderClient::new(key.clone(), Arc::clone(&clock) as _).expect("a client");
+            let client =
+                LeaderClient::new(key.clone(), member.replica_id(), Arc::clone(&clock) as _).expect("a client");
             let link = FleetLink::new(&member, client, dictionaries, 3 * LEASE);
             let source = read_path(&memory, None, ForwardToLeader::new(feishu, link)).source;
             let routes = FleetRoutes {
                 source: Arc::clone(&source),
                 leadership: member.leadership(),
                 status: member.status(),
+                replica_id: Arc::clone(member.replica_id()),
+                followers: Arc::clone(member.followers()),
+                encoding: Arc::new(Semaphore::new(2)),
                 verifier: SignatureVerifier::new(key),
                 clock,
             };

@@ -6,14 +6,18 @@ use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{
     app::{self, FleetConfig, FleetStore, GatewayConfig, maintenance::MaintenanceConfig},
     feishu::{FeishuConfig, token::AppCredentials},
-    fleet::MemoryStore,
+    fleet::{LeaseStore as _, MemoryStore},
     model::{Geo, ManualClock},
     store::{ArchiveLocation, ArchiveOwner},
 };
 use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, Simulator, SimulatorConfig};
 use reqwest::{Method, StatusCode};
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{ApiResponse, NOON, at, eventually, simulator_clock};
@@ -65,6 +69,7 @@ impl Tenant {
                 address: fleet_listener.local_addr().expect("an address").to_string(),
                 lease: LEASE,
             }),
+            public_url: Some("https://bi.example.com/pulse".parse().expect("a URL")),
             ..GatewayConfig::new(feishu, vec![Geo::Cn])
         };
         let gateway = app::build(config, self.clock.clone()).expect("a gateway");
@@ -130,6 +135,7 @@ async fn a_job_is_seen_and_cancelled_at_every_replica() {
 
     assert_eq!(started.status, StatusCode::ACCEPTED, "{}", started.text);
     let location = started.headers["location"].to_str().expect("a path").to_owned();
+    assert!(location.starts_with("/pulse/v1/backfills/"), "{location}");
     eventually(async || follower.get(&location).await.json()["state"] == "done").await;
     assert_eq!(leader.get(&location).await.json(), follower.get(&location).await.json());
     let list = follower.get("/v1/backfills").await.json();
@@ -184,6 +190,49 @@ async fn a_problem_of_the_leader_reaches_the_caller_of_a_follower() {
     let (at_leader, at_follower) = (leader.get(path).await, follower.get(path).await);
     assert_eq!(at_follower.status, StatusCode::NOT_FOUND);
     assert_eq!(at_follower.problem()["detail"], at_leader.problem()["detail"]);
+}
+
+/// The status of the answer to a GET request whose target is sent as it is.
+async fn raw_status(replica: &Replica, target: &str) -> String {
+    let address = replica.base.trim_start_matches("http://");
+    let mut connection = TcpStream::connect(address).await.expect("a connection");
+    let request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.expect("a request");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.expect("an answer");
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_target_with_unusual_characters_is_passed_on_as_it_is() {
+    let tenant = Tenant::new().await;
+    let [leader, follower] = tenant.pair().await;
+    for target in ["/v1/backfills?owner=O'Brien", "/v1/backfills/a{b}?c=\"d\"", "/v1/backfills/../days"] {
+        let expected = raw_status(&leader, target).await;
+        assert!(!expected.contains("503"), "{target}: {expected}");
+        assert_eq!(raw_status(&follower, target).await, expected, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_replica_calls_feishu_until_its_requests_are_answered() {
+    let tenant = Tenant::new().await;
+    let only = tenant.replica().await;
+    eventually(async || only.leads().await).await;
+    tenant
+        .simulator
+        .faults()
+        .push(InjectedFault::new(FaultKind::Delay(Duration::from_secs(1))).on(FaultTarget::Stats).times(3));
+    let base = only.base.clone();
+    let request = tokio::spawn(async move { reqwest::get(format!("{base}{DAY}")).await.expect("an answer").status() });
+    eventually(async || tenant.simulator.faults().remaining() < 3).await;
+
+    only.stop.cancel();
+
+    assert_eq!(request.await.expect("no panic"), StatusCode::OK);
+    only.served.await.expect("an orderly end");
+    let (record, _) = tenant.record.clone().read().await.expect("an answer").expect("a record");
+    assert_eq!(record.leader, None);
 }
 
 #[tokio::test]

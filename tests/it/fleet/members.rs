@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use feishu_pulse::{
     feishu::{FeishuConfig, FeishuSource, token::AppCredentials},
     fleet::{
-        FleetMember, FleetRecord, LeaseStore, LeaseStoreError, LeaseTimes, MemberConfig, MemoryStore, PreparedMember,
-        RecordVersion, SwapOutcome, TransferableState, record::SharedUpstreamState,
+        FleetKey, FleetMember, FleetRecord, LeaseStore, LeaseStoreError, LeaseTimes, MemberConfig, MemoryStore,
+        PreparedMember, RecordVersion, SwapOutcome, TransferableState, record::SharedUpstreamState,
     },
     model::{DataScope, DayKey, Geo, ManualClock, UserIdType},
     prometheus::{Collector as _, Exposition},
@@ -93,6 +93,7 @@ fn prepare(release: &str) -> PreparedMember {
         times: LeaseTimes::of_redis(LEASE),
         address: "127.0.0.1:9091".to_owned(),
         release: release.to_owned(),
+        key: FleetKey::new(&"secret".into()),
     };
     PreparedMember::new(config)
 }
@@ -208,6 +209,30 @@ async fn the_leader_writes_a_record_again_that_the_store_has_lost() {
 }
 
 /// A simulated upstream, and a client that may call it while `member` leads. `rate` is in calls per second.
+#[tokio::test]
+async fn a_deletion_is_confirmed_by_the_record_and_outlives_its_loss_and_a_change_of_the_leader() {
+    let store = MemoryStore::default();
+    let members: Vec<Member> = (0..2).map(|_| join(&store, "1.0")).collect();
+    let first = leader(&members).await;
+    let (leads, follows) = (&members[first].handle, &members[1 - first].handle);
+    let days = [(Geo::Cn, day("2026-11-20"))];
+    assert!(!follows.handle().forget(days, LEASE / 4).await, "only the leader writes deletions");
+
+    assert!(leads.handle().forget(days, 30 * LEASE).await);
+    let named = async || {
+        let (record, _) = store.clone().read().await.expect("an answer")?;
+        Some((record.forgotten.count, record.forgotten.latest.last()?.by.to_string()))
+    };
+    assert_eq!(named().await, Some((1, leads.replica_id().to_string())));
+
+    store.clone().remove().await.expect("an answer");
+    eventually(async || named().await.is_some()).await;
+    assert_eq!(named().await.map(|(count, _)| count), Some(1));
+    leads.leave().await;
+    // What the other replica has deleted is named as well once it leads.
+    eventually(async || named().await.is_some_and(|(count, by)| count == 2 && *by == **follows.replica_id())).await;
+}
+
 async fn upstream(member: &PreparedMember, rate: f64) -> (Simulator, FeishuSource) {
     let clock = Arc::new(ManualClock::at(at(NOON)));
     let simulation = SimulatorConfig {

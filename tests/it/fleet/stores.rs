@@ -33,7 +33,11 @@ const WRITERS: usize = 4;
 const WRITES: u64 = 10;
 
 fn record(term: u64) -> FleetRecord {
-    let leader = LeaderAddress { id: format!("replica {term} 总部"), address: "10.0.0.7:9091".to_owned() };
+    let leader = LeaderAddress {
+        id: format!("replica {term} 总部"),
+        address: "10.0.0.7:9091".to_owned(),
+        proof: "p".to_owned(),
+    };
     FleetRecord {
         version: RECORD_VERSION,
         term,
@@ -42,7 +46,10 @@ fn record(term: u64) -> FleetRecord {
         leader: Some(leader),
         release: "0.1.0".to_owned(),
         upstream: SharedUpstreamState { calls: 7, reserved: 9, ..SharedUpstreamState::default() },
-        forgotten: ForgottenDays { count: 2, latest: vec![ForgottenDay { geo: Geo::Cn, day: day("2026-11-20") }; 2] },
+        forgotten: ForgottenDays {
+            count: 2,
+            latest: vec![ForgottenDay { geo: Geo::Cn, day: day("2026-11-20"), by: "a".into() }; 2],
+        },
         replicas: 3,
     }
 }

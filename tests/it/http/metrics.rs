@@ -173,7 +173,7 @@ async fn callers_who_share_a_fetch_are_counted() {
 
 #[tokio::test]
 async fn unknown_values_are_omitted_instead_of_zero() {
-    let quota = QuotaConfig { monthly_limit: Some(5_000), reserve: 0.0 };
+    let quota = QuotaConfig { monthly_limit: Some(5_000), interactive_share: 0.0 };
     let limited = Setup::with(simulation(), |config| config.feishu.quota = quota).await;
     let unlimited = Setup::new(simulation()).await;
 

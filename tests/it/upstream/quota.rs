@@ -23,7 +23,7 @@ async fn successful_calls_are_counted_and_reported() {
 
 #[tokio::test]
 async fn no_call_exceeds_the_configured_limit_and_cached_days_are_still_served() {
-    let quota = QuotaConfig { monthly_limit: Some(12), reserve: 0.0 };
+    let quota = QuotaConfig { monthly_limit: Some(12), interactive_share: 0.0 };
     let simulation = SimulatorConfig { users: 100, turnover: 0.0, ..SimulatorConfig::default() };
     let setup = Setup::with(simulation, |config| config.feishu.quota = quota).await;
     // Two days of 100 people need 4 pages. The second request needs more than the remaining 8.
