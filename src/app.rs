@@ -20,7 +20,7 @@ pub mod tls;
 pub use build::{BuildError, Gateway, build};
 pub use config::{GatewayConfig, ServerConfig};
 pub use fleet::serve_fleet;
-pub use fleet_config::{FleetConfig, FleetStore, FleetStoreError};
+pub use fleet_config::{FleetConfig, FleetStore, FleetStoreError, UNREACHABLE_LIMIT};
 pub use serve::{serve, serve_operations, serve_until};
 pub use shutdown_signals::ShutdownSignals;
 pub use tls::{TlsError, TlsFiles};

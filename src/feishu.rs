@@ -36,6 +36,7 @@ pub mod page_fetcher;
 pub mod page_lookahead;
 pub mod quota;
 pub mod range_plan;
+pub mod reachability;
 pub mod reply_class;
 pub mod source;
 pub mod state_file;

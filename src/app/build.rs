@@ -195,7 +195,8 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         let member = prepared.join(store, Arc::new(feishu.clone())).map_err(BuildError::FleetThread)?;
         let client = LeaderClient::new(key.clone(), member.replica_id(), Arc::clone(&clock))?;
         let link = FleetLink::new(&member, client, Arc::clone(&dictionaries), fleet.patience());
-        Ok::<_, BuildError>(Fleet { member, link, key })
+        let (reachability, unreachable_limit) = (Arc::clone(feishu.reachability()), fleet.unreachable_limit);
+        Ok::<_, BuildError>(Fleet { member, link, key, reachability, unreachable_limit })
     };
     let fleet = fleet.map(join).transpose()?;
     let link = fleet.as_ref().map(|fleet| fleet.link.clone());

@@ -14,8 +14,10 @@ use crate::{
         ApiState,
         fleet::{FleetRoutes, fleet_service},
     },
+    feishu::reachability::Reachability,
     fleet::{
-        FleetKey, FleetLink, FleetMember, FleetStatus, ForgottenDay, Leadership, MissedDeletions, SignatureVerifier,
+        FleetKey, FleetLink, FleetMember, FleetStatus, ForgottenDay, Leadership, MemberHandle, MissedDeletions,
+        SignatureVerifier, followers::Followers,
     },
     model::{DataScope, DayKey, UserIdType},
     query::{BackfillJobs, ViewEngines},
@@ -26,6 +28,13 @@ use crate::{
 
 /// How often a replica compares the days that can still change with those of the leader.
 const AGREEMENT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How often the leader checks whether Feishu replies.
+const REACHABILITY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Minimum time between two times that this replica gives its turn to another one. If Feishu replies to none, the leader changes
+/// this often.
+const STEP_DOWN_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Connection limit of the listener between replicas. A replica keeps two connections.
 const MAX_FLEET_CONNECTIONS: NonZero<usize> = NonZero::new(256).unwrap();
@@ -46,12 +55,52 @@ pub struct Fleet {
     pub(super) member: FleetMember,
     pub(super) link: FleetLink,
     pub(super) key: FleetKey,
+    /// For how long Feishu has not replied to this replica.
+    pub(super) reachability: Arc<Reachability>,
+    /// How long that may be.
+    pub(super) unreachable_limit: Duration,
+}
+
+/// What [`step_down_if_unreachable`] needs of a [`Fleet`], without being a member of it.
+pub(super) struct ReachabilityWatch {
+    leadership: Leadership,
+    handle: MemberHandle,
+    followers: Arc<Followers>,
+    reachability: Arc<Reachability>,
+    limit: Duration,
 }
 
 impl Fleet {
     /// Whether another replica leads, or has sent a request to this one in the last minute.
     pub(super) fn has_others(&self) -> bool {
         self.member.followers().count() > 0 || self.member.leadership().is_elsewhere()
+    }
+
+    pub(super) fn reachability_watch(&self) -> ReachabilityWatch {
+        ReachabilityWatch {
+            leadership: self.member.leadership(),
+            handle: self.member.handle(),
+            followers: Arc::clone(self.member.followers()),
+            reachability: Arc::clone(&self.reachability),
+            limit: self.unreachable_limit,
+        }
+    }
+}
+
+/// Gives the turn to another replica if Feishu does not reply to this one, at most once in 10 minutes. Never returns.
+pub(super) async fn step_down_if_unreachable(watch: ReachabilityWatch) {
+    let ReachabilityWatch { leadership, handle, followers, reachability, limit } = watch;
+    loop {
+        tokio::time::sleep(REACHABILITY_CHECK_INTERVAL).await;
+        let unreachable_for = reachability.unreachable_for();
+        if leadership.may_call() && unreachable_for >= limit && followers.count() > 0 {
+            tracing::warn!(
+                unreachable_seconds = unreachable_for.as_secs(),
+                "Feishu does not reply to this replica; another one may lead"
+            );
+            handle.step_down();
+            tokio::time::sleep(STEP_DOWN_INTERVAL).await;
+        }
     }
 }
 

@@ -35,7 +35,12 @@ pub struct FleetConfig {
     pub address: String,
     /// How long a leader that does not renew its lease stays the leader.
     pub lease: Duration,
+    /// A leader gives its turn to another replica if its requests to Feishu have got no reply for this long.
+    pub unreachable_limit: Duration,
 }
+
+/// Default of [`FleetConfig::unreachable_limit`].
+pub const UNREACHABLE_LIMIT: Duration = Duration::from_secs(120);
 
 /// The store cannot hold the record of a fleet.
 #[derive(Debug, thiserror::Error)]

@@ -15,7 +15,7 @@ use super::{
     build::Gateway,
     config::{DEFAULT_UNREAD_LIMIT, ServerConfig},
     file_descriptors::fit_connections,
-    fleet::{Fleet, agree_with_leader, remove_forgotten_days, run_jobs_of_leader},
+    fleet::{Fleet, agree_with_leader, remove_forgotten_days, run_jobs_of_leader, step_down_if_unreachable},
     maintenance::Maintenance,
     server::Server,
     tls::{ReloadingTlsAcceptor, TlsError},
@@ -71,7 +71,9 @@ pub async fn serve_until(
         tokio::spawn(log_unknown_departments(views, keys, geos, config.poll_interval));
     }
     let leadership = gateway.maintenance.leadership.clone();
-    if let Some(Fleet { member, link, .. }) = &gateway.fleet {
+    if let Some(fleet) = &gateway.fleet {
+        let Fleet { member, link, .. } = fleet;
+        tokio::spawn(step_down_if_unreachable(fleet.reachability_watch()));
         let (views, archive) = (gateway.maintenance.views.clone(), gateway.maintenance.archive.clone());
         tokio::spawn(agree_with_leader(link.clone(), views.clone()));
         tokio::spawn(remove_forgotten_days(member.status(), Arc::clone(member.replica_id()), views, archive));

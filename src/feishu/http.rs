@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use reqwest::{Client, RequestBuilder, StatusCode, Url, header::HeaderMap};
 
+use super::reachability::Reachability;
 use crate::proxy;
 
 /// Maximum size of a reply body: 8 MiB. A page of 60 rows has about 55 KB.
@@ -17,6 +18,7 @@ const MAX_REPLY_BYTES: usize = 8 << 20;
 pub struct HttpClient {
     client: Client,
     base_url: Url,
+    reachability: Arc<Reachability>,
 }
 
 /// An HTTP reply that is not parsed yet.
@@ -52,7 +54,7 @@ impl HttpClient {
             // Redirects are off, so that credentials are sent to the configured address only.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self { client, base_url })
+        Ok(Self { client, base_url, reachability: Arc::default() })
     }
 
     /// Builds a GET request for a path below the base URL.
@@ -70,6 +72,18 @@ impl HttpClient {
     /// # Errors
     /// [`TransportError`] if the connection, the request or the body fails, or if the body is too large.
     pub async fn send(&self, request: RequestBuilder) -> Result<RawReply, TransportError> {
+        let reply = Self::exchange(request).await;
+        self.reachability.record(reply.is_ok());
+        reply
+    }
+
+    /// For how long upstream has not replied.
+    #[must_use]
+    pub const fn reachability(&self) -> &Arc<Reachability> {
+        &self.reachability
+    }
+
+    async fn exchange(request: RequestBuilder) -> Result<RawReply, TransportError> {
         let mut response = request.send().await.map_err(|error| TransportError::from(&error))?;
         let header = |name: &str| header_text(response.headers(), name);
         let reply = RawReply {

@@ -510,10 +510,12 @@ mod tests {
         assert_eq!(waiting.now_or_never(), Some(Ok(())));
         assert!(charge().is_ok());
 
-        // A reservation of the last month does not bind the new one.
+        // The record reserves calls of the new month before the first one.
         clock.set(at("2026-11-30T16:00:00Z"));
-        assert!(charge().is_ok());
-        quota.allow_until(month, 0);
+        assert_eq!(charge().unwrap_err(), QuotaRefusal::AwaitsRenewal);
+        quota.allow_until(month, 9);
+        assert_eq!(charge().unwrap_err(), QuotaRefusal::AwaitsRenewal);
+        quota.allow_until(quota.calls_this_month().month, 1);
         assert!(charge().is_ok());
     }
 

@@ -12,6 +12,7 @@ use super::{
     fetch_observer::FetchObserver,
     http::HttpClient,
     quota::{MonthlyCalls, MonthlyQuota, QuotaConfig},
+    reachability::Reachability,
     state_file::StateFile,
     stats_client::StatsClient,
     token::{AppCredentials, TokenCache},
@@ -88,6 +89,7 @@ pub struct FeishuSource {
     clock: Arc<dyn Clock>,
     tokens: TokenCache,
     call_metrics: Arc<CallMetrics>,
+    reachability: Arc<Reachability>,
 }
 
 impl FeishuSource {
@@ -104,6 +106,7 @@ impl FeishuSource {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, reqwest::Error> {
         let http = HttpClient::new(config.base_url, config.call_timeout)?;
+        let reachability = Arc::clone(http.reachability());
         let tokens = TokenCache::new(http.clone(), config.credentials);
         let throttle = Throttle::new(&config.throttle);
         let quota = Arc::new(MonthlyQuota::new(config.quota, Arc::clone(&clock)));
@@ -127,7 +130,14 @@ impl FeishuSource {
             clock,
             tokens,
             call_metrics,
+            reachability,
         })
+    }
+
+    /// For how long upstream has not replied.
+    #[must_use]
+    pub const fn reachability(&self) -> &Arc<Reachability> {
+        &self.reachability
     }
 
     /// The monthly quota.

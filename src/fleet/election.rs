@@ -71,6 +71,8 @@ pub struct Election {
     refused: Option<(u64, Duration)>,
     /// Set when the replica is about to end.
     is_leaving: bool,
+    /// Set when this replica gives its turn to another one, until it leads again.
+    steps_down: bool,
 }
 
 /// The role of a replica.
@@ -162,6 +164,7 @@ impl Election {
             next_write: Duration::ZERO,
             refused: None,
             is_leaving: false,
+            steps_down: false,
         }
     }
 
@@ -277,10 +280,16 @@ impl Election {
         self.next_write = Duration::ZERO;
     }
 
-    /// Whether this replica releases the lease, or has released it.
+    /// Releases the lease if this replica leads, so that another one leads. If none does within a lease, this replica leads again.
+    pub fn step_down(&mut self) {
+        self.steps_down = true;
+        self.next_write = Duration::ZERO;
+    }
+
+    /// Whether this replica releases the lease, or has released it. It must not call.
     #[must_use]
-    pub const fn is_leaving(&self) -> bool {
-        self.is_leaving
+    pub const fn releases(&self) -> bool {
+        self.is_leaving || self.steps_down
     }
 
     /// Whether this replica has nothing more to write after [`leave`](Self::leave).
@@ -307,7 +316,8 @@ impl Election {
             _ if record.term < self.term || record.term == UNKNOWN_LEADER_TERM => {
                 record.lease().max(self.longest_lease) + seen.jitter
             }
-            // The replicas of another release, which read the record within an interval, come first. So a deploy changes the
+            None if self.steps_down => record.lease() + seen.jitter,
+            // A replica of another release reads the record within an interval and writes it before. So a deploy changes the
             // leader once.
             None if record.release == self.release => self.times.interval + MAX_JITTER + seen.jitter,
             None => seen.jitter,
@@ -328,7 +338,7 @@ impl Election {
         let (previous, expected) = self.seen.as_ref().and_then(|seen| seen.record.clone()).unzip();
         let is_leader = matches!(self.role, ReplicaRole::Leader { .. });
         let (term, leads) = match (is_leader, &previous) {
-            (true, _) => (self.term, !self.is_leaving),
+            (true, _) => (self.term, !self.releases()),
             (false, Some(_)) => (self.term.saturating_add(1), true),
             (false, None) => (UNKNOWN_LEADER_TERM, false),
         };
@@ -339,8 +349,11 @@ impl Election {
     /// Records that a write of this replica is in the store.
     fn confirm(&mut self, now: Duration, PendingWrite { record, sent_at }: PendingWrite, version: RecordVersion) {
         self.role = match record.leader {
-            Some(_) => ReplicaRole::Leader { until: sent_at + self.times.lease.saturating_sub(self.times.margin) },
-            None if self.is_leaving => ReplicaRole::Follower,
+            Some(_) => {
+                self.steps_down = false;
+                ReplicaRole::Leader { until: sent_at + self.times.lease.saturating_sub(self.times.margin) }
+            }
+            None if self.releases() => ReplicaRole::Follower,
             None => self.role(now),
         };
         self.next_write = if self.is_leaving { now } else { sent_at + self.times.interval };

@@ -86,6 +86,8 @@ enum Command {
     LeaderRefused { term: u64 },
     /// Days were deleted, which the other replicas must remove from memory. Completes when the record names them.
     Forget(Vec<ForgottenDay>, oneshot::Sender<()>),
+    /// Release the lease, and let another replica lead.
+    StepDown,
     /// Release the lease, and do not lead again.
     Leave(oneshot::Sender<()>),
 }
@@ -228,6 +230,11 @@ impl MemberHandle {
         self.send(Command::LeaderRefused { term });
     }
 
+    /// Releases the lease if this replica leads, so that another one leads. If none does within a lease, this replica leads again.
+    pub fn step_down(&self) {
+        self.send(Command::StepDown);
+    }
+
     /// Tells the other replicas that this one, which leads, has deleted days: they remove them from memory. False if the
     /// record does not name the days within `limit`; it names them later if this replica leads again.
     pub async fn forget(&self, days: impl IntoIterator<Item = (Geo, Day)>, limit: Duration) -> bool {
@@ -279,6 +286,7 @@ impl MemberTask {
                 self.deletions.push(Deletion { days, recorded });
                 self.election.write_soon();
             }
+            Command::StepDown => self.election.step_down(),
             Command::Leave(done) => {
                 self.election.leave();
                 self.leaving = Some(done);
@@ -396,7 +404,7 @@ impl MemberTask {
         let role = self.election.role(self.now());
         let leads_until = match role {
             // Calls stop before the lease is released.
-            ReplicaRole::Leader { until } if !self.election.is_leaving() => Some(self.epoch + until),
+            ReplicaRole::Leader { until } if !self.election.releases() => Some(self.epoch + until),
             _ => None,
         };
         let leader = self.election.record().and_then(|record| record.leader.clone());

@@ -14,7 +14,7 @@ use super::{
     values::{lease, listen_address, trimmed},
 };
 use crate::{
-    app::{FleetConfig, FleetStore},
+    app::{FleetConfig, FleetStore, UNREACHABLE_LIMIT},
     cli::{setting_error::SettingError, setting_names::both_names},
     fleet::RedisAddress,
     store::ArchiveLocation,
@@ -74,7 +74,7 @@ impl FleetSettings {
         }
         let in_bucket = matches!(store, FleetStore::Archive);
         let lease = self.lease.unwrap_or(if in_bucket { DEFAULT_BUCKET_LEASE } else { DEFAULT_LEASE });
-        Ok(Some(FleetConfig { store, address: self.address()?, lease }))
+        Ok(Some(FleetConfig { store, address: self.address()?, lease, unreachable_limit: UNREACHABLE_LIMIT }))
     }
 
     fn store(&self) -> Result<StoreSetting, SettingError> {

@@ -35,6 +35,8 @@ enum Fault {
     Restart { replica: usize },
     /// A replica is shut down and started again.
     Leave { replica: usize },
+    /// A replica gives its turn to another one.
+    StepDown { replica: usize },
     /// Operations of a replica, or of all, get no answer for some time. Some are executed nevertheless.
     Cut { replica: Option<usize>, milliseconds: u64, executes: bool },
     /// The store loses its record.
@@ -286,7 +288,7 @@ impl World {
         state.leads_until_ms = 0;
         let ReplicaRole::Leader { until } = state.election.role(now) else { return };
         // A replica stops calling before it releases the lease.
-        if state.election.is_leaving {
+        if state.election.releases() {
             return;
         }
         self.replicas[replica].leads_until_ms = self.real(replica, until);
@@ -322,6 +324,14 @@ impl World {
                 self.schedule(self.now, Event::Wake { replica, wake });
                 self.schedule(self.now + 5_000, Event::Fault(Fault::Restart { replica }));
             }
+            Fault::StepDown { replica } => {
+                let state = &mut self.replicas[replica];
+                state.election.step_down();
+                state.leads_until_ms = 0;
+                state.wake += 1;
+                let wake = state.wake;
+                self.schedule(self.now, Event::Wake { replica, wake });
+            }
             Fault::Cut { replica, milliseconds, executes } => {
                 for (number, state) in self.replicas.iter_mut().enumerate() {
                     if replica.is_none_or(|replica| replica == number) {
@@ -354,6 +364,7 @@ fn faults(with_roll_backs: bool, replicas: usize) -> impl Strategy<Value = Vec<(
         (replica.clone(), long.clone()).prop_map(|(replica, milliseconds)| Fault::Pause { replica, milliseconds }),
         replica.clone().prop_map(|replica| Fault::Restart { replica }),
         replica.clone().prop_map(|replica| Fault::Leave { replica }),
+        replica.clone().prop_map(|replica| Fault::StepDown { replica }),
         (proptest::option::of(replica), long.clone(), any::<bool>())
             .prop_map(|(replica, milliseconds, executes)| Fault::Cut { replica, milliseconds, executes }),
     ];

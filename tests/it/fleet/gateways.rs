@@ -52,7 +52,12 @@ impl Tenant {
     }
 
     async fn replica(&self) -> Replica {
-        let base_url = self.simulator.base_url().parse().expect("a URL");
+        self.replica_before(&self.simulator.base_url()).await
+    }
+
+    /// A replica that reaches Feishu at this address.
+    async fn replica_before(&self, base_url: &str) -> Replica {
+        let base_url = base_url.parse().expect("a URL");
         let fleet_listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let feishu = FeishuConfig {
             throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
@@ -68,6 +73,7 @@ impl Tenant {
                 store: FleetStore::Memory(self.record.clone()),
                 address: fleet_listener.local_addr().expect("an address").to_string(),
                 lease: LEASE,
+                unreachable_limit: Duration::from_millis(500),
             }),
             public_url: Some("https://bi.example.com/pulse".parse().expect("a URL")),
             ..GatewayConfig::new(feishu, vec![Geo::Cn])
@@ -256,6 +262,20 @@ async fn a_job_goes_on_at_the_next_leader() {
     })
     .await;
     eventually(async || day_file(tenant.archive.path()) == 5).await;
+}
+
+#[tokio::test]
+async fn a_leader_that_does_not_reach_feishu_lets_another_replica_lead() {
+    let tenant = Tenant::new().await;
+    let nobody = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
+    let cut_off = tenant.replica_before(&format!("http://{nobody}")).await;
+    eventually(async || cut_off.leads().await).await;
+    let other = tenant.replica().await;
+
+    // Each request fails until the leader has changed.
+    eventually(async || cut_off.get(DAY).await.status == StatusCode::OK).await;
+
+    assert!(other.leads().await && !cut_off.leads().await);
 }
 
 #[tokio::test]
