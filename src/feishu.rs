@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! source             implements DaySource
-//! └─ day_batcher     combines requested days into ranges (range_plan) and queues them (fetch_queue)
+//! └─ day_batcher     combines requested days into ranges (range_plan), queues them (fetch_queue) and
+//! │                     counts the calls that they still need (remaining_work)
 //!    └─ page_fetcher    fetches the pages of one range (page_lookahead requests pages ahead)
 //!       └─ stats_client    fetches one page and retries
 //!          ├─ quota           calls of the month
@@ -36,6 +37,7 @@ pub mod page_fetcher;
 pub mod page_lookahead;
 pub mod quota;
 pub mod range_plan;
+pub mod remaining_work;
 pub mod reply_class;
 pub mod source;
 pub mod state_file;

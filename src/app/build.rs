@@ -183,7 +183,11 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let dictionaries = Arc::clone(memory.dictionaries());
     // A day is judged by the row counts around it, so all days of a fetch are recorded before one of them is judged.
     let catalog = memory.catalog().clone();
-    let observer = FetchObserver(Arc::new(move |day| catalog.record_fetch(day)));
+    let history = Arc::clone(catalog.history());
+    let observer = FetchObserver {
+        record: Arc::new(move |day| catalog.record_fetch(day)),
+        rows_per_day: Arc::new(move |geo, user_id_type| history.rows_per_day(geo, user_id_type)),
+    };
     let fleet = config.fleet.map(|fleet| (fleet.prepare(), fleet));
     let leadership = fleet.as_ref().map_or_else(Leadership::sole, |(prepared, _)| prepared.leadership());
     let app_secret = config.feishu.credentials.app_secret.clone();

@@ -1,6 +1,10 @@
 //! [`DayBatcher`]: combines days that are requested at the same time into date ranges, each fetched by one chain of pages.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -11,11 +15,12 @@ use tracing::Instrument as _;
 
 use super::{
     fetch_observer::FetchObserver,
-    fetch_queue::{DayResult, FetchQueue, InFlightFetch, Waiter},
+    fetch_queue::{DayResult, FetchQueue, InFlightFetch, Waiter, rank},
     loading_limit::LoadingLimit,
     page_fetcher::{ChainLimits, PageFetcher},
     page_lookahead::PageLookahead,
     range_plan::{self, TenantSize},
+    remaining_work::{RemainingChain, RemainingWork},
     reply_class,
     stats_client::{MAX_ATTEMPTS, PAGE_SIZE, PageRequest, StatsClient},
 };
@@ -142,37 +147,25 @@ impl DayBatcher {
         self.shared.lock_queues().values().map(|queue| queue.fetches().count()).sum()
     }
 
-    /// Number of calls that are still needed for `keys` and for other requests. `None` if the rows per day of a batch key
-    /// are unknown.
+    /// The work that is left for `keys`, among that of other requests. `None` if the rows per day of a batch key are unknown.
     #[must_use]
-    pub fn pending_calls(&self, keys: &[DayKey]) -> Option<PendingCalls> {
+    pub fn remaining_work(&self, keys: &[DayKey]) -> Option<RemainingWork> {
         let mut requested: HashMap<BatchKey, Vec<Day>> = HashMap::new();
         for key in keys {
             requested.entry(BatchKey::of(key)).or_default().push(key.day);
         }
         let queues = self.shared.lock_queues();
         let empty = FetchQueue::default();
-        let mut total = PendingCalls::default();
+        let mut chains = Vec::new();
         for (batch_key, queue) in queues.iter().filter(|(batch_key, _)| !requested.contains_key(batch_key)) {
-            total.others += self.shared.remaining_calls(batch_key, queue, &[])?.others;
+            chains.extend(self.shared.chains(batch_key, queue, &[])?);
         }
         for (batch_key, days) in &requested {
-            let queue = queues.get(batch_key).unwrap_or(&empty);
-            let PendingCalls { own, others } = self.shared.remaining_calls(batch_key, queue, days)?;
-            total.own += own;
-            total.others += others;
+            chains.extend(self.shared.chains(batch_key, queues.get(batch_key).unwrap_or(&empty), days)?);
         }
-        Some(total)
+        drop(queues);
+        Some(RemainingWork::of(&chains, MAX_CHAINS_PER_BATCH_KEY, self.shared.lookahead.parallel_pages()))
     }
-}
-
-/// Number of upstream calls that are still needed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PendingCalls {
-    /// Calls of the chains that fetch the given days.
-    pub own: usize,
-    /// Calls of all other chains.
-    pub others: usize,
 }
 
 impl BatchKey {
@@ -224,12 +217,17 @@ impl Shared {
         queue.start_fetches(|pages| self.tenant_size(batch_key, pages), MAX_CHAINS_PER_BATCH_KEY, expected_pages)
     }
 
-    /// The known number of rows per day, or `pages` as the minimum number of pages.
+    /// The known number of rows per day, also from before a restart, or `pages` as the minimum number of pages.
     fn tenant_size(&self, batch_key: &BatchKey, pages: usize) -> TenantSize {
         if matches!(batch_key.scope, DataScope::User(_)) {
             return TenantSize::Known(1.0);
         }
-        self.sizes.get(batch_key).map_or(TenantSize::AtLeast(pages), |size| TenantSize::Known(size.latest))
+        let recorded = || {
+            let BatchKey { geo, user_id_type, scope } = batch_key;
+            (*scope == DataScope::Everyone).then(|| (self.observer.rows_per_day)(*geo, *user_id_type)).flatten()
+        };
+        let rows = self.sizes.get(batch_key).map(|size| size.latest).or_else(recorded);
+        rows.map_or(TenantSize::AtLeast(pages), TenantSize::Known)
     }
 
     /// Maximum number of rows of a chain over this number of days.
@@ -270,26 +268,27 @@ impl Shared {
         self.sizes.insert(batch_key.clone(), MeasuredSize { latest, largest });
     }
 
-    /// Number of calls that are still needed for the queue and for `days`. Calls of a chain that fetches at least one of
-    /// `days` are `own`.
-    fn remaining_calls(&self, batch_key: &BatchKey, queue: &FetchQueue, days: &[Day]) -> Option<PendingCalls> {
+    /// The chains in flight and those that will fetch the pending days and `days`.
+    fn chains(&self, batch_key: &BatchKey, queue: &FetchQueue, days: &[Day]) -> Option<Vec<RemainingChain>> {
         let size = self.tenant_size(batch_key, 0);
-        let (mut all, mut own) = (0_usize, 0);
+        let is_own = |range: DayRange| days.iter().any(|day| range.contains(*day));
+        let mut chains = Vec::new();
         for fetch in queue.fetches() {
-            let calls = fetch.remaining_pages()?;
-            all += calls;
-            own += if days.iter().any(|day| fetch.range.contains(*day)) { calls } else { 0 };
+            let (calls, is_own) = (fetch.remaining_pages()?, is_own(fetch.range));
+            chains.push(RemainingChain { calls, is_own, context: Some(fetch.context()), rank: fetch.rank() });
         }
-        let is_in_flight = |day: &Day| queue.fetches().any(|fetch| fetch.range.contains(*day));
-        let calls_for = |mut days: Vec<Day>| -> Option<usize> {
-            days.sort_unstable();
-            days.dedup();
-            range_plan::next_ranges(&days, 0, size, usize::MAX).iter().map(|range| size.pages(range.len())).sum()
-        };
-        let new_days: Vec<Day> = days.iter().copied().filter(|day| !is_in_flight(day)).collect();
-        own += calls_for(new_days.clone())?;
-        all += calls_for(queue.pending_days().chain(new_days).collect())?;
-        Some(PendingCalls { own, others: all.saturating_sub(own) })
+        let mut pending: BTreeMap<Day, Option<LoadContext>> =
+            queue.pending_days().map(|(day, context)| (day, Some(context))).collect();
+        for day in days.iter().filter(|day| !queue.fetches().any(|fetch| fetch.range.contains(**day))) {
+            pending.entry(*day).or_default();
+        }
+        let days: Vec<Day> = pending.keys().copied().collect();
+        for range in range_plan::next_ranges(&days, 0, size, usize::MAX, |_| 0) {
+            let context = pending.get(&range.first()).copied().flatten();
+            let (calls, is_own) = (size.pages(range.len())?, is_own(range));
+            chains.push(RemainingChain { calls, is_own, context, rank: rank(0, range) });
+        }
+        Some(chains)
     }
 
     /// Completes when no request waits for a fetch. It has left the queue then, so no request can join it.
@@ -438,7 +437,7 @@ impl FetchGuard {
                 let days: Vec<Arc<DayTable>> = days.into_iter().map(Arc::new).collect();
                 shared.record_size(batch_key, &days);
                 for day in &days {
-                    (shared.observer.0)(day);
+                    (shared.observer.record)(day);
                 }
                 self.deliver(&Ok(days));
                 Ok(FetchEnd::Delivered)

@@ -66,6 +66,12 @@ impl PageLookahead {
         }
     }
 
+    /// Number of pages of a chain that are requested at the same time, as far as it is known.
+    #[must_use]
+    pub fn parallel_pages(&self) -> usize {
+        if *self.lock_trust() == GuessTrust::Proven { MAX_PAGES_AHEAD } else { 1 }
+    }
+
     fn lock_trust(&self) -> MutexGuard<'_, GuessTrust> {
         self.trust.lock()
     }

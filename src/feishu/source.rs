@@ -2,13 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use adaptive_throttle::{Throttle, ThrottleConfig, TrafficClass};
+use adaptive_throttle::{Throttle, ThrottleConfig};
 use async_trait::async_trait;
 use reqwest::Url;
 
 use super::{
     call_metrics::CallMetrics,
-    day_batcher::{DayBatcher, PendingCalls},
+    day_batcher::DayBatcher,
     fetch_observer::FetchObserver,
     http::HttpClient,
     quota::{MonthlyCalls, MonthlyQuota, QuotaConfig},
@@ -148,14 +148,14 @@ impl FeishuSource {
         exposition
             .gauge("feishu_pulse_chains_in_flight", "Number of date ranges that are being fetched page by page.")
             .sample(self.batcher.active_chains() as f64);
-        let calls = self.batcher.pending_calls(&[]).map(|pending| pending.own + pending.others);
+        let calls = self.batcher.remaining_work(&[]).map(|work| work.all);
         exposition
             .gauge("feishu_pulse_backlog_calls", "Calls still needed for all requested days, if it can be estimated.")
             .optional(calls.map(|calls| calls as f64));
         let snapshot = self.throttle.snapshot();
         let seconds = calls.and_then(|calls| match calls {
             0 => Some(0.0),
-            _ => snapshot.window.map(|_| self.throttle.estimate(calls as u64, TrafficClass::Background).as_secs_f64()),
+            _ => snapshot.window.map(|_| self.throttle.estimate(calls as u64).as_secs_f64()),
         });
         exposition
             .gauge("feishu_pulse_backlog_seconds", "Estimated duration of these calls, if it is known.")
@@ -216,11 +216,11 @@ impl DaySource for FeishuSource {
 
     async fn forecast(&self, keys: &[DayKey], _: Depth) -> Forecast {
         let limit_is_known = self.throttle.snapshot().window.is_some();
-        let pending = self.batcher.pending_calls(keys);
-        let calls = pending.as_ref().map_or(keys.len(), |pending| pending.own) as u64;
-        let longest_wait = pending.map(|PendingCalls { own, others }| {
-            // The throttle serves callers in turn, so other callers delay these calls by at most the same number.
-            self.throttle.estimate((own + others.min(own)) as u64, TrafficClass::Interactive)
+        let work = self.batcher.remaining_work(keys);
+        let calls = work.map_or(keys.len(), |work| work.own) as u64;
+        let longest_wait = work.map(|work| {
+            let in_sequence = self.throttle.latency().saturating_mul(u32::try_from(work.in_sequence).unwrap_or(u32::MAX));
+            self.throttle.estimate((work.own + work.others) as u64).max(in_sequence)
         });
         Forecast {
             calls,
