@@ -7,7 +7,8 @@
 //! source             implements DaySource
 //! └─ day_batcher     combines requested days into ranges (range_plan), queues them (fetch_queue) and
 //! │                     counts the calls that they still need (remaining_work)
-//!    └─ page_fetcher    fetches the pages of one range (page_lookahead requests pages ahead)
+//!    └─ page_fetcher    fetches the pages of one range (page_lookahead requests pages ahead; chain_saver saves the rows
+//!       │               so far, chain_rows, so that a restart continues)
 //!       └─ stats_client    fetches one page and retries
 //!          ├─ quota           calls of the month
 //!          ├─ token           access token
@@ -24,6 +25,8 @@
 pub mod access_probe;
 pub mod call_metrics;
 pub mod call_trace;
+pub mod chain_rows;
+pub mod chain_saver;
 pub mod clock_check;
 pub mod count_parser;
 pub mod day_batcher;

@@ -25,6 +25,9 @@ use crate::api::{self, ApiState};
 /// Time limit for requests in progress after the listener is closed, and for pending archive writes.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
+/// Time limit for saving the chains in flight.
+const SAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Time limit for pending archive writes after a second signal. Days that are not written are fetched again.
 const ABORTED_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -71,6 +74,15 @@ pub async fn serve_until(
         tokio::spawn(log_unknown_departments(views, keys, geos, config.poll_interval));
     }
     let leadership = gateway.maintenance.leadership.clone();
+    let upstream = gateway.upstream;
+    // The next fetch of these days continues after the saved pages.
+    let save_chains = async || {
+        if let Some(upstream) = &upstream
+            && tokio::time::timeout(SAVE_TIMEOUT, upstream.save_chains()).await.is_err()
+        {
+            tracing::warn!("the pages of some fetches could not be saved in time");
+        }
+    };
     if let Some(Fleet { joined, below_memory }) = &gateway.fleet {
         let (views, archive) = (gateway.maintenance.views.clone(), gateway.maintenance.archive.clone());
         tokio::spawn(agree_with_leader(joined.link.clone(), views.clone(), Arc::clone(below_memory)));
@@ -85,6 +97,8 @@ pub async fn serve_until(
         shutdown.await;
         draining.store(true, Ordering::Relaxed);
         tracing::info!("shutting down; requests in progress may finish");
+        // The next leader may begin before this process ends.
+        save_chains().await;
         // Another replica calls Feishu from now on. The requests in progress here ask it for days.
         if let Some(Fleet { joined, .. }) = &gateway.fleet {
             joined.member.leave().await;
@@ -115,6 +129,7 @@ pub async fn serve_until(
     if is_aborted {
         tracing::warn!("a second signal ended the shutdown; requests in progress were aborted");
     }
+    save_chains().await;
     if let Some((archive, _)) = gateway.archive {
         let limit = deadline.saturating_duration_since(Instant::now());
         archive.flush(if is_aborted { limit.min(ABORTED_FLUSH_TIMEOUT) } else { limit }).await;

@@ -14,6 +14,7 @@ use tokio::{sync::oneshot, task::JoinSet};
 use tracing::Instrument as _;
 
 use super::{
+    chain_saver::{ChainSaver, SavedChain},
     fetch_observer::FetchObserver,
     fetch_queue::{DayResult, FetchQueue, InFlightFetch, Waiter, rank},
     loading_limit::LoadingLimit,
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     model::{Clock, DataScope, Day, DayKey, DayRange, Geo, UserIdType},
-    source::{LoadContext, LoadError},
+    source::{ChainKey, LoadContext, LoadError},
     table::{DayTable, Dictionaries},
 };
 
@@ -70,6 +71,7 @@ struct Shared {
     observer: FetchObserver,
     lookahead: PageLookahead,
     loading: LoadingLimit,
+    saver: ChainSaver,
     queues: Mutex<HashMap<BatchKey, FetchQueue>>,
     /// Rows per day of earlier fetches. Kept after the queue is removed.
     sizes: Cache<BatchKey, MeasuredSize>,
@@ -108,7 +110,7 @@ struct FetchGuard {
 
 impl DayBatcher {
     /// Creates a batcher. Ids and names of the fetched rows are interned in `dictionaries`. `observer` receives each
-    /// fetched day. Rows that are being fetched may take about `loading_bytes` bytes.
+    /// fetched day. Rows that are being fetched may take about `loading_bytes` bytes. `saver` saves long chains.
     #[must_use]
     pub fn new(
         client: StatsClient,
@@ -116,11 +118,12 @@ impl DayBatcher {
         clock: Arc<dyn Clock>,
         observer: FetchObserver,
         loading_bytes: u64,
+        saver: ChainSaver,
     ) -> Self {
         let (lookahead, queues) = (PageLookahead::default(), Mutex::default());
         let (sizes, unknown_ids) = (Cache::new(MAX_KNOWN_BATCH_KEYS), Cache::new(MAX_KNOWN_BATCH_KEYS));
         let loading = LoadingLimit::new(loading_bytes);
-        let shared = Shared { client, dictionaries, clock, observer, lookahead, loading, queues, sizes, unknown_ids };
+        let shared = Shared { client, dictionaries, clock, observer, lookahead, loading, saver, queues, sizes, unknown_ids };
         Self { shared: Arc::new(shared) }
     }
 
@@ -139,6 +142,11 @@ impl DayBatcher {
             tokio::spawn(run_worker(Arc::clone(&self.shared), batch_key));
         }
         result.await.unwrap_or(Err(LoadError::Abandoned))
+    }
+
+    /// Saves the long chains in flight, before the process ends.
+    pub async fn save_chains(&self) {
+        self.shared.saver.save_all().await;
     }
 
     /// Number of chains in flight.
@@ -274,7 +282,9 @@ impl Shared {
         let is_own = |range: DayRange| days.iter().any(|day| range.contains(*day));
         let mut chains = Vec::new();
         for fetch in queue.fetches() {
-            let (calls, is_own) = (fetch.remaining_pages()?, is_own(fetch.range));
+            // The size can have become known after the fetch began.
+            let expected_pages = fetch.expected_pages.or_else(|| size.pages(fetch.range.len()))?;
+            let (calls, is_own) = (fetch.remaining_pages(expected_pages), is_own(fetch.range));
             chains.push(RemainingChain { calls, is_own, context: Some(fetch.context()), rank: fetch.rank() });
         }
         let mut pending: BTreeMap<Day, Option<LoadContext>> =
@@ -413,22 +423,37 @@ impl FetchGuard {
         let priority = fetch.call_priority();
         let limits = ChainLimits { max_attempts, max_rows: shared.max_rows(batch_key, fetch.range.len()) };
         let expected_rows = fetch.expected_pages.unwrap_or_default() * PAGE_SIZE;
+        let saved = self.saved_chain();
         let result = async {
             let _permit = shared.loading.acquire(expected_rows, &priority).await;
-            let fetcher = PageFetcher::new(&shared.client, request, &dictionary, tokens, priority.clone(), limits);
+            let checkpoint = match &saved {
+                Some(saved) => saved.find().await,
+                None => None,
+            };
+            let (client, now) = (&shared.client, shared.clock.now());
+            let mut fetcher =
+                PageFetcher::new(client, request, &dictionary, tokens, priority.clone(), limits, now);
+            if let Some(checkpoint) = checkpoint {
+                fetch.resume_after(checkpoint.pages);
+                fetcher.resume(&checkpoint);
+            }
+            let _saving = saved.as_ref().map(|saved| shared.saver.start(saved, fetcher.rows()));
             let on_page = || {
                 let pages = fetch.record_page();
                 if let Some(queue) = shared.lock_queues().get_mut(batch_key) {
                     queue.record_page_count(pages);
                 }
             };
-            fetcher.fetch(shared.clock.now(), on_page).await
+            fetcher.fetch(on_page).await
         };
         let result = tokio::select! {
             biased;
             result = result => result,
             () = shared.abandoned(batch_key, fetch) => {
                 tracing::debug!(geo = %batch_key.geo, span = %fetch.range, "a fetch ended, because no request waits for it");
+                if let Some(saved) = saved {
+                    saved.save_if_long().await;
+                }
                 return Ok(FetchEnd::Abandoned);
             }
         };
@@ -440,6 +465,9 @@ impl FetchGuard {
                     (shared.observer.record)(day);
                 }
                 self.deliver(&Ok(days));
+                if let Some(saved) = saved {
+                    saved.remove().await;
+                }
                 Ok(FetchEnd::Delivered)
             }
             Err(error) => {
@@ -449,11 +477,22 @@ impl FetchGuard {
                 } else {
                     tracing::warn!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
                 }
+                // After another replica has taken over, that one saves the chain.
+                if let Some(saved) = saved.filter(|_| error != LoadError::NotLeader) {
+                    saved.save_if_long().await;
+                }
                 shared.record_refusal(batch_key, &error);
                 shared.fail_pending(batch_key, &error);
                 Err(FailedFetch { guard: self, error })
             }
         }
+    }
+
+    /// The chain of the fetch, if it is saved. Days of parts of the company are not archived, and not saved.
+    fn saved_chain(&self) -> Option<Arc<SavedChain>> {
+        let BatchKey { geo, user_id_type, scope } = &self.batch_key;
+        let key = ChainKey { geo: *geo, user_id_type: *user_id_type, range: self.fetch.range };
+        (*scope == DataScope::Everyone).then(|| self.shared.saver.chain(key, self.fetch.expected_pages)).flatten()
     }
 
     /// Delivers the results. The fetch leaves the queue before: a later request must not join an ended fetch.

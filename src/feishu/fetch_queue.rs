@@ -281,15 +281,20 @@ impl InFlightFetch {
         }
     }
 
+    /// Records that the fetch continues after this number of pages.
+    pub fn resume_after(&self, pages: usize) {
+        self.received_pages.store(pages, Ordering::Relaxed);
+    }
+
     /// Counts a received page. Returns the number of pages received so far.
     pub fn record_page(&self) -> usize {
         self.received_pages.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Expected number of remaining pages, at least 1. `None` if the tenant size is unknown.
+    /// Number of remaining pages of `expected` pages in all, at least 1.
     #[must_use]
-    pub fn remaining_pages(&self) -> Option<usize> {
-        self.expected_pages.map(|expected| expected.saturating_sub(self.received_pages.load(Ordering::Relaxed)).max(1))
+    pub fn remaining_pages(&self, expected: usize) -> usize {
+        expected.saturating_sub(self.received_pages.load(Ordering::Relaxed)).max(1)
     }
 
     /// Sends each waiter the result of its day.

@@ -87,6 +87,11 @@ impl ConsecutiveTokens {
         self.pages += 1;
     }
 
+    /// Records that the chain continues after this number of pages.
+    pub fn resume_after(&mut self, pages: usize) {
+        self.pages = pages;
+    }
+
     /// Resets the state, because the chain restarts from its first page.
     pub fn reset(&mut self) {
         (self.last_number, self.consecutive, self.pages) = (None, 0, 0);

@@ -8,6 +8,7 @@ use reqwest::Url;
 
 use super::{
     call_metrics::CallMetrics,
+    chain_saver::ChainSaver,
     day_batcher::DayBatcher,
     fetch_observer::FetchObserver,
     http::HttpClient,
@@ -20,7 +21,7 @@ use crate::{
     fleet::{Leadership, TransferableState, record::SharedUpstreamState},
     model::{Clock, DayKey, Geo},
     prometheus::{Collector, Exposition},
-    source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
+    source::{CallerId, ChainCheckpoints, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
     table::Dictionaries,
 };
 
@@ -47,6 +48,10 @@ pub struct FeishuConfig {
     pub observer: FetchObserver,
     /// Memory limit of the rows that are being fetched, in bytes.
     pub loading_bytes: u64,
+    /// Where long chains of pages are saved. `None`: a restart begins them again.
+    pub checkpoints: Option<Arc<dyn ChainCheckpoints>>,
+    /// Interval at which they are saved.
+    pub checkpoint_interval: Duration,
 }
 
 /// Default of [`FeishuConfig::loading_bytes`].
@@ -56,6 +61,9 @@ const LOADING_BYTES: u64 = 256 << 20;
 /// The rate can rise between two renewals.
 const RESERVED_RATE_FACTOR: f64 = 1.5;
 const MIN_RESERVED_CALLS: f64 = 10.0;
+
+/// Default of [`FeishuConfig::checkpoint_interval`].
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Default timeout of one call. A page usually takes 1 to 2 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -75,6 +83,8 @@ impl FeishuConfig {
             call_timeout: CALL_TIMEOUT,
             observer: FetchObserver::default(),
             loading_bytes: LOADING_BYTES,
+            checkpoints: None,
+            checkpoint_interval: CHECKPOINT_INTERVAL,
         }
     }
 }
@@ -120,8 +130,10 @@ impl FeishuSource {
         )
         .with_leadership(config.leadership);
         let call_metrics = Arc::clone(client.call_metrics());
+        let saver = ChainSaver::new(config.checkpoints, config.checkpoint_interval, Arc::clone(&clock));
+        let (observer, loading_bytes) = (config.observer, config.loading_bytes);
         Ok(Self {
-            batcher: DayBatcher::new(client, dictionaries, Arc::clone(&clock), config.observer, config.loading_bytes),
+            batcher: DayBatcher::new(client, dictionaries, Arc::clone(&clock), observer, loading_bytes, saver),
             throttle,
             quota,
             clock,
@@ -134,6 +146,11 @@ impl FeishuSource {
     #[must_use]
     pub const fn quota(&self) -> &Arc<MonthlyQuota> {
         &self.quota
+    }
+
+    /// Saves the long chains in flight, before the process ends.
+    pub async fn save_chains(&self) {
+        self.batcher.save_chains().await;
     }
 
     /// The throttle of all calls.
