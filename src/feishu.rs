@@ -5,8 +5,10 @@
 //!
 //! ```text
 //! source             implements DaySource
-//! └─ day_batcher     combines requested days into ranges (range_plan) and queues them (fetch_queue)
-//!    └─ page_fetcher    fetches the pages of one range (page_lookahead requests pages ahead)
+//! └─ day_batcher     combines requested days into ranges (range_plan), queues them (fetch_queue) and
+//! │                     counts the calls that they still need (remaining_work)
+//!    └─ page_fetcher    fetches the pages of one range (page_lookahead requests pages ahead; chain_saver saves the rows
+//!       │               so far, chain_rows, so that a restart continues)
 //!       └─ stats_client    fetches one page and retries
 //!          ├─ quota           calls of the month
 //!          ├─ token           access token
@@ -23,6 +25,8 @@
 pub mod access_probe;
 pub mod call_metrics;
 pub mod call_trace;
+pub mod chain_rows;
+pub mod chain_saver;
 pub mod clock_check;
 pub mod count_parser;
 pub mod day_batcher;
@@ -37,6 +41,7 @@ pub mod page_lookahead;
 pub mod quota;
 pub mod range_plan;
 pub mod reachability;
+pub mod remaining_work;
 pub mod reply_class;
 pub mod source;
 pub mod state_file;

@@ -20,7 +20,7 @@ pub use backfill::{BackfillProgress, BackfillRequest, Backfiller, CallCount};
 pub use backfill_jobs::{BackfillJob, BackfillJobState, BackfillJobs, TooManyJobs};
 pub use engine::{LeadDays, QueryEngine};
 pub use latest_day_metrics::LatestDayMetrics;
-pub use loaded_days::{CacheStatus, LoadOptions, LoadedDays, QueryError};
+pub use loaded_days::{CacheStatus, DEFAULT_RETRY_AFTER, LoadOptions, LoadedDays, QueryError};
 pub use memory_metrics::MemoryMetrics;
 pub use monthly_rollup_cache::MonthlyRollupCache;
 pub use plan::{Period, Query, QueryDates, QueryPlan, plan};

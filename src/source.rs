@@ -3,6 +3,7 @@
 //! The layers of the module `store` and the upstream client implement it. Each layer wraps another `DaySource` and
 //! loads days only from that one; the upstream client is the innermost source.
 
+mod chain_checkpoint;
 mod day_task;
 mod remedy;
 
@@ -13,7 +14,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-pub use self::day_task::run_day_task;
+pub use self::{
+    chain_checkpoint::{ChainCheckpoint, ChainCheckpoints, ChainKey, MAX_CHECKPOINT_AGE},
+    day_task::run_day_task,
+};
 use crate::{
     model::DayKey,
     report::{DayDigest, digest::DayReindexing},

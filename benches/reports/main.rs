@@ -276,7 +276,8 @@ async fn serve(clock: Arc<ManualClock>) -> (String, Arc<Memory>) {
     let api = ApiState::new(parts, config).expect("threads");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
-    let gateway = Gateway { api, archive: None, backfiller, maintenance, server: ServerConfig::default(), fleet: None };
+    let server = ServerConfig::default();
+    let gateway = Gateway { api, archive: None, backfiller, maintenance, server, upstream: None, fleet: None };
     tokio::spawn(app::serve(gateway, listener, std::future::pending()));
     (base, memory)
 }

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// `Retry-After` if there is no estimate of the wait.
-pub(super) const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(10);
+pub(super) use crate::query::DEFAULT_RETRY_AFTER;
 
 /// Codes of Feishu for a user id or department id that it does not know.
 const UNKNOWN_ID_CODES: [i64; 2] = [99_992_351, 99_992_357];

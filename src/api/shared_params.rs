@@ -65,7 +65,8 @@ pub struct PeopleParams {
     department_id_type: Option<DepartmentIdType>,
     /// One person. If the days are not available, only the rows of this person are fetched from Feishu.
     user_id: Option<String>,
-    /// `true`: if some days cannot be fetched, respond with the others and list the failed days in `meta.days.missing`.
+    /// `true`: if some days cannot be fetched, or not within the wait (`Prefer: wait=N`), respond with the others and list the
+    /// missing days in `meta.days.missing`. `Retry-After` estimates when days that are still being fetched are there.
     /// Default: `false`.
     allow_partial: Option<bool>,
 }

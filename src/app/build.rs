@@ -19,7 +19,7 @@ use crate::{
     model::Clock,
     prometheus::Collector,
     query::{BackfillJobs, Backfiller, CallCount, LatestDayMetrics, MemoryMetrics, QueryEngine, ViewEngines},
-    source::DaySource,
+    source::{ChainCheckpoints, DaySource},
     store::{
         Archive, ArchiveLocation, ArchiveOwner, HistoryFile, Memory, ReadPath,
         archive::{ArchiveLocationError, OwnershipError},
@@ -96,6 +96,8 @@ pub struct Gateway {
     pub maintenance: Maintenance,
     /// Listener, TLS and limits.
     pub server: ServerConfig,
+    /// The upstream client; `None` if days come from elsewhere, as in benchmarks.
+    pub upstream: Option<FeishuSource>,
     /// This replica in its fleet; `None` if it is the only one.
     pub fleet: Option<Fleet>,
 }
@@ -183,12 +185,22 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let dictionaries = Arc::clone(memory.dictionaries());
     // A day is judged by the row counts around it, so all days of a fetch are recorded before one of them is judged.
     let catalog = memory.catalog().clone();
-    let observer = FetchObserver(Arc::new(move |day| catalog.record_fetch(day)));
+    let history = Arc::clone(catalog.history());
+    let observer = FetchObserver {
+        record: Arc::new(move |day| catalog.record_fetch(day)),
+        rows_per_day: Arc::new(move |geo, user_id_type| history.rows_per_day(geo, user_id_type)),
+    };
     let key = FleetKey::new(&config.feishu.credentials.app_secret);
     let fleet = config.fleet.map(|fleet| (fleet.prepare(key.clone()), fleet));
     let leadership = fleet.as_ref().map_or_else(Leadership::sole, |(prepared, _)| prepared.leadership());
-    let feishu =
-        FeishuConfig { observer, loading_bytes: bytes.loading, leadership: leadership.clone(), ..config.feishu };
+    let archive = open_archive(&config.archive, config.owner.clone(), &dictionaries, &bytes, leadership.clone())?;
+    let feishu = FeishuConfig {
+        observer,
+        loading_bytes: bytes.loading,
+        leadership: leadership.clone(),
+        checkpoints: archive.clone().map(|archive| archive as Arc<dyn ChainCheckpoints>),
+        ..config.feishu
+    };
     let feishu = FeishuSource::new(feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;
     let join = |(prepared, fleet): (PreparedMember, FleetConfig)| {
         let store = fleet.open_store(&config.archive, &config.owner)?;
@@ -203,16 +215,16 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let quota = Arc::clone(feishu.quota());
     let throttle = feishu.throttle().clone();
     let calls: CallCount = Arc::new(move || throttle.snapshot().sent);
-    let upstream: Arc<dyn Collector> = Arc::new(feishu.clone());
+    let upstream_metrics: Arc<dyn Collector> = Arc::new(feishu.clone());
     let process: Arc<dyn Collector> = Arc::new(ProcessCollector::new(clock.now()));
-    let archive = open_archive(&config.archive, config.owner, &dictionaries, &bytes, leadership.clone())?;
+    let upstream = Some(feishu.clone());
     let feishu: Arc<dyn DaySource> = match link.clone() {
         Some(link) => Arc::new(ForwardToLeader::new(feishu, link)),
         None => Arc::new(feishu),
     };
     let ReadPath { source, flights } = read_path(&memory, archive.as_ref(), feishu);
 
-    let mut collectors: Vec<Arc<dyn Collector>> = vec![process, upstream, dictionaries, flights];
+    let mut collectors: Vec<Arc<dyn Collector>> = vec![process, upstream_metrics, dictionaries, flights];
     collectors.extend(fleet.as_ref().map(|fleet| Arc::clone(fleet.member.metrics()) as Arc<dyn Collector>));
     collectors.extend(archive.clone().map(|archive| archive as Arc<dyn Collector>));
     let engine = QueryEngine::new(source, memory.catalog().clone(), bytes.rollups);
@@ -271,5 +283,5 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         },
     )?;
     let archive = archive.map(|archive| (archive, config.archive));
-    Ok(Gateway { api, archive, backfiller, maintenance, server: config.server, fleet })
+    Ok(Gateway { api, archive, backfiller, maintenance, server: config.server, upstream, fleet })
 }

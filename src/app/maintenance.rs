@@ -71,6 +71,7 @@ impl Maintenance {
             let now = self.clock.now();
             self.warm(now).await;
             self.expire(now).await;
+            self.remove_stale_checkpoints(now).await;
             let fetch_times =
                 self.geos.iter().map(|geo| cache_warming::next_fetch_time(*geo, &self.policy, jitter, now));
             let next_fetch = fetch_times.min().unwrap_or(Timestamp::MAX);
@@ -126,6 +127,14 @@ impl Maintenance {
                 %first_error,
                 "days could not be prefetched; they are fetched when they are requested"
             ),
+        }
+    }
+
+    /// Removes saved fetches that were not continued in time. In a fleet, the leader does.
+    async fn remove_stale_checkpoints(&self, now: Timestamp) {
+        let Some(archive) = self.archive.as_ref().filter(|_| self.leadership.may_call()) else { return };
+        if let Err(error) = archive.remove_stale_checkpoints(now).await {
+            tracing::warn!(%error, "outdated saved fetches could not be removed");
         }
     }
 

@@ -25,6 +25,9 @@ use crate::api::{self, ApiState};
 /// Time limit for requests in progress after the listener is closed, and for pending archive writes.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
+/// Time limit for saving the chains in flight.
+const SAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Time limit for pending archive writes after a second signal. Days that are not written are fetched again.
 const ABORTED_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -71,6 +74,15 @@ pub async fn serve_until(
         tokio::spawn(log_unknown_departments(views, keys, geos, config.poll_interval));
     }
     let leadership = gateway.maintenance.leadership.clone();
+    let upstream = gateway.upstream;
+    // The next fetch of these days continues after the saved pages.
+    let save_chains = async || {
+        if let Some(upstream) = &upstream
+            && tokio::time::timeout(SAVE_TIMEOUT, upstream.save_chains()).await.is_err()
+        {
+            tracing::warn!("the pages of some fetches could not be saved in time");
+        }
+    };
     if let Some(fleet) = &gateway.fleet {
         let Fleet { member, link, .. } = fleet;
         tokio::spawn(step_down_if_unreachable(fleet.reachability_watch()));
@@ -87,6 +99,8 @@ pub async fn serve_until(
         shutdown.await;
         draining.store(true, Ordering::Relaxed);
         tracing::info!("shutting down; requests in progress may finish");
+        // The next leader may begin before this process ends.
+        save_chains().await;
         // Another replica calls Feishu from now on. The requests in progress here get days from it.
         let others = gateway.fleet.as_ref().filter(|fleet| fleet.has_others());
         if let Some(fleet) = others {
@@ -115,6 +129,7 @@ pub async fn serve_until(
             () = &mut abort => is_aborted = true,
         }
     }
+    save_chains().await;
     // A replica without others has called Feishu until now. It gives the lease back for the next process.
     if let Some(fleet) = &gateway.fleet {
         let _ = tokio::time::timeout(ABORTED_FLUSH_TIMEOUT, fleet.member.leave()).await;

@@ -71,8 +71,14 @@ pub(super) async fn run(args: &BackfillArgs) -> Result<(), CliError> {
         () = signals.first.cancelled() => None,
     };
     if let (None, Some((archive, _))) = (&result, &gateway.archive) {
+        let save = async {
+            if let Some(upstream) = &gateway.upstream {
+                let _ = tokio::time::timeout(FLUSH_TIMEOUT, upstream.save_chains()).await;
+            }
+            archive.flush(FLUSH_TIMEOUT).await;
+        };
         tokio::select! {
-            () = archive.flush(FLUSH_TIMEOUT) => {}
+            () = save => {}
             () = signals.second.cancelled() => {}
         }
     }

@@ -1,6 +1,10 @@
 //! [`DayBatcher`]: combines days that are requested at the same time into date ranges, each fetched by one chain of pages.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -10,18 +14,20 @@ use tokio::{sync::oneshot, task::JoinSet};
 use tracing::Instrument as _;
 
 use super::{
+    chain_saver::{ChainSaver, SavedChain},
     fetch_observer::FetchObserver,
-    fetch_queue::{DayResult, FetchQueue, InFlightFetch, Waiter},
+    fetch_queue::{DayResult, FetchQueue, InFlightFetch, Waiter, rank},
     loading_limit::LoadingLimit,
     page_fetcher::{ChainLimits, PageFetcher},
     page_lookahead::PageLookahead,
     range_plan::{self, TenantSize},
+    remaining_work::{RemainingChain, RemainingWork},
     reply_class,
     stats_client::{MAX_ATTEMPTS, PAGE_SIZE, PageRequest, StatsClient},
 };
 use crate::{
     model::{Clock, DataScope, Day, DayKey, DayRange, Geo, UserIdType},
-    source::{LoadContext, LoadError},
+    source::{ChainKey, LoadContext, LoadError},
     table::{DayTable, Dictionaries},
 };
 
@@ -65,6 +71,7 @@ struct Shared {
     observer: FetchObserver,
     lookahead: PageLookahead,
     loading: LoadingLimit,
+    saver: ChainSaver,
     queues: Mutex<HashMap<BatchKey, FetchQueue>>,
     /// Rows per day of earlier fetches. Kept after the queue is removed.
     sizes: Cache<BatchKey, MeasuredSize>,
@@ -103,7 +110,7 @@ struct FetchGuard {
 
 impl DayBatcher {
     /// Creates a batcher. Ids and names of the fetched rows are interned in `dictionaries`. `observer` receives each
-    /// fetched day. Rows that are being fetched may take about `loading_bytes` bytes.
+    /// fetched day. Rows that are being fetched may take about `loading_bytes` bytes. `saver` saves long chains.
     #[must_use]
     pub fn new(
         client: StatsClient,
@@ -111,11 +118,13 @@ impl DayBatcher {
         clock: Arc<dyn Clock>,
         observer: FetchObserver,
         loading_bytes: u64,
+        saver: ChainSaver,
     ) -> Self {
         let (lookahead, queues) = (PageLookahead::default(), Mutex::default());
         let (sizes, unknown_ids) = (Cache::new(MAX_KNOWN_BATCH_KEYS), Cache::new(MAX_KNOWN_BATCH_KEYS));
         let loading = LoadingLimit::new(loading_bytes);
-        let shared = Shared { client, dictionaries, clock, observer, lookahead, loading, queues, sizes, unknown_ids };
+        let shared =
+            Shared { client, dictionaries, clock, observer, lookahead, loading, saver, queues, sizes, unknown_ids };
         Self { shared: Arc::new(shared) }
     }
 
@@ -136,43 +145,36 @@ impl DayBatcher {
         result.await.unwrap_or(Err(LoadError::Abandoned))
     }
 
+    /// Saves the long chains in flight, before the process ends.
+    pub async fn save_chains(&self) {
+        self.shared.saver.save_all().await;
+    }
+
     /// Number of chains in flight.
     #[must_use]
     pub fn active_chains(&self) -> usize {
         self.shared.lock_queues().values().map(|queue| queue.fetches().count()).sum()
     }
 
-    /// Number of calls that are still needed for `keys` and for other requests. `None` if the rows per day of a batch key
-    /// are unknown.
+    /// The work that is left for `keys`, among that of other requests. `None` if the rows per day of a batch key are unknown.
     #[must_use]
-    pub fn pending_calls(&self, keys: &[DayKey]) -> Option<PendingCalls> {
+    pub fn remaining_work(&self, keys: &[DayKey]) -> Option<RemainingWork> {
         let mut requested: HashMap<BatchKey, Vec<Day>> = HashMap::new();
         for key in keys {
             requested.entry(BatchKey::of(key)).or_default().push(key.day);
         }
         let queues = self.shared.lock_queues();
         let empty = FetchQueue::default();
-        let mut total = PendingCalls::default();
+        let mut chains = Vec::new();
         for (batch_key, queue) in queues.iter().filter(|(batch_key, _)| !requested.contains_key(batch_key)) {
-            total.others += self.shared.remaining_calls(batch_key, queue, &[])?.others;
+            chains.extend(self.shared.chains(batch_key, queue, &[])?);
         }
         for (batch_key, days) in &requested {
-            let queue = queues.get(batch_key).unwrap_or(&empty);
-            let PendingCalls { own, others } = self.shared.remaining_calls(batch_key, queue, days)?;
-            total.own += own;
-            total.others += others;
+            chains.extend(self.shared.chains(batch_key, queues.get(batch_key).unwrap_or(&empty), days)?);
         }
-        Some(total)
+        drop(queues);
+        Some(RemainingWork::of(&chains, MAX_CHAINS_PER_BATCH_KEY, self.shared.lookahead.parallel_pages()))
     }
-}
-
-/// Number of upstream calls that are still needed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PendingCalls {
-    /// Calls of the chains that fetch the given days.
-    pub own: usize,
-    /// Calls of all other chains.
-    pub others: usize,
 }
 
 impl BatchKey {
@@ -224,12 +226,17 @@ impl Shared {
         queue.start_fetches(|pages| self.tenant_size(batch_key, pages), MAX_CHAINS_PER_BATCH_KEY, expected_pages)
     }
 
-    /// The known number of rows per day, or `pages` as the minimum number of pages.
+    /// The known number of rows per day, also from before a restart, or `pages` as the minimum number of pages.
     fn tenant_size(&self, batch_key: &BatchKey, pages: usize) -> TenantSize {
         if matches!(batch_key.scope, DataScope::User(_)) {
             return TenantSize::Known(1.0);
         }
-        self.sizes.get(batch_key).map_or(TenantSize::AtLeast(pages), |size| TenantSize::Known(size.latest))
+        let recorded = || {
+            let BatchKey { geo, user_id_type, scope } = batch_key;
+            (*scope == DataScope::Everyone).then(|| (self.observer.rows_per_day)(*geo, *user_id_type)).flatten()
+        };
+        let rows = self.sizes.get(batch_key).map(|size| size.latest).or_else(recorded);
+        rows.map_or(TenantSize::AtLeast(pages), TenantSize::Known)
     }
 
     /// Maximum number of rows of a chain over this number of days.
@@ -270,26 +277,29 @@ impl Shared {
         self.sizes.insert(batch_key.clone(), MeasuredSize { latest, largest });
     }
 
-    /// Number of calls that are still needed for the queue and for `days`. Calls of a chain that fetches at least one of
-    /// `days` are `own`.
-    fn remaining_calls(&self, batch_key: &BatchKey, queue: &FetchQueue, days: &[Day]) -> Option<PendingCalls> {
+    /// The chains in flight and those that will fetch the pending days and `days`.
+    fn chains(&self, batch_key: &BatchKey, queue: &FetchQueue, days: &[Day]) -> Option<Vec<RemainingChain>> {
         let size = self.tenant_size(batch_key, 0);
-        let (mut all, mut own) = (0_usize, 0);
+        let is_own = |range: DayRange| days.iter().any(|day| range.contains(*day));
+        let mut chains = Vec::new();
         for fetch in queue.fetches() {
-            let calls = fetch.remaining_pages()?;
-            all += calls;
-            own += if days.iter().any(|day| fetch.range.contains(*day)) { calls } else { 0 };
+            // The size can have become known after the fetch began.
+            let expected_pages = fetch.expected_pages.or_else(|| size.pages(fetch.range.len()))?;
+            let (calls, is_own) = (fetch.remaining_pages(expected_pages), is_own(fetch.range));
+            chains.push(RemainingChain { calls, is_own, context: Some(fetch.context()), rank: fetch.rank() });
         }
-        let is_in_flight = |day: &Day| queue.fetches().any(|fetch| fetch.range.contains(*day));
-        let calls_for = |mut days: Vec<Day>| -> Option<usize> {
-            days.sort_unstable();
-            days.dedup();
-            range_plan::next_ranges(&days, 0, size, usize::MAX).iter().map(|range| size.pages(range.len())).sum()
-        };
-        let new_days: Vec<Day> = days.iter().copied().filter(|day| !is_in_flight(day)).collect();
-        own += calls_for(new_days.clone())?;
-        all += calls_for(queue.pending_days().chain(new_days).collect())?;
-        Some(PendingCalls { own, others: all.saturating_sub(own) })
+        let mut pending: BTreeMap<Day, Option<LoadContext>> =
+            queue.pending_days().map(|(day, context)| (day, Some(context))).collect();
+        for day in days.iter().filter(|day| !queue.fetches().any(|fetch| fetch.range.contains(**day))) {
+            pending.entry(*day).or_default();
+        }
+        let days: Vec<Day> = pending.keys().copied().collect();
+        for range in range_plan::next_ranges(&days, 0, size, usize::MAX, |_| 0) {
+            let context = pending.get(&range.first()).copied().flatten();
+            let (calls, is_own) = (size.pages(range.len())?, is_own(range));
+            chains.push(RemainingChain { calls, is_own, context, rank: rank(0, range) });
+        }
+        Some(chains)
     }
 
     /// Completes when no request waits for a fetch. It has left the queue then, so no request can join it.
@@ -414,22 +424,36 @@ impl FetchGuard {
         let priority = fetch.call_priority();
         let limits = ChainLimits { max_attempts, max_rows: shared.max_rows(batch_key, fetch.range.len()) };
         let expected_rows = fetch.expected_pages.unwrap_or_default() * PAGE_SIZE;
+        let saved = self.saved_chain();
         let result = async {
             let _permit = shared.loading.acquire(expected_rows, &priority).await;
-            let fetcher = PageFetcher::new(&shared.client, request, &dictionary, tokens, priority.clone(), limits);
+            let checkpoint = match &saved {
+                Some(saved) => saved.find().await,
+                None => None,
+            };
+            let (client, now) = (&shared.client, shared.clock.now());
+            let mut fetcher = PageFetcher::new(client, request, &dictionary, tokens, priority.clone(), limits, now);
+            if let Some(checkpoint) = checkpoint {
+                fetch.resume_after(checkpoint.pages);
+                fetcher.resume(&checkpoint);
+            }
+            let _saving = saved.as_ref().map(|saved| shared.saver.start(saved, fetcher.rows()));
             let on_page = || {
                 let pages = fetch.record_page();
                 if let Some(queue) = shared.lock_queues().get_mut(batch_key) {
                     queue.record_page_count(pages);
                 }
             };
-            fetcher.fetch(shared.clock.now(), on_page).await
+            fetcher.fetch(on_page).await
         };
         let result = tokio::select! {
             biased;
             result = result => result,
             () = shared.abandoned(batch_key, fetch) => {
                 tracing::debug!(geo = %batch_key.geo, span = %fetch.range, "a fetch ended, because no request waits for it");
+                if let Some(saved) = saved {
+                    saved.save_if_long().await;
+                }
                 return Ok(FetchEnd::Abandoned);
             }
         };
@@ -438,9 +462,12 @@ impl FetchGuard {
                 let days: Vec<Arc<DayTable>> = days.into_iter().map(Arc::new).collect();
                 shared.record_size(batch_key, &days);
                 for day in &days {
-                    (shared.observer.0)(day);
+                    (shared.observer.record)(day);
                 }
                 self.deliver(&Ok(days));
+                if let Some(saved) = saved {
+                    saved.remove().await;
+                }
                 Ok(FetchEnd::Delivered)
             }
             Err(error) => {
@@ -450,11 +477,22 @@ impl FetchGuard {
                 } else {
                     tracing::warn!(%error, geo = %batch_key.geo, span = %fetch.range, "days could not be fetched");
                 }
+                // After another replica has taken over, that one saves the chain.
+                if let Some(saved) = saved.filter(|_| error != LoadError::NotLeader) {
+                    saved.save_if_long().await;
+                }
                 shared.record_refusal(batch_key, &error);
                 shared.fail_pending(batch_key, &error);
                 Err(FailedFetch { guard: self, error })
             }
         }
+    }
+
+    /// The chain of the fetch, if it is saved. Days of parts of the company are not archived, and not saved.
+    fn saved_chain(&self) -> Option<Arc<SavedChain>> {
+        let BatchKey { geo, user_id_type, scope } = &self.batch_key;
+        let key = ChainKey { geo: *geo, user_id_type: *user_id_type, range: self.fetch.range };
+        (*scope == DataScope::Everyone).then(|| self.shared.saver.chain(key, self.fetch.expected_pages)).flatten()
     }
 
     /// Delivers the results. The fetch leaves the queue before: a later request must not join an ended fetch.

@@ -35,6 +35,8 @@ pub type Waiter = oneshot::Sender<DayResult>;
 pub struct FetchQueue {
     pending: BTreeMap<Day, PendingDay>,
     in_flight: HashMap<Day, Arc<InFlightFetch>>,
+    /// Number of times that fetches were started: the batch of the days that are enqueued now.
+    batch: u32,
     /// Pages received by the longest fetch so far. Used as a lower bound of the tenant size until a fetch has ended.
     longest_chain_pages: usize,
     changed: Arc<Notify>,
@@ -44,6 +46,8 @@ pub struct FetchQueue {
 #[derive(Debug)]
 struct PendingDay {
     context: LoadContext,
+    /// Background days of an earlier batch are fetched first.
+    batch: u32,
     waiters: Vec<Waiter>,
     /// The tracing span of the first request of the day.
     first_request_span: Span,
@@ -54,6 +58,8 @@ struct PendingDay {
 pub struct InFlightFetch {
     /// The days that it fetches.
     pub range: DayRange,
+    /// The batch of its days, for their order. 0 if a client waited for them at the start.
+    batch: u32,
     /// The caller who requested the first day.
     pub caller: CallerId,
     /// Expected number of pages. `None` if the tenant size is unknown.
@@ -77,6 +83,7 @@ impl FetchQueue {
         }
         let pending = self.pending.entry(day).or_insert_with(|| PendingDay {
             context,
+            batch: self.batch,
             waiters: Vec::new(),
             first_request_span: Span::current(),
         });
@@ -87,8 +94,8 @@ impl FetchQueue {
         self.changed.notify_one();
     }
 
-    /// Moves pending days of the highest priority into new fetches, which the caller must run. Days that no request waits
-    /// for any more are dropped. At most `max_fetches` are in flight. `expected_pages` estimates the number of pages of a range.
+    /// Moves pending days of the highest priority into new fetches, which the caller must run, in the order of [`rank`]. Days
+    /// that no request waits for any more are dropped. At most `max_fetches` are in flight. `expected_pages` estimates the number of pages of a range.
     pub fn start_fetches(
         &mut self,
         tenant_size: impl Fn(usize) -> TenantSize,
@@ -107,11 +114,26 @@ impl FetchQueue {
             .collect();
         let in_flight = self.fetches().count();
         let size = tenant_size(self.longest_chain_pages);
-        let ranges = range_plan::next_ranges(&days, in_flight, size, max_fetches);
-        ranges.into_iter().filter_map(|range| self.start_fetch(range, expected_pages(range))).collect()
+        self.batch = self.batch.saturating_add(1);
+        // A client waits for interactive days: the newest are fetched first, in whatever order they were requested.
+        let batch_of = |range: DayRange| match priority {
+            Priority::Interactive => 0,
+            Priority::Background => {
+                let batches = range.days().filter_map(|day| self.pending.get(&day)).map(|pending| pending.batch);
+                batches.min().unwrap_or_default()
+            }
+        };
+        let ranges = range_plan::next_ranges(&days, in_flight, size, max_fetches, |range| rank(batch_of(range), range));
+        let ranges: Vec<_> = ranges.into_iter().map(|range| (range, batch_of(range))).collect();
+        ranges.into_iter().filter_map(|(range, batch)| self.start_fetch(range, batch, expected_pages(range))).collect()
     }
 
-    fn start_fetch(&mut self, range: DayRange, expected_pages: Option<usize>) -> Option<Arc<InFlightFetch>> {
+    fn start_fetch(
+        &mut self,
+        range: DayRange,
+        batch: u32,
+        expected_pages: Option<usize>,
+    ) -> Option<Arc<InFlightFetch>> {
         let days: Vec<(Day, PendingDay)> = range.days().filter_map(|day| self.pending.remove_entry(&day)).collect();
         let (_, first) = days.first()?;
         let LoadContext { caller, priority } = first.context;
@@ -121,6 +143,7 @@ impl FetchQueue {
         }
         let fetch = Arc::new(InFlightFetch {
             range,
+            batch,
             caller,
             expected_pages,
             trace_span,
@@ -145,6 +168,7 @@ impl FetchQueue {
             let own = waiters.extract_if(|day, _| range.contains(*day)).collect();
             Arc::new(InFlightFetch {
                 range,
+                batch: fetch.batch,
                 caller: fetch.caller,
                 expected_pages: expected_pages(range),
                 trace_span: fetch.trace_span.clone(),
@@ -192,9 +216,9 @@ impl FetchQueue {
         Arc::clone(&self.changed)
     }
 
-    /// The pending days that a request waits for, in ascending order.
-    pub fn pending_days(&self) -> impl Iterator<Item = Day> {
-        self.pending.iter().filter(|(_, pending)| pending.is_awaited()).map(|(day, _)| *day)
+    /// The pending days that a request waits for, in ascending order, each with the context of its most urgent request.
+    pub fn pending_days(&self) -> impl Iterator<Item = (Day, LoadContext)> {
+        self.pending.iter().filter(|(_, pending)| pending.is_awaited()).map(|(day, pending)| (*day, pending.context))
     }
 
     /// The fetches in flight.
@@ -202,6 +226,13 @@ impl FetchQueue {
         // A fetch has one entry per day; the entry of its first day represents it.
         self.in_flight.iter().filter(|(day, fetch)| fetch.range.first() == **day).map(|(_, fetch)| fetch)
     }
+}
+
+/// The rank of a fetch: batches in their order, and within a batch the newest days first. A client that shows the days as
+/// they arrive begins with the newest, and a backfill proceeds from the days that it requests first.
+pub fn rank(batch: u32, range: DayRange) -> u64 {
+    let age = u32::try_from(range.last().days_since_year_zero()).map_or(u32::MAX, |days| u32::MAX - days);
+    u64::from(batch) << 32 | u64::from(age)
 }
 
 impl PendingDay {
@@ -228,10 +259,27 @@ impl InFlightFetch {
         .await;
     }
 
-    /// Caller and priority of the fetch's calls. The priority can only be raised.
+    /// The present context of the fetch.
+    #[must_use]
+    pub fn context(&self) -> LoadContext {
+        LoadContext { priority: *self.priority.borrow(), caller: self.caller }
+    }
+
+    /// The order of the fetch among those of its caller.
+    #[must_use]
+    pub fn rank(&self) -> u64 {
+        rank(self.batch, self.range)
+    }
+
+    /// Caller, rank and priority of the fetch's calls. The priority can only be raised.
     #[must_use]
     pub fn call_priority(&self) -> CallPriority {
-        CallPriority { caller: self.caller, priority: self.priority.subscribe() }
+        CallPriority { caller: self.caller, rank: self.rank(), priority: self.priority.subscribe() }
+    }
+
+    /// Records that the fetch continues after this number of pages.
+    pub fn resume_after(&self, pages: usize) {
+        self.received_pages.store(pages, Ordering::Relaxed);
     }
 
     /// Counts a received page. Returns the number of pages received so far.
@@ -239,10 +287,10 @@ impl InFlightFetch {
         self.received_pages.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Expected number of remaining pages, at least 1. `None` if the tenant size is unknown.
+    /// Number of remaining pages of `expected` pages in all, at least 1.
     #[must_use]
-    pub fn remaining_pages(&self) -> Option<usize> {
-        self.expected_pages.map(|expected| expected.saturating_sub(self.received_pages.load(Ordering::Relaxed)).max(1))
+    pub fn remaining_pages(&self, expected: usize) -> usize {
+        expected.saturating_sub(self.received_pages.load(Ordering::Relaxed)).max(1)
     }
 
     /// Sends each waiter the result of its day.
@@ -304,6 +352,24 @@ mod tests {
         assert_eq!(ranges(start(&mut queue)), ["2026-11-06..2026-11-06"]);
         assert_eq!(ranges(start(&mut queue)), ["2026-11-01..2026-11-01"]);
         assert!(start(&mut queue).is_empty());
+    }
+
+    #[test]
+    fn the_newest_interactive_day_is_fetched_first_and_background_days_in_the_order_of_their_batches() {
+        let mut queue = FetchQueue::default();
+        let start_single = |queue: &mut FetchQueue| {
+            let fetches = queue.start_fetches(|_| TenantSize::Known(60_000.0), 1, |_| Some(4));
+            fetches.iter().for_each(|fetch| queue.remove(fetch));
+            fetches.iter().map(|fetch| fetch.range.first()).collect::<Vec<_>>()
+        };
+        let mut results: Vec<_> = (0..3).map(|offset| enqueue(&mut queue, offset, BACKGROUND)).collect();
+        assert_eq!(start_single(&mut queue), [day(2)]);
+        results.push(enqueue(&mut queue, 9, BACKGROUND));
+        results.extend((4..6).map(|offset| enqueue(&mut queue, offset, INTERACTIVE)));
+
+        let order: Vec<Day> = (0..5).flat_map(|_| start_single(&mut queue)).collect();
+
+        assert_eq!(order, [5, 4, 1, 0, 9].map(day));
     }
 
     #[test]

@@ -64,7 +64,7 @@ mod tests {
     async fn large_chains_wait_for_each_other_and_a_raised_priority_uses_the_other_half() {
         let limit = LoadingLimit::new(2 * 10_000 * BYTES_PER_ROW);
         let (raise, priority) = watch::channel(Priority::Background);
-        let background = CallPriority { caller: CallerId(1), priority };
+        let background = CallPriority { caller: CallerId(1), rank: 0, priority };
 
         let first = limit.acquire(50_000, &background).await;
         assert!(first.is_some());

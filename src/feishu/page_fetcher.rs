@@ -1,22 +1,24 @@
 //! [`PageFetcher`]: fetches the chain of pages of one date range, from the first page to the last.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{HashSet, VecDeque},
     sync::Arc,
 };
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use super::{
-    decode::{DecodedPage, DecodedRow, NextPage},
+    chain_rows::{ChainRows, SharedChainRows},
+    decode::{DecodedPage, NextPage},
     page_lookahead::ConsecutiveTokens,
     stats_client::{CallPriority, FetchedPage, PAGE_SIZE, PageError, PageRequest, StatsClient},
 };
 use crate::{
-    model::{Day, DayKey},
-    source::{LoadError, run_day_task},
-    table::{DayTable, DayTableBuilder, Dictionary, FetchQuality},
+    model::DayKey,
+    source::{ChainCheckpoint, LoadError, run_day_task},
+    table::{DayTable, DayTableBuilder, Dictionary},
 };
 
 /// Maximum number of pages without rows since the last new row. A narrow data range of the app can produce hundreds of them.
@@ -43,7 +45,12 @@ pub struct PageFetcher<'a> {
     request: Arc<PageRequest>,
     priority: CallPriority,
     limits: ChainLimits,
-    days: BTreeMap<Day, DayInProgress>,
+    dictionary: Arc<Dictionary>,
+    /// When the fetch began. A chain that continues began earlier.
+    started_at: Timestamp,
+    rows: SharedChainRows,
+    /// Whether the chain continues after saved pages, and no page was received since.
+    is_resuming: bool,
     seen_tokens: HashSet<Arc<str>>,
     tokens: ConsecutiveTokens,
     /// Number of different rows.
@@ -52,16 +59,8 @@ pub struct PageFetcher<'a> {
     empty_pages: usize,
     /// Number of pages with rows that were all seen before, since the last new row.
     repeated_pages: usize,
-    quality: FetchQuality,
     /// The log id of the first page with unreadable rows or values.
     faulty_page_log_id: Option<Arc<str>>,
-}
-
-/// A day whose pages are being fetched.
-#[derive(Debug)]
-struct DayInProgress {
-    builder: DayTableBuilder,
-    unreadable_values: u32,
 }
 
 /// Calls in flight, in page order. The token of the first call was received; the tokens of the others are guessed.
@@ -79,7 +78,8 @@ struct PageCall {
 }
 
 impl<'a> PageFetcher<'a> {
-    /// Creates a fetcher. It makes no call. `tokens` guesses the tokens of the next pages.
+    /// Creates a fetcher. It makes no call. `tokens` guesses the tokens of the next pages. `started_at` becomes the fetch time
+    /// of the days, because changes at upstream during the fetch may be missing.
     #[must_use]
     pub fn new(
         client: &'a StatsClient,
@@ -88,42 +88,58 @@ impl<'a> PageFetcher<'a> {
         tokens: ConsecutiveTokens,
         priority: CallPriority,
         limits: ChainLimits,
+        started_at: Timestamp,
     ) -> Self {
-        let days = request.range.days().map(|day| {
-            let key =
-                DayKey { geo: request.geo, user_id_type: request.user_id_type, scope: request.scope.clone(), day };
-            (day, DayInProgress { builder: DayTableBuilder::new(key, Arc::clone(dictionary)), unreadable_values: 0 })
-        });
-        let days = days.collect();
+        let rows = Arc::new(Mutex::new(no_rows(&request, dictionary, started_at)));
         Self {
             client,
             request: Arc::new(request),
             priority,
             limits,
-            days,
+            dictionary: Arc::clone(dictionary),
+            started_at,
+            rows,
+            is_resuming: false,
             seen_tokens: HashSet::new(),
             tokens,
             row_count: 0,
             empty_pages: 0,
             repeated_pages: 0,
-            quality: FetchQuality::default(),
             faulty_page_log_id: None,
         }
     }
 
-    /// Fetches all pages and calls `on_page` for each. `started_at` becomes the fetch time of the days, because changes
-    /// at upstream during the fetch may be missing.
+    /// Continues after the pages of a checkpoint of the same days. The fetch time stays that of its first page.
+    pub fn resume(&mut self, checkpoint: &ChainCheckpoint) {
+        let Some(rows) = ChainRows::from_checkpoint(checkpoint) else { return };
+        self.row_count = rows.row_count();
+        self.seen_tokens.insert(Arc::clone(&checkpoint.page_token));
+        self.tokens.resume_after(rows.pages());
+        self.is_resuming = true;
+        *self.rows.lock() = rows;
+    }
+
+    /// The rows that the chain has received so far.
+    #[must_use]
+    pub fn rows(&self) -> SharedChainRows {
+        Arc::clone(&self.rows)
+    }
+
+    /// Fetches all pages and calls `on_page` for each.
     ///
     /// # Errors
-    /// The [`LoadError`] of the page that failed. If upstream rejects a page token, the chain is first restarted once.
-    pub async fn fetch(mut self, started_at: Timestamp, mut on_page: impl FnMut()) -> Result<Vec<DayTable>, LoadError> {
+    /// The [`LoadError`] of the page that failed. If upstream rejects a page token, the chain is first restarted once. If the
+    /// first page after a checkpoint fails, the cause can be its token, and the chain starts from its first page.
+    pub async fn fetch(mut self, mut on_page: impl FnMut()) -> Result<Vec<DayTable>, LoadError> {
         let mut restarted = false;
         let mut window = CallWindow::default();
-        self.start_call(&mut window, None, false);
+        let first_token = self.rows.lock().next_token().cloned();
+        self.start_call(&mut window, first_token, false);
         while let Some((call, page)) = window.next_reply().await {
             match page {
                 Ok(page) => {
                     on_page();
+                    self.is_resuming = false;
                     if call.guessed {
                         self.tokens.record_right_guess();
                     }
@@ -140,6 +156,21 @@ impl<'a> PageFetcher<'a> {
                     window = CallWindow::default();
                     self.start_call(&mut window, call.token, false);
                 }
+                Err(
+                    PageError::InvalidPageToken(error)
+                    | PageError::Load(
+                        error @ (LoadError::Rejected { .. }
+                        | LoadError::Forbidden { .. }
+                        | LoadError::Unavailable { .. }),
+                    ),
+                ) if self.is_resuming => {
+                    tracing::warn!(
+                        %error,
+                        span = %self.request.range,
+                        "the page token of a saved fetch was not accepted; the fetch starts from the first page"
+                    );
+                    self.restart(&mut window);
+                }
                 Err(PageError::InvalidPageToken(error)) if !restarted => {
                     tracing::warn!(
                         %error,
@@ -147,14 +178,24 @@ impl<'a> PageFetcher<'a> {
                         "the page token was rejected; the fetch restarts from the first page"
                     );
                     restarted = true;
-                    self.reset();
-                    window = CallWindow::default();
-                    self.start_call(&mut window, None, false);
+                    self.restart(&mut window);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        self.finish(started_at).await
+        self.finish().await
+    }
+
+    /// Starts from the first page.
+    fn restart(&mut self, window: &mut CallWindow<'a>) {
+        self.seen_tokens.clear();
+        (self.row_count, self.empty_pages, self.repeated_pages) = (0, 0, 0);
+        self.tokens.reset();
+        self.is_resuming = false;
+        self.faulty_page_log_id = None;
+        *self.rows.lock() = no_rows(&self.request, &self.dictionary, self.started_at);
+        *window = CallWindow::default();
+        self.start_call(window, None, false);
     }
 
     /// Continues with the page of the received token. If a different token was guessed, the guesses are discarded and
@@ -186,9 +227,12 @@ impl<'a> PageFetcher<'a> {
 
     /// Adds the rows of a page. Returns the token of the next page, or `None` if the chain ends.
     fn accept_page(&mut self, FetchedPage { page, log_id, clock_ahead }: FetchedPage) -> Option<Arc<str>> {
-        self.quality.clock_ahead |= clock_ahead;
+        let shared_rows = Arc::clone(&self.rows);
+        // A checkpoint has all rows of a page or none.
+        let mut rows = shared_rows.lock();
+        rows.quality.clock_ahead |= clock_ahead;
         let rows_before = self.row_count;
-        if self.add_rows(&page) && self.faulty_page_log_id.is_none() {
+        if self.add_rows(&mut rows, &page) && self.faulty_page_log_id.is_none() {
             self.faulty_page_log_id = log_id;
         }
         if self.row_count > rows_before {
@@ -198,7 +242,7 @@ impl<'a> PageFetcher<'a> {
         } else {
             self.repeated_pages += 1;
         }
-        match page.next {
+        let next_token = match page.next {
             NextPage::Token(token) if !self.is_endless() && self.seen_tokens.insert(Arc::clone(&token)) => Some(token),
             NextPage::End => None,
             NextPage::Token(_) | NextPage::TokenMissing => {
@@ -210,10 +254,12 @@ impl<'a> PageFetcher<'a> {
                     "the pages of a fetch ended early: upstream sent no payload, no new page token, too many pages without \
                      new rows, or more rows than the tenant can have"
                 );
-                self.quality.broken_off = true;
+                rows.quality.broken_off = true;
                 None
             }
-        }
+        };
+        rows.end_page(next_token.clone());
+        next_token
     }
 
     /// Whether the chain has more pages than the tenant can have. Upstream could issue new page tokens forever.
@@ -226,40 +272,20 @@ impl<'a> PageFetcher<'a> {
     /// Adds the rows of a page. Returns whether a row or a value cannot be read.
     ///
     /// An unreadable row can be missing from any day of the range, so each of them counts it.
-    fn add_rows(&mut self, page: &DecodedPage) -> bool {
-        let mut unreadable_values = 0_u64;
-        for DecodedRow { day, row, unreadable_values: of_row } in &page.rows {
-            if let Some(day) = self.days.get_mut(day) {
-                let rows_before = day.builder.len();
-                day.builder.push(row);
-                self.row_count += day.builder.len() - rows_before;
-                day.unreadable_values = day.unreadable_values.saturating_add(*of_row);
-                unreadable_values += u64::from(*of_row);
-            }
-        }
-        self.quality.unreadable_rows = self.quality.unreadable_rows.saturating_add(page.unreadable_rows);
-        page.unreadable_rows > 0 || unreadable_values > 0
-    }
-
-    fn reset(&mut self) {
-        self.seen_tokens.clear();
-        (self.row_count, self.empty_pages, self.repeated_pages) = (0, 0, 0);
-        self.tokens.reset();
-        self.quality = FetchQuality::default();
-        self.faulty_page_log_id = None;
-        for day in self.days.values_mut() {
-            day.builder.clear();
-            day.unreadable_values = 0;
-        }
+    fn add_rows(&mut self, rows: &mut ChainRows, page: &DecodedPage) -> bool {
+        let values_before = rows.unreadable_values();
+        self.row_count += page.rows.iter().map(|row| rows.push(row)).sum::<usize>();
+        rows.quality.unreadable_rows = rows.quality.unreadable_rows.saturating_add(page.unreadable_rows);
+        page.unreadable_rows > 0 || rows.unreadable_values() > values_before
     }
 
     /// Logs once a fetch that rows or values could not be read.
-    fn log_unreadable(&self) {
-        let values: u64 = self.days.values().map(|day| u64::from(day.unreadable_values)).sum();
-        if self.quality.unreadable_rows > 0 || values > 0 {
+    fn log_unreadable(&self, rows: &ChainRows) {
+        let values = rows.unreadable_values();
+        if rows.quality.unreadable_rows > 0 || values > 0 {
             tracing::warn!(
                 span = %self.request.range,
-                rows.unreadable = self.quality.unreadable_rows,
+                rows.unreadable = rows.quality.unreadable_rows,
                 values.unreadable = values,
                 upstream.log_id = self.faulty_page_log_id.as_deref(),
                 "upstream sent rows or values that cannot be read"
@@ -268,15 +294,20 @@ impl<'a> PageFetcher<'a> {
     }
 
     /// Builds the days. Sorting and hashing a large day takes tens of milliseconds, so it runs on a blocking thread.
-    async fn finish(self, started_at: Timestamp) -> Result<Vec<DayTable>, LoadError> {
-        self.log_unreadable();
-        let Self { days, quality, .. } = self;
-        let finish_day = move |DayInProgress { builder, unreadable_values }| {
-            builder.quality(FetchQuality { unreadable_values, ..quality }).finish(started_at)
-        };
-        let finish = move || days.into_values().map(finish_day).collect();
-        run_day_task(finish).await.map_err(|_| LoadError::Abandoned)
+    async fn finish(self) -> Result<Vec<DayTable>, LoadError> {
+        let empty = ChainRows::new([], self.started_at);
+        let rows = std::mem::replace(&mut *self.rows.lock(), empty);
+        self.log_unreadable(&rows);
+        run_day_task(move || rows.finish()).await.map_err(|_| LoadError::Abandoned)
     }
+}
+
+fn no_rows(request: &PageRequest, dictionary: &Arc<Dictionary>, started_at: Timestamp) -> ChainRows {
+    let builder = |day| {
+        let key = DayKey { geo: request.geo, user_id_type: request.user_id_type, scope: request.scope.clone(), day };
+        (day, DayTableBuilder::new(key, Arc::clone(dictionary)))
+    };
+    ChainRows::new(request.range.days().map(builder), started_at)
 }
 
 impl Default for CallWindow<'_> {

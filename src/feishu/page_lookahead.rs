@@ -66,6 +66,12 @@ impl PageLookahead {
         }
     }
 
+    /// Number of pages of a chain that are requested at the same time, as far as it is known.
+    #[must_use]
+    pub fn parallel_pages(&self) -> usize {
+        if *self.lock_trust() == GuessTrust::Proven { MAX_PAGES_AHEAD } else { 1 }
+    }
+
     fn lock_trust(&self) -> MutexGuard<'_, GuessTrust> {
         self.trust.lock()
     }
@@ -79,6 +85,11 @@ impl ConsecutiveTokens {
         self.consecutive = if follows { self.consecutive + 1 } else { usize::from(number.is_some()) };
         self.last_number = number;
         self.pages += 1;
+    }
+
+    /// Records that the chain continues after this number of pages.
+    pub fn resume_after(&mut self, pages: usize) {
+        self.pages = pages;
     }
 
     /// Resets the state, because the chain restarts from its first page.

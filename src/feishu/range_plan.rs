@@ -46,21 +46,30 @@ impl TenantSize {
     }
 }
 
-/// The ranges to fetch next. `pending` holds the requested days, in ascending order without duplicates; `in_flight` is
-/// the number of chains in flight, `max_chains` its limit.
+/// The ranges to fetch next, those of the lowest `rank` first. `pending` holds the requested days, in ascending order
+/// without duplicates; `in_flight` is the number of chains in flight, `max_chains` its limit.
 #[must_use]
-pub fn next_ranges(pending: &[Day], in_flight: usize, size: TenantSize, max_chains: usize) -> Vec<DayRange> {
+pub fn next_ranges(
+    pending: &[Day],
+    in_flight: usize,
+    size: TenantSize,
+    max_chains: usize,
+    rank: impl Fn(DayRange) -> u64,
+) -> Vec<DayRange> {
     let free_slots = max_chains.saturating_sub(in_flight);
-    match size {
+    let (mut ranges, new_chains): (Vec<DayRange>, usize) = match size {
         TenantSize::Known(rows_per_day) => {
-            split_into_ranges(pending, max_range_days(rows_per_day)).take(free_slots).collect()
+            (split_into_ranges(pending, max_range_days(rows_per_day)).collect(), free_slots)
         }
         TenantSize::AtLeast(pages) => {
             let allowed = 1 + extra_chains(pending.len() + in_flight, pages);
-            let new_chains = free_slots.min(allowed.saturating_sub(in_flight));
-            pending.iter().take(new_chains).copied().map(DayRange::single).collect()
+            let days = pending.iter().copied().map(DayRange::single);
+            (days.collect(), free_slots.min(allowed.saturating_sub(in_flight)))
         }
-    }
+    };
+    ranges.sort_by_key(|range| rank(*range));
+    ranges.truncate(new_chains);
+    ranges
 }
 
 /// Maximum number of rows of a chain over this number of days, by the largest number of rows per day that was measured. A
@@ -120,24 +129,24 @@ mod tests {
     /// Number of calls for `count` days of `people` rows each: a first chain of one day, then the ranges of the rest.
     fn calls(people: usize, count: i32) -> usize {
         let all = days(0, count);
-        let first = next_ranges(&all, 0, TenantSize::AtLeast(0), 16);
+        let first = next_ranges(&all, 0, TenantSize::AtLeast(0), 16, |_| 0);
         assert_eq!(first.len(), 1, "one day is fetched first");
         let size = TenantSize::Known(people as f64);
-        let rest = next_ranges(&all[1..], 0, size, usize::MAX);
+        let rest = next_ranges(&all[1..], 0, size, usize::MAX, |_| 0);
         first.iter().chain(&rest).map(|range| (range.len() * people).div_ceil(PAGE_SIZE).max(1)).sum()
     }
 
     #[test]
     fn a_small_tenant_is_fetched_in_months_and_a_large_one_in_days() {
-        assert_eq!(next_ranges(&days(0, 31), 0, TenantSize::Known(20.0), 16).len(), 1);
-        assert_eq!(next_ranges(&days(0, 31), 0, TenantSize::Known(5000.0), 99).len(), 31);
-        assert_eq!(next_ranges(&days(0, 365), 0, TenantSize::Known(1.0), 99).len(), 12);
+        assert_eq!(next_ranges(&days(0, 31), 0, TenantSize::Known(20.0), 16, |_| 0).len(), 1);
+        assert_eq!(next_ranges(&days(0, 31), 0, TenantSize::Known(5000.0), 99, |_| 0).len(), 31);
+        assert_eq!(next_ranges(&days(0, 365), 0, TenantSize::Known(1.0), 99, |_| 0).len(), 12);
     }
 
     #[test]
     fn days_that_were_not_requested_are_not_fetched() {
         let pending = [days(0, 3), days(5, 2)].concat();
-        let ranges = next_ranges(&pending, 0, TenantSize::Known(1.0), 99);
+        let ranges = next_ranges(&pending, 0, TenantSize::Known(1.0), 99, |_| 0);
         assert_eq!(ranges.iter().map(|range| range.len()).collect::<Vec<_>>(), [3, 2]);
     }
 
@@ -151,9 +160,9 @@ mod tests {
     #[test]
     fn more_chains_start_as_the_known_minimum_size_grows() {
         let pending = days(0, 30);
-        assert_eq!(next_ranges(&pending, 1, TenantSize::AtLeast(1), 16).len(), 0);
-        assert_eq!(next_ranges(&pending, 1, TenantSize::AtLeast(10), 16).len(), 6);
-        assert_eq!(next_ranges(&pending, 1, TenantSize::AtLeast(500), 16).len(), 15);
+        assert_eq!(next_ranges(&pending, 1, TenantSize::AtLeast(1), 16, |_| 0).len(), 0);
+        assert_eq!(next_ranges(&pending, 1, TenantSize::AtLeast(10), 16, |_| 0).len(), 6);
+        assert_eq!(next_ranges(&pending, 1, TenantSize::AtLeast(500), 16, |_| 0).len(), 15);
     }
 
     proptest! {
@@ -172,7 +181,7 @@ mod tests {
         #[test]
         fn calls_stay_within_two_percent_and_one_per_chain(people in 1_usize..200_000, count in 1_i32..370) {
             let ideal = (people * usize::try_from(count).unwrap()).div_ceil(PAGE_SIZE);
-            let chains = 1 + next_ranges(&days(0, count), 0, TenantSize::Known(people as f64), usize::MAX).len();
+            let chains = 1 + next_ranges(&days(0, count), 0, TenantSize::Known(people as f64), usize::MAX, |_| 0).len();
             let spent = calls(people, count);
             prop_assert!(spent as f64 <= 1.02 * ideal as f64 + chains as f64, "{} calls for {}", spent, ideal);
             prop_assert!(spent as f64 <= 1.02 * ideal as f64 + 14.0, "{} calls for {}", spent, ideal);
@@ -183,7 +192,7 @@ mod tests {
             offsets in proptest::collection::btree_set(0_i32..400, 1..200), rows in 0.0..100_000.0_f64,
         ) {
             let pending: Vec<Day> = offsets.iter().flat_map(|offset| days(*offset, 1)).collect();
-            let ranges = next_ranges(&pending, 0, TenantSize::Known(rows), usize::MAX);
+            let ranges = next_ranges(&pending, 0, TenantSize::Known(rows), usize::MAX, |_| 0);
             prop_assert!(ranges.iter().all(|range| range.len() <= MAX_RANGE_DAYS));
             prop_assert_eq!(ranges.iter().flat_map(|range| range.days()).collect::<Vec<_>>(), pending);
         }

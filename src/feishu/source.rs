@@ -2,13 +2,14 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use adaptive_throttle::{Throttle, ThrottleConfig, TrafficClass};
+use adaptive_throttle::{Throttle, ThrottleConfig};
 use async_trait::async_trait;
 use reqwest::Url;
 
 use super::{
     call_metrics::CallMetrics,
-    day_batcher::{DayBatcher, PendingCalls},
+    chain_saver::ChainSaver,
+    day_batcher::DayBatcher,
     fetch_observer::FetchObserver,
     http::HttpClient,
     quota::{MonthlyCalls, MonthlyQuota, QuotaConfig},
@@ -21,7 +22,7 @@ use crate::{
     fleet::{Leadership, TransferableState, record::SharedUpstreamState},
     model::{Clock, DayKey, Geo},
     prometheus::{Collector, Exposition},
-    source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
+    source::{CallerId, ChainCheckpoints, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay},
     table::Dictionaries,
 };
 
@@ -48,6 +49,10 @@ pub struct FeishuConfig {
     pub observer: FetchObserver,
     /// Memory limit of the rows that are being fetched, in bytes.
     pub loading_bytes: u64,
+    /// Where long chains of pages are saved. `None`: a restart begins them again.
+    pub checkpoints: Option<Arc<dyn ChainCheckpoints>>,
+    /// Interval at which they are saved.
+    pub checkpoint_interval: Duration,
 }
 
 /// Default of [`FeishuConfig::loading_bytes`].
@@ -57,6 +62,9 @@ const LOADING_BYTES: u64 = 256 << 20;
 /// The rate can rise between two renewals.
 const RESERVED_RATE_FACTOR: f64 = 1.5;
 const ADDITIONAL_RESERVED_CALLS: f64 = 10.0;
+
+/// Default of [`FeishuConfig::checkpoint_interval`].
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Default timeout of one call. A page usually takes 1 to 2 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -76,6 +84,8 @@ impl FeishuConfig {
             call_timeout: CALL_TIMEOUT,
             observer: FetchObserver::default(),
             loading_bytes: LOADING_BYTES,
+            checkpoints: None,
+            checkpoint_interval: CHECKPOINT_INTERVAL,
         }
     }
 }
@@ -123,8 +133,10 @@ impl FeishuSource {
         )
         .with_leadership(config.leadership);
         let call_metrics = Arc::clone(client.call_metrics());
+        let saver = ChainSaver::new(config.checkpoints, config.checkpoint_interval, Arc::clone(&clock));
+        let (observer, loading_bytes) = (config.observer, config.loading_bytes);
         Ok(Self {
-            batcher: DayBatcher::new(client, dictionaries, Arc::clone(&clock), config.observer, config.loading_bytes),
+            batcher: DayBatcher::new(client, dictionaries, Arc::clone(&clock), observer, loading_bytes, saver),
             throttle,
             quota,
             clock,
@@ -146,6 +158,11 @@ impl FeishuSource {
         &self.quota
     }
 
+    /// Saves the long chains in flight, before the process ends.
+    pub async fn save_chains(&self) {
+        self.batcher.save_chains().await;
+    }
+
     /// The throttle of all calls.
     #[must_use]
     pub const fn throttle(&self) -> &Throttle<CallerId> {
@@ -158,14 +175,14 @@ impl FeishuSource {
         exposition
             .gauge("feishu_pulse_chains_in_flight", "Number of date ranges that are being fetched page by page.")
             .sample(self.batcher.active_chains() as f64);
-        let calls = self.batcher.pending_calls(&[]).map(|pending| pending.own + pending.others);
+        let calls = self.batcher.remaining_work(&[]).map(|work| work.all);
         exposition
             .gauge("feishu_pulse_backlog_calls", "Calls still needed for all requested days, if it can be estimated.")
             .optional(calls.map(|calls| calls as f64));
         let snapshot = self.throttle.snapshot();
         let seconds = calls.and_then(|calls| match calls {
             0 => Some(0.0),
-            _ => snapshot.window.map(|_| self.throttle.estimate(calls as u64, TrafficClass::Background).as_secs_f64()),
+            _ => snapshot.window.map(|_| self.throttle.estimate(calls as u64).as_secs_f64()),
         });
         exposition
             .gauge("feishu_pulse_backlog_seconds", "Estimated duration of these calls, if it is known.")
@@ -226,11 +243,12 @@ impl DaySource for FeishuSource {
 
     async fn forecast(&self, keys: &[DayKey], _: Depth) -> Forecast {
         let limit_is_known = self.throttle.snapshot().window.is_some();
-        let pending = self.batcher.pending_calls(keys);
-        let calls = pending.as_ref().map_or(keys.len(), |pending| pending.own) as u64;
-        let longest_wait = pending.map(|PendingCalls { own, others }| {
-            // The throttle serves callers in turn, so other callers delay these calls by at most the same number.
-            self.throttle.estimate((own + others.min(own)) as u64, TrafficClass::Interactive)
+        let work = self.batcher.remaining_work(keys);
+        let calls = work.map_or(keys.len(), |work| work.own) as u64;
+        let longest_wait = work.map(|work| {
+            let in_sequence =
+                self.throttle.latency().saturating_mul(u32::try_from(work.in_sequence).unwrap_or(u32::MAX));
+            self.throttle.estimate((work.own + work.others) as u64).max(in_sequence)
         });
         Forecast {
             calls,

@@ -58,6 +58,8 @@ pub struct PageRequest {
 pub struct CallPriority {
     /// The caller.
     pub caller: CallerId,
+    /// The order of the calls of one caller: the lowest rank first.
+    pub rank: u64,
     /// The priority.
     pub priority: watch::Receiver<Priority>,
 }
@@ -290,7 +292,7 @@ impl StatsClient {
         loop {
             let priority = *changes.borrow_and_update();
             tokio::select! {
-                permit = self.throttle.acquire(call_priority.caller, priority.into()) => return permit,
+                permit = self.throttle.acquire_ranked(call_priority.caller, priority.into(), call_priority.rank) => return permit,
                 Ok(()) = changes.changed() => {}
             }
         }

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
 use super::{engine::QueryEngine, plan::Query};
@@ -19,6 +20,9 @@ const MAX_CONCURRENT_DAYS: usize = 64;
 
 /// Attempts for each day, if the failure is retryable.
 const MAX_ATTEMPTS: u32 = 6;
+
+/// Interval at which the remaining time is estimated again.
+const ESTIMATE_INTERVAL: Duration = Duration::from_secs(1);
 
 const RETRY_BACKOFF: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(60) };
 
@@ -53,7 +57,7 @@ pub struct BackfillProgress {
     pub calls: u64,
     /// Time since the backfill began.
     pub elapsed: Duration,
-    /// The expected duration when the backfill began; `None` if it could not be estimated.
+    /// The expected duration by the latest estimate; `None` while it cannot be estimated.
     pub forecast: Option<Duration>,
 }
 
@@ -86,11 +90,14 @@ impl BackfillProgress {
         self.calls as f64 / self.elapsed.as_secs_f64().max(0.001)
     }
 
-    /// The estimated remaining time, from the rate so far, or from the forecast until the first day is fetched.
+    /// The estimated remaining time, by the forecast, or by the rate so far while there is none.
     #[must_use]
     pub fn remaining_time(&self) -> Option<Duration> {
+        if let Some(forecast) = self.forecast {
+            return Some(forecast.saturating_sub(self.elapsed));
+        }
         if self.fetched == 0 {
-            return self.forecast.map(|forecast| forecast.saturating_sub(self.elapsed));
+            return None;
         }
         let each = self.elapsed.as_secs_f64() / self.fetched as f64;
         Duration::try_from_secs_f64(each * (self.days - self.done) as f64).ok()
@@ -114,7 +121,7 @@ impl Backfiller {
     }
 
     /// Runs a backfill for `caller` and publishes its progress. Returns when the last day is written. The earliest days
-    /// are fetched first because upstream deletes them first.
+    /// are fetched first because upstream deletes them first; if a client waits, the newest.
     ///
     /// # Errors
     /// The first [`LoadError`] that retries did not resolve. Days that were fetched before stay archived.
@@ -125,7 +132,10 @@ impl Backfiller {
         progress: &watch::Sender<BackfillProgress>,
     ) -> Result<(), LoadError> {
         let (began, calls_before) = (Instant::now(), (self.call_count)());
-        let (days, missing) = self.missing_days(request).await;
+        let (days, mut missing) = self.missing_days(request).await;
+        if request.priority == Priority::Interactive {
+            missing.reverse();
+        }
         let forecast = self.engine.forecast(&missing).await;
         progress.send_replace(BackfillProgress {
             days,
@@ -134,9 +144,11 @@ impl Backfiller {
             ..BackfillProgress::default()
         });
         let context = LoadContext { priority: request.priority, caller };
+        let remaining: Mutex<BTreeSet<DayKey>> = Mutex::new(missing.iter().cloned().collect());
         let all = stream::iter(missing.into_iter().map(|key| self.fetch_day(key, context)))
             .buffer_unordered(MAX_CONCURRENT_DAYS);
-        let each = all.try_for_each(|()| {
+        let each = all.try_for_each(|key| {
+            remaining.lock().remove(&key);
             progress.send_modify(|progress| {
                 progress.done += 1;
                 progress.fetched += 1;
@@ -145,7 +157,22 @@ impl Backfiller {
             });
             std::future::ready(Ok(()))
         });
-        each.await
+        let estimates = async {
+            loop {
+                tokio::time::sleep(ESTIMATE_INTERVAL).await;
+                let keys: Vec<DayKey> = remaining.lock().iter().cloned().collect();
+                let left = self.engine.forecast(&keys).await;
+                progress.send_modify(|progress| {
+                    progress.calls = (self.call_count)() - calls_before;
+                    progress.elapsed = began.elapsed();
+                    progress.forecast = left.map(|left| progress.elapsed + left);
+                });
+            }
+        };
+        tokio::select! {
+            result = each => result,
+            () = estimates => Ok(()),
+        }
     }
 
     /// The number of requested days that are produced and not expired, and the keys of those that are not archived.
@@ -171,8 +198,8 @@ impl Backfiller {
         archived
     }
 
-    /// Fetches a day and waits until it is written.
-    async fn fetch_day(&self, key: DayKey, context: LoadContext) -> Result<(), LoadError> {
+    /// Fetches a day and waits until it is written. Returns its key.
+    async fn fetch_day(&self, key: DayKey, context: LoadContext) -> Result<DayKey, LoadError> {
         let mut tries = 0;
         loop {
             match self.engine.load_day(&key, context).await {
@@ -186,7 +213,7 @@ impl Backfiller {
         if let Some(archive) = &self.archive {
             archive.wait_until_written(&key).await;
         }
-        Ok(())
+        Ok(key)
     }
 }
 

@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 
 use super::{
     kept_loads::KeptLoads,
-    loaded_days::{CacheStatus, LoadOptions, LoadedDays, QueryError},
+    loaded_days::{CacheStatus, DEFAULT_RETRY_AFTER, LoadOptions, LoadedDays, QueryError},
     monthly_rollup_cache::MonthlyRollupCache,
     plan::{Query, QueryPlan, plan},
     report_input::ReportInput,
@@ -39,6 +39,9 @@ const MAX_CONCURRENT_LOADS: usize = 512;
 
 /// A query is rejected early if this share of its estimated wait exceeds the time until its deadline.
 const REJECTION_ESTIMATE_FACTOR: f64 = 0.7;
+
+/// Minimum time for a partial result: days that are in the archive are read even if the caller does not want to wait.
+const MIN_PARTIAL_WAIT: Duration = Duration::from_millis(500);
 
 /// After a lead day could not be fetched, lead days are not fetched for this long unless they are required.
 const LEAD_DAYS_RETRY_INTERVAL: Duration = Duration::from_secs(60);
@@ -165,6 +168,10 @@ impl QueryEngine {
     /// Loads the days that `query` needs now.
     async fn load<D: DayData>(&self, query: &Query, options: LoadOptions) -> Result<LoadedDays<D>, QueryError> {
         let plan = self.plan(query);
+        let options = match options.allow_partial {
+            true => LoadOptions { deadline: options.deadline.max(Instant::now() + MIN_PARTIAL_WAIT), ..options },
+            false => options,
+        };
         let mut days = self.stored_and_fresh(&plan.keys, options).await;
         let missing = days.iter().enumerate().filter(|(_, day)| day.is_none());
         let missing: Vec<(usize, DayKey)> = missing.map(|(index, _)| (index, plan.keys[index].clone())).collect();
@@ -175,6 +182,7 @@ impl QueryEngine {
             cache_status.collapsed = forecast.collapsed;
         }
         let mut loaded = self.assemble(plan, days.into_iter().flatten().collect(), cache_status);
+        loaded.retry_after = self.retry_after(&loaded).await;
         in_one_dictionary(&mut loaded.days, None).await?;
         Ok(loaded)
     }
@@ -234,7 +242,8 @@ impl QueryEngine {
             };
             load_before_deadline(index, load, options, is_kept)
         };
-        let loads: Vec<_> = missing.iter().map(|(index, key)| load(*index, key.clone())).collect();
+        // The newest days first.
+        let loads: Vec<_> = missing.iter().rev().map(|(index, key)| load(*index, key.clone())).collect();
         let loaded = stream::iter(loads).buffer_unordered(MAX_CONCURRENT_LOADS).try_collect::<Vec<_>>().await;
         let loaded = match loaded {
             Err(QueryError::DeadlineExceeded { fetch_continues, .. }) => {
@@ -248,6 +257,17 @@ impl QueryEngine {
             days[index] = Some(day);
         }
         Ok(forecast)
+    }
+
+    /// The expected time until the days are there that were not fetched before the deadline. `None` if there are none.
+    async fn retry_after<D>(&self, loaded: &LoadedDays<D>) -> Option<Duration> {
+        let is_late = |error: &QueryError| matches!(error, QueryError::DeadlineExceeded { .. });
+        let late: Vec<DayKey> =
+            loaded.missing.iter().filter(|(_, error)| is_late(error)).map(|(key, _)| key.clone()).collect();
+        if late.is_empty() {
+            return None;
+        }
+        Some(self.source.forecast(&late, Depth::Rows).await.wait.unwrap_or(DEFAULT_RETRY_AFTER))
     }
 
     /// Rejects a query whose estimated wait clearly exceeds its deadline, and returns the estimate to the caller. Whole
@@ -267,7 +287,7 @@ impl QueryEngine {
         let caller = self.caller.unwrap_or(ANONYMOUS_BACKGROUND_CALLER);
         let context = LoadContext { priority: Priority::Background, caller };
         let mut fetch_continues = false;
-        for key in keys.iter().filter(|key| self.is_whole(key)) {
+        for key in keys.iter().rev().filter(|key| self.is_whole(key)) {
             fetch_continues |= self.kept_loads.is_kept(self.caller, key);
             let Some(kept) = self.kept_loads.try_keep(self.caller, key) else { continue };
             fetch_continues = true;

@@ -18,6 +18,9 @@ use crate::{
     table::{DayMetadata, DayTable},
 };
 
+/// When a request should be repeated if the time of the fetch cannot be estimated.
+pub const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(10);
+
 /// How long a load may take and whether it may be incomplete.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
@@ -41,6 +44,8 @@ pub struct LoadedDays<D = DayTable> {
     pub uncounted: Vec<UncountedDay>,
     /// The days that could not be loaded. Empty unless the caller accepts a partial result.
     pub missing: Vec<(DayKey, QueryError)>,
+    /// The expected time until the missing days are there that are being fetched. `None` if there are none.
+    pub retry_after: Option<Duration>,
     /// The state of each day, in the order of `days`.
     pub states: Vec<DayState>,
     /// When the next day is due for a refresh.
@@ -116,6 +121,7 @@ impl<D: DayMetadata> LoadedDays<D> {
             days: Vec::new(),
             uncounted: Vec::new(),
             missing: Vec::new(),
+            retry_after: None,
             states: Vec::new(),
             refresh_due_at: None,
             cache_status: CacheStatus::HIT,
@@ -171,6 +177,7 @@ impl<D: DayMetadata> LoadedDays<D> {
             plan: self.plan,
             uncounted: self.uncounted,
             missing: self.missing,
+            retry_after: self.retry_after,
             states: self.states,
             refresh_due_at: self.refresh_due_at,
             cache_status: self.cache_status,

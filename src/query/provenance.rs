@@ -1,5 +1,7 @@
 //! Provenance: the version, age and lifetime of the days behind a response, for validators and caching.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -25,6 +27,8 @@ pub struct Provenance {
     pub fetched_at: Option<Timestamp>,
     /// Before this time, no day is produced and none is due for a refresh. `None` means no limit.
     pub valid_until: Option<Timestamp>,
+    /// When missing days that are being fetched should be requested again. `None` if no day is being fetched.
+    pub retry_after: Option<Duration>,
     /// How the days were obtained.
     pub cache_status: CacheStatus,
 }
@@ -46,6 +50,7 @@ impl<D: DayMetadata> HasProvenance for LoadedDays<D> {
             version: version(self),
             fetched_at: self.latest_fetch().filter(|_| is_complete),
             valid_until: changes.into_iter().flatten().min().map(|at| at.max(now)),
+            retry_after: self.retry_after,
             cache_status: self.cache_status,
         }
     }

@@ -11,6 +11,7 @@
 mod archive_read;
 mod archive_tier;
 mod backlog;
+mod checkpoints;
 mod core;
 mod health;
 mod layout;

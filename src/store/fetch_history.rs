@@ -24,6 +24,9 @@ pub struct FetchHistory {
     departments_with_rows: RwLock<HashSet<DayKey>>,
 }
 
+/// Number of days from which the number of rows of a day is estimated: a week.
+const RECENT_DAYS: usize = 7;
+
 /// The day in keys that stand for all days of a department.
 const NO_DAY: Day = Day::from_date(jiff::civil::Date::ZERO);
 
@@ -159,6 +162,16 @@ impl FetchHistory {
     pub fn would_lose_rows(&self, day: &impl DayMetadata) -> bool {
         let would_lose_rows = |record: &FetchRecord, _: &RowCounts| record.would_lose_rows(day.row_count());
         day.key().scope == DataScope::Everyone && self.judge(day.key(), would_lose_rows).unwrap_or(false)
+    }
+
+    /// The mean number of rows of the latest recorded days of everyone that have rows, at most [`RECENT_DAYS`]. `None` if there
+    /// is none.
+    #[must_use]
+    pub fn rows_per_day(&self, geo: Geo, user_id_type: UserIdType) -> Option<f64> {
+        let series = self.series.read();
+        let records = series.get(&(geo, user_id_type))?.records.values().rev();
+        let rows: Vec<usize> = records.map(|record| record.rows).filter(|rows| *rows > 0).take(RECENT_DAYS).collect();
+        (!rows.is_empty()).then(|| rows.iter().sum::<usize>() as f64 / rows.len() as f64)
     }
 
     /// Removes a day of one geo and id type in all scopes.

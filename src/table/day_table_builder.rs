@@ -42,7 +42,7 @@ pub struct Row {
 ///
 /// A row replaces an earlier row with the same user id, because paging over data that Feishu is still writing may
 /// return a row twice. Rows without a user id can't be compared, so all of them are added.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DayTableBuilder {
     key: DayKey,
     dictionary: Arc<Dictionary>,
@@ -52,7 +52,7 @@ pub struct DayTableBuilder {
     keeps_order: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct PackedRow {
     profile: ProfileIndex,
     flags: Flags,
@@ -81,6 +81,17 @@ impl DayTableBuilder {
             quality: FetchQuality::default(),
             keeps_order: false,
         }
+    }
+
+    /// A builder with the rows of a day, to which further rows can be added. The day keeps its dictionary.
+    #[must_use]
+    pub fn from_day(day: &DayTable) -> Self {
+        let rows: Vec<PackedRow> = (0..day.row_count()).map(|row| day.packed_row(row)).collect();
+        let tables = day.dictionary.read();
+        let person = |(index, row): (usize, &PackedRow)| Some((tables.profile(row.profile).person?, index));
+        let row_by_person = rows.iter().enumerate().filter_map(person).collect();
+        drop(tables);
+        Self { rows, row_by_person, ..Self::new(day.key.clone(), Arc::clone(&day.dictionary)) }
     }
 
     /// The number of rows.
@@ -324,12 +335,16 @@ mod tests {
 
     fn build(dictionary: &Arc<Dictionary>, rows: &[(Option<&str>, u64)]) -> DayTable {
         let mut builder = DayTableBuilder::new(key(), dictionary.clone());
+        add_rows(&mut builder, rows);
+        builder.finish(Timestamp::UNIX_EPOCH)
+    }
+
+    fn add_rows(builder: &mut DayTableBuilder, rows: &[(Option<&str>, u64)]) {
         for (user_id, messages) in rows {
             let mut row = Row { user_id: user_id.map(Into::into), user_name: "张三".into(), ..Row::default() };
             row.counters[Counter::SendMessengerNum.index()] = *messages;
             builder.push(&row);
         }
-        builder.finish(Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -375,6 +390,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn rows_can_be_added_to_the_rows_of_a_day(
+            rows in proptest::collection::vec((proptest::option::of("[a-d]"), 0_u64..3), 0..12), split in 0_usize..12,
+        ) {
+            let dictionary = Arc::default();
+            let rows: Vec<_> = rows.iter().map(|(user_id, messages)| (user_id.as_deref(), *messages)).collect();
+            let (first, rest) = rows.split_at(split.min(rows.len()));
+            let mut builder = DayTableBuilder::from_day(&build(&dictionary, first));
+            add_rows(&mut builder, rest);
+            let continued = builder.finish(Timestamp::UNIX_EPOCH);
+            let whole = build(&dictionary, &rows);
+            prop_assert_eq!((continued.hash(), continued.row_count()), (whole.hash(), whole.row_count()));
+        }
+
         #[test]
         fn the_hash_does_not_depend_on_the_order_of_rows_without_a_user_id(
             rows in proptest::collection::vec(("[ab]", 0_u64..3, "[ab]", any::<bool>(), proptest::option::of(0_i64..3)), 2..9),

@@ -3,6 +3,7 @@
 mod archived_days;
 mod backfills;
 mod changed_days;
+mod checkpoints;
 mod cut_reads;
 mod damaged_files;
 mod digests;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod clock;
+mod estimates;
 mod limits;
 mod lookahead;
 mod odd_rows;

@@ -38,13 +38,16 @@ pub(crate) struct CallQueue<C, T> {
 pub(crate) struct QueueEntryId<C> {
     caller: C,
     class: TrafficClass,
-    number: u64,
+    position: CallPosition,
 }
 
-/// The queued calls of one class. The calls of each caller are in the order of their arrival.
+/// Rank and number of a call: the order of the calls of one caller.
+type CallPosition = (u64, u64);
+
+/// The queued calls of one class. The calls of each caller are ordered by rank, then by their arrival.
 #[derive(Debug)]
 struct ClassQueue<C, T> {
-    calls: BTreeMap<C, BTreeMap<u64, T>>,
+    calls: BTreeMap<C, BTreeMap<CallPosition, T>>,
     /// The callers in `calls`, the next one first.
     callers: VecDeque<C>,
     len: usize,
@@ -65,10 +68,10 @@ impl<C: CallerKey, T> CallQueue<C, T> {
         }
     }
 
-    /// Adds a call.
-    pub(crate) fn push(&mut self, caller: C, class: TrafficClass, call: T) -> QueueEntryId<C> {
+    /// Adds a call. Of the calls of one caller, the one with the lowest `rank` is removed first.
+    pub(crate) fn push(&mut self, caller: C, class: TrafficClass, rank: u64, call: T) -> QueueEntryId<C> {
         self.last_number += 1;
-        let id = QueueEntryId { caller, class, number: self.last_number };
+        let id = QueueEntryId { caller, class, position: (rank, self.last_number) };
         self.class_queue(class).push(id, call);
         id
     }
@@ -103,20 +106,6 @@ impl<C: CallerKey, T> CallQueue<C, T> {
         self.interactive.len == 0 && self.background.len == 0
     }
 
-    /// Permits that are given until `calls` more calls of `class` have received theirs, if no other calls arrive.
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    pub(crate) fn permits_until(&self, calls: u64, class: TrafficClass) -> f64 {
-        let interactive = self.interactive.len as f64;
-        let background = self.background.len as f64;
-        match class {
-            TrafficClass::Interactive => {
-                let interactive = interactive + calls as f64;
-                interactive + background.min(interactive / f64::from(self.background_every - 1))
-            }
-            TrafficClass::Background => interactive + background + calls as f64,
-        }
-    }
-
     fn class_queue(&mut self, class: TrafficClass) -> &mut ClassQueue<C, T> {
         match class {
             TrafficClass::Interactive => &mut self.interactive,
@@ -137,7 +126,7 @@ impl<C: CallerKey, T> ClassQueue<C, T> {
         if calls.is_empty() {
             self.callers.push_back(id.caller);
         }
-        calls.insert(id.number, call);
+        calls.insert(id.position, call);
         self.len += 1;
     }
 
@@ -156,7 +145,7 @@ impl<C: CallerKey, T> ClassQueue<C, T> {
 
     fn remove(&mut self, id: QueueEntryId<C>) -> Option<T> {
         let calls = self.calls.get_mut(&id.caller)?;
-        let call = calls.remove(&id.number)?;
+        let call = calls.remove(&id.position)?;
         if calls.is_empty() {
             self.calls.remove(&id.caller);
             self.callers.retain(|caller| *caller != id.caller);
@@ -190,22 +179,32 @@ mod tests {
     fn queue_of(calls: &[TestCall]) -> CallQueue<u64, TestCall> {
         let mut queue = CallQueue::new(BACKGROUND_EVERY);
         for (class, caller) in calls {
-            queue.push(*caller, *class, (*class, *caller));
+            queue.push(*caller, *class, 0, (*class, *caller));
         }
         queue
+    }
+
+    #[test]
+    fn the_calls_of_a_caller_are_removed_by_rank_and_callers_still_take_turns() {
+        let mut queue = CallQueue::new(BACKGROUND_EVERY);
+        for (caller, rank) in [(1_u64, 5_u64), (1, 3), (1, 3), (2, 9), (2, 1)] {
+            queue.push(caller, TrafficClass::Interactive, rank, (caller, rank));
+        }
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(order, [(1, 3), (2, 1), (1, 3), (2, 9), (1, 5)]);
     }
 
     #[test]
     fn a_hundred_thousand_background_calls_delay_an_interactive_call_by_one_permit() {
         let mut queue = CallQueue::new(BACKGROUND_EVERY);
         for _ in 0..100_000 {
-            queue.push(1_u64, TrafficClass::Background, "background");
+            queue.push(1_u64, TrafficClass::Background, 0, "background");
         }
         for _ in 0..7 {
             queue.pop();
         }
 
-        queue.push(2_u64, TrafficClass::Interactive, "interactive");
+        queue.push(2_u64, TrafficClass::Interactive, 0, "interactive");
 
         assert!([queue.pop(), queue.pop()].contains(&Some("interactive")));
     }
@@ -213,10 +212,10 @@ mod tests {
     #[test]
     fn a_background_call_proceeds_while_interactive_calls_keep_arriving() {
         let mut queue = CallQueue::new(BACKGROUND_EVERY);
-        queue.push(1_u64, TrafficClass::Background, "background");
+        queue.push(1_u64, TrafficClass::Background, 0, "background");
 
         let popped = (0..BACKGROUND_EVERY).filter_map(|_| {
-            queue.push(2_u64, TrafficClass::Interactive, "interactive");
+            queue.push(2_u64, TrafficClass::Interactive, 0, "interactive");
             queue.pop()
         });
 
@@ -227,9 +226,9 @@ mod tests {
     fn many_calls_of_one_caller_do_not_delay_another_caller() {
         let mut queue = CallQueue::new(BACKGROUND_EVERY);
         for _ in 0..1000 {
-            queue.push(1_u64, TrafficClass::Interactive, "many");
+            queue.push(1_u64, TrafficClass::Interactive, 0, "many");
         }
-        queue.push(2_u64, TrafficClass::Interactive, "single");
+        queue.push(2_u64, TrafficClass::Interactive, 0, "single");
 
         assert!([queue.pop(), queue.pop()].contains(&Some("single")));
     }
@@ -241,7 +240,7 @@ mod tests {
         ) {
             let mut queue = CallQueue::new(BACKGROUND_EVERY);
             let ids = calls.iter().map(|((class, caller), _)| {
-                queue.push(*caller, *class, (*class, *caller))
+                queue.push(*caller, *class, 0, (*class, *caller))
             }).collect::<Vec<_>>();
             for (id, (_, is_removed)) in ids.into_iter().zip(&calls) {
                 prop_assert!(!is_removed || queue.remove(id).is_some());

@@ -107,17 +107,26 @@ impl<C: CallerKey> Throttle<C> {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Waits for the permission to send one call.
+    /// Waits for the permission to send one call, after earlier calls of this caller.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn acquire(&self, caller: C, class: TrafficClass) -> Permit<C> {
+        self.acquire_ranked(caller, class, 0).await
+    }
+
+    /// Waits for the permission to send one call. Of the waiting calls of one caller and class, the one with the lowest
+    /// `rank` is sent first. The rank does not change the shares of the callers.
     ///
     /// Cancel safe: if the future is dropped, the call leaves the queue, and a permit on its way to it goes to another
     /// call.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub async fn acquire(&self, caller: C, class: TrafficClass) -> Permit<C> {
+    pub async fn acquire_ranked(&self, caller: C, class: TrafficClass, rank: u64) -> Permit<C> {
         let started = Instant::now();
         loop {
-            let (guard, delivery) = self.enqueue(caller, class);
+            let (guard, delivery) = self.enqueue(caller, class, rank);
             // A delivery fails only if the dispatcher ends with its runtime. Then the call is queued again.
             if let Ok(mut delivery) = delivery.await
                 && let Some(permit) = delivery.0.take()
@@ -129,18 +138,26 @@ impl<C: CallerKey> Throttle<C> {
         }
     }
 
-    /// The time until `calls` more calls of `class`, none of them queued yet, will have been replied to.
+    /// The time until `calls` calls will have been replied to. They include those that are queued or in flight, and all
+    /// calls that are sent before the last of them.
     #[must_use]
-    pub fn estimate(&self, calls: u64, class: TrafficClass) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub fn estimate(&self, calls: u64) -> Duration {
         let now = self.shared.now();
         let state = self.shared.lock();
-        let permits = state.queue.permits_until(calls, class);
+        let permits = calls.saturating_sub(state.controller.in_flight() as u64) as f64;
         let until_next_send = match state.controller.next_send(now) {
             NextSend::At(at) => at.saturating_sub(now),
             NextSend::AfterReply => Duration::ZERO,
         };
         let sending = Duration::try_from_secs_f64(permits / state.controller.rate()).unwrap_or(Duration::MAX);
         until_next_send.saturating_add(sending).saturating_add(state.controller.latency())
+    }
+
+    /// The mean time from sending a call to its reply.
+    #[must_use]
+    pub fn latency(&self) -> Duration {
+        self.shared.lock().controller.latency()
     }
 
     /// The present state.
@@ -177,9 +194,14 @@ impl<C: CallerKey> Throttle<C> {
         }
     }
 
-    fn enqueue(&self, caller: C, class: TrafficClass) -> (QueueGuard<'_, C>, oneshot::Receiver<Delivery<C>>) {
+    fn enqueue(
+        &self,
+        caller: C,
+        class: TrafficClass,
+        rank: u64,
+    ) -> (QueueGuard<'_, C>, oneshot::Receiver<Delivery<C>>) {
         let (sender, receiver) = oneshot::channel();
-        let id = self.shared.lock().queue.push(caller, class, sender);
+        let id = self.shared.lock().queue.push(caller, class, rank, sender);
         let calls_wait = Shared::give_due_permits(&self.shared).is_some();
         if calls_wait && !std::mem::replace(&mut self.shared.lock().has_dispatcher, true) {
             tokio::spawn(dispatch(Arc::clone(&self.shared)));

@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
 
 use super::preconditions::http_date;
+use crate::api::problem::retry_after_seconds;
 use crate::query::Provenance;
 
 /// The header `Cache-Status` (RFC 9211).
@@ -22,7 +23,8 @@ const MAX_AGE: i64 = 3600;
 /// For responses that can change at any moment: caches must revalidate them.
 const NO_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
-/// The caching headers of a response with this provenance, sent at `now`. They are always `private`, because rows are
+/// The caching headers of a response with this provenance, sent at `now`, and `Retry-After` while days are missing that are
+/// being fetched. They are always `private`, because rows are
 /// personal data that shared caches must not store.
 #[must_use]
 pub fn cache_headers(provenance: &Provenance, now: Timestamp) -> HeaderMap {
@@ -30,6 +32,7 @@ pub fn cache_headers(provenance: &Provenance, now: Timestamp) -> HeaderMap {
     headers.insert(header::CACHE_CONTROL, cache_control(provenance, now));
     headers.insert(header::VARY, VARY);
     headers.extend(cache_status(provenance, now));
+    headers.extend(provenance.retry_after.map(|wait| (header::RETRY_AFTER, retry_after_seconds(wait).into())));
     headers.extend(provenance.fetched_at.and_then(|at| header_field(header::LAST_MODIFIED, &http_date(at))));
     headers
 }
@@ -84,6 +87,7 @@ mod tests {
             version: [0; 32],
             fetched_at: NOW.parse().ok(),
             valid_until: lasts_until,
+            retry_after: None,
             cache_status: status,
         };
         cache_headers(&provenance, NOW.parse().unwrap())[name].to_str().unwrap().to_owned()

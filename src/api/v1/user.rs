@@ -46,7 +46,8 @@ const MAX_ID_BYTES: usize = 512;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct UserParams {
-    /// `true`: if some days cannot be fetched, respond with the others and list the failed days in `meta.days.missing`.
+    /// `true`: if some days cannot be fetched, or not within the wait (`Prefer: wait=N`), respond with the others and list the
+    /// missing days in `meta.days.missing`. `Retry-After` estimates when days that are still being fetched are there.
     /// Default: `false`.
     allow_partial: Option<bool>,
 }

@@ -4,9 +4,11 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
 use object_store::ObjectStore;
 
 use super::{
+    checkpoints::{CHECKPOINTS_FOLDER, contains_day},
     health::{ArchiveStatus, HealthMonitor, StorageOperation},
     object_storage::ObjectStorage,
     ownership::{ArchiveOwner, OwnershipClaim, OwnershipError},
@@ -20,6 +22,7 @@ use crate::{
     model::{DataScope, Day, DayKey, DayRange, Geo, UserIdType},
     prometheus::{Collector, Exposition},
     report::DayDigest,
+    source::MAX_CHECKPOINT_AGE,
     table::{DayTable, Dictionaries, parquet::FileMetadata},
 };
 
@@ -30,6 +33,7 @@ pub struct Archive {
     health: Arc<HealthMonitor>,
     reader: ArchiveReader,
     writer: Arc<ArchiveWriter>,
+    dictionaries: Arc<Dictionaries>,
     /// The folder of the archive, if it is on this machine.
     folder: Option<PathBuf>,
     /// In a fleet, only the leader writes days.
@@ -42,10 +46,11 @@ impl Archive {
     pub fn new(store: Arc<dyn ObjectStore>, dictionaries: Arc<Dictionaries>, owner: ArchiveOwner) -> Self {
         let (storage, health) = (Arc::new(ObjectStorage::new(store, owner)), Arc::<HealthMonitor>::default());
         Self {
-            reader: ArchiveReader::new(Arc::clone(&storage), Arc::clone(&health), dictionaries),
+            reader: ArchiveReader::new(Arc::clone(&storage), Arc::clone(&health), Arc::clone(&dictionaries)),
             writer: Arc::new(ArchiveWriter::new(Arc::clone(&storage), Arc::clone(&health))),
             storage,
             health,
+            dictionaries,
             folder: None,
             leadership: Leadership::sole(),
         }
@@ -166,9 +171,19 @@ impl Archive {
 
     /// Adds a final day to the days that wait to be written.
     pub(super) fn enqueue(&self, day: &Arc<DayTable>) {
-        if !self.leadership.is_elsewhere() {
+        if self.may_write() {
             self.writer.enqueue(day);
         }
+    }
+
+    /// Whether no other replica leads.
+    pub(super) fn may_write(&self) -> bool {
+        !self.leadership.is_elsewhere()
+    }
+
+    /// The dictionaries of the days.
+    pub(super) const fn dictionaries(&self) -> &Arc<Dictionaries> {
+        &self.dictionaries
     }
 
     /// Waits until the day is written or dropped.
@@ -189,13 +204,30 @@ impl Archive {
         self.writer.forget(key);
     }
 
-    /// Removes a day from the archive, written or not.
+    /// Removes a day from the archive, written or not, with the saved pages of fetches that contain it.
     ///
     /// # Errors
     /// If the storage operation fails. The file may still exist then.
     pub async fn remove(&self, key: &DayKey) -> Result<(), StorageError> {
         self.reader.forget(key);
+        self.remove_checkpoints(|name, _| contains_day(name, key)).await?;
         self.writer.remove(key).await
+    }
+
+    /// Removes the saved pages of fetches that nobody has continued in time.
+    ///
+    /// # Errors
+    /// If the storage operation fails.
+    pub async fn remove_stale_checkpoints(&self, now: Timestamp) -> Result<(), StorageError> {
+        self.remove_checkpoints(|_, saved_at| now.duration_since(saved_at) > MAX_CHECKPOINT_AGE).await
+    }
+
+    async fn remove_checkpoints(&self, is_removed: impl Fn(&str, Timestamp) -> bool) -> Result<(), StorageError> {
+        let listed = self.health.record_read(self.storage.list_control_records(CHECKPOINTS_FOLDER).await)?;
+        for (name, _) in listed.iter().filter(|(name, saved_at)| is_removed(name, *saved_at)) {
+            self.remove_control_record(CHECKPOINTS_FOLDER, name).await?;
+        }
+        Ok(())
     }
 
     /// Writes or replaces a control record: a small file for the gateway itself, such as the record of a backfill.
@@ -204,6 +236,14 @@ impl Archive {
     /// If the storage operation fails.
     pub async fn put_control_record(&self, folder: &str, name: &str, text: Vec<u8>) -> Result<(), StorageError> {
         self.writer.record_write(self.storage.put_control_record(folder, name, text).await)
+    }
+
+    /// The content of a control record; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the storage operation fails.
+    pub(super) async fn control_record(&self, folder: &str, name: &str) -> Result<Option<Bytes>, StorageError> {
+        self.health.record_read(self.storage.control_record(folder, name).await)
     }
 
     /// The contents of all control records of a folder.

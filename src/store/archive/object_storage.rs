@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
+use jiff::Timestamp;
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, path::Path};
 
 use super::{
     layout,
@@ -97,6 +98,21 @@ impl ObjectStorage {
     /// Writes or replaces a control record.
     pub(super) async fn put_control_record(&self, folder: &str, name: &str, text: Vec<u8>) -> Result<(), StorageError> {
         self.owned_store().await?.put(&layout::control_record(folder, name), text).await
+    }
+
+    /// Reads a control record; `None` if there is none.
+    pub(super) async fn control_record(&self, folder: &str, name: &str) -> Result<Option<Bytes>, StorageError> {
+        self.owned_store().await?.get(&layout::control_record(folder, name), GetOptions::default()).await
+    }
+
+    /// The names of all control records of a folder, each with the time of its last change.
+    pub(super) async fn list_control_records(&self, folder: &str) -> Result<Vec<(String, Timestamp)>, StorageError> {
+        let objects = self.owned_store().await?.list(&Path::from(folder)).await?;
+        let name_and_time = |object: ObjectMeta| {
+            let name = object.location.filename()?.strip_suffix(".json")?.to_owned();
+            Some((name, Timestamp::from_second(object.last_modified.timestamp()).ok()?))
+        };
+        Ok(objects.into_iter().filter_map(name_and_time).collect())
     }
 
     /// Reads all control records of a folder.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::support::{ApiResponse, Setup, day, eventually};
-use feishu_simulator::SimulatorConfig;
+use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, SimulatorConfig};
+use futures_util::future::join_all;
 use reqwest::StatusCode;
 
 const MONTH: &str = "/v1/reports/activity?start_date=2026-10-01&end_date=2026-10-31";
@@ -40,6 +41,32 @@ async fn cached_days_are_returned_without_waiting() {
 
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.headers["preference-applied"], "wait=0");
+}
+
+#[tokio::test]
+async fn a_partial_answer_has_the_days_that_are_held_and_tells_when_to_ask_again() {
+    let setup = Setup::new(SimulatorConfig { users: 50, ..SimulatorConfig::default() }).await;
+    setup.get("/v1/reports/activity?trailing=held&start_date=2026-10-20&end_date=2026-10-31").await.json();
+    let delay = FaultKind::Delay(Duration::from_secs(4));
+    setup.simulator.faults().push(InjectedFault::new(delay).on(FaultTarget::Stats));
+    let partial = async |path: &str, prefer: &str| {
+        let url = format!("{}{path}start_date=2026-10-18&end_date=2026-10-31&allow_partial=true", setup.base);
+        ApiResponse::read(setup.http.get(url).header("Prefer", prefer).send().await.expect("an answer")).await
+    };
+
+    let paths = ["/v1/reports/activity?trailing=held&", "/v1/users?", "/v1/user-days?limit=1&"];
+    let requests = paths.iter().flat_map(|path| ["wait=0", "wait=1", "respond-async"].map(|prefer| (*path, prefer)));
+    for answer in join_all(requests.map(|(path, prefer)| partial(path, prefer))).await {
+        let missing = &answer.json()["meta"]["days"]["missing"];
+        let dates: Vec<_> = missing.as_array().expect("a list").iter().map(|day| &day["date"]).collect();
+        assert_eq!(dates, ["2026-10-18", "2026-10-19"], "{}", answer.text);
+        assert!(answer.headers.contains_key("retry-after"), "{:?}", answer.headers);
+        assert_eq!(answer.headers["cache-control"], "private, no-cache");
+    }
+
+    let whole = partial("/v1/users?", "wait=60").await;
+    assert!(whole.json()["meta"]["days"]["missing"].as_array().expect("a list").is_empty());
+    assert!(!whole.headers.contains_key("retry-after"));
 }
 
 #[tokio::test]

@@ -42,8 +42,12 @@ struct Replica {
 
 impl Tenant {
     async fn new() -> Self {
+        Self::of(200).await
+    }
+
+    async fn of(users: u32) -> Self {
         let clock = Arc::new(ManualClock::at(at(NOON)));
-        let simulation = SimulatorConfig { users: 200, turnover: 0.0, ..SimulatorConfig::default() };
+        let simulation = SimulatorConfig { users, turnover: 0.0, ..SimulatorConfig::default() };
         let credentials =
             AppCredentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
         let simulator = Simulator::start(simulation, simulator_clock(clock.clone())).await.expect("a simulator");
@@ -276,6 +280,22 @@ async fn a_leader_that_does_not_reach_feishu_lets_another_replica_lead() {
     eventually(async || cut_off.get(DAY).await.status == StatusCode::OK).await;
 
     assert!(other.leads().await && !cut_off.leads().await);
+}
+
+#[tokio::test]
+async fn the_next_leader_continues_a_long_chain() {
+    let tenant = Tenant::of(1_500).await;
+    let [leader, follower] = tenant.pair().await;
+    tenant.simulator.faults().push(InjectedFault::new(FaultKind::Hang).on(FaultTarget::Stats).after(20));
+    follower.send(Method::POST, "/v1/backfills?start_date=2026-11-05&end_date=2026-11-05", None).await;
+    eventually(async || tenant.simulator.faults().remaining() == 0).await;
+
+    leader.stop.cancel();
+    leader.served.await.expect("an orderly end");
+
+    eventually(async || day_file(tenant.archive.path()) == 1).await;
+    let pages: Vec<_> = tenant.simulator.call_log().stats_calls().into_iter().filter_map(|call| call.page).collect();
+    assert_eq!(pages, (1..=21).chain(21..=25).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -39,3 +39,19 @@ async fn calls_stay_within_two_percent_and_one_per_chain(
     assert_eq!(distinct.len(), calls.len(), "a page was requested twice");
     assert!(calls.iter().all(|call| call.query.as_ref().is_some_and(|query| query.page_size == 60)));
 }
+
+#[tokio::test]
+async fn the_newest_day_of_a_request_is_fetched_first() {
+    let simulation = SimulatorConfig { users: 4_000, turnover: 0.0, ..SimulatorConfig::default() };
+    // With one call in flight, the order of the calls is that of the queue.
+    let setup = Setup::with(simulation, |config| config.feishu.throttle.max_in_flight = 1).await;
+    setup.get("/v1/reports/activity?trailing=held&start_date=2026-10-20&end_date=2026-10-20").await.json();
+    setup.simulator.call_log().clear();
+
+    setup.get("/v1/reports/activity?trailing=held&start_date=2026-11-15&end_date=2026-11-20").await.json();
+
+    let calls = setup.simulator.call_log().stats_calls();
+    let first_pages = calls.iter().filter(|call| call.page == Some(1));
+    let days: Vec<_> = first_pages.map(|call| call.query.as_ref().expect("a query").days.start().day()).collect();
+    assert_eq!(days, [20, 19, 18, 17, 16, 15]);
+}

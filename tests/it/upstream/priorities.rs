@@ -78,7 +78,7 @@ async fn a_day_of_a_backfill_is_fetched_first_if_a_caller_waits_for_it() {
     let (simulator, source) = upstream().await;
     let backfill = backfill(&simulator, &source).await;
 
-    let wanted = &keys(&DataScope::Everyone, "2026-11-08", "2026-11-08")[0];
+    let wanted = &keys(&DataScope::Everyone, "2026-11-01", "2026-11-01")[0];
     source.load(wanted, Depth::Rows, INTERACTIVE).await.unwrap();
 
     assert!(!backfill.is_finished(), "the requested day is ready before the other days of the backfill");

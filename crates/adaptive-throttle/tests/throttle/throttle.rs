@@ -135,7 +135,7 @@ async fn no_more_calls_are_in_flight_than_the_rate_needs() {
 async fn the_estimated_time_is_close_to_the_real_one() {
     let throttle = throttle_with_ceiling(5.0);
     let started = Instant::now();
-    let estimate = throttle.estimate(100, TrafficClass::Interactive);
+    let estimate = throttle.estimate(100);
 
     let calls = (0..100).map(|_| call(&throttle, 1, TrafficClass::Interactive));
     calls.collect::<FuturesUnordered<_>>().count().await;
