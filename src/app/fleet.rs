@@ -102,25 +102,34 @@ pub(super) async fn remove_forgotten_days(
     views: ViewEngines,
     archive: Option<Arc<Archive>>,
 ) {
-    let remove_day = |key: &DayKey| {
+    let remove_day = async |key: DayKey| {
+        // The archive first: a request in between could store its cached file in memory again.
         if let Some(archive) = &archive {
-            archive.forget(key);
+            archive.forget(&key).await;
         }
-        views.remove_day(key);
+        views.remove_day(&key);
     };
     let mut known = None;
     loop {
         let forgotten = status.borrow_and_update().forgotten.clone();
         if let Some(forgotten) = forgotten.filter(|forgotten| Some(forgotten.count) != known) {
-            // A process that has just started holds nothing that was deleted before.
+            // A process that has just started holds nothing in memory that was deleted before. Its disk cache is compared with a
+            // listing of the archive.
             match known.map(|known| forgotten.since(known)) {
                 None => {}
                 Some(MissedDeletions::Days(days)) => {
-                    days.into_iter().flat_map(keys_of).for_each(|key| remove_day(&key));
+                    for key in days.into_iter().flat_map(keys_of) {
+                        remove_day(key).await;
+                    }
                 }
                 Some(MissedDeletions::All) => {
                     tracing::warn!("more days were deleted than the record names; all days are removed from memory");
-                    views.held_days().iter().for_each(&remove_day);
+                    if let Some(archive) = &archive {
+                        archive.clear_disk_cache().await;
+                    }
+                    for key in views.held_days() {
+                        remove_day(key).await;
+                    }
                 }
             }
             known = Some(forgotten.count);
