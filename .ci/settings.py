@@ -27,6 +27,8 @@ IN_OTHER_VALUES = {
     "PULSE_PSEUDONYM_KEY_FILE": "access.pseudonymKey.existingSecret",
     "PULSE_TLS_CERT": "tls.existingSecret",
     "PULSE_TLS_KEY": "tls.existingSecret",
+    "PULSE_ARCHIVE_CACHE": "archiveCache.enabled",
+    "PULSE_ARCHIVE_CACHE_BYTES": "archiveCache.size",
     "PULSE_FLEET": "fleet.store",
     "PULSE_FLEET_FILE": "fleet.redis.existingSecret",
     "PULSE_FLEET_LISTEN": "fleet.port",

@@ -28,7 +28,7 @@ pub mod read_path;
 mod refresh_tracker;
 pub mod single_flight;
 
-pub use archive::{Archive, ArchiveLocation, ArchiveOwner, ArchiveTier};
+pub use archive::{Archive, ArchiveLocation, ArchiveOwner, ArchiveTier, DiskCache, DiskCacheConfig};
 pub use day_catalog::{CacheGeneration, DayCatalog, DayStatus, RecordedDay};
 pub use fill_cache::FillCache;
 pub use filtered_view::FilteredView;

@@ -21,8 +21,8 @@ use crate::{
     query::{BackfillJobs, Backfiller, CallCount, LatestDayMetrics, MemoryMetrics, QueryEngine, ViewEngines},
     source::{ChainCheckpoints, DaySource},
     store::{
-        Archive, ArchiveLocation, ArchiveOwner, HistoryFile, Memory, ReadPath,
-        archive::{ArchiveLocationError, OwnershipError},
+        Archive, ArchiveLocation, ArchiveOwner, DiskCache, DiskCacheConfig, HistoryFile, Memory, ReadPath,
+        archive::{ArchiveLocationError, NotACacheError, OwnershipError},
         read_path,
     },
     table::Dictionaries,
@@ -65,6 +65,9 @@ pub enum BuildError {
     /// The archive location is invalid.
     #[error(transparent)]
     Archive(#[from] ArchiveLocationError),
+    /// The folder of the disk cache contains other files.
+    #[error(transparent)]
+    ArchiveCache(#[from] NotACacheError),
     /// The store cannot hold the record of the fleet.
     #[error(transparent)]
     FleetStore(#[from] FleetStoreError),
@@ -152,17 +155,19 @@ impl MemoryShares {
     }
 }
 
-/// Opens the archive at this location; `None` if there is none.
+/// Opens the archive at this location, and its disk cache; `None` if there is none.
 fn open_archive(
     location: &ArchiveLocation,
+    cache: Option<DiskCacheConfig>,
     owner: ArchiveOwner,
     dictionaries: &Arc<Dictionaries>,
     bytes: &MemoryShares,
     leadership: Leadership,
-) -> Result<Option<Arc<Archive>>, ArchiveLocationError> {
+) -> Result<Option<Arc<Archive>>, BuildError> {
     let folder = if let ArchiveLocation::Folder(path) = location { Some(path.clone()) } else { None };
     let Some(store) = location.open()? else { return Ok(None) };
-    let archive = Archive::new(store, Arc::clone(dictionaries), owner)
+    let cache = cache.map(|cache| DiskCache::open(cache, location.to_string(), owner.clone())).transpose()?;
+    let archive = Archive::with_disk_cache(store, Arc::clone(dictionaries), owner, cache)
         .in_folder(folder)
         .with_backlog_bytes(bytes.backlog)
         .with_membership_bytes(bytes.memberships)
@@ -193,7 +198,9 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let key = FleetKey::new(&config.feishu.credentials.app_secret);
     let fleet = config.fleet.map(|fleet| (fleet.prepare(key.clone()), fleet));
     let leadership = fleet.as_ref().map_or_else(Leadership::sole, |(prepared, _)| prepared.leadership());
-    let archive = open_archive(&config.archive, config.owner.clone(), &dictionaries, &bytes, leadership.clone())?;
+    let owner = config.owner.clone();
+    let archive =
+        open_archive(&config.archive, config.archive_cache, owner, &dictionaries, &bytes, leadership.clone())?;
     let feishu = FeishuConfig {
         observer,
         loading_bytes: bytes.loading,

@@ -15,7 +15,7 @@ use crate::{
     api::{DashboardConfig, LogFilter, MetricsListener},
     feishu::FeishuConfig,
     model::Geo,
-    store::{ArchiveLocation, ArchiveOwner, FreshnessPolicy},
+    store::{ArchiveLocation, ArchiveOwner, DiskCacheConfig, FreshnessPolicy},
 };
 
 /// The configuration of the gateway.
@@ -35,6 +35,8 @@ pub struct GatewayConfig {
     pub history_file: Option<PathBuf>,
     /// Where final days are archived.
     pub archive: ArchiveLocation,
+    /// Keeps files of the archive, if it is in a bucket. `None`: nothing is kept.
+    pub archive_cache: Option<DiskCacheConfig>,
     /// The app that owns the archive.
     pub owner: ArchiveOwner,
     /// Prefetching and deletion of days.
@@ -81,6 +83,7 @@ impl GatewayConfig {
             freshness: FreshnessPolicy::default(),
             history_file: None,
             archive: ArchiveLocation::Disabled,
+            archive_cache: None,
             maintenance: MaintenanceConfig::default(),
             metrics: MetricsListener::default(),
             business_metrics: false,

@@ -182,11 +182,12 @@ pub(super) async fn remove_forgotten_days(
     views: ViewEngines,
     archive: Option<Arc<Archive>>,
 ) {
-    let remove_day = |key: &DayKey| {
+    let remove_day = async |key: DayKey| {
+        // The archive first: a request in between could store its cached file in memory again.
         if let Some(archive) = &archive {
-            archive.forget(key);
+            archive.forget(&key).await;
         }
-        views.remove_day(key);
+        views.remove_day(&key);
     };
     let mut known = None;
     loop {
@@ -194,17 +195,25 @@ pub(super) async fn remove_forgotten_days(
         if let Some(forgotten) = forgotten.filter(|forgotten| Some(forgotten.count) != known) {
             let missed = match known {
                 Some(known) => forgotten.since(known),
-                // This process can have read days from the archive before it read the record for the first time.
+                // This process can have read days from the archive before it read the record for the first time. Its disk cache
+                // is compared with a listing of the archive.
                 None => MissedDeletions::Days(forgotten.latest),
             };
             match missed {
                 MissedDeletions::Days(days) => {
                     let of_others = days.into_iter().filter(|day| day.by != replica_id);
-                    of_others.flat_map(keys_of).for_each(|key| remove_day(&key));
+                    for key in of_others.flat_map(keys_of) {
+                        remove_day(key).await;
+                    }
                 }
                 MissedDeletions::All => {
                     tracing::warn!("more days were deleted than the record names; all days are removed from memory");
-                    views.held_days().iter().for_each(&remove_day);
+                    if let Some(archive) = &archive {
+                        archive.clear_disk_cache().await;
+                    }
+                    for key in views.held_days() {
+                        remove_day(key).await;
+                    }
                 }
             }
             known = Some(forgotten.count);

@@ -92,6 +92,7 @@ impl SettingError {
             BuildError::Archive(_) | BuildError::ArchiveOwner { .. } => {
                 Self::of("PULSE_ARCHIVE", format_args!("is wrong: {error}"))
             }
+            BuildError::ArchiveCache(error) => Self::of("PULSE_ARCHIVE_CACHE", format_args!("is wrong: {error}")),
             BuildError::FleetStore(error) => Self::fleet_store(error),
             BuildError::Tls(_) | BuildError::Threads(_) | BuildError::FleetThread(_) => Self(error.to_string()),
         }

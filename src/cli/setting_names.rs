@@ -2,7 +2,7 @@
 
 /// A valid value of each setting, and of options that are not settings. Secrets have none, because an example of a secret
 /// would be used as one: the example of their file stands for it.
-const EXAMPLES: [(&str, &str); 56] = [
+const EXAMPLES: [(&str, &str); 58] = [
     ("FEISHU_APP_ID", "cli_a1b2c3d4e5f6"),
     ("FEISHU_APP_SECRET_FILE", "/run/secrets/feishu-app-secret"),
     ("FEISHU_BASE_URL", "https://open.feishu.cn"),
@@ -38,6 +38,8 @@ const EXAMPLES: [(&str, &str); 56] = [
     ("PULSE_DRAIN_DELAY", "5s"),
     ("PULSE_CACHE_BYTES", "512MiB"),
     ("PULSE_ARCHIVE", "s3://lake/feishu-pulse"),
+    ("PULSE_ARCHIVE_CACHE", "/var/cache/feishu-pulse"),
+    ("PULSE_ARCHIVE_CACHE_BYTES", "10GiB"),
     ("PULSE_WARM", "on"),
     ("PULSE_WARM_DAYS", "35"),
     ("PULSE_SETTLING_TIME", "6h"),

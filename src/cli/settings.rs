@@ -40,7 +40,7 @@ use crate::{
     feishu::{FeishuConfig, quota::QuotaConfig, token::AppCredentials},
     model::Geo,
     proxy,
-    store::{ArchiveLocation, FreshnessPolicy},
+    store::{ArchiveLocation, DiskCacheConfig, FreshnessPolicy},
 };
 
 /// The settings of an operator.
@@ -131,6 +131,15 @@ pub struct Settings {
     /// variables, including `AWS_ENDPOINT_URL`), `memory://` or `none`
     #[arg(long, env = "PULSE_ARCHIVE", value_name = "URL", default_value = "data", help_heading = STORAGE)]
     pub archive: ArchiveLocation,
+
+    /// A folder of this machine that keeps files of an archive in a bucket, so that they are not read from the bucket again,
+    /// also after a restart. It contains what employees did, and no other files. Without it nothing is kept
+    #[arg(long, env = "PULSE_ARCHIVE_CACHE", value_name = "PATH", help_heading = STORAGE)]
+    pub archive_cache: Option<PathBuf>,
+
+    /// Limit of the files in `PULSE_ARCHIVE_CACHE`, such as 10GiB. The least recently used days are deleted first
+    #[arg(long, env = "PULSE_ARCHIVE_CACHE_BYTES", value_name = "SIZE", default_value = "10GiB", value_parser = size, help_heading = STORAGE)]
+    pub archive_cache_bytes: ByteSize,
 
     /// Whether days are fetched as soon as Feishu has produced them
     #[arg(long, env = "PULSE_WARM", value_name = "SWITCH", value_enum, default_value_t, help_heading = DAYS)]
@@ -247,6 +256,7 @@ impl Settings {
             cache_bytes: self.cache_bytes.as_u64(),
             request_timeout: self.request_timeout,
             archive: self.archive.clone(),
+            archive_cache: self.disk_cache()?,
             freshness: FreshnessPolicy {
                 settling_time: self.settling_time,
                 confirmation_gap: self.late_confirmation,
@@ -330,10 +340,24 @@ impl Settings {
             self.secret().err(),
             self.distinct_geos().err(),
             self.fleet.config(&self.archive).err(),
+            self.disk_cache().err(),
             proxy::check_environment().err().map(|error| SettingError::new(error.to_string())),
             telemetry::check(&self.log).err().map(|error| SettingError::telemetry(&error.into())),
         ];
         errors.into_iter().flatten().chain(self.access.errors()).collect()
+    }
+
+    fn disk_cache(&self) -> Result<Option<DiskCacheConfig>, SettingError> {
+        let Some(folder) = self.archive_cache.clone() else { return Ok(None) };
+        if !matches!(self.archive, ArchiveLocation::Bucket { .. }) {
+            let fault = format!(
+                "is set, but {} is {}: only an archive in a bucket has a cache",
+                both_names("PULSE_ARCHIVE"),
+                self.archive
+            );
+            return Err(SettingError::of("PULSE_ARCHIVE_CACHE", fault));
+        }
+        Ok(Some(DiskCacheConfig { folder, max_bytes: self.archive_cache_bytes.as_u64() }))
     }
 
     fn check_listen(&self) -> Result<(), SettingError> {

@@ -18,5 +18,5 @@ pub use self::{
     day_digest::{DayDigest, DepartmentDigest, by_date, has_inactive_rows},
     day_reindexing::DayReindexing,
     membership_cache::MembershipCache,
-    stored_digest::{decode_digest, encode_digest},
+    stored_digest::{StoredDigest, decode_digest, encode_digest},
 };

@@ -7,12 +7,17 @@
 //! file that is read is checked against its row count and content hash. A damaged file is moved aside and reported, and
 //! its day is fetched from Feishu again. While the archive is down, days are fetched from Feishu and wait in the
 //! backlog.
+//!
+//! A bucket can have a disk cache, which keeps what was read from the bucket or written to it.
 
 mod archive_read;
 mod archive_tier;
 mod backlog;
+mod cache_folder;
 mod checkpoints;
 mod core;
+mod disk_cache;
+mod file_version;
 mod health;
 mod layout;
 mod listing_cache;
@@ -29,6 +34,7 @@ mod writer;
 pub use self::{
     archive_tier::ArchiveTier,
     core::Archive,
+    disk_cache::{DiskCache, DiskCacheConfig, NotACacheError},
     health::ArchiveStatus,
     location::{ArchiveLocation, ArchiveLocationError, ParseLocationError},
     ownership::{ArchiveOwner, OwnershipClaim, OwnershipError},

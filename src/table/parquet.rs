@@ -17,6 +17,7 @@ mod schema;
 
 pub use self::{
     encode::{encode, file_order},
+    file_bytes::FileBytes,
     file_metadata::FileMetadata,
     parquet_day::{ParquetDay, PersonCells, PersonColumns, decode, read_file_metadata},
     parquet_stream::ParquetStream,

@@ -24,13 +24,16 @@ pub(super) async fn check(config: &GatewayConfig, clock: Arc<dyn Clock>) -> Vec<
     let unchecked =
         || vec![Finding::passed(SUBJECT, "the departments of access keys cannot be checked without archived days")];
     // An unusable archive has a finding of its own.
-    let Ok(gateway) = app::build(config.clone(), clock) else { return unchecked() };
+    let geos = config.geos.clone();
+    // The disk cache belongs to the gateway that runs.
+    let config = GatewayConfig { archive_cache: None, ..config.clone() };
+    let Ok(gateway) = app::build(config, clock) else { return unchecked() };
     let Some((archive, _)) = &gateway.archive else { return unchecked() };
     // A read would claim an archive without an owner.
     if archive.inspect_owner().await.ok() != Some(OwnershipClaim::Ours) {
         return unchecked();
     }
-    let mut without_days = config.geos.clone();
+    let mut without_days = geos;
     let known = stored_departments(&gateway.maintenance.views, &mut without_days).await;
     if !without_days.is_empty() {
         return unchecked();

@@ -1,4 +1,4 @@
-//! Checks that other users of the machine cannot read the archive and the state.
+//! Checks that other users of the machine cannot read the archive, its disk cache and the state.
 
 use std::{collections::BTreeSet, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -14,8 +14,9 @@ pub(super) fn check(config: &GatewayConfig) -> Vec<Finding> {
         ArchiveLocation::Folder(path) => Some(path.as_path()),
         ArchiveLocation::Bucket { .. } | ArchiveLocation::Memory | ArchiveLocation::Disabled => None,
     };
+    let cache = config.archive_cache.as_ref().map(|cache| cache.folder.as_path());
     let state = config.feishu.state_file.as_deref().and_then(Path::parent);
-    let folders: BTreeSet<&Path> = archive.into_iter().chain(state).collect();
+    let folders: BTreeSet<&Path> = archive.into_iter().chain(cache).chain(state).collect();
     folders.into_iter().filter_map(check_folder).collect()
 }
 

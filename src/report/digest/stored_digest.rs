@@ -42,9 +42,9 @@ const _: () = assert!(Counter::COUNT == 15, "the number of counters has changed:
 /// Limit of the decompressed size in bytes; larger input is corrupt.
 const MAX_DECOMPRESSED_BYTES: u64 = 256 << 20;
 
-/// The stored form of a digest.
+/// The stored form of a digest. It has hashes in place of people.
 #[derive(Debug, Serialize, Deserialize)]
-struct StoredDigest {
+pub struct StoredDigest {
     key: String,
     fetched_at: Timestamp,
     hash: ContentHash,
@@ -136,11 +136,25 @@ pub fn decode_digest(
     dictionary: &Arc<Dictionary>,
     members: &MembershipCache,
 ) -> Result<DayDigest, ParquetReadError> {
-    let stored = file.attachment().ok_or_else(|| ParquetReadError::damaged("the file has no digest"))?;
-    StoredDigest::read(stored)?.to_digest(file, dictionary, members)
+    StoredDigest::of_file(file)?.to_digest(file, dictionary, members)
 }
 
 impl StoredDigest {
+    /// The digest stored in a file.
+    ///
+    /// # Errors
+    /// [`ParquetReadError`] if the file has no digest or an invalid one, or if the digest was not read.
+    pub fn of_file(file: &ParquetDay) -> Result<Self, ParquetReadError> {
+        let stored = file.attachment().ok_or_else(|| ParquetReadError::damaged("the file has no digest"))?;
+        Self::read(&stored)
+    }
+
+    /// Whether [`Self::to_digest`] reads the columns of the people from the file, because members are not cached.
+    #[must_use]
+    pub fn needs_person_columns(&self, dictionary: &Dictionary, members: &MembershipCache) -> bool {
+        self.departments.iter().any(|stored| members.get(dictionary, &stored.members_hash).is_none())
+    }
+
     /// Writing to memory does not fail.
     fn write(&self) -> io::Result<Vec<u8>> {
         let plain = postcard::to_stdvec(self).map_err(io::Error::other)?;
@@ -166,7 +180,11 @@ impl StoredDigest {
         postcard::from_bytes(&plain).map_err(ParquetReadError::damaged)
     }
 
-    fn to_digest(
+    /// The digest with its people. Members that are not cached are read from the file.
+    ///
+    /// # Errors
+    /// [`ParquetReadError`] if the digest is not that of the file, or if the columns of the people are needed and were not read.
+    pub fn to_digest(
         &self,
         file: &ParquetDay,
         dictionary: &Arc<Dictionary>,

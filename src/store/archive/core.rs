@@ -9,6 +9,7 @@ use object_store::ObjectStore;
 
 use super::{
     checkpoints::{CHECKPOINTS_FOLDER, contains_day},
+    disk_cache::DiskCache,
     health::{ArchiveStatus, HealthMonitor, StorageOperation},
     object_storage::ObjectStorage,
     ownership::{ArchiveOwner, OwnershipClaim, OwnershipError},
@@ -44,7 +45,19 @@ impl Archive {
     /// The archive of `owner` in `store`. Its days share `dictionaries` with other days.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, dictionaries: Arc<Dictionaries>, owner: ArchiveOwner) -> Self {
-        let (storage, health) = (Arc::new(ObjectStorage::new(store, owner)), Arc::<HealthMonitor>::default());
+        Self::with_disk_cache(store, dictionaries, owner, None)
+    }
+
+    /// The same with a disk cache, for a `store` that is not on this machine.
+    #[must_use]
+    pub fn with_disk_cache(
+        store: Arc<dyn ObjectStore>,
+        dictionaries: Arc<Dictionaries>,
+        owner: ArchiveOwner,
+        cache: Option<DiskCache>,
+    ) -> Self {
+        let storage = Arc::new(ObjectStorage::new(store, owner, cache));
+        let health = Arc::<HealthMonitor>::default();
         Self {
             reader: ArchiveReader::new(Arc::clone(&storage), Arc::clone(&health), Arc::clone(&dictionaries)),
             writer: Arc::new(ArchiveWriter::new(Arc::clone(&storage), Arc::clone(&health))),
@@ -199,9 +212,20 @@ impl Archive {
 
     /// Drops what is cached of a day that another replica has removed, and its write if that is pending. If this process has
     /// just written the day, the file is removed again.
-    pub fn forget(&self, key: &DayKey) {
-        self.reader.forget(key);
+    pub async fn forget(&self, key: &DayKey) {
+        self.reader.forget(key).await;
         self.writer.forget(key);
+        if let Err(error) = self.storage.remove_cached(key).await {
+            tracing::error!(%key, %error, "a deleted day could not be deleted from the disk cache");
+        }
+    }
+
+    /// Drops all cached files, because other replicas have removed days that are not known.
+    pub async fn clear_disk_cache(&self) {
+        let Some(cache) = self.storage.cache() else { return };
+        if let Err(error) = cache.clear().await {
+            tracing::error!(%error, "the disk cache could not be emptied");
+        }
     }
 
     /// Removes a day from the archive, written or not, with the saved pages of fetches that contain it.
@@ -209,7 +233,7 @@ impl Archive {
     /// # Errors
     /// If the storage operation fails. The file may still exist then.
     pub async fn remove(&self, key: &DayKey) -> Result<(), StorageError> {
-        self.reader.forget(key);
+        self.reader.forget(key).await;
         self.remove_checkpoints(|name, _| contains_day(name, key)).await?;
         self.writer.remove(key).await
     }
@@ -277,6 +301,11 @@ impl Collector for Archive {
             .sample(f64::from(u8::from(health.fault.is_some())));
         page.counter("feishu_pulse_archive_reads_total", "Archived days read, by the part of the file that was read.")
             .counter_vec(self.reader.reads());
+        page.counter(
+            "feishu_pulse_archive_read_bytes_total",
+            "Bytes of archived days that were read from the folder or the bucket, without those from the disk cache.",
+        )
+        .sample(self.storage.read_bytes().get() as f64);
         page.gauge("feishu_pulse_archive_unwritten_partitions", "Days that wait to be written to the archive.")
             .sample(health.unwritten as f64);
         page.counter(
@@ -289,6 +318,9 @@ impl Collector for Archive {
             "Damaged archive files that were found and moved aside.",
         )
         .sample(health.damaged as f64);
+        if let Some(cache) = self.storage.cache() {
+            cache.collect(page);
+        }
     }
 }
 

@@ -24,9 +24,19 @@ pub(super) fn series_folder(geo: Geo, user_id_type: UserIdType) -> Path {
     Path::from(format!("{DAYS_FOLDER}/geo={geo}/user_id_type={}", user_id_type.name()))
 }
 
+/// The folder of a day.
+pub(super) fn day_folder(key: &DayKey) -> Path {
+    series_folder(key.geo, key.user_id_type).join(format!("date={}", key.day))
+}
+
 /// The file of a day.
 pub(super) fn day_file(key: &DayKey) -> Path {
-    series_folder(key.geo, key.user_id_type).join(format!("date={}", key.day)).join(FILE_NAME)
+    day_folder(key).join(FILE_NAME)
+}
+
+/// The day of a folder; `None` if the path is not that of a day's folder.
+pub(super) fn parse_day_folder(path: &Path) -> Option<DayKey> {
+    parse_day_file(&path.clone().join(FILE_NAME))
 }
 
 /// The day of a file; `None` if the path is not that of a day's file.
@@ -65,6 +75,7 @@ mod tests {
 
         assert_eq!(path.as_ref(), "user_days/geo=cn/user_id_type=open_id/date=2026-11-01/part-0.parquet");
         assert_eq!(parse_day_file(&path), Some(one.clone()));
+        assert_eq!(parse_day_folder(&day_folder(&one)), Some(one.clone()));
         assert_eq!(parse_day_file(&damaged_file(&one)), None);
         assert_eq!(parse_day_file(&series_folder(Geo::Cn, UserIdType::OpenId)), None);
     }

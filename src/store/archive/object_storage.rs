@@ -1,18 +1,23 @@
-//! Object storage: the files and control records of the archive.
+//! Object storage: the files and control records of the archive, and the disk cache of the files.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, path::Path};
 
 use super::{
+    disk_cache::DiskCache,
+    file_version::FileVersion,
     layout,
     ownership::{ArchiveOwner, ArchiveOwnership},
     storage_error::StorageError,
-    timed_store::TimedStore,
+    timed_store::{ObjectBytes, TimedStore},
 };
-use crate::model::{Day, DayKey, Geo, UserIdType};
+use crate::{
+    model::{Day, DayKey, Geo, UserIdType},
+    prometheus::MetricCounter,
+};
 
 /// Bytes to read for a file's footer. The footer with its metadata is far smaller.
 const MAX_FOOTER_BYTES: u64 = 64 << 10;
@@ -22,6 +27,9 @@ const MAX_FOOTER_BYTES: u64 = 64 << 10;
 pub(super) struct ObjectStorage {
     store: TimedStore,
     ownership: ArchiveOwnership,
+    cache: Option<DiskCache>,
+    /// Bytes of files that were read from the store.
+    read_bytes: MetricCounter,
 }
 
 /// The files of a series, by day.
@@ -30,14 +38,29 @@ pub(super) type Listing = BTreeMap<Day, ListedFile>;
 /// A file in a listing. Different versions of a file compare as unequal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ListedFile {
+    /// The entity tag, or the time of the last change.
     tag: String,
-    size: u64,
+    /// Size in bytes.
+    pub(super) size: u64,
+    /// `None` if the store sends no entity tags.
+    pub(super) version: Option<FileVersion>,
 }
 
 impl ObjectStorage {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, owner: ArchiveOwner) -> Self {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, owner: ArchiveOwner, cache: Option<DiskCache>) -> Self {
         let store = TimedStore::new(store);
-        Self { ownership: ArchiveOwnership::new(store.clone(), owner), store }
+        let ownership = ArchiveOwnership::new(store.clone(), owner);
+        Self { ownership, store, cache, read_bytes: MetricCounter::default() }
+    }
+
+    /// The disk cache, if there is one.
+    pub(super) const fn cache(&self) -> Option<&DiskCache> {
+        self.cache.as_ref()
+    }
+
+    /// Bytes of files that were read from the store, without those from the cache.
+    pub(super) const fn read_bytes(&self) -> &MetricCounter {
+        &self.read_bytes
     }
 
     /// The ownership of the archive.
@@ -53,37 +76,115 @@ impl ObjectStorage {
 
     /// Reads the file of a day; `None` if there is none.
     pub(super) async fn read(&self, key: &DayKey) -> Result<Option<Bytes>, StorageError> {
-        self.owned_store().await?.get(&layout::day_file(key), GetOptions::default()).await
+        let store = self.owned_store().await?;
+        if let Some(cache) = &self.cache
+            && cache.contains(key)
+        {
+            let found = store.head(&layout::day_file(key)).await?;
+            if found.is_none() {
+                cache.discard(key).await;
+                return Ok(None);
+            }
+            if let Some(version) = found.as_ref().and_then(FileVersion::of)
+                && let Some(bytes) = cache.get(key, &version, &(0..version.size)).await
+            {
+                return Ok(Some(bytes));
+            }
+        }
+        self.read_from_store(store, key, None).await
+    }
+
+    /// Reads a part of a file in a listing; `None` if the file no longer exists. The part can be of a later version.
+    pub(super) async fn read_part(
+        &self,
+        key: &DayKey,
+        listed: &ListedFile,
+        range: Range<u64>,
+    ) -> Result<Option<Bytes>, StorageError> {
+        let store = self.owned_store().await?;
+        if let Some(cache) = &self.cache
+            && let Some(version) = &listed.version
+            && let Some(bytes) = cache.get(key, version, &range).await
+        {
+            return Ok(Some(bytes));
+        }
+        // A whole file is read without a range, because one tested store cannot read a range of an empty file.
+        let range = Some(range).filter(|range| *range != (0..listed.size));
+        self.read_from_store(store, key, range).await
+    }
+
+    async fn read_from_store(
+        &self,
+        store: &TimedStore,
+        key: &DayKey,
+        range: Option<Range<u64>>,
+    ) -> Result<Option<Bytes>, StorageError> {
+        let removals = match &self.cache {
+            Some(cache) => cache.removals().await,
+            None => None,
+        };
+        let options = GetOptions { range: range.clone().map(GetRange::Bounded), ..GetOptions::default() };
+        let Some(ObjectBytes { bytes, meta }) = store.get(&layout::day_file(key), options).await? else {
+            return Ok(None);
+        };
+        self.read_bytes.add(bytes.len() as u64);
+        if let (Some(cache), Some(removals), Some(version)) = (&self.cache, removals, FileVersion::of(&meta)) {
+            let range = range.unwrap_or(0..version.size);
+            cache.insert(key, version, range, bytes.clone(), removals).await;
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Removes the file of a day from the cache, because its content is not valid: it is read from the store again.
+    pub(super) async fn discard_cached(&self, key: &DayKey) {
+        if let Some(cache) = &self.cache {
+            cache.discard(key).await;
+        }
+    }
+
+    /// Removes the file of a day that another replica has removed from the cache.
+    pub(super) async fn remove_cached(&self, key: &DayKey) -> Result<(), StorageError> {
+        match &self.cache {
+            Some(cache) => cache.remove(key).await,
+            None => Ok(()),
+        }
     }
 
     /// The size of the file of a day in bytes; `None` if there is none.
     pub(super) async fn size(&self, key: &DayKey) -> Result<Option<u64>, StorageError> {
-        self.owned_store().await?.size(&layout::day_file(key)).await
+        Ok(self.owned_store().await?.head(&layout::day_file(key)).await?.map(|found| found.size))
     }
 
     /// Reads the end of the file of a day, including its whole footer.
-    ///
-    /// A small file is read whole. A large one is read from an absolute offset, because a tested store returns wrong
-    /// data for a suffix range that is longer than the file.
     pub(super) async fn read_footer(&self, key: &DayKey, listed: &ListedFile) -> Result<Option<Bytes>, StorageError> {
-        let from = listed.size.checked_sub(MAX_FOOTER_BYTES).filter(|from| *from > 0);
-        let range = from.map(|from| GetRange::Bounded(from..listed.size));
-        self.owned_store().await?.get(&layout::day_file(key), GetOptions { range, ..GetOptions::default() }).await
+        self.read_part(key, listed, listed.footer()).await
     }
 
     /// Writes the file of a day. If two gateways write a day, both files are equivalent.
     pub(super) async fn write(&self, key: &DayKey, file: Vec<u8>) -> Result<(), StorageError> {
-        self.owned_store().await?.put(&layout::day_file(key), file).await
+        let file = Bytes::from(file);
+        let store = self.owned_store().await?;
+        let removals = match &self.cache {
+            Some(cache) => cache.removals().await,
+            None => None,
+        };
+        let written = store.put(&layout::day_file(key), file.clone()).await?;
+        if let (Some(cache), Some(removals), Some(version)) = (&self.cache, removals, written) {
+            cache.insert(key, version, 0..file.len() as u64, file, removals).await;
+        }
+        Ok(())
     }
 
     /// Moves the file of a day to the folder of damaged files.
     pub(super) async fn quarantine(&self, key: &DayKey) -> Result<(), StorageError> {
+        self.discard_cached(key).await;
         self.owned_store().await?.rename(&layout::day_file(key), &layout::damaged_file(key)).await
     }
 
-    /// Removes the file of a day. A missing file is not an error.
+    /// Removes the file of a day, also from the cache. A missing file is not an error.
     pub(super) async fn remove(&self, key: &DayKey) -> Result<(), StorageError> {
-        self.owned_store().await?.remove(&layout::day_file(key)).await
+        self.owned_store().await?.remove(&layout::day_file(key)).await?;
+        self.remove_cached(key).await
     }
 
     /// Lists the files of a series.
@@ -92,17 +193,22 @@ impl ObjectStorage {
         let days = objects
             .into_iter()
             .filter_map(|object| Some((layout::parse_day_file(&object.location)?.day, ListedFile::of(object))));
-        Ok(days.collect())
+        let listing = days.collect();
+        if let Some(cache) = &self.cache {
+            cache.retain(geo, user_id_type, &listing).await;
+        }
+        Ok(listing)
     }
 
     /// Writes or replaces a control record.
     pub(super) async fn put_control_record(&self, folder: &str, name: &str, text: Vec<u8>) -> Result<(), StorageError> {
-        self.owned_store().await?.put(&layout::control_record(folder, name), text).await
+        self.owned_store().await?.put(&layout::control_record(folder, name), text.into()).await.map(|_| ())
     }
 
     /// Reads a control record; `None` if there is none.
     pub(super) async fn control_record(&self, folder: &str, name: &str) -> Result<Option<Bytes>, StorageError> {
-        self.owned_store().await?.get(&layout::control_record(folder, name), GetOptions::default()).await
+        let found = self.owned_store().await?.get(&layout::control_record(folder, name), GetOptions::default()).await?;
+        Ok(found.map(|object| object.bytes))
     }
 
     /// The names of all control records of a folder, each with the time of its last change.
@@ -129,7 +235,14 @@ impl ObjectStorage {
 
 impl ListedFile {
     fn of(object: ObjectMeta) -> Self {
+        let version = FileVersion::of(&object);
         let tag = object.e_tag.unwrap_or_else(|| object.last_modified.to_string());
-        Self { tag, size: object.size }
+        Self { tag, size: object.size, version }
+    }
+
+    /// The end of the file, with its whole footer. It is an absolute range, because a tested store returns wrong data for a
+    /// suffix range that is longer than the file.
+    pub(super) fn footer(&self) -> Range<u64> {
+        self.size.saturating_sub(MAX_FOOTER_BYTES)..self.size
     }
 }

@@ -134,7 +134,7 @@ impl ArchiveOwnership {
         let record = OwnerRecord { format_version: FORMAT_VERSION, owner: self.owner.clone() };
         let path = layout::control_record(OWNERS_FOLDER, &self.owner.app_id);
         let text = serde_json::to_vec_pretty(&record).map_err(|error| StorageError::from_display(&error))?;
-        self.store.put(&path, text).await?;
+        self.store.put(&path, text.into()).await?;
         let inspected = self.inspect().await;
         if let Err(OwnershipError::OtherOwner { .. }) = inspected {
             // The other app claimed the archive at the same time. Neither has archived a day yet.

@@ -2,13 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Range,
     sync::Arc,
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future, stream};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    task::JoinError,
+};
 
 use super::{
     archive_read::ArchiveRead,
@@ -23,17 +27,21 @@ use crate::{
     prometheus::CounterVec,
     report::{
         DayDigest,
-        digest::{self, MembershipCache},
+        digest::{self, MembershipCache, StoredDigest},
     },
     source::run_day_task,
     table::{
         DayTable, Dictionaries, Dictionary,
-        parquet::{self, FileMetadata, ParquetDay, ParquetReadError},
+        parquet::{self, FileBytes, FileMetadata, ParquetDay, ParquetReadError},
     },
 };
 
 /// Files that are read at the same time. Each is in memory while it is read.
 pub(super) const MAX_CONCURRENT_READS: usize = 32;
+
+/// Files up to this size are read whole, because further requests take longer than the bytes. It is a file of about 6,000
+/// people.
+const MAX_WHOLE_FILE_BYTES: u64 = 256 << 10;
 
 /// Reads the files of an archive.
 #[derive(Debug)]
@@ -69,12 +77,25 @@ pub(super) enum DigestRead {
     NewerVersion(Arc<DayDigest>),
 }
 
+/// Why a digest could not be read from parts of its file.
+#[derive(Debug, thiserror::Error)]
+enum PartialReadError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    File(#[from] ParquetReadError),
+    /// The Parquet reader may panic on a damaged file.
+    #[error(transparent)]
+    Panic(#[from] JoinError),
+}
+
 impl ArchiveReader {
     pub(super) fn new(
         storage: Arc<ObjectStorage>,
         health: Arc<HealthMonitor>,
         dictionaries: Arc<Dictionaries>,
     ) -> Self {
+        let listings = if storage.cache().is_some() { ListingCache::for_disk_cache() } else { ListingCache::default() };
         Self {
             storage,
             health,
@@ -82,7 +103,7 @@ impl ArchiveReader {
             membership_cache: Arc::default(),
             permits: Semaphore::new(MAX_CONCURRENT_READS),
             reads: CounterVec::default(),
-            listings: ListingCache::default(),
+            listings,
             metadata_cache: Mutex::default(),
         }
     }
@@ -112,6 +133,8 @@ impl ArchiveReader {
                 Ok(found) => return found,
                 Err(error) => error,
             };
+            // The next read is one of the store.
+            self.storage.discard_cached(key).await;
             if unreadable.as_ref() == Some(&file) {
                 match self.health.record_read(self.storage.size(key).await) {
                     Ok(Some(size)) if size == file.len() as u64 => {
@@ -133,13 +156,18 @@ impl ArchiveReader {
 
     /// Whether a day has a file, by the latest listing. False if the archive cannot be read.
     pub(super) async fn is_listed(&self, key: &DayKey) -> bool {
+        self.listed_file(key).await.is_some()
+    }
+
+    /// The file of a day in the latest listing. `None` if the archive cannot be read.
+    async fn listed_file(&self, key: &DayKey) -> Option<ListedFile> {
         let list = async {
             if self.health.is_paused() {
                 return Ok(None);
             }
             self.health.record_read(self.storage.list(key.geo, key.user_id_type).await).map(Some)
         };
-        self.listings.contains(key, list).await.unwrap_or(false)
+        self.listings.find(key, list).await.ok().flatten()
     }
 
     /// Reads the digest of a day; `None` if the day has no file or cannot be read now.
@@ -147,22 +175,98 @@ impl ArchiveReader {
         if self.health.is_paused() {
             return None;
         }
-        if !self.is_listed(key).await {
-            return None;
-        }
+        let listed = self.listed_file(key).await?;
         let _permit = self.permit().await?;
-        let file = self.health.record_read(self.storage.read(key).await).ok().flatten()?;
+        if listed.size > MAX_WHOLE_FILE_BYTES {
+            match self.digest_of_parts(key, &listed).await {
+                Ok(found) => {
+                    self.reads.increment(ArchiveRead::Digest);
+                    return found.map(DigestRead::Stored);
+                }
+                Err(PartialReadError::Storage(error)) if error.fault() != StorageFault::Failed => {
+                    let _ = self.health.record_read::<()>(Err(error));
+                    return None;
+                }
+                // The whole file shows whether it is damaged, was replaced meanwhile, or has no such digest.
+                Err(error) => tracing::debug!(%key, %error, "a file is read whole"),
+            }
+        }
         let dictionary = self.dictionaries.for_id_type(key.user_id_type);
+        let file = self.health.record_read(self.storage.read(key).await).ok().flatten()?;
         let memberships = Arc::clone(&self.membership_cache);
         let wanted = key.clone();
         let reading = run_day_task(move || read_digest(file, &wanted, &dictionary, &memberships));
         // The Parquet reader may panic on a damaged file. The next load of the rows reports the damage.
-        let read = reading.await.ok()?.ok()?;
+        let Some(read) = reading.await.ok().and_then(Result::ok) else {
+            self.storage.discard_cached(key).await;
+            return None;
+        };
         self.reads.increment(match read {
             DigestRead::Stored(_) => ArchiveRead::Digest,
             DigestRead::Recomputed(..) | DigestRead::NewerVersion(_) => ArchiveRead::Rows,
         });
         Some(read)
+    }
+
+    /// Reads the digest of a day from parts of its file: the footer, the digest, and the columns of the people if departments have
+    /// members that are not cached. `None` if the day has no file.
+    ///
+    /// # Errors
+    /// If a part cannot be read, if the file has been replaced meanwhile, or if it has no valid digest of this version.
+    async fn digest_of_parts(
+        &self,
+        key: &DayKey,
+        listed: &ListedFile,
+    ) -> Result<Option<Arc<DayDigest>>, PartialReadError> {
+        let Some(footer) = self.storage.read_footer(key, listed).await? else { return Ok(None) };
+        let mut bytes = FileBytes::unread(listed.size);
+        bytes.insert(listed.footer().start, footer);
+        let wanted = key.clone();
+        let mut file = run_day_task(move || ParquetDay::new(bytes, &wanted)).await??;
+        let digest = file.attachment_range().ok_or_else(|| ParquetReadError::damaged("the file has no digest"))?;
+        if !self.read_parts(key, listed, &mut file, [digest]).await? {
+            return Ok(None);
+        }
+        let dictionary = self.dictionaries.for_id_type(key.user_id_type);
+        let memberships = Arc::clone(&self.membership_cache);
+        let decoding = run_day_task({
+            let (dictionary, memberships) = (Arc::clone(&dictionary), Arc::clone(&memberships));
+            move || {
+                let stored = StoredDigest::of_file(&file)?;
+                let needs_people = stored.needs_person_columns(&dictionary, &memberships);
+                let digest =
+                    if needs_people { None } else { Some(stored.to_digest(&file, &dictionary, &memberships)?) };
+                Ok::<_, ParquetReadError>((file, stored, digest))
+            }
+        });
+        let (mut file, stored, digest) = decoding.await??;
+        if let Some(digest) = digest {
+            return Ok(Some(Arc::new(digest)));
+        }
+        let people = file.person_column_ranges()?;
+        if !self.read_parts(key, listed, &mut file, people).await? {
+            return Ok(None);
+        }
+        let digest = run_day_task(move || stored.to_digest(&file, &dictionary, &memberships)).await??;
+        Ok(Some(Arc::new(digest)))
+    }
+
+    /// Reads parts of a file that were not read yet. False if the day has no file.
+    async fn read_parts(
+        &self,
+        key: &DayKey,
+        listed: &ListedFile,
+        file: &mut ParquetDay,
+        ranges: impl IntoIterator<Item = Range<u64>>,
+    ) -> Result<bool, StorageError> {
+        let bytes = file.bytes_mut();
+        let missing: Vec<_> = ranges.into_iter().filter(|range| bytes.get(range).is_none()).collect();
+        let reads = missing.iter().map(|range| self.storage.read_part(key, listed, range.clone()));
+        for (range, read) in missing.iter().zip(future::try_join_all(reads).await?) {
+            let Some(read) = read else { return Ok(false) };
+            bytes.insert(range.start, read);
+        }
+        Ok(true)
     }
 
     /// The metadata of the files in a range. Empty if the archive cannot be read.
@@ -201,9 +305,10 @@ impl ArchiveReader {
         listed.into_keys().filter(|day| *day < oldest).map(key).collect()
     }
 
-    /// Drops the cached metadata of a day that is removed.
-    pub(super) fn forget(&self, key: &DayKey) {
+    /// Drops the cached metadata of a day that is removed, and its entry in the latest listing.
+    pub(super) async fn forget(&self, key: &DayKey) {
         self.lock_metadata().remove(key);
+        self.listings.forget(key).await;
     }
 
     /// Waits until a file may be read; `None` if the archive is not read at present.

@@ -52,6 +52,11 @@ impl StorageError {
         Self::new(StorageFault::Failed, error)
     }
 
+    /// An error of a local disk.
+    pub(super) fn of_io(error: &io::Error) -> Self {
+        Self::new(io_fault(error).unwrap_or(StorageFault::Failed), error)
+    }
+
     /// The kind of the failure.
     #[must_use]
     pub const fn fault(&self) -> StorageFault {

@@ -8,7 +8,10 @@ use object_store::{
     Error, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path,
 };
 
-use super::storage_error::{StorageError, StorageFault};
+use super::{
+    file_version::FileVersion,
+    storage_error::{StorageError, StorageFault},
+};
 use crate::model::Backoff;
 
 /// Time limit of a read. A caller waits for it, and the day can be fetched from Feishu instead.
@@ -30,13 +33,21 @@ pub(super) struct TimedStore {
     store: Arc<dyn ObjectStore>,
 }
 
+/// Bytes of an object.
+#[derive(Clone, Debug)]
+pub(super) struct ObjectBytes {
+    pub(super) bytes: Bytes,
+    /// The metadata of the whole object.
+    pub(super) meta: ObjectMeta,
+}
+
 impl TimedStore {
     pub(super) const fn new(store: Arc<dyn ObjectStore>) -> Self {
         Self { store }
     }
 
     /// Reads an object or a part of it; `None` if there is none.
-    pub(super) async fn get(&self, path: &Path, options: GetOptions) -> Result<Option<Bytes>, StorageError> {
+    pub(super) async fn get(&self, path: &Path, options: GetOptions) -> Result<Option<ObjectBytes>, StorageError> {
         let read = with_timeout(READ_TIMEOUT, async {
             let mut reads = 1;
             loop {
@@ -57,23 +68,25 @@ impl TimedStore {
         read.await
     }
 
-    /// The size of an object in bytes; `None` if there is none.
-    pub(super) async fn size(&self, path: &Path) -> Result<Option<u64>, StorageError> {
-        let size = with_timeout(READ_TIMEOUT, async {
+    /// The metadata of an object; `None` if there is none.
+    pub(super) async fn head(&self, path: &Path) -> Result<Option<ObjectMeta>, StorageError> {
+        let found = with_timeout(READ_TIMEOUT, async {
             match self.store.head(path).await {
-                Ok(found) => Ok(Some(found.size)),
                 Err(Error::NotFound { .. }) => Ok(None),
-                Err(error) => Err(error),
+                found => found.map(Some),
             }
         });
-        size.await
+        found.await
     }
 
     /// Writes or replaces an object atomically: readers see the previous version until the write is complete.
     ///
-    /// The write is unconditional, because some stores ignore or reject `If-None-Match`.
-    pub(super) async fn put(&self, path: &Path, bytes: Vec<u8>) -> Result<(), StorageError> {
-        with_timeout(WRITE_TIMEOUT, self.store.put(path, PutPayload::from(bytes))).await.map(|_| ())
+    /// The write is unconditional, because some stores ignore or reject `If-None-Match`. Returns the written version, if the
+    /// store says it.
+    pub(super) async fn put(&self, path: &Path, bytes: Bytes) -> Result<Option<FileVersion>, StorageError> {
+        let size = bytes.len() as u64;
+        let written = with_timeout(WRITE_TIMEOUT, self.store.put(path, PutPayload::from(bytes))).await?;
+        Ok(written.e_tag.map(|tag| FileVersion::new(&tag, size)))
     }
 
     /// Removes an object. A missing object is not an error.
@@ -103,20 +116,20 @@ impl TimedStore {
         let mut objects = Vec::with_capacity(listed.len());
         for object in listed {
             let text = self.get(&object.location, GetOptions::default()).await?;
-            objects.extend(text.map(|text| (object.location.to_string(), text)));
+            objects.extend(text.map(|text| (object.location.to_string(), text.bytes)));
         }
         Ok(objects)
     }
 }
 
 /// The body of a response. Fails if the body has another length than the response announces.
-async fn whole_body(found: GetResult) -> object_store::Result<Bytes> {
-    let (path, expected) = (found.meta.location.clone(), found.range.end - found.range.start);
-    let body = found.bytes().await?;
-    if body.len() as u64 == expected {
-        return Ok(body);
+async fn whole_body(found: GetResult) -> object_store::Result<ObjectBytes> {
+    let (meta, expected) = (found.meta.clone(), found.range.end - found.range.start);
+    let bytes = found.bytes().await?;
+    if bytes.len() as u64 == expected {
+        return Ok(ObjectBytes { bytes, meta });
     }
-    let source = format!("{path} was cut short: {} of {expected} bytes", body.len()).into();
+    let source = format!("{} was cut short: {} of {expected} bytes", meta.location, bytes.len()).into();
     Err(Error::Generic { store: "archive", source })
 }
 

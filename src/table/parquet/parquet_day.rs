@@ -1,6 +1,6 @@
 //! Reads a file of the archive: its metadata, its attachment and its rows.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow_array::{
     Array, BooleanArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray, TimestampMillisecondArray,
@@ -12,7 +12,10 @@ use parquet::{
         ProjectionMask,
         arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
     },
-    file::metadata::{FooterTail, KeyValue, ParquetMetaDataReader},
+    file::{
+        metadata::{ColumnChunkMetaData, FooterTail, KeyValue, ParquetMetaDataReader, RowGroupMetaData},
+        reader::Length,
+    },
 };
 
 use super::{
@@ -26,10 +29,13 @@ use crate::{
     table::{Client, Counter, DayTable, DayTableBuilder, Department, Devices, Dictionary, Flag, Flags, Row, RowField},
 };
 
+/// The columns that describe the people.
+const PERSON_COLUMNS: [&str; 2] = [name::USER_ID, name::REGISTER_TIME];
+
 /// A file of a day whose footer has been read.
 #[derive(Clone, Debug)]
 pub struct ParquetDay {
-    file: Bytes,
+    file: FileBytes,
     footer: ArrowReaderMetadata,
     file_metadata: FileMetadata,
 }
@@ -51,12 +57,13 @@ pub struct PersonCells<'a> {
 }
 
 impl ParquetDay {
-    /// Reads the footer of a file.
+    /// Reads the footer of a file. The other parts of the file are needed later, if at all.
     ///
     /// # Errors
     /// [`ParquetReadError`] if the footer shows that the file has a later schema version, is damaged, or does not
     /// contain the day `key`.
-    pub fn new(file: Bytes, key: &DayKey) -> Result<Self, ParquetReadError> {
+    pub fn new(file: impl Into<FileBytes>, key: &DayKey) -> Result<Self, ParquetReadError> {
+        let file = file.into();
         let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default())?;
         let file_metadata = FileMetadata::read(key_values(&footer))?;
         if file_metadata.key != *key {
@@ -71,11 +78,40 @@ impl ParquetDay {
         &self.file_metadata
     }
 
-    /// The attachment of the file, if it has one.
+    /// The bytes of the file that were read.
+    pub const fn bytes_mut(&mut self) -> &mut FileBytes {
+        &mut self.file
+    }
+
+    /// The position of the attachment, if the file has one.
     #[must_use]
-    pub fn attachment(&self) -> Option<&[u8]> {
-        let range = AttachmentRange::read(key_values(&self.footer))?;
-        self.file.get(range.offset..range.offset.checked_add(range.length)?)
+    pub fn attachment_range(&self) -> Option<Range<u64>> {
+        let AttachmentRange { offset, length } = AttachmentRange::read(key_values(&self.footer))?;
+        Some(offset as u64..offset.checked_add(length)? as u64)
+    }
+
+    /// The attachment of the file. `None` if the file has none, or if it was not read.
+    #[must_use]
+    pub fn attachment(&self) -> Option<Bytes> {
+        self.file.get(&self.attachment_range()?)
+    }
+
+    /// The positions of the columns that [`Self::person_columns`] reads.
+    ///
+    /// # Errors
+    /// [`ParquetReadError`] if the footer gives positions outside the file.
+    pub fn person_column_ranges(&self) -> Result<Vec<Range<u64>>, ParquetReadError> {
+        let columns = self.footer.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
+        let of_people =
+            columns.filter(|column| PERSON_COLUMNS.iter().any(|name| column.column_path().string() == *name));
+        let range = |column: &ColumnChunkMetaData| {
+            let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+            let start = u64::try_from(start).ok()?;
+            let end = start.checked_add(u64::try_from(column.compressed_size()).ok()?)?;
+            (end <= Length::len(&self.file)).then_some(start..end)
+        };
+        let ranges: Option<Vec<_>> = of_people.map(range).collect();
+        ranges.ok_or_else(|| ParquetReadError::damaged("a column lies outside the file"))
     }
 
     /// Decodes the rows. Their strings are added to `dictionary`.
@@ -118,8 +154,7 @@ impl ParquetDay {
     /// # Panics
     /// Parquet's reader may panic if the file is damaged.
     pub fn person_columns(&self) -> Result<PersonColumns, ParquetReadError> {
-        let columns = [name::USER_ID, name::REGISTER_TIME];
-        let mask = ProjectionMask::columns(self.footer.metadata().file_metadata().schema_descr(), columns);
+        let mask = ProjectionMask::columns(self.footer.metadata().file_metadata().schema_descr(), PERSON_COLUMNS);
         let mut batches =
             self.reader().with_projection(mask).with_batch_size(self.file_metadata.rows.max(1)).build()?;
         let Some(batch) = batches.next().transpose()? else {
@@ -132,8 +167,7 @@ impl ParquetDay {
     }
 
     fn reader(&self) -> ParquetRecordBatchReaderBuilder<FileBytes> {
-        let file = FileBytes(self.file.clone());
-        ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone())
+        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.footer.clone())
     }
 }
 

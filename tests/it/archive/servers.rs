@@ -1,8 +1,8 @@
 //! The archive on real storage, which `.ci/archive` starts: two S3 servers, failing servers and a full disk.
 
-use std::env::var;
+use std::{env::var, path::Path};
 
-use feishu_pulse::store::ArchiveLocation;
+use feishu_pulse::store::{ArchiveLocation, DiskCacheConfig};
 use feishu_simulator::SimulatorConfig;
 
 use crate::{
@@ -50,6 +50,64 @@ async fn a_bucket_stores_days_and_deletes_them_on_request() {
     }
     let after = gateway(&location).await.get(&format!("/v1/coverage?{RANGE}")).await.json();
     assert_eq!(after["meta"]["days"]["missing"].as_array().map(Vec::len), Some(DAYS));
+}
+
+/// Runs a gateway until `requests` has ended, and ends it as a whole, so that it no longer has its disk cache.
+fn run_gateway<T>(cache: &Path, requests: impl AsyncFnOnce(Setup) -> T) -> T {
+    let location: ArchiveLocation = var("PULSE_TEST_BUCKET").expect("PULSE_TEST_BUCKET").parse().expect("a location");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let simulation = SimulatorConfig { users: 60, ..SimulatorConfig::default() };
+        let gateway = Setup::with(simulation, |config| {
+            config.archive = location;
+            config.archive_cache = Some(DiskCacheConfig { folder: cache.to_owned(), max_bytes: 1 << 30 });
+        });
+        requests(gateway.await).await
+    })
+}
+
+#[test]
+#[ignore = "needs a bucket; .ci/archive starts one"]
+fn after_a_restart_files_are_read_from_the_disk_cache_until_they_are_deleted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let export = format!("/v1/user-days?{RANGE}&format=ndjson");
+    let report = format!("/v1/reports/activity?{RANGE}&trailing=held");
+    let cached = || {
+        let mut folders = vec![folder.path().join("user_days")];
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("an entry").path()) {
+                if path.is_dir() { folders.push(path) } else { files += 1 }
+            }
+        }
+        files
+    };
+    let expected = run_gateway(folder.path(), async |gateway| {
+        let rows = gateway.get(&export).await.lines();
+        eventually(async || is_stored(&gateway, "both").await).await;
+        eventually(async || gateway.get("/metrics").await.text.contains(NOTHING_UNWRITTEN)).await;
+        (rows, gateway.get(&report).await.json()["data"].clone())
+    });
+    let after_writing = cached();
+
+    let (found, metrics, calls) = run_gateway(folder.path(), async |gateway| {
+        // The report first: it needs only digests.
+        let data = gateway.get(&report).await.json()["data"].clone();
+        let rows = gateway.get(&export).await.lines();
+        ((rows, data), gateway.get("/metrics").await.text, gateway.upstream_calls())
+    });
+    run_gateway(folder.path(), async |gateway| {
+        for day in 11..=20 {
+            let url = format!("{}/v1/days/2026-11-{day}", gateway.base);
+            assert_eq!(gateway.http.delete(url).send().await.expect("an answer").status(), 204);
+        }
+    });
+
+    assert!(found == expected, "the answers differ");
+    assert_eq!(calls, 0);
+    assert!(metrics.contains("\nfeishu_pulse_archive_read_bytes_total 0\n"), "{metrics}");
+    assert!(metrics.contains("\nfeishu_pulse_archive_cache_failing 0\n"), "{metrics}");
+    assert_eq!((after_writing, cached()), (DAYS, 0));
 }
 
 #[tokio::test]
