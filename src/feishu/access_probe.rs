@@ -59,7 +59,8 @@ impl AccessProbe {
             range: DayRange::single(day),
         };
         let (_sender, priority) = watch::channel(Priority::Interactive);
-        let fetched = self.client.fetch_page_once(&request, 1, &CallPriority { caller: CallerId(0), rank: 0, priority }).await?;
+        let fetched =
+            self.client.fetch_page_once(&request, 1, &CallPriority { caller: CallerId(0), rank: 0, priority }).await?;
         Ok(!fetched.page.rows.is_empty())
     }
 }

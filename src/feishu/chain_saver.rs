@@ -108,7 +108,8 @@ impl ChainSaver {
 impl SavedChain {
     /// The checkpoint of an earlier attempt.
     pub async fn find(&self) -> Option<ChainCheckpoint> {
-        let found = tokio::time::timeout(FIND_TIMEOUT, self.checkpoints.find_checkpoint(self.key, self.clock.now())).await;
+        let found =
+            tokio::time::timeout(FIND_TIMEOUT, self.checkpoints.find_checkpoint(self.key, self.clock.now())).await;
         let checkpoint = found.ok().flatten().filter(|checkpoint| checkpoint.page_size == PAGE_SIZE)?;
         *self.saved_pages.lock().await = checkpoint.pages;
         self.resumed_pages.store(checkpoint.pages, Ordering::Relaxed);

@@ -69,12 +69,7 @@ impl CheckpointRecord {
             parquet::decode(Bytes::from(BASE64_STANDARD.decode(file).ok()?), &key, &dictionary).ok()
         };
         let days = self.days.iter().zip(key.range.days()).map(decode).collect::<Option<_>>()?;
-        Some(ChainCheckpoint {
-            page_token: self.page_token.into(),
-            page_size: self.page_size,
-            pages: self.pages,
-            days,
-        })
+        Some(ChainCheckpoint { page_token: self.page_token.into(), page_size: self.page_size, pages: self.pages, days })
     }
 }
 
@@ -96,6 +91,9 @@ pub(super) fn contains_day(name: &str, day: &DayKey) -> bool {
 #[async_trait]
 impl ChainCheckpoints for Archive {
     async fn find_checkpoint(&self, key: ChainKey, now: Timestamp) -> Option<ChainCheckpoint> {
+        if self.is_paused() {
+            return None;
+        }
         let name = record_name(key);
         let record = self.control_record(CHECKPOINTS_FOLDER, &name).await.ok().flatten()?;
         let dictionaries = self.dictionaries().clone();
@@ -127,7 +125,9 @@ impl ChainCheckpoints for Archive {
         let bytes = record.len();
         match self.put_control_record(CHECKPOINTS_FOLDER, &record_name(key), record).await {
             Ok(()) => tracing::debug!(geo = %key.geo, span = %key.range, bytes, "the pages of a fetch were saved"),
-            Err(error) => tracing::warn!(%error, geo = %key.geo, span = %key.range, "the pages of a fetch were not saved"),
+            Err(error) => {
+                tracing::warn!(%error, geo = %key.geo, span = %key.range, "the pages of a fetch were not saved");
+            }
         }
     }
 
@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn the_name_of_a_record_tells_its_days() {
         let day = |of_month| Day::new(2026, 11, of_month).unwrap();
-        let key = |geo, user_id_type, of_month| DayKey { geo, user_id_type, scope: DataScope::Everyone, day: day(of_month) };
+        let key =
+            |geo, user_id_type, of_month| DayKey { geo, user_id_type, scope: DataScope::Everyone, day: day(of_month) };
         let range = DayRange::new(day(3), day(5)).unwrap();
         let name = record_name(ChainKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, range });
 

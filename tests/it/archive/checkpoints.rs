@@ -56,7 +56,8 @@ impl Tenant {
 
     /// A gateway that saves its chains at this interval.
     async fn gateway(&self, checkpoint_interval: Duration) -> Process {
-        let (app_id, app_secret) = (self.simulator.config().app_id.clone(), self.simulator.config().app_secret.as_str());
+        let (app_id, app_secret) =
+            (self.simulator.config().app_id.clone(), self.simulator.config().app_secret.as_str());
         let credentials = AppCredentials { app_id: app_id.clone(), app_secret: app_secret.into() };
         let feishu = FeishuConfig {
             throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
