@@ -175,6 +175,24 @@ fn open_archive(
     Ok(Some(Arc::new(archive)))
 }
 
+/// The configuration of the upstream client with the parts of the gateway that it uses.
+fn upstream_config(
+    config: FeishuConfig,
+    memory: &Memory,
+    loading_bytes: u64,
+    leadership: Leadership,
+    archive: Option<Arc<Archive>>,
+) -> FeishuConfig {
+    let (catalog, history) = (memory.catalog().clone(), Arc::clone(memory.catalog().history()));
+    let observer = FetchObserver {
+        // A day is judged by the row counts around it, so all days of a fetch are recorded before one of them is judged.
+        record: Arc::new(move |day| catalog.record_fetch(day)),
+        rows_per_day: Arc::new(move |geo, user_id_type| history.rows_per_day(geo, user_id_type)),
+    };
+    let checkpoints = archive.map(|archive| archive as Arc<dyn ChainCheckpoints>);
+    FeishuConfig { leadership, observer, loading_bytes, checkpoints, ..config }
+}
+
 /// Builds the gateway. In a fleet, this replica joins it. No request is sent to upstream before the gateway receives one.
 ///
 /// # Errors
@@ -188,26 +206,13 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     }
     let access_tokens = AccessTokens::new(&config.feishu.credentials.app_secret);
     let dictionaries = Arc::clone(memory.dictionaries());
-    // A day is judged by the row counts around it, so all days of a fetch are recorded before one of them is judged.
-    let catalog = memory.catalog().clone();
-    let history = Arc::clone(catalog.history());
-    let observer = FetchObserver {
-        record: Arc::new(move |day| catalog.record_fetch(day)),
-        rows_per_day: Arc::new(move |geo, user_id_type| history.rows_per_day(geo, user_id_type)),
-    };
     let key = FleetKey::new(&config.feishu.credentials.app_secret);
     let fleet = config.fleet.map(|fleet| (fleet.prepare(key.clone()), fleet));
     let leadership = fleet.as_ref().map_or_else(Leadership::sole, |(prepared, _)| prepared.leadership());
     let owner = config.owner.clone();
     let archive =
         open_archive(&config.archive, config.archive_cache, owner, &dictionaries, &bytes, leadership.clone())?;
-    let feishu = FeishuConfig {
-        observer,
-        loading_bytes: bytes.loading,
-        leadership: leadership.clone(),
-        checkpoints: archive.clone().map(|archive| archive as Arc<dyn ChainCheckpoints>),
-        ..config.feishu
-    };
+    let feishu = upstream_config(config.feishu, &memory, bytes.loading, leadership.clone(), archive.clone());
     let feishu = FeishuSource::new(feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;
     let join = |(prepared, fleet): (PreparedMember, FleetConfig)| {
         let store = fleet.open_store(&config.archive, &config.owner)?;

@@ -21,7 +21,7 @@ use super::{
     page_fetcher::{ChainLimits, PageFetcher},
     page_lookahead::PageLookahead,
     range_plan::{self, TenantSize},
-    remaining_work::{RemainingChain, RemainingWork},
+    remaining_work::{Parallelism, RemainingChain, RemainingWork},
     reply_class,
     stats_client::{MAX_ATTEMPTS, PAGE_SIZE, PageRequest, StatsClient},
 };
@@ -156,9 +156,10 @@ impl DayBatcher {
         self.shared.lock_queues().values().map(|queue| queue.fetches().count()).sum()
     }
 
-    /// The work that is left for `keys`, among that of other requests. `None` if the rows per day of a batch key are unknown.
+    /// The work that is left for `keys`, among that of other requests. `calls_in_flight` calls in flight use the whole rate.
+    /// `None` if the rows per day of a batch key are unknown.
     #[must_use]
-    pub fn remaining_work(&self, keys: &[DayKey]) -> Option<RemainingWork> {
+    pub fn remaining_work(&self, keys: &[DayKey], calls_in_flight: f64) -> Option<RemainingWork> {
         let mut requested: HashMap<BatchKey, Vec<Day>> = HashMap::new();
         for key in keys {
             requested.entry(BatchKey::of(key)).or_default().push(key.day);
@@ -173,7 +174,8 @@ impl DayBatcher {
             chains.extend(self.shared.chains(batch_key, queues.get(batch_key).unwrap_or(&empty), days)?);
         }
         drop(queues);
-        Some(RemainingWork::of(&chains, MAX_CHAINS_PER_BATCH_KEY, self.shared.lookahead.parallel_pages()))
+        let (max_chains, pages) = (MAX_CHAINS_PER_BATCH_KEY, self.shared.lookahead.parallel_pages());
+        Some(RemainingWork::of(&chains, Parallelism { max_chains, pages, calls: calls_in_flight }))
     }
 }
 

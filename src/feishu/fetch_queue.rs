@@ -230,6 +230,7 @@ impl FetchQueue {
 
 /// The rank of a fetch: batches in their order, and within a batch the newest days first. A client that shows the days as
 /// they arrive begins with the newest, and a backfill proceeds from the days that it requests first.
+#[must_use]
 pub fn rank(batch: u32, range: DayRange) -> u64 {
     let age = u32::try_from(range.last().days_since_year_zero()).map_or(u32::MAX, |days| u32::MAX - days);
     u64::from(batch) << 32 | u64::from(age)
@@ -359,7 +360,9 @@ mod tests {
         let mut queue = FetchQueue::default();
         let start_single = |queue: &mut FetchQueue| {
             let fetches = queue.start_fetches(|_| TenantSize::Known(60_000.0), 1, |_| Some(4));
-            fetches.iter().for_each(|fetch| queue.remove(fetch));
+            for fetch in &fetches {
+                queue.remove(fetch);
+            }
             fetches.iter().map(|fetch| fetch.range.first()).collect::<Vec<_>>()
         };
         let mut results: Vec<_> = (0..3).map(|offset| enqueue(&mut queue, offset, BACKGROUND)).collect();

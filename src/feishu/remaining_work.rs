@@ -1,6 +1,9 @@
 //! [`RemainingWork`]: the calls that days still need, and the calls of others that are sent before.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
+};
 
 use crate::source::{CallerId, LoadContext, Priority};
 
@@ -29,15 +32,28 @@ pub struct RemainingWork {
     pub others: usize,
     /// Calls of all chains.
     pub all: usize,
-    /// Calls of the days that can only be made one after the other.
+    /// Calls of the longest chain that can only be made one after the other.
+    pub longest: usize,
+    /// The same for all chains of the days, if others do not use the rest of the rate: at the end, too few chains are left to
+    /// use all of it.
     pub in_sequence: usize,
 }
 
+/// How many calls are made at the same time.
+#[derive(Clone, Copy, Debug)]
+pub struct Parallelism {
+    /// Maximum number of chains in flight.
+    pub max_chains: usize,
+    /// Number of pages of a chain that are requested at the same time.
+    pub pages: usize,
+    /// Number of calls in flight that use the whole rate: rate × latency.
+    pub calls: f64,
+}
+
 impl RemainingWork {
-    /// The work that is left in `chains`, of which at most `max_chains` are in flight. Each requests `parallel_pages` pages at
-    /// the same time.
+    /// The work that is left in `chains`.
     #[must_use]
-    pub fn of(chains: &[RemainingChain], max_chains: usize, parallel_pages: usize) -> Self {
+    pub fn of(chains: &[RemainingChain], parallelism: Parallelism) -> Self {
         let (own, others): (Vec<&RemainingChain>, Vec<_>) = chains.iter().partition(|chain| chain.is_own);
         let own_calls: usize = own.iter().map(|chain| chain.calls).sum();
         let priority = own.iter().filter_map(|chain| Some(chain.context?.priority)).max();
@@ -60,20 +76,39 @@ impl RemainingWork {
         // Callers take turns, so each other caller delays these calls by at most their number.
         let in_turn: usize = by_caller.values().map(|calls| (*calls).min(own_calls)).sum();
         let background = background.min((own_calls + in_turn) / INTERACTIVE_PER_BACKGROUND);
-        let longest = own.iter().map(|chain| chain.calls).max().unwrap_or_default();
-        let in_sequence = longest.max(own_calls.div_ceil(max_chains)).div_ceil(parallel_pages.max(1));
-        Self {
-            own: own_calls,
-            others: before + in_turn + background,
-            all: chains.iter().map(|chain| chain.calls).sum(),
-            in_sequence,
+        let others = before + in_turn + background;
+        let longest = own.iter().map(|chain| parallelism.calls_in_sequence(chain)).max().unwrap_or_default();
+        let in_sequence = if others == 0 { parallelism.in_sequence(own) } else { longest };
+        let all = chains.iter().map(|chain| chain.calls).sum();
+        Self { own: own_calls, others, all, longest, in_sequence }
+    }
+}
+
+impl Parallelism {
+    fn calls_in_sequence(self, chain: &RemainingChain) -> usize {
+        chain.calls.div_ceil(self.pages.max(1))
+    }
+
+    /// Calls in sequence if as many chains as use the whole rate are fetched at the same time, in the order of their ranks.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small whole number")]
+    fn in_sequence(self, mut chains: Vec<&RemainingChain>) -> usize {
+        chains.sort_by_key(|chain| chain.rank);
+        let at_once = (self.calls / self.pages.max(1) as f64).round() as usize;
+        let mut ends: BinaryHeap<Reverse<usize>> =
+            std::iter::repeat_n(Reverse(0), at_once.clamp(1, self.max_chains.max(1))).collect();
+        for chain in chains {
+            let Reverse(start) = ends.pop().unwrap_or_default();
+            ends.push(Reverse(start + self.calls_in_sequence(chain)));
         }
+        ends.into_iter().map(|Reverse(end)| end).max().unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ONE_PAGE: Parallelism = Parallelism { max_chains: 24, pages: 1, calls: 10.0 };
 
     fn chain(calls: usize, is_own: bool, caller: u64, priority: Priority, rank: u64) -> RemainingChain {
         RemainingChain { calls, is_own, context: Some(LoadContext { priority, caller: CallerId(caller) }), rank }
@@ -83,23 +118,28 @@ mod tests {
     fn other_callers_take_turns_and_newer_days_of_the_same_caller_come_first() {
         use Priority::{Background, Interactive};
         let own = chain(90, true, 1, Interactive, 5);
-        let others = |chains: &[RemainingChain]| RemainingWork::of(&[&[own], chains].concat(), 24, 1).others;
+        let others = |chains: &[RemainingChain]| RemainingWork::of(&[&[own], chains].concat(), ONE_PAGE).others;
         assert_eq!(others(&[chain(500, false, 2, Interactive, 0), chain(20, false, 3, Interactive, 0)]), 110);
         assert_eq!(others(&[chain(30, false, 1, Interactive, 4), chain(40, false, 1, Interactive, 6)]), 30);
         assert_eq!(others(&[chain(500, false, 1, Background, 0)]), 10);
 
         let background =
             RemainingChain { context: Some(LoadContext { priority: Background, caller: CallerId(1) }), ..own };
-        let work = RemainingWork::of(&[background, chain(500, false, 2, Interactive, 0)], 24, 1);
-        assert_eq!(work, RemainingWork { own: 90, others: 500, all: 590, in_sequence: 90 });
+        let work = RemainingWork::of(&[background, chain(500, false, 2, Interactive, 0)], ONE_PAGE);
+        assert_eq!(work, RemainingWork { own: 90, others: 500, all: 590, longest: 90, in_sequence: 90 });
     }
 
     #[test]
     fn pages_of_a_chain_are_in_sequence_unless_they_are_requested_ahead() {
         let chains: Vec<_> = (0..48).map(|rank| chain(100, true, 1, Priority::Interactive, rank)).collect();
-        assert_eq!(RemainingWork::of(&chains, 24, 1).in_sequence, 200);
-        assert_eq!(RemainingWork::of(&chains, 24, 16).in_sequence, 13);
-        assert_eq!(RemainingWork::of(&chains[..2], 24, 1).in_sequence, 100);
-        assert_eq!(RemainingWork::of(&[], 24, 1), RemainingWork::default());
+        let in_sequence = |chains: &[RemainingChain], pages, calls| {
+            let work = RemainingWork::of(chains, Parallelism { pages, calls, ..ONE_PAGE });
+            (work.longest, work.in_sequence)
+        };
+        assert_eq!(in_sequence(&chains, 1, 100.0), (100, 200));
+        assert_eq!(in_sequence(&chains, 1, 10.2), (100, 500));
+        assert_eq!(in_sequence(&chains, 16, 64.0), (7, 84));
+        assert_eq!(in_sequence(&chains[..2], 1, 10.0), (100, 100));
+        assert_eq!(in_sequence(&[], 1, 0.1), (0, 0));
     }
 }

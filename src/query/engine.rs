@@ -168,10 +168,8 @@ impl QueryEngine {
     /// Loads the days that `query` needs now.
     async fn load<D: DayData>(&self, query: &Query, options: LoadOptions) -> Result<LoadedDays<D>, QueryError> {
         let plan = self.plan(query);
-        let options = match options.allow_partial {
-            true => LoadOptions { deadline: options.deadline.max(Instant::now() + MIN_PARTIAL_WAIT), ..options },
-            false => options,
-        };
+        let min_wait = if options.allow_partial { MIN_PARTIAL_WAIT } else { Duration::ZERO };
+        let options = LoadOptions { deadline: options.deadline.max(Instant::now() + min_wait), ..options };
         let mut days = self.stored_and_fresh(&plan.keys, options).await;
         let missing = days.iter().enumerate().filter(|(_, day)| day.is_none());
         let missing: Vec<(usize, DayKey)> = missing.map(|(index, _)| (index, plan.keys[index].clone())).collect();

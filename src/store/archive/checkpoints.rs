@@ -91,6 +91,9 @@ pub(super) fn contains_day(name: &str, day: &DayKey) -> bool {
 #[async_trait]
 impl ChainCheckpoints for Archive {
     async fn find_checkpoint(&self, key: ChainKey, now: Timestamp) -> Option<ChainCheckpoint> {
+        if self.is_paused() {
+            return None;
+        }
         let name = record_name(key);
         let record = self.control_record(CHECKPOINTS_FOLDER, &name).await.ok().flatten()?;
         let dictionaries = self.dictionaries().clone();
@@ -123,7 +126,7 @@ impl ChainCheckpoints for Archive {
         match self.put_control_record(CHECKPOINTS_FOLDER, &record_name(key), record).await {
             Ok(()) => tracing::debug!(geo = %key.geo, span = %key.range, bytes, "the pages of a fetch were saved"),
             Err(error) => {
-                tracing::warn!(%error, geo = %key.geo, span = %key.range, "the pages of a fetch were not saved")
+                tracing::warn!(%error, geo = %key.geo, span = %key.range, "the pages of a fetch were not saved");
             }
         }
     }

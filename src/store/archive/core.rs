@@ -189,6 +189,11 @@ impl Archive {
         }
     }
 
+    /// Whether the archive is skipped for a while, because a read has failed.
+    pub(super) fn is_paused(&self) -> bool {
+        self.health.is_paused()
+    }
+
     /// Whether no other replica leads.
     pub(super) fn may_write(&self) -> bool {
         !self.leadership.is_elsewhere()

@@ -1,14 +1,12 @@
 //! How far estimates are from the actual time. Prints the table of docs/throttle.md:
 //! `cargo test --test it estimates -- --ignored --nocapture`.
 
-use std::{
-    io::Write as _,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use adaptive_throttle::ThrottleConfig;
 use feishu_simulator::{PageTokenStyle, SimulatorConfig};
 use reqwest::StatusCode;
+use tokio::time::Instant;
 
 use crate::support::{ApiResponse, NOON, Setup};
 
@@ -35,8 +33,7 @@ impl Case {
             "calls": { "month": "2026-11-01", "calls": 1, "exhausted": false },
             "limit": { "calls": self.calls_per_second, "window_seconds": 1.0, "learned_at": NOON },
         });
-        let mut file = std::fs::File::create(&state_file).expect("a file");
-        file.write_all(state.to_string().as_bytes()).expect("a written file");
+        std::fs::write(&state_file, state.to_string()).expect("a written file");
         let simulation = SimulatorConfig {
             users: self.users,
             turnover: 0.0,
@@ -126,7 +123,7 @@ async fn estimates_of_a_month_after_three_seconds() {
                 case.size_is_known,
                 case.other_caller,
                 after.as_secs_f64(),
-                (total - after).as_secs_f64(),
+                total.saturating_sub(after).as_secs_f64(),
             );
         }
         if let Some(other) = other {
