@@ -416,7 +416,8 @@ impl FetchGuard {
         let expected_rows = fetch.expected_pages.unwrap_or_default() * PAGE_SIZE;
         let result = async {
             let _permit = shared.loading.acquire(expected_rows, &priority).await;
-            let fetcher = PageFetcher::new(&shared.client, request, &dictionary, tokens, priority.clone(), limits);
+            let fetcher = PageFetcher::new(&shared.client, request, &dictionary, tokens, priority.clone(), limits)
+                .with_expected_rows(expected_rows);
             let on_page = || {
                 let pages = fetch.record_page();
                 if let Some(queue) = shared.lock_queues().get_mut(batch_key) {

@@ -111,6 +111,14 @@ impl<'a> PageFetcher<'a> {
         }
     }
 
+    /// Makes room for this number of rows, which are expected in equal parts on all days.
+    #[must_use]
+    pub fn with_expected_rows(mut self, rows: usize) -> Self {
+        let rows_a_day = rows.div_ceil(self.days.len().max(1));
+        self.days.values_mut().for_each(|day| day.builder.reserve(rows_a_day));
+        self
+    }
+
     /// Fetches all pages and calls `on_page` for each. `started_at` becomes the fetch time of the days, because changes
     /// at upstream during the fetch may be missing.
     ///
