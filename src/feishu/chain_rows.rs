@@ -62,6 +62,12 @@ impl ChainRows {
         })
     }
 
+    /// Makes room for this number of rows, which are expected in equal parts on all days.
+    pub fn reserve(&mut self, rows: usize) {
+        let rows_a_day = rows.div_ceil(self.days.len().max(1));
+        self.days.values_mut().for_each(|day| day.builder.reserve(rows_a_day));
+    }
+
     /// Adds a row. Returns how many rows are new: 0 if the row replaces an earlier one, or if its day is not fetched.
     pub fn push(&mut self, DecodedRow { day, row, unreadable_values }: &DecodedRow) -> usize {
         let Some(day) = self.days.get_mut(day) else { return 0 };

@@ -48,6 +48,10 @@ pub fn round_down(value: f64) -> Result<u64, InexactCount> {
 /// # Errors
 /// [`InexactCount`] if it is not a whole number from 0 to 2^63 − 1.
 pub fn parse_count(text: &str) -> Result<u64, InexactCount> {
+    // Nearly all counts are written like this.
+    if (1..MAX_COUNT_DIGITS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().map_err(|_| InexactCount(0));
+    }
     let Decimal { negative, whole, fraction, exponent } = Decimal::parse(text).ok_or(InexactCount(0))?;
     let point = i64::try_from(whole.len()).unwrap_or(i64::MAX).saturating_add(exponent);
     let digits = whole.into_owned() + fraction;

@@ -435,6 +435,7 @@ impl FetchGuard {
             };
             let (client, now) = (&shared.client, shared.clock.now());
             let mut fetcher = PageFetcher::new(client, request, &dictionary, tokens, priority.clone(), limits, now);
+            fetcher.expect_rows(expected_rows);
             if let Some(checkpoint) = checkpoint {
                 fetch.resume_after(checkpoint.pages);
                 fetcher.resume(&checkpoint);

@@ -1,6 +1,6 @@
 //! Decodes upstream pages into table rows. All conversions of Feishu's value formats are in this module.
 
-use std::sync::Arc;
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use jiff::{Timestamp, civil::DateTime};
 use serde_json::value::RawValue;
@@ -59,7 +59,9 @@ pub fn decode_payload(payload: Option<&RawValue>, geo: Geo, days: DayRange) -> D
 }
 
 fn decode_page(page: &UpstreamPage<'_>, geo: Geo, days: DayRange) -> DecodedPage {
-    let rows: Vec<DecodedRow> = page.rows.iter().filter_map(|row| decode_row(row, geo, days)).collect();
+    let mut known_devices = KnownDevices::default();
+    let rows: Vec<DecodedRow> =
+        page.rows.iter().filter_map(|row| decode_row(row, geo, days, &mut known_devices)).collect();
     let other_rows = page.rows.len() - rows.len();
     let unreadable_rows = u32::try_from(page.unreadable_rows + other_rows).unwrap_or(u32::MAX);
     DecodedPage { rows, next: next_page(page), unreadable_rows }
@@ -76,7 +78,12 @@ fn next_page(page: &UpstreamPage<'_>) -> NextPage {
 }
 
 /// `None` if the date of the row is missing, invalid or not one of `days`.
-fn decode_row(row: &UpstreamRow<'_>, geo: Geo, days: DayRange) -> Option<DecodedRow> {
+fn decode_row<'a>(
+    row: &'a UpstreamRow<'_>,
+    geo: Geo,
+    days: DayRange,
+    known_devices: &mut KnownDevices<'a>,
+) -> Option<DecodedRow> {
     let day = parse_day(&row.date).filter(|day| days.contains(*day))?;
     let mut unreadable_values = 0;
     let flags = decode_flags(row, &mut unreadable_values);
@@ -99,14 +106,27 @@ fn decode_row(row: &UpstreamRow<'_>, geo: Geo, days: DayRange) -> Option<Decoded
         last_active_time: parse_instant(&row.last_active_time, geo),
         flags,
         counters,
-        devices: Devices {
-            clients: parse_clients(&row.active_os),
-            // Documented: separated by a full-width comma. The ASCII comma is accepted too.
-            app_packages: split_names(&row.app_package_type, &['，', ',']).map(Into::into).collect(),
-            os_names: split_names(&row.os_name, &[',', '，']).map(|name| corrected_os_name(&name).into()).collect(),
-        },
+        devices: known_devices.get(row),
     };
     Some(DecodedRow { day, row, unreadable_values })
+}
+
+/// The devices of the rows of a page so far, by their texts: active systems, app packages, names of systems. Many rows have
+/// the same.
+#[derive(Debug, Default)]
+struct KnownDevices<'a>(HashMap<[Cow<'a, str>; 3], Devices>);
+
+impl<'a> KnownDevices<'a> {
+    fn get(&mut self, row: &'a UpstreamRow<'_>) -> Devices {
+        let texts = [&row.active_os, &row.app_package_type, &row.os_name].map(|text| text.text().unwrap_or_default());
+        let entry = self.0.entry(texts).or_insert_with_key(|[active_os, app_packages, os_names]| Devices {
+            clients: parse_clients(active_os),
+            // Documented: separated by a full-width comma. The ASCII comma is accepted too.
+            app_packages: split_names(app_packages, &['，', ',']).map(Into::into).collect(),
+            os_names: split_names(os_names, &[',', '，']).map(|name| corrected_os_name(name).into()).collect(),
+        });
+        entry.clone()
+    }
 }
 
 /// Whether no character of the text was replaced because it could not be read.
@@ -148,10 +168,9 @@ fn parse_instant(value: &LenientScalar<'_>, geo: Geo) -> Option<Timestamp> {
 }
 
 /// Parses `'ios 14.2,-','ios 14.2,feishu 3.40.0-alpha'`: quoted items, each "system,client", with `-` for none.
-fn parse_clients(value: &LenientScalar<'_>) -> Vec<Client> {
-    let text = value.text().unwrap_or_default();
+fn parse_clients(text: &str) -> Vec<Client> {
     let quoted = text.split('\'').skip(1).step_by(2);
-    let items: Vec<&str> = if text.contains('\'') { quoted.collect() } else { vec![&*text] };
+    let items: Vec<&str> = if text.contains('\'') { quoted.collect() } else { vec![text] };
     let present = |part: &str| Some(part.trim()).filter(|part| !part.is_empty() && *part != "-").map(Into::into);
     items
         .into_iter()
@@ -161,10 +180,8 @@ fn parse_clients(value: &LenientScalar<'_>) -> Vec<Client> {
         .collect()
 }
 
-fn split_names(value: &LenientScalar<'_>, separators: &[char]) -> impl Iterator<Item = String> {
-    let text = value.text().unwrap_or_default();
-    let names = text.split(separators).map(str::trim).filter(|name| !name.is_empty() && *name != "-");
-    names.map(str::to_owned).collect::<Vec<_>>().into_iter()
+fn split_names<'a>(text: &'a str, separators: &[char]) -> impl Iterator<Item = &'a str> {
+    text.split(separators).map(str::trim).filter(|name| !name.is_empty() && *name != "-")
 }
 
 /// Documented: Feishu spells Android "Andorid".
@@ -226,6 +243,20 @@ mod tests {
         let page = decoded(r#"{"date":"2026-11-01"}"#);
         let day = "2026-11-01".parse().unwrap();
         assert_eq!(page.rows, [DecodedRow { day, row: Row::default(), unreadable_values: 0 }]);
+    }
+
+    #[test]
+    fn rows_of_a_page_have_the_devices_of_their_own_texts() {
+        let row = |active_os: &str, os_name: &str| {
+            format!(r#"{{"date":"2026-11-01","active_os":"{active_os}","os_name":"{os_name}"}}"#)
+        };
+        let page = decoded(&[row("ios 14", "iOS"), row("ios 14", ""), row("", "iOS"), row("ios 14", "iOS")].join(","));
+        let devices: Vec<&Devices> = page.rows.iter().map(|row| &row.row.devices).collect();
+        let clients = vec![Client { os: Some("ios 14".into()), client: None }];
+        let both = Devices { clients: clients.clone(), os_names: vec!["iOS".into()], ..Devices::default() };
+        let only_clients = Devices { clients, ..Devices::default() };
+        let only_name = Devices { os_names: vec!["iOS".into()], ..Devices::default() };
+        assert_eq!(devices, [&both, &only_clients, &only_name, &both]);
     }
 
     #[test]

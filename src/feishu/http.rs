@@ -13,6 +13,9 @@ use crate::proxy;
 /// Maximum size of a reply body: 8 MiB. A page of 60 rows has about 55 KB.
 const MAX_REPLY_BYTES: usize = 8 << 20;
 
+/// Maximum size that is reserved for a reply by its `Content-Length`, which can be wrong.
+const MAX_RESERVED_BYTES: usize = 256 << 10;
+
 /// HTTP client for the upstream base URL.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
@@ -96,7 +99,8 @@ impl HttpClient {
             ),
             body: Bytes::new(),
         };
-        let mut body = BytesMut::new();
+        let length = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        let mut body = BytesMut::with_capacity(length.min(MAX_RESERVED_BYTES));
         while let Some(chunk) = response.chunk().await.map_err(|error| TransportError::from(&error))? {
             if body.len() + chunk.len() > MAX_REPLY_BYTES {
                 return Err(TransportError("the reply is larger than 8 MiB".into()));

@@ -109,6 +109,11 @@ impl<'a> PageFetcher<'a> {
         }
     }
 
+    /// Makes room for this number of rows, which are expected in equal parts on all days.
+    pub fn expect_rows(&self, rows: usize) {
+        self.rows.lock().reserve(rows);
+    }
+
     /// Continues after the pages of a checkpoint of the same days. The fetch time stays that of its first page.
     pub fn resume(&mut self, checkpoint: &ChainCheckpoint) {
         let Some(rows) = ChainRows::from_checkpoint(checkpoint) else { return };

@@ -308,7 +308,8 @@ impl StatsClient {
         guards: CallGuards,
     ) -> AttemptResult {
         let CallGuards { permit, mut charge, timer, sent_at } = guards;
-        let text = String::from_utf8_lossy(&reply.body);
+        // The strict check is faster, and replies are nearly always valid.
+        let text = str::from_utf8(&reply.body).map_or_else(|_| String::from_utf8_lossy(&reply.body), Cow::Borrowed);
         let classify = |text| reply_class::classify(reply.status, reply.log_id.as_deref(), text);
         let (mut classified, repaired) = (classify(&text), OnceCell::new());
         if classified.envelope.is_none() {

@@ -40,6 +40,24 @@ impl UserRollups {
     /// # Errors
     /// As [`QueryEngine::load_rows`]; [`QueryError::Changing`] if days changed during each of several loads.
     pub async fn load(engine: &QueryEngine, query: &Query, options: LoadOptions) -> Result<Self, QueryError> {
+        Self::load_with(engine, query, options, MissingMonth::RollUp).await
+    }
+
+    /// The same, but a month whose roll-up is not cached is not rolled up: the rows of its days are returned. For reports that
+    /// read the rows of a month faster than they are added up.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn load_cached(engine: &QueryEngine, query: &Query, options: LoadOptions) -> Result<Self, QueryError> {
+        Self::load_with(engine, query, options, MissingMonth::Rows).await
+    }
+
+    async fn load_with(
+        engine: &QueryEngine,
+        query: &Query,
+        options: LoadOptions,
+        missing_month: MissingMonth,
+    ) -> Result<Self, QueryError> {
         if query.selection.user_id.is_some() {
             let rows = engine.load_rows(query, options).await?;
             let rollups = rows.selected().map(|(day, _)| UserRollup::Day(Arc::clone(day))).collect();
@@ -47,7 +65,7 @@ impl UserRollups {
         }
         for _ in 0..MAX_LOADS {
             let input = engine.load_report_input(query, options).await?;
-            if let Some(rollups) = rollups_of(engine, query, &input, options).await? {
+            if let Some(rollups) = rollups_of(engine, query, &input, options, missing_month).await? {
                 return Ok(Self { input, rollups });
             }
         }
@@ -106,16 +124,26 @@ impl UserRollups {
     }
 }
 
+/// What is loaded for a whole month whose roll-up is not cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MissingMonth {
+    /// Its roll-up, which is computed and cached.
+    RollUp,
+    /// The rows of its days.
+    Rows,
+}
+
 /// The roll-ups of the selected days of `input`; `None` if a day has other rows than its digest in `input`.
 async fn rollups_of(
     engine: &QueryEngine,
     query: &Query,
     input: &ReportInput,
     options: LoadOptions,
+    missing_month: MissingMonth,
 ) -> Result<Option<Vec<UserRollup>>, QueryError> {
     let mut rollups = Vec::new();
     for days in buckets(input.plan.range, Interval::Month) {
-        match rollups_of_month(engine, days, query, input, options).await? {
+        match rollups_of_month(engine, days, query, input, options, missing_month).await? {
             Some(of_month) => rollups.extend(of_month),
             None => return Ok(None),
         }
@@ -131,6 +159,7 @@ async fn rollups_of_month(
     query: &Query,
     input: &ReportInput,
     options: LoadOptions,
+    missing_month: MissingMonth,
 ) -> Result<Option<Vec<UserRollup>>, QueryError> {
     let whole = complete_month(days, input);
     if let Some((first, hashes)) = &whole
@@ -140,7 +169,9 @@ async fn rollups_of_month(
         return Ok(Some(vec![UserRollup::Month(month)]));
     }
     let Some(rows) = rows_of(engine, days, query, input, options).await? else { return Ok(None) };
-    let Some((first, _)) = whole else { return Ok(Some(rows.into_iter().map(UserRollup::Day).collect())) };
+    let Some((first, _)) = whole.filter(|_| missing_month == MissingMonth::RollUp) else {
+        return Ok(Some(rows.into_iter().map(UserRollup::Day).collect()));
+    };
     let month = engine.compute_monthly_rollup(&first, rows).await;
     Ok(Some(vec![UserRollup::Month(month.ok_or(QueryError::Load(LoadError::Abandoned))?)]))
 }

@@ -8,9 +8,10 @@ use std::{
 use super::{
     client_versions::{ClientVersion, VersionUsage, split_version},
     day_figures::PersonSet,
+    user_rollup::UserRollup,
 };
 use crate::table::{
-    Client, DayTable, Devices, Flag, PersonIndex, RowSelection, dictionary::DictionaryTables, profile::NO_PERSON,
+    Client, Devices, Flag, PersonIndex, ProfileIndex, RowSelection, dictionary::DictionaryTables, profile::NO_PERSON,
 };
 
 /// What a count of clients is grouped by.
@@ -78,28 +79,44 @@ impl DeviceUsers {
 }
 
 /// The clients that the selected people used on days on which they were active. On other days Feishu may list clients of
-/// earlier days. All `days` must share the dictionary.
+/// earlier days. All `rollups` must share the dictionary.
 #[must_use]
-pub fn clients(days: &[Arc<DayTable>], dictionary: &DictionaryTables, selection: &RowSelection) -> ClientsReport {
+pub fn clients(rollups: &[UserRollup], dictionary: &DictionaryTables, selection: &RowSelection) -> ClientsReport {
     let selector = selection.compile(dictionary);
     let people = dictionary.profile_persons();
     let (mut active, mut by_devices) = (PersonSet::default(), BTreeMap::<u32, DeviceUsers>::new());
     // Most people have the same devices as on the day before.
     let mut latest_devices = vec![None; dictionary.person_count()];
-    for day in days {
-        for row in selector.rows(day).filter(|row| day.flags()[*row].contains(Flag::Active)) {
-            let (devices, person) = (day.devices()[row], people[day.profiles()[row] as usize]);
-            if person == NO_PERSON {
-                active.add(None);
-                by_devices.entry(devices).or_default().unidentified += 1;
-            } else if latest_devices[person as usize].replace(devices) != Some(devices) {
-                by_devices.entry(devices).or_default().add(person);
+    let mut add = |profile: ProfileIndex, devices: u32| {
+        let person = people[profile as usize];
+        if person == NO_PERSON {
+            active.add(None);
+            by_devices.entry(devices).or_default().unidentified += 1;
+        } else if latest_devices[person as usize].replace(devices) != Some(devices) {
+            by_devices.entry(devices).or_default().add(person);
+        }
+    };
+    for rollup in rollups {
+        match rollup {
+            UserRollup::Day(day) => {
+                for row in selector.rows(day).filter(|row| day.flags()[*row].contains(Flag::Active)) {
+                    add(day.profiles()[row], day.devices()[row]);
+                }
+            }
+            UserRollup::Month(month) => {
+                for (row, profile) in rollup.profiles().iter().enumerate() {
+                    if selector.selects_all_people() || selector.matches_profile(dictionary.profile(*profile)) {
+                        month.devices(row).iter().for_each(|devices| add(*profile, *devices));
+                    }
+                }
             }
         }
     }
     let with_devices = latest_devices.iter().enumerate().filter(|(_, devices)| devices.is_some());
     active.identified = with_devices.map(|(person, _)| person).collect();
-    let is_single_day = days.first().map(|day| day.key().day) == days.last().map(|day| day.key().day);
+    let is_month = |rollup: &UserRollup| matches!(rollup, UserRollup::Month(_));
+    let is_single_day = !rollups.iter().any(is_month)
+        && rollups.first().map(UserRollup::last_day) == rollups.last().map(UserRollup::last_day);
     let count = |people: &PersonSet| if is_single_day { Some(people.count()) } else { people.distinct_count() };
     let mut usage = by_name(&by_devices, dictionary, count);
     usage.sort_by(|one, other| (one.dimension, other.users, &one.name).cmp(&(other.dimension, one.users, &other.name)));

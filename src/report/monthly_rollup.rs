@@ -37,6 +37,16 @@ pub struct MonthlyRollup {
     pub(super) activated: FixedBitSet,
     /// `last_active_time` of the newest row in seconds since the Unix epoch, plus 1; 0 if there is none.
     pub(super) last_active_seconds: CounterColumn,
+    devices: DevicesByRow,
+}
+
+/// The different devices of each row, on days on which the person was active.
+#[derive(Clone, Debug)]
+struct DevicesByRow {
+    /// Where the devices of each row end. They begin where those of the row before end.
+    ends: Box<[u32]>,
+    /// Indices in the dictionary.
+    devices: Box<[u32]>,
 }
 
 /// The row of each profile, by profile index.
@@ -67,7 +77,14 @@ struct MonthlyRollupBuilder {
     last_active_seconds: Vec<u64>,
     feature_days: [Vec<u64>; Feature::COUNT],
     counters: [Vec<u64>; Counter::COUNT],
+    /// The devices of the latest active day, by slot; [`NO_DEVICES`] if there is none.
+    latest_devices: Vec<u32>,
+    /// Each slot with its devices whenever they changed.
+    devices: Vec<(u32, u32)>,
 }
+
+/// Marks profiles without an active day.
+const NO_DEVICES: u32 = u32::MAX;
 
 impl MonthlyRollup {
     /// Adds up the days, which must be sorted and use one dictionary. `None` if there are none.
@@ -96,6 +113,7 @@ impl MonthlyRollup {
             dictionary: Arc::clone(indices.target()),
             row_by_profile: rows_by_profile(&profiles),
             profiles,
+            devices: DevicesByRow { devices: indices.devices(&self.devices.devices), ..self.devices.clone() },
             ..self.clone()
         }
     }
@@ -112,6 +130,14 @@ impl MonthlyRollup {
         self.row_by_profile.get(profile as usize).filter(|row| **row != NO_ROW).map(|row| *row as usize)
     }
 
+    /// Indices of the different devices that a row has on days on which the person was active.
+    #[must_use]
+    pub fn devices(&self, row: usize) -> &[u32] {
+        let DevicesByRow { ends, devices } = &self.devices;
+        let first = row.checked_sub(1).map_or(0, |before| ends[before]);
+        &devices[first as usize..ends[row] as usize]
+    }
+
     /// Size in memory in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
@@ -126,6 +152,8 @@ impl MonthlyRollup {
             + size_of_val(&*self.profiles)
             + size_of_val(&*self.row_by_profile)
             + size_of_val(self.activated.as_slice())
+            + size_of_val(&*self.devices.ends)
+            + size_of_val(&*self.devices.devices)
             + columns.map(CounterColumn::heap_bytes).sum::<usize>()
     }
 }
@@ -142,6 +170,10 @@ impl MonthlyRollupBuilder {
             if flags.contains(Flag::Active) {
                 self.active_days[*slot] += 1;
                 self.days_since_active[*slot] = days_before_last;
+                let devices = day.devices()[row];
+                if std::mem::replace(&mut self.latest_devices[*slot], devices) != devices {
+                    self.devices.push((u32::try_from(*slot).unwrap_or(NO_ROW), devices));
+                }
             }
         }
         for feature in Feature::ALL {
@@ -168,6 +200,7 @@ impl MonthlyRollupBuilder {
         if self.slot_by_profile[index] == NO_ROW {
             self.slot_by_profile[index] = u32::try_from(self.profiles.len()).unwrap_or(NO_ROW);
             self.profiles.push(profile);
+            self.latest_devices.push(NO_DEVICES);
             let columns = [
                 &mut self.days_since_row,
                 &mut self.days_since_active,
@@ -209,6 +242,32 @@ impl MonthlyRollupBuilder {
             row_age: column(&self.days_since_row),
             activated: (0..).zip(&order).filter(|(_, slot)| self.activated[**slot] > 0).map(|(row, _)| row).collect(),
             last_active_seconds: column(&self.last_active_seconds),
+            devices: DevicesByRow::new(self.devices, &order),
         }
+    }
+}
+
+impl DevicesByRow {
+    /// `devices` are those of each slot, which can be repeated. `order` is the slot of each row.
+    fn new(mut devices: Vec<(u32, u32)>, order: &[usize]) -> Self {
+        let mut row_by_slot: Vec<u32> = vec![NO_ROW; order.len()];
+        for (row, slot) in (0..).zip(order) {
+            row_by_slot[*slot] = row;
+        }
+        for (slot, _) in &mut devices {
+            *slot = row_by_slot[*slot as usize];
+        }
+        devices.sort_unstable();
+        devices.dedup();
+        let mut ends = vec![0; order.len()];
+        for (row, _) in &devices {
+            ends[*row as usize] += 1;
+        }
+        let mut end = 0;
+        for count in &mut ends {
+            end += *count;
+            *count = end;
+        }
+        Self { ends: ends.into(), devices: devices.into_iter().map(|(_, devices)| devices).collect() }
     }
 }

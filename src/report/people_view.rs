@@ -3,6 +3,7 @@
 use fixedbitset::FixedBitSet;
 
 use super::day_figures::PersonSet;
+use crate::table::PersonIndex;
 
 /// Words that are processed together. The compiler turns a loop over them into vector instructions.
 pub(super) const LANES: usize = 8;
@@ -49,6 +50,11 @@ impl<'a> PeopleView<'a> {
         words.sum::<u64>() + self.unidentified
     }
 
+    /// Whether the person is in the set.
+    pub(super) fn contains(&self, person: PersonIndex) -> bool {
+        self.first.contains(person) || self.others.iter().any(|other| other.contains(person))
+    }
+
     /// Number of words after which there are no people.
     pub(super) fn word_count(&self) -> usize {
         let lengths = self.others.iter().map(|other| other.people.len());
@@ -77,6 +83,12 @@ impl<'a> From<&'a PersonSet> for PeopleView<'a> {
 impl<'a> RestrictedBitmap<'a> {
     fn new(people: &'a FixedBitSet, members: Option<&'a FixedBitSet>) -> Self {
         Self { people: people.as_slice(), members: members.map(FixedBitSet::as_slice) }
+    }
+
+    fn contains(self, person: PersonIndex) -> bool {
+        let (index, bit) = (person as usize / usize::BITS as usize, person as usize % usize::BITS as usize);
+        let is_set = |bitmap: &[usize]| bitmap.get(index).is_some_and(|word| word >> bit & 1 == 1);
+        is_set(self.people) && self.members.is_none_or(is_set)
     }
 
     #[inline]

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use fixedbitset::FixedBitSet;
 
 use super::{
-    day_counts::{DayCounter, in_any},
+    day_counts::{DayCounter, SETS_PER_STEP, in_any},
     department_members::{DepartmentMembers, MembershipChanges},
     department_tree::DepartmentTree,
     digest::{DayDigest, by_date},
@@ -244,9 +244,12 @@ impl<const N: usize> DaysOfWords<N> {
             let mut next_date = 0;
             for transfer in &by_date {
                 let Transfer { person, date, .. } = transfers[*transfer];
-                counter.add(&dates[next_date..date], first_word);
-                next_date = date;
-                days.at_transfers[*transfer][set] = counter.count_of(person as usize - first);
+                // Few days at a time are slow to add for everyone, so the last days before the transfer are looked up.
+                let added = date - date % SETS_PER_STEP;
+                counter.add(&dates[next_date..added], first_word);
+                next_date = added;
+                let looked_up = dates[added..date].iter().map(|people| u32::from(people.contains(person))).sum::<u32>();
+                days.at_transfers[*transfer][set] = counter.count_of(person as usize - first) + looked_up;
             }
             counter.add(&dates[next_date..], first_word);
             for (days, person) in days.in_the_end.iter_mut().zip(&people) {

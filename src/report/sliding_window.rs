@@ -76,7 +76,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_count_equals_the_size_of_the_union(
-            days in proptest::collection::vec((proptest::collection::btree_set(0_u32..1100, 0..8), 0_u64..2), 0..40),
+            days in proptest::collection::vec((proptest::collection::btree_set(0_u32..5000, 0..8), 0_u64..2), 0..40),
             lengths in proptest::array::uniform2(1_usize..12),
         ) {
             let sets: Vec<PersonSet> = days.iter().map(|(known, unknown)| {

@@ -191,15 +191,23 @@ impl<'a> UserTotals<'a> {
     /// who moved to another department has not left.
     fn newest_rows(self) -> Vec<Option<NewestRow>> {
         let people = self.dictionary.profile_persons();
-        let mut newest: Vec<Option<NewestRow>> = vec![None; self.dictionary.person_count()];
-        for rollup in self.rollups {
-            for (row, profile) in rollup.profiles().iter().enumerate() {
-                let person = people[*profile as usize];
-                if person != NO_PERSON {
-                    let known = &mut newest[person as usize];
-                    *known = Some(NewestRow::newest_of(*known, rollup.newest_row(row)));
+        let person_count = self.dictionary.person_count();
+        let mut newest: Vec<Option<NewestRow>> = vec![None; person_count];
+        let mut found = FixedBitSet::with_capacity(person_count);
+        // Latest first: a row of an earlier roll-up is never newer than one of a later roll-up.
+        for same_days in self.rollups.chunk_by(|one, other| one.last_day() == other.last_day()).rev() {
+            let mut found_here = FixedBitSet::with_capacity(person_count);
+            for rollup in same_days {
+                for (row, profile) in rollup.profiles().iter().enumerate() {
+                    let person = people[*profile as usize];
+                    if person != NO_PERSON && !found.contains(person as usize) {
+                        let known = &mut newest[person as usize];
+                        *known = Some(NewestRow::newest_of(*known, rollup.newest_row(row)));
+                        found_here.insert(person as usize);
+                    }
                 }
             }
+            found.union_with(&found_here);
         }
         newest
     }

@@ -141,7 +141,8 @@ impl Reindexing {
         self.profiles.all(profiles)
     }
 
-    fn devices(&mut self, devices: &[u32]) -> Box<[u32]> {
+    /// The new indices of these devices, in the same order.
+    pub fn devices(&mut self, devices: &[u32]) -> Box<[u32]> {
         self.devices.add(
             devices,
             (&self.from, &self.to),

@@ -71,6 +71,12 @@ impl RowSelector<'_> {
         self.tables.profile(day.profiles()[row])
     }
 
+    /// Whether there are no conditions on department and person.
+    #[must_use]
+    pub const fn selects_all_people(&self) -> bool {
+        self.departments.is_none() && matches!(self.person, PersonCondition::Any)
+    }
+
     /// Whether a profile meets the conditions on department and person.
     #[must_use]
     pub fn matches_profile(&self, profile: &Profile) -> bool {
@@ -81,7 +87,7 @@ impl RowSelector<'_> {
         if self.active.is_some_and(|active| day.flags()[row].contains(Flag::Active) != active) {
             return false;
         }
-        if self.departments.is_none() && matches!(self.person, PersonCondition::Any) {
+        if self.selects_all_people() {
             return true;
         }
         let profile = self.tables.profile(day.profiles()[row]);

@@ -21,13 +21,13 @@ use crate::{
         responses::{CommonProblems, FormatProblems, PreferHeader, UpstreamResponses},
         shared_params::{self, PeopleParams, RangeParams},
     },
-    query::{LoadedDays, Query},
+    query::{Query, UserRollups},
     report::{
         client_versions::{VersionAge, VersionUsage, ages},
         clients::{self, ClientUsage, ClientsReport, clients},
         ratio,
     },
-    table::record,
+    table::{DayMetadata as _, record},
 };
 
 /// Operating systems, Feishu clients and app packages in use.
@@ -139,7 +139,8 @@ record! {
 )]
 pub(in crate::api) async fn get(context: RequestContext) -> Result<Response, EarlyResponse> {
     let request = parse(&context)?;
-    let loaded = context.load(&request, context.engine().load_rows(&request.query, request.options)).await?;
+    let loaded =
+        context.load(&request, UserRollups::load_cached(context.engine(), &request.query, request.options)).await?;
     let current = Representation::validate(context, &loaded, &request)?;
     let report = compute(move || report(&loaded, &request)).await?;
     current.respond(report).await
@@ -152,15 +153,14 @@ fn parse(context: &RequestContext) -> Result<DataRequest, Problem> {
     params.finish().map(|()| data)
 }
 
-fn report(loaded: &Loaded<LoadedDays>, request: &DataRequest) -> Response {
+fn report(loaded: &Loaded<UserRollups>, request: &DataRequest) -> Response {
     let DataRequest { query: Query { selection, .. }, format, min_group_size, .. } = request;
-    let dictionary = loaded.days.first().map(|day| day.dictionary());
-    let report = dictionary.map(|dictionary| clients(&loaded.days, &dictionary.read(), selection));
+    let report = loaded.dictionary().map(|dictionary| clients(&loaded.rollups, &dictionary.read(), selection));
     let ClientsReport { mut usage, mut versions, active } = report.unwrap_or_default();
     let total = usage.len() + versions.len();
     if let Some(min_group_size) = min_group_size {
         let is_small = |people: u64| (1..min_group_size.get()).contains(&people);
-        let is_suppressed = loaded.days.iter().any(|day| is_small(day.row_count() as u64));
+        let is_suppressed = loaded.input.days.iter().any(|day| is_small(day.row_count() as u64));
         // An unknown number of users may be small, so it is suppressed too.
         let is_visible = |users: Option<u64>| !is_suppressed && users.is_some_and(|users| !is_small(users));
         usage.retain(|usage| is_visible(usage.users));
@@ -169,7 +169,7 @@ fn report(loaded: &Loaded<LoadedDays>, request: &DataRequest) -> Response {
     }
     let are_suppressed = usage.len() + versions.len() < total;
     let ids_are_withheld = usage.iter().any(|usage| usage.users.is_none());
-    let meta = Meta::from_loaded_days(loaded)
+    let meta = Meta::from_loaded_days(&loaded.input)
         .with_notes(loaded.notes())
         .with_note(ids_are_withheld.then_some(DISTINCT_COUNTS_WITHHELD))
         .with_withheld(are_suppressed.then_some(SMALL_GROUPS_SUPPRESSED), *min_group_size);
