@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use object_store::ObjectStore;
 
 use super::{
-    checkpoints::{CHECKPOINTS_FOLDER, contains_day},
     health::{ArchiveStatus, HealthMonitor, StorageOperation},
+    layout::{CHECKPOINTS_FOLDER, checkpoint_contains},
     object_storage::ObjectStorage,
     ownership::{ArchiveOwner, OwnershipClaim, OwnershipError},
     reader::{ArchiveReader, DigestRead, FindResult, MAX_CONCURRENT_READS},
@@ -213,7 +213,7 @@ impl Archive {
     /// If the storage operation fails. The file may still exist then.
     pub async fn remove(&self, key: &DayKey) -> Result<(), StorageError> {
         self.reader.forget(key);
-        self.remove_checkpoints(|name, _| contains_day(name, key)).await?;
+        self.remove_checkpoints(|name, _| checkpoint_contains(name, key)).await?;
         self.writer.remove(key).await
     }
 
