@@ -8,15 +8,15 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::core::Archive;
+use super::{
+    core::Archive,
+    layout::{CHECKPOINTS_FOLDER, checkpoint_name},
+};
 use crate::{
     model::{DataScope, Day, DayKey, DayRange, Geo, UserIdType},
     source::{ChainCheckpoint, ChainCheckpoints, ChainKey, MAX_CHECKPOINT_AGE, run_day_task},
     table::{DayTable, Dictionaries, parquet},
 };
-
-/// The folder of the checkpoints.
-pub(super) const CHECKPOINTS_FOLDER: &str = "checkpoints";
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -73,28 +73,13 @@ impl CheckpointRecord {
     }
 }
 
-/// The name of the record of a chain.
-fn record_name(ChainKey { geo, user_id_type, range }: ChainKey) -> String {
-    format!("{geo}.{}.{}.{}", user_id_type.name(), range.first(), range.last())
-}
-
-/// Whether the record of this name contains rows of the day.
-pub(super) fn contains_day(name: &str, day: &DayKey) -> bool {
-    let parse = || {
-        let range = name.strip_prefix(&format!("{}.{}.", day.geo, day.user_id_type.name()))?;
-        let (first, last) = range.split_once('.')?;
-        DayRange::new(first.parse().ok()?, last.parse().ok()?)
-    };
-    parse().is_some_and(|range| range.contains(day.day))
-}
-
 #[async_trait]
 impl ChainCheckpoints for Archive {
     async fn find_checkpoint(&self, key: ChainKey, now: Timestamp) -> Option<ChainCheckpoint> {
         if self.is_paused() {
             return None;
         }
-        let name = record_name(key);
+        let name = checkpoint_name(key);
         let record = self.control_record(CHECKPOINTS_FOLDER, &name).await.ok().flatten()?;
         let dictionaries = self.dictionaries().clone();
         let read = run_day_task(move || {
@@ -123,7 +108,7 @@ impl ChainCheckpoints for Archive {
             return;
         };
         let bytes = record.len();
-        match self.put_control_record(CHECKPOINTS_FOLDER, &record_name(key), record).await {
+        match self.put_control_record(CHECKPOINTS_FOLDER, &checkpoint_name(key), record).await {
             Ok(()) => tracing::debug!(geo = %key.geo, span = %key.range, bytes, "the pages of a fetch were saved"),
             Err(error) => {
                 tracing::warn!(%error, geo = %key.geo, span = %key.range, "the pages of a fetch were not saved");
@@ -132,30 +117,8 @@ impl ChainCheckpoints for Archive {
     }
 
     async fn remove_checkpoint(&self, key: ChainKey) {
-        if let Err(error) = self.remove_control_record(CHECKPOINTS_FOLDER, &record_name(key)).await {
+        if let Err(error) = self.remove_control_record(CHECKPOINTS_FOLDER, &checkpoint_name(key)).await {
             tracing::warn!(%error, geo = %key.geo, span = %key.range, "the saved pages of a fetch were not removed");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_of_a_record_tells_its_days() {
-        let day = |of_month| Day::new(2026, 11, of_month).unwrap();
-        let key =
-            |geo, user_id_type, of_month| DayKey { geo, user_id_type, scope: DataScope::Everyone, day: day(of_month) };
-        let range = DayRange::new(day(3), day(5)).unwrap();
-        let name = record_name(ChainKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, range });
-
-        assert_eq!(name, "cn.open_id.2026-11-03.2026-11-05");
-        let contained: Vec<i8> =
-            (1..8).filter(|of_month| contains_day(&name, &key(Geo::Cn, UserIdType::OpenId, *of_month))).collect();
-        assert_eq!(contained, [3, 4, 5]);
-        assert!(!contains_day(&name, &key(Geo::Sg, UserIdType::OpenId, 4)));
-        assert!(!contains_day(&name, &key(Geo::Cn, UserIdType::UserId, 4)));
-        assert!(!contains_day("else", &key(Geo::Cn, UserIdType::OpenId, 4)));
     }
 }

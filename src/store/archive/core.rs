@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use object_store::ObjectStore;
 
 use super::{
-    checkpoints::{CHECKPOINTS_FOLDER, contains_day},
     disk_cache::DiskCache,
     health::{ArchiveStatus, HealthMonitor, StorageOperation},
+    layout::{CHECKPOINTS_FOLDER, checkpoint_contains},
     object_storage::ObjectStorage,
     ownership::{ArchiveOwner, OwnershipClaim, OwnershipError},
     reader::{ArchiveReader, DigestRead, FindResult, MAX_CONCURRENT_READS},
@@ -239,7 +239,7 @@ impl Archive {
     /// If the storage operation fails. The file may still exist then.
     pub async fn remove(&self, key: &DayKey) -> Result<(), StorageError> {
         self.reader.forget(key).await;
-        self.remove_checkpoints(|name, _| contains_day(name, key)).await?;
+        self.remove_checkpoints(|name, _| checkpoint_contains(name, key)).await?;
         self.writer.remove(key).await
     }
 

@@ -2,13 +2,19 @@
 
 use object_store::path::Path;
 
-use crate::model::{DataScope, Day, DayKey, Geo, UserIdType};
+use crate::{
+    model::{DataScope, Day, DayKey, DayRange, Geo, UserIdType},
+    source::ChainKey,
+};
 
 /// The folder of the days. Readers of the data lake need only this one.
 pub(super) const DAYS_FOLDER: &str = "user_days";
 
 /// The folder of the owner records.
 pub(super) const OWNERS_FOLDER: &str = "owners";
+
+/// The folder of the checkpoints of long fetches.
+pub(super) const CHECKPOINTS_FOLDER: &str = "checkpoints";
 
 /// The folder of unfinished files. Readers of a data lake skip names that begin with an underscore.
 pub(super) const STAGING_FOLDER: &str = "_staging";
@@ -62,6 +68,21 @@ pub(super) fn control_record(folder: &str, name: &str) -> Path {
     Path::from(format!("{folder}/{name}.json"))
 }
 
+/// The name of the control record with the checkpoint of a chain.
+pub(super) fn checkpoint_name(ChainKey { geo, user_id_type, range }: ChainKey) -> String {
+    format!("{geo}.{}.{}.{}", user_id_type.name(), range.first(), range.last())
+}
+
+/// Whether the checkpoint of this name contains rows of the day.
+pub(super) fn checkpoint_contains(name: &str, day: &DayKey) -> bool {
+    let parse = || {
+        let range = name.strip_prefix(&format!("{}.{}.", day.geo, day.user_id_type.name()))?;
+        let (first, last) = range.split_once('.')?;
+        DayRange::new(first.parse().ok()?, last.parse().ok()?)
+    };
+    parse().is_some_and(|range| range.contains(day.day))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +99,23 @@ mod tests {
         assert_eq!(parse_day_folder(&day_folder(&one)), Some(one.clone()));
         assert_eq!(parse_day_file(&damaged_file(&one)), None);
         assert_eq!(parse_day_file(&series_folder(Geo::Cn, UserIdType::OpenId)), None);
+    }
+
+    #[test]
+    fn the_name_of_a_checkpoint_tells_its_days() {
+        let day = |of_month| Day::new(2026, 11, of_month).unwrap();
+        let key =
+            |geo, user_id_type, of_month| DayKey { geo, user_id_type, scope: DataScope::Everyone, day: day(of_month) };
+        let range = DayRange::new(day(3), day(5)).unwrap();
+        let name = checkpoint_name(ChainKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, range });
+
+        assert_eq!(name, "cn.open_id.2026-11-03.2026-11-05");
+        let contained: Vec<i8> = (1..8)
+            .filter(|of_month| checkpoint_contains(&name, &key(Geo::Cn, UserIdType::OpenId, *of_month)))
+            .collect();
+        assert_eq!(contained, [3, 4, 5]);
+        assert!(!checkpoint_contains(&name, &key(Geo::Sg, UserIdType::OpenId, 4)));
+        assert!(!checkpoint_contains(&name, &key(Geo::Cn, UserIdType::UserId, 4)));
+        assert!(!checkpoint_contains("else", &key(Geo::Cn, UserIdType::OpenId, 4)));
     }
 }
