@@ -42,12 +42,12 @@ impl FileBytes {
     #[must_use]
     pub fn get(&self, range: &Range<u64>) -> Option<Bytes> {
         let length = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
-        let bytes = self.from(range.start)?;
+        let bytes = self.tail(range.start)?;
         (length <= bytes.len()).then(|| bytes.slice(..length))
     }
 
     /// The longest part from this position on.
-    fn from(&self, start: u64) -> Option<Bytes> {
+    fn tail(&self, start: u64) -> Option<Bytes> {
         let parts = self.parts.iter().filter_map(|(first, bytes)| {
             let skipped = usize::try_from(start.checked_sub(*first)?).ok()?;
             (skipped <= bytes.len()).then(|| bytes.slice(skipped..))
@@ -72,7 +72,7 @@ impl ChunkReader for FileBytes {
     type T = StrictReader;
 
     fn get_read(&self, start: u64) -> parquet::errors::Result<StrictReader> {
-        let bytes = self.from(start).ok_or_else(|| not_read(start))?;
+        let bytes = self.tail(start).ok_or_else(|| not_read(start))?;
         Ok(StrictReader(bytes.reader()))
     }
 

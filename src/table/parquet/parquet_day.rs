@@ -13,7 +13,7 @@ use parquet::{
         arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
     },
     file::{
-        metadata::{ColumnChunkMetaData, FooterTail, KeyValue, ParquetMetaDataReader},
+        metadata::{ColumnChunkMetaData, FooterTail, KeyValue, ParquetMetaDataReader, RowGroupMetaData},
         reader::Length,
     },
 };
@@ -101,7 +101,7 @@ impl ParquetDay {
     /// # Errors
     /// [`ParquetReadError`] if the footer gives positions outside the file.
     pub fn person_column_ranges(&self) -> Result<Vec<Range<u64>>, ParquetReadError> {
-        let columns = self.footer.metadata().row_groups().iter().flat_map(|group| group.columns());
+        let columns = self.footer.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
         let of_people =
             columns.filter(|column| PERSON_COLUMNS.iter().any(|name| column.column_path().string() == *name));
         let range = |column: &ColumnChunkMetaData| {

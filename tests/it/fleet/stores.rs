@@ -75,7 +75,7 @@ async fn check_two_handles(open: Open<'_>, name: &str) {
 }
 
 /// No write of concurrent writers is lost: each raises the term by one. A slow server leaves some outcomes unknown:
-/// SeaweedFS lets a write that meets others wait for seconds.
+/// `SeaweedFS` lets a write that meets others wait for seconds.
 async fn check_concurrent_writers(open: Open<'_>, name: &str) {
     let mut store = open(name);
     assert!(matches!(store.swap(None, &record(0)).await, SwapOutcome::Done(_)));
