@@ -13,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use feishu_pulse::{
@@ -21,6 +21,7 @@ use feishu_pulse::{
     report::digest::encode_digest,
     table::{DayTableBuilder, Department, Dictionary, Flag, Flags, Row, parquet},
 };
+use tokio::time::Instant;
 
 /// The address of a Feishu that is not called.
 const FEISHU: &str = "http://127.0.0.1:9";

@@ -23,6 +23,7 @@ use bytes::Bytes;
 use lru::LruCache;
 use object_store::path::Path as ObjectPath;
 use parking_lot::{Mutex, MutexGuard};
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -44,6 +45,12 @@ const BLOCK_BYTES: u64 = 256 << 10;
 
 /// Limit of the header of a part; a longer one is damaged. A header takes 35 bytes for each block.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
+
+/// Sets the time of the last change to the present.
+const CHANGED_NOW: Timestamps = Timestamps {
+    last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+    last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+};
 
 /// The archive whose days a folder holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -228,7 +235,7 @@ impl CacheFolder {
                 Err(error) => return Err(error),
             };
             // Days are evicted in the order of their last use, also after a restart. Nothing else depends on it.
-            let _ = file.set_modified(SystemTime::now());
+            let _ = futimens(&file, &CHANGED_NOW);
             if let Some(bytes) = part.read(file, &wanted.range)? {
                 return Ok(CachedPart::Found(bytes));
             }

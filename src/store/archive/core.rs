@@ -153,8 +153,12 @@ impl Archive {
 
     /// The digests of several days, in the order of the keys.
     pub(super) async fn digests(&self, keys: &[DayKey]) -> Vec<Option<Arc<DayDigest>>> {
-        let digests = keys.iter().cloned().map(|key| async move { self.digest(&key).await });
-        stream::iter(digests).buffered(MAX_CONCURRENT_READS).collect().await
+        let Some((first, others)) = keys.split_first() else { return Vec::new() };
+        // Alone, because the others then find most members of departments in the cache and do not read them.
+        let mut found = vec![self.digest(first).await];
+        let digests = others.iter().cloned().map(|key| async move { self.digest(&key).await });
+        found.extend(stream::iter(digests).buffered(MAX_CONCURRENT_READS).collect::<Vec<_>>().await);
+        found
     }
 
     /// Whether a day has a file, by the latest listing, or waits to be written.

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     archive_read::ArchiveRead,
-    health::HealthMonitor,
+    health::{HealthMonitor, StorageOperation},
     listing_cache::ListingCache,
     object_storage::{ListedFile, ObjectStorage},
     storage_error::{StorageError, StorageFault},
@@ -177,22 +177,29 @@ impl ArchiveReader {
         }
         let listed = self.listed_file(key).await?;
         let _permit = self.permit().await?;
-        if listed.size > MAX_WHOLE_FILE_BYTES {
+        let file = if listed.size <= MAX_WHOLE_FILE_BYTES {
+            self.storage.read_part(key, &listed, 0..listed.size).await
+        } else {
             match self.digest_of_parts(key, &listed).await {
                 Ok(found) => {
+                    self.health.record_success(StorageOperation::Reading);
+                    let digest = found?;
                     self.reads.increment(ArchiveRead::Digest);
-                    return found.map(DigestRead::Stored);
+                    return Some(DigestRead::Stored(digest));
                 }
                 Err(PartialReadError::Storage(error)) if error.fault() != StorageFault::Failed => {
                     let _ = self.health.record_read::<()>(Err(error));
                     return None;
                 }
                 // The whole file shows whether it is damaged, was replaced meanwhile, or has no such digest.
-                Err(error) => tracing::debug!(%key, %error, "a file is read whole"),
+                Err(error) => {
+                    tracing::debug!(%key, %error, "a file is read whole");
+                    self.storage.read(key).await
+                }
             }
-        }
+        };
+        let file = self.health.record_read(file).ok().flatten()?;
         let dictionary = self.dictionaries.for_id_type(key.user_id_type);
-        let file = self.health.record_read(self.storage.read(key).await).ok().flatten()?;
         let memberships = Arc::clone(&self.membership_cache);
         let wanted = key.clone();
         let reading = run_day_task(move || read_digest(file, &wanted, &dictionary, &memberships));

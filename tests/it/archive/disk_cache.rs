@@ -225,6 +225,18 @@ async fn a_report_reads_the_digest_alone_and_people_only_if_departments_have_new
 }
 
 #[tokio::test]
+async fn a_report_over_many_days_reads_the_same_people_once() {
+    let (bucket, _folder) = filled(16_000).await;
+    let gateway = Gateway::new(&bucket, None, 16_000, 1);
+    let keys: Vec<DayKey> = (1..=DAYS).map(key).collect();
+
+    let found = gateway.tier.stored(&keys, Depth::Digest).await;
+
+    assert!(found.iter().all(Option::is_some));
+    assert_eq!(bucket.take_reads().len(), usize::from(DAYS) + 1);
+}
+
+#[tokio::test]
 async fn a_report_after_a_restart_reads_the_same_parts_from_the_cache() {
     let (bucket, _) = filled(16_000).await;
     let folder = tempfile::tempdir().expect("a folder");

@@ -169,7 +169,7 @@ fn each_setting_is_refused_with_both_names_and_an_example_that_is_accepted() {
 #[case::a_choice(&[("PULSE_WARM", "maybe")], "expected one of on, off;")]
 #[case::the_key_of_the_certificate(&[("PULSE_TLS_CERT", "x")], "PULSE_TLS_CERT (--tls-cert) is: set both or neither")]
 #[case::a_client_without_a_provider(&[("PULSE_OIDC_CLIENT_ID", "x")], "PULSE_OIDC_AUDIENCE (--oidc-audience)")]
-#[case::a_cache_of_a_folder(&[("PULSE_ARCHIVE_CACHE", "x")], "PULSE_ARCHIVE (--archive) is data: only an archive in a bucket")]
+#[case::a_cache_of_a_folder(&[("PULSE_ARCHIVE_CACHE", "x")], "PULSE_ARCHIVE (--archive) is none: only an archive in a bucket")]
 #[case::a_cache_among_other_files(&[("PULSE_ARCHIVE_CACHE", "/dev"), ("PULSE_ARCHIVE", "s3://lake")], "name an empty folder")]
 #[case::a_proxy(&[("HTTPS_PROXY", "socks5://proxy:1080")], "such as http://proxy.example.com:3128")]
 fn a_refusal_says_what_to_do(#[case] environment: &[(&str, &str)], #[case] remedy: &str) {
