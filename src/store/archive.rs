@@ -20,6 +20,7 @@ mod disk_cache;
 mod file_version;
 mod health;
 mod layout;
+mod listing;
 mod listing_cache;
 mod location;
 mod object_storage;

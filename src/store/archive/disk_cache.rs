@@ -13,7 +13,7 @@ use tokio::{task::spawn_blocking, time::Instant};
 use super::{
     cache_folder::{CacheFolder, CacheOwner, CachedPart, FilePart, OpenCacheError, RemovalCount},
     file_version::FileVersion,
-    object_storage::Listing,
+    listing::Listing,
     ownership::ArchiveOwner,
     storage_error::StorageError,
 };

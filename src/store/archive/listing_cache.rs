@@ -5,7 +5,7 @@ use std::{collections::HashMap, future::Future, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{
-    object_storage::{ListedFile, Listing},
+    listing::{ListedFile, Listing},
     storage_error::StorageError,
 };
 use crate::model::{DayKey, Geo, UserIdType};

@@ -1,6 +1,6 @@
 //! Object storage: the files and control records of the archive, and the disk cache of the files.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -10,17 +10,15 @@ use super::{
     disk_cache::DiskCache,
     file_version::FileVersion,
     layout,
+    listing::{ListedFile, Listing},
     ownership::{ArchiveOwner, ArchiveOwnership},
     storage_error::StorageError,
     timed_store::{ObjectBytes, TimedStore},
 };
 use crate::{
-    model::{Day, DayKey, Geo, UserIdType},
+    model::{DayKey, Geo, UserIdType},
     prometheus::MetricCounter,
 };
-
-/// Bytes to read for a file's footer. The footer with its metadata is far smaller.
-const MAX_FOOTER_BYTES: u64 = 64 << 10;
 
 /// The objects of one archive. Every operation first makes sure that this app owns the archive.
 #[derive(Debug)]
@@ -30,20 +28,6 @@ pub(super) struct ObjectStorage {
     cache: Option<DiskCache>,
     /// Bytes of files that were read from the store.
     read_bytes: MetricCounter,
-}
-
-/// The files of a series, by day.
-pub(super) type Listing = BTreeMap<Day, ListedFile>;
-
-/// A file in a listing. Different versions of a file compare as unequal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ListedFile {
-    /// The entity tag, or the time of the last change.
-    tag: String,
-    /// Size in bytes.
-    pub(super) size: u64,
-    /// `None` if the store sends no entity tags.
-    pub(super) version: Option<FileVersion>,
 }
 
 impl ObjectStorage {
@@ -230,19 +214,5 @@ impl ObjectStorage {
     /// Removes a control record. A missing record is not an error.
     pub(super) async fn remove_control_record(&self, folder: &str, name: &str) -> Result<(), StorageError> {
         self.owned_store().await?.remove(&layout::control_record(folder, name)).await
-    }
-}
-
-impl ListedFile {
-    fn of(object: ObjectMeta) -> Self {
-        let version = FileVersion::of(&object);
-        let tag = object.e_tag.unwrap_or_else(|| object.last_modified.to_string());
-        Self { tag, size: object.size, version }
-    }
-
-    /// The end of the file, with its whole footer. It is an absolute range, because a tested store returns wrong data for a
-    /// suffix range that is longer than the file.
-    pub(super) fn footer(&self) -> Range<u64> {
-        self.size.saturating_sub(MAX_FOOTER_BYTES)..self.size
     }
 }

@@ -17,8 +17,9 @@ use tokio::{
 use super::{
     archive_read::ArchiveRead,
     health::{HealthMonitor, StorageOperation},
+    listing::ListedFile,
     listing_cache::ListingCache,
-    object_storage::{ListedFile, ObjectStorage},
+    object_storage::ObjectStorage,
     storage_error::{StorageError, StorageFault},
     timed_store::{MAX_READS, READ_BACKOFF},
 };
