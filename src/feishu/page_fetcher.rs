@@ -218,11 +218,7 @@ impl<'a> PageFetcher<'a> {
     }
 
     fn start_call(&self, window: &mut CallWindow<'a>, token: Option<Arc<str>>, guessed: bool) {
-        let (client, request, mut priority) = (self.client, Arc::clone(&self.request), self.priority.clone());
-        if guessed && !self.tokens.is_proven() {
-            // A token that is not issued yet can be refused, so the first guess lets other calls go first.
-            priority.rank = u64::MAX;
-        }
+        let (client, request, priority) = (self.client, Arc::clone(&self.request), self.priority.clone());
         let max_attempts = self.limits.max_attempts;
         window.calls.push_back(PageCall { token: token.clone(), guessed });
         let call = async move { client.fetch_page(&request, token.as_deref(), &priority, max_attempts).await };

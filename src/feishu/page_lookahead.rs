@@ -87,12 +87,6 @@ impl ConsecutiveTokens {
         self.pages += 1;
     }
 
-    /// Whether a guess was right.
-    #[must_use]
-    pub fn is_proven(&self) -> bool {
-        *self.shared.lock_trust() == GuessTrust::Proven
-    }
-
     /// Records that the chain continues after this number of pages.
     pub fn resume_after(&mut self, pages: usize) {
         self.pages = pages;
