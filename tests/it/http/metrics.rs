@@ -138,7 +138,12 @@ async fn metrics_match_the_call_log_of_the_simulator() {
 
 #[tokio::test]
 async fn throttled_calls_rejected_tokens_and_failures_are_counted_separately() {
-    let config = SimulatorConfig { limits: "bucket:40/s:3".parse().expect("limits"), ..simulation() };
+    let config = SimulatorConfig {
+        limits: "bucket:40/s:3".parse().expect("limits"),
+        // No page is guessed: the gateway does not see the reply to a guess that it has discarded.
+        page_tokens: feishu_simulator::PageTokenStyle::Opaque,
+        ..simulation()
+    };
     let throttle = ThrottleConfig { start_rate: 1_000.0, ..ThrottleConfig::default() };
     let setup = Setup::with(config, |config| config.feishu.throttle = throttle).await;
     setup.simulator.faults().push(InjectedFault::new(FaultKind::RejectAccessToken));

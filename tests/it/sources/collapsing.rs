@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use feishu_simulator::{CallResult, PageTokenStyle, SimulatorConfig};
+use feishu_simulator::{CallResult, FaultKind, InjectedFault, PageTokenStyle, SimulatorConfig};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 
@@ -90,6 +90,8 @@ async fn clients_that_disconnect_do_not_stop_the_fetch() {
 #[tokio::test]
 async fn a_request_that_times_out_gets_503_while_the_fetch_continues() {
     let setup = Setup::with(simulation(), |config| config.request_timeout = Duration::from_millis(1)).await;
+    // A partial answer waits a moment for days that are stored.
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::Delay(Duration::from_secs(2))));
 
     let early = setup.get(&report()).await;
     let partial = setup.get(&format!("{}&allow_partial=true", report())).await.json();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::model::UserIdType;
-use feishu_simulator::{OverLimitStatus, RateLimitHeaders, ResetHeader, SimulatorConfig};
+use feishu_simulator::{OverLimitStatus, PageTokenStyle, RateLimitHeaders, ResetHeader, SimulatorConfig};
 use reqwest::StatusCode;
 use rstest::rstest;
 
@@ -66,7 +66,9 @@ async fn no_call_is_made_before_the_reset_time_of_a_refusal() {
 #[tokio::test]
 async fn the_ceiling_is_never_exceeded() {
     let throttle = ThrottleConfig { ceiling: Some(40.0), start_rate: 5_000.0, ..ThrottleConfig::default() };
-    let setup = Setup::with(simulation(), |config| config.feishu.throttle = throttle).await;
+    // No page is guessed: a wrong guess costs a call.
+    let simulation = SimulatorConfig { page_tokens: PageTokenStyle::Opaque, ..simulation() };
+    let setup = Setup::with(simulation, |config| config.feishu.throttle = throttle).await;
 
     let answer = setup.get("/v1/reports/activity?trailing=held&start_date=2026-11-09&end_date=2026-11-20").await;
 
