@@ -168,7 +168,7 @@ pub(super) async fn agree_with_leader(link: FleetLink, views: ViewEngines) {
             match link.request_day(&leader, status.term, key, context).await {
                 Ok(day) => views.insert_day(&day).await,
                 Err(error) => {
-                    tracing::debug!(%key, %error, "a later version of a day could not be read from the leader")
+                    tracing::debug!(%key, %error, "a later version of a day could not be read from the leader");
                 }
             }
         }

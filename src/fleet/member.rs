@@ -348,7 +348,6 @@ impl MemberTask {
             lease_seconds: self.config.times.lease.as_secs_f64(),
             release: self.config.release.clone(),
             version: RECORD_VERSION,
-            ..previous
         };
         let began = Instant::now();
         self.election.on_sent(self.now(), record.clone());

@@ -220,10 +220,12 @@ impl BackfillJobs {
             let state = tokio::select! {
                 state = backfills.run_to_end(&job, &sender, &cancellation) => state,
                 // A job that was cancelled at the same time has ended.
-                () = suspension.cancelled() => match cancellation.is_cancelled() {
-                    true => BackfillJobState::Cancelled,
-                    false => return,
-                },
+                () = suspension.cancelled() => {
+                    if !cancellation.is_cancelled() {
+                        return;
+                    }
+                    BackfillJobState::Cancelled
+                }
             };
             backfills.remove_record(&job.id).await;
             backfills.registry.record_end(&state);
