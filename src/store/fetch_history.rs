@@ -164,8 +164,7 @@ impl FetchHistory {
         day.key().scope == DataScope::Everyone && self.judge(day.key(), would_lose_rows).unwrap_or(false)
     }
 
-    /// The mean number of rows of the latest recorded days of everyone that have rows, at most [`RECENT_DAYS`]. `None` if there
-    /// is none.
+    /// The mean number of rows of the latest recorded days of everyone that have rows, at most seven. `None` if there is none.
     #[must_use]
     pub fn rows_per_day(&self, geo: Geo, user_id_type: UserIdType) -> Option<f64> {
         let series = self.series.read();
