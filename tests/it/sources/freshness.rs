@@ -68,8 +68,9 @@ async fn a_large_day_that_is_requested_all_day_is_fetched_twice() {
         eventually(async || setup.upstream_calls() % pages == 0).await;
     }
 
+    // The last refresh is stored after its last call.
+    eventually(async || states(&setup.get(DAY_21).await.json()) == (1, 0)).await;
     assert_eq!(setup.upstream_calls(), 2 * pages);
-    assert_eq!(states(&setup.get(DAY_21).await.json()), (1, 0));
 }
 
 #[tokio::test]
