@@ -130,10 +130,11 @@ fn ratio_of_mean(days: &[(Day, RowSums)], last: Day, mau: Option<u64>) -> Option
     mean_ratio(active, in_window.len(), mau)
 }
 
-/// `sum / days / whole`; `None` if the whole is unknown or zero, or if there are no days.
+/// `sum / (days × whole)`; `None` if the whole is unknown or zero, or if there are no days. One division is rounded once, so a ratio
+/// that lies in the middle between two thousandths is always rounded up.
 #[must_use]
 pub fn mean_ratio(sum: u64, days: usize, whole: Option<u64>) -> Option<f64> {
-    Some(ratio(sum, whole)? / days as f64).filter(|_| days > 0)
+    ratio(sum, whole.map(|whole| whole * days as u64))
 }
 
 #[cfg(test)]

@@ -342,7 +342,10 @@ impl Tenant {
         let window = Range { first: bucket.first.max(Range::ending(last, 30).first), last };
         let days = self.counted(window, selection);
         let daily: Vec<u64> = days.iter().filter_map(|day| self.active_on(*day, selection)).collect();
-        let stickiness = month.filter(|month| *month > 0).map(|month| round(mean(&daily) / month as f64));
+        let stickiness = month.filter(|month| *month > 0).map(|month| {
+            // One division, so that a ratio between two thousandths is rounded as people would.
+            round(daily.iter().sum::<u64>() as f64 / (daily.len() as u64 * month) as f64)
+        });
         json!({ "wau": week, "mau": month, "stickiness": stickiness })
     }
 
