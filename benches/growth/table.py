@@ -24,7 +24,7 @@ def figures(path):
     return found
 
 
-# An argument is a folder and a size: `/tmp/x/20000`, `/tmp/x/digests:500000`.
+# An argument is a folder and a size: `out/20000`, `out/digests:500000`.
 sizes = [(Path(argument).name, Path(argument.replace("digests:", ""))) for argument in sys.argv[1:]]
 columns = [(name.removeprefix("digests:"), figures(path)) for name, path in sizes]
 names = list(dict.fromkeys(name for _, column in columns for name in column))

@@ -302,8 +302,7 @@ impl MemberTask {
             Ok(found) => {
                 self.log_answer();
                 self.election.on_read(self.now(), found);
-                self.remember_forgotten();
-                self.confirm_sent();
+                self.on_record_seen();
             }
             Err(error) => {
                 self.log_failure(&error);
@@ -360,22 +359,17 @@ impl MemberTask {
             SwapOutcome::Done(_) | SwapOutcome::Lost => self.log_answer(),
         }
         self.election.on_written(self.now(), &outcome);
-        self.remember_forgotten();
-        self.confirm_sent();
+        self.on_record_seen();
     }
 
-    /// Keeps the deletions that the record names, unless the store has lost later ones.
-    fn remember_forgotten(&mut self) {
-        let recorded = self.election.record().map(|record| &record.forgotten);
-        if let Some(recorded) = recorded.filter(|recorded| recorded.count >= self.forgotten.count) {
-            self.forgotten = recorded.clone();
+    /// Keeps the deletions that the record names, unless the store has lost later ones, and reports what was sent last if the
+    /// store has it.
+    fn on_record_seen(&mut self) {
+        let Some(record) = self.election.record() else { return };
+        if record.forgotten.count >= self.forgotten.count {
+            self.forgotten = record.forgotten.clone();
         }
-    }
-
-    /// Reports the state that was sent last, if the store has it.
-    fn confirm_sent(&mut self) {
-        let stored = self.election.record().map(|record| &record.nonce);
-        if let Some(sent) = self.sent.take_if(|sent| Some(&sent.nonce) == stored) {
+        if let Some(sent) = self.sent.take_if(|sent| sent.nonce == record.nonce) {
             self.state.on_stored(&sent.upstream);
             for Deletion { recorded, .. } in self.deletions.drain(..self.sent_deletions) {
                 let _ = recorded.send(());

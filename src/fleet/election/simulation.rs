@@ -310,27 +310,22 @@ impl World {
                 let election = self.new_election(replica, starts);
                 let state = &mut self.replicas[replica];
                 (state.election, state.starts, state.is_busy, state.leads_until_ms) = (election, starts, false, 0);
-                (state.paused_until, state.wake) = (0, state.wake + 1);
-                let wake = state.wake;
-                self.schedule(self.now, Event::Wake { replica, wake });
+                state.paused_until = 0;
+                self.wake(replica);
             }
             Fault::Leave { replica } => {
                 let state = &mut self.replicas[replica];
                 state.election.leave();
                 // It stops calling before it releases the lease.
                 state.leads_until_ms = 0;
-                state.wake += 1;
-                let wake = state.wake;
-                self.schedule(self.now, Event::Wake { replica, wake });
+                self.wake(replica);
                 self.schedule(self.now + 5_000, Event::Fault(Fault::Restart { replica }));
             }
             Fault::StepDown { replica } => {
                 let state = &mut self.replicas[replica];
                 state.election.step_down();
                 state.leads_until_ms = 0;
-                state.wake += 1;
-                let wake = state.wake;
-                self.schedule(self.now, Event::Wake { replica, wake });
+                self.wake(replica);
             }
             Fault::Cut { replica, milliseconds, executes } => {
                 for (number, state) in self.replicas.iter_mut().enumerate() {
@@ -347,6 +342,13 @@ impl World {
                 self.store(record);
             }
         }
+    }
+
+    /// Lets a replica look at the present time, instead of the time that it waited for.
+    fn wake(&mut self, replica: usize) {
+        self.replicas[replica].wake += 1;
+        let wake = self.replicas[replica].wake;
+        self.schedule(self.now, Event::Wake { replica, wake });
     }
 
     fn leaders(&self) -> usize {

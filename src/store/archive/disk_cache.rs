@@ -175,10 +175,10 @@ impl DiskCache {
 
     /// Deletes the days of a series that are not in its complete listing, or have another version there.
     pub(super) async fn retain(&self, geo: Geo, user_id_type: UserIdType, listing: &Listing) {
-        let versions: std::collections::BTreeMap<_, _> =
-            listing.iter().filter_map(|(day, file)| Some((*day, file.version.clone()?))).collect();
+        let listing = listing.clone();
+        let version = move |day| listing.get(&day).and_then(|file| file.version.clone());
         // A fault is recorded. The next listing tries again.
-        let _ = self.change(move |folder| folder.retain(geo, user_id_type, |day| versions.get(&day).cloned())).await;
+        let _ = self.change(move |folder| folder.retain(geo, user_id_type, version)).await;
     }
 
     /// Writes the metrics.

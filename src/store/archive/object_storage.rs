@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, path::Path};
 
 use super::{
+    cache_folder::RemovalCount,
     disk_cache::DiskCache,
     file_version::FileVersion,
     layout,
@@ -103,20 +104,34 @@ impl ObjectStorage {
         key: &DayKey,
         range: Option<Range<u64>>,
     ) -> Result<Option<Bytes>, StorageError> {
-        let removals = match &self.cache {
-            Some(cache) => cache.removals().await,
-            None => None,
-        };
+        let removals = self.removals().await;
         let options = GetOptions { range: range.clone().map(GetRange::Bounded), ..GetOptions::default() };
         let Some(ObjectBytes { bytes, meta }) = store.get(&layout::day_file(key), options).await? else {
             return Ok(None);
         };
         self.read_bytes.add(bytes.len() as u64);
-        if let (Some(cache), Some(removals), Some(version)) = (&self.cache, removals, FileVersion::of(&meta)) {
+        self.store_in_cache(key, FileVersion::of(&meta), range, &bytes, removals).await;
+        Ok(Some(bytes))
+    }
+
+    /// Begins a read or a write whose bytes may be stored in the cache; `None` if they cannot.
+    async fn removals(&self) -> Option<RemovalCount> {
+        self.cache.as_ref()?.removals().await
+    }
+
+    /// Stores bytes of a file in the cache, unless a day was removed since `removals`. `None` as the range is the whole file.
+    async fn store_in_cache(
+        &self,
+        key: &DayKey,
+        version: Option<FileVersion>,
+        range: Option<Range<u64>>,
+        bytes: &Bytes,
+        removals: Option<RemovalCount>,
+    ) {
+        if let (Some(cache), Some(removals), Some(version)) = (&self.cache, removals, version) {
             let range = range.unwrap_or(0..version.size);
             cache.insert(key, version, range, bytes.clone(), removals).await;
         }
-        Ok(Some(bytes))
     }
 
     /// Removes the file of a day from the cache, because its content is not valid: it is read from the store again.
@@ -148,14 +163,9 @@ impl ObjectStorage {
     pub(super) async fn write(&self, key: &DayKey, file: Vec<u8>) -> Result<(), StorageError> {
         let file = Bytes::from(file);
         let store = self.owned_store().await?;
-        let removals = match &self.cache {
-            Some(cache) => cache.removals().await,
-            None => None,
-        };
+        let removals = self.removals().await;
         let written = store.put(&layout::day_file(key), file.clone()).await?;
-        if let (Some(cache), Some(removals), Some(version)) = (&self.cache, removals, written) {
-            cache.insert(key, version, 0..file.len() as u64, file, removals).await;
-        }
+        self.store_in_cache(key, written, None, &file, removals).await;
         Ok(())
     }
 
