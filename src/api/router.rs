@@ -3,26 +3,19 @@
 
 use std::time::Duration;
 
-use axum::{Extension, Router, middleware::from_fn};
+use axum::{Extension, Router};
 use serde_json::Value;
 use utoipa::openapi::Server;
-use utoipa_axum::{
-    router::{OpenApiRouter, UtoipaMethodRouter},
-    routes,
-};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    at_leader::at_leader,
     authorization::endpoints,
     body_budget::BodyBudget,
     dashboard, docs, drop_in,
-    exports::with_export,
     layers::{self, RequestBody},
     log_level,
     middleware::HttpService,
     openapi_document, ops,
-    picture::with_picture,
-    prefer,
     problem::{Problem, ProblemCode},
     request_limits::RequestLimits,
     route_policy::RoutePolicy,
@@ -80,49 +73,16 @@ fn router(state: &ApiState, routes: Router<ApiState>) -> Router {
     layers::around_router(routes.with_state(state.clone()))
 }
 
-/// The routes of the native API.
+/// The routes of the native API, probes and metrics.
 fn native_routes(metrics_listener: MetricsListener) -> OpenApiRouter<ApiState> {
-    let tables = [
-        (RoutePolicy::USERS, with_export(routes!(v1::user_days::get), &["limit"])),
-        (RoutePolicy::USERS, with_export(routes!(v1::users::get), &[])),
-        (RoutePolicy::REPORTS, with_export(routes!(v1::summary::get), &[])),
-        (RoutePolicy::REPORTS, with_export(routes!(v1::activity::get), &[])),
-        (RoutePolicy::REPORTS, with_export(routes!(v1::departments::get), &[])),
-        (RoutePolicy::REPORTS, with_export(routes!(v1::licences::get), &[])),
-        (RoutePolicy::REPORTS, with_export(routes!(v1::retention::get), &[])),
-        (RoutePolicy::REPORTS, with_export(routes!(v1::movement::get), &[])),
-        (RoutePolicy::REPORTS, with_export(routes!(v1::clients::get), &[])),
-    ];
-    let over_days = tables.into_iter().flat_map(|(policy, pair)| pair.map(|routes| (policy, routes)));
-    let over_days = over_days.chain([
-        (RoutePolicy::REPORTS, with_picture(routes!(v1::summary::get))),
-        (RoutePolicy::REPORTS, with_picture(routes!(v1::activity::get))),
-        (RoutePolicy::USERS, routes!(v1::user::get)),
-    ]);
-    let over_days = over_days.map(|(policy, routes)| endpoints(policy, with_preference(routes)));
-    let others = [
-        (RoutePolicy::REPORTS_OR_ADMIN, routes!(v1::coverage::get)),
-        (RoutePolicy::ADMIN, at_leader(routes!(v1::days::delete))),
-        (RoutePolicy::ADMIN, at_leader(routes!(v1::backfills::post))),
-        (RoutePolicy::REPORTS_OR_ADMIN, at_leader(routes!(v1::backfills::list))),
-        (RoutePolicy::REPORTS_OR_ADMIN, at_leader(routes!(v1::backfills::get, v1::backfills::delete))),
-        (RoutePolicy::REPORTS_OR_ADMIN, at_leader(routes!(v1::backfills::events))),
-        (RoutePolicy::Public, routes!(ops::problem)),
-        (RoutePolicy::Public, routes!(ops::livez)),
-        (RoutePolicy::Public, routes!(ops::readyz)),
-    ]
-    .map(|(policy, routes)| endpoints(policy, routes));
+    let operations = [routes!(ops::problem), routes!(ops::livez), routes!(ops::readyz)]
+        .map(|routes| endpoints(RoutePolicy::Public, routes));
     let metrics = match metrics_listener {
         MetricsListener::Main => Some(endpoints(RoutePolicy::ADMIN, routes!(ops::metrics))),
         MetricsListener::Operations => None,
     };
-    let all = over_days.chain(others).chain(metrics);
+    let all = v1::routes().chain(operations).chain(metrics);
     all.fold(OpenApiRouter::with_openapi(docs::base()), OpenApiRouter::routes)
-}
-
-/// Endpoints that can wait for Feishu honour `Prefer`.
-fn with_preference((schemas, paths, handlers): UtoipaMethodRouter<ApiState>) -> UtoipaMethodRouter<ApiState> {
-    (schemas, paths, handlers.route_layer(from_fn(prefer::apply_preference)))
 }
 
 /// The complete OpenAPI document, as served and as stored in `openapi/openapi.json`.
