@@ -36,7 +36,7 @@ pub(super) fn at_leader<S: Clone + Send + Sync + 'static>(
 /// if there is none. Finds the [`FleetLink`] in the extensions of the request.
 pub(super) async fn serve_at_leader(request: Request, next: Next) -> Response {
     let Some(fleet) = request.extensions().get::<FleetLink>().cloned() else { return next.run(request).await };
-    if fleet.leadership.may_call() {
+    if fleet.leadership.leads() {
         return next.run(request).await;
     }
     if request.extensions().get::<PassedOn>().is_some() {
@@ -53,7 +53,7 @@ pub(super) async fn serve_at_leader(request: Request, next: Next) -> Response {
     let mut changes = fleet.status.clone();
     loop {
         let status = changes.borrow_and_update().clone();
-        if fleet.leadership.may_call() {
+        if fleet.leadership.leads() {
             return next.run(Request::from_parts(parts, Body::from(body))).await;
         }
         if let Some(leader) = fleet.other_leader(&status) {

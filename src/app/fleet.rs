@@ -93,7 +93,7 @@ pub(super) async fn step_down_if_unreachable(watch: ReachabilityWatch) {
     loop {
         tokio::time::sleep(REACHABILITY_CHECK_INTERVAL).await;
         let unreachable_for = reachability.unreachable_for();
-        if leadership.may_call() && unreachable_for >= limit && followers.count() > 0 {
+        if leadership.leads() && unreachable_for >= limit && followers.count() > 0 {
             tracing::warn!(
                 unreachable_seconds = unreachable_for.as_secs(),
                 "Feishu does not reply to this replica; another one may lead"
@@ -138,7 +138,7 @@ pub(super) async fn run_jobs_of_leader(leadership: Leadership, jobs: BackfillJob
             }
         };
         tokio::select! {
-            () = leadership.lost() => {}
+            () = leadership.lease_ended() => {}
             () = resume_repeatedly => {}
         }
         jobs.suspend();

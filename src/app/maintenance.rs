@@ -132,7 +132,7 @@ impl Maintenance {
 
     /// Removes saved fetches that were not continued in time. In a fleet, the leader does.
     async fn remove_stale_checkpoints(&self, now: Timestamp) {
-        let Some(archive) = self.archive.as_ref().filter(|_| self.leadership.may_call()) else { return };
+        let Some(archive) = self.archive.as_ref().filter(|_| self.leadership.leads()) else { return };
         if let Err(error) = archive.remove_stale_checkpoints(now).await {
             tracing::warn!(%error, "outdated saved fetches could not be removed");
         }
@@ -140,12 +140,12 @@ impl Maintenance {
 
     /// Deletes expired days. In a fleet, the leader does.
     async fn expire(&self, now: Timestamp) {
-        let Some(archive) = self.archive.as_ref().filter(|_| self.leadership.may_call()) else { return };
+        let Some(archive) = self.archive.as_ref().filter(|_| self.leadership.leads()) else { return };
         let mut expired = BTreeSet::new();
         for (geo, user_id_type) in Geo::ALL.into_iter().flat_map(|geo| UserIdType::ALL.map(|kind| (geo, kind))) {
             let Some(oldest) = self.policy.oldest_kept(geo, now) else { return };
             for key in archive.days_before(oldest, geo, user_id_type).await {
-                if !self.leadership.may_call() {
+                if !self.leadership.leads() {
                     break;
                 }
                 match archive.remove(&key).await {

@@ -216,6 +216,9 @@ impl<'a> PageFetcher<'a> {
             }
             None => self.start_call(window, Some(token), false),
         }
+        if !self.client.may_look_ahead() {
+            return;
+        }
         let guesses_in_flight = window.calls.len() - 1;
         for guess in self.tokens.guesses().skip(guesses_in_flight) {
             self.start_call(window, Some(guess), true);

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use adaptive_throttle::{Throttle, ThrottleConfig};
 use async_trait::async_trait;
 use reqwest::Url;
+use tokio::time::Instant;
 
 use super::{
     call_metrics::CallMetrics,
@@ -209,7 +210,8 @@ impl TransferableState for FeishuSource {
         let MonthlyCalls { month, calls, exhausted } = self.quota.calls_this_month();
         let reserved = self.quota.count_with(further_calls as u64);
         let limit = self.throttle.learned_limit(self.clock.now());
-        SharedUpstreamState { month: Some(month), calls, reserved, exhausted, limit }
+        let recent_calls = self.throttle.recent_calls();
+        SharedUpstreamState { month: Some(month), calls, reserved, exhausted, limit, recent_calls }
     }
 
     fn on_stored(&self, state: &SharedUpstreamState) {
@@ -218,7 +220,7 @@ impl TransferableState for FeishuSource {
         }
     }
 
-    fn import(&self, state: &SharedUpstreamState) {
+    fn import(&self, state: &SharedUpstreamState, age: Duration) {
         if let Some(month) = state.month {
             // The previous leader may have made all calls that it had reserved. Without a limit the exact count is not needed.
             let calls =
@@ -228,6 +230,11 @@ impl TransferableState for FeishuSource {
         if let Some(limit) = &state.limit {
             self.throttle.restore(limit, self.clock.now());
         }
+        self.throttle.restore_calls(&state.recent_calls, age);
+    }
+
+    fn on_lease(&self, until: Instant, share: f64) {
+        self.throttle.reduce(share, until);
     }
 }
 

@@ -158,6 +158,12 @@ impl StatsClient {
         Self { leadership, ..self }
     }
 
+    /// Whether pages may be requested before it is known that they exist. At a reduced rate they would delay other pages.
+    #[must_use]
+    pub fn may_look_ahead(&self) -> bool {
+        self.leadership.leads()
+    }
+
     /// The throttle of all calls.
     #[must_use]
     pub const fn throttle(&self) -> &Throttle<CallerId> {
@@ -236,18 +242,20 @@ impl StatsClient {
         call_priority: &CallPriority,
     ) -> Result<AttemptResult, LoadError> {
         let (permit, mut charge) = loop {
-            if !self.leadership.may_call() {
+            if !self.leadership.may_make(call_priority.current()) {
                 return Err(LoadError::NotLeader);
             }
             tokio::select! {
+                biased;
                 admitted = self.quota.admit(call_priority.current()) => admitted?,
-                () = self.leadership.lost() => return Err(LoadError::NotLeader),
+                // Only a renewal of the lease ends some waits.
+                () = self.leadership.lease_ended() => return Err(LoadError::NotLeader),
             }
             // Before the permit, so that no permit is held while a token is requested.
             self.tokens.current().await?;
             let permit = tokio::select! {
                 permit = self.acquire_permit(call_priority) => permit,
-                () = self.leadership.lost() => return Err(LoadError::NotLeader),
+                () = self.right_ended(call_priority) => return Err(LoadError::NotLeader),
             };
             // The wait for the permit may have been long.
             match self.quota.charge(call_priority.current()) {
@@ -259,7 +267,7 @@ impl StatsClient {
         };
         let token = self.tokens.current().await?;
         // The last check before the call: the waits above may have been longer than the lease.
-        if !self.leadership.may_call() {
+        if !self.leadership.may_make(call_priority.current()) {
             return Err(LoadError::NotLeader);
         }
         let http_request = self
@@ -284,6 +292,14 @@ impl StatsClient {
             }
         };
         Ok(exchange.instrument(span).await)
+    }
+
+    /// Completes when a call of this priority may not be sent any more.
+    async fn right_ended(&self, call_priority: &CallPriority) {
+        self.leadership.lease_ended().await;
+        if call_priority.current() == Priority::Interactive {
+            self.leadership.lost().await;
+        }
     }
 
     /// Waits for a permit. If the priority is raised meanwhile, the call is queued again with the new priority.

@@ -7,6 +7,10 @@
 //! the clocks of two replicas do not differ in speed by more than the margin. Times of two machines are never compared: each
 //! replica measures both durations with its own monotonic clock.
 //!
+//! While no store answers, no replica can lead. The one that led last goes on at a part of its rate
+//! ([`ReplicaRole::Degraded`]), until the store shows another leader. It must have found the store without an answer a short
+//! time ago: a process that was stopped does not go on when it wakes, because another one can lead by then.
+//!
 //! A store can lose writes: it is wiped, restored, or fails over to a copy that lags behind. The leader then writes its
 //! record again at once. The others wait a whole lease before they replace a record of an earlier term. Instead of a missing
 //! record they first write one without a leader and with the term 0, and wait a whole lease as well: a missing record has no
@@ -67,6 +71,12 @@ pub struct Election {
     reads_first: bool,
     /// When the record is written next, at the earliest.
     next_write: Duration,
+    /// When the last read was begun.
+    read_sent: Duration,
+    /// When the last operation was begun that has shown no other leader, or got no answer.
+    checked: Duration,
+    /// Whether the last operation got no answer.
+    unanswered: bool,
     /// Since when the address of the leader of this term refuses connections.
     refused: Option<(u64, Duration)>,
     /// Set when the replica is about to end.
@@ -85,8 +95,13 @@ pub enum ReplicaRole {
         /// The end of the lease, less the margin.
         until: Duration,
     },
-    /// This replica led, could not write the record in time, and has not seen another leader since.
-    LapsedLeader,
+    /// This replica led, could not write the record in time, and has not seen another leader since. It may make a part of
+    /// the calls, until this time. Several replicas can be in this role, or beside a leader: those that have led one after the
+    /// other and do not reach the store.
+    Degraded {
+        /// A lease, less the margin, after the last operation of the store was begun.
+        until: Duration,
+    },
 }
 
 /// What to do next.
@@ -119,6 +134,8 @@ struct Seen {
     record: Option<(FleetRecord, RecordVersion)>,
     /// When it was first seen.
     since: Duration,
+    /// This replica does not replace a leader before this time.
+    replace_after: Duration,
     /// Delay before this replica replaces it.
     jitter: Duration,
 }
@@ -143,6 +160,11 @@ impl LeaseTimes {
     pub fn of_bucket(lease: Duration) -> Self {
         Self { lease, interval: lease / 4, margin: lease / 5, retry: lease / 40 }
     }
+
+    /// How long a replica may call after the start of an operation of the store that allows it.
+    fn validity(self) -> Duration {
+        self.lease.saturating_sub(self.margin)
+    }
 }
 
 impl Election {
@@ -162,6 +184,9 @@ impl Election {
             next_read: Duration::ZERO,
             reads_first: true,
             next_write: Duration::ZERO,
+            read_sent: Duration::ZERO,
+            checked: Duration::ZERO,
+            unanswered: false,
             refused: None,
             is_leaving: false,
             steps_down: false,
@@ -171,10 +196,22 @@ impl Election {
     /// The role at `now`.
     #[must_use]
     pub fn role(&self, now: Duration) -> ReplicaRole {
+        let degraded_until = self.checked + self.times.validity();
         match self.role {
-            ReplicaRole::Leader { until } if until <= now => ReplicaRole::LapsedLeader,
-            role => role,
+            ReplicaRole::Leader { until } if now < until => self.role,
+            ReplicaRole::Leader { .. } | ReplicaRole::Degraded { .. } if now < degraded_until && !self.releases() => {
+                ReplicaRole::Degraded { until: degraded_until }
+            }
+            _ => ReplicaRole::Follower,
         }
+    }
+
+    /// Until when this replica may make a part of the calls if its lease is not renewed. `None` if it neither leads nor is
+    /// [`Degraded`](ReplicaRole::Degraded), or releases the lease.
+    #[must_use]
+    pub fn degraded_until(&self, now: Duration) -> Option<Duration> {
+        let has_led = !matches!(self.role(now), ReplicaRole::Follower) && !self.releases();
+        has_led.then(|| self.checked + self.times.validity())
     }
 
     /// The highest term that was seen.
@@ -189,18 +226,25 @@ impl Election {
         self.seen.as_ref()?.record.as_ref().map(|(record, _)| record)
     }
 
+    /// For how long the record that was seen last is known; zero if none is.
+    #[must_use]
+    pub fn record_age(&self, now: Duration) -> Duration {
+        self.seen.as_ref().map_or(Duration::ZERO, |seen| now.saturating_sub(seen.since))
+    }
+
     /// What to do at `now`.
     pub fn next_step(&mut self, now: Duration) -> ElectionStep {
         self.role = self.role(now);
         let lease_end = match self.role {
             ReplicaRole::Leader { until } => Some(until),
-            ReplicaRole::Follower | ReplicaRole::LapsedLeader => None,
+            ReplicaRole::Follower | ReplicaRole::Degraded { .. } => None,
         };
         // A leader reads only if it must: its writes show whether the record is still the one that it wrote.
         let read_at = Some(self.next_read).filter(|_| self.reads_first || lease_end.is_none());
         let write_at = self.seen.as_ref().filter(|_| !self.reads_first).and_then(|seen| self.write_at(seen));
         let write_at = write_at.map(|at| at.max(self.next_write));
         if read_at.is_some_and(|at| at <= now) {
+            self.read_sent = now;
             ElectionStep::Read
         } else if write_at.is_some_and(|at| at <= now) {
             ElectionStep::Write(Box::new(self.propose()))
@@ -225,7 +269,10 @@ impl Election {
             }
             // The store shows what happened: another record, or this one if the store repeated the request.
             SwapOutcome::Lost => self.read_again(now),
-            SwapOutcome::Unknown(_) => self.read_again(now + self.times.retry),
+            SwapOutcome::Unknown(_) => {
+                self.record_no_answer(self.pending.as_ref().map_or(now, |pending| pending.sent_at));
+                self.read_again(now + self.times.retry);
+            }
         }
     }
 
@@ -237,20 +284,25 @@ impl Election {
             self.confirm(now, pending, version.clone());
             return;
         }
+        self.checked = self.read_sent;
         self.role = self.role(now);
+        let is_of_other = found.as_ref().is_some_and(|(record, _)| record.leader.is_some() && !self.is_own(record));
         // A missing record, or one of an earlier term, is what a store has that lost writes.
         let is_overtaken = term.is_some_and(|term| term >= self.term)
             && !found.as_ref().is_some_and(|(record, _)| self.is_own(record));
-        if is_overtaken {
-            self.role = ReplicaRole::Follower;
-        } else if let ReplicaRole::Leader { .. } = self.role {
-            self.next_write = self.next_write.min(now + self.times.retry);
+        match self.role {
+            ReplicaRole::Leader { .. } if !is_overtaken => {
+                self.next_write = self.next_write.min(now + self.times.retry);
+            }
+            ReplicaRole::Degraded { .. } if !is_overtaken && !is_of_other => {}
+            _ => self.role = ReplicaRole::Follower,
         }
         self.see(now, found);
     }
 
     /// Records that the store could not be read.
     pub fn on_read_failed(&mut self, now: Duration) {
+        self.record_no_answer(self.read_sent);
         self.next_read = now + self.times.retry;
         self.reads_first = true;
     }
@@ -331,7 +383,8 @@ impl Election {
         let renewal = self.times.interval + self.times.retry;
         let after_refusal = refused.map(|(_, at)| at.max(seen.since) + renewal + seen.jitter);
         let at = seen.since + wait;
-        Some(after_refusal.map_or(at, |early| early.min(at)))
+        let at = after_refusal.map_or(at, |early| early.min(at));
+        Some(if record.leader.is_some() && !self.is_own(record) { at.max(seen.replace_after) } else { at })
     }
 
     fn propose(&mut self) -> ProposedWrite {
@@ -351,7 +404,8 @@ impl Election {
         self.role = match record.leader {
             Some(_) => {
                 self.steps_down = false;
-                ReplicaRole::Leader { until: sent_at + self.times.lease.saturating_sub(self.times.margin) }
+                self.checked = sent_at;
+                ReplicaRole::Leader { until: sent_at + self.times.validity() }
             }
             None if self.releases() => ReplicaRole::Follower,
             None => self.role(now),
@@ -364,7 +418,13 @@ impl Election {
         self.reads_first = false;
         self.next_read = now + self.times.interval;
         let before = self.seen.as_ref().map(|seen| seen.record.as_ref().map(|(_, version)| version));
+        let was_unanswered = std::mem::take(&mut self.unanswered);
+        let jitter = MAX_JITTER.mul_f64(self.rng.f64());
         if before == Some(found.as_ref().map(|(_, version)| version)) {
+            if let Some(seen) = self.seen.as_mut().filter(|_| was_unanswered) {
+                // The leader may have got no answers either. It goes on with what it does, so it may renew first.
+                seen.replace_after = now + self.times.interval + self.times.retry + jitter;
+            }
             return;
         }
         if let Some((record, _)) = &found {
@@ -373,8 +433,12 @@ impl Election {
         }
         // A leader that writes its record still runs.
         self.refused = self.refused.filter(|(term, _)| *term > self.term);
-        let jitter = MAX_JITTER.mul_f64(self.rng.f64());
-        self.seen = Some(Seen { record: found, since: now, jitter });
+        self.seen = Some(Seen { record: found, since: now, replace_after: now, jitter });
+    }
+
+    fn record_no_answer(&mut self, sent_at: Duration) {
+        self.unanswered = true;
+        self.checked = sent_at;
     }
 
     /// Reads the record at `at`, and writes no record before it was read.
@@ -550,7 +614,7 @@ mod tests {
     #[test]
     fn a_leader_that_wakes_after_its_lease_leads_no_more() {
         let mut election = leader();
-        assert_eq!(election.role(seconds(8.0)), ReplicaRole::LapsedLeader);
+        assert_eq!(election.role(seconds(8.0)), ReplicaRole::Follower);
         assert_eq!(election.next_step(seconds(30.0)), ElectionStep::Read);
         let mut other = leader();
         election.on_read(seconds(30.0), Some(record(Some("other"), 6, "1.0", "after")));
@@ -561,6 +625,134 @@ mod tests {
         other.on_read(seconds(30.0), Some(record(Some("self"), 5, "1.0", "new")));
         let ElectionStep::Write(write) = other.next_step(seconds(30.0)) else { panic!("a write") };
         assert_eq!(write.term, 6);
+    }
+
+    fn no_answer() -> SwapOutcome {
+        SwapOutcome::Unknown(LeaseStoreError("no answer".into()))
+    }
+
+    /// Lets all operations until `end` fail half a second after they were begun. Returns the time of the end.
+    fn fail_until(election: &mut Election, mut now: Duration, end: Duration) -> Duration {
+        while now < end {
+            let answer_at = now + seconds(0.5);
+            match election.next_step(now) {
+                ElectionStep::WaitUntil(at) => now = at.min(end),
+                ElectionStep::Read => {
+                    election.on_read_failed(answer_at);
+                    now = answer_at;
+                }
+                ElectionStep::Write(write) => {
+                    election.on_sent(now, record(Some("self"), write.term, "1.0", "unanswered").0);
+                    election.on_written(answer_at, &no_answer());
+                    now = answer_at;
+                }
+            }
+        }
+        now
+    }
+
+    fn is_degraded(election: &Election, now: Duration) -> bool {
+        matches!(election.role(now), ReplicaRole::Degraded { until } if until > now)
+    }
+
+    /// An election that led, and whose store has not answered since, at the returned time.
+    fn degraded() -> (Election, Duration) {
+        let mut election = leader();
+        let now = fail_until(&mut election, Duration::ZERO, seconds(100.0));
+        assert!(is_degraded(&election, now));
+        (election, now)
+    }
+
+    #[test]
+    fn a_leader_whose_store_does_not_answer_is_degraded_from_the_end_of_its_lease_without_a_gap() {
+        let mut election = leader();
+        let now = fail_until(&mut election, Duration::ZERO, seconds(7.9));
+        assert_eq!(election.role(seconds(7.99)), ReplicaRole::Leader { until: seconds(8.0) });
+        assert!(is_degraded(&election, seconds(8.0)));
+        assert_eq!(election.degraded_until(seconds(7.99)), election.degraded_until(seconds(8.0)));
+        // The right ends if the replica does not look at the store any more.
+        let ReplicaRole::Degraded { until } = election.role(seconds(8.0)) else { panic!("degraded") };
+        assert!(until <= now + seconds(8.0), "{until:?}");
+        assert_eq!(election.role(until), ReplicaRole::Follower);
+    }
+
+    #[test]
+    fn a_degraded_replica_leads_again_at_once_if_its_record_is_still_there() {
+        let (mut election, now) = degraded();
+        election.on_read(now, Some(record(Some("self"), 5, "1.0", "new")));
+        assert!(is_degraded(&election, now));
+        let ElectionStep::Write(write) = election.next_step(now) else { panic!("a write") };
+        assert_eq!((write.term, write.leader), (6, Some(address("self"))));
+        election.on_sent(now, record(Some("self"), 6, "1.0", "again").0);
+        election.on_written(now, &SwapOutcome::Done(RecordVersion("again".to_owned())));
+        assert_eq!(election.role(now), ReplicaRole::Leader { until: now + seconds(8.0) });
+    }
+
+    #[test]
+    fn a_degraded_replica_makes_no_calls_after_it_has_seen_another_leader_or_released_the_lease() {
+        let later_term = record(Some("other"), 6, "1.0", "a");
+        let after_a_loss = record(Some("other"), 1, "1.0", "b");
+        let released_by_other = record(None, 6, "1.0", "c");
+        for found in [later_term, after_a_loss, released_by_other] {
+            let (mut election, now) = degraded();
+            election.on_read(now, Some(found));
+            assert_eq!(election.role(now), ReplicaRole::Follower);
+            assert_eq!(election.degraded_until(now), None);
+        }
+        let (mut election, now) = degraded();
+        election.step_down();
+        assert_eq!(election.role(now), ReplicaRole::Follower);
+        let (mut election, now) = degraded();
+        election.leave();
+        assert_eq!(election.role(now), ReplicaRole::Follower);
+        assert!(election.has_left(now));
+        assert_eq!(election.degraded_until(now), None);
+    }
+
+    #[test]
+    fn a_record_that_the_store_has_lost_shows_no_other_leader() {
+        for found in [None, Some(record(None, UNKNOWN_LEADER_TERM, "1.0", "a"))] {
+            let (mut election, now) = degraded();
+            election.on_read(now, found);
+            assert!(is_degraded(&election, now));
+        }
+    }
+
+    #[test]
+    fn a_leader_that_was_stopped_is_not_degraded_when_it_wakes() {
+        let mut election = leader();
+        let ElectionStep::WaitUntil(at) = election.next_step(Duration::ZERO) else { panic!("a wait") };
+        let ElectionStep::Write(_) = election.next_step(at) else { panic!("a write") };
+        election.on_sent(at, record(Some("self"), 5, "1.0", "unanswered").0);
+        // It was stopped while it waited for the answer.
+        let now = seconds(30.0);
+        assert_eq!(election.role(now), ReplicaRole::Follower);
+        election.on_written(now, &no_answer());
+        assert_eq!(election.role(now), ReplicaRole::Follower);
+        let now = fail_until(&mut election, now, seconds(60.0));
+        assert_eq!(election.role(now), ReplicaRole::Follower);
+    }
+
+    #[test]
+    fn a_replica_that_has_not_led_is_never_degraded() {
+        let mut election = election();
+        election.on_read(Duration::ZERO, Some(record(Some("other"), 1, "1.0", "a")));
+        let now = fail_until(&mut election, Duration::ZERO, seconds(60.0));
+        assert_eq!((election.role(now), election.degraded_until(now)), (ReplicaRole::Follower, None));
+    }
+
+    #[test]
+    fn after_a_time_without_answers_the_leader_may_renew_first() {
+        let found = record(Some("other"), 1, "1.0", "a");
+        let mut election = election();
+        assert_eq!(election.next_step(Duration::ZERO), ElectionStep::Read);
+        election.on_read(Duration::ZERO, Some(found.clone()));
+        let now = fail_until(&mut election, Duration::ZERO, seconds(30.0));
+
+        let wait = next_write(&mut election, now, Some(&found)) - now;
+
+        // An interval, and the time between two attempts; up to a retry until the record is read, and the random delay.
+        assert!((seconds(2.25)..seconds(2.81)).contains(&wait), "{wait:?}");
     }
 
     #[test]

@@ -69,10 +69,15 @@ impl Collector for FleetMetrics {
     fn collect(&self, exposition: &mut Exposition) {
         let status = self.status.borrow().clone();
         let left = status.leads_until.map(|until| until.saturating_duration_since(Instant::now()).as_secs_f64());
-        let leads = left.is_some_and(|left| left > 0.0);
         exposition
             .gauge("feishu_pulse_fleet_leader", "1 while this replica leads the fleet and calls Feishu.")
-            .sample(f64::from(u8::from(leads)));
+            .sample(f64::from(u8::from(status.leads())));
+        exposition
+            .gauge(
+                "feishu_pulse_fleet_degraded",
+                "1 while this replica cannot renew its lease, and calls Feishu for waiting callers at a part of the rate.",
+            )
+            .sample(f64::from(u8::from(status.is_degraded())));
         exposition
             .gauge("feishu_pulse_fleet_term", "The highest term of a leader that this replica has seen.")
             .sample(status.term as f64);

@@ -3,14 +3,16 @@
 use tokio::{sync::watch, time::Instant};
 
 use super::record::{ForgottenDays, LeaderAddress};
+use crate::source::Priority;
 
 /// What a replica knows about its fleet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FleetStatus {
-    /// The end of the right to call upstream; `None` if this replica does not lead. The end can be in the past.
+    /// The end of the right to make all calls; `None` if this replica does not lead. The end can be in the past.
     pub leads_until: Option<Instant>,
-    /// Whether this replica led, could not renew its lease in time, and has not seen another leader since.
-    pub has_lapsed: bool,
+    /// The end of the right to make interactive calls at a part of the rate, if the lease is not renewed. `None` if this replica
+    /// did not lead last, as far as it knows.
+    pub degraded_until: Option<Instant>,
     /// The highest term that was seen.
     pub term: u64,
     /// The replica that leads, by the record that was read last.
@@ -23,11 +25,40 @@ pub struct FleetStatus {
 
 /// The right of this replica to call upstream. It ends by the clock of this machine, without any message.
 ///
+/// A leader may make all calls. A replica that led last and gets no answer from the store may make interactive calls, at a part of
+/// the rate: it is *degraded*. It does nothing else that only a leader does.
+///
 /// Check it right before each call: the lease can have ended while the call waited for its turn.
 #[derive(Clone, Debug, Default)]
 pub struct Leadership {
     /// `None` if there are no other replicas.
     status: Option<watch::Receiver<FleetStatus>>,
+}
+
+impl FleetStatus {
+    /// Whether this replica leads now.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        is_ahead(self.leads_until)
+    }
+
+    /// Whether this replica makes interactive calls at a part of the rate now.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        !self.leads() && is_ahead(self.degraded_until)
+    }
+
+    /// The end of the right to make calls of this priority.
+    fn may_call_until(&self, priority: Priority) -> Option<Instant> {
+        match priority {
+            Priority::Interactive => self.leads_until.max(self.degraded_until),
+            Priority::Background => self.leads_until,
+        }
+    }
+}
+
+fn is_ahead(end: Option<Instant>) -> bool {
+    end.is_some_and(|end| Instant::now() < end)
 }
 
 impl Leadership {
@@ -43,11 +74,22 @@ impl Leadership {
         Self { status: Some(status) }
     }
 
-    /// Whether a call may be sent now.
+    /// Whether this replica leads now, or there are no others.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.may_make(Priority::Background)
+    }
+
+    /// Whether an interactive call may be sent now.
     #[must_use]
     pub fn may_call(&self) -> bool {
-        let Some(status) = &self.status else { return true };
-        status.borrow().leads_until.is_some_and(|until| Instant::now() < until)
+        self.may_make(Priority::Interactive)
+    }
+
+    /// Whether a call of this priority may be sent now.
+    #[must_use]
+    pub fn may_make(&self, priority: Priority) -> bool {
+        self.status.as_ref().is_none_or(|status| is_ahead(status.borrow().may_call_until(priority)))
     }
 
     /// Whether another replica leads, as far as is known.
@@ -56,20 +98,28 @@ impl Leadership {
         self.status.as_ref().is_some_and(|status| status.borrow().leader_is_other)
     }
 
-    /// Completes when a call may be sent. Never, if the fleet has ended.
+    /// Completes when this replica leads. Never, if the fleet has ended.
     pub async fn gained(&self) {
         let Some(mut status) = self.status.clone() else { return };
-        let leads = |status: &FleetStatus| status.leads_until.is_some_and(|until| Instant::now() < until);
-        if status.wait_for(leads).await.is_err() {
+        if status.wait_for(FleetStatus::leads).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Completes when no call may be sent any more.
+    /// Completes when this replica does not lead any more.
+    pub async fn lease_ended(&self) {
+        self.ended(Priority::Background).await;
+    }
+
+    /// Completes when no call may be sent any more, not even an interactive one.
     pub async fn lost(&self) {
+        self.ended(Priority::Interactive).await;
+    }
+
+    async fn ended(&self, priority: Priority) {
         let Some(mut status) = self.status.clone() else { return std::future::pending().await };
         loop {
-            let until = status.borrow_and_update().leads_until;
+            let until = status.borrow_and_update().may_call_until(priority);
             let Some(until) = until.filter(|until| Instant::now() < *until) else { return };
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
@@ -139,9 +189,31 @@ mod tests {
         assert_eq!(tokio::time::timeout(2 * SECOND, lost).await, Ok(false));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_degraded_replica_makes_interactive_calls_only() {
+        let status = FleetStatus { degraded_until: Some(Instant::now() + 3 * SECOND), ..leading(SECOND) };
+        assert!(status.leads() && !status.is_degraded());
+        let (sender, status) = watch::channel(status);
+        let leadership = Leadership::of(status);
+        let (lease_ended, mut lost) = (leadership.lease_ended(), std::pin::pin!(leadership.lost()));
+
+        // Interactive calls go on without any message.
+        tokio::time::advance(SECOND).await;
+        assert!(leadership.may_call() && leadership.may_make(Priority::Interactive));
+        assert!(!leadership.leads() && !leadership.may_make(Priority::Background));
+        assert!(sender.borrow().is_degraded());
+        assert_eq!(lease_ended.now_or_never(), Some(()));
+        assert_eq!(lost.as_mut().now_or_never(), None);
+        assert_eq!(leadership.gained().now_or_never(), None);
+
+        tokio::time::advance(2 * SECOND).await;
+        assert!(!leadership.may_call() && !sender.borrow().is_degraded());
+        assert_eq!(lost.now_or_never(), Some(()));
+    }
+
     #[test]
     fn a_gateway_without_other_replicas_always_may_call() {
-        assert!(Leadership::sole().may_call());
+        assert!(Leadership::sole().may_call() && Leadership::sole().leads());
         assert_eq!(Leadership::sole().lost().now_or_never(), None);
     }
 }

@@ -25,6 +25,10 @@ use crate::model::{Day, Geo};
 /// The longest wait for the next step.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
+/// The smallest number of replicas among which a leader divides the rate when it cannot renew its lease. Another one can have
+/// started just now.
+const MIN_REPLICAS: u32 = 2;
+
 /// The state of upstream that moves from one leader to the next.
 pub trait TransferableState: Send + Sync + 'static {
     /// The present state, for the record. With a lease, it reserves the calls that can be made in it; without one, this
@@ -35,8 +39,12 @@ pub trait TransferableState: Send + Sync + 'static {
     /// this replica leads.
     fn on_stored(&self, state: &SharedUpstreamState);
 
-    /// Takes over the state of the previous leader, before this replica leads.
-    fn import(&self, state: &SharedUpstreamState);
+    /// Takes over the state of the previous leader, before this replica leads. The state was first seen `age` ago.
+    fn import(&self, state: &SharedUpstreamState, age: Duration);
+
+    /// This replica leads until `until`. From then on it may use at most `share` of the rate, 0 to 1, unless this is called
+    /// again. Called after each renewal, before this replica leads by it.
+    fn on_lease(&self, until: Instant, share: f64);
 }
 
 /// The configuration of a member.
@@ -317,7 +325,7 @@ impl MemberTask {
         let leads = matches!(self.election.role(self.now()), ReplicaRole::Leader { .. });
         // A leader that lost its record knows more than the record that replaced it.
         if write.leader.is_some() && !is_own && !leads {
-            self.state.import(&previous.upstream);
+            self.state.import(&previous.upstream, self.election.record_age(self.now()));
         }
         let upstream = match &write.leader {
             Some(_) => self.state.export(Some(self.config.times.lease)),
@@ -394,7 +402,8 @@ impl MemberTask {
 
     /// Publishes the role, if it has changed.
     fn publish(&self) {
-        let role = self.election.role(self.now());
+        let now = self.now();
+        let role = self.election.role(now);
         let leads_until = match role {
             // Calls stop before the lease is released.
             ReplicaRole::Leader { until } if !self.election.releases() => Some(self.epoch + until),
@@ -403,7 +412,7 @@ impl MemberTask {
         let leader = self.election.record().and_then(|record| record.leader.clone());
         let status = FleetStatus {
             leads_until,
-            has_lapsed: role == ReplicaRole::LapsedLeader,
+            degraded_until: self.election.degraded_until(now).map(|until| self.epoch + until),
             term: self.election.term(),
             leader_is_other: leader.as_ref().is_some_and(|leader| *leader.id != *self.replica_id),
             leader,
@@ -414,13 +423,22 @@ impl MemberTask {
             return;
         }
         let term = status.term;
+        let is_degraded = matches!(role, ReplicaRole::Degraded { .. });
         match (before.leads_until.is_some(), leads_until.is_some()) {
             (false, true) => tracing::info!(term, "this replica leads the fleet and calls Feishu"),
-            (true, false) if status.has_lapsed => {
-                tracing::warn!(term, "the lease could not be renewed; this replica calls Feishu no more");
-            }
+            (true, false) if is_degraded => tracing::warn!(
+                term,
+                "the lease could not be renewed; this replica calls Feishu for waiting callers only, at a part of the rate"
+            ),
             (true, false) => tracing::info!(term, "this replica leads the fleet no more"),
+            (false, false) if before.degraded_until.is_some() && !is_degraded => {
+                tracing::info!(term, "this replica calls Feishu no more");
+            }
             _ => {}
+        }
+        if let Some(until) = leads_until.filter(|_| leads_until != before.leads_until) {
+            let replicas = self.election.record().map_or(0, |record| record.replicas).max(MIN_REPLICAS);
+            self.state.on_lease(until, 1.0 / f64::from(replicas));
         }
         if term > before.term {
             self.metrics.record_leader_change();

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use adaptive_throttle::LearnedLimit;
+use adaptive_throttle::{LearnedLimit, RecentCalls};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -76,6 +76,8 @@ pub struct SharedUpstreamState {
     pub exhausted: bool,
     /// The learned rate limit.
     pub limit: Option<LearnedLimit>,
+    /// The calls of the minute before the record was written. A successor stays within the window of its predecessor.
+    pub recent_calls: RecentCalls,
 }
 
 /// Number of deletions in a record. A replica that missed more removes all days from memory.

@@ -40,6 +40,7 @@ mod config;
 mod learned_limit;
 mod rate_controller;
 mod rate_limit_hints;
+mod recent_calls;
 mod throttle;
 
 pub use call_queue::{CallerKey, TrafficClass};
@@ -47,4 +48,5 @@ pub use config::ThrottleConfig;
 pub use learned_limit::LearnedLimit;
 pub use rate_controller::{NextSend, RateController, WindowLimit};
 pub use rate_limit_hints::RateLimitHints;
+pub use recent_calls::RecentCalls;
 pub use throttle::{Permit, Throttle, ThrottleSnapshot};

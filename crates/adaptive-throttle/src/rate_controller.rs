@@ -18,7 +18,7 @@
 
 use std::time::Duration;
 
-use super::{config::ThrottleConfig, rate_limit_hints::RateLimitHints};
+use super::{config::ThrottleConfig, rate_limit_hints::RateLimitHints, recent_calls::RecentCalls};
 
 mod call_times;
 mod in_flight_cap;
@@ -140,6 +140,16 @@ const MIN_CEILING: f64 = 1e-6;
 /// Seconds that are added to the span of the ceiling, so that rounding never shortens it.
 const CEILING_ROUNDING_SECONDS: f64 = 1e-6;
 
+// Calls of another process.
+
+/// Where a call is placed within its even share of a bucket: in the middle.
+const POSITION_IN_BUCKET: f64 = 0.5;
+
+// Reduction.
+
+/// The smallest share of the rate. Keeps a share of zero from dividing by zero.
+const MIN_SHARE: f64 = 0.001;
+
 /// When the next call may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextSend {
@@ -165,6 +175,7 @@ pub struct WindowLimit {
 #[derive(Clone, Debug)]
 pub struct RateController {
     ceiling: Option<RateCeiling>,
+    reduction: Option<Reduction>,
     max_in_flight: usize,
     start_rate: f64,
     in_flight: usize,
@@ -188,6 +199,14 @@ struct RateCeiling {
     rate: f64,
     calls: usize,
     span: f64,
+}
+
+/// Only a share of the rate is used from a time on.
+#[derive(Clone, Copy, Debug)]
+struct Reduction {
+    share: f64,
+    /// In seconds since the epoch.
+    from: f64,
 }
 
 /// Seconds from sending a call to its reply.
@@ -222,6 +241,7 @@ impl RateController {
             lockout: None,
             in_flight_cap: InFlightCap::default(),
             ceiling,
+            reduction: None,
         }
     }
 
@@ -234,7 +254,8 @@ impl RateController {
         }
         let lockout_end = self.lockout.as_ref().map_or(0.0, Lockout::resume_at);
         let below_ceiling = self.ceiling.and_then(|ceiling| ceiling.next_send(&self.sent)).unwrap_or(0.0);
-        let at = self.next_send_by_rate(now).max(lockout_end).max(below_ceiling).max(0.0);
+        let reduced = self.next_send_by_reduction(now);
+        let at = self.next_send_by_rate(now).max(lockout_end).max(below_ceiling).max(reduced).max(0.0);
         NextSend::At(Duration::from_secs_f64(at))
     }
 
@@ -334,6 +355,45 @@ impl RateController {
         self.in_flight_cap.rule_out(per_second * LimitWindow::Minute.seconds());
     }
 
+    /// Uses at most `share` of the rate, 0 to 1, from `from` on, until this is called again. The estimate of the limit
+    /// does not change with it: calls far below the limit say nothing about it. After the reduction, the whole rate is
+    /// used at once.
+    pub fn reduce(&mut self, share: f64, from: Duration) {
+        self.reduction = Some(Reduction { share: share.clamp(MIN_SHARE, 1.0), from: from.as_secs_f64() });
+    }
+
+    /// The rate at `now` in calls per second, less a [reduction](Self::reduce).
+    #[must_use]
+    pub fn reduced_rate(&self, now: Duration) -> f64 {
+        self.rate() * self.share(now.as_secs_f64()).unwrap_or(1.0)
+    }
+
+    /// The calls that were sent in the minute before `now`.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of calls; the cast saturates")]
+    pub fn recent_calls(&self, now: Duration) -> RecentCalls {
+        let now = now.as_secs_f64();
+        RecentCalls::count(|min_age, max_age| self.sent.count_between(now - max_age, now - min_age) as u32)
+    }
+
+    /// Continues after the calls of another process under the same limit, which were counted `age` before `now`. They use
+    /// up the limit, but do not delay the next call further. Calls of the same time that are known already are not added
+    /// again.
+    pub fn restore_calls(&mut self, calls: &RecentCalls, age: Duration, now: Duration) {
+        let counted_at = now.as_secs_f64() - age.as_secs_f64();
+        for bucket in calls.buckets() {
+            let (from, to) = (counted_at - bucket.max_age, counted_at - bucket.min_age);
+            let known = self.sent.count_between(from, to);
+            let calls = f64::from(bucket.calls);
+            for call in (0..bucket.calls).map(f64::from).filter(|call| *call >= known) {
+                // Evenly, because nothing more is known.
+                let at = to - (to - from) * (call + POSITION_IN_BUCKET) / calls;
+                self.sent.insert(at);
+                self.accepted.insert(at);
+            }
+        }
+    }
+
     /// The number of calls in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -378,6 +438,17 @@ impl RateController {
             return None;
         }
         self.in_flight_cap.cap(self.accepted_in_last_minute(now)).map(floor_to_usize)
+    }
+
+    /// The share of the rate that is used at `now`. `None`: all of it.
+    fn share(&self, now: f64) -> Option<f64> {
+        self.reduction.filter(|reduction| reduction.from <= now).map(|reduction| reduction.share)
+    }
+
+    /// When the reduction permits the next call.
+    fn next_send_by_reduction(&self, now: f64) -> f64 {
+        let next = self.share(now).zip(self.sent.newest());
+        next.map_or(0.0, |(share, newest)| newest + 1.0 / (share * self.rate()))
     }
 
     /// When the rate permits the next call.

@@ -15,6 +15,7 @@ use crate::{
     learned_limit::LearnedLimit,
     rate_controller::{NextSend, RateController, WindowLimit},
     rate_limit_hints::RateLimitHints,
+    recent_calls::RecentCalls,
 };
 
 /// Gives out permits for calls to one server. Clones share one rate and one queue.
@@ -38,7 +39,7 @@ pub struct Permit<C: CallerKey> {
 /// The state of a throttle at one moment, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ThrottleSnapshot {
-    /// The present rate in calls per second.
+    /// The rate in calls per second that the limit allows at present.
     pub rate: f64,
     /// The estimated limit in calls per window; `None` until the first estimate.
     pub limit: Option<f64>,
@@ -150,7 +151,8 @@ impl<C: CallerKey> Throttle<C> {
             NextSend::At(at) => at.saturating_sub(now),
             NextSend::AfterReply => Duration::ZERO,
         };
-        let sending = Duration::try_from_secs_f64(permits / state.controller.rate()).unwrap_or(Duration::MAX);
+        let rate = state.controller.reduced_rate(now);
+        let sending = Duration::try_from_secs_f64(permits / rate).unwrap_or(Duration::MAX);
         until_next_send.saturating_add(sending).saturating_add(state.controller.latency())
     }
 
@@ -192,6 +194,27 @@ impl<C: CallerKey> Throttle<C> {
             let limit = WindowLimit { calls: limit.calls, window: limit.window() };
             self.shared.lock().controller.restore(limit);
         }
+    }
+
+    /// Uses at most `share` of the rate, 0 to 1, from `from` on, until this is called again. The estimated limit does not
+    /// change with it, and the whole rate is used again at once when `from` is moved into the future.
+    pub fn reduce(&self, share: f64, from: Instant) {
+        let from = from.saturating_duration_since(self.shared.epoch);
+        self.shared.lock().controller.reduce(share, from);
+        self.shared.changed.notify_one();
+    }
+
+    /// The calls that were sent in the last minute, for another process that continues under the same limit.
+    #[must_use]
+    pub fn recent_calls(&self) -> RecentCalls {
+        self.shared.lock().controller.recent_calls(self.shared.now())
+    }
+
+    /// Continues after the calls of another process, which were counted `age` ago. Calls of the same time that are known
+    /// already are not added again.
+    pub fn restore_calls(&self, calls: &RecentCalls, age: Duration) {
+        self.shared.lock().controller.restore_calls(calls, age, self.shared.now());
+        self.shared.changed.notify_one();
     }
 
     fn enqueue(

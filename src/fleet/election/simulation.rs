@@ -1,4 +1,5 @@
-//! Simulates replicas, their clocks and a faulty store, and checks that at most one replica leads at any instant.
+//! Simulates replicas, their clocks and a faulty store, and checks that at most one replica leads at any instant, and that only
+//! a replica that led last as far as it knows is degraded.
 
 use std::collections::BTreeMap;
 
@@ -63,13 +64,29 @@ struct Replica {
     wake: u64,
     is_busy: bool,
     leads_until_ms: u64,
+    /// Whether it led last, as far as it can know.
+    led_last: bool,
+    /// When it began its last operation, by its clock.
+    last_sent: Duration,
 }
 
 enum Event {
-    Wake { replica: usize, wake: u64 },
-    Execute { operation: Box<Operation>, reply_at: Option<u64> },
-    Reply { replica: usize, starts: usize, reply: Reply },
+    Wake {
+        replica: usize,
+        wake: u64,
+    },
+    Execute {
+        operation: Box<Operation>,
+        reply_at: Option<u64>,
+    },
+    Reply {
+        replica: usize,
+        starts: usize,
+        reply: Reply,
+    },
     Fault(Fault),
+    /// The simulation ends.
+    End,
 }
 
 struct Operation {
@@ -94,6 +111,10 @@ struct World {
     sequence: u64,
     rng: Rng,
     overlaps: Vec<String>,
+    /// What was wrong about degraded replicas.
+    wrongly_degraded: Vec<String>,
+    /// How often a degraded replica was seen.
+    degraded: usize,
 }
 
 impl World {
@@ -108,6 +129,8 @@ impl World {
             sequence: 0,
             rng: Rng::with_seed(scenario.seed),
             overlaps: Vec::new(),
+            wrongly_degraded: Vec::new(),
+            degraded: 0,
         };
         for replica in 0..scenario.clocks.len() {
             let election = world.new_election(replica, 0);
@@ -120,6 +143,8 @@ impl World {
                 wake: 0,
                 is_busy: false,
                 leads_until_ms: 0,
+                led_last: false,
+                last_sent: Duration::ZERO,
             });
             world.schedule(0, Event::Wake { replica, wake: 0 });
         }
@@ -159,6 +184,7 @@ impl World {
             }
             self.now = at;
             match event {
+                Event::End => return,
                 Event::Fault(fault) => self.inject(&fault),
                 Event::Execute { operation, reply_at } => self.execute(*operation, reply_at),
                 Event::Wake { replica, wake } => {
@@ -190,6 +216,7 @@ impl World {
     }
 
     fn step(&mut self, replica: usize) {
+        self.check_degraded(replica);
         let now = self.local(replica);
         match self.replicas[replica].election.next_step(now) {
             ElectionStep::WaitUntil(at) => {
@@ -219,8 +246,9 @@ impl World {
     }
 
     fn send(&mut self, replica: usize, write: Option<(Option<RecordVersion>, FleetRecord)>) {
+        let now = self.local(replica);
         let state = &mut self.replicas[replica];
-        state.is_busy = true;
+        (state.is_busy, state.last_sent) = (true, now);
         let (starts, is_write) = (state.starts, write.is_some());
         let is_cut = state.cut_until > self.now;
         let is_executed = !is_cut || state.executes;
@@ -269,6 +297,14 @@ impl World {
         let now = self.local(replica);
         let state = &mut self.replicas[replica];
         state.is_busy = false;
+        if let Reply::Found(found) = &reply
+            && let Some((record, _)) = &**found
+        {
+            let id = format!("{replica}/{}", state.starts);
+            let is_of_other = record.leader.as_ref().is_some_and(|leader| leader.id != id);
+            let leads = matches!(state.election.role(now), ReplicaRole::Leader { .. });
+            state.led_last &= !is_of_other || (leads && record.term < state.election.term());
+        }
         match reply {
             Reply::Found(found) => state.election.on_read(now, *found),
             Reply::Written(outcome) => state.election.on_written(now, &outcome),
@@ -279,6 +315,25 @@ impl World {
         }
         self.check(replica);
         self.step(replica);
+    }
+
+    /// Records whether this replica is degraded, and whether it may be.
+    fn check_degraded(&mut self, replica: usize) {
+        let now = self.local(replica);
+        let state = &mut self.replicas[replica];
+        match state.election.role(now) {
+            ReplicaRole::Leader { .. } => state.led_last = !state.election.releases(),
+            ReplicaRole::Degraded { until } => {
+                self.degraded += 1;
+                if !state.led_last || state.election.releases() {
+                    self.wrongly_degraded.push(format!("{replica} does not lead at {}", self.now));
+                }
+                if until <= now || until > state.last_sent + LeaseTimes::of_redis(LEASE).validity() {
+                    self.wrongly_degraded.push(format!("{replica} at {} until {until:?}", self.now));
+                }
+            }
+            ReplicaRole::Follower => {}
+        }
     }
 
     /// Records an overlap if this replica leads and another one may still call.
@@ -310,6 +365,7 @@ impl World {
                 let election = self.new_election(replica, starts);
                 let state = &mut self.replicas[replica];
                 (state.election, state.starts, state.is_busy, state.leads_until_ms) = (election, starts, false, 0);
+                state.led_last = false;
                 state.paused_until = 0;
                 self.wake(replica);
             }
@@ -351,11 +407,16 @@ impl World {
         self.schedule(self.now, Event::Wake { replica, wake });
     }
 
+    fn roles(&self) -> impl Iterator<Item = ReplicaRole> {
+        (0..self.replicas.len()).map(|replica| self.replicas[replica].election.role(self.local(replica)))
+    }
+
     fn leaders(&self) -> usize {
-        let leads = |replica: &usize| {
-            matches!(self.replicas[*replica].election.role(self.local(*replica)), ReplicaRole::Leader { .. })
-        };
-        (0..self.replicas.len()).filter(leads).count()
+        self.roles().filter(|role| matches!(role, ReplicaRole::Leader { .. })).count()
+    }
+
+    fn degraded_replicas(&self) -> usize {
+        self.roles().filter(|role| matches!(role, ReplicaRole::Degraded { .. })).count()
     }
 }
 
@@ -397,13 +458,41 @@ proptest! {
         let mut world = World::new(&scenario);
         world.run();
         prop_assert!(world.overlaps.is_empty(), "{:?}", world.overlaps);
-        prop_assert_eq!(world.leaders(), 1);
+        prop_assert!(world.wrongly_degraded.is_empty(), "{:?}", world.wrongly_degraded);
+        prop_assert_eq!((world.leaders(), world.degraded_replicas()), (1, 0));
     }
 
     #[test]
     fn one_replica_leads_after_a_store_has_returned_to_earlier_records(scenario in scenarios(true)) {
         let mut world = World::new(&scenario);
         world.run();
-        prop_assert_eq!(world.leaders(), 1);
+        prop_assert!(world.wrongly_degraded.is_empty(), "{:?}", world.wrongly_degraded);
+        prop_assert_eq!((world.leaders(), world.degraded_replicas()), (1, 0));
+    }
+
+    #[test]
+    fn the_leader_is_degraded_while_the_store_is_away_for_all_and_leads_again_afterwards(
+        clocks in proptest::collection::vec((0..10_000_000_u64, 0.95..1.05), 1..6),
+        executes: bool,
+        seed: u64,
+    ) {
+        let mut scenario = Scenario { clocks, faults: Vec::new(), seed };
+        let leader_at = |scenario: &Scenario, end_ms: u64| {
+            let mut world = World::new(scenario);
+            world.schedule(end_ms, Event::End);
+            world.run();
+            let leads = |role: ReplicaRole| matches!(role, ReplicaRole::Leader { .. });
+            let leader = world.roles().position(leads);
+            (leader, world)
+        };
+        let (before, _) = leader_at(&scenario, 39_000);
+        prop_assert!(before.is_some());
+        scenario.faults.push((40_000, Fault::Cut { replica: None, milliseconds: 60_000, executes }));
+        let (_, world) = leader_at(&scenario, 99_000);
+        prop_assert_eq!((world.leaders(), world.degraded_replicas()), (0, 1));
+        let (after, world) = leader_at(&scenario, 115_000);
+
+        prop_assert!(world.degraded > 0 && world.wrongly_degraded.is_empty(), "{:?}", world.wrongly_degraded);
+        prop_assert_eq!(after, before);
     }
 }

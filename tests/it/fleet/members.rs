@@ -77,9 +77,11 @@ impl TransferableState for Calls {
 
     fn on_stored(&self, _: &SharedUpstreamState) {}
 
-    fn import(&self, state: &SharedUpstreamState) {
+    fn import(&self, state: &SharedUpstreamState, _: Duration) {
         self.0.fetch_max(state.calls, Ordering::SeqCst);
     }
+
+    fn on_lease(&self, _: Instant, _: f64) {}
 }
 
 struct Member {

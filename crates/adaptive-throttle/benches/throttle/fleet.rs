@@ -5,7 +5,9 @@ use std::time::Duration;
 use adaptive_throttle::{RateController, ThrottleConfig};
 
 use crate::{
-    count, rate, server,
+    count,
+    handover::{Handover, Transferred, simulate_handover},
+    rate, server,
     simulation::{CallCounts, Participant, simulate_together},
     throttle,
 };
@@ -17,6 +19,22 @@ const SETTLED: Duration = Duration::from_secs(1200);
 const LENGTH: Duration = Duration::from_secs(2400);
 /// The numbers of replicas and the limits of the table.
 const FLEETS: [(u32, &str); 5] = [(3, "50/s"), (8, "50/s"), (3, "1000/min"), (8, "5/s"), (8, "10/min")];
+
+/// Simulations of one hand-over.
+const HANDOVER_SEEDS: u32 = 20;
+/// The limits of the table of hand-overs.
+const HANDOVER_LIMITS: [&str; 5] = ["10/min", "100/min", "1000/min", "50/s", "sliding 10/min"];
+/// How long a successor is measured, from the end of its predecessor.
+const MEASURED_SECONDS: f64 = 300.0;
+/// A leader that is released, and one that is killed a second after its last renewal. A successor reads the record a second
+/// later.
+const HANDOVERS: [(&str, Handover); 2] = [
+    ("released", Handover { counted_at: SETTLED, end: SETTLED, read_at: seconds_later(1), start: seconds_later(1) }),
+    (
+        "killed",
+        Handover { counted_at: SETTLED, end: seconds_later(1), read_at: seconds_later(1), start: seconds_later(12) },
+    ),
+];
 
 /// How the replicas share the limit.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +63,36 @@ pub(crate) fn table() -> String {
     })
 }
 
+/// The share of the limit that a successor uses in the first five minutes, and the share of its calls that are refused, by
+/// what it gets from its predecessor.
+pub(crate) fn handover_table() -> String {
+    let head = "| limit | leader was | nothing % / refused % | the limit | the limit and the calls |\n\
+                | --- | --- | --: | --: | --: |\n";
+    let rows = HANDOVER_LIMITS.iter().flat_map(|limit| HANDOVERS.iter().map(move |handover| (limit, handover)));
+    rows.fold(head.to_owned(), |table, (limit, (name, handover))| {
+        let all = [Transferred::Nothing, Transferred::Limit, Transferred::LimitAndCalls];
+        let cells = all.map(|transferred| measure_handover(*handover, transferred, limit));
+        table + &format!("| {limit} | {name} | {} |\n", cells.join(" | "))
+    })
+}
+
+fn measure_handover(handover: Handover, transferred: Transferred, limit: &str) -> String {
+    let until = handover.end + Duration::from_secs_f64(MEASURED_SECONDS);
+    let mut total = CallCounts::default();
+    for seed in 0..u64::from(HANDOVER_SEEDS) {
+        let result = simulate_handover(handover, transferred, server(limit, seed), until, seed);
+        let counts = result.count_between(handover.start, until);
+        total.accepted += counts.accepted;
+        total.refused += counts.refused;
+    }
+    format_shares(total, rate(limit) * MEASURED_SECONDS * f64::from(HANDOVER_SEEDS))
+}
+
+/// A time after all replicas have settled.
+const fn seconds_later(seconds: u64) -> Duration {
+    Duration::from_secs(SETTLED.as_secs() + seconds)
+}
+
 fn measure(sharing: Sharing, replicas: u32, busy: u32, limit: &str) -> String {
     let mut total = CallCounts::default();
     for seed in 0..u64::from(SEEDS) {
@@ -56,7 +104,7 @@ fn measure(sharing: Sharing, replicas: u32, busy: u32, limit: &str) -> String {
             total.refused += counts.refused;
         }
     }
-    format_shares(total, limit)
+    format_shares(total, rate(limit) * LENGTH.saturating_sub(SETTLED).as_secs_f64() * f64::from(SEEDS))
 }
 
 fn controller(sharing: Sharing, replicas: u32, limit: &str) -> RateController {
@@ -69,8 +117,7 @@ fn controller(sharing: Sharing, replicas: u32, limit: &str) -> RateController {
     }
 }
 
-fn format_shares(counts: CallCounts, limit: &str) -> String {
-    let allowed = rate(limit) * LENGTH.saturating_sub(SETTLED).as_secs_f64() * f64::from(SEEDS);
+fn format_shares(counts: CallCounts, allowed: f64) -> String {
     let sent = count((counts.accepted + counts.refused).max(1));
     format!("{:.1} / {:.1}", 100.0 * count(counts.accepted) / allowed, 100.0 * count(counts.refused) / sent)
 }

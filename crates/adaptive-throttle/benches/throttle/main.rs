@@ -15,6 +15,7 @@ mod clients;
 mod disturbances;
 mod first_minutes;
 mod fleet;
+mod handover;
 mod simulation;
 
 use clients::{CubicClient, FixedRateClient, SequentialClient};
@@ -113,11 +114,12 @@ type Table = (&'static str, fn() -> String);
 type ClientFactory<'a> = dyn Fn() -> Box<dyn SimulatedClient> + 'a;
 
 fn main() {
-    let tables: [Table; 5] = [
+    let tables: [Table; 6] = [
         ("settled", client_table),
         ("first", || first_minutes::table(&LIMITS)),
         ("disturbed", || disturbances::table(&LIMITS)),
         ("fleet", fleet::table),
+        ("handover", fleet::handover_table),
         ("latencies", latency_table),
     ];
     let is_chosen = |name: &str| std::env::args().any(|argument| argument == name);

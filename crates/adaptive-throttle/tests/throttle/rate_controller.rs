@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adaptive_throttle::{RateController, ThrottleConfig, WindowLimit};
+use adaptive_throttle::{NextSend, RateController, RateLimitHints, ThrottleConfig, WindowLimit};
 use feishu_simulator::rate_limit::{RateLimit, RateLimits};
 use proptest::prelude::*;
 use rstest::rstest;
@@ -10,7 +10,13 @@ use rstest::rstest;
 #[path = "../../benches/throttle/simulation.rs"]
 mod simulation;
 
-use simulation::{Participant, RefusalHeaders, SimulatedServer, SimulationResult, simulate, simulate_together};
+#[path = "../../benches/throttle/handover.rs"]
+mod handover;
+
+use handover::{Handover, Transferred, simulate_handover};
+use simulation::{
+    Participant, RefusalHeaders, SimulatedClient, SimulatedServer, SimulationResult, simulate, simulate_together,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -309,4 +315,159 @@ fn a_limit_per_minute_above_the_restored_one_is_found(
     let Shares { accepted, refused } = shares(&result, seconds(4800), seconds(5400), 10_000);
     assert!(accepted >= 0.95, "{accepted}");
     assert!(refused <= 0.01, "{refused}");
+}
+
+/// A controller that uses a share of the rate for some time.
+struct ReducedForSomeTime {
+    controller: RateController,
+    share: f64,
+    reduced: std::ops::Range<Duration>,
+    /// The limit at the last change of the reduction, and at the end of the time.
+    limits: Vec<Option<WindowLimit>>,
+}
+
+impl SimulatedClient for ReducedForSomeTime {
+    fn next_send(&mut self, now: Duration) -> NextSend {
+        let passed = usize::from(now >= self.reduced.start) + usize::from(now >= self.reduced.end);
+        if self.limits.len() < passed {
+            self.limits.push(self.controller.limit());
+            let from = if passed == 1 { self.reduced.start } else { Duration::MAX };
+            self.controller.reduce(self.share, from);
+        }
+        match self.controller.next_send(now) {
+            // It is called again when the reduction ends.
+            NextSend::At(at) if now < self.reduced.end => NextSend::At(at.min(self.reduced.end)),
+            next => next,
+        }
+    }
+
+    fn on_sent(&mut self, now: Duration) {
+        self.controller.on_sent(now);
+    }
+
+    fn on_accepted(&mut self, sent: Duration, now: Duration) {
+        self.controller.on_accepted(sent, now, &RateLimitHints::default());
+    }
+
+    fn on_refused(&mut self, sent: Duration, now: Duration, hints: &RateLimitHints) {
+        self.controller.on_refused(sent, now, hints);
+    }
+}
+
+#[rstest]
+#[case::per_second(50, SECOND)]
+#[case::small_per_second(5, SECOND)]
+#[case::per_minute(1000, MINUTE)]
+#[case::small_per_minute(10, MINUTE)]
+fn a_reduction_holds_and_leaves_the_limit_unchanged_and_the_whole_rate_is_used_at_once_afterwards(
+    #[case] calls: u32,
+    #[case] window: Duration,
+    #[values(1.0 / 2.0, 1.0 / 3.0, 1.0 / 8.0)] share: f64,
+    #[values(RefusalHeaders::Whole, RefusalHeaders::Absent)] headers: RefusalHeaders,
+) {
+    let reduced = seconds(1200)..seconds(1800);
+    let mut client = ReducedForSomeTime {
+        controller: RateController::new(&ThrottleConfig::default()),
+        share,
+        reduced: reduced.clone(),
+        limits: Vec::new(),
+    };
+    let server = SimulatedServer { headers, ..usual_server(fixed(calls, window, 0.4)) };
+
+    let result = simulate(&mut client, server, seconds(2100), 3);
+
+    let rate = f64::from(calls) / window.as_secs_f64();
+    let sent = result.sent.iter().filter(|sent| reduced.contains(sent)).count();
+    #[expect(clippy::cast_precision_loss, reason = "a count of calls")]
+    let used = (sent as f64 - 1.0) / (rate * 600.0);
+    // No call is sent at the edges of windows of a second. A running probe raises the rate a little.
+    assert!((0.7 * share..=1.1 * share).contains(&used), "{used} of the limit in the reduction");
+    let refused = result.count_between(reduced.start + SECOND, reduced.end).refused;
+    assert_eq!(refused, 0);
+    assert_eq!(client.limits[0], client.limits[1]);
+    let Shares { accepted, refused } =
+        shares(&result, reduced.end, seconds(2100), calls * 300 / window.as_secs() as u32);
+    assert!(accepted >= 0.95, "{accepted} after it");
+    assert!(refused <= 0.02, "{refused} refused after it");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn no_call_comes_earlier_than_a_reduction_permits(
+        calls in 1_u32..100, share in 0.05..0.5_f64, headers in any_headers(), seed: u64,
+    ) {
+        let mut controller = restored(WindowLimit { calls: f64::from(calls), window: SECOND });
+        controller.reduce(share, Duration::ZERO);
+
+        let result = simulate(&mut controller, server(fixed(calls, SECOND, 0.3), headers, 200), seconds(60), seed);
+
+        prop_assert!(result.sent.len() > 1);
+        // A probe of up to 4 calls a window may run.
+        let interval = Duration::from_secs_f64(1.0 / (share * f64::from(calls + 4)));
+        for pair in result.sent.windows(2) {
+            prop_assert!(pair[1] >= pair[0] + interval.saturating_sub(Duration::from_micros(1)));
+        }
+    }
+}
+
+#[rstest]
+#[case::released(seconds(1200), seconds(1201), seconds(1201))]
+#[case::killed(seconds(1201), seconds(1201), seconds(1212))]
+fn a_successor_that_gets_the_calls_of_the_last_minute_stays_within_the_window_of_its_predecessor(
+    #[case] end: Duration,
+    #[case] read_at: Duration,
+    #[case] start: Duration,
+    #[values(10, 100)] calls: u32,
+) {
+    let handover = Handover { counted_at: seconds(1200), end, read_at, start };
+    let until = end + seconds(300);
+    let measure = |transferred| {
+        let (mut accepted, mut refused) = (0, 0);
+        for seed in 0..8_u32 {
+            let limits = RateLimits::new(&[RateLimit::SlidingWindow { calls, window: MINUTE }]);
+            let result = simulate_handover(handover, transferred, usual_server(limits), until, u64::from(seed));
+            let counts = result.count_between(start, until);
+            (accepted, refused) = (accepted + counts.accepted, refused + counts.refused);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a count of calls")]
+        let used = accepted as f64 / f64::from(8 * 5 * calls);
+        (used, refused)
+    };
+
+    let (used, refused) = measure(Transferred::LimitAndCalls);
+    let (used_without, refused_without) = measure(Transferred::Limit);
+    let (used_cold, _) = measure(Transferred::Nothing);
+
+    assert!(used >= 0.95, "{used}");
+    assert!(used >= used_without && used > used_cold, "{used}, without the calls {used_without}, cold {used_cold}");
+    assert!(refused < refused_without, "{refused}, without the calls {refused_without}");
+}
+
+#[test]
+fn calls_of_another_process_use_the_limit_up_and_do_not_delay_the_next_call_further() {
+    let mut predecessor = restored(WindowLimit { calls: 100.0, window: MINUTE });
+    for call in 0..10 {
+        predecessor.on_sent(seconds(100 + call));
+    }
+    let recent = predecessor.recent_calls(seconds(110));
+    let due = |controller: &RateController| controller.next_send(seconds(5));
+
+    // Ten calls of a hundred: the next call is due at once.
+    let mut successor = restored(WindowLimit { calls: 100.0, window: MINUTE });
+    successor.restore_calls(&recent, Duration::ZERO, seconds(5));
+    assert!(matches!(due(&successor), NextSend::At(at) if at <= seconds(5)), "{:?}", due(&successor));
+    // The same calls again are not other calls.
+    let before = successor.recent_calls(seconds(5));
+    successor.restore_calls(&recent, Duration::ZERO, seconds(5));
+    assert_eq!(successor.recent_calls(seconds(5)), before);
+
+    // Ten calls of ten: the next call is due when the first of them is a minute old.
+    for (age, expected) in [(0, 55), (20, 35)] {
+        let mut successor = restored(WindowLimit { calls: 10.0, window: MINUTE });
+        successor.restore_calls(&recent, seconds(age), seconds(5));
+        let NextSend::At(at) = due(&successor) else { panic!("a time") };
+        assert!(at.abs_diff(seconds(expected)) <= seconds(3), "{at:?} instead of {expected} s");
+    }
 }

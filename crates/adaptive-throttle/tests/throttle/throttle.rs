@@ -168,3 +168,26 @@ async fn a_dropped_permit_no_longer_counts_as_in_flight() {
 
     assert_eq!(throttle.snapshot().in_flight, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reduction_begins_at_its_time_and_ends_at_once_without_a_new_call() {
+    let throttle = throttle_with_ceiling(10.0);
+    throttle.reduce(0.1, Instant::now() + Duration::from_secs(10));
+    for _ in 0..1000 {
+        let throttle = throttle.clone();
+        tokio::spawn(async move { call(&throttle, 1, TrafficClass::Interactive).await });
+    }
+    let sent_in = async |seconds: u64| {
+        let before = throttle.snapshot().sent;
+        sleep(Duration::from_secs(seconds)).await;
+        throttle.snapshot().sent - before
+    };
+
+    let at_full_rate = sent_in(10).await;
+    let reduced = sent_in(10).await;
+    throttle.reduce(0.1, Instant::now() + Duration::from_secs(1000));
+    let again = sent_in(10).await;
+
+    assert!((95..=101).contains(&at_full_rate) && (9..=11).contains(&reduced), "{at_full_rate}, {reduced}");
+    assert!((95..=101).contains(&again), "{again}");
+}
