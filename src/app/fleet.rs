@@ -152,9 +152,16 @@ pub(super) async fn agree_with_leader(link: FleetLink, views: ViewEngines) {
     let context = LoadContext { priority: Priority::Background, caller: engine.new_caller_id() };
     let mut interval = tokio::time::interval(AGREEMENT_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut changes = link.status.clone();
+    let mut last_leader = None;
     loop {
-        interval.tick().await;
+        // A new leader learns soon which replicas exist.
+        tokio::select! {
+            _ = interval.tick() => {}
+            Ok(_) = changes.wait_for(|status| status.leader != last_leader) => {}
+        }
         let status = link.status.borrow().clone();
+        last_leader.clone_from(&status.leader);
         let Some(leader) = link.other_leader(&status) else { continue };
         let can_change = |key: &DayKey| engine.recorded_day(key).is_some_and(|day| !day.state.is_settled());
         let keys: Vec<DayKey> = views.held_days().into_iter().filter(can_change).collect();

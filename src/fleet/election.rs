@@ -371,7 +371,9 @@ impl Election {
             None if self.steps_down => record.lease() + seen.jitter,
             // A replica of another release reads the record within an interval and writes it before. So a deploy changes the
             // leader once.
-            None if record.release == self.release => self.times.interval + MAX_JITTER + seen.jitter,
+            None if record.release == self.release && record.has_other_release => {
+                self.times.interval + MAX_JITTER + seen.jitter
+            }
             None => seen.jitter,
             // Nobody has led since this replica wrote the record.
             Some(_) if self.is_own(record) => Duration::ZERO,
@@ -487,6 +489,7 @@ mod tests {
             upstream: SharedUpstreamState::default(),
             forgotten: ForgottenDays::default(),
             replicas: 1,
+            has_other_release: false,
         };
         (record, RecordVersion(nonce.to_owned()))
     }
@@ -528,7 +531,10 @@ mod tests {
         assert!(within(first_write(&record(None, 0, "0.9", "a")), 10.0), "the record of a leader may have been lost");
         assert!(within(first_write(&record(Some("other"), 1, "1.0", "a")), 10.0), "another replica leads");
         assert!(within(first_write(&record(None, 1, "0.9", "a")), 0.0), "released by another release");
-        assert!(within(first_write(&record(None, 1, "1.0", "a")), 2.3), "released by the same release");
+        assert!(within(first_write(&record(None, 1, "1.0", "a")), 0.0), "released by the same release");
+        let mut during_a_deploy = record(None, 1, "1.0", "a");
+        during_a_deploy.0.has_other_release = true;
+        assert!(within(first_write(&during_a_deploy), 2.3), "released by the same release during a deploy");
         let (longer, version) = record(Some("other"), 1, "1.0", "a");
         assert!(within(first_write(&(FleetRecord { lease_seconds: 30.0, ..longer }, version)), 30.0));
         let (newer, version) = record(None, 1, "2.0", "a");

@@ -120,5 +120,6 @@ fn probe_record(term: u64) -> FleetRecord {
         upstream: SharedUpstreamState::default(),
         forgotten: super::record::ForgottenDays::default(),
         replicas: 1,
+        has_other_release: false,
     }
 }

@@ -346,6 +346,7 @@ impl MemberTask {
             None => previous.replicas,
         };
         let record = FleetRecord {
+            has_other_release: self.followers.has_other_release(&self.config.release),
             term: write.term,
             leader: write.leader,
             upstream,
@@ -397,6 +398,7 @@ impl MemberTask {
             upstream: SharedUpstreamState::default(),
             forgotten: ForgottenDays::default(),
             replicas: 1,
+            has_other_release: false,
         }
     }
 

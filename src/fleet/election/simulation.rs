@@ -238,6 +238,7 @@ impl World {
                     upstream: SharedUpstreamState::default(),
                     forgotten: ForgottenDays::default(),
                     replicas: 1,
+                    has_other_release: false,
                 };
                 self.replicas[replica].election.on_sent(now, record.clone());
                 self.send(replica, Some((write.expected, record)));
