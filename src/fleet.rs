@@ -22,6 +22,7 @@ pub mod bucket_store;
 pub mod election;
 pub mod fleet_metrics;
 pub mod followers;
+pub mod forward_metrics;
 pub mod forward_to_leader;
 pub mod leader_client;
 pub mod leadership;

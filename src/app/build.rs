@@ -238,6 +238,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
 
     let mut collectors: Vec<Arc<dyn Collector>> = vec![process, upstream_metrics, dictionaries, flights];
     collectors.extend(fleet.as_ref().map(|fleet| Arc::clone(fleet.member.metrics()) as Arc<dyn Collector>));
+    collectors.extend(link.as_ref().map(|link| Arc::clone(link.client.metrics()) as Arc<dyn Collector>));
     collectors.extend(archive.clone().map(|archive| archive as Arc<dyn Collector>));
     let engine = QueryEngine::new(source, memory.catalog().clone(), bytes.rollups);
     collectors.push(Arc::new(MemoryMetrics {

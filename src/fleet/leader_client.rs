@@ -19,6 +19,7 @@ use reqwest::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
+    forward_metrics::{ForwardMetrics, ForwardOutcome, ForwardedRequest},
     record::LeaderAddress,
     signature::{FleetKey, SENDER_HEADER, SIGNATURE_HEADER, SignedParts, TIME_HEADER},
 };
@@ -94,6 +95,7 @@ pub struct LeaderClient {
     clock: Arc<dyn Clock>,
     /// How far the clock of the leader is ahead of this one, in seconds. Known after a request was refused for its time.
     leader_ahead: Arc<AtomicI64>,
+    metrics: Arc<ForwardMetrics>,
 }
 
 /// A request to the leader.
@@ -132,7 +134,33 @@ impl LeaderClient {
         let (for_days, for_the_rest) = (http_client()?, http_client()?);
         // The id has hexadecimal digits only.
         let replica_id = HeaderValue::from_str(replica_id).unwrap_or(HeaderValue::from_static("invalid"));
-        Ok(Self { for_days, for_the_rest, key, replica_id, clock, leader_ahead: Arc::default() })
+        Ok(Self {
+            for_days,
+            for_the_rest,
+            key,
+            replica_id,
+            clock,
+            leader_ahead: Arc::default(),
+            metrics: Arc::default(),
+        })
+    }
+
+    /// The metrics of the requests.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<ForwardMetrics> {
+        &self.metrics
+    }
+
+    /// Measures a request.
+    async fn measured<T>(
+        &self,
+        request: ForwardedRequest,
+        answer: impl Future<Output = Result<T, ForwardError>>,
+    ) -> Result<T, ForwardError> {
+        let timer = self.metrics.begin(request);
+        let answer = answer.await;
+        timer.end(answer.as_ref().err().map_or(ForwardOutcome::Answered, ForwardError::outcome));
+        answer
     }
 
     /// The rows of a day, as the archive's Parquet. There is no time limit.
@@ -141,7 +169,7 @@ impl LeaderClient {
     /// [`ForwardError`] if the leader does not answer, or cannot load the day.
     pub async fn day(&self, leader: &LeaderAddress, key: &DayKey, context: LoadContext) -> Result<Bytes, ForwardError> {
         let request = DayRequest { key: key.clone(), priority: context.priority, caller: context.caller };
-        self.post(leader, &self.for_days, DAY_PATH, &request).await
+        self.measured(ForwardedRequest::Day, self.post(leader, &self.for_days, DAY_PATH, &request)).await
     }
 
     /// The cost of loading days.
@@ -149,7 +177,7 @@ impl LeaderClient {
     /// # Errors
     /// [`ForwardError`] if the leader does not answer soon.
     pub async fn forecast(&self, leader: &LeaderAddress, keys: &[DayKey]) -> Result<Forecast, ForwardError> {
-        self.ask_about(leader, FORECAST_PATH, keys).await
+        self.measured(ForwardedRequest::Forecast, self.ask_about(leader, FORECAST_PATH, keys)).await
     }
 
     /// When the rows that the leader holds were fetched, for each key in order; `None` if it holds none. Starts no fetch.
@@ -157,7 +185,7 @@ impl LeaderClient {
     /// # Errors
     /// [`ForwardError`] if the leader does not answer soon.
     pub async fn held(&self, leader: &LeaderAddress, keys: &[DayKey]) -> Result<Vec<Option<Timestamp>>, ForwardError> {
-        self.ask_about(leader, HELD_PATH, keys).await
+        self.measured(ForwardedRequest::Held, self.ask_about(leader, HELD_PATH, keys)).await
     }
 
     async fn ask_about<T: DeserializeOwned>(
@@ -190,8 +218,15 @@ impl LeaderClient {
             headers.remove(name);
         }
         let request = LeaderRequest { method, path, client: &self.for_the_rest, headers, body };
-        let response = self.send(leader, request).await?;
-        if response.status() == StatusCode::MISDIRECTED_REQUEST { Err(ForwardError::NotLeader) } else { Ok(response) }
+        let answer = async {
+            let response = self.send(leader, request).await?;
+            if response.status() == StatusCode::MISDIRECTED_REQUEST {
+                Err(ForwardError::NotLeader)
+            } else {
+                Ok(response)
+            }
+        };
+        self.measured(ForwardedRequest::Request, answer).await
     }
 
     async fn post(
@@ -286,6 +321,15 @@ fn refusal_time(response: &Response) -> Option<i64> {
 impl ForwardError {
     fn failed(reason: &str) -> Self {
         Self::Failed(reason.into())
+    }
+
+    const fn outcome(&self) -> ForwardOutcome {
+        match self {
+            Self::NotLeader => ForwardOutcome::NotLeader,
+            Self::Refused => ForwardOutcome::Refused,
+            Self::Failed(_) => ForwardOutcome::Failed,
+            Self::Load(_) => ForwardOutcome::LoadError,
+        }
     }
 }
 

@@ -314,3 +314,29 @@ async fn without_a_leader_jobs_are_refused_and_stored_days_are_served() {
     follower.get(DAY).await.json();
     assert_eq!(follower.get("/readyz").await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn requests_to_the_leader_are_counted_by_outcome() {
+    let tenant = Tenant::new().await;
+    let [leader, follower] = tenant.pair().await;
+    follower.get(DAY).await.json();
+    follower.get("/v1/backfills").await.json();
+    let fault = InjectedFault::new(FaultKind::error_code(1_051_002)).on(FaultTarget::Stats).times(u32::MAX);
+    tenant.simulator.faults().push(fault);
+    assert_eq!(follower.get(&DAY.replace("-10", "-11")).await.status, StatusCode::BAD_GATEWAY);
+
+    let metrics = follower.get("/metrics").await.text;
+
+    let count = |labels: &str| {
+        let name = format!("\nfeishu_pulse_fleet_forwarded_{labels} ");
+        let value = metrics.split_once(&name).and_then(|(_, rest)| rest.lines().next());
+        value.and_then(|value| value.parse::<u64>().ok()).unwrap_or_else(|| panic!("{labels}: {metrics}"))
+    };
+    let outcomes = ["answered", "load_error", "not_leader", "refused", "failed", "cancelled"];
+    let days = outcomes.map(|outcome| count(&format!("total{{request=\"day\",outcome=\"{outcome}\"}}")));
+    assert_eq!(days, [1, 1, 0, 0, 0, 0]);
+    assert_eq!(count("seconds_count{request=\"day\"}"), 2);
+    assert_eq!(count("total{request=\"request\",outcome=\"answered\"}"), 1);
+    let at_leader = leader.get("/metrics").await.text;
+    assert!(at_leader.contains("\nfeishu_pulse_fleet_forwarded_seconds_count{request=\"day\"} 0\n"), "{at_leader}");
+}
