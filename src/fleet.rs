@@ -32,6 +32,7 @@ pub mod memory_store;
 pub mod record;
 pub mod redis_store;
 pub mod signature;
+pub mod transport;
 
 pub use bucket_store::BucketStore;
 pub use election::{Election, LeaseTimes};
@@ -44,3 +45,4 @@ pub use memory_store::MemoryStore;
 pub use record::{FleetRecord, ForgottenDay, MissedDeletions};
 pub use redis_store::{RedisAddress, RedisStore};
 pub use signature::{FleetKey, SignatureVerifier};
+pub use transport::{FleetTls, Transport};

@@ -22,6 +22,7 @@ use super::{
     forward_metrics::{ForwardMetrics, ForwardOutcome, ForwardedRequest},
     record::LeaderAddress,
     signature::{FleetKey, SENDER_HEADER, SIGNATURE_HEADER, SignedParts, TIME_HEADER},
+    transport::Transport,
 };
 use crate::{
     model::{Clock, DayKey},
@@ -36,13 +37,6 @@ pub const FORECAST_PATH: &str = "/fleet/v1/forecast";
 
 /// The path of requests for the times at which held days were fetched.
 pub const HELD_PATH: &str = "/fleet/v1/held";
-
-/// Time limit of a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A leader that answers no ping for this long is unreachable. A day can take hours, so an answer has no time limit.
-const PING_INTERVAL: Duration = Duration::from_secs(2);
-const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A forecast, and what the leader holds, are not worth a longer wait.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -85,10 +79,7 @@ pub struct DaysRequest {
 /// Sends requests to the leader.
 #[derive(Clone, Debug)]
 pub struct LeaderClient {
-    /// For days, whose requests last as long as their fetches.
-    for_days: Client,
-    /// For everything else, so that it does not queue behind days on one connection.
-    for_the_rest: Client,
+    transport: Transport,
     key: FleetKey,
     /// The id of this replica.
     replica_id: HeaderValue,
@@ -103,7 +94,7 @@ struct LeaderRequest<'a> {
     method: Method,
     /// The path and the query.
     path: &'a str,
-    client: &'a Client,
+    client: Client,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -127,22 +118,11 @@ pub enum ForwardError {
 
 impl LeaderClient {
     /// The client of the replica with this id, which signs with `key`.
-    ///
-    /// # Errors
-    /// If TLS cannot be set up.
-    pub fn new(key: FleetKey, replica_id: &str, clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
-        let (for_days, for_the_rest) = (http_client()?, http_client()?);
+    #[must_use]
+    pub fn new(transport: Transport, key: FleetKey, replica_id: &str, clock: Arc<dyn Clock>) -> Self {
         // The id has hexadecimal digits only.
         let replica_id = HeaderValue::from_str(replica_id).unwrap_or(HeaderValue::from_static("invalid"));
-        Ok(Self {
-            for_days,
-            for_the_rest,
-            key,
-            replica_id,
-            clock,
-            leader_ahead: Arc::default(),
-            metrics: Arc::default(),
-        })
+        Self { transport, key, replica_id, clock, leader_ahead: Arc::default(), metrics: Arc::default() }
     }
 
     /// The metrics of the requests.
@@ -169,7 +149,11 @@ impl LeaderClient {
     /// [`ForwardError`] if the leader does not answer, or cannot load the day.
     pub async fn day(&self, leader: &LeaderAddress, key: &DayKey, context: LoadContext) -> Result<Bytes, ForwardError> {
         let request = DayRequest { key: key.clone(), priority: context.priority, caller: context.caller };
-        self.measured(ForwardedRequest::Day, self.post(leader, &self.for_days, DAY_PATH, &request)).await
+        self.measured(
+            ForwardedRequest::Day,
+            self.post(leader, self.transport.connections().for_days, DAY_PATH, &request),
+        )
+        .await
     }
 
     /// The cost of loading days.
@@ -195,7 +179,7 @@ impl LeaderClient {
         keys: &[DayKey],
     ) -> Result<T, ForwardError> {
         let request = DaysRequest { keys: keys.to_vec() };
-        let posted = self.post(leader, &self.for_the_rest, path, &request);
+        let posted = self.post(leader, self.transport.connections().for_the_rest, path, &request);
         let answer = tokio::time::timeout(SHORT_TIMEOUT, posted).await;
         let answer = answer.map_err(|_| ForwardError::failed("no answer in time"))??;
         serde_json::from_slice(&answer).map_err(|error| ForwardError::failed(&error.to_string()))
@@ -217,7 +201,7 @@ impl LeaderClient {
         for name in DROPPED_REQUEST_HEADERS {
             headers.remove(name);
         }
-        let request = LeaderRequest { method, path, client: &self.for_the_rest, headers, body };
+        let request = LeaderRequest { method, path, client: self.transport.connections().for_the_rest, headers, body };
         let answer = async {
             let response = self.send(leader, request).await?;
             if response.status() == StatusCode::MISDIRECTED_REQUEST {
@@ -232,7 +216,7 @@ impl LeaderClient {
     async fn post(
         &self,
         leader: &LeaderAddress,
-        client: &Client,
+        client: Client,
         path: &str,
         request: &impl Serialize,
     ) -> Result<Bytes, ForwardError> {
@@ -276,8 +260,9 @@ impl LeaderClient {
     async fn send_once(&self, leader: &LeaderAddress, request: &LeaderRequest<'_>) -> Result<Response, ForwardError> {
         let LeaderRequest { method, path, client, headers, body } = request;
         // Parsing can change the path and the query, for example `'` into `%27`.
-        let url: Url =
-            format!("http://{}{path}", leader.address).parse().map_err(|_| ForwardError::failed(INVALID_URL))?;
+        let base =
+            self.transport.base_url(&leader.address).map_err(|error| ForwardError::failed(&error.to_string()))?;
+        let url: Url = format!("{base}{path}").parse().map_err(|_| ForwardError::failed(INVALID_URL))?;
         let path = &url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
         let signed = SignedParts { receiver: &leader.id, method: method.as_str(), path, body };
         let signature = self.key.sign(signed, self.leader_time());
@@ -294,23 +279,6 @@ impl LeaderClient {
         let ahead = SignedDuration::from_secs(self.leader_ahead.load(Ordering::Relaxed));
         self.clock.now().checked_add(ahead).unwrap_or(Timestamp::MAX)
     }
-}
-
-/// A client that keeps one connection to the leader.
-fn http_client() -> Result<Client, reqwest::Error> {
-    Client::builder()
-        // Replicas reach each other directly.
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        // A response for a caller is passed on as it is.
-        .no_gzip()
-        .connect_timeout(CONNECT_TIMEOUT)
-        // One connection for all requests, whose end shows in time even if the machine is gone.
-        .http2_prior_knowledge()
-        .http2_keep_alive_interval(PING_INTERVAL)
-        .http2_keep_alive_timeout(PING_TIMEOUT)
-        .http2_adaptive_window(true)
-        .build()
 }
 
 /// The time of the leader in seconds since the Unix epoch, if it refused the signature.
