@@ -47,6 +47,12 @@ if "PULSE_FLEET_FILE" in variables:
 else:
     assert "/run/secrets/fleet" not in mounts
 
+if "PULSE_FLEET_TLS_CERT" in variables:
+    tls = volumes[mounts["/run/secrets/fleet-tls"]]["secret"]
+    assert tls == {"secretName": "pulse-fleet-tls", "defaultMode": 0o440}, tls
+else:
+    assert "/run/secrets/fleet-tls" not in mounts
+
 # Only pods of the release reach the port, and they may connect to each other and to the Redis server.
 own_pods = [{"podSelector": selector}]
 ingress = [rule["from"] for rule in policy["spec"]["ingress"] if {"port": "fleet", "protocol": "TCP"} in rule["ports"]]

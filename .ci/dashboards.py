@@ -145,6 +145,8 @@ OPERATIONS = {
               (quantile(0.99, "feishu_pulse_fleet_store_seconds", by="operation"), "{{operation}}")),
         graph("Failures of the store", "ops", "Operations of the store without an answer.",
               (rate("feishu_pulse_fleet_store_failures_total", by="operation"), "{{operation}}")),
+        graph("Requests to the leader", "reqps", "Requests of the other replicas to the leader, by outcome.",
+              (rate("feishu_pulse_fleet_forwarded_total", by="outcome"), "{{outcome}}")),
     ],
     "Process": [
         graph("Memory", "bytes", "Resident memory of the process, and the limit of its container.",

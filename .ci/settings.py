@@ -33,6 +33,10 @@ IN_OTHER_VALUES = {
     "PULSE_FLEET_FILE": "fleet.redis.existingSecret",
     "PULSE_FLEET_LISTEN": "fleet.port",
     "PULSE_FLEET_LEASE": "fleet.lease",
+    "PULSE_FLEET_TLS_CERT": "fleet.tls.existingSecret",
+    "PULSE_FLEET_TLS_KEY": "fleet.tls.existingSecret",
+    "PULSE_FLEET_TLS_CA": "fleet.tls.existingSecret",
+    "PULSE_FLEET_TLS_NAME": "fleet.tls.name",
 }
 
 # Settings without a value: the chart chooses addresses and paths inside the pod, and a secret is mounted as a file.

@@ -3,19 +3,22 @@
 use std::{sync::Arc, time::Duration};
 
 use rayon::ThreadPoolBuildError;
+use tokio::sync::watch;
 
 use super::{
     config::{GatewayConfig, ServerConfig},
     fleet::Fleet,
     fleet_config::{FleetConfig, FleetStoreError},
+    fleet_tls::FleetTlsFiles,
     maintenance::Maintenance,
     process_metrics::ProcessCollector,
+    tls::TlsError,
 };
 use crate::{
     access::{AccessConfigError, Authenticator},
     api::{AccessTokens, ApiConfig, ApiParts, ApiState},
     feishu::{FeishuConfig, FeishuSource, fetch_observer::FetchObserver},
-    fleet::{FleetKey, FleetLink, ForwardToLeader, LeaderClient, Leadership, PreparedMember},
+    fleet::{FleetKey, FleetLink, FleetTls, ForwardToLeader, LeaderClient, Leadership, PreparedMember, Transport},
     model::Clock,
     prometheus::Collector,
     query::{BackfillJobs, Backfiller, CallCount, LatestDayMetrics, MemoryMetrics, QueryEngine, ViewEngines},
@@ -71,6 +74,14 @@ pub enum BuildError {
     /// The store cannot hold the record of the fleet.
     #[error(transparent)]
     FleetStore(#[from] FleetStoreError),
+    /// The files of TLS between replicas cannot be used.
+    #[error("{error}")]
+    FleetTls {
+        /// The files.
+        files: FleetTlsFiles,
+        /// Why they cannot be used.
+        error: TlsError,
+    },
     /// The thread that renews the lease cannot be started.
     #[error("the thread of the fleet cannot be started: {0}")]
     FleetThread(std::io::Error),
@@ -193,6 +204,10 @@ fn upstream_config(
     FeishuConfig { leadership, observer, loading_bytes, checkpoints, ..config }
 }
 
+fn watch_fleet_tls(files: FleetTlsFiles) -> Result<watch::Receiver<FleetTls>, BuildError> {
+    files.clone().load_and_watch().map_err(|error| BuildError::FleetTls { files, error })
+}
+
 /// Builds the gateway. In a fleet, this replica joins it. No request is sent to upstream before the gateway receives one.
 ///
 /// # Errors
@@ -215,12 +230,14 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
     let feishu = upstream_config(config.feishu, &memory, bytes.loading, leadership.clone(), archive.clone());
     let feishu = FeishuSource::new(feishu, Arc::clone(&dictionaries), Arc::clone(&clock))?;
     let join = |(prepared, fleet): (PreparedMember, FleetConfig)| {
+        let tls = fleet.tls.clone().map(watch_fleet_tls).transpose()?;
+        let transport = tls.clone().map_or_else(Transport::plain, |tls| Ok(Transport::Tls(tls)))?;
         let store = fleet.open_store(&config.archive, &config.owner)?;
         let member = prepared.join(store, Arc::new(feishu.clone())).map_err(BuildError::FleetThread)?;
-        let client = LeaderClient::new(key.clone(), member.replica_id(), Arc::clone(&clock))?;
+        let client = LeaderClient::new(transport, key.clone(), member.replica_id(), Arc::clone(&clock));
         let link = FleetLink::new(&member, client, Arc::clone(&dictionaries), fleet.patience());
         let (reachability, unreachable_limit) = (Arc::clone(feishu.reachability()), fleet.unreachable_limit);
-        Ok::<_, BuildError>(Fleet { member, link, key, reachability, unreachable_limit })
+        Ok::<_, BuildError>(Fleet { member, link, key, tls, reachability, unreachable_limit })
     };
     let fleet = fleet.map(join).transpose()?;
     let link = fleet.as_ref().map(|fleet| fleet.link.clone());
@@ -238,6 +255,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
 
     let mut collectors: Vec<Arc<dyn Collector>> = vec![process, upstream_metrics, dictionaries, flights];
     collectors.extend(fleet.as_ref().map(|fleet| Arc::clone(fleet.member.metrics()) as Arc<dyn Collector>));
+    collectors.extend(link.as_ref().map(|link| Arc::clone(link.client.metrics()) as Arc<dyn Collector>));
     collectors.extend(archive.clone().map(|archive| archive as Arc<dyn Collector>));
     let engine = QueryEngine::new(source, memory.catalog().clone(), bytes.rollups);
     collectors.push(Arc::new(MemoryMetrics {

@@ -8,7 +8,7 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use super::{config::DEFAULT_UNREAD_LIMIT, server::Server};
+use super::{config::DEFAULT_UNREAD_LIMIT, server::Server, tls::ReloadingTlsAcceptor};
 use crate::{
     api::{
         ApiState,
@@ -16,8 +16,8 @@ use crate::{
     },
     feishu::reachability::Reachability,
     fleet::{
-        FleetKey, FleetLink, FleetMember, FleetStatus, ForgottenDay, Leadership, MemberHandle, MissedDeletions,
-        SignatureVerifier, followers::Followers,
+        FleetKey, FleetLink, FleetMember, FleetStatus, FleetTls, ForgottenDay, Leadership, MemberHandle,
+        MissedDeletions, SignatureVerifier, followers::Followers,
     },
     model::{DataScope, DayKey, UserIdType},
     query::{BackfillJobs, ViewEngines},
@@ -55,6 +55,8 @@ pub struct Fleet {
     pub(super) member: FleetMember,
     pub(super) link: FleetLink,
     pub(super) key: FleetKey,
+    /// Serves other replicas over TLS; `None` without TLS.
+    pub(super) tls: Option<watch::Receiver<FleetTls>>,
     /// For how long Feishu has not replied to this replica.
     pub(super) reachability: Arc<Reachability>,
     /// How long that may be.
@@ -106,7 +108,7 @@ pub(super) async fn step_down_if_unreachable(watch: ReachabilityWatch) {
 
 /// Answers the other replicas until the process ends.
 pub fn serve_fleet(fleet: &Fleet, api: &ApiState, listener: TcpListener) {
-    let Fleet { member, key, .. } = fleet;
+    let Fleet { member, key, tls, .. } = fleet;
     let routes = FleetRoutes {
         source: Arc::clone(api.data.views.unfiltered().source()),
         leadership: member.leadership(),
@@ -118,7 +120,8 @@ pub fn serve_fleet(fleet: &Fleet, api: &ApiState, listener: TcpListener) {
         clock: Arc::clone(&api.access.clock),
     };
     let service = fleet_service(routes, api);
-    let server = Server::new(service, None, MAX_FLEET_CONNECTIONS, DEFAULT_UNREAD_LIMIT, Arc::default())
+    let tls = tls.clone().map(|latest| ReloadingTlsAcceptor::new(move || Arc::clone(&latest.borrow().server)));
+    let server = Server::new(service, tls, MAX_FLEET_CONNECTIONS, DEFAULT_UNREAD_LIMIT, Arc::default())
         .with_max_streams(MAX_FLEET_STREAMS);
     tokio::spawn(async move {
         loop {
@@ -154,6 +157,7 @@ pub(super) async fn agree_with_leader(link: FleetLink, views: ViewEngines) {
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut changes = link.status.clone();
     let mut last_leader = None;
+    let mut failure = None;
     loop {
         // A new leader learns soon which replicas exist.
         tokio::select! {
@@ -165,7 +169,20 @@ pub(super) async fn agree_with_leader(link: FleetLink, views: ViewEngines) {
         let Some(leader) = link.other_leader(&status) else { continue };
         let can_change = |key: &DayKey| engine.recorded_day(key).is_some_and(|day| !day.state.is_settled());
         let keys: Vec<DayKey> = views.held_days().into_iter().filter(can_change).collect();
-        let Ok(at_leader) = link.client.held(&leader, &keys).await else { continue };
+        let at_leader = match link.client.held(&leader, &keys).await {
+            Ok(at_leader) => at_leader,
+            Err(error) => {
+                // Each replica has to be configured alike, so an error that stays is for the operator.
+                if failure.as_ref() != Some(&error) {
+                    tracing::warn!(%error, "the leader does not answer this replica");
+                    failure = Some(error);
+                }
+                continue;
+            }
+        };
+        if failure.take().is_some() {
+            tracing::info!("the leader answers this replica again");
+        }
         let here = engine.source().stored(&keys, Depth::Rows).await;
         for ((key, here), at_leader) in keys.iter().zip(here).zip(at_leader) {
             let is_later = |here: &LoadedDay| at_leader.is_some_and(|at_leader| at_leader > here.fetched_at());

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::fleet_tls::FleetTlsFiles;
 use crate::{
     fleet::{
         BucketStore, FleetKey, LeaseStore, LeaseStoreError, LeaseTimes, MemberConfig, MemoryStore, PreparedMember,
-        RedisAddress, RedisStore,
+        RedisAddress, RedisStore, Transport,
         lease_store::{UnfitStore, probe},
         record::{RECORD_OBJECT, redis_key},
     },
@@ -33,6 +34,8 @@ pub struct FleetConfig {
     pub store: FleetStore,
     /// Host and port at which other replicas reach this one.
     pub address: String,
+    /// The files of TLS between replicas. `None`: without TLS.
+    pub tls: Option<FleetTlsFiles>,
     /// How long a leader that does not renew its lease stays the leader.
     pub lease: Duration,
     /// A leader gives its turn to another replica if its requests to Feishu have got no reply for this long.
@@ -62,7 +65,7 @@ impl FleetConfig {
     pub fn prepare(&self, key: FleetKey) -> PreparedMember {
         PreparedMember::new(MemberConfig {
             times: self.times(),
-            address: self.address.clone(),
+            address: Transport::address(&self.address, self.tls.is_some()),
             release: env!("CARGO_PKG_VERSION").to_owned(),
             key,
         })

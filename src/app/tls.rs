@@ -1,4 +1,4 @@
-//! TLS for the listener. The certificate and its key are reloaded when their files change.
+//! TLS for a listener. The certificate and its key are reloaded when their files change.
 
 use std::{
     path::{Path, PathBuf},
@@ -47,7 +47,7 @@ pub enum TlsError {
 /// Performs TLS handshakes with the latest certificate.
 #[derive(Clone)]
 pub struct ReloadingTlsAcceptor {
-    latest: watch::Receiver<Arc<ServerConfig>>,
+    latest: Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>,
 }
 
 impl ReloadingTlsAcceptor {
@@ -57,10 +57,13 @@ impl ReloadingTlsAcceptor {
     /// # Errors
     /// [`TlsError`] if the files cannot be used now.
     pub fn load_and_watch(files: TlsFiles) -> Result<Self, TlsError> {
-        let loaded = files.modified_at();
-        let (sender, latest) = watch::channel(files.load()?);
-        tokio::spawn(reload_on_change(files, loaded, sender));
-        Ok(Self { latest })
+        let latest = load_and_watch(vec![files.certificate.clone(), files.key.clone()], move || files.load())?;
+        Ok(Self::new(move || Arc::clone(&latest.borrow())))
+    }
+
+    /// Performs handshakes with what `latest` returns.
+    pub(super) fn new(latest: impl Fn() -> Arc<ServerConfig> + Send + Sync + 'static) -> Self {
+        Self { latest: Arc::new(latest) }
     }
 
     /// Performs the handshake.
@@ -68,15 +71,30 @@ impl ReloadingTlsAcceptor {
     /// # Errors
     /// Fails if the client does not support a safe version of TLS.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> std::io::Result<TlsStream<S>> {
-        let config = Arc::clone(&self.latest.borrow());
-        TlsAcceptor::from(config).accept(stream).await
+        TlsAcceptor::from((self.latest)()).accept(stream).await
     }
 }
 
-async fn reload_on_change(
-    files: TlsFiles,
-    mut loaded: [Option<SystemTime>; 2],
-    sender: watch::Sender<Arc<ServerConfig>>,
+/// Loads files, and again when one of them changes, for as long as the result exists. If the new content is invalid, the
+/// previous value stays.
+///
+/// # Errors
+/// [`TlsError`] if the files cannot be used now.
+pub(super) fn load_and_watch<T: Send + Sync + 'static>(
+    files: Vec<PathBuf>,
+    load: impl Fn() -> Result<T, TlsError> + Send + 'static,
+) -> Result<watch::Receiver<T>, TlsError> {
+    let loaded = modified_at(&files);
+    let (sender, latest) = watch::channel(load()?);
+    tokio::spawn(reload_on_change(files, loaded, load, sender));
+    Ok(latest)
+}
+
+async fn reload_on_change<T>(
+    files: Vec<PathBuf>,
+    mut loaded: Vec<Option<SystemTime>>,
+    load: impl Fn() -> Result<T, TlsError>,
+    sender: watch::Sender<T>,
 ) {
     let mut interval = tokio::time::interval(RELOAD_CHECK_INTERVAL);
     loop {
@@ -84,14 +102,14 @@ async fn reload_on_change(
             _ = interval.tick() => {}
             () = sender.closed() => return,
         }
-        let modified_at = files.modified_at();
+        let modified_at = modified_at(&files);
         if modified_at == loaded {
             continue;
         }
         loaded = modified_at;
-        match files.load() {
-            Ok(config) => {
-                sender.send_replace(config);
+        match load() {
+            Ok(value) => {
+                sender.send_replace(value);
                 tracing::info!("the TLS certificate was reloaded");
             }
             Err(error) => tracing::error!(%error, "the new TLS certificate is invalid; the previous one stays in use"),
@@ -99,21 +117,13 @@ async fn reload_on_change(
     }
 }
 
-impl TlsFiles {
-    fn modified_at(&self) -> [Option<SystemTime>; 2] {
-        let at = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
-        [at(&self.certificate), at(&self.key)]
-    }
+fn modified_at(files: &[PathBuf]) -> Vec<Option<SystemTime>> {
+    files.iter().map(|path| path.metadata().and_then(|file| file.modified()).ok()).collect()
+}
 
+impl TlsFiles {
     fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let file_error = |path: &Path| {
-            let path = path.to_owned();
-            move |error| TlsError::File { path, error }
-        };
-        let certificates: Result<Vec<_>, _> =
-            CertificateDer::pem_file_iter(&self.certificate).map_err(file_error(&self.certificate))?.collect();
-        let certificates = certificates.map_err(file_error(&self.certificate))?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(file_error(&self.key))?;
+        let (certificates, key) = self.read()?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -122,4 +132,21 @@ impl TlsFiles {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
+
+    /// The certificate with its intermediate certificates, and the key.
+    pub(super) fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+        Ok((
+            read_certificates(&self.certificate)?,
+            PrivateKeyDer::from_pem_file(&self.key).map_err(in_file(&self.key))?,
+        ))
+    }
+}
+
+/// The certificates in a PEM file.
+pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(in_file(path))
+}
+
+fn in_file(path: &Path) -> impl FnOnce(rustls::pki_types::pem::Error) -> TlsError {
+    |error| TlsError::File { path: path.to_owned(), error }
 }

@@ -80,7 +80,8 @@ async fn run_checks(config: &GatewayConfig) -> Result<Vec<Finding>, CliError> {
         }
     }
     findings.push(archive::check(config).await);
-    findings.extend(fleet::check(config).await?);
+    findings.extend(fleet::check_store(config).await?);
+    findings.extend(fleet::check_tls(config)?);
     findings.extend(permissions::check(config));
     findings.extend(departments::check(config, Arc::clone(&clock)).await);
     findings.extend(

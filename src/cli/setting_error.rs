@@ -5,7 +5,7 @@ use std::{fmt, path::Path};
 use super::setting_names::{both_names, example};
 use crate::{
     access::AccessConfigError,
-    app::{BuildError, FleetStoreError, TlsError, telemetry::TelemetryError},
+    app::{BuildError, FleetStoreError, FleetTlsFiles, TlsError, telemetry::TelemetryError},
 };
 
 /// A setting that is missing or invalid. The message is one line that names the setting, says what to do, and gives an
@@ -61,6 +61,16 @@ impl SettingError {
         Self::of(if is_key { "PULSE_TLS_KEY" } else { "PULSE_TLS_CERT" }, format_args!("is wrong: {error}"))
     }
 
+    /// TLS between replicas cannot be used with these files.
+    pub(super) fn fleet_tls(error: &TlsError, files: &FleetTlsFiles) -> Self {
+        let setting = match error {
+            TlsError::File { path, .. } if *path == files.pair.key => "PULSE_FLEET_TLS_KEY",
+            TlsError::File { path, .. } if *path == files.authorities => "PULSE_FLEET_TLS_CA",
+            _ => "PULSE_FLEET_TLS_CERT",
+        };
+        Self::of(setting, format_args!("is wrong: {error}"))
+    }
+
     pub(super) fn access(error: &AccessConfigError) -> Self {
         match error {
             AccessConfigError::Keys(error) => Self::of("PULSE_API_KEYS_FILE", format_args!("is wrong: {error}")),
@@ -93,6 +103,7 @@ impl SettingError {
                 Self::of("PULSE_ARCHIVE", format_args!("is wrong: {error}"))
             }
             BuildError::ArchiveCache(error) => Self::of("PULSE_ARCHIVE_CACHE", format_args!("is wrong: {error}")),
+            BuildError::FleetTls { files, error } => Self::fleet_tls(error, files),
             BuildError::FleetStore(error) => Self::fleet_store(error),
             BuildError::Tls(_) | BuildError::Threads(_) | BuildError::FleetThread(_) => Self(error.to_string()),
         }

@@ -2,7 +2,7 @@
 
 /// A valid value of each setting, and of options that are not settings. Secrets have none, because an example of a secret
 /// would be used as one: the example of their file stands for it.
-const EXAMPLES: [(&str, &str); 58] = [
+const EXAMPLES: [(&str, &str); 62] = [
     ("FEISHU_APP_ID", "cli_a1b2c3d4e5f6"),
     ("FEISHU_APP_SECRET_FILE", "/run/secrets/feishu-app-secret"),
     ("FEISHU_BASE_URL", "https://open.feishu.cn"),
@@ -29,6 +29,10 @@ const EXAMPLES: [(&str, &str); 58] = [
     ("PULSE_FLEET_LISTEN", "0.0.0.0:9091"),
     ("PULSE_FLEET_ADDRESS", "10.1.2.3:9091"),
     ("PULSE_FLEET_LEASE", "10s"),
+    ("PULSE_FLEET_TLS_CERT", "/run/secrets/fleet-tls/tls.crt"),
+    ("PULSE_FLEET_TLS_KEY", "/run/secrets/fleet-tls/tls.key"),
+    ("PULSE_FLEET_TLS_CA", "/run/secrets/fleet-tls/ca.crt"),
+    ("PULSE_FLEET_TLS_NAME", "feishu-pulse-fleet"),
     ("PULSE_REQUEST_TIMEOUT", "60s"),
     ("PULSE_MAX_REQUESTS", "1024"),
     ("PULSE_MAX_EXPORTS", "32"),

@@ -19,8 +19,10 @@ use reqwest::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
+    forward_metrics::{ForwardMetrics, ForwardOutcome, ForwardedRequest},
     record::LeaderAddress,
     signature::{FleetKey, RELEASE_HEADER, SENDER_HEADER, SIGNATURE_HEADER, SignedParts, TIME_HEADER},
+    transport::Transport,
 };
 use crate::{
     model::{Clock, DayKey},
@@ -35,13 +37,6 @@ pub const FORECAST_PATH: &str = "/fleet/v1/forecast";
 
 /// The path of requests for the times at which held days were fetched.
 pub const HELD_PATH: &str = "/fleet/v1/held";
-
-/// Time limit of a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A leader that answers no ping for this long is unreachable. A day can take hours, so an answer has no time limit.
-const PING_INTERVAL: Duration = Duration::from_secs(2);
-const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A forecast, and what the leader holds, are not worth a longer wait.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -85,16 +80,14 @@ pub struct DaysRequest {
 /// Sends requests to the leader.
 #[derive(Clone, Debug)]
 pub struct LeaderClient {
-    /// For days, whose requests last as long as their fetches.
-    for_days: Client,
-    /// For everything else, so that it does not queue behind days on one connection.
-    for_the_rest: Client,
+    transport: Transport,
     key: FleetKey,
     /// The id of this replica.
     replica_id: HeaderValue,
     clock: Arc<dyn Clock>,
     /// How far the clock of the leader is ahead of this one, in seconds. Known after a request was refused for its time.
     leader_ahead: Arc<AtomicI64>,
+    metrics: Arc<ForwardMetrics>,
 }
 
 /// A request to the leader.
@@ -102,7 +95,7 @@ struct LeaderRequest<'a> {
     method: Method,
     /// The path and the query.
     path: &'a str,
-    client: &'a Client,
+    client: Client,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -126,14 +119,29 @@ pub enum ForwardError {
 
 impl LeaderClient {
     /// The client of the replica with this id, which signs with `key`.
-    ///
-    /// # Errors
-    /// If TLS cannot be set up.
-    pub fn new(key: FleetKey, replica_id: &str, clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
-        let (for_days, for_the_rest) = (http_client()?, http_client()?);
+    #[must_use]
+    pub fn new(transport: Transport, key: FleetKey, replica_id: &str, clock: Arc<dyn Clock>) -> Self {
         // The id has hexadecimal digits only.
         let replica_id = HeaderValue::from_str(replica_id).unwrap_or(HeaderValue::from_static("invalid"));
-        Ok(Self { for_days, for_the_rest, key, replica_id, clock, leader_ahead: Arc::default() })
+        Self { transport, key, replica_id, clock, leader_ahead: Arc::default(), metrics: Arc::default() }
+    }
+
+    /// The metrics of the requests.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<ForwardMetrics> {
+        &self.metrics
+    }
+
+    /// Measures a request.
+    async fn measured<T>(
+        &self,
+        request: ForwardedRequest,
+        answer: impl Future<Output = Result<T, ForwardError>>,
+    ) -> Result<T, ForwardError> {
+        let timer = self.metrics.begin(request);
+        let answer = answer.await;
+        timer.end(answer.as_ref().err().map_or(ForwardOutcome::Answered, ForwardError::outcome));
+        answer
     }
 
     /// The rows of a day, as the archive's Parquet. There is no time limit.
@@ -142,7 +150,11 @@ impl LeaderClient {
     /// [`ForwardError`] if the leader does not answer, or cannot load the day.
     pub async fn day(&self, leader: &LeaderAddress, key: &DayKey, context: LoadContext) -> Result<Bytes, ForwardError> {
         let request = DayRequest { key: key.clone(), priority: context.priority, caller: context.caller };
-        self.post(leader, &self.for_days, DAY_PATH, &request).await
+        self.measured(
+            ForwardedRequest::Day,
+            self.post(leader, self.transport.connections().for_days, DAY_PATH, &request),
+        )
+        .await
     }
 
     /// The cost of loading days.
@@ -150,7 +162,7 @@ impl LeaderClient {
     /// # Errors
     /// [`ForwardError`] if the leader does not answer soon.
     pub async fn forecast(&self, leader: &LeaderAddress, keys: &[DayKey]) -> Result<Forecast, ForwardError> {
-        self.ask_about(leader, FORECAST_PATH, keys).await
+        self.measured(ForwardedRequest::Forecast, self.ask_about(leader, FORECAST_PATH, keys)).await
     }
 
     /// When the rows that the leader holds were fetched, for each key in order; `None` if it holds none. Starts no fetch.
@@ -158,7 +170,7 @@ impl LeaderClient {
     /// # Errors
     /// [`ForwardError`] if the leader does not answer soon.
     pub async fn held(&self, leader: &LeaderAddress, keys: &[DayKey]) -> Result<Vec<Option<Timestamp>>, ForwardError> {
-        self.ask_about(leader, HELD_PATH, keys).await
+        self.measured(ForwardedRequest::Held, self.ask_about(leader, HELD_PATH, keys)).await
     }
 
     async fn ask_about<T: DeserializeOwned>(
@@ -168,7 +180,7 @@ impl LeaderClient {
         keys: &[DayKey],
     ) -> Result<T, ForwardError> {
         let request = DaysRequest { keys: keys.to_vec() };
-        let posted = self.post(leader, &self.for_the_rest, path, &request);
+        let posted = self.post(leader, self.transport.connections().for_the_rest, path, &request);
         let answer = tokio::time::timeout(SHORT_TIMEOUT, posted).await;
         let answer = answer.map_err(|_| ForwardError::failed("no answer in time"))??;
         serde_json::from_slice(&answer).map_err(|error| ForwardError::failed(&error.to_string()))
@@ -190,15 +202,22 @@ impl LeaderClient {
         for name in DROPPED_REQUEST_HEADERS {
             headers.remove(name);
         }
-        let request = LeaderRequest { method, path, client: &self.for_the_rest, headers, body };
-        let response = self.send(leader, request).await?;
-        if response.status() == StatusCode::MISDIRECTED_REQUEST { Err(ForwardError::NotLeader) } else { Ok(response) }
+        let request = LeaderRequest { method, path, client: self.transport.connections().for_the_rest, headers, body };
+        let answer = async {
+            let response = self.send(leader, request).await?;
+            if response.status() == StatusCode::MISDIRECTED_REQUEST {
+                Err(ForwardError::NotLeader)
+            } else {
+                Ok(response)
+            }
+        };
+        self.measured(ForwardedRequest::Request, answer).await
     }
 
     async fn post(
         &self,
         leader: &LeaderAddress,
-        client: &Client,
+        client: Client,
         path: &str,
         request: &impl Serialize,
     ) -> Result<Bytes, ForwardError> {
@@ -242,8 +261,9 @@ impl LeaderClient {
     async fn send_once(&self, leader: &LeaderAddress, request: &LeaderRequest<'_>) -> Result<Response, ForwardError> {
         let LeaderRequest { method, path, client, headers, body } = request;
         // Parsing can change the path and the query, for example `'` into `%27`.
-        let url: Url =
-            format!("http://{}{path}", leader.address).parse().map_err(|_| ForwardError::failed(INVALID_URL))?;
+        let base =
+            self.transport.base_url(&leader.address).map_err(|error| ForwardError::failed(&error.to_string()))?;
+        let url: Url = format!("{base}{path}").parse().map_err(|_| ForwardError::failed(INVALID_URL))?;
         let path = &url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
         let signed = SignedParts { receiver: &leader.id, method: method.as_str(), path, body };
         let signature = self.key.sign(signed, self.leader_time());
@@ -263,23 +283,6 @@ impl LeaderClient {
     }
 }
 
-/// A client that keeps one connection to the leader.
-fn http_client() -> Result<Client, reqwest::Error> {
-    Client::builder()
-        // Replicas reach each other directly.
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        // A response for a caller is passed on as it is.
-        .no_gzip()
-        .connect_timeout(CONNECT_TIMEOUT)
-        // One connection for all requests, whose end shows in time even if the machine is gone.
-        .http2_prior_knowledge()
-        .http2_keep_alive_interval(PING_INTERVAL)
-        .http2_keep_alive_timeout(PING_TIMEOUT)
-        .http2_adaptive_window(true)
-        .build()
-}
-
 /// The time of the leader in seconds since the Unix epoch, if it refused the signature.
 fn refusal_time(response: &Response) -> Option<i64> {
     response.headers().get(TIME_HEADER)?.to_str().ok()?.parse().ok()
@@ -288,6 +291,15 @@ fn refusal_time(response: &Response) -> Option<i64> {
 impl ForwardError {
     fn failed(reason: &str) -> Self {
         Self::Failed(reason.into())
+    }
+
+    const fn outcome(&self) -> ForwardOutcome {
+        match self {
+            Self::NotLeader => ForwardOutcome::NotLeader,
+            Self::Refused => ForwardOutcome::Refused,
+            Self::Failed(_) => ForwardOutcome::Failed,
+            Self::Load(_) => ForwardOutcome::LoadError,
+        }
     }
 }
 

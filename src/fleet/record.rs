@@ -58,7 +58,7 @@ pub struct RecordNonce(pub String);
 pub struct LeaderAddress {
     /// A random id that the replica draws when its process starts.
     pub id: String,
-    /// Host and port at which other replicas reach it.
+    /// Host and port at which other replicas reach it, after `https://` if it serves TLS.
     pub address: String,
     /// Proves that the replica has the app secret: others send it requests that contain the credentials of callers.
     #[serde(default)]

@@ -4,3 +4,4 @@ mod forwarding;
 mod gateways;
 mod members;
 mod stores;
+mod tls;

@@ -118,6 +118,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $faults = append $faults "fleet.port and adminPort must differ" }}
 {{- end }}
 {{- end }}
+{{- if and .Values.fleet.tls.existingSecret (not (include "feishu-pulse.fleet" .)) }}
+{{- $faults = append $faults "fleet.tls.existingSecret needs fleet.store: it is the certificate between replicas; tls.existingSecret is that of the API" }}
+{{- end }}
 {{- if and .Values.archiveCache.enabled (not $hasBucket) }}
 {{- $faults = append $faults "archiveCache.enabled needs an archive in a bucket (settings.archive=s3://…)" }}
 {{- end }}

@@ -1,4 +1,4 @@
-//! Checks that the store of a fleet can elect one leader. Writes and removes a record of its own.
+//! Checks what several replicas need: a store that can elect one leader, and a certificate that they accept.
 
 use super::{finding::Finding, remedy};
 use crate::{
@@ -7,11 +7,11 @@ use crate::{
     fleet::lease_store::UnfitStore,
 };
 
-/// The finding; `None` for one replica.
+/// Whether the store can elect one leader; `None` for one replica. Writes and removes a record of its own.
 ///
 /// # Errors
 /// If the store does not hold to the conditions of writes, so that it would elect several leaders.
-pub(super) async fn check(config: &GatewayConfig) -> Result<Option<Finding>, SettingError> {
+pub(super) async fn check_store(config: &GatewayConfig) -> Result<Option<Finding>, SettingError> {
     let Some(fleet) = &config.fleet else { return Ok(None) };
     let subject = "fleet";
     match fleet.probe(&config.archive, &config.owner).await {
@@ -21,4 +21,21 @@ pub(super) async fn check(config: &GatewayConfig) -> Result<Option<Finding>, Set
         }
         Err(error) => Err(SettingError::fleet_store(&error)),
     }
+}
+
+/// Whether other replicas accept the certificate of this one, if their files are alike; `None` without TLS.
+///
+/// # Errors
+/// If the files cannot be used.
+pub(super) fn check_tls(config: &GatewayConfig) -> Result<Option<Finding>, SettingError> {
+    let Some(files) = config.fleet.as_ref().and_then(|fleet| fleet.tls.as_ref()) else { return Ok(None) };
+    let subject = "fleet TLS";
+    let loaded = files.load().map_err(|error| SettingError::fleet_tls(&error, files))?;
+    Ok(Some(match loaded.fault {
+        None => Finding::passed(subject, "other replicas with these files accept the certificate"),
+        Some(fault) => {
+            let problem = format!("other replicas refuse the certificate: {fault}");
+            Finding::failed_with(subject, problem, remedy::FLEET_CERTIFICATE.to_owned())
+        }
+    }))
 }

@@ -20,6 +20,10 @@ pub(super) const ARCHIVE_UNREACHABLE: &str =
 pub(super) const FLEET_STORE: &str = "Check PULSE_FLEET, and that this machine can reach the server. While no store answers, \
                                       days that are not stored cannot be fetched.";
 
+/// Other replicas refuse the certificate.
+pub(super) const FLEET_CERTIFICATE: &str = "The certificate must be valid now, be from the authority in PULSE_FLEET_TLS_CA, contain the \
+                                            name in PULSE_FLEET_TLS_NAME, and allow both server and client authentication.";
+
 /// A folder is accessible to other users.
 pub(super) fn wide_folder(path: &std::path::Path) -> String {
     format!("Other users of this machine may read what employees did. Run: chmod -R go= {}", path.display())

@@ -8,13 +8,14 @@ use std::{
 };
 
 use clap::Args;
+use rustls::pki_types::ServerName;
 
 use super::{
     headings::FLEET,
     values::{lease, listen_address, trimmed},
 };
 use crate::{
-    app::{FleetConfig, FleetStore, UNREACHABLE_LIMIT},
+    app::{FleetConfig, FleetStore, FleetTlsFiles, TlsFiles, UNREACHABLE_LIMIT},
     cli::{setting_error::SettingError, setting_names::both_names},
     fleet::RedisAddress,
     store::ArchiveLocation,
@@ -38,7 +39,7 @@ pub(super) struct FleetSettings {
     pub(super) store_file: Option<PathBuf>,
 
     /// The address to listen on for other replicas, which is used only with `PULSE_FLEET`. They exchange days with names,
-    /// without TLS
+    /// without TLS if `PULSE_FLEET_TLS_CERT` is not set
     #[arg(id = "fleet_listen", long = "fleet-listen", env = "PULSE_FLEET_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9091", value_parser = listen_address, help_heading = FLEET)]
     pub(super) listen: SocketAddr,
 
@@ -50,6 +51,23 @@ pub(super) struct FleetSettings {
     /// How long a replica that does not answer goes on as the leader, from 5s to 60s. Default: 10s, and 20s in a bucket
     #[arg(id = "fleet_lease", long = "fleet-lease", env = "PULSE_FLEET_LEASE", value_name = "DURATION", value_parser = lease, help_heading = FLEET)]
     pub(super) lease: Option<Duration>,
+
+    /// The certificate of this replica in PEM format, followed by its intermediate certificates, for TLS between replicas in
+    /// both directions. All replicas have one or none. The file is read again when it changes
+    #[arg(id = "fleet_tls_cert", long = "fleet-tls-cert", env = "PULSE_FLEET_TLS_CERT", value_name = "PATH", help_heading = FLEET)]
+    pub(super) tls_cert: Option<PathBuf>,
+
+    /// The private key of that certificate in PEM format
+    #[arg(id = "fleet_tls_key", long = "fleet-tls-key", env = "PULSE_FLEET_TLS_KEY", value_name = "PATH", help_heading = FLEET)]
+    pub(super) tls_key: Option<PathBuf>,
+
+    /// The certificates of the authority in PEM format. A replica accepts others only with a certificate of this authority
+    #[arg(id = "fleet_tls_ca", long = "fleet-tls-ca", env = "PULSE_FLEET_TLS_CA", value_name = "PATH", help_heading = FLEET)]
+    pub(super) tls_ca: Option<PathBuf>,
+
+    /// The DNS name that the certificates of all replicas contain. It need not exist in DNS
+    #[arg(id = "fleet_tls_name", long = "fleet-tls-name", env = "PULSE_FLEET_TLS_NAME", value_name = "NAME", default_value = "feishu-pulse-fleet", value_parser = tls_name, help_heading = FLEET)]
+    pub(super) tls_name: ServerName<'static>,
 }
 
 /// The value of `PULSE_FLEET`.
@@ -64,6 +82,7 @@ pub(crate) enum StoreSetting {
 impl FleetSettings {
     /// The configuration of the fleet; `None` for one replica.
     pub(super) fn config(&self, archive: &ArchiveLocation) -> Result<Option<FleetConfig>, SettingError> {
+        let tls = self.tls()?;
         let StoreSetting::Store(store) = self.store()? else { return Ok(None) };
         if !matches!(archive, ArchiveLocation::Bucket { .. }) {
             let fault = format!(
@@ -74,7 +93,27 @@ impl FleetSettings {
         }
         let in_bucket = matches!(store, FleetStore::Archive);
         let lease = self.lease.unwrap_or(if in_bucket { DEFAULT_BUCKET_LEASE } else { DEFAULT_LEASE });
-        Ok(Some(FleetConfig { store, address: self.address()?, lease, unreachable_limit: UNREACHABLE_LIMIT }))
+        Ok(Some(FleetConfig { store, address: self.address()?, tls, lease, unreachable_limit: UNREACHABLE_LIMIT }))
+    }
+
+    fn tls(&self) -> Result<Option<FleetTlsFiles>, SettingError> {
+        let files = [
+            ("PULSE_FLEET_TLS_CERT", &self.tls_cert),
+            ("PULSE_FLEET_TLS_KEY", &self.tls_key),
+            ("PULSE_FLEET_TLS_CA", &self.tls_ca),
+        ];
+        match files.map(|(_, path)| path.clone()) {
+            [Some(certificate), Some(key), Some(authorities)] => {
+                let pair = TlsFiles { certificate, key };
+                Ok(Some(FleetTlsFiles { pair, authorities, name: self.tls_name.clone() }))
+            }
+            _ => {
+                let find = |is_set| files.iter().find(|(_, path)| path.is_some() == is_set).map(|(name, _)| *name);
+                let (Some(set), Some(unset)) = (find(true), find(false)) else { return Ok(None) };
+                let fault = format!("is not set, but {} is: set all three files or none", both_names(set));
+                Err(SettingError::of(unset, fault))
+            }
+        }
     }
 
     fn store(&self) -> Result<StoreSetting, SettingError> {
@@ -122,6 +161,11 @@ pub(crate) enum ReplicaAddress {
     HostAndPort(String),
     /// An address without a port. Kubernetes gives a pod its address like this, also for IPv6.
     Ip(IpAddr),
+}
+
+fn tls_name(text: &str) -> Result<ServerName<'static>, String> {
+    let name = ServerName::try_from(text.to_owned()).ok().filter(|name| matches!(name, ServerName::DnsName(_)));
+    name.ok_or_else(|| "expected a DNS name".to_owned())
 }
 
 fn replica_address(text: &str) -> Result<ReplicaAddress, String> {

@@ -21,6 +21,16 @@ const NEVER_REFUSED: [(&str, &str); 2] = [
 /// What a fleet needs beside its store.
 const FLEET: &[(&str, &str)] = &[("PULSE_ARCHIVE", "s3://lake"), ("PULSE_FLEET_ADDRESS", "10.1.2.3:9091")];
 
+/// A fleet with files of TLS, and a Redis server that does not answer.
+const FLEET_TLS: &[(&str, &str)] = &[
+    ("PULSE_FLEET", "redis://127.0.0.1:1"),
+    ("PULSE_FLEET_LISTEN", "127.0.0.1:0"),
+    FLEET[0],
+    FLEET[1],
+    ("PULSE_FLEET_TLS_KEY", "no-such-key"),
+    ("PULSE_FLEET_TLS_CA", "no-such-authority"),
+];
+
 /// Refused environments: the variable, the values that are refused, and other variables that the refusal needs. An empty
 /// value is an unset variable.
 const REFUSED: &[(&str, &[&str], &Variables)] = &[
@@ -77,6 +87,11 @@ const REFUSED: &[(&str, &[&str], &Variables)] = &[
     ("PULSE_FLEET_ADDRESS", &["pulse-0", "http://10.1.2.3:9091"], &[]),
     ("PULSE_FLEET_ADDRESS", &[""], &[("PULSE_FLEET", "archive"), ("PULSE_ARCHIVE", "s3://lake")]),
     ("PULSE_FLEET_LEASE", &["4s", "2min"], &[]),
+    ("PULSE_FLEET_TLS_CERT", &[""], &[("PULSE_FLEET_TLS_KEY", "no-such-file")]),
+    ("PULSE_FLEET_TLS_CERT", &["no-such-file"], FLEET_TLS),
+    ("PULSE_FLEET_TLS_KEY", &[""], &[("PULSE_FLEET_TLS_CERT", "x"), ("PULSE_FLEET_TLS_CA", "y")]),
+    ("PULSE_FLEET_TLS_CA", &[""], &[("PULSE_FLEET_TLS_CERT", "x"), ("PULSE_FLEET_TLS_KEY", "y")]),
+    ("PULSE_FLEET_TLS_NAME", &["10.1.2.3", "a b"], &[]),
     ("PULSE_ARCHIVE", &["none", "data"], &[("PULSE_FLEET", "archive"), ("PULSE_FLEET_ADDRESS", "10.1.2.3:9091")]),
     ("PULSE_CACHE_BYTES", &["much"], &[]),
     ("PULSE_ARCHIVE", &["ftp://archive", "s3://", "/dev/null/archive"], &[]),
@@ -141,7 +156,8 @@ fn each_setting_is_refused_with_both_names_and_an_example_that_is_accepted() {
             }
             let (example, example_value) = example(&refusal_text).expect(&context);
             // An example of a secret would be used as one, so its file is the example.
-            let is_secret = variable.ends_with("_SECRET") || variable.ends_with("_KEY") && *variable != "PULSE_TLS_KEY";
+            let is_secret =
+                variable.ends_with("_SECRET") || variable.ends_with("_KEY") && !variable.ends_with("TLS_KEY");
             let expected = if is_secret { format!("{variable}_FILE") } else { (*variable).to_owned() };
             assert_eq!(example, expected, "{context}");
 

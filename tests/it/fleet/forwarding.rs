@@ -14,7 +14,7 @@ use feishu_pulse::{
     feishu::{FeishuConfig, FeishuSource, quota::QuotaConfig, token::AppCredentials},
     fleet::{
         FleetKey, FleetLink, FleetMember, ForwardToLeader, LeaderClient, LeaseTimes, MemberConfig, MemoryStore,
-        PreparedMember, SignatureVerifier,
+        PreparedMember, SignatureVerifier, Transport,
     },
     model::{DataScope, DayKey, Geo, ManualClock, UserIdType},
     source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority},
@@ -93,8 +93,8 @@ impl Tenant {
             let (store, store_fails) = FaultyStore::new(&record);
             let member = prepared.join(Box::new(store), Arc::new(feishu.clone())).expect("a thread");
             let key = FleetKey::new(&secret.into());
-            let client =
-                LeaderClient::new(key.clone(), member.replica_id(), Arc::clone(&clock) as _).expect("a client");
+            let transport = Transport::plain().expect("a client");
+            let client = LeaderClient::new(transport, key.clone(), member.replica_id(), Arc::clone(&clock) as _);
             let link = FleetLink::new(&member, client, dictionaries, 3 * LEASE);
             let source = read_path(&memory, None, ForwardToLeader::new(feishu, link)).source;
             let routes = FleetRoutes {

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{
-    app::{self, FleetConfig, FleetStore, GatewayConfig, maintenance::MaintenanceConfig},
+    app::{self, FleetConfig, FleetStore, FleetTlsFiles, GatewayConfig, maintenance::MaintenanceConfig},
     feishu::{FeishuConfig, token::AppCredentials},
     fleet::{LeaseStore as _, MemoryStore},
     model::{Geo, ManualClock},
@@ -25,7 +25,7 @@ use crate::support::{ApiResponse, NOON, at, eventually, simulator_clock};
 const LEASE: Duration = Duration::from_secs(2);
 
 /// A tenant, the archive and the record that its gateways share.
-struct Tenant {
+pub(super) struct Tenant {
     simulator: Simulator,
     clock: Arc<ManualClock>,
     archive: TempDir,
@@ -34,14 +34,16 @@ struct Tenant {
 }
 
 /// A running gateway.
-struct Replica {
+pub(super) struct Replica {
     base: String,
+    /// Where other replicas reach it.
+    pub(super) fleet_address: String,
     stop: CancellationToken,
     served: JoinHandle<()>,
 }
 
 impl Tenant {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::of(200).await
     }
 
@@ -56,13 +58,23 @@ impl Tenant {
     }
 
     async fn replica(&self) -> Replica {
-        self.replica_before(&self.simulator.base_url()).await
+        self.replica_with_tls(None).await
+    }
+
+    /// A replica with these files of TLS.
+    pub(super) async fn replica_with_tls(&self, tls: Option<FleetTlsFiles>) -> Replica {
+        self.start(&self.simulator.base_url(), tls).await
     }
 
     /// A replica that reaches Feishu at this address.
     async fn replica_before(&self, base_url: &str) -> Replica {
+        self.start(base_url, None).await
+    }
+
+    async fn start(&self, base_url: &str, tls: Option<FleetTlsFiles>) -> Replica {
         let base_url = base_url.parse().expect("a URL");
         let fleet_listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let fleet_address = fleet_listener.local_addr().expect("an address").to_string();
         let feishu = FeishuConfig {
             throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
             ..FeishuConfig::new(base_url, self.credentials.clone(), Geo::Cn)
@@ -75,7 +87,8 @@ impl Tenant {
             maintenance: MaintenanceConfig { warm_days: None, poll_interval: Duration::from_millis(10) },
             fleet: Some(FleetConfig {
                 store: FleetStore::Memory(self.record.clone()),
-                address: fleet_listener.local_addr().expect("an address").to_string(),
+                address: fleet_address.clone(),
+                tls,
                 lease: LEASE,
                 unreachable_limit: Duration::from_millis(500),
             }),
@@ -89,7 +102,7 @@ impl Tenant {
         let stop = CancellationToken::new();
         let served = app::serve(gateway, listener, stop.clone().cancelled_owned());
         let served = tokio::spawn(async move { served.await.expect("a gateway that serves") });
-        Replica { base, stop, served }
+        Replica { base, fleet_address, stop, served }
     }
 
     /// Two replicas; the first leads.
@@ -99,7 +112,7 @@ impl Tenant {
         [first, self.replica().await]
     }
 
-    fn calls(&self) -> usize {
+    pub(super) fn calls(&self) -> usize {
         self.simulator.call_log().stats_calls().len()
     }
 }
@@ -111,11 +124,11 @@ impl Replica {
         ApiResponse::read(request.send().await.expect("an answer")).await
     }
 
-    async fn get(&self, path: &str) -> ApiResponse {
+    pub(super) async fn get(&self, path: &str) -> ApiResponse {
         self.send(Method::GET, path, None).await
     }
 
-    async fn leads(&self) -> bool {
+    pub(super) async fn leads(&self) -> bool {
         self.get("/metrics").await.text.contains("\nfeishu_pulse_fleet_leader 1\n")
     }
 }
@@ -134,7 +147,7 @@ fn walk(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-const DAY: &str = "/v1/reports/activity?start_date=2026-11-10&end_date=2026-11-10&trailing=held";
+pub(super) const DAY: &str = "/v1/reports/activity?start_date=2026-11-10&end_date=2026-11-10&trailing=held";
 
 #[tokio::test]
 async fn a_job_is_seen_and_cancelled_at_every_replica() {
@@ -313,4 +326,30 @@ async fn without_a_leader_jobs_are_refused_and_stored_days_are_served() {
     assert!(refused.headers.contains_key("retry-after"));
     follower.get(DAY).await.json();
     assert_eq!(follower.get("/readyz").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn requests_to_the_leader_are_counted_by_outcome() {
+    let tenant = Tenant::new().await;
+    let [leader, follower] = tenant.pair().await;
+    follower.get(DAY).await.json();
+    follower.get("/v1/backfills").await.json();
+    let fault = InjectedFault::new(FaultKind::error_code(1_051_002)).on(FaultTarget::Stats).times(u32::MAX);
+    tenant.simulator.faults().push(fault);
+    assert_eq!(follower.get(&DAY.replace("-10", "-11")).await.status, StatusCode::BAD_GATEWAY);
+
+    let metrics = follower.get("/metrics").await.text;
+
+    let count = |labels: &str| {
+        let name = format!("\nfeishu_pulse_fleet_forwarded_{labels} ");
+        let value = metrics.split_once(&name).and_then(|(_, rest)| rest.lines().next());
+        value.and_then(|value| value.parse::<u64>().ok()).unwrap_or_else(|| panic!("{labels}: {metrics}"))
+    };
+    let outcomes = ["answered", "load_error", "not_leader", "refused", "failed", "cancelled"];
+    let days = outcomes.map(|outcome| count(&format!("total{{request=\"day\",outcome=\"{outcome}\"}}")));
+    assert_eq!(days, [1, 1, 0, 0, 0, 0]);
+    assert_eq!(count("seconds_count{request=\"day\"}"), 2);
+    assert_eq!(count("total{request=\"request\",outcome=\"answered\"}"), 1);
+    let at_leader = leader.get("/metrics").await.text;
+    assert!(at_leader.contains("\nfeishu_pulse_fleet_forwarded_seconds_count{request=\"day\"} 0\n"), "{at_leader}");
 }
