@@ -22,6 +22,7 @@ use feishu_pulse::{
     table::DayMetadata as _,
 };
 use feishu_simulator::{PageTokenStyle, Simulator, SimulatorConfig};
+use tokio::time::Instant;
 
 use crate::support::{NOON, at, day, eventually, simulator_clock};
 
@@ -108,7 +109,11 @@ fn join(store: &MemoryStore, release: &str) -> Member {
 
 impl Member {
     fn leads(&self) -> bool {
-        self.handle.leadership().may_call()
+        self.handle.leadership().leads()
+    }
+
+    fn is_degraded(&self) -> bool {
+        self.handle.status().borrow().is_degraded()
     }
 
     fn term(&self) -> u64 {
@@ -158,23 +163,29 @@ async fn a_replica_of_a_new_release_leads_after_the_old_leader_has_left() {
 }
 
 #[tokio::test]
-async fn the_right_to_call_ends_while_the_store_fails_and_comes_back() {
+async fn the_lease_ends_while_the_store_fails_and_the_replica_is_degraded_until_it_leads_again() {
     let store = MemoryStore::default();
     let members = [join(&store, "1.0")];
     leader(&members).await;
-    let lost = members[0].handle.leadership();
+    let leadership = members[0].handle.leadership();
+    let metrics = || {
+        let mut metrics = Exposition::default();
+        members[0].handle.metrics().collect(&mut metrics);
+        metrics.into_text()
+    };
 
     members[0].fails.store(true, Ordering::SeqCst);
-    tokio::time::timeout(Duration::from_secs(30), lost.lost()).await.expect("the end of the lease");
-    eventually(async || members[0].handle.status().borrow().has_lapsed).await;
-    assert!(!members[0].leads());
+    tokio::time::timeout(Duration::from_secs(30), leadership.lease_ended()).await.expect("the end of the lease");
+    let text = metrics();
+    assert!(text.contains("\nfeishu_pulse_fleet_leader 0\n"), "{text}");
+    assert!(text.contains("\nfeishu_pulse_fleet_degraded 1\n"), "{text}");
+    assert!(leadership.may_call() && members[0].is_degraded() && !members[0].leads());
 
     members[0].fails.store(false, Ordering::SeqCst);
     leader(&members).await;
-    let mut metrics = Exposition::default();
-    members[0].handle.metrics().collect(&mut metrics);
-    let text = metrics.into_text();
+    let text = metrics();
     assert!(text.contains("\nfeishu_pulse_fleet_leader 1\n"), "{text}");
+    assert!(text.contains("\nfeishu_pulse_fleet_degraded 0\n"), "{text}");
     assert!(text.contains("\nfeishu_pulse_fleet_store_failures_total{operation=\"read\"} "), "{text}");
     assert!(!text.contains("\nfeishu_pulse_fleet_store_failures_total{operation=\"read\"} 0\n"), "{text}");
 }
@@ -187,12 +198,13 @@ async fn a_leader_that_can_not_reach_the_store_is_replaced_and_yields_when_it_ca
 
     members[first].fails.store(true, Ordering::SeqCst);
     eventually(async || members[1 - first].leads()).await;
-    assert!(!members[first].leads());
+    assert!(!members[first].leads() && members[first].is_degraded());
     members[first].fails.store(false, Ordering::SeqCst);
 
     let term = members[1 - first].term();
     eventually(async || members[first].term() == term).await;
     assert!(!members[first].leads() && members[1 - first].leads());
+    assert!(!members[first].handle.leadership().may_call());
 }
 
 #[tokio::test]
