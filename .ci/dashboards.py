@@ -133,8 +133,10 @@ OPERATIONS = {
               (gauge("feishu_pulse_backfills_ended_total", by="outcome"), "{{outcome}}")),
     ],
     "Fleet": [
-        graph("Leader", "none", "1 at the replica that calls Feishu. Empty without PULSE_FLEET, like the other panels of this row.",
-              (f"feishu_pulse_fleet_leader{{{PODS}}}", "{{instance}}"), stacked=True),
+        graph("Leader", "none", "1 at the replica that calls Feishu. Degraded: it cannot renew its lease, and calls at a part of the rate. Empty "
+              "without PULSE_FLEET, like the other panels of this row.",
+              (f"feishu_pulse_fleet_leader{{{PODS}}}", "{{instance}}"), (f"feishu_pulse_fleet_degraded{{{PODS}}} > 0", "{{instance}} degraded"),
+              stacked=True),
         graph("Lease", "s", "Time left of the lease of the leader. The leader stops at 0.",
               (f"feishu_pulse_fleet_lease_seconds{{{PODS}}}", "{{instance}}")),
         graph("Changes of the leader", "none", "Changes in the last 15 minutes, by the replica that saw most of them.",

@@ -155,7 +155,8 @@ impl<S: DaySource> DaySource for ForwardToLeader<S> {
             } else if let Some(leader) = link.other_leader(&status) {
                 match link.request_day(&leader, status.term, key, context).await {
                     Ok(day) => return Ok(LoadedDay::Rows(day)),
-                    Err(ForwardError::Load(error)) if error != LoadError::NotLeader => return Err(error),
+                    // A leader that may not make these calls now has waited for the right to.
+                    Err(ForwardError::Load(error)) => return Err(error),
                     Err(error) => link.report(&error, status.term),
                 }
             }

@@ -179,6 +179,15 @@ mod tests {
         let text = r#"{"version":1,"term":3,"nonce":"ab","lease_seconds":10,"leader":null}"#;
         let record: FleetRecord = serde_json::from_str(text).unwrap();
         assert_eq!((record.term, record.lease(), record.leader), (3, Duration::from_secs(10), None));
+        assert_eq!(record.upstream, SharedUpstreamState::default());
+    }
+
+    #[test]
+    fn the_calls_of_the_last_minute_are_a_short_list() {
+        let text = r#"{"month":null,"calls":0,"reserved":0,"exhausted":false,"limit":null,"recent_calls":[0,3]}"#;
+        let upstream: SharedUpstreamState = serde_json::from_str(text).unwrap();
+        assert_ne!(upstream.recent_calls, RecentCalls::default());
+        assert_eq!(serde_json::to_string(&upstream).unwrap(), text);
     }
 
     #[test]

@@ -13,8 +13,8 @@ use feishu_pulse::{
     api::fleet::{FleetRoutes, fleet_router},
     feishu::{FeishuConfig, FeishuSource, quota::QuotaConfig, token::AppCredentials},
     fleet::{
-        FleetKey, FleetLink, FleetMember, ForwardToLeader, LeaderClient, LeaseTimes, MemberConfig, MemoryStore,
-        PreparedMember, SignatureVerifier, Transport,
+        FleetKey, FleetLink, FleetMember, ForwardToLeader, LeaderClient, LeaseStore as _, LeaseTimes, MemberConfig,
+        MemoryStore, PreparedMember, SignatureVerifier, Transport,
     },
     model::{DataScope, DayKey, Geo, ManualClock, UserIdType},
     source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority},
@@ -126,8 +126,12 @@ impl Tenant {
 impl Replica {
     /// Loads a day on the runtime of the replica.
     async fn load(&self, date: &str) -> Result<LoadedDay, LoadError> {
+        self.load_at(Priority::Interactive, date).await
+    }
+
+    async fn load_at(&self, priority: Priority, date: &str) -> Result<LoadedDay, LoadError> {
         let (source, key) = (Arc::clone(&self.source), key(date));
-        let context = LoadContext { priority: Priority::Interactive, caller: CallerId(1) };
+        let context = LoadContext { priority, caller: CallerId(1) };
         let load = async move { source.load(&key, Depth::Rows, context).await };
         let loaded = self.runtime.as_ref().expect("a running replica").spawn(load);
         // A load whose replica is killed ends without a result.
@@ -138,7 +142,7 @@ impl Replica {
     }
 
     fn leads(&self) -> bool {
-        self.member.leadership().may_call()
+        self.member.leadership().leads()
     }
 
     /// Ends the process of the replica without any notice.
@@ -279,6 +283,77 @@ async fn a_load_fails_when_no_replica_leads_for_long() {
     replicas[0].store_fails.store(false, Ordering::SeqCst);
     eventually(async || replicas[0].leads()).await;
     assert_eq!(replicas[0].load("2026-11-20").await.expect("a day").row_count(), PEOPLE as usize);
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_all_callers_get_days_from_the_last_leader_and_background_work_waits() {
+    let tenant = Tenant::new().await;
+    let replicas = elect(tenant.replicas(3, 300.0).await).await;
+    let set_failing = |fails| replicas.iter().for_each(|replica| replica.store_fails.store(fails, Ordering::SeqCst));
+    set_failing(true);
+    let lease_ended = replicas[0].member.leadership();
+    tokio::time::timeout(Duration::from_secs(30), lease_ended.lease_ended()).await.expect("the end of the lease");
+
+    for (replica, date) in replicas.iter().zip(["2026-11-18", "2026-11-19", "2026-11-20"]) {
+        assert_eq!(replica.load(date).await.expect("a day").row_count(), PEOPLE as usize);
+    }
+    assert_eq!(tenant.calls(), 3 * CALLS_OF_A_DAY);
+    for replica in &replicas[..2] {
+        assert_eq!(replica.load_at(Priority::Background, "2026-11-17").await.err(), Some(LoadError::NotLeader));
+    }
+    assert_eq!(tenant.calls(), 3 * CALLS_OF_A_DAY);
+
+    set_failing(false);
+    eventually(async || replicas.iter().any(Replica::leads)).await;
+    let loaded = replicas[0].load_at(Priority::Background, "2026-11-17").await;
+    assert_eq!(loaded.expect("a day").row_count(), PEOPLE as usize);
+}
+
+#[tokio::test]
+async fn a_fetch_goes_on_when_the_lease_ends_and_when_it_is_renewed_after_that() {
+    let tenant = Tenant::new().await;
+    let replicas = elect(tenant.replicas(1, 5.0).await).await;
+    let ((), loaded) = tokio::join!(
+        async {
+            eventually(async || tenant.calls() >= 2).await;
+            replicas[0].store_fails.store(true, Ordering::SeqCst);
+            eventually(async || replicas[0].member.status().borrow().is_degraded()).await;
+            let calls = tenant.calls();
+            eventually(async || tenant.calls() > calls).await;
+            replicas[0].store_fails.store(false, Ordering::SeqCst);
+        },
+        replicas[0].load("2026-11-20")
+    );
+
+    assert_eq!(loaded.expect("a day").row_count(), PEOPLE as usize);
+    assert_eq!(tenant.calls(), CALLS_OF_A_DAY);
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_no_call_goes_beyond_what_the_last_renewal_has_reserved() {
+    let tenant = Tenant::new().await;
+    let mut replicas = elect(vec![tenant.replica_with(20.0, "secret", Some(1000)).await]).await;
+    let replica = replicas.remove(0);
+    replica.store_fails.store(true, Ordering::SeqCst);
+    let lease_ended = replica.member.leadership();
+    tokio::time::timeout(Duration::from_secs(30), lease_ended.lease_ended()).await.expect("the end of the lease");
+    let (record, _) = tenant.store.clone().read().await.expect("an answer").expect("a record");
+    let reserved = usize::try_from(record.upstream.reserved).expect("a small number");
+    assert!((CALLS_OF_A_DAY..100).contains(&reserved), "{reserved}");
+
+    let mut results = Vec::new();
+    for date in (1..=20).map(|day| format!("2026-11-{day:02}")) {
+        results.push(replica.load(&date).await.map(|day| day.row_count()));
+        if results.last().is_some_and(Result::is_err) {
+            break;
+        }
+    }
+
+    assert_eq!(results.first(), Some(&Ok(PEOPLE as usize)));
+    assert_eq!(results.last(), Some(&Err(LoadError::NotLeader)), "after {} days", results.len());
+    assert_eq!(tenant.calls(), reserved);
+    replica.store_fails.store(false, Ordering::SeqCst);
+    assert_eq!(replica.load("2026-11-20").await.expect("a day").row_count(), PEOPLE as usize);
 }
 
 #[tokio::test]

@@ -147,6 +147,7 @@ fn walk(folder: &Path) -> Vec<String> {
         .collect()
 }
 
+const OTHER_DAY: &str = "/v1/reports/activity?start_date=2026-11-11&end_date=2026-11-11&trailing=held";
 pub(super) const DAY: &str = "/v1/reports/activity?start_date=2026-11-10&end_date=2026-11-10&trailing=held";
 
 #[tokio::test]
@@ -312,7 +313,7 @@ async fn the_next_leader_continues_a_long_chain() {
 }
 
 #[tokio::test]
-async fn without_a_leader_jobs_are_refused_and_stored_days_are_served() {
+async fn while_the_store_is_away_jobs_and_deletions_are_refused_and_days_are_fetched_and_archived() {
     let tenant = Tenant::new().await;
     let [leader, follower] = tenant.pair().await;
     follower.get(DAY).await.json();
@@ -324,7 +325,15 @@ async fn without_a_leader_jobs_are_refused_and_stored_days_are_served() {
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.problem()["code"], "no_leader");
     assert!(refused.headers.contains_key("retry-after"));
+    let deletion = follower.send(Method::DELETE, "/v1/days/2026-11-10", None).await;
+    assert_eq!(deletion.status, StatusCode::SERVICE_UNAVAILABLE);
     follower.get(DAY).await.json();
+    assert!(leader.get("/metrics").await.text.contains("\nfeishu_pulse_fleet_degraded 1\n"));
+    eventually(async || day_file(tenant.archive.path()) == 1).await;
+    let calls = tenant.calls();
+    follower.get(OTHER_DAY).await.json();
+    assert!(tenant.calls() > calls);
+    eventually(async || day_file(tenant.archive.path()) == 2).await;
     assert_eq!(follower.get("/readyz").await.status, StatusCode::OK);
 }
 

@@ -22,6 +22,8 @@ use feishu_pulse::{
     table::DayMetadata as _,
 };
 use feishu_simulator::{PageTokenStyle, Simulator, SimulatorConfig};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::support::{NOON, at, day, eventually, simulator_clock};
 
@@ -65,23 +67,32 @@ impl LeaseStore for FaultyStore {
     }
 }
 
-/// Counts calls of a month.
+/// Counts calls of a month, and records what a member reports.
 #[derive(Default)]
-struct Calls(AtomicU64);
+struct Calls {
+    calls: AtomicU64,
+    /// The age of the state that was imported last.
+    imported_age: Mutex<Option<Duration>>,
+    /// The last lease.
+    lease: Mutex<Option<(Instant, f64)>>,
+}
 
 impl TransferableState for Calls {
     fn export(&self, _: Option<Duration>) -> SharedUpstreamState {
-        let calls = self.0.load(Ordering::SeqCst);
+        let calls = self.calls.load(Ordering::SeqCst);
         SharedUpstreamState { calls, reserved: calls, ..SharedUpstreamState::default() }
     }
 
     fn on_stored(&self, _: &SharedUpstreamState) {}
 
-    fn import(&self, state: &SharedUpstreamState, _: Duration) {
-        self.0.fetch_max(state.calls, Ordering::SeqCst);
+    fn import(&self, state: &SharedUpstreamState, age: Duration) {
+        self.calls.fetch_max(state.calls, Ordering::SeqCst);
+        *self.imported_age.lock() = Some(age);
     }
 
-    fn on_lease(&self, _: Instant, _: f64) {}
+    fn on_lease(&self, until: Instant, share: f64) {
+        *self.lease.lock() = Some((until, share));
+    }
 }
 
 struct Member {
@@ -108,7 +119,11 @@ fn join(store: &MemoryStore, release: &str) -> Member {
 
 impl Member {
     fn leads(&self) -> bool {
-        self.handle.leadership().may_call()
+        self.handle.leadership().leads()
+    }
+
+    fn is_degraded(&self) -> bool {
+        self.handle.status().borrow().is_degraded()
     }
 
     fn term(&self) -> u64 {
@@ -134,14 +149,16 @@ async fn another_replica_leads_after_the_leader_has_ended_or_left() {
     drop(ended);
     let second = leader(&members).await;
     assert!(members[second].term() > term);
+    let age = members[second].calls.imported_age.lock().expect("an imported state");
+    assert!(age >= LEASE, "the record was seen for a lease, not for {age:?}");
 
-    members[second].calls.0.store(42, Ordering::SeqCst);
+    members[second].calls.calls.store(42, Ordering::SeqCst);
     members[second].handle.leave().await;
     assert!(!members[second].leads());
     let third = leader(&members).await;
 
     assert_ne!(third, second);
-    assert_eq!(members[third].calls.0.load(Ordering::SeqCst), 42);
+    assert_eq!(members[third].calls.calls.load(Ordering::SeqCst), 42);
 }
 
 #[tokio::test]
@@ -158,23 +175,33 @@ async fn a_replica_of_a_new_release_leads_after_the_old_leader_has_left() {
 }
 
 #[tokio::test]
-async fn the_right_to_call_ends_while_the_store_fails_and_comes_back() {
+async fn the_lease_ends_while_the_store_fails_and_the_replica_is_degraded_until_it_leads_again() {
     let store = MemoryStore::default();
     let members = [join(&store, "1.0")];
     leader(&members).await;
-    let lost = members[0].handle.leadership();
+    let leadership = members[0].handle.leadership();
+    let metrics = || {
+        let mut metrics = Exposition::default();
+        members[0].handle.metrics().collect(&mut metrics);
+        metrics.into_text()
+    };
 
     members[0].fails.store(true, Ordering::SeqCst);
-    tokio::time::timeout(Duration::from_secs(30), lost.lost()).await.expect("the end of the lease");
-    eventually(async || members[0].handle.status().borrow().has_lapsed).await;
-    assert!(!members[0].leads());
+    tokio::time::timeout(Duration::from_secs(30), leadership.lease_ended()).await.expect("the end of the lease");
+    let text = metrics();
+    assert!(text.contains("\nfeishu_pulse_fleet_leader 0\n"), "{text}");
+    assert!(text.contains("\nfeishu_pulse_fleet_degraded 1\n"), "{text}");
+    assert!(leadership.may_call() && members[0].is_degraded() && !members[0].leads());
+    // From the end of the lease on, a half of the rate: another replica can have started just before.
+    let (until, share) = members[0].calls.lease.lock().expect("a lease");
+    assert!(until <= Instant::now());
+    assert!((share - 0.5).abs() < f64::EPSILON, "{share}");
 
     members[0].fails.store(false, Ordering::SeqCst);
     leader(&members).await;
-    let mut metrics = Exposition::default();
-    members[0].handle.metrics().collect(&mut metrics);
-    let text = metrics.into_text();
+    let text = metrics();
     assert!(text.contains("\nfeishu_pulse_fleet_leader 1\n"), "{text}");
+    assert!(text.contains("\nfeishu_pulse_fleet_degraded 0\n"), "{text}");
     assert!(text.contains("\nfeishu_pulse_fleet_store_failures_total{operation=\"read\"} "), "{text}");
     assert!(!text.contains("\nfeishu_pulse_fleet_store_failures_total{operation=\"read\"} 0\n"), "{text}");
 }
@@ -187,12 +214,13 @@ async fn a_leader_that_can_not_reach_the_store_is_replaced_and_yields_when_it_ca
 
     members[first].fails.store(true, Ordering::SeqCst);
     eventually(async || members[1 - first].leads()).await;
-    assert!(!members[first].leads());
+    assert!(!members[first].leads() && members[first].is_degraded());
     members[first].fails.store(false, Ordering::SeqCst);
 
     let term = members[1 - first].term();
     eventually(async || members[first].term() == term).await;
     assert!(!members[first].leads() && members[1 - first].leads());
+    assert!(!members[first].handle.leadership().may_call());
 }
 
 #[tokio::test]
@@ -210,7 +238,6 @@ async fn the_leader_writes_a_record_again_that_the_store_has_lost() {
     assert_eq!(members[first].term(), term);
 }
 
-/// A simulated upstream, and a client that may call it while `member` leads. `rate` is in calls per second.
 #[tokio::test]
 async fn a_deletion_is_confirmed_by_the_record_and_outlives_its_loss_and_a_change_of_the_leader() {
     let store = MemoryStore::default();
@@ -235,6 +262,41 @@ async fn a_deletion_is_confirmed_by_the_record_and_outlives_its_loss_and_a_chang
     eventually(async || named().await.is_some_and(|(count, by)| count == 2 && *by == **follows.replica_id())).await;
 }
 
+#[tokio::test]
+async fn a_leader_that_sees_two_followers_has_a_third_of_the_rate_for_the_end_of_its_lease() {
+    let members = [join(&MemoryStore::default(), "1.0")];
+    leader(&members).await;
+    ["a", "b"].iter().for_each(|follower| members[0].handle.followers().record(follower));
+    let share = || members[0].calls.lease.lock().map(|(_, share)| share);
+    eventually(async || share().is_some_and(|share| (share - 1.0 / 3.0).abs() < f64::EPSILON)).await;
+}
+
+#[tokio::test]
+async fn a_successor_continues_after_the_calls_of_its_predecessor_and_at_a_part_of_the_rate_after_its_lease() {
+    let member = prepare("1.0");
+    let (_simulator, predecessor) = upstream(&member, 10.0).await;
+    let member = member.join(Box::new(MemoryStore::default()), Arc::new(predecessor.clone())).expect("a thread");
+    eventually(async || member.leadership().leads()).await;
+    assert_eq!(load(&predecessor).await, Ok(600));
+    let recent_calls = |source: &FeishuSource| {
+        let counts = serde_json::to_value(source.export(None).recent_calls).expect("JSON");
+        counts.as_array().expect("a list").iter().filter_map(serde_json::Value::as_u64).sum::<u64>()
+    };
+
+    let (_other, successor) = upstream(&prepare("1.0"), 10.0).await;
+    successor.import(&predecessor.export(None), Duration::ZERO);
+    assert_eq!((recent_calls(&predecessor), recent_calls(&successor)), (10, 10));
+    let (_other, late) = upstream(&prepare("1.0"), 10.0).await;
+    late.import(&predecessor.export(None), Duration::from_secs(120));
+    assert_eq!(recent_calls(&late), 0);
+
+    let seconds = |source: &FeishuSource| source.throttle().estimate(100).as_secs();
+    let at_full_rate = seconds(&late);
+    late.on_lease(Instant::now(), 0.25);
+    assert!((9..=11).contains(&at_full_rate) && (39..=41).contains(&seconds(&late)), "{at_full_rate}");
+}
+
+/// A simulated upstream, and a client that may call it while `member` leads. `rate` is in calls per second.
 async fn upstream(member: &PreparedMember, rate: f64) -> (Simulator, FeishuSource) {
     let clock = Arc::new(ManualClock::at(at(NOON)));
     let simulation = SimulatorConfig {
@@ -275,7 +337,7 @@ async fn a_replica_calls_upstream_only_while_it_leads() {
     assert_eq!(load(&source).await, Err(LoadError::NotLeader));
     assert_eq!(simulator.call_log().stats_calls().len(), 0);
 
-    other[0].calls.0.store(7, Ordering::SeqCst);
+    other[0].calls.calls.store(7, Ordering::SeqCst);
     other[0].handle.leave().await;
     eventually(async || member.leadership().may_call()).await;
     assert_eq!(load(&source).await, Ok(600));
