@@ -266,7 +266,7 @@ async fn a_deletion_is_confirmed_by_the_record_and_outlives_its_loss_and_a_chang
 async fn a_leader_that_sees_two_followers_has_a_third_of_the_rate_for_the_end_of_its_lease() {
     let members = [join(&MemoryStore::default(), "1.0")];
     leader(&members).await;
-    ["a", "b"].iter().for_each(|follower| members[0].handle.followers().record(follower));
+    ["a", "b"].iter().for_each(|follower| members[0].handle.followers().record(follower, "1.0"));
     let share = || members[0].calls.lease.lock().map(|(_, share)| share);
     eventually(async || share().is_some_and(|share| (share - 1.0 / 3.0).abs() < f64::EPSILON)).await;
 }
