@@ -15,6 +15,7 @@ pub mod cursor;
 mod dashboard;
 pub mod data_request;
 pub mod docs;
+pub mod draining;
 pub mod drop_in;
 pub mod export_limits;
 pub mod export_pool;
@@ -54,6 +55,7 @@ pub mod trace;
 pub mod v1;
 
 pub use dashboard::{DashboardConfig, OidcSignIn};
+pub use draining::Draining;
 pub use drop_in::AccessTokens;
 pub use log_filter::LogFilter;
 pub use middleware::HttpService;

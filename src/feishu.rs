@@ -6,18 +6,20 @@
 //! ```text
 //! source             implements DaySource
 //! └─ day_batcher     combines requested days into ranges (range_plan), queues them (fetch_queue) and
-//! │                     counts the calls that they still need (remaining_work)
+//! │                     counts the calls that they still need (remaining_work) and the memory of their rows (loading_limit)
 //!    └─ page_fetcher    fetches the pages of one range (page_lookahead requests pages ahead; chain_saver saves the rows
 //!       │               so far, chain_rows, so that a restart continues)
 //!       └─ stats_client    fetches one page and retries
 //!          ├─ quota           calls of the month
 //!          ├─ token           access token
 //!          ├─ throttle        rate limit (crate adaptive-throttle)
-//!          ├─ http            one HTTP request
+//!          ├─ http            one HTTP request; reachability records whether upstream replies
 //!          ├─ reply_class     classifies the reply; wire and decode parse it (json_repair, count_parser)
 //!          ├─ clock_check     compares the clock with that of upstream
-//!          └─ call_metrics, call_trace
+//!          └─ call_metrics, call_trace, throttle_metrics
 //! ```
+//!
+//! `fetch_observer` is what a fetch reports to the days that are known, and reads from them.
 //!
 //! `state_file` keeps the call count and the learned rate limit across restarts. `access_probe` checks the access for the
 //! command `check`.

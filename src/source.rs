@@ -24,6 +24,9 @@ use crate::{
     table::{DayMetadata, DayTable, Dictionary, FetchQuality, day_table::ContentHash},
 };
 
+/// Maximum number of rows of one call of Feishu. Not documented; users report that Feishu accepts 1 to 60.
+pub const PAGE_SIZE: usize = 60;
+
 /// Loads days.
 #[async_trait]
 pub trait DaySource: Send + Sync + 'static {

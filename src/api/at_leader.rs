@@ -7,10 +7,12 @@ use axum::{
     middleware::{Next, from_fn},
     response::{IntoResponse as _, Response},
 };
+use futures_util::StreamExt as _;
 use tokio::time::Instant;
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::{
+    draining::Draining,
     problem::{Problem, ProblemCode},
     request_facts::RequestFacts,
     request_id::X_REQUEST_ID,
@@ -21,9 +23,21 @@ use crate::fleet::FleetLink;
 /// Headers of a response that belong to the connection with the leader.
 const DROPPED_RESPONSE_HEADERS: [HeaderName; 2] = [header::CONNECTION, header::TRANSFER_ENCODING];
 
+/// The media type of server-sent events.
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
 /// Marks a request that another replica has passed on, which is not passed on again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PassedOn;
+
+/// What a request that only the leader serves needs at another replica. It is in the extensions of requests in a fleet.
+#[derive(Clone)]
+pub(super) struct AtLeader {
+    /// Reaches the leader.
+    pub(super) fleet: FleetLink,
+    /// Ends streams of events when this replica shuts down.
+    pub(super) draining: Draining,
+}
 
 /// Routes that only the leader serves. Without a fleet nothing changes.
 pub(super) fn at_leader<S: Clone + Send + Sync + 'static>(
@@ -33,9 +47,11 @@ pub(super) fn at_leader<S: Clone + Send + Sync + 'static>(
 }
 
 /// Serves a request here if this replica leads or there is no fleet. Otherwise passes it on to the leader, and waits for one
-/// if there is none. Finds the [`FleetLink`] in the extensions of the request.
+/// if there is none. Finds [`AtLeader`] in the extensions of the request.
 pub(super) async fn serve_at_leader(request: Request, next: Next) -> Response {
-    let Some(fleet) = request.extensions().get::<FleetLink>().cloned() else { return next.run(request).await };
+    let Some(AtLeader { fleet, draining }) = request.extensions().get::<AtLeader>().cloned() else {
+        return next.run(request).await;
+    };
     if fleet.leadership.leads() {
         return next.run(request).await;
     }
@@ -60,7 +76,7 @@ pub(super) async fn serve_at_leader(request: Request, next: Next) -> Response {
             let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
             let (method, headers) = (parts.method.clone(), parts.headers.clone());
             match fleet.client.pass_on(&leader, method, path, headers, body.clone()).await {
-                Ok(answer) => return passed_back(answer),
+                Ok(answer) => return passed_back(answer, draining),
                 Err(error) => fleet.report(&error, status.term),
             }
         }
@@ -71,8 +87,14 @@ pub(super) async fn serve_at_leader(request: Request, next: Next) -> Response {
 }
 
 /// The answer of the leader as the response of this replica.
-fn passed_back(answer: reqwest::Response) -> Response {
+fn passed_back(answer: reqwest::Response, draining: Draining) -> Response {
     let mut response = axum::http::Response::from(answer).map(Body::new);
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    if content_type.is_some_and(|name| name.as_bytes().starts_with(EVENT_STREAM)) {
+        // The stream ends with the job, which can be long after this replica should have ended. The client connects again.
+        let events = |body: Body| body.into_data_stream().take_until(async move { draining.begun().await });
+        response = response.map(|body| Body::from_stream(events(body)));
+    }
     for name in DROPPED_RESPONSE_HEADERS {
         response.headers_mut().remove(name);
     }

@@ -9,6 +9,7 @@ use utoipa::openapi::Server;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    at_leader::AtLeader,
     authorization::endpoints,
     body_budget::BodyBudget,
     dashboard, docs, drop_in,
@@ -67,7 +68,9 @@ fn router(state: &ApiState, routes: Router<ApiState>) -> Router {
             Problem::new(ProblemCode::MethodNotAllowed, "the path exists, but not for this method")
         });
     let routes = match &state.data.fleet {
-        Some(fleet) => routes.layer(Extension(fleet.clone())),
+        Some(fleet) => {
+            routes.layer(Extension(AtLeader { fleet: fleet.clone(), draining: state.operations.draining.clone() }))
+        }
         None => routes,
     };
     layers::around_router(routes.with_state(state.clone()))

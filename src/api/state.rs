@@ -2,10 +2,7 @@
 
 use std::{
     num::{NonZero, NonZeroU64},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,6 +19,7 @@ use super::{
     caching::{ResponseCache, ResponseStore},
     cors::cors_layer,
     dashboard::DashboardConfig,
+    draining::Draining,
     drop_in::AccessTokens,
     export_limits::ExportLimits,
     export_pool::ExportPool,
@@ -117,7 +115,7 @@ pub struct OperationsState {
     /// Changes the log filter at run time; `None` if nothing is logged.
     pub log_filter: Option<LogFilter>,
     /// Set when the shutdown begins.
-    pub draining: Arc<AtomicBool>,
+    pub draining: Draining,
 }
 
 /// The listener that serves `/metrics`.
@@ -264,7 +262,7 @@ impl ApiState {
             dashboard: config.dashboard,
             max_requests: config.max_requests,
             log_filter: config.log_filter,
-            draining: Arc::default(),
+            draining: Draining::default(),
         };
         Ok(Self { access: Arc::new(access), data: Arc::new(data), operations: Arc::new(operations) })
     }
@@ -293,6 +291,6 @@ impl ApiState {
     /// Whether the shutdown has begun.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.operations.draining.load(Ordering::Relaxed)
+        self.operations.draining.has_begun()
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
 use super::{config::DEFAULT_UNREAD_LIMIT, server::Server, tls::ReloadingTlsAcceptor};
 use crate::{
     api::{
-        ApiState,
+        ApiState, Draining,
         fleet::{FleetRoutes, fleet_service},
     },
     feishu::reachability::Reachability,
@@ -121,7 +121,7 @@ pub fn serve_fleet(fleet: &Fleet, api: &ApiState, listener: TcpListener) {
     };
     let service = fleet_service(routes, api);
     let tls = tls.clone().map(|latest| ReloadingTlsAcceptor::new(move || Arc::clone(&latest.borrow().server)));
-    let server = Server::new(service, tls, MAX_FLEET_CONNECTIONS, DEFAULT_UNREAD_LIMIT, Arc::default())
+    let server = Server::new(service, tls, MAX_FLEET_CONNECTIONS, DEFAULT_UNREAD_LIMIT, Draining::default())
         .with_max_streams(MAX_FLEET_STREAMS);
     tokio::spawn(async move {
         loop {

@@ -1,12 +1,7 @@
 //! Serves the gateway and shuts it down gracefully: probes report the shutdown, then connections are
 //! closed after their next response, then requests in progress finish.
 
-use std::{
-    future::Future,
-    num::NonZero,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{future::Future, num::NonZero, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, time::Instant};
 
@@ -20,7 +15,7 @@ use super::{
     server::Server,
     tls::{ReloadingTlsAcceptor, TlsError},
 };
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, Draining};
 
 /// Time limit for requests in progress after the listener is closed, and for pending archive writes.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
@@ -37,7 +32,7 @@ const MAX_OPERATIONS_CONNECTIONS: NonZero<usize> = NonZero::new(64).unwrap();
 /// Serves probes and metrics on a separate listener. It keeps serving while the gateway drains.
 pub async fn serve_operations(state: ApiState, listener: TcpListener) {
     let (service, limit) = (api::operations_service(&state), DEFAULT_UNREAD_LIMIT);
-    let server = Server::new(service, None, MAX_OPERATIONS_CONNECTIONS, limit, Arc::default());
+    let server = Server::new(service, None, MAX_OPERATIONS_CONNECTIONS, limit, Draining::default());
     loop {
         server.accept_next(&listener).await;
     }
@@ -93,11 +88,11 @@ pub async fn serve_until(
     tokio::spawn(gateway.maintenance.run());
     tokio::spawn(async move { authenticator.watch().await });
     tokio::spawn(run_jobs_of_leader(leadership, gateway.api.data.backfills.clone()));
-    let draining = Arc::clone(&gateway.api.operations.draining);
-    let server = Server::new(api::service(&gateway.api), tls, max_connections, unread_limit, Arc::clone(&draining));
+    let draining = gateway.api.operations.draining.clone();
+    let server = Server::new(api::service(&gateway.api), tls, max_connections, unread_limit, draining.clone());
     let mut shutdown_requested = std::pin::pin!(async {
         shutdown.await;
-        draining.store(true, Ordering::Relaxed);
+        draining.begin();
         tracing::info!("shutting down; requests in progress may finish");
         // The next leader may begin before this process ends.
         save_chains().await;

@@ -38,7 +38,7 @@ use super::{
     stream_guard::{StreamExecutor, guard_response},
     tls::ReloadingTlsAcceptor,
 };
-use crate::api::HttpService;
+use crate::api::{Draining, HttpService};
 
 /// Time limit for the header of the first request on a connection.
 const FIRST_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -84,18 +84,18 @@ pub(super) struct Server<S> {
 struct Responder<S> {
     service: S,
     /// Whether responses ask clients to close the connection.
-    is_draining: Arc<AtomicBool>,
+    draining: Draining,
 }
 
 impl<S: HttpService<Incoming>> Server<S> {
     /// A server with at most `connections` concurrent connections. A connection or stream whose client accepts no byte for
-    /// `unread_limit` is closed. While `is_draining` is set, responses ask clients to close the connection.
+    /// `unread_limit` is closed. After `draining` has begun, responses ask clients to close the connection.
     pub(super) fn new(
         service: S,
         tls: Option<ReloadingTlsAcceptor>,
         connections: NonZero<usize>,
         unread_limit: Duration,
-        is_draining: Arc<AtomicBool>,
+        draining: Draining,
     ) -> Self {
         let mut builder = auto::Builder::new(StreamExecutor::new(unread_limit));
         // Header names are sent in the form `X-Tt-Logid`, because the Python SDK compares that name case-sensitively.
@@ -109,7 +109,7 @@ impl<S: HttpService<Incoming>> Server<S> {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         Self {
-            responder: Responder { service, is_draining },
+            responder: Responder { service, draining },
             builder: Arc::new(builder),
             tls,
             slots: Arc::new(Semaphore::new(connections.get().min(Semaphore::MAX_PERMITS))),
@@ -265,7 +265,7 @@ impl<S: HttpService<Incoming>> Responder<S> {
     async fn respond(self, request: Request<Incoming>) -> Result<Response, Infallible> {
         let version = request.version();
         let Ok(mut response) = self.service.oneshot(request).await;
-        if version <= Version::HTTP_11 && self.is_draining.load(Ordering::Relaxed) {
+        if version <= Version::HTTP_11 && self.draining.has_begun() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(guard_response(response))

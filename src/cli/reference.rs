@@ -11,6 +11,7 @@ use axum::http::HeaderValue;
 use bytesize::ByteSize;
 use clap::{Arg, Args as _, Command};
 use reqwest::Url;
+use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 
 use super::settings::{
@@ -64,6 +65,7 @@ fn one_value(setting: &Arg) -> Value {
         (TypeId::of::<SocketAddr>(), text("^.+:[0-9]+$")),
         (TypeId::of::<ReplicaAddress>(), text(r"^(.+:[0-9]+|[0-9]+(\.[0-9]+){3}|[0-9A-Fa-f:.]+)$")),
         (TypeId::of::<StoreSetting>(), text(r"^(none|archive|rediss?(\+sentinel)?://.+)$")),
+        (TypeId::of::<ServerName<'static>>(), text("^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")),
         (TypeId::of::<HeaderValue>(), text("^https?://[^/]+$")),
         (TypeId::of::<RequestsPerMinute>(), text("^([1-9][0-9]*|none)$")),
         (TypeId::of::<Geo>(), json!({ "enum": Geo::ALL.map(Geo::name) })),

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::{decode::DecodedRow, stats_client::PAGE_SIZE};
+use super::decode::DecodedRow;
 use crate::{
     model::Day,
-    source::ChainCheckpoint,
+    source::{ChainCheckpoint, PAGE_SIZE},
     table::{DayTable, DayTableBuilder, FetchQuality},
 };
 

@@ -14,10 +14,10 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{chain_rows::SharedChainRows, stats_client::PAGE_SIZE};
+use super::chain_rows::SharedChainRows;
 use crate::{
     model::Clock,
-    source::{ChainCheckpoint, ChainCheckpoints, ChainKey, run_day_task},
+    source::{ChainCheckpoint, ChainCheckpoints, ChainKey, PAGE_SIZE, run_day_task},
 };
 
 /// Number of pages up to which a chain is never saved. At the lowest published rate limit they take a minute.

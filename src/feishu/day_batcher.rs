@@ -20,14 +20,14 @@ use super::{
     loading_limit::LoadingLimit,
     page_fetcher::{ChainLimits, PageFetcher},
     page_lookahead::PageLookahead,
-    range_plan::{self, TenantSize},
+    range_plan::{self, DaySize},
     remaining_work::{Parallelism, RemainingChain, RemainingWork},
     reply_class,
-    stats_client::{MAX_ATTEMPTS, PAGE_SIZE, PageRequest, StatsClient},
+    stats_client::{MAX_ATTEMPTS, PageRequest, StatsClient},
 };
 use crate::{
     model::{Clock, DataScope, Day, DayKey, DayRange, Geo, UserIdType},
-    source::{ChainKey, LoadContext, LoadError},
+    source::{ChainKey, LoadContext, LoadError, PAGE_SIZE},
     table::{DayTable, Dictionaries},
 };
 
@@ -223,22 +223,22 @@ impl Shared {
     fn start_fetches(&self, batch_key: &BatchKey) -> Vec<Arc<InFlightFetch>> {
         let mut queues = self.lock_queues();
         let Some(queue) = queues.get_mut(batch_key) else { return Vec::new() };
-        let size = self.tenant_size(batch_key, 0);
+        let size = self.day_size(batch_key, 0);
         let expected_pages = |range: DayRange| size.pages(range.len());
-        queue.start_fetches(|pages| self.tenant_size(batch_key, pages), MAX_CHAINS_PER_BATCH_KEY, expected_pages)
+        queue.start_fetches(|pages| self.day_size(batch_key, pages), MAX_CHAINS_PER_BATCH_KEY, expected_pages)
     }
 
     /// The known number of rows per day, also from before a restart, or `pages` as the minimum number of pages.
-    fn tenant_size(&self, batch_key: &BatchKey, pages: usize) -> TenantSize {
+    fn day_size(&self, batch_key: &BatchKey, pages: usize) -> DaySize {
         if matches!(batch_key.scope, DataScope::User(_)) {
-            return TenantSize::Known(1.0);
+            return DaySize::Known(1.0);
         }
         let recorded = || {
             let BatchKey { geo, user_id_type, scope } = batch_key;
             (*scope == DataScope::Everyone).then(|| (self.observer.rows_per_day)(*geo, *user_id_type)).flatten()
         };
         let rows = self.sizes.get(batch_key).map(|size| size.latest).or_else(recorded);
-        rows.map_or(TenantSize::AtLeast(pages), TenantSize::Known)
+        rows.map_or(DaySize::AtLeast(pages), DaySize::Known)
     }
 
     /// Maximum number of rows of a chain over this number of days.
@@ -281,7 +281,7 @@ impl Shared {
 
     /// The chains in flight and those that will fetch the pending days and `days`.
     fn chains(&self, batch_key: &BatchKey, queue: &FetchQueue, days: &[Day]) -> Option<Vec<RemainingChain>> {
-        let size = self.tenant_size(batch_key, 0);
+        let size = self.day_size(batch_key, 0);
         let is_own = |range: DayRange| days.iter().any(|day| range.contains(*day));
         let mut chains = Vec::new();
         for fetch in queue.fetches() {
@@ -525,7 +525,7 @@ impl FailedFetch {
     fn split(self) -> Vec<FetchGuard> {
         let FetchGuard { shared, batch_key, fetch } = &self.guard;
         let halves = || {
-            let size = shared.tenant_size(batch_key, 0);
+            let size = shared.day_size(batch_key, 0);
             shared.lock_queues().get_mut(batch_key)?.split(fetch, |range| size.pages(range.len()))
         };
         match batch_key.can_depend_on_day(&self.error).then(halves).flatten() {

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tracing::Span;
 
 use super::{
-    range_plan::{self, TenantSize},
+    range_plan::{self, DaySize},
     stats_client::CallPriority,
 };
 use crate::{
@@ -98,7 +98,7 @@ impl FetchQueue {
     /// that no request waits for any more are dropped. At most `max_fetches` are in flight. `expected_pages` estimates the number of pages of a range.
     pub fn start_fetches(
         &mut self,
-        tenant_size: impl Fn(usize) -> TenantSize,
+        day_size: impl Fn(usize) -> DaySize,
         max_fetches: usize,
         expected_pages: impl Fn(DayRange) -> Option<usize>,
     ) -> Vec<Arc<InFlightFetch>> {
@@ -113,7 +113,7 @@ impl FetchQueue {
             .map(|(day, _)| *day)
             .collect();
         let in_flight = self.fetches().count();
-        let size = tenant_size(self.longest_chain_pages);
+        let size = day_size(self.longest_chain_pages);
         self.batch = self.batch.saturating_add(1);
         // A client waits for interactive days: the newest are fetched first, in whatever order they were requested.
         let batch_of = |range: DayRange| match priority {
@@ -339,7 +339,7 @@ mod tests {
     }
 
     fn start(queue: &mut FetchQueue) -> Vec<Arc<InFlightFetch>> {
-        queue.start_fetches(|_| TenantSize::Known(10.0), 8, |_| Some(4))
+        queue.start_fetches(|_| DaySize::Known(10.0), 8, |_| Some(4))
     }
 
     #[test]
@@ -359,7 +359,7 @@ mod tests {
     fn the_newest_interactive_day_is_fetched_first_and_background_days_in_the_order_of_their_batches() {
         let mut queue = FetchQueue::default();
         let start_single = |queue: &mut FetchQueue| {
-            let fetches = queue.start_fetches(|_| TenantSize::Known(60_000.0), 1, |_| Some(4));
+            let fetches = queue.start_fetches(|_| DaySize::Known(60_000.0), 1, |_| Some(4));
             for fetch in &fetches {
                 queue.remove(fetch);
             }

@@ -13,11 +13,11 @@ use super::{
     chain_rows::{ChainRows, SharedChainRows},
     decode::{DecodedPage, NextPage},
     page_lookahead::ConsecutiveTokens,
-    stats_client::{CallPriority, FetchedPage, PAGE_SIZE, PageError, PageRequest, StatsClient},
+    stats_client::{CallPriority, FetchedPage, PageError, PageRequest, StatsClient},
 };
 use crate::{
     model::DayKey,
-    source::{ChainCheckpoint, LoadError, run_day_task},
+    source::{ChainCheckpoint, LoadError, PAGE_SIZE, run_day_task},
     table::{DayTable, DayTableBuilder, Dictionary},
 };
 

@@ -5,8 +5,10 @@
 //! A tenant of 20,000 people needs 334 calls per day, so one chain per day wastes less than 1 %, and 30 chains in
 //! parallel use the full call rate.
 
-use super::stats_client::PAGE_SIZE;
-use crate::model::{Day, DayRange};
+use crate::{
+    model::{Day, DayRange},
+    source::PAGE_SIZE,
+};
 
 /// Longest date range of one chain, in days. Documented by Feishu.
 const MAX_RANGE_DAYS: usize = 31;
@@ -25,16 +27,16 @@ const MAX_TENANT_ROWS: usize = 1_000_000;
 const MAX_GROWTH: f64 = 4.0;
 const MAX_ADDITIONAL_ROWS: usize = 100_000;
 
-/// What is known about the number of rows per day.
+/// What is known about the number of rows of a day: of the whole tenant, of a department, or of a person.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum TenantSize {
+pub enum DaySize {
     /// Rows per day, measured by a completed chain.
     Known(f64),
     /// Minimum pages per day: no chain has completed, and the longest one, for a single day, has received this many.
     AtLeast(usize),
 }
 
-impl TenantSize {
+impl DaySize {
     /// Number of calls of a chain over this number of days. `None` if the size is unknown.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small whole number")]
     #[must_use]
@@ -52,16 +54,16 @@ impl TenantSize {
 pub fn next_ranges(
     pending: &[Day],
     in_flight: usize,
-    size: TenantSize,
+    size: DaySize,
     max_chains: usize,
     rank: impl Fn(DayRange) -> u64,
 ) -> Vec<DayRange> {
     let free_slots = max_chains.saturating_sub(in_flight);
     let (mut ranges, new_chains): (Vec<DayRange>, usize) = match size {
-        TenantSize::Known(rows_per_day) => {
+        DaySize::Known(rows_per_day) => {
             (split_into_ranges(pending, max_range_days(rows_per_day)).collect(), free_slots)
         }
-        TenantSize::AtLeast(pages) => {
+        DaySize::AtLeast(pages) => {
             let allowed = 1 + extra_chains(pending.len() + in_flight, pages);
             let days = pending.iter().copied().map(DayRange::single);
             (days.collect(), free_slots.min(allowed.saturating_sub(in_flight)))
@@ -129,24 +131,24 @@ mod tests {
     /// Number of calls for `count` days of `people` rows each: a first chain of one day, then the ranges of the rest.
     fn calls(people: usize, count: i32) -> usize {
         let all = days(0, count);
-        let first = next_ranges(&all, 0, TenantSize::AtLeast(0), 16, |_| 0);
+        let first = next_ranges(&all, 0, DaySize::AtLeast(0), 16, |_| 0);
         assert_eq!(first.len(), 1, "one day is fetched first");
-        let size = TenantSize::Known(people as f64);
+        let size = DaySize::Known(people as f64);
         let rest = next_ranges(&all[1..], 0, size, usize::MAX, |_| 0);
         first.iter().chain(&rest).map(|range| (range.len() * people).div_ceil(PAGE_SIZE).max(1)).sum()
     }
 
     #[test]
     fn a_small_tenant_is_fetched_in_months_and_a_large_one_in_days() {
-        assert_eq!(next_ranges(&days(0, 31), 0, TenantSize::Known(20.0), 16, |_| 0).len(), 1);
-        assert_eq!(next_ranges(&days(0, 31), 0, TenantSize::Known(5000.0), 99, |_| 0).len(), 31);
-        assert_eq!(next_ranges(&days(0, 365), 0, TenantSize::Known(1.0), 99, |_| 0).len(), 12);
+        assert_eq!(next_ranges(&days(0, 31), 0, DaySize::Known(20.0), 16, |_| 0).len(), 1);
+        assert_eq!(next_ranges(&days(0, 31), 0, DaySize::Known(5000.0), 99, |_| 0).len(), 31);
+        assert_eq!(next_ranges(&days(0, 365), 0, DaySize::Known(1.0), 99, |_| 0).len(), 12);
     }
 
     #[test]
     fn days_that_were_not_requested_are_not_fetched() {
         let pending = [days(0, 3), days(5, 2)].concat();
-        let ranges = next_ranges(&pending, 0, TenantSize::Known(1.0), 99, |_| 0);
+        let ranges = next_ranges(&pending, 0, DaySize::Known(1.0), 99, |_| 0);
         assert_eq!(ranges.iter().map(|range| range.len()).collect::<Vec<_>>(), [3, 2]);
     }
 
@@ -160,9 +162,9 @@ mod tests {
     #[test]
     fn more_chains_start_as_the_known_minimum_size_grows() {
         let pending = days(0, 30);
-        assert_eq!(next_ranges(&pending, 1, TenantSize::AtLeast(1), 16, |_| 0).len(), 0);
-        assert_eq!(next_ranges(&pending, 1, TenantSize::AtLeast(10), 16, |_| 0).len(), 6);
-        assert_eq!(next_ranges(&pending, 1, TenantSize::AtLeast(500), 16, |_| 0).len(), 15);
+        assert_eq!(next_ranges(&pending, 1, DaySize::AtLeast(1), 16, |_| 0).len(), 0);
+        assert_eq!(next_ranges(&pending, 1, DaySize::AtLeast(10), 16, |_| 0).len(), 6);
+        assert_eq!(next_ranges(&pending, 1, DaySize::AtLeast(500), 16, |_| 0).len(), 15);
     }
 
     proptest! {
@@ -181,7 +183,7 @@ mod tests {
         #[test]
         fn calls_stay_within_two_percent_and_one_per_chain(people in 1_usize..200_000, count in 1_i32..370) {
             let ideal = (people * usize::try_from(count).unwrap()).div_ceil(PAGE_SIZE);
-            let chains = 1 + next_ranges(&days(0, count), 0, TenantSize::Known(people as f64), usize::MAX, |_| 0).len();
+            let chains = 1 + next_ranges(&days(0, count), 0, DaySize::Known(people as f64), usize::MAX, |_| 0).len();
             let spent = calls(people, count);
             prop_assert!(spent as f64 <= 1.02 * ideal as f64 + chains as f64, "{} calls for {}", spent, ideal);
             prop_assert!(spent as f64 <= 1.02 * ideal as f64 + 14.0, "{} calls for {}", spent, ideal);
@@ -192,7 +194,7 @@ mod tests {
             offsets in proptest::collection::btree_set(0_i32..400, 1..200), rows in 0.0..100_000.0_f64,
         ) {
             let pending: Vec<Day> = offsets.iter().flat_map(|offset| days(*offset, 1)).collect();
-            let ranges = next_ranges(&pending, 0, TenantSize::Known(rows), usize::MAX, |_| 0);
+            let ranges = next_ranges(&pending, 0, DaySize::Known(rows), usize::MAX, |_| 0);
             prop_assert!(ranges.iter().all(|range| range.len() <= MAX_RANGE_DAYS));
             prop_assert_eq!(ranges.iter().flat_map(|range| range.days()).collect::<Vec<_>>(), pending);
         }

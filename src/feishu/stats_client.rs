@@ -22,13 +22,10 @@ use super::{
 use crate::{
     fleet::Leadership,
     model::{Backoff, Clock, DataScope, DayRange, Geo, UserIdType},
-    source::{CallerId, LoadError, Priority, UpstreamDetail},
+    source::{CallerId, LoadError, PAGE_SIZE, Priority, UpstreamDetail},
 };
 
 const STATS_PATH: &str = "/open-apis/admin/v1/admin_user_stats";
-
-/// Maximum rows per page. Not documented; users report that Feishu accepts 1 to 60.
-pub const PAGE_SIZE: usize = 60;
 
 /// Maximum number of attempts of one page, if it fails temporarily. With the backoff below they take about 30 s.
 pub const MAX_ATTEMPTS: u32 = 7;

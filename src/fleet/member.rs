@@ -17,6 +17,7 @@ use super::{
     lease_store::{LeaseStore, LeaseStoreError, SwapOutcome},
     record::{
         FleetRecord, ForgottenDay, ForgottenDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState,
+        random_id,
     },
     signature::FleetKey,
 };
@@ -151,7 +152,7 @@ impl PreparedMember {
         let receiver = status.subscribe();
         let (sender, commands) = mpsc::unbounded_channel();
         let metrics = Arc::new(FleetMetrics::new(receiver.clone()));
-        let id = RecordNonce::random().0;
+        let id = random_id();
         let replica_id: Arc<str> = id.as_str().into();
         let followers = Arc::<Followers>::default();
         let proof = config.key.proof(&id, &config.address);

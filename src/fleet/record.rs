@@ -157,8 +157,14 @@ impl RecordNonce {
     /// A new nonce.
     #[must_use]
     pub fn random() -> Self {
-        Self(format!("{:032x}", fastrand::u128(..)))
+        Self(random_id())
     }
+}
+
+/// A random text of 32 hexadecimal digits.
+#[must_use]
+pub fn random_id() -> String {
+    format!("{:032x}", fastrand::u128(..))
 }
 
 /// The Redis key of the record. Fleets of different apps, or of one app at different upstreams, have different keys. The

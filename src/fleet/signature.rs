@@ -9,7 +9,7 @@ use moka::sync::Cache;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use super::record::{LeaderAddress, RecordNonce};
+use super::record::{LeaderAddress, random_id};
 
 /// Domain separation: no other use of the app secret derives the same key.
 const KEY_CONTEXT: &[u8] = b"feishu-pulse requests between replicas, version 1\0";
@@ -89,7 +89,7 @@ impl FleetKey {
     /// The value of [`SIGNATURE_HEADER`] for a request that is sent at `now`.
     #[must_use]
     pub fn sign(&self, request: SignedParts<'_>, now: Timestamp) -> String {
-        let (seconds, nonce) = (now.as_second().to_string(), RecordNonce::random().0);
+        let (seconds, nonce) = (now.as_second().to_string(), random_id());
         let signature = self.mac(request, &seconds, &nonce).finalize().into_bytes();
         format!("{seconds}.{nonce}.{}", URL_SAFE_NO_PAD.encode(signature))
     }

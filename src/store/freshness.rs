@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::model::{Day, Geo};
+use crate::{
+    model::{Day, Geo},
+    source::PAGE_SIZE,
+};
 
 /// The state of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,9 +72,6 @@ pub struct RowCounts {
 /// Default of [`FreshnessPolicy::early_refresh_calls`]: a refresh every half hour for up to 120 people, and none for more than
 /// 1,440 people, for whom the six hours cost one more fetch of the day.
 const MAX_EARLY_REFRESH_CALLS: usize = 24;
-
-/// Rows of one call, which Feishu limits.
-const PAGE_ROWS: usize = 60;
 
 /// Days of a month in the share of a quota.
 const DAYS_OF_A_MONTH: u64 = 30;
@@ -233,7 +233,7 @@ impl FreshnessPolicy {
     /// The time between two refreshes of a day with this many rows. It spreads the calls of early refreshes over the time in
     /// which the day settles.
     fn refresh_interval_of(&self, rows: usize) -> Duration {
-        let refreshes = self.early_refresh_calls / rows.div_ceil(PAGE_ROWS).max(1);
+        let refreshes = self.early_refresh_calls / rows.div_ceil(PAGE_SIZE).max(1);
         let refreshes = u32::try_from(refreshes).unwrap_or(u32::MAX);
         (self.settling_time / refreshes.saturating_add(1)).max(self.refresh_interval)
     }
@@ -398,7 +398,7 @@ mod tests {
         #[test]
         fn all_refreshes_cost_one_more_fetch_and_a_few_calls(people in 1..100_000_usize, quota in 0..10_000_u64) {
             let policy = POLICY().within_quota(Some(quota));
-            let pages = people.div_ceil(PAGE_ROWS);
+            let pages = people.div_ceil(PAGE_SIZE);
             let early = refreshes(&policy, people).len() - 1;
             prop_assert!(early * pages <= policy.early_refresh_calls);
         }

@@ -33,9 +33,6 @@ use crate::{
 /// Minimum time between two events of one job.
 const MIN_EVENT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How often an event stream checks whether the process is shutting down.
-const DRAIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Produces the events of one job for one caller.
 struct JobFollower {
     job: watch::Receiver<BackfillJob>,
@@ -218,14 +215,10 @@ impl JobFollower {
     /// Waits for a change of the job, at least [`MIN_EVENT_INTERVAL`]. `None` if the process is shutting down: an open
     /// event stream must not delay the shutdown, and the client reconnects to another process.
     async fn job_changed(&mut self) -> Option<()> {
-        while !self.state.is_draining() {
-            if let Ok(changed) = tokio::time::timeout(DRAIN_POLL_INTERVAL, self.job.changed()).await {
-                changed.ok()?;
-                break;
-            }
-        }
-        if self.state.is_draining() {
-            return None;
+        tokio::select! {
+            biased;
+            () = self.state.operations.draining.begun() => return None,
+            changed = self.job.changed() => changed.ok()?,
         }
         tokio::time::sleep(MIN_EVENT_INTERVAL).await;
         Some(())

@@ -218,6 +218,35 @@ async fn the_calls_of_the_month_are_read_from_the_state_of_the_gateway() {
     assert!(findings(&few).1.contains("850 of 1000"), "{}", findings(&few).1);
 }
 
+#[tokio::test]
+async fn a_certificate_that_other_replicas_refuse_is_a_finding() {
+    let (simulator, folder) = (simulator().await, tempfile::tempdir().expect("a folder"));
+    let path = |file: &str| folder.path().join(file).to_str().expect("UTF-8").to_owned();
+    let certified = rcgen::generate_simple_self_signed(["pulse".to_owned()]).expect("a certificate");
+    // A certificate that nobody has signed is its own authority.
+    for (file, text) in [("crt", certified.cert.pem()), ("key", certified.signing_key.serialize_pem())] {
+        std::fs::write(path(file), text).expect("written");
+    }
+    let (certificate, key) = (path("crt"), path("key"));
+    for (name, expected) in [("pulse", "ok       fleet TLS "), ("other", "PROBLEM  fleet TLS ")] {
+        let settings = [
+            ("PULSE_FLEET", "redis://127.0.0.1:1"),
+            ("PULSE_ARCHIVE", "s3://lake"),
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+            ("PULSE_FLEET_ADDRESS", "10.1.2.3:9091"),
+            ("PULSE_FLEET_TLS_CERT", &certificate),
+            ("PULSE_FLEET_TLS_KEY", &key),
+            ("PULSE_FLEET_TLS_CA", &certificate),
+            ("PULSE_FLEET_TLS_NAME", name),
+        ];
+
+        let output = check(&simulator.base_url(), &settings).await;
+
+        let (_, report) = findings(&output);
+        assert!(report.contains(expected), "{report}");
+    }
+}
+
 #[test]
 fn every_invalid_setting_is_reported_on_its_own_line() {
     let settings = [

@@ -338,6 +338,27 @@ async fn while_the_store_is_away_jobs_and_deletions_are_refused_and_days_are_fet
 }
 
 #[tokio::test]
+async fn the_events_of_a_job_do_not_block_the_shutdown_of_a_follower() {
+    let tenant = Tenant::new().await;
+    let [leader, follower] = tenant.pair().await;
+    tenant.simulator.faults().push(InjectedFault::new(FaultKind::Hang).on(FaultTarget::Stats).times(u32::MAX));
+    let started = follower.send(Method::POST, "/v1/backfills?start_date=2026-11-01&end_date=2026-11-05", None).await;
+    let path = started.headers["location"].to_str().expect("a path").trim_start_matches("/pulse");
+    let mut events = reqwest::get(format!("{}{path}/events", follower.base)).await.expect("an answer");
+    assert!(events.chunk().await.expect("an event").is_some());
+
+    follower.stop.cancel();
+
+    // The stream ends in order, before the limit of the drain.
+    let rest = tokio::time::timeout(Duration::from_secs(20), async {
+        while events.chunk().await.expect("a complete body").is_some() {}
+    });
+    assert_eq!(rest.await, Ok(()));
+    follower.served.await.expect("an orderly end");
+    assert_eq!(leader.get(path).await.json()["state"], "running");
+}
+
+#[tokio::test]
 async fn requests_to_the_leader_are_counted_by_outcome() {
     let tenant = Tenant::new().await;
     let [leader, follower] = tenant.pair().await;

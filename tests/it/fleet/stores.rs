@@ -13,7 +13,9 @@ use feishu_pulse::{
     fleet::{
         BucketStore, FleetRecord, LeaseStore, MemoryStore, RecordVersion, RedisAddress, RedisStore, SwapOutcome,
         lease_store::{UnfitStore, probe},
-        record::{ForgottenDay, ForgottenDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState},
+        record::{
+            ForgottenDay, ForgottenDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState, random_id,
+        },
     },
     model::Geo,
     store::ArchiveLocation,
@@ -57,7 +59,7 @@ fn record(term: u64) -> FleetRecord {
 
 /// What every store must do.
 async fn check_store(open: Open<'_>) {
-    let run = RecordNonce::random().0;
+    let run = random_id();
     let name = |test: &str| format!("fleet/test-{run}-{test}");
     assert_eq!(probe(&mut *open(&name("probe"))).await, Ok(()));
     check_two_handles(open, &name("handles")).await;
