@@ -135,7 +135,7 @@ OPERATIONS = {
     "Fleet": [
         graph("Leader", "none", "1 at the replica that calls Feishu. Degraded: it cannot renew its lease, and calls at a part of the rate. Empty "
               "without PULSE_FLEET, like the other panels of this row.",
-              (f"feishu_pulse_fleet_leader{{{PODS}}}", "{{instance}}"), (f"feishu_pulse_fleet_degraded{{{PODS}}} > 0", "{{instance}} degraded"),
+              (f"feishu_pulse_fleet_leader{{{PODS}}}", "{{instance}}"), (f"feishu_pulse_fleet_degraded{{{PODS}}}", "{{instance}} degraded"),
               stacked=True),
         graph("Lease", "s", "Time left of the lease of the leader. The leader stops at 0.",
               (f"feishu_pulse_fleet_lease_seconds{{{PODS}}}", "{{instance}}")),

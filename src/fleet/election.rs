@@ -75,8 +75,6 @@ pub struct Election {
     read_sent: Duration,
     /// When the last operation was begun that has shown no other leader, or got no answer.
     checked: Duration,
-    /// Whether the last operation got no answer.
-    unanswered: bool,
     /// Since when the address of the leader of this term refuses connections.
     refused: Option<(u64, Duration)>,
     /// Set when the replica is about to end.
@@ -186,7 +184,6 @@ impl Election {
             next_write: Duration::ZERO,
             read_sent: Duration::ZERO,
             checked: Duration::ZERO,
-            unanswered: false,
             refused: None,
             is_leaving: false,
             steps_down: false,
@@ -270,7 +267,7 @@ impl Election {
             // The store shows what happened: another record, or this one if the store repeated the request.
             SwapOutcome::Lost => self.read_again(now),
             SwapOutcome::Unknown(_) => {
-                self.record_no_answer(self.pending.as_ref().map_or(now, |pending| pending.sent_at));
+                self.record_no_answer(now, self.pending.as_ref().map_or(now, |pending| pending.sent_at));
                 self.read_again(now + self.times.retry);
             }
         }
@@ -302,7 +299,7 @@ impl Election {
 
     /// Records that the store could not be read.
     pub fn on_read_failed(&mut self, now: Duration) {
-        self.record_no_answer(self.read_sent);
+        self.record_no_answer(now, self.read_sent);
         self.next_read = now + self.times.retry;
         self.reads_first = true;
     }
@@ -420,13 +417,7 @@ impl Election {
         self.reads_first = false;
         self.next_read = now + self.times.interval;
         let before = self.seen.as_ref().map(|seen| seen.record.as_ref().map(|(_, version)| version));
-        let was_unanswered = std::mem::take(&mut self.unanswered);
-        let jitter = MAX_JITTER.mul_f64(self.rng.f64());
         if before == Some(found.as_ref().map(|(_, version)| version)) {
-            if let Some(seen) = self.seen.as_mut().filter(|_| was_unanswered) {
-                // The leader may have got no answers either. It goes on with what it does, so it may renew first.
-                seen.replace_after = now + self.times.interval + self.times.retry + jitter;
-            }
             return;
         }
         if let Some((record, _)) = &found {
@@ -435,12 +426,17 @@ impl Election {
         }
         // A leader that writes its record still runs.
         self.refused = self.refused.filter(|(term, _)| *term > self.term);
+        let jitter = MAX_JITTER.mul_f64(self.rng.f64());
         self.seen = Some(Seen { record: found, since: now, replace_after: now, jitter });
     }
 
-    fn record_no_answer(&mut self, sent_at: Duration) {
-        self.unanswered = true;
+    /// Records at `now` that an operation got no answer that was begun at `sent_at`.
+    fn record_no_answer(&mut self, now: Duration, sent_at: Duration) {
         self.checked = sent_at;
+        if let Some(seen) = &mut self.seen {
+            // The leader may have got no answer either. It goes on with what it does, so it may renew first.
+            seen.replace_after = now + self.times.interval + 2 * self.times.retry + seen.jitter;
+        }
     }
 
     /// Reads the record at `at`, and writes no record before it was read.
@@ -755,10 +751,12 @@ mod tests {
         election.on_read(Duration::ZERO, Some(found.clone()));
         let now = fail_until(&mut election, Duration::ZERO, seconds(30.0));
 
-        let wait = next_write(&mut election, now, Some(&found)) - now;
+        let at = next_write(&mut election, now, Some(&found));
 
-        // An interval, and the time between two attempts; up to a retry until the record is read, and the random delay.
-        assert!((seconds(2.25)..seconds(2.81)).contains(&wait), "{wait:?}");
+        // An interval and twice the time between two attempts after the last one, and the random delay. The last attempt
+        // ended less than an attempt before `now`.
+        let range = now + seconds(2.25)..now + seconds(2.8);
+        assert!(range.contains(&at), "{at:?}, not in {range:?}");
     }
 
     #[test]

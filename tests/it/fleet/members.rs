@@ -69,7 +69,7 @@ impl LeaseStore for FaultyStore {
 
 /// Counts calls of a month, and records what a member reports.
 #[derive(Default)]
-struct Calls {
+struct MemberState {
     calls: AtomicU64,
     /// The age of the state that was imported last.
     imported_age: Mutex<Option<Duration>>,
@@ -77,7 +77,7 @@ struct Calls {
     lease: Mutex<Option<(Instant, f64)>>,
 }
 
-impl TransferableState for Calls {
+impl TransferableState for MemberState {
     fn export(&self, _: Option<Duration>) -> SharedUpstreamState {
         let calls = self.calls.load(Ordering::SeqCst);
         SharedUpstreamState { calls, reserved: calls, ..SharedUpstreamState::default() }
@@ -98,7 +98,7 @@ impl TransferableState for Calls {
 struct Member {
     handle: FleetMember,
     fails: Arc<AtomicBool>,
-    calls: Arc<Calls>,
+    state: Arc<MemberState>,
 }
 
 fn prepare(release: &str) -> PreparedMember {
@@ -112,9 +112,9 @@ fn prepare(release: &str) -> PreparedMember {
 }
 
 fn join(store: &MemoryStore, release: &str) -> Member {
-    let ((faulty, fails), calls) = (FaultyStore::new(store), Arc::<Calls>::default());
-    let handle = prepare(release).join(Box::new(faulty), Arc::clone(&calls) as _).expect("a thread");
-    Member { handle, fails, calls }
+    let ((faulty, fails), state) = (FaultyStore::new(store), Arc::<MemberState>::default());
+    let handle = prepare(release).join(Box::new(faulty), Arc::clone(&state) as _).expect("a thread");
+    Member { handle, fails, state }
 }
 
 impl Member {
@@ -149,16 +149,16 @@ async fn another_replica_leads_after_the_leader_has_ended_or_left() {
     drop(ended);
     let second = leader(&members).await;
     assert!(members[second].term() > term);
-    let age = members[second].calls.imported_age.lock().expect("an imported state");
+    let age = members[second].state.imported_age.lock().expect("an imported state");
     assert!(age >= LEASE, "the record was seen for a lease, not for {age:?}");
 
-    members[second].calls.calls.store(42, Ordering::SeqCst);
+    members[second].state.calls.store(42, Ordering::SeqCst);
     members[second].handle.leave().await;
     assert!(!members[second].leads());
     let third = leader(&members).await;
 
     assert_ne!(third, second);
-    assert_eq!(members[third].calls.calls.load(Ordering::SeqCst), 42);
+    assert_eq!(members[third].state.calls.load(Ordering::SeqCst), 42);
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn the_lease_ends_while_the_store_fails_and_the_replica_is_degraded_until_
     assert!(text.contains("\nfeishu_pulse_fleet_degraded 1\n"), "{text}");
     assert!(leadership.may_call() && members[0].is_degraded() && !members[0].leads());
     // From the end of the lease on, a half of the rate: another replica can have started just before.
-    let (until, share) = members[0].calls.lease.lock().expect("a lease");
+    let (until, share) = members[0].state.lease.lock().expect("a lease");
     assert!(until <= Instant::now());
     assert!((share - 0.5).abs() < f64::EPSILON, "{share}");
 
@@ -266,8 +266,10 @@ async fn a_deletion_is_confirmed_by_the_record_and_outlives_its_loss_and_a_chang
 async fn a_leader_that_sees_two_followers_has_a_third_of_the_rate_for_the_end_of_its_lease() {
     let members = [join(&MemoryStore::default(), "1.0")];
     leader(&members).await;
-    ["a", "b"].iter().for_each(|follower| members[0].handle.followers().record(follower, "1.0"));
-    let share = || members[0].calls.lease.lock().map(|(_, share)| share);
+    for follower in ["a", "b"] {
+        members[0].handle.followers().record(follower, "1.0");
+    }
+    let share = || members[0].state.lease.lock().map(|(_, share)| share);
     eventually(async || share().is_some_and(|share| (share - 1.0 / 3.0).abs() < f64::EPSILON)).await;
 }
 
@@ -337,7 +339,7 @@ async fn a_replica_calls_upstream_only_while_it_leads() {
     assert_eq!(load(&source).await, Err(LoadError::NotLeader));
     assert_eq!(simulator.call_log().stats_calls().len(), 0);
 
-    other[0].calls.calls.store(7, Ordering::SeqCst);
+    other[0].state.calls.store(7, Ordering::SeqCst);
     other[0].handle.leave().await;
     eventually(async || member.leadership().may_call()).await;
     assert_eq!(load(&source).await, Ok(600));

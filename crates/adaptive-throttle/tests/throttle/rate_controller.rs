@@ -385,8 +385,8 @@ fn a_reduction_holds_and_leaves_the_limit_unchanged_and_the_whole_rate_is_used_a
     let refused = result.count_between(reduced.start + SECOND, reduced.end).refused;
     assert_eq!(refused, 0);
     assert_eq!(client.limits[0], client.limits[1]);
-    let Shares { accepted, refused } =
-        shares(&result, reduced.end, seconds(2100), calls * 300 / window.as_secs() as u32);
+    let windows = u32::try_from(300 / window.as_secs()).expect("few");
+    let Shares { accepted, refused } = shares(&result, reduced.end, seconds(2100), calls * windows);
     assert!(accepted >= 0.95, "{accepted} after it");
     assert!(refused <= 0.02, "{refused} refused after it");
 }
