@@ -2,7 +2,7 @@
 
 use tokio::{sync::watch, time::Instant};
 
-use super::record::{ForgottenDays, LeaderAddress};
+use super::record::{DeletedDays, LeaderAddress};
 
 /// What a replica knows about its fleet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,10 +15,10 @@ pub struct FleetStatus {
     pub term: u64,
     /// The replica that leads, by the record that was read last.
     pub leader: Option<LeaderAddress>,
-    /// Whether that is another replica.
-    pub leader_is_other: bool,
+    /// Whether that is another replica. [`FleetStatus::other_leader`] gives it.
+    pub has_other_leader: bool,
     /// The deleted days, by the record that was read last; `None` if none was read.
-    pub forgotten: Option<ForgottenDays>,
+    pub deleted: Option<DeletedDays>,
 }
 
 /// The right of this replica to call upstream. It ends by the clock of this machine, without any message.
@@ -28,6 +28,14 @@ pub struct FleetStatus {
 pub struct Leadership {
     /// `None` if there are no other replicas.
     status: Option<watch::Receiver<FleetStatus>>,
+}
+
+impl FleetStatus {
+    /// The leader, if it is another replica.
+    #[must_use]
+    pub fn other_leader(&self) -> Option<&LeaderAddress> {
+        self.leader.as_ref().filter(|_| self.has_other_leader)
+    }
 }
 
 impl Leadership {
@@ -52,8 +60,8 @@ impl Leadership {
 
     /// Whether another replica leads, as far as is known.
     #[must_use]
-    pub fn is_elsewhere(&self) -> bool {
-        self.status.as_ref().is_some_and(|status| status.borrow().leader_is_other)
+    pub fn has_other_leader(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.borrow().has_other_leader)
     }
 
     /// Completes when a call may be sent. Never, if the fleet has ended.

@@ -11,7 +11,7 @@ use proptest::{
 use super::*;
 use crate::fleet::{
     lease_store::LeaseStoreError,
-    record::{ForgottenDays, RECORD_VERSION, RecordNonce, SharedUpstreamState},
+    record::{DeletedDays, RECORD_VERSION, RecordNonce, SharedUpstreamState},
 };
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -209,7 +209,7 @@ impl World {
                     leader: write.leader,
                     release: "1.0".to_owned(),
                     upstream: SharedUpstreamState::default(),
-                    forgotten: ForgottenDays::default(),
+                    deleted: DeletedDays::default(),
                     replicas: 1,
                 };
                 self.replicas[replica].election.on_sent(now, record.clone());
