@@ -45,7 +45,7 @@ pub use leadership::{FleetStatus, Leadership};
 pub use lease_store::{LeaseStore, LeaseStoreError, RecordVersion, SwapOutcome};
 pub use member::{FleetMember, MemberConfig, MemberHandle, PreparedMember, TransferableState};
 pub use memory_store::MemoryStore;
-pub use record::{FleetRecord, ForgottenDay, MissedDeletions};
+pub use record::{DeletedDay, FleetRecord, MissedDeletions};
 pub use redis_store::{RedisAddress, RedisStore};
 pub use signature::{FleetKey, SignatureVerifier};
 pub use transport::{FleetTls, Transport};

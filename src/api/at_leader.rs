@@ -72,10 +72,10 @@ pub(super) async fn serve_at_leader(request: Request, next: Next) -> Response {
         if fleet.leadership.leads() {
             return next.run(Request::from_parts(parts, Body::from(body))).await;
         }
-        if let Some(leader) = fleet.other_leader(&status) {
+        if let Some(leader) = status.other_leader() {
             let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
             let (method, headers) = (parts.method.clone(), parts.headers.clone());
-            match fleet.client.pass_on(&leader, method, path, headers, body.clone()).await {
+            match fleet.client.pass_on(leader, method, path, headers, body.clone()).await {
                 Ok(answer) => return passed_back(answer, draining),
                 Err(error) => fleet.report(&error, status.term),
             }

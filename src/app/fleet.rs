@@ -16,8 +16,8 @@ use crate::{
     },
     feishu::reachability::Reachability,
     fleet::{
-        FleetKey, FleetLink, FleetMember, FleetStatus, FleetTls, ForgottenDay, Leadership, MemberHandle,
-        MissedDeletions, SignatureVerifier, followers::Followers,
+        DeletedDay, FleetKey, FleetLink, FleetMember, FleetStatus, FleetTls, Leadership, MemberHandle, MissedDeletions,
+        SignatureVerifier, followers::Followers,
     },
     model::{DataScope, DayKey, UserIdType},
     query::{BackfillJobs, ViewEngines},
@@ -75,7 +75,7 @@ pub(super) struct ReachabilityWatch {
 impl Fleet {
     /// Whether another replica leads, or has sent a request to this one in the last minute.
     pub(super) fn has_others(&self) -> bool {
-        self.member.followers().count() > 0 || self.member.leadership().is_elsewhere()
+        self.member.followers().count() > 0 || self.member.leadership().has_other_leader()
     }
 
     pub(super) fn reachability_watch(&self) -> ReachabilityWatch {
@@ -166,10 +166,10 @@ pub(super) async fn agree_with_leader(link: FleetLink, views: ViewEngines) {
         }
         let status = link.status.borrow().clone();
         last_leader.clone_from(&status.leader);
-        let Some(leader) = link.other_leader(&status) else { continue };
+        let Some(leader) = status.other_leader() else { continue };
         let can_change = |key: &DayKey| engine.recorded_day(key).is_some_and(|day| !day.state.is_settled());
         let keys: Vec<DayKey> = views.held_days().into_iter().filter(can_change).collect();
-        let at_leader = match link.client.held(&leader, &keys).await {
+        let at_leader = match link.client.held(leader, &keys).await {
             Ok(at_leader) => at_leader,
             Err(error) => {
                 // Each replica has to be configured alike, so an error that stays is for the operator.
@@ -189,7 +189,7 @@ pub(super) async fn agree_with_leader(link: FleetLink, views: ViewEngines) {
             if !here.as_ref().is_some_and(is_later) {
                 continue;
             }
-            match link.request_day(&leader, status.term, key, context).await {
+            match link.request_day(leader, status.term, key, context).await {
                 Ok(day) => views.insert_day(&day).await,
                 Err(error) => {
                     tracing::debug!(%key, %error, "a later version of a day could not be read from the leader");
@@ -200,7 +200,7 @@ pub(super) async fn agree_with_leader(link: FleetLink, views: ViewEngines) {
 }
 
 /// Removes days from memory that another replica has deleted. Ends with the fleet.
-pub(super) async fn remove_forgotten_days(
+pub(super) async fn remove_deleted_days(
     mut status: watch::Receiver<FleetStatus>,
     replica_id: Arc<str>,
     views: ViewEngines,
@@ -209,19 +209,19 @@ pub(super) async fn remove_forgotten_days(
     let remove_day = async |key: DayKey| {
         // The archive first: a request in between could store its cached file in memory again.
         if let Some(archive) = &archive {
-            archive.forget(&key).await;
+            archive.apply_deletion(&key).await;
         }
         views.remove_day(&key);
     };
     let mut known = None;
     loop {
-        let forgotten = status.borrow_and_update().forgotten.clone();
-        if let Some(forgotten) = forgotten.filter(|forgotten| Some(forgotten.count) != known) {
+        let deleted = status.borrow_and_update().deleted.clone();
+        if let Some(deleted) = deleted.filter(|deleted| Some(deleted.count) != known) {
             let missed = match known {
-                Some(known) => forgotten.since(known),
+                Some(known) => deleted.since(known),
                 // This process can have read days from the archive before it read the record for the first time. Its disk cache
                 // is compared with a listing of the archive.
-                None => MissedDeletions::Days(forgotten.latest),
+                None => MissedDeletions::Days(deleted.latest),
             };
             match missed {
                 MissedDeletions::Days(days) => {
@@ -240,7 +240,7 @@ pub(super) async fn remove_forgotten_days(
                     }
                 }
             }
-            known = Some(forgotten.count);
+            known = Some(deleted.count);
         }
         if status.changed().await.is_err() {
             return;
@@ -249,6 +249,6 @@ pub(super) async fn remove_forgotten_days(
 }
 
 /// The keys of a day, for all types of user id.
-fn keys_of(ForgottenDay { geo, day, .. }: ForgottenDay) -> [DayKey; UserIdType::ALL.len()] {
+fn keys_of(DeletedDay { geo, day, .. }: DeletedDay) -> [DayKey; UserIdType::ALL.len()] {
     UserIdType::ALL.map(|user_id_type| DayKey { geo, user_id_type, scope: DataScope::Everyone, day })
 }

@@ -157,7 +157,7 @@ impl Maintenance {
             }
         }
         if let Some(member) = self.member.as_ref().filter(|_| !expired.is_empty())
-            && !member.forget(expired, RECORD_TIMEOUT).await
+            && !member.record_deletions(expired, RECORD_TIMEOUT).await
         {
             tracing::warn!("other replicas keep expired days in memory until they start again");
         }

@@ -10,7 +10,7 @@ use super::{
     build::Gateway,
     config::{DEFAULT_UNREAD_LIMIT, ServerConfig},
     file_descriptors::fit_connections,
-    fleet::{Fleet, agree_with_leader, remove_forgotten_days, run_jobs_of_leader, step_down_if_unreachable},
+    fleet::{Fleet, agree_with_leader, remove_deleted_days, run_jobs_of_leader, step_down_if_unreachable},
     maintenance::Maintenance,
     server::Server,
     tls::{ReloadingTlsAcceptor, TlsError},
@@ -83,7 +83,7 @@ pub async fn serve_until(
         tokio::spawn(step_down_if_unreachable(fleet.reachability_watch()));
         let (views, archive) = (gateway.maintenance.views.clone(), gateway.maintenance.archive.clone());
         tokio::spawn(agree_with_leader(link.clone(), views.clone()));
-        tokio::spawn(remove_forgotten_days(member.status(), Arc::clone(member.replica_id()), views, archive));
+        tokio::spawn(remove_deleted_days(member.status(), Arc::clone(member.replica_id()), views, archive));
     }
     tokio::spawn(gateway.maintenance.run());
     tokio::spawn(async move { authenticator.watch().await });

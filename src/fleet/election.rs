@@ -459,7 +459,7 @@ mod tests {
     use super::*;
     use crate::fleet::{
         lease_store::LeaseStoreError,
-        record::{ForgottenDays, RECORD_VERSION, RecordNonce, SharedUpstreamState},
+        record::{DeletedDays, RECORD_VERSION, RecordNonce, SharedUpstreamState},
     };
 
     fn seconds(seconds: f64) -> Duration {
@@ -483,7 +483,7 @@ mod tests {
             leader: leader.map(address),
             release: release.to_owned(),
             upstream: SharedUpstreamState::default(),
-            forgotten: ForgottenDays::default(),
+            deleted: DeletedDays::default(),
             replicas: 1,
             has_other_release: false,
         };

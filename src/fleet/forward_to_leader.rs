@@ -36,8 +36,6 @@ pub struct FleetLink {
     pub leadership: Leadership,
     /// What this replica knows about the fleet.
     pub status: watch::Receiver<FleetStatus>,
-    /// The random id of this replica.
-    pub replica_id: Arc<str>,
     /// Tells the member when the leader cannot be reached.
     pub member: MemberHandle,
     /// Sends requests to the leader.
@@ -67,18 +65,11 @@ impl FleetLink {
         Self {
             leadership: member.leadership(),
             status: member.status(),
-            replica_id: Arc::clone(member.replica_id()),
             member: member.handle(),
             client,
             dictionaries,
             patience,
         }
-    }
-
-    /// The leader, if it is another replica.
-    #[must_use]
-    pub fn other_leader(&self, status: &FleetStatus) -> Option<LeaderAddress> {
-        status.leader.clone().filter(|leader| *leader.id != *self.replica_id)
     }
 
     /// Tells the member that the leader of this term did not answer.
@@ -152,8 +143,8 @@ impl<S: DaySource> DaySource for ForwardToLeader<S> {
                     },
                     () = link.leadership.lost() => {}
                 }
-            } else if let Some(leader) = link.other_leader(&status) {
-                match link.request_day(&leader, status.term, key, context).await {
+            } else if let Some(leader) = status.other_leader() {
+                match link.request_day(leader, status.term, key, context).await {
                     Ok(day) => return Ok(LoadedDay::Rows(day)),
                     // A leader that may not make these calls now has waited for the right to.
                     Err(ForwardError::Load(error)) => return Err(error),
@@ -176,9 +167,9 @@ impl<S: DaySource> DaySource for ForwardToLeader<S> {
 
     async fn forecast(&self, keys: &[DayKey], depth: Depth) -> Forecast {
         let status = self.link.status.borrow().clone();
-        match self.link.other_leader(&status) {
+        match status.other_leader() {
             Some(leader) if !self.link.leadership.may_call() => {
-                self.link.client.forecast(&leader, keys).await.unwrap_or_default()
+                self.link.client.forecast(leader, keys).await.unwrap_or_default()
             }
             _ => self.inner.forecast(keys, depth).await,
         }

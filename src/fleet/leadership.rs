@@ -2,7 +2,7 @@
 
 use tokio::{sync::watch, time::Instant};
 
-use super::record::{ForgottenDays, LeaderAddress};
+use super::record::{DeletedDays, LeaderAddress};
 use crate::source::Priority;
 
 /// What a replica knows about its fleet.
@@ -17,10 +17,10 @@ pub struct FleetStatus {
     pub term: u64,
     /// The replica that leads, by the record that was read last.
     pub leader: Option<LeaderAddress>,
-    /// Whether that is another replica.
-    pub leader_is_other: bool,
+    /// Whether that is another replica. [`FleetStatus::other_leader`] gives it.
+    pub has_other_leader: bool,
     /// The deleted days, by the record that was read last; `None` if none was read.
-    pub forgotten: Option<ForgottenDays>,
+    pub deleted: Option<DeletedDays>,
 }
 
 /// The right of this replica to call upstream. It ends by the clock of this machine, without any message.
@@ -46,6 +46,12 @@ impl FleetStatus {
     #[must_use]
     pub fn is_degraded(&self) -> bool {
         !self.leads() && is_ahead(self.degraded_until)
+    }
+
+    /// The leader, if it is another replica.
+    #[must_use]
+    pub fn other_leader(&self) -> Option<&LeaderAddress> {
+        self.leader.as_ref().filter(|_| self.has_other_leader)
     }
 
     /// The end of the right to make calls of this priority.
@@ -94,8 +100,8 @@ impl Leadership {
 
     /// Whether another replica leads, as far as is known.
     #[must_use]
-    pub fn is_elsewhere(&self) -> bool {
-        self.status.as_ref().is_some_and(|status| status.borrow().leader_is_other)
+    pub fn has_other_leader(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.borrow().has_other_leader)
     }
 
     /// Completes when this replica leads. Never, if the fleet has ended.

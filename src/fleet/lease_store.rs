@@ -118,7 +118,7 @@ fn probe_record(term: u64) -> FleetRecord {
         leader: None,
         release: env!("CARGO_PKG_VERSION").to_owned(),
         upstream: SharedUpstreamState::default(),
-        forgotten: super::record::ForgottenDays::default(),
+        deleted: super::record::DeletedDays::default(),
         replicas: 1,
         has_other_release: false,
     }

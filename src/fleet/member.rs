@@ -16,7 +16,7 @@ use super::{
     leadership::{FleetStatus, Leadership},
     lease_store::{LeaseStore, LeaseStoreError, SwapOutcome},
     record::{
-        FleetRecord, ForgottenDay, ForgottenDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState,
+        DeletedDay, DeletedDays, FleetRecord, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState,
         random_id,
     },
     signature::FleetKey,
@@ -94,7 +94,7 @@ enum Command {
     /// The leader of this term has ended.
     LeaderRefused { term: u64 },
     /// Days were deleted, which the other replicas must remove from memory. Completes when the record names them.
-    Forget(Vec<ForgottenDay>, oneshot::Sender<()>),
+    RecordDeletions(Vec<DeletedDay>, oneshot::Sender<()>),
     /// Release the lease, and let another replica lead.
     StepDown,
     /// Release the lease, and do not lead again.
@@ -117,7 +117,7 @@ struct MemberTask {
     /// The last write, until the store has shown its outcome.
     sent: Option<FleetRecord>,
     /// The deletions of the fleet, as far as this replica has seen them. The store can lose its record.
-    forgotten: ForgottenDays,
+    deleted: DeletedDays,
     /// Deletions that the record does not name yet. The first `sent_deletions` are part of the last write.
     deletions: Vec<Deletion>,
     sent_deletions: usize,
@@ -126,7 +126,7 @@ struct MemberTask {
 
 /// Days that this replica has deleted.
 struct Deletion {
-    days: Vec<ForgottenDay>,
+    days: Vec<DeletedDay>,
     recorded: oneshot::Sender<()>,
 }
 
@@ -170,7 +170,7 @@ impl PreparedMember {
             metrics: Arc::clone(&metrics),
             leaving: None,
             sent: None,
-            forgotten: ForgottenDays::default(),
+            deleted: DeletedDays::default(),
             deletions: Vec::new(),
             sent_deletions: 0,
             store_fails: false,
@@ -246,11 +246,11 @@ impl MemberHandle {
 
     /// Tells the other replicas that this one, which leads, has deleted days: they remove them from memory. False if the
     /// record does not name the days within `limit`; it names them later if this replica leads again.
-    pub async fn forget(&self, days: impl IntoIterator<Item = (Geo, Day)>, limit: Duration) -> bool {
+    pub async fn record_deletions(&self, days: impl IntoIterator<Item = (Geo, Day)>, limit: Duration) -> bool {
         let by = &self.replica_id;
-        let days = days.into_iter().map(|(geo, day)| ForgottenDay { geo, day, by: Arc::clone(by) }).collect();
+        let days = days.into_iter().map(|(geo, day)| DeletedDay { geo, day, by: Arc::clone(by) }).collect();
         let (done, recorded) = oneshot::channel();
-        self.send(Command::Forget(days, done));
+        self.send(Command::RecordDeletions(days, done));
         matches!(tokio::time::timeout(limit, recorded).await, Ok(Ok(())))
     }
 
@@ -291,7 +291,7 @@ impl MemberTask {
         match command {
             Command::ReadSoon => self.election.read_soon(self.now()),
             Command::LeaderRefused { term } => self.election.on_leader_refused(self.now(), term),
-            Command::Forget(days, recorded) => {
+            Command::RecordDeletions(days, recorded) => {
                 self.deletions.push(Deletion { days, recorded });
                 self.election.write_soon();
             }
@@ -333,14 +333,14 @@ impl MemberTask {
             None if leads => self.state.export(None),
             None => previous.upstream.clone(),
         };
-        let mut forgotten = self.forgotten.clone();
+        let mut deleted = self.deleted.clone();
         // A record that a new process wrote after a loss can name deletions that this replica has not seen.
-        let unseen = |day: &&ForgottenDay| !self.forgotten.latest.contains(day);
-        forgotten.add(&previous.forgotten.latest.iter().filter(unseen).cloned().collect::<Vec<_>>());
+        let unseen = |day: &&DeletedDay| !self.deleted.latest.contains(day);
+        deleted.add(&previous.deleted.latest.iter().filter(unseen).cloned().collect::<Vec<_>>());
         // A replica that does not lead has deleted nothing since it led.
         self.sent_deletions = if leads || write.leader.is_some() { self.deletions.len() } else { 0 };
         for deletion in &self.deletions[..self.sent_deletions] {
-            forgotten.add(&deletion.days);
+            deleted.add(&deletion.days);
         }
         let replicas = match &write.leader {
             Some(_) => u32::try_from(1 + self.followers.count()).unwrap_or(u32::MAX),
@@ -351,7 +351,7 @@ impl MemberTask {
             term: write.term,
             leader: write.leader,
             upstream,
-            forgotten,
+            deleted,
             replicas,
             nonce: RecordNonce::random(),
             lease_seconds: self.config.times.lease.as_secs_f64(),
@@ -376,8 +376,8 @@ impl MemberTask {
     /// store has it.
     fn on_record_seen(&mut self) {
         let Some(record) = self.election.record() else { return };
-        if record.forgotten.count >= self.forgotten.count {
-            self.forgotten = record.forgotten.clone();
+        if record.deleted.count >= self.deleted.count {
+            self.deleted = record.deleted.clone();
         }
         if let Some(sent) = self.sent.take_if(|sent| sent.nonce == record.nonce) {
             self.state.on_stored(&sent.upstream);
@@ -397,7 +397,7 @@ impl MemberTask {
             leader: None,
             release: self.config.release.clone(),
             upstream: SharedUpstreamState::default(),
-            forgotten: ForgottenDays::default(),
+            deleted: DeletedDays::default(),
             replicas: 1,
             has_other_release: false,
         }
@@ -417,9 +417,9 @@ impl MemberTask {
             leads_until,
             degraded_until: self.election.degraded_until(now).map(|until| self.epoch + until),
             term: self.election.term(),
-            leader_is_other: leader.as_ref().is_some_and(|leader| *leader.id != *self.replica_id),
+            has_other_leader: leader.as_ref().is_some_and(|leader| *leader.id != *self.replica_id),
             leader,
-            forgotten: self.election.record().map(|record| record.forgotten.clone()),
+            deleted: self.election.record().map(|record| record.deleted.clone()),
         };
         let before = self.status.borrow().clone();
         if status == before {

@@ -38,7 +38,7 @@ pub struct FleetRecord {
     pub upstream: SharedUpstreamState,
     /// The days that were deleted on request.
     #[serde(default)]
-    pub forgotten: ForgottenDays,
+    pub deleted: DeletedDays,
     /// Number of replicas that the leader has seen in the last minute, itself included.
     #[serde(default)]
     pub replicas: u32,
@@ -85,21 +85,21 @@ pub struct SharedUpstreamState {
 }
 
 /// Number of deletions in a record. A replica that missed more removes all days from memory.
-const MAX_FORGOTTEN: usize = 64;
+const MAX_DELETED_DAYS: usize = 64;
 
 /// Days that were deleted on request or have expired. Replicas remove them from memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ForgottenDays {
+pub struct DeletedDays {
     /// Number of deletions so far.
     pub count: u64,
     /// The latest deletions, the newest last.
-    pub latest: Vec<ForgottenDay>,
+    pub latest: Vec<DeletedDay>,
 }
 
 /// A deleted day, for all types of user id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ForgottenDay {
+pub struct DeletedDay {
     /// The geo.
     pub geo: Geo,
     /// The date.
@@ -113,17 +113,17 @@ pub struct ForgottenDay {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MissedDeletions {
     /// These days.
-    Days(Vec<ForgottenDay>),
+    Days(Vec<DeletedDay>),
     /// All days: more were deleted than the record names.
     All,
 }
 
-impl ForgottenDays {
+impl DeletedDays {
     /// Adds deletions.
-    pub fn add(&mut self, days: &[ForgottenDay]) {
+    pub fn add(&mut self, days: &[DeletedDay]) {
         self.count += days.len() as u64;
         self.latest.extend_from_slice(days);
-        let surplus = self.latest.len().saturating_sub(MAX_FORGOTTEN);
+        let surplus = self.latest.len().saturating_sub(MAX_DELETED_DAYS);
         self.latest.drain(..surplus);
     }
 
@@ -214,17 +214,17 @@ mod tests {
 
     #[test]
     fn a_replica_learns_the_deletions_that_it_missed() {
-        let day = |number| ForgottenDay { geo: Geo::Cn, day: Day::new(2026, 11, number).unwrap(), by: "a".into() };
-        let mut forgotten = ForgottenDays::default();
-        forgotten.add(&[day(1), day(2)]);
-        forgotten.add(&[day(3)]);
+        let day = |number| DeletedDay { geo: Geo::Cn, day: Day::new(2026, 11, number).unwrap(), by: "a".into() };
+        let mut deleted = DeletedDays::default();
+        deleted.add(&[day(1), day(2)]);
+        deleted.add(&[day(3)]);
 
-        assert_eq!(forgotten.since(1), MissedDeletions::Days(vec![day(2), day(3)]));
-        assert_eq!(forgotten.since(3), MissedDeletions::Days(Vec::new()));
-        assert_eq!(forgotten.since(4), MissedDeletions::All);
-        forgotten.add(&vec![day(4); MAX_FORGOTTEN]);
-        assert_eq!(forgotten.since(3), MissedDeletions::Days(vec![day(4); MAX_FORGOTTEN]));
-        assert_eq!(forgotten.since(2), MissedDeletions::All);
+        assert_eq!(deleted.since(1), MissedDeletions::Days(vec![day(2), day(3)]));
+        assert_eq!(deleted.since(3), MissedDeletions::Days(Vec::new()));
+        assert_eq!(deleted.since(4), MissedDeletions::All);
+        deleted.add(&vec![day(4); MAX_DELETED_DAYS]);
+        assert_eq!(deleted.since(3), MissedDeletions::Days(vec![day(4); MAX_DELETED_DAYS]));
+        assert_eq!(deleted.since(2), MissedDeletions::All);
     }
 
     #[test]

@@ -33,7 +33,7 @@ struct DayParams {
 /// request needs it. A fetch that is in progress at this moment stores the day again. With several replicas, the others
 /// remove it from memory within a few seconds.
 #[utoipa::path(
-    delete, path = "/v1/days/{date}", tag = "archive", operation_id = "forgetDay",
+    delete, path = "/v1/days/{date}", tag = "archive", operation_id = "deleteDay",
     params(("date" = String, Path, description = "The day (`YYYY-MM-DD`)", format = Date, example = "2026-11-01"), DayParams),
     responses(
         (status = 204, description = "The day is deleted, or was not stored"),
@@ -67,7 +67,7 @@ pub(in crate::api) async fn delete(
     }
     if let Some(fleet) = &state.data.fleet {
         let days = geos.iter().map(|geo| (*geo, day));
-        if !fleet.member.forget(days, fleet.patience).await {
+        if !fleet.member.record_deletions(days, fleet.patience).await {
             return Err(Problem::no_leader());
         }
     }

@@ -102,18 +102,14 @@ impl FleetSettings {
             ("PULSE_FLEET_TLS_KEY", &self.tls_key),
             ("PULSE_FLEET_TLS_CA", &self.tls_ca),
         ];
-        match files.map(|(_, path)| path.clone()) {
-            [Some(certificate), Some(key), Some(authorities)] => {
-                let pair = TlsFiles { certificate, key };
-                Ok(Some(FleetTlsFiles { pair, authorities, name: self.tls_name.clone() }))
-            }
-            _ => {
-                let find = |is_set| files.iter().find(|(_, path)| path.is_some() == is_set).map(|(name, _)| *name);
-                let (Some(set), Some(unset)) = (find(true), find(false)) else { return Ok(None) };
-                let fault = format!("is not set, but {} is: set all three files or none", both_names(set));
-                Err(SettingError::of(unset, fault))
-            }
+        if let [Some(certificate), Some(key), Some(authorities)] = files.map(|(_, path)| path.clone()) {
+            let pair = TlsFiles { certificate, key };
+            return Ok(Some(FleetTlsFiles { pair, authorities, name: self.tls_name.clone() }));
         }
+        let find = |is_set| files.iter().find(|(_, path)| path.is_some() == is_set).map(|(name, _)| *name);
+        let (Some(set), Some(unset)) = (find(true), find(false)) else { return Ok(None) };
+        let fault = format!("is not set, but {} is: set all three files or none", both_names(set));
+        Err(SettingError::of(unset, fault))
     }
 
     fn store(&self) -> Result<StoreSetting, SettingError> {

@@ -12,7 +12,7 @@ use proptest::{
 use super::*;
 use crate::fleet::{
     lease_store::LeaseStoreError,
-    record::{ForgottenDays, RECORD_VERSION, RecordNonce, SharedUpstreamState},
+    record::{DeletedDays, RECORD_VERSION, RecordNonce, SharedUpstreamState},
 };
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -236,7 +236,7 @@ impl World {
                     leader: write.leader,
                     release: "1.0".to_owned(),
                     upstream: SharedUpstreamState::default(),
-                    forgotten: ForgottenDays::default(),
+                    deleted: DeletedDays::default(),
                     replicas: 1,
                     has_other_release: false,
                 };

@@ -200,7 +200,7 @@ impl Archive {
 
     /// Whether no other replica leads.
     pub(super) fn may_write(&self) -> bool {
-        !self.leadership.is_elsewhere()
+        !self.leadership.has_other_leader()
     }
 
     /// The dictionaries of the days.
@@ -219,17 +219,17 @@ impl Archive {
         self.writer.flush(limit).await;
     }
 
-    /// Drops what is cached of a day that another replica has removed, and its write if that is pending. If this process has
+    /// Drops what is cached of a day that another replica has deleted, and its write if that is pending. If this process has
     /// just written the day, the file is removed again.
-    pub async fn forget(&self, key: &DayKey) {
-        self.reader.forget(key).await;
-        self.writer.forget(key);
+    pub async fn apply_deletion(&self, key: &DayKey) {
+        self.reader.evict(key).await;
+        self.writer.apply_deletion(key);
         if let Err(error) = self.storage.remove_cached(key).await {
             tracing::error!(%key, %error, "a deleted day could not be deleted from the disk cache");
         }
     }
 
-    /// Drops all cached files, because other replicas have removed days that are not known.
+    /// Drops all cached files, because other replicas have deleted days that are not known.
     pub async fn clear_disk_cache(&self) {
         let Some(cache) = self.storage.cache() else { return };
         if let Err(error) = cache.clear().await {
@@ -242,7 +242,7 @@ impl Archive {
     /// # Errors
     /// If the storage operation fails. The file may still exist then.
     pub async fn remove(&self, key: &DayKey) -> Result<(), StorageError> {
-        self.reader.forget(key).await;
+        self.reader.evict(key).await;
         self.remove_checkpoints(|name, _| checkpoint_contains(name, key)).await?;
         self.writer.remove(key).await
     }

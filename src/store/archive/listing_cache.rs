@@ -60,8 +60,8 @@ impl ListingCache {
         Ok(listed)
     }
 
-    /// Forgets a day that is removed.
-    pub(super) async fn forget(&self, key: &DayKey) {
+    /// Drops a day that is deleted.
+    pub(super) async fn evict(&self, key: &DayKey) {
         if let Some((_, listing)) = self.by_series.lock().await.get_mut(&(key.geo, key.user_id_type)) {
             listing.remove(&key.day);
         }

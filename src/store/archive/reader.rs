@@ -313,10 +313,10 @@ impl ArchiveReader {
         listed.into_keys().filter(|day| *day < oldest).map(key).collect()
     }
 
-    /// Drops the cached metadata of a day that is removed, and its entry in the latest listing.
-    pub(super) async fn forget(&self, key: &DayKey) {
+    /// Drops the cached metadata of a day that is deleted, and its entry in the latest listing.
+    pub(super) async fn evict(&self, key: &DayKey) {
         self.lock_metadata().remove(key);
-        self.listings.forget(key).await;
+        self.listings.evict(key).await;
     }
 
     /// Waits until a file may be read; `None` if the archive is not read at present.

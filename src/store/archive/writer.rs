@@ -95,9 +95,9 @@ impl ArchiveWriter {
         }
     }
 
-    /// Drops the write of a day that another replica has removed. If it may have been written after the removal, the day is
+    /// Drops the write of a day that another replica has deleted. If it may have been written after the deletion, the day is
     /// removed again.
-    pub(super) fn forget(self: &Arc<Self>, key: &DayKey) {
+    pub(super) fn apply_deletion(self: &Arc<Self>, key: &DayKey) {
         let may_be_written = self.backlog.get(key).is_some() || self.recently_written.contains_key(key);
         self.backlog.remove(key);
         if may_be_written {

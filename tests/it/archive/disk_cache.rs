@@ -358,7 +358,7 @@ async fn a_deleted_day_leaves_the_cache_at_once() {
     // Another replica deletes a day and says so.
     let other = Gateway::new(&bucket, None, 200, 1);
     other.archive.remove(&key(4)).await.expect("a deletion");
-    gateway.archive.forget(&key(4)).await;
+    gateway.archive.apply_deletion(&key(4)).await;
     let after_other_deletion = (cached_files(&folder, 4), gateway.digest(&key(4)).await.is_some());
 
     assert_eq!((after_own_deletion, after_other_deletion), ((vec![], false), (vec![], false)));

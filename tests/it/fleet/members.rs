@@ -245,12 +245,12 @@ async fn a_deletion_is_confirmed_by_the_record_and_outlives_its_loss_and_a_chang
     let first = leader(&members).await;
     let (leads, follows) = (&members[first].handle, &members[1 - first].handle);
     let days = [(Geo::Cn, day("2026-11-20"))];
-    assert!(!follows.handle().forget(days, LEASE / 4).await, "only the leader writes deletions");
+    assert!(!follows.handle().record_deletions(days, LEASE / 4).await, "only the leader writes deletions");
 
-    assert!(leads.handle().forget(days, 30 * LEASE).await);
+    assert!(leads.handle().record_deletions(days, 30 * LEASE).await);
     let named = async || {
         let (record, _) = store.clone().read().await.expect("an answer")?;
-        Some((record.forgotten.count, record.forgotten.latest.last()?.by.to_string()))
+        Some((record.deleted.count, record.deleted.latest.last()?.by.to_string()))
     };
     assert_eq!(named().await, Some((1, leads.replica_id().to_string())));
 

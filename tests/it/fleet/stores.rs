@@ -13,9 +13,7 @@ use feishu_pulse::{
     fleet::{
         BucketStore, FleetRecord, LeaseStore, MemoryStore, RecordVersion, RedisAddress, RedisStore, SwapOutcome,
         lease_store::{UnfitStore, probe},
-        record::{
-            ForgottenDay, ForgottenDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState, random_id,
-        },
+        record::{DeletedDay, DeletedDays, LeaderAddress, RECORD_VERSION, RecordNonce, SharedUpstreamState, random_id},
     },
     model::Geo,
     store::ArchiveLocation,
@@ -48,9 +46,9 @@ fn record(term: u64) -> FleetRecord {
         leader: Some(leader),
         release: "0.1.0".to_owned(),
         upstream: SharedUpstreamState { calls: 7, reserved: 9, ..SharedUpstreamState::default() },
-        forgotten: ForgottenDays {
+        deleted: DeletedDays {
             count: 2,
-            latest: vec![ForgottenDay { geo: Geo::Cn, day: day("2026-11-20"), by: "a".into() }; 2],
+            latest: vec![DeletedDay { geo: Geo::Cn, day: day("2026-11-20"), by: "a".into() }; 2],
         },
         replicas: 3,
         has_other_release: false,
