@@ -24,7 +24,7 @@ use crate::{
         FleetStatus, Leadership,
         followers::Followers,
         leader_client::{DAY_PATH, DayRequest, DaysRequest, FORECAST_PATH, HELD_PATH},
-        signature::{RELEASE_HEADER, SENDER_HEADER, SIGNATURE_HEADER, SignatureVerifier, SignedParts, TIME_HEADER},
+        signature::{SENDER_HEADER, SIGNATURE_HEADER, SignatureVerifier, SignedParts, TIME_HEADER},
     },
     model::Clock,
     source::{DaySource, Depth, LoadContext, LoadError, LoadedDay},
@@ -109,8 +109,7 @@ impl FleetRoutes {
             return Err((StatusCode::UNAUTHORIZED, time, error.to_string()).into_response());
         }
         if let Some(sender) = headers.get(SENDER_HEADER).and_then(|value| value.to_str().ok()) {
-            let release = headers.get(RELEASE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
-            self.followers.record(sender, release);
+            self.followers.record(sender);
         }
         if self.leadership.may_call() { Ok(()) } else { Err(self.misdirected()) }
     }

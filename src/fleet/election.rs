@@ -54,7 +54,6 @@ pub struct LeaseTimes {
 pub struct Election {
     times: LeaseTimes,
     replica: LeaderAddress,
-    release: String,
     rng: Rng,
     role: ReplicaRole,
     /// The highest term that was seen.
@@ -168,11 +167,10 @@ impl LeaseTimes {
 impl Election {
     /// A follower that has not read the store. `seed` makes the random delays of replicas differ.
     #[must_use]
-    pub fn new(times: LeaseTimes, replica: LeaderAddress, release: String, seed: u64) -> Self {
+    pub fn new(times: LeaseTimes, replica: LeaderAddress, seed: u64) -> Self {
         Self {
             times,
             replica,
-            release,
             rng: Rng::with_seed(seed),
             role: ReplicaRole::Follower,
             term: 0,
@@ -366,9 +364,8 @@ impl Election {
                 record.lease().max(self.longest_lease) + seen.jitter
             }
             None if self.steps_down => record.lease() + seen.jitter,
-            // A replica of another release reads the record within an interval and writes it before. So a deploy changes the
-            // leader once.
-            None if record.release == self.release && record.has_other_release => {
+            // The successor reads the record within an interval and writes it before.
+            None if record.successor.as_ref().is_some_and(|id| *id != self.replica.id) => {
                 self.times.interval + MAX_JITTER + seen.jitter
             }
             None => seen.jitter,
@@ -471,21 +468,21 @@ mod tests {
     }
 
     fn election() -> Election {
-        Election::new(LeaseTimes::of_redis(seconds(10.0)), address("self"), "1.0".to_owned(), 7)
+        Election::new(LeaseTimes::of_redis(seconds(10.0)), address("self"), 7)
     }
 
-    fn record(leader: Option<&str>, term: u64, release: &str, nonce: &str) -> (FleetRecord, RecordVersion) {
+    fn record(leader: Option<&str>, term: u64, nonce: &str) -> (FleetRecord, RecordVersion) {
         let record = FleetRecord {
             version: RECORD_VERSION,
             term,
             nonce: RecordNonce(nonce.to_owned()),
             lease_seconds: 10.0,
             leader: leader.map(address),
-            release: release.to_owned(),
+            release: "1.0".to_owned(),
             upstream: SharedUpstreamState::default(),
             deleted: DeletedDays::default(),
             replicas: 1,
-            has_other_release: false,
+            successor: None,
         };
         (record, RecordVersion(nonce.to_owned()))
     }
@@ -513,9 +510,9 @@ mod tests {
     /// An election that leads from time zero.
     fn leader() -> Election {
         let mut election = election();
-        let found = record(None, 4, "0.9", "old");
+        let found = record(None, 4, "old");
         assert!(next_write(&mut election, Duration::ZERO, Some(&found)) <= MAX_JITTER);
-        election.on_sent(Duration::ZERO, record(Some("self"), 5, "1.0", "new").0);
+        election.on_sent(Duration::ZERO, record(Some("self"), 5, "new").0);
         election.on_written(Duration::ZERO, &SwapOutcome::Done(RecordVersion("new".to_owned())));
         assert_eq!(election.role(Duration::ZERO), ReplicaRole::Leader { until: seconds(8.0) });
         election
@@ -524,16 +521,18 @@ mod tests {
     #[test]
     fn the_wait_depends_on_what_the_record_says() {
         let within = |wait: f64, from: f64| (from..=from + 0.3).contains(&wait);
-        assert!(within(first_write(&record(None, 0, "0.9", "a")), 10.0), "the record of a leader may have been lost");
-        assert!(within(first_write(&record(Some("other"), 1, "1.0", "a")), 10.0), "another replica leads");
-        assert!(within(first_write(&record(None, 1, "0.9", "a")), 0.0), "released by another release");
-        assert!(within(first_write(&record(None, 1, "1.0", "a")), 0.0), "released by the same release");
-        let mut during_a_deploy = record(None, 1, "1.0", "a");
-        during_a_deploy.0.has_other_release = true;
-        assert!(within(first_write(&during_a_deploy), 2.3), "released by the same release during a deploy");
-        let (longer, version) = record(Some("other"), 1, "1.0", "a");
+        assert!(within(first_write(&record(None, 0, "a")), 10.0), "the record of a leader may have been lost");
+        assert!(within(first_write(&record(Some("other"), 1, "a")), 10.0), "another replica leads");
+        let released = |successor: Option<&str>| {
+            let (record, version) = record(None, 1, "a");
+            (FleetRecord { successor: successor.map(str::to_owned), ..record }, version)
+        };
+        assert!(within(first_write(&released(None)), 0.0), "released, and no replica is to lead next");
+        assert!(within(first_write(&released(Some("self"))), 0.0), "this replica is to lead next");
+        assert!(within(first_write(&released(Some("other"))), 2.3), "another one is to lead next");
+        let (longer, version) = record(Some("other"), 1, "a");
         assert!(within(first_write(&(FleetRecord { lease_seconds: 30.0, ..longer }, version)), 30.0));
-        let (newer, version) = record(None, 1, "2.0", "a");
+        let (newer, version) = record(None, 1, "a");
         assert!(first_write(&(FleetRecord { version: RECORD_VERSION + 1, ..newer }, version)) >= 60.0);
     }
 
@@ -549,7 +548,7 @@ mod tests {
     #[test]
     fn a_leader_whose_address_refuses_connections_is_replaced_after_a_missed_renewal() {
         let (mut refused, mut alive) = (election(), election());
-        let found = record(Some("other"), 3, "1.0", "a");
+        let found = record(Some("other"), 3, "a");
         for election in [&mut refused, &mut alive] {
             assert_eq!(election.next_step(Duration::ZERO), ElectionStep::Read);
             election.on_read(Duration::ZERO, Some(found.clone()));
@@ -557,7 +556,7 @@ mod tests {
         }
         let early = next_write(&mut refused, seconds(1.0), Some(&found)).as_secs_f64();
         assert!((3.25..=3.55).contains(&early), "{early}");
-        let renewed = record(Some("other"), 3, "1.0", "b");
+        let renewed = record(Some("other"), 3, "b");
         assert!(next_write(&mut alive, seconds(1.0), Some(&renewed)) >= seconds(11.0));
     }
 
@@ -567,7 +566,7 @@ mod tests {
         // The leader renews at 0.5 s, 2.5 s, 4.5 s and so on. Every request to it is refused at once.
         for tenth in 0..600 {
             let now = seconds(f64::from(tenth) / 10.0);
-            let stored = record(Some("other"), 3, "1.0", &format!("{}", (tenth + 15) / 20));
+            let stored = record(Some("other"), 3, &format!("{}", (tenth + 15) / 20));
             match election.next_step(now) {
                 ElectionStep::Read => {
                     election.on_read(now, Some(stored));
@@ -583,12 +582,12 @@ mod tests {
     fn one_failed_write_does_not_end_the_lease_and_a_lost_reply_renews_it() {
         let mut election = leader();
         assert!(matches!(election.next_step(seconds(2.0)), ElectionStep::Write(_)));
-        election.on_sent(seconds(2.0), record(Some("self"), 5, "1.0", "lost").0);
+        election.on_sent(seconds(2.0), record(Some("self"), 5, "lost").0);
         election.on_written(seconds(2.5), &SwapOutcome::Unknown(LeaseStoreError("no answer".into())));
         assert_eq!(election.role(seconds(2.5)), ReplicaRole::Leader { until: seconds(8.0) });
         assert_eq!(election.next_step(seconds(2.75)), ElectionStep::Read);
 
-        election.on_read(seconds(2.8), Some(record(Some("self"), 5, "1.0", "lost")));
+        election.on_read(seconds(2.8), Some(record(Some("self"), 5, "lost")));
 
         assert_eq!(election.role(seconds(2.8)), ReplicaRole::Leader { until: seconds(10.0) });
         assert_eq!(election.next_step(seconds(2.8)), ElectionStep::WaitUntil(seconds(4.0)));
@@ -596,7 +595,7 @@ mod tests {
 
     #[test]
     fn a_leader_writes_a_lost_record_again_and_yields_to_a_later_term() {
-        let lost = [None, Some(record(Some("other"), 3, "1.0", "before")), Some(record(Some("self"), 5, "1.0", "own"))];
+        let lost = [None, Some(record(Some("other"), 3, "before")), Some(record(Some("self"), 5, "own"))];
         for found in lost {
             let mut election = leader();
             election.on_read(seconds(1.0), found.clone());
@@ -608,7 +607,7 @@ mod tests {
         }
         for term in [5, 6] {
             let mut election = leader();
-            election.on_read(seconds(1.0), Some(record(Some("other"), term, "1.0", "after")));
+            election.on_read(seconds(1.0), Some(record(Some("other"), term, "after")));
             assert_eq!((election.role(seconds(1.0)), election.term()), (ReplicaRole::Follower, term));
         }
     }
@@ -619,12 +618,12 @@ mod tests {
         assert_eq!(election.role(seconds(8.0)), ReplicaRole::Follower);
         assert_eq!(election.next_step(seconds(30.0)), ElectionStep::Read);
         let mut other = leader();
-        election.on_read(seconds(30.0), Some(record(Some("other"), 6, "1.0", "after")));
+        election.on_read(seconds(30.0), Some(record(Some("other"), 6, "after")));
         assert_eq!(election.role(seconds(30.0)), ReplicaRole::Follower);
 
         // Without another leader, it leads again in a new term.
         assert_eq!(other.next_step(seconds(30.0)), ElectionStep::Read);
-        other.on_read(seconds(30.0), Some(record(Some("self"), 5, "1.0", "new")));
+        other.on_read(seconds(30.0), Some(record(Some("self"), 5, "new")));
         let ElectionStep::Write(write) = other.next_step(seconds(30.0)) else { panic!("a write") };
         assert_eq!(write.term, 6);
     }
@@ -644,7 +643,7 @@ mod tests {
                     now = answer_at;
                 }
                 ElectionStep::Write(write) => {
-                    election.on_sent(now, record(Some("self"), write.term, "1.0", "unanswered").0);
+                    election.on_sent(now, record(Some("self"), write.term, "unanswered").0);
                     election.on_written(answer_at, &no_answer());
                     now = answer_at;
                 }
@@ -681,20 +680,20 @@ mod tests {
     #[test]
     fn a_degraded_replica_leads_again_at_once_if_its_record_is_still_there() {
         let (mut election, now) = degraded();
-        election.on_read(now, Some(record(Some("self"), 5, "1.0", "new")));
+        election.on_read(now, Some(record(Some("self"), 5, "new")));
         assert!(is_degraded(&election, now));
         let ElectionStep::Write(write) = election.next_step(now) else { panic!("a write") };
         assert_eq!((write.term, write.leader), (6, Some(address("self"))));
-        election.on_sent(now, record(Some("self"), 6, "1.0", "again").0);
+        election.on_sent(now, record(Some("self"), 6, "again").0);
         election.on_written(now, &SwapOutcome::Done(RecordVersion("again".to_owned())));
         assert_eq!(election.role(now), ReplicaRole::Leader { until: now + seconds(8.0) });
     }
 
     #[test]
     fn a_degraded_replica_makes_no_calls_after_it_has_seen_another_leader_or_released_the_lease() {
-        let later_term = record(Some("other"), 6, "1.0", "a");
-        let after_a_loss = record(Some("other"), 1, "1.0", "b");
-        let released_by_other = record(None, 6, "1.0", "c");
+        let later_term = record(Some("other"), 6, "a");
+        let after_a_loss = record(Some("other"), 1, "b");
+        let released_by_other = record(None, 6, "c");
         for found in [later_term, after_a_loss, released_by_other] {
             let (mut election, now) = degraded();
             election.on_read(now, Some(found));
@@ -713,7 +712,7 @@ mod tests {
 
     #[test]
     fn a_record_that_the_store_has_lost_shows_no_other_leader() {
-        for found in [None, Some(record(None, UNKNOWN_LEADER_TERM, "1.0", "a"))] {
+        for found in [None, Some(record(None, UNKNOWN_LEADER_TERM, "a"))] {
             let (mut election, now) = degraded();
             election.on_read(now, found);
             assert!(is_degraded(&election, now));
@@ -725,7 +724,7 @@ mod tests {
         let mut election = leader();
         let ElectionStep::WaitUntil(at) = election.next_step(Duration::ZERO) else { panic!("a wait") };
         let ElectionStep::Write(_) = election.next_step(at) else { panic!("a write") };
-        election.on_sent(at, record(Some("self"), 5, "1.0", "unanswered").0);
+        election.on_sent(at, record(Some("self"), 5, "unanswered").0);
         // It was stopped while it waited for the answer.
         let now = seconds(30.0);
         assert_eq!(election.role(now), ReplicaRole::Follower);
@@ -738,14 +737,14 @@ mod tests {
     #[test]
     fn a_replica_that_has_not_led_is_never_degraded() {
         let mut election = election();
-        election.on_read(Duration::ZERO, Some(record(Some("other"), 1, "1.0", "a")));
+        election.on_read(Duration::ZERO, Some(record(Some("other"), 1, "a")));
         let now = fail_until(&mut election, Duration::ZERO, seconds(60.0));
         assert_eq!((election.role(now), election.degraded_until(now)), (ReplicaRole::Follower, None));
     }
 
     #[test]
     fn after_a_time_without_answers_the_leader_may_renew_first() {
-        let found = record(Some("other"), 1, "1.0", "a");
+        let found = record(Some("other"), 1, "a");
         let mut election = election();
         assert_eq!(election.next_step(Duration::ZERO), ElectionStep::Read);
         election.on_read(Duration::ZERO, Some(found.clone()));
@@ -767,11 +766,11 @@ mod tests {
         assert_eq!((write.term, write.leader), (5, None));
         assert!(!election.has_left(seconds(1.0)));
 
-        election.on_sent(seconds(1.0), record(None, 5, "1.0", "released").0);
+        election.on_sent(seconds(1.0), record(None, 5, "released").0);
         election.on_written(seconds(1.1), &SwapOutcome::Done(RecordVersion("released".to_owned())));
 
         assert!(election.has_left(seconds(1.1)));
-        let released = record(None, 5, "0.9", "released");
+        let released = record(None, 5, "released");
         assert!(next_write(&mut election, seconds(1.1), Some(&released)) >= seconds(60.0));
     }
 }

@@ -1,4 +1,4 @@
-//! [`Followers`], the replicas that have sent a request to this one in the last minute, and their releases.
+//! [`Followers`], the replicas that have sent a request to this one in the last minute.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -16,15 +16,17 @@ pub struct Followers {
 
 #[derive(Debug)]
 struct Follower {
-    release: String,
+    first_request: Instant,
     last_request: Instant,
 }
 
 impl Followers {
     /// Records a request of the replica with this id.
-    pub fn record(&self, replica: &str, release: &str) {
-        let follower = Follower { release: release.to_owned(), last_request: Instant::now() };
-        self.by_id.lock().insert(replica.to_owned(), follower);
+    pub fn record(&self, replica: &str) {
+        let now = Instant::now();
+        let mut by_id = self.by_id.lock();
+        let follower = by_id.entry(replica.to_owned());
+        follower.or_insert(Follower { first_request: now, last_request: now }).last_request = now;
     }
 
     /// The number of these replicas.
@@ -33,10 +35,11 @@ impl Followers {
         self.present().len()
     }
 
-    /// Whether one of them has another release than this.
+    /// The id of the one that joined last.
     #[must_use]
-    pub fn has_other_release(&self, release: &str) -> bool {
-        self.present().values().any(|follower| follower.release != release)
+    pub fn youngest(&self) -> Option<String> {
+        let by_id = self.present();
+        by_id.iter().max_by_key(|(_, follower)| follower.first_request).map(|(id, _)| id.clone())
     }
 
     fn present(&self) -> MutexGuard<'_, HashMap<String, Follower>> {
@@ -53,14 +56,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_replica_that_sends_nothing_for_a_minute_is_not_counted() {
         let followers = Followers::default();
-        followers.record("a", "1.1");
+        followers.record("a");
         tokio::time::advance(MEMORY / 2).await;
-        followers.record("b", "1.0");
-        followers.record("b", "1.0");
+        followers.record("b");
+        followers.record("b");
         assert_eq!(followers.count(), 2);
-        assert!(followers.has_other_release("1.0"));
         tokio::time::advance(MEMORY / 2).await;
         assert_eq!(followers.count(), 1);
-        assert!(!followers.has_other_release("1.0"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_youngest_replica_is_the_one_whose_first_request_came_last() {
+        let followers = Followers::default();
+        assert_eq!(followers.youngest(), None);
+        for replica in ["a", "b", "a"] {
+            followers.record(replica);
+            tokio::time::advance(MEMORY / 4).await;
+        }
+        assert_eq!(followers.youngest().as_deref(), Some("b"));
     }
 }

@@ -84,8 +84,11 @@ impl FleetLink {
         }
     }
 
-    /// Waits until the leader should be tried again. False at `give_up`.
+    /// Waits until the leader should be tried again. Without a leader, the record is read more often. False at `give_up`.
     pub async fn wait_for_change(&self, changes: &mut watch::Receiver<FleetStatus>, give_up: Instant) -> bool {
+        if self.status.borrow().leader.is_none() {
+            self.member.read_soon();
+        }
         tokio::select! {
             biased;
             () = tokio::time::sleep_until(give_up) => false,

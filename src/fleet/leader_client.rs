@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{
     forward_metrics::{ForwardMetrics, ForwardOutcome, ForwardedRequest},
     record::LeaderAddress,
-    signature::{FleetKey, RELEASE_HEADER, SENDER_HEADER, SIGNATURE_HEADER, SignedParts, TIME_HEADER},
+    signature::{FleetKey, SENDER_HEADER, SIGNATURE_HEADER, SignedParts, TIME_HEADER},
     transport::Transport,
 };
 use crate::{
@@ -45,7 +45,7 @@ const INVALID_URL: &str = "the address of the leader, or the path of the request
 
 /// Headers of a caller's request that are not passed on: those of the connection, which the client sets itself, those of a
 /// browser, which this replica has checked and answers, and a signature, which only this replica makes.
-const DROPPED_REQUEST_HEADERS: [HeaderName; 11] = [
+const DROPPED_REQUEST_HEADERS: [HeaderName; 10] = [
     header::HOST,
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -56,7 +56,6 @@ const DROPPED_REQUEST_HEADERS: [HeaderName; 11] = [
     HeaderName::from_static("sec-fetch-site"),
     HeaderName::from_static(SIGNATURE_HEADER),
     HeaderName::from_static(SENDER_HEADER),
-    HeaderName::from_static(RELEASE_HEADER),
 ];
 
 /// The request of a follower for the rows of a day.
@@ -272,7 +271,6 @@ impl LeaderClient {
             .headers(headers.clone())
             .header(SIGNATURE_HEADER, signature)
             .header(SENDER_HEADER, &self.replica_id)
-            .header(RELEASE_HEADER, env!("CARGO_PKG_VERSION"))
             .body(body.clone());
         http_request.send().await.map_err(|error| ForwardError::from(&error))
     }

@@ -120,6 +120,6 @@ fn probe_record(term: u64) -> FleetRecord {
         upstream: SharedUpstreamState::default(),
         deleted: super::record::DeletedDays::default(),
         replicas: 1,
-        has_other_release: false,
+        successor: None,
     }
 }

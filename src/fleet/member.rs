@@ -158,7 +158,7 @@ impl PreparedMember {
         let proof = config.key.proof(&id, &config.address);
         let address = LeaderAddress { id, address: config.address.clone(), proof };
         let task = MemberTask {
-            election: Election::new(config.times, address, config.release.clone(), fastrand::u64(..)),
+            election: Election::new(config.times, address, fastrand::u64(..)),
             store,
             state,
             config,
@@ -347,7 +347,7 @@ impl MemberTask {
             None => previous.replicas,
         };
         let record = FleetRecord {
-            has_other_release: self.followers.has_other_release(&self.config.release),
+            successor: self.followers.youngest(),
             term: write.term,
             leader: write.leader,
             upstream,
@@ -399,7 +399,7 @@ impl MemberTask {
             upstream: SharedUpstreamState::default(),
             deleted: DeletedDays::default(),
             replicas: 1,
-            has_other_release: false,
+            successor: None,
         }
     }
 

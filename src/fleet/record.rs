@@ -42,10 +42,9 @@ pub struct FleetRecord {
     /// Number of replicas that the leader has seen in the last minute, itself included.
     #[serde(default)]
     pub replicas: u32,
-    /// Whether the replica that wrote the record has seen one of another release in the last minute, while it led. After a
-    /// release of the lease, that one leads next.
+    /// The id of the replica that leads next after a release of the lease: the one that joined last.
     #[serde(default)]
-    pub has_other_release: bool,
+    pub successor: Option<String>,
 }
 
 /// Identifies one write of a record: 128 random bits in hexadecimal digits.

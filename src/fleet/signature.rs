@@ -23,9 +23,6 @@ pub const SIGNATURE_HEADER: &str = "pulse-fleet-signature";
 /// The header with the id of the replica that sends a request.
 pub const SENDER_HEADER: &str = "pulse-fleet-replica";
 
-/// The header with the release of that replica. It is not signed: it decides nothing but which replica leads first in a deploy.
-pub const RELEASE_HEADER: &str = "pulse-fleet-release";
-
 /// The header of an answer to a request whose signature is refused: the time of the receiver in seconds since the Unix
 /// epoch. The sender can sign again with it, so that the clocks of the replicas need not agree.
 pub const TIME_HEADER: &str = "pulse-fleet-time";

@@ -157,7 +157,7 @@ impl World {
     fn new_election(&mut self, replica: usize, starts: usize) -> Election {
         let id = format!("{replica}/{starts}");
         let address = LeaderAddress { address: id.clone(), id, proof: String::new() };
-        Election::new(LeaseTimes::of_redis(LEASE), address, "1.0".to_owned(), self.rng.u64(..))
+        Election::new(LeaseTimes::of_redis(LEASE), address, self.rng.u64(..))
     }
 
     fn schedule(&mut self, at: u64, event: Event) {
@@ -228,6 +228,8 @@ impl World {
             }
             ElectionStep::Read => self.send(replica, None),
             ElectionStep::Write(write) => {
+                let successor = self.rng.usize(..self.replicas.len());
+                let successor = format!("{successor}/{}", self.replicas[successor].starts);
                 let record = FleetRecord {
                     version: RECORD_VERSION,
                     term: write.term,
@@ -238,7 +240,7 @@ impl World {
                     upstream: SharedUpstreamState::default(),
                     deleted: DeletedDays::default(),
                     replicas: 1,
-                    has_other_release: false,
+                    successor: self.rng.bool().then_some(successor),
                 };
                 self.replicas[replica].election.on_sent(now, record.clone());
                 self.send(replica, Some((write.expected, record)));

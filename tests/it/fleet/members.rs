@@ -101,19 +101,19 @@ struct Member {
     state: Arc<MemberState>,
 }
 
-fn prepare(release: &str) -> PreparedMember {
+fn prepare() -> PreparedMember {
     let config = MemberConfig {
         times: LeaseTimes::of_redis(LEASE),
         address: "127.0.0.1:9091".to_owned(),
-        release: release.to_owned(),
+        release: "1.0".to_owned(),
         key: FleetKey::new(&"secret".into()),
     };
     PreparedMember::new(config)
 }
 
-fn join(store: &MemoryStore, release: &str) -> Member {
+fn join(store: &MemoryStore) -> Member {
     let ((faulty, fails), state) = (FaultyStore::new(store), Arc::<MemberState>::default());
-    let handle = prepare(release).join(Box::new(faulty), Arc::clone(&state) as _).expect("a thread");
+    let handle = prepare().join(Box::new(faulty), Arc::clone(&state) as _).expect("a thread");
     Member { handle, fails, state }
 }
 
@@ -140,7 +140,7 @@ async fn leader(members: &[Member]) -> usize {
 #[tokio::test]
 async fn another_replica_leads_after_the_leader_has_ended_or_left() {
     let store = MemoryStore::default();
-    let mut members: Vec<Member> = (0..3).map(|_| join(&store, "1.0")).collect();
+    let mut members: Vec<Member> = (0..3).map(|_| join(&store)).collect();
 
     let first = leader(&members).await;
     assert_eq!(members.iter().filter(|member| member.leads()).count(), 1);
@@ -162,12 +162,15 @@ async fn another_replica_leads_after_the_leader_has_ended_or_left() {
 }
 
 #[tokio::test]
-async fn a_replica_of_a_new_release_leads_after_the_old_leader_has_left() {
+async fn the_replica_that_joined_last_leads_after_the_leader_has_left() {
     let store = MemoryStore::default();
-    let mut members = vec![join(&store, "1.0")];
+    let mut members = vec![join(&store)];
     leader(&members).await;
-    members.extend([join(&store, "1.0"), join(&store, "1.1"), join(&store, "1.0")]);
+    members.extend([join(&store), join(&store), join(&store)]);
     eventually(async || members.iter().all(|member| member.handle.status().borrow().leader.is_some())).await;
+    for joined in [1, 3, 2] {
+        members[0].handle.followers().record(members[joined].handle.replica_id());
+    }
 
     members[0].handle.leave().await;
 
@@ -177,7 +180,7 @@ async fn a_replica_of_a_new_release_leads_after_the_old_leader_has_left() {
 #[tokio::test]
 async fn the_lease_ends_while_the_store_fails_and_the_replica_is_degraded_until_it_leads_again() {
     let store = MemoryStore::default();
-    let members = [join(&store, "1.0")];
+    let members = [join(&store)];
     leader(&members).await;
     let leadership = members[0].handle.leadership();
     let metrics = || {
@@ -209,7 +212,7 @@ async fn the_lease_ends_while_the_store_fails_and_the_replica_is_degraded_until_
 #[tokio::test]
 async fn a_leader_that_can_not_reach_the_store_is_replaced_and_yields_when_it_can() {
     let store = MemoryStore::default();
-    let members: Vec<Member> = (0..2).map(|_| join(&store, "1.0")).collect();
+    let members: Vec<Member> = (0..2).map(|_| join(&store)).collect();
     let first = leader(&members).await;
 
     members[first].fails.store(true, Ordering::SeqCst);
@@ -226,7 +229,7 @@ async fn a_leader_that_can_not_reach_the_store_is_replaced_and_yields_when_it_ca
 #[tokio::test]
 async fn the_leader_writes_a_record_again_that_the_store_has_lost() {
     let mut store = MemoryStore::default();
-    let members: Vec<Member> = (0..3).map(|_| join(&store, "1.0")).collect();
+    let members: Vec<Member> = (0..3).map(|_| join(&store)).collect();
     let first = leader(&members).await;
     let term = members[first].term();
 
@@ -241,7 +244,7 @@ async fn the_leader_writes_a_record_again_that_the_store_has_lost() {
 #[tokio::test]
 async fn a_deletion_is_confirmed_by_the_record_and_outlives_its_loss_and_a_change_of_the_leader() {
     let store = MemoryStore::default();
-    let members: Vec<Member> = (0..2).map(|_| join(&store, "1.0")).collect();
+    let members: Vec<Member> = (0..2).map(|_| join(&store)).collect();
     let first = leader(&members).await;
     let (leads, follows) = (&members[first].handle, &members[1 - first].handle);
     let days = [(Geo::Cn, day("2026-11-20"))];
@@ -264,10 +267,10 @@ async fn a_deletion_is_confirmed_by_the_record_and_outlives_its_loss_and_a_chang
 
 #[tokio::test]
 async fn a_leader_that_sees_two_followers_has_a_third_of_the_rate_for_the_end_of_its_lease() {
-    let members = [join(&MemoryStore::default(), "1.0")];
+    let members = [join(&MemoryStore::default())];
     leader(&members).await;
     for follower in ["a", "b"] {
-        members[0].handle.followers().record(follower, "1.0");
+        members[0].handle.followers().record(follower);
     }
     let share = || members[0].state.lease.lock().map(|(_, share)| share);
     eventually(async || share().is_some_and(|share| (share - 1.0 / 3.0).abs() < f64::EPSILON)).await;
@@ -275,7 +278,7 @@ async fn a_leader_that_sees_two_followers_has_a_third_of_the_rate_for_the_end_of
 
 #[tokio::test]
 async fn a_successor_continues_after_the_calls_of_its_predecessor_and_at_a_part_of_the_rate_after_its_lease() {
-    let member = prepare("1.0");
+    let member = prepare();
     let (_simulator, predecessor) = upstream(&member, 10.0).await;
     let member = member.join(Box::new(MemoryStore::default()), Arc::new(predecessor.clone())).expect("a thread");
     eventually(async || member.leadership().leads()).await;
@@ -285,10 +288,10 @@ async fn a_successor_continues_after_the_calls_of_its_predecessor_and_at_a_part_
         counts.as_array().expect("a list").iter().filter_map(serde_json::Value::as_u64).sum::<u64>()
     };
 
-    let (_other, successor) = upstream(&prepare("1.0"), 10.0).await;
+    let (_other, successor) = upstream(&prepare(), 10.0).await;
     successor.import(&predecessor.export(None), Duration::ZERO);
     assert_eq!((recent_calls(&predecessor), recent_calls(&successor)), (10, 10));
-    let (_other, late) = upstream(&prepare("1.0"), 10.0).await;
+    let (_other, late) = upstream(&prepare(), 10.0).await;
     late.import(&predecessor.export(None), Duration::from_secs(120));
     assert_eq!(recent_calls(&late), 0);
 
@@ -330,9 +333,9 @@ async fn load(source: &FeishuSource) -> Result<usize, LoadError> {
 #[tokio::test]
 async fn a_replica_calls_upstream_only_while_it_leads() {
     let store = MemoryStore::default();
-    let other = [join(&store, "1.0")];
+    let other = [join(&store)];
     leader(&other).await;
-    let member = prepare("1.0");
+    let member = prepare();
     let (simulator, source) = upstream(&member, 5_000.0).await;
     assert_eq!(load(&source).await, Err(LoadError::NotLeader));
     let member = member.join(Box::new(store.clone()), Arc::new(source.clone())).expect("a thread");
@@ -352,7 +355,7 @@ async fn a_replica_calls_upstream_only_while_it_leads() {
 
 #[tokio::test]
 async fn calls_that_wait_for_their_turn_end_with_the_lease() {
-    let member = prepare("1.0");
+    let member = prepare();
     // Ten calls, one a minute.
     let (simulator, source) = upstream(&member, 1.0 / 60.0).await;
     let member = member.join(Box::new(MemoryStore::default()), Arc::new(source.clone())).expect("a thread");

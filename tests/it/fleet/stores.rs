@@ -51,7 +51,7 @@ fn record(term: u64) -> FleetRecord {
             latest: vec![DeletedDay { geo: Geo::Cn, day: day("2026-11-20"), by: "a".into() }; 2],
         },
         replicas: 3,
-        has_other_release: false,
+        successor: None,
     }
 }
 
