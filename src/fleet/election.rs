@@ -60,6 +60,8 @@ pub struct Election {
     term: u64,
     /// What the store held last. `None`: not known.
     seen: Option<Seen>,
+    /// The leader by the last record that does not follow a loss.
+    leader: Option<LeaderAddress>,
     /// The longest lease of the records that were seen. A lost record can have been one with this lease.
     longest_lease: Duration,
     /// The last write, until the store shows its outcome.
@@ -131,7 +133,7 @@ struct Seen {
     record: Option<(FleetRecord, RecordVersion)>,
     /// When it was first seen.
     since: Duration,
-    /// This replica does not replace a leader before this time.
+    /// This replica does not replace the record of another one before this time.
     replace_after: Duration,
     /// Delay before this replica replaces it.
     jitter: Duration,
@@ -175,6 +177,7 @@ impl Election {
             role: ReplicaRole::Follower,
             term: 0,
             seen: None,
+            leader: None,
             longest_lease: times.lease,
             pending: None,
             next_read: Duration::ZERO,
@@ -219,6 +222,12 @@ impl Election {
     #[must_use]
     pub fn record(&self) -> Option<&FleetRecord> {
         self.seen.as_ref()?.record.as_ref().map(|(record, _)| record)
+    }
+
+    /// The replica that leads or led last, as far as is known. It stays known when the store loses its record.
+    #[must_use]
+    pub const fn leader(&self) -> Option<&LeaderAddress> {
+        self.leader.as_ref()
     }
 
     /// For how long the record that was seen last is known; zero if none is.
@@ -273,13 +282,13 @@ impl Election {
 
     /// Records what the store held.
     pub fn on_read(&mut self, now: Duration, found: Option<(FleetRecord, RecordVersion)>) {
+        self.checked = self.read_sent;
         let (nonce, term) = found.as_ref().map(|(record, _)| (&record.nonce, record.term)).unzip();
         let own_write = self.pending.take().filter(|pending| nonce == Some(&pending.record.nonce));
         if let (Some(pending), Some((_, version))) = (own_write, &found) {
             self.confirm(now, pending, version.clone());
             return;
         }
-        self.checked = self.read_sent;
         self.role = self.role(now);
         let is_of_other = found.as_ref().is_some_and(|(record, _)| record.leader.is_some() && !self.is_own(record));
         // A missing record, or one of an earlier term, is what a store has that lost writes.
@@ -380,7 +389,7 @@ impl Election {
         let after_refusal = refused.map(|(_, at)| at.max(seen.since) + renewal + seen.jitter);
         let at = seen.since + wait;
         let at = after_refusal.map_or(at, |early| early.min(at));
-        Some(if record.leader.is_some() && !self.is_own(record) { at.max(seen.replace_after) } else { at })
+        Some(if self.is_own(record) { at } else { at.max(seen.replace_after) })
     }
 
     fn propose(&mut self) -> ProposedWrite {
@@ -400,7 +409,9 @@ impl Election {
         self.role = match record.leader {
             Some(_) => {
                 self.steps_down = false;
-                self.checked = sent_at;
+                // The store can execute a write late. A lease that has ended before it was known gives no right.
+                let had_right = self.role(now) != ReplicaRole::Follower;
+                self.checked = if had_right { self.checked.max(sent_at) } else { sent_at };
                 ReplicaRole::Leader { until: sent_at + self.times.validity() }
             }
             None if self.releases() => ReplicaRole::Follower,
@@ -418,6 +429,9 @@ impl Election {
             return;
         }
         if let Some((record, _)) = &found {
+            if record.leader.is_some() || record.term >= self.term {
+                self.leader.clone_from(&record.leader);
+            }
             self.term = self.term.max(record.term);
             self.longest_lease = self.longest_lease.max(record.lease());
         }
@@ -717,6 +731,29 @@ mod tests {
             election.on_read(now, found);
             assert!(is_degraded(&election, now));
         }
+    }
+
+    #[test]
+    fn a_degraded_replica_whose_last_renewal_was_executed_late_stays_degraded_until_the_next_one() {
+        let (mut election, now) = degraded();
+        election.on_read(now, Some(record(Some("self"), 5, "1.0", "unanswered")));
+        assert!(is_degraded(&election, now));
+        assert!(matches!(election.next_step(now), ElectionStep::Write(_)));
+    }
+
+    #[test]
+    fn the_leader_stays_known_when_the_store_loses_its_record() {
+        let mut election = election();
+        let mut known_after = |found| {
+            election.on_read(Duration::ZERO, found);
+            election.leader().map(|leader| leader.id.clone())
+        };
+        assert_eq!(known_after(Some(record(Some("a"), 2, "1.0", "1"))).as_deref(), Some("a"));
+        assert_eq!(known_after(None).as_deref(), Some("a"));
+        assert_eq!(known_after(Some(record(None, UNKNOWN_LEADER_TERM, "1.0", "2"))).as_deref(), Some("a"));
+        // A replica that started after the loss leads.
+        assert_eq!(known_after(Some(record(Some("b"), 1, "1.0", "3"))).as_deref(), Some("b"));
+        assert_eq!(known_after(Some(record(None, 2, "1.0", "4"))), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct FleetStatus {
     pub degraded_until: Option<Instant>,
     /// The highest term that was seen.
     pub term: u64,
-    /// The replica that leads, by the record that was read last.
+    /// The replica that leads or led last, as far as is known. It stays known when the store loses the record.
     pub leader: Option<LeaderAddress>,
     /// Whether that is another replica. [`FleetStatus::other_leader`] gives it.
     pub has_other_leader: bool,

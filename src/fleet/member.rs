@@ -412,7 +412,7 @@ impl MemberTask {
             ReplicaRole::Leader { until } if !self.election.releases() => Some(self.epoch + until),
             _ => None,
         };
-        let leader = self.election.record().and_then(|record| record.leader.clone());
+        let leader = self.election.leader().cloned();
         let status = FleetStatus {
             leads_until,
             degraded_until: self.election.degraded_until(now).map(|until| self.epoch + until),
