@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{chain_rows::SharedChainRows, stats_client::PAGE_SIZE};
+use super::{chain_rows::SharedChainRows, wire::PAGE_SIZE};
 use crate::{
     model::Clock,
     source::{ChainCheckpoint, ChainCheckpoints, ChainKey, run_day_task},

@@ -23,7 +23,8 @@ use super::{
     range_plan::{self, TenantSize},
     remaining_work::{Parallelism, RemainingChain, RemainingWork},
     reply_class,
-    stats_client::{MAX_ATTEMPTS, PAGE_SIZE, PageRequest, StatsClient},
+    stats_client::{MAX_ATTEMPTS, PageRequest, StatsClient},
+    wire::PAGE_SIZE,
 };
 use crate::{
     model::{Clock, DataScope, Day, DayKey, DayRange, Geo, UserIdType},

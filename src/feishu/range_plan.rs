@@ -5,7 +5,7 @@
 //! A tenant of 20,000 people needs 334 calls per day, so one chain per day wastes less than 1 %, and 30 chains in
 //! parallel use the full call rate.
 
-use super::stats_client::PAGE_SIZE;
+use super::wire::PAGE_SIZE;
 use crate::model::{Day, DayRange};
 
 /// Longest date range of one chain, in days. Documented by Feishu.
