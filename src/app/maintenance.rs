@@ -150,10 +150,12 @@ impl Maintenance {
         match archive.remove(&expired).await {
             Ok(()) => tracing::info!(%first, days = expired.len(), "expired days were deleted"),
             Err(error) => {
-                tracing::error!(%first, days = expired.len(), %error, "expired days could not all be deleted")
+                tracing::error!(%first, days = expired.len(), %error, "expired days could not all be deleted");
             }
         }
-        expired.iter().for_each(|key| self.views.remove_day(key));
+        for key in &expired {
+            self.views.remove_day(key);
+        }
         let dates: BTreeSet<_> = expired.iter().map(|key| (key.geo, key.day)).collect();
         if let Some(member) = &self.member
             && !member.forget(dates, RECORD_TIMEOUT).await

@@ -100,7 +100,7 @@ pub enum NextPage {
 pub fn decode_success(text: &str, geo: Geo, days: DayRange) -> Option<DecodedPage<'_>> {
     let mut decoder = PageDecoder::new(geo, days);
     let end = wire::parse_success(text, |row| decoder.push(row))?;
-    Some(decoder.finish(end))
+    Some(decoder.finish(&end))
 }
 
 /// Decodes the payload of a successful reply that has anything unusual. A payload that is missing or not an object is a page
@@ -112,10 +112,12 @@ pub fn decode_payload(payload: Option<&RawValue>, geo: Geo, days: DayRange) -> D
         return DecodedPage { next: NextPage::TokenMissing, ..DecodedPage::default() };
     };
     let mut decoder = PageDecoder::new(geo, days);
-    page.rows.into_iter().for_each(|row| decoder.push(row));
+    for row in page.rows {
+        decoder.push(row);
+    }
     let unreadable = u32::try_from(page.unreadable_rows).unwrap_or(u32::MAX);
     decoder.page.unreadable_rows = decoder.page.unreadable_rows.saturating_add(unreadable);
-    decoder.finish(page.end).into_owned()
+    decoder.finish(&page.end).into_owned()
 }
 
 impl DecodedPage<'_> {
@@ -237,7 +239,7 @@ impl<'a> PageDecoder<'a> {
         })
     }
 
-    fn finish(self, end: PageEnd<'_>) -> DecodedPage<'a> {
+    fn finish(self, end: &PageEnd<'_>) -> DecodedPage<'a> {
         let token = end.page_token.text().filter(|token| is_complete(token));
         // If `has_more` cannot be read, a page token means that there are more pages.
         let next = match (end.has_more.flag().unwrap_or(token.is_some()), token) {
@@ -554,7 +556,7 @@ mod tests {
             let rest = rest.trim_start_matches('{');
             let (code, page) = (format!(r#""code":{code}"#), format!(r#""data":{page}"#));
             let [first, second] = if code_is_first { [code, page] } else { [page, code] };
-            format!(r#"{{{first},{second}{}{rest}"#, if rest == "}" { "" } else { "," })
+            format!(r"{{{first},{second}{}{rest}", if rest == "}" { "" } else { "," })
         })
     }
 

@@ -234,7 +234,7 @@ impl<'de, F: FnMut(UpstreamRow<'de>)> Visitor<'de> for ReplySeed<F> {
         while let Some(key) = map.next_key::<LenientScalar<'de>>()? {
             match key.as_key() {
                 "code" if !is_success => {
-                    is_success = map.next_value::<LenientScalar<'de>>()? == LenientScalar::Count(0)
+                    is_success = map.next_value::<LenientScalar<'de>>()? == LenientScalar::Count(0);
                 }
                 "data" if end.is_none() => end = Some(map.next_value_seed(PageSeed { on_row: &mut self.on_row })?),
                 "code" | "data" => return Err(A::Error::custom("a key twice")),

@@ -571,7 +571,7 @@ mod tests {
     use crate::{
         model::{ManualClock, UserIdType},
         store::FreshnessPolicy,
-        table::{DayTableBuilder, RowSelection},
+        table::{DayTableBuilder, Row, RowSelection},
     };
 
     const STORED: &str = "2026-11-10";
@@ -587,7 +587,8 @@ mod tests {
                 std::future::pending::<()>().await;
             }
             tokio::time::sleep(MIN_STORED_WAIT / 5).await;
-            let day = DayTableBuilder::new(key.clone(), Arc::default());
+            let mut day = DayTableBuilder::new(key.clone(), Arc::default());
+            day.push(&Row { user_id: Some("ou_1".into()), ..Row::default() });
             Ok(LoadedDay::Rows(Arc::new(day.finish("2026-11-22T04:00:00Z".parse().unwrap()))))
         }
 

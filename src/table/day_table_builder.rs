@@ -120,7 +120,7 @@ impl DayTableBuilder {
     pub fn push(&mut self, row: &Row) {
         let mut packer = self.dictionary.packer();
         let devices = packer.devices(&row.devices);
-        let packed = packer.pack(&RowValues {
+        let added = packer.pack(&RowValues {
             user_id: row.user_id.as_deref(),
             user_name: &row.user_name,
             department_name: &row.department.name,
@@ -133,7 +133,7 @@ impl DayTableBuilder {
             devices,
         });
         drop(packer);
-        self.push_packed(packed);
+        self.push_packed(added);
     }
 
     /// Adds a row that was packed with the dictionary of this builder, or replaces the row with the same user id.
@@ -176,14 +176,16 @@ impl DayTableBuilder {
     #[must_use]
     pub fn finish(self, fetched_at: Timestamp) -> DayTable {
         let Self { key, dictionary, rows, quality, keeps_order, .. } = self;
-        let rows = sorted(rows, &dictionary, keeps_order);
+        let unsorted = rows;
+        let rows = sorted(&unsorted, &dictionary, keeps_order);
+        drop(unsorted);
         let hash = content_hash(&rows, &dictionary);
         DayTable { key, fetched_at, hash, quality, dictionary, columns: columns(&rows) }
     }
 }
 
 /// The rows in the order of a day.
-fn sorted(rows: Vec<PackedRow>, dictionary: &Dictionary, keeps_order: bool) -> Vec<PackedRow> {
+fn sorted(rows: &[PackedRow], dictionary: &Dictionary, keeps_order: bool) -> Vec<PackedRow> {
     let mut order = Vec::with_capacity(rows.len());
     for (part, first) in rows.chunks(ROWS_PER_LOCK).zip((0..).step_by(ROWS_PER_LOCK)) {
         let tables = dictionary.read();
@@ -296,7 +298,9 @@ fn content_hash(rows: &[PackedRow], dictionary: &Dictionary) -> ContentHash {
     for part in rows.chunks(ROWS_PER_LOCK) {
         bytes.clear();
         let tables = dictionary.read();
-        part.iter().for_each(|row| push_row(&mut bytes, &ResolvedRow::new(&tables, row)));
+        for row in part {
+            push_row(&mut bytes, &ResolvedRow::new(&tables, row));
+        }
         // Hashing takes most of the time and does not need the lock.
         drop(tables);
         hash.update(&bytes);

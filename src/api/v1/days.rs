@@ -65,7 +65,9 @@ pub(in crate::api) async fn delete(
         Some(archive) => archive.remove(&keys).await,
         None => Ok(()),
     };
-    keys.iter().for_each(|key| state.data.views.remove_day(key));
+    for key in &keys {
+        state.data.views.remove_day(key);
+    }
     removed.map_err(|error| Problem::archive_unavailable(&error))?;
     if let Some(fleet) = &state.data.fleet {
         let days = geos.iter().map(|geo| (*geo, day));
