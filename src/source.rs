@@ -7,7 +7,12 @@ mod chain_checkpoint;
 mod day_task;
 mod remedy;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -19,7 +24,7 @@ pub use self::{
     day_task::run_day_task,
 };
 use crate::{
-    model::DayKey,
+    model::{Day, DayKey, Geo},
     report::{DayDigest, digest::DayReindexing},
     table::{DayMetadata, DayTable, Dictionary, FetchQuality, day_table::ContentHash},
 };
@@ -175,8 +180,11 @@ impl DayMetadata for LoadedDay {
 }
 
 /// The estimated cost of loading days.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forecast {
+    /// The days that upstream is asked for. The other days are stored.
+    #[serde(default)]
+    pub days_to_fetch: BTreeSet<(Geo, Day)>,
     /// Number of upstream calls that these days still need.
     pub calls: u64,
     /// Time until the last of these calls is answered. `None` if the rate limit or the size of the tenant is unknown.
@@ -193,6 +201,7 @@ pub struct Forecast {
 impl Forecast {
     /// No upstream call is needed.
     pub const NOTHING: Self = Self {
+        days_to_fetch: BTreeSet::new(),
         calls: 0,
         wait: Some(Duration::ZERO),
         longest_wait: Some(Duration::ZERO),

@@ -15,6 +15,7 @@ mod fetch_quality;
 pub mod instant_formatter;
 mod interner;
 pub mod ndjson;
+pub mod packed_row;
 pub mod parquet;
 pub mod profile;
 pub mod pseudonymizer;

@@ -50,10 +50,16 @@ fuzz_target!(|input: &[u8]| {
     assert_texts(&classified.class, &classified.upstream);
     let is_success = classified.class == ReplyClass::Success;
     assert_eq!(is_success, classified.upstream.code == Some(0), "the code determines the class");
+    let DayKey { geo, day, .. } = key();
+    let in_one_pass = decode::decode_success(&text, geo, DayRange::single(day));
+    assert!(is_success || in_one_pass.is_none(), "a failure has no page");
     if is_success {
         let envelope = classified.envelope.expect("a successful reply has an envelope");
-        let DayKey { geo, day, .. } = key();
-        check_page(&decode::decode_payload(envelope.data, geo, DayRange::single(day)), body.len());
+        let page = decode::decode_payload(envelope.data, geo, DayRange::single(day));
+        if let Some(in_one_pass) = in_one_pass {
+            assert_eq!(in_one_pass, page, "both ways of decoding agree");
+        }
+        check_page(page, body.len());
     }
 });
 
@@ -79,11 +85,11 @@ fn assert_texts(class: &ReplyClass, upstream: &UpstreamDetail) {
     }
 }
 
-fn check_page(page: &DecodedPage, body: usize) {
+fn check_page(page: DecodedPage<'_>, body: usize) {
     assert!(page.rows.len() <= body, "more rows than bytes");
     for row in &page.rows {
         assert!(row.unreadable_values as usize <= Counter::COUNT + Flag::SENT.len());
-        assert!(row.row.counters.iter().all(|count| *count <= MAX_COUNT));
+        assert!(row.counters.iter().all(|count| *count <= MAX_COUNT));
     }
     if let NextPage::Token(token) = &page.next {
         assert!(!token.trim().is_empty(), "an empty page token");
@@ -92,10 +98,11 @@ fn check_page(page: &DecodedPage, body: usize) {
         return;
     }
     // Builds a day in the same way as the page fetcher.
-    let mut builder = DayTableBuilder::new(key(), Arc::default());
-    page.rows.iter().for_each(|decoded| builder.push(&decoded.row));
+    let (dictionary, row_count) = (Arc::default(), page.rows.len());
+    let mut builder = DayTableBuilder::new(key(), Arc::clone(&dictionary));
+    page.pack(&dictionary).rows.into_iter().for_each(|packed| builder.push_packed(packed.row));
     let day = builder.finish(Timestamp::UNIX_EPOCH);
-    assert!(day.row_count() <= page.rows.len() && day.row_count() > 0);
+    assert!(day.row_count() <= row_count && day.row_count() > 0);
     check_lines(&day);
 
     let file = parquet::encode(&day, &digest::encode_digest(&day)).expect("encoding a day succeeds");

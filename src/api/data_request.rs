@@ -15,7 +15,7 @@ use std::{future::Future, num::NonZeroU64, ops::Deref, sync::Arc, time::Duration
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, Method, Uri, request::Parts},
+    http::{HeaderMap, Method, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -28,7 +28,7 @@ use super::{
     meta::RANGES_CAN_BE_COMPARED,
     params::Params,
     prefer::Preference,
-    problem::{DEFAULT_RETRY_AFTER, Problem},
+    problem::{DEFAULT_RETRY_AFTER, Problem, retry_after_seconds},
     selection_check::{SelectionCheck, check_selection},
     state::ApiState,
     v1::backfill_item::accepted_response,
@@ -85,8 +85,8 @@ pub enum EarlyResponse {
         job: Box<BackfillJob>,
         /// The caller, who may see the job.
         caller: Box<Caller>,
-        /// When the client should retry.
-        retry_after: Duration,
+        /// The estimated time until the days are there. `None` if it is unknown, or if the caller may not see it.
+        estimate: Option<Duration>,
     },
     /// A 304, or a response that was stored earlier.
     Ready(Box<Response>),
@@ -175,7 +175,7 @@ impl RequestContext {
         let estimate =
             job.progress.remaining_time().or(remaining).filter(|_| !self.caller.view().is_department_restricted());
         let (job, caller) = (Box::new(job), Box::new(self.caller.clone()));
-        EarlyResponse::Accepted { job, caller, retry_after: estimate.unwrap_or(DEFAULT_RETRY_AFTER) }
+        EarlyResponse::Accepted { job, caller, estimate }
     }
 
     /// Begins an export of rows, before its days are loaded.
@@ -273,7 +273,12 @@ impl IntoResponse for EarlyResponse {
     fn into_response(self) -> Response {
         match self {
             Self::Problem(problem) => problem.into_response(),
-            Self::Accepted { job, caller, retry_after } => accepted_response(&job, &caller, Some(retry_after)),
+            Self::Accepted { job, caller, estimate } => {
+                let mut response = accepted_response(&job, &caller, estimate);
+                let retry_after = retry_after_seconds(estimate.unwrap_or(DEFAULT_RETRY_AFTER));
+                response.headers_mut().insert(header::RETRY_AFTER, retry_after.into());
+                response
+            }
             Self::Ready(response) => *response,
         }
     }

@@ -141,23 +141,24 @@ impl Maintenance {
     /// Deletes expired days. In a fleet, the leader does.
     async fn expire(&self, now: Timestamp) {
         let Some(archive) = self.archive.as_ref().filter(|_| self.leadership.leads()) else { return };
-        let mut expired = BTreeSet::new();
+        let mut expired = Vec::new();
         for (geo, user_id_type) in Geo::ALL.into_iter().flat_map(|geo| UserIdType::ALL.map(|kind| (geo, kind))) {
             let Some(oldest) = self.policy.oldest_kept(geo, now) else { return };
-            for key in archive.days_before(oldest, geo, user_id_type).await {
-                if !self.leadership.leads() {
-                    break;
-                }
-                match archive.remove(&key).await {
-                    Ok(()) => tracing::info!(%key, "an expired day was deleted"),
-                    Err(error) => tracing::error!(%key, %error, "an expired day could not be deleted"),
-                }
-                self.views.remove_day(&key);
-                expired.insert((geo, key.day));
+            expired.extend(archive.days_before(oldest, geo, user_id_type).await);
+        }
+        let (Some(first), true) = (expired.first(), self.leadership.leads()) else { return };
+        match archive.remove(&expired).await {
+            Ok(()) => tracing::info!(%first, days = expired.len(), "expired days were deleted"),
+            Err(error) => {
+                tracing::error!(%first, days = expired.len(), %error, "expired days could not all be deleted");
             }
         }
-        if let Some(member) = self.member.as_ref().filter(|_| !expired.is_empty())
-            && !member.record_deletions(expired, RECORD_TIMEOUT).await
+        for key in &expired {
+            self.views.remove_day(key);
+        }
+        let dates: BTreeSet<_> = expired.iter().map(|key| (key.geo, key.day)).collect();
+        if let Some(member) = &self.member
+            && !member.record_deletions(dates, RECORD_TIMEOUT).await
         {
             tracing::warn!("other replicas keep expired days in memory until they start again");
         }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     model::{Clock, DataScope, Day, DayRange, Geo, UserIdType},
     source::{CallerId, LoadError, Priority},
+    table::Dictionary,
 };
 
 /// Checks the access to upstream, with the client that the gateway uses.
@@ -59,8 +60,8 @@ impl AccessProbe {
             range: DayRange::single(day),
         };
         let (_sender, priority) = watch::channel(Priority::Interactive);
-        let fetched =
-            self.client.fetch_page_once(&request, 1, &CallPriority { caller: CallerId(0), rank: 0, priority }).await?;
+        let call_priority = CallPriority { caller: CallerId(0), rank: 0, priority };
+        let fetched = self.client.fetch_page_once(&request, 1, &Dictionary::default(), &call_priority).await?;
         Ok(!fetched.page.rows.is_empty())
     }
 }

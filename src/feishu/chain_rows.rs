@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::decode::DecodedRow;
+use super::decode::PackedPageRow;
 use crate::{
     model::Day,
     source::{ChainCheckpoint, PAGE_SIZE},
@@ -69,11 +69,11 @@ impl ChainRows {
     }
 
     /// Adds a row. Returns how many rows are new: 0 if the row replaces an earlier one, or if its day is not fetched.
-    pub fn push(&mut self, DecodedRow { day, row, unreadable_values }: &DecodedRow) -> usize {
-        let Some(day) = self.days.get_mut(day) else { return 0 };
+    pub fn push(&mut self, PackedPageRow { day, row, unreadable_values }: PackedPageRow) -> usize {
+        let Some(day) = self.days.get_mut(&day) else { return 0 };
         let rows_before = day.builder.len();
-        day.builder.push(row);
-        day.unreadable_values = day.unreadable_values.saturating_add(*unreadable_values);
+        day.builder.push_packed(row);
+        day.unreadable_values = day.unreadable_values.saturating_add(unreadable_values);
         day.builder.len() - rows_before
     }
 

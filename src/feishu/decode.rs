@@ -2,23 +2,30 @@
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
+use foldhash::fast::RandomState;
 use jiff::{Timestamp, civil::DateTime};
 use serde_json::value::RawValue;
 
 use super::{
     count_parser::InexactCount,
-    wire::{LenientScalar, UpstreamPage, UpstreamRow},
+    wire::{self, LenientScalar, PageEnd, UpstreamPage, UpstreamRow},
 };
 use crate::{
     model::{Day, DayRange, Geo},
-    table::{Client, Department, Devices, Feature, Flag, Flags, day_table_builder::Row},
+    source::PAGE_SIZE,
+    table::{
+        Client, Counter, Devices, Dictionary, Feature, Flag, Flags,
+        packed_row::{PackedRow, RowValues},
+    },
 };
 
-/// A decoded page.
+/// A decoded page. It borrows from the text of the reply.
 #[derive(Debug, Default, PartialEq)]
-pub struct DecodedPage {
+pub struct DecodedPage<'a> {
     /// The rows of the requested days.
-    pub rows: Vec<DecodedRow>,
+    pub rows: Vec<DecodedRow<'a>>,
+    /// The different devices of the rows. Many rows have the same.
+    pub devices: Vec<Devices>,
     /// What follows this page.
     pub next: NextPage,
     /// Number of items that are not rows, and of rows without a date or with one that was not requested.
@@ -27,12 +34,52 @@ pub struct DecodedPage {
 
 /// A decoded row.
 #[derive(Debug, PartialEq)]
-pub struct DecodedRow {
+pub struct DecodedRow<'a> {
+    /// The day of the row.
+    pub day: Day,
+    /// The user id. `None` if Feishu omits it.
+    pub user_id: Option<Cow<'a, str>>,
+    /// The person's name.
+    pub user_name: Cow<'a, str>,
+    /// The name of the person's department.
+    pub department_name: Cow<'a, str>,
+    /// The path of the person's department.
+    pub department_path: Cow<'a, str>,
+    /// When the account was created.
+    pub create_time: Option<Timestamp>,
+    /// When the account was activated.
+    pub register_time: Option<Timestamp>,
+    /// When the person was last active, as known on that day.
+    pub last_active_time: Option<Timestamp>,
+    /// The flags that Feishu sends.
+    pub flags: Flags,
+    /// The counters, by [`Counter::index`].
+    pub counters: [u64; Counter::COUNT],
+    /// The index in [`DecodedPage::devices`].
+    pub devices: usize,
+    /// Number of counters and flags whose value is not a count. `count_parser` gives the counts to use instead.
+    pub unreadable_values: u32,
+}
+
+/// A page whose strings are in a dictionary.
+#[derive(Debug)]
+pub struct PackedPage {
+    /// The rows of the requested days.
+    pub rows: Vec<PackedPageRow>,
+    /// As [`DecodedPage::next`].
+    pub next: NextPage,
+    /// As [`DecodedPage::unreadable_rows`].
+    pub unreadable_rows: u32,
+}
+
+/// A row of a page.
+#[derive(Debug)]
+pub struct PackedPageRow {
     /// The day of the row.
     pub day: Day,
     /// The values of the row.
-    pub row: Row,
-    /// Number of counters and flags whose value is not a count. `count_parser` gives the counts to use instead.
+    pub row: PackedRow,
+    /// As [`DecodedRow::unreadable_values`].
     pub unreadable_values: u32,
 }
 
@@ -48,84 +95,160 @@ pub enum NextPage {
     TokenMissing,
 }
 
-/// Decodes the payload of a successful reply to a request for `days`. Times without a zone are in the zone of `geo`. A
-/// payload that is missing or not an object is a page without rows whose next token is missing.
+/// Decodes a successful reply to a request for `days` in one pass. Times without a zone are in the zone of `geo`. `None` if the
+/// reply is not a success, or if anything in it is unusual: then the payload of its envelope is decoded by [`decode_payload`].
 #[must_use]
-pub fn decode_payload(payload: Option<&RawValue>, geo: Geo, days: DayRange) -> DecodedPage {
+pub fn decode_success(text: &str, geo: Geo, days: DayRange) -> Option<DecodedPage<'_>> {
+    let mut decoder = PageDecoder::new(geo, days);
+    let end = wire::parse_success(text, |row| decoder.push(row))?;
+    Some(decoder.finish(&end))
+}
+
+/// Decodes the payload of a successful reply that has anything unusual. A payload that is missing or not an object is a page
+/// without rows whose next token is missing.
+#[must_use]
+pub fn decode_payload(payload: Option<&RawValue>, geo: Geo, days: DayRange) -> DecodedPage<'static> {
     let mut repaired = String::new();
-    let page = payload.and_then(|payload| UpstreamPage::parse(payload, &mut repaired));
-    let without_payload = || DecodedPage { next: NextPage::TokenMissing, ..DecodedPage::default() };
-    page.map_or_else(without_payload, |page| decode_page(&page, geo, days))
+    let Some(page) = payload.and_then(|payload| UpstreamPage::parse(payload, &mut repaired)) else {
+        return DecodedPage { next: NextPage::TokenMissing, ..DecodedPage::default() };
+    };
+    let mut decoder = PageDecoder::new(geo, days);
+    for row in page.rows {
+        decoder.push(row);
+    }
+    let unreadable = u32::try_from(page.unreadable_rows).unwrap_or(u32::MAX);
+    decoder.page.unreadable_rows = decoder.page.unreadable_rows.saturating_add(unreadable);
+    decoder.finish(&page.end).into_owned()
 }
 
-fn decode_page(page: &UpstreamPage<'_>, geo: Geo, days: DayRange) -> DecodedPage {
-    let mut known_devices = KnownDevices::default();
-    let rows: Vec<DecodedRow> =
-        page.rows.iter().filter_map(|row| decode_row(row, geo, days, &mut known_devices)).collect();
-    let other_rows = page.rows.len() - rows.len();
-    let unreadable_rows = u32::try_from(page.unreadable_rows + other_rows).unwrap_or(u32::MAX);
-    DecodedPage { rows, next: next_page(page), unreadable_rows }
-}
+impl DecodedPage<'_> {
+    /// Adds the strings to a dictionary.
+    #[must_use]
+    pub fn pack(self, dictionary: &Dictionary) -> PackedPage {
+        let mut packer = dictionary.packer();
+        let devices: Vec<u32> = self.devices.iter().map(|devices| packer.devices(devices)).collect();
+        let mut pack = |row: &DecodedRow<'_>| {
+            let values = RowValues {
+                user_id: row.user_id.as_deref(),
+                user_name: &row.user_name,
+                department_name: &row.department_name,
+                department_path: &row.department_path,
+                create_time: row.create_time,
+                register_time: row.register_time,
+                last_active_time: row.last_active_time,
+                flags: row.flags,
+                counters: &row.counters,
+                devices: devices[row.devices],
+            };
+            PackedPageRow { day: row.day, row: packer.pack(&values), unreadable_values: row.unreadable_values }
+        };
+        let rows = self.rows.iter().map(&mut pack).collect();
+        PackedPage { rows, next: self.next, unreadable_rows: self.unreadable_rows }
+    }
 
-fn next_page(page: &UpstreamPage<'_>) -> NextPage {
-    let token = page.page_token.text().filter(|token| is_complete(token));
-    // If `has_more` cannot be read, a page token means that there are more pages.
-    match (page.has_more.flag().unwrap_or(token.is_some()), token) {
-        (false, _) => NextPage::End,
-        (true, Some(token)) => NextPage::Token(token.as_ref().into()),
-        (true, None) => NextPage::TokenMissing,
+    /// The same page with copies of all texts.
+    fn into_owned(self) -> DecodedPage<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        let row_into_owned = |row: DecodedRow<'_>| DecodedRow {
+            day: row.day,
+            user_id: row.user_id.map(owned),
+            user_name: owned(row.user_name),
+            department_name: owned(row.department_name),
+            department_path: owned(row.department_path),
+            create_time: row.create_time,
+            register_time: row.register_time,
+            last_active_time: row.last_active_time,
+            flags: row.flags,
+            counters: row.counters,
+            devices: row.devices,
+            unreadable_values: row.unreadable_values,
+        };
+        let rows = self.rows.into_iter().map(row_into_owned).collect();
+        DecodedPage { rows, devices: self.devices, next: self.next, unreadable_rows: self.unreadable_rows }
     }
 }
 
-/// `None` if the date of the row is missing, invalid or not one of `days`.
-fn decode_row<'a>(
-    row: &'a UpstreamRow<'_>,
+/// Decodes the rows of a page one after the other.
+struct PageDecoder<'a> {
     geo: Geo,
     days: DayRange,
-    known_devices: &mut KnownDevices<'a>,
-) -> Option<DecodedRow> {
-    let day = parse_day(&row.date).filter(|day| days.contains(*day))?;
-    let mut unreadable_values = 0;
-    let flags = decode_flags(row, &mut unreadable_values);
-    let counters = row.counters().map(|counter| {
-        counter.count().unwrap_or_else(|InexactCount(count)| {
-            unreadable_values += 1;
-            count
-        })
-    });
-    let row = Row {
-        // An id in which a character was replaced is not the id of a person.
-        user_id: row.user_id.text().filter(|id| is_complete(id)).map(Into::into),
-        user_name: row.user_name.text().unwrap_or_default().into(),
-        department: Department {
-            name: row.department_name.text().unwrap_or_default().as_ref().into(),
-            path: row.department_path.text().unwrap_or_default().as_ref().into(),
-        },
-        create_time: parse_instant(&row.create_time, geo),
-        register_time: parse_instant(&row.register_time, geo),
-        last_active_time: parse_instant(&row.last_active_time, geo),
-        flags,
-        counters,
-        devices: known_devices.get(row),
-    };
-    Some(DecodedRow { day, row, unreadable_values })
+    page: DecodedPage<'a>,
+    /// The devices of the rows so far, by their texts: active systems, app packages, names of systems.
+    known_devices: HashMap<[Cow<'a, str>; 3], usize, RandomState>,
+    /// The latest date, and the requested day that it names. Most rows of a page have the same date.
+    latest_date: (LenientScalar<'a>, Option<Day>),
 }
 
-/// The devices of the rows of a page so far, by their texts: active systems, app packages, names of systems. Many rows have
-/// the same.
-#[derive(Debug, Default)]
-struct KnownDevices<'a>(HashMap<[Cow<'a, str>; 3], Devices>);
+impl<'a> PageDecoder<'a> {
+    fn new(geo: Geo, days: DayRange) -> Self {
+        let page = DecodedPage { rows: Vec::with_capacity(PAGE_SIZE), ..DecodedPage::default() };
+        Self { geo, days, page, known_devices: HashMap::default(), latest_date: Default::default() }
+    }
 
-impl<'a> KnownDevices<'a> {
-    fn get(&mut self, row: &'a UpstreamRow<'_>) -> Devices {
-        let texts = [&row.active_os, &row.app_package_type, &row.os_name].map(|text| text.text().unwrap_or_default());
-        let entry = self.0.entry(texts).or_insert_with_key(|[active_os, app_packages, os_names]| Devices {
-            clients: parse_clients(active_os),
-            // Documented: separated by a full-width comma. The ASCII comma is accepted too.
-            app_packages: split_names(app_packages, &['，', ',']).map(Into::into).collect(),
-            os_names: split_names(os_names, &[',', '，']).map(|name| corrected_os_name(name).into()).collect(),
+    fn push(&mut self, row: UpstreamRow<'a>) {
+        match self.decode(row) {
+            Some(row) => self.page.rows.push(row),
+            None => self.page.unreadable_rows += 1,
+        }
+    }
+
+    /// `None` if the date of the row is missing, invalid or not one of the requested days.
+    fn decode(&mut self, row: UpstreamRow<'a>) -> Option<DecodedRow<'a>> {
+        if row.date != self.latest_date.0 {
+            let day = parse_day(&row.date).filter(|day| self.days.contains(*day));
+            self.latest_date = (row.date.clone(), day);
+        }
+        let day = self.latest_date.1?;
+        let mut unreadable_values = 0;
+        let flags = decode_flags(&row, &mut unreadable_values);
+        let counters = row.counters().map(|counter| {
+            counter.count().unwrap_or_else(|InexactCount(count)| {
+                unreadable_values += 1;
+                count
+            })
         });
-        entry.clone()
+        let instant = |value: &LenientScalar<'_>| parse_instant(value, self.geo);
+        Some(DecodedRow {
+            day,
+            create_time: instant(&row.create_time),
+            register_time: instant(&row.register_time),
+            last_active_time: instant(&row.last_active_time),
+            // An id in which a character was replaced is not the id of a person.
+            user_id: row.user_id.into_text().filter(|id| is_complete(id)),
+            user_name: row.user_name.into_text().unwrap_or_default(),
+            department_name: row.department_name.into_text().unwrap_or_default(),
+            department_path: row.department_path.into_text().unwrap_or_default(),
+            flags,
+            counters,
+            devices: self.devices([row.active_os, row.app_package_type, row.os_name]),
+            unreadable_values,
+        })
+    }
+
+    /// The index of the devices with these texts.
+    fn devices(&mut self, values: [LenientScalar<'a>; 3]) -> usize {
+        let texts = values.map(|value| value.into_text().unwrap_or_default());
+        let devices = &mut self.page.devices;
+        *self.known_devices.entry(texts).or_insert_with_key(|[active_os, app_packages, os_names]| {
+            devices.push(Devices {
+                clients: parse_clients(active_os),
+                // Documented: separated by a full-width comma. The ASCII comma is accepted too.
+                app_packages: split_names(app_packages, &['，', ',']).map(Into::into).collect(),
+                os_names: split_names(os_names, &[',', '，']).map(|name| corrected_os_name(name).into()).collect(),
+            });
+            devices.len() - 1
+        })
+    }
+
+    fn finish(self, end: &PageEnd<'_>) -> DecodedPage<'a> {
+        let token = end.page_token.text().filter(|token| is_complete(token));
+        // If `has_more` cannot be read, a page token means that there are more pages.
+        let next = match (end.has_more.flag().unwrap_or(token.is_some()), token) {
+            (false, _) => NextPage::End,
+            (true, Some(token)) => NextPage::Token(token.as_ref().into()),
+            (true, None) => NextPage::TokenMissing,
+        };
+        DecodedPage { next, ..self.page }
     }
 }
 
@@ -192,9 +315,16 @@ fn corrected_os_name(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use reqwest::StatusCode;
 
     use super::*;
-    use crate::table::Counter;
+    use crate::{
+        feishu::{
+            json_repair::repair_json,
+            reply_class::{self, ClassifiedReply, ReplyClass},
+        },
+        table::{Department, Row},
+    };
 
     /// The documentation's own example of a row.
     const DOCUMENTED: &str = r#"{
@@ -211,20 +341,59 @@ mod tests {
         "total_search_count": "7", "quick_search_count": "7", "tab_search_count": "7"
     }"#;
 
-    fn decoded_payload(payload: &str) -> DecodedPage {
-        let day = |text: &str| text.parse().unwrap();
-        let days = DayRange::new(day("2020-02-15"), day("2026-11-01")).unwrap();
-        decode_payload(Some(serde_json::from_str(payload).unwrap()), Geo::Cn, days)
+    impl DecodedPage<'_> {
+        fn row(&self, index: usize) -> Row {
+            let row = &self.rows[index];
+            Row {
+                user_id: row.user_id.as_deref().map(Into::into),
+                user_name: row.user_name.clone().into(),
+                department: Department { name: (&*row.department_name).into(), path: (&*row.department_path).into() },
+                create_time: row.create_time,
+                register_time: row.register_time,
+                last_active_time: row.last_active_time,
+                flags: row.flags,
+                counters: row.counters,
+                devices: self.devices[row.devices].clone(),
+            }
+        }
     }
 
-    fn decoded(rows: &str) -> DecodedPage {
+    fn days() -> DayRange {
+        let day = |text: &str| text.parse().unwrap();
+        DayRange::new(day("2020-02-15"), day("2026-11-01")).unwrap()
+    }
+
+    /// Whether a reply is a success, and its page. Checks that a reply without anything unusual is read in both ways alike.
+    fn decoded_reply(reply: &str) -> Option<DecodedPage<'_>> {
+        let classify = |text| reply_class::classify(StatusCode::OK, Some("a log id"), text);
+        let (in_one_pass, repaired) = (decode_success(reply, Geo::Cn, days()), repair_json(reply));
+        let classified = Some(classify(reply))
+            .filter(|classified| classified.envelope.is_some())
+            .unwrap_or_else(|| classify(&repaired));
+        let is_success = classified.class == ReplyClass::Success;
+        let page = is_success
+            .then(|| decode_payload(classified.envelope.as_ref().and_then(|envelope| envelope.data), Geo::Cn, days()));
+        if in_one_pass.is_some() {
+            assert_eq!(in_one_pass, page, "{reply}");
+            let success = ClassifiedReply::success(Some("a log id"));
+            assert_eq!((classified.class, classified.upstream), (success.class, success.upstream), "{reply}");
+        }
+        page
+    }
+
+    fn decoded_payload(payload: &str) -> DecodedPage<'static> {
+        let reply = format!(r#"{{"code":0,"msg":"success","data":{payload}}}"#);
+        decoded_reply(&reply).unwrap().into_owned()
+    }
+
+    fn decoded(rows: &str) -> DecodedPage<'static> {
         decoded_payload(&format!(r#"{{"has_more":false,"items":[{rows}]}}"#))
     }
 
     #[test]
     fn the_documented_example_is_decoded() {
         let page = decoded(DOCUMENTED);
-        let DecodedRow { day, row, unreadable_values } = &page.rows[0];
+        let (DecodedRow { day, unreadable_values, .. }, row) = (&page.rows[0], page.row(0));
 
         assert_eq!(day.to_string(), "2020-02-15");
         assert_eq!(&*row.department.path, "testkkk/testcqlbfaaasdasdasd");
@@ -241,8 +410,9 @@ mod tests {
     #[test]
     fn a_row_needs_only_a_date() {
         let page = decoded(r#"{"date":"2026-11-01"}"#);
-        let day = "2026-11-01".parse().unwrap();
-        assert_eq!(page.rows, [DecodedRow { day, row: Row::default(), unreadable_values: 0 }]);
+        let day: Day = "2026-11-01".parse().unwrap();
+        assert_eq!((page.rows.len(), page.row(0)), (1, Row::default()));
+        assert_eq!((page.rows[0].day, page.rows[0].unreadable_values), (day, 0));
     }
 
     #[test]
@@ -251,7 +421,7 @@ mod tests {
             format!(r#"{{"date":"2026-11-01","active_os":"{active_os}","os_name":"{os_name}"}}"#)
         };
         let page = decoded(&[row("ios 14", "iOS"), row("ios 14", ""), row("", "iOS"), row("ios 14", "iOS")].join(","));
-        let devices: Vec<&Devices> = page.rows.iter().map(|row| &row.row.devices).collect();
+        let devices: Vec<&Devices> = page.rows.iter().map(|row| &page.devices[row.devices]).collect();
         let clients = vec![Client { os: Some("ios 14".into()), client: None }];
         let both = Devices { clients: clients.clone(), os_names: vec!["iOS".into()], ..Devices::default() };
         let only_clients = Devices { clients, ..Devices::default() };
@@ -274,8 +444,8 @@ mod tests {
             r#"{"date":"2026-11-01","vc_num":"many","send_messenger_num":-3,"create_docs_num":"4","create_cal_num":2.9,
                 "suite_active_flag":"perhaps","im_active_flag":true,"create_task_num":[1]}"#,
         );
-        let DecodedRow { row, unreadable_values, .. } = &page.rows[0];
-        assert_eq!(*unreadable_values, 5);
+        let row = page.row(0);
+        assert_eq!(page.rows[0].unreadable_values, 5);
         assert_eq!(row.counters.iter().sum::<u64>(), 4 + 2);
         assert_eq!(row.flags, Flags::default().with(Flag::Feature(Feature::Im), true));
     }
@@ -283,7 +453,7 @@ mod tests {
     #[test]
     fn an_id_with_a_replaced_character_is_missing() {
         let page = decoded(r#"{"date":"2026-11-01","user_id":"ou_\ud83d","user_name":"P \ud83d"}"#);
-        let Row { user_id, user_name, .. } = &page.rows[0].row;
+        let Row { user_id, user_name, .. } = page.row(0);
         assert_eq!((user_id.as_deref(), user_name.as_str()), (None, "P \u{fffd}"));
     }
 
@@ -302,7 +472,112 @@ mod tests {
         assert_eq!(next("[true]"), NextPage::TokenMissing);
     }
 
+    /// A value of JSON, or of what upstream could send in its place.
+    fn odd_value() -> impl Strategy<Value = String> {
+        const VALUES: &[&str] = &[
+            "null",
+            "true",
+            "0",
+            "1",
+            "-1",
+            "7.0",
+            "2.5",
+            "1e3",
+            "1e999",
+            "9007199254740993.0",
+            "18446744073709551616",
+            r#""""#,
+            r#"" 7 ""#,
+            r#""true""#,
+            r#""many""#,
+            r#""2026-11-01""#,
+            r#""2026-11-01 10:00:00""#,
+            r#""2020-02-14""#,
+            r#""ou_\u0031""#,
+            r#""\ud83d""#,
+            r#""\ud83d\ude00""#,
+            r#""\x""#,
+            r#""'ios 14,-'""#,
+            "[1]",
+            r#"{"deep":[{}]}"#,
+            "[]",
+            "{}",
+            "NaN",
+            "\u{1}",
+            "\"a\u{1}\"",
+            "]",
+        ];
+        prop_oneof![8 => Just("1".to_owned()), 8 => Just(r#""2026-11-01""#.to_owned()), 8 => prop::sample::select(VALUES).prop_map(str::to_owned)]
+    }
+
+    /// An object with some of these keys, some of them twice.
+    fn odd_object(
+        keys: &'static [&'static str],
+        value: impl Strategy<Value = String>,
+    ) -> impl Strategy<Value = String> {
+        let entries = prop::collection::vec((prop::sample::select(keys), value), 0..8);
+        entries.prop_map(|entries| {
+            let entries: Vec<String> = entries.iter().map(|(key, value)| format!(r#""{key}":{value}"#)).collect();
+            format!("{{{}}}", entries.join(","))
+        })
+    }
+
+    fn odd_page() -> impl Strategy<Value = String> {
+        let keys = [
+            "date",
+            "user_id",
+            "user_name",
+            "vc_num",
+            "im_active_flag",
+            "active_os",
+            "register_time",
+            "dat\\u0065",
+            "new",
+        ];
+        let row = odd_object(Vec::leak(keys.to_vec()), odd_value()).prop_map(|row| match row.strip_suffix('}') {
+            Some("{") => r#"{"date":"2026-11-01"}"#.to_owned(),
+            Some(row) => format!(r#"{row},"date":"2026-11-01"}}"#),
+            None => row,
+        });
+        let rows = prop::collection::vec(prop_oneof![9 => row, 1 => odd_value()], 0..5);
+        let items = rows.prop_map(|rows| format!("[{}]", rows.join(",")));
+        let end = odd_object(&["has_more", "page_token", "items", "new", "it\\u0065ms"], odd_value());
+        (prop_oneof![9 => items, 1 => odd_value()], end).prop_map(|(items, end)| {
+            let rest = end.trim_start_matches('{');
+            format!(r#"{{"items":{items}{}{rest}"#, if rest == "}" { "" } else { "," })
+        })
+    }
+
+    fn odd_reply() -> impl Strategy<Value = String> {
+        let rest = odd_object(&["msg", "error", "code", "data", "new"], odd_value());
+        let rest = prop_oneof![3 => Just("{}".to_owned()), 1 => rest];
+        let code = prop_oneof![9 => Just("0".to_owned()), 1 => odd_value()];
+        let page = prop_oneof![9 => odd_page(), 1 => odd_value()];
+        (code, page, rest, any::<bool>()).prop_map(|(code, page, rest, code_is_first)| {
+            let rest = rest.trim_start_matches('{');
+            let (code, page) = (format!(r#""code":{code}"#), format!(r#""data":{page}"#));
+            let [first, second] = if code_is_first { [code, page] } else { [page, code] };
+            format!(r"{{{first},{second}{}{rest}", if rest == "}" { "" } else { "," })
+        })
+    }
+
+    #[test]
+    fn an_ordinary_reply_is_decoded_in_one_pass() {
+        let reply = |payload: &str| format!(r#"{{"code":0,"msg":"success","data":{payload}}}"#);
+        let in_one_pass = |payload: &str| decode_success(&reply(payload), Geo::Cn, days()).is_some();
+        assert!(in_one_pass(&format!(r#"{{"has_more":true,"page_token":"2","items":[{DOCUMENTED},{{"date":"x"}}]}}"#)));
+        assert!(in_one_pass(r#"{"items":null}"#) && in_one_pass("{}"));
+        for payload in ["null", "[]", r#"{"items":[7]}"#, r#"{"items":[{"user_name":"\ud83d"}]}"#] {
+            assert!(!in_one_pass(payload), "{payload}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn an_odd_reply_is_decoded_in_both_ways_alike(reply in odd_reply()) {
+            decoded_reply(&reply);
+        }
+
         #[test]
         fn no_text_in_any_field_makes_the_decoder_panic(text in "\\PC{0,40}") {
             let row = serde_json::json!({

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::{
     chain_rows::{ChainRows, SharedChainRows},
-    decode::{DecodedPage, NextPage},
+    decode::{NextPage, PackedPageRow},
     page_lookahead::ConsecutiveTokens,
     stats_client::{CallPriority, FetchedPage, PageError, PageRequest, StatsClient},
 };
@@ -227,9 +227,10 @@ impl<'a> PageFetcher<'a> {
 
     fn start_call(&self, window: &mut CallWindow<'a>, token: Option<Arc<str>>, guessed: bool) {
         let (client, request, priority) = (self.client, Arc::clone(&self.request), self.priority.clone());
-        let max_attempts = self.limits.max_attempts;
+        let (dictionary, max_attempts) = (Arc::clone(&self.dictionary), self.limits.max_attempts);
         window.calls.push_back(PageCall { token: token.clone(), guessed });
-        let call = async move { client.fetch_page(&request, token.as_deref(), &priority, max_attempts).await };
+        let call =
+            async move { client.fetch_page(&request, token.as_deref(), &dictionary, &priority, max_attempts).await };
         window.replies.push_back(call.boxed());
     }
 
@@ -239,13 +240,13 @@ impl<'a> PageFetcher<'a> {
         // A checkpoint has all rows of a page or none.
         let mut rows = shared_rows.lock();
         rows.quality.clock_ahead |= clock_ahead;
-        let rows_before = self.row_count;
-        if self.add_rows(&mut rows, &page) && self.faulty_page_log_id.is_none() {
+        let (rows_before, is_empty) = (self.row_count, page.rows.is_empty());
+        if self.add_rows(&mut rows, page.rows, page.unreadable_rows) && self.faulty_page_log_id.is_none() {
             self.faulty_page_log_id = log_id;
         }
         if self.row_count > rows_before {
             (self.empty_pages, self.repeated_pages) = (0, 0);
-        } else if page.rows.is_empty() {
+        } else if is_empty {
             self.empty_pages += 1;
         } else {
             self.repeated_pages += 1;
@@ -280,11 +281,11 @@ impl<'a> PageFetcher<'a> {
     /// Adds the rows of a page. Returns whether a row or a value cannot be read.
     ///
     /// An unreadable row can be missing from any day of the range, so each of them counts it.
-    fn add_rows(&mut self, rows: &mut ChainRows, page: &DecodedPage) -> bool {
+    fn add_rows(&mut self, rows: &mut ChainRows, added: Vec<PackedPageRow>, unreadable_rows: u32) -> bool {
         let values_before = rows.unreadable_values();
-        self.row_count += page.rows.iter().map(|row| rows.push(row)).sum::<usize>();
-        rows.quality.unreadable_rows = rows.quality.unreadable_rows.saturating_add(page.unreadable_rows);
-        page.unreadable_rows > 0 || rows.unreadable_values() > values_before
+        self.row_count += added.into_iter().map(|row| rows.push(row)).sum::<usize>();
+        rows.quality.unreadable_rows = rows.quality.unreadable_rows.saturating_add(unreadable_rows);
+        unreadable_rows > 0 || rows.unreadable_values() > values_before
     }
 
     /// Logs once a fetch that rows or values could not be read.

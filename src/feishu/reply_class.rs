@@ -49,6 +49,15 @@ pub struct ClassifiedReply<'a> {
     pub envelope: Option<ReplyEnvelope<'a>>,
 }
 
+impl ClassifiedReply<'_> {
+    /// A successful reply whose envelope is not needed.
+    #[must_use]
+    pub fn success(header_log_id: Option<&str>) -> Self {
+        let upstream = UpstreamDetail { code: Some(0), log_id: header_log_id.map(Into::into) };
+        Self { class: ReplyClass::Success, upstream, envelope: None }
+    }
+}
+
 /// Classifies a reply. `header_log_id` is the log id from the headers; a valid one in the body takes precedence.
 #[must_use]
 pub fn classify<'a>(status: StatusCode, header_log_id: Option<&str>, body: &'a str) -> ClassifiedReply<'a> {

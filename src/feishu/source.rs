@@ -261,6 +261,7 @@ impl DaySource for FeishuSource {
             at_full_rate.max(with_gaps).max(sequence(work.longest))
         });
         Forecast {
+            days_to_fetch: keys.iter().map(|key| (key.geo, key.day)).collect(),
             calls,
             wait: longest_wait.filter(|_| limit_is_known),
             longest_wait,

@@ -4,7 +4,6 @@ use std::{borrow::Cow, cell::OnceCell, sync::Arc, time::Duration};
 
 use adaptive_throttle::{Permit, Throttle, TrafficClass};
 use jiff::Timestamp;
-use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
@@ -12,7 +11,7 @@ use super::{
     call_metrics::{self, CallMetrics, CallTimer},
     call_trace,
     clock_check::ClockCheck,
-    decode::{self, DecodedPage},
+    decode::{self, PackedPage},
     http::{HttpClient, RawReply, TransportError},
     json_repair::repair_json,
     quota::{MonthlyQuota, QuotaCharge, QuotaRefusal},
@@ -23,6 +22,7 @@ use crate::{
     fleet::Leadership,
     model::{Backoff, Clock, DataScope, DayRange, Geo, UserIdType},
     source::{CallerId, LoadError, PAGE_SIZE, Priority, UpstreamDetail},
+    table::Dictionary,
 };
 
 const STATS_PATH: &str = "/open-apis/admin/v1/admin_user_stats";
@@ -97,7 +97,7 @@ pub enum PageError {
 #[derive(Debug)]
 pub struct FetchedPage {
     /// The page.
-    pub page: DecodedPage,
+    pub page: PackedPage,
     /// The id of the call in Feishu's log search.
     pub log_id: Option<Arc<str>>,
     /// Whether the clock of this machine was ahead of upstream's.
@@ -173,8 +173,8 @@ impl StatsClient {
         &self.call_metrics
     }
 
-    /// Fetches the page with this token, or the first page without a token. Makes at most `max_attempts` attempts if it fails
-    /// temporarily.
+    /// Fetches the page with this token, or the first page without a token, and packs its rows with `dictionary`. Makes at most
+    /// `max_attempts` attempts if it fails temporarily.
     ///
     /// # Errors
     /// [`PageError`] after a permanent failure, or if all attempts have failed.
@@ -182,12 +182,13 @@ impl StatsClient {
         &self,
         request: &PageRequest,
         page_token: Option<&str>,
+        dictionary: &Dictionary,
         call_priority: &CallPriority,
         max_attempts: u32,
     ) -> Result<FetchedPage, PageError> {
         let (mut failures, mut refusals, mut token_rejected) = (0, 0, false);
         loop {
-            match self.call(request, page_token, PAGE_SIZE, call_priority).await? {
+            match self.call(request, page_token, PAGE_SIZE, dictionary, call_priority).await? {
                 AttemptResult::Page(page) => return Ok(page),
                 AttemptResult::Failed(error) => return Err(error),
                 AttemptResult::TokenRejected(_) if !token_rejected => token_rejected = true,
@@ -216,9 +217,10 @@ impl StatsClient {
         &self,
         request: &PageRequest,
         rows: usize,
+        dictionary: &Dictionary,
         call_priority: &CallPriority,
     ) -> Result<FetchedPage, LoadError> {
-        match self.call(request, None, rows, call_priority).await? {
+        match self.call(request, None, rows, dictionary, call_priority).await? {
             AttemptResult::Page(page) => Ok(page),
             AttemptResult::Failed(error) => Err(error.into()),
             AttemptResult::TokenRejected(upstream) => {
@@ -236,6 +238,7 @@ impl StatsClient {
         request: &PageRequest,
         page_token: Option<&str>,
         rows: usize,
+        dictionary: &Dictionary,
         call_priority: &CallPriority,
     ) -> Result<AttemptResult, LoadError> {
         let (permit, mut charge) = loop {
@@ -279,7 +282,7 @@ impl StatsClient {
         let http_request = call_trace::with_trace_headers(http_request, &span);
         let exchange = async {
             match self.http.send(http_request).await {
-                Ok(reply) => self.handle_reply(request, page_token, &token, &reply, guards),
+                Ok(reply) => self.handle_reply(request, page_token, dictionary, &token, &reply, guards),
                 Err(TransportError(reason)) => {
                     guards.timer.record_no_reply();
                     guards.charge.mark_failed();
@@ -316,6 +319,7 @@ impl StatsClient {
         &self,
         request: &PageRequest,
         page_token: Option<&str>,
+        dictionary: &Dictionary,
         token: &AccessToken,
         reply: &RawReply,
         guards: CallGuards,
@@ -323,11 +327,15 @@ impl StatsClient {
         let CallGuards { permit, mut charge, timer, sent_at } = guards;
         // The strict check is faster, and replies are nearly always valid.
         let text = str::from_utf8(&reply.body).map_or_else(|_| String::from_utf8_lossy(&reply.body), Cow::Borrowed);
-        let classify = |text| reply_class::classify(reply.status, reply.log_id.as_deref(), text);
-        let (mut classified, repaired) = (classify(&text), OnceCell::new());
-        if classified.envelope.is_none() {
-            classified = classify(repaired.get_or_init(|| repair_json(&text)));
-        }
+        let log_id = reply.log_id.as_deref();
+        let classify = |text| reply_class::classify(reply.status, log_id, text);
+        let (page, repaired) = (decode::decode_success(&text, request.geo, request.range), OnceCell::new());
+        let classified = match &page {
+            Some(_) => ClassifiedReply::success(log_id),
+            None => Some(classify(&text))
+                .filter(|classified| classified.envelope.is_some())
+                .unwrap_or_else(|| classify(repaired.get_or_init(|| repair_json(&text)))),
+        };
         let ClassifiedReply { class, upstream, envelope } = classified;
         timer.record_reply(&class);
         call_trace::record_reply(reply.status, &upstream, &class);
@@ -342,8 +350,11 @@ impl StatsClient {
             ReplyClass::Success => {
                 charge.commit();
                 let payload = envelope.and_then(|envelope| envelope.data);
+                let page = page.unwrap_or_else(|| decode::decode_payload(payload, request.geo, request.range));
+                let values = page.rows.iter().map(|row| u64::from(row.unreadable_values)).sum();
+                self.call_metrics.record_unreadable(u64::from(page.unreadable_rows), values);
                 AttemptResult::Page(FetchedPage {
-                    page: self.decode_page(payload, request),
+                    page: page.pack(dictionary),
                     log_id: upstream.log_id,
                     clock_ahead: self.clock_check.is_ahead(sent_at, reply.date),
                 })
@@ -370,14 +381,6 @@ impl StatsClient {
             ReplyClass::Rejected(reason) => AttemptResult::Failed(LoadError::Rejected { upstream, reason }.into()),
             ReplyClass::Transient(reason) => AttemptResult::Transient(LoadError::Unavailable { upstream, reason }),
         }
-    }
-
-    /// Decodes the payload of a successful reply.
-    fn decode_page(&self, payload: Option<&RawValue>, request: &PageRequest) -> DecodedPage {
-        let page = decode::decode_payload(payload, request.geo, request.range);
-        let values = page.rows.iter().map(|row| u64::from(row.unreadable_values)).sum();
-        self.call_metrics.record_unreadable(u64::from(page.unreadable_rows), values);
-        page
     }
 
     fn query_parameters<'a>(

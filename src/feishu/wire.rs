@@ -4,14 +4,15 @@
 //! read as [`LenientScalar`] and converted in [`decode`](super::decode). If an object has a key twice, the last value is
 //! used.
 //!
-//! A page is parsed at once. Only if that fails, its rows are parsed one by one, so that a fault costs no other row, and
-//! the fields of a row one by one, so that a fault costs no other field.
+//! A successful reply is parsed in one pass, row by row, by [`parse_success`]. Only if anything in it is unusual, it is parsed
+//! again: first the outer object ([`ReplyEnvelope`]), then the rows of its page one by one ([`UpstreamPage`]), so that a fault costs
+//! no other row, and the fields of a row one by one, so that a fault costs no other field.
 
 use std::{borrow::Cow, collections::HashMap, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -68,13 +69,20 @@ pub struct TokenReply<'a> {
     pub expire: LenientScalar<'a>,
 }
 
-/// One page of user-days.
+/// What follows a page.
 #[derive(Debug, Default)]
-pub struct UpstreamPage<'a> {
+pub struct PageEnd<'a> {
     /// Whether there is a next page.
     pub has_more: LenientScalar<'a>,
     /// The token of the next page. Documented as opaque.
     pub page_token: LenientScalar<'a>,
+}
+
+/// One page of user-days.
+#[derive(Debug, Default)]
+pub struct UpstreamPage<'a> {
+    /// What follows the page.
+    pub end: PageEnd<'a>,
     /// The rows. There may be none even if there is a next page.
     pub rows: Vec<UpstreamRow<'a>>,
     /// Number of items that are not objects.
@@ -106,28 +114,11 @@ impl<'a> UpstreamPage<'a> {
     /// not an object.
     #[must_use]
     pub fn parse(payload: &'a RawValue, repaired: &'a mut String) -> Option<Self> {
-        #[derive(Default, Deserialize)]
-        #[serde(default, bound(deserialize = "'de: 'a"))]
-        struct ReadablePage<'a> {
-            has_more: LenientScalar<'a>,
-            page_token: LenientScalar<'a>,
-            items: Option<Vec<UpstreamRow<'a>>>,
-        }
-        let payload = payload.get();
-        if !payload.starts_with('{') {
-            return None;
-        }
-        if let Ok(ReadablePage { has_more, page_token, items }) = serde_json::from_str(payload) {
-            return Some(Self { has_more, page_token, rows: items.unwrap_or_default(), unreadable_rows: 0 });
-        }
-        *repaired = repair_json(payload);
-        Self::parse_row_by_row(repaired)
-    }
-
-    fn parse_row_by_row(payload: &'a str) -> Option<Self> {
-        let fields: RawFields<'a> = serde_json::from_str(payload).ok()?;
+        *repaired = repair_json(payload.get());
+        let fields: RawFields<'a> = serde_json::from_str(repaired).ok()?;
         let scalar = |name: &str| fields.get(name).map_or(LenientScalar::Missing, |raw| LenientScalar::of_raw(raw));
-        let mut page = Self { has_more: scalar("has_more"), page_token: scalar("page_token"), ..Self::default() };
+        let end = PageEnd { has_more: scalar("has_more"), page_token: scalar("page_token") };
+        let mut page = Self { end, ..Self::default() };
         let Some(items) = fields.get("items") else { return Some(page) };
         match serde_json::from_str::<Option<Vec<&'a RawValue>>>(items.get()) {
             Ok(items) => {
@@ -167,12 +158,13 @@ macro_rules! define_upstream_row {
             $(pub $field: LenientScalar<'a>,)*
         }
 
+        /// The names of the fields.
+        const FIELD_NAMES: &[&str] = &[$(stringify!($field)),*];
+
         impl<'a> UpstreamRow<'a> {
-            fn field_mut(&mut self, name: &str) -> Option<&mut LenientScalar<'a>> {
-                match name {
-                    $(stringify!($field) => Some(&mut self.$field),)*
-                    _ => None,
-                }
+            /// The fields, in the order of [`FIELD_NAMES`].
+            fn fields_mut(&mut self) -> [&mut LenientScalar<'a>; FIELD_NAMES.len()] {
+                [$(&mut self.$field),*]
             }
         }
     };
@@ -187,8 +179,8 @@ impl<'a> UpstreamRow<'a> {
         }
         let fields: RawFields<'a> = serde_json::from_str(item.get()).ok()?;
         let mut row = Self::default();
-        for (name, raw) in fields {
-            if let Some(field) = row.field_mut(&name) {
+        for (name, field) in FIELD_NAMES.iter().zip(row.fields_mut()) {
+            if let Some(raw) = fields.get(*name) {
                 *field = LenientScalar::of_raw(raw);
             }
         }
@@ -196,16 +188,151 @@ impl<'a> UpstreamRow<'a> {
     }
 }
 
-/// Not derived, because derived code rejects an object with a key twice and accepts an array in place of an object.
 impl<'de: 'a, 'a> Deserialize<'de> for UpstreamRow<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(UpstreamRowVisitor)
+        RowSeed { order: &mut FieldOrder::default() }.deserialize(deserializer)
     }
 }
 
-struct UpstreamRowVisitor;
+/// Parses a successful reply in one pass and calls `on_row` for each row. `None` if the reply is not a success or if anything in
+/// it is unusual: then the rows so far do not count, and the reply is to be parsed as a [`ReplyEnvelope`].
+#[must_use]
+pub fn parse_success<'a>(text: &'a str, on_row: impl FnMut(UpstreamRow<'a>)) -> Option<PageEnd<'a>> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let end = ReplySeed { on_row }.deserialize(&mut deserializer).ok()?;
+    deserializer.end().ok().map(|()| end)
+}
 
-impl<'de> Visitor<'de> for UpstreamRowVisitor {
+// The visitors below are not derived, because derived code accepts an array in place of an object, and rejects a row with a key
+// twice.
+
+/// Parses a successful reply. Fails for any other reply.
+struct ReplySeed<F> {
+    on_row: F,
+}
+
+impl<'de, F: FnMut(UpstreamRow<'de>)> DeserializeSeed<'de> for ReplySeed<F> {
+    type Value = PageEnd<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, F: FnMut(UpstreamRow<'de>)> Visitor<'de> for ReplySeed<F> {
+    type Value = PageEnd<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a successful reply")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut is_success, mut end) = (false, None);
+        while let Some(key) = map.next_key::<LenientScalar<'de>>()? {
+            match key.as_key() {
+                "code" if !is_success => {
+                    is_success = map.next_value::<LenientScalar<'de>>()? == LenientScalar::Count(0);
+                }
+                "data" if end.is_none() => end = Some(map.next_value_seed(PageSeed { on_row: &mut self.on_row })?),
+                "code" | "data" => return Err(A::Error::custom("a key twice")),
+                "error" if map.next_value::<LenientScalar<'de>>()? == LenientScalar::Missing => {}
+                "error" => return Err(A::Error::custom("details of a failure")),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        end.filter(|_| is_success).ok_or_else(|| A::Error::custom("no success"))
+    }
+}
+
+/// Parses a page.
+struct PageSeed<'f, F> {
+    on_row: &'f mut F,
+}
+
+impl<'de, F: FnMut(UpstreamRow<'de>)> DeserializeSeed<'de> for PageSeed<'_, F> {
+    type Value = PageEnd<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, F: FnMut(UpstreamRow<'de>)> Visitor<'de> for PageSeed<'_, F> {
+    type Value = PageEnd<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a page")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut has_more, mut page_token, mut has_items) = (None, None, false);
+        while let Some(key) = map.next_key::<LenientScalar<'de>>()? {
+            match key.as_key() {
+                "has_more" if has_more.is_none() => has_more = Some(map.next_value()?),
+                "page_token" if page_token.is_none() => page_token = Some(map.next_value()?),
+                "items" if !has_items => {
+                    has_items = true;
+                    map.next_value_seed(ItemsSeed { on_row: &mut *self.on_row })?;
+                }
+                "has_more" | "page_token" | "items" => return Err(A::Error::custom("a key twice")),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(PageEnd { has_more: has_more.unwrap_or_default(), page_token: page_token.unwrap_or_default() })
+    }
+}
+
+/// Parses the rows of a page: a list, or null.
+struct ItemsSeed<'f, F> {
+    on_row: &'f mut F,
+}
+
+impl<'de, F: FnMut(UpstreamRow<'de>)> DeserializeSeed<'de> for ItemsSeed<'_, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de, F: FnMut(UpstreamRow<'de>)> Visitor<'de> for ItemsSeed<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of user-days")
+    }
+
+    fn visit_none<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let mut order = FieldOrder::default();
+        while let Some(row) = seq.next_element_seed(RowSeed { order: &mut order })? {
+            (self.on_row)(row);
+        }
+        Ok(())
+    }
+}
+
+/// Parses a row. If it has a key twice, the last value is used.
+struct RowSeed<'o> {
+    order: &'o mut FieldOrder,
+}
+
+impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
+    type Value = UpstreamRow<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowSeed<'_> {
     type Value = UpstreamRow<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,15 +340,41 @@ impl<'de> Visitor<'de> for UpstreamRowVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut row = UpstreamRow::default();
+        let (mut row, mut position) = (UpstreamRow::default(), 0);
+        let fields = row.fields_mut();
         while let Some(key) = map.next_key::<LenientScalar<'de>>()? {
-            let field = if let LenientScalar::Text(name) = &key { row.field_mut(name) } else { None };
-            match field {
-                Some(field) => *field = map.next_value()?,
+            match self.order.find(position, key.as_key()) {
+                Some(field) => *fields[field] = map.next_value()?,
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
+            position += 1;
         }
         Ok(row)
+    }
+}
+
+/// The fields of the latest row in their order in the text. Upstream sends the fields of all rows in the same order, so that few
+/// names are searched in the list of all names.
+#[derive(Debug)]
+struct FieldOrder([usize; FIELD_NAMES.len()]);
+
+impl Default for FieldOrder {
+    fn default() -> Self {
+        Self([0; FIELD_NAMES.len()])
+    }
+}
+
+impl FieldOrder {
+    /// The index of a field in [`FIELD_NAMES`]. `position` is that of the field in its row. `None` if there is no such field.
+    fn find(&mut self, position: usize, name: &str) -> Option<usize> {
+        let expected = self.0.get(position).copied().filter(|field| FIELD_NAMES[*field] == name);
+        expected.or_else(|| {
+            let field = FIELD_NAMES.iter().position(|field| *field == name)?;
+            if let Some(known) = self.0.get_mut(position) {
+                *known = field;
+            }
+            Some(field)
+        })
     }
 }
 
@@ -255,7 +408,23 @@ impl<'a> LenientScalar<'a> {
     }
 }
 
+impl<'a> LenientScalar<'a> {
+    /// The value as trimmed text. `None` if it is missing, blank, an array or an object.
+    #[must_use]
+    pub fn into_text(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Text(Cow::Borrowed(text)) => Some(text.trim()).filter(|text| !text.is_empty()).map(Cow::Borrowed),
+            other => other.text().map(|text| Cow::Owned(text.into_owned())),
+        }
+    }
+}
+
 impl LenientScalar<'_> {
+    /// The text of a key of an object.
+    fn as_key(&self) -> &str {
+        if let Self::Text(name) = self { name } else { "" }
+    }
+
     /// The value as trimmed text. `None` if it is missing, blank, an array or an object.
     #[must_use]
     pub fn text(&self) -> Option<Cow<'_, str>> {

@@ -736,7 +736,7 @@ mod tests {
     #[test]
     fn a_degraded_replica_whose_last_renewal_was_executed_late_stays_degraded_until_the_next_one() {
         let (mut election, now) = degraded();
-        election.on_read(now, Some(record(Some("self"), 5, "1.0", "unanswered")));
+        election.on_read(now, Some(record(Some("self"), 5, "unanswered")));
         assert!(is_degraded(&election, now));
         assert!(matches!(election.next_step(now), ElectionStep::Write(_)));
     }
@@ -748,12 +748,12 @@ mod tests {
             election.on_read(Duration::ZERO, found);
             election.leader().map(|leader| leader.id.clone())
         };
-        assert_eq!(known_after(Some(record(Some("a"), 2, "1.0", "1"))).as_deref(), Some("a"));
+        assert_eq!(known_after(Some(record(Some("a"), 2, "1"))).as_deref(), Some("a"));
         assert_eq!(known_after(None).as_deref(), Some("a"));
-        assert_eq!(known_after(Some(record(None, UNKNOWN_LEADER_TERM, "1.0", "2"))).as_deref(), Some("a"));
+        assert_eq!(known_after(Some(record(None, UNKNOWN_LEADER_TERM, "2"))).as_deref(), Some("a"));
         // A replica that started after the loss leads.
-        assert_eq!(known_after(Some(record(Some("b"), 1, "1.0", "3"))).as_deref(), Some("b"));
-        assert_eq!(known_after(Some(record(None, 2, "1.0", "4"))), None);
+        assert_eq!(known_after(Some(record(Some("b"), 1, "3"))).as_deref(), Some("b"));
+        assert_eq!(known_after(Some(record(None, 2, "4"))), None);
     }
 
     #[test]

@@ -40,8 +40,9 @@ const MAX_CONCURRENT_LOADS: usize = 512;
 /// A query is rejected early if this share of its estimated wait exceeds the time until its deadline.
 const REJECTION_ESTIMATE_FACTOR: f64 = 0.7;
 
-/// Minimum time for a partial result: days that are in the archive are read even if the caller does not want to wait.
-const MIN_PARTIAL_WAIT: Duration = Duration::from_millis(500);
+/// Minimum time to read stored days for a partial result, even if the caller does not want to wait for days that have to be
+/// fetched.
+const MIN_STORED_WAIT: Duration = Duration::from_millis(500);
 
 /// After a lead day could not be fetched, lead days are not fetched for this long unless they are required.
 const LEAD_DAYS_RETRY_INTERVAL: Duration = Duration::from_secs(60);
@@ -168,14 +169,13 @@ impl QueryEngine {
     /// Loads the days that `query` needs now.
     async fn load<D: DayData>(&self, query: &Query, options: LoadOptions) -> Result<LoadedDays<D>, QueryError> {
         let plan = self.plan(query);
-        let min_wait = if options.allow_partial { MIN_PARTIAL_WAIT } else { Duration::ZERO };
-        let options = LoadOptions { deadline: options.deadline.max(Instant::now() + min_wait), ..options };
-        let mut days = self.stored_and_fresh(&plan.keys, options).await;
+        let of_stored = deadline_of_stored_days(options);
+        let mut days = self.stored_and_fresh(&plan.keys, of_stored).await;
         let missing = days.iter().enumerate().filter(|(_, day)| day.is_none());
         let missing: Vec<(usize, DayKey)> = missing.map(|(index, _)| (index, plan.keys[index].clone())).collect();
         let mut cache_status = CacheStatus::HIT;
         if !missing.is_empty() {
-            let forecast = self.load_missing(&missing, &mut days, options).await?;
+            let forecast = self.load_missing(&missing, &mut days, options, of_stored).await?;
             cache_status.hit = forecast == Forecast::NOTHING;
             cache_status.collapsed = forecast.collapsed;
         }
@@ -191,12 +191,10 @@ impl QueryEngine {
     async fn stored_and_fresh<D: DayData>(
         &self,
         keys: &[DayKey],
-        options: LoadOptions,
+        deadline: Instant,
     ) -> Vec<Option<Result<Arc<D>, QueryError>>> {
         let stored = match D::DEPTH {
-            Depth::Digest => {
-                tokio::time::timeout_at(options.deadline, self.source.stored(keys, Depth::Digest)).await.ok()
-            }
+            Depth::Digest => tokio::time::timeout_at(deadline, self.source.stored(keys, Depth::Digest)).await.ok(),
             Depth::Rows => None,
         };
         let Some(stored) = stored else { return keys.iter().map(|_| None).collect() };
@@ -207,12 +205,14 @@ impl QueryEngine {
         stored.into_iter().map(|day| day.and_then(fresh)).collect()
     }
 
-    /// Loads the `missing` days of a plan into `days` and returns their forecast.
+    /// Loads the `missing` days of a plan into `days` and returns their forecast. Waits until the deadline of `options` for days
+    /// that have to be fetched, and until `of_stored` for the others.
     async fn load_missing<D: DayData>(
         &self,
         missing: &[(usize, DayKey)],
         days: &mut [Option<Result<Arc<D>, QueryError>>],
         options: LoadOptions,
+        of_stored: Instant,
     ) -> Result<Forecast, QueryError> {
         let context = self.load_context();
         let keys: Vec<DayKey> = missing.iter().map(|(_, key)| key.clone()).collect();
@@ -222,6 +222,8 @@ impl QueryEngine {
         }
         let load = |index, key: DayKey| {
             let is_kept = self.is_whole(&key);
+            let is_fetched = forecast.days_to_fetch.contains(&(key.geo, key.day));
+            let options = if is_fetched { options } else { LoadOptions { deadline: of_stored, ..options } };
             let (source, requested) = (Arc::clone(&self.source), key.clone());
             let engine = (forecast != Forecast::NOTHING).then(|| self.clone());
             let kept = engine.clone().filter(|_| is_kept);
@@ -523,6 +525,12 @@ pub(super) async fn in_one_dictionary<D: DayData>(
     Ok(())
 }
 
+/// Until when stored days are read.
+fn deadline_of_stored_days(options: LoadOptions) -> Instant {
+    let min_wait = if options.allow_partial { MIN_STORED_WAIT } else { Duration::ZERO };
+    options.deadline.max(Instant::now() + min_wait)
+}
+
 /// Runs one load until the deadline. Returns its index with the day, or with its error if a partial result is
 /// acceptable.
 ///
@@ -553,4 +561,67 @@ fn lead_keys(plan: &QueryPlan, days: u16) -> Vec<DayKey> {
         plan.keys.iter().map(|key| key.day).chain(plan.expired.iter().map(|(_, day)| *day)).collect();
     let days = lead.days().filter(|day| !planned.contains(day));
     days.flat_map(|day| plan.geos.iter().map(move |geo| DayKey { geo: *geo, ..first.with_day(day) })).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::{super::plan::QueryDates, *};
+    use crate::{
+        model::{ManualClock, UserIdType},
+        store::FreshnessPolicy,
+        table::{DayTableBuilder, Row, RowSelection},
+    };
+
+    const STORED: &str = "2026-11-10";
+    const TO_FETCH: &str = "2026-11-11";
+
+    /// A source that reads one day in a short time, and never receives the other one.
+    struct HalfStoredSource;
+
+    #[async_trait]
+    impl DaySource for HalfStoredSource {
+        async fn load(&self, key: &DayKey, _: Depth, _: LoadContext) -> Result<LoadedDay, LoadError> {
+            if key.day == TO_FETCH.parse().unwrap() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(MIN_STORED_WAIT / 5).await;
+            let mut day = DayTableBuilder::new(key.clone(), Arc::default());
+            day.push(&Row { user_id: Some("ou_1".into()), ..Row::default() });
+            Ok(LoadedDay::Rows(Arc::new(day.finish("2026-11-22T04:00:00Z".parse().unwrap()))))
+        }
+
+        async fn stored(&self, keys: &[DayKey], _: Depth) -> Vec<Option<LoadedDay>> {
+            vec![None; keys.len()]
+        }
+
+        async fn forecast(&self, _: &[DayKey], _: Depth) -> Forecast {
+            Forecast { days_to_fetch: [(Geo::Cn, TO_FETCH.parse().unwrap())].into(), ..Forecast::default() }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_partial_result_without_a_wait_has_the_stored_days_and_waits_for_no_other() {
+        let now = "2026-11-22T04:00:00Z".parse().unwrap();
+        let catalog = DayCatalog::new(FreshnessPolicy::default(), Arc::new(ManualClock::at(now)));
+        let engine = QueryEngine::new(Arc::new(HalfStoredSource), catalog, 1 << 20);
+        let range = DayRange::new(STORED.parse().unwrap(), TO_FETCH.parse().unwrap()).unwrap();
+        let query = Query {
+            dates: QueryDates::Days(range),
+            geos: vec![Geo::Cn],
+            user_id_type: UserIdType::OpenId,
+            scope: DataScope::Everyone,
+            selection: RowSelection::default(),
+            lead_days: 0,
+        };
+        let began = Instant::now();
+
+        let loaded = engine.load_rows(&query, LoadOptions { deadline: began, allow_partial: true }).await.unwrap();
+
+        let dates: Vec<String> = loaded.days.iter().map(|day| day.key().day.to_string()).collect();
+        let missing: Vec<String> = loaded.missing.iter().map(|(key, _)| key.day.to_string()).collect();
+        assert_eq!((dates, missing), (vec![STORED.to_owned()], vec![TO_FETCH.to_owned()]));
+        assert!(began.elapsed() < MIN_STORED_WAIT);
+    }
 }

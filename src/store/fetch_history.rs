@@ -164,13 +164,18 @@ impl FetchHistory {
         day.key().scope == DataScope::Everyone && self.judge(day.key(), would_lose_rows).unwrap_or(false)
     }
 
-    /// The mean number of rows of the latest recorded days of everyone that have rows, at most seven. `None` if there is none.
+    /// The mean number of rows of the latest recorded days of everyone that have rows, at most seven. If there is none with this
+    /// type of user id, that of another type, because the people are the same. `None` if there is no such day.
     #[must_use]
     pub fn rows_per_day(&self, geo: Geo, user_id_type: UserIdType) -> Option<f64> {
         let series = self.series.read();
-        let records = series.get(&(geo, user_id_type))?.records.values().rev();
-        let rows: Vec<usize> = records.map(|record| record.rows).filter(|rows| *rows > 0).take(RECENT_DAYS).collect();
-        (!rows.is_empty()).then(|| rows.iter().sum::<usize>() as f64 / rows.len() as f64)
+        let mean_of = |user_id_type| {
+            let records = series.get(&(geo, user_id_type))?.records.values().rev();
+            let rows: Vec<usize> =
+                records.map(|record| record.rows).filter(|rows| *rows > 0).take(RECENT_DAYS).collect();
+            (!rows.is_empty()).then(|| rows.iter().sum::<usize>() as f64 / rows.len() as f64)
+        };
+        mean_of(user_id_type).or_else(|| UserIdType::ALL.into_iter().find_map(mean_of))
     }
 
     /// Removes a day of one geo and id type in all scopes.

@@ -11,8 +11,9 @@ use super::{
     day_table::{ContentHash, DayColumns, DayTable, NO_INSTANT},
     dictionary::{Dictionary, DictionaryTables},
     fetch_quality::FetchQuality,
-    profile::{Department, Devices, PersonIndex, Profile, ProfileIndex},
-    schema::{Counter, Feature, Flag, Flags},
+    packed_row::{PackedRow, RowValues},
+    profile::{Department, Devices, NO_PERSON, PersonIndex, Profile},
+    schema::{Counter, Flags},
 };
 use crate::model::{DataScope, DayKey};
 
@@ -31,7 +32,7 @@ pub struct Row {
     pub register_time: Option<Timestamp>,
     /// When the person was last active, as known on that day.
     pub last_active_time: Option<Timestamp>,
-    /// The flags that Feishu sends. The builder derives [`Feature::Email`] and [`Feature::Task`] from the counters.
+    /// The flags that Feishu sends. Those for e-mail and tasks are derived from the counters.
     pub flags: Flags,
     /// The counters, by [`Counter::index`].
     pub counters: [u64; Counter::COUNT],
@@ -53,22 +54,24 @@ pub struct DayTableBuilder {
     keeps_order: bool,
 }
 
-#[derive(Clone, Debug)]
-struct PackedRow {
-    profile: ProfileIndex,
-    flags: Flags,
-    last_active: i64,
-    devices: u32,
-    counters: [u64; Counter::COUNT],
+/// The position of a row in the order of a day: rows with a user id first, then by the beginning of the id or the name.
+/// Rows for which these are equal are compared by [`ResolvedRow`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct SortKey {
+    lacks_id: bool,
+    prefix: u128,
 }
 
 /// A row with the dictionary entries that its indices refer to.
-struct ResolvedRow {
-    packed: PackedRow,
-    profile: Arc<Profile>,
-    department: Arc<Department>,
-    devices: Arc<Devices>,
+struct ResolvedRow<'a> {
+    packed: &'a PackedRow,
+    profile: &'a Profile,
+    department: &'a Department,
+    devices: &'a Devices,
 }
+
+/// Number of rows that are read from the dictionary under one lock, so that writers do not wait for long.
+const ROWS_PER_LOCK: usize = 512;
 
 impl DayTableBuilder {
     /// A builder without rows.
@@ -87,11 +90,11 @@ impl DayTableBuilder {
     /// A builder with the rows of a day, to which further rows can be added. The day keeps its dictionary.
     #[must_use]
     pub fn from_day(day: &DayTable) -> Self {
-        let rows: Vec<PackedRow> = (0..day.row_count()).map(|row| day.packed_row(row)).collect();
         let tables = day.dictionary.read();
-        let person = |(index, row): (usize, &PackedRow)| Some((tables.profile(row.profile).person?, index));
-        let row_by_person = rows.iter().enumerate().filter_map(person).collect();
+        let rows: Vec<PackedRow> = (0..day.row_count()).map(|row| day.packed_row(row, &tables)).collect();
         drop(tables);
+        let with_id = rows.iter().enumerate().filter(|(_, row)| row.person != NO_PERSON);
+        let row_by_person = with_id.map(|(index, row)| (row.person, index)).collect();
         Self { rows, row_by_person, ..Self::new(day.key.clone(), Arc::clone(&day.dictionary)) }
     }
 
@@ -115,30 +118,35 @@ impl DayTableBuilder {
 
     /// Adds a row, or replaces the row with the same user id.
     pub fn push(&mut self, row: &Row) {
-        let mut tables = self.dictionary.write();
-        let person = row.user_id.as_deref().map(|id| tables.intern_person(id));
-        let profile = Profile {
-            person: person.as_ref().map(|(index, _)| *index),
-            user_id: person.map(|(_, id)| id),
-            user_name: row.user_name.as_str().into(),
-            department: tables.intern_department(&row.department),
+        let mut packer = self.dictionary.packer();
+        let devices = packer.devices(&row.devices);
+        let added = packer.pack(&RowValues {
+            user_id: row.user_id.as_deref(),
+            user_name: &row.user_name,
+            department_name: &row.department.name,
+            department_path: &row.department.path,
             create_time: row.create_time,
             register_time: row.register_time,
-        };
-        let packed = PackedRow {
-            profile: tables.intern_profile(&profile),
-            flags: with_derived_flags(row.flags, &row.counters),
-            last_active: row.last_active_time.map_or(NO_INSTANT, Timestamp::as_second),
-            devices: tables.intern_devices(&row.devices),
-            counters: row.counters,
-        };
-        drop(tables);
+            last_active_time: row.last_active_time,
+            flags: row.flags,
+            counters: &row.counters,
+            devices,
+        });
+        drop(packer);
+        self.push_packed(added);
+    }
+
+    /// Adds a row that was packed with the dictionary of this builder, or replaces the row with the same user id.
+    pub fn push_packed(&mut self, row: PackedRow) {
         let next = self.rows.len();
-        let row = profile.person.map_or(next, |person| *self.row_by_person.entry(person).or_insert(next));
-        if row < next {
-            self.rows[row] = packed;
+        let position = match row.person {
+            NO_PERSON => next,
+            person => *self.row_by_person.entry(person).or_insert(next),
+        };
+        if position < next {
+            self.rows[position] = row;
         } else {
-            self.rows.push(packed);
+            self.rows.push(row);
         }
     }
 
@@ -168,17 +176,34 @@ impl DayTableBuilder {
     #[must_use]
     pub fn finish(self, fetched_at: Timestamp) -> DayTable {
         let Self { key, dictionary, rows, quality, keeps_order, .. } = self;
+        let unsorted = rows;
+        let rows = sorted(&unsorted, &dictionary, keeps_order);
+        drop(unsorted);
+        let hash = content_hash(&rows, &dictionary);
+        DayTable { key, fetched_at, hash, quality, dictionary, columns: columns(&rows) }
+    }
+}
+
+/// The rows in the order of a day.
+fn sorted(rows: &[PackedRow], dictionary: &Dictionary, keeps_order: bool) -> Vec<PackedRow> {
+    let mut order = Vec::with_capacity(rows.len());
+    for (part, first) in rows.chunks(ROWS_PER_LOCK).zip((0..).step_by(ROWS_PER_LOCK)) {
         let tables = dictionary.read();
-        let mut rows: Vec<ResolvedRow> = rows.into_iter().map(|row| ResolvedRow::new(&tables, row)).collect();
-        // Sorting and hashing take most of the time and don't need the lock.
-        drop(tables);
-        rows.sort_by(|left, right| {
+        let keys = part.iter().map(|row| SortKey::new(tables.profile(row.profile)));
+        order.extend(keys.zip(first..));
+    }
+    // Comparing beginnings needs neither the lock nor the texts. The position keeps the order of equal ones.
+    order.sort_unstable();
+    for equal in order.chunk_by_mut(|(left, _), (right, _)| left == right).filter(|equal| equal.len() > 1) {
+        let tables = dictionary.read();
+        let resolved = |index: usize| ResolvedRow::new(&tables, &rows[index]);
+        equal.sort_by(|(_, left), (_, right)| {
+            let (left, right) = (resolved(*left), resolved(*right));
             let by_person = left.sort_key().cmp(&right.sort_key());
             if keeps_order { by_person } else { by_person.then_with(|| left.content().cmp(&right.content())) }
         });
-        let hash = content_hash(&rows);
-        DayTable { key, fetched_at, hash, quality, dictionary, columns: columns(&rows) }
     }
+    order.into_iter().map(|(_, index)| rows[index].clone()).collect()
 }
 
 impl DayTable {
@@ -195,20 +220,23 @@ impl DayTable {
         let indices: Vec<usize> = (0..self.row_count()).collect();
         let first = indices.partition_point(|row| id(*row).is_some_and(|id| id < user_id));
         let rows = indices[first..].iter().take_while(|row| id(**row) == Some(user_id));
-        let rows: Vec<ResolvedRow> = rows.map(|row| ResolvedRow::new(&tables, self.packed_row(*row))).collect();
+        let rows: Vec<PackedRow> = rows.map(|row| self.packed_row(*row, &tables)).collect();
+        drop(tables);
         Self {
             key: self.key.clone(),
-            hash: content_hash(&rows),
+            hash: content_hash(&rows, &self.dictionary),
             dictionary: Arc::clone(&self.dictionary),
             columns: columns(&rows),
             ..*self
         }
     }
 
-    fn packed_row(&self, row: usize) -> PackedRow {
+    fn packed_row(&self, row: usize, tables: &DictionaryTables) -> PackedRow {
         let columns = &self.columns;
+        let profile = columns.profiles[row];
         PackedRow {
-            profile: columns.profiles[row],
+            profile,
+            person: tables.profile_persons()[profile as usize],
             flags: columns.flags[row],
             last_active: columns.last_active[row],
             devices: columns.devices[row],
@@ -217,49 +245,36 @@ impl DayTable {
     }
 }
 
-fn columns(rows: &[ResolvedRow]) -> DayColumns {
-    let rows = || rows.iter().map(|row| &row.packed);
+fn columns(rows: &[PackedRow]) -> DayColumns {
+    let mut counts = Vec::with_capacity(rows.len());
     DayColumns {
-        profiles: rows().map(|row| row.profile).collect(),
-        flags: rows().map(|row| row.flags).collect(),
-        last_active: rows().map(|row| row.last_active).collect(),
-        devices: rows().map(|row| row.devices).collect(),
+        profiles: rows.iter().map(|row| row.profile).collect(),
+        flags: rows.iter().map(|row| row.flags).collect(),
+        last_active: rows.iter().map(|row| row.last_active).collect(),
+        devices: rows.iter().map(|row| row.devices).collect(),
         counters: std::array::from_fn(|counter| {
-            CounterColumn::pack(&rows().map(|row| row.counters[counter]).collect::<Vec<_>>())
+            counts.clear();
+            counts.extend(rows.iter().map(|row| row.counters[counter]));
+            CounterColumn::pack(&counts)
         }),
     }
 }
 
-/// The flags with those for e-mail and tasks, which Feishu does not send. They are set if the person sent or created
-/// something.
-fn with_derived_flags(flags: Flags, counters: &[u64; Counter::COUNT]) -> Flags {
-    derive_flags(flags, counters, Counter::shows_use)
+impl SortKey {
+    fn new(profile: &Profile) -> Self {
+        let text = profile.user_id.as_ref().unwrap_or(&profile.user_name).as_bytes();
+        let mut prefix = [0; size_of::<u128>()];
+        let length = text.len().min(prefix.len());
+        prefix[..length].copy_from_slice(&text[..length]);
+        Self { lacks_id: profile.user_id.is_none(), prefix: u128::from_be_bytes(prefix) }
+    }
 }
 
-/// The flags that a content hash is computed from. Here, received e-mails set the flag for e-mail too, as they did when
-/// the first days were archived: the hashes in their files must stay valid. The counters are part of the hash, so no
-/// difference is lost.
-fn hashed_flags(row: &PackedRow) -> Flags {
-    derive_flags(row.flags, &row.counters, |_| true)
-}
-
-/// The flags with those for e-mail and tasks: each is set if one of its counters that `matters` is above 0.
-fn derive_flags(flags: Flags, counters: &[u64; Counter::COUNT], matters: impl Fn(Counter) -> bool) -> Flags {
-    let is_used = |feature| {
-        let mut of_feature =
-            Counter::ALL.into_iter().filter(|counter| counter.feature() == feature && matters(*counter));
-        of_feature.any(|counter| counters[counter.index()] > 0)
-    };
-    [Feature::Email, Feature::Task]
-        .into_iter()
-        .fold(flags, |flags, feature| flags.with(Flag::Feature(feature), is_used(feature)))
-}
-
-impl ResolvedRow {
-    fn new(tables: &DictionaryTables, packed: PackedRow) -> Self {
-        let profile = Arc::clone(tables.profile(packed.profile));
-        let department = Arc::clone(tables.department(profile.department));
-        Self { profile, department, devices: Arc::clone(tables.devices(packed.devices)), packed }
+impl<'a> ResolvedRow<'a> {
+    fn new(tables: &'a DictionaryTables, packed: &'a PackedRow) -> Self {
+        let profile = tables.profile(packed.profile);
+        let department = tables.department(profile.department);
+        Self { profile, department, devices: tables.devices(packed.devices), packed }
     }
 
     /// Rows are sorted by user id. Rows without a user id are last, sorted by name.
@@ -271,35 +286,44 @@ impl ResolvedRow {
     /// All that [`Self::sort_key`] lacks. Rows without a user id may have the same name: sorted by their whole content,
     /// their order and the hash of the day do not depend on the order of Feishu's reply.
     fn content(&self) -> impl Ord + '_ {
-        let (profile, row) = (&*self.profile, &self.packed);
+        let (profile, row) = (self.profile, self.packed);
         let times = (profile.create_time, profile.register_time, row.last_active);
-        (&*self.department, times, hashed_flags(row).bits(), &row.counters, &*self.devices)
+        (self.department, times, row.hashed_flags().bits(), &row.counters, self.devices)
     }
 }
 
 /// Hashes the values of the rows, not their indices, which differ between processes.
-fn content_hash(rows: &[ResolvedRow]) -> ContentHash {
+fn content_hash(rows: &[PackedRow], dictionary: &Dictionary) -> ContentHash {
     let (mut hash, mut bytes) = (Sha256::new(), Vec::new());
-    for ResolvedRow { packed: row, profile, department, devices } in rows {
-        // One update for a row is faster than one for each value.
+    for part in rows.chunks(ROWS_PER_LOCK) {
         bytes.clear();
-        push_text(&mut bytes, profile.user_id.as_deref());
-        push_text(&mut bytes, Some(&profile.user_name));
-        push_text(&mut bytes, Some(&department.name));
-        push_text(&mut bytes, Some(&department.path));
-        for time in [profile.create_time, profile.register_time] {
-            bytes.extend(time.map_or(NO_INSTANT, Timestamp::as_second).to_le_bytes());
+        let tables = dictionary.read();
+        for row in part {
+            push_row(&mut bytes, &ResolvedRow::new(&tables, row));
         }
-        bytes.extend(row.last_active.to_le_bytes());
-        bytes.extend(hashed_flags(row).bits().to_le_bytes());
-        for counter in row.counters {
-            bytes.extend(counter.to_le_bytes());
-        }
-        push_devices(&mut bytes, devices);
+        // Hashing takes most of the time and does not need the lock.
+        drop(tables);
         hash.update(&bytes);
     }
     let digest = hash.finalize();
     std::array::from_fn(|byte| digest[byte])
+}
+
+fn push_row(bytes: &mut Vec<u8>, row: &ResolvedRow<'_>) {
+    let ResolvedRow { packed: row, profile, department, devices } = row;
+    push_text(bytes, profile.user_id.as_deref());
+    push_text(bytes, Some(&profile.user_name));
+    push_text(bytes, Some(&department.name));
+    push_text(bytes, Some(&department.path));
+    for time in [profile.create_time, profile.register_time] {
+        bytes.extend_from_slice(&time.map_or(NO_INSTANT, Timestamp::as_second).to_le_bytes());
+    }
+    bytes.extend_from_slice(&row.last_active.to_le_bytes());
+    bytes.extend_from_slice(&row.hashed_flags().bits().to_le_bytes());
+    for counter in row.counters {
+        bytes.extend_from_slice(&counter.to_le_bytes());
+    }
+    push_devices(bytes, devices);
 }
 
 fn push_devices(bytes: &mut Vec<u8>, devices: &Devices) {
@@ -319,16 +343,16 @@ fn push_devices(bytes: &mut Vec<u8>, devices: &Devices) {
 /// Adds a text with its length, so that different rows never give the same bytes.
 fn push_text(bytes: &mut Vec<u8>, text: Option<&str>) {
     match text {
-        None => bytes.extend(u64::MAX.to_le_bytes()),
+        None => bytes.extend_from_slice(&u64::MAX.to_le_bytes()),
         Some(text) => {
             push_length(bytes, text.len());
-            bytes.extend(text.as_bytes());
+            bytes.extend_from_slice(text.as_bytes());
         }
     }
 }
 
 fn push_length(bytes: &mut Vec<u8>, length: usize) {
-    bytes.extend((length as u64).to_le_bytes());
+    bytes.extend_from_slice(&(length as u64).to_le_bytes());
 }
 
 #[cfg(test)]
@@ -336,7 +360,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Day, Geo, UserIdType};
+    use crate::{
+        model::{Day, Geo, UserIdType},
+        table::Flag,
+    };
 
     fn key() -> DayKey {
         let day = Day::new(2026, 11, 1).unwrap();
@@ -367,17 +394,6 @@ mod tests {
     #[test]
     fn all_rows_without_a_user_id_are_added() {
         assert_eq!(build(&Arc::default(), &[(None, 1), (None, 1)]).row_count(), 2);
-    }
-
-    #[test]
-    fn email_and_tasks_are_used_if_their_counters_are_above_zero() {
-        let mut counters = [0; Counter::COUNT];
-        counters[Counter::EmailReceiveInCount.index()] = 1;
-        assert_eq!(with_derived_flags(Flags::default(), &counters), Flags::default(), "a received e-mail is not use");
-        counters[Counter::EmailSendExtCount.index()] = 1;
-        let flags = with_derived_flags(Flags::default(), &counters);
-        assert!(flags.contains(Flag::Feature(Feature::Email)));
-        assert!(!flags.contains(Flag::Feature(Feature::Task)));
     }
 
     /// A row without a user id. All have the same name.

@@ -9,11 +9,12 @@ use std::{
 };
 
 use fixedbitset::FixedBitSet;
+use indexmap::Equivalent as _;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{
     interner::Interner,
-    profile::{Department, Devices, NO_PERSON, PersonIndex, Profile, ProfileIndex},
+    profile::{Department, DepartmentKey, Devices, NO_PERSON, PersonIndex, Profile, ProfileIndex, ProfileKey},
 };
 
 /// Assigns indices to people, profiles, departments and devices.
@@ -49,6 +50,9 @@ pub struct DictionaryTables {
     profiles: Interner<Profile>,
     /// The person of each profile, by profile index. [`NO_PERSON`] if the user id is missing.
     profile_persons: Vec<PersonIndex>,
+    /// The profile of each person that was added or found last, by person index; [`NO_PROFILE`] if there is none. Most rows have
+    /// the profile that the person had on the day before.
+    latest_profiles: Vec<ProfileIndex>,
     departments: Interner<Department>,
     devices: Interner<Devices>,
     /// The strings in `devices`: few different strings occur in many combinations.
@@ -57,6 +61,9 @@ pub struct DictionaryTables {
     /// person is added.
     user_id_ranks: OnceLock<Box<[u32]>>,
 }
+
+/// Marks people without a profile in `latest_profiles`.
+const NO_PROFILE: ProfileIndex = ProfileIndex::MAX;
 
 /// The memory use of one table of a dictionary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +172,7 @@ impl Dictionary {
         let known: Option<Vec<PersonIndex>> = known(&self.read());
         known.unwrap_or_else(|| {
             let mut tables = self.write();
-            user_ids.into_iter().map(|user_id| tables.intern_person(user_id).0).collect()
+            user_ids.into_iter().map(|user_id| tables.intern_person(user_id)).collect()
         })
     }
 
@@ -259,7 +266,8 @@ impl DictionaryTables {
     /// The approximate memory use of each table.
     #[must_use]
     pub fn table_sizes(&self) -> [TableSize; 4] {
-        let profile_bytes = self.profiles.heap_bytes() + size_of_val(&*self.profile_persons);
+        let profile_bytes =
+            self.profiles.heap_bytes() + size_of_val(&*self.profile_persons) + size_of_val(&*self.latest_profiles);
         let device_bytes = self.devices.heap_bytes() + self.device_texts.heap_bytes();
         [
             // A rank has four bytes a person.
@@ -284,22 +292,61 @@ impl DictionaryTables {
         self.departments.values()
     }
 
-    /// The index of a person, and the shared copy of the user id.
-    pub(super) fn intern_person(&mut self, user_id: &str) -> (PersonIndex, Arc<str>) {
+    /// The index of a person.
+    pub(super) fn intern_person(&mut self, user_id: &str) -> PersonIndex {
         let count_before = self.person_count();
         let index = self.people.intern(user_id, |id| Arc::from(id));
         if self.person_count() > count_before {
             self.user_id_ranks = OnceLock::new();
         }
-        (index, self.people.get(index).clone())
+        index
     }
 
     pub(super) fn intern_profile(&mut self, profile: &Profile) -> ProfileIndex {
         let index = self.profiles.intern(profile, |profile| Arc::new(profile.clone()));
-        if self.profile_persons.len() < self.profiles.values().len() {
-            self.profile_persons.push(profile.person.unwrap_or(NO_PERSON));
+        self.record_person(profile.person);
+        index
+    }
+
+    /// The index of the profile with these values, whose person is in this dictionary.
+    pub(super) fn intern_profile_key(&mut self, key: &ProfileKey<'_>) -> ProfileIndex {
+        let latest = key.person.and_then(|person| self.latest_profiles.get(person as usize).copied());
+        if let Some(latest) =
+            latest.filter(|latest| *latest != NO_PROFILE && key.equivalent(self.profiles.get(*latest)))
+        {
+            return latest;
+        }
+        let people = &self.people;
+        let to_profile = |key: &ProfileKey<'_>| Profile {
+            person: key.person,
+            user_id: key.person.map(|person| Arc::clone(people.get(person))),
+            user_name: key.user_name.into(),
+            department: key.department,
+            create_time: key.create_time,
+            register_time: key.register_time,
+        };
+        let index = self.profiles.intern(key, |key| Arc::new(to_profile(key)));
+        self.record_person(key.person);
+        if let Some(person) = key.person {
+            let person = person as usize;
+            self.latest_profiles.resize(self.latest_profiles.len().max(person + 1), NO_PROFILE);
+            self.latest_profiles[person] = index;
         }
         index
+    }
+
+    /// Records the person of a new profile.
+    fn record_person(&mut self, person: Option<PersonIndex>) {
+        if self.profile_persons.len() < self.profiles.values().len() {
+            self.profile_persons.push(person.unwrap_or(NO_PERSON));
+        }
+    }
+
+    /// The index of the department with these values.
+    pub(super) fn intern_department_key(&mut self, key: DepartmentKey<'_>) -> u32 {
+        let to_department =
+            |key: &DepartmentKey<'_>| Arc::new(Department { name: key.name.into(), path: key.path.into() });
+        self.departments.intern(&key, to_department)
     }
 
     pub(super) fn intern_department(&mut self, department: &Department) -> u32 {
@@ -346,11 +393,49 @@ mod tests {
     }
 
     #[test]
+    fn an_equal_profile_or_department_has_the_same_index_however_it_is_looked_up() {
+        let dictionary = Dictionary::default();
+        let mut tables = dictionary.write();
+        let department = Department { name: "平台".into(), path: "总部/平台".into() };
+        let index = tables.intern_department(&department);
+        let person = tables.intern_person("ou_1");
+        let create_time = jiff::Timestamp::from_second(7).ok();
+        let key = |person: Option<PersonIndex>, user_name| ProfileKey {
+            person,
+            user_id: person.map(|_| "ou_1"),
+            user_name,
+            department: index,
+            create_time,
+            register_time: None,
+        };
+        let profile = |person: Option<PersonIndex>, user_name: &str| Profile {
+            person,
+            user_id: person.map(|_| "ou_1".into()),
+            user_name: user_name.into(),
+            department: index,
+            create_time,
+            register_time: None,
+        };
+
+        assert_eq!(tables.intern_department_key(DepartmentKey { name: "平台", path: "总部/平台" }), index);
+        // The person's name changes, and changes back.
+        for name in ["张三", "李四", "张三"] {
+            for person in [Some(person), None] {
+                let index = tables.intern_profile_key(&key(person, name));
+                assert_eq!(**tables.profile(index), profile(person, name));
+                assert_eq!(tables.intern_profile(&profile(person, name)), index);
+                assert_eq!(tables.intern_profile_key(&key(person, name)), index);
+            }
+        }
+        assert_eq!(tables.profiles().len(), 4);
+    }
+
+    #[test]
     fn an_equal_value_has_the_same_index() {
         let dictionary = Dictionary::default();
-        let first = dictionary.write().intern_person("ou_1").0;
-        let second = dictionary.write().intern_person("ou_2").0;
-        assert_eq!(dictionary.write().intern_person("ou_1").0, first);
+        let first = dictionary.write().intern_person("ou_1");
+        let second = dictionary.write().intern_person("ou_2");
+        assert_eq!(dictionary.write().intern_person("ou_1"), first);
         assert_ne!(first, second);
         assert_eq!(dictionary.read().find_person("ou_2"), Some(second));
         assert_eq!(dictionary.read().person_count(), 2);

@@ -1,9 +1,9 @@
 //! Assigns indices to distinct values and holds each value once.
 
-use std::{borrow::Borrow, hash::Hash, sync::Arc};
+use std::{hash::Hash, sync::Arc};
 
 use foldhash::fast::RandomState;
-use indexmap::IndexSet;
+use indexmap::{Equivalent, IndexSet};
 
 use super::profile::{Department, Devices, Profile};
 
@@ -45,16 +45,16 @@ impl<T: ?Sized> Interner<T> {
 }
 
 impl<T: ?Sized + Eq + Hash + HeapSize> Interner<T> {
-    /// The index of a value. A new value is stored as the result of `to_arc`.
-    pub(super) fn intern(&mut self, value: &T, to_arc: impl FnOnce(&T) -> Arc<T>) -> u32
+    /// The index of a value, or of the value that is equivalent to `key`. A new value is stored as the result of `to_arc`.
+    pub(super) fn intern<Q>(&mut self, key: &Q, to_arc: impl FnOnce(&Q) -> Arc<T>) -> u32
     where
-        Arc<T>: Borrow<T>,
+        Q: ?Sized + Hash + Equivalent<Arc<T>>,
     {
-        if let Some(index) = self.index_of(value) {
+        if let Some(index) = self.index_of(key) {
             return index;
         }
         let index = index_u32(self.values.len());
-        let value = to_arc(value);
+        let value = to_arc(key);
         // An entry holds the value and its hash. The hash table has one index per entry and is about two thirds full.
         let index_bytes = size_of::<(u64, Arc<T>)>() + size_of::<usize>() * 3 / 2;
         self.heap_bytes += ARC_HEADER_BYTES + value.heap_size() + index_bytes;
@@ -62,19 +62,19 @@ impl<T: ?Sized + Eq + Hash + HeapSize> Interner<T> {
         index
     }
 
-    /// The index of a value. `None` if the value has not been interned.
-    pub(super) fn index_of(&self, value: &T) -> Option<u32>
+    /// The index of a value, or of the value that is equivalent to `key`. `None` if the value has not been interned.
+    pub(super) fn index_of<Q>(&self, key: &Q) -> Option<u32>
     where
-        Arc<T>: Borrow<T>,
+        Q: ?Sized + Hash + Equivalent<Arc<T>>,
     {
-        self.values.get_index_of(value).map(index_u32)
+        self.values.get_index_of(key).map(index_u32)
     }
 }
 
 impl Interner<str> {
     /// The shared copy of a text.
     pub(super) fn intern_text(&mut self, text: &Arc<str>) -> Arc<str> {
-        let index = self.intern(text, |_| Arc::clone(text));
+        let index = self.intern(&**text, |_| Arc::clone(text));
         Arc::clone(self.get(index))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use indexmap::Equivalent;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -59,6 +60,40 @@ pub struct Devices {
     pub app_packages: Vec<Arc<str>>,
     /// From Feishu's field `os_name`.
     pub os_names: Vec<Arc<str>>,
+}
+
+/// A [`Department`] to look up. Its fields and their order are those of a department, so both have the same hash.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) struct DepartmentKey<'a> {
+    pub(super) name: &'a str,
+    pub(super) path: &'a str,
+}
+
+/// A [`Profile`] to look up. Its fields and their order are those of a profile, so both have the same hash.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) struct ProfileKey<'a> {
+    pub(super) person: Option<PersonIndex>,
+    pub(super) user_id: Option<&'a str>,
+    pub(super) user_name: &'a str,
+    pub(super) department: u32,
+    pub(super) create_time: Option<Timestamp>,
+    pub(super) register_time: Option<Timestamp>,
+}
+
+impl Equivalent<Arc<Department>> for DepartmentKey<'_> {
+    fn equivalent(&self, department: &Arc<Department>) -> bool {
+        *self.name == *department.name && *self.path == *department.path
+    }
+}
+
+impl Equivalent<Arc<Profile>> for ProfileKey<'_> {
+    fn equivalent(&self, profile: &Arc<Profile>) -> bool {
+        // The user id is that of the person.
+        self.person == profile.person
+            && self.department == profile.department
+            && (self.create_time, self.register_time) == (profile.create_time, profile.register_time)
+            && *self.user_name == *profile.user_name
+    }
 }
 
 impl Devices {

@@ -101,7 +101,7 @@ impl Reindexing {
             people,
             (&self.from, &self.to),
             |tables, person| Arc::clone(tables.user_id(person)),
-            |tables, user_id| tables.intern_person(user_id).0,
+            |tables, user_id| tables.intern_person(user_id),
         );
         self.people.all(people)
     }

@@ -21,6 +21,12 @@ use tokio::net::TcpListener;
 /// Noon of 2026-11-22 in China: the 21st is produced and, fetched now, provisional; the 20th is final.
 pub const NOON: &str = "2026-11-22T04:00:00Z";
 
+/// A simulated Feishu, and the clock that it shares with gateways.
+pub struct Upstream {
+    pub simulator: Simulator,
+    pub clock: Arc<ManualClock>,
+}
+
 /// A gateway, its simulated upstream, and the clock that both share.
 pub struct Setup {
     pub simulator: Simulator,
@@ -37,6 +43,44 @@ pub struct ApiResponse {
     pub text: String,
 }
 
+impl Upstream {
+    pub async fn start(simulation: SimulatorConfig) -> Self {
+        let clock = Arc::new(ManualClock::at(at(NOON)));
+        let simulator = Simulator::start(simulation, simulator_clock(clock.clone())).await.expect("a simulator");
+        Self { simulator, clock }
+    }
+
+    /// A client without a rate limit of its own.
+    pub fn feishu_config(&self) -> FeishuConfig {
+        let config = self.simulator.config();
+        let credentials =
+            AppCredentials { app_id: config.app_id.clone(), app_secret: config.app_secret.as_str().into() };
+        let base_url = self.simulator.base_url().parse().expect("a URL");
+        FeishuConfig {
+            // A high rate, because most tests are not about rate limits.
+            throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
+            ..FeishuConfig::new(base_url, credentials, gateway_geo(config.geos[0]))
+        }
+    }
+
+    /// A gateway that fetches only what is requested.
+    pub fn gateway_config(&self) -> GatewayConfig {
+        let config = self.simulator.config();
+        let geos = config.geos.iter().copied().map(gateway_geo).collect();
+        GatewayConfig {
+            // A fixed upstream URL, because each simulator has another port: an archive belongs to one upstream.
+            owner: ArchiveOwner { app_id: config.app_id.clone(), upstream: "https://feishu.test".to_owned() },
+            maintenance: MaintenanceConfig { warm_days: None, poll_interval: Duration::from_millis(10) },
+            ..GatewayConfig::new(self.feishu_config(), geos)
+        }
+    }
+
+    /// Number of calls for pages that the simulator received, including rejected and failed calls.
+    pub fn calls(&self) -> usize {
+        self.simulator.call_log().stats_calls().len()
+    }
+}
+
 impl Setup {
     /// A gateway with default settings, whose upstream is a simulator with the settings `simulation`.
     pub async fn new(simulation: SimulatorConfig) -> Self {
@@ -45,25 +89,11 @@ impl Setup {
 
     /// The same, with settings of the gateway changed by `change`.
     pub async fn with(simulation: SimulatorConfig, change: impl FnOnce(&mut GatewayConfig)) -> Self {
-        let clock = Arc::new(ManualClock::at(at(NOON)));
-        let (app_id, app_secret) = (simulation.app_id.clone(), simulation.app_secret.as_str().into());
-        // A fixed upstream URL, because each simulator has another port: an archive belongs to one upstream.
-        let owner = ArchiveOwner { app_id: app_id.clone(), upstream: "https://feishu.test".to_owned() };
-        let geos: Vec<Geo> = simulation.geos.iter().copied().map(gateway_geo).collect();
-        let simulator = Simulator::start(simulation, simulator_clock(clock.clone())).await.expect("a simulator");
-        let base_url = simulator.base_url().parse().expect("a URL");
-        let feishu = FeishuConfig {
-            // A high rate, because most tests are not about rate limits.
-            throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
-            call_timeout: Duration::from_secs(5),
-            ..FeishuConfig::new(base_url, AppCredentials { app_id, app_secret }, geos[0])
-        };
-        let mut config = GatewayConfig {
-            owner,
-            maintenance: MaintenanceConfig { warm_days: None, poll_interval: Duration::from_millis(10) },
-            ..GatewayConfig::new(feishu, geos)
-        };
+        let upstream = Upstream::start(simulation).await;
+        let mut config = upstream.gateway_config();
+        config.feishu.call_timeout = Duration::from_secs(5);
         change(&mut config);
+        let Upstream { simulator, clock } = upstream;
         let gateway = app::build(config, clock.clone()).expect("a gateway");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));

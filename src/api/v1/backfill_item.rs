@@ -121,16 +121,14 @@ impl Backfill {
     }
 }
 
-/// A `202` response for a running job, with `Retry-After` if the wait is known.
-pub(in crate::api) fn accepted_response(job: &BackfillJob, caller: &Caller, retry_after: Option<Duration>) -> Response {
-    let seconds = retry_after.map(retry_after_seconds);
+/// A `202` response for a running job. `estimate` is used while the job has none of its own.
+pub(in crate::api) fn accepted_response(job: &BackfillJob, caller: &Caller, estimate: Option<Duration>) -> Response {
     let mut backfill = Backfill::for_caller(caller, job);
-    backfill.seconds_left = backfill.seconds_left.or(seconds.filter(|_| !caller.view().is_department_restricted()));
+    backfill.seconds_left = backfill.seconds_left.or(estimate.map(retry_after_seconds));
     let mut response = (StatusCode::ACCEPTED, Json(&backfill)).into_response();
     let headers = response.headers_mut();
     let location = HeaderValue::from_str(&format!("/v1/backfills/{}", job.id));
     headers.extend(location.ok().map(|location| (header::LOCATION, location)));
-    headers.extend(seconds.map(|seconds| (header::RETRY_AFTER, seconds.into())));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

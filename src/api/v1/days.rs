@@ -58,13 +58,17 @@ pub(in crate::api) async fn delete(
         Problem::invalid_parameters(vec![ParameterFault { parameter: "date".into(), detail: error.to_string() }])
     })?;
 
-    for (geo, user_id_type) in geos.iter().flat_map(|geo| UserIdType::ALL.map(|kind| (*geo, kind))) {
-        let key = DayKey { geo, user_id_type, scope: DataScope::Everyone, day };
-        if let Some(archive) = &state.data.archive {
-            archive.remove(&key).await.map_err(|error| Problem::archive_unavailable(&error))?;
-        }
-        state.data.views.remove_day(&key);
+    let series = geos.iter().flat_map(|geo| UserIdType::ALL.map(|kind| (*geo, kind)));
+    let key = |(geo, user_id_type)| DayKey { geo, user_id_type, scope: DataScope::Everyone, day };
+    let keys: Vec<DayKey> = series.map(key).collect();
+    let removed = match &state.data.archive {
+        Some(archive) => archive.remove(&keys).await,
+        None => Ok(()),
+    };
+    for key in &keys {
+        state.data.views.remove_day(key);
     }
+    removed.map_err(|error| Problem::archive_unavailable(&error))?;
     if let Some(fleet) = &state.data.fleet {
         let days = geos.iter().map(|geo| (*geo, day));
         if !fleet.member.record_deletions(days, fleet.patience).await {

@@ -237,14 +237,20 @@ impl Archive {
         }
     }
 
-    /// Removes a day from the archive, written or not, with the saved pages of fetches that contain it.
+    /// Removes days from the archive, written or not, with the saved pages of fetches that contain them.
     ///
     /// # Errors
-    /// If the storage operation fails. The file may still exist then.
-    pub async fn remove(&self, key: &DayKey) -> Result<(), StorageError> {
-        self.reader.evict(key).await;
-        self.remove_checkpoints(|name, _| checkpoint_contains(name, key)).await?;
-        self.writer.remove(key).await
+    /// The first failure of a storage operation. The file of that day may still exist then; the other days are removed
+    /// nevertheless.
+    pub async fn remove(&self, days: &[DayKey]) -> Result<(), StorageError> {
+        // One listing for all days.
+        let mut removed =
+            self.remove_checkpoints(|name, _| days.iter().any(|key| checkpoint_contains(name, key))).await;
+        for key in days {
+            self.reader.evict(key).await;
+            removed = removed.and(self.writer.remove(key).await);
+        }
+        removed
     }
 
     /// Removes the saved pages of fetches that nobody has continued in time.

@@ -2,14 +2,12 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{
-    app::{self, GatewayConfig, maintenance::MaintenanceConfig},
-    feishu::{FeishuConfig, token::AppCredentials},
-    model::{Geo, ManualClock},
-    store::{ArchiveLocation, ArchiveOwner},
+    app,
+    model::{DataScope, DayKey, Geo, UserIdType},
+    store::{Archive, ArchiveLocation, ArchiveOwner},
 };
-use feishu_simulator::{FaultKind, InjectedFault, PageTokenStyle, Simulator, SimulatorConfig};
+use feishu_simulator::{FaultKind, InjectedFault, PageTokenStyle, SimulatorConfig};
 use reqwest::StatusCode;
 use rstest::rstest;
 use serde_json::Value;
@@ -17,8 +15,8 @@ use tokio::{net::TcpListener, runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    archive::{lake::Lake, truth::file_equals_truth},
-    support::{ApiResponse, NOON, at, day, eventually, simulator_clock},
+    archive::{lake::Lake, recorded_store::RecordedStore, truth::file_equals_truth},
+    support::{ApiResponse, Upstream, at, day, eventually},
 };
 
 const DAY: &str = "2026-11-10";
@@ -32,8 +30,7 @@ const RECEIVED: usize = 20;
 
 /// A tenant whose upstream does not answer one call, and the archive of its gateways.
 struct Tenant {
-    simulator: Simulator,
-    clock: Arc<ManualClock>,
+    upstream: Upstream,
     lake: Lake,
 }
 
@@ -47,33 +44,20 @@ struct Process {
 
 impl Tenant {
     async fn new() -> Self {
-        let clock = Arc::new(ManualClock::at(at(NOON)));
         let page_tokens = PageTokenStyle::Opaque;
         let simulation = SimulatorConfig { users: 1_500, turnover: 0.0, page_tokens, ..SimulatorConfig::default() };
-        let simulator = Simulator::start(simulation, simulator_clock(clock.clone())).await.expect("a simulator");
-        Self { simulator, clock, lake: Lake::new() }
+        Self { upstream: Upstream::start(simulation).await, lake: Lake::new() }
     }
 
     /// A gateway that saves its chains at this interval.
     async fn gateway(&self, checkpoint_interval: Duration) -> Process {
-        let (app_id, app_secret) =
-            (self.simulator.config().app_id.clone(), self.simulator.config().app_secret.as_str());
-        let credentials = AppCredentials { app_id: app_id.clone(), app_secret: app_secret.into() };
-        let feishu = FeishuConfig {
-            throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
-            checkpoint_interval,
-            ..FeishuConfig::new(self.simulator.base_url().parse().expect("a URL"), credentials, Geo::Cn)
-        };
-        let config = GatewayConfig {
-            owner: ArchiveOwner { app_id, upstream: "https://feishu.test".to_owned() },
-            archive: ArchiveLocation::Folder(self.lake.root().to_owned()),
-            maintenance: MaintenanceConfig { warm_days: None, poll_interval: Duration::from_millis(10) },
-            ..GatewayConfig::new(feishu, vec![Geo::Cn])
-        };
+        let mut config = self.upstream.gateway_config();
+        config.feishu.checkpoint_interval = checkpoint_interval;
+        config.archive = ArchiveLocation::Folder(self.lake.root().to_owned());
         let runtime = Runtime::new().expect("a runtime");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port").into_std().expect("a listener");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
-        let (stop, clock) = (CancellationToken::new(), self.clock.clone());
+        let (stop, clock) = (CancellationToken::new(), self.upstream.clock.clone());
         let stopped = stop.clone().cancelled_owned();
         let served = runtime.spawn(async move {
             let gateway = app::build(config, clock).expect("a gateway");
@@ -86,12 +70,12 @@ impl Tenant {
     /// A gateway that has received [`RECEIVED`] pages of a day for a job, and waits for the next one.
     async fn gateway_in_a_chain(&self, checkpoint_interval: Duration) -> Process {
         let received = u32::try_from(RECEIVED).expect("a small number");
-        self.simulator.faults().push(InjectedFault::new(FaultKind::Hang).after(received));
+        self.upstream.simulator.faults().push(InjectedFault::new(FaultKind::Hang).after(received));
         let gateway = self.gateway(checkpoint_interval).await;
         let path = format!("/v1/backfills?start_date={DAY}&end_date={DAY}");
         let started = reqwest::Client::new().post(format!("{}{path}", gateway.base)).send().await.expect("an answer");
         assert_eq!(started.status(), StatusCode::ACCEPTED);
-        eventually(async || self.simulator.faults().remaining() == 0).await;
+        eventually(async || self.upstream.simulator.faults().remaining() == 0).await;
         gateway
     }
 
@@ -103,7 +87,7 @@ impl Tenant {
         gateway.kill();
         // The job would be continued.
         std::fs::remove_dir_all(tenant.lake.root().join("backfills")).expect("a job");
-        tenant.simulator.call_log().clear();
+        tenant.upstream.simulator.call_log().clear();
         tenant
     }
 
@@ -119,14 +103,14 @@ impl Tenant {
 
     /// The pages that were requested since the log was cleared.
     fn requested_pages(&self) -> Vec<usize> {
-        self.simulator.call_log().stats_calls().into_iter().filter_map(|call| call.page).collect()
+        self.upstream.simulator.call_log().stats_calls().into_iter().filter_map(|call| call.page).collect()
     }
 
     /// Waits for the day and asserts that it is whole and that no checkpoint is left.
     async fn is_archived(&self, gateway: &Process) {
         gateway.get(REPORT).await.json();
         eventually(async || self.lake.file(DAY).exists() && !self.checkpoint().exists()).await;
-        file_equals_truth(&self.lake.file(DAY), self.simulator.tenant(), day(DAY));
+        file_equals_truth(&self.lake.file(DAY), self.upstream.simulator.tenant(), day(DAY));
     }
 }
 
@@ -172,7 +156,7 @@ async fn a_gateway_that_is_told_to_stop_saves_its_chains() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_saved_chain_whose_token_is_rejected_starts_from_the_first_page() {
     let tenant = Tenant::after_a_kill().await;
-    tenant.simulator.faults().push(InjectedFault::new(FaultKind::RejectPageToken));
+    tenant.upstream.simulator.faults().push(InjectedFault::new(FaultKind::RejectPageToken));
 
     let next = tenant.gateway(Duration::from_millis(10)).await;
 
@@ -195,6 +179,25 @@ async fn a_deleted_day_is_not_continued() {
     next.kill();
 }
 
+#[tokio::test]
+async fn days_are_deleted_with_one_listing_of_the_checkpoints() {
+    let store = Arc::new(RecordedStore::new());
+    let owner = ArchiveOwner { app_id: "cli_a".to_owned(), upstream: "https://feishu.test".to_owned() };
+    let archive = Archive::new(Arc::clone(&store) as _, Arc::default(), owner);
+    for dates in ["2026-11-10.2026-11-12", "2026-11-13.2026-11-15", "2026-11-16.2026-11-18"] {
+        let name = format!("cn.open_id.{dates}");
+        archive.put_control_record("checkpoints", &name, dates.into()).await.expect("a stored record");
+    }
+    let key =
+        |date| DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day: day(date) };
+    store.take_listed();
+
+    archive.remove(&["2026-11-09", "2026-11-12", "2026-11-17"].map(key)).await.expect("deleted days");
+
+    assert_eq!(store.take_listed(), ["checkpoints"]);
+    assert_eq!(archive.control_records("checkpoints").await.expect("records"), ["2026-11-13.2026-11-15"]);
+}
+
 #[rstest]
 #[case::damaged("2026-11-22T04:01:00Z", "\"days\":[\"UEFSMQ")]
 #[case::of_another_version("2026-11-22T04:01:00Z", "\"version\":2,\"was\":1")]
@@ -203,7 +206,7 @@ async fn a_deleted_day_is_not_continued() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_that_cannot_be_used_is_ignored_and_removed(#[case] now: &str, #[case] change: &str) {
     let tenant = Tenant::after_a_kill().await;
-    tenant.clock.set(at(now));
+    tenant.upstream.clock.set(at(now));
     let record = std::fs::read_to_string(tenant.checkpoint()).expect("a checkpoint");
     let name = change.split_once(':').expect("a member").0;
     let (before, after) = record.split_once(&format!("{name}:")).expect("a member");

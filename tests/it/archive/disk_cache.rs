@@ -353,11 +353,11 @@ async fn a_deleted_day_leaves_the_cache_at_once() {
         assert_eq!(cached_files(&folder, of_month).len(), 1);
     }
 
-    gateway.archive.remove(&key(3)).await.expect("a deletion");
+    gateway.archive.remove(&[key(3)]).await.expect("a deletion");
     let after_own_deletion = (cached_files(&folder, 3), gateway.digest(&key(3)).await.is_some());
     // Another replica deletes a day and says so.
     let other = Gateway::new(&bucket, None, 200, 1);
-    other.archive.remove(&key(4)).await.expect("a deletion");
+    other.archive.remove(&[key(4)]).await.expect("a deletion");
     gateway.archive.apply_deletion(&key(4)).await;
     let after_other_deletion = (cached_files(&folder, 4), gateway.digest(&key(4)).await.is_some());
 
@@ -378,7 +378,7 @@ async fn a_read_during_the_deletion_of_its_day_is_not_cached() {
     });
     crate::support::eventually(async || !bucket.take_reads().is_empty()).await;
 
-    gateway.archive.remove(&key(3)).await.expect("a deletion");
+    gateway.archive.remove(&[key(3)]).await.expect("a deletion");
     bucket.release_reads();
     let read = reading.await.expect("rows");
 
@@ -389,7 +389,7 @@ async fn a_read_during_the_deletion_of_its_day_is_not_cached() {
 #[tokio::test]
 async fn a_day_that_was_deleted_while_the_gateway_was_down_is_deleted_at_the_start() {
     let (bucket, folder) = filled(200).await;
-    Gateway::new(&bucket, None, 200, 1).archive.remove(&key(3)).await.expect("a deletion");
+    Gateway::new(&bucket, None, 200, 1).archive.remove(&[key(3)]).await.expect("a deletion");
     assert_eq!(cached_files(&folder, 3).len(), 1);
 
     let restarted = Gateway::new(&bucket, Some(open(&folder)), 200, 1);
@@ -406,7 +406,7 @@ async fn a_day_that_another_gateway_has_replaced_is_served_in_its_new_version() 
     let before = *gateway.digest(&key(3)).await.expect("a digest").hash();
     let other = Gateway::new(&bucket, None, 200, 2);
     for of_month in [3, 4] {
-        other.archive.remove(&key(of_month)).await.expect("a deletion");
+        other.archive.remove(&[key(of_month)]).await.expect("a deletion");
         other.rows(&key(of_month)).await;
     }
     other.archive.flush(Duration::from_secs(30)).await;

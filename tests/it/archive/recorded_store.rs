@@ -19,18 +19,25 @@ use tokio::sync::Semaphore;
 pub(crate) struct RecordedStore {
     objects: InMemory,
     reads: Mutex<Vec<(String, Range<u64>)>>,
+    listed: Mutex<Vec<String>>,
     /// Each read of a day takes a permit after the object was found.
     permits: Semaphore,
 }
 
 impl RecordedStore {
     pub(crate) fn new() -> Self {
-        Self { objects: InMemory::new(), reads: Mutex::default(), permits: Semaphore::new(Semaphore::MAX_PERMITS) }
+        let permits = Semaphore::new(Semaphore::MAX_PERMITS);
+        Self { objects: InMemory::new(), reads: Mutex::default(), listed: Mutex::default(), permits }
     }
 
     /// The days and ranges that were read since the last call.
     pub(crate) fn take_reads(&self) -> Vec<(String, Range<u64>)> {
         std::mem::take(&mut *self.reads.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The folders that were listed since the last call.
+    pub(crate) fn take_listed(&self) -> Vec<String> {
+        std::mem::take(&mut *self.listed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Bytes of days that were read since the last call.
@@ -84,6 +91,8 @@ impl ObjectStore for RecordedStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let folder = prefix.map_or_else(String::new, Path::to_string);
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
         self.objects.list(prefix)
     }
 

@@ -11,22 +11,22 @@ use std::{
 use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{
     api::fleet::{FleetRoutes, fleet_router},
-    feishu::{FeishuConfig, FeishuSource, quota::QuotaConfig, token::AppCredentials},
+    feishu::{FeishuConfig, FeishuSource, quota::QuotaConfig},
     fleet::{
         FleetKey, FleetLink, FleetMember, ForwardToLeader, LeaderClient, LeaseStore as _, LeaseTimes, MemberConfig,
         MemoryStore, PreparedMember, SignatureVerifier, Transport,
     },
-    model::{DataScope, DayKey, Geo, ManualClock, UserIdType},
+    model::{DataScope, DayKey, Geo, UserIdType},
     source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority},
     store::{FreshnessPolicy, Memory, read_path},
     table::DayMetadata as _,
 };
-use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, PageTokenStyle, Simulator, SimulatorConfig};
+use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, PageTokenStyle, SimulatorConfig};
 use futures_util::future::join_all;
 use tokio::{net::TcpListener, runtime::Runtime, sync::Semaphore};
 
 use super::members::FaultyStore;
-use crate::support::{NOON, at, day, eventually, simulator_clock};
+use crate::support::{Upstream, day, eventually};
 
 const LEASE: Duration = Duration::from_secs(1);
 const PEOPLE: u32 = 600;
@@ -36,10 +36,8 @@ const CALLS_OF_A_DAY: usize = 10;
 
 /// One tenant, and what its replicas share.
 struct Tenant {
-    simulator: Simulator,
-    clock: Arc<ManualClock>,
+    upstream: Upstream,
     store: MemoryStore,
-    credentials: AppCredentials,
 }
 
 /// A replica that can be killed: all its tasks and sockets end with its runtime.
@@ -52,13 +50,9 @@ struct Replica {
 
 impl Tenant {
     async fn new() -> Self {
-        let clock = Arc::new(ManualClock::at(at(NOON)));
         let page_tokens = PageTokenStyle::Opaque;
         let simulation = SimulatorConfig { users: PEOPLE, turnover: 0.0, page_tokens, ..SimulatorConfig::default() };
-        let credentials =
-            AppCredentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
-        let simulator = Simulator::start(simulation, simulator_clock(clock.clone())).await.expect("a simulator");
-        Self { simulator, clock, store: MemoryStore::default(), credentials }
+        Self { upstream: Upstream::start(simulation).await, store: MemoryStore::default() }
     }
 
     /// Starts a replica that makes up to `rate` calls a second, and signs with `secret`.
@@ -70,8 +64,8 @@ impl Tenant {
     async fn replica_with(&self, rate: f64, secret: &'static str, monthly_limit: Option<u64>) -> Replica {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let (clock, credentials, record) = (Arc::clone(&self.clock), self.credentials.clone(), self.store.clone());
-        let base_url = self.simulator.base_url().parse().expect("a URL");
+        let (clock, record) = (Arc::clone(&self.upstream.clock), self.store.clone());
+        let config = self.upstream.feishu_config();
         let started = runtime.spawn(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let prepared = PreparedMember::new(MemberConfig {
@@ -85,7 +79,7 @@ impl Tenant {
                 throttle: ThrottleConfig { ceiling: Some(rate), start_rate: rate, ..ThrottleConfig::default() },
                 quota: QuotaConfig { monthly_limit, interactive_share: 0.0 },
                 leadership: prepared.leadership(),
-                ..FeishuConfig::new(base_url, credentials, Geo::Cn)
+                ..config
             };
             let dictionaries = Arc::clone(memory.dictionaries());
             let feishu = FeishuSource::new(config, Arc::clone(&dictionaries), Arc::clone(&clock) as _);
@@ -119,7 +113,7 @@ impl Tenant {
     }
 
     fn calls(&self) -> usize {
-        self.simulator.call_log().stats_calls().len()
+        self.upstream.calls()
     }
 }
 
@@ -246,7 +240,7 @@ async fn an_error_of_feishu_reaches_the_caller_of_a_follower_unchanged() {
     let tenant = Tenant::new().await;
     let replicas = elect(tenant.replicas(2, 5_000.0).await).await;
     let fault = InjectedFault::new(FaultKind::error_code(1_051_002)).on(FaultTarget::Stats).times(u32::MAX);
-    tenant.simulator.faults().push(fault);
+    tenant.upstream.simulator.faults().push(fault);
 
     let at_follower = replicas[1].load("2026-11-20").await.expect_err("an error");
     let at_leader = replicas[0].load("2026-11-20").await.expect_err("an error");
@@ -373,11 +367,8 @@ async fn a_replica_with_another_secret_gets_no_days() {
 async fn every_day_is_right_while_leaders_are_killed_or_leave_in_a_fetch() {
     let tenant = Tenant::new().await;
     // A client without other replicas shows what is right.
-    let config = FeishuConfig {
-        throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
-        ..FeishuConfig::new(tenant.simulator.base_url().parse().expect("a URL"), tenant.credentials.clone(), Geo::Cn)
-    };
-    let reference = FeishuSource::new(config, Arc::default(), Arc::clone(&tenant.clock) as _).expect("a source");
+    let reference = FeishuSource::new(tenant.upstream.feishu_config(), Arc::default(), tenant.upstream.clock.clone());
+    let reference = reference.expect("a source");
     let context = LoadContext { priority: Priority::Interactive, caller: CallerId(1) };
     let mut replicas = tenant.replicas(3, 20.0).await;
     for (number, date) in (1..=20).map(|day| (day, format!("2026-11-{day:02}"))) {

@@ -1,16 +1,13 @@
 //! Several whole gateways before one simulated Feishu, as callers see them.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
-use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{
-    app::{self, FleetConfig, FleetStore, FleetTlsFiles, GatewayConfig, maintenance::MaintenanceConfig},
-    feishu::{FeishuConfig, token::AppCredentials},
+    app::{self, FleetConfig, FleetStore, FleetTlsFiles, GatewayConfig},
     fleet::{LeaseStore as _, MemoryStore},
-    model::{Geo, ManualClock},
-    store::{ArchiveLocation, ArchiveOwner},
+    store::ArchiveLocation,
 };
-use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, Simulator, SimulatorConfig};
+use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, SimulatorConfig};
 use reqwest::{Method, StatusCode};
 use tempfile::TempDir;
 use tokio::{
@@ -20,17 +17,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{ApiResponse, NOON, at, eventually, simulator_clock};
+use crate::support::{ApiResponse, Upstream, eventually};
 
 const LEASE: Duration = Duration::from_secs(2);
 
 /// A tenant, the archive and the record that its gateways share.
 pub(super) struct Tenant {
-    simulator: Simulator,
-    clock: Arc<ManualClock>,
+    upstream: Upstream,
     archive: TempDir,
     record: MemoryStore,
-    credentials: AppCredentials,
 }
 
 /// A running gateway.
@@ -48,13 +43,8 @@ impl Tenant {
     }
 
     async fn of(users: u32) -> Self {
-        let clock = Arc::new(ManualClock::at(at(NOON)));
-        let simulation = SimulatorConfig { users, turnover: 0.0, ..SimulatorConfig::default() };
-        let credentials =
-            AppCredentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
-        let simulator = Simulator::start(simulation, simulator_clock(clock.clone())).await.expect("a simulator");
-        let archive = tempfile::tempdir().expect("a folder");
-        Self { simulator, clock, archive, record: MemoryStore::default(), credentials }
+        let upstream = Upstream::start(SimulatorConfig { users, turnover: 0.0, ..SimulatorConfig::default() }).await;
+        Self { upstream, archive: tempfile::tempdir().expect("a folder"), record: MemoryStore::default() }
     }
 
     async fn replica(&self) -> Replica {
@@ -63,7 +53,7 @@ impl Tenant {
 
     /// A replica with these files of TLS.
     pub(super) async fn replica_with_tls(&self, tls: Option<FleetTlsFiles>) -> Replica {
-        self.start(&self.simulator.base_url(), tls).await
+        self.start(&self.upstream.simulator.base_url(), tls).await
     }
 
     /// A replica that reaches Feishu at this address.
@@ -72,19 +62,10 @@ impl Tenant {
     }
 
     async fn start(&self, base_url: &str, tls: Option<FleetTlsFiles>) -> Replica {
-        let base_url = base_url.parse().expect("a URL");
         let fleet_listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let fleet_address = fleet_listener.local_addr().expect("an address").to_string();
-        let feishu = FeishuConfig {
-            throttle: ThrottleConfig { start_rate: 5_000.0, ..ThrottleConfig::default() },
-            ..FeishuConfig::new(base_url, self.credentials.clone(), Geo::Cn)
-        };
-        let owner =
-            ArchiveOwner { app_id: self.credentials.app_id.clone(), upstream: "https://feishu.test".to_owned() };
-        let config = GatewayConfig {
-            owner,
+        let mut config = GatewayConfig {
             archive: ArchiveLocation::Folder(self.archive.path().to_owned()),
-            maintenance: MaintenanceConfig { warm_days: None, poll_interval: Duration::from_millis(10) },
             fleet: Some(FleetConfig {
                 store: FleetStore::Memory(self.record.clone()),
                 address: fleet_address.clone(),
@@ -93,9 +74,10 @@ impl Tenant {
                 unreachable_limit: Duration::from_millis(500),
             }),
             public_url: Some("https://bi.example.com/pulse".parse().expect("a URL")),
-            ..GatewayConfig::new(feishu, vec![Geo::Cn])
+            ..self.upstream.gateway_config()
         };
-        let gateway = app::build(config, self.clock.clone()).expect("a gateway");
+        config.feishu.base_url = base_url.parse().expect("a URL");
+        let gateway = app::build(config, self.upstream.clock.clone()).expect("a gateway");
         app::serve_fleet(gateway.fleet.as_ref().expect("a fleet"), &gateway.api, fleet_listener);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
@@ -113,7 +95,7 @@ impl Tenant {
     }
 
     pub(super) fn calls(&self) -> usize {
-        self.simulator.call_log().stats_calls().len()
+        self.upstream.calls()
     }
 }
 
@@ -173,6 +155,7 @@ async fn a_follower_starts_the_job_of_an_asynchronous_request_at_the_leader() {
     let tenant = Tenant::new().await;
     let [leader, follower] = tenant.pair().await;
     tenant
+        .upstream
         .simulator
         .faults()
         .push(InjectedFault::new(FaultKind::Delay(Duration::from_secs(1))).on(FaultTarget::Stats).times(3));
@@ -244,12 +227,13 @@ async fn the_last_replica_calls_feishu_until_its_requests_are_answered() {
     let only = tenant.replica().await;
     eventually(async || only.leads().await).await;
     tenant
+        .upstream
         .simulator
         .faults()
         .push(InjectedFault::new(FaultKind::Delay(Duration::from_secs(1))).on(FaultTarget::Stats).times(3));
     let base = only.base.clone();
     let request = tokio::spawn(async move { reqwest::get(format!("{base}{DAY}")).await.expect("an answer").status() });
-    eventually(async || tenant.simulator.faults().remaining() < 3).await;
+    eventually(async || tenant.upstream.simulator.faults().remaining() < 3).await;
 
     only.stop.cancel();
 
@@ -263,11 +247,11 @@ async fn the_last_replica_calls_feishu_until_its_requests_are_answered() {
 async fn a_job_goes_on_at_the_next_leader() {
     let tenant = Tenant::new().await;
     let [leader, follower] = tenant.pair().await;
-    tenant.simulator.faults().push(InjectedFault::new(FaultKind::Hang).on(FaultTarget::Stats).times(1));
+    tenant.upstream.simulator.faults().push(InjectedFault::new(FaultKind::Hang).on(FaultTarget::Stats).times(1));
     let started = follower.send(Method::POST, "/v1/backfills?start_date=2026-11-01&end_date=2026-11-05", None).await;
     let location = started.headers["location"].to_str().expect("a path").to_owned();
     // The first call of the job does not end.
-    eventually(async || tenant.simulator.faults().remaining() == 0).await;
+    eventually(async || tenant.upstream.simulator.faults().remaining() == 0).await;
     assert_eq!(follower.get(&location).await.json()["state"], "running");
 
     leader.stop.cancel();
@@ -300,15 +284,16 @@ async fn a_leader_that_does_not_reach_feishu_lets_another_replica_lead() {
 async fn the_next_leader_continues_a_long_chain() {
     let tenant = Tenant::of(1_500).await;
     let [leader, follower] = tenant.pair().await;
-    tenant.simulator.faults().push(InjectedFault::new(FaultKind::Hang).on(FaultTarget::Stats).after(20));
+    tenant.upstream.simulator.faults().push(InjectedFault::new(FaultKind::Hang).on(FaultTarget::Stats).after(20));
     follower.send(Method::POST, "/v1/backfills?start_date=2026-11-05&end_date=2026-11-05", None).await;
-    eventually(async || tenant.simulator.faults().remaining() == 0).await;
+    eventually(async || tenant.upstream.simulator.faults().remaining() == 0).await;
 
     leader.stop.cancel();
     leader.served.await.expect("an orderly end");
 
     eventually(async || day_file(tenant.archive.path()) == 1).await;
-    let pages: Vec<_> = tenant.simulator.call_log().stats_calls().into_iter().filter_map(|call| call.page).collect();
+    let pages: Vec<_> =
+        tenant.upstream.simulator.call_log().stats_calls().into_iter().filter_map(|call| call.page).collect();
     assert_eq!(pages, (1..=21).chain(21..=25).collect::<Vec<_>>());
 }
 
@@ -341,7 +326,7 @@ async fn while_the_store_is_away_jobs_and_deletions_are_refused_and_days_are_fet
 async fn the_events_of_a_job_do_not_block_the_shutdown_of_a_follower() {
     let tenant = Tenant::new().await;
     let [leader, follower] = tenant.pair().await;
-    tenant.simulator.faults().push(InjectedFault::new(FaultKind::Hang).on(FaultTarget::Stats).times(u32::MAX));
+    tenant.upstream.simulator.faults().push(InjectedFault::new(FaultKind::Hang).on(FaultTarget::Stats).times(u32::MAX));
     let started = follower.send(Method::POST, "/v1/backfills?start_date=2026-11-01&end_date=2026-11-05", None).await;
     let path = started.headers["location"].to_str().expect("a path").trim_start_matches("/pulse");
     let mut events = reqwest::get(format!("{}{path}/events", follower.base)).await.expect("an answer");
@@ -365,7 +350,7 @@ async fn requests_to_the_leader_are_counted_by_outcome() {
     follower.get(DAY).await.json();
     follower.get("/v1/backfills").await.json();
     let fault = InjectedFault::new(FaultKind::error_code(1_051_002)).on(FaultTarget::Stats).times(u32::MAX);
-    tenant.simulator.faults().push(fault);
+    tenant.upstream.simulator.faults().push(fault);
     assert_eq!(follower.get(&DAY.replace("-10", "-11")).await.status, StatusCode::BAD_GATEWAY);
 
     let metrics = follower.get("/metrics").await.text;

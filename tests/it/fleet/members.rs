@@ -11,12 +11,12 @@ use std::{
 use adaptive_throttle::ThrottleConfig;
 use async_trait::async_trait;
 use feishu_pulse::{
-    feishu::{FeishuConfig, FeishuSource, token::AppCredentials},
+    feishu::{FeishuConfig, FeishuSource},
     fleet::{
         FleetKey, FleetMember, FleetRecord, LeaseStore, LeaseStoreError, LeaseTimes, MemberConfig, MemoryStore,
         PreparedMember, RecordVersion, SwapOutcome, TransferableState, record::SharedUpstreamState,
     },
-    model::{DataScope, DayKey, Geo, ManualClock, UserIdType},
+    model::{DataScope, DayKey, Geo, UserIdType},
     prometheus::{Collector as _, Exposition},
     source::{CallerId, DaySource as _, Depth, LoadContext, LoadError, Priority},
     table::DayMetadata as _,
@@ -25,7 +25,7 @@ use feishu_simulator::{PageTokenStyle, Simulator, SimulatorConfig};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::support::{NOON, at, day, eventually, simulator_clock};
+use crate::support::{Upstream, day, eventually};
 
 /// A short lease, so that the tests do not take long.
 const LEASE: Duration = Duration::from_secs(1);
@@ -303,21 +303,19 @@ async fn a_successor_continues_after_the_calls_of_its_predecessor_and_at_a_part_
 
 /// A simulated upstream, and a client that may call it while `member` leads. `rate` is in calls per second.
 async fn upstream(member: &PreparedMember, rate: f64) -> (Simulator, FeishuSource) {
-    let clock = Arc::new(ManualClock::at(at(NOON)));
     let simulation = SimulatorConfig {
         users: 600,
         turnover: 0.0,
         page_tokens: PageTokenStyle::Opaque,
         ..SimulatorConfig::default()
     };
-    let credentials =
-        AppCredentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
-    let simulator = Simulator::start(simulation, simulator_clock(clock.clone())).await.expect("a simulator");
+    let upstream = Upstream::start(simulation).await;
     let config = FeishuConfig {
         throttle: ThrottleConfig { ceiling: Some(rate), start_rate: rate, ..ThrottleConfig::default() },
         leadership: member.leadership(),
-        ..FeishuConfig::new(simulator.base_url().parse().expect("a URL"), credentials, Geo::Cn)
+        ..upstream.feishu_config()
     };
+    let Upstream { simulator, clock } = upstream;
     let source = FeishuSource::new(config, Arc::default(), clock).expect("a source");
     (simulator, source)
 }

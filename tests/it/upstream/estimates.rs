@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use adaptive_throttle::ThrottleConfig;
-use feishu_simulator::{PageTokenStyle, SimulatorConfig};
+use feishu_simulator::{FaultKind, FaultTarget, InjectedFault, PageTokenStyle, SimulatorConfig};
 use reqwest::StatusCode;
+use rstest::rstest;
+use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::support::{ApiResponse, NOON, Setup};
+use crate::support::{ApiResponse, NOON, Setup, eventually};
 
 const MONTH: &str = "/v1/reports/activity?trailing=held&start_date=2026-10-10&end_date=2026-11-09";
 const ANOTHER_MONTH: &str = "/v1/reports/activity?trailing=held&start_date=2026-09-01&end_date=2026-10-01";
@@ -60,6 +62,51 @@ async fn estimates(setup: &Setup, location: &str) -> (String, String) {
     let retry_after = answer.headers.get("retry-after").map_or("-", |value| value.to_str().expect("text"));
     let job = setup.get(location).await.json();
     (retry_after.to_owned(), job["seconds_left"].as_u64().map_or_else(|| "-".to_owned(), |left| left.to_string()))
+}
+
+/// A page names only the next one, so nothing tells how many pages a day has before its last page is received.
+#[rstest]
+#[case::of_a_new_tenant(None)]
+#[case::of_a_tenant_whose_days_were_fetched_with_other_ids(Some("union_id"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_estimate_needs_a_day_of_the_tenant(#[case] fetched_with: Option<&str>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let case = Case {
+        users: 600,
+        calls_per_second: 50,
+        page_tokens: PageTokenStyle::Opaque,
+        size_is_known: fetched_with.is_some(),
+        other_caller: false,
+    };
+    let setup = case.setup(folder.path()).await;
+    if let Some(user_id_type) = fetched_with {
+        let day = "trailing=held&start_date=2026-11-15&end_date=2026-11-15";
+        setup.get(&format!("/v1/reports/activity?{day}&user_id_type={user_id_type}")).await.json();
+    }
+    // No day is completed: five pages arrive.
+    setup.simulator.faults().push(InjectedFault::new(FaultKind::Hang).on(FaultTarget::Stats).after(5).times(u32::MAX));
+    let calls = setup.upstream_calls();
+    let request = setup.http.get(format!("{}{MONTH}", setup.base)).header("prefer", "respond-async");
+    let accepted = ApiResponse::read(request.send().await.expect("an answer")).await;
+    let accepted_job: Value = serde_json::from_str(&accepted.text).expect("JSON");
+    eventually(async || setup.upstream_calls() > calls + 5).await;
+
+    let location = accepted.headers["location"].to_str().expect("a path");
+    let (retry_after, seconds_left) = estimates(&setup, location).await;
+
+    if fetched_with.is_some() {
+        assert!(accepted_job["seconds_left"].is_u64() && seconds_left != "-", "{accepted_job}, {seconds_left}");
+        return;
+    }
+    // A polling interval.
+    assert_eq!((retry_after.as_str(), seconds_left.as_str()), ("10", "-"));
+    assert_eq!(
+        (&accepted.headers["retry-after"], &accepted_job["seconds_left"]),
+        (&"10".parse().unwrap(), &Value::Null)
+    );
+    // When the calls in flight have timed out, the first day arrives.
+    setup.simulator.faults().clear();
+    eventually(async || setup.get(location).await.json()["seconds_left"].is_u64()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

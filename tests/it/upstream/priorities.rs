@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use adaptive_throttle::ThrottleConfig;
 use feishu_pulse::{
-    feishu::{FeishuConfig, FeishuSource, token::AppCredentials},
-    model::{DataScope, DayKey, DayRange, Geo, ManualClock, UserIdType},
+    feishu::{FeishuConfig, FeishuSource},
+    model::{DataScope, DayKey, DayRange, Geo, UserIdType},
     source::{CallerId, DaySource as _, Depth, LoadContext, Priority},
     table::DayMetadata as _,
 };
 use feishu_simulator::{PageTokenStyle, Simulator, SimulatorConfig, TenantGeo};
 use futures_util::future::join_all;
 
-use crate::support::{NOON, at, day, eventually, simulator_clock};
+use crate::support::{Upstream, day, eventually};
 
 const BACKGROUND: LoadContext = LoadContext { priority: Priority::Background, caller: CallerId(1) };
 const INTERACTIVE: LoadContext = LoadContext { priority: Priority::Interactive, caller: CallerId(2) };
@@ -22,16 +22,14 @@ const PAGES: usize = 80;
 
 /// A simulated tenant of 600 people, and an upstream client that makes 20 calls per second.
 async fn upstream() -> (Simulator, FeishuSource) {
-    let clock = Arc::new(ManualClock::at(at(NOON)));
     let page_tokens = PageTokenStyle::Opaque;
     let simulation = SimulatorConfig { users: 600, days: 40, turnover: 0.0, page_tokens, ..SimulatorConfig::default() };
-    let credentials =
-        AppCredentials { app_id: simulation.app_id.clone(), app_secret: simulation.app_secret.as_str().into() };
-    let simulator = Simulator::start(simulation, simulator_clock(clock.clone())).await.unwrap();
+    let upstream = Upstream::start(simulation).await;
     let config = FeishuConfig {
         throttle: ThrottleConfig { ceiling: Some(20.0), start_rate: 20.0, ..ThrottleConfig::default() },
-        ..FeishuConfig::new(simulator.base_url().parse().unwrap(), credentials, Geo::Cn)
+        ..upstream.feishu_config()
     };
+    let Upstream { simulator, clock } = upstream;
     (simulator, FeishuSource::new(config, Arc::default(), clock).unwrap())
 }
 
