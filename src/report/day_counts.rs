@@ -72,7 +72,7 @@ fn for_each_words(sets: &[PeopleView<'_>], least: usize, mut each: impl FnMut(Wo
             each(in_any, in_any);
         } else {
             let mut counter = DayCounter::new(sets.len());
-            counter.add(sets, first);
+            counter.add(sets, |set| set.words(first));
             each(counter.at_least(1), counter.at_least(least));
         }
     }
@@ -93,19 +93,19 @@ impl DayCounter {
         Self { planes: [[0; LANES]; MAX_PLANES], used: bits.clamp(1, MAX_PLANES) }
     }
 
-    /// Adds the words from number `first` on of some sets.
-    pub(super) fn add(&mut self, sets: &[PeopleView<'_>], first: usize) {
+    /// Adds some sets; `words` are the words of a set.
+    pub(super) fn add<S>(&mut self, sets: &[S], words: impl Fn(&S) -> Words) {
         // Four sets at a time take less than half of the operations: the planes from the third on change once for all four.
         let (fours, rest) = sets.as_chunks::<SETS_PER_STEP>();
         for [one, two, three, four] in fours {
             let [units, twos, ..] = &mut self.planes;
-            let carry = add_two(units, &one.words(first), &two.words(first));
-            let other_carry = add_two(units, &three.words(first), &four.words(first));
+            let carry = add_two(units, &words(one), &words(two));
+            let other_carry = add_two(units, &words(three), &words(four));
             let carry = add_two(twos, &carry, &other_carry);
             self.add_to_planes_from(2, carry);
         }
         for set in rest {
-            self.add_to_planes_from(0, set.words(first));
+            self.add_to_planes_from(0, words(set));
         }
     }
 

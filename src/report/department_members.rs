@@ -102,11 +102,76 @@ impl<'a> MembershipChanges<'a> {
     /// Records the members of a department on the present day. Returns `false` if they are the same shared value as on the
     /// day before.
     pub(super) fn update(&mut self, department: u32, members: &'a Arc<DepartmentMembers>) -> bool {
+        !self.replace(department, members).is_some_and(|before| Arc::ptr_eq(before, members))
+    }
+
+    /// Records the members of a department on the present day, and calls `each` with those who were not in it on the day before.
+    pub(super) fn for_each_new(
+        &mut self,
+        department: u32,
+        members: &'a Arc<DepartmentMembers>,
+        each: impl FnMut(PersonIndex),
+    ) {
+        match self.replace(department, members) {
+            Some(before) if Arc::ptr_eq(before, members) => {}
+            before => for_each_difference(members.people(), before.map_or(&[], |before| before.people()), each),
+        }
+    }
+
+    /// Records the members of a department on the present day. Returns those of the day before, if it had any.
+    fn replace(&mut self, department: u32, members: &'a Arc<DepartmentMembers>) -> Option<&'a Arc<DepartmentMembers>> {
         let index = department as usize;
         if self.latest.len() <= index {
             self.latest.resize(index + 1, None);
         }
         let before = self.latest[index].replace((members, self.day));
-        !before.is_some_and(|(before, day)| Arc::ptr_eq(before, members) && day + 1 >= self.day)
+        before.filter(|(_, day)| day + 1 >= self.day).map(|(before, _)| before)
+    }
+}
+
+/// Calls `each` with the people of `now` who are not in `before`. Both are ascending, and most people are in both.
+fn for_each_difference(mut now: &[PersonIndex], mut before: &[PersonIndex], mut each: impl FnMut(PersonIndex)) {
+    loop {
+        let same = now.iter().zip(before).take_while(|(person, other)| person == other).count();
+        (now, before) = (&now[same..], &before[same..]);
+        match (now, before) {
+            ([], _) => return,
+            ([person, ..], [left, others @ ..]) if left < person => before = others,
+            ([person, others @ ..], _) => {
+                each(*person);
+                now = others;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn new_members_are_those_who_were_not_there_on_the_day_before(
+            days in proptest::collection::vec(proptest::option::of(proptest::collection::btree_set(0_u32..20, 0..15)), 1..8),
+        ) {
+            let member = |person: &u32| DepartmentMember { person: *person, register_time: None };
+            let members = |people: &BTreeSet<u32>| Arc::new(DepartmentMembers::new(people.iter().map(member).collect()));
+            let days: Vec<_> = days.iter().map(|people| people.as_ref().map(members)).collect();
+            let (mut changes, mut before) = (MembershipChanges::default(), BTreeSet::new());
+            for day in &days {
+                changes.next_day();
+                let mut found = Vec::new();
+                if let Some(members) = day {
+                    changes.for_each_new(3, members, |person| found.push(person));
+                }
+                let now: BTreeSet<u32> = day.iter().flat_map(|members| members.people()).copied().collect();
+                prop_assert_eq!(found, now.difference(&before).copied().collect::<Vec<_>>());
+                before = now;
+            }
+        }
     }
 }

@@ -42,15 +42,17 @@ pub fn totals(
     regular_days: Option<usize>,
     distinct: bool,
 ) -> Vec<DepartmentTotals> {
-    let sums = range_sums_by_node(days, tree);
-    let days_counted = sums.first().map_or(0, |sums| sums.days);
+    let days_counted = day_count(days);
     let regular_days = regular_days.unwrap_or(default_regular_days(days_counted));
+    let is_counted = distinct && days_counted != 1;
+    let (sums, distinct) = rayon::join(
+        || range_sums_by_node(days, tree),
+        || is_counted.then(|| distinct_people(days, tree, regular_days)),
+    );
     let distinct: Vec<DistinctPeople> = if days_counted == 1 {
         sums.iter().map(|sums| DistinctPeople::of_one_day(&sums.last, regular_days)).collect()
-    } else if distinct {
-        distinct_people(days, tree, regular_days)
     } else {
-        vec![DistinctPeople::default(); tree.len()]
+        distinct.unwrap_or_else(|| vec![DistinctPeople::default(); tree.len()])
     };
     let totals = |(sums, distinct): (&RangeSums, &DistinctPeople)| DepartmentTotals {
         rows: sums.all.users,

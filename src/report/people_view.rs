@@ -3,7 +3,6 @@
 use fixedbitset::FixedBitSet;
 
 use super::day_figures::PersonSet;
-use crate::table::PersonIndex;
 
 /// Words that are processed together. The compiler turns a loop over them into vector instructions.
 pub(super) const LANES: usize = 8;
@@ -50,11 +49,6 @@ impl<'a> PeopleView<'a> {
         words.sum::<u64>() + self.unidentified
     }
 
-    /// Whether the person is in the set.
-    pub(super) fn contains(&self, person: PersonIndex) -> bool {
-        self.first.contains(person) || self.others.iter().any(|other| other.contains(person))
-    }
-
     /// Number of words after which there are no people.
     pub(super) fn word_count(&self) -> usize {
         let lengths = self.others.iter().map(|other| other.people.len());
@@ -85,12 +79,6 @@ impl<'a> RestrictedBitmap<'a> {
         Self { people: people.as_slice(), members: members.map(FixedBitSet::as_slice) }
     }
 
-    fn contains(self, person: PersonIndex) -> bool {
-        let (index, bit) = (person as usize / usize::BITS as usize, person as usize % usize::BITS as usize);
-        let is_set = |bitmap: &[usize]| bitmap.get(index).is_some_and(|word| word >> bit & 1 == 1);
-        is_set(self.people) && self.members.is_none_or(is_set)
-    }
-
     #[inline]
     fn words(self, first: usize) -> Words {
         let mut words = words_from(self.people, first);
@@ -113,8 +101,9 @@ pub(super) fn count_ones(words: &Words) -> u32 {
     words.iter().map(|word| word.count_ones()).sum()
 }
 
+/// The words of a bitmap from number `first` on; beyond its end they are 0.
 #[inline]
-fn words_from(bitmap: &[usize], first: usize) -> Words {
+pub(super) fn words_from(bitmap: &[usize], first: usize) -> Words {
     let rest = bitmap.get(first..).unwrap_or_default();
     if let Some(words) = rest.first_chunk() {
         return *words;

@@ -6,14 +6,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use fixedbitset::FixedBitSet;
+use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
 
 use super::{
     day_counts::{DayCounter, SETS_PER_STEP, in_any},
-    department_members::{DepartmentMembers, MembershipChanges},
+    department_members::MembershipChanges,
     department_tree::DepartmentTree,
     digest::{DayDigest, by_date},
     people_by_date::{PeopleByDate, PeopleOfDate},
-    people_view::{LANES, PeopleView, Words},
+    people_view::{LANES, PeopleView, Words, words_from},
 };
 use crate::{
     model::Geo,
@@ -65,14 +66,31 @@ struct TransferredPerson {
     today: Vec<(u32, u16)>,
 }
 
+/// The people of each date, by flag as in [`DaysByFlag`].
+type SetsByFlag<'a> = [Vec<PeopleView<'a>>; Flag::COUNT + 1];
+
 /// The days of the people of some words.
-struct DaysOfWords<const N: usize> {
+struct DaysOfWords<'a, const N: usize> {
+    /// The first person of the words.
+    first: usize,
+    /// The changes of department of these people, by person, then date.
+    transfers: &'a [Transfer],
+    /// The positions of the transfers, by date.
+    by_date: Vec<usize>,
     /// The people who meet each of the criteria.
     meeting: [Words; N],
     /// The numbers of days at each transfer, before it, in the order of the transfers.
     at_transfers: Vec<DaysByFlag>,
     /// The numbers of days in the end, of each person with a transfer.
-    in_the_end: Vec<DaysByFlag>,
+    in_the_end: Vec<(PersonIndex, DaysByFlag)>,
+}
+
+/// Numbers of people who meet each of the criteria.
+struct PeopleCounts<const N: usize> {
+    /// By department index: people who have been in this department only.
+    by_department: Vec<[u64; N]>,
+    /// By node: people with several departments.
+    by_node: Vec<[u64; N]>,
 }
 
 /// Marks people without a row.
@@ -80,6 +98,13 @@ const NO_DEPARTMENT: u32 = u32::MAX;
 
 /// Number of people of the words that are processed together.
 const PEOPLE_PER_STEP: usize = LANES * usize::BITS as usize;
+
+/// Number of people whose words of one flag are copied together. Eight adjacent cache lines of a bitmap are read in hardly more time
+/// than one, and the copy of a year takes 187 KB, which fits into the second-level cache.
+const PEOPLE_PER_BLOCK: usize = 8 * PEOPLE_PER_STEP;
+
+/// Smallest number of blocks of a thread: each thread has counts of its own, which are added up in the end.
+const MIN_BLOCKS_PER_THREAD: usize = 2;
 
 impl PrimaryDepartments {
     /// Assigns the people of these days, which are sorted by day.
@@ -99,9 +124,9 @@ impl PrimaryDepartments {
                 let changes = changes.entry(digest.key().geo).or_default();
                 changes.next_day();
                 for department in digest.departments() {
-                    if changes.update(department.department, &department.members) {
-                        departments.assign(&department.members, department.department, date, &mut latest);
-                    }
+                    changes.for_each_new(department.department, &department.members, |person| {
+                        departments.assign(person, department.department, date, &mut latest);
+                    });
                 }
             }
         }
@@ -110,20 +135,18 @@ impl PrimaryDepartments {
         departments
     }
 
-    fn assign(&mut self, members: &DepartmentMembers, department: u32, date: usize, latest: &mut [u32]) {
-        for person in members.people() {
-            let index = *person as usize;
-            if latest[index] == department {
-                continue;
-            }
-            if latest[index] == NO_DEPARTMENT {
-                self.by_person[index] = department;
-            } else {
-                self.transferred.insert(index);
-                self.transfers.push(Transfer { person: *person, date, department });
-            }
-            latest[index] = department;
+    fn assign(&mut self, person: PersonIndex, department: u32, date: usize, latest: &mut [u32]) {
+        let index = person as usize;
+        if latest[index] == department {
+            return;
         }
+        if latest[index] == NO_DEPARTMENT {
+            self.by_person[index] = department;
+        } else {
+            self.transferred.insert(index);
+            self.transfers.push(Transfer { person, date, department });
+        }
+        latest[index] = department;
     }
 
     /// Distinct people who meet each of the criteria, for every node of `tree`, by their rows in the departments of the node.
@@ -135,65 +158,96 @@ impl PrimaryDepartments {
         tree: &DepartmentTree,
         criteria: [Criterion; N],
     ) -> Vec<[u64; N]> {
-        let last = self.by_person.iter().filter(|department| **department != NO_DEPARTMENT).max();
-        let mut by_department = vec![[0; N]; last.map_or(0, |last| *last as usize + 1)];
-        let mut people = self.transferred_in_several_geos(days);
         let everyone = PeopleByDate::new(days, None);
-        let sets: [Vec<PeopleView<'_>>; Flag::COUNT + 1] = std::array::from_fn(|set| {
+        let sets: SetsByFlag<'_> = std::array::from_fn(|set| {
             let of_date =
                 |date| if set == Flag::COUNT { PeopleOfDate::with_row(date) } else { date.with_flag(Flag::ALL[set]) };
             everyone.dates().iter().map(of_date).collect()
         });
-        let mut transfers = &*self.transfers;
-        for first in (0..self.by_person.len()).step_by(PEOPLE_PER_STEP) {
-            let own = transfers.partition_point(|transfer| (transfer.person as usize) < first + PEOPLE_PER_STEP);
-            let (own, later) = transfers.split_at(own);
-            transfers = later;
-            let days = DaysOfWords::count(&sets, first, own, criteria);
-            for (i, meeting) in days.meeting.iter().enumerate() {
-                for person in ones(meeting).map(|position| first + position) {
-                    if !self.transferred.contains(person) {
-                        by_department[self.by_person[person] as usize][i] += 1;
-                    }
-                }
-            }
-            people.extend(self.stays(own, &days));
-        }
-        let mut counts = vec![[0; N]; tree.len()];
+        let last = self.by_person.iter().filter(|department| **department != NO_DEPARTMENT).max();
+        let departments = last.map_or(0, |last| *last as usize + 1);
+        let no_one = || PeopleCounts { by_department: vec![[0; N]; departments], by_node: vec![[0; N]; tree.len()] };
+        let blocks = 0..self.by_person.len().div_ceil(PEOPLE_PER_BLOCK);
+        let counted = blocks.into_par_iter().with_min_len(MIN_BLOCKS_PER_THREAD).fold(no_one, |mut counts, block| {
+            self.count_block(block * PEOPLE_PER_BLOCK, &sets, tree, criteria, &mut counts);
+            counts
+        });
+        let PeopleCounts { by_department, by_node: mut counts } = counted.reduce(no_one, PeopleCounts::merge);
         for (department, own) in (0..).zip(by_department) {
             for node in tree.self_and_ancestors(department) {
                 add(&mut counts[node], own);
             }
         }
-        for person in people {
-            for (node, days) in person.days_by_node(tree) {
-                add(&mut counts[node], criteria.map(|criterion| u64::from(criterion.is_met_by(&days))));
-            }
+        for person in self.transferred_in_several_geos(days) {
+            person.add_to(&mut counts, tree, criteria);
         }
         counts
     }
 
-    /// The days of the people of these transfers in each of their departments.
-    fn stays<const N: usize>(&self, transfers: &[Transfer], days: &DaysOfWords<N>) -> Vec<TransferredPerson> {
+    /// Adds the people of the block that begins with the person `first`.
+    fn count_block<const N: usize>(
+        &self,
+        first: usize,
+        sets: &SetsByFlag<'_>,
+        tree: &DepartmentTree,
+        criteria: [Criterion; N],
+        counts: &mut PeopleCounts<N>,
+    ) {
+        let steps = (first..self.by_person.len().min(first + PEOPLE_PER_BLOCK)).step_by(PEOPLE_PER_STEP);
+        let mut steps: Vec<DaysOfWords<'_, N>> =
+            steps.map(|first| DaysOfWords::new(first, self.transfers_of(first))).collect();
+        let mut words: Vec<Words> = Vec::new();
+        for (set, dates) in sets.iter().enumerate() {
+            words.clear();
+            words.resize(steps.len() * dates.len(), [0; LANES]);
+            for (date, people) in dates.iter().enumerate() {
+                for (step, days) in steps.iter().enumerate() {
+                    words[step * dates.len() + date] = people.words(days.first / usize::BITS as usize);
+                }
+            }
+            for (days, words) in steps.iter_mut().zip(words.chunks(dates.len().max(1))) {
+                days.count(set, words, criteria);
+            }
+        }
+        for days in &steps {
+            let transferred = words_from(self.transferred.as_slice(), days.first / usize::BITS as usize);
+            for (i, meeting) in days.meeting.iter().enumerate() {
+                let stayed = std::array::from_fn(|word| meeting[word] & !transferred[word]);
+                for position in ones(&stayed) {
+                    counts.by_department[self.by_person[days.first + position] as usize][i] += 1;
+                }
+            }
+            for person in self.stays(days) {
+                person.add_to(&mut counts.by_node, tree, criteria);
+            }
+        }
+    }
+
+    /// The transfers of the people of the words that begin with the person `first`.
+    fn transfers_of(&self, first: usize) -> &[Transfer] {
+        let before = |end: usize| self.transfers.partition_point(|transfer| (transfer.person as usize) < end);
+        &self.transfers[before(first)..before(first + PEOPLE_PER_STEP)]
+    }
+
+    /// The days of the people with a transfer in each of their departments.
+    fn stays<const N: usize>(&self, days: &DaysOfWords<'_, N>) -> impl Iterator<Item = TransferredPerson> {
         let mut at_transfers = &*days.at_transfers;
-        let mut people = Vec::with_capacity(days.in_the_end.len());
-        let of_people = transfers.chunk_by(|one, other| one.person == other.person);
-        for (transfers, in_the_end) in of_people.zip(&days.in_the_end) {
+        let of_people = days.transfers.chunk_by(|one, other| one.person == other.person);
+        of_people.zip(&days.in_the_end).map(move |(transfers, (person, in_the_end))| {
             let (ends, later) = at_transfers.split_at(transfers.len());
             at_transfers = later;
-            let mut person = TransferredPerson::default();
+            let mut stays = TransferredPerson::default();
             let mut before = &DaysByFlag::default();
-            let first = self.by_person[transfers[0].person as usize];
+            let first = self.by_person[*person as usize];
             let departments = std::iter::once(first).chain(transfers.iter().map(|transfer| transfer.department));
             for (department, end) in departments.zip(ends.iter().chain([in_the_end])) {
-                for ((days, end), before) in person.days_in(department).iter_mut().zip(end).zip(before) {
+                for ((days, end), before) in stays.days_in(department).iter_mut().zip(end).zip(before) {
                     *days += end - before;
                 }
                 before = end;
             }
-            people.push(person);
-        }
-        people
+            stays
+        })
     }
 
     /// The rows of each person with several departments and with rows in several geos.
@@ -220,48 +274,56 @@ impl PrimaryDepartments {
     }
 }
 
-impl<const N: usize> DaysOfWords<N> {
-    /// Counts the days of the people from `first` on. `sets` are the people of each date, by flag as in [`DaysByFlag`];
-    /// `transfers` are those of these people.
-    fn count(
-        sets: &[Vec<PeopleView<'_>>; Flag::COUNT + 1],
-        first: usize,
-        transfers: &[Transfer],
-        criteria: [Criterion; N],
-    ) -> Self {
-        let first_word = first / usize::BITS as usize;
+impl<'a, const N: usize> DaysOfWords<'a, N> {
+    /// No days yet of the people of the words that begin with the person `first`.
+    fn new(first: usize, transfers: &'a [Transfer]) -> Self {
         let mut by_date: Vec<usize> = (0..transfers.len()).collect();
         by_date.sort_by_key(|transfer| transfers[*transfer].date);
-        let people = transfers.chunk_by(|one, other| one.person == other.person).map(|of_person| of_person[0].person);
-        let people: Vec<PersonIndex> = people.collect();
-        let mut days = Self {
+        let people = transfers.chunk_by(|one, other| one.person == other.person);
+        Self {
+            first,
+            transfers,
+            by_date,
             meeting: [[0; LANES]; N],
             at_transfers: vec![DaysByFlag::default(); transfers.len()],
-            in_the_end: vec![DaysByFlag::default(); people.len()],
-        };
-        for (set, dates) in sets.iter().enumerate() {
-            let mut counter = DayCounter::new(dates.len());
-            let mut next_date = 0;
-            for transfer in &by_date {
-                let Transfer { person, date, .. } = transfers[*transfer];
-                // Few days at a time are slow to add for everyone, so the last days before the transfer are looked up.
-                let added = date - date % SETS_PER_STEP;
-                counter.add(&dates[next_date..added], first_word);
-                next_date = added;
-                let looked_up = dates[added..date].iter().map(|people| u32::from(people.contains(person))).sum::<u32>();
-                days.at_transfers[*transfer][set] = counter.count_of(person as usize - first) + looked_up;
-            }
-            counter.add(&dates[next_date..], first_word);
-            for (days, person) in days.in_the_end.iter_mut().zip(&people) {
-                days[set] = counter.count_of(*person as usize - first);
-            }
-            for (meeting, criterion) in days.meeting.iter_mut().zip(criteria) {
-                if criterion.set() == set {
-                    *meeting = counter.at_least(criterion.days);
-                }
+            in_the_end: people.map(|of_person| (of_person[0].person, DaysByFlag::default())).collect(),
+        }
+    }
+
+    /// Counts the days of the set with this position in [`DaysByFlag`]. `dates` are the words of the people on each date.
+    fn count(&mut self, set: usize, dates: &[Words], criteria: [Criterion; N]) {
+        let mut counter = DayCounter::new(dates.len());
+        let mut next_date = 0;
+        for transfer in &self.by_date {
+            let Transfer { person, date, .. } = self.transfers[*transfer];
+            let position = person as usize - self.first;
+            // Few days at a time are slow to add for everyone, so the last days before the transfer are looked up.
+            let added = date - date % SETS_PER_STEP;
+            counter.add(&dates[next_date..added], |words| *words);
+            next_date = added;
+            let looked_up = dates[added..date].iter().map(|words| u32::from(is_set(words, position))).sum::<u32>();
+            self.at_transfers[*transfer][set] = counter.count_of(position) + looked_up;
+        }
+        counter.add(&dates[next_date..], |words| *words);
+        for (person, days) in &mut self.in_the_end {
+            days[set] = counter.count_of(*person as usize - self.first);
+        }
+        for (meeting, criterion) in self.meeting.iter_mut().zip(criteria) {
+            if criterion.set() == set {
+                *meeting = counter.at_least(criterion.days);
             }
         }
-        days
+    }
+}
+
+impl<const N: usize> PeopleCounts<N> {
+    fn merge(mut self, other: Self) -> Self {
+        for (counts, other) in [(&mut self.by_department, other.by_department), (&mut self.by_node, other.by_node)] {
+            for (counts, other) in counts.iter_mut().zip(other) {
+                add(counts, other);
+            }
+        }
+        self
     }
 }
 
@@ -280,6 +342,11 @@ impl Criterion {
     fn is_met_by(self, days: &DaysByFlag) -> bool {
         days[self.set()] as usize >= self.days
     }
+}
+
+/// Whether the bit at a position is set.
+fn is_set(words: &Words, position: usize) -> bool {
+    words[position / usize::BITS as usize] >> (position % usize::BITS as usize) & 1 == 1
 }
 
 /// The positions of the bits that are set.
@@ -334,21 +401,34 @@ impl TransferredPerson {
         &mut self.days_by_department[position].1
     }
 
+    /// Adds the person to the counts of each node at which the person meets the criteria.
+    fn add_to<const N: usize>(&self, counts: &mut [[u64; N]], tree: &DepartmentTree, criteria: [Criterion; N]) {
+        for (node, days) in self.days_by_node(tree) {
+            add(&mut counts[node], criteria.map(|criterion| u64::from(criterion.is_met_by(&days))));
+        }
+    }
+
     /// The days at each node that contains one of the departments.
-    fn days_by_node(&self, tree: &DepartmentTree) -> BTreeMap<usize, DaysByFlag> {
-        let mut nodes: BTreeMap<usize, DaysByFlag> = BTreeMap::new();
+    fn days_by_node(&self, tree: &DepartmentTree) -> Vec<(usize, DaysByFlag)> {
+        let mut nodes: Vec<(usize, DaysByFlag)> = Vec::new();
         for (department, days) in &self.days_by_department {
-            for node in tree.self_and_ancestors(*department) {
-                for (sum, days) in nodes.entry(node).or_default().iter_mut().zip(days) {
-                    *sum += days;
-                }
-            }
+            nodes.extend(tree.self_and_ancestors(*department).map(|node| (node, *days)));
         }
         for day in &self.split_days {
             for (node, bits) in flags_by_node(day, tree) {
-                add_day(nodes.entry(node).or_default(), bits);
+                let mut days = DaysByFlag::default();
+                add_day(&mut days, bits);
+                nodes.push((node, days));
             }
         }
+        nodes.sort_unstable_by_key(|(node, _)| *node);
+        nodes.dedup_by(|(node, days), (known, sum)| {
+            let is_same = node == known;
+            if is_same {
+                sum.iter_mut().zip(days).for_each(|(sum, days)| *sum += *days);
+            }
+            is_same
+        });
         nodes
     }
 }

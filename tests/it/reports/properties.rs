@@ -17,14 +17,14 @@ use feishu_pulse::{
         user_rollup::UserRollup,
         user_totals::{UserFilter, UserSort, UserSortKey, UserTotals},
     },
-    table::{Counter, DayMetadata as _, Flag, RowSelection},
+    table::{Counter, DayMetadata as _, Dictionary, Flag, RowSelection},
 };
 use fixedbitset::FixedBitSet;
 use proptest::prelude::*;
 
 use super::{
     naive,
-    tenant::{PATHS, Tenant, digests, first, partitions, tenants, user_id},
+    tenant::{PATHS, Tenant, digests, first, partitions, partitions_with, tenants, user_id},
 };
 
 fn range(tenant: &Tenant) -> DayRange {
@@ -46,6 +46,30 @@ fn sums_within(digests: &[Arc<DayDigest>], path: Option<&str>) -> SumsByDay {
 
 fn path() -> impl Strategy<Value = Option<&'static str>> {
     proptest::option::of(proptest::sample::select(PATHS[..5].to_vec()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Words of bitmaps are read in blocks of 4,096 people.
+    #[test]
+    fn department_totals_do_not_depend_on_the_indices_of_people(
+        tenant in any::<bool>().prop_flat_map(tenants), apart in 1_usize..1500,
+    ) {
+        let of_dictionary = |dictionary: &Arc<Dictionary>| {
+            let digests = digests(&partitions_with(&tenant, dictionary));
+            let tree = DepartmentTree::new(&departments_with_rows(&digests), &dictionary.read(), None);
+            totals(&digests, &tree, Some(2), true)
+        };
+        let apart_from_each_other = Arc::<Dictionary>::default();
+        let of_others = (0..12 * apart).map(|other| {
+            if other.is_multiple_of(apart) { user_id(other / apart) } else { format!("another {other}") }
+        });
+        let user_ids: Vec<String> = of_others.collect();
+        apart_from_each_other.intern_people(user_ids.iter().map(String::as_str));
+
+        prop_assert_eq!(of_dictionary(&apart_from_each_other), of_dictionary(&Arc::default()));
+    }
 }
 
 proptest! {

@@ -90,8 +90,12 @@ fn remove_duplicates(rows: Vec<PersonDay>) -> Vec<PersonDay> {
 }
 
 pub fn partitions(tenant: &Tenant) -> Vec<Arc<DayTable>> {
-    let dictionary = Arc::new(Dictionary::default());
-    tenant.iter().map(|(day, rows)| Arc::new(day_table(*day, rows, &dictionary))).collect()
+    partitions_with(tenant, &Arc::default())
+}
+
+/// The days with the indices of this dictionary.
+pub fn partitions_with(tenant: &Tenant, dictionary: &Arc<Dictionary>) -> Vec<Arc<DayTable>> {
+    tenant.iter().map(|(day, rows)| Arc::new(day_table(*day, rows, dictionary))).collect()
 }
 
 /// The digests, each of which may share members with the one before.
