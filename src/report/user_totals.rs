@@ -282,9 +282,10 @@ impl SortKeys {
 
     fn add_activity(&mut self, rollup: &UserRollup, people: &[PersonIndex]) {
         let last = rollup.last_day().days_since_year_zero();
-        for (row, profile) in rollup.profiles().iter().enumerate() {
-            let person = people[*profile as usize];
-            if let Some(activity) = rollup.activity(row).filter(|_| person != NO_PERSON) {
+        let profiles = rollup.profiles();
+        rollup.for_each_activity(|row, activity| {
+            let person = people[profiles[row] as usize];
+            if person != NO_PERSON {
                 let (index, last_active) = (person as usize, last - activity.idle_days);
                 // If the day is already counted, the person was active in two geos: in one geo a person has one row a day.
                 if self.last_active[index] != last_active {
@@ -292,7 +293,7 @@ impl SortKeys {
                     self.last_active[index] = self.last_active[index].max(last_active);
                 }
             }
-        }
+        });
     }
 }
 
