@@ -52,7 +52,8 @@ fn read(file: &Bytes) -> Option<FileMetadata> {
     if let Ok(digest) = digest::decode_digest(&parquet_day, &dictionary, &MembershipCache::default()) {
         assert_eq!(digest.row_count(), parquet_day.file_metadata().rows);
     }
-    let people = parquet_day.person_columns().ok();
+    let rows = parquet_day.file_metadata().rows;
+    let people = parquet_day.person_columns(std::slice::from_ref(&(0..rows))).ok();
     let day = parquet_day.day(&dictionary).ok()?;
     assert_eq!(FileMetadata::of(&day), *parquet_day.file_metadata(), "the metadata describes the day");
     assert!(people.is_some_and(|people| people.get(day.row_count()).is_none()));

@@ -159,8 +159,14 @@ impl Dictionary {
 
     /// The indices of these people. People without an index get one.
     pub fn intern_people<'a>(&self, user_ids: impl Iterator<Item = &'a str>) -> Vec<PersonIndex> {
-        let mut tables = self.write();
-        user_ids.map(|user_id| tables.intern_person(user_id).0).collect()
+        let user_ids: Vec<&str> = user_ids.collect();
+        // Usually all are known, and several threads can read.
+        let known = |tables: &DictionaryTables| user_ids.iter().map(|user_id| tables.find_person(user_id)).collect();
+        let known: Option<Vec<PersonIndex>> = known(&self.read());
+        known.unwrap_or_else(|| {
+            let mut tables = self.write();
+            user_ids.into_iter().map(|user_id| tables.intern_person(user_id).0).collect()
+        })
     }
 
     /// The index of a department. A department without an index gets one.

@@ -150,6 +150,46 @@ mod tests {
         (0..300).map(row).collect()
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// A page has 1,024 rows.
+        #[test]
+        fn the_people_of_some_rows_are_those_of_all_rows(
+            mut bounds in proptest::collection::vec(0_usize..=5000, 0..8), without_id in 0_u32..5,
+        ) {
+            let row = |number: u32| Row {
+                user_id: (number % 5 != without_id).then(|| format!("ou_{number:04}")),
+                register_time: Timestamp::from_second(number.into()).ok().filter(|_| number % 3 > 0),
+                department: Department { name: format!("{}", number % 7).into(), ..Department::default() },
+                ..Row::default()
+            };
+            let day = build(&(0..5000).map(row).collect::<Vec<_>>(), FetchQuality::default());
+            let file = ParquetDay::new(Bytes::from(encode(&day, &[]).unwrap()), &key()).unwrap();
+            bounds.sort_unstable();
+            let ranges: Vec<_> = bounds.chunks_exact(2).map(|bounds| bounds[0]..bounds[1]).collect();
+
+            let all = file.person_columns(std::slice::from_ref(&(0..5000))).unwrap();
+            let some = file.person_columns(&ranges).unwrap();
+
+            let rows: Vec<usize> = ranges.into_iter().flatten().collect();
+            for (position, row) in rows.iter().enumerate() {
+                prop_assert_eq!(some.get(position), all.get(*row));
+            }
+            prop_assert_eq!(some.get(rows.len()), None);
+            let identified = (0..5000).filter(|row| all.get(*row).is_some()).count();
+            prop_assert_eq!(identified, 4000);
+        }
+    }
+
+    #[test]
+    fn rows_that_the_file_does_not_have_are_rejected() {
+        let file = encode(&build(&distinct_rows(), FetchQuality::default()), &[]).unwrap();
+        let file = ParquetDay::new(Bytes::from(file), &key()).unwrap();
+        assert!(file.person_columns(&[0..1, 299..301]).is_err());
+        assert!(file.person_columns(&[0..1, 299..300]).is_ok());
+    }
+
     #[test]
     fn a_truncated_file_is_rejected() {
         let file = encode(&build(&distinct_rows(), FetchQuality::default()), b"attached").unwrap();

@@ -58,8 +58,24 @@ impl MembershipCache {
         Self { contents: Mutex::default(), max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX) }
     }
 
-    pub(super) fn get(&self, dictionary: &Dictionary, hash: &MembershipHash) -> Option<CachedMembers> {
-        self.contents.lock().members.get(&(dictionary.id(), *hash)).cloned()
+    /// The members with each of these hashes; `None` for those that are not cached.
+    pub(super) fn get_each<'a>(
+        &self,
+        dictionary: &Dictionary,
+        hashes: impl Iterator<Item = &'a MembershipHash>,
+    ) -> Vec<Option<CachedMembers>> {
+        let contents = self.contents.lock();
+        hashes.map(|hash| contents.members.get(&(dictionary.id(), *hash)).cloned()).collect()
+    }
+
+    /// Whether the members with each of these hashes are cached.
+    pub(super) fn has_all<'a>(
+        &self,
+        dictionary: &Dictionary,
+        mut hashes: impl Iterator<Item = &'a MembershipHash>,
+    ) -> bool {
+        let contents = self.contents.lock();
+        hashes.all(|hash| contents.members.contains_key(&(dictionary.id(), *hash)))
     }
 
     /// Inserts members. If the hash is already present, the present value stays, so that equal members share memory.
@@ -93,13 +109,14 @@ mod tests {
         let (cache, dictionary) = (MembershipCache::new(10_000), Dictionary::default());
         let members =
             |first: u32| (first..first + 10).map(|person| DepartmentMember { person, register_time: None }).collect();
-        let count = |dictionary| (0..=255_u8).filter(|hash| cache.get(dictionary, &[*hash; 16]).is_some()).count();
+        let get = |dictionary, hash: u8| cache.get_each(dictionary, std::iter::once(&[hash; 16])).remove(0);
+        let count = |dictionary| (0..=255_u8).filter(|hash| get(dictionary, *hash).is_some()).count();
         for hash in 0..=255 {
             cache.insert(&dictionary, [hash; 16], members(hash.into()));
             assert!((1..=10_000 / 360).contains(&count(&dictionary)));
         }
 
-        assert_eq!(*cache.get(&dictionary, &[255; 16]).unwrap().by_row, *(255..265).collect::<Vec<u32>>());
+        assert_eq!(*get(&dictionary, 255).unwrap().by_row, *(255..265).collect::<Vec<u32>>());
         assert_eq!(count(&Dictionary::default()), 0);
     }
 }

@@ -9,7 +9,7 @@
 //! row ) )
 //! ```
 
-use std::{cmp::Ordering, io, sync::Arc};
+use std::{cmp::Ordering, io, ops::Range, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -152,7 +152,21 @@ impl StoredDigest {
     /// Whether [`Self::to_digest`] reads the columns of the people from the file, because members are not cached.
     #[must_use]
     pub fn needs_person_columns(&self, dictionary: &Dictionary, members: &MembershipCache) -> bool {
-        self.departments.iter().any(|stored| members.get(dictionary, &stored.members_hash).is_none())
+        !members.has_all(dictionary, self.members_hashes())
+    }
+
+    fn members_hashes(&self) -> impl Iterator<Item = &MembershipHash> {
+        self.departments.iter().map(|stored| &stored.members_hash)
+    }
+
+    /// The rows with ids of each department.
+    fn identified_rows(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut end = 0;
+        self.departments.iter().map(move |stored| {
+            let first = end;
+            end += stored.identified;
+            first..end
+        })
     }
 
     /// Writing to memory does not fail.
@@ -173,7 +187,8 @@ impl StoredDigest {
             Ordering::Greater => return Err(ParquetReadError::TooNew { found: u16::from_be_bytes(*version).into() }),
             Ordering::Equal => {}
         }
-        let mut plain = Vec::new();
+        // Growing the buffer would copy it and take new pages of memory each time. A digest of many people shrinks to a third.
+        let mut plain = Vec::with_capacity(compressed.len().saturating_mul(4));
         let decoder = zstd::Decoder::with_buffer(compressed).map_err(ParquetReadError::damaged)?;
         io::copy(&mut io::Read::take(decoder, MAX_DECOMPRESSED_BYTES), &mut plain)
             .map_err(ParquetReadError::damaged)?;
@@ -198,19 +213,21 @@ impl StoredDigest {
             return Err(ParquetReadError::damaged("the digest is of other rows"));
         }
         let mut figures = DayFigures::with_capacity(dictionary.read().person_count());
-        let mut columns: Option<PersonColumns> = None;
+        let cached = members.get_each(dictionary, self.members_hashes());
+        let missing = self.identified_rows().zip(&cached).filter(|(_, cached)| cached.is_none());
+        let missing: Vec<Range<usize>> = missing.map(|(rows, _)| rows).collect();
+        let columns = file.person_columns(&missing)?;
         let mut departments = Vec::with_capacity(self.departments.len());
-        let (mut first_row, mut new_members) = (0, 0);
-        for stored in &self.departments {
-            let rows = first_row..first_row + stored.identified;
-            let cached = members.get(dictionary, &stored.members_hash);
+        // Positions in `columns`.
+        let mut next_read = 0;
+        let (mut end_of_rows, mut new_members) = (0, 0);
+        for ((stored, rows), cached) in self.departments.iter().zip(self.identified_rows()).zip(cached) {
             let cached = if let Some(cached) = cached {
                 cached
             } else {
-                if columns.is_none() {
-                    columns = Some(file.person_columns()?);
-                }
-                let read = read_members(columns.as_ref(), rows.clone(), &stored.members_hash, dictionary)?;
+                let positions = next_read..next_read + stored.identified;
+                next_read = positions.end;
+                let read = read_members(&columns, positions, &stored.members_hash, dictionary)?;
                 let read = members.insert(dictionary, stored.members_hash, read);
                 // Digests that find the members in the cache share them, so they are counted once.
                 new_members += read.sorted.heap_bytes();
@@ -219,16 +236,14 @@ impl StoredDigest {
             if cached.by_row.len() != stored.identified {
                 return Err(ParquetReadError::damaged("the digest has a different number of members than its hash"));
             }
-            for (person, flags) in cached.by_row.iter().zip(&self.flags[rows.clone()]) {
-                figures.add_person(Some(*person), Flags::from_bits(*flags));
-            }
+            end_of_rows = rows.end;
+            figures.add_people(&cached.by_row, &self.flags[rows]);
             figures.sums.add(&stored.sums);
             let department = Department { name: Arc::clone(&stored.name), path: Arc::clone(&stored.path) };
             let department = dictionary.intern_department(&department);
             departments.push(DepartmentDigest { department, sums: stored.sums, members: Arc::clone(&cached.sorted) });
-            first_row = rows.end;
         }
-        for flags in &self.flags[first_row..] {
+        for flags in &self.flags[end_of_rows..] {
             figures.add_person(None, Flags::from_bits(*flags));
         }
         departments.sort_unstable_by_key(|digest: &DepartmentDigest| digest.department);
@@ -261,15 +276,15 @@ impl StoredDigest {
     }
 }
 
-/// The people of a range of rows, verified against their hash.
+/// The people at these positions of `columns`, verified against their hash.
 fn read_members(
-    columns: Option<&PersonColumns>,
-    rows: std::ops::Range<usize>,
+    columns: &PersonColumns,
+    positions: Range<usize>,
     expected: &MembershipHash,
     dictionary: &Dictionary,
 ) -> Result<Vec<DepartmentMember>, ParquetReadError> {
     let mismatch = || ParquetReadError::damaged("the digest has other members than the rows");
-    let people: Option<Vec<_>> = rows.map(|row| columns?.get(row)).collect();
+    let people: Option<Vec<_>> = positions.map(|position| columns.get(position)).collect();
     let people = people.ok_or_else(mismatch)?;
     let mut hash = Sha256::new();
     for person in &people {

@@ -19,6 +19,10 @@ use crate::table::{
     profile::{Department, Profile},
 };
 
+/// Rows of a page of the columns that identify people. A page is decompressed as a whole, and digests need the people of a few
+/// departments of a day. Parquet's writer ends a page only after a multiple of 1,024 rows.
+const PERSON_ROWS_PER_PAGE: usize = 1024;
+
 /// Encodes a day as a Parquet file.
 ///
 /// `attachment` is written between the rows and the footer. Only this program reads it: other Parquet readers skip
@@ -57,7 +61,9 @@ fn properties(day: &DayTable) -> WriterProperties {
         // A day is one row group that is read as a whole, so page indexes would not be used.
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
-        .set_column_dictionary_enabled(ColumnPath::from(name::USER_ID), false);
+        .set_column_dictionary_enabled(ColumnPath::from(name::USER_ID), false)
+        .set_column_data_page_row_count_limit(ColumnPath::from(name::USER_ID), PERSON_ROWS_PER_PAGE)
+        .set_column_data_page_row_count_limit(ColumnPath::from(name::REGISTER_TIME), PERSON_ROWS_PER_PAGE);
     times.into_iter().fold(properties, set_time_encoding).build()
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use parquet::{
     arrow::{
         ProjectionMask,
-        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection},
     },
     file::{
         metadata::{ColumnChunkMetaData, FooterTail, KeyValue, ParquetMetaDataReader, RowGroupMetaData},
@@ -40,9 +40,16 @@ pub struct ParquetDay {
     file_metadata: FileMetadata,
 }
 
-/// The columns of a file that describe the people, in the order of its rows.
-#[derive(Debug)]
+/// The columns that describe the people of some rows of a file.
+#[derive(Debug, Default)]
 pub struct PersonColumns {
+    batches: Vec<PersonBatch>,
+}
+
+/// A part of [`PersonColumns`].
+#[derive(Debug)]
+struct PersonBatch {
+    rows: usize,
     user_ids: Option<StringArray>,
     register_times: Option<TimestampMillisecondArray>,
 }
@@ -146,23 +153,30 @@ impl ParquetDay {
         Ok(day)
     }
 
-    /// Reads only the columns that describe the people. Does not verify the content hash.
+    /// Reads only the columns that describe the people, and only these rows. The ranges are ascending. Does not verify the content hash.
     ///
     /// # Errors
-    /// [`ParquetReadError`] if these columns are damaged.
+    /// [`ParquetReadError`] if these columns are damaged, or if the file has no such rows.
     ///
     /// # Panics
-    /// Parquet's reader may panic if the file is damaged.
-    pub fn person_columns(&self) -> Result<PersonColumns, ParquetReadError> {
+    /// If the ranges are not ascending. Parquet's reader may panic if the file is damaged.
+    pub fn person_columns(&self, rows: &[Range<usize>]) -> Result<PersonColumns, ParquetReadError> {
+        let count: usize = rows.iter().map(ExactSizeIterator::len).sum();
+        if count == 0 {
+            return Ok(PersonColumns::default());
+        }
+        if rows.last().is_some_and(|last| last.end > self.file_metadata.rows) {
+            return Err(ParquetReadError::damaged("it has fewer rows"));
+        }
         let mask = ProjectionMask::columns(self.footer.metadata().file_metadata().schema_descr(), PERSON_COLUMNS);
-        let mut batches =
-            self.reader().with_projection(mask).with_batch_size(self.file_metadata.rows.max(1)).build()?;
-        let Some(batch) = batches.next().transpose()? else {
-            return Ok(PersonColumns { user_ids: None, register_times: None });
+        let selection = RowSelection::from_consecutive_ranges(rows.iter().cloned(), self.file_metadata.rows);
+        let reader = self.reader().with_projection(mask).with_row_selection(selection).with_batch_size(count);
+        let batch = |batch: RecordBatch| {
+            let (user_ids, register_times) = (column(&batch, name::USER_ID)?, column(&batch, name::REGISTER_TIME)?);
+            Ok(PersonBatch { rows: batch.num_rows(), user_ids, register_times })
         };
         Ok(PersonColumns {
-            user_ids: column(&batch, name::USER_ID)?,
-            register_times: column(&batch, name::REGISTER_TIME)?,
+            batches: reader.build()?.map(|read| batch(read?)).collect::<Result<_, ParquetReadError>>()?,
         })
     }
 
@@ -172,11 +186,17 @@ impl ParquetDay {
 }
 
 impl PersonColumns {
-    /// The cells of a row. `None` if there is no such row or if it has no user id.
+    /// The cells of the row at this position among the rows that were read. `None` if there are fewer rows or if it has no user id.
     #[must_use]
-    pub fn get(&self, row: usize) -> Option<PersonCells<'_>> {
-        let user_ids = self.user_ids.as_ref().filter(|user_ids| row < user_ids.len());
-        Some(PersonCells { user_id: text(user_ids, row)?, register_time: instant(self.register_times.as_ref(), row) })
+    pub fn get(&self, mut position: usize) -> Option<PersonCells<'_>> {
+        for batch in &self.batches {
+            if position < batch.rows {
+                let register_time = instant(batch.register_times.as_ref(), position);
+                return Some(PersonCells { user_id: text(batch.user_ids.as_ref(), position)?, register_time });
+            }
+            position -= batch.rows;
+        }
+        None
     }
 }
 
