@@ -132,7 +132,7 @@ impl<'a> MembershipChanges<'a> {
 /// Calls `each` with the people of `now` who are not in `before`. Both are ascending, and most people are in both.
 fn for_each_difference(mut now: &[PersonIndex], mut before: &[PersonIndex], mut each: impl FnMut(PersonIndex)) {
     loop {
-        let same = now.iter().zip(before).take_while(|(person, other)| person == other).count();
+        let same = common_prefix(now, before);
         (now, before) = (&now[same..], &before[same..]);
         match (now, before) {
             ([], _) => return,
@@ -145,6 +145,16 @@ fn for_each_difference(mut now: &[PersonIndex], mut before: &[PersonIndex], mut 
     }
 }
 
+/// Number of equal people at the beginning.
+fn common_prefix(now: &[PersonIndex], before: &[PersonIndex]) -> usize {
+    // A comparison of slices takes several people at once.
+    let (chunks, _) = now.as_chunks::<32>();
+    let (other_chunks, _) = before.as_chunks::<32>();
+    let in_chunks = 32 * chunks.iter().zip(other_chunks).take_while(|(chunk, other)| chunk == other).count();
+    let rest = now[in_chunks..].iter().zip(&before[in_chunks..]);
+    in_chunks + rest.take_while(|(person, other)| person == other).count()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -153,10 +163,16 @@ mod tests {
 
     use super::*;
 
+    /// Up to 100 people, of whom a few are missing.
+    fn members_of_a_day() -> impl Strategy<Value = BTreeSet<u32>> {
+        (0_u32..100, proptest::collection::btree_set(0_u32..100, 0..6))
+            .prop_map(|(people, missing)| (0..people).filter(|person| !missing.contains(person)).collect())
+    }
+
     proptest! {
         #[test]
         fn new_members_are_those_who_were_not_there_on_the_day_before(
-            days in proptest::collection::vec(proptest::option::of(proptest::collection::btree_set(0_u32..20, 0..15)), 1..8),
+            days in proptest::collection::vec(proptest::option::of(members_of_a_day()), 1..8),
         ) {
             let member = |person: &u32| DepartmentMember { person: *person, register_time: None };
             let members = |people: &BTreeSet<u32>| Arc::new(DepartmentMembers::new(people.iter().map(member).collect()));

@@ -160,7 +160,7 @@ mod tests {
         ) {
             let row = |number: u32| Row {
                 user_id: (number % 5 != without_id).then(|| format!("ou_{number:04}")),
-                register_time: Timestamp::from_second(number.into()).ok().filter(|_| number % 3 > 0),
+                register_time: Timestamp::from_second(number.into()).ok().filter(|_| !number.is_multiple_of(3)),
                 department: Department { name: format!("{}", number % 7).into(), ..Department::default() },
                 ..Row::default()
             };
