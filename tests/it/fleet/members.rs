@@ -13,8 +13,9 @@ use async_trait::async_trait;
 use feishu_pulse::{
     feishu::{FeishuConfig, FeishuSource},
     fleet::{
-        FleetKey, FleetMember, FleetRecord, LeaseStore, LeaseStoreError, LeaseTimes, MemberConfig, MemoryStore,
-        PreparedMember, RecordVersion, SwapOutcome, TransferableState, record::SharedUpstreamState,
+        FleetKey, FleetMember, FleetRecord, FleetStatus, Leadership, LeaseStore, LeaseStoreError, LeaseTimes,
+        MemberConfig, MemoryStore, PreparedMember, RecordVersion, SwapOutcome, TransferableState,
+        record::SharedUpstreamState,
     },
     model::{DataScope, DayKey, Geo, UserIdType},
     prometheus::{Collector as _, Exposition},
@@ -23,7 +24,7 @@ use feishu_pulse::{
 };
 use feishu_simulator::{PageTokenStyle, Simulator, SimulatorConfig};
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use crate::support::{Upstream, day, eventually};
 
@@ -303,16 +304,21 @@ async fn a_successor_continues_after_the_calls_of_its_predecessor_and_at_a_part_
 
 /// A simulated upstream, and a client that may call it while `member` leads. `rate` is in calls per second.
 async fn upstream(member: &PreparedMember, rate: f64) -> (Simulator, FeishuSource) {
+    upstream_with(member.leadership(), PageTokenStyle::Opaque, rate).await
+}
+
+async fn upstream_with(leadership: Leadership, page_tokens: PageTokenStyle, rate: f64) -> (Simulator, FeishuSource) {
     let simulation = SimulatorConfig {
         users: 600,
         turnover: 0.0,
-        page_tokens: PageTokenStyle::Opaque,
+        page_tokens,
+        latency: Duration::from_millis(2),
         ..SimulatorConfig::default()
     };
     let upstream = Upstream::start(simulation).await;
     let config = FeishuConfig {
         throttle: ThrottleConfig { ceiling: Some(rate), start_rate: rate, ..ThrottleConfig::default() },
-        leadership: member.leadership(),
+        leadership,
         ..upstream.feishu_config()
     };
     let Upstream { simulator, clock } = upstream;
@@ -321,11 +327,32 @@ async fn upstream(member: &PreparedMember, rate: f64) -> (Simulator, FeishuSourc
 }
 
 async fn load(source: &FeishuSource) -> Result<usize, LoadError> {
-    let key =
-        DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day: day("2026-11-20") };
+    load_day(source, "2026-11-20").await
+}
+
+async fn load_day(source: &FeishuSource, date: &str) -> Result<usize, LoadError> {
+    let key = DayKey { geo: Geo::Cn, user_id_type: UserIdType::OpenId, scope: DataScope::Everyone, day: day(date) };
     let context = LoadContext { priority: Priority::Interactive, caller: CallerId(1) };
     let loaded = tokio::time::timeout(Duration::from_secs(30), source.load(&key, Depth::Rows, context)).await;
     loaded.expect("an answer within 30 s").map(|day| day.row_count())
+}
+
+#[tokio::test]
+async fn a_degraded_replica_requests_no_pages_ahead() {
+    let later = Instant::now() + Duration::from_secs(3600);
+    let (sender, status) = watch::channel(FleetStatus { leads_until: Some(later), ..FleetStatus::default() });
+    let (simulator, source) = upstream_with(Leadership::of(status), PageTokenStyle::PageNumber, 5_000.0).await;
+    // The first day shows how many pages a day has.
+    for date in ["2026-11-18", "2026-11-19"] {
+        assert_eq!(load_day(&source, date).await, Ok(600));
+    }
+    assert!(simulator.call_log().max_in_flight() > 1);
+    simulator.call_log().clear();
+
+    sender.send_replace(FleetStatus { degraded_until: Some(later), ..FleetStatus::default() });
+    assert_eq!(load_day(&source, "2026-11-20").await, Ok(600));
+
+    assert_eq!(simulator.call_log().max_in_flight(), 1);
 }
 
 #[tokio::test]
