@@ -17,7 +17,7 @@ use crate::{
     feishu::reachability::Reachability,
     fleet::{
         DeletedDay, FleetKey, FleetLink, FleetMember, FleetStatus, FleetTls, Leadership, MemberHandle, MissedDeletions,
-        SignatureVerifier, followers::Followers,
+        SignatureVerifier, followers::Followers, leader_client::ForwardError,
     },
     model::{DataScope, DayKey, UserIdType},
     query::{BackfillJobs, ViewEngines},
@@ -171,8 +171,10 @@ pub(super) async fn agree_with_leader(link: FleetLink, views: ViewEngines) {
         let keys: Vec<DayKey> = views.held_days().into_iter().filter(can_change).collect();
         let at_leader = match link.client.held(leader, &keys).await {
             Ok(at_leader) => at_leader,
+            // The leader is changing.
+            Err(ForwardError::NotLeader) => continue,
             Err(error) => {
-                // Each replica has to be configured alike, so an error that stays is for the operator.
+                // The replicas have to be configured alike, so an error that stays is for the operator.
                 if failure.as_ref() != Some(&error) {
                     tracing::warn!(%error, "the leader does not answer this replica");
                     failure = Some(error);
