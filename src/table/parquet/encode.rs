@@ -19,10 +19,6 @@ use crate::table::{DayTable, dictionary::DictionaryTables, profile::Department};
 /// departments of a day. Parquet's writer ends a page only after a multiple of 1,024 rows.
 const PERSON_ROWS_PER_PAGE: usize = 1024;
 
-/// Rows of a page of the columns that identify people. A page is decompressed as a whole, and digests need the people of a few
-/// departments of a day. Parquet's writer ends a page only after a multiple of 1,024 rows.
-const PERSON_ROWS_PER_PAGE: usize = 1024;
-
 /// Encodes a day as a Parquet file.
 ///
 /// `attachment` is written between the rows and the footer. Only this program reads it: other Parquet readers skip
