@@ -31,7 +31,7 @@ RUN touch src/lib.rs src/main.rs crates/adaptive-throttle/src/lib.rs \
 # base is 20 MB smaller, but it needs a musl target, whose allocator is slow with many threads.
 FROM gcr.io/distroless/cc-debian12:nonroot
 
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="feishu-pulse" \
       org.opencontainers.image.description="A caching HTTP proxy and aggregation service in front of Feishu's admin_user_stats API" \
