@@ -1,5 +1,5 @@
 //! The endpoints of the native API (parameters, response and handler in one module each), the item types they share, and
-//! [`routes`], which gives each endpoint its policy.
+//! [`routes()`], which gives each endpoint its policy.
 
 pub mod activity;
 pub mod backfill_item;
