@@ -193,6 +193,10 @@ class Gateway:
         """Status, and the user ids of a day."""
         return self.days(date, date, timeout)
 
+    def status_and_headers(self, date):
+        status, _, headers = request(self.port, "GET", f"/v1/user-days?start_date={date}&end_date={date}")
+        return status, headers
+
     def days(self, first, last, timeout=90):
         """Status, and the user ids of the rows of a range."""
         path = f"/v1/user-days?start_date={first}&end_date={last}&format=csv"
@@ -404,6 +408,22 @@ def pause_of_the_leader():
     fleet.end()
 
 
+def redis_cli(*command):
+    return subprocess.run(["redis-cli", "-p", str(redis_port), *command], capture_output=True, check=True, text=True).stdout
+
+
+def fleet_key(fleet):
+    """The key of this fleet, found by the address of its leader: earlier fleets have left theirs."""
+    addresses = [f"127.0.0.1:{gateway.fleet_port}" for gateway in fleet.gateways]
+    leaders = {key: json.loads(dict(redis_fields(key))["record"])["leader"] for key in redis_cli("keys", "*").split()}
+    return next(key for key, leader in leaders.items() if leader and leader["address"] in addresses)
+
+
+def redis_fields(key):
+    lines = redis_cli("hgetall", key).splitlines()
+    return list(zip(lines[::2], lines[1::2]))
+
+
 def faults_of_the_store():
     fleet = Fleet("store", 3, ["--users", "600"])
     held, *cold = dates(8)
@@ -418,13 +438,20 @@ def faults_of_the_store():
     time.sleep(3)
     report("… the leader stays", "yes", "yes" if leader.leads() else "no", leader.leads())
 
-    subprocess.run(["redis-cli", "-p", str(redis_port), "flushall"], check=True, stdout=subprocess.DEVNULL)
-    def has_record():
-        keys = subprocess.run(["redis-cli", "-p", str(redis_port), "keys", "*"], capture_output=True, check=True, text=True)
-        return "fleet" in keys.stdout
-    seconds = until(has_record, 20, "the record is written again")
+    earlier = redis_fields(fleet_key(fleet))
+    redis_cli("flushall")
+    seconds = until(lambda: redis_cli("keys", "*"), 20, "the record is written again")
     report("store wiped: the leader writes the record again after", "≤ 2 s", f"{seconds:.1f} s", seconds <= 2.5, counts=False)
     report("… the leader stays", "yes", "yes" if leader.leads() else "no", leader.leads())
+
+    # Time for two renewals, which the restored record does not have.
+    time.sleep(5)
+    term = leader.metric("feishu_pulse_fleet_term")
+    redis_cli("hset", fleet_key(fleet), *[text for field in earlier for text in field])
+    seconds = until(lambda: redis_fields(fleet_key(fleet)) != earlier, 20, "the record is replaced")
+    report("store rolled back: the leader replaces the record after", "≤ 2 s", f"{seconds:.1f} s", seconds <= 2.5, counts=False)
+    is_same = leader.leads() and leader.metric("feishu_pulse_fleet_term") == term
+    report("… the leader stays", "yes", "yes" if is_same else "no", is_same)
 
     redis.send_signal(signal.SIGSTOP)
     until(lambda: fleet.leader() is None, 30, "the lease ends")
@@ -434,11 +461,25 @@ def faults_of_the_store():
     days = [gateway.day(date, timeout=60) for gateway in fleet.gateways]
     is_right = days == [(200, fleet.truth(date))] * 3
     report("… a cold day at all replicas, from the replica that led last", "right", "right" if is_right else str([day[0] for day in days]), is_right)
+    degraded = sum(gateway.metric("feishu_pulse_fleet_degraded") for gateway in fleet.gateways)
+    report("… replicas that call Feishu at a part of the rate", "1", f"{degraded:.0f}", degraded == 1)
     redis.send_signal(signal.SIGCONT)
     _, seconds = fleet.leader_within(40)
     report("… a replica leads after the store answers again", "≤ 12 s", f"{seconds:.1f} s", seconds <= 12, counts=False)
     status, _ = fleet.gateways[0].day(cold.pop())
     report("… and the cold day is served", "200", str(status), status == 200)
+
+    redis.send_signal(signal.SIGSTOP)
+    for gateway in fleet.gateways:
+        stop(gateway.process)
+        gateway.run()
+    statuses = [gateway.day(held)[0] for gateway in fleet.gateways]
+    report("all replicas restarted while the store is away: an archived day", "200", str(statuses), statuses == [200] * 3)
+    status, headers = fleet.gateways[0].status_and_headers(cold.pop())
+    is_told = status == 503 and "retry-after" in {name.lower() for name in headers}
+    report("… another day", "503 with Retry-After", str(status), is_told)
+    redis.send_signal(signal.SIGCONT)
+    fleet.leader_within(40)
     fleet.end()
 
 
