@@ -346,7 +346,7 @@ def rolling_restart():
     def balance():
         # What a load balancer does: it asks for readiness and stops sending requests to a replica that shuts down.
         while not ended.is_set():
-            for gateway in fleet.gateways:
+            for gateway in fleet.gateways[:]:
                 (ready.add if answers(gateway.port, "/readyz") else ready.discard)(gateway)
             time.sleep(0.2)
 
@@ -369,12 +369,14 @@ def rolling_restart():
     for thread in threads:
         thread.start()
     terms = fleet.leader().metric("feishu_pulse_fleet_term")
-    for gateway in list(fleet.gateways):
-        stop(gateway.process)
-        gateway.binary = BINARY
-        gateway.run()
-        fleet.leader_within(40)
+    # As the chart deploys: a new replica is ready before one is ended.
+    fleet.binary = BINARY
+    for number, gateway in enumerate(fleet.gateways[:], 3):
+        fleet.gateways.append(Gateway(fleet, number))
         time.sleep(1)
+        stop(gateway.process)
+        fleet.gateways.remove(gateway)
+        fleet.leader_within(40)
     ended.set()
     for thread in threads:
         thread.join()

@@ -61,7 +61,9 @@ pub(super) async fn serve_at_leader(request: Request, next: Next) -> Response {
     // The leader logs and answers with the id that this replica has assigned.
     let request_id = RequestFacts::of(&request).request_id_header().cloned();
     let (mut parts, body) = request.into_parts();
-    parts.headers.extend(request_id.map(|id| (X_REQUEST_ID, id)));
+    if let Some(id) = request_id {
+        parts.headers.insert(X_REQUEST_ID, id);
+    }
     let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
         return Problem::new(ProblemCode::PayloadTooLarge, "the body could not be read").into_response();
     };

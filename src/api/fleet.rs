@@ -137,9 +137,13 @@ async fn load_day(State(routes): State<FleetRoutes>, headers: HeaderMap, body: B
     };
     let error = match loaded {
         Ok(LoadedDay::Rows(day)) => {
-            let _permit = routes.encoding.acquire().await;
-            // A large day takes tens of milliseconds.
-            match tokio::task::spawn_blocking(move || parquet::encode(&day, &[])).await {
+            let permit = Arc::clone(&routes.encoding).acquire_owned().await;
+            // A large day takes tens of milliseconds. The thread goes on if the request ends, so it holds the permit.
+            let encode = move || {
+                let _permit = permit;
+                parquet::encode(&day, &[])
+            };
+            match tokio::task::spawn_blocking(encode).await {
                 Ok(Ok(file)) => return file.into_response(),
                 _ => LoadError::Abandoned,
             }

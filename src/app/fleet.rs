@@ -26,6 +26,9 @@ use crate::{
     table::DayMetadata as _,
 };
 
+/// Time limit of a request for a later version of a day. It could have to be fetched, and the next comparison waits for it.
+const LATER_DAY_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How often a replica compares the days that can still change with those of the leader.
 const AGREEMENT_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -149,8 +152,9 @@ pub(super) async fn run_jobs_of_leader(leadership: Leadership, jobs: BackfillJob
 }
 
 /// Replaces days in memory that can still change by those of the leader, if the leader has fetched them later. So all replicas
-/// answer alike soon after a change. The requests also show the leader that this replica exists. Never returns.
-pub(super) async fn agree_with_leader(link: FleetLink, views: ViewEngines) {
+/// answer alike soon after a change. The requests also show the leader that this replica exists. Never returns; a replica that
+/// shuts down drops it, so that it is not named as the successor.
+pub(super) async fn refresh_from_leader(link: FleetLink, views: ViewEngines) {
     let engine = views.unfiltered();
     let context = LoadContext { priority: Priority::Background, caller: engine.new_caller_id() };
     let mut interval = tokio::time::interval(AGREEMENT_INTERVAL);
@@ -191,11 +195,17 @@ pub(super) async fn agree_with_leader(link: FleetLink, views: ViewEngines) {
             if !here.as_ref().is_some_and(is_later) {
                 continue;
             }
-            match link.request_day(leader, status.term, key, context).await {
-                Ok(day) => views.insert_day(&day).await,
-                Err(error) => {
+            let deletions = || link.status.borrow().deleted.as_ref().map(|deleted| deleted.count);
+            let deletions_before = deletions();
+            let requested = link.request_day(leader, status.term, key, context);
+            match tokio::time::timeout(LATER_DAY_TIMEOUT, requested).await {
+                // The day could be one that was deleted while it was requested.
+                Ok(Ok(day)) if deletions() == deletions_before => views.insert_day(&day).await,
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
                     tracing::debug!(%key, %error, "a later version of a day could not be read from the leader");
                 }
+                Err(_) => tracing::debug!(%key, "the leader did not answer in time with a later version of a day"),
             }
         }
     }

@@ -10,7 +10,7 @@ use super::{
     build::Gateway,
     config::{DEFAULT_UNREAD_LIMIT, ServerConfig},
     file_descriptors::fit_connections,
-    fleet::{Fleet, agree_with_leader, remove_deleted_days, run_jobs_of_leader, step_down_if_unreachable},
+    fleet::{Fleet, refresh_from_leader, remove_deleted_days, run_jobs_of_leader, step_down_if_unreachable},
     maintenance::Maintenance,
     server::Server,
     tls::{ReloadingTlsAcceptor, TlsError},
@@ -22,6 +22,9 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Time limit for saving the chains in flight.
 const SAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time limit for the release of the lease by a replica without others.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Time limit for pending archive writes after a second signal. Days that are not written are fetched again.
 const ABORTED_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -82,7 +85,14 @@ pub async fn serve_until(
         let Fleet { member, link, .. } = fleet;
         tokio::spawn(step_down_if_unreachable(fleet.reachability_watch()));
         let (views, archive) = (gateway.maintenance.views.clone(), gateway.maintenance.archive.clone());
-        tokio::spawn(agree_with_leader(link.clone(), views.clone()));
+        let draining = gateway.api.operations.draining.clone();
+        let refreshing = refresh_from_leader(link.clone(), views.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = draining.begun() => {}
+                () = refreshing => {}
+            }
+        });
         tokio::spawn(remove_deleted_days(member.status(), Arc::clone(member.replica_id()), views, archive));
     }
     tokio::spawn(gateway.maintenance.run());
@@ -127,7 +137,7 @@ pub async fn serve_until(
     save_chains().await;
     // A replica without others has called Feishu until now. It gives the lease back for the next process.
     if let Some(fleet) = &gateway.fleet {
-        let _ = tokio::time::timeout(ABORTED_FLUSH_TIMEOUT, fleet.member.leave()).await;
+        let _ = tokio::time::timeout(RELEASE_TIMEOUT, fleet.member.leave()).await;
     }
     if is_aborted {
         tracing::warn!("a second signal ended the shutdown; requests in progress were aborted");

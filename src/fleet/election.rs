@@ -338,8 +338,10 @@ impl Election {
 
     /// Releases the lease if this replica leads, so that another one leads. If none does within a lease, this replica leads again.
     pub fn step_down(&mut self) {
-        self.steps_down = true;
-        self.next_write = Duration::ZERO;
+        if self.role != ReplicaRole::Follower {
+            self.steps_down = true;
+            self.next_write = Duration::ZERO;
+        }
     }
 
     /// Whether this replica releases the lease, or has released it. It must not call.
@@ -429,6 +431,8 @@ impl Election {
             return;
         }
         if let Some((record, _)) = &found {
+            // It ends when another replica has led.
+            self.steps_down &= record.leader.is_none() || self.is_own(record);
             if record.leader.is_some() || record.term >= self.term {
                 self.leader.clone_from(&record.leader);
             }
@@ -793,6 +797,26 @@ mod tests {
         // ended less than an attempt before `now`.
         let range = now + seconds(2.25)..now + seconds(2.8);
         assert!(range.contains(&at), "{at:?}, not in {range:?}");
+    }
+
+    #[test]
+    fn a_replica_that_stepped_down_waits_a_lease_only_until_another_one_has_led() {
+        let mut election = leader();
+        election.step_down();
+        assert!(matches!(election.next_step(seconds(1.0)), ElectionStep::Write(_)));
+        election.on_sent(seconds(1.0), record(None, 5, "released").0);
+        election.on_written(seconds(1.0), &SwapOutcome::Done(RecordVersion("released".to_owned())));
+        let own = record(None, 5, "released");
+        let wait = next_write(&mut election, seconds(1.0), Some(&own)) - seconds(1.0);
+        assert!((seconds(10.0)..=seconds(10.3)).contains(&wait), "{wait:?}");
+
+        let now = seconds(5.0);
+        election.on_read(now, Some(record(Some("other"), 6, "other")));
+        let released = record(None, 6, "released by the other");
+        election.on_read(now, Some(released.clone()));
+
+        let wait = next_write(&mut election, now, Some(&released)) - now;
+        assert!(wait <= MAX_JITTER, "{wait:?}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// A replica that has sent no request for this long is not counted. A follower sends one every 15 s.
-const MEMORY: Duration = Duration::from_secs(60);
+const PRESENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The other replicas that have sent a request to this one in the last minute.
 #[derive(Debug, Default)]
@@ -35,16 +35,16 @@ impl Followers {
         self.present().len()
     }
 
-    /// The id of the one that joined last.
+    /// The id of the one whose first request came last. In a deploy it stays longest.
     #[must_use]
-    pub fn youngest(&self) -> Option<String> {
+    pub fn last_joined(&self) -> Option<String> {
         let by_id = self.present();
         by_id.iter().max_by_key(|(_, follower)| follower.first_request).map(|(id, _)| id.clone())
     }
 
     fn present(&self) -> MutexGuard<'_, HashMap<String, Follower>> {
         let mut by_id = self.by_id.lock();
-        by_id.retain(|_, follower| follower.last_request.elapsed() < MEMORY);
+        by_id.retain(|_, follower| follower.last_request.elapsed() < PRESENCE_TIMEOUT);
         by_id
     }
 }
@@ -57,22 +57,22 @@ mod tests {
     async fn a_replica_that_sends_nothing_for_a_minute_is_not_counted() {
         let followers = Followers::default();
         followers.record("a");
-        tokio::time::advance(MEMORY / 2).await;
+        tokio::time::advance(PRESENCE_TIMEOUT / 2).await;
         followers.record("b");
         followers.record("b");
         assert_eq!(followers.count(), 2);
-        tokio::time::advance(MEMORY / 2).await;
+        tokio::time::advance(PRESENCE_TIMEOUT / 2).await;
         assert_eq!(followers.count(), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_youngest_replica_is_the_one_whose_first_request_came_last() {
+    async fn the_replica_that_joined_last_is_the_one_whose_first_request_came_last() {
         let followers = Followers::default();
-        assert_eq!(followers.youngest(), None);
+        assert_eq!(followers.last_joined(), None);
         for replica in ["a", "b", "a"] {
             followers.record(replica);
-            tokio::time::advance(MEMORY / 4).await;
+            tokio::time::advance(PRESENCE_TIMEOUT / 4).await;
         }
-        assert_eq!(followers.youngest().as_deref(), Some("b"));
+        assert_eq!(followers.last_joined().as_deref(), Some("b"));
     }
 }

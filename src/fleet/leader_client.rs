@@ -41,6 +41,9 @@ pub const HELD_PATH: &str = "/fleet/v1/held";
 /// A forecast, and what the leader holds, are not worth a longer wait.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Maximum length of an unexpected answer in a message.
+const MAX_REASON_CHARS: usize = 200;
+
 const INVALID_URL: &str = "the address of the leader, or the path of the request, is not valid";
 
 /// Headers of a caller's request that are not passed on: those of the connection, which the client sets itself, those of a
@@ -233,7 +236,10 @@ impl LeaderClient {
                 Ok(error) => Err(ForwardError::Load(error)),
                 Err(error) => Err(ForwardError::failed(&error.to_string())),
             },
-            _ => Err(ForwardError::failed(&format!("{status}: {}", String::from_utf8_lossy(&body)))),
+            _ => {
+                let text: String = String::from_utf8_lossy(&body).chars().take(MAX_REASON_CHARS).collect();
+                Err(ForwardError::failed(&format!("{status}: {text}")))
+            }
         }
     }
 
@@ -246,7 +252,7 @@ impl LeaderClient {
         }
         let response = self.send_once(leader, &request).await?;
         let Some(leader_time) = refusal_time(&response) else { return Ok(response) };
-        self.leader_ahead.store(leader_time - self.clock.now().as_second(), Ordering::Relaxed);
+        self.leader_ahead.store(leader_time.saturating_sub(self.clock.now().as_second()), Ordering::Relaxed);
         let response = self.send_once(leader, &request).await?;
         if refusal_time(&response).is_none() {
             return Ok(response);
@@ -283,7 +289,8 @@ impl LeaderClient {
 
 /// The time of the leader in seconds since the Unix epoch, if it refused the signature.
 fn refusal_time(response: &Response) -> Option<i64> {
-    response.headers().get(TIME_HEADER)?.to_str().ok()?.parse().ok()
+    let is_refused = response.status() == StatusCode::UNAUTHORIZED;
+    response.headers().get(TIME_HEADER).filter(|_| is_refused)?.to_str().ok()?.parse().ok()
 }
 
 impl ForwardError {

@@ -347,7 +347,7 @@ impl MemberTask {
             None => previous.replicas,
         };
         let record = FleetRecord {
-            successor: self.followers.youngest(),
+            successor: self.followers.last_joined(),
             term: write.term,
             leader: write.leader,
             upstream,

@@ -11,6 +11,9 @@ use crate::model::{Day, Geo};
 /// The newest version of the record that this release understands. A record of a later version is read, but not replaced.
 pub const RECORD_VERSION: u32 = 1;
 
+/// The longest lease, as of the setting. A longer one in a record is an error of who wrote it.
+const MAX_LEASE: Duration = Duration::from_secs(60);
+
 /// The object of a bucket that holds the record.
 pub const RECORD_OBJECT: &str = "fleet/record.json";
 
@@ -42,7 +45,7 @@ pub struct FleetRecord {
     /// Number of replicas that the leader has seen in the last minute, itself included.
     #[serde(default)]
     pub replicas: u32,
-    /// The id of the replica that leads next after a release of the lease: the one that joined last.
+    /// The id of the replica that leads next after a release of the lease: the one whose first request to the leader came last.
     #[serde(default)]
     pub successor: Option<String>,
 }
@@ -139,10 +142,10 @@ impl DeletedDays {
 }
 
 impl FleetRecord {
-    /// The lease as a duration. A length that is no valid duration counts as zero.
+    /// The lease as a duration, at most [`MAX_LEASE`]. A length that is no valid duration counts as zero.
     #[must_use]
     pub fn lease(&self) -> Duration {
-        Duration::try_from_secs_f64(self.lease_seconds).unwrap_or_default()
+        Duration::try_from_secs_f64(self.lease_seconds).unwrap_or_default().min(MAX_LEASE)
     }
 
     /// Whether this release understands the record well enough to replace it.
@@ -201,6 +204,7 @@ mod tests {
         let record: FleetRecord = serde_json::from_str(text).unwrap();
         assert!(!record.is_understood());
         assert_eq!(record.lease(), Duration::ZERO);
+        assert_eq!(FleetRecord { lease_seconds: 1e18, ..record }.lease(), MAX_LEASE);
     }
 
     #[test]

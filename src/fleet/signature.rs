@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac as _};
 use jiff::Timestamp;
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
@@ -121,9 +121,11 @@ impl SignatureVerifier {
     /// Accepts requests that were signed with `key`.
     #[must_use]
     pub fn new(key: FleetKey) -> Self {
-        // A request is accepted from 5 min before to 5 min after its time.
-        let lifetime = 2 * MAX_CLOCK_DIFFERENCE;
-        Self { key, nonces: Cache::builder().max_capacity(MAX_NONCES).time_to_live(lifetime).build() }
+        // A request is accepted from 5 min before to 5 min after its time, which is in whole seconds.
+        let lifetime = 2 * MAX_CLOCK_DIFFERENCE + Duration::from_secs(1);
+        // The default policy can refuse a new nonce when the cache is full.
+        let nonces = Cache::builder().max_capacity(MAX_NONCES).eviction_policy(EvictionPolicy::lru());
+        Self { key, nonces: nonces.time_to_live(lifetime).build() }
     }
 
     /// Checks the value of [`SIGNATURE_HEADER`] of a request that is received at `now`.
