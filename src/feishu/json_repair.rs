@@ -1,5 +1,5 @@
 //! Repairs JSON that contains what JSON does not allow: texts that were cut in the middle of a character, and values such
-//! as `NaN`. Called for replies and pages that cannot be parsed otherwise.
+//! as `NaN`. Called for replies and pages that are not parsed in one pass.
 
 use serde::de::IgnoredAny;
 

@@ -110,8 +110,8 @@ impl<'a> TokenReply<'a> {
 }
 
 impl<'a> UpstreamPage<'a> {
-    /// Parses a page. `repaired` stores the text of a page whose strings are not valid JSON. `None` if the payload is
-    /// not an object.
+    /// Parses a page. `repaired` stores a copy of the payload, repaired if its strings are not valid JSON. `None` if the payload
+    /// is not an object.
     #[must_use]
     pub fn parse(payload: &'a RawValue, repaired: &'a mut String) -> Option<Self> {
         *repaired = repair_json(payload.get());

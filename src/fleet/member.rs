@@ -218,7 +218,7 @@ impl FleetMember {
         MemberHandle { commands: self.commands.downgrade(), replica_id: Arc::clone(&self.replica_id) }
     }
 
-    /// Stops calls of upstream at once, then releases the lease if this replica has it. It never leads again, but still sees
+    /// Stops calls of upstream, then releases the lease if this replica has it. It never leads again, but still sees
     /// who leads, so that the requests that it has left can be forwarded. If the store fails, this ends with the lease.
     pub async fn leave(&self) {
         let (done, left) = oneshot::channel();

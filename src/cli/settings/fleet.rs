@@ -48,7 +48,7 @@ pub(super) struct FleetSettings {
     #[arg(id = "fleet_address", long = "fleet-address", env = "PULSE_FLEET_ADDRESS", value_name = "HOST:PORT", value_parser = replica_address, help_heading = FLEET)]
     pub(super) address: Option<ReplicaAddress>,
 
-    /// How long a replica that does not answer goes on as the leader, from 5s to 60s. Default: 10s, and 20s in a bucket
+    /// How long the record must be unchanged before another replica may lead, from 5s to 60s. Default: 10s, and 20s in a bucket
     #[arg(id = "fleet_lease", long = "fleet-lease", env = "PULSE_FLEET_LEASE", value_name = "DURATION", value_parser = lease, help_heading = FLEET)]
     pub(super) lease: Option<Duration>,
 
