@@ -807,16 +807,16 @@ mod tests {
         election.on_sent(seconds(1.0), record(None, 5, "released").0);
         election.on_written(seconds(1.0), &SwapOutcome::Done(RecordVersion("released".to_owned())));
         let own = record(None, 5, "released");
-        let wait = next_write(&mut election, seconds(1.0), Some(&own)) - seconds(1.0);
-        assert!((seconds(10.0)..=seconds(10.3)).contains(&wait), "{wait:?}");
+        let at = next_write(&mut election, seconds(1.0), Some(&own));
+        assert!((seconds(11.0)..=seconds(11.3)).contains(&at), "{at:?}");
 
         let now = seconds(5.0);
         election.on_read(now, Some(record(Some("other"), 6, "other")));
         let released = record(None, 6, "released by the other");
         election.on_read(now, Some(released.clone()));
 
-        let wait = next_write(&mut election, now, Some(&released)) - now;
-        assert!(wait <= MAX_JITTER, "{wait:?}");
+        let at = next_write(&mut election, now, Some(&released));
+        assert!(at <= now + MAX_JITTER, "{at:?}");
     }
 
     #[test]

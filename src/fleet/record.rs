@@ -142,7 +142,7 @@ impl DeletedDays {
 }
 
 impl FleetRecord {
-    /// The lease as a duration, at most [`MAX_LEASE`]. A length that is no valid duration counts as zero.
+    /// The lease as a duration, at most 60 s. A length that is no valid duration counts as zero.
     #[must_use]
     pub fn lease(&self) -> Duration {
         Duration::try_from_secs_f64(self.lease_seconds).unwrap_or_default().min(MAX_LEASE)
