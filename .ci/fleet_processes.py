@@ -36,7 +36,7 @@ arguments.add_argument("--previous", metavar="BINARY", help="a binary of an earl
 arguments.add_argument("--kills", type=int, default=3, help="how often the leader is killed in a fetch")
 arguments.add_argument("--long", action="store_true", help="run the measurements of many minutes too, best with a released build")
 arguments.add_argument("scenarios", nargs="*", help="names of functions of this file; by default all")
-options = arguments.parse_args()
+options = arguments.parse_intermixed_args()
 BINARY, KILLS = os.path.abspath(options.binary), options.kills
 
 scratch = tempfile.mkdtemp()
