@@ -81,11 +81,12 @@ pub async fn serve_until(
             tracing::warn!("the pages of some fetches could not be saved in time");
         }
     };
+    let draining = gateway.api.operations.draining.clone();
     if let Some(fleet) = &gateway.fleet {
         let Fleet { member, link, .. } = fleet;
         tokio::spawn(step_down_if_unreachable(fleet.reachability_watch()));
         let (views, archive) = (gateway.maintenance.views.clone(), gateway.maintenance.archive.clone());
-        let draining = gateway.api.operations.draining.clone();
+        let draining = draining.clone();
         let refreshing = refresh_from_leader(link.clone(), views.clone());
         tokio::spawn(async move {
             tokio::select! {
@@ -98,7 +99,6 @@ pub async fn serve_until(
     tokio::spawn(gateway.maintenance.run());
     tokio::spawn(async move { authenticator.watch().await });
     tokio::spawn(run_jobs_of_leader(leadership, gateway.api.data.backfills.clone()));
-    let draining = gateway.api.operations.draining.clone();
     let server = Server::new(api::service(&gateway.api), tls, max_connections, unread_limit, draining.clone());
     let mut shutdown_requested = std::pin::pin!(async {
         shutdown.await;

@@ -205,15 +205,7 @@ impl LeaderClient {
             headers.remove(name);
         }
         let request = LeaderRequest { method, path, client: self.transport.connections().for_the_rest, headers, body };
-        let answer = async {
-            let response = self.send(leader, request).await?;
-            if response.status() == StatusCode::MISDIRECTED_REQUEST {
-                Err(ForwardError::NotLeader)
-            } else {
-                Ok(response)
-            }
-        };
-        self.measured(ForwardedRequest::Request, answer).await
+        self.measured(ForwardedRequest::Request, self.send(leader, request)).await
     }
 
     async fn post(
@@ -231,7 +223,6 @@ impl LeaderClient {
         let body = response.bytes().await.map_err(|error| ForwardError::from(&error))?;
         match status {
             StatusCode::OK => Ok(body),
-            StatusCode::MISDIRECTED_REQUEST => Err(ForwardError::NotLeader),
             StatusCode::BAD_GATEWAY => match serde_json::from_slice(&body) {
                 Ok(error) => Err(ForwardError::Load(error)),
                 Err(error) => Err(ForwardError::failed(&error.to_string())),
@@ -263,11 +254,12 @@ impl LeaderClient {
         Err(ForwardError::failed(&format!("{status}: {text}")))
     }
 
+    /// Sends a request, signed with the time of the leader as far as it is known.
     async fn send_once(&self, leader: &LeaderAddress, request: &LeaderRequest<'_>) -> Result<Response, ForwardError> {
         let LeaderRequest { method, path, client, headers, body } = request;
-        // Parsing can change the path and the query, for example `'` into `%27`.
         let base =
             self.transport.base_url(&leader.address).map_err(|error| ForwardError::failed(&error.to_string()))?;
+        // Parsing can change the path and the query, for example `'` into `%27`.
         let url: Url = format!("{base}{path}").parse().map_err(|_| ForwardError::failed(INVALID_URL))?;
         let path = &url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
         let signed = SignedParts { receiver: &leader.id, method: method.as_str(), path, body };
@@ -278,7 +270,8 @@ impl LeaderClient {
             .header(SIGNATURE_HEADER, signature)
             .header(SENDER_HEADER, &self.replica_id)
             .body(body.clone());
-        http_request.send().await.map_err(|error| ForwardError::from(&error))
+        let response = http_request.send().await.map_err(|error| ForwardError::from(&error))?;
+        if response.status() == StatusCode::MISDIRECTED_REQUEST { Err(ForwardError::NotLeader) } else { Ok(response) }
     }
 
     fn leader_time(&self) -> Timestamp {
