@@ -1,5 +1,7 @@
 //! Routes that only the leader of a fleet serves: another replica passes their requests on to it.
 
+use std::error::Error;
+
 use axum::{
     body::{Body, to_bytes},
     extract::Request,
@@ -8,6 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::StreamExt as _;
+use http_body_util::LengthLimitError;
 use tokio::time::Instant;
 use utoipa_axum::router::UtoipaMethodRouter;
 
@@ -64,8 +67,9 @@ pub(super) async fn serve_at_leader(request: Request, next: Next) -> Response {
     if let Some(id) = request_id {
         parts.headers.insert(X_REQUEST_ID, id);
     }
-    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
-        return Problem::new(ProblemCode::PayloadTooLarge, "the body could not be read").into_response();
+    let body = match to_bytes(body, MAX_BODY_BYTES).await {
+        Ok(body) => body,
+        Err(error) => return unreadable_body(&error).into_response(),
     };
     let give_up = Instant::now() + fleet.patience;
     let mut changes = fleet.status.clone();
@@ -86,6 +90,13 @@ pub(super) async fn serve_at_leader(request: Request, next: Next) -> Response {
             return Problem::no_leader().into_response();
         }
     }
+}
+
+fn unreadable_body(error: &axum::Error) -> Problem {
+    if error.source().is_some_and(<dyn Error>::is::<LengthLimitError>) {
+        return Problem::new(ProblemCode::PayloadTooLarge, format!("the body has more than {MAX_BODY_BYTES} bytes"));
+    }
+    Problem::new(ProblemCode::RequestTimeout, "the connection failed before the complete body was received")
 }
 
 /// The answer of the leader as the response of this replica.

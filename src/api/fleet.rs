@@ -82,8 +82,7 @@ pub fn fleet_service(routes: FleetRoutes, state: &ApiState) -> impl HttpService<
 impl FleetRoutes {
     /// The content of a signed request, if this replica leads.
     fn accept<T: DeserializeOwned>(&self, path: &str, headers: &HeaderMap, body: &Bytes) -> Result<T, Response> {
-        let signed = SignedParts { receiver: &self.replica_id, method: Method::POST.as_str(), path, body };
-        self.verify(signed, headers)?;
+        self.verify(&Method::POST, path, headers, body)?;
         serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()).into_response())
     }
 
@@ -93,24 +92,22 @@ impl FleetRoutes {
         let body = to_bytes(body, MAX_BODY_BYTES).await;
         let body = body.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()).into_response())?;
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        let signed = SignedParts { receiver: &self.replica_id, method: parts.method.as_str(), path, body: &body };
-        self.verify(signed, &parts.headers)?;
+        self.verify(&parts.method, path, &parts.headers, &body)?;
         parts.extensions.insert(PassedOn);
         Ok(Request::from_parts(parts, Body::from(body)))
     }
 
     /// Checks that a request was signed, and that this replica leads.
-    fn verify(&self, signed: SignedParts<'_>, headers: &HeaderMap) -> Result<(), Response> {
-        let signature = headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let now = self.clock.now();
+    fn verify(&self, method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> Result<(), Response> {
+        let text = |header| headers.get(header).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (signature, sender, now) = (text(SIGNATURE_HEADER), text(SENDER_HEADER), self.clock.now());
+        let signed = SignedParts { sender, receiver: &self.replica_id, method: method.as_str(), path, body };
         if let Err(error) = self.verifier.verify(signed, signature, now) {
             tracing::debug!(%error, "a request of another replica was refused");
             let time = [(TIME_HEADER, now.as_second().to_string())];
             return Err((StatusCode::UNAUTHORIZED, time, error.to_string()).into_response());
         }
-        if let Some(sender) = headers.get(SENDER_HEADER).and_then(|value| value.to_str().ok()) {
-            self.followers.record(sender);
-        }
+        self.followers.record(sender);
         if self.leadership.may_call() { Ok(()) } else { Err(self.misdirected()) }
     }
 

@@ -234,7 +234,7 @@ pub fn build(config: GatewayConfig, clock: Arc<dyn Clock>) -> Result<Gateway, Bu
         let transport = tls.clone().map_or_else(Transport::plain, |tls| Ok(Transport::Tls(tls)))?;
         let store = fleet.open_store(&config.archive, &config.owner)?;
         let member = prepared.join(store, Arc::new(feishu.clone())).map_err(BuildError::FleetThread)?;
-        let client = LeaderClient::new(transport, key.clone(), member.replica_id(), Arc::clone(&clock));
+        let client = LeaderClient::new(transport, key.clone(), Arc::clone(member.replica_id()), Arc::clone(&clock));
         let link = FleetLink::new(&member, client, Arc::clone(&dictionaries), fleet.patience());
         let (reachability, unreachable_limit) = (Arc::clone(feishu.reachability()), fleet.unreachable_limit);
         Ok::<_, BuildError>(Fleet { member, link, key, tls, reachability, unreachable_limit })

@@ -30,16 +30,20 @@ impl FleetTlsFiles {
         Ok(FleetTls::new(&certificates, &key, authorities, self.name.clone())?)
     }
 
-    /// Reads the files, and again on changes for as long as the result exists. If new files are invalid, the previous ones
-    /// stay in use.
+    /// Reads the files, and again on changes for as long as the result exists. If new files are invalid, or if other replicas
+    /// refuse the new certificate but not the one in use, the previous files stay in use. At the start a refused
+    /// certificate is used, because stored days can be served.
     ///
     /// # Errors
     /// [`TlsError`] if the files cannot be used now.
     pub(super) fn load_and_watch(self) -> Result<watch::Receiver<FleetTls>, TlsError> {
         let paths = vec![self.pair.certificate.clone(), self.pair.key.clone(), self.authorities.clone()];
-        load_and_watch(paths, move || {
+        load_and_watch(paths, move |in_use: Option<&FleetTls>| {
             let loaded = self.load()?;
             if let Some(fault) = &loaded.fault {
+                if in_use.is_some_and(|in_use| in_use.fault.is_none()) {
+                    return Err(TlsError::Refused(fault.clone()));
+                }
                 tracing::error!(%fault, "other replicas refuse the certificate in PULSE_FLEET_TLS_CERT");
             }
             Ok(loaded)

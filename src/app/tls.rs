@@ -42,6 +42,9 @@ pub enum TlsError {
     /// The certificate and the key do not match, or their type is not supported.
     #[error("the TLS certificate and key cannot be used: {0}")]
     Pair(#[from] rustls::Error),
+    /// Other replicas refuse the certificate.
+    #[error("other replicas refuse the certificate: {0}")]
+    Refused(rustls::Error),
 }
 
 /// Performs TLS handshakes with the latest certificate.
@@ -57,7 +60,7 @@ impl ReloadingTlsAcceptor {
     /// # Errors
     /// [`TlsError`] if the files cannot be used now.
     pub fn load_and_watch(files: TlsFiles) -> Result<Self, TlsError> {
-        let latest = load_and_watch(vec![files.certificate.clone(), files.key.clone()], move || files.load())?;
+        let latest = load_and_watch(vec![files.certificate.clone(), files.key.clone()], move |_| files.load())?;
         Ok(Self::new(move || Arc::clone(&latest.borrow())))
     }
 
@@ -75,17 +78,17 @@ impl ReloadingTlsAcceptor {
     }
 }
 
-/// Loads files, and again when one of them changes, for as long as the result exists. If the new content is invalid, the
-/// previous value stays.
+/// Loads files, and again when one of them changes, for as long as the result exists. `load` gets the value in use, if there is
+/// one. If it returns an error, that value stays in use, and the files are read again at each check.
 ///
 /// # Errors
 /// [`TlsError`] if the files cannot be used now.
 pub(super) fn load_and_watch<T: Send + Sync + 'static>(
     files: Vec<PathBuf>,
-    load: impl Fn() -> Result<T, TlsError> + Send + 'static,
+    load: impl Fn(Option<&T>) -> Result<T, TlsError> + Send + 'static,
 ) -> Result<watch::Receiver<T>, TlsError> {
     let loaded = modified_at(&files);
-    let (sender, latest) = watch::channel(load()?);
+    let (sender, latest) = watch::channel(load(None)?);
     tokio::spawn(reload_on_change(files, loaded, load, sender));
     Ok(latest)
 }
@@ -93,26 +96,33 @@ pub(super) fn load_and_watch<T: Send + Sync + 'static>(
 async fn reload_on_change<T>(
     files: Vec<PathBuf>,
     mut loaded: Vec<Option<SystemTime>>,
-    load: impl Fn() -> Result<T, TlsError>,
+    load: impl Fn(Option<&T>) -> Result<T, TlsError>,
     sender: watch::Sender<T>,
 ) {
     let mut interval = tokio::time::interval(RELOAD_CHECK_INTERVAL);
+    let mut has_failed = false;
     loop {
         tokio::select! {
             _ = interval.tick() => {}
             () = sender.closed() => return,
         }
         let modified_at = modified_at(&files);
-        if modified_at == loaded {
+        let has_changed = modified_at != loaded;
+        if !has_changed && !has_failed {
             continue;
         }
         loaded = modified_at;
-        match load() {
+        let reloaded = load(Some(&*sender.borrow()));
+        has_failed = reloaded.is_err();
+        match reloaded {
             Ok(value) => {
                 sender.send_replace(value);
                 tracing::info!("the TLS certificate was reloaded");
             }
-            Err(error) => tracing::error!(%error, "the new TLS certificate is invalid; the previous one stays in use"),
+            Err(error) if has_changed => {
+                tracing::error!(%error, "the new TLS certificate cannot be used; the previous one stays in use");
+            }
+            Err(_) => {}
         }
     }
 }

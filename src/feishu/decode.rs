@@ -279,8 +279,9 @@ fn decode_flags(row: &UpstreamRow<'_>, unreadable_values: &mut u32) -> Flags {
 
 fn parse_day(value: &LenientScalar<'_>) -> Option<Day> {
     let text = value.text()?;
-    let date = text.get(..10).unwrap_or(&text);
-    date.parse().ok()
+    // A time of day can follow.
+    let (date, rest) = text.split_at_checked("YYYY-MM-DD".len())?;
+    (rest.is_empty() || rest.starts_with([' ', 'T'])).then(|| date.parse().ok())?
 }
 
 /// Parses `YYYY-MM-DD HH:MM:SS`, a civil time of the geo. `None` for people who never activated their account.

@@ -85,7 +85,7 @@ pub struct LeaderClient {
     transport: Transport,
     key: FleetKey,
     /// The id of this replica.
-    replica_id: HeaderValue,
+    replica_id: Arc<str>,
     clock: Arc<dyn Clock>,
     /// How far the clock of the leader is ahead of this one, in seconds. Known after a request was refused for its time.
     leader_ahead: Arc<AtomicI64>,
@@ -122,9 +122,7 @@ pub enum ForwardError {
 impl LeaderClient {
     /// The client of the replica with this id, which signs with `key`.
     #[must_use]
-    pub fn new(transport: Transport, key: FleetKey, replica_id: &str, clock: Arc<dyn Clock>) -> Self {
-        // The id has hexadecimal digits only.
-        let replica_id = HeaderValue::from_str(replica_id).unwrap_or(HeaderValue::from_static("invalid"));
+    pub fn new(transport: Transport, key: FleetKey, replica_id: Arc<str>, clock: Arc<dyn Clock>) -> Self {
         Self { transport, key, replica_id, clock, leader_ahead: Arc::default(), metrics: Arc::default() }
     }
 
@@ -262,13 +260,14 @@ impl LeaderClient {
         // Parsing can change the path and the query, for example `'` into `%27`.
         let url: Url = format!("{base}{path}").parse().map_err(|_| ForwardError::failed(INVALID_URL))?;
         let path = &url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-        let signed = SignedParts { receiver: &leader.id, method: method.as_str(), path, body };
+        let (sender, receiver) = (&*self.replica_id, &*leader.id);
+        let signed = SignedParts { sender, receiver, method: method.as_str(), path, body };
         let signature = self.key.sign(signed, self.leader_time());
         let http_request = client
             .request(method.clone(), url.clone())
             .headers(headers.clone())
             .header(SIGNATURE_HEADER, signature)
-            .header(SENDER_HEADER, &self.replica_id)
+            .header(SENDER_HEADER, sender)
             .body(body.clone());
         let response = http_request.send().await.map_err(|error| ForwardError::from(&error))?;
         if response.status() == StatusCode::MISDIRECTED_REQUEST { Err(ForwardError::NotLeader) } else { Ok(response) }

@@ -49,6 +49,8 @@ pub struct SignatureVerifier {
 /// The parts of a request that are signed.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedParts<'a> {
+    /// The id of the replica that sends the request, which is in [`SENDER_HEADER`].
+    pub sender: &'a str,
     /// The id of the replica that receives the request, so that no other replica accepts a copy.
     pub receiver: &'a str,
     /// The method.
@@ -92,9 +94,10 @@ impl FleetKey {
     }
 
     fn mac(&self, request: SignedParts<'_>, seconds: &str, nonce: &str) -> Hmac<Sha256> {
-        let SignedParts { receiver, method, path, body } = request;
+        let SignedParts { sender, receiver, method, path, body } = request;
         let body = Sha256::digest(body);
-        let lines = [receiver, method, path, seconds, nonce].into_iter().flat_map(|line| [line.as_bytes(), b"\n"]);
+        let lines =
+            [sender, receiver, method, path, seconds, nonce].into_iter().flat_map(|line| [line.as_bytes(), b"\n"]);
         lines.chain([body.as_slice()]).fold(Hmac::clone(&self.key), Hmac::chain_update)
     }
 
@@ -164,7 +167,8 @@ mod tests {
 
     use super::*;
 
-    const REQUEST: SignedParts<'_> = SignedParts { receiver: "b", method: "POST", path: "/fleet/v1/day", body: b"{}" };
+    const REQUEST: SignedParts<'_> =
+        SignedParts { sender: "a", receiver: "b", method: "POST", path: "/fleet/v1/day", body: b"{}" };
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + seconds).unwrap()
@@ -195,6 +199,7 @@ mod tests {
         assert_eq!(verifier("secret").verify(SignedParts { path: "/fleet/v1/x", ..REQUEST }, &header, at(0)), wrong);
         assert_eq!(verifier("secret").verify(SignedParts { body: b"{ }", ..REQUEST }, &header, at(0)), wrong);
         assert_eq!(verifier("secret").verify(SignedParts { receiver: "c", ..REQUEST }, &header, at(0)), wrong);
+        assert_eq!(verifier("secret").verify(SignedParts { sender: "c", ..REQUEST }, &header, at(0)), wrong);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use feishu_simulator::{Simulator, SimulatorConfig, TenantGeo, UserIdKind};
 use jiff::Timestamp;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Runtime};
 
 /// Noon of 2026-11-22 in China: the 21st is produced and, fetched now, provisional; the 20th is final.
 pub const NOON: &str = "2026-11-22T04:00:00Z";
@@ -41,6 +41,16 @@ pub struct ApiResponse {
     pub status: StatusCode,
     pub headers: reqwest::header::HeaderMap,
     pub text: String,
+}
+
+/// Ends a runtime with all its tasks, without notice to them, and waits up to 10 s for its threads.
+///
+/// `Runtime::shutdown_background` detaches the threads instead, and glibc 2.36 can end the process with a segmentation fault if
+/// a thread ends while it is detached.
+pub fn end_runtime(runtime: Runtime) {
+    // Waiting is not allowed on a thread of another runtime.
+    let ended = std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(10)));
+    ended.join().expect("the end of the runtime");
 }
 
 impl Upstream {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     archive::{lake::Lake, recorded_store::RecordedStore, truth::file_equals_truth},
-    support::{ApiResponse, Upstream, at, day, eventually},
+    support::{ApiResponse, Upstream, at, day, end_runtime, eventually},
 };
 
 const DAY: &str = "2026-11-10";
@@ -120,7 +120,7 @@ impl Process {
     }
 
     fn kill(self) {
-        self.runtime.shutdown_background();
+        end_runtime(self.runtime);
     }
 }
 
@@ -144,7 +144,7 @@ async fn a_gateway_that_is_told_to_stop_saves_its_chains() {
     let Process { runtime, stop, served, .. } = gateway;
     stop.cancel();
     served.await.expect("an orderly end");
-    runtime.shutdown_background();
+    end_runtime(runtime);
 
     assert_eq!(tenant.saved_pages(), Some(RECEIVED as u64));
     let next = tenant.gateway(Duration::from_secs(3_600)).await;

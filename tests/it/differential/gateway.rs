@@ -13,7 +13,7 @@ use reqwest::RequestBuilder;
 use tokio::{net::TcpListener, runtime::Builder};
 
 use super::{tenant::Tenant, upstream::Upstream};
-use crate::support::{ApiResponse, NOON, at};
+use crate::support::{ApiResponse, NOON, at, end_runtime};
 
 /// A running gateway. It ends with the runtime that it was started on.
 pub struct Gateway {
@@ -55,10 +55,10 @@ impl Gateway {
     }
 }
 
-/// Runs one life of gateways: when `life` ends, so do they, at once and with all their tasks.
+/// Runs one life of gateways: when `life` ends, so do they, with all their tasks.
 pub fn run<T>(life: impl Future<Output = T>) -> T {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let result = runtime.block_on(life);
-    runtime.shutdown_background();
+    end_runtime(runtime);
     result
 }

@@ -26,7 +26,7 @@ use futures_util::future::join_all;
 use tokio::{net::TcpListener, runtime::Runtime, sync::Semaphore};
 
 use super::members::FaultyStore;
-use crate::support::{Upstream, day, eventually};
+use crate::support::{Upstream, day, end_runtime, eventually};
 
 const LEASE: Duration = Duration::from_secs(1);
 const PEOPLE: u32 = 600;
@@ -88,7 +88,8 @@ impl Tenant {
             let member = prepared.join(Box::new(store), Arc::new(feishu.clone())).expect("a thread");
             let key = FleetKey::new(&secret.into());
             let transport = Transport::plain().expect("a client");
-            let client = LeaderClient::new(transport, key.clone(), member.replica_id(), Arc::clone(&clock) as _);
+            let client =
+                LeaderClient::new(transport, key.clone(), Arc::clone(member.replica_id()), Arc::clone(&clock) as _);
             let link = FleetLink::new(&member, client, dictionaries, 3 * LEASE);
             let source = read_path(&memory, None, ForwardToLeader::new(feishu, link)).source;
             let routes = FleetRoutes {
@@ -141,13 +142,13 @@ impl Replica {
 
     /// Ends the process of the replica without any notice.
     fn kill(mut self) {
-        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+        self.runtime.take().into_iter().for_each(end_runtime);
     }
 }
 
 impl Drop for Replica {
     fn drop(&mut self) {
-        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+        self.runtime.take().into_iter().for_each(end_runtime);
     }
 }
 

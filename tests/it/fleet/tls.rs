@@ -132,6 +132,20 @@ async fn plain_http_and_clients_without_a_certificate_get_no_answer() {
 }
 
 #[tokio::test]
+async fn a_new_certificate_that_other_replicas_refuse_is_not_used() {
+    let (tenant, authority) = (Tenant::new().await, Authority::new());
+    let [first, second] = [(); 2].map(|()| authority.folder(NAME));
+    let (log, _guard) = CapturedLog::start("error");
+    let _leader = leader(&tenant, Some(files(&first))).await;
+
+    authority.issue(first.path(), "other");
+    eventually(async || !log.lines("other replicas refuse the certificate").is_empty()).await;
+
+    let follower = tenant.replica_with_tls(Some(files(&second))).await;
+    assert_eq!(follower.get(DAY).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn renewed_certificates_are_used_by_both_sides() {
     let (tenant, authority, renewed) = (Tenant::new().await, Authority::new(), Authority::new());
     let [first, second] = [(); 2].map(|()| authority.folder(NAME));

@@ -29,6 +29,11 @@ impl LimitSearch {
         Self { rate, since: 0.0 }
     }
 
+    /// Continues at `rate` calls per second, which were accepted before, if that is more than the present rate.
+    pub(super) fn resume_at(&mut self, rate: f64) {
+        self.rate = self.rate.max(rate);
+    }
+
     /// Calls per second.
     pub(super) fn rate(&self) -> f64 {
         self.rate

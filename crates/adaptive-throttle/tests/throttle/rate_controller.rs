@@ -471,3 +471,19 @@ fn calls_of_another_process_use_the_limit_up_and_do_not_delay_the_next_call_furt
         assert!(at.abs_diff(seconds(expected)) <= seconds(3), "{at:?} instead of {expected} s");
     }
 }
+
+#[test]
+fn without_a_limit_the_search_continues_at_the_rate_of_another_process() {
+    let config = ThrottleConfig { start_rate: 5.0, ..ThrottleConfig::default() };
+    let mut predecessor = RateController::new(&config);
+    for call in 0..200 {
+        predecessor.on_sent(seconds(100) + Duration::from_millis(25) * call);
+    }
+    let recent = predecessor.recent_calls(seconds(105));
+
+    let mut successor = RateController::new(&config);
+    successor.restore_calls(&recent, Duration::ZERO, seconds(5));
+
+    assert!((successor.rate() - 40.0).abs() < 1.0, "{}", successor.rate());
+    assert_eq!(successor.limit(), None);
+}
