@@ -1,6 +1,6 @@
 //! The people of one department on one day.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -59,9 +59,9 @@ impl DepartmentMembers {
         &self.people
     }
 
-    /// People with an activated account, and when they activated it, in seconds since the Unix epoch.
-    pub fn activation_seconds(&self) -> impl Iterator<Item = (PersonIndex, i64)> {
-        let members = self.people.iter().copied().zip(self.activated.iter().copied());
+    /// The people at these positions who have an activated account, and when they activated it, in seconds since the Unix epoch.
+    pub(super) fn activations(&self, positions: Range<usize>) -> impl Iterator<Item = (PersonIndex, i64)> {
+        let members = self.people[positions.clone()].iter().copied().zip(self.activated[positions].iter().copied());
         members.filter(|(_, seconds)| *seconds != NOT_ACTIVATED)
     }
 
@@ -99,22 +99,48 @@ impl<'a> MembershipChanges<'a> {
         self.day += 1;
     }
 
-    /// Records the members of a department on the present day. Returns `false` if they are the same shared value as on the
-    /// day before.
-    pub(super) fn update(&mut self, department: u32, members: &'a Arc<DepartmentMembers>) -> bool {
-        !self.replace(department, members).is_some_and(|before| Arc::ptr_eq(before, members))
-    }
-
     /// Records the members of a department on the present day, and calls `each` with those who were not in it on the day before.
     pub(super) fn for_each_new(
         &mut self,
         department: u32,
         members: &'a Arc<DepartmentMembers>,
-        each: impl FnMut(PersonIndex),
+        mut each: impl FnMut(PersonIndex),
     ) {
+        self.compare(department, members, |part| {
+            if let Part::New(position) = part {
+                each(members.people[position]);
+            }
+        });
+    }
+
+    /// Records the members of a department on the present day, and calls `each` with their activated accounts: at least with
+    /// those that were not in it on the day before, or had another time of activation.
+    pub(super) fn for_each_new_activation(
+        &mut self,
+        department: u32,
+        members: &'a Arc<DepartmentMembers>,
+        mut each: impl FnMut(PersonIndex, i64),
+    ) {
+        let mut record = |positions: Range<usize>| {
+            members.activations(positions).for_each(|(person, seconds)| each(person, seconds));
+        };
+        self.compare(department, members, |part| match part {
+            Part::New(position) => record(position..position + 1),
+            Part::Same { now, before, before_position } => {
+                let length = now.len();
+                if members.activated[now.clone()] != before.activated[before_position..][..length] {
+                    record(now);
+                }
+            }
+        });
+    }
+
+    /// Records the members of a department on the present day, and compares them with those of the day before.
+    fn compare(&mut self, department: u32, members: &'a Arc<DepartmentMembers>, each: impl FnMut(Part<'_>)) {
         match self.replace(department, members) {
             Some(before) if Arc::ptr_eq(before, members) => {}
-            before => for_each_difference(members.people(), before.map_or(&[], |before| before.people()), each),
+            Some(before) => for_each_part(members.people(), before, each),
+            None => (0..members.len()).map(Part::New).for_each(each),
         }
     }
 
@@ -129,17 +155,34 @@ impl<'a> MembershipChanges<'a> {
     }
 }
 
-/// Calls `each` with the people of `now` who are not in `before`. Both are ascending, and most people are in both.
-fn for_each_difference(mut now: &[PersonIndex], mut before: &[PersonIndex], mut each: impl FnMut(PersonIndex)) {
+/// A part of the members of a day, compared with those of the day before.
+enum Part<'a> {
+    /// The member at this position was not there.
+    New(usize),
+    /// The people at these positions were there, in the same order.
+    Same {
+        now: Range<usize>,
+        before: &'a DepartmentMembers,
+        /// The position of the first of them.
+        before_position: usize,
+    },
+}
+
+/// Calls `each` with all parts of `now`, in order. Most people are in both.
+fn for_each_part<'a>(now: &[PersonIndex], before: &'a DepartmentMembers, mut each: impl FnMut(Part<'a>)) {
+    let (mut position, mut before_position) = (0, 0);
     loop {
-        let same = common_prefix(now, before);
-        (now, before) = (&now[same..], &before[same..]);
-        match (now, before) {
-            ([], _) => return,
-            ([person, ..], [left, others @ ..]) if left < person => before = others,
-            ([person, others @ ..], _) => {
-                each(*person);
-                now = others;
+        let same = common_prefix(&now[position..], &before.people[before_position..]);
+        if same > 0 {
+            each(Part::Same { now: position..position + same, before, before_position });
+        }
+        (position, before_position) = (position + same, before_position + same);
+        match (now.get(position), before.people.get(before_position)) {
+            (None, _) => return,
+            (Some(person), Some(left)) if left < person => before_position += 1,
+            (Some(_), _) => {
+                each(Part::New(position));
+                position += 1;
             }
         }
     }
@@ -157,11 +200,19 @@ fn common_prefix(now: &[PersonIndex], before: &[PersonIndex]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::*;
 
     use super::*;
+
+    /// The members, with the times at which some of them activated their accounts.
+    fn members_with_times() -> impl Strategy<Value = BTreeMap<u32, Option<i64>>> {
+        let time = proptest::option::of(0_i64..3);
+        (members_of_a_day(), proptest::collection::vec(time, 100)).prop_map(|(people, times)| {
+            people.into_iter().map(|person| (person, times[person as usize / 40])).collect()
+        })
+    }
 
     /// Up to 100 people, of whom a few are missing.
     fn members_of_a_day() -> impl Strategy<Value = BTreeSet<u32>> {
@@ -187,6 +238,32 @@ mod tests {
                 let now: BTreeSet<u32> = day.iter().flat_map(|members| members.people()).copied().collect();
                 prop_assert_eq!(found, now.difference(&before).copied().collect::<Vec<_>>());
                 before = now;
+            }
+        }
+
+        #[test]
+        fn new_activations_are_those_of_new_members_and_those_with_another_time(
+            days in proptest::collection::vec(members_with_times(), 1..8),
+        ) {
+            let member = |(person, seconds): (&u32, &Option<i64>)| DepartmentMember {
+                person: *person,
+                register_time: seconds.map(|seconds| Timestamp::from_second(seconds).unwrap()),
+            };
+            let all: Vec<_> =
+                days.iter().map(|day| Arc::new(DepartmentMembers::new(day.iter().map(member).collect()))).collect();
+            let (mut changes, mut before) = (MembershipChanges::default(), BTreeMap::new());
+            for (day, members) in days.iter().zip(&all) {
+                let mut found = BTreeMap::new();
+                changes.for_each_new_activation(3, members, |person, seconds| {
+                    found.insert(person, seconds);
+                });
+                for (person, seconds) in day {
+                    let is_new = before.get(person) != Some(seconds);
+                    prop_assert!(!is_new || found.get(person) == seconds.as_ref(), "{}", person);
+                }
+                let is_known = |(person, seconds): (&u32, &i64)| day.get(person) == Some(&Some(*seconds));
+                prop_assert!(found.iter().all(is_known));
+                before = day.clone();
             }
         }
     }

@@ -4,13 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use fixedbitset::FixedBitSet;
 use jiff::Timestamp;
-use rayon::{iter::ParallelIterator as _, slice::ParallelSlice as _};
 
 use super::{
     activity::{Interval, buckets},
     day_counts::in_any,
     day_figures::ratio,
-    department_members::{DepartmentMembers, MembershipChanges},
+    department_members::MembershipChanges,
     digest::DayDigest,
     known_dates::KnownDates,
     people_by_date::{PeopleByDate, PeopleOfDate},
@@ -57,43 +56,25 @@ pub struct Activations {
 /// Marks people without an activated account.
 const NEVER: i64 = i64::MAX;
 
-/// The fewest days that a thread is worth. Each thread begins with the members of all departments.
-const MIN_DAYS_PER_THREAD: usize = 60;
-
 impl Activations {
     /// The activations in these days. Rows of other days are not used, so the result depends only on the selected days.
     #[must_use]
     pub fn from_days(days: &[Arc<DayDigest>]) -> Self {
-        let days_per_thread = days.len().div_ceil(rayon::current_num_threads()).max(MIN_DAYS_PER_THREAD);
-        days.par_chunks(days_per_thread).map(Self::from_consecutive_days).reduce(Self::default, Self::earliest)
-    }
-
-    fn from_consecutive_days(days: &[Arc<DayDigest>]) -> Self {
         // By geo: equal members of two geos can share memory, but the calendars differ.
         let mut by_geo: BTreeMap<Geo, (MembershipChanges<'_>, Vec<i64>)> = BTreeMap::new();
         for digest in days {
             let (changes, earliest) = by_geo.entry(digest.key().geo).or_default();
             for department in digest.departments() {
-                if changes.update(department.department, &department.members) {
-                    record_earliest(earliest, &department.members);
-                }
+                changes.for_each_new_activation(department.department, &department.members, |person, seconds| {
+                    let person = person as usize;
+                    if earliest.len() <= person {
+                        earliest.resize(person + 1, NEVER);
+                    }
+                    earliest[person] = seconds.min(earliest[person]);
+                });
             }
         }
         Self { by_geo: by_geo.into_iter().map(|(geo, (_, earliest))| (geo, earliest)).collect() }
-    }
-
-    /// The earlier activation of each person.
-    fn earliest(mut self, other: Self) -> Self {
-        for (geo, others) in other.by_geo {
-            let own = self.by_geo.entry(geo).or_default();
-            if own.len() < others.len() {
-                own.resize(others.len(), NEVER);
-            }
-            for (own, other) in own.iter_mut().zip(others) {
-                *own = other.min(*own);
-            }
-        }
-        self
     }
 
     /// The day on which the person activated their account.
@@ -104,17 +85,6 @@ impl Activations {
             Some(geo.today(Timestamp::from_second(*seconds).ok()?))
         };
         self.by_geo.iter().filter_map(day).min()
-    }
-}
-
-fn record_earliest(earliest: &mut Vec<i64>, members: &DepartmentMembers) {
-    let end = members.people().last().map_or(0, |last| *last as usize + 1);
-    if earliest.len() < end {
-        earliest.resize(end, NEVER);
-    }
-    for (person, seconds) in members.activation_seconds() {
-        let earliest = &mut earliest[person as usize];
-        *earliest = seconds.min(*earliest);
     }
 }
 

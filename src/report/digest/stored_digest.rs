@@ -403,8 +403,11 @@ mod tests {
                 let id = |person: PersonIndex| tables.user_id(person).to_string();
                 let mut members: Vec<_> = department.members.people().iter().map(|person| id(*person)).collect();
                 members.sort_unstable();
-                let activated: BTreeMap<_, _> =
-                    department.members.activation_seconds().map(|(person, seconds)| (id(person), seconds)).collect();
+                let activated: BTreeMap<_, _> = department
+                    .members
+                    .activations(0..department.members.len())
+                    .map(|(person, seconds)| (id(person), seconds))
+                    .collect();
                 (tables.department(department.department).path.to_string(), department.sums, members, activated)
             })
             .collect();
