@@ -50,7 +50,7 @@ pub struct CohortPeriod {
 /// When each person activated their account: the earliest `register_time` in some days, in the calendar of its geo.
 #[derive(Debug, Default)]
 pub struct Activations {
-    by_geo: BTreeMap<Geo, Vec<i64>>,
+    by_person: Vec<Option<Day>>,
 }
 
 /// Marks people without an activated account.
@@ -74,18 +74,26 @@ impl Activations {
                 });
             }
         }
-        Self { by_geo: by_geo.into_iter().map(|(geo, (_, earliest))| (geo, earliest)).collect() }
+        let mut by_person: Vec<Option<Day>> = Vec::new();
+        for (geo, (_, earliest)) in by_geo {
+            by_person.resize(by_person.len().max(earliest.len()), None);
+            for (day, seconds) in by_person.iter_mut().zip(earliest) {
+                *day = [*day, day_of(geo, seconds)].into_iter().flatten().min();
+            }
+        }
+        Self { by_person }
     }
 
     /// The day on which the person activated their account.
     #[must_use]
     pub fn day(&self, person: usize) -> Option<Day> {
-        let day = |(geo, earliest): (&Geo, &Vec<i64>)| {
-            let seconds = earliest.get(person).filter(|seconds| **seconds != NEVER)?;
-            Some(geo.today(Timestamp::from_second(*seconds).ok()?))
-        };
-        self.by_geo.iter().filter_map(day).min()
+        self.by_person.get(person).copied().flatten()
     }
+}
+
+/// The day of a time in seconds since the Unix epoch; `None` for [`NEVER`].
+fn day_of(geo: Geo, seconds: i64) -> Option<Day> {
+    Some(geo.today(Timestamp::from_second(seconds).ok()?))
 }
 
 /// The cohorts of `selected`, earliest first. `dates` are the dates of `people`, and those without people. Periods without

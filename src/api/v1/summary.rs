@@ -155,7 +155,7 @@ fn report(input: &Loaded<ReportInput>, request: &SummaryRequest) -> Response {
         let is_shown = !inside.is_empty() && !suppressed.cover(range);
         is_shown.then(|| Headline::new(range, &figures_of_range(inside, request.regular_days, &&people)))
     };
-    let (mut current, mut previous) = (summary(range), summary(before));
+    let (mut current, mut previous) = rayon::join(|| summary(range), || summary(before));
     let mut are_suppressed = suppressed.cover(range) || suppressed.cover(before);
     if let Some(min_group_size) = min_group_size {
         for headline in [&mut current, &mut previous].into_iter().flatten() {
