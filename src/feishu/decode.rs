@@ -434,9 +434,9 @@ mod tests {
     fn rows_without_a_requested_date_are_unreadable() {
         let page = decoded(
             r#"{}, {"date":"2026-02-30"}, {"date":null}, {"date":["2026-11-01"]}, {"date":"2026-11-02"},
-                {"date":"2026-11-01"}"#,
+                {"date":"2026-11-011"}, {"date":"2026-11-01 00:00:00"}, {"date":"2026-11-01"}"#,
         );
-        assert_eq!((page.rows.len(), page.unreadable_rows), (1, 5));
+        assert_eq!((page.rows.len(), page.unreadable_rows), (2, 6));
     }
 
     #[test]
