@@ -126,10 +126,9 @@ impl<'a> MembershipChanges<'a> {
         };
         self.compare(department, members, |part| match part {
             Part::New(position) => record(position..position + 1),
-            Part::Same { now, before, before_position } => {
-                let length = now.len();
-                if members.activated[now.clone()] != before.activated[before_position..][..length] {
-                    record(now);
+            Part::Same { positions, activated_before } => {
+                if members.activated[positions.clone()] != *activated_before {
+                    record(positions);
                 }
             }
         });
@@ -139,7 +138,7 @@ impl<'a> MembershipChanges<'a> {
     fn compare(&mut self, department: u32, members: &'a Arc<DepartmentMembers>, each: impl FnMut(Part<'_>)) {
         match self.replace(department, members) {
             Some(before) if Arc::ptr_eq(before, members) => {}
-            Some(before) => for_each_part(members.people(), before, each),
+            Some(before) => for_each_part(members, before, each),
             None => (0..members.len()).map(Part::New).for_each(each),
         }
     }
@@ -159,25 +158,21 @@ impl<'a> MembershipChanges<'a> {
 enum Part<'a> {
     /// The member at this position was not there.
     New(usize),
-    /// The people at these positions were there, in the same order.
-    Same {
-        now: Range<usize>,
-        before: &'a DepartmentMembers,
-        /// The position of the first of them.
-        before_position: usize,
-    },
+    /// The people at these positions were there, with these times of activation.
+    Same { positions: Range<usize>, activated_before: &'a [i64] },
 }
 
 /// Calls `each` with all parts of `now`, in order. Most people are in both.
-fn for_each_part<'a>(now: &[PersonIndex], before: &'a DepartmentMembers, mut each: impl FnMut(Part<'a>)) {
+fn for_each_part<'a>(now: &DepartmentMembers, before: &'a DepartmentMembers, mut each: impl FnMut(Part<'a>)) {
     let (mut position, mut before_position) = (0, 0);
     loop {
-        let same = common_prefix(&now[position..], &before.people[before_position..]);
+        let same = common_prefix(&now.people[position..], &before.people[before_position..]);
         if same > 0 {
-            each(Part::Same { now: position..position + same, before, before_position });
+            let activated_before = &before.activated[before_position..][..same];
+            each(Part::Same { positions: position..position + same, activated_before });
         }
         (position, before_position) = (position + same, before_position + same);
-        match (now.get(position), before.people.get(before_position)) {
+        match (now.people.get(position), before.people.get(before_position)) {
             (None, _) => return,
             (Some(person), Some(left)) if left < person => before_position += 1,
             (Some(_), _) => {

@@ -378,7 +378,7 @@ impl RateController {
 
     /// Continues after the calls of another process under the same limit, which were counted `age` before `now`. They use
     /// up the limit, but do not delay the next call further. Calls of the same time that are known already are not added
-    /// again. While no limit is known, none of them was refused, so the search continues at their rate.
+    /// again. While no limit is known, the search continues at their rate.
     pub fn restore_calls(&mut self, calls: &RecentCalls, age: Duration, now: Duration) {
         let counted_at = now.as_secs_f64() - age.as_secs_f64();
         for bucket in calls.buckets() {
