@@ -13,6 +13,18 @@ say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 redocly_version=2.77.0
 node_sdk_version=1.74.0
 
+# The only feature that `cargo test` adds to a dependency of the gateway. A build with it shares all crates with `cargo test`; without
+# it, tokio and the sixty crates above it are built twice.
+features_of_tests=(--features tokio/test-util)
+
+# Builds the gateway, with these options instead of the above, and sets `binary` to its path.
+build_gateway() {
+  [ $# -gt 0 ] || set -- "${features_of_tests[@]}"
+  # shellcheck disable=SC2034 # Used by the checks.
+  binary=$(cargo build --quiet --locked --bin feishu-pulse --message-format json-render-diagnostics "$@" |
+    python3 -c 'import json, sys; print([path for path in (json.loads(line).get("executable") for line in sys.stdin) if path][-1])')
+}
+
 # Puts the tools of the checks on the PATH.
 python_tools() { virtual_environment .ci/requirements.txt "$cache/venv"; }
 
