@@ -101,7 +101,7 @@ fn row(person: u64, date: u64, people: u32) -> Row {
     });
     let activation = "2019-01-01".parse::<Day>().expect("a day").plus((hash(person, 3) % 365) as i32);
     Row {
-        user_id: Some(format!("ou_{person:08}")),
+        user_id: Some(format!("ou_{:016x}{:016x}", hash(person, 4), hash(person, 5))),
         department,
         register_time: Some(Geo::Cn.starts_at(activation)),
         flags: flags.with(Flag::Activated, !person.is_multiple_of(50)).with(Flag::Active, is_active),

@@ -28,6 +28,16 @@ pub struct DayFigures {
     pub flags: [PersonSet; Flag::COUNT],
 }
 
+/// Makes the sets of [`DayFigures`] of all rows of a day. Setting the bits of each person in one number, and exchanging rows and columns
+/// in the end, is faster than setting a bit in each of the sets.
+#[derive(Debug, Default)]
+pub struct DayFiguresBuilder {
+    /// By person index: the flags as bits, and [`Self::PRESENT`].
+    rows: Vec<u16>,
+    /// The people without an id.
+    unidentified: DayFigures,
+}
+
 /// A set of people. Upstream omits the ids of some people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PersonSet {
@@ -83,13 +93,6 @@ impl RowSums {
 }
 
 impl DayFigures {
-    /// Empty figures whose sets hold `people` people without reallocation.
-    #[must_use]
-    pub fn with_capacity(people: usize) -> Self {
-        let set = || PersonSet { identified: FixedBitSet::with_capacity(people), unidentified: 0 };
-        Self { sums: RowSums::default(), present: set(), flags: std::array::from_fn(|_| set()) }
-    }
-
     /// People with the flag.
     #[must_use]
     pub const fn people_with(&self, flag: Flag) -> &PersonSet {
@@ -112,37 +115,77 @@ impl DayFigures {
             }
         }
     }
+}
 
-    /// Adds people whose ids are present. `flags` are those of each person as bits; bit [`Flag::index`] is the flag. Faster than
-    /// [`Self::add_person`], above all if many of the people are in the order of their indices. Sums are added separately.
-    pub fn add_people(&mut self, people: &[PersonIndex], flags: &[u16]) {
-        let end = people.iter().max().map_or(0, |last| *last as usize + 1);
-        for set in self.flags.iter_mut().chain([&mut self.present]) {
-            set.identified.grow(end);
-        }
-        let mut flag_sets = self.flags.each_mut().map(|people| people.identified.as_mut_slice());
-        let present = self.present.identified.as_mut_slice();
-        // The bits of one word are collected first. Every flag is written, set or not, because a processor cannot predict the branches.
-        let (mut index, mut all, mut with_flag) = (0, 0, [0; Flag::COUNT]);
-        let mut write = |index: usize, all: usize, with_flag: [usize; Flag::COUNT]| {
-            if all > 0 {
-                present[index] |= all;
-                flag_sets.iter_mut().zip(with_flag).for_each(|(set, bits)| set[index] |= bits);
-            }
-        };
-        for (person, flags) in people.iter().zip(flags) {
-            let (of_person, bit) = (*person as usize / usize::BITS as usize, *person as usize % usize::BITS as usize);
-            if of_person != index {
-                write(index, all, with_flag);
-                (index, all, with_flag) = (of_person, 0, [0; Flag::COUNT]);
-            }
-            all |= 1 << bit;
-            for (flag, bits) in with_flag.iter_mut().enumerate() {
-                *bits |= usize::from(flags >> flag & 1) << bit;
-            }
-        }
-        write(index, all, with_flag);
+impl DayFiguresBuilder {
+    /// No rows. `people` is the expected number of people; more can be added.
+    #[must_use]
+    pub fn with_capacity(people: usize) -> Self {
+        Self { rows: Vec::with_capacity(people), unidentified: DayFigures::default() }
     }
+
+    /// Adds the row of a person; `None` if the id is missing.
+    pub fn add(&mut self, person: Option<PersonIndex>, flags: Flags) {
+        match person {
+            Some(person) => self.add_each(&[person], &[flags.bits()]),
+            None => self.unidentified.add_person(None, flags),
+        }
+    }
+
+    /// Adds the row of each of these people, with the flags at the same position as bits; bit [`Flag::index`] is the flag.
+    pub fn add_each(&mut self, people: &[PersonIndex], flags: &[u16]) {
+        let end = people.iter().max().map_or(0, |last| *last as usize + 1);
+        if end > self.rows.len() {
+            self.rows.resize(end, 0);
+        }
+        for (person, flags) in people.iter().zip(flags) {
+            self.rows[*person as usize] |= Self::PRESENT | flags;
+        }
+    }
+
+    /// The figures of the rows, without sums.
+    #[must_use]
+    pub fn finish(self) -> DayFigures {
+        const PEOPLE_PER_WORD: usize = usize::BITS as usize;
+        let people = self.rows.len();
+        let mut sets: [Vec<usize>; Self::SETS] =
+            std::array::from_fn(|_| Vec::with_capacity(people.div_ceil(PEOPLE_PER_WORD)));
+        for of_word in self.rows.chunks(PEOPLE_PER_WORD) {
+            let mut words = [0; Self::SETS];
+            for (position, eight) in of_word.chunks(8).enumerate() {
+                let (mut low, mut high) = ([0; 8], [0; 8]);
+                for (person, bits) in eight.iter().enumerate() {
+                    [low[person], high[person]] = bits.to_le_bytes();
+                }
+                for (word, byte) in words.iter_mut().zip(transpose(low).into_iter().chain(transpose(high))) {
+                    *word |= usize::from(byte) << (8 * position);
+                }
+            }
+            sets.iter_mut().zip(words).for_each(|(set, word)| set.push(word));
+        }
+        let mut figures = self.unidentified;
+        for (set, words) in figures.flags.iter_mut().chain([&mut figures.present]).zip(sets) {
+            set.identified = FixedBitSet::with_capacity_and_blocks(people, words);
+        }
+        figures
+    }
+
+    /// Marks people who have a row. It is the bit after those of the flags.
+    const PRESENT: u16 = 1 << Flag::COUNT;
+
+    /// The sets of people with each flag, and the set of people with a row.
+    const SETS: usize = Flag::COUNT + 1;
+}
+
+/// Exchanges rows and columns of a matrix of 8 × 8 bits: bit `i` of byte `j` becomes bit `j` of byte `i`. First single bits, then
+/// squares of 2 × 2 and of 4 × 4 bits change places with those on the other side of the diagonal.
+fn transpose(bytes: [u8; 8]) -> [u8; 8] {
+    let mut bits = u64::from_le_bytes(bytes);
+    for (distance, upper) in [(7, 0x00AA_00AA_00AA_00AA), (14, 0x0000_CCCC_0000_CCCC), (28, 0x0000_0000_F0F0_F0F0)] {
+        let difference = (bits ^ (bits >> distance)) & upper;
+        bits ^= difference ^ (difference << distance);
+    }
+    bits.to_le_bytes()
 }
 
 impl PersonSet {
@@ -215,21 +258,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn people_are_added_as_one_by_one(
-            people in proptest::collection::vec((0..300_u32, 0..1_u16 << Flag::COUNT), 0..100), sorted: bool, capacity in 0..300_usize,
+        fn the_figures_of_all_people_equal_those_of_people_added_one_by_one(
+            people in proptest::collection::vec((0..300_u32, 0..1_u16 << Flag::COUNT), 0..100), capacity in 0..300_usize,
         ) {
-            let (mut indices, flags): (Vec<PersonIndex>, Vec<u16>) = people.into_iter().unzip();
-            if sorted {
-                indices.sort_unstable();
-            }
-            let (mut together, mut one_by_one) = (DayFigures::with_capacity(capacity), DayFigures::default());
-            together.add_people(&indices[..indices.len() / 2], &flags);
-            together.add_people(&indices[indices.len() / 2..], &flags[indices.len() / 2..]);
+            let (indices, flags): (Vec<PersonIndex>, Vec<u16>) = people.into_iter().unzip();
+            let (mut together, mut one_by_one) = (DayFiguresBuilder::with_capacity(capacity), DayFigures::default());
+            together.add_each(&indices[..indices.len() / 2], &flags);
+            together.add_each(&indices[indices.len() / 2..], &flags[indices.len() / 2..]);
             for (person, bits) in indices.iter().zip(&flags) {
                 one_by_one.add_person(Some(*person), Flags::from_bits(*bits));
             }
+            for bits in &flags {
+                together.add(None, Flags::from_bits(*bits));
+                one_by_one.add_person(None, Flags::from_bits(*bits));
+            }
 
             let content = |people: &PersonSet| (people.identified.ones().collect::<Vec<_>>(), people.unidentified);
+            let together = together.finish();
             prop_assert_eq!(together.flags.each_ref().map(content), one_by_one.flags.each_ref().map(content));
             prop_assert_eq!(content(&together.present), content(&one_by_one.present));
         }

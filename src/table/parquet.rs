@@ -27,8 +27,9 @@ pub use self::{
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{ops::Range, sync::Arc};
 
+    use ::parquet::file::metadata::ParquetMetaDataReader;
     use bytes::Bytes;
     use jiff::Timestamp;
     use proptest::{array::UniformArrayStrategy, prelude::*};
@@ -153,24 +154,19 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
-        /// A page has 1,024 rows.
         #[test]
         fn the_people_of_some_rows_are_those_of_all_rows(
             mut bounds in proptest::collection::vec(0_usize..=5000, 0..8), without_id in 0_u32..5,
         ) {
-            let row = |number: u32| Row {
-                user_id: (number % 5 != without_id).then(|| format!("ou_{number:04}")),
-                register_time: Timestamp::from_second(number.into()).ok().filter(|_| !number.is_multiple_of(3)),
-                department: Department { name: format!("{}", number % 7).into(), ..Department::default() },
-                ..Row::default()
-            };
-            let day = build(&(0..5000).map(row).collect::<Vec<_>>(), FetchQuality::default());
-            let file = ParquetDay::new(Bytes::from(encode(&day, &[]).unwrap()), &key()).unwrap();
+            let file = file_of_5000(without_id);
+            let whole = ParquetDay::new(file.clone(), &key()).unwrap();
             bounds.sort_unstable();
             let ranges: Vec<_> = bounds.chunks_exact(2).map(|bounds| bounds[0]..bounds[1]).collect();
+            let mut pages = without_pages(&file);
+            read_into(&mut pages, &file, whole.person_page_ranges(&ranges).unwrap());
 
-            let all = file.person_columns(std::slice::from_ref(&(0..5000))).unwrap();
-            let some = file.person_columns(&ranges).unwrap();
+            let all = whole.person_columns(std::slice::from_ref(&(0..5000))).unwrap();
+            let some = pages.person_columns(&ranges).unwrap();
 
             let rows: Vec<usize> = ranges.into_iter().flatten().collect();
             for (position, row) in rows.iter().enumerate() {
@@ -180,6 +176,62 @@ mod tests {
             let identified = (0..5000).filter(|row| all.get(*row).is_some()).count();
             prop_assert_eq!(identified, 4000);
         }
+    }
+
+    /// A file of 5,000 people, of whom a fifth has no id.
+    fn file_of_5000(without_id: u32) -> Bytes {
+        let row = |number: u32| Row {
+            user_id: (number % 5 != without_id).then(|| format!("ou_{number:04}")),
+            register_time: Timestamp::from_second(number.into()).ok().filter(|_| !number.is_multiple_of(3)),
+            department: Department { name: format!("{}", number % 7).into(), ..Department::default() },
+            ..Row::default()
+        };
+        let day = build(&(0..5000).map(row).collect::<Vec<_>>(), FetchQuality::default());
+        encode(&day, &[]).unwrap().into()
+    }
+
+    /// The file, of which only the bytes after the columns were read.
+    fn without_pages(file: &Bytes) -> ParquetDay {
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(file).unwrap();
+        let columns = metadata.row_group(0).columns().iter();
+        let end = columns.map(|column| column.byte_range().0 + column.byte_range().1).max().unwrap();
+        let mut read = FileBytes::unread(file.len() as u64);
+        read.insert(end, file.slice(usize::try_from(end).unwrap()..));
+        ParquetDay::new(read, &key()).unwrap()
+    }
+
+    fn read_into(day: &mut ParquetDay, file: &Bytes, ranges: Vec<Range<u64>>) {
+        for range in ranges {
+            let [start, end] = [range.start, range.end].map(|byte| usize::try_from(byte).unwrap());
+            day.bytes_mut().insert(range.start, file.slice(start..end));
+        }
+    }
+
+    #[test]
+    fn a_few_people_are_in_a_few_pages() {
+        let file = file_of_5000(0);
+        let day = without_pages(&file);
+        let length = |ranges: Vec<Range<u64>>| ranges.iter().map(|range| range.end - range.start).sum::<u64>();
+
+        let (pages, columns) = (day.person_page_ranges(&[600..610, 3000..3001]), day.person_column_ranges());
+
+        assert_eq!(pages.as_ref().unwrap().len(), 4);
+        assert!(length(pages.unwrap()) < length(columns.unwrap()) / 3);
+    }
+
+    #[test]
+    fn people_are_read_from_whole_columns_if_the_index_of_the_pages_was_not_read() {
+        let file = file_of_5000(0);
+        let footer = file.len() - 8 - u32::from_le_bytes(*file[..file.len() - 4].last_chunk().unwrap()) as usize;
+        let mut read = FileBytes::unread(file.len() as u64);
+        read.insert(footer as u64, file.slice(footer..));
+        let mut day = ParquetDay::new(read, &key()).unwrap();
+
+        let ranges = day.person_page_ranges(std::slice::from_ref(&(600..610))).unwrap();
+        read_into(&mut day, &file, ranges.clone());
+
+        assert_eq!(ranges, day.person_column_ranges().unwrap());
+        assert!(day.person_columns(std::slice::from_ref(&(600..610))).is_ok());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
     model::DayKey,
     report::{
         counted_flags,
-        day_figures::{DayFigures, PersonSet, RowSums},
+        day_figures::{DayFigures, DayFiguresBuilder, PersonSet, RowSums},
         department_members::{DepartmentMember, DepartmentMembers},
     },
     table::{
@@ -61,7 +61,7 @@ impl DayDigest {
     /// digest of the day before is the best choice.
     #[must_use]
     pub fn from_day(day: &DayTable, previous: Option<&Self>) -> Self {
-        let mut figures = DayFigures::default();
+        let mut figures = DayFiguresBuilder::default();
         // By department index.
         let mut by_department: Vec<DepartmentRows> = Vec::new();
         let tables = day.dictionary().read();
@@ -69,11 +69,11 @@ impl DayDigest {
         for (row, index) in day.profiles().iter().enumerate() {
             let profile = tables.profile(*index);
             by_department[profile.department as usize].add(day, row, profile);
-            figures.add_person(profile.person, counted_flags(day.flags()[row]));
+            figures.add(profile.person, counted_flags(day.flags()[row]));
         }
         drop(tables);
         let with_rows = (0..).zip(by_department).filter(|(_, rows)| rows.sums.users > 0);
-        Self::from_departments(day, figures, with_rows, previous)
+        Self::from_departments(day, figures.finish(), with_rows, previous)
     }
 
     /// The digest of a few rows of a day, such as those of one person.

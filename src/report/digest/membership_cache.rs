@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     report::department_members::{DepartmentMember, DepartmentMembers},
@@ -27,6 +27,8 @@ pub(super) type MembershipHash = [u8; 16];
 pub struct MembershipCache {
     contents: Mutex<CacheContents>,
     max_bytes: usize,
+    /// Held while members are read from a file.
+    reading: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +57,16 @@ impl MembershipCache {
     /// A cache that is emptied when it would take more than `max_bytes` bytes.
     #[must_use]
     pub fn new(max_bytes: u64) -> Self {
-        Self { contents: Mutex::default(), max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX) }
+        Self {
+            contents: Mutex::default(),
+            max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
+            reading: Mutex::default(),
+        }
+    }
+
+    /// Waits until no other file is being read, so that members that two files have in common are read once.
+    pub(super) fn begin_reading(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock()
     }
 
     /// The members with each of these hashes; `None` for those that are not cached.
@@ -66,16 +77,6 @@ impl MembershipCache {
     ) -> Vec<Option<CachedMembers>> {
         let contents = self.contents.lock();
         hashes.map(|hash| contents.members.get(&(dictionary.id(), *hash)).cloned()).collect()
-    }
-
-    /// Whether the members with each of these hashes are cached.
-    pub(super) fn has_all<'a>(
-        &self,
-        dictionary: &Dictionary,
-        mut hashes: impl Iterator<Item = &'a MembershipHash>,
-    ) -> bool {
-        let contents = self.contents.lock();
-        hashes.all(|hash| contents.members.contains_key(&(dictionary.id(), *hash)))
     }
 
     /// Inserts members. If the hash is already present, the present value stays, so that equal members share memory.

@@ -17,12 +17,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     day_digest::{DayDigest, DepartmentDigest, size_in_memory},
-    membership_cache::{MembershipCache, MembershipHash},
+    membership_cache::{CachedMembers, MembershipCache, MembershipHash},
 };
 use crate::{
     report::{
         DEFINITIONS_VERSION, counted_flags,
-        day_figures::{DayFigures, RowSums},
+        day_figures::{DayFiguresBuilder, RowSums},
         department_members::DepartmentMember,
     },
     table::{
@@ -38,6 +38,9 @@ const LAYOUT_VERSION: u8 = 2;
 
 // The layout contains a sum for each counter.
 const _: () = assert!(Counter::COUNT == 15, "the number of counters has changed: increment LAYOUT_VERSION");
+
+/// Flags have few repetitions: higher levels find short ones, which take more bytes and more time than the flags themselves.
+const COMPRESSION_LEVEL: i32 = 1;
 
 /// Limit of the decompressed size in bytes; larger input is corrupt.
 const MAX_DECOMPRESSED_BYTES: u64 = 256 << 20;
@@ -149,10 +152,16 @@ impl StoredDigest {
         Self::read(&stored)
     }
 
-    /// Whether [`Self::to_digest`] reads the columns of the people from the file, because members are not cached.
+    /// The rows whose people [`Self::to_digest`] reads from the file, because the members of their departments are not cached.
     #[must_use]
-    pub fn needs_person_columns(&self, dictionary: &Dictionary, members: &MembershipCache) -> bool {
-        !members.has_all(dictionary, self.members_hashes())
+    pub fn rows_to_read(&self, dictionary: &Dictionary, members: &MembershipCache) -> Vec<Range<usize>> {
+        self.rows_without(&members.get_each(dictionary, self.members_hashes()))
+    }
+
+    /// The rows of the departments whose members are `None`.
+    fn rows_without(&self, members: &[Option<CachedMembers>]) -> Vec<Range<usize>> {
+        let missing = self.identified_rows().zip(members).filter(|(_, members)| members.is_none());
+        missing.map(|(rows, _)| rows).collect()
     }
 
     fn members_hashes(&self) -> impl Iterator<Item = &MembershipHash> {
@@ -172,8 +181,7 @@ impl StoredDigest {
     /// Writing to memory does not fail.
     fn write(&self) -> io::Result<Vec<u8>> {
         let plain = postcard::to_stdvec(self).map_err(io::Error::other)?;
-        let mut encoder =
-            zstd::Encoder::new(vec![LAYOUT_VERSION, DEFINITIONS_VERSION], zstd::DEFAULT_COMPRESSION_LEVEL)?;
+        let mut encoder = zstd::Encoder::new(vec![LAYOUT_VERSION, DEFINITIONS_VERSION], COMPRESSION_LEVEL)?;
         encoder.include_checksum(true)?;
         io::copy(&mut plain.as_slice(), &mut encoder)?;
         encoder.finish()
@@ -212,39 +220,26 @@ impl StoredDigest {
         {
             return Err(ParquetReadError::damaged("the digest is of other rows"));
         }
-        let mut figures = DayFigures::with_capacity(dictionary.read().person_count());
-        let cached = members.get_each(dictionary, self.members_hashes());
-        let missing = self.identified_rows().zip(&cached).filter(|(_, cached)| cached.is_none());
-        let missing: Vec<Range<usize>> = missing.map(|(rows, _)| rows).collect();
-        let columns = file.person_columns(&missing)?;
+        let mut figures = DayFiguresBuilder::with_capacity(dictionary.read().person_count());
         let mut departments = Vec::with_capacity(self.departments.len());
-        // Positions in `columns`.
-        let mut next_read = 0;
-        let (mut end_of_rows, mut new_members) = (0, 0);
-        for ((stored, rows), cached) in self.departments.iter().zip(self.identified_rows()).zip(cached) {
-            let cached = if let Some(cached) = cached {
-                cached
-            } else {
-                let positions = next_read..next_read + stored.identified;
-                next_read = positions.end;
-                let read = read_members(&columns, positions, &stored.members_hash, dictionary)?;
-                let read = members.insert(dictionary, stored.members_hash, read);
-                // Digests that find the members in the cache share them, so they are counted once.
-                new_members += read.sorted.heap_bytes();
-                read
-            };
-            if cached.by_row.len() != stored.identified {
+        let mut end_of_rows = 0;
+        let (members, new_bytes) = self.members(file, dictionary, members)?;
+        for ((stored, rows), members) in self.departments.iter().zip(self.identified_rows()).zip(members) {
+            if members.by_row.len() != stored.identified {
                 return Err(ParquetReadError::damaged("the digest has a different number of members than its hash"));
             }
             end_of_rows = rows.end;
-            figures.add_people(&cached.by_row, &self.flags[rows]);
-            figures.sums.add(&stored.sums);
+            figures.add_each(&members.by_row, &self.flags[rows]);
             let department = Department { name: Arc::clone(&stored.name), path: Arc::clone(&stored.path) };
             let department = dictionary.intern_department(&department);
-            departments.push(DepartmentDigest { department, sums: stored.sums, members: Arc::clone(&cached.sorted) });
+            departments.push(DepartmentDigest { department, sums: stored.sums, members: members.sorted });
         }
         for flags in &self.flags[end_of_rows..] {
-            figures.add_person(None, Flags::from_bits(*flags));
+            figures.add(None, Flags::from_bits(*flags));
+        }
+        let mut figures = figures.finish();
+        for department in &departments {
+            figures.sums.add(&department.sums);
         }
         departments.sort_unstable_by_key(|digest: &DepartmentDigest| digest.department);
         let departments = departments.into_boxed_slice();
@@ -254,10 +249,43 @@ impl StoredDigest {
             hash: metadata.hash,
             quality: metadata.quality,
             dictionary: Arc::clone(dictionary),
-            bytes: size_in_memory(&figures, &departments) + new_members,
+            bytes: size_in_memory(&figures, &departments) + new_bytes,
             figures: Arc::new(figures),
             departments,
         })
+    }
+
+    /// The members of each department, and the memory in bytes of those that were read from the file because they are not cached.
+    fn members(
+        &self,
+        file: &ParquetDay,
+        dictionary: &Dictionary,
+        cache: &MembershipCache,
+    ) -> Result<(Vec<CachedMembers>, usize), ParquetReadError> {
+        let cached = cache.get_each(dictionary, self.members_hashes());
+        if let Some(all) = cached.into_iter().collect() {
+            return Ok((all, 0));
+        }
+        // Days that are read at the same time lack the same members, because most members stay for many days.
+        let _reading = cache.begin_reading();
+        let cached = cache.get_each(dictionary, self.members_hashes());
+        let columns = file.person_columns(&self.rows_without(&cached))?;
+        // Positions in `columns`.
+        let mut next_read = 0;
+        let mut new_bytes = 0;
+        let mut read = |stored: &StoredDepartment| {
+            let positions = next_read..next_read + stored.identified;
+            next_read = positions.end;
+            let members = read_members(&columns, positions, &stored.members_hash, dictionary)?;
+            let members = cache.insert(dictionary, stored.members_hash, members);
+            // Digests that find the members in the cache share them, so they are counted once.
+            new_bytes += members.sorted.heap_bytes();
+            Ok::<_, ParquetReadError>(members)
+        };
+        let members = self.departments.iter().zip(cached);
+        let members =
+            members.map(|(stored, cached)| cached.map_or_else(|| read(stored), Ok)).collect::<Result<_, _>>()?;
+        Ok((members, new_bytes))
     }
 
     /// The total number of rows of all departments. `None` if a count exceeds the number of rows.

@@ -3,6 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::future;
 use jiff::Timestamp;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, path::Path};
 
@@ -96,6 +97,22 @@ impl ObjectStorage {
         // A whole file is read without a range, because one tested store cannot read a range of an empty file.
         let range = Some(range).filter(|range| *range != (0..listed.size));
         self.read_from_store(store, key, range).await
+    }
+
+    /// Reads parts of a file in a listing; `None` if the file no longer exists. The parts can be of a later version.
+    pub(super) async fn read_parts(
+        &self,
+        key: &DayKey,
+        listed: &ListedFile,
+        ranges: &[Range<u64>],
+    ) -> Result<Option<Vec<Bytes>>, StorageError> {
+        if self.cache.is_some() {
+            let reads = ranges.iter().map(|range| self.read_part(key, listed, range.clone()));
+            return Ok(future::try_join_all(reads).await?.into_iter().collect());
+        }
+        let parts = self.owned_store().await?.get_ranges(&layout::day_file(key), ranges).await?;
+        self.read_bytes.add(parts.iter().flatten().map(|part| part.len() as u64).sum());
+        Ok(parts)
     }
 
     async fn read_from_store(

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, future, stream};
+use futures_util::{StreamExt as _, stream};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -241,17 +241,19 @@ impl ArchiveReader {
             let (dictionary, memberships) = (Arc::clone(&dictionary), Arc::clone(&memberships));
             move || {
                 let stored = StoredDigest::of_file(&file)?;
-                let needs_people = stored.needs_person_columns(&dictionary, &memberships);
+                let rows = stored.rows_to_read(&dictionary, &memberships);
                 let digest =
-                    if needs_people { None } else { Some(stored.to_digest(&file, &dictionary, &memberships)?) };
-                Ok::<_, ParquetReadError>((file, stored, digest))
+                    if rows.is_empty() { Some(stored.to_digest(&file, &dictionary, &memberships)?) } else { None };
+                Ok::<_, ParquetReadError>((file, stored, rows, digest))
             }
         });
-        let (mut file, stored, digest) = decoding.await??;
+        let (mut file, stored, rows, digest) = decoding.await??;
         if let Some(digest) = digest {
             return Ok(Some(Arc::new(digest)));
         }
-        let people = file.person_column_ranges()?;
+        // The disk cache keeps whole columns, because other reads need other pages of them.
+        let people =
+            if self.storage.cache().is_some() { file.person_column_ranges()? } else { file.person_page_ranges(&rows)? };
         if !self.read_parts(key, listed, &mut file, people).await? {
             return Ok(None);
         }
@@ -269,9 +271,8 @@ impl ArchiveReader {
     ) -> Result<bool, StorageError> {
         let bytes = file.bytes_mut();
         let missing: Vec<_> = ranges.into_iter().filter(|range| bytes.get(range).is_none()).collect();
-        let reads = missing.iter().map(|range| self.storage.read_part(key, listed, range.clone()));
-        for (range, read) in missing.iter().zip(future::try_join_all(reads).await?) {
-            let Some(read) = read else { return Ok(false) };
+        let Some(read) = self.storage.read_parts(key, listed, &missing).await? else { return Ok(false) };
+        for (range, read) in missing.into_iter().zip(read) {
             bytes.insert(range.start, read);
         }
         Ok(true)

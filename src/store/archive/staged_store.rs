@@ -4,9 +4,10 @@
 //! not list that folder, and they skip names that begin with an underscore. The local object store alone would leave the
 //! file beside the finished files, where pandas and pyarrow read it as data.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
@@ -85,6 +86,10 @@ impl<S: ObjectStore> ObjectStore for StagedStore<S> {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
         self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> object_store::Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await
     }
 
     fn delete_stream(

@@ -1,6 +1,6 @@
 //! Timed store: an object store with a time limit for each operation.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -58,6 +58,31 @@ impl TimedStore {
                 };
                 match whole_body(found).await {
                     Err(_) if reads < MAX_READS => {
+                        tokio::time::sleep(READ_BACKOFF.delay(reads, fastrand::f64())).await;
+                        reads += 1;
+                    }
+                    read => return read.map(Some),
+                }
+            }
+        });
+        read.await
+    }
+
+    /// Reads parts of an object; `None` if there is none. A bucket gets one request for parts with less than a megabyte between
+    /// them, because a request takes longer than these bytes.
+    pub(super) async fn get_ranges(
+        &self,
+        path: &Path,
+        ranges: &[Range<u64>],
+    ) -> Result<Option<Vec<Bytes>>, StorageError> {
+        let read = with_timeout(READ_TIMEOUT, async {
+            let mut reads = 1;
+            loop {
+                let read = self.store.get_ranges(path, ranges).await.and_then(|parts| whole_parts(path, ranges, parts));
+                match read {
+                    Err(Error::NotFound { .. }) => return Ok(None),
+                    // A transfer that breaks off.
+                    Err(Error::Generic { .. }) if reads < MAX_READS => {
                         tokio::time::sleep(READ_BACKOFF.delay(reads, fastrand::f64())).await;
                         reads += 1;
                     }
@@ -129,8 +154,23 @@ async fn whole_body(found: GetResult) -> object_store::Result<ObjectBytes> {
     if bytes.len() as u64 == expected {
         return Ok(ObjectBytes { bytes, meta });
     }
-    let source = format!("{} was cut short: {} of {expected} bytes", meta.location, bytes.len()).into();
-    Err(Error::Generic { store: "archive", source })
+    Err(cut_short(&meta.location, bytes.len(), expected))
+}
+
+/// The parts, if each has the length of its range.
+fn whole_parts(path: &Path, ranges: &[Range<u64>], parts: Vec<Bytes>) -> object_store::Result<Vec<Bytes>> {
+    for (range, part) in ranges.iter().zip(&parts) {
+        let expected = range.end - range.start;
+        if part.len() as u64 != expected {
+            return Err(cut_short(path, part.len(), expected));
+        }
+    }
+    Ok(parts)
+}
+
+fn cut_short(path: &Path, length: usize, expected: u64) -> Error {
+    let source = format!("{path} was cut short: {length} of {expected} bytes").into();
+    Error::Generic { store: "archive", source }
 }
 
 /// Runs a storage operation; fails if it takes longer than `limit`.

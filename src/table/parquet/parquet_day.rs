@@ -13,7 +13,10 @@ use parquet::{
         arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection},
     },
     file::{
-        metadata::{ColumnChunkMetaData, FooterTail, KeyValue, ParquetMetaDataReader, RowGroupMetaData},
+        metadata::{
+            ColumnChunkMask, ColumnChunkMetaData, FooterTail, KeyValue, PageIndexPolicy, ParquetMetaData,
+            ParquetMetaDataReader,
+        },
         reader::Length,
     },
 };
@@ -71,7 +74,7 @@ impl ParquetDay {
     /// contain the day `key`.
     pub fn new(file: impl Into<FileBytes>, key: &DayKey) -> Result<Self, ParquetReadError> {
         let file = file.into();
-        let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default())?;
+        let footer = with_person_pages(&file, ArrowReaderMetadata::load(&file, ArrowReaderOptions::default())?)?;
         let file_metadata = FileMetadata::read(key_values(&footer))?;
         if file_metadata.key != *key {
             return Err(ParquetReadError::damaged(format_args!("it contains {} instead of {key}", file_metadata.key)));
@@ -108,17 +111,42 @@ impl ParquetDay {
     /// # Errors
     /// [`ParquetReadError`] if the footer gives positions outside the file.
     pub fn person_column_ranges(&self) -> Result<Vec<Range<u64>>, ParquetReadError> {
-        let columns = self.footer.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
-        let of_people =
-            columns.filter(|column| PERSON_COLUMNS.iter().any(|name| column.column_path().string() == *name));
-        let range = |column: &ColumnChunkMetaData| {
-            let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+        person_columns(self.footer.metadata()).map(|(_, _, column)| self.column_range(column)).collect()
+    }
+
+    /// The positions of the pages that [`Self::person_columns`] reads for these rows, which are ascending. Those of whole columns if
+    /// the file has no index of its pages, which is so for files of earlier versions.
+    ///
+    /// # Errors
+    /// [`ParquetReadError`] if the footer gives positions outside the file.
+    pub fn person_page_ranges(&self, rows: &[Range<usize>]) -> Result<Vec<Range<u64>>, ParquetReadError> {
+        let selection = RowSelection::from_consecutive_ranges(rows.iter().cloned(), self.file_metadata.rows);
+        let index = self.footer.metadata().page_index();
+        let mut ranges = Vec::new();
+        for (row_group, position, column) in person_columns(self.footer.metadata()) {
+            let whole = self.column_range(column)?;
+            let pages = index.and_then(|index| index.page_locations(row_group, position));
+            let Some(pages) = pages else {
+                ranges.push(whole);
+                continue;
+            };
+            let pages = selection.scan_ranges(pages);
+            if pages.iter().any(|page| page.start < whole.start || page.end > whole.end) {
+                return Err(ParquetReadError::damaged("a page lies outside its column"));
+            }
+            ranges.extend(pages);
+        }
+        Ok(ranges)
+    }
+
+    fn column_range(&self, column: &ColumnChunkMetaData) -> Result<Range<u64>, ParquetReadError> {
+        let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+        let range = || {
             let start = u64::try_from(start).ok()?;
             let end = start.checked_add(u64::try_from(column.compressed_size()).ok()?)?;
             (end <= Length::len(&self.file)).then_some(start..end)
         };
-        let ranges: Option<Vec<_>> = of_people.map(range).collect();
-        ranges.ok_or_else(|| ParquetReadError::damaged("a column lies outside the file"))
+        range().ok_or_else(|| ParquetReadError::damaged("a column lies outside the file"))
     }
 
     /// Decodes the rows. Their strings are added to `dictionary`.
@@ -198,6 +226,34 @@ impl PersonColumns {
         }
         None
     }
+}
+
+/// The columns that describe the people, each with its row group and its position in it.
+fn person_columns(metadata: &ParquetMetaData) -> impl Iterator<Item = (usize, usize, &ColumnChunkMetaData)> {
+    let columns = metadata.row_groups().iter().enumerate().flat_map(|(row_group, metadata)| {
+        let columns = metadata.columns().iter().enumerate();
+        columns.map(move |(position, column)| (row_group, position, column))
+    });
+    columns.filter(|(.., column)| PERSON_COLUMNS.iter().any(|name| column.column_path().string() == *name))
+}
+
+/// Adds the index of the pages of the people's columns, if the file has one and its bytes were read.
+fn with_person_pages(file: &FileBytes, footer: ArrowReaderMetadata) -> Result<ArrowReaderMetadata, ParquetReadError> {
+    let metadata = footer.metadata();
+    let index_range = |column: &ColumnChunkMetaData| {
+        let start = u64::try_from(column.offset_index_offset()?).ok()?;
+        Some(start..start.checked_add(u64::try_from(column.offset_index_length()?).ok()?)?)
+    };
+    let was_read = |column| index_range(column).is_some_and(|range| file.get(&range).is_some());
+    if !person_columns(metadata).all(|(.., column)| was_read(column)) {
+        return Ok(footer);
+    }
+    let mask = ColumnChunkMask::columns(person_columns(metadata).map(|(_, position, _)| position));
+    let mut reader = ParquetMetaDataReader::new_with_metadata(ParquetMetaData::clone(metadata))
+        .with_offset_index_policy(PageIndexPolicy::Optional)
+        .with_offset_index_mask(mask);
+    reader.read_page_indexes(file)?;
+    Ok(ArrowReaderMetadata::try_new(Arc::new(reader.finish()?), ArrowReaderOptions::default())?)
 }
 
 fn key_values(footer: &ArrowReaderMetadata) -> &[KeyValue] {

@@ -218,7 +218,7 @@ async fn a_report_reads_the_digest_alone_and_people_only_if_departments_have_new
     assert_eq!((with_people.len(), without_people.len()), (2, 1), "{with_people:?} {without_people:?}");
     let length =
         |reads: &[(String, Range<u64>)]| -> u64 { reads.iter().map(|(_, range)| range.end - range.start).sum() };
-    assert_eq!(length(&without_people), 64 << 10);
+    assert_eq!(length(&without_people), 128 << 10);
     assert!(length(&with_people) < whole, "{with_people:?} of {whole}");
     assert_eq!(gateway.metric("feishu_pulse_archive_reads_total{read=\"rows\"}"), 0);
     assert_eq!(gateway.metric("feishu_pulse_archive_read_bytes_total"), length(&with_people) + length(&without_people));
