@@ -144,7 +144,7 @@ impl Gateway {
         command.env("FEISHU_APP_ID", "cli_large").env("FEISHU_APP_SECRET", "secret").env("PULSE_CACHE_BYTES", cache);
         command.env("PULSE_LISTEN", &address).env("PULSE_WARM", "off").env("PULSE_LOG", "warn");
         // As in the image.
-        command.env("MIMALLOC_PURGE_DELAY", "0").env("PULSE_REQUEST_TIMEOUT", "10min");
+        command.env("MIMALLOC_PURGE_DELAY", "0").env("MIMALLOC_ALLOW_THP", "0").env("PULSE_REQUEST_TIMEOUT", "10min");
         let started = Instant::now();
         let process = command.spawn().expect("the binary");
         let http = reqwest::Client::builder().no_gzip().build().expect("a client");

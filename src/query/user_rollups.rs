@@ -315,7 +315,7 @@ mod tests {
         async fn load(&self, key: &DayKey, depth: Depth, _: LoadContext) -> Result<LoadedDay, LoadError> {
             let load = self.0.fetch_add(1, Ordering::SeqCst);
             let dictionary = Arc::<Dictionary>::default();
-            dictionary.intern_people((0..load % 5).map(|_| "somebody else"));
+            dictionary.intern_people((0..load % 5).map(|_| "somebody else"), &[]);
             let mut day = DayTableBuilder::new(key.clone(), dictionary);
             let mut people = vec!["ou_all".to_owned(), format!("ou_{}", key.day)];
             people.rotate_left(usize::from(load % 2 == 1));

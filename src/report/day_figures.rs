@@ -32,8 +32,8 @@ pub struct DayFigures {
 /// in the end, is faster than setting a bit in each of the sets.
 #[derive(Debug, Default)]
 pub struct DayFiguresBuilder {
-    /// By person index: the flags as bits, and [`Self::PRESENT`].
-    rows: Vec<u16>,
+    /// By person index: the lower and the upper byte of the flags as bits, with [`Self::PRESENT`].
+    rows: [Vec<u8>; 2],
     /// The people without an id.
     unidentified: DayFigures,
 }
@@ -121,7 +121,7 @@ impl DayFiguresBuilder {
     /// No rows. `people` is the expected number of people; more can be added.
     #[must_use]
     pub fn with_capacity(people: usize) -> Self {
-        Self { rows: Vec::with_capacity(people), unidentified: DayFigures::default() }
+        Self { rows: [Vec::with_capacity(people), Vec::with_capacity(people)], unidentified: DayFigures::default() }
     }
 
     /// Adds the row of a person; `None` if the id is missing.
@@ -135,34 +135,24 @@ impl DayFiguresBuilder {
     /// Adds the row of each of these people, with the flags at the same position as bits; bit [`Flag::index`] is the flag.
     pub fn add_each(&mut self, people: &[PersonIndex], flags: &[u16]) {
         let end = people.iter().max().map_or(0, |last| *last as usize + 1);
-        if end > self.rows.len() {
-            self.rows.resize(end, 0);
+        let [low, high] = &mut self.rows;
+        if end > low.len() {
+            low.resize(end, 0);
+            high.resize(end, 0);
         }
         for (person, flags) in people.iter().zip(flags) {
-            self.rows[*person as usize] |= Self::PRESENT | flags;
+            let [low_bits, high_bits] = (flags | Self::PRESENT).to_le_bytes();
+            low[*person as usize] |= low_bits;
+            high[*person as usize] |= high_bits;
         }
     }
 
     /// The figures of the rows, without sums.
     #[must_use]
     pub fn finish(self) -> DayFigures {
-        const PEOPLE_PER_WORD: usize = usize::BITS as usize;
-        let people = self.rows.len();
-        let mut sets: [Vec<usize>; Self::SETS] =
-            std::array::from_fn(|_| Vec::with_capacity(people.div_ceil(PEOPLE_PER_WORD)));
-        for of_word in self.rows.chunks(PEOPLE_PER_WORD) {
-            let mut words = [0; Self::SETS];
-            for (position, eight) in of_word.chunks(8).enumerate() {
-                let (mut low, mut high) = ([0; 8], [0; 8]);
-                for (person, bits) in eight.iter().enumerate() {
-                    [low[person], high[person]] = bits.to_le_bytes();
-                }
-                for (word, byte) in words.iter_mut().zip(transpose(low).into_iter().chain(transpose(high))) {
-                    *word |= usize::from(byte) << (8 * position);
-                }
-            }
-            sets.iter_mut().zip(words).for_each(|(set, word)| set.push(word));
-        }
+        let [low, high] = self.rows;
+        let people = low.len();
+        let sets = [low, high].map(|bytes| sets_of_bits(&bytes)).into_iter().flatten();
         let mut figures = self.unidentified;
         for (set, words) in figures.flags.iter_mut().chain([&mut figures.present]).zip(sets) {
             set.identified = FixedBitSet::with_capacity_and_blocks(people, words);
@@ -172,9 +162,27 @@ impl DayFiguresBuilder {
 
     /// Marks people who have a row. It is the bit after those of the flags.
     const PRESENT: u16 = 1 << Flag::COUNT;
+}
 
-    /// The sets of people with each flag, and the set of people with a row.
-    const SETS: usize = Flag::COUNT + 1;
+/// For each bit of a byte, the words of the set of the positions of the bytes with this bit.
+fn sets_of_bits(bytes: &[u8]) -> [Vec<usize>; 8] {
+    const PER_WORD: usize = usize::BITS as usize;
+    let mut sets: [Vec<usize>; 8] = std::array::from_fn(|_| Vec::with_capacity(bytes.len().div_ceil(PER_WORD)));
+    for of_word in bytes.chunks(PER_WORD) {
+        let mut words = [[0; PER_WORD / 8]; 8];
+        for (position, of_eight) in of_word.chunks(8).enumerate() {
+            let mut eight = [0; 8];
+            eight[..of_eight.len()].copy_from_slice(of_eight);
+            let of_bits = transpose(eight);
+            for (bit, word) in words.iter_mut().enumerate() {
+                word[position] = of_bits[bit];
+            }
+        }
+        for (set, word) in sets.iter_mut().zip(words) {
+            set.push(usize::from_le_bytes(word));
+        }
+    }
+    sets
 }
 
 /// Exchanges rows and columns of a matrix of 8 × 8 bits: bit `i` of byte `j` becomes bit `j` of byte `i`. First single bits, then

@@ -154,8 +154,9 @@ mod tests {
     /// The tree of departments with rows on a day of a month, interned in this order.
     fn tree_of(departments: &[(i8, &str, &str)]) -> (DepartmentTree, Vec<u32>) {
         let dictionary = Dictionary::default();
-        let intern =
-            |name: &str, path: &str| dictionary.intern_department(&Department { name: name.into(), path: path.into() });
+        let intern = |name: &str, path: &str| {
+            dictionary.intern_departments(&[Department { name: name.into(), path: path.into() }])[0]
+        };
         let numbers: Vec<u32> = departments.iter().map(|(_, name, path)| intern(name, path)).collect();
         let all = numbers.iter().map(|number| *number as usize).collect();
         let days = departments.iter().map(|(day, ..)| Day::new(2026, 11, *day).unwrap());
@@ -211,7 +212,7 @@ mod tests {
         ) {
             let dictionary = Dictionary::default();
             let departments: Vec<Department> = paths.iter().map(|path| Department { name: "".into(), path: (**path).into() }).collect();
-            let numbers: Vec<u32> = departments.iter().map(|department| dictionary.intern_department(department)).collect();
+            let numbers = dictionary.intern_departments(&departments);
 
             let tree = DepartmentTree::new(&numbers.iter().map(|number| *number as usize).collect(), &dictionary.read(), top.as_deref());
 

@@ -285,10 +285,10 @@ mod tests {
 
         let mut added = people.iter().map(String::as_str);
         while of_view.bytes() < 100_000 {
-            of_view.intern_people(added.by_ref().take(10));
+            of_view.intern_people(added.by_ref().take(10), &[]);
         }
         let half = fill();
-        of_view.intern_people(added);
+        of_view.intern_people(added, &[]);
         let least = fill();
         drop(of_view);
 

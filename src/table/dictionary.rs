@@ -164,23 +164,33 @@ impl Dictionary {
         self.tables.read()
     }
 
-    /// The indices of these people. People without an index get one.
-    pub fn intern_people<'a>(&self, user_ids: impl Iterator<Item = &'a str>) -> Vec<PersonIndex> {
+    /// The indices of these people. People without an index get one. Most of `likely` should be among them, in the same order: a
+    /// comparison takes less time than a lookup.
+    pub fn intern_people<'a>(
+        &self,
+        user_ids: impl Iterator<Item = &'a str>,
+        likely: &[PersonIndex],
+    ) -> Vec<PersonIndex> {
         let user_ids: Vec<&str> = user_ids.collect();
         // Usually all are known, and several threads can read.
-        let known = |tables: &DictionaryTables| user_ids.iter().map(|user_id| tables.find_person(user_id)).collect();
-        let known: Option<Vec<PersonIndex>> = known(&self.read());
+        let known = self.read().find_people(&user_ids, likely);
         known.unwrap_or_else(|| {
             let mut tables = self.write();
             user_ids.into_iter().map(|user_id| tables.intern_person(user_id)).collect()
         })
     }
 
-    /// The index of a department. A department without an index gets one.
+    /// The indices of these departments. Departments without an index get one.
     #[must_use]
-    pub fn intern_department(&self, department: &Department) -> u32 {
-        let index = self.read().departments.index_of(department);
-        index.unwrap_or_else(|| self.write().intern_department(department))
+    pub fn intern_departments(&self, departments: &[Department]) -> Vec<u32> {
+        let known = |tables: &DictionaryTables| {
+            departments.iter().map(|department| tables.departments.index_of(department)).collect()
+        };
+        let known: Option<Vec<u32>> = known(&self.read());
+        known.unwrap_or_else(|| {
+            let mut tables = self.write();
+            departments.iter().map(|department| tables.intern_department(department)).collect()
+        })
     }
 
     /// Locks the tables for writing.
@@ -241,6 +251,19 @@ impl DictionaryTables {
     #[must_use]
     pub fn find_person(&self, user_id: &str) -> Option<PersonIndex> {
         self.people.index_of(user_id)
+    }
+
+    /// The indices of these people; `None` if one has none. `likely` as in [`Dictionary::intern_people`].
+    fn find_people(&self, user_ids: &[&str], mut likely: &[PersonIndex]) -> Option<Vec<PersonIndex>> {
+        let mut find = |user_id: &str| {
+            // The next person, or the one after it if the next person is missing here.
+            let position = likely.iter().take(2).position(|person| **self.user_id(*person) == *user_id);
+            let Some(position) = position else { return self.find_person(user_id) };
+            let person = likely[position];
+            likely = &likely[position + 1..];
+            Some(person)
+        };
+        user_ids.iter().map(|user_id| find(user_id)).collect()
     }
 
     /// The rank of each person in the order of user ids, by person index.
@@ -375,7 +398,28 @@ pub fn ends_of_levels(path: &str) -> impl Iterator<Item = usize> + '_ {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn the_index_of_a_person_does_not_depend_on_who_is_likely(
+            people in proptest::collection::vec(0_u32..20, 0..20),
+            likely in proptest::collection::vec(0_u32..10, 0..20),
+        ) {
+            let dictionary = Dictionary::default();
+            let ids: Vec<String> = (0..20).map(|person| format!("ou_{person}")).collect();
+            let all = dictionary.intern_people(ids[..10].iter().map(String::as_str), &[]);
+            let user_ids = || people.iter().map(|person| ids[*person as usize].as_str());
+
+            let found = dictionary.intern_people(user_ids(), &likely);
+
+            prop_assert_eq!(all, (0..10).collect::<Vec<_>>());
+            let tables = dictionary.read();
+            prop_assert!(found.iter().map(|person| &**tables.user_id(*person)).eq(user_ids()));
+        }
+    }
 
     #[test]
     fn department_paths_are_compared_by_whole_segments() {

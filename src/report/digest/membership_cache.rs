@@ -3,7 +3,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use parking_lot::{Mutex, MutexGuard};
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
 
 use crate::{
     report::department_members::{DepartmentMember, DepartmentMembers},
@@ -27,14 +28,14 @@ pub(super) type MembershipHash = [u8; 16];
 pub struct MembershipCache {
     contents: Mutex<CacheContents>,
     max_bytes: usize,
-    /// Held while members are read from a file.
-    reading: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct CacheContents {
-    /// By the id of the dictionary.
-    members: HashMap<(u64, MembershipHash), CachedMembers>,
+    /// By the id of the dictionary. With a fast hash: every digest looks up all its departments.
+    members: HashMap<(u64, MembershipHash), CachedMembers, RandomState>,
+    /// The members that were inserted last, in the order of the rows, by the id of the dictionary and the index of the department.
+    latest: HashMap<(u64, u32), Arc<[PersonIndex]>, RandomState>,
     bytes: usize,
 }
 
@@ -57,16 +58,7 @@ impl MembershipCache {
     /// A cache that is emptied when it would take more than `max_bytes` bytes.
     #[must_use]
     pub fn new(max_bytes: u64) -> Self {
-        Self {
-            contents: Mutex::default(),
-            max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
-            reading: Mutex::default(),
-        }
-    }
-
-    /// Waits until no other file is being read, so that members that two files have in common are read once.
-    pub(super) fn begin_reading(&self) -> MutexGuard<'_, ()> {
-        self.reading.lock()
+        Self { contents: Mutex::default(), max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX) }
     }
 
     /// The members with each of these hashes; `None` for those that are not cached.
@@ -79,10 +71,27 @@ impl MembershipCache {
         hashes.map(|hash| contents.members.get(&(dictionary.id(), *hash)).cloned()).collect()
     }
 
-    /// Inserts members. If the hash is already present, the present value stays, so that equal members share memory.
+    /// Whether the members with each of these hashes are cached.
+    pub(super) fn contains_each<'a>(
+        &self,
+        dictionary: &Dictionary,
+        hashes: impl Iterator<Item = &'a MembershipHash>,
+    ) -> Vec<bool> {
+        let contents = self.contents.lock();
+        hashes.map(|hash| contents.members.contains_key(&(dictionary.id(), *hash))).collect()
+    }
+
+    /// The members of a department that were inserted last; no one if there are none.
+    pub(super) fn latest(&self, dictionary: &Dictionary, department: u32) -> Arc<[PersonIndex]> {
+        self.contents.lock().latest.get(&(dictionary.id(), department)).cloned().unwrap_or_default()
+    }
+
+    /// Inserts members of a department. If the hash is already present, the present value stays, so that equal members share
+    /// memory.
     pub(super) fn insert(
         &self,
         dictionary: &Dictionary,
+        department: u32,
         hash: MembershipHash,
         members: Vec<DepartmentMember>,
     ) -> CachedMembers {
@@ -91,12 +100,13 @@ impl MembershipCache {
         if contents.bytes + added > self.max_bytes {
             *contents = CacheContents::default();
         }
-        let CacheContents { members: cached, bytes } = &mut *contents;
+        let CacheContents { members: cached, latest, bytes } = &mut *contents;
         let entry = cached.entry((dictionary.id(), hash)).or_insert_with(|| {
             *bytes += added;
             let by_row = members.iter().map(|member| member.person).collect();
             CachedMembers { by_row, sorted: Arc::new(DepartmentMembers::new(members)) }
         });
+        latest.insert((dictionary.id(), department), Arc::clone(&entry.by_row));
         entry.clone()
     }
 }
@@ -113,7 +123,7 @@ mod tests {
         let get = |dictionary, hash: u8| cache.get_each(dictionary, std::iter::once(&[hash; 16])).remove(0);
         let count = |dictionary| (0..=255_u8).filter(|hash| get(dictionary, *hash).is_some()).count();
         for hash in 0..=255 {
-            cache.insert(&dictionary, [hash; 16], members(hash.into()));
+            cache.insert(&dictionary, 0, [hash; 16], members(hash.into()));
             assert!((1..=10_000 / 360).contains(&count(&dictionary)));
         }
 

@@ -26,7 +26,7 @@ use crate::{
         department_members::DepartmentMember,
     },
     table::{
-        Counter, DayTable, Department, Dictionary, Flags,
+        Counter, DayTable, Department, Dictionary, Flags, PersonIndex,
         day_table::ContentHash,
         parquet::{FileMetadata, ParquetDay, ParquetReadError, PersonColumns, file_order},
     },
@@ -56,6 +56,15 @@ pub struct StoredDigest {
     departments: Vec<StoredDepartment>,
     /// [`Flags::bits`] of the [`counted_flags`] of every row, in the order of the file.
     flags: Vec<u16>,
+}
+
+/// The members of the departments of a [`StoredDigest`], in its order.
+#[derive(Debug)]
+pub struct StoredMembers {
+    /// The index of each department, and its members.
+    by_department: Vec<(u32, CachedMembers)>,
+    /// Memory of the members that were not cached, in bytes.
+    new_bytes: usize,
 }
 
 /// A department. Departments are in the order of the file's rows.
@@ -139,28 +148,31 @@ pub fn decode_digest(
     dictionary: &Arc<Dictionary>,
     members: &MembershipCache,
 ) -> Result<DayDigest, ParquetReadError> {
-    StoredDigest::of_file(file)?.to_digest(file, dictionary, members)
+    let stored = StoredDigest::of_file(file)?;
+    let members = stored.members(file, dictionary, members)?;
+    stored.to_digest(file, dictionary, members)
 }
 
 impl StoredDigest {
     /// The digest stored in a file.
     ///
     /// # Errors
-    /// [`ParquetReadError`] if the file has no digest or an invalid one, or if the digest was not read.
+    /// [`ParquetReadError`] if the file has no digest or one of another file, or if the digest was not read.
     pub fn of_file(file: &ParquetDay) -> Result<Self, ParquetReadError> {
         let stored = file.attachment().ok_or_else(|| ParquetReadError::damaged("the file has no digest"))?;
-        Self::read(&stored)
+        let stored = Self::read(&stored)?;
+        let metadata = file.file_metadata();
+        let is_of_file = stored.matches(metadata)
+            && stored.flags.len() == metadata.rows
+            && stored.total_rows() == Some(metadata.rows as u64);
+        if is_of_file { Ok(stored) } else { Err(ParquetReadError::damaged("the digest is of other rows")) }
     }
 
-    /// The rows whose people [`Self::to_digest`] reads from the file, because the members of their departments are not cached.
+    /// The rows whose people [`Self::members`] reads from the file, because the members of their departments are not cached.
     #[must_use]
     pub fn rows_to_read(&self, dictionary: &Dictionary, members: &MembershipCache) -> Vec<Range<usize>> {
-        self.rows_without(&members.get_each(dictionary, self.members_hashes()))
-    }
-
-    /// The rows of the departments whose members are `None`.
-    fn rows_without(&self, members: &[Option<CachedMembers>]) -> Vec<Range<usize>> {
-        let missing = self.identified_rows().zip(members).filter(|(_, members)| members.is_none());
+        let is_cached = members.contains_each(dictionary, self.members_hashes());
+        let missing = self.identified_rows().zip(is_cached).filter(|(_, is_cached)| !is_cached);
         missing.map(|(rows, _)| rows).collect()
     }
 
@@ -203,35 +215,28 @@ impl StoredDigest {
         postcard::from_bytes(&plain).map_err(ParquetReadError::damaged)
     }
 
-    /// The digest with its people. Members that are not cached are read from the file.
+    /// The digest with these members, which are those of the same file.
     ///
     /// # Errors
-    /// [`ParquetReadError`] if the digest is not that of the file, or if the columns of the people are needed and were not read.
+    /// [`ParquetReadError`] if a department has a different number of members than the digest says.
     pub fn to_digest(
         &self,
         file: &ParquetDay,
         dictionary: &Arc<Dictionary>,
-        members: &MembershipCache,
+        members: StoredMembers,
     ) -> Result<DayDigest, ParquetReadError> {
         let metadata = file.file_metadata();
-        if !self.matches(metadata)
-            || self.flags.len() != metadata.rows
-            || self.total_rows() != Some(metadata.rows as u64)
-        {
-            return Err(ParquetReadError::damaged("the digest is of other rows"));
-        }
         let mut figures = DayFiguresBuilder::with_capacity(dictionary.read().person_count());
         let mut departments = Vec::with_capacity(self.departments.len());
         let mut end_of_rows = 0;
-        let (members, new_bytes) = self.members(file, dictionary, members)?;
-        for ((stored, rows), members) in self.departments.iter().zip(self.identified_rows()).zip(members) {
+        let StoredMembers { by_department, new_bytes } = members;
+        let stored = self.departments.iter().zip(self.identified_rows());
+        for ((stored, rows), (department, members)) in stored.zip(by_department) {
             if members.by_row.len() != stored.identified {
                 return Err(ParquetReadError::damaged("the digest has a different number of members than its hash"));
             }
             end_of_rows = rows.end;
             figures.add_each(&members.by_row, &self.flags[rows]);
-            let department = Department { name: Arc::clone(&stored.name), path: Arc::clone(&stored.path) };
-            let department = dictionary.intern_department(&department);
             departments.push(DepartmentDigest { department, sums: stored.sums, members: members.sorted });
         }
         for flags in &self.flags[end_of_rows..] {
@@ -255,37 +260,43 @@ impl StoredDigest {
         })
     }
 
-    /// The members of each department, and the memory in bytes of those that were read from the file because they are not cached.
-    fn members(
+    /// The members of each department. Those that are not cached are read from the file.
+    ///
+    /// # Errors
+    /// [`ParquetReadError`] if the file has other people, or if its columns of people are needed and were not read.
+    pub fn members(
         &self,
         file: &ParquetDay,
         dictionary: &Dictionary,
         cache: &MembershipCache,
-    ) -> Result<(Vec<CachedMembers>, usize), ParquetReadError> {
+    ) -> Result<StoredMembers, ParquetReadError> {
+        let name =
+            |stored: &StoredDepartment| Department { name: Arc::clone(&stored.name), path: Arc::clone(&stored.path) };
+        let names: Vec<Department> = self.departments.iter().map(name).collect();
         let cached = cache.get_each(dictionary, self.members_hashes());
-        if let Some(all) = cached.into_iter().collect() {
-            return Ok((all, 0));
-        }
-        // Days that are read at the same time lack the same members, because most members stay for many days.
-        let _reading = cache.begin_reading();
-        let cached = cache.get_each(dictionary, self.members_hashes());
-        let columns = file.person_columns(&self.rows_without(&cached))?;
-        // Positions in `columns`.
-        let mut next_read = 0;
+        let missing = self.identified_rows().zip(&cached).filter(|(_, cached)| cached.is_none());
+        let missing: Vec<Range<usize>> = missing.map(|(rows, _)| rows).collect();
+        let columns = file.person_columns(&missing)?;
+        // The position of the next person in `columns`.
+        let mut next = 0;
         let mut new_bytes = 0;
-        let mut read = |stored: &StoredDepartment| {
-            let positions = next_read..next_read + stored.identified;
-            next_read = positions.end;
-            let members = read_members(&columns, positions, &stored.members_hash, dictionary)?;
-            let members = cache.insert(dictionary, stored.members_hash, members);
+        let mut read = |department: u32, stored: &StoredDepartment| {
+            let positions = next..next + stored.identified;
+            next = positions.end;
+            let latest = cache.latest(dictionary, department);
+            let members = read_members(&columns, positions, &stored.members_hash, dictionary, &latest)?;
+            let members = cache.insert(dictionary, department, stored.members_hash, members);
             // Digests that find the members in the cache share them, so they are counted once.
             new_bytes += members.sorted.heap_bytes();
             Ok::<_, ParquetReadError>(members)
         };
-        let members = self.departments.iter().zip(cached);
-        let members =
-            members.map(|(stored, cached)| cached.map_or_else(|| read(stored), Ok)).collect::<Result<_, _>>()?;
-        Ok((members, new_bytes))
+        let departments = dictionary.intern_departments(&names).into_iter().zip(&self.departments).zip(cached);
+        let by_department = departments.map(|((department, stored), cached)| {
+            let members = cached.map_or_else(|| read(department, stored), Ok);
+            Ok::<_, ParquetReadError>((department, members?))
+        });
+        let by_department = by_department.collect::<Result<_, _>>()?;
+        Ok(StoredMembers { by_department, new_bytes })
     }
 
     /// The total number of rows of all departments. `None` if a count exceeds the number of rows.
@@ -304,12 +315,13 @@ impl StoredDigest {
     }
 }
 
-/// The people at these positions of `columns`, verified against their hash.
+/// The people at these positions of `columns`, verified against their hash. `likely` as in [`Dictionary::intern_people`].
 fn read_members(
     columns: &PersonColumns,
     positions: Range<usize>,
     expected: &MembershipHash,
     dictionary: &Dictionary,
+    likely: &[PersonIndex],
 ) -> Result<Vec<DepartmentMember>, ParquetReadError> {
     let mismatch = || ParquetReadError::damaged("the digest has other members than the rows");
     let people: Option<Vec<_>> = positions.map(|position| columns.get(position)).collect();
@@ -321,7 +333,7 @@ fn read_members(
     if finish_hash(hash) != *expected {
         return Err(mismatch());
     }
-    let indices = dictionary.intern_people(people.iter().map(|person| person.user_id));
+    let indices = dictionary.intern_people(people.iter().map(|person| person.user_id), likely);
     let register_times = people.into_iter().map(|person| person.register_time);
     Ok(indices
         .into_iter()

@@ -72,7 +72,8 @@ impl Archive {
     /// Sets the folder of the archive, if it is on this machine.
     #[must_use]
     pub fn in_folder(self, folder: Option<PathBuf>) -> Self {
-        Self { folder, ..self }
+        let reader = if folder.is_some() { self.reader.in_folder() } else { self.reader };
+        Self { folder, reader, ..self }
     }
 
     /// Accepts days to write unless another replica leads: that replica writes them. A replica that led until now still writes

@@ -7,9 +7,9 @@ use object_store::ObjectMeta;
 use super::file_version::FileVersion;
 use crate::model::Day;
 
-/// Bytes to read for a file's footer, with the index of its pages before it. The footer is far smaller, and the index takes about 80
-/// bytes for a thousand people.
-const MAX_FOOTER_BYTES: u64 = 128 << 10;
+/// Bytes to read for a file's footer, with the index of its pages before it, which takes about 75 bytes for a thousand people. Above
+/// about 700,000 people the index is longer, and whole columns are read instead of pages.
+const MAX_FOOTER_BYTES: u64 = 64 << 10;
 
 /// The files of a series, by day.
 pub(super) type Listing = BTreeMap<Day, ListedFile>;

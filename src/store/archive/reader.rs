@@ -40,6 +40,9 @@ use crate::{
 /// Files that are read at the same time. Each is in memory while it is read.
 pub(super) const MAX_CONCURRENT_READS: usize = 32;
 
+/// Days whose people are read at the same time: one is decoded while the bytes of another are read.
+const TURNS: usize = 2;
+
 /// Files up to this size are read whole, because further requests take longer than the bytes. It is a file of about 6,000
 /// people.
 const MAX_WHOLE_FILE_BYTES: u64 = 256 << 10;
@@ -53,6 +56,10 @@ pub(super) struct ArchiveReader {
     /// The department memberships that digests share.
     membership_cache: Arc<MembershipCache>,
     permits: Semaphore,
+    /// Whether single pages are read, instead of whole columns.
+    reads_pages: bool,
+    /// Taken by the days whose people are read.
+    turns: Semaphore,
     reads: CounterVec<ArchiveRead>,
     listings: ListingCache,
     /// The metadata of files whose footer was read, with the listing entry that it belongs to.
@@ -103,10 +110,17 @@ impl ArchiveReader {
             dictionaries,
             membership_cache: Arc::default(),
             permits: Semaphore::new(MAX_CONCURRENT_READS),
+            reads_pages: false,
+            turns: Semaphore::new(TURNS),
             reads: CounterVec::default(),
             listings,
             metadata_cache: Mutex::default(),
         }
+    }
+
+    /// Reads single pages, because the files are in a folder, where a read takes less time than the bytes that it leaves out.
+    pub(super) fn in_folder(self) -> Self {
+        Self { reads_pages: true, ..self }
     }
 
     /// Sets the limit of the cached department memberships in bytes.
@@ -235,30 +249,52 @@ impl ArchiveReader {
         if !self.read_parts(key, listed, &mut file, [digest]).await? {
             return Ok(None);
         }
+        let (mut file, stored) = run_day_task(move || {
+            let stored = StoredDigest::of_file(&file)?;
+            Ok::<_, ParquetReadError>((file, stored))
+        })
+        .await??;
         let dictionary = self.dictionaries.for_id_type(key.user_id_type);
-        let memberships = Arc::clone(&self.membership_cache);
-        let decoding = run_day_task({
-            let (dictionary, memberships) = (Arc::clone(&dictionary), Arc::clone(&memberships));
-            move || {
-                let stored = StoredDigest::of_file(&file)?;
-                let rows = stored.rows_to_read(&dictionary, &memberships);
-                let digest =
-                    if rows.is_empty() { Some(stored.to_digest(&file, &dictionary, &memberships)?) } else { None };
-                Ok::<_, ParquetReadError>((file, stored, rows, digest))
-            }
-        });
-        let (mut file, stored, rows, digest) = decoding.await??;
-        if let Some(digest) = digest {
-            return Ok(Some(Arc::new(digest)));
-        }
-        // The disk cache keeps whole columns, because other reads need other pages of them.
-        let people =
-            if self.storage.cache().is_some() { file.person_column_ranges()? } else { file.person_page_ranges(&rows)? };
-        if !self.read_parts(key, listed, &mut file, people).await? {
+        // A request to a bucket takes longer than the bytes of the columns, so there it is not made in a turn.
+        if !self.reads_pages && !self.read_people(key, listed, &mut file, &stored, &dictionary).await? {
             return Ok(None);
         }
-        let digest = run_day_task(move || stored.to_digest(&file, &dictionary, &memberships)).await??;
+        // Days one after the other need the people of a few departments each, and days at the same time those of all departments that
+        // change in between.
+        let turn = self.turns.acquire().await;
+        if !self.read_people(key, listed, &mut file, &stored, &dictionary).await? {
+            return Ok(None);
+        }
+        let memberships = Arc::clone(&self.membership_cache);
+        let (file, stored, members) = run_day_task({
+            let dictionary = Arc::clone(&dictionary);
+            move || {
+                let members = stored.members(&file, &dictionary, &memberships)?;
+                Ok::<_, ParquetReadError>((file, stored, members))
+            }
+        })
+        .await??;
+        drop(turn);
+        let digest = run_day_task(move || stored.to_digest(&file, &dictionary, members)).await??;
         Ok(Some(Arc::new(digest)))
+    }
+
+    /// Reads the columns of the people, if departments have members that are not cached: all pages, or those of these departments.
+    /// False if the day has no file.
+    async fn read_people(
+        &self,
+        key: &DayKey,
+        listed: &ListedFile,
+        file: &mut ParquetDay,
+        stored: &StoredDigest,
+        dictionary: &Dictionary,
+    ) -> Result<bool, PartialReadError> {
+        let rows = stored.rows_to_read(dictionary, &self.membership_cache);
+        if rows.is_empty() {
+            return Ok(true);
+        }
+        let people = if self.reads_pages { file.person_page_ranges(&rows)? } else { file.person_column_ranges()? };
+        Ok(self.read_parts(key, listed, file, people).await?)
     }
 
     /// Reads parts of a file that were not read yet. False if the day has no file.

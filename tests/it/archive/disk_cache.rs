@@ -18,7 +18,9 @@ use feishu_pulse::{
     prometheus::{Collector as _, Exposition},
     report::DayDigest,
     source::{CallerId, DaySource, Depth, Forecast, LoadContext, LoadError, LoadedDay, Priority},
-    store::{Archive, ArchiveOwner, ArchiveTier, DayCatalog, DiskCache, DiskCacheConfig, FreshnessPolicy},
+    store::{
+        Archive, ArchiveLocation, ArchiveOwner, ArchiveTier, DayCatalog, DiskCache, DiskCacheConfig, FreshnessPolicy,
+    },
     table::{DayMetadata as _, DayTable, DayTableBuilder, Department, Row},
 };
 use object_store::ObjectStore;
@@ -38,6 +40,8 @@ const ENOUGH: u64 = 1 << 30;
 struct Upstream {
     people: u32,
     revision: u32,
+    /// The first person is in another department every day.
+    one_moves: bool,
     loads: AtomicUsize,
 }
 
@@ -60,8 +64,10 @@ impl DaySource for Upstream {
 impl Upstream {
     fn rows(&self, key: &DayKey) -> DayTable {
         let mut builder = DayTableBuilder::new(key.clone(), Arc::default());
+        let today: u32 = key.day.to_string()[8..].parse().expect("a day of a month");
         for person in 0..self.people {
-            let department = Department { name: "甲".into(), path: format!("总部/组{}", person % 4).into() };
+            let group = if self.one_moves && person == 0 { today % 4 } else { person % 4 };
+            let department = Department { name: "甲".into(), path: format!("总部/组{group}").into() };
             // An id whose digits do not compress.
             let id = u128::from(person).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
             let user_name = format!("员工{person} {}", self.revision);
@@ -82,9 +88,14 @@ struct Gateway {
 impl Gateway {
     fn new(bucket: &Arc<RecordedStore>, cache: Option<DiskCache>, people: u32, revision: u32) -> Self {
         let store: Arc<dyn ObjectStore> = Arc::clone(bucket) as _;
-        let archive = Arc::new(Archive::with_disk_cache(store, Arc::default(), owner("cli_a"), cache));
+        let archive = Archive::with_disk_cache(store, Arc::default(), owner("cli_a"), cache);
+        Self::with_archive(archive, Upstream { people, revision, one_moves: false, loads: AtomicUsize::new(0) })
+    }
+
+    fn with_archive(archive: Archive, upstream: Upstream) -> Self {
+        let archive = Arc::new(archive);
         let catalog = DayCatalog::new(FreshnessPolicy::default(), Arc::new(ManualClock::at(at(NOON))));
-        let upstream = Arc::new(Upstream { people, revision, loads: AtomicUsize::new(0) });
+        let upstream = Arc::new(upstream);
         let tier = ArchiveTier::new(Arc::clone(&archive), catalog, Arc::clone(&upstream));
         Self { archive, tier, upstream }
     }
@@ -218,10 +229,46 @@ async fn a_report_reads_the_digest_alone_and_people_only_if_departments_have_new
     assert_eq!((with_people.len(), without_people.len()), (2, 1), "{with_people:?} {without_people:?}");
     let length =
         |reads: &[(String, Range<u64>)]| -> u64 { reads.iter().map(|(_, range)| range.end - range.start).sum() };
-    assert_eq!(length(&without_people), 128 << 10);
+    assert_eq!(length(&without_people), 64 << 10);
     assert!(length(&with_people) < whole, "{with_people:?} of {whole}");
     assert_eq!(gateway.metric("feishu_pulse_archive_reads_total{read=\"rows\"}"), 0);
     assert_eq!(gateway.metric("feishu_pulse_archive_read_bytes_total"), length(&with_people) + length(&without_people));
+}
+
+#[tokio::test]
+async fn only_the_people_of_departments_with_new_members_are_read_from_a_folder() {
+    const PEOPLE: u32 = 16_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = || {
+        let location = ArchiveLocation::Folder(folder.path().to_owned());
+        let store = location.open().expect("a usable folder").expect("a store");
+        let archive = Archive::with_disk_cache(store, Arc::default(), owner("cli_a"), None);
+        let upstream = Upstream { people: PEOPLE, revision: 1, one_moves: true, loads: AtomicUsize::new(0) };
+        Gateway::with_archive(archive.in_folder(Some(folder.path().to_owned())), upstream)
+    };
+    gateway().load_days(2).await;
+    let restarted = gateway();
+    let mut bytes = Vec::new();
+
+    let mut found = Vec::new();
+    for of_month in 1..=2 {
+        found.push(restarted.digest(&key(of_month)).await.expect("a digest"));
+        bytes.push(restarted.metric("feishu_pulse_archive_read_bytes_total"));
+    }
+
+    for (of_month, digest) in (1..).zip(&found) {
+        let expected = DayDigest::from_day(&restarted.upstream.rows(&key(of_month)), None);
+        let members = |digest: &DayDigest| {
+            let mut numbers: Vec<usize> = digest.departments().iter().map(|own| own.members.len()).collect();
+            numbers.sort_unstable();
+            numbers
+        };
+        assert_eq!((digest.hash(), members(digest)), (expected.hash(), members(&expected)));
+    }
+    // Two of four departments have other members on the second day.
+    let (first, second) = (bytes[0] - (64 << 10), bytes[1] - bytes[0] - (64 << 10));
+    assert!(second > first * 4 / 10 && second < first * 6 / 10, "{first} and {second} bytes");
+    assert_eq!(restarted.metric("feishu_pulse_archive_reads_total{read=\"rows\"}"), 0);
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ proptest! {
             if other.is_multiple_of(apart) { user_id(other / apart) } else { format!("another {other}") }
         });
         let user_ids: Vec<String> = of_others.collect();
-        apart_from_each_other.intern_people(user_ids.iter().map(String::as_str));
+        apart_from_each_other.intern_people(user_ids.iter().map(String::as_str), &[]);
 
         prop_assert_eq!(of_dictionary(&apart_from_each_other), of_dictionary(&Arc::default()));
     }
