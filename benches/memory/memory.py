@@ -123,6 +123,7 @@ def main():
                     "PULSE_API_KEYS_FILE": str(file),
                     # As in the image.
                     "MIMALLOC_PURGE_DELAY": os.environ.get("MIMALLOC_PURGE_DELAY", "0"),
+                    "MIMALLOC_ALLOW_THP": os.environ.get("MIMALLOC_ALLOW_THP", "0"),
                 }
                 with gateway(binary, 1000, **settings) as (process, address):
                     for case in (fill, questions, views):

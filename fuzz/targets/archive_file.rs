@@ -53,6 +53,7 @@ fn read(file: &Bytes) -> Option<FileMetadata> {
         assert_eq!(digest.row_count(), parquet_day.file_metadata().rows);
     }
     let rows = parquet_day.file_metadata().rows;
+    let _ = parquet_day.person_page_ranges(&[0..rows / 3, rows / 2..rows]);
     let people = parquet_day.person_columns(std::slice::from_ref(&(0..rows))).ok();
     let day = parquet_day.day(&dictionary).ok()?;
     assert_eq!(FileMetadata::of(&day), *parquet_day.file_metadata(), "the metadata describes the day");

@@ -62,6 +62,9 @@ pub struct DictionaryTables {
     user_id_ranks: OnceLock<Box<[u32]>>,
 }
 
+/// How many likely people are passed over at once.
+const MAX_SKIPPED: usize = 16;
+
 /// Marks people without a profile in `latest_profiles`.
 const NO_PROFILE: ProfileIndex = ProfileIndex::MAX;
 
@@ -164,8 +167,8 @@ impl Dictionary {
         self.tables.read()
     }
 
-    /// The indices of these people. People without an index get one. Most of `likely` should be among them, in the same order: a
-    /// comparison takes less time than a lookup.
+    /// The indices of these people. People without an index get one. `likely` changes only how long it takes: if most of these people are
+    /// in it, in the same order, most are found by a comparison instead of a lookup.
     pub fn intern_people<'a>(
         &self,
         user_ids: impl Iterator<Item = &'a str>,
@@ -256,11 +259,12 @@ impl DictionaryTables {
     /// The indices of these people; `None` if one has none. `likely` as in [`Dictionary::intern_people`].
     fn find_people(&self, user_ids: &[&str], mut likely: &[PersonIndex]) -> Option<Vec<PersonIndex>> {
         let mut find = |user_id: &str| {
-            // The next person, or the one after it if the next person is missing here.
-            let position = likely.iter().take(2).position(|person| **self.user_id(*person) == *user_id);
-            let Some(position) = position else { return self.find_person(user_id) };
-            let person = likely[position];
-            likely = &likely[position + 1..];
+            // The next person, or the one after it if the next person is missing here. If several are missing, the lookup tells how many.
+            let next = likely.iter().take(2).find(|person| **self.user_id(**person) == *user_id).copied();
+            let person = next.or_else(|| self.find_person(user_id))?;
+            if let Some(position) = likely.iter().take(MAX_SKIPPED).position(|one| *one == person) {
+                likely = &likely[position + 1..];
+            }
             Some(person)
         };
         user_ids.iter().map(|user_id| find(user_id)).collect()

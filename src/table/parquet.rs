@@ -220,6 +220,22 @@ mod tests {
     }
 
     #[test]
+    fn pages_between_the_rows_are_not_needed() {
+        let file = file_of_5000(0);
+        let rows: Vec<Range<usize>> = (0..10).map(|number| 6 * number..6 * number + 3).chain([4500..4503]).collect();
+        let mut day = without_pages(&file);
+        let pages = day.person_page_ranges(&rows).unwrap();
+        read_into(&mut day, &file, pages);
+
+        let found = day.person_columns(&rows).unwrap();
+
+        let all = ParquetDay::new(file, &key()).unwrap().person_columns(std::slice::from_ref(&(0..5000))).unwrap();
+        for (position, row) in rows.into_iter().flatten().enumerate() {
+            assert_eq!(found.get(position), all.get(row));
+        }
+    }
+
+    #[test]
     fn people_are_read_from_whole_columns_if_the_index_of_the_pages_was_not_read() {
         let file = file_of_5000(0);
         let footer = file.len() - 8 - u32::from_le_bytes(*file[..file.len() - 4].last_chunk().unwrap()) as usize;
@@ -232,6 +248,23 @@ mod tests {
 
         assert_eq!(ranges, day.person_column_ranges().unwrap());
         assert!(day.person_columns(std::slice::from_ref(&(600..610))).is_ok());
+    }
+
+    #[test]
+    fn rows_are_read_although_the_index_of_the_pages_is_damaged() {
+        let day = build(&distinct_rows(), FetchQuality::default());
+        let file = encode(&day, &[]).unwrap();
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&Bytes::from(file.clone())).unwrap();
+        let columns = metadata.row_group(0).columns();
+        let first = usize::try_from(columns[0].offset_index_offset().unwrap()).unwrap();
+        let last = columns.last().unwrap();
+        let end = usize::try_from(last.offset_index_offset().unwrap() + i64::from(last.offset_index_length().unwrap()));
+
+        for at in first..end.unwrap() {
+            let mut damaged = file.clone();
+            damaged[at] ^= 0x55;
+            assert_eq!(read(damaged).unwrap().hash(), day.hash(), "flipped at {at}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
 /// Memory of a person in the cache: an index for the row, and an index with an activation time.
 const BYTES_PER_PERSON: usize = 2 * size_of::<PersonIndex>() + size_of::<i64>();
 
-/// Estimated memory of an entry in addition to its people.
+/// Estimated memory of an entry in addition to its people, with an entry of `latest`.
 const ENTRY_OVERHEAD_BYTES: usize = 200;
 
 /// The limit if none is set.
@@ -69,16 +69,6 @@ impl MembershipCache {
     ) -> Vec<Option<CachedMembers>> {
         let contents = self.contents.lock();
         hashes.map(|hash| contents.members.get(&(dictionary.id(), *hash)).cloned()).collect()
-    }
-
-    /// Whether the members with each of these hashes are cached.
-    pub(super) fn contains_each<'a>(
-        &self,
-        dictionary: &Dictionary,
-        hashes: impl Iterator<Item = &'a MembershipHash>,
-    ) -> Vec<bool> {
-        let contents = self.contents.lock();
-        hashes.map(|hash| contents.members.contains_key(&(dictionary.id(), *hash))).collect()
     }
 
     /// The members of a department that were inserted last; no one if there are none.

@@ -39,7 +39,7 @@ const LAYOUT_VERSION: u8 = 2;
 // The layout contains a sum for each counter.
 const _: () = assert!(Counter::COUNT == 15, "the number of counters has changed: increment LAYOUT_VERSION");
 
-/// Flags have few repetitions: higher levels find short ones, which take more bytes and more time than the flags themselves.
+/// Level 1 of zstd makes the flags of people a tenth smaller than level 3 and takes less time, because they have hardly any repetitions.
 const COMPRESSION_LEVEL: i32 = 1;
 
 /// Limit of the decompressed size in bytes; larger input is corrupt.
@@ -56,6 +56,18 @@ pub struct StoredDigest {
     departments: Vec<StoredDepartment>,
     /// [`Flags::bits`] of the [`counted_flags`] of every row, in the order of the file.
     flags: Vec<u16>,
+}
+
+/// The members of the departments of a [`StoredDigest`], in its order; `None` for those that must be read from its file.
+#[derive(Debug)]
+pub struct KnownMembers(Vec<Option<CachedMembers>>);
+
+impl KnownMembers {
+    /// Whether members of a department must be read.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.0.iter().any(Option::is_none)
+    }
 }
 
 /// The members of the departments of a [`StoredDigest`], in its order.
@@ -149,7 +161,8 @@ pub fn decode_digest(
     members: &MembershipCache,
 ) -> Result<DayDigest, ParquetReadError> {
     let stored = StoredDigest::of_file(file)?;
-    let members = stored.members(file, dictionary, members)?;
+    let known = stored.known_members(dictionary, members);
+    let members = stored.members(known, file, dictionary, members)?;
     stored.to_digest(file, dictionary, members)
 }
 
@@ -157,7 +170,7 @@ impl StoredDigest {
     /// The digest stored in a file.
     ///
     /// # Errors
-    /// [`ParquetReadError`] if the file has no digest or one of another file, or if the digest was not read.
+    /// [`ParquetReadError`] if the file has no digest, if the digest has other rows than the file, or if it was not read.
     pub fn of_file(file: &ParquetDay) -> Result<Self, ParquetReadError> {
         let stored = file.attachment().ok_or_else(|| ParquetReadError::damaged("the file has no digest"))?;
         let stored = Self::read(&stored)?;
@@ -168,12 +181,17 @@ impl StoredDigest {
         if is_of_file { Ok(stored) } else { Err(ParquetReadError::damaged("the digest is of other rows")) }
     }
 
-    /// The rows whose people [`Self::members`] reads from the file, because the members of their departments are not cached.
+    /// The members that are cached.
     #[must_use]
-    pub fn rows_to_read(&self, dictionary: &Dictionary, members: &MembershipCache) -> Vec<Range<usize>> {
-        let is_cached = members.contains_each(dictionary, self.members_hashes());
-        let missing = self.identified_rows().zip(is_cached).filter(|(_, is_cached)| !is_cached);
-        missing.map(|(rows, _)| rows).collect()
+    pub fn known_members(&self, dictionary: &Dictionary, cache: &MembershipCache) -> KnownMembers {
+        KnownMembers(cache.get_each(dictionary, self.members_hashes()))
+    }
+
+    /// The rows of the departments whose members are not known.
+    #[must_use]
+    pub fn rows_without(&self, known: &KnownMembers) -> Vec<Range<usize>> {
+        let missing = self.identified_rows().zip(&known.0).filter(|(_, members)| members.is_none());
+        missing.map(|(rows, _)| rows).filter(|rows| !rows.is_empty()).collect()
     }
 
     fn members_hashes(&self) -> impl Iterator<Item = &MembershipHash> {
@@ -260,12 +278,13 @@ impl StoredDigest {
         })
     }
 
-    /// The members of each department. Those that are not cached are read from the file.
+    /// The members of each department. Those that are not known are read from the file and cached.
     ///
     /// # Errors
-    /// [`ParquetReadError`] if the file has other people, or if its columns of people are needed and were not read.
+    /// [`ParquetReadError`] if the file has other people, or if the people of [`Self::rows_without`] were not read.
     pub fn members(
         &self,
+        known: KnownMembers,
         file: &ParquetDay,
         dictionary: &Dictionary,
         cache: &MembershipCache,
@@ -273,10 +292,7 @@ impl StoredDigest {
         let name =
             |stored: &StoredDepartment| Department { name: Arc::clone(&stored.name), path: Arc::clone(&stored.path) };
         let names: Vec<Department> = self.departments.iter().map(name).collect();
-        let cached = cache.get_each(dictionary, self.members_hashes());
-        let missing = self.identified_rows().zip(&cached).filter(|(_, cached)| cached.is_none());
-        let missing: Vec<Range<usize>> = missing.map(|(rows, _)| rows).collect();
-        let columns = file.person_columns(&missing)?;
+        let columns = file.person_columns(&self.rows_without(&known))?;
         // The position of the next person in `columns`.
         let mut next = 0;
         let mut new_bytes = 0;
@@ -290,9 +306,9 @@ impl StoredDigest {
             new_bytes += members.sorted.heap_bytes();
             Ok::<_, ParquetReadError>(members)
         };
-        let departments = dictionary.intern_departments(&names).into_iter().zip(&self.departments).zip(cached);
-        let by_department = departments.map(|((department, stored), cached)| {
-            let members = cached.map_or_else(|| read(department, stored), Ok);
+        let departments = dictionary.intern_departments(&names).into_iter().zip(&self.departments).zip(known.0);
+        let by_department = departments.map(|((department, stored), known)| {
+            let members = known.map_or_else(|| read(department, stored), Ok);
             Ok::<_, ParquetReadError>((department, members?))
         });
         let by_department = by_department.collect::<Result<_, _>>()?;

@@ -73,7 +73,7 @@ impl Archive {
     #[must_use]
     pub fn in_folder(self, folder: Option<PathBuf>) -> Self {
         let reader = if folder.is_some() { self.reader.in_folder() } else { self.reader };
-        Self { folder, reader, ..self }
+        Self { reader, folder, ..self }
     }
 
     /// Accepts days to write unless another replica leads: that replica writes them. A replica that led until now still writes

@@ -3,7 +3,6 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::future;
 use jiff::Timestamp;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, path::Path};
 
@@ -99,17 +98,12 @@ impl ObjectStorage {
         self.read_from_store(store, key, range).await
     }
 
-    /// Reads parts of a file in a listing; `None` if the file no longer exists. The parts can be of a later version.
-    pub(super) async fn read_parts(
+    /// Reads parts of a file in a folder; `None` if the file no longer exists. The parts can be of a later version.
+    pub(super) async fn read_parts_in_folder(
         &self,
         key: &DayKey,
-        listed: &ListedFile,
         ranges: &[Range<u64>],
     ) -> Result<Option<Vec<Bytes>>, StorageError> {
-        if self.cache.is_some() {
-            let reads = ranges.iter().map(|range| self.read_part(key, listed, range.clone()));
-            return Ok(future::try_join_all(reads).await?.into_iter().collect());
-        }
         let parts = self.owned_store().await?.get_ranges(&layout::day_file(key), ranges).await?;
         self.read_bytes.add(parts.iter().flatten().map(|part| part.len() as u64).sum());
         Ok(parts)

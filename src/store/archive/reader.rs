@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future, stream};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -40,7 +40,9 @@ use crate::{
 /// Files that are read at the same time. Each is in memory while it is read.
 pub(super) const MAX_CONCURRENT_READS: usize = 32;
 
-/// Days whose people are read at the same time: one is decoded while the bytes of another are read.
+/// Days whose people are decoded, and in a folder also read, at the same time. Days at the same time each read all members that differ
+/// from those of the days before them, and days one after the other only their own. With two, the bytes of one are read while another
+/// is decoded.
 const TURNS: usize = 2;
 
 /// Files up to this size are read whole, because further requests take longer than the bytes. It is a file of about 6,000
@@ -56,9 +58,9 @@ pub(super) struct ArchiveReader {
     /// The department memberships that digests share.
     membership_cache: Arc<MembershipCache>,
     permits: Semaphore,
-    /// Whether single pages are read, instead of whole columns.
-    reads_pages: bool,
-    /// Taken by the days whose people are read.
+    /// Whether the files are in a folder of this machine.
+    in_folder: bool,
+    /// Each day whose people are read has one of [`TURNS`] permits.
     turns: Semaphore,
     reads: CounterVec<ArchiveRead>,
     listings: ListingCache,
@@ -95,6 +97,9 @@ enum PartialReadError {
     /// The Parquet reader may panic on a damaged file.
     #[error(transparent)]
     Panic(#[from] JoinError),
+    /// A read of another day failed while this one waited.
+    #[error("the archive is paused")]
+    Paused,
 }
 
 impl ArchiveReader {
@@ -110,7 +115,7 @@ impl ArchiveReader {
             dictionaries,
             membership_cache: Arc::default(),
             permits: Semaphore::new(MAX_CONCURRENT_READS),
-            reads_pages: false,
+            in_folder: false,
             turns: Semaphore::new(TURNS),
             reads: CounterVec::default(),
             listings,
@@ -118,9 +123,10 @@ impl ArchiveReader {
         }
     }
 
-    /// Reads single pages, because the files are in a folder, where a read takes less time than the bytes that it leaves out.
+    /// The files are in a folder of this machine. Then single pages of people are read instead of whole columns: many reads are no
+    /// slower than one, unlike requests to a bucket.
     pub(super) fn in_folder(self) -> Self {
-        Self { reads_pages: true, ..self }
+        Self { in_folder: true, ..self }
     }
 
     /// Sets the limit of the cached department memberships in bytes.
@@ -206,6 +212,7 @@ impl ArchiveReader {
                     let _ = self.health.record_read::<()>(Err(error));
                     return None;
                 }
+                Err(PartialReadError::Paused) => return None,
                 // The whole file shows whether it is damaged, was replaced meanwhile, or has no such digest.
                 Err(error) => {
                     tracing::debug!(%key, %error, "a file is read whole");
@@ -255,21 +262,30 @@ impl ArchiveReader {
         })
         .await??;
         let dictionary = self.dictionaries.for_id_type(key.user_id_type);
-        // A request to a bucket takes longer than the bytes of the columns, so there it is not made in a turn.
-        if !self.reads_pages && !self.read_people(key, listed, &mut file, &stored, &dictionary).await? {
-            return Ok(None);
-        }
-        // Days one after the other need the people of a few departments each, and days at the same time those of all departments that
-        // change in between.
-        let turn = self.turns.acquire().await;
-        if !self.read_people(key, listed, &mut file, &stored, &dictionary).await? {
-            return Ok(None);
+        let mut known = stored.known_members(&dictionary, &self.membership_cache);
+        let mut turn = None;
+        if known.is_incomplete() {
+            // In a bucket all days read their columns at the same time, because a request takes longer than the bytes.
+            let columns = file.person_column_ranges()?;
+            if !self.in_folder && !self.read_parts(key, listed, &mut file, columns).await? {
+                return Ok(None);
+            }
+            turn = self.turns.acquire().await.ok();
+            if self.health.is_paused() {
+                return Err(PartialReadError::Paused);
+            }
+            // The days that had their turn before have read most members.
+            known = stored.known_members(&dictionary, &self.membership_cache);
+            let pages = file.person_page_ranges(&stored.rows_without(&known))?;
+            if self.in_folder && !self.read_parts(key, listed, &mut file, pages).await? {
+                return Ok(None);
+            }
         }
         let memberships = Arc::clone(&self.membership_cache);
         let (file, stored, members) = run_day_task({
             let dictionary = Arc::clone(&dictionary);
             move || {
-                let members = stored.members(&file, &dictionary, &memberships)?;
+                let members = stored.members(known, &file, &dictionary, &memberships)?;
                 Ok::<_, ParquetReadError>((file, stored, members))
             }
         })
@@ -277,24 +293,6 @@ impl ArchiveReader {
         drop(turn);
         let digest = run_day_task(move || stored.to_digest(&file, &dictionary, members)).await??;
         Ok(Some(Arc::new(digest)))
-    }
-
-    /// Reads the columns of the people, if departments have members that are not cached: all pages, or those of these departments.
-    /// False if the day has no file.
-    async fn read_people(
-        &self,
-        key: &DayKey,
-        listed: &ListedFile,
-        file: &mut ParquetDay,
-        stored: &StoredDigest,
-        dictionary: &Dictionary,
-    ) -> Result<bool, PartialReadError> {
-        let rows = stored.rows_to_read(dictionary, &self.membership_cache);
-        if rows.is_empty() {
-            return Ok(true);
-        }
-        let people = if self.reads_pages { file.person_page_ranges(&rows)? } else { file.person_column_ranges()? };
-        Ok(self.read_parts(key, listed, file, people).await?)
     }
 
     /// Reads parts of a file that were not read yet. False if the day has no file.
@@ -307,7 +305,16 @@ impl ArchiveReader {
     ) -> Result<bool, StorageError> {
         let bytes = file.bytes_mut();
         let missing: Vec<_> = ranges.into_iter().filter(|range| bytes.get(range).is_none()).collect();
-        let Some(read) = self.storage.read_parts(key, listed, &missing).await? else { return Ok(false) };
+        if missing.is_empty() {
+            return Ok(true);
+        }
+        let read = if self.in_folder {
+            self.storage.read_parts_in_folder(key, &missing).await?
+        } else {
+            let reads = missing.iter().map(|range| self.storage.read_part(key, listed, range.clone()));
+            future::try_join_all(reads).await?.into_iter().collect()
+        };
+        let Some(read) = read else { return Ok(false) };
         for (range, read) in missing.into_iter().zip(read) {
             bytes.insert(range.start, read);
         }

@@ -68,26 +68,16 @@ impl TimedStore {
         read.await
     }
 
-    /// Reads parts of an object; `None` if there is none. A bucket gets one request for parts with less than a megabyte between
-    /// them, because a request takes longer than these bytes.
+    /// Reads parts of an object in a folder; `None` if there is none. The store reads all of them with the file opened once.
     pub(super) async fn get_ranges(
         &self,
         path: &Path,
         ranges: &[Range<u64>],
     ) -> Result<Option<Vec<Bytes>>, StorageError> {
         let read = with_timeout(READ_TIMEOUT, async {
-            let mut reads = 1;
-            loop {
-                let read = self.store.get_ranges(path, ranges).await.and_then(|parts| whole_parts(path, ranges, parts));
-                match read {
-                    Err(Error::NotFound { .. }) => return Ok(None),
-                    // A transfer that breaks off.
-                    Err(Error::Generic { .. }) if reads < MAX_READS => {
-                        tokio::time::sleep(READ_BACKOFF.delay(reads, fastrand::f64())).await;
-                        reads += 1;
-                    }
-                    read => return read.map(Some),
-                }
+            match self.store.get_ranges(path, ranges).await {
+                Err(Error::NotFound { .. }) => Ok(None),
+                read => read.and_then(|parts| whole_parts(path, ranges, parts)).map(Some),
             }
         });
         read.await

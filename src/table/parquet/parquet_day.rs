@@ -10,13 +10,16 @@ use jiff::Timestamp;
 use parquet::{
     arrow::{
         ProjectionMask,
-        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection},
+        arrow_reader::{
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelectionPolicy,
+        },
     },
     file::{
         metadata::{
             ColumnChunkMask, ColumnChunkMetaData, FooterTail, KeyValue, PageIndexPolicy, ParquetMetaData,
             ParquetMetaDataReader,
         },
+        page_index::offset_index::PageLocation,
         reader::Length,
     },
 };
@@ -40,6 +43,9 @@ const PERSON_COLUMNS: [&str; 2] = [name::USER_ID, name::REGISTER_TIME];
 pub struct ParquetDay {
     file: FileBytes,
     footer: ArrowReaderMetadata,
+    /// The footer with the index of the pages of the people's columns, if it has been read. Rows are read without it, so that a damaged
+    /// index does not make them unreadable.
+    footer_with_pages: ArrowReaderMetadata,
     file_metadata: FileMetadata,
 }
 
@@ -74,12 +80,13 @@ impl ParquetDay {
     /// contain the day `key`.
     pub fn new(file: impl Into<FileBytes>, key: &DayKey) -> Result<Self, ParquetReadError> {
         let file = file.into();
-        let footer = with_person_pages(&file, ArrowReaderMetadata::load(&file, ArrowReaderOptions::default())?)?;
+        let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default())?;
+        let footer_with_pages = with_person_pages(&file, footer.metadata()).unwrap_or_else(|| footer.clone());
         let file_metadata = FileMetadata::read(key_values(&footer))?;
         if file_metadata.key != *key {
             return Err(ParquetReadError::damaged(format_args!("it contains {} instead of {key}", file_metadata.key)));
         }
-        Ok(Self { file, footer, file_metadata })
+        Ok(Self { file, footer, footer_with_pages, file_metadata })
     }
 
     /// The metadata of the file.
@@ -93,11 +100,12 @@ impl ParquetDay {
         &mut self.file
     }
 
-    /// The position of the attachment, if the file has one.
+    /// The position of the attachment, if the file has one. It lies within the file.
     #[must_use]
     pub fn attachment_range(&self) -> Option<Range<u64>> {
         let AttachmentRange { offset, length } = AttachmentRange::read(key_values(&self.footer))?;
-        Some(offset as u64..offset.checked_add(length)? as u64)
+        let end = offset.checked_add(length)? as u64;
+        (end <= Length::len(&self.file)).then_some(offset as u64..end)
     }
 
     /// The attachment of the file. `None` if the file has none, or if it was not read.
@@ -121,7 +129,7 @@ impl ParquetDay {
     /// [`ParquetReadError`] if the footer gives positions outside the file.
     pub fn person_page_ranges(&self, rows: &[Range<usize>]) -> Result<Vec<Range<u64>>, ParquetReadError> {
         let selection = RowSelection::from_consecutive_ranges(rows.iter().cloned(), self.file_metadata.rows);
-        let index = self.footer.metadata().page_index();
+        let index = self.footer_with_pages.metadata().page_index();
         let mut ranges = Vec::new();
         for (row_group, position, column) in person_columns(self.footer.metadata()) {
             let whole = self.column_range(column)?;
@@ -130,23 +138,15 @@ impl ParquetDay {
                 ranges.push(whole);
                 continue;
             };
-            let pages = selection.scan_ranges(pages);
-            if pages.iter().any(|page| page.start < whole.start || page.end > whole.end) {
-                return Err(ParquetReadError::damaged("a page lies outside its column"));
-            }
-            ranges.extend(pages);
+            ranges.extend(selection.scan_ranges(pages));
         }
         Ok(ranges)
     }
 
     fn column_range(&self, column: &ColumnChunkMetaData) -> Result<Range<u64>, ParquetReadError> {
         let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
-        let range = || {
-            let start = u64::try_from(start).ok()?;
-            let end = start.checked_add(u64::try_from(column.compressed_size()).ok()?)?;
-            (end <= Length::len(&self.file)).then_some(start..end)
-        };
-        range().ok_or_else(|| ParquetReadError::damaged("a column lies outside the file"))
+        let range = range(start, column.compressed_size()).filter(|range| range.end <= Length::len(&self.file));
+        range.ok_or_else(|| ParquetReadError::damaged("a column lies outside the file"))
     }
 
     /// Decodes the rows. Their strings are added to `dictionary`.
@@ -163,7 +163,7 @@ impl ParquetDay {
         let expected = &self.file_metadata;
         let builder = DayTableBuilder::new(expected.key.clone(), Arc::clone(dictionary)).keep_order();
         let mut builder = builder.quality(expected.quality);
-        for batch in self.reader().with_batch_size(8192).build()? {
+        for batch in self.reader(&self.footer).with_batch_size(8192).build()? {
             let columns = BatchColumns::of(&batch?)?;
             (0..columns.rows).for_each(|row| builder.push(&columns.row(row)));
         }
@@ -198,7 +198,13 @@ impl ParquetDay {
         }
         let mask = ProjectionMask::columns(self.footer.metadata().file_metadata().schema_descr(), PERSON_COLUMNS);
         let selection = RowSelection::from_consecutive_ranges(rows.iter().cloned(), self.file_metadata.rows);
-        let reader = self.reader().with_projection(mask).with_row_selection(selection).with_batch_size(count);
+        let reader = self
+            .reader(&self.footer_with_pages)
+            .with_projection(mask)
+            .with_row_selection(selection)
+            // The other policy also decodes the pages between the rows, which were not read.
+            .with_row_selection_policy(RowSelectionPolicy::Selectors)
+            .with_batch_size(count);
         let batch = |batch: RecordBatch| {
             let (user_ids, register_times) = (column(&batch, name::USER_ID)?, column(&batch, name::REGISTER_TIME)?);
             Ok(PersonBatch { rows: batch.num_rows(), user_ids, register_times })
@@ -208,8 +214,8 @@ impl ParquetDay {
         })
     }
 
-    fn reader(&self) -> ParquetRecordBatchReaderBuilder<FileBytes> {
-        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.footer.clone())
+    fn reader(&self, footer: &ArrowReaderMetadata) -> ParquetRecordBatchReaderBuilder<FileBytes> {
+        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), footer.clone())
     }
 }
 
@@ -237,23 +243,63 @@ fn person_columns(metadata: &ParquetMetaData) -> impl Iterator<Item = (usize, us
     columns.filter(|(.., column)| PERSON_COLUMNS.iter().any(|name| column.column_path().string() == *name))
 }
 
-/// Adds the index of the pages of the people's columns, if the file has one and its bytes were read.
-fn with_person_pages(file: &FileBytes, footer: ArrowReaderMetadata) -> Result<ArrowReaderMetadata, ParquetReadError> {
-    let metadata = footer.metadata();
-    let index_range = |column: &ColumnChunkMetaData| {
-        let start = u64::try_from(column.offset_index_offset()?).ok()?;
-        Some(start..start.checked_add(u64::try_from(column.offset_index_length()?).ok()?)?)
-    };
-    let was_read = |column| index_range(column).is_some_and(|range| file.get(&range).is_some());
-    if !person_columns(metadata).all(|(.., column)| was_read(column)) {
-        return Ok(footer);
+/// The footer with the index of the pages of the people's columns. `None` if the file has none, if its bytes were not read, or if it is
+/// damaged.
+fn with_person_pages(file: &FileBytes, metadata: &ParquetMetaData) -> Option<ArrowReaderMetadata> {
+    for (.., column) in person_columns(metadata) {
+        let index = file.get(&range(column.offset_index_offset()?, column.offset_index_length()?.into())?)?;
+        if !declares_plausible_length(&index) {
+            return None;
+        }
     }
     let mask = ColumnChunkMask::columns(person_columns(metadata).map(|(_, position, _)| position));
-    let mut reader = ParquetMetaDataReader::new_with_metadata(ParquetMetaData::clone(metadata))
+    let mut reader = ParquetMetaDataReader::new_with_metadata(metadata.clone())
         .with_offset_index_policy(PageIndexPolicy::Optional)
         .with_offset_index_mask(mask);
-    reader.read_page_indexes(file)?;
-    Ok(ArrowReaderMetadata::try_new(Arc::new(reader.finish()?), ArrowReaderOptions::default())?)
+    reader.read_page_indexes(file).ok()?;
+    let indexed = reader.finish().ok()?;
+    let is_sound = |(row_group, position, column): (usize, usize, &ColumnChunkMetaData)| {
+        let whole = range(column.data_page_offset(), column.compressed_size());
+        let pages = indexed.page_index().and_then(|index| index.page_locations(row_group, position));
+        whole.zip(pages).is_some_and(|(whole, pages)| {
+            let is_inside = |page: &PageLocation| {
+                let page = range(page.offset, page.compressed_page_size.into());
+                page.is_some_and(|page| whole.start <= page.start && page.end <= whole.end)
+            };
+            pages.first().is_some_and(|first| first.first_row_index == 0)
+                && pages.is_sorted_by(|one, next| one.first_row_index < next.first_row_index)
+                && pages.iter().all(is_inside)
+        })
+    };
+    if !person_columns(&indexed).all(is_sound) {
+        return None;
+    }
+    ArrowReaderMetadata::try_new(Arc::new(indexed), ArrowReaderOptions::default()).ok()
+}
+
+/// Whether the list at the start of an index of pages can have as many entries as it declares. Parquet's reader reserves memory for the
+/// declared number, which can be any in a damaged file.
+fn declares_plausible_length(index: &[u8]) -> bool {
+    /// Three fields of a page, each with its header, and the end of the structure.
+    const MIN_PAGE_BYTES: u64 = 7;
+    /// The header of the first field, which is a list, in Thrift's compact encoding.
+    const LIST: u8 = 0x19;
+    let [LIST, header, rest @ ..] = index else { return false };
+    let short = u64::from(header >> 4);
+    // A longer list has its length as a number of seven bits a byte, the lowest first.
+    let long = || {
+        let end = rest.iter().take(9).position(|byte| byte & 0x80 == 0)?;
+        let bits = rest[..=end].iter().zip((0..).step_by(7));
+        Some(bits.fold(0, |length, (byte, shift)| length | u64::from(byte & 0x7f) << shift))
+    };
+    let length = if short < 15 { Some(short) } else { long() };
+    length.is_some_and(|length| length.saturating_mul(MIN_PAGE_BYTES) <= index.len() as u64)
+}
+
+/// The range of this many bytes from `start` on. `None` if one of the numbers is negative.
+fn range(start: i64, length: i64) -> Option<Range<u64>> {
+    let start = u64::try_from(start).ok()?;
+    Some(start..start.checked_add(u64::try_from(length).ok()?)?)
 }
 
 fn key_values(footer: &ArrowReaderMetadata) -> &[KeyValue] {
