@@ -222,7 +222,8 @@ mod tests {
     #[test]
     fn pages_between_the_rows_are_not_needed() {
         let file = file_of_5000(0);
-        let rows: Vec<Range<usize>> = (0..200).map(|number| 6 * number..6 * number + 3).chain([4500..4503]).collect();
+        let rows: Vec<Range<usize>> =
+            (0..200).map(|number| 6 * number..6 * number + 3).chain(std::iter::once(4500..4503)).collect();
         let mut day = without_pages(&file);
         let pages = day.person_page_ranges(&rows).unwrap();
         read_into(&mut day, &file, pages);
