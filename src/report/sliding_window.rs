@@ -1,6 +1,22 @@
 //! Distinct people in sliding windows, with three unions a day regardless of the window length.
 
+use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
+
 use super::people_view::{LANES, PeopleView, Words, count_ones, max_word_count};
+
+/// Smallest number of steps of [`LANES`] words that a processor takes, so up to 65,536 people are counted on one.
+const MIN_STEPS_PER_THREAD: usize = 128;
+
+/// Counts the people of some words in windows of `N` lengths.
+struct WindowCounter<const N: usize> {
+    lengths: [usize; N],
+    /// Of each length, the people in the window that ends with each day.
+    counts: [Vec<u64>; N],
+    /// The same words of each day.
+    words: Vec<Words>,
+    /// Unions of days, for one length at a time.
+    unions: Vec<Words>,
+}
 
 /// Distinct people in the `length` days that end with each of these consecutive days, for each of the `lengths`. `None` if
 /// the window begins before the first day, and if it contains a person without an id. A length is at least 1.
@@ -10,17 +26,13 @@ use super::people_view::{LANES, PeopleView, Words, count_ones, max_word_count};
 /// fit the CPU's cache, so the bitmaps are read once for all lengths.
 #[must_use]
 pub fn distinct_in_windows<const N: usize>(days: &[PeopleView<'_>], lengths: [usize; N]) -> [Vec<Option<u64>>; N] {
-    let mut counts = lengths.map(|_| vec![0; days.len()]);
-    let mut words: Vec<Words> = vec![[0; LANES]; days.len()];
-    let mut unions = words.clone();
-    for first in (0..max_word_count(days)).step_by(LANES) {
-        for (words, day) in words.iter_mut().zip(days) {
-            *words = day.words(first);
-        }
-        for (counts, length) in counts.iter_mut().zip(lengths) {
-            add_counts(&words, length, &mut unions, counts);
-        }
-    }
+    let no_one = || WindowCounter::new(days.len(), lengths);
+    let steps = 0..max_word_count(days).div_ceil(LANES);
+    let counted = steps.into_par_iter().with_min_len(MIN_STEPS_PER_THREAD).fold(no_one, |mut counter, step| {
+        counter.add(days, step * LANES);
+        counter
+    });
+    let WindowCounter { counts, .. } = counted.reduce(no_one, WindowCounter::merge);
     let unidentified: Vec<bool> = days.iter().map(|day| day.unidentified > 0).collect();
     let mut index = 0..N;
     counts.map(|counts| {
@@ -33,7 +45,32 @@ pub fn distinct_in_windows<const N: usize>(days: &[PeopleView<'_>], lengths: [us
     })
 }
 
-/// Adds the people of some words to the `counts` of the windows that end with each day. `unions` is overwritten.
+impl<const N: usize> WindowCounter<N> {
+    fn new(days: usize, lengths: [usize; N]) -> Self {
+        let words = vec![[0; LANES]; days];
+        Self { lengths, counts: lengths.map(|_| vec![0; days]), unions: words.clone(), words }
+    }
+
+    /// Adds the people of the words from number `first` on.
+    fn add(&mut self, days: &[PeopleView<'_>], first: usize) {
+        for (words, day) in self.words.iter_mut().zip(days) {
+            *words = day.words(first);
+        }
+        for (counts, length) in self.counts.iter_mut().zip(self.lengths) {
+            add_counts(&self.words, length, &mut self.unions, counts);
+        }
+    }
+
+    /// Adds the counts of other words.
+    fn merge(mut self, other: Self) -> Self {
+        for (count, other) in self.counts.iter_mut().flatten().zip(other.counts.into_iter().flatten()) {
+            *count += other;
+        }
+        self
+    }
+}
+
+/// Adds the people of the words to the `counts` of the windows that end with each day. `unions` is overwritten.
 fn add_counts(days: &[Words], length: usize, unions: &mut [Words], counts: &mut [u64]) {
     // From each day to the last day of its run.
     for (run, unions) in days.chunks(length).zip(unions.chunks_mut(length)) {
@@ -76,7 +113,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_count_equals_the_size_of_the_union(
-            days in proptest::collection::vec((proptest::collection::btree_set(0_u32..5000, 0..8), 0_u64..2), 0..40),
+            days in proptest::collection::vec((proptest::collection::btree_set(0_u32..200_000, 0..8), 0_u64..2), 0..40),
             lengths in proptest::array::uniform2(1_usize..12),
         ) {
             let sets: Vec<PersonSet> = days.iter().map(|(known, unknown)| {
