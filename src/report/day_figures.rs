@@ -32,8 +32,8 @@ pub struct DayFigures {
 /// in the end, is faster than setting a bit in each of the sets.
 #[derive(Debug, Default)]
 pub struct DayFiguresBuilder {
-    /// By person index: the lower and the upper byte of the flags as bits, with [`Self::PRESENT`].
-    rows: [Vec<u8>; 2],
+    /// The flags as bits, with [`Self::PRESENT`], by person index.
+    rows: Vec<u16>,
     /// The people without an id.
     unidentified: DayFigures,
 }
@@ -121,7 +121,7 @@ impl DayFiguresBuilder {
     /// No rows. `people` is the expected number of people; more can be added.
     #[must_use]
     pub fn with_capacity(people: usize) -> Self {
-        Self { rows: [Vec::with_capacity(people), Vec::with_capacity(people)], unidentified: DayFigures::default() }
+        Self { rows: Vec::with_capacity(people), unidentified: DayFigures::default() }
     }
 
     /// Adds the row of a person; `None` if the id is missing.
@@ -135,27 +135,20 @@ impl DayFiguresBuilder {
     /// Adds the row of each of these people, with the flags at the same position as bits; bit [`Flag::index`] is the flag.
     pub fn add_each(&mut self, people: &[PersonIndex], flags: &[u16]) {
         let end = people.iter().max().map_or(0, |last| *last as usize + 1);
-        let [low, high] = &mut self.rows;
-        if end > low.len() {
-            low.resize(end, 0);
-            high.resize(end, 0);
+        if end > self.rows.len() {
+            self.rows.resize(end, 0);
         }
         for (person, flags) in people.iter().zip(flags) {
-            let [low_bits, high_bits] = (flags | Self::PRESENT).to_le_bytes();
-            low[*person as usize] |= low_bits;
-            high[*person as usize] |= high_bits;
+            self.rows[*person as usize] |= flags | Self::PRESENT;
         }
     }
 
     /// The figures of the rows, without sums.
     #[must_use]
     pub fn finish(self) -> DayFigures {
-        let [low, high] = self.rows;
-        let people = low.len();
-        let sets = [low, high].map(|bytes| sets_of_bits(&bytes)).into_iter().flatten();
         let mut figures = self.unidentified;
-        for (set, words) in figures.flags.iter_mut().chain([&mut figures.present]).zip(sets) {
-            set.identified = FixedBitSet::with_capacity_and_blocks(people, words);
+        for (set, words) in figures.flags.iter_mut().chain([&mut figures.present]).zip(sets_of_bits(&self.rows)) {
+            set.identified = FixedBitSet::with_capacity_and_blocks(self.rows.len(), words);
         }
         figures
     }
@@ -164,22 +157,25 @@ impl DayFiguresBuilder {
     const PRESENT: u16 = 1 << Flag::COUNT;
 }
 
-/// For each bit of a byte, the words of the set of the positions of the bytes with this bit.
-fn sets_of_bits(bytes: &[u8]) -> [Vec<usize>; 8] {
+/// For each flag, and last for [`DayFiguresBuilder::PRESENT`], the words of the set of the positions of the rows with this bit.
+fn sets_of_bits(rows: &[u16]) -> [Vec<usize>; Flag::COUNT + 1] {
     const PER_WORD: usize = usize::BITS as usize;
-    let mut sets: [Vec<usize>; 8] = std::array::from_fn(|_| Vec::with_capacity(bytes.len().div_ceil(PER_WORD)));
-    for of_word in bytes.chunks(PER_WORD) {
-        let mut words = [[0; PER_WORD / 8]; 8];
+    let mut sets = std::array::from_fn(|_| Vec::with_capacity(rows.len().div_ceil(PER_WORD)));
+    for of_word in rows.chunks(PER_WORD) {
+        let mut words = [[[0; PER_WORD / 8]; 8]; 2];
         for (position, of_eight) in of_word.chunks(8).enumerate() {
-            let mut eight = [0; 8];
-            eight[..of_eight.len()].copy_from_slice(of_eight);
-            let of_bits = transpose(eight);
-            for (bit, word) in words.iter_mut().enumerate() {
-                word[position] = of_bits[bit];
+            let mut bytes = [[0; 8]; 2];
+            for (at, row) in of_eight.iter().enumerate() {
+                [bytes[0][at], bytes[1][at]] = row.to_le_bytes();
+            }
+            for (words, bytes) in words.iter_mut().zip(bytes) {
+                for (word, byte) in words.iter_mut().zip(transpose(bytes)) {
+                    word[position] = byte;
+                }
             }
         }
-        for (set, word) in sets.iter_mut().zip(words) {
-            set.push(usize::from_le_bytes(word));
+        for (set, word) in sets.iter_mut().zip(words.as_flattened()) {
+            set.push(usize::from_le_bytes(*word));
         }
     }
     sets
