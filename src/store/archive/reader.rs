@@ -265,10 +265,12 @@ impl ArchiveReader {
         let mut known = stored.known_members(&dictionary, &self.membership_cache);
         let mut turn = None;
         if known.is_incomplete() {
-            // In a bucket all days read their columns at the same time, because a request takes longer than the bytes.
-            let columns = file.person_column_ranges()?;
-            if !self.in_folder && !self.read_parts(key, listed, &mut file, columns).await? {
-                return Ok(None);
+            if !self.in_folder {
+                // All days read their columns at the same time, because a request to a bucket takes longer than the bytes.
+                let columns = file.person_column_ranges()?;
+                if !self.read_parts(key, listed, &mut file, columns).await? {
+                    return Ok(None);
+                }
             }
             turn = self.turns.acquire().await.ok();
             if self.health.is_paused() {
@@ -276,9 +278,11 @@ impl ArchiveReader {
             }
             // The days that had their turn before have read most members.
             known = stored.known_members(&dictionary, &self.membership_cache);
-            let pages = file.person_page_ranges(&stored.rows_without(&known))?;
-            if self.in_folder && !self.read_parts(key, listed, &mut file, pages).await? {
-                return Ok(None);
+            if self.in_folder {
+                let pages = file.person_page_ranges(&stored.rows_without(&known))?;
+                if !self.read_parts(key, listed, &mut file, pages).await? {
+                    return Ok(None);
+                }
             }
         }
         let memberships = Arc::clone(&self.membership_cache);
