@@ -25,6 +25,13 @@ build_gateway() {
     python3 -c 'import json, sys; print([path for path in (json.loads(line).get("executable") for line in sys.stdin) if path][-1])')
 }
 
+# Exports the settings of the allocator in the image. Benchmarks use them, and the image's build profile.
+export_allocator_settings() {
+  local settings
+  mapfile -t settings < <(grep -o 'MIMALLOC_[A-Z_]*=[0-9]*' Dockerfile)
+  export "${settings[@]}"
+}
+
 # Puts the tools of the checks on the PATH.
 python_tools() { virtual_environment .ci/requirements.txt "$cache/venv"; }
 

@@ -155,6 +155,8 @@ fn serve(lake: &Path, simulator: &Simulator, state: &Path, listen: &str) -> Chil
     command.env("FEISHU_BASE_URL", simulator.base_url()).env("PULSE_ARCHIVE", lake).env("PULSE_STATE_DIR", state);
     command.env("FEISHU_APP_ID", &simulator.config().app_id).env("FEISHU_APP_SECRET", &simulator.config().app_secret);
     command.env("PULSE_LISTEN", listen).env("PULSE_WARM", "off").env("PULSE_LOG", "warn");
+    // The settings of the allocator.
+    command.envs(std::env::vars().filter(|(name, _)| name.starts_with("MIMALLOC_")));
     command.spawn().expect("the binary")
 }
 

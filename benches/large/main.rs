@@ -142,9 +142,13 @@ impl Gateway {
         command.env_clear().arg("serve").stdin(Stdio::null()).stdout(Stdio::null());
         command.env("FEISHU_BASE_URL", FEISHU).env("PULSE_ARCHIVE", lake).env("PULSE_STATE_DIR", state);
         command.env("FEISHU_APP_ID", "cli_large").env("FEISHU_APP_SECRET", "secret").env("PULSE_CACHE_BYTES", cache);
-        command.env("PULSE_LISTEN", &address).env("PULSE_WARM", "off").env("PULSE_LOG", "warn");
-        // As in the image.
-        command.env("MIMALLOC_PURGE_DELAY", "0").env("MIMALLOC_ALLOW_THP", "0").env("PULSE_REQUEST_TIMEOUT", "10min");
+        command
+            .env("PULSE_LISTEN", &address)
+            .env("PULSE_WARM", "off")
+            .env("PULSE_LOG", "warn")
+            .env("PULSE_REQUEST_TIMEOUT", "10min");
+        // The settings of the allocator.
+        command.envs(std::env::vars().filter(|(name, _)| name.starts_with("MIMALLOC_")));
         let started = Instant::now();
         let process = command.spawn().expect("the binary");
         let http = reqwest::Client::builder().no_gzip().build().expect("a client");

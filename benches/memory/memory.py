@@ -121,9 +121,6 @@ def main():
                     "PULSE_ARCHIVE": f"{scratch}/archive-{figure}",
                     "PULSE_REQUEST_TIMEOUT": "15min",
                     "PULSE_API_KEYS_FILE": str(file),
-                    # As in the image.
-                    "MIMALLOC_PURGE_DELAY": os.environ.get("MIMALLOC_PURGE_DELAY", "0"),
-                    "MIMALLOC_ALLOW_THP": os.environ.get("MIMALLOC_ALLOW_THP", "0"),
                 }
                 with gateway(binary, 1000, **settings) as (process, address):
                     for case in (fill, questions, views):
