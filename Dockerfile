@@ -9,9 +9,9 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY crates/adaptive-throttle/Cargo.toml crates/adaptive-throttle/
 COPY crates/feishu-simulator/Cargo.toml crates/feishu-simulator/
-RUN mkdir -p src benches/archive benches/reports crates/adaptive-throttle/src crates/adaptive-throttle/benches/throttle \
+RUN mkdir -p src benches/archive benches/large benches/reports crates/adaptive-throttle/src crates/adaptive-throttle/benches/throttle \
         crates/feishu-simulator/src \
-    && touch src/lib.rs benches/archive/main.rs benches/reports/main.rs crates/adaptive-throttle/src/lib.rs \
+    && touch src/lib.rs benches/archive/main.rs benches/large/main.rs benches/reports/main.rs crates/adaptive-throttle/src/lib.rs \
         crates/adaptive-throttle/benches/throttle/main.rs crates/feishu-simulator/src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
     && cp src/main.rs crates/feishu-simulator/src/main.rs \
@@ -19,7 +19,7 @@ RUN mkdir -p src benches/archive benches/reports crates/adaptive-throttle/src cr
 
 # COPY keeps the modification times of the checkout, which are older than the empty sources. Without `touch`, cargo would
 # consider the empty build up to date.
-COPY docs/architecture.md docs/
+COPY docs/*.md docs/
 COPY docs/zh docs/zh
 COPY crates/adaptive-throttle crates/adaptive-throttle
 COPY src src
