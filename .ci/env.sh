@@ -1,4 +1,4 @@
-# Sourced by the other scripts of this folder: changes to the repository root and installs tools on demand.
+# Sourced by the other scripts of this folder and by `benches/*/run`: changes to the repository root and installs tools on demand.
 # shellcheck shell=bash
 
 set -euo pipefail
@@ -25,11 +25,15 @@ build_gateway() {
     python3 -c 'import json, sys; print([path for path in (json.loads(line).get("executable") for line in sys.stdin) if path][-1])')
 }
 
-# Exports the settings of the allocator in the image. Benchmarks use them, and the image's build profile.
+# Exports the settings of the allocator in the image, except those that the caller has set. Benchmarks use them, and the image's build
+# profile.
 export_allocator_settings() {
-  local settings
-  mapfile -t settings < <(grep -o 'MIMALLOC_[A-Z_]*=[0-9]*' Dockerfile)
-  export "${settings[@]}"
+  local setting settings
+  settings=$(grep -o 'MIMALLOC_[A-Z_]*=[0-9]*' Dockerfile)
+  for setting in $settings; do
+    local name=${setting%%=*}
+    [ -n "${!name:-}" ] || export "${setting?}"
+  done
 }
 
 # Puts the tools of the checks on the PATH.

@@ -1,10 +1,10 @@
-//! Measures a large tenant whose rows stay in the archive: `cargo bench --bench large`.
+//! Measures a large tenant whose rows stay in the archive. `benches/large/run` runs it like the image.
 //!
 //! Writes an archive into the folder `PULSE_BENCH_LAKE` (default: a temporary folder), unless it is written already:
 //! `PULSE_BENCH_PEOPLE` people (default: 500,000) over `PULSE_BENCH_DAYS` days (default: 1,095), one department for a hundred
 //! people, of whom a twentieth moves once a year. Digests, ids and activation times are those of a full tenant. Counters, names
 //! and devices are left out, because they would take four times the space and no measured report reads them. Then starts the
-//! binary and requests reports. Prints a table; `benches/large/run` runs it.
+//! binary and requests reports. Prints a table.
 
 use std::{
     path::{Path, PathBuf},

@@ -121,6 +121,7 @@ def main():
                     "PULSE_ARCHIVE": f"{scratch}/archive-{figure}",
                     "PULSE_REQUEST_TIMEOUT": "15min",
                     "PULSE_API_KEYS_FILE": str(file),
+                    **{name: value for name, value in os.environ.items() if name.startswith("MIMALLOC_")},
                 }
                 with gateway(binary, 1000, **settings) as (process, address):
                     for case in (fill, questions, views):

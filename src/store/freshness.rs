@@ -73,8 +73,8 @@ pub struct RowCounts {
 /// 1,440 people, for whom the six hours cost one more fetch of the day.
 const MAX_EARLY_REFRESH_CALLS: usize = 24;
 
-/// Days of a month in the share of a quota.
-const DAYS_OF_A_MONTH: u64 = 30;
+/// Days of the longest month, so that the share of a quota is not exceeded in any month.
+const DAYS_OF_A_MONTH: u64 = 31;
 
 /// A day is compared with the same weekday this many days before and after it: the four weeks around it. Weekends
 /// usually have fewer rows than working days.
@@ -388,8 +388,8 @@ mod tests {
 
     #[test]
     fn early_refreshes_cost_at_most_a_tenth_of_the_quota_of_a_day() {
-        assert_eq!(refreshes(&POLICY().within_quota(Some(900)), 60), [90, 180, 270, 360]);
-        assert_eq!(refreshes(&POLICY().within_quota(Some(299)), 60), [360]);
+        assert_eq!(refreshes(&POLICY().within_quota(Some(930)), 60), [90, 180, 270, 360]);
+        assert_eq!(refreshes(&POLICY().within_quota(Some(309)), 60), [360]);
         assert_eq!(POLICY().within_quota(Some(1_000_000)), POLICY());
         assert_eq!(POLICY().within_quota(None), POLICY());
     }

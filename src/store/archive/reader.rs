@@ -237,8 +237,8 @@ impl ArchiveReader {
         Some(read)
     }
 
-    /// Reads the digest of a day from parts of its file: the footer, the digest, and the columns of the people if departments have
-    /// members that are not cached. `None` if the day has no file.
+    /// Reads the digest of a day from parts of its file: the footer, the digest, and, if departments have members that are not cached, the
+    /// columns of the people, in a folder only their pages. `None` if the day has no file.
     ///
     /// # Errors
     /// If a part cannot be read, if the file has been replaced meanwhile, or if it has no valid digest of this version.
