@@ -33,7 +33,7 @@ pub fn distinct_in_windows<const N: usize>(days: &[PeopleView<'_>], lengths: [us
         counter.add(days, step * LANES);
         counter
     });
-    let WindowCounter { counts, .. } = counted.reduce(no_one, WindowCounter::merge);
+    let WindowCounter { counts, .. } = counted.reduce_with(WindowCounter::merge).unwrap_or_else(no_one);
     let unidentified: Vec<bool> = days.iter().map(|day| day.unidentified > 0).collect();
     let mut index = 0..N;
     counts.map(|counts| {
